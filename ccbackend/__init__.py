@@ -1,0 +1,1 @@
+"""Speaking to cc-backend: payload, dialect, session, answer to outcome, listing."""

@@ -1,0 +1,1 @@
+"""The directory on disk, the run file, the drain, the commands of the operator."""

@@ -1,0 +1,1 @@
+"""Slurm against cc-backend: the differences, repaired through the spool."""
