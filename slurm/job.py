@@ -52,8 +52,8 @@ class NodeAllocation:
 class Job:
     """One record of one job: a run of it, or the job waiting to run.
 
-    Instants are Unix seconds. `state` is Slurm's base state (`RUNNING`, `COMPLETED`, ...), None where
-    the source shows only a flag; `flags` are the other state words (`COMPLETING`, `CONFIGURING`, ...).
+    Instants are Unix seconds. `state` is Slurm's base state (`RUNNING`, `COMPLETED`, ...), None
+    where the source shows only a flag; `flags` are the other state words (`COMPLETING`, ...).
     `start_time` and `end_time` hold facts only: expected times are None.
     `time_limit_minutes` is None when unlimited or unknown. `nodes` keep Slurm's order.
     """
