@@ -1,6 +1,6 @@
 """One Slurm job record as plain frozen data, whatever command or release it came from.
 
-Everything above this folder sees only these values; how Slurm prints them is known to `slurm/` alone.
+Everything above this folder sees only these values; how Slurm prints them is known here alone.
 `None` always means *not known from this source*, never *empty*.
 """
 
