@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ ENVIRONMENT = {
     "SLURM_JOB_PARTITION": "cpu",
     "SLURM_CLUSTER_NAME": "lab",
 }
+TIMES = {"SLURM_JOB_START_TIME": "1767225600", "SLURM_JOB_END_TIME": "1767229200"}
 
 
 @pytest.fixture
@@ -43,13 +45,13 @@ def run_hook(
     *,
     kind: str = "prolog",
     stub: Path | None = None,
-    **environment: str,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a hook and return how it ended and what it printed."""
     script = stub or HOOKS / f"{kind}_slurmctld"
     return subprocess.run(
         [*shell, str(script)],
-        env={**ENVIRONMENT, "CC_SLURM_SYNC_SPOOL": str(spool), **environment},
+        env={**ENVIRONMENT, "CC_SLURM_SYNC_SPOOL": str(spool), **(environment or {})},
         capture_output=True,
         timeout=10,
         check=False,
@@ -82,8 +84,7 @@ def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path
         shell,
         spool,
         kind="epilog",
-        SLURM_JOB_START_TIME="1767225600",
-        SLURM_JOB_END_TIME="1767229200",
+        environment=TIMES,
     )
 
     assert events(spool) == ["1-stop-4711-1767225600-1767229200"]
@@ -112,7 +113,7 @@ def test_event_is_readable_by_the_group_alone(shell: list[str], spool: Path) -> 
 )
 def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -> None:
     """What is no job id creates no file anywhere."""
-    done = run_hook(shell, spool, SLURM_JOB_ID=job_id)
+    done = run_hook(shell, spool, environment={"SLURM_JOB_ID": job_id})
 
     assert was_harmless(done)
     assert [path.name for path in spool.rglob("*")] == ["new"]
@@ -123,7 +124,7 @@ def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -
 )
 def test_hostile_node_list_is_left_out(shell: list[str], spool: Path, value: str) -> None:
     """A node list with any other character, or of any absurd length, forges nothing."""
-    done = run_hook(shell, spool, SLURM_JOB_NODELIST=value)
+    done = run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": value})
 
     assert was_harmless(done)
     [event] = (spool / "new").iterdir()
@@ -135,7 +136,7 @@ def test_hostile_node_list_is_left_out(shell: list[str], spool: Path, value: str
 )
 def test_hostile_word_is_left_out(shell: list[str], spool: Path, variable: str) -> None:
     """A newline in any value adds no line."""
-    run_hook(shell, spool, **{variable: "x\nnodes=all"})
+    run_hook(shell, spool, environment={variable: "x\nnodes=all"})
 
     [event] = (spool / "new").iterdir()
     assert "all" not in event.read_text()
