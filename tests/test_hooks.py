@@ -70,9 +70,7 @@ def was_harmless(done: subprocess.CompletedProcess[bytes]) -> bool:
 
 def test_prolog_creates_start_event(shell: list[str], spool: Path) -> None:
     """A prolog leaves one start event; the planned end is no fact and stays out."""
-    done = run_hook(
-        shell, spool, SLURM_JOB_START_TIME="1767225600", SLURM_JOB_END_TIME="1767229200"
-    )
+    done = run_hook(shell, spool, environment=TIMES)
 
     assert was_harmless(done)
     assert events(spool) == ["1-start-4711-1767225600-0"]
