@@ -244,7 +244,7 @@ def test_hook_is_one_process(spool: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a full file system needs root")
-@pytest.mark.parametrize("options", ["size=4k", "nr_inodes=3", "ro"])
+@pytest.mark.parametrize("options", ["size=4k", "nr_inodes=3,size=64k", "ro"])
 def test_full_or_read_only_spool_is_silent(shell: list[str], spool: Path, options: str) -> None:
     """No space, no inode, or no right to write: the job goes on and nothing is printed."""
     mounted = subprocess.run(
