@@ -1,0 +1,53 @@
+"""Errors that some caller treats differently; everything else is a bug and ends in a traceback."""
+
+from __future__ import annotations
+
+
+class CcSyncError(Exception):
+    """Root of the errors that a command turns into one line and an exit code."""
+
+
+class EventError(CcSyncError):
+    """A name in `new/` that is no event: `reason` says why, for the dead letter."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class NewerFormatError(CcSyncError):
+    """A file written by a later version of this program; it is left alone."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(f"{name}: format {version} is newer than this program; left alone")
+        self.name = name
+        self.version = version
+
+
+class RunError(CcSyncError):
+    """A run file that cannot be understood: `reason` says why, for the dead letter."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class SpoolError(CcSyncError):
+    """The spool or state directory cannot be used: `path`, what is wrong, what to do."""
+
+    def __init__(self, path: str, problem: str, hint: str) -> None:
+        super().__init__(f"{path}: {problem}; {hint}")
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+
+
+class SpoolLockedError(CcSyncError):
+    """Another process holds the lock; `holder` describes it."""
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(f"{path} is held by {holder}")
+        self.path = path
+        self.holder = holder
