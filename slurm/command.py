@@ -1,0 +1,164 @@
+"""Runs one command: bounded in time and output, alone in its process group, never a shell.
+
+Whatever ends the wait (time, size, `stop()`, an exception) kills the whole group, so nothing
+that we started outlives us. The child sees only the environment given here: inherited `SQUEUE_*`,
+`SACCT_*`, `SLURM_CLUSTERS` or `SLURM_TIME_FORMAT` would filter or reformat its answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from slurm.errors import Problem, SlurmError
+
+CHUNK_BYTES = 1 << 16
+STDERR_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said. `status` is its exit status, -N if signal N ended it."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Runner(Protocol):
+    """Runs a command to its end."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+    ) -> Answer:
+        """Return its answer, whatever the exit status.
+
+        Raises:
+            SlurmError: it could not be started, took too long or printed more than allowed.
+        """
+        ...  # pragma: no cover - a protocol has no body
+
+
+class _TooLargeError(Exception):
+    """The output has outgrown its limit."""
+
+
+class ProcessRunner:
+    """The real runner. `stop()` may be called from any thread or signal handler."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()  # a signal handler may interrupt its own thread
+        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Kill what runs and refuse what comes; every caller gets `Problem.CANCELLED`."""
+        with self._lock:
+            self._stopped = True
+            for process in self._alive:
+                _kill_group(process)
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+    ) -> Answer:
+        """Run `argv` (absolute path first); see `Runner`."""
+        deadline = self._clock() + timeout_seconds
+        process = self._start(argv, environment)
+        try:
+            stdout, stderr = self._read(process, deadline, limit_bytes)
+            status = process.wait(max(0.0, deadline - self._clock()))
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
+            message = f"{argv[0]} did not end within {timeout_seconds:g} s"
+            raise SlurmError(message, kind=Problem.TIMEOUT, command=argv) from error
+        except _TooLargeError as error:
+            message = f"{argv[0]} printed more than {limit_bytes} bytes"
+            raise SlurmError(message, kind=Problem.TOO_LARGE, command=argv) from error
+        finally:
+            self._end(process)
+        if self._stopped:
+            raise SlurmError(f"{argv[0]} was stopped", kind=Problem.CANCELLED, command=argv)
+        return Answer(tuple(argv), status, stdout, stderr)
+
+    def _start(
+        self, argv: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise SlurmError(f"{argv[0]} not run", kind=Problem.CANCELLED, command=argv)
+            try:
+                process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
+                    list(argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=dict(environment),
+                    cwd="/",
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                message = f"cannot run {argv[0]} ({error})"
+                hint = "check the path of the command in the configuration"
+                kind = Problem.NOT_STARTED
+                raise SlurmError(message, kind=kind, command=argv, hint=hint) from error
+            self._alive.add(process)
+        return process
+
+    def _read(
+        self, process: subprocess.Popen[bytes], deadline: float, limit_bytes: int
+    ) -> tuple[bytes, bytes]:
+        """Return stdout (all of it) and stderr (its first part) at the end of both."""
+        kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        with selectors.DefaultSelector() as selector:
+            for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+                if pipe is not None:
+                    selector.register(pipe, selectors.EVENT_READ, name)
+            while selector.get_map():
+                ready = selector.select(max(0.0, deadline - self._clock()))
+                if not ready:
+                    raise TimeoutError
+                for key, _ in ready:
+                    chunk = os.read(key.fd, CHUNK_BYTES)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    kept[key.data] += chunk
+                del kept["stderr"][STDERR_BYTES:]
+                if len(kept["stdout"]) > limit_bytes:
+                    raise _TooLargeError
+        return bytes(kept["stdout"]), bytes(kept["stderr"])
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        """Leave nothing of it behind: no process of its group, no pipe, no zombie."""
+        with self._lock:
+            _kill_group(process)
+            self._alive.discard(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the group while its leader is not reaped, so that the id cannot be another's."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # reaped by another thread just now
+            os.killpg(process.pid, signal.SIGKILL)

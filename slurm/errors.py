@@ -1,0 +1,73 @@
+"""What can go wrong between us and Slurm, and the one thing that is no error at all.
+
+`SlurmError` says *the answer is unknown*; it never means "no jobs". `UnknownJob` says the
+opposite: the controller has answered, and it does not have the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+EXCERPT_LENGTH = 200
+
+
+class Problem(StrEnum):
+    """Why an answer is unknown, in words a caller may act upon."""
+
+    NOT_STARTED = "not_started"  # the command could not be executed
+    CANCELLED = "cancelled"  # we stopped it ourselves
+    TIMEOUT = "timeout"  # it took too long and was killed
+    TOO_LARGE = "too_large"  # more output than agreed
+    FAILED = "failed"  # exit status or a message on stderr
+    UNREACHABLE = "unreachable"  # controller or accounting daemon does not answer
+    DENIED = "denied"  # our account lacks the right
+    CUT = "cut"  # the answer ends before its end
+    MALFORMED = "malformed"  # the answer is not what this command prints
+    REPORTED = "reported"  # the answer is well-formed and carries errors
+    WRONG_CLUSTER = "wrong_cluster"  # somebody else's answer
+    SUSPECT = "suspect"  # text that a user may have forged
+
+
+class SlurmError(Exception):
+    """The answer is unknown.
+
+    Attributes:
+        kind: why.
+        command: argument list of the command, empty where none ran.
+        status: exit status, negative for a signal, None if it never ended by itself.
+        stderr: first part of what it said, printable ASCII only.
+        hint: what an operator can do, or "".
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: Problem,
+        command: Sequence[str] = (),
+        status: int | None = None,
+        stderr: bytes = b"",
+        hint: str = "",
+    ) -> None:
+        self.kind = kind
+        self.command = tuple(command)
+        self.status = status
+        self.stderr = excerpt(stderr.decode("utf-8", "replace"))
+        self.hint = hint
+        said = f": {self.stderr}" if self.stderr else ""
+        super().__init__(f"{message}{said}")
+
+
+class UnknownJob(Exception):  # noqa: N818 - an answer, not an error
+    """The controller has answered and does not know this job id."""
+
+    def __init__(self, job_id: int) -> None:
+        self.job_id = job_id
+        super().__init__(f"Slurm's controller does not know job {job_id}")
+
+
+def excerpt(text: str) -> str:
+    r"""Return text fit for a log line: printable ASCII, the rest as \xNN, 200 characters."""
+    safe = text.strip().encode("unicode_escape").decode("ascii")
+    return safe if len(safe) <= EXCERPT_LENGTH else f"{safe[: EXCERPT_LENGTH - 3]}..."

@@ -1,0 +1,102 @@
+"""Expansion of Slurm's host list expressions and index lists, strict and bounded.
+
+Order is kept, because it is the node order of cores and GRES; duplicates stay. Anything outside
+the grammar is an error that says where, never a made-up host. The grammar is that of
+`src/common/hostlist.c` (Slurm 21.08 ... 26.05) for what the controller prints: no nesting, no
+`{...}` functions, no multi-dimensional boxes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+
+from slurm.errors import excerpt
+
+MAX_HOSTS = 65536
+MAX_DIGITS = 18
+
+NO_HOSTS = frozenset({"", "(null)", "None assigned", "None"})
+"""What the commands print where a job has no nodes."""
+
+_ITEM_END = re.compile(r"[,\s]+")
+_PART = re.compile(r"([A-Za-z0-9._-]+)|\[([^][]*)\]")
+_RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+
+
+class HostlistError(ValueError):
+    """An expression outside the grammar; `position` counts characters from 0."""
+
+    def __init__(self, text: str, position: int, reason: str) -> None:
+        self.text = text
+        self.position = position
+        self.reason = reason
+        super().__init__(f"{reason} at character {position} of {excerpt(text)!r}")
+
+
+def expand(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
+    """Return the hosts of an expression such as `n[01-03,7],r[0-1]c[1-2]x`, in its order.
+
+    Raises:
+        HostlistError: the text breaks the grammar or stands for more than `limit` hosts.
+    """
+    if text.strip() in NO_HOSTS:
+        return ()
+    hosts: list[str] = []
+    position = 0
+    while position < len(text):
+        if separator := _ITEM_END.match(text, position):
+            position = separator.end()
+            continue
+        parts, position = _item(text, position, limit)
+        if len(hosts) + math.prod(map(len, parts)) > limit:
+            raise HostlistError(text, position, f"more than {limit} hosts")
+        hosts.extend(map("".join, itertools.product(*parts)))
+    return tuple(hosts)
+
+
+def expand_indices(text: str, *, limit: int = MAX_HOSTS) -> tuple[int, ...]:
+    """Return the numbers of a list such as `0-3,8`, in its order; `""` has none.
+
+    Raises:
+        HostlistError: the text breaks the grammar or stands for more than `limit` numbers.
+    """
+    if not text:
+        return ()
+    return tuple(map(int, _ranges(text, 0, text, limit)))
+
+
+def _item(text: str, position: int, limit: int) -> tuple[list[Sequence[str]], int]:
+    """Return the alternatives of each part of one item, and where the item ends."""
+    parts: list[Sequence[str]] = []
+    while position < len(text) and not _ITEM_END.match(text, position):
+        part = _PART.match(text, position)
+        if part is None:
+            raise HostlistError(text, position, f"unexpected {text[position]!r}")
+        literal, ranges = part.groups()
+        if literal is None:
+            parts.append(_ranges(text, position + 1, ranges, limit))
+        else:
+            parts.append((literal,))
+        position = part.end()
+    return parts, position
+
+
+def _ranges(text: str, position: int, ranges: str, limit: int) -> list[str]:
+    numbers: list[str] = []
+    for piece in ranges.split(","):
+        found = _RANGE.fullmatch(piece)
+        if found is None:
+            raise HostlistError(text, position, f"{excerpt(piece)!r} is no number or range")
+        low, high = found[1], found[2] or found[1]
+        if max(len(low), len(high)) > MAX_DIGITS:
+            raise HostlistError(text, position, f"number of more than {MAX_DIGITS} digits")
+        if int(high) < int(low):
+            raise HostlistError(text, position, f"range {piece} runs backwards")
+        if len(numbers) + int(high) - int(low) >= limit:
+            raise HostlistError(text, position, f"more than {limit} entries")
+        numbers.extend(str(n).zfill(len(low)) for n in range(int(low), int(high) + 1))
+        position += len(piece) + 1
+    return numbers
