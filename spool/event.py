@@ -1,0 +1,85 @@
+"""One hint on disk: its name says all, its contents are extras that may be missing.
+
+Name: `1-<start|stop|close>-<job id>-<start|0>-<end|0>-<pid>`; 1 is the format version, times are
+Unix seconds. The hooks write start and stop, the sweeper all three. Contents are `key=value` lines
+and a last line `end`, without which they count as cut and are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from spool.errors import EventError, NewerFormatError
+
+FORMAT = 1
+EXTRAS_LIMIT_BYTES = 64 * 1024
+_VERSION = re.compile(r"([0-9]{1,9})-", re.ASCII)
+_NUMBER = r"(0|[1-9][0-9]{0,11})"
+_NAME = re.compile(rf"1-(start|stop|close)-{_NUMBER}-{_NUMBER}-{_NUMBER}-([0-9]{{1,20}})", re.ASCII)
+_EXTRA = re.compile(rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)", re.ASCII)
+
+
+class Kind(StrEnum):
+    """What an event says: a run began, a run ended, or the sweeper closes a run without proof."""
+
+    START = "start"
+    STOP = "stop"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A hint about a job id. `time` is the file's mtime, Unix seconds with fraction."""
+
+    name: str
+    kind: Kind
+    job_id: int
+    start: int | None
+    end: int | None
+    time: float
+    extras: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_name(name: str, *, time: float, extras: Mapping[str, str] | None = None) -> Event:
+    """Return the event that a file name in `new/` spells.
+
+    Raises:
+        NewerFormatError: a later format version; the file is not ours to touch.
+        EventError: anything else outside the grammar.
+    """
+    version = _VERSION.match(name)
+    if version and int(version[1]) > FORMAT:
+        raise NewerFormatError(name, int(version[1]))
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise EventError(name, "the name is not that of an event")
+    kind, job_id, start, end = Kind(match[1]), int(match[2]), int(match[3]), int(match[4])
+    if job_id == 0:
+        raise EventError(name, "the job id is 0")
+    if kind is Kind.CLOSE and not (start and end):
+        raise EventError(name, "a close event needs a start and an end time")
+    return Event(
+        name=name,
+        kind=kind,
+        job_id=job_id,
+        start=start or None,
+        end=end or None,
+        time=time,
+        extras=extras or {},
+    )
+
+
+def event_name(kind: Kind, job_id: int, *, start: int | None, end: int | None, pid: int) -> str:
+    """Return the file name of an event; the inverse of `parse_name`."""
+    return f"{FORMAT}-{kind}-{job_id}-{start or 0}-{end or 0}-{pid}"
+
+
+def parse_extras(contents: bytes) -> Mapping[str, str]:
+    """Return the extras of an event; contents that are cut or odd give fewer or none."""
+    if len(contents) > EXTRAS_LIMIT_BYTES or not contents.endswith(b"\nend\n"):
+        return {}
+    pairs = (_EXTRA.fullmatch(line) for line in contents.splitlines())
+    return {pair[1].decode(): pair[2].decode() for pair in pairs if pair and pair[2]}

@@ -1,0 +1,143 @@
+"""The directories of a spool, held open: every file is reached relative to a directory descriptor.
+
+The directory a run lies in is its state (`todo` before `open` before `dead`). Nothing here decides;
+it opens, lists, reads and checks, so that a link, a FIFO or a renamed parent cannot lead elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from spool.errors import SpoolError
+
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Directory(StrEnum):
+    """The five directories; each name is also the word operators use."""
+
+    NEW = "new"
+    TODO = "todo"
+    OPEN = "open"
+    DEAD = "dead"
+    TMP = "tmp"
+
+
+RUN_ORDER = (Directory.TODO, Directory.OPEN, Directory.DEAD)  # of two copies the earlier one wins
+
+
+class Found(NamedTuple):
+    """A regular file: contents (None when over the limit), size and mtime (Unix seconds)."""
+
+    contents: bytes | None
+    size_bytes: int
+    time: float
+
+
+class NotRegularError(Exception):
+    """The name is no regular file: a link, FIFO, directory, socket or device."""
+
+
+class Layout:
+    """An open spool.
+
+    Raises:
+        SpoolError: a directory is missing or may not be opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._fds: dict[Directory, int] = {}
+        try:
+            for directory in Directory:
+                self._fds[directory] = os.open(root / directory, _OPEN_DIRECTORY)
+        except OSError as error:
+            self.close()
+            hint = "create it as deploy/tmpfiles.d shows, or correct spool.directory"
+            raise SpoolError(str(error.filename), error.strerror or "cannot open", hint) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptors; safe to repeat."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def fd(self, directory: Directory) -> int:
+        """Return the descriptor of a directory."""
+        return self._fds[directory]
+
+    def names(self, directory: Directory) -> Iterator[str]:
+        """Yield the names in a directory, unsorted; a file that vanishes meanwhile is no error."""
+        with os.scandir(self._fds[directory]) as entries:
+            for entry in entries:
+                yield entry.name
+
+    def modified_ns(self, directory: Directory) -> int:
+        """Return the mtime of a directory in nanoseconds."""
+        return os.fstat(self._fds[directory]).st_mtime_ns
+
+    def time(self, directory: Directory, name: str) -> float:
+        """Return the mtime of a name itself, Unix seconds."""
+        return os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False).st_mtime
+
+    def read(self, directory: Directory, name: str, limit_bytes: int) -> Found:
+        """Read one regular file without following links or blocking.
+
+        Raises:
+            FileNotFoundError: it vanished.
+            NotRegularError: it is no regular file (ELOOP for a link, ENXIO for a socket).
+            OSError: it cannot be read.
+        """
+        try:
+            fd = os.open(name, _OPEN_FILE, dir_fd=self._fds[directory])
+        except OSError as error:
+            if error.errno in _NOT_REGULAR:
+                raise NotRegularError(name) from error
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise NotRegularError(name)
+            contents = _read_up_to(fd, limit_bytes) if status.st_size <= limit_bytes else None
+            return Found(contents, status.st_size, status.st_mtime)
+        finally:
+            os.close(fd)
+
+    def free_bytes(self) -> int:
+        """Return what an unprivileged writer may still use on the spool's file system."""
+        status = os.fstatvfs(self._fds[Directory.TMP])
+        return status.f_bavail * status.f_frsize
+
+
+_NOT_REGULAR = frozenset({errno.ELOOP, errno.ENXIO})  # a link (O_NOFOLLOW), a socket
+
+
+def _read_up_to(fd: int, limit_bytes: int) -> bytes | None:
+    """Read a whole file; None when it grew over the limit meanwhile."""
+    pieces: list[bytes] = []
+    size = 0
+    while piece := os.read(fd, 1 << 20):
+        size += len(piece)
+        if size > limit_bytes:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)

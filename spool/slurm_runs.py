@@ -1,0 +1,112 @@
+"""What a Slurm record says about a run: waiting, live, over, or no run at all. Pure.
+
+Sources: state words `src/common/slurm_protocol_defs.c` (`job_state_string`), meaning of flags and
+times `src/slurmctld/job_mgr.c` (`pack_job`), Slurm 21.08 ... 26.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum, auto
+
+from slurm.job import Job
+
+SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
+END_STATES = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESV_DEL_HOLD",
+        "EXPEDITING",
+        "SPECIAL_EXIT",
+        "LAUNCH_FAILED",
+        "RECONFIG_FAIL",
+        "GETENV_FAILED",
+        "TIMEOUT",
+    }
+)
+_LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+_CONFIGURING = frozenset({"CONFIGURING", "POWER_UP_NODE"})
+
+
+class Stage(Enum):
+    """Where a record stands in the life of a run."""
+
+    NOT_YET = auto()  # waiting to run, or never ran: no run in this record
+    CONFIGURING = auto()  # has nodes, its start time may still move
+    UNSETTLED = auto()  # a flag hides the state, or the end is not written yet: look again soon
+    LIVE = auto()
+    ENDED = auto()
+    FOREIGN = auto()  # a federation sibling runs elsewhere
+
+
+def stage(job: Job) -> Stage:
+    """Return where a record stands; `Job` times are facts, never expectations."""
+    if job.state == "REVOKED" or "REVOKED" in job.flags:
+        return Stage.FOREIGN
+    if job.state == "PENDING":
+        return Stage.NOT_YET
+    if _CONFIGURING.intersection(job.flags):
+        return Stage.CONFIGURING
+    if job.state in _LIVE_STATES:
+        settled = job.start_time and job.nodes and "RESIZING" not in job.flags
+        return Stage.LIVE if settled else Stage.UNSETTLED
+    if job.state is None:
+        return Stage.UNSETTLED
+    return _stage_of_end(job)
+
+
+def _stage_of_end(job: Job) -> Stage:
+    """Return the stage of a record in an end state (an unknown word counts as one)."""
+    if not job.start_time:
+        return Stage.NOT_YET
+    if not job.end_time:
+        return Stage.UNSETTLED
+    if not job.nodes:
+        # cancelled while pending shows start = end; COMPLETING may list no node any more
+        never_ran = job.end_time <= job.start_time and "COMPLETING" not in job.flags
+        return Stage.NOT_YET if never_ran else Stage.ENDED
+    return Stage.ENDED
+
+
+def same_start(one: int, other: int) -> bool:
+    """Tell whether two start times of one job id mean the same run."""
+    return abs(one - other) <= SAME_START_SECONDS
+
+
+def match_start(start: int, candidates: Iterable[int]) -> int | None:
+    """Return the one candidate that means the same run: the exact one, or the only near one."""
+    near = [other for other in candidates if same_start(start, other)]
+    if start in near:
+        return start
+    return near[0] if len(near) == 1 else None
+
+
+def runs_of_accounting(rows: Iterable[Job], job_id: int) -> tuple[Job, ...]:
+    """Return the runs of one job id, oldest first, from accounting rows (`sacct -D`).
+
+    A resize ends one row with state RESIZING and opens another: both belong to one run, which keeps
+    the first start (`src/plugins/accounting_storage`, Slurm 21.08 ... 26.05). Rows that never ran
+    are left out.
+    """
+    started = (row for row in rows if row.job_id == job_id and row.start_time)
+    runs: list[Job] = []
+    resizing: Job | None = None
+    for row in sorted(started, key=lambda row: (row.start_time or 0, row.end_time or 1 << 62)):
+        joined = row
+        if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
+            joined = replace(row, start_time=resizing.start_time, nodes=resizing.nodes or row.nodes)
+        resizing = joined if row.state == "RESIZING" else None
+        if row.state != "RESIZING" and stage(joined) in {Stage.LIVE, Stage.ENDED}:
+            runs.append(joined)
+    return tuple(runs)
