@@ -1,0 +1,110 @@
+"""Small files of the state directory: each is replaced whole, and missing means default.
+
+`drain.json` tells other commands what the drain believes; `handling` names the file being parsed or
+mapped, so that a crash loop cannot come from one file. Counts and ages are never kept here: they
+come from the spool's directories.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+MODE = 0o640
+BURIED_AFTER = 3
+_WIDTH = 512
+_log = logging.getLogger(__name__)
+
+
+def replace_file(path: Path, contents: bytes, *, durable: bool = True) -> None:
+    """Replace a file: tmp beside it, fsync, rename, fsync of the directory.
+
+    Raises:
+        OSError: the old file is still there.
+    """
+    tmp = path.with_name(f".{path.name}.tmp")
+    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+    with os.fdopen(fd, "wb") as file:
+        file.write(contents)
+        file.flush()
+        if durable:
+            os.fsync(fd)
+    tmp.rename(path)
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a state file; {} and a warning when it is damaged, {} when missing."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        _log.warning("state file %s is ignored: %s", path, error)
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
+    """Replace a state file by an object."""
+    replace_file(path, json.dumps(value).encode() + b"\n", durable=durable)
+
+
+class Handling:
+    """The name being parsed or mapped, on disk while that lasts: `with handling(name): ...`.
+
+    It must outlive the process, not the machine: no fsync. A name found at the start was being
+    handled when the last process died; after three deaths in a row it is poison.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(path, flags, MODE)
+        deaths, _, name = os.pread(self._fd, _WIDTH, 0).decode(errors="replace").partition(" ")
+        self._deaths = int(deaths) if deaths in {"1", "2", "3"} else 0
+        self._suspect = name.strip() if self._deaths else ""
+        self._name = ""
+
+    def is_poison(self, name: str) -> bool:
+        """Tell whether handling this name has ended the process too often."""
+        return name == self._suspect and self._deaths >= BURIED_AFTER
+
+    def __call__(self, name: str) -> Self:
+        """Note a name for the block that follows."""
+        self._name = name
+        self._write(f"{self._deaths + 1 if name == self._suspect else 1} {name}")
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._name == self._suspect:
+            self._suspect, self._deaths = "", 0
+        self._write("")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _write(self, line: str) -> None:
+        os.pwrite(self._fd, line.encode(errors="replace")[:_WIDTH].ljust(_WIDTH), 0)
