@@ -48,14 +48,19 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastError:
-    """Why the last request for a run did not finish it."""
+    """Why the last request for a run did not finish it.
+
+    `message` holds cc-backend's words, escaped; `request` (dead letters only) what was sent, as
+    JSON without metaData, which the run holds itself.
+    """
 
     time: int
     call: str
     outcome: str
-    status: int | None
+    reason: str
     message: str
     hint: str = ""
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
