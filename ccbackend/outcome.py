@@ -1,0 +1,289 @@
+"""From an answer of cc-backend to what it means: one pure function over one closed table.
+
+The first row that fits counts; texts are sought case-sensitively in the answer and in its decoded
+error. Every outcome follows from the reason, and every reason carries a hint for the operator.
+Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from ccbackend.version import FIRST_WITH_SHARED, QUEUEING, Version
+
+MESSAGE_CHARACTERS = 2000
+
+
+class Call(StrEnum):
+    """What was asked."""
+
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+    NODESTATE = "nodestate"
+    LISTING = "listing"
+    CLUSTERS = "clusters"
+    GRAPHQL = "graphql"
+
+
+class Outcome(StrEnum):
+    """What is to be done about an answer. This list is closed."""
+
+    DELIVERED = "delivered"  # done
+    ALREADY_THERE = "already_there"  # done before
+    CONFIRM = "confirm"  # accepted, to be confirmed by a look-up
+    AMEND = "amend"  # change the request as the reason says and resend, once
+    NEEDS_START = "needs_start"  # the server does not know the run: start first
+    CONFLICT = "conflict"  # another run of the job is in the way: look up, then `settle`
+    LATER = "later"  # this run waits: park it, try rarely
+    RETRY = "retry"  # the destination is not well, or the outcome unknown: back off, resend
+    REJECTED = "rejected"  # never acceptable: bury
+    HALT = "halt"  # nothing can be delivered until an operator acts
+
+
+class Reason(Enum):
+    """Why: one name per row of the table, with its outcome and a hint."""
+
+    CREATED = Outcome.DELIVERED, "stored"
+    TAGS_MISSING = Outcome.DELIVERED, "stored, but its tags were not"
+    STOPPED = Outcome.DELIVERED, "closed"
+    DELETED = Outcome.DELIVERED, "deleted"
+    NODES_TAKEN = Outcome.DELIVERED, "node states taken, without guarantee"
+    LISTED = Outcome.DELIVERED, "a listing"
+    STORED_BEFORE = Outcome.ALREADY_THERE, "this very run was stored before"
+    STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was closed before"
+    NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
+    QUEUED = Outcome.CONFIRM, "cc-backend 1.4.0 and 1.4.1 only queue a start: look it up"
+    WRONG_DIALECT = Outcome.AMEND, "the server is of the other generation: use its sharing field"
+    END_BEFORE_START = Outcome.AMEND, "the end must lie after the start"
+    STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state: send failed"
+    METADATA_TOO_LARGE = Outcome.AMEND, "shorten jobScript, then slurmInfo"
+    UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not know this run: start it, then stop it"
+    DUPLICATE = Outcome.CONFLICT, "a run of this job id is stored already: look up which"
+    UNKNOWN_RUN_YET = Outcome.LATER, "the start may still be queued: repeat after some seconds"
+    AFTER_FLUSH = Outcome.LATER, "the server's job cache is in the way until its next flush"
+    UNKNOWN_HOST = Outcome.LATER, "add the host to cluster.json of the server, restart it"
+    PANIC = Outcome.LATER, "the server fails on this request; its log says where"
+    ARCHIVE_UNREADABLE = Outcome.LATER, "the listing failed: an archived job may be unreadable"
+    QUERY_FAILED = Outcome.LATER, "the query failed: never an empty listing"
+    UNEXPECTED = Outcome.LATER, "an answer that no known server gives"
+    DATABASE = Outcome.RETRY, "the server's database is locked or failing"
+    BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready"
+    NOT_THE_API = Outcome.RETRY, "not an answer of cc-backend: check the URL, a proxy in between"
+    UNREACHABLE = Outcome.RETRY, "no connection to the server: check its address, that it runs"
+    TIMED_OUT = Outcome.RETRY, "no answer in time: the outcome is unknown"
+    BROKEN = Outcome.RETRY, "the connection broke: the outcome is unknown"
+    BAD_VALUE = Outcome.REJECTED, "the database refuses a value of this request"
+    BAD_REQUEST = Outcome.REJECTED, "the server refuses this request"
+    FEATURE_ABSENT = Outcome.REJECTED, "this server is too old for the call"
+    TOKEN_EXPIRED = Outcome.HALT, "the token has expired: put a new one into the token file"
+    TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks"
+    ADDRESS_REFUSED = Outcome.HALT, "add this host to the server's list of allowed addresses"
+    ROLE_REFUSED = Outcome.HALT, "the token's account needs exactly the role api"
+    TOKEN_REFUSED = Outcome.HALT, "the server refuses the token, or its account lacks the role api"
+    NO_TOKENS = Outcome.HALT, "the server fails on every token: check its JWT keys"
+    REDIRECTED = Outcome.HALT, "the base URL is wrong: no redirect is followed"
+    WRONG_URL = Outcome.HALT, "the base URL is wrong, or this server lacks the path"
+    API_OFF = Outcome.HALT, "the REST job API is off (NATS mode), or the base URL is wrong"
+    UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
+    CERTIFICATE = Outcome.HALT, "the server's certificate is not trusted: check ca_file and URL"
+
+    def __init__(self, outcome: Outcome, hint: str) -> None:
+        self.outcome = outcome
+        self.hint = hint
+
+
+class Fault(StrEnum):
+    """How a request failed without a complete answer."""
+
+    UNREACHABLE = "unreachable"  # no connection: refused, no route, name unknown
+    TIMED_OUT = "timed_out"  # silence, or the deadline passed
+    BROKEN = "broken"  # reset, cut, end of file
+    TOO_LARGE = "too_large"  # more than the limit
+    CERTIFICATE = "certificate"  # TLS: not trusted, or no TLS at all
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer means. `message` holds the server's words, unescaped; may be empty."""
+
+    reason: Reason
+    message: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """One of the closed list."""
+        return self.reason.outcome
+
+    @property
+    def hint(self) -> str:
+        """What an operator should know or do."""
+        return self.reason.hint
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row: calls (empty: any), statuses, then texts of which one, all, none must occur."""
+
+    reason: Reason
+    statuses: tuple[int, ...]
+    calls: tuple[Call, ...] = ()
+    one: tuple[str, ...] = ()
+    every: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+
+    def fits(self, call: Call, status: int, text: str) -> bool:
+        return (
+            status in self.statuses
+            and (not self.calls or call in self.calls)
+            and (not self.one or any(part in text for part in self.one))
+            and all(part in text for part in self.every)
+            and not any(part in text for part in self.none)
+        )
+
+
+_S, _P, _D = (Call.START,), (Call.STOP,), (Call.DELETE,)
+_N, _L, _C, _G = (Call.NODESTATE,), (Call.LISTING,), (Call.CLUSTERS,), (Call.GRAPHQL,)
+_REDIRECT = tuple(range(300, 400))
+_REFUSED = (401, 403)
+_BUSY = (408, 429, 502, 503, 504)
+_SUCCESS = tuple(range(200, 300))
+_INSERT = "insert into database failed"
+_TOO_LONG = ("Data too long", "Incorrect string value")  # MySQL, up to 1.4.4
+_ABSENT = ("404 page not found",)
+_RUNNING = "(state is: running)"
+_ONLY_RUNNING = "only running jobs can be stopped"
+_NO_ROLES = "no or unknown roles"
+
+_ROWS = (
+    _Row(Reason.TOKEN_EXPIRED, _REFUSED, one=("expired",)),
+    _Row(Reason.TOKEN_EARLY, _REFUSED, one=("before issued", "not valid yet")),
+    _Row(Reason.ADDRESS_REFUSED, _REFUSED, one=("unknown ip", "ApiAllowedIPs")),
+    _Row(Reason.ROLE_REFUSED, _REFUSED, one=("missing role",)),
+    _Row(Reason.TOKEN_REFUSED, _REFUSED),
+    _Row(Reason.REDIRECTED, _REDIRECT),
+    _Row(Reason.WRONG_URL, (405,)),
+    _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
+    _Row(Reason.BAD_REQUEST, (413,)),
+    _Row(Reason.BUSY, _BUSY),
+    _Row(Reason.UNKNOWN_RUN, (404, 422), _P, one=("finding job failed",)),
+    _Row(Reason.API_OFF, (404,), _S + _P, one=("endpoint does not exist",)),
+    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, one=_ABSENT),
+    _Row(Reason.WRONG_URL, (404,)),
+    _Row(Reason.CREATED, (201,), _S, one=('"id":', '"success"')),
+    _Row(Reason.QUEUED, (201,), _S, one=("triggered",)),
+    _Row(Reason.STOPPED, (200,), _P, one=('"jobState":',)),
+    _Row(Reason.DELETED, (200,), _D, one=("Successfully deleted",)),
+    _Row(Reason.LISTED, (200,), _L, one=('"jobs":[',)),
+    _Row(Reason.LISTED, (200,), _C, one=('"clusters":[',)),
+    _Row(Reason.NO_TOKENS, (200,), _G, one=('"errors":',), every=(_NO_ROLES,)),
+    _Row(Reason.QUERY_FAILED, (200,), _G, one=('"errors":',)),
+    _Row(Reason.LISTED, (200,), _G, one=('"data":',)),
+    _Row(Reason.DUPLICATE, (422,), _S, one=("already exists",)),
+    _Row(Reason.STOPPED_BEFORE, (422,), _P, one=("already been stopped",)),
+    _Row(Reason.AFTER_FLUSH, (422,), _D, one=("finding job failed",)),
+    _Row(Reason.BAD_REQUEST, (422,), _G, one=('"errors":',)),
+    _Row(Reason.WRONG_URL, (400,), one=("integer expected in path",)),
+    _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
+    _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, one=("no such cluster",)),
+    _Row(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
+    _Row(Reason.STOPPED_BEFORE, (400,), _P, one=(_ONLY_RUNNING,), none=(_RUNNING,)),
+    _Row(Reason.END_BEFORE_START, (400,), _P, one=(_RUNNING, "must be larger/equal")),
+    _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
+    _Row(Reason.BAD_REQUEST, (400,), one=('"error',)),
+    _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
+    _Row(Reason.BAD_VALUE, (500,), _S, every=(_INSERT, "CHECK constraint failed")),
+    _Row(Reason.METADATA_TOO_LARGE, (500,), _S, one=_TOO_LONG),
+    _Row(Reason.TAGS_MISSING, (500,), _S, one=("adding tag to new job",)),
+    _Row(Reason.AFTER_FLUSH, (500,), _P, one=("transferring cached job failed",)),
+    _Row(Reason.BAD_VALUE, (500,), _P, one=("CHECK constraint",)),
+    _Row(Reason.DATABASE, (500,), _S + _P),
+    _Row(Reason.NO_TOKENS, (500,), _L, one=(_NO_ROLES,)),
+    _Row(Reason.BAD_REQUEST, (500,), _L, one=("error iterating job rows",)),
+    _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
+    _Row(Reason.UNEXPECTED, _SUCCESS, one=('"error',)),
+    _Row(Reason.NOT_THE_API, (*_SUCCESS, 400)),
+)
+
+_FAULTS = {
+    Fault.UNREACHABLE: Reason.UNREACHABLE,
+    Fault.TIMED_OUT: Reason.TIMED_OUT,
+    Fault.BROKEN: Reason.BROKEN,
+    Fault.TOO_LARGE: Reason.NOT_THE_API,
+    Fault.CERTIFICATE: Reason.CERTIFICATE,
+}
+_ERROR = re.compile(r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+def classify(call: Call, status: int, text: str, version: Version | None = None) -> Verdict:
+    """Say what an answer means.
+
+    Args:
+        call: what was asked.
+        status: HTTP status.
+        text: the whole answer, decoded with replacement.
+        version: of the server, None if unknown (taken for a new one).
+    """
+    words = server_words(text)
+    reason = _reason(call, status, text, f"{text}\n{words}")
+    if reason is Reason.UNKNOWN_RUN and version in QUEUEING:
+        reason = Reason.UNKNOWN_RUN_YET
+    if reason is Reason.AFTER_FLUSH and version is not None and version < FIRST_WITH_SHARED:
+        reason = Reason.NOTHING_TO_DELETE
+    return Verdict(reason, words)
+
+
+def classify_fault(fault: Fault, message: str = "") -> Verdict:
+    """Say what a request without a complete answer means."""
+    return Verdict(_FAULTS[fault], message)
+
+
+def settle(verdict: Verdict, starts: Iterable[int], start_time: int) -> Verdict:
+    """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
+
+    This run among them: it was stored before. Only others: the conflict stands (a requeue, or
+    history out of order). None listed: the server's cache may hold it, so later.
+    """
+    found = set(starts)
+    if start_time in found:
+        return Verdict(Reason.STORED_BEFORE, verdict.message)
+    return verdict if found else Verdict(Reason.AFTER_FLUSH, verdict.message)
+
+
+def server_words(text: str) -> str:
+    """The server's own message in an answer, at most 2000 characters; else the answer's text.
+
+    Some answers hold two JSON documents, or text in front of one (up to 1.4.4): the first message
+    found counts.
+    """
+    found = _ERROR.search(text)
+    if found is None:
+        return text.strip()[:MESSAGE_CHARACTERS]
+    try:
+        words = json.loads(found[1])
+    except ValueError:
+        words = found[1]
+    return str(words)[:MESSAGE_CHARACTERS]
+
+
+def _reason(call: Call, status: int, text: str, haystack: str) -> Reason:
+    if status == 500 and not text.strip():  # noqa: PLR2004
+        return Reason.NO_TOKENS if call is Call.LISTING else Reason.PANIC
+    if call is Call.NODESTATE and status == 200 and not text:  # noqa: PLR2004
+        return Reason.NODES_TAKEN
+    if status in (200, 201) and not _is_json(text):
+        return Reason.NOT_THE_API  # cut, a login page, a proxy's page
+    fitting = (row.reason for row in _ROWS if row.fits(call, status, haystack))
+    return next(fitting, Reason.UNEXPECTED)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

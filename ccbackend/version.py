@@ -1,0 +1,104 @@
+"""Which cc-backend answers: its version, and the dialect that follows from it.
+
+There is no version endpoint. The footer of the public login page names the version; where it does
+not, the shape of the 404 for an unknown path tells the generation (cc-backend v1.0.0 ... v1.5.4).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_FOOTER = re.compile(r"\bVersion\s+v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
+
+
+class Dialect(StrEnum):
+    """How a server wants node sharing and end states spelled; nothing else differs."""
+
+    EXCLUSIVE = "exclusive"  # up to 1.4.4: integer field `exclusive`, 8 state names
+    SHARED = "shared"  # from 1.5.0: string field `shared`, 12 state names
+
+    @property
+    def other(self) -> Dialect:
+        """The dialect to try when the server does not know this one."""
+        return Dialect.SHARED if self is Dialect.EXCLUSIVE else Dialect.EXCLUSIVE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A cc-backend release; compares as releases do."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read `1.5.4`, also with a leading `v` or a suffix such as `+cclib-2.12.0`.
+
+        Raises:
+            ValueError: the text does not begin with three numbers.
+        """
+        found = re.match(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text)
+        if found is None:
+            raise ValueError(f"no version: {text[:40]!r}")
+        return cls(*map(int, found.groups()))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+FIRST_WITH_CLUSTERS = Version(1, 3, 0)
+FIRST_WITH_SHARED = Version(1, 5, 0)
+QUEUEING = (Version(1, 4, 0), Version(1, 4, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is known of the server: its version, None where it does not show it, and its dialect."""
+
+    version: Version | None = None
+    dialect: Dialect = Dialect.SHARED
+
+    @property
+    def caches_starts(self) -> bool:
+        """Does a stop have to wait for the server's cache to be flushed?
+
+        From 1.5.0, and of an unknown server assumed: a stop that races with the flush can close a
+        stranger's job (cc-backend v1.5.4 internal/repository/jobCreate.go:143-172).
+        """
+        return not (self.version and self.version < FIRST_WITH_SHARED)
+
+    @property
+    def queues_starts(self) -> bool:
+        """Is a 201 only a promise, a stop right behind it refused (1.4.0 and 1.4.1)?"""
+        return self.version in QUEUEING
+
+    def flipped(self) -> Server:
+        """The same server after it refused our dialect: the version known was wrong, so unknown."""
+        return Server(None, self.dialect.other)
+
+
+def server_of(version: Version | None) -> Server:
+    """The server of a version; an unknown one is taken for a new one."""
+    old = version is not None and version < FIRST_WITH_SHARED
+    return Server(version, Dialect.EXCLUSIVE if old else Dialect.SHARED)
+
+
+def version_of_login_page(text: str) -> Version | None:
+    """The version in the footer of `GET /login`; None where the build carries none."""
+    found = _FOOTER.search(text)
+    return None if found is None else Version(*map(int, found.groups()))
+
+
+def dialect_of_unknown_path(status: int, text: str) -> Dialect | None:
+    """The generation by the answer to an unknown path below /api; None if it is no such answer.
+
+    From 1.5.0 a JSON 404 without authentication, before a text one.
+    """
+    if status != 404:  # noqa: PLR2004 - the status itself is the question
+        return None
+    if "endpoint does not exist" in text:
+        return Dialect.SHARED
+    return Dialect.EXCLUSIVE if "404 page not found" in text else None

@@ -1,0 +1,157 @@
+"""What an answer of cc-backend means: faults, cut answers, duplicates."""
+
+from __future__ import annotations
+
+import pytest
+
+from ccbackend.outcome import (
+    Call,
+    Fault,
+    Outcome,
+    Reason,
+    Verdict,
+    classify,
+    classify_fault,
+    server_words,
+    settle,
+)
+from ccbackend.version import Version
+
+UNKNOWN = '{"status":"Unprocessable Entity","error":"finding job failed: sql: no rows"}'
+
+
+@pytest.mark.parametrize("text", ["", "<html>login</html>", '{"id":', "[" * 100_000])
+def test_a_cut_or_foreign_answer_never_counts_as_stored(text: str) -> None:
+    """201 without a whole JSON document is an unknown outcome."""
+    assert classify(Call.START, 201, text).reason is Reason.NOT_THE_API
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+@pytest.mark.parametrize("call", list(Call))
+def test_busy_statuses_are_retried_for_every_call(call: Call, status: int) -> None:
+    """Whatever a proxy writes into its error page, the destination backs off."""
+    assert classify(call, status, "<h1>Bad Gateway</h1>").outcome is Outcome.RETRY
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 405])
+@pytest.mark.parametrize("call", list(Call))
+def test_configuration_errors_halt_for_every_call(call: Call, status: int) -> None:
+    """Redirects, refused tokens and wrong methods stop all deliveries."""
+    assert classify(call, status, "").outcome is Outcome.HALT
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (Fault.UNREACHABLE, Outcome.RETRY),
+        (Fault.TIMED_OUT, Outcome.RETRY),
+        (Fault.BROKEN, Outcome.RETRY),
+        (Fault.TOO_LARGE, Outcome.RETRY),
+        (Fault.CERTIFICATE, Outcome.HALT),
+    ],
+)
+def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome) -> None:
+    """Only a certificate that is not trusted needs an operator."""
+    assert classify_fault(fault, "words") == Verdict(classify_fault(fault).reason, "words")
+    assert classify_fault(fault).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "text", "reason"),
+    [
+        (Call.START, 413, "", Reason.METADATA_TOO_LARGE),
+        (Call.STOP, 413, "", Reason.BAD_REQUEST),
+        (Call.START, 500, "", Reason.PANIC),
+        (Call.LISTING, 500, "\n", Reason.NO_TOKENS),
+        (Call.LISTING, 500, '{"error":"open meta.json: none"}', Reason.ARCHIVE_UNREADABLE),
+        (Call.START, 500, '{"error":"insert into database failed: Data too long"}',
+         Reason.METADATA_TOO_LARGE),
+        (Call.START, 500, '{"error":"insert into database failed: Duplicate entry"}',
+         Reason.STORED_BEFORE),
+        (Call.START, 500, '{"error":"database is locked"}', Reason.DATABASE),
+        (Call.STOP, 500, '{"error":"database is locked"}', Reason.DATABASE),
+        (Call.STOP, 500, '{"error":"CHECK constraint failed: job"}', Reason.BAD_VALUE),
+        (Call.START, 418, "teapot", Reason.UNEXPECTED),
+        (Call.DELETE, 500, '{"error":"database is locked"}', Reason.UNEXPECTED),
+        (Call.STOP, 200, '{"error":"?"}', Reason.UNEXPECTED),
+        (Call.STOP, 202, "", Reason.NOT_THE_API),
+        (Call.NODESTATE, 200, "", Reason.NODES_TAKEN),
+        (Call.START, 400, "400 The plain HTTP request was sent to HTTPS port",
+         Reason.NOT_THE_API),
+    ],
+)  # fmt: skip
+def test_answers_that_no_recording_holds(
+    call: Call, status: int, text: str, reason: Reason
+) -> None:
+    """Rows of the table known from the sources or from proxies alone."""
+    assert classify(call, status, text).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (None, Reason.UNKNOWN_RUN),
+        (Version(1, 3, 1), Reason.UNKNOWN_RUN),
+        (Version(1, 4, 0), Reason.UNKNOWN_RUN_YET),
+        (Version(1, 4, 1), Reason.UNKNOWN_RUN_YET),
+        (Version(1, 4, 2), Reason.UNKNOWN_RUN),
+    ],
+)
+def test_a_queueing_server_may_not_know_the_run_yet(
+    version: Version | None, reason: Reason
+) -> None:
+    """1.4.0 and 1.4.1 refuse a stop while the start is still queued."""
+    assert classify(Call.STOP, 422, UNKNOWN, version).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        (None, Reason.AFTER_FLUSH),
+        (Version(1, 4, 4), Reason.NOTHING_TO_DELETE),
+        (Version(1, 5, 0), Reason.AFTER_FLUSH),
+    ],
+)
+def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) -> None:
+    """From 1.5.0 an unknown row may still lie in the server's cache."""
+    assert classify(Call.DELETE, 422, UNKNOWN, version).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("starts", "reason"),
+    [
+        ([100], Reason.STORED_BEFORE),
+        ([50, 100], Reason.STORED_BEFORE),
+        ([50], Reason.DUPLICATE),
+        ([], Reason.AFTER_FLUSH),
+    ],
+)
+def test_a_duplicate_is_settled_by_the_listed_starts(starts: list[int], reason: Reason) -> None:
+    """The same start: stored. Another: conflict. None: perhaps cached."""
+    verdict = Verdict(Reason.DUPLICATE, "words")
+
+    assert settle(verdict, starts, 100) == Verdict(reason, "words")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"status":"x","error":"a \\u003e \\"b\\""}', 'a > "b"'),
+        ('{"error":"first"}{"error":"second"}', "first"),
+        ('text in front\n{"error":"late"}', "late"),
+        ('{"error":"bad \\x"}', '"bad \\x"'),
+        ("plain\n", "plain"),
+        ("x" * 5000, "x" * 2000),
+        ('{"error":"' + "y" * 5000 + '"}', "y" * 2000),
+    ],
+)
+def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
+    """Two documents, text in front, bad escapes, overlong text: the first message counts."""
+    assert server_words(text) == words
+
+
+def test_every_reason_has_an_outcome_and_a_hint() -> None:
+    """No two reasons are aliases of each other, and each says what to do."""
+    assert len({reason.hint for reason in Reason}) == len(list(Reason.__members__))
+    assert {reason.outcome for reason in Reason} == set(Outcome)
+    assert Verdict(Reason.CREATED).hint == "stored"

@@ -1,0 +1,96 @@
+"""Versions of cc-backend and the dialect that follows from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ccbackend.version import (
+    Dialect,
+    Server,
+    Version,
+    dialect_of_unknown_path,
+    server_of,
+    version_of_login_page,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("1.5.4", Version(1, 5, 4)), ("v1.10.0", Version(1, 10, 0)), ("1.5.0+x", Version(1, 5, 0))],
+)
+def test_versions_are_read_leniently(text: str, version: Version) -> None:
+    """A leading v and a suffix do not matter."""
+    assert Version.parse(text) == version
+
+
+def test_text_without_numbers_is_no_version() -> None:
+    """A build name alone is refused."""
+    with pytest.raises(ValueError, match="no version"):
+        Version.parse("main")
+
+
+def test_versions_compare_by_number_and_print_as_released() -> None:
+    """1.10 is newer than 1.9."""
+    assert Version(1, 10, 0) > Version(1, 9, 9)
+    assert str(Version(1, 4, 4)) == "1.4.4"
+
+
+@pytest.mark.parametrize(
+    ("version", "dialect", "caches", "queues"),
+    [
+        (None, Dialect.SHARED, True, False),
+        (Version(1, 0, 0), Dialect.EXCLUSIVE, False, False),
+        (Version(1, 4, 1), Dialect.EXCLUSIVE, False, True),
+        (Version(1, 4, 4), Dialect.EXCLUSIVE, False, False),
+        (Version(1, 5, 0), Dialect.SHARED, True, False),
+    ],
+)
+def test_the_dialect_follows_from_the_version(
+    version: Version | None,
+    dialect: Dialect,
+    caches: bool,  # noqa: FBT001 - a table
+    queues: bool,  # noqa: FBT001 - a table
+) -> None:
+    """An unknown server is treated as a new one."""
+    server = server_of(version)
+
+    assert (server.dialect, server.caches_starts, server.queues_starts) == (
+        dialect,
+        caches,
+        queues,
+    )
+
+
+def test_a_server_that_refuses_the_dialect_becomes_unknown() -> None:
+    """The version known before was wrong; the other dialect is tried."""
+    assert server_of(Version(1, 4, 4)).flipped() == Server(None, Dialect.SHARED)
+    assert Server().flipped() == Server(None, Dialect.EXCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ('<li class="build-list-item">Version 1.5.4</li>', Version(1, 5, 4)),
+        ("<li>Version </li>", None),
+        ("", None),
+    ],
+)
+def test_the_login_page_names_the_version(text: str, version: Version | None) -> None:
+    """A build without version shows none."""
+    assert version_of_login_page(text) == version
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "dialect"),
+    [
+        (404, '{"error":"the requested endpoint does not exist"}', Dialect.SHARED),
+        (404, "404 page not found\n", Dialect.EXCLUSIVE),
+        (404, "<html>", None),
+        (200, "404 page not found", None),
+    ],
+)
+def test_an_unknown_path_tells_the_generation(
+    status: int, text: str, dialect: Dialect | None
+) -> None:
+    """JSON from 1.5.0, text before, anything else is another program."""
+    assert dialect_of_unknown_path(status, text) is dialect
