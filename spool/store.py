@@ -73,6 +73,12 @@ class Group:
         """Remove a name on commit; that it is gone already is no error."""
         self._removed.append((directory, name))
 
+    def abandon(self) -> None:
+        """Give up: nothing has changed but leftovers in `tmp/`."""
+        for fd, _, _ in self._written:
+            os.close(fd)
+        self._written, self._removed = [], []
+
     def commit(self) -> None:
         """Make everything durable, then remove. Repeating the group's work later is harmless.
 
