@@ -1,0 +1,156 @@
+"""What a payload is made from, as read-only views of somebody else's values.
+
+This package does not know Slurm's reader; any value with these properties will do. A test under
+mypy holds that `slurm.job.Job` is one. None means *not known*, never *empty*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class GresFacts(Protocol):
+    """One generic resource on one node; `indices` are positions in Slurm's own device order."""
+
+    @property
+    def name(self) -> str:
+        """Kind: `gpu`, `shard`, ..."""
+
+    @property
+    def count(self) -> int:
+        """How many; of `shard` and `mps` shares, not devices."""
+
+    @property
+    def indices(self) -> tuple[int, ...] | None:
+        """Devices in use."""
+
+
+class NodeFacts(Protocol):
+    """What the job holds on one node."""
+
+    @property
+    def name(self) -> str:
+        """Slurm's node name."""
+
+    @property
+    def cores(self) -> tuple[int, ...] | None:
+        """Flat core indices: socket * cores per socket + core."""
+
+    @property
+    def core_count(self) -> int | None:
+        """Cores that Slurm counts on the node."""
+
+    @property
+    def cpus(self) -> int | None:
+        """Allocated CPUs, threads where CPUs are threads."""
+
+    @property
+    def gres(self) -> Sequence[GresFacts] | None:
+        """Generic resources held on the node."""
+
+
+class JobFacts(Protocol):
+    """One run of a job. Instants are Unix seconds."""
+
+    @property
+    def job_id(self) -> int:
+        """Own numeric id, also of array tasks and het components."""
+
+    @property
+    def user(self) -> str | None:
+        """User name."""
+
+    @property
+    def account(self) -> str | None:
+        """Account."""
+
+    @property
+    def partition(self) -> str | None:
+        """The partition it runs in."""
+
+    @property
+    def submit_time(self) -> int | None:
+        """Submission; a requeue resets it."""
+
+    @property
+    def start_time(self) -> int | None:
+        """Start of this run."""
+
+    @property
+    def time_limit_minutes(self) -> int | None:
+        """None when unlimited or unknown."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Node names in Slurm's order."""
+
+    @property
+    def allocations(self) -> Sequence[NodeFacts]:
+        """What is held on each node; may be missing for some or all."""
+
+    @property
+    def cpus(self) -> int | None:
+        """Allocated CPUs in total."""
+
+    @property
+    def gpus(self) -> int | None:
+        """Allocated GPUs in total."""
+
+    @property
+    def sharing(self) -> str | None:
+        """`node`, `user`, `group` or `shared`."""
+
+    @property
+    def name(self) -> str | None:
+        """Job name, free text of the user."""
+
+    @property
+    def array_job_id(self) -> int | None:
+        """Id of the array."""
+
+    @property
+    def array_task_id(self) -> int | None:
+        """Number of the task."""
+
+    @property
+    def het_job_id(self) -> int | None:
+        """Id of the heterogeneous job's leader."""
+
+    @property
+    def het_job_offset(self) -> int | None:
+        """Number of the component."""
+
+    @property
+    def restart_count(self) -> int | None:
+        """How often it was requeued."""
+
+    @property
+    def qos(self) -> str | None:
+        """Quality of service."""
+
+    @property
+    def reservation(self) -> str | None:
+        """Reservation it runs in."""
+
+    @property
+    def constraints(self) -> str | None:
+        """Features asked for."""
+
+    @property
+    def requested_memory(self) -> str | None:
+        """Memory asked for, as Slurm writes it."""
+
+    @property
+    def admin_comment(self) -> str | None:
+        """Where opt-out flags stand."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JobKey:
+    """The identity of a run at cc-backend; start and stop use the same one."""
+
+    job_id: int
+    cluster: str
+    start_time: int

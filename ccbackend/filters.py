@@ -1,0 +1,64 @@
+"""Which jobs are not told to cc-backend: opt-out flags and the site's filters.
+
+Every function answers with the reason, so that a run left out stays visible.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ccbackend.facts import JobFacts
+
+
+@dataclass(frozen=True, slots=True)
+class NameFilter:
+    """Names to report. With `allow` only those, never those in `deny`; empty sets do nothing."""
+
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+    def passes(self, name: str) -> bool:
+        """Is a job with this name to be reported?"""
+        return name not in self.deny and (not self.allow or name in self.allow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What the site leaves out. `ignore_hosts` is searched, not anchored."""
+
+    clusters: NameFilter = NameFilter()
+    partitions: NameFilter = NameFilter()
+    accounts: NameFilter = NameFilter()
+    ignore_hosts: re.Pattern[str] | None = None
+    opt_out_flag: str = "disable_cc_submission"
+
+
+def unreported_reason(job: JobFacts, filters: Filters, *, cluster: str) -> str | None:
+    """Say why a job is not to be reported; None if it is.
+
+    Args:
+        job: facts; filters by partition and account see missing names as "".
+        filters: of the site.
+        cluster: the cluster's name at cc-backend.
+    """
+    named = (
+        ("cluster", cluster, filters.clusters),
+        ("partition", job.partition or "", filters.partitions),
+        ("account", job.account or "", filters.accounts),
+    )
+    for what, name, names in named:
+        if not names.passes(name):
+            return f"{what} {name} is filtered"
+    hosts = filters.ignore_hosts
+    if hosts is not None and job.nodes and all(hosts.search(node) for node in job.nodes):
+        return "all hosts are ignored"
+    if filters.opt_out_flag in flags(job):
+        return f"opted out by {filters.opt_out_flag}"
+    return None
+
+
+def flags(job: JobFacts) -> frozenset[str]:
+    """The parts of the admin comment: split at commas, blanks stripped, compared exactly."""
+    parts = (part.strip() for part in (job.admin_comment or "").split(","))
+    return frozenset(part for part in parts if part)

@@ -1,0 +1,154 @@
+"""The strings of metaData: cleaned, limited, and without what the site withholds.
+
+Values are free text of users: whatever bytes come in, clean UTF-8 within its limit goes out. The
+key `message` is never sent (rendered as raw HTML by cc-backend 1.3.0 ... 1.5.3), nor is the job's
+environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ccbackend.facts import JobFacts
+from ccbackend.filters import flags
+
+SCRIPT = "jobScript"
+DESCRIPTION = "slurmInfo"
+NAME = "jobName"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataPolicy:
+    """What may be sent. Limits are bytes of UTF-8; `total_bytes` counts all values together.
+
+    60 000 in total for a server up to 1.4 on MySQL, whose column holds 64 KiB.
+    """
+
+    job_script: bool = True
+    slurm_info: bool = True
+    withheld_partitions: frozenset[str] = frozenset()
+    withheld_accounts: frozenset[str] = frozenset()
+    withheld_flag: str = "disable_cc_metadata"
+    secrets: tuple[re.Pattern[str], ...] = ()
+    name_bytes: int = 1_000
+    script_bytes: int = 64_000
+    description_bytes: int = 16_000
+    other_bytes: int = 1_000
+    total_bytes: int = 100_000
+
+
+def metadata_of(
+    job: JobFacts, *, script: bytes | str | None, description: bytes | str | None,
+    policy: MetadataPolicy,
+) -> dict[str, str]:  # fmt: skip
+    """Make the metaData of a start request: `{"jobName": ..., "jobScript": ..., ...}`.
+
+    Args:
+        job: facts.
+        script: batch script as Slurm has it, None if there is none or it is not known.
+        description: text of `scontrol show job` for exactly this job.
+        policy: of the site.
+    """
+    open_text = not withheld(job, policy)
+    found = {
+        NAME: limited(clean(job.name or ""), policy.name_bytes),
+        **_small(job, policy.other_bytes),
+    }
+    if open_text and policy.job_script and script is not None:
+        found[SCRIPT] = limited(_masked(clean(script), policy), policy.script_bytes)
+    if open_text and policy.slurm_info and description is not None:
+        found[DESCRIPTION] = limited(_masked(clean(description), policy), policy.description_bytes)
+    return fitted({key: value for key, value in found.items() if value}, policy.total_bytes)
+
+
+def withheld(job: JobFacts, policy: MetadataPolicy) -> bool:
+    """Are script and description of this job kept back?"""
+    return (
+        (job.partition or "") in policy.withheld_partitions
+        or (job.account or "") in policy.withheld_accounts
+        or policy.withheld_flag in flags(job)
+    )
+
+
+def clean(value: bytes | str) -> str:
+    r"""Decode and keep what every reader can show.
+
+    Invalid UTF-8 and lone surrogates become U+FFFD, `\r\n` becomes `\n`, control characters but tab
+    and newline are dropped; so is the NUL that ends Slurm's script files.
+    """
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    text = _SURROGATE.sub("\ufffd", text).replace("\r\n", "\n")
+    return _CONTROL.sub("", text)
+
+
+def limited(text: str, limit_bytes: int) -> str:
+    """Cut at a character border; a last line says how many bytes are missing.
+
+    Where the limit has no room for that line the text is only cut.
+    """
+    data = text.encode()
+    if len(data) <= limit_bytes:
+        return text
+    room = limit_bytes - len(_note(len(data)))
+    if room < 0:
+        return _cut(data, max(limit_bytes, 0))
+    kept = _cut(data, room)
+    return kept + _note(len(data) - len(kept.encode()))
+
+
+def fitted(metadata: Mapping[str, str], total_bytes: int) -> dict[str, str]:
+    """Shorten the script, then the description, until all values fit; never the name."""
+    found = dict(metadata)
+    for key in (SCRIPT, DESCRIPTION):
+        excess = sum(len(value.encode()) for value in found.values()) - total_bytes
+        if excess > 0 and key in found:
+            size = len(found[key].encode())
+            found[key] = limited(found[key], size - excess)
+            if not found[key]:
+                del found[key]
+    return found
+
+
+def without_largest(metadata: Mapping[str, str]) -> dict[str, str] | None:
+    """Drop the script, next time the description; None if there is nothing to drop."""
+    for key in (SCRIPT, DESCRIPTION):
+        if key in metadata:
+            return {name: value for name, value in metadata.items() if name != key}
+    return None
+
+
+def _small(job: JobFacts, limit_bytes: int) -> dict[str, str]:
+    values = {
+        "submitTime": job.submit_time,
+        "qos": job.qos,
+        "reservation": job.reservation,
+        "constraints": job.constraints,
+        "requestedMemory": job.requested_memory,
+        "arrayTaskId": job.array_task_id,
+        "hetJobId": job.het_job_id or None,
+        "hetJobOffset": job.het_job_offset if job.het_job_id else None,
+        "restartCount": job.restart_count or None,
+    }
+    return {
+        key: limited(clean(str(value)), limit_bytes)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _masked(text: str, policy: MetadataPolicy) -> str:
+    for pattern in policy.secrets:
+        text = pattern.sub("***", text)
+    return text
+
+
+def _note(missing_bytes: int) -> str:
+    return f"\n[{missing_bytes} bytes cut]"
+
+
+def _cut(data: bytes, size: int) -> str:
+    return data[:size].decode("utf-8", "ignore")

@@ -1,0 +1,275 @@
+"""The bodies of start, stop and delete requests, made from facts when they are sent.
+
+Pure: the same facts, site and dialect give the same document. Start and stop of a run carry the
+identical key, taken from what was reported. No field goes out that any server from 1.0.0 on does
+not know, but for the sharing field of its generation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ccbackend.accelerators import AcceleratorMap, NodeAccelerators, accelerators_of
+from ccbackend.errors import PayloadError
+from ccbackend.facts import JobFacts, JobKey, NodeFacts
+from ccbackend.metadata import clean
+from ccbackend.sharing import sharing_field, sharing_problem
+from ccbackend.states import end_state, is_known
+from ccbackend.topology import Cluster, NodeTopology, hwthreads
+from ccbackend.version import Dialect
+
+Document = dict[str, Any]
+Warn = Callable[[str], None]
+
+LONGEST_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
+FUTURE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteMap:
+    """How the site's names and hardware appear at cc-backend.
+
+    `partition_clusters` shows partitions as clusters of their own. `hosts` rewrites host names,
+    first matching pattern. `clusters` is the server's own view (by name), for threads and for the
+    first host; without it threads are not mapped. Nodes held whole are listed core by core in jobs
+    of up to `listed_nodes` nodes only, to keep wide jobs small.
+    """
+
+    cluster: str
+    partition_clusters: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[tuple[re.Pattern[str], str], ...] = ()
+    accelerators: AcceleratorMap = field(default_factory=AcceleratorMap)
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    assume_core_ids: bool = False
+    listed_nodes: int = 64
+
+    def cluster_of(self, partition: str | None) -> str:
+        """The name at cc-backend of the cluster that a partition belongs to."""
+        return self.partition_clusters.get(partition or "", self.cluster)
+
+    def host(self, node: str) -> str:
+        """The host name for a Slurm node: cut at the first dot, then rewritten."""
+        short = node.split(".", 1)[0]
+        for pattern, replacement in self.hosts:
+            if pattern.search(short):
+                return pattern.sub(replacement, short)
+        return short
+
+
+def ignore(_message: str) -> None:
+    """Drop a warning."""
+
+
+def start_payload(
+    job: JobFacts,
+    *,
+    mapping: SiteMap,
+    dialect: Dialect,
+    metadata: Mapping[str, str],
+    cluster: str | None = None,
+    warn: Warn = ignore,
+) -> Document:
+    """Make the body of a start request.
+
+    Args:
+        job: facts of the run.
+        mapping: of the site.
+        dialect: of the server, at the moment of sending.
+        metadata: of `metadata_of`.
+        cluster: the name under which the run was reported before; None: by the mapping.
+        warn: called with texts that are equal for equal causes, so that each can be told once.
+
+    Raises:
+        PayloadError: the server could never accept what these facts give.
+    """
+    name = cluster or mapping.cluster_of(job.partition)
+    resources, accelerators = _resources(job, mapping, name, warn)
+    problem = sharing_problem(job)
+    if problem:
+        warn(problem)
+    document: Document = {
+        "jobId": job.job_id,
+        "cluster": name,
+        "user": clean(job.user or ""),
+        "project": clean(job.account or ""),
+        "partition": clean(job.partition or ""),
+        "arrayJobId": job.array_job_id or 0,
+        "numNodes": len(resources),
+        "numHwthreads": _cpus(job),
+        "numAcc": accelerators,
+        **sharing_field(job, dialect),
+        "walltime": 60 * (job.time_limit_minutes or 0),
+        "startTime": job.start_time or 0,
+        "resources": resources,
+        "metaData": dict(metadata),
+    }
+    problems = start_problems(document)
+    if problems:
+        raise PayloadError(problems)
+    return {key: value for key, value in document.items() if value or key not in _OPTIONAL}
+
+
+def stop_payload(
+    key: JobKey, *, end_time: int, state: str, dialect: Dialect, warn: Warn = ignore
+) -> Document:
+    """Make the body of a stop request.
+
+    Args:
+        key: of the run as it was reported.
+        end_time: Unix seconds; brought behind the start and within 2^31 - 1 s of it.
+        state: Slurm's word for the end (`COMPLETED`, `CANCELLED by 1000`, `NODE_FAIL`, ...).
+        dialect: of the server, at the moment of sending.
+        warn: told of an unknown word and of a correction by more than a second.
+
+    Raises:
+        PayloadError: the word names no end.
+    """
+    name = end_state(state, (), dialect)
+    if name is None:
+        raise PayloadError((f"{state} is no end state",))
+    if not is_known(state):
+        warn(f"end state {state!r} is new: sent as {name}")
+    stop_time = clamped(end_time, key.start_time)
+    if abs(stop_time - end_time) > 1:
+        warn(f"end time moved by {stop_time - end_time} s to lie after the start")
+    return {
+        "jobId": key.job_id,
+        "cluster": key.cluster,
+        "startTime": key.start_time,
+        "stopTime": stop_time,
+        "jobState": name,
+    }
+
+
+def delete_payload(key: JobKey) -> Document:
+    """Make the body of a delete request; always the whole tuple, or another run would go."""
+    return {"jobId": key.job_id, "cluster": key.cluster, "startTime": key.start_time}
+
+
+def key_of(document: Mapping[str, Any]) -> JobKey:
+    """The run that a start, stop or delete body is about."""
+    return JobKey(document["jobId"], document["cluster"], document["startTime"])
+
+
+def clamped(end_time: int, start_time: int) -> int:
+    """Bring an end behind its start and within what the server's 32-bit duration holds."""
+    return min(max(end_time, start_time + 1), start_time + LONGEST_SECONDS)
+
+
+def in_future(document: Mapping[str, Any], now: float) -> bool:
+    """Does a start lie more than 5 minutes ahead? Clocks differ then: wait."""
+    return bool(document["startTime"] > now + FUTURE_SECONDS)
+
+
+def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The last look at a start body: everything the server would refuse for ever."""
+    hosts = [resource["hostname"] for resource in document["resources"]]
+    checks = (
+        (document["jobId"] > 0, "job id is not positive"),
+        (document["startTime"] > 0, "start time is not known"),
+        (bool(document["user"]), "user name is not known"),
+        (bool(document["cluster"]), "cluster name is empty"),
+        (bool(hosts), "no hosts"),
+        (all(hosts), "a host name is empty"),
+        (len(set(hosts)) == len(hosts), "a host occurs twice"),
+        (document["numNodes"] == len(hosts), "numNodes differs from the number of hosts"),
+        (document.get("numHwthreads", 0) >= 0, "numHwthreads is negative"),
+        (document.get("numAcc", 0) >= 0, "numAcc is negative"),
+        (document.get("walltime", 0) >= 0, "walltime is negative"),
+    )
+    return tuple(text for good, text in checks if not good)
+
+
+# Zero and empty mean "absent" to the server: such fields are left out.
+_OPTIONAL = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """A node of which nothing but the name is known."""
+
+    name: str
+    cores: None = None
+    core_count: None = None
+    cpus: None = None
+    gres: None = None
+
+
+def _resources(
+    job: JobFacts, mapping: SiteMap, name: str, warn: Warn
+) -> tuple[list[Document], int]:
+    """All hosts in Slurm's order, a known one first; and the number of accelerators."""
+    held: dict[str, NodeFacts] = {node.name: node for node in job.allocations}
+    cluster = mapping.clusters.get(name)
+    wide = len(job.nodes) > mapping.listed_nodes
+    found: list[Document] = []
+    allocated = listed = 0
+    for node_name in job.nodes:
+        node = held.get(node_name) or _Bare(node_name)
+        host = mapping.host(node_name)
+        topology = _topology(cluster, host, warn)
+        gpus = accelerators_of(node, mapping.accelerators)
+        allocated, listed = allocated + gpus.allocated, listed + len(gpus.addresses)
+        found.append(
+            {
+                "hostname": host,
+                **_threads(node, topology, mapping, wide=wide, warn=warn),
+                **_addresses(gpus, warn),
+            }
+        )
+    return _known_first(found, cluster), max(job.gpus or 0, allocated, listed)
+
+
+def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | None:
+    if cluster is None:
+        return None
+    subcluster = cluster.subcluster(host)
+    if subcluster is None:
+        warn(f"host {host} is in no node list of cluster {cluster.name} at the server")
+        return None
+    return subcluster.topology
+
+
+def _threads(
+    node: NodeFacts,
+    topology: NodeTopology | None,
+    mapping: SiteMap,
+    *,
+    wide: bool,
+    warn: Warn,
+) -> Document:
+    if wide and node.cores is not None and len(node.cores) == node.core_count:
+        return {}  # absent means the whole node
+    found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
+    if found.problem:
+        kind = re.sub(r"\d+", "N", node.name)
+        warn(f"no hwthreads for hosts like {kind}: {found.problem}")
+    return {"hwthreads": list(found.threads)} if found.threads else {}
+
+
+def _addresses(found: NodeAccelerators, warn: Warn) -> Document:
+    for problem in found.problems:
+        warn(problem)
+    return {"accelerators": list(found.addresses)} if found.addresses else {}
+
+
+def _known_first(resources: list[Document], cluster: Cluster | None) -> list[Document]:
+    """The server derives the subcluster from the first host alone: it must be one it knows."""
+    if cluster is None:
+        return resources
+    known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]
+    if not known or known[0] == 0:
+        return resources
+    first = resources[known[0]]
+    return [first, *(host for host in resources if host is not first)]
+
+
+def _cpus(job: JobFacts) -> int:
+    """Allocated CPUs; 0, which is left out, if not known."""
+    if job.cpus is not None:
+        return job.cpus
+    parts = [node.cpus for node in job.allocations]
+    return sum(part for part in parts if part is not None) if None not in parts else 0

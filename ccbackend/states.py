@@ -1,0 +1,63 @@
+"""Names of end states: Slurm's word to the one each generation of cc-backend accepts.
+
+Never `running`, `pending`, `suspended` or `stopped`: the server takes them and the row can then
+never be closed properly (cc-lib v2.8.0 schema/job.go:177-190, cc-backend v1.5.0 migration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ccbackend.version import Dialect
+
+FALLBACK = "failed"
+
+_SAME = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY")
+_NAMES = {word: {Dialect.EXCLUSIVE: word.lower(), Dialect.SHARED: word.lower()} for word in _SAME}
+_NAMES |= {
+    "NODE_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "node_fail"},
+    "BOOT_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "boot_fail"},
+    "DEADLINE": {Dialect.EXCLUSIVE: "timeout", Dialect.SHARED: "deadline"},
+}
+# Flags that say how a run ended by what becomes of its job (slurm.h, JOB_STATE_FLAGS).
+_REQUEUED = ("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "EXPEDITING")
+_BROKEN = ("SPECIAL_EXIT", "LAUNCH_FAILED", "RECONFIG_FAIL", "GETENV_FAILED")
+_NAMES |= {word: dict.fromkeys(Dialect, "cancelled") for word in _REQUEUED}
+_NAMES |= {word: dict.fromkeys(Dialect, "failed") for word in _BROKEN}
+
+_NO_END = frozenset(
+    {
+        *("PENDING", "RUNNING", "SUSPENDED", "REVOKED"),
+        *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "STAGE_OUT"),
+        *("STOPPED", "SIGNALING", "UPDATE_DB"),
+    }
+)
+
+
+def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str | None:
+    """Name an end state for the server; None if Slurm's words name no end.
+
+    A base state decides alone; flags are looked at only where the base state is not known. An
+    unknown word is an end as `failed`: `is_known` tells.
+    """
+    if state is not None:
+        return _name(state, dialect)
+    names = (_name(flag, dialect) for flag in flags if _word(flag) in _NAMES)
+    return next(names, None)
+
+
+def is_known(state: str) -> bool:
+    """Is this a word that some known release of Slurm uses?"""
+    return _word(state) in _NAMES or _word(state) in _NO_END
+
+
+def _name(state: str, dialect: Dialect) -> str | None:
+    word = _word(state)
+    if word in _NO_END:
+        return None
+    return _NAMES[word][dialect] if word in _NAMES else FALLBACK
+
+
+def _word(state: str) -> str:
+    """The state alone: sacct writes `CANCELLED by 1000`."""
+    return (state.split() or [""])[0].upper()

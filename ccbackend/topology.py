@@ -1,0 +1,161 @@
+"""The server's view of nodes: which hosts it knows, their cores and hardware threads.
+
+Source: `GET /api/clusters/` (cc-backend >= 1.3.0) or the same JSON from the configuration. Slurm's
+flat core index is a position in the cores ordered socket by socket; socket numbers themselves are
+never compared, because Slurm may call NUMA nodes or caches sockets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ccbackend.facts import NodeFacts
+
+_ITEM = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
+_GROUP = re.compile(r"\[([^\[\]]*)\]")
+_RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTopology:
+    """Hardware of one type of node: threads of each core, cores ordered socket by socket."""
+
+    cores: tuple[tuple[int, ...], ...]
+    accelerators: tuple[str, ...] = ()
+
+    @property
+    def threaded(self) -> bool:
+        """Has any core more than one thread?"""
+        return any(len(threads) > 1 for threads in self.cores)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeList:
+    """A node list of cluster.json: `n2cn[001-004],a1`; letters, digits, dashes, fixed widths."""
+
+    items: tuple[tuple[re.Pattern[str], tuple[tuple[tuple[str, str], ...], ...]], ...]
+    everything: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> NodeList:
+        """Read a node list; `*` holds every host. What cannot be read matches nothing."""
+        if text.strip() == "*":
+            return cls((), everything=True)
+        return cls(tuple(_item(part.strip()) for part in _ITEM.findall(text)))
+
+    def __contains__(self, host: str) -> bool:
+        return self.everything or any(_matches(host, *item) for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class SubCluster:
+    """Nodes of one kind."""
+
+    name: str
+    nodes: NodeList
+    topology: NodeTopology | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster as the server has it."""
+
+    name: str
+    subclusters: tuple[SubCluster, ...]
+
+    def subcluster(self, host: str) -> SubCluster | None:
+        """The subcluster of a host, as the server finds it; None if the host is unknown to it."""
+        return next((sub for sub in self.subclusters if host in sub.nodes), None)
+
+
+@dataclass(frozen=True, slots=True)
+class HwThreads:
+    """Hardware threads of a job on one node; None is left out, which means the whole node."""
+
+    threads: tuple[int, ...] | None = None
+    problem: str | None = None
+
+
+def clusters_of_json(value: object) -> tuple[Cluster, ...]:
+    """Read `{"clusters": [{"name": str, "subClusters": [{"name", "nodes", "topology"}, ...]}]}`.
+
+    Raises:
+        ValueError: the value has another shape. A topology that makes no sense is no error: its
+            subcluster has none.
+    """
+    try:
+        clusters: Any = value
+        return tuple(
+            Cluster(str(cluster["name"]), tuple(map(_subcluster, cluster["subClusters"] or ())))
+            for cluster in clusters["clusters"]
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no list of clusters: {error!r}") from error
+
+
+def hwthreads(
+    node: NodeFacts, topology: NodeTopology | None, *, assume_core_ids: bool
+) -> HwThreads:
+    """List all hardware threads of the cores that a job holds on a node, ascending.
+
+    Without a topology, or with one of another size than Slurm's, nothing is listed (misleading for
+    shared jobs, but better than wrong threads), unless `assume_core_ids` lets core numbers stand
+    for thread ids and nothing hints at several threads a core.
+    """
+    if node.cores is None:
+        return HwThreads(problem="cores are not known")
+    if topology is not None and node.core_count in (None, len(topology.cores)):
+        if all(0 <= core < len(topology.cores) for core in node.cores):
+            threads = {thread for core in node.cores for thread in topology.cores[core]}
+            return HwThreads(tuple(sorted(threads)) or None)
+        return HwThreads(problem="core numbers lie outside the server's topology")
+    threaded = topology is not None and topology.threaded
+    if assume_core_ids and not threaded and (node.cpus or 0) <= len(node.cores):
+        return HwThreads(tuple(sorted(node.cores)) or None)
+    known = "no topology" if topology is None else f"{len(topology.cores)} cores"
+    return HwThreads(problem=f"{node.core_count} cores in Slurm, {known} at the server")
+
+
+def _subcluster(value: Mapping[str, Any]) -> SubCluster:
+    nodes = NodeList.parse(str(value.get("nodes") or ""))
+    return SubCluster(str(value["name"]), nodes, _topology(value.get("topology")))
+
+
+def _topology(value: Any) -> NodeTopology | None:
+    try:
+        sockets = [set(socket) for socket in value["socket"]]
+        found = [tuple(sorted(map(int, core))) for core in value["core"]]
+        ids = tuple(str(item["id"]) for item in value.get("accelerators") or ())
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
+    cores = tuple(core for socket in sockets for core in found if core and core[0] in socket)
+    if not cores or len(cores) != len(found):
+        return None  # a core in no socket or in two
+    return NodeTopology(cores, ids)
+
+
+def _item(text: str) -> tuple[re.Pattern[str], tuple[tuple[tuple[str, str], ...], ...]]:
+    """A pattern with one digit group for each bracket, and the ranges of each bracket."""
+    pieces = _GROUP.split(text)
+    pattern = "".join(
+        r"([0-9]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)
+    )
+    return re.compile(pattern), tuple(_ranges(piece) for piece in pieces[1::2])
+
+
+def _ranges(text: str) -> tuple[tuple[str, str], ...]:
+    found = (_RANGE.fullmatch(part.strip()) for part in text.split(","))
+    return tuple((match[1], match[2] or match[1]) for match in found if match)
+
+
+def _matches(
+    host: str, pattern: re.Pattern[str], groups: Sequence[Sequence[tuple[str, str]]]
+) -> bool:
+    found = pattern.fullmatch(host)
+    return found is not None and all(
+        any(len(number) == len(low) and low <= number <= high for low, high in ranges)
+        for number, ranges in zip(found.groups(), groups, strict=True)
+    )
