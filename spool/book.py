@@ -50,7 +50,7 @@ class Book:
         self._done_events: set[str] = set()
         self._waiting_since: float | None = None
         self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
-        self.forgotten: set[str] = set()
+        self._removed_events: set[str] = set()
 
     def tracked(self, job_id: int) -> tuple[Tracked, ...]:
         """Return the runs of a job id that are here or were delivered lately."""
@@ -158,6 +158,11 @@ class Book:
         group.commit()
         self._flushed(events)
 
+    def take_removed_events(self) -> set[str]:
+        """Return the names of events that are gone since the last call."""
+        removed, self._removed_events = self._removed_events, set()
+        return removed
+
     def _flushed(self, events: set[str]) -> None:
         """Note what is durable now."""
         for entry in self._hard.values():
@@ -169,7 +174,7 @@ class Book:
         self._dead.clear()
         self._done_events.clear()
         self._waiting_since = None
-        self.forgotten |= events
+        self._removed_events |= events
 
     def _revive(self, entry: Entry) -> None:
         """Keep a run that was about to be removed and is told of again."""

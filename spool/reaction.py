@@ -37,7 +37,6 @@ class Next(Enum):
 
     NOTHING = auto()
     LOOK_UP = auto()  # which runs of the job id does cc-backend have
-    RESEND = auto()  # once more, amended as the reason says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +52,12 @@ class Reaction:
 class Asked:
     """A request and the moment of its answer, Unix seconds.
 
-    `amended` are the reasons for which the request was changed already. `others_pass` says that
-    cc-backend accepted other requests since this run last failed.
+    `others_pass` says that cc-backend accepted other requests since this run last failed.
     """
 
     call: Call
     now: float
     cluster: str
-    amended: frozenset[Reason] = frozenset()
     others_pass: bool = False
 
 
@@ -87,14 +84,6 @@ def _accepted(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
             attempts=run.attempts,  # counts the restarts of a run that is not kept
         )
     )
-
-
-def _amend(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
-    """Return a resend, unless this very change was made already."""
-    noted = _noted(run, verdict, asked)
-    if verdict.reason in asked.amended:
-        return Reaction(run=noted, fate=Fate.DEAD)
-    return Reaction(run=noted, next=Next.RESEND)
 
 
 def _needs_start(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
@@ -160,7 +149,7 @@ _REACTIONS = {
     Outcome.DELIVERED: _accepted,
     Outcome.ALREADY_THERE: _accepted,
     Outcome.CONFIRM: _accepted,
-    Outcome.AMEND: _amend,
+    Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
     Outcome.NEEDS_START: _needs_start,
     Outcome.CONFLICT: _conflict,
     Outcome.LATER: _later,

@@ -18,15 +18,6 @@ from spool.layout import Directory
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class JobKey:
-    """The identity of a run at cc-backend; `start_time` in Unix seconds."""
-
-    job_id: int
-    cluster: str
-    start_time: int
-
-
 class Source(StrEnum):
     """Who proved the end of a run."""
 

@@ -19,12 +19,14 @@ from spool.run import Run
 
 
 class Call(StrEnum):
-    """A request of cc-backend on behalf of one run."""
+    """A request of cc-backend: four on behalf of one run, two about the server."""
 
     START = "start"
     STOP = "stop"
     DELETE = "delete"
     LOOKUP = "lookup"
+    LIST = "list"
+    PROBE = "probe"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Entry:
 
     `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
     `events` must stay). `run` may be dropped when it is stored. `listed`: a listing of cc-backend
-    shows it. `failures` counts probes lost since the last success.
+    shows it. `failures` counts requests lost to an outage, `failed_at` is how
+    many requests of all runs had been accepted at the last of them.
     """
 
     job_id: int
@@ -50,6 +53,7 @@ class Entry:
     in_flight: Call | None = None
     listed: bool = False
     failures: int = 0
+    failed_at: int | None = None
     since: float = 0.0
 
     def take(self, run: Run) -> None:
