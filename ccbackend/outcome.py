@@ -85,6 +85,7 @@ class Reason(Enum):
     ADDRESS_REFUSED = Outcome.HALT, "add this host to the server's list of allowed addresses"
     ROLE_REFUSED = Outcome.HALT, "the token's account needs exactly the role api"
     TOKEN_REFUSED = Outcome.HALT, "the server refuses the token, or its account lacks the role api"
+    TOKEN_UNREADABLE = Outcome.HALT, "the token file cannot be used"
     NO_TOKENS = Outcome.HALT, "the server fails on every token: check its JWT keys"
     REDIRECTED = Outcome.HALT, "the base URL is wrong: no redirect is followed"
     WRONG_URL = Outcome.HALT, "the base URL is wrong, or this server lacks the path"
@@ -178,8 +179,8 @@ _ROWS = (
     _Row(Reason.QUEUED, (201,), _S, one=("triggered",)),
     _Row(Reason.STOPPED, (200,), _P, one=('"jobState":',)),
     _Row(Reason.DELETED, (200,), _D, one=("Successfully deleted",)),
-    _Row(Reason.LISTED, (200,), _L, one=('"jobs":[',)),
-    _Row(Reason.LISTED, (200,), _C, one=('"clusters":[',)),
+    _Row(Reason.LISTED, (200,), _L, one=('"jobs":',)),
+    _Row(Reason.LISTED, (200,), _C, one=('"clusters":',)),
     _Row(Reason.NO_TOKENS, (200,), _G, one=('"errors":',), every=(_NO_ROLES,)),
     _Row(Reason.QUERY_FAILED, (200,), _G, one=('"errors":',)),
     _Row(Reason.LISTED, (200,), _G, one=('"data":',)),

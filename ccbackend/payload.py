@@ -15,9 +15,10 @@ from typing import Any
 from ccbackend.accelerators import AcceleratorMap, NodeAccelerators, accelerators_of
 from ccbackend.errors import PayloadError
 from ccbackend.facts import JobFacts, JobKey, NodeFacts
-from ccbackend.metadata import clean
+from ccbackend.metadata import clean, without_largest
+from ccbackend.outcome import Reason
 from ccbackend.sharing import sharing_field, sharing_problem
-from ccbackend.states import end_state, is_known
+from ccbackend.states import FALLBACK, end_state, is_known
 from ccbackend.topology import Cluster, NodeTopology, hwthreads
 from ccbackend.version import Dialect
 
@@ -157,6 +158,18 @@ def key_of(document: Mapping[str, Any]) -> JobKey:
 def clamped(end_time: int, start_time: int) -> int:
     """Bring an end behind its start and within what the server's 32-bit duration holds."""
     return min(max(end_time, start_time + 1), start_time + LONGEST_SECONDS)
+
+
+def amend(document: Document, reason: Reason) -> Document | None:
+    """Change a request as the server asks; None if there is nothing (more) to change."""
+    if reason is Reason.METADATA_TOO_LARGE:
+        smaller = without_largest(document.get("metaData", {}))
+        return None if smaller is None else document | {"metaData": smaller}
+    if reason is Reason.STATE_UNKNOWN:
+        changed = document | {"jobState": FALLBACK}
+    else:
+        changed = document | {"stopTime": clamped(document["stopTime"], document["startTime"])}
+    return None if changed == document else changed
 
 
 def in_future(document: Mapping[str, Any], now: float) -> bool:

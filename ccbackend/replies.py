@@ -1,0 +1,222 @@
+"""What comes back: classified replies, and lists of runs with the queries that ask for them.
+
+A listing is either whole or not known, never short: the count is compared, a wrong shape or a
+failed query gives no rows at all. GraphQL has no role check, so its answers are worth something
+only after a REST call with the same token succeeded; `ccbackend.client` sees to that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from ccbackend.outcome import Call, Fault, Outcome, Reason, Verdict, classify, classify_fault
+from ccbackend.payload import Document
+from ccbackend.session import Answer
+from ccbackend.topology import Cluster
+from ccbackend.version import Server, Version
+
+PAGE_ITEMS = 100_000
+# Valid against the schema of every server from 1.0.0 to 1.5.4: no order, no sharing, no next page.
+_QUERY = (
+    "query($f:[JobFilter!],$p:PageRequest)"
+    "{ jobs(filter:$f,page:$p){ count items{ id jobId cluster startTime state } } }"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run at the server; `start_time` in Unix seconds, `db_id` its row there."""
+
+    job_id: int
+    cluster: str
+    start_time: int
+    state: str
+    db_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One classified answer.
+
+    `sent` says whether the server may have seen the request; `document` is the body as last sent,
+    `amended` why it differs from the one given; `rows` the runs of the job id where a start was
+    settled by looking them up.
+    """
+
+    call: Call
+    verdict: Verdict
+    status: int | None = None
+    sent: bool = True
+    retry_after_seconds: float | None = None
+    document: Document | None = field(default=None, repr=False)  # holds users' text
+    amended: tuple[Reason, ...] = ()
+    rows: tuple[Row, ...] | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is to be done."""
+        return self.verdict.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Runs at the server; `rows` is None when they are not known, never short."""
+
+    reply: Reply
+    rows: tuple[Row, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Clusters of the server; None when they are not known (also before 1.3.0)."""
+
+    reply: Reply
+    clusters: tuple[Cluster, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Is the server there, which one, and does it take our token?"""
+
+    server: Server
+    reply: Reply
+
+
+def reply_to(call: Call, answer: Answer, version: Version | None) -> Reply:
+    """Classify an answer, or what stands in for one."""
+    if answer.status is None:
+        verdict = classify_fault(answer.fault or Fault.BROKEN, answer.text)
+    else:
+        verdict = classify(call, answer.status, answer.text, version)
+    return Reply(
+        call=call,
+        verdict=verdict,
+        status=answer.status,
+        sent=answer.sent,
+        retry_after_seconds=answer.retry_after_seconds,
+    )
+
+
+def not_whole(reply: Reply, text: str) -> Reply:
+    """The same reply, whose text turned out to be no whole listing."""
+    return replace(reply, verdict=Verdict(Reason.QUERY_FAILED, text))
+
+
+class ListingError(ValueError):
+    """An answer that is no whole listing; the text says why. `count` is the server's, if given."""
+
+    def __init__(self, text: str, count: int | None = None) -> None:
+        super().__init__(text)
+        self.count = count
+
+
+def graphql_running(cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
+    """The query for all running jobs of a cluster."""
+    return _graphql({"cluster": {"eq": cluster}, "state": ["running"]}, items)
+
+
+def graphql_job(job_id: int, cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
+    """The query for all runs of a job id, in whatever state."""
+    return _graphql({"cluster": {"eq": cluster}, "jobId": {"in": [str(job_id)]}}, items)
+
+
+def rest_running(cluster: str, items: int = PAGE_ITEMS) -> str:
+    """The REST path for all running jobs of a cluster on one page."""
+    return (
+        f"/api/jobs/?state=running&cluster={quote(cluster, safe='')}&items-per-page={items}&page=1"
+    )
+
+
+def rest_window(cluster: str, start_time: int, items: int = PAGE_ITEMS) -> str:
+    """The REST path for all runs of a cluster that started in one second."""
+    window = f"start-time={start_time}-{start_time}"
+    return f"/api/jobs/?cluster={quote(cluster, safe='')}&{window}&items-per-page={items}&page=1"
+
+
+def graphql_rows(text: str) -> tuple[Row, ...]:
+    """Read `{"data":{"jobs":{"count":n,"items":[{"id","jobId","cluster","startTime","state"}]}}}`.
+
+    Raises:
+        ListingError: errors beside the data, another shape, or a count that differs.
+    """
+    try:
+        answer = json.loads(text)
+        if answer.get("errors"):
+            raise ListingError("the query failed")
+        jobs = answer["data"]["jobs"]
+        count, items = int(jobs["count"]), jobs["items"]
+        rows = tuple(_row(item, "state") for item in items)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _wrapped(error) from error
+    if count != len(rows):
+        raise ListingError(f"{len(rows)} of {count} jobs listed", count)
+    return rows
+
+
+def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[Row, ...]:
+    """Read `{"jobs":[{"id","jobId","cluster","startTime","jobState",...}],"items":n,"page":1}`.
+
+    There is no total: a full page counts as cut.
+
+    Raises:
+        ListingError: another shape, another page than asked for, or a full page.
+    """
+    try:
+        answer = json.loads(text)
+        rows = tuple(_row(item, "jobState") for item in answer["jobs"])
+        page = (answer["items"], answer["page"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _wrapped(error) from error
+    if page != (items, 1):
+        raise ListingError(f"page {page[1]} of {page[0]} items instead of 1 of {items}")
+    if len(rows) >= items:
+        raise ListingError(f"the page is full at {items} jobs: there may be more")
+    return rows
+
+
+def _graphql(filters: Mapping[str, Any], items: int) -> dict[str, Any]:
+    page = {"itemsPerPage": items, "page": 1}
+    return {"query": _QUERY, "variables": {"f": [filters], "p": page}}
+
+
+def _row(item: Mapping[str, Any], state: str) -> Row:
+    return Row(
+        _number(item["jobId"]),
+        _text(item["cluster"]),
+        _instant(item["startTime"]),
+        _text(item[state]),
+        _number(item["id"]),
+    )
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _instant(value: object) -> int:
+    """Unix seconds from a number (REST) or RFC 3339 with the server's offset (GraphQL)."""
+    if not isinstance(value, str):
+        return _number(value)
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError(f"{value!r} has no offset")
+    return int(instant.timestamp())
+
+
+def _wrapped(error: Exception) -> ListingError:
+    if isinstance(error, ListingError):
+        return error
+    return ListingError(f"not a listing: {error!r}"[:300])

@@ -1,0 +1,296 @@
+"""One careful exchange with the server: bounded in time and size, never led elsewhere.
+
+No redirect is followed (a 301 would turn a POST into a GET that may answer 200), nothing is taken
+from the environment (proxies and ~/.netrc would see or replace the token), certificates are always
+verified. The token appears in no message. A failed exchange is a value, no exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from ccbackend.outcome import Fault
+
+RETRY_AFTER_CEILING_SECONDS = 900.0
+_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
+_CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one exchange. `read_seconds` counts per receive, `deadline_seconds` in total."""
+
+    connect_seconds: float = 5.0
+    read_seconds: float = 60.0
+    deadline_seconds: float = 90.0
+    answer_bytes: int = 1_000_000
+    listing_bytes: int = 64_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back: a status with the whole text, or a fault.
+
+    `sent` says whether the server may have seen the request.
+    """
+
+    status: int | None = None
+    text: str = ""
+    fault: Fault | None = None
+    sent: bool = True
+    retry_after_seconds: float | None = None
+
+
+class Link:
+    """Exchanges with one server over one connection at a time; for one thread.
+
+    The session given is taken over: its environment, cookies and adapters are set here.
+    """
+
+    def __init__(
+        self,
+        session: requests.Session,
+        base_url: str,
+        *,
+        token: Callable[[], str],
+        ca_file: str | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._session = session
+        self._base_url = base_url
+        self._token = token
+        self._verify = ca_file or True
+        self._clock = clock
+        self._guard = _Guard()
+        session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _GuardedAdapter(self._guard))
+
+    def __repr__(self) -> str:
+        return f"Link({self._base_url!r})"
+
+    def token(self) -> str:
+        """The token that the next exchange will carry.
+
+        Raises:
+            TokenError: the token file cannot be used.
+        """
+        return self._token()
+
+    def close(self) -> None:
+        """Close the connection; a later exchange opens a new one."""
+        self._session.close()
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        limit_bytes: int | None = None,
+        with_token: bool = True,
+    ) -> Answer:
+        """Send one request and read its whole answer; blocks at most `deadline_seconds`.
+
+        A request that broke on a reused connection before any answer is sent once more on a fresh
+        one: the server had closed it (idle for 10 or 20 s) and saw nothing.
+
+        Raises:
+            TokenError: the token file cannot be used.
+        """
+        token = self._token() if with_token else None
+        limit = limit_bytes or self.limits.answer_bytes
+        began = self._clock()
+        answer, stale = self._once(method, path, body, token=token, limit_bytes=limit)
+        if stale and self._clock() - began < _STALE_SECONDS:
+            answer, _ = self._once(method, path, body, token=token, limit_bytes=limit)
+        return answer
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, *, token: str | None, limit_bytes: int
+    ) -> tuple[Answer, bool]:
+        """One attempt; and whether it broke on a reused connection without an answer."""
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers["User-Agent"] = "cc-slurm-sync"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if token is not None:
+            headers["X-Auth-Token"] = token
+        with self._guard.watch(self.limits.deadline_seconds):
+            try:
+                response = self._session.request(
+                    method,
+                    self._base_url + path,
+                    data=body,
+                    headers=headers,
+                    timeout=(self.limits.connect_seconds, self.limits.read_seconds),
+                    allow_redirects=False,
+                    stream=True,
+                    verify=self._verify,
+                )
+            except OSError as error:  # what requests raises, and an unreadable ca_file
+                return self._failed(error, token), self._guard.reused and _was_dropped(error)
+            with contextlib.closing(response):
+                return self._received(response, token, limit_bytes), False
+
+    def _received(self, response: requests.Response, token: str | None, limit_bytes: int) -> Answer:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for part in response.iter_content(_CHUNK_BYTES):
+                parts.append(part)
+                size += len(part)
+                if size > limit_bytes:
+                    return Answer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
+        except OSError as error:
+            return self._failed(error, token)
+        if self._guard.expired:  # an answer without length ends like this when it is cut
+            return Answer(fault=Fault.TIMED_OUT, text="deadline passed")
+        return Answer(
+            status=response.status_code,
+            text=_without(token, b"".join(parts).decode("utf-8", "replace")),
+            retry_after_seconds=retry_after(response.headers.get("Retry-After"), time.time()),
+        )
+
+    def _failed(self, error: OSError, token: str | None) -> Answer:
+        text = _without(token, f"{type(error).__name__}: {list(_chain(error))[-1]}")[:300]
+        connecting = self._guard.connecting
+        if _is_certificate(error):
+            return Answer(fault=Fault.CERTIFICATE, text=text, sent=False)
+        if connecting:
+            return Answer(fault=Fault.UNREACHABLE, text=text, sent=False)
+        if self._guard.expired or any(isinstance(part, TimeoutError) for part in _chain(error)):
+            return Answer(fault=Fault.TIMED_OUT, text=text)
+        return Answer(fault=Fault.BROKEN, text=text)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or a date), 0 to 900; None if unusable."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdigit() else _until(value, now)
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_CEILING_SECONDS)
+
+
+def _until(date: str, now: float) -> float:
+    return parsedate_to_datetime(date).timestamp() - now
+
+
+def _without(token: str | None, text: str) -> str:
+    return text.replace(token, "***") if token else text
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all that are wrapped in it, outermost first."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException] = [error]
+    while waiting:
+        part = waiting.pop(0)
+        if part in seen:
+            continue
+        seen.append(part)
+        yield part
+        inner = (*part.args, getattr(part, "reason", None), part.__cause__, part.__context__)
+        waiting += [each for each in inner if isinstance(each, BaseException)]
+
+
+def _was_dropped(error: BaseException) -> bool:
+    """Did the peer close the connection without a byte of answer?"""
+    dropped = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+    return any(isinstance(part, dropped) for part in _chain(error))
+
+
+def _is_certificate(error: BaseException) -> bool:
+    """A certificate that is not trusted, or no TLS at all: no outage, an operator must act."""
+    for part in _chain(error):
+        if isinstance(part, ssl.SSLCertVerificationError):
+            return True
+        if isinstance(part, ssl.SSLError) and part.reason == "WRONG_VERSION_NUMBER":
+            return True
+    return "CA certificate" in str(error)
+
+
+class _Guard:
+    """What the one connection is doing, and the hand that cuts it when the deadline passes.
+
+    A read timeout counts per receive, so a peer that drips bytes would hold a request for ever.
+    """
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self.connecting = False
+        self.reused = True
+        self.expired = False
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def watch(self, deadline_seconds: float) -> Iterator[None]:
+        """Cut the connection if the block takes longer."""
+        self.connecting, self.reused, self.expired = False, True, False
+        over = threading.Event()
+        timer = threading.Timer(deadline_seconds, self._cut, [over])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                over.set()
+            timer.cancel()
+
+    def _cut(self, over: threading.Event) -> None:
+        with self._lock:
+            if over.is_set():
+                return
+            self.expired = True
+            sock = getattr(self.connection, "sock", None)
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    # The plain method: that of an SSL socket would drop the state in use.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def watched(self, kind: type[Any]) -> type[Any]:
+        """The connection class, telling this guard when it connects."""
+        if getattr(kind, "guard", None) is self:
+            return kind
+        guard = self
+
+        def connect(connection: Any) -> None:
+            guard.connection = connection
+            guard.connecting, guard.reused = True, False
+            kind.connect(connection)
+            guard.connecting = False
+
+        return type(kind.__name__, (kind,), {"connect": connect, "guard": self})
+
+
+class _GuardedAdapter(HTTPAdapter):
+    """The usual transport, without retries of its own, over guarded connections."""
+
+    def __init__(self, guard: _Guard) -> None:
+        self._guard = guard
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool for a request; its connections report to the guard."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = self._guard.watched(pool.ConnectionCls)
+        return pool

@@ -1,0 +1,176 @@
+"""The token and the URL: the two settings that decide whom we speak to, and as whom.
+
+The token is never part of a message or a representation. Its claims are read without verification,
+to warn in time and to say why a server may refuse it; they prove nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ccbackend.errors import TokenError, UrlError
+
+SIZE_LIMIT_BYTES = 65_536
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A JWT. `expires_at` is Unix seconds; it and `roles` are None where the token has none."""
+
+    value: str = field(repr=False)
+    expires_at: float | None = None
+    roles: tuple[str, ...] | None = None
+
+    def expired(self, now: float) -> bool:
+        """Is it past its time? The server allows no leeway."""
+        return self.expires_at is not None and now >= self.expires_at
+
+
+def token_of(text: str) -> Token:
+    """Read a token's text; one trailing newline is stripped.
+
+    Raises:
+        ValueError: empty, or characters that no token holds.
+    """
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise ValueError("the token is empty")
+    if _TOKEN.fullmatch(value) is None:
+        raise ValueError("blanks, line breaks or control characters inside the token")
+    claims = _claims(value)
+    expires, roles = claims.get("exp"), claims.get("roles")
+    return Token(
+        value,
+        float(expires) if isinstance(expires, int | float) else None,
+        tuple(map(str, roles)) if isinstance(roles, list) else None,
+    )
+
+
+def read_token(path: Path) -> Token:
+    """Read the token file: a regular file of one line that others cannot read.
+
+    Raises:
+        TokenError: it cannot be used; says why and what to do.
+    """
+    return _read(path)[0]
+
+
+class TokenFile:
+    """A token file that may be replaced while we run; checked at every use by one stat."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mark: tuple[int, ...] | None = None
+        self._token: Token | None = None
+
+    def changed(self) -> bool:
+        """Was the file replaced since it was read? True before the first reading."""
+        return self._token is None or self._mark != self._now()
+
+    def current(self) -> Token:
+        """The token, read again if the file has changed.
+
+        Raises:
+            TokenError: it cannot be used.
+        """
+        if self._token is None or self._mark != self._now():
+            self._token, self._mark = _read(self._path)
+        return self._token
+
+    def __call__(self) -> str:
+        """The token's text, for a header."""
+        return self.current().value
+
+    def _now(self) -> tuple[int, ...] | None:
+        try:
+            return _mark(self._path.lstat())
+        except OSError:
+            return None
+
+
+def check_url(text: str, *, allow_plain_http: bool = False) -> str:
+    """Check the server's base URL and return it: scheme, host, perhaps a port, nothing else.
+
+    Raises:
+        UrlError: says what is wrong and what to write instead.
+    """
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UrlError(f"not a URL: {error}", "write https://HOST[:PORT]") from error
+    if parts.scheme not in ("http", "https") or not host or _TOKEN.fullmatch(text) is None:
+        raise UrlError("not an http or https URL", "write https://HOST[:PORT]")
+    if "@" in parts.netloc:
+        raise UrlError("the URL holds a user name", "access goes by the token alone")
+    if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
+        plain = f"{parts.scheme}://{parts.netloc}"
+        raise UrlError("the URL has a path or a trailing slash", f"write {plain}")
+    if port == 0:
+        raise UrlError("port 0", "write https://HOST[:PORT]")
+    if parts.scheme == "http" and not (allow_plain_http or is_loopback(host)):
+        hint = "use https, or set allow_plain_http if the network is trusted"
+        raise UrlError("http sends the token in the clear", hint)
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Does a host name or address mean this machine?"""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        text = f"cannot be opened: {error.strerror}"
+        raise TokenError(str(path), text, "a regular file, readable by the service") from error
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+        status = os.fstat(descriptor)
+        _check_status(path, status)
+        data = file.read(SIZE_LIMIT_BYTES + 1)
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise TokenError(str(path), "too large for a token", "put the token alone into it")
+    try:
+        return token_of(data.decode("ascii", "replace")), _mark(status)
+    except ValueError as error:
+        raise TokenError(str(path), str(error), "put the token alone into it") from error
+
+
+def _check_status(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise TokenError(str(path), "not a regular file", "put the token into a file")
+    if status.st_mode & stat.S_IRWXO:
+        hint = f"chmod o= {path}"
+        raise TokenError(str(path), "others can read or change the token", hint)
+
+
+def _mark(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
+
+
+def _claims(value: str) -> dict[str, Any]:
+    """The claims in a JWT's middle part; empty if it is none."""
+    parts = value.split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
+        return {}
+    try:
+        text = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        claims = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

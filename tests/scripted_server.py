@@ -1,0 +1,158 @@
+"""A loopback server that answers exactly as told, byte by byte, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+Action = Callable[[socket.socket], bool]  # answers one request; True keeps the connection
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it arrived; header names in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body decoded."""
+        return json.loads(self.body)
+
+
+def answer(
+    status: int,
+    text: str,
+    headers: str = "Content-Type: application/json\r\n",
+    *,
+    keep: bool = True,
+) -> Action:
+    """Give a whole answer."""
+    data = text.encode()
+    head = f"HTTP/1.1 {status} X\r\n{headers}Content-Length: {len(data)}\r\n\r\n".encode()
+
+    def act(peer: socket.socket) -> bool:
+        peer.sendall(head + data)
+        return keep
+
+    return act
+
+
+def raw(data: bytes) -> Action:
+    """Send some bytes and hang up."""
+
+    def act(peer: socket.socket) -> bool:
+        peer.sendall(data)
+        return False
+
+    return act
+
+
+def hang_up(_peer: socket.socket) -> bool:
+    """Close without a byte of answer."""
+    return False
+
+
+def stall(peer: socket.socket) -> bool:
+    """Say nothing until the other side gives up."""
+    while peer.recv(1024):
+        pass
+    return False
+
+
+def drip(data: bytes, started: threading.Event) -> Action:
+    """Send bytes, then one more of the same kind every few milliseconds, for ever."""
+
+    def act(peer: socket.socket) -> bool:
+        peer.sendall(data)
+        started.set()
+        peer.settimeout(0.01)
+        while True:
+            try:
+                if not peer.recv(1):
+                    return False
+            except TimeoutError:
+                peer.sendall(b"x")
+
+    return act
+
+
+class ScriptedServer:
+    """Answers request after request by a list of actions; then hangs up on everything."""
+
+    def __init__(self, actions: Sequence[Action], context: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Request] = []
+        self.connections = 0
+        self._actions = list(actions)
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._peers: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Base URL by address."""
+        scheme = "https" if self._context else "http"
+        return f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for peer in self._peers:
+            peer.close()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            try:
+                if self._context:
+                    peer = self._context.wrap_socket(peer, server_side=True)
+                self._peers.append(peer)
+                self._serve(peer)
+            except OSError:
+                pass
+            finally:
+                peer.close()
+
+    def _serve(self, peer: socket.socket) -> None:
+        file = peer.makefile("rb")
+        with file:
+            while request := _read(file):
+                self.requests.append(request)
+                if not self._actions or not self._actions.pop(0)(peer):
+                    return
+
+
+def _read(file: Any) -> Request | None:
+    line = file.readline().decode("latin-1").split()
+    if not line:
+        return None
+    headers: dict[str, str] = {}
+    while (text := file.readline().decode("latin-1").strip()) != "":
+        name, _, value = text.partition(":")
+        headers[name.lower()] = value.strip()
+    body = file.read(int(headers.get("content-length", "0")))
+    return Request(line[0], line[1], headers, body)
