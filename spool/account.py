@@ -2,14 +2,13 @@
 
 An event names a job id, not a run. Known of the id are its waiting events, the runs in the spool,
 the controller's record and, where that leaves something unexplained, accounting's rows. The answer
-is which runs are new, which are over, which events are dealt with, and what needs another look.
-Silence proves nothing: no run ends here because somebody said nothing.
+is which runs are new, which are over, which events are dealt with. Silence proves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slurm.job import Job
 from spool.event import Event, Kind
@@ -131,22 +130,18 @@ def _seen(question: Question, knowledge: Knowledge) -> Iterator[_Span]:
     The controller's record comes first and wins: it has cores and GRES. Of accounting's rows only
     ended ones count: a live one may be late, or a runaway.
     """
-    tracked = [run.start_time for run in question.runs]
-    starts: list[int] = []
+    seen: list[_Span] = []
     rows = runs_of_accounting(knowledge.rows or (), question.job_id)
     record = knowledge.record
     if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
-        start = _known_start(record.start_time or 0, tracked, rows)
-        starts.append(start)
-        yield _Span(start, _end(record, Source.CONTROLLER), record)
+        seen.append(_known(record, Source.CONTROLLER, question.runs, rows))
     since = question.since()
     for row in rows:
-        end = _end(row, Source.ACCOUNTING)
-        start = _known_start(row.start_time or 0, tracked, ())
-        if end is None or end.time < since or match_start(start, starts) is not None:
+        span = _known(row, Source.ACCOUNTING, question.runs, ())
+        if span.end is None or span.end.time < since or any(_same(span, s) for s in seen):
             continue
-        starts.append(start)
-        yield _Span(start, end, row)
+        seen.append(span)
+    yield from seen
 
 
 def _end(job: Job, source: Source) -> End | None:
@@ -155,27 +150,44 @@ def _end(job: Job, source: Source) -> End | None:
     return End(time=job.end_time, state=job.state, source=source)
 
 
-def _known_start(start: int, tracked: list[int], rows: tuple[Job, ...]) -> int:
-    """Return the start time under which the spool knows the run that Slurm shows.
+def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job, ...]) -> _Span:
+    """Return a run that Slurm shows, under the start time by which the spool knows it.
 
     A start moves when nodes power up late: the tuple that was reported stays if accounting has the
     run under the new start and nothing under the old one.
     """
-    match = match_start(start, tracked)
-    if match is not None:
-        return match
-    accounted = [row.start_time or 0 for row in rows]
-    moved = [old for old in tracked if old < start and match_start(old, accounted) is None]
-    if len(tracked) == 1 and moved and match_start(start, accounted) is not None:
-        return moved[0]
-    return start
+    span = _Span(job.start_time or 0, _end(job, source), job)
+    accounted = {row.start_time or 0 for row in rows}
+    for run in sorted(runs, key=lambda run: run.start_time != span.start_time):
+        claimed = run.start_time in accounted and span.start_time in accounted
+        own = span.start_time == run.start_time
+        if own or (not claimed and _same(span, _Span(run.start_time, _told_end(run)))):
+            return replace(span, start_time=run.start_time)
+    if len(runs) == 1 and runs[0].end is None and match_start(span.start_time, accounted):
+        old = runs[0].start_time
+        if old < span.start_time and match_start(old, accounted) is None:
+            return replace(span, start_time=old)
+    return span
+
+
+def _same(one: _Span, other: _Span) -> bool:
+    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
+    if one.start_time == other.start_time:
+        return True
+    first, second = sorted((one, other), key=lambda span: span.start_time)
+    is_near = same_start(first.start_time, second.start_time)
+    return is_near and (first.end is None or first.end.time > second.start_time)
+
+
+def _told_end(run: Tracked) -> End | None:
+    return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
 
 
 def _delivered(question: Question) -> Iterator[_Span]:
     """Yield the runs whose end the spool knows already."""
     for run in question.runs:
         if run.end is not None:
-            yield _Span(run.start_time, End(time=run.end, state="", source=Source.EVENT))
+            yield _Span(run.start_time, _told_end(run))
 
 
 def _closed(question: Question, seen: tuple[_Span, ...]) -> dict[int, End]:

@@ -17,7 +17,7 @@ from spool.link import Link
 from spool.reaction import Asked, Fate, Next, Reaction, react, settle_conflict
 from spool.run import Run
 from spool.schedule import Call, Entry
-from spool.senders import Reply, Request, Sender
+from spool.senders import Reply, Request
 from spool.state import Handling
 from spool.text import escape
 
@@ -47,6 +47,18 @@ class Composer(Protocol):
         """
 
 
+class Outlet(Protocol):
+    """What takes requests; a `Sender` is one."""
+
+    outstanding: int
+
+    def send(self, request: Request) -> None:
+        """Queue a request; its reply will come, sent or not."""
+
+    def acknowledge(self) -> None:
+        """Count a reply as received."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How to deliver. `prove` returns which start times are earlier runs of the same job."""
@@ -65,7 +77,7 @@ class Delivery:
         link: Link,
         composer: Composer,
         *,
-        senders: tuple[Sender, Sender],
+        senders: tuple[Outlet, Outlet],
         handling: Handling,
         terms: Terms,
     ) -> None:
@@ -85,7 +97,7 @@ class Delivery:
 
     def fill(self, now: float, *, stops_only: bool = False) -> None:
         """Hand out what is due and allowed; `stops_only` where the disk takes no new runs."""
-        self._book.schedule.hold_seconds = self._link.hold_seconds(self._terms.hold_seconds)
+        self._book.schedule.hold(self._link.hold_seconds(self._terms.hold_seconds), now)
         if self._link.wants_version(now):
             if not self._starts.outstanding:
                 self._starts.send(self._request(Call.PROBE))
@@ -127,7 +139,7 @@ class Delivery:
         else:
             self._apply(entry, react(run, verdict, asked), reply, now)
 
-    def _fill(self, sender: Sender, now: float, *, stops: bool) -> None:
+    def _fill(self, sender: Outlet, now: float, *, stops: bool) -> None:
         while sender.outstanding < DEPTH:
             entry = self._book.schedule.take(now, stops=stops)
             if entry is None:
@@ -138,7 +150,8 @@ class Delivery:
 
     def _probe(self, now: float) -> None:
         """Send the head of one lane, or a bare question where no run waits."""
-        for sender, stops in ((self._starts, False), (self._stops, True)):
+        outlets = ((self._starts, False), (self._stops, True))
+        for sender, stops in outlets if self._link.server is not None else ():
             entry = self._book.schedule.take(now, stops=stops)
             request = None if entry is None else self._request_of(entry, now)
             if request is not None:

@@ -23,7 +23,7 @@ from spool.schedule import Entry, entry_of
 from spool.senders import Reply
 from spool.state import Handling
 
-IDLE_SECONDS = 0.03
+IDLE_SECONDS = 0.04  # no event is looked at earlier after its hook began
 FULL_SECONDS = 10.0
 SPACE_SECONDS = 1.0
 TODO_SECONDS = 1.0

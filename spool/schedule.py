@@ -102,12 +102,12 @@ def entry_of(run: Run, stored: Directory | None) -> Entry:
 class Schedule:
     """All runs by lane, and queues of those that may be told.
 
-    `hold_seconds` is how long a stop waits after its start was accepted unless the run is listed:
+    A stop is held back for a while after its start was accepted unless the run is listed:
     cc-backend >= 1.5 may close a stranger's job earlier (its cache, `internal/api/job.go` v1.5.0).
     """
 
     def __init__(self, hold_seconds: float = 0.0) -> None:
-        self.hold_seconds = hold_seconds
+        self._hold_seconds = hold_seconds
         self._lanes: dict[int, dict[int, Entry]] = {}
         self._ready: dict[bool, list[tuple[int, bool, int, int, Entry]]] = {True: [], False: []}
         self._later: list[tuple[float, int, int]] = []
@@ -142,6 +142,20 @@ class Schedule:
             self.touch(entry.job_id, now)
         else:
             self._lanes.pop(entry.job_id, None)
+
+    def hold(self, seconds: float, now: float) -> None:
+        """Set how long stops are held back; looks at all that waits when that changes."""
+        if seconds == self._hold_seconds:
+            return
+        self._hold_seconds = seconds
+        for _, _, job_id in list(self._later):
+            self.touch(job_id, now)
+
+    def held(self, now: float) -> Iterator[Entry]:
+        """Yield the runs whose stop waits for the hold alone."""
+        for entry in self:
+            if entry.due is Call.STOP and entry.not_before <= now < self._ready_at(entry):
+                yield entry
 
     def touch(self, job_id: int, now: float) -> None:
         """Look again at what a lane has to tell."""
@@ -184,7 +198,7 @@ class Schedule:
     def _ready_at(self, entry: Entry) -> float:
         if entry.due is not Call.STOP or entry.listed:
             return entry.not_before
-        return max(entry.not_before, (entry.started or 0) + self.hold_seconds)
+        return max(entry.not_before, (entry.started or 0) + self._hold_seconds)
 
     def _candidates(self, job_id: int) -> Iterator[Entry]:
         """Yield the runs of a lane that order allows to be told, whenever their time comes."""

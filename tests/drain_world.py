@@ -1,0 +1,274 @@
+"""A whole drain on a fake clock: a Slurm and a cc-backend in memory, the spool on real disk.
+
+Senders answer at once in the same thread, so a test is a sequence of plain steps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from ccbackend.filters import Filters
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.payload import SiteMap
+from ccbackend.version import Server, Version, server_of
+from slurm.errors import Problem, SlurmError
+from slurm.job import Job
+from spool.archive import Archive
+from spool.book import Book
+from spool.compose import SiteComposer
+from spool.conclusions import Conclusions
+from spool.delivery import Delivery, Terms
+from spool.drain import Drain, Parts
+from spool.intake import Intake
+from spool.layout import Directory, Layout
+from spool.link import Link
+from spool.recover import recover
+from spool.resolver import Resolver
+from spool.schedule import Call, Schedule
+from spool.senders import Reply, Request
+from spool.state import Handling
+from spool.store import Group
+
+NOON = 1_767_225_600
+
+
+@dataclass
+class FakeSlurm:
+    """A controller and its accounting: tests write `records` and `rows`."""
+
+    records: dict[int, Job] = field(default_factory=dict)
+    rows: list[Job] = field(default_factory=list)
+    silent: bool = False
+    accounting_silent: bool = False
+    looks: int = 0
+
+    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
+        """Return the records of the ids."""
+        self.looks += 1
+        if self.silent:
+            raise SlurmError("squeue does not answer", kind=Problem.UNREACHABLE)
+        return {i: self.records[i] for i in ids if i in self.records}
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return the rows of the ids in a window."""
+        if self.accounting_silent:
+            raise SlurmError("sacct does not answer", kind=Problem.UNREACHABLE)
+        wanted = set(ids)
+        return tuple(
+            row
+            for row in self.rows
+            if row.job_id in wanted
+            and (row.end_time or until) >= since
+            and (row.start_time or 0) <= until
+        )
+
+
+@dataclass
+class FakeBackend:
+    """A cc-backend that keeps rows by (job id, start) and refuses what a real one would."""
+
+    version: Version = field(default_factory=lambda: Version(1, 4, 4))
+    rows: dict[tuple[int, int], str] = field(default_factory=dict)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    ends: dict[tuple[int, int], int] = field(default_factory=dict)
+    asked: list[tuple[Call, int]] = field(default_factory=list)
+    answers: dict[int, Reason] = field(default_factory=dict)
+    everything: Reason | None = None
+
+    def answer(self, request: Request) -> Reply:
+        """Answer one request."""
+        self.asked.append((request.call, request.job_id))
+        verdict = self._verdict(request)
+        starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
+        server: Server | None = None
+        if request.call is Call.PROBE and verdict.outcome is Outcome.DELIVERED:
+            server = server_of(self.version)
+        return Reply(request=request, verdict=verdict, starts=starts, server=server)
+
+    def _verdict(self, request: Request) -> Verdict:
+        reason = self.everything or self.answers.get(request.job_id)
+        if reason is not None:
+            return Verdict(reason, f"made up: {reason.name}")
+        if request.call in {Call.PROBE, Call.LOOKUP, Call.LIST}:
+            return Verdict(Reason.LISTED)
+        self.documents.append(dict(request.document))
+        key = (request.job_id, request.document["startTime"])
+        return Verdict(
+            {Call.START: self._start, Call.STOP: self._stop}.get(request.call, self._delete)(
+                key, request.document
+            )
+        )
+
+    def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
+        near = [start for job_id, start in self.rows if job_id == key[0]]
+        if any(abs(start - key[1]) < 24 * 3600 for start in near):
+            return Reason.DUPLICATE
+        self.rows[key] = "running"
+        return Reason.CREATED
+
+    def _stop(self, key: tuple[int, int], document: Mapping[str, Any]) -> Reason:
+        if key not in self.rows:
+            return Reason.UNKNOWN_RUN
+        if self.rows[key] != "running":
+            return Reason.STOPPED_BEFORE
+        self.rows[key] = document["jobState"]
+        self.ends[key] = document["stopTime"]
+        return Reason.STOPPED
+
+    def _delete(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
+        return Reason.DELETED if self.rows.pop(key, None) else Reason.NOTHING_TO_DELETE
+
+
+class FakeSender:
+    """Answers at once; a request of a wave that failed comes back unsent, as from the real one."""
+
+    def __init__(self, backend: FakeBackend, replies: SimpleQueue[Reply]) -> None:
+        self._backend = backend
+        self._replies = replies
+        self._failed_wave = -1
+        self.outstanding = 0
+
+    def send(self, request: Request) -> None:
+        """Answer."""
+        self.outstanding += 1
+        if request.wave <= self._failed_wave:
+            self._replies.put(Reply(request=request, verdict=None))
+            return
+        reply = self._backend.answer(request)
+        if reply.verdict and reply.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
+            self._failed_wave = max(self._failed_wave, request.wave)
+        self._replies.put(reply)
+
+    def acknowledge(self) -> None:
+        """Count a reply."""
+        self.outstanding -= 1
+
+
+class World:
+    """One site: Slurm, spool, drain, cc-backend, and the time."""
+
+    def __init__(self, root: Path, *, replace_earlier: bool = True) -> None:
+        self.root = root
+        self.now = float(NOON)
+        self.slurm = FakeSlurm()
+        self.backend = FakeBackend()
+        self.replace_earlier = replace_earlier
+        self.filters = Filters()
+        self.texts: dict[int, tuple[str | None, str | None]] = {}
+        self.min_free_bytes = 0
+        self.group: type[Group] = Group
+        for directory in Directory:
+            (root / directory).mkdir(exist_ok=True)
+        self.pid = 0
+        self.boot()
+
+    def boot(self) -> None:
+        """Start a drain, as after a crash of the one before."""
+        layout = Layout(self.root)
+        handling = Handling(self.root / "handling")
+        schedule = Schedule()
+        archive = Archive(self.root / "delivered", keep_days=3)
+        self.book = Book(layout, schedule, archive, new_group=self.group)
+        self.link = Link(lambda: 0.5)
+        replies: SimpleQueue[Reply] = SimpleQueue()
+        self.composer = SiteComposer(SiteMap(cluster="alex"), MetadataPolicy(), self.filters)
+        intake = Intake(layout, handling)
+        self.resolver = Resolver(self.slurm)
+        delivery = Delivery(
+            self.book,
+            self.link,
+            self.composer,
+            senders=(FakeSender(self.backend, replies), FakeSender(self.backend, replies)),
+            handling=handling,
+            terms=Terms(hold_seconds=180, replace_earlier=self.replace_earlier, prove=self._prove),
+        )
+        conclusions = Conclusions(
+            self.book,
+            intake,
+            resolver=self.resolver,
+            describe=lambda _: self.texts,
+            user_name={1000: "ada"}.get,
+            clock=lambda: self.now,
+        )
+        parts = Parts(
+            layout=layout,
+            handling=handling,
+            intake=intake,
+            resolver=self.resolver,
+            conclusions=conclusions,
+            book=self.book,
+            link=self.link,
+            delivery=delivery,
+            replies=replies,
+            min_free_bytes=self.min_free_bytes,
+        )
+        self.drain = Drain(parts, lambda: self.now)
+        self.drain.take_up(recover(layout, handling, self.now))
+
+    def _prove(self, run: Any, others: Iterable[int]) -> set[int]:
+        return {known.start_time for known in self.book.tracked(run.job_id)} & set(others)
+
+    def job(self, job_id: int, **facts: Any) -> Job:
+        """Return a running job's record, begun now."""
+        base = Job(
+            job_id=job_id,
+            user="ada",
+            account="p1",
+            partition="work",
+            state="RUNNING",
+            start_time=int(self.now),
+            nodes=("n1",),
+            cpus=4,
+            restart_count=0,
+        )
+        return replace(base, **facts)
+
+    def hook(self, kind: str, job_id: int, *, extras: str = "", start: int = 0) -> None:
+        """Do what a hook does."""
+        self.pid += 1
+        path = self.root / "new" / f"1-{kind}-{job_id}-{start}-0-{self.pid}"
+        path.write_text(extras + "end\n")
+        os.utime(path, (self.now, self.now))
+
+    def begin(self, job_id: int, **facts: Any) -> Job:
+        """Let a job begin in Slurm and its prolog run."""
+        self.slurm.records[job_id] = self.job(job_id, **facts)
+        self.hook("start", job_id)
+        return self.slurm.records[job_id]
+
+    def end(self, job_id: int, state: str = "COMPLETED") -> None:
+        """Let a job end in Slurm and its epilog run."""
+        old = self.slurm.records[job_id]
+        over = replace(old, state=state, end_time=int(self.now))
+        self.slurm.records[job_id] = over
+        self.slurm.rows.append(over)
+        self.hook("stop", job_id)
+
+    def requeue(self, job_id: int) -> None:
+        """Let a run end and its job wait for the next."""
+        old = self.slurm.records[job_id]
+        self.slurm.rows.append(replace(old, state="REQUEUED", end_time=int(self.now)))
+        self.slurm.records[job_id] = replace(
+            old, state="PENDING", start_time=None, nodes=(), restart_count=1
+        )
+        self.hook("stop", job_id)
+
+    def run(self, seconds: float = 1.0) -> None:
+        """Let the drain work for so long."""
+        until = self.now + seconds
+        while self.now < until:
+            self.drain.step(0.0)
+            self.now += min(0.04, max(0.001, seconds / 1000))
+
+    def files(self) -> dict[str, list[str]]:
+        """Return the names in the spool, without empty directories."""
+        names = {
+            d.value: sorted(path.name for path in (self.root / d).iterdir()) for d in Directory
+        }
+        return {directory: files for directory, files in names.items() if files}
