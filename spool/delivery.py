@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ccbackend.outcome import Outcome, Reason, Verdict, settle
+from ccbackend.outcome import Outcome, Reason, Verdict
 from ccbackend.version import Server
 from spool.book import Book
 from spool.burial import bury_refused, bury_unreadable, bury_unsendable
 from spool.errors import NewerFormatError, RunError
 from spool.hosts import UnknownHosts, postpone
 from spool.link import Link
-from spool.reaction import Asked, Fate, Next, Reaction, react, settle_conflict
+from spool.reaction import Asked, Fate, Reaction, react, settle_conflict
 from spool.run import Run
 from spool.schedule import Call, Entry
 from spool.senders import Reply, Request
@@ -88,7 +88,6 @@ class Delivery:
         self._handling = handling
         self._terms = terms
         self._hosts = UnknownHosts()
-        self._refused: dict[str, tuple[Run, Verdict]] = {}
 
     @property
     def outstanding(self) -> int:
@@ -134,10 +133,10 @@ class Delivery:
             cluster=request.cluster,
             others_pass=others_pass,
         )
-        if request.call is Call.LOOKUP:
-            self._settle(entry, reply, asked)
-        else:
-            self._apply(entry, react(run, verdict, asked), reply, now)
+        reaction = react(run, verdict, asked)
+        if verdict.outcome is Outcome.CONFLICT:
+            reaction = self._settled(reaction.run, reply, now)
+        self._apply(entry, reaction, reply, now)
 
     def _fill(self, sender: Outlet, now: float, *, stops: bool) -> None:
         while sender.outstanding < DEPTH:
@@ -230,11 +229,8 @@ class Delivery:
             self._log(entry, request, verdict)
             self._book.finish(entry, reaction.run, now)
         elif reaction.fate is Fate.DEAD:
-            bury_refused(self._book, entry, reaction.run, request, now)
-        elif reaction.next is Next.LOOK_UP:
-            self._refused[entry.name] = (reaction.run, verdict)
-            entry.in_flight = Call.LOOKUP
-            self._starts.send(replace(request, call=Call.LOOKUP, document={}))
+            sent = reply.document or request.document
+            bury_refused(self._book, entry, reaction.run, replace(request, document=sent), now)
         else:
             self._keep(entry, reaction.run, verdict, request, now)
 
@@ -249,25 +245,12 @@ class Delivery:
             self._log(entry, request, verdict)
             self._book.harden(entry, run, now)
 
-    def _settle(self, entry: Entry, reply: Reply, asked: Asked) -> None:
-        """Decide a start that was refused because the job id is known, by cc-backend's list."""
-        run, refusal = self._refused.pop(entry.name)
-        if reply.verdict is None or reply.verdict.outcome is not Outcome.DELIVERED:
-            self._book.schedule.touch(entry.job_id, asked.now)
-            return
-        verdict = settle(refusal, reply.starts, entry.start_time)
-        if verdict.outcome is Outcome.CONFLICT:
-            others = [start for start in reply.starts if start != entry.start_time]
-            reaction = settle_conflict(
-                run,
-                others,
-                self._terms.prove(run, others),
-                replace_earlier=self._terms.replace_earlier,
-                now=asked.now,
-            )
-        else:
-            reaction = react(run, verdict, replace(asked, call=Call.START))
-        self._apply(entry, reaction, replace(reply, verdict=verdict), asked.now)
+    def _settled(self, run: Run, reply: Reply, now: float) -> Reaction:
+        """Return what becomes of a start that other runs of its job id stand in the way of."""
+        others = [start for start in reply.starts if start != run.start_time]
+        proven = self._terms.prove(run, others)
+        replace_earlier = self._terms.replace_earlier
+        return settle_conflict(run, others, proven, replace_earlier=replace_earlier, now=now)
 
     def _count(self, entry: Entry, verdict: Verdict, now: float) -> None:
         """Note what an answer says about the run's luck and its first host."""

@@ -32,20 +32,12 @@ class Fate(Enum):
     DEAD = auto()  # refused for good
 
 
-class Next(Enum):
-    """What the answer asks for at once."""
-
-    NOTHING = auto()
-    LOOK_UP = auto()  # which runs of the job id does cc-backend have
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """The run after the answer, what becomes of it, and what to do at once."""
+    """The run after the answer and what becomes of it."""
 
     run: Run
     fate: Fate = Fate.KEEP
-    next: Next = Next.NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +125,7 @@ def _noted(run: Run, verdict: Verdict, asked: Asked) -> Run:
     return replace(run, last_error=error)
 
 
-def _conflict(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
-    return Reaction(run=_noted(run, verdict, asked), next=Next.LOOK_UP)
-
-
-def _halted(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _unchanged(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     return Reaction(run=_noted(run, verdict, asked))
 
 
@@ -151,11 +139,11 @@ _REACTIONS = {
     Outcome.CONFIRM: _accepted,
     Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
     Outcome.NEEDS_START: _needs_start,
-    Outcome.CONFLICT: _conflict,
+    Outcome.CONFLICT: _unchanged,  # see `settle_conflict`
     Outcome.LATER: _later,
     Outcome.RETRY: _retry,
     Outcome.REJECTED: _rejected,
-    Outcome.HALT: _halted,
+    Outcome.HALT: _unchanged,
 }
 
 

@@ -19,12 +19,11 @@ from spool.run import Run
 
 
 class Call(StrEnum):
-    """A request of cc-backend: four on behalf of one run, two about the server."""
+    """A request of cc-backend: three on behalf of one run, two about the server."""
 
     START = "start"
     STOP = "stop"
     DELETE = "delete"
-    LOOKUP = "lookup"
     LIST = "list"
     PROBE = "probe"
 

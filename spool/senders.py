@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
+
 from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.replies import Listing, Probe, Row
 from ccbackend.version import Server
 from spool.schedule import Call
+
+ATTEMPTS = 2
+LONGEST_BRIDGE_SECONDS = 1.0
+_PASSING = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
 
 _log = logging.getLogger(__name__)
 
@@ -40,48 +48,84 @@ class Request:
 class Reply:
     """What came of a request; `verdict` None: it was not sent.
 
-    `starts` answers a look-up (start times of a job id's rows), `server` a probe, `listed` a
-    listing (job id, start time of all running rows).
+    `starts` are the start times of the job id's rows where cc-backend refused a start because of
+    one; `document` the body as last sent; `server` answers a probe, `listed` a listing (job id and
+    start time of all running rows).
     """
 
     request: Request
     verdict: Verdict | None
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
     starts: tuple[int, ...] = ()
     server: Server | None = None
     listed: frozenset[tuple[int, int]] = frozenset()
     retry_after_seconds: float | None = None
 
 
+class Answer(Protocol):
+    """A classified answer; `ccbackend.client.Reply` is one."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what it means."""
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """Return the server's own wish."""
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """Return the body as last sent."""
+
+    @property
+    def rows(self) -> tuple[Row, ...] | None:
+        """Return the runs of the job id where a start was settled by looking them up."""
+
+
 class Backend(Protocol):
-    """What a sender asks of cc-backend; every call blocks for 90 s at most and raises nothing."""
+    """What a sender asks of cc-backend; every call blocks for minutes at most and raises nothing.
 
-    def start(self, document: Mapping[str, Any], *, patient: bool) -> Verdict:
-        """Tell a start; `patient` bridges seconds of an outage."""
+    `ccbackend.client.Backend` is one.
+    """
 
-    def stop(self, document: Mapping[str, Any], *, patient: bool) -> Verdict:
+    def start(self, document: dict[str, Any]) -> Answer:
+        """Tell a start."""
+
+    def stop(self, document: dict[str, Any]) -> Answer:
         """Tell a stop."""
 
-    def delete(self, document: Mapping[str, Any]) -> Verdict:
+    def delete(self, document: dict[str, Any]) -> Answer:
         """Remove one row."""
 
-    def lookup(self, job_id: int, cluster: str) -> tuple[Verdict, tuple[int, ...]]:
-        """Return the start times of all rows of a job id."""
+    def running(self, cluster: str) -> Listing:
+        """List what runs."""
 
-    def running(self) -> tuple[Verdict, frozenset[tuple[int, int]]]:
-        """Return job id and start time of all rows that are listed as running."""
-
-    def probe(self) -> tuple[Verdict, Server | None]:
-        """Ask whether the token is accepted and which server it is."""
+    def probe(self) -> Probe:
+        """Ask which server it is and whether it takes the token."""
 
 
 class Sender:
     """A thread that sends requests in the order given; `replies` may be shared by several."""
 
-    def __init__(self, name: str, backend: Backend, replies: SimpleQueue[Reply]) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        replies: SimpleQueue[Reply],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._backend = backend
         self._replies = replies
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
         self._failed_wave = -1
+        self._retrying = Retrying(
+            retry=retry_if_result(_is_passing),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random(0.2, LONGEST_BRIDGE_SECONDS),
+            sleep=sleep,
+            retry_error_callback=_last_answer,
+        )
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.outstanding = 0
 
@@ -123,24 +167,46 @@ class Sender:
         return reply
 
     def _ask(self, request: Request) -> Reply:
-        backend, patient = self._backend, not request.is_probe
+        backend, body = self._backend, dict(request.document)
         match request.call:
             case Call.START:
-                return Reply(
-                    request=request, verdict=backend.start(request.document, patient=patient)
-                )
+                return self._told(request, lambda: backend.start(body))
             case Call.STOP:
-                return Reply(
-                    request=request, verdict=backend.stop(request.document, patient=patient)
-                )
+                return self._told(request, lambda: backend.stop(body))
             case Call.DELETE:
-                return Reply(request=request, verdict=backend.delete(request.document))
-            case Call.LOOKUP:
-                verdict, starts = backend.lookup(request.job_id, request.cluster)
-                return Reply(request=request, verdict=verdict, starts=starts)
+                return self._told(request, lambda: backend.delete(body))
             case Call.LIST:
-                verdict, listed = backend.running()
-                return Reply(request=request, verdict=verdict, listed=listed)
+                listing = backend.running(request.cluster)
+                rows = listing.rows or ()
+                listed = frozenset((row.job_id, row.start_time) for row in rows)
+                return Reply(request=request, verdict=listing.reply.verdict, listed=listed)
             case Call.PROBE:
-                verdict, server = backend.probe()
-                return Reply(request=request, verdict=verdict, server=server)
+                probe = backend.probe()
+                return Reply(
+                    request=request,
+                    verdict=probe.reply.verdict,
+                    server=probe.server,
+                    retry_after_seconds=probe.reply.retry_after_seconds,
+                )
+
+    def _told(self, request: Request, tell: Callable[[], Answer]) -> Reply:
+        """Send; bridge seconds of an outage unless it is known to be one."""
+        answer = tell() if request.is_probe else self._retrying(tell)
+        return Reply(
+            request=request,
+            verdict=answer.verdict,
+            document=answer.document,
+            starts=tuple(row.start_time for row in answer.rows or ()),
+            retry_after_seconds=answer.retry_after_seconds,
+        )
+
+
+def _is_passing(answer: Answer) -> bool:
+    """Tell whether a second try within seconds may do: nobody was there, or not ready."""
+    wish = answer.retry_after_seconds or 0.0
+    return answer.verdict.reason in _PASSING and wish <= LONGEST_BRIDGE_SECONDS
+
+
+def _last_answer(state: RetryCallState) -> Any:
+    """Return the answer of the last attempt."""
+    return None if state.outcome is None else state.outcome.result()

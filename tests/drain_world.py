@@ -14,7 +14,7 @@ from typing import Any
 
 from ccbackend.filters import Filters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.outcome import Outcome, Reason, Verdict, settle
 from ccbackend.payload import SiteMap
 from ccbackend.version import Server, Version, server_of
 from slurm.errors import Problem, SlurmError
@@ -86,6 +86,8 @@ class FakeBackend:
         self.asked.append((request.call, request.job_id))
         verdict = self._verdict(request)
         starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
+        if verdict.outcome is Outcome.CONFLICT:
+            verdict = settle(verdict, starts, request.start_time)
         server: Server | None = None
         if request.call is Call.PROBE and verdict.outcome is Outcome.DELIVERED:
             server = server_of(self.version)
@@ -95,7 +97,7 @@ class FakeBackend:
         reason = self.everything or self.answers.get(request.job_id)
         if reason is not None:
             return Verdict(reason, f"made up: {reason.name}")
-        if request.call in {Call.PROBE, Call.LOOKUP, Call.LIST}:
+        if request.call in {Call.PROBE, Call.LIST}:
             return Verdict(Reason.LISTED)
         self.documents.append(dict(request.document))
         key = (request.job_id, request.document["startTime"])
