@@ -94,6 +94,11 @@ class Delivery:
         """Return how many requests have no reply yet."""
         return self._starts.outstanding + self._stops.outstanding
 
+    @property
+    def unknown_hosts(self) -> int:
+        """Return how many hosts cc-backend does not know."""
+        return len(self._hosts)
+
     def fill(self, now: float, *, stops_only: bool = False) -> None:
         """Hand out what is due and allowed; `stops_only` where the disk takes no new runs."""
         self._book.schedule.hold(self._link.hold_seconds(self._terms.hold_seconds), now)

@@ -74,7 +74,7 @@ class Drain:
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
         """Do all that is due; wait for a reply at most so many seconds."""
         parts = self._parts
-        self._take_replies(min(longest_wait, self._wait()))
+        self.take_replies(min(longest_wait, self._wait()))
         now = self._clock()
         if parts.intake.is_due(now):
             parts.resolver.add(parts.intake.scan(now))
@@ -83,6 +83,20 @@ class Drain:
         parts.book.harden_old(now, all_of_them=not parts.link.is_up)
         self._flush(now)
         parts.delivery.fill(self._clock(), stops_only=now < self._full_until)
+
+    def take_replies(self, wait: float) -> None:
+        """Take in every reply that is there, waiting for the first."""
+        try:
+            reply = (
+                self._parts.replies.get(timeout=wait)
+                if wait > 0
+                else self._parts.replies.get_nowait()
+            )
+            while True:
+                self._parts.delivery.take(reply, self._clock())
+                reply = self._parts.replies.get_nowait()
+        except Empty:
+            return
 
     def flush(self) -> None:
         """Make everything durable that waits, as far as the disk allows."""
@@ -114,20 +128,6 @@ class Drain:
         now = self._clock()
         times = [self._parts.resolver.next_time(), self._parts.book.schedule.next_time()]
         return max(0.0, min([IDLE_SECONDS] + [time - now for time in times if time is not None]))
-
-    def _take_replies(self, wait: float) -> None:
-        """Take in every reply that is there, waiting for the first."""
-        try:
-            reply = (
-                self._parts.replies.get(timeout=wait)
-                if wait > 0
-                else self._parts.replies.get_nowait()
-            )
-            while True:
-                self._parts.delivery.take(reply, self._clock())
-                reply = self._parts.replies.get_nowait()
-        except Empty:
-            return
 
     def _resolve(self, now: float) -> None:
         conclusions = self._parts.resolver.look(now, self._parts.book.tracked)

@@ -176,6 +176,13 @@ class Schedule:
                 return entry
         return None
 
+    def is_ready(self, now: float) -> bool:
+        """Tell whether something may be told now."""
+        self._wake(now)
+        return any(
+            self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
+        )
+
     def next_time(self) -> float | None:
         """Return when the next waiting lane is to be looked at, Unix seconds."""
         return self._later[0][0] if self._later else None

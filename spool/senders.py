@@ -142,10 +142,13 @@ class Sender:
         """Count a reply as received; called by the thread that sends."""
         self.outstanding -= 1
 
-    def stop(self, timeout_seconds: float) -> bool:
-        """End the thread after its request; False if that takes longer than allowed."""
+    def close(self) -> None:
+        """Let the request under way be the last; those behind it come back unsent."""
         self._failed_wave = 1 << 62
         self._requests.put(None)
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread's end after `close`; False if it takes longer than allowed."""
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
