@@ -1,0 +1,198 @@
+"""What an answer of cc-backend does to a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ccbackend.outcome import Outcome, Reason, Verdict
+from slurm.job import Job
+from spool.reaction import Asked, Fate, react, settle_conflict
+from spool.run import End, LastError, Run, Source
+from spool.schedule import Call
+
+NOW = 1_767_230_000
+BEGAN = NOW - 600
+RUN = Run(job=Job(job_id=7, user="ada", nodes=("n1",), start_time=BEGAN), start_time=BEGAN)
+OVER = End(time=NOW - 10, state="COMPLETED", source=Source.CONTROLLER)
+STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
+
+
+def asked(call: Call, *, others_pass: bool = False) -> Asked:
+    """Return a request answered now."""
+    return Asked(call=call, now=NOW + 0.5, cluster="alex", others_pass=others_pass)
+
+
+@pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
+def test_an_accepted_start_fixes_time_and_cluster(reason: Reason) -> None:
+    """The cluster's name is kept from the first accepted start on."""
+    reaction = react(RUN, Verdict(reason), asked(Call.START))
+
+    assert replace(RUN, started=NOW, cluster="alex") == reaction.run
+
+
+def test_a_start_told_again_keeps_its_cluster() -> None:
+    """A renamed cluster in the configuration does not change a reported run."""
+    again = replace(RUN, cluster="old")
+
+    assert "old" == react(again, Verdict(Reason.CREATED), asked(Call.START)).run.cluster
+
+
+def test_a_queued_start_holds_its_stop_some_seconds() -> None:
+    """cc-backend 1.4.0 and 1.4.1 store a start only later."""
+    reaction = react(RUN, Verdict(Reason.QUEUED), asked(Call.START))
+
+    assert (NOW, NOW + 5) == (reaction.run.started, reaction.run.not_before)
+
+
+@pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
+def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
+    """Nothing is left to tell."""
+    run = replace(STARTED, end=OVER)
+
+    assert Fate.GONE is react(run, Verdict(reason), asked(Call.STOP)).fate
+
+
+def test_a_deleted_row_is_struck_off() -> None:
+    """Each row in the way is deleted once."""
+    run = replace(RUN, replaces=(1, 2))
+
+    assert (2,) == react(run, Verdict(Reason.DELETED), asked(Call.DELETE)).run.replaces
+
+
+def test_an_unknown_stop_leads_back_to_the_start() -> None:
+    """The run is started again before it is stopped."""
+    reaction = react(replace(STARTED, end=OVER), Verdict(Reason.UNKNOWN_RUN), asked(Call.STOP))
+
+    assert (None, Fate.KEEP) == (reaction.run.started, reaction.fate)
+
+
+def test_a_run_that_is_forgotten_again_and_again_is_buried() -> None:
+    """A server that accepts every start and knows none is no reason to go on for ever."""
+    run = replace(STARTED, end=OVER, attempts=3)
+
+    assert Fate.DEAD is react(run, Verdict(Reason.UNKNOWN_RUN), asked(Call.STOP)).fate
+
+
+@pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
+def test_a_refused_run_is_buried_at_once(reason: Reason) -> None:
+    """What no resend can mend does not wait."""
+    assert Fate.DEAD is react(RUN, Verdict(reason), asked(Call.START)).fate
+
+
+def test_the_words_of_cc_backend_are_kept_harmless() -> None:
+    """Terminal codes of an answer never reach a file as they are."""
+    reaction = react(RUN, Verdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(Call.START))
+
+    expected = LastError(
+        time=NOW,
+        call="start",
+        outcome="rejected",
+        reason="bad_request",
+        message="no\\x0a\\x1b[31m",
+        hint=Reason.BAD_REQUEST.hint,
+    )
+    assert expected == reaction.run.last_error
+
+
+@pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.TOKEN_REFUSED])
+def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
+    """Only the last error is noted."""
+    reaction = react(RUN, Verdict(reason), asked(Call.START))
+
+    assert (RUN, Fate.KEEP) == (replace(reaction.run, last_error=None), reaction.fate)
+
+
+def test_a_run_that_fails_alone_waits_alone() -> None:
+    """While others pass it is charged and tried rarely."""
+    reaction = react(RUN, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+
+    assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
+
+
+def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
+    """The wait grows to an hour."""
+    run = replace(RUN, attempts=20)
+
+    reaction = react(run, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+
+    assert (NOW + 3600, Fate.KEEP) == (reaction.run.not_before, reaction.fate)
+
+
+def test_a_run_that_fails_alone_24_times_is_buried() -> None:
+    """Nobody waits for ever."""
+    run = replace(RUN, attempts=23)
+
+    reaction = react(run, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+
+    assert Fate.DEAD is reaction.fate
+
+
+@pytest.mark.parametrize(("attempts", "fate"), [(0, Fate.KEEP), (1, Fate.KEEP), (2, Fate.DEAD)])
+def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -> None:
+    """An hour apart, then the run is buried."""
+    reaction = react(replace(RUN, attempts=attempts), Verdict(Reason.PANIC), asked(Call.START))
+
+    assert (NOW + 3600, fate) == (reaction.run.not_before, reaction.fate)
+
+
+@pytest.mark.parametrize(
+    ("reason", "seconds"),
+    [(Reason.UNKNOWN_RUN_YET, 5), (Reason.AFTER_FLUSH, 180), (Reason.UNKNOWN_HOST, 3600)],
+)
+def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
+    """Parking charges nobody."""
+    reaction = react(RUN, Verdict(reason), asked(Call.START))
+
+    assert (NOW + seconds, 0) == (reaction.run.not_before, reaction.run.attempts)
+
+
+def test_every_outcome_has_a_reaction() -> None:
+    """The closed list is covered."""
+    reasons = {reason.outcome: reason for reason in Reason}
+
+    fates = {o: react(RUN, Verdict(r), asked(Call.START)).fate for o, r in reasons.items()}
+
+    assert set(Outcome) == set(fates)
+
+
+def test_an_earlier_run_is_replaced_by_policy() -> None:
+    """Its row is to be deleted first."""
+    earlier = BEGAN - 100
+
+    reaction = settle_conflict(RUN, [earlier], [earlier], replace_earlier=True, now=NOW)
+
+    assert (earlier,) == reaction.run.replaces
+
+
+def test_an_earlier_run_is_kept_by_policy() -> None:
+    """The second run stays here, unreported, with the reason."""
+    reaction = settle_conflict(RUN, [BEGAN - 9], [BEGAN - 9], replace_earlier=False, now=NOW)
+
+    assert not reaction.run.reported
+    assert "keep" in str(reaction.run.reason)
+
+
+def test_a_row_that_nothing_proves_is_never_deleted() -> None:
+    """The run waits until the server's day is over, looked at hourly."""
+    reaction = settle_conflict(RUN, [BEGAN - 9], [], replace_earlier=True, now=NOW)
+
+    assert ((), NOW + 3600) == (reaction.run.replaces, reaction.run.not_before)
+
+
+def test_the_end_of_the_day_is_not_slept_through() -> None:
+    """The wait ends a minute after the stranger's row is a day old."""
+    other = NOW - 24 * 3600 + 300
+    run = replace(RUN, start_time=NOW - 50)
+
+    reaction = settle_conflict(run, [other], [], replace_earlier=True, now=NOW)
+
+    assert NOW + 360 == reaction.run.not_before
+
+
+def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
+    """History out of order is noted, never forced over a later run."""
+    reaction = settle_conflict(RUN, [BEGAN + 50], [BEGAN + 50], replace_earlier=True, now=NOW)
+
+    assert not reaction.run.reported
