@@ -1,0 +1,230 @@
+"""The threads that speak to cc-backend."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from ccbackend.outcome import Call as BackendCall
+from ccbackend.outcome import Reason, Verdict
+from ccbackend.replies import Listing, Probe, Row
+from ccbackend.replies import Reply as Answer
+from ccbackend.version import Version, server_of
+from spool.schedule import Call
+from spool.senders import Reply, Request, Sender
+
+SERVER = server_of(Version(1, 5, 4))
+ROW = Row(7, "alex", 100, "running", 1)
+
+
+class Scripted:
+    """A backend that gives the answers it was told, then says yes."""
+
+    def __init__(self, *reasons: Reason | Exception, wish: float | None = None) -> None:
+        self.reasons = list(reasons)
+        self.wish = wish
+        self.bodies: list[dict[str, Any]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def _answer(self, call: BackendCall, document: dict[str, Any]) -> Answer:
+        self.bodies.append(document)
+        self.entered.set()
+        self.gate.wait()
+        reason = self.reasons.pop(0) if self.reasons else Reason.CREATED
+        if isinstance(reason, Exception):
+            raise reason
+        rows = (ROW,) if reason is Reason.DUPLICATE else None
+        return Answer(
+            call=call,
+            verdict=Verdict(reason),
+            document=document,
+            rows=rows,
+            retry_after_seconds=self.wish,
+        )
+
+    def start(self, document: dict[str, Any]) -> Answer:
+        """Answer a start."""
+        return self._answer(BackendCall.START, document)
+
+    def stop(self, document: dict[str, Any]) -> Answer:
+        """Answer a stop."""
+        return self._answer(BackendCall.STOP, document)
+
+    def delete(self, document: dict[str, Any]) -> Answer:
+        """Answer a delete."""
+        return self._answer(BackendCall.DELETE, document)
+
+    def running(self, cluster: str) -> Listing:
+        """Answer a listing."""
+        answer = self._answer(BackendCall.GRAPHQL, {"cluster": cluster})
+        return Listing(answer, (ROW,))
+
+    def probe(self) -> Probe:
+        """Answer a probe."""
+        return Probe(SERVER, self._answer(BackendCall.LISTING, {}))
+
+
+class Sending:
+    """A sender with its replies; ends its thread."""
+
+    def __init__(self, backend: Scripted, naps: list[float]) -> None:
+        self.replies: SimpleQueue[Reply] = SimpleQueue()
+        self.sender = Sender("test", backend, self.replies, sleep=naps.append)
+        self.sender.start()
+
+    def ask(self, call: Call, **more: Any) -> Reply:
+        """Send one request and wait for its reply."""
+        self.sender.send(request(call, **more))
+        return self.replies.get(timeout=10)
+
+
+def request(call: Call, **more: Any) -> Request:
+    """Return a request for job 7."""
+    return Request(call=call, job_id=7, start_time=100, cluster="alex", **more)
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """Return where the seconds slept are written."""
+    return []
+
+
+@pytest.fixture
+def sending(naps: list[float], request: pytest.FixtureRequest) -> Callable[[Scripted], Sending]:
+    """Return a maker of senders that are ended after the test."""
+
+    def make(backend: Scripted) -> Sending:
+        made = Sending(backend, naps)
+
+        def end() -> None:
+            backend.gate.set()
+            made.sender.close()
+            assert made.sender.join(10)
+
+        request.addfinalizer(end)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("call", [Call.START, Call.STOP, Call.DELETE])
+def test_a_request_is_answered(sending: Callable[[Scripted], Sending], call: Call) -> None:
+    """The verdict and the body as sent come back."""
+    reply = sending(Scripted()).ask(call, document={"jobId": 7})
+
+    assert (Verdict(Reason.CREATED), {"jobId": 7}) == (reply.verdict, reply.document)
+
+
+def test_a_refused_start_tells_which_runs_there_are(
+    sending: Callable[[Scripted], Sending],
+) -> None:
+    """Start times of the job id's rows come with the refusal."""
+    assert (100,) == sending(Scripted(Reason.DUPLICATE)).ask(Call.START).starts
+
+
+def test_a_probe_tells_the_server(sending: Callable[[Scripted], Sending]) -> None:
+    """Version and dialect come with the verdict."""
+    assert SERVER == sending(Scripted()).ask(Call.PROBE).server
+
+
+def test_a_listing_tells_ids_and_starts(sending: Callable[[Scripted], Sending]) -> None:
+    """That is what releases held stops."""
+    assert {(7, 100)} == sending(Scripted()).ask(Call.LIST).listed
+
+
+def test_a_broken_connection_is_bridged(
+    sending: Callable[[Scripted], Sending], naps: list[float]
+) -> None:
+    """A second try within a second is made without being an outage."""
+    reply = sending(Scripted(Reason.BROKEN)).ask(Call.START)
+
+    assert Verdict(Reason.CREATED) == reply.verdict
+    assert 1 == len(naps)
+
+
+def test_a_probe_is_one_request(sending: Callable[[Scripted], Sending], naps: list[float]) -> None:
+    """While cc-backend is believed down nothing is repeated."""
+    reply = sending(Scripted(Reason.BROKEN)).ask(Call.START, is_probe=True)
+
+    assert (Verdict(Reason.BROKEN), []) == (reply.verdict, naps)
+
+
+def test_a_second_failure_is_the_answer(sending: Callable[[Scripted], Sending]) -> None:
+    """Hours are not bridged here."""
+    reply = sending(Scripted(Reason.BUSY, Reason.BUSY)).ask(Call.START)
+
+    assert Verdict(Reason.BUSY) == reply.verdict
+
+
+def test_a_long_wish_is_not_bridged(
+    sending: Callable[[Scripted], Sending], naps: list[float]
+) -> None:
+    """A Retry-After of minutes is for the drain."""
+    reply = sending(Scripted(Reason.BUSY, wish=60.0)).ask(Call.START)
+
+    assert (60.0, []) == (reply.retry_after_seconds, naps)
+
+
+def test_requests_of_a_failed_wave_come_back_unsent(
+    sending: Callable[[Scripted], Sending],
+) -> None:
+    """What was queued behind a failure does not knock at a closed door."""
+    backend = Scripted(Reason.TIMED_OUT)
+    made = sending(backend)
+    made.ask(Call.START)
+
+    assert None is made.ask(Call.STOP).verdict
+    assert 1 == len(backend.bodies)
+
+
+def test_the_next_wave_is_sent(sending: Callable[[Scripted], Sending]) -> None:
+    """The drain decides when to go on."""
+    made = sending(Scripted(Reason.TOKEN_REFUSED))
+    made.ask(Call.START)
+
+    assert Verdict(Reason.CREATED) == made.ask(Call.START, wave=1).verdict
+
+
+def test_an_error_of_our_own_concerns_one_request(
+    sending: Callable[[Scripted], Sending],
+) -> None:
+    """The thread goes on, the run is charged."""
+    made = sending(Scripted(RuntimeError("a bug")))
+
+    first = made.ask(Call.START)
+
+    assert first.verdict is not None
+    assert Reason.UNEXPECTED is first.verdict.reason
+    assert Verdict(Reason.CREATED) == made.ask(Call.START).verdict
+
+
+def test_a_request_under_way_can_outlast_the_end(
+    sending: Callable[[Scripted], Sending],
+) -> None:
+    """`join` says that it was abandoned."""
+    backend = Scripted()
+    backend.gate.clear()
+    made = sending(backend)
+    made.sender.send(request(Call.START))
+    assert backend.entered.wait(10)
+    made.sender.close()
+
+    assert not made.sender.join(0.01)
+
+
+def test_outstanding_counts_requests_without_a_reply(
+    sending: Callable[[Scripted], Sending],
+) -> None:
+    """The drain keeps a sender busy, not flooded."""
+    made = sending(Scripted())
+    made.ask(Call.START)
+    before = made.sender.outstanding
+    made.sender.acknowledge()
+
+    assert (1, 0) == (before, made.sender.outstanding)
