@@ -26,7 +26,7 @@ class Beacon:
         self._path = path
         self._started = now
         self._last: dict[str, Any] = {}
-        self._at = 0.0
+        self._at = float("-inf")
 
     def show(self, state: dict[str, Any], now: float) -> None:
         """Write the state if it changed or the last word is old; never an error."""

@@ -1,0 +1,129 @@
+"""From a record of Slurm to a run that can be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm.job import Job, Sharing
+from spool.admit import Facts, IncompleteRunError, admit
+from spool.event import Event, Kind
+from spool.run import End, Run, Source
+
+NOW = 1_767_225_700
+BEGAN = NOW - 100
+JOB = Job(job_id=5, user="ada", nodes=("n1",), start_time=BEGAN, sharing=Sharing.NODE)
+NAMES = {1000: "bob"}
+
+
+def facts(*events: Event, end: End | None = None) -> Facts:
+    """Return the facts beside a record."""
+    return Facts(end=end, events=events, now=NOW + 0.3, script="#!/bin/sh", description="JobId=5")
+
+
+def event(start: int | None = None, **extras: str) -> Event:
+    """Return a start event with extras."""
+    return Event(
+        name=f"1-start-5-{start or 0}-0-1",
+        kind=Kind.START,
+        job_id=5,
+        start=start,
+        end=None,
+        time=float(BEGAN),
+        extras=extras,
+    )
+
+
+def run_of(job: Job, given: Facts) -> Run:
+    """Admit a job where the name service knows uid 1000."""
+    return admit(job, given, user_name=NAMES.get)
+
+
+def test_a_whole_record_is_taken_as_it_is() -> None:
+    """Facts, script, description and the moment are kept."""
+    expected = Run(job=JOB, start_time=BEGAN, script="#!/bin/sh", description="JobId=5", seen=NOW)
+
+    assert expected == run_of(JOB, facts())
+
+
+def test_a_missing_user_is_asked_of_the_name_service() -> None:
+    """The numeric id is enough."""
+    assert "bob" == run_of(replace(JOB, user=None, uid=1000), facts()).job.user
+
+
+def test_a_missing_user_is_taken_from_the_hook() -> None:
+    """The controller wrote it into the hook's environment."""
+    job = replace(JOB, user=None, uid=77)
+
+    assert "eve" == run_of(job, facts(event(user="eve"))).job.user
+
+
+def test_missing_nodes_are_taken_from_the_hook() -> None:
+    """A completing job's record lists only what still cleans up."""
+    job = replace(JOB, nodes=())
+
+    assert ("n1", "n2") == run_of(job, facts(event(nodes="n[1-2]"))).job.nodes
+
+
+@pytest.mark.parametrize(
+    ("job", "missing"),
+    [
+        (replace(JOB, user=None), "a user name"),
+        (replace(JOB, nodes=()), "a node"),
+        (replace(JOB, start_time=None), "a start time"),
+    ],
+)
+def test_a_run_that_cannot_be_told_says_what_is_missing(job: Job, missing: str) -> None:
+    """It is set aside here, not refused by cc-backend."""
+    with pytest.raises(IncompleteRunError, match=missing):
+        run_of(job, facts())
+
+
+def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
+    """Hostile extras do no harm."""
+    with pytest.raises(IncompleteRunError, match="a node"):
+        run_of(replace(JOB, nodes=()), facts(event(nodes="n[5-1]")))
+
+
+@pytest.mark.parametrize(
+    ("extras", "sharing"),
+    [
+        ({"exclusive": "USER", "oversubscribe": "NO"}, Sharing.USER),
+        ({"exclusive": "NO", "oversubscribe": "NO"}, Sharing.SHARED),
+        ({"oversubscribe": "NO"}, Sharing.NODE),
+        ({"oversubscribe": "OK"}, Sharing.SHARED),
+        ({"oversubscribe": "MCS"}, Sharing.GROUP),
+        ({"exclusive": "NEWWORD"}, Sharing.SHARED),
+        ({"oversubscribe": "NEWWORD"}, Sharing.SHARED),
+        ({}, None),
+    ],
+)
+def test_lost_sharing_is_taken_from_the_hook(
+    extras: dict[str, str], sharing: Sharing | None
+) -> None:
+    """Where Slurm gives an Exclusive value it alone decides."""
+    job = replace(JOB, sharing=None)
+
+    assert sharing is run_of(job, facts(event(None, **extras))).job.sharing
+
+
+def test_extras_of_another_run_are_not_used() -> None:
+    """An event that names another start time says nothing of this run."""
+    job = replace(JOB, sharing=None)
+
+    assert run_of(job, facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
+
+
+def test_a_backfilled_run_has_no_monitoring() -> None:
+    """The sweeper's events may say so."""
+    assert 0 == run_of(JOB, facts(event(monitoring_status="0"))).monitoring_status
+
+
+def test_a_closed_row_needs_no_facts() -> None:
+    """What the sweeper closes is known to cc-backend, and only its stop is to be told."""
+    end = End(time=NOW, state="FAILED", source=Source.CLOSE)
+
+    run = run_of(Job(job_id=5, start_time=BEGAN), facts(end=end))
+
+    assert (NOW, end) == (run.started, run.end)

@@ -1,0 +1,98 @@
+"""What the drain tells other commands and systemd, and its lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from spool.beacon import Beacon, notify, plain
+from spool.destination import Destination
+from spool.errors import SpoolLockedError
+from spool.lock import take_lock
+
+
+def test_a_state_is_written_with_who_and_when(tmp_path: Path) -> None:
+    """Other commands read it."""
+    Beacon(tmp_path / "drain.json", now=5.0).show({"disk_full": False}, 7.0)
+
+    expected = {"pid": os.getpid(), "started": 5.0, "updated": 7.0, "disk_full": False}
+    assert expected == json.loads((tmp_path / "drain.json").read_text())
+
+
+@pytest.mark.parametrize(("later", "updated"), [(9.0, 7.0), (17.0, 17.0)])
+def test_an_unchanged_state_is_written_now_and_then(
+    tmp_path: Path, later: float, updated: float
+) -> None:
+    """As a sign of life every ten seconds."""
+    beacon = Beacon(tmp_path / "drain.json", now=5.0)
+    beacon.show({}, 7.0)
+    beacon.show({}, later)
+
+    assert updated == json.loads((tmp_path / "drain.json").read_text())["updated"]
+
+
+def test_a_state_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The drain goes on, and the log says so."""
+    Beacon(tmp_path / "missing" / "drain.json", now=5.0).show({}, 7.0)
+
+    assert "cannot be written" in caplog.text
+
+
+def test_frozen_values_become_plain() -> None:
+    """None stays None."""
+    shown = plain(Destination())
+
+    assert shown is not None
+    assert ("up", None) == (shown["health"], plain(None))
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
+) -> None:
+    """By one datagram to the socket it named."""
+    name = f"@cc-slurm-sync-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0" + name[1:] if abstract else name)
+        notify("READY=1")
+
+        assert b"READY=1" == sock.recv(100)
+
+
+def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain in a terminal needs none."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    notify("READY=1")
+
+
+def test_a_deaf_systemd_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket may be gone."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+
+    notify("READY=1")
+
+
+@pytest.mark.parametrize(("state", "holder"), [('{"pid": 77}', "77"), ("", "another process")])
+def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, holder: str) -> None:
+    """And the first one keeps it."""
+    (tmp_path / "drain.json").write_text(state)
+    first = take_lock(tmp_path / "drain.lock", tmp_path / "drain.json")
+
+    with pytest.raises(SpoolLockedError, match=holder):
+        take_lock(tmp_path / "drain.lock", tmp_path / "drain.json")
+    first.release()
+
+
+def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
+    """The kernel frees it, the file may stay."""
+    take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
+
+    take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
