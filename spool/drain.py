@@ -77,7 +77,7 @@ class Drain:
         self.take_replies(min(longest_wait, self._wait()))
         now = self._clock()
         if parts.intake.is_due(now):
-            parts.resolver.add(parts.intake.scan(now))
+            parts.resolver.add(parts.intake.scan(now), now)
         self._watch_todo(now)
         self._resolve(now)
         parts.book.harden_old(now, all_of_them=not parts.link.is_up)

@@ -66,10 +66,10 @@ class Resolver:
         """Return since when Slurm has not answered; None when it does."""
         return self._silent_since
 
-    def add(self, events: Iterable[Event]) -> None:
-        """Take in new events."""
+    def add(self, events: Iterable[Event], now: float) -> None:
+        """Take in new events; one from the future (a clock was set back) counts as of now."""
         for event in events:
-            inquiry = self._inquiry(event.job_id, event.time + FIRST_LOOK_SECONDS)
+            inquiry = self._inquiry(event.job_id, min(event.time, now) + FIRST_LOOK_SECONDS)
             inquiry.events[event.name] = event
 
     def doubt(self, job_id: int, now: float) -> None:

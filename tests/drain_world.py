@@ -19,6 +19,7 @@ from ccbackend.payload import SiteMap
 from ccbackend.version import Server, Version, server_of
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
+from spool import codec
 from spool.archive import Archive
 from spool.book import Book
 from spool.compose import SiteComposer
@@ -30,6 +31,7 @@ from spool.layout import Directory, Layout
 from spool.link import Link
 from spool.recover import recover
 from spool.resolver import Resolver
+from spool.run import Run
 from spool.schedule import Call, Schedule
 from spool.senders import Reply, Request
 from spool.state import Handling
@@ -182,7 +184,7 @@ class World:
         self.composer = SiteComposer(SiteMap(cluster="alex"), MetadataPolicy(), self.filters)
         intake = Intake(layout, handling)
         self.resolver = Resolver(self.slurm)
-        delivery = Delivery(
+        self.delivery = Delivery(
             self.book,
             self.link,
             self.composer,
@@ -206,14 +208,14 @@ class World:
             conclusions=conclusions,
             book=self.book,
             link=self.link,
-            delivery=delivery,
+            delivery=self.delivery,
             replies=replies,
             min_free_bytes=self.min_free_bytes,
         )
         self.drain = Drain(parts, lambda: self.now)
         self.drain.take_up(recover(layout, handling, self.now))
 
-    def _prove(self, run: Any, others: Iterable[int]) -> set[int]:
+    def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
         return {known.start_time for known in self.book.tracked(run.job_id)} & set(others)
 
     def job(self, job_id: int, **facts: Any) -> Job:
@@ -231,10 +233,12 @@ class World:
         )
         return replace(base, **facts)
 
-    def hook(self, kind: str, job_id: int, *, extras: str = "", start: int = 0) -> None:
+    def hook(
+        self, kind: str, job_id: int, *, extras: str = "", start: int = 0, end: int = 0
+    ) -> None:
         """Do what a hook does."""
         self.pid += 1
-        path = self.root / "new" / f"1-{kind}-{job_id}-{start}-0-{self.pid}"
+        path = self.root / "new" / f"1-{kind}-{job_id}-{start}-{end}-{self.pid}"
         path.write_text(extras + "end\n")
         os.utime(path, (self.now, self.now))
 
@@ -274,3 +278,8 @@ class World:
             d.value: sorted(path.name for path in (self.root / d).iterdir()) for d in Directory
         }
         return {directory: files for directory, files in names.items() if files}
+
+    def stored(self, directory: str, job_id: int) -> Run:
+        """Return the one run of a job id in a directory."""
+        (path,) = (self.root / directory).glob(f"{job_id}-*.json")
+        return codec.decode(path.name, path.read_bytes())

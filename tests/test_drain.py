@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.outcome import Reason
+from ccbackend.outcome import Reason, Verdict
 from ccbackend.version import Version
+from slurm.job import NodeAllocation
+from spool import codec
+from spool.schedule import Call
+from spool.senders import Reply, Request
+from spool.store import Group
+
+
+class FullDisk(Group):
+    """A file system that takes nothing while `error` is set."""
+
+    error: ClassVar[OSError | None] = None
+
+    def commit(self) -> None:
+        """Fail, or do the work."""
+        if FullDisk.error is not None:
+            self.abandon()
+            raise FullDisk.error
+        super().commit()
+
+
+@pytest.fixture(autouse=True)
+def full_disk() -> Iterator[None]:
+    """Let the disk of `FullDisk` be full."""
+    FullDisk.error = OSError(errno.ENOSPC, "No space left on device")
+    yield
+    FullDisk.error = None
 
 
 @pytest.fixture
@@ -159,3 +190,306 @@ def test_an_event_outlives_a_crash_before_its_run_is_stored(world: World) -> Non
 
     assert {(6, NOON): "running"} == world.backend.rows
     assert {"open": [f"6-{NOON}.json"]} == world.files()
+
+
+def test_an_opted_out_job_stays_here_unreported(world: World) -> None:
+    """Nothing about it leaves the host, and its run is kept until its end."""
+    world.begin(1, admin_comment="x, disable_cc_submission")
+
+    world.run()
+
+    assert {} == world.backend.rows
+    assert False is world.stored("open", 1).reported
+
+
+def test_an_opted_out_job_leaves_no_trace_after_its_end(world: World) -> None:
+    """Slurm proves the end, and the file goes."""
+    world.begin(1, admin_comment="disable_cc_submission")
+    world.run()
+    world.end(1)
+
+    world.run()
+
+    assert ({}, {}) == (world.files(), world.backend.rows)
+
+
+def test_an_opted_out_job_that_is_over_is_not_stored(world: World) -> None:
+    """Begun and ended before anybody looked."""
+    world.begin(1, admin_comment="disable_cc_submission")
+    world.end(1)
+
+    world.run()
+
+    assert ({}, {}) == (world.files(), world.backend.rows)
+
+
+def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
+    """One probe an hour for the host, the others pass."""
+    world.backend.answers[1] = Reason.UNKNOWN_HOST
+    world.begin(1, nodes=("new1",))
+    world.run()
+    world.begin(2, nodes=("new1",))
+    world.begin(3)
+
+    world.run()
+
+    assert {3} == {job_id for job_id, _ in world.backend.rows}
+    assert [1, 3] == [job_id for call, job_id in world.backend.asked if call == "start"]
+
+
+def test_a_known_host_lets_all_its_runs_go(world: World) -> None:
+    """When the probe passes nobody waits for his own hour."""
+    world.backend.answers[1] = Reason.UNKNOWN_HOST
+    world.begin(1, nodes=("new1",))
+    world.run()
+    world.begin(2, nodes=("new1",))
+    world.run()
+    world.backend.answers.clear()
+    world.now += 3600
+
+    world.run()
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
+def test_an_idle_halted_drain_asks_by_itself(world: World) -> None:
+    """A halt ends without a run that waits."""
+    world.run()
+    world.backend.everything = Reason.TOKEN_REFUSED
+    world.begin(1)
+    world.run()
+    world.backend.everything = None
+    (world.root / "todo" / f"1-{NOON + 1}.json").unlink()
+    world.boot()
+    world.link.note(Verdict(Reason.TOKEN_REFUSED), world.now)
+    world.link.cause_changed(world.now)
+
+    world.run()
+
+    assert world.link.is_up
+
+
+def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
+    """It is found when its stop is to be told."""
+    world.backend.version = Version(1, 5, 4)
+    world.begin(1)
+    world.run()
+    world.end(1)
+    world.run(5)
+    (world.root / "todo" / f"1-{NOON}.json").write_text("{}")
+
+    world.run(200)
+
+    assert {"dead": [f"1-{NOON}.json", f"1-{NOON}.json.why"]} == world.files()
+
+
+def test_a_run_file_damaged_in_open_waits_for_a_human(world: World) -> None:
+    """Its end cannot be told, and nothing is lost."""
+    world.begin(1)
+    world.run()
+    (world.root / "open" / f"1-{NOON}.json").write_text("{}")
+    world.end(1)
+
+    world.run()
+
+    assert {"open": [f"1-{NOON}.json"]} == world.files()
+
+
+def test_a_run_without_a_user_is_buried_with_the_reason(world: World) -> None:
+    """cc-backend is not bothered with it."""
+    world.begin(1, user=None, uid=4711)
+
+    world.run()
+
+    assert "a user name" in str(world.stored("dead", 1).last_error)
+    assert [] == [call for call, _ in world.backend.asked if call == "start"]
+
+
+def test_a_run_that_no_server_could_take_is_buried(world: World) -> None:
+    """The reason names the field."""
+    world.begin(1, nodes=("n1", "n1"))
+
+    world.run()
+
+    assert [f"1-{NOON}.json"] == world.files()["dead"]
+
+
+def test_a_repeated_start_event_tells_the_start_again(world: World) -> None:
+    """The row may have vanished from cc-backend."""
+    world.begin(1)
+    world.run()
+    world.backend.rows.clear()
+    world.hook("start", 1)
+
+    world.run()
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_close_event_closes_an_open_run(world: World) -> None:
+    """The sweeper alone waives Slurm's proof."""
+    world.begin(1)
+    world.run()
+    del world.slurm.records[1]
+    world.hook("close", 1, start=NOON, end=NOON + 60)
+
+    world.run()
+
+    assert {(1, NOON): "failed"} == world.backend.rows
+
+
+def test_a_close_event_closes_a_row_that_only_cc_backend_has(world: World) -> None:
+    """Neither the spool nor Slurm knows the run."""
+    world.backend.rows[1, NOON] = "running"
+    world.hook("close", 1, start=NOON, end=NOON + 60)
+
+    world.run()
+
+    assert {(1, NOON): "failed"} == world.backend.rows
+
+
+def test_an_event_that_nobody_knows_is_set_aside_after_a_day(world: World) -> None:
+    """Controller and accounting have both answered all the time."""
+    world.hook("start", 1)
+    world.run()
+    world.now += 24 * 3600
+
+    world.run(400)
+
+    assert {"dead": ["1-start-1-0-0-1", "1-start-1-0-0-1.why"]} == world.files()
+
+
+def test_cores_seen_while_configuring_are_kept(world: World) -> None:
+    """A later record may have lost them."""
+    cores = (NodeAllocation(name="n1", cores=(4, 5)),)
+    world.begin(1, flags=("CONFIGURING",), allocations=cores)
+    world.run()
+    world.slurm.records[1] = world.job(1, start_time=NOON)
+
+    world.run(20)
+
+    assert cores == world.stored("open", 1).job.allocations
+
+
+def test_cores_of_a_configuring_job_that_never_ran_are_forgotten(world: World) -> None:
+    """They belong to nobody."""
+    cores = (NodeAllocation(name="n1", cores=(4, 5)),)
+    world.begin(1, flags=("CONFIGURING",), allocations=cores)
+    world.run()
+    world.slurm.records[1] = world.job(1, state="PENDING", start_time=None, nodes=())
+    world.run(20)
+    world.slurm.records[1] = world.job(1)
+    world.hook("start", 1)
+
+    world.run()
+
+    assert () == world.stored("open", 1).job.allocations
+
+
+def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
+    """Its epilog may never have run."""
+    job = world.begin(1)
+    world.run()
+    over = replace(job, state="COMPLETED", end_time=NOON + 5)
+    world.slurm.records.clear()
+    world.slurm.rows.append(over)
+
+    doubtful = world.drain.doubt({})
+    world.run()
+
+    assert (1, {(1, NOON): "completed"}) == (doubtful, world.backend.rows)
+
+
+def test_a_listed_run_is_not_doubted(world: World) -> None:
+    """Its start time says that it is this very run."""
+    world.begin(1)
+    world.run()
+
+    assert 0 == world.drain.doubt({1: NOON})
+
+
+def test_a_run_put_into_todo_is_told(world: World) -> None:
+    """That is how retry and replay work."""
+    world.backend.answers[1] = Reason.BAD_REQUEST
+    world.begin(1)
+    world.run()
+    world.backend.answers.clear()
+    run = replace(world.stored("dead", 1), last_error=None)
+    (world.root / "todo" / run.name).write_bytes(codec.encode(run))
+
+    world.run(3)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
+    """Events stay, and all is made good when there is space."""
+    world.group = FullDisk
+    world.boot()
+    world.begin(1)
+    world.run()
+    world.begin(2)
+    world.run(5)
+    full, rows, files = world.drain.is_full, dict(world.backend.rows), world.files()
+    FullDisk.error = None
+    world.run(15)
+
+    assert (True, {(1, NOON)}) == (full, set(rows))
+    assert 2 == len(files["new"])
+    assert {"open": [f"1-{NOON}.json", f"2-{NOON + 1}.json"]} == world.files()
+
+
+def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """An I/O error is told apart from a full disk."""
+    FullDisk.error = OSError(errno.EIO, "Input/output error")
+    world.group = FullDisk
+    world.boot()
+    world.begin(1)
+
+    world.run(3)
+
+    assert "file system fails" in caplog.text
+    assert ["1-start-1-0-0-1"] == world.files()["new"]
+
+
+def test_little_space_leaves_scripts_out(world: World) -> None:
+    """Facts go before texts."""
+    world.min_free_bytes = 1 << 60
+    world.texts[1] = ("#!/bin/sh", "JobId=1")
+    world.boot()
+    world.begin(1)
+
+    world.run()
+
+    assert None is world.stored("open", 1).script
+
+
+def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
+    """An orderly end leaves nothing in memory."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(0.05)
+
+    world.drain.flush()
+
+    assert {"todo": [f"1-{NOON}.json"]} == world.files()
+
+
+def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
+    """Its file may have been set aside meanwhile."""
+    request = Request(call=Call.STOP, job_id=99, start_time=1, cluster="alex")
+
+    world.delivery.take(Reply(request=request, verdict=Verdict(Reason.STOPPED)), world.now)
+
+    assert {} == world.files()
+
+
+def test_an_event_from_the_future_is_not_waited_for(world: World) -> None:
+    """A clock may have been set back."""
+    world.begin(1)
+    event = world.root / "new" / "1-start-1-0-0-1"
+    os.utime(event, (world.now + 9999, world.now + 9999))
+
+    world.run()
+
+    assert {"open": [f"1-{NOON}.json"]} == world.files()
