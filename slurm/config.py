@@ -1,0 +1,46 @@
+"""`scontrol show config`, `scontrol ping` and `scontrol show node` as plain values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from slurm.errors import Problem, SlurmError
+
+_LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
+_PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
+_NODE = re.compile(r"^NodeName=(\S+) .*?CoresPerSocket=(\d+)", re.MULTILINE)
+_PING_END = "Slurmctld("
+
+
+def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
+    """Return every setting with its values: several where it may be repeated (`[0]`, `[1]`).
+
+    Names and values are as printed, `(null)` is no value. The hook lines of Slurm 24.05 and later
+    are numbered (`PrologSlurmctld[0]`).
+
+    Raises:
+        SlurmError: the answer ends before the controllers' state, or names no cluster.
+    """
+    text = stdout.decode("utf-8", "replace")
+    settings: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        found = _LINE.fullmatch(line.rstrip())
+        if found is not None:
+            values = settings.get(found[1], ())
+            settings[found[1]] = values if found[2] == "(null)" else (*values, found[2])
+    if "ClusterName" not in settings or _PING_END not in text:
+        raise SlurmError("the configuration is not whole", kind=Problem.CUT)
+    return settings
+
+
+def controllers_of(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
+    """Return role, host and whether it is up of each controller, from `scontrol ping`."""
+    text = stdout.decode("utf-8", "replace")
+    return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
+
+
+def cores_per_socket_of(stdout: bytes) -> Mapping[str, int]:
+    """Return cores per socket by node name, from `scontrol show node`."""
+    text = stdout.decode("utf-8", "replace")
+    return {found[1]: int(found[2]) for found in _NODE.finditer(text)}

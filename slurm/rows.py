@@ -1,0 +1,174 @@
+"""Text listings without free text: `squeue -o` and `sacct -P`, one job a line.
+
+Neither names a field that users write (names, comments, directories), so a line is a record and a
+field is a field. A line with another number of fields, or a last line without its end, is an answer
+that was cut (Slurm 21.08 ... 26.05, squeue(1), sacct(1)).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slurm.errors import Problem, SlurmError
+from slurm.hostlist import HostlistError, expand
+from slurm.job import Job
+from slurm.scalars import MISSING, state_words
+
+SQUEUE_FORMAT = "%A|%F|%K|%T|%S|%e|%V|%D|%P|%u|%a|%N"
+SACCT_SEPARATOR = "\x1f"
+SACCT_FIELDS = (
+    "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
+    "AllocCPUS,AllocTRES,ExitCode,QOS,NodeList"
+)
+_DISPLAY = re.compile(r"([0-9]+)(?:([_+])([0-9]+))?")
+_GPUS = re.compile(r"(?:^|,)gres/gpu=([0-9]+)")
+_OVER = frozenset({"PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "RESIZING"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedJob:
+    """One line of the listing of all jobs; `state` is one word, flags hide base states."""
+
+    job_id: int
+    array_job_id: int
+    state: str
+    start_time: int | None
+    submit_time: int | None
+    partition: str
+    user: str
+    account: str
+    nodes: str
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether a run of the job is not over: it holds nodes and may still compute."""
+        return self.state in {"RUNNING", "SUSPENDED", "CONFIGURING", "STOPPED", "SIGNALING"}
+
+
+def listed_jobs(stdout: bytes) -> tuple[ListedJob, ...]:
+    """Read `squeue -h -t all -o SQUEUE_FORMAT` with epoch times.
+
+    Raises:
+        SlurmError: the answer is cut or not of this form.
+    """
+    return tuple(_listed(fields) for fields in _lines(stdout, "|", 12))
+
+
+def accounted_jobs(stdout: bytes, *, cluster: str | None = None) -> tuple[Job, ...]:
+    """Read `sacct -X -P -n -o SACCT_FIELDS` with epoch times, one job a run.
+
+    Args:
+        stdout: the answer.
+        cluster: Slurm's own name; rows of another one void the answer. None: not checked.
+
+    Raises:
+        SlurmError: the answer is cut, not of this form, or another cluster's.
+    """
+    jobs = []
+    for fields in _lines(stdout, SACCT_SEPARATOR, SACCT_FIELDS.count(",") + 1):
+        if cluster is not None and fields[0] != cluster:
+            message = f"sacct answers for cluster {fields[0]!r}, not {cluster!r}"
+            raise SlurmError(message, kind=Problem.WRONG_CLUSTER)
+        jobs.append(_accounted(fields))
+    return tuple(jobs)
+
+
+def _lines(stdout: bytes, separator: str, count: int) -> Iterator[list[str]]:
+    """Yield the fields of each line.
+
+    Raises:
+        SlurmError: a line is not whole.
+    """
+    text = stdout.decode("utf-8", "replace")
+    if text and not text.endswith("\n"):
+        raise SlurmError("the last line of the answer is cut", kind=Problem.CUT)
+    for line in text.split("\n")[:-1]:
+        fields = line.split(separator)
+        if len(fields) != count:
+            message = f"a line has {len(fields)} fields instead of {count}"
+            raise SlurmError(message, kind=Problem.CUT)
+        yield fields
+
+
+def _listed(fields: list[str]) -> ListedJob:
+    job_id, array, _, state, start, _, submit, _, partition, user, account, nodes = fields
+    return ListedJob(
+        job_id=_number(job_id, "job id"),
+        array_job_id=_number(array, "array id"),
+        state=state,
+        start_time=None if state == "PENDING" else _instant(start),
+        submit_time=_instant(submit),
+        partition=partition,
+        user=user,
+        account=account,
+        nodes=nodes,
+    )
+
+
+def _accounted(fields: list[str]) -> Job:
+    cluster, raw, display, user, uid, account, partition, states = fields[:8]
+    submit, start, end, limit, cpus, tres, exit_code, qos, nodes = fields[8:]
+    state, flags = state_words(states)
+    array, het, member = _members(display)
+    gpus = _GPUS.search(tres)
+    return Job(
+        job_id=_number(raw, "job id"),
+        cluster=_known(cluster),
+        user=_known(user),
+        uid=_optional(uid),
+        account=_known(account),
+        partition=_known(partition),
+        state=state or (flags[0] if flags else None),
+        submit_time=_instant(submit),
+        start_time=_instant(start),
+        end_time=None if state in _OVER and "RESIZING" not in flags else _instant(end),
+        time_limit_minutes=_optional(limit),
+        nodes=_nodes(nodes),
+        cpus=_optional(cpus) or None,
+        gpus=int(gpus[1]) if gpus else None,
+        array_job_id=array,
+        array_task_id=member if array else None,
+        het_job_id=het,
+        het_job_offset=member if het else None,
+        qos=_known(qos),
+        exit_code=_known(exit_code),
+    )
+
+
+def _members(display: str) -> tuple[int | None, int | None, int | None]:
+    """Return array id, het id and the member's number of `12_3`, `12+1`, `12`."""
+    found = _DISPLAY.fullmatch(display)
+    if found is None or found[2] is None:
+        return None, None, None
+    owner, member = int(found[1]), int(found[3])
+    return (owner, None, member) if found[2] == "_" else (None, owner, member)
+
+
+def _nodes(text: str) -> tuple[str, ...]:
+    if text in MISSING:
+        return ()
+    try:
+        return expand(text)
+    except HostlistError as error:
+        raise SlurmError(f"node list: {error}", kind=Problem.MALFORMED) from error
+
+
+def _known(text: str) -> str | None:
+    return None if text in MISSING else text
+
+
+def _instant(text: str) -> int | None:
+    """Return Unix seconds; None for the words that stand for no instant."""
+    return _optional(text) or None
+
+
+def _optional(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise SlurmError(f"{what} {text!r} is no number", kind=Problem.MALFORMED)
+    return int(text)
