@@ -169,11 +169,11 @@ class Link:
 
     def _failed(self, error: OSError, token: str | None) -> Answer:
         text = _without(token, f"{type(error).__name__}: {list(_chain(error))[-1]}")[:300]
-        connecting = self._guard.connecting
-        if _is_certificate(error):
+        if not isinstance(error, requests.RequestException):  # ca_file is missing or unreadable
             return Answer(fault=Fault.CERTIFICATE, text=text, sent=False)
-        if connecting:
-            return Answer(fault=Fault.UNREACHABLE, text=text, sent=False)
+        if self._guard.connecting:
+            fault = Fault.CERTIFICATE if _is_certificate(error) else Fault.UNREACHABLE
+            return Answer(fault=fault, text=text, sent=False)
         if self._guard.expired or any(isinstance(part, TimeoutError) for part in _chain(error)):
             return Answer(fault=Fault.TIMED_OUT, text=text)
         return Answer(fault=Fault.BROKEN, text=text)
@@ -195,7 +195,10 @@ def _until(date: str, now: float) -> float:
 
 
 def _without(token: str | None, text: str) -> str:
-    return text.replace(token, "***") if token else text
+    """The text without the token, also where a library quotes it."""
+    if not token:
+        return text
+    return text.replace(token, "***").replace(repr(token)[1:-1], "***")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -219,13 +222,14 @@ def _was_dropped(error: BaseException) -> bool:
 
 
 def _is_certificate(error: BaseException) -> bool:
-    """A certificate that is not trusted, or no TLS at all: no outage, an operator must act."""
-    for part in _chain(error):
-        if isinstance(part, ssl.SSLCertVerificationError):
-            return True
-        if isinstance(part, ssl.SSLError) and part.reason == "WRONG_VERSION_NUMBER":
-            return True
-    return "CA certificate" in str(error)
+    """A certificate that is not trusted, or no TLS at all: no outage, an operator must act.
+
+    A handshake that is cut is an outage: the server may be restarting.
+    """
+    cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    return any(
+        isinstance(part, ssl.SSLError) and not isinstance(part, cut) for part in _chain(error)
+    )
 
 
 class _Guard:
@@ -235,7 +239,8 @@ class _Guard:
     """
 
     def __init__(self) -> None:
-        self.connection: Any = None
+        # Not the connection: that forgets its socket while an answer without length is read.
+        self.sock: socket.socket | None = None
         self.connecting = False
         self.reused = True
         self.expired = False
@@ -258,14 +263,12 @@ class _Guard:
 
     def _cut(self, over: threading.Event) -> None:
         with self._lock:
-            if over.is_set():
-                return
-            self.expired = True
-            sock = getattr(self.connection, "sock", None)
-            if sock is not None:
+            late = not over.is_set()
+            self.expired = self.expired or late
+            if late and self.sock is not None:
                 with contextlib.suppress(OSError):
                     # The plain method: that of an SSL socket would drop the state in use.
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def watched(self, kind: type[Any]) -> type[Any]:
         """The connection class, telling this guard when it connects."""
@@ -274,10 +277,9 @@ class _Guard:
         guard = self
 
         def connect(connection: Any) -> None:
-            guard.connection = connection
-            guard.connecting, guard.reused = True, False
+            guard.connecting, guard.reused, guard.sock = True, False, None
             kind.connect(connection)
-            guard.connecting = False
+            guard.connecting, guard.sock = False, connection.sock
 
         return type(kind.__name__, (kind,), {"connect": connect, "guard": self})
 

@@ -139,10 +139,12 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
     except OSError as error:
         text = f"cannot be opened: {error.strerror}"
         raise TokenError(str(path), text, "a regular file, readable by the service") from error
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+    try:
         status = os.fstat(descriptor)
         _check_status(path, status)
-        data = file.read(SIZE_LIMIT_BYTES + 1)
+        data = os.read(descriptor, SIZE_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > SIZE_LIMIT_BYTES:
         raise TokenError(str(path), "too large for a token", "put the token alone into it")
     try:

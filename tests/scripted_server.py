@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -89,11 +90,18 @@ def drip(data: bytes, started: threading.Event) -> Action:
 class ScriptedServer:
     """Answers request after request by a list of actions; then hangs up on everything."""
 
-    def __init__(self, actions: Sequence[Action], context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        context: ssl.SSLContext | None = None,
+        *,
+        greeting: bytes | None = None,
+    ) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self._actions = list(actions)
         self._context = context
+        self._greeting = greeting  # said to everyone at once, before hanging up
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._peers: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -117,6 +125,8 @@ class ScriptedServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for peer in self._peers:
+            with contextlib.suppress(OSError):
+                peer.shutdown(socket.SHUT_RDWR)
             peer.close()
         self._thread.join(10)
 
@@ -128,6 +138,10 @@ class ScriptedServer:
                 return
             self.connections += 1
             try:
+                if self._greeting is not None:
+                    peer.recv(1)
+                    peer.sendall(self._greeting)
+                    continue
                 if self._context:
                     peer = self._context.wrap_socket(peer, server_side=True)
                 self._peers.append(peer)

@@ -1,0 +1,184 @@
+"""Free text of users: clean UTF-8 within its limits, whatever comes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccbackend.client import encoded
+from ccbackend.metadata import (
+    MetadataPolicy,
+    clean,
+    fitted,
+    limited,
+    metadata_of,
+    withheld,
+    without_largest,
+)
+from slurm.job import Job
+
+ANY_TEXT = st.text(st.characters(codec=None, categories=None)) | st.binary()
+
+
+def made(job: Job | None = None, **settings: Any) -> dict[str, str]:
+    """Metadata of a job with script and description."""
+    return metadata_of(
+        job or Job(job_id=1, name="train"),
+        script=b"#!/bin/sh\npassword=abc\n\0",
+        description="JobId=1",
+        policy=MetadataPolicy(**settings),
+    )
+
+
+def test_name_script_and_description_are_sent_by_default() -> None:
+    """The NUL at the end of Slurm's script file is no part of it."""
+    assert made() == {
+        "jobName": "train",
+        "jobScript": "#!/bin/sh\npassword=abc\n",
+        "slurmInfo": "JobId=1",
+    }
+
+
+def test_small_facts_are_strings_and_only_there_if_they_apply() -> None:
+    """Zero restarts and the het offset of an ordinary job do not."""
+    job = Job(
+        job_id=1,
+        submit_time=1767225000,
+        qos="long",
+        reservation="",
+        array_task_id=0,
+        het_job_offset=0,
+        restart_count=0,
+    )
+    found = metadata_of(job, script=None, description=None, policy=MetadataPolicy())
+
+    assert found == {"submitTime": "1767225000", "qos": "long", "arrayTaskId": "0"}
+
+
+def test_components_of_a_het_job_are_linked() -> None:
+    """The leader's offset is 0."""
+    job = Job(job_id=1, het_job_id=1, het_job_offset=0, restart_count=2)
+    found = metadata_of(job, script=None, description=None, policy=MetadataPolicy())
+
+    assert found == {"hetJobId": "1", "hetJobOffset": "0", "restartCount": "2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"job_script": False}, {"jobScript"}),
+        ({"slurm_info": False}, {"slurmInfo"}),
+        ({"withheld_partitions": frozenset({"secret"})}, {"jobScript", "slurmInfo"}),
+        ({"withheld_accounts": frozenset({"p1"})}, {"jobScript", "slurmInfo"}),
+        ({"withheld_flag": "quiet"}, {"jobScript", "slurmInfo"}),
+    ],
+)
+def test_the_site_or_the_job_withholds_text(settings: dict[str, Any], missing: set[str]) -> None:
+    """The name is always sent."""
+    job = Job(job_id=1, name="n", partition="secret", account="p1", admin_comment="quiet")
+
+    assert set(made(job, **settings)) == {"jobName", "jobScript", "slurmInfo"} - missing
+    assert withheld(job, MetadataPolicy(**settings)) == (len(missing) == 2)
+
+
+def test_secrets_are_masked_before_anything_is_cut() -> None:
+    """Half a secret would be left otherwise."""
+    found = made(secrets=(re.compile(r"(?<=password=)\S+"),), script_bytes=60)
+
+    assert found["jobScript"] == "#!/bin/sh\npassword=***\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"a\xffb", "a\ufffdb"),
+        ("a\ud800b", "a\ufffdb"),
+        ("a\r\nb\tc\x1b[0m\x00\x7f\x85d", "a\nb\tc[0md"),
+        ("äß\u202e", "äß\u202e"),
+    ],
+)
+def test_text_is_cleaned(value: bytes | str, text: str) -> None:
+    """Control characters go, tab and newline stay."""
+    assert clean(value) == text
+
+
+@given(ANY_TEXT)
+def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> None:
+    """Encodable, without control characters; cleaning again changes nothing."""
+    text = clean(value)
+
+    assert text.encode("utf-8").decode("utf-8") == text
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
+    assert clean(text) == text
+
+
+@given(ANY_TEXT, st.integers(-5, 200))
+def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) -> None:
+    """It is cut at a character border and says how much is missing."""
+    text = clean(value)
+    found = limited(text, limit)
+    size = len(found.encode("utf-8"))
+
+    assert size <= max(limit, 0)
+    if note := re.search(r"\n\[(\d+) bytes cut\]$", found):
+        kept = found[: note.start()]
+        if found != text:
+            assert text.startswith(kept)
+            assert len(kept.encode()) + int(note[1]) == len(text.encode())
+    else:
+        assert text.startswith(found)
+
+
+def test_a_limit_without_room_for_the_note_only_cuts() -> None:
+    """Half a character is dropped."""
+    assert limited("ääää", 3) == "ä"
+    assert limited("ää", 4) == "ää"
+    assert limited("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["jobName", "jobScript", "slurmInfo", "qos"]), st.text(max_size=120)
+    ),
+    st.integers(0, 300),
+)
+def test_all_values_together_fit_unless_only_short_ones_are_left(
+    metadata: dict[str, str], total: int
+) -> None:
+    """The script is shortened first, then the description, never the name."""
+    found = fitted(metadata, total)
+    size = sum(len(value.encode()) for value in found.values())
+
+    assert size <= total or not {"jobScript", "slurmInfo"} & set(found)
+    assert found.get("jobName") == metadata.get("jobName")
+    if found.get("slurmInfo") != metadata.get("slurmInfo"):
+        assert "jobScript" not in found
+
+
+@given(ANY_TEXT, ANY_TEXT, st.text())
+def test_whatever_a_user_writes_gives_json_that_loads(
+    script: bytes | str, description: bytes | str, name: str
+) -> None:
+    """The body is UTF-8 and holds what was made."""
+    found = metadata_of(
+        Job(job_id=1, name=name),
+        script=script,
+        description=description,
+        policy=MetadataPolicy(script_bytes=50, total_bytes=90),
+    )
+
+    assert json.loads(encoded(found).decode("utf-8")) == found
+
+
+def test_script_goes_before_description_when_a_body_is_too_large() -> None:
+    """The last step leaves nothing to drop."""
+    first = without_largest({"jobName": "n", "jobScript": "s", "slurmInfo": "i"})
+    second = without_largest(first or {})
+
+    assert (first, second) == ({"jobName": "n", "slurmInfo": "i"}, {"jobName": "n"})
+    assert without_largest(second or {}) is None

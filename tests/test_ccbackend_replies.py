@@ -1,0 +1,128 @@
+"""Listings: whole or not known."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ccbackend.replies import (
+    ListingError,
+    Row,
+    graphql_job,
+    graphql_rows,
+    graphql_running,
+    rest_rows,
+    rest_running,
+    rest_window,
+)
+
+ITEM = {
+    "id": 1,
+    "jobId": 7,
+    "cluster": "lab",
+    "startTime": "2026-01-01T01:00:00+01:00",
+    "state": "failed",
+}
+JOB = {"id": 1, "jobId": 7, "cluster": "lab", "startTime": 1767225600, "jobState": "failed"}
+ROW = Row(7, "lab", 1767225600, "failed", 1)
+
+
+def graphql(items: object, count: object = 1) -> str:
+    """A GraphQL answer."""
+    return json.dumps({"data": {"jobs": {"count": count, "items": items}}})
+
+
+def rest(jobs: object, items: int = 10, page: int = 1) -> str:
+    """A REST answer."""
+    return json.dumps({"jobs": jobs, "items": items, "page": page})
+
+
+def test_times_are_unix_seconds_whatever_the_servers_zone() -> None:
+    """GraphQL writes them with an offset, REST as numbers."""
+    assert graphql_rows(graphql([ITEM])) == (ROW,)
+    assert rest_rows(rest([JOB]), 10) == (ROW,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "1"},
+        {"jobId": True},
+        {"jobId": None},
+        {"cluster": 3},
+        {"startTime": "2026-01-01T01:00:00"},
+        {"startTime": "yesterday"},
+        {"startTime": 1.5},
+        {"state": None},
+    ],
+)
+def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> None:
+    """What else may be wrong is not known."""
+    with pytest.raises(ListingError, match="not a listing"):
+        graphql_rows(graphql([ITEM | change]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"data":null}', '{"data":{"jobs":null}}', graphql(None), graphql([{}]),
+     "[" * 50_000, graphql([ITEM], None), '{"data":{"jobs":{"count":0}}}'],
+)  # fmt: skip
+def test_another_shape_is_no_empty_listing(text: str) -> None:
+    """Neither by GraphQL nor by REST."""
+    with pytest.raises(ListingError, match="not a listing"):
+        graphql_rows(text)
+    with pytest.raises(ListingError, match="not a listing"):
+        rest_rows(text)
+
+
+def test_errors_beside_data_void_it() -> None:
+    """One unknown state in a filter fails the whole query with status 200."""
+    with pytest.raises(ListingError, match="the query failed"):
+        graphql_rows('{"errors":[{"message":"x"}],"data":{"jobs":{"count":0,"items":[]}}}')
+
+
+def test_a_count_that_differs_tells_the_servers_count() -> None:
+    """The next query can ask for more."""
+    with pytest.raises(ListingError, match="1 of 5 jobs listed") as caught:
+        graphql_rows(graphql([ITEM], 5))
+    assert caught.value.count == 5
+
+
+def test_a_full_rest_page_counts_as_cut() -> None:
+    """There is no total to compare with."""
+    with pytest.raises(ListingError, match="the page is full at 1 jobs"):
+        rest_rows(rest([JOB], items=1), 1)
+
+
+@pytest.mark.parametrize(("items", "page"), [(25, 1), (10, 0)])
+def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
+    """Page 0 is an empty list with status 200 on old servers."""
+    with pytest.raises(ListingError, match=f"page {page} of {items}"):
+        rest_rows(rest([], items, page), 10)
+
+
+def test_queries_ask_for_five_fields_on_one_page() -> None:
+    """Valid on every server from 1.0.0 on."""
+    running, job = graphql_running("lab"), graphql_job(7, "lab", 5)
+
+    assert "items{ id jobId cluster startTime state }" in running["query"]
+    assert running["variables"] == {
+        "f": [{"cluster": {"eq": "lab"}, "state": ["running"]}],
+        "p": {"itemsPerPage": 100_000, "page": 1},
+    }
+    assert job["variables"] == {
+        "f": [{"cluster": {"eq": "lab"}, "jobId": {"in": ["7"]}}],
+        "p": {"itemsPerPage": 5, "page": 1},
+    }
+
+
+def test_names_are_quoted_in_paths() -> None:
+    """A cluster's name cannot add a parameter."""
+    assert rest_running("a&b", 5) == (
+        "/api/jobs/?state=running&cluster=a%26b&items-per-page=5&page=1"
+    )
+    assert rest_window("a/b", 9, 5) == (
+        "/api/jobs/?cluster=a%2Fb&start-time=9-9&items-per-page=5&page=1"
+    )

@@ -1,0 +1,333 @@
+"""One exchange: bounded, never led elsewhere, and a value whatever happens."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
+
+from ccbackend.outcome import Fault
+from ccbackend.session import Limits, Link, retry_after
+
+OK = answer(200, "{}")
+TOKEN = "eyJ-secret"
+
+
+@contextmanager
+def link(
+    *actions: Action, context: ssl.SSLContext | None = None, **settings: Any
+) -> Iterator[tuple[Link, ScriptedServer]]:
+    """A link to a server with this script."""
+    given: dict[str, Any] = {"token": lambda: TOKEN} | settings
+    with ScriptedServer(actions, context) as peer, requests.Session() as session:
+        yield Link(session, peer.url, **given), peer
+
+
+def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither a proxy nor a netrc entry gets into a request."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with link(OK) as (there, peer):
+        found = there.exchange("GET", "/x")
+
+    assert found.status == 200
+    assert "authorization" not in peer.requests[0].headers
+
+
+def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
+    """A redirect is an answer like any other."""
+    moved = answer(302, "", "Location: /elsewhere\r\nSet-Cookie: a=b; Path=/\r\n")
+    with link(moved, OK) as (there, peer):
+        statuses = [
+            there.exchange("POST", "/x", body=b"{}").status,
+            there.exchange("GET", "/").status,
+        ]
+
+    assert statuses == [302, 200]
+    assert [request.path for request in peer.requests] == ["/x", "/"]
+    assert "cookie" not in peer.requests[1].headers
+
+
+def test_connections_are_reused() -> None:
+    """One connection carries request after request."""
+    with link(OK, OK, OK) as (there, peer):
+        for _ in range(3):
+            there.exchange("GET", "/")
+        there.close()
+
+    assert peer.connections == 1
+
+
+def test_the_token_is_sent_only_where_asked_for() -> None:
+    """The server is detected without it."""
+    with link(OK, OK) as (there, peer):
+        there.exchange("GET", "/", with_token=False)
+        there.exchange("GET", "/")
+
+    assert [request.headers.get("x-auth-token") for request in peer.requests] == [None, TOKEN]
+    assert there.token() == TOKEN
+
+
+def test_the_token_is_in_no_answer_and_no_representation() -> None:
+    """A server or proxy that echoes its request does not leak it into our messages."""
+    with link(answer(400, f"header X-Auth-Token: {TOKEN}")) as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert found.text == "header X-Auth-Token: ***"
+    assert TOKEN not in repr(there)
+
+
+def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
+    """The library's own message would quote it."""
+    with link(OK, token=lambda: "bad\ntoken") as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert found.fault is Fault.BROKEN
+    assert "bad" not in found.text
+
+
+@pytest.mark.parametrize("status", [204, 301, 401, 404, 500, 503])
+def test_every_status_is_an_answer(status: int) -> None:
+    """What it means is not decided here."""
+    with link(answer(status, "")) as (there, _):
+        assert there.exchange("GET", "/").status == status
+
+
+def test_a_stale_connection_is_replaced_once() -> None:
+    """The server had closed it while idle: nothing was processed."""
+    with link(OK, hang_up, OK) as (there, peer):
+        there.exchange("GET", "/")
+        found = there.exchange("POST", "/x", body=b"{}")
+
+    assert found.status == 200
+    assert peer.connections == 2
+
+
+def test_a_connection_that_breaks_twice_is_broken() -> None:
+    """The second one was fresh, so the outcome is unknown."""
+    with link(OK, hang_up, hang_up, OK) as (there, peer):
+        there.exchange("GET", "/")
+        found = there.exchange("POST", "/x", body=b"{}")
+
+    assert (found.fault, found.sent, found.status) == (Fault.BROKEN, True, None)
+    assert len(peer.requests) == 3
+
+
+def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
+    """The server may have worked on the request."""
+    with link(hang_up, OK) as (there, peer):
+        found = there.exchange("POST", "/x", body=b"{}")
+
+    assert found.fault is Fault.BROKEN
+    assert len(peer.requests) == 1
+
+
+def test_a_break_after_a_long_time_is_not_resent() -> None:
+    """End of file after the server's write timeout means that it was at work."""
+    ticks = count(0, 10)
+    with link(OK, hang_up, OK, clock=lambda: next(ticks)) as (there, peer):
+        there.exchange("GET", "/")
+        found = there.exchange("POST", "/x", body=b"{}")
+
+    assert found.fault is Fault.BROKEN
+    assert len(peer.requests) == 2
+
+
+def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
+    """An answer had begun."""
+    with link(OK, raw(b"HTTP/1."), OK) as (there, peer):
+        there.exchange("GET", "/")
+        found = there.exchange("POST", "/x", body=b"{}")
+
+    assert found.fault is Fault.BROKEN
+    assert len(peer.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 10\r\n\r\n{",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"garbage\r\n\r\n",
+    ],
+)
+def test_a_cut_answer_is_no_answer(data: bytes) -> None:
+    """The status alone does not count."""
+    with link(raw(data)) as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert (found.status, found.fault, found.sent) == (None, Fault.BROKEN, True)
+
+
+def test_an_answer_over_the_limit_is_dropped() -> None:
+    """The limit itself is still fine."""
+    with link(answer(200, "x" * 100), answer(200, "x" * 300_000), OK) as (there, peer):
+        sizes = [there.exchange("GET", "/", limit_bytes=100) for _ in range(2)]
+        after = there.exchange("GET", "/")
+
+    assert [one.fault for one in sizes] == [None, Fault.TOO_LARGE]
+    assert sizes[1].text == "over 100 bytes"
+    assert (after.status, peer.connections) == (200, 2)
+
+
+def test_silence_ends_with_the_read_timeout() -> None:
+    """The request was sent; its outcome is unknown."""
+    with link(stall, limits=Limits(read_seconds=0.1)) as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert (found.fault, found.sent) == (Fault.TIMED_OUT, True)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Slow: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"",
+    ],
+)
+def test_a_dripping_server_is_cut_at_the_deadline(head: bytes) -> None:
+    """Every byte restarts the read timeout, not the deadline."""
+    limits = Limits(read_seconds=30, deadline_seconds=0.3)
+    with link(drip(head, threading.Event()), OK, limits=limits) as (there, peer):
+        found = there.exchange("GET", "/")
+        after = there.exchange("GET", "/")
+
+    assert found.fault is Fault.TIMED_OUT
+    assert (after.status, peer.connections) == (200, 2)
+
+
+def test_an_address_without_server_is_unreachable() -> None:
+    """Nothing was sent."""
+    with ScriptedServer([]) as peer:
+        url = peer.url
+    with requests.Session() as session:
+        found = Link(session, url, token=lambda: TOKEN).exchange("GET", "/")
+
+    assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
+    assert "refused" in found.text
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed certificate and its key."""
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "2", "-subj", "/CN=lab", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(cert)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return cert, key
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for the loopback address."""
+    return certificate(tmp_path_factory.mktemp("tls"), "server")
+
+
+def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
+    """TLS with this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    return context
+
+
+def test_tls_with_the_sites_certificate_works(pair: tuple[Path, Path]) -> None:
+    """The file with the site's authority is enough."""
+    with link(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
+        assert there.exchange("GET", "/").status == 200
+
+
+def test_a_dripping_tls_server_is_cut_too(pair: tuple[Path, Path]) -> None:
+    """The deadline reaches below the encryption."""
+    limits = Limits(read_seconds=30, deadline_seconds=0.3)
+    dripping = drip(b"HTTP/1.1 200 OK\r\nX: ", threading.Event())
+    context = server_context(pair)
+    with link(dripping, context=context, ca_file=str(pair[0]), limits=limits) as (there, _):
+        assert there.exchange("GET", "/").fault is Fault.TIMED_OUT
+
+
+def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
+    """The connect timeout bounds it, also beyond the deadline."""
+    limits = Limits(connect_seconds=0.3, deadline_seconds=0.1)
+    with ScriptedServer([]) as peer, requests.Session() as session:
+        url = peer.url.replace("http:", "https:")
+        there = Link(session, url, token=lambda: TOKEN, ca_file=str(pair[0]), limits=limits)
+        found = there.exchange("GET", "/")
+
+    assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
+
+
+def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> None:
+    """Not even where the session given does not verify."""
+    with ScriptedServer([OK], server_context(pair)) as peer, requests.Session() as session:
+        session.verify = False
+        found = Link(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
+
+    assert (found.fault, found.sent) == (Fault.CERTIFICATE, False)
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("greeting", "fault"),
+    [(b"HTTP/1.0 400 Bad Request\r\n\r\n", Fault.CERTIFICATE), (b"", Fault.UNREACHABLE)],
+)
+def test_no_tls_at_all_is_a_certificate_fault_but_a_cut_is_none(
+    greeting: bytes, fault: Fault
+) -> None:
+    """The URL is wrong, or the server is just restarting."""
+    with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
+        url = peer.url.replace("http:", "https:")
+        found = Link(session, url, token=lambda: TOKEN).exchange("GET", "/")
+
+    assert (found.fault, found.sent) == (fault, False)
+
+
+def test_a_missing_authority_file_is_a_certificate_fault(pair: tuple[Path, Path]) -> None:
+    """It is named by the message."""
+    with link(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert found.fault is Fault.CERTIFICATE
+    assert "/nowhere/ca.pem" in found.text
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("5", 5.0),
+        (" 7 ", 7.0),
+        ("100000", 900.0),
+        ("Thu, 01 Jan 2026 00:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 00:00:30", 30.0),
+        ("Wed, 31 Dec 2025 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date(value: str | None, seconds: float | None) -> None:
+    """At most a quarter of an hour; nonsense is ignored."""
+    assert retry_after(value, 1767225600) == seconds
+
+
+def test_retry_after_travels_with_the_answer() -> None:
+    """A busy server says how long."""
+    with link(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
+        assert there.exchange("GET", "/").retry_after_seconds == 12.0

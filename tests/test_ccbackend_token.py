@@ -1,0 +1,195 @@
+"""The token file and the server's URL."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ccbackend.errors import TokenError, UrlError
+from ccbackend.token import Token, TokenFile, check_url, is_loopback, read_token, token_of
+
+
+def jwt(claims: object) -> str:
+    """A token with these claims, without a valid signature."""
+    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{middle}.c2ln"
+
+
+def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
+    """A token file."""
+    path = folder / "token"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    path.chmod(mode)
+    return path
+
+
+def test_claims_are_read_without_verification() -> None:
+    """They tell when to warn and why a server may refuse."""
+    token = token_of(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
+
+    assert (token.expires_at, token.roles) == (1767225600.0, ("api",))
+    assert [token.expired(now) for now in (1767225599.9, 1767225600)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [jwt({"sub": "svc"}), jwt(["x"]), "e30.!!!.x", "e30.eyJ.x", "opaque", f"e30.{'W1tb' * 9}.x"],
+)
+def test_a_token_without_readable_claims_has_no_expiry(text: str) -> None:
+    """The server may take it all the same."""
+    token = token_of(text)
+
+    assert (token.expires_at, token.roles, token.expired(9e9)) == (None, None, False)
+
+
+def test_claims_nested_without_end_are_ignored() -> None:
+    """A hostile file cannot crash the reader."""
+    deep = base64.urlsafe_b64encode(b"[" * 30_000).decode()
+
+    assert token_of(f"e30.{deep}.x").expires_at is None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a b", "a\n\n", " a", "a\tb", "a\x00", "ä"])
+def test_anything_but_one_word_is_refused(text: str) -> None:
+    """One newline at the end is stripped, nothing else."""
+    with pytest.raises(ValueError, match=r"empty|inside the token"):
+        token_of(text)
+
+
+def test_a_token_is_in_no_representation() -> None:
+    """Neither its own nor that of an error."""
+    assert "secret" not in repr(Token("secret"))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o440])
+def test_a_private_file_is_read(tmp_path: Path, mode: int) -> None:
+    """The group may read it."""
+    assert read_token(written(tmp_path, "abc\r\n", mode)).value == "abc"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o642, 0o601])
+def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    """The message says how to close it and holds no token."""
+    path = written(tmp_path, "secret-value", mode)
+
+    with pytest.raises(TokenError, match="others can read or change the token") as caught:
+        read_token(path)
+    assert caught.value.hint == f"chmod o= {path}"
+    assert "secret-value" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [("", "empty"), ("a b", "inside the token"), (b"\xff", "inside"), ("a" * 70_000, "too large")],
+)
+def test_a_file_with_something_else_is_refused(
+    tmp_path: Path, data: str | bytes, problem: str
+) -> None:
+    """Its contents are not quoted."""
+    with pytest.raises(TokenError, match=problem):
+        read_token(written(tmp_path, data))
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    """Neither followed, nor waited for."""
+    target = written(tmp_path, "abc")
+    link, fifo = tmp_path / "link", tmp_path / "fifo"
+    link.symlink_to(target)
+    os.mkfifo(fifo, 0o600)
+
+    for path in (link, fifo, tmp_path, tmp_path / "none"):
+        with pytest.raises(TokenError):
+            read_token(path)
+
+
+def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
+    """By rename or in place; without a change there is no reading."""
+    path = written(tmp_path, "one")
+    file = TokenFile(path)
+    before = file.changed()
+    first = file()
+    unchanged = file.changed() or file() != first
+    fresh = tmp_path / "fresh"
+    fresh.write_text("second")
+    fresh.chmod(0o600)
+    fresh.rename(path)
+
+    assert (before, first, unchanged, file.changed()) == (True, "one", False, True)
+    assert file.current().value == "second"
+
+
+def test_a_file_that_vanishes_is_noticed(tmp_path: Path) -> None:
+    """An old token is not used on."""
+    path = written(tmp_path, "one")
+    file = TokenFile(path)
+    file.current()
+    path.unlink()
+
+    assert file.changed()
+    with pytest.raises(TokenError, match="cannot be opened"):
+        file.current()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://cc.example.org",
+        "https://cc.example.org:8443",
+        "http://127.0.0.1:8080",
+        "http://localhost",
+        "http://[::1]:80",
+    ],
+)
+def test_good_urls_stay_as_they_are(text: str) -> None:
+    """TLS, or this machine."""
+    assert check_url(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("cc.example.org", "not an http or https URL"),
+        ("ftp://cc.example.org", "not an http or https URL"),
+        ("https://", "not an http or https URL"),
+        ("https://cc example.org", "not an http or https URL"),
+        ("https://cc.example.org\n", "not an http or https URL"),
+        ("https://cc.exämple.org", "not an http or https URL"),
+        ("https://cc.example.org/", "path or a trailing slash; write https://cc.example.org"),
+        (
+            "https://cc.example.org:1/api",
+            "path or a trailing slash; write https://cc.example.org:1",
+        ),
+        ("https://cc.example.org?", "path or a trailing slash"),
+        ("https://cc.example.org#x", "path or a trailing slash"),
+        ("https://user:pw@cc.example.org", "user name"),
+        ("https://cc.example.org:99999", "not a URL"),
+        ("https://cc.example.org:x", "not a URL"),
+        ("https://cc.example.org:0", "port 0"),
+        ("https://[::1", "not a URL"),
+        ("http://cc.example.org", "in the clear; use https, or set allow_plain_http"),
+        ("http://10.0.0.1", "in the clear"),
+    ],
+)
+def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> None:
+    """The token would go astray, or every path would."""
+    with pytest.raises(UrlError, match=problem) as caught:
+        check_url(text)
+    assert caught.value.hint
+
+
+def test_plain_http_to_another_host_must_be_allowed() -> None:
+    """The site says that its network is trusted."""
+    assert check_url("http://cc.example.org", allow_plain_http=True) == "http://cc.example.org"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.9.9.9", True), ("::1", True), ("localhost", True), ("::2", False), ("local", False)],
+)
+def test_loopback_is_this_machine(host: str, loopback: bool) -> None:  # noqa: FBT001 - a table
+    """By name or by address."""
+    assert is_loopback(host) is loopback

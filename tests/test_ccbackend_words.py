@@ -1,0 +1,186 @@
+"""End states, node sharing, filters: Slurm's words in the server's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from ccbackend.filters import Filters, NameFilter, flags, unreported_reason
+from ccbackend.sharing import in_dialect, sharing_field, sharing_problem
+from ccbackend.states import end_state, is_known
+from ccbackend.version import Dialect
+from slurm.job import Job, NodeAllocation, Sharing
+
+OLD_NAMES = {"completed", "failed", "cancelled", "timeout", "preempted", "out_of_memory"}
+NEW_NAMES = OLD_NAMES | {"node_fail", "boot_fail", "deadline"}
+
+
+@pytest.mark.parametrize(
+    ("word", "old", "new"),
+    [
+        ("COMPLETED", "completed", "completed"),
+        ("FAILED", "failed", "failed"),
+        ("CANCELLED", "cancelled", "cancelled"),
+        ("CANCELLED by 1000", "cancelled", "cancelled"),
+        ("TIMEOUT", "timeout", "timeout"),
+        ("PREEMPTED", "preempted", "preempted"),
+        ("OUT_OF_MEMORY", "out_of_memory", "out_of_memory"),
+        ("NODE_FAIL", "failed", "node_fail"),
+        ("BOOT_FAIL", "failed", "boot_fail"),
+        ("DEADLINE", "timeout", "deadline"),
+        ("REQUEUED", "cancelled", "cancelled"),
+        ("REQUEUE_HOLD", "cancelled", "cancelled"),
+        ("REQUEUE_FED", "cancelled", "cancelled"),
+        ("RESV_DEL_HOLD", "cancelled", "cancelled"),
+        ("EXPEDITING", "cancelled", "cancelled"),
+        ("SPECIAL_EXIT", "failed", "failed"),
+        ("LAUNCH_FAILED", "failed", "failed"),
+        ("RECONFIG_FAIL", "failed", "failed"),
+        ("GETENV_FAILED", "failed", "failed"),
+        ("completed", "completed", "completed"),
+        ("NEVER_SEEN", "failed", "failed"),
+        ("", "failed", "failed"),
+    ],
+)
+def test_every_end_has_a_name_that_the_server_knows(word: str, old: str, new: str) -> None:
+    """Each generation has its own list; never a name outside it."""
+    names = end_state(word, (), Dialect.EXCLUSIVE), end_state(word, (), Dialect.SHARED)
+
+    assert names == (old, new)
+    assert old in OLD_NAMES
+    assert new in NEW_NAMES
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(
+    "word",
+    ["RUNNING", "PENDING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT",
+     "COMPLETING", "CONFIGURING", "POWER_UP_NODE", "UPDATE_DB", "REVOKED"],
+)  # fmt: skip
+def test_no_stop_is_sent_for_words_that_name_no_end(word: str, dialect: Dialect) -> None:
+    """Neither as base state nor as the only word seen."""
+    assert end_state(word, (), dialect) is None
+    assert end_state(None, (word,), dialect) is None
+
+
+def test_a_base_state_decides_before_flags() -> None:
+    """Flags are looked at only where the base state is hidden."""
+    assert end_state("COMPLETED", ("COMPLETING", "REQUEUED"), Dialect.SHARED) == "completed"
+    assert end_state("RUNNING", ("REQUEUED",), Dialect.SHARED) is None
+    assert end_state(None, ("COMPLETING", "SPECIAL_EXIT"), Dialect.SHARED) == "failed"
+    assert end_state(None, (), Dialect.SHARED) is None
+
+
+def test_new_words_are_noticed() -> None:
+    """They are sent as failed, and somebody should hear of it."""
+    assert [is_known(word) for word in ("COMPLETED", "RUNNING", "NEVER_SEEN", "")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "old", "new"),
+    [
+        (Sharing.NODE, 1, "none"),
+        (Sharing.USER, 2, "single_user"),
+        (Sharing.GROUP, 0, "multi_user"),
+        (Sharing.SHARED, 0, "multi_user"),
+    ],
+)
+def test_sharing_is_total_in_both_dialects(sharing: Sharing, old: int, new: str) -> None:
+    """The server answers 500 to anything else."""
+    job = Job(job_id=1, sharing=sharing)
+
+    assert sharing_field(job, Dialect.EXCLUSIVE) == {"exclusive": old}
+    assert sharing_field(job, Dialect.SHARED) == {"shared": new}
+    assert sharing_problem(job) is None
+
+
+def test_a_new_value_of_sharing_is_shared_with_a_warning() -> None:
+    """Whatever a later reader may call it."""
+    job = Job(job_id=1)
+    object.__setattr__(job, "sharing", "topo2")
+
+    assert sharing_field(job, Dialect.SHARED) == {"shared": "multi_user"}
+    assert sharing_problem(job) == "sharing 'topo2' is new: multi_user"
+
+
+def part(cores: tuple[int, ...] | None, count: int | None = 2) -> NodeAllocation:
+    """Cores held on a node of two."""
+    return NodeAllocation(name="n", cores=cores, core_count=count)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "allocations", "field"),
+    [
+        (("a",), (part((0, 1)),), {"shared": "none"}),
+        (("a", "b"), (part((0, 1)), part((0,))), {"shared": "multi_user"}),
+        (("a", "b"), (part((0, 1)),), {}),
+        (("a",), (part(None),), {}),
+        (("a",), (part((0,), None),), {}),
+        ((), (), {}),
+    ],
+)
+def test_lost_sharing_is_told_by_the_cores(
+    nodes: tuple[str, ...], allocations: tuple[NodeAllocation, ...], field: dict[str, str]
+) -> None:
+    """Every core of every node: whole nodes. Not known: left out, with a warning."""
+    job = Job(job_id=1, nodes=nodes, allocations=allocations)
+
+    assert sharing_field(job, Dialect.SHARED) == field
+    assert (sharing_problem(job) is None) == bool(field)
+
+
+@pytest.mark.parametrize(
+    ("given", "dialect", "found"),
+    [
+        ({"a": 1, "exclusive": 2}, Dialect.SHARED, {"a": 1, "shared": "single_user"}),
+        ({"shared": "none"}, Dialect.EXCLUSIVE, {"exclusive": 1}),
+        ({"a": 1}, Dialect.SHARED, {"a": 1}),
+    ],
+)
+def test_a_body_is_translated_into_the_other_dialect(
+    given: dict[str, Any], dialect: Dialect, found: dict[str, Any]
+) -> None:
+    """Nothing but the sharing field changes."""
+    assert in_dialect(given, dialect) == found
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({}, None),
+        ({"partition": "debug"}, "partition debug is filtered"),
+        ({"account": "staff"}, "account staff is filtered"),
+        ({"nodes": ("t1", "t2")}, "all hosts are ignored"),
+        ({"nodes": ("t1", "n2")}, None),
+        ({"nodes": ()}, None),
+        ({"admin_comment": "x, disable_cc_submission ,y"}, "opted out by disable_cc_submission"),
+        ({"admin_comment": "disable_cc_submissions"}, None),
+    ],
+)
+def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
+    """One foreign host is enough to be reported."""
+    filters = Filters(
+        partitions=NameFilter(deny=frozenset({"debug"})),
+        accounts=NameFilter(allow=frozenset({"p1"})),
+        ignore_hosts=re.compile("^t"),
+    )
+    job = Job(**{"job_id": 1, "account": "p1", **facts})
+
+    assert unreported_reason(job, filters, cluster="lab") == reason
+
+
+def test_nothing_is_filtered_by_default_but_the_flag() -> None:
+    """Missing names pass; a cluster can be denied by its name at the server."""
+    job = Job(job_id=1, nodes=("t1",))
+    denied = Filters(clusters=NameFilter(deny=frozenset({"lab"})))
+
+    assert unreported_reason(job, Filters(), cluster="lab") is None
+    assert unreported_reason(job, denied, cluster="lab") == "cluster lab is filtered"
+    assert flags(Job(job_id=1, admin_comment=" a ,,b")) == {"a", "b"}
