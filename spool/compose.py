@@ -6,7 +6,7 @@ So a corrected map, an upgraded server or a flag set in the meantime applies to 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from ccbackend.facts import JobKey
 from ccbackend.filters import Filters, unreported_reason
 from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
+from ccbackend.topology import Cluster
 from ccbackend.version import Server
 from spool.delivery import UnsendableError
 from spool.run import Run
@@ -28,16 +29,21 @@ _log = logging.getLogger(__name__)
 class SiteComposer:
     """Makes requests for one site; warnings that say the same are logged once."""
 
-    site: SiteMap
+    site_of: Callable[[Iterable[Cluster]], SiteMap]
     metadata: MetadataPolicy
     filters: Filters
 
     def __post_init__(self) -> None:
+        self._site = self.site_of(())
         self._warned: set[str] = set()
+
+    def learn(self, clusters: Iterable[Cluster]) -> None:
+        """Take over what cc-backend says of its clusters: hosts and their topology."""
+        self._site = self.site_of(clusters)
 
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
-        return run.cluster or self.site.cluster_of(run.job.partition)
+        return run.cluster or self._site.cluster_of(run.job.partition)
 
     def unreported_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
@@ -71,7 +77,7 @@ class SiteComposer:
         )
         document = start_payload(
             run.job,
-            mapping=self.site,
+            mapping=self._site,
             dialect=server.dialect,
             metadata=metadata,
             cluster=key.cluster,

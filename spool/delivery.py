@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.topology import Cluster
 from ccbackend.version import Server
 from spool.book import Book
 from spool.burial import bury_refused, bury_unreadable, bury_unsendable
@@ -32,6 +33,9 @@ class UnsendableError(Exception):
 
 class Composer(Protocol):
     """Makes requests of runs with the maps of the configuration; pure."""
+
+    def learn(self, clusters: Iterable[Cluster]) -> None:
+        """Take over what cc-backend says of its clusters."""
 
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
@@ -223,6 +227,8 @@ class Delivery:
         if reply.verdict is not None:
             self._link.note(reply.verdict, now, retry_after=reply.retry_after_seconds)
             self._link.found(reply.server, now)
+            if reply.clusters is not None:
+                self._composer.learn(reply.clusters)
 
     def _apply(self, entry: Entry, reaction: Reaction, reply: Reply, now: float) -> None:
         """Let a reaction change the book."""

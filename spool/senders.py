@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
 
 from ccbackend.outcome import Outcome, Reason, Verdict
-from ccbackend.replies import Listing, Probe, Row
+from ccbackend.replies import Clusters, Listing, Probe, Row
+from ccbackend.topology import Cluster
 from ccbackend.version import Server
 from spool.schedule import Call
 
@@ -50,7 +51,7 @@ class Reply:
 
     `starts` are the start times of the job id's rows where cc-backend refused a start because of
     one; `document` the body as last sent; `server` answers a probe, `listed` a listing (job id and
-    start time of all running rows).
+    start time of all running rows); `clusters` (None: not told) come with a probe.
     """
 
     request: Request
@@ -58,6 +59,7 @@ class Reply:
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     starts: tuple[int, ...] = ()
     server: Server | None = None
+    clusters: tuple[Cluster, ...] | None = None
     listed: frozenset[tuple[int, int]] = frozenset()
     retry_after_seconds: float | None = None
 
@@ -99,6 +101,9 @@ class Backend(Protocol):
 
     def running(self, cluster: str) -> Listing:
         """List what runs."""
+
+    def clusters(self) -> Clusters:
+        """Ask for the clusters with their hosts and topology."""
 
     def probe(self) -> Probe:
         """Ask which server it is and whether it takes the token."""
@@ -185,10 +190,12 @@ class Sender:
                 return Reply(request=request, verdict=listing.reply.verdict, listed=listed)
             case Call.PROBE:
                 probe = backend.probe()
+                is_well = probe.reply.verdict.outcome is Outcome.DELIVERED
                 return Reply(
                     request=request,
                     verdict=probe.reply.verdict,
-                    server=probe.server,
+                    server=probe.server if is_well else None,
+                    clusters=backend.clusters().clusters if is_well else None,
                     retry_after_seconds=probe.reply.retry_after_seconds,
                 )
 

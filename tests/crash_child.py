@@ -125,7 +125,9 @@ def drain(order: dict[str, Any]) -> None:
         clock=time.time,
         new_group=BROKEN.get(order.get("broken") or "", Group),
     )
-    composer = SiteComposer(SiteMap(cluster=order["cluster"]), MetadataPolicy(), Filters())
+    composer = SiteComposer(
+        lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), Filters()
+    )
     with Layout(root / "spool") as layout:
         assemble(site, composer, outside, layout=layout).run_once()
 

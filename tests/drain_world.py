@@ -181,7 +181,9 @@ class World:
         self.book = Book(layout, schedule, archive, new_group=self.group)
         self.link = Link(lambda: 0.5)
         replies: SimpleQueue[Reply] = SimpleQueue()
-        self.composer = SiteComposer(SiteMap(cluster="alex"), MetadataPolicy(), self.filters)
+        self.composer = SiteComposer(
+            lambda _: SiteMap(cluster="alex"), MetadataPolicy(), self.filters
+        )
         intake = Intake(layout, handling)
         self.resolver = Resolver(self.slurm)
         self.delivery = Delivery(

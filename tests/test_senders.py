@@ -11,13 +11,15 @@ import pytest
 
 from ccbackend.outcome import Call as BackendCall
 from ccbackend.outcome import Reason, Verdict
-from ccbackend.replies import Listing, Probe, Row
+from ccbackend.replies import Clusters, Listing, Probe, Row
 from ccbackend.replies import Reply as Answer
+from ccbackend.topology import Cluster
 from ccbackend.version import Version, server_of
 from spool.schedule import Call
 from spool.senders import Reply, Request, Sender
 
 SERVER = server_of(Version(1, 5, 4))
+CLUSTER = Cluster("alex", ())
 ROW = Row(7, "alex", 100, "running", 1)
 
 
@@ -64,6 +66,10 @@ class Scripted:
         """Answer a listing."""
         answer = self._answer(BackendCall.GRAPHQL, {"cluster": cluster})
         return Listing(answer, (ROW,))
+
+    def clusters(self) -> Clusters:
+        """Answer the question for clusters."""
+        return Clusters(self._answer(BackendCall.CLUSTERS, {}), (CLUSTER,))
 
     def probe(self) -> Probe:
         """Answer a probe."""
@@ -129,8 +135,17 @@ def test_a_refused_start_tells_which_runs_there_are(
 
 
 def test_a_probe_tells_the_server(sending: Callable[[Scripted], Sending]) -> None:
-    """Version and dialect come with the verdict."""
-    assert SERVER == sending(Scripted()).ask(Call.PROBE).server
+    """Version, dialect and clusters come with the verdict."""
+    reply = sending(Scripted(Reason.LISTED, Reason.LISTED)).ask(Call.PROBE)
+
+    assert (SERVER, (CLUSTER,)) == (reply.server, reply.clusters)
+
+
+def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) -> None:
+    """What was known of the server stays."""
+    reply = sending(Scripted(Reason.TOKEN_REFUSED)).ask(Call.PROBE)
+
+    assert (None, None) == (reply.server, reply.clusters)
 
 
 def test_a_listing_tells_ids_and_starts(sending: Callable[[Scripted], Sending]) -> None:

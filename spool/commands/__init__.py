@@ -1,0 +1,1 @@
+"""The verbs of `cc-spool`: one module each."""

@@ -1,0 +1,221 @@
+"""`cc-spool drain [--once]`: the worker, put together from the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import pwd
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from ccbackend.client import Backend, Known
+from ccbackend.session import Link
+from ccbackend.token import TokenFile, token_of
+from slurm.client import Commands, Slurm
+from slurm.command import ProcessRunner
+from slurm.errors import SlurmError
+from spool.assembly import Outside, Site, assemble
+from spool.compose import SiteComposer
+from spool.config import Config, load_checked, token_source
+from spool.config_site import filters_of, metadata_policy, site_map
+from spool.describe import SlurmDescriber
+from spool.errors import ConfigError
+from spool.layout import Layout
+from spool.lock import take_lock
+from spool.text import escape
+
+_log = logging.getLogger(__name__)
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Drain for ever, or once; return the exit code.
+
+    A changed configuration is taken up without a restart; one with problems is reported and the
+    old one stays.
+
+    Raises:
+        SpoolLockedError: another drain works on this spool.
+        SpoolError, OSError: spool or state directory cannot be used.
+    """
+    state = config.spool.state_directory
+    lock = take_lock(state / "drain.lock", state / "drain.json")
+    current = config
+    try:
+        while True:
+            watch = Watch(current)
+            with Layout(current.spool.directory) as layout:
+                code = _drain(current, layout, watch, once=args.once)
+            if watch.successor is None:
+                return code
+            current = watch.successor
+    finally:
+        lock.release()
+
+
+def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
+    runner = ProcessRunner()
+    slurm = slurm_of(config, runner)
+    known = Known()
+    backends = tuple(backend_of(config, watch.token, known) for _ in range(2))
+    composer = SiteComposer(
+        functools.partial(site_map, config), metadata_policy(config), filters_of(config)
+    )
+    site = Site(
+        spool=config.spool.directory,
+        state=config.spool.state_directory,
+        hold_seconds=config.drain.stop_hold_seconds,
+        replace_earlier=config.drain.requeue == "replace",
+        keep_days=config.spool.keep_delivered_days,
+        min_free_bytes=config.spool.min_free_bytes,
+    )
+    outside = Outside(
+        slurm=slurm,
+        backends=(backends[0], backends[1]),
+        describe=SlurmDescriber(
+            slurm=slurm,
+            state_save_location=_state_save_location(config, slurm),
+            with_script=config.metadata.job_script,
+            with_description=config.metadata.slurm_info,
+        ),
+        user_name=user_name,
+        watch=watch,
+    )
+    service = assemble(site, composer, outside, layout=layout)
+    watch.on_successor = service.stop
+
+    def stop(_number: int, _frame: object) -> None:
+        service.stop()
+        runner.stop()
+
+    def reload(_number: int, _frame: object) -> None:
+        watch.look_again()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, reload)
+    if once:
+        return os.EX_OK if service.run_once() else os.EX_TEMPFAIL
+    service.run()
+    return os.EX_OK
+
+
+def slurm_of(config: Config, runner: ProcessRunner) -> Slurm:
+    """Return Slurm by the configured commands."""
+    commands = Commands(
+        squeue=config.slurm.squeue,
+        sacct=config.slurm.sacct,
+        scontrol=config.slurm.scontrol,
+        conf=config.slurm.conf,
+    )
+    return Slurm(commands, runner)
+
+
+def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backend:
+    """Return cc-backend by a session of its own."""
+    session = requests.Session()
+    if config.cc_backend.proxy:
+        session.proxies = {"http": config.cc_backend.proxy, "https": config.cc_backend.proxy}
+    ca_file = config.cc_backend.ca_file
+    link = Link(
+        session,
+        config.cc_backend.host,
+        token=token,
+        ca_file=None if ca_file is None else str(ca_file),
+    )
+    return Backend(link, known)
+
+
+class Watch:
+    """Looks after token and configuration; `successor` is a changed configuration.
+
+    Called at every pass, it tells whether a halt's cause may be gone.
+    """
+
+    def __init__(self, config: Config) -> None:
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        path = token_source(config, credentials=Path(credentials) if credentials else None)
+        self.token = (
+            TokenFile(path)
+            if path is not None
+            else FixedToken(token_of(config.cc_backend.apikey or "").value)
+        )
+        self.successor: Config | None = None
+        self.on_successor: Callable[[], None] = lambda: None
+        self._config = config
+        self._mark = _mark(config.path)
+        self._told = False
+        self._again = False
+
+    def look_again(self) -> None:
+        """Take the next call for a change; safe in a signal handler."""
+        self._again = True
+
+    def __call__(self) -> bool:
+        """Tell whether token or configuration changed since the last call."""
+        mark = _mark(self._config.path)
+        again, self._again = self._again, False
+        if mark != self._mark or again:
+            self._mark = mark
+            self._reload()
+            return True
+        changed = self.token.changed()
+        is_news, self._told = changed and not self._told, changed
+        return is_news
+
+    def _reload(self) -> None:
+        try:
+            self.successor = load_checked(self._config.path)
+        except ConfigError as error:
+            _log.error("the changed configuration is not used: %s", error)
+            return
+        _log.info("the configuration is read again")
+        self.on_successor()
+
+
+class FixedToken:
+    """A token that stands in the configuration itself."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self) -> str:
+        """Return the token's text."""
+        return self._value
+
+    @staticmethod
+    def changed() -> bool:
+        """Return False: it changes with the configuration alone."""
+        return False
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def user_name(uid: int) -> str | None:
+    """Return the login name of a user id by the name service."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return None
+
+
+def _state_save_location(config: Config, slurm: Slurm) -> Path | None:
+    """Return where slurmctld keeps scripts, if we may look there."""
+    if config.slurm.state_save_location is not None:
+        return config.slurm.state_save_location
+    try:
+        found = slurm.config().get("StateSaveLocation", ())
+    except SlurmError as error:
+        _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
+        return None
+    return Path(found[0]) if found else None
