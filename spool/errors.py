@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from spool.text import escape
+
 
 class CcSyncError(Exception):
     """Root of the errors that a command turns into one line and an exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the configuration: the key's path, what is wrong, what to do."""
+
+    path: str
+    problem: str
+    hint: str
+
+    def __str__(self) -> str:
+        return escape(f"{self.path}: {self.problem}; {self.hint}", 1000)
+
+
+class ConfigError(CcSyncError):
+    """A configuration that cannot be used: all `problems` of it, none of them holds a secret."""
+
+    def __init__(self, path: str, problems: tuple[Problem, ...]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(
+            "\n".join([f"{escape(path)}: {count}", *(f"  {each}" for each in problems)])
+        )
+        self.path = path
+        self.problems = problems
 
 
 class EventError(CcSyncError):

@@ -1,0 +1,94 @@
+"""Do two patterns for host names match the same hosts? Judged by sample names, never wrongly.
+
+A sample is a name made from a pattern and counts only if the pattern matches it, so what is
+reported is true; what the samples miss is found by comparing with the site's real hosts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+_SAMPLES = 64
+_PIECE = re.compile(
+    r"""
+    (?P<class>\[\^?\]?[^\]]*\])
+    | \((?:\?:)?(?P<words>[^()\\\[]*)\)
+    | \\(?P<escaped>.)
+    | (?P<mark>[\^$])
+    | (?P<plain>.)
+    """,
+    re.VERBOSE,
+)
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_COUNT = re.compile(r"[*+?]|\{([0-9]*)[0-9,]*\}")
+_CLASSES = {"d": "0", "w": "a", "s": " ", "b": "", "A": "", "Z": ""}
+_LONGEST_COUNT = 16
+
+
+def samples(pattern: str) -> tuple[str, ...]:
+    """Return some names that a pattern matches; none for a pattern beyond this reader."""
+    branches = [pattern] if "(" in pattern or "[" in pattern else pattern.split("|")
+    options = itertools.chain.from_iterable(
+        itertools.product(*_pieces(branch)) for branch in branches
+    )
+    names = ("".join(pieces) for pieces in itertools.islice(options, _SAMPLES))
+    compiled = re.compile(pattern)
+    return tuple(name for name in names if _NAME.fullmatch(name) and compiled.search(name))
+
+
+def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tuple[str, str, str]]:
+    """Yield (first, second, name) for every two patterns that match a common name.
+
+    The first one decides, as patterns are asked in order. `names` are real ones, beside samples.
+    """
+    real = tuple(names)
+    for first, second in itertools.combinations(patterns, 2):
+        both = (re.compile(first), re.compile(second))
+        for name in (*samples(second), *samples(first), *real):
+            if all(compiled.search(name) for compiled in both):
+                yield first, second, name
+                break
+
+
+def is_anchored(pattern: str) -> bool:
+    """Tell whether a pattern says where the name begins and ends."""
+    return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
+
+
+def _pieces(pattern: str) -> Iterator[tuple[str, ...]]:
+    """Yield for each piece of a pattern the texts it may stand for."""
+    position = 0
+    while position < len(pattern):
+        found = _PIECE.match(pattern, position)
+        if found is None:  # a line break
+            return
+        position = found.end()
+        texts = _texts(found)
+        count = _COUNT.match(pattern, position)
+        if count:
+            position = count.end()
+            times = min(int(count[1] or 1), _LONGEST_COUNT)
+            texts = tuple(text * times for text in texts)
+        yield texts
+
+
+def _texts(piece: re.Match[str]) -> tuple[str, ...]:
+    if piece["words"] is not None:
+        return tuple(piece["words"].split("|"))
+    if piece["class"] is not None:
+        return (_member(piece["class"]),)
+    if piece["escaped"] is not None:
+        return (_CLASSES.get(piece["escaped"], piece["escaped"]),)
+    if piece["mark"] is not None:
+        return ("",)
+    return ("0" if piece["plain"] == "." else piece["plain"],)
+
+
+def _member(characters: str) -> str:
+    """Return the first member of a class: of two ranges that overlap one begins in the other."""
+    inner = characters[1:-1].removeprefix("^")
+    if characters.startswith("[^"):
+        return next((c for c in "0a-" if c not in inner), "")
+    return _CLASSES.get(inner[1:2], inner[1:2]) if inner.startswith("\\") else inner[:1]
