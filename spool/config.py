@@ -61,7 +61,7 @@ def load_checked(
     Args:
         path: of the file.
         credentials: systemd's directory of credentials; a file `token` there is the token.
-        temporary: places that are refused for the spool (see `check_files`).
+        temporary: places that are refused for the spool, unless the configuration lies there too.
 
     Raises:
         ConfigError: all problems of the file and of what it names.

@@ -52,7 +52,7 @@ def check_files(
     Args:
         config: free of problems of its own.
         credentials: systemd's directory of credentials; a file `token` there is the token.
-        temporary: places that are refused for the spool; a trial in one of them gives none.
+        temporary: places that are refused for the spool, unless the configuration lies there too.
 
     Raises:
         ConfigError: all problems found.
@@ -79,7 +79,8 @@ def examine(
         ("spool.state_directory", config.spool.state_directory),
     ):
         check = _Check(key, path, problems, warnings)
-        _check_place(check, refused, config.slurm.state_save_location)
+        _check_temporary(check, refused, config.path)
+        _check_saved(check, config.slurm.state_save_location)
         if _is_directory(check):
             _check_file_system(check, mounts)
             if key == "spool.directory":
@@ -117,32 +118,41 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return None
-    real = _real(path)
+    above = _upward(path)
     best: tuple[int, str | None] = (-1, None)
     for line in lines:
         left, _, right = line.partition(" - ")
         point = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), left.split()[4]))
-        if point in (real, *real.parents) and len(point.parts) >= best[0]:
+        if point in above and len(point.parts) >= best[0]:
             best = (len(point.parts), right.split()[0])  # the later one of two covers the other
     return best[1]
 
 
-def _real(path: Path) -> Path:
-    """Return a path without links; as it is where they lead nowhere."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a loop, until Python 3.12
-        return path
+def _check_temporary(check: _Check, temporary: tuple[Path, ...], config: Path) -> None:
+    """Refuse a temporary place: the service has a /tmp of its own, and never sees the hooks' one.
+
+    Who reads a configuration from there sees the same one: a trial, which gets a warning.
+    """
+    for place in temporary:
+        if place not in _upward(check.path):
+            continue
+        if place in _upward(config):
+            check.warnings.append(f"{check.key}: lies in {place}, good for a trial alone")
+        else:
+            hint = "choose a directory that stays, such as the default"
+            check.refuse(f"lies in {place}, which is temporary", hint)
 
 
-def _check_place(check: _Check, temporary: tuple[Path, ...], saved: Path | None) -> None:
-    real = _real(check.path)
-    above = (real, *real.parents)
-    if any(place in above for place in temporary):
-        check.refuse("lies in a temporary place", "choose a directory that stays, below /var/spool")
-    if saved is not None and _real(saved) in above:
+def _check_saved(check: _Check, saved: Path | None) -> None:
+    if saved is not None and Path(os.path.realpath(saved)) in _upward(check.path):
         hint = "slurmctld alone may write there; choose another directory"
         check.refuse("leads into slurm.state_save_location", hint)
+
+
+def _upward(path: Path) -> tuple[Path, ...]:
+    """Return where a path leads, and all directories above it."""
+    real = Path(os.path.realpath(path))  # a loop of links is no error here, as it is for resolve
+    return (real, *real.parents)
 
 
 def _is_directory(check: _Check) -> bool:

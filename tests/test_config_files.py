@@ -124,7 +124,7 @@ def test_warnings_of_both_are_kept(tmp_path: Path) -> None:
 
 def test_temporary_places_are_refused(tmp_path: Path) -> None:
     """Also through a link; the service would see another /tmp."""
-    config = config_of(tmp_path)
+    config = replace(config_of(tmp_path), path=Path("/etc/cc-slurm-sync/config.json"))
     (tmp_path / "link").symlink_to(tmp_path / "spool")
     linked = replace(config, spool=replace(config.spool, directory=tmp_path / "link"))
 
@@ -134,6 +134,16 @@ def test_temporary_places_are_refused(tmp_path: Path) -> None:
         assert ["spool.directory", "spool.state_directory"] == [
             problem.path for problem in caught.value.problems
         ]
+
+
+def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
+    """Who reads the configuration there sees the spool there as well."""
+    config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
+
+    assert [
+        f"spool.directory: lies in {tmp_path}, good for a trial alone",
+        f"spool.state_directory: lies in {tmp_path}, good for a trial alone",
+    ] == list(config.warnings)
 
 
 def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
