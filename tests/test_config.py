@@ -365,7 +365,7 @@ def test_no_representation_shows_the_token(tmp_path: Path) -> None:
 
 def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
     """What a terminal would obey is shown as its code."""
-    path = written(tmp_path, SMALL | {"a\x1b[2J\n\u202e": 1})
+    path = written(tmp_path, SMALL | {"a\x1b[2J\n\u202e": 1, "ignoreHosts": "(?\x1b"})
 
     with pytest.raises(ConfigError) as caught:
         load(path)
