@@ -14,7 +14,7 @@ from typing import Any
 
 from slurm import description
 from slurm.command import Answer, Runner
-from slurm.config import config_of, controllers_of, cores_per_socket_of
+from slurm.config import Geometry, config_of, controllers_of, geometries_of
 from slurm.errors import Problem, SlurmError, UnknownJob
 from slurm.job import Job
 from slurm.job_json import job_of_json
@@ -62,7 +62,7 @@ class Slurm:
         self._cluster = cluster
         self._release: Release | None = None
         self._has_accounting: bool | None = None
-        self._cores_per_socket: Mapping[str, int] | None = None
+        self._geometries: Mapping[str, Geometry] | None = None
 
     @property
     def cluster(self) -> str:
@@ -242,18 +242,17 @@ class Slurm:
 
     def _job(self, record: dict[str, Any]) -> Job | SlurmError:
         try:
-            return job_of_json(record, cores_per_socket=self._per_socket)
+            return job_of_json(record, geometry_of=self._geometry)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             message = f"the record of job {record.get('job_id')} is not understood: {error!r}"
             return SlurmError(message[:300], kind=Problem.MALFORMED)
 
-    def _per_socket(self, node: str) -> int | None:
-        """Return cores per socket of a node; the nodes are asked for once."""
-        if self._cores_per_socket is None:
+    def _geometry(self, node: str) -> Geometry | None:
+        """Return the geometry of a node; the nodes are asked for once."""
+        if self._geometries is None:
             argv = [self._scontrol, "show", "node"]
-            answer = self._ask(argv, limit_bytes=LISTING_BYTES)
-            self._cores_per_socket = cores_per_socket_of(answer.stdout)
-        return self._cores_per_socket.get(node)
+            self._geometries = geometries_of(self._ask(argv, limit_bytes=LISTING_BYTES).stdout)
+        return self._geometries.get(node)
 
     def _ask(
         self,

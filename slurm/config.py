@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from slurm.errors import Problem, SlurmError
 
 _LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
 _PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
-_NODE = re.compile(r"^NodeName=(\S+) .*?CoresPerSocket=(\d+)", re.MULTILINE)
+_NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
+_CORES = re.compile(r"\bCoresPerSocket=(\d+)")
+_SOCKETS = re.compile(r"\bSockets=(\d+)")
 _PING_END = "Slurmctld("
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Sockets of a node as Slurm counts them, and cores of each."""
+
+    sockets: int
+    cores_per_socket: int
 
 
 def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
@@ -40,7 +51,15 @@ def controllers_of(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
     return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
 
 
-def cores_per_socket_of(stdout: bytes) -> Mapping[str, int]:
-    """Return cores per socket by node name, from `scontrol show node`."""
+def geometries_of(stdout: bytes) -> Mapping[str, Geometry]:
+    """Return the geometry of each node by name, from `scontrol show node`."""
     text = stdout.decode("utf-8", "replace")
-    return {found[1]: int(found[2]) for found in _NODE.finditer(text)}
+    starts = [*_NODE.finditer(text)]
+    ends = [*(found.start() for found in starts[1:]), len(text)]
+    geometries: dict[str, Geometry] = {}
+    for found, end in zip(starts, ends, strict=True):
+        cores = _CORES.search(text, found.start(), end)
+        sockets = _SOCKETS.search(text, found.start(), end)
+        if cores and sockets:
+            geometries[found[1]] = Geometry(int(sockets[1]), int(cores[1]))
+    return geometries

@@ -12,7 +12,7 @@ from typing import Any
 
 from slurm.hostlist import expand
 from slurm.job import Job, Sharing
-from slurm.resources import CoresPerSocket, resources_of
+from slurm.resources import GeometryOf, resources_of
 from slurm.scalars import number, positive, state_words, text
 
 _NOT_STARTED = frozenset({"PENDING"})
@@ -28,22 +28,20 @@ _SHARING = {
 
 
 def job_of_json(
-    record: Mapping[str, Any], *, cores_per_socket: CoresPerSocket, sharing_is_told: bool = True
+    record: Mapping[str, Any], *, geometry_of: GeometryOf, sharing_is_told: bool = True
 ) -> Job:
     """Return the job of a record.
 
     Args:
         record: one member of `jobs`.
-        cores_per_socket: of a node; asked for shapes that do not tell it.
+        geometry_of: a node; asked for shapes that do not tell it.
         sharing_is_told: False for the parser of 26.05, whose `shared` is always empty.
 
     Raises:
         ValueError: a field has a shape that no known release prints.
     """
     state, flags = state_words(record.get("job_state"))
-    resources = resources_of(
-        record.get("job_resources"), record.get("gres_detail"), cores_per_socket
-    )
+    resources = resources_of(record.get("job_resources"), record.get("gres_detail"), geometry_of)
     has_run = state not in _NOT_STARTED
     is_over = state is not None and state not in _LIVE and has_run
     tres = text(record.get("tres_alloc_str")) or ""

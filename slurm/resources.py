@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from slurm.config import Geometry
 from slurm.gres import GresError, parse_gres
 from slurm.hostlist import expand
 from slurm.job import Gres, NodeAllocation
 
-CoresPerSocket = Callable[[str], int | None]
-"""Cores per socket of a node, by name; None: not known."""
+GeometryOf = Callable[[str], Geometry | None]
+"""The geometry of a node, by name; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Resources:
     allocations: tuple[NodeAllocation, ...] = ()
 
 
-def resources_of(document: Any, gres_detail: Any, cores_per_socket: CoresPerSocket) -> Resources:
+def resources_of(document: Any, gres_detail: Any, geometry_of: GeometryOf) -> Resources:
     """Return what `job_resources` and `gres_detail` of a job tell.
 
     Raises:
@@ -44,7 +45,7 @@ def resources_of(document: Any, gres_detail: Any, cores_per_socket: CoresPerSock
         allocated = document.get("allocated_nodes") or []
         if isinstance(allocated, dict):
             return Resources(nodes, _with_gres(nodes, {}, gres_detail))
-        found = {item["nodename"]: _cores_of_sockets(item, cores_per_socket) for item in allocated}
+        found = {item["nodename"]: _cores_of_sockets(item, geometry_of) for item in allocated}
     return Resources(nodes, _with_gres(nodes, found, gres_detail))
 
 
@@ -82,15 +83,17 @@ def _cores_of_list(item: Mapping[str, Any]) -> NodeAllocation:
     return NodeAllocation(name=item["name"], cores=tuple(cores), core_count=count)
 
 
-def _cores_of_sockets(item: Mapping[str, Any], cores_per_socket: CoresPerSocket) -> NodeAllocation:
+def _cores_of_sockets(item: Mapping[str, Any], geometry_of: GeometryOf) -> NodeAllocation:
     """Return the cores of a node whose allocated cores stand below their sockets."""
     sockets = {int(key): value for key, value in (item.get("sockets") or {}).items()}
-    per_socket = cores_per_socket(item["nodename"])
-    if per_socket is None and set(sockets) - {0}:
+    geometry = geometry_of(item["nodename"])
+    if geometry is None and set(sockets) - {0}:
         return NodeAllocation(name=item["nodename"])
+    per_socket = geometry.cores_per_socket if geometry else 0
     cores = [
-        socket * (per_socket or 0) + int(core)
+        socket * per_socket + int(core)
         for socket, value in sockets.items()
         for core in value.get("cores") or {}
     ]
-    return NodeAllocation(name=item["nodename"], cores=tuple(sorted(cores)))
+    count = geometry.sockets * per_socket if geometry else None
+    return NodeAllocation(name=item["nodename"], cores=tuple(sorted(cores)), core_count=count)
