@@ -58,6 +58,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
+    for warning in config.warnings:
+        _log.warning("%s", warning)
     runner = ProcessRunner()
     slurm = slurm_of(config, runner)
     known = Known()
@@ -130,6 +132,12 @@ def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backen
     return Backend(link, known)
 
 
+def credentials() -> Path | None:
+    """Return systemd's directory of credentials (LoadCredential), if there is one."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None
+
+
 class Watch:
     """Looks after token and configuration; `successor` is a changed configuration.
 
@@ -137,8 +145,7 @@ class Watch:
     """
 
     def __init__(self, config: Config) -> None:
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-        path = token_source(config, credentials=Path(credentials) if credentials else None)
+        path = token_source(config, credentials=credentials())
         self.token = (
             TokenFile(path)
             if path is not None
@@ -169,9 +176,10 @@ class Watch:
 
     def _reload(self) -> None:
         try:
-            self.successor = load_checked(self._config.path)
+            self.successor = load_checked(self._config.path, credentials=credentials())
         except ConfigError as error:
-            _log.error("the changed configuration is not used: %s", error)
+            for problem in error.problems:
+                _log.error("the changed configuration is not used: %s", problem)
             return
         _log.info("the configuration is read again")
         self.on_successor()
