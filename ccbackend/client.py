@@ -80,13 +80,20 @@ class Backend:
         server = self.detect()
         return Probe(server, self._vouch())
 
-    def start(self, document: Document) -> Reply:
+    def start(self, document: Document, *, maybe_cached: bool = False) -> Reply:
         """Tell a start. Safe to repeat but on 1.4.0 and 1.4.1 (look up first there).
 
         A "duplicate" is looked up and settled: `rows` then holds the runs of the job id.
+
+        Args:
+            document: of `start_payload`.
+            maybe_cached: the same start was sent within the last minutes and its answer is not
+                known; a server >= 1.5.0 may hold it in its cache, where no listing shows it.
         """
         reply = self._told(Call.START, document)
-        return self._settled(reply) if reply.outcome is Outcome.CONFLICT else reply
+        if reply.outcome is not Outcome.CONFLICT:
+            return reply
+        return self._settled(reply, maybe_cached=maybe_cached and self.server.caches_starts)
 
     def stop(self, document: Document) -> Reply:
         """Tell an end. Safe to repeat."""
@@ -163,7 +170,7 @@ class Backend:
             self._known.server = self.server.flipped()
         return in_dialect(sent, refused.other)
 
-    def _settled(self, reply: Reply) -> Reply:
+    def _settled(self, reply: Reply, *, maybe_cached: bool) -> Reply:
         """Decide a duplicate by what is listed; if nothing can be listed, that is the reply."""
         key = key_of(reply.document or {})
         found = self.lookup(key.job_id, key.cluster)
@@ -173,7 +180,8 @@ class Backend:
                 return replace(found.reply, document=reply.document, amended=reply.amended)
             found = one
         rows = found.rows or ()
-        verdict = settle(reply.verdict, [row.start_time for row in rows], key.start_time)
+        starts = [row.start_time for row in rows]
+        verdict = settle(reply.verdict, starts, key.start_time, maybe_cached=maybe_cached)
         return replace(reply, verdict=verdict, rows=rows)
 
     def _ask(

@@ -243,16 +243,21 @@ def classify_fault(fault: Fault, message: str = "") -> Verdict:
     return Verdict(_FAULTS[fault], message)
 
 
-def settle(verdict: Verdict, starts: Iterable[int], start_time: int) -> Verdict:
+def settle(
+    verdict: Verdict, starts: Iterable[int], start_time: int, *, maybe_cached: bool = False
+) -> Verdict:
     """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
 
-    This run among them: it was stored before. Only others: the conflict stands (a requeue, or
-    history out of order). None listed: the server's cache may hold it, so later.
+    This run among them: it was stored before. None listed, or this run may lie in the cache of a
+    server >= 1.5.0 because its start was sent minutes ago: later, after the flush. Else the
+    conflict stands (a requeue, or history out of order).
     """
     found = set(starts)
     if start_time in found:
         return Verdict(Reason.STORED_BEFORE, verdict.message)
-    return verdict if found else Verdict(Reason.AFTER_FLUSH, verdict.message)
+    if maybe_cached or not found:
+        return Verdict(Reason.AFTER_FLUSH, verdict.message)
+    return verdict
 
 
 def server_words(text: str) -> str:

@@ -209,6 +209,15 @@ def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Ou
     assert reply.rows is not None
 
 
+@pytest.mark.parametrize(("server", "outcome"), [(NEW, Outcome.LATER), (OLD, Outcome.CONFLICT)])
+def test_a_start_sent_before_may_be_cached_on_new_servers(server: Server, outcome: Outcome) -> None:
+    """Only then another run's row is no proof of a conflict."""
+    with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
+        reply = there.start(START, maybe_cached=True)
+
+    assert reply.outcome is outcome
+
+
 def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
     """This run is found by its start second; other runs remain unknown."""
     failed = answer(200, '{"errors":[{"message":"x"}],"data":null}')

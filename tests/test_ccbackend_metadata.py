@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccbackend.client import encoded
@@ -25,13 +25,13 @@ from slurm.job import Job
 ANY_TEXT = st.text(st.characters(codec=None, categories=None)) | st.binary()
 
 
-def made(job: Job | None = None, **settings: Any) -> dict[str, str]:
+def made(job: Job | None = None, **given_policy: Any) -> dict[str, str]:
     """Metadata of a job with script and description."""
     return metadata_of(
         job or Job(job_id=1, name="train"),
         script=b"#!/bin/sh\npassword=abc\n\0",
         description="JobId=1",
-        policy=MetadataPolicy(**settings),
+        policy=MetadataPolicy(**given_policy),
     )
 
 
@@ -69,7 +69,7 @@ def test_components_of_a_het_job_are_linked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "missing"),
+    ("policy", "missing"),
     [
         ({"job_script": False}, {"jobScript"}),
         ({"slurm_info": False}, {"slurmInfo"}),
@@ -78,12 +78,12 @@ def test_components_of_a_het_job_are_linked() -> None:
         ({"withheld_flag": "quiet"}, {"jobScript", "slurmInfo"}),
     ],
 )
-def test_the_site_or_the_job_withholds_text(settings: dict[str, Any], missing: set[str]) -> None:
+def test_the_site_or_the_job_withholds_text(policy: dict[str, Any], missing: set[str]) -> None:
     """The name is always sent."""
     job = Job(job_id=1, name="n", partition="secret", account="p1", admin_comment="quiet")
 
-    assert set(made(job, **settings)) == {"jobName", "jobScript", "slurmInfo"} - missing
-    assert withheld(job, MetadataPolicy(**settings)) == (len(missing) == 2)
+    assert set(made(job, **policy)) == {"jobName", "jobScript", "slurmInfo"} - missing
+    assert withheld(job, MetadataPolicy(**policy)) == (len(missing) == 2)
 
 
 def test_secrets_are_masked_before_anything_is_cut() -> None:
@@ -107,6 +107,7 @@ def test_text_is_cleaned(value: bytes | str, text: str) -> None:
     assert clean(value) == text
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> None:
     """Encodable, without control characters; cleaning again changes nothing."""
@@ -117,6 +118,7 @@ def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> 
     assert clean(text) == text
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.integers(-5, 200))
 def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) -> None:
     """It is cut at a character border and says how much is missing."""
@@ -141,6 +143,7 @@ def test_a_limit_without_room_for_the_note_only_cuts() -> None:
     assert limited("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["jobName", "jobScript", "slurmInfo", "qos"]), st.text(max_size=120)
@@ -160,6 +163,7 @@ def test_all_values_together_fit_unless_only_short_ones_are_left(
         assert "jobScript" not in found
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, ANY_TEXT, st.text())
 def test_whatever_a_user_writes_gives_json_that_loads(
     script: bytes | str, description: bytes | str, name: str

@@ -150,6 +150,17 @@ def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
     assert server_words(text) == words
 
 
+@pytest.mark.parametrize(
+    ("starts", "reason"),
+    [([100], Reason.STORED_BEFORE), ([50], Reason.AFTER_FLUSH), ([], Reason.AFTER_FLUSH)],
+)
+def test_a_run_that_may_be_cached_is_no_conflict_yet(starts: list[int], reason: Reason) -> None:
+    """Replacing the other run would delete it for nothing."""
+    verdict = Verdict(Reason.DUPLICATE)
+
+    assert settle(verdict, starts, 100, maybe_cached=True).reason is reason
+
+
 def test_every_reason_has_an_outcome_and_a_hint() -> None:
     """No two reasons are aliases of each other, and each says what to do."""
     assert len({reason.hint for reason in Reason}) == len(list(Reason.__members__))

@@ -60,6 +60,16 @@ def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
     assert "cookie" not in peer.requests[1].headers
 
 
+def test_a_proxy_of_the_session_is_used() -> None:
+    """The one that the site has configured, not the environment's."""
+    with ScriptedServer([OK]) as peer, requests.Session() as session:
+        session.proxies = {"http": peer.url}
+        found = Link(session, "http://cc.invalid", token=lambda: TOKEN).exchange("GET", "/x")
+
+    assert found.status == 200
+    assert peer.requests[0].path == "http://cc.invalid/x"
+
+
 def test_connections_are_reused() -> None:
     """One connection carries request after request."""
     with link(OK, OK, OK) as (there, peer):
