@@ -7,10 +7,11 @@ Two configuration forms are accepted: host name prefix -> {index: address}, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccbackend.facts import GresFacts, NodeFacts
+from ccbackend.topology import Cluster
 
 SHARES = ("shard", "mps")  # shares of a gpu; their count is not one of devices
 _PCI = re.compile(
@@ -116,6 +117,45 @@ def accelerators_of(node: NodeFacts, site: AcceleratorMap) -> NodeAccelerators:
     ]
     named = tuple(table.addresses[index] for index in indices if index in table.addresses)
     return NodeAccelerators(named, allocated, tuple(problems))
+
+
+def map_problems(site: AcceleratorMap, hosts: Iterable[str], cluster: Cluster) -> tuple[str, ...]:
+    """What a check should tell about the map; equal findings once.
+
+    Args:
+        site: the configured addresses.
+        hosts: names of the nodes that have accelerators.
+        cluster: the server's view of them; hosts without topology there are passed over.
+    """
+    found = [
+        f"pattern {table.label} is searched, not anchored: write ^...$"
+        for _, table in site.patterns
+        if not (table.label.startswith("^") and table.label.endswith("$"))
+    ]
+    for host in hosts:
+        fitting = [table.label for pattern, table in site.patterns if pattern.search(host)]
+        if len(fitting) > 1:
+            found.append(f"patterns {' and '.join(fitting)} overlap: the first one counts")
+        subcluster = cluster.subcluster(host)
+        if subcluster is not None and subcluster.topology is not None:
+            found += _differences(site, host, set(subcluster.topology.accelerators))
+    return tuple(dict.fromkeys(found))
+
+
+def _differences(site: AcceleratorMap, host: str, known: set[str]) -> list[str]:
+    """Addresses that only one side has; a job's metrics would be looked for in vain."""
+    table = site.table(host)
+    kind = re.sub(r"\d+", "N", host)
+    if table is None:
+        return [f"no accelerator addresses for hosts like {kind}"] if known else []
+    ours = set(table.addresses.values())
+    return [
+        *(
+            f"{one} of hosts {table.label} is not known to the server"
+            for one in sorted(ours - known)
+        ),
+        *(f"{one} of hosts like {kind} is not configured" for one in sorted(known - ours)),
+    ]
 
 
 def _counts(gres: GresFacts, kinds: tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ from ccbackend.accelerators import (
     NodeAccelerators,
     accelerator_map,
     accelerators_of,
+    map_problems,
     normal_address,
 )
 from ccbackend.topology import HwThreads, NodeList, NodeTopology, clusters_of_json, hwthreads
@@ -250,3 +251,44 @@ def test_a_node_without_gres_has_no_accelerators() -> None:
     site = accelerator_map({}, {})
 
     assert accelerators_of(NodeAllocation(name="n1"), site) == NodeAccelerators()
+
+
+TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in range(2)]}
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "patterns", "problems"),
+    [
+        ({"n": {"0": "A0", "1": "A1"}}, {}, ()),
+        ({}, {"^n.$": ["A0", "A1"]}, ()),
+        ({}, {"n": ["A0", "A1"]}, ("pattern n is searched, not anchored: write ^...$",)),
+        (
+            {},
+            {"^n1$": ["A0", "A1"], "^n.$": ["A0", "A1"]},
+            ("patterns ^n1$ and ^n.$ overlap: the first one counts",),
+        ),
+        (
+            {"n": {"0": "A0", "1": "B1"}},
+            {},
+            ("B1 of hosts n is not known to the server", "A1 of hosts like nN is not configured"),
+        ),
+        ({}, {}, ("no accelerator addresses for hosts like nN",)),
+    ],
+)
+def test_a_check_compares_the_map_with_the_server(
+    prefixes: dict[str, dict[str, str]], patterns: dict[str, list[str]], problems: tuple[str, ...]
+) -> None:
+    """Each finding once, whatever the number of hosts; unknown hosts are passed over."""
+    (there,) = clusters_of_json(cluster(TWO))
+
+    found = map_problems(accelerator_map(prefixes, patterns), ["n1", "n2", "x9"], there)
+
+    assert found == problems
+
+
+@pytest.mark.parametrize("topology", [None, {"socket": [[0]], "core": [[0]]}])
+def test_a_host_without_accelerators_at_the_server_is_no_finding(topology: object) -> None:
+    """Neither without topology nor without accelerators in it."""
+    (there,) = clusters_of_json(cluster(topology))
+
+    assert map_problems(accelerator_map({}, {}), ["n1"], there) == ()
