@@ -38,6 +38,7 @@ _PATHS = {
     Call.STOP: "/api/jobs/stop_job/",
     Call.DELETE: "/api/jobs/delete_job/",
 }
+_SERVER_ERROR = 500
 _ATTEMPTS = 3  # a listing whose count moved while it was read
 
 
@@ -71,7 +72,7 @@ class Backend:
         version = version_of_login_page(page.text) if page.status else None
         if version is not None:
             self._known.server = server_of(version)
-        elif page.status:
+        elif page.status is not None and page.status < _SERVER_ERROR:
             self._detect_generation()
         return self.server
 
@@ -79,6 +80,13 @@ class Backend:
         """Detect the server and ask it for one row of a listing with our token."""
         server = self.detect()
         return Probe(server, self._vouch())
+
+    def takes_jobs(self) -> Reply:
+        """Ask whether the REST job API is on, by a start without body; stores nothing.
+
+        `BAD_REQUEST` is the good answer, `API_OFF` that of a server in NATS mode (>= 1.5.0).
+        """
+        return self._ask(Call.START, "POST", _PATHS[Call.START])[0]
 
     def start(self, document: Document, *, maybe_cached: bool = False) -> Reply:
         """Tell a start. Safe to repeat but on 1.4.0 and 1.4.1 (look up first there).

@@ -339,6 +339,7 @@ PLAIN = answer(200, "<html>login</html>")
         ((PLAIN, answer(200, "<html>")), NEW),
         ((PLAIN, hang_up, hang_up), NEW),
         ((hang_up,), NEW),
+        ((answer(503, "404 page not found"),), NEW),
     ],
 )
 def test_the_server_is_detected_without_token(actions: tuple[Action, ...], server: Server) -> None:
@@ -360,6 +361,17 @@ def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
         Call.LISTING,
         Outcome.DELIVERED,
     )
+
+
+def test_a_start_without_body_shows_whether_jobs_are_taken() -> None:
+    """The server refuses it as such, or does not know the path in NATS mode."""
+    refused = error(400, "parsing request body failed: EOF")
+    absent = error(404, "the requested endpoint does not exist")
+    with backend(refused, absent) as (there, peer):
+        reasons = [there.takes_jobs().verdict.reason for _ in range(2)]
+
+    assert reasons == [Reason.BAD_REQUEST, Reason.API_OFF]
+    assert peer.requests[0].body == b""
 
 
 def test_an_unreachable_server_is_a_reply() -> None:
