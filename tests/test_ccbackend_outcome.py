@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ccbackend.outcome import (
@@ -71,6 +73,11 @@ def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome)
         (Call.START, 500, '{"error":"database is locked"}', Reason.DATABASE),
         (Call.STOP, 500, '{"error":"database is locked"}', Reason.DATABASE),
         (Call.STOP, 500, '{"error":"CHECK constraint failed: job"}', Reason.BAD_VALUE),
+        (Call.STOP, 500, '{"error":"transferring cached job failed: UNIQUE constraint"}',
+         Reason.AFTER_FLUSH),
+        (Call.LISTING, 500, '{"error":"user has no or unknown roles"}', Reason.NO_TOKENS),
+        (Call.GRAPHQL, 200, '{"errors":[{"message":"user has no or unknown roles"}]}',
+         Reason.NO_TOKENS),
         (Call.START, 418, "teapot", Reason.UNEXPECTED),
         (Call.DELETE, 500, '{"error":"database is locked"}', Reason.UNEXPECTED),
         (Call.STOP, 200, '{"error":"?"}', Reason.UNEXPECTED),
@@ -85,6 +92,28 @@ def test_answers_that_no_recording_holds(
 ) -> None:
     """Rows of the table known from the sources or from proxies alone."""
     assert classify(call, status, text).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "reason"),
+    [
+        (401, "Token is expired", Reason.TOKEN_EXPIRED),
+        (401, "token has invalid claims: token is expired", Reason.TOKEN_EXPIRED),
+        (401, "Token used before issued", Reason.TOKEN_EARLY),
+        (401, "token has invalid claims: token is not valid yet", Reason.TOKEN_EARLY),
+        (401, "unknown ip: 192.0.2.7", Reason.ADDRESS_REFUSED),
+        (401, "missing configuration key ApiAllowedIPs", Reason.ADDRESS_REFUSED),
+        (403, "missing role: api", Reason.ROLE_REFUSED),
+        (401, "unauthorized", Reason.TOKEN_REFUSED),
+        (404, "the requested endpoint does not exist", Reason.API_OFF),
+        (404, "404 page not found", Reason.WRONG_URL),
+    ],
+)
+def test_a_halt_says_what_the_operator_must_do(status: int, words: str, reason: Reason) -> None:
+    """All halt; the hints differ."""
+    verdict = classify(Call.START, status, json.dumps({"status": "x", "error": words}))
+
+    assert verdict == Verdict(reason, words)
 
 
 @pytest.mark.parametrize(
