@@ -1,0 +1,14 @@
+"""A real Slurm cluster on one machine, for tests: `with Lab() as lab: lab.jobs.sbatch()`.
+
+Everything lives in namespaces and below one temporary directory, so that several labs stand side
+by side and nothing can be left over, even if the test process is killed.
+"""
+
+from __future__ import annotations
+
+from slurm_lab.files import Settings
+from slurm_lab.lab import Lab
+from slurm_lab.present import require_slurm
+from slurm_lab.wait import LabError, wait_until
+
+__all__ = ["Lab", "LabError", "Settings", "require_slurm", "wait_until"]

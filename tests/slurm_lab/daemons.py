@@ -1,0 +1,79 @@
+"""The daemons of a cluster: started in the foreground, so that their end can be waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slurm_lab.cage import Cage
+from slurm_lab.wait import LabError, wait_until
+
+
+class Daemon:
+    """One daemon: start, stop, kill, restart."""
+
+    def __init__(
+        self, cage: Cage, argv: Sequence[str], *, log: Path, ready: Callable[[], bool]
+    ) -> None:
+        """Describe a daemon; `ready` tells whether a started one does its work yet."""
+        self._cage = cage
+        self._argv = argv
+        self._log = log
+        self._ready = ready
+        self._process: subprocess.Popen[str] | None = None
+
+    def launch(self) -> None:
+        """Start it without waiting until it is ready."""
+        self._process = self._cage.popen(self._argv, log=self._log)
+
+    def wait_ready(self) -> None:
+        """Return when it does its work.
+
+        Raises:
+            LabError: It ended instead; the message holds the end of its output.
+        """
+        wait_until(self._ready_or_dead, f"{self._argv[0]} to be ready")
+        if not self.running:
+            raise LabError(f"{' '.join(self._argv)} ended:\n{self._log.read_text()[-3000:]}")
+
+    def start(self) -> None:
+        """Start it and return when it does its work."""
+        self.launch()
+        self.wait_ready()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id, seen from outside."""
+        if self._process is None:
+            raise LabError(f"{self._argv[0]} was never started")
+        entry = self._process.pid  # nsenter, which has forked the daemon
+        children = Path(f"/proc/{entry}/task/{entry}/children")
+        wait_until(lambda: bool(children.read_text()), f"the process of {self._argv[0]}")
+        return int(children.read_text().split()[0])
+
+    def stop(self, number: int = signal.SIGTERM, *, timeout: float = 60) -> None:
+        """Send it a signal and return when it has ended; nothing happens if it had ended."""
+        if self._process is None or not self.running:
+            return
+        os.kill(self.pid, number)
+        self._process.wait(timeout=timeout)
+
+    def kill(self) -> None:
+        """End it as a crash would: it saves nothing."""
+        self.stop(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it and start it again."""
+        self.stop()
+        self.start()
+
+    def _ready_or_dead(self) -> bool:
+        return not self.running or self._ready()

@@ -1,0 +1,334 @@
+"""The lab: a real cluster that does what the tests ask of it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm_lab import Lab, LabError, Settings, present, require_slurm, wait_until
+
+HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+FOR_EVER = "sleep 600"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Run one cluster with accounting and our hooks for all tests of this module."""
+    require_slurm()
+    with Lab(Settings(hooks=HOOKS)) as cluster:
+        yield cluster
+
+
+def events(lab: Lab, job: int) -> list[str]:
+    """Return the kinds of the events of a job id in the order of their times."""
+    found = sorted((lab.spool / "new").glob(f"1-*-{job}-*"), key=lambda path: path.stat().st_mtime)
+    return [path.name.split("-")[1] for path in found]
+
+
+def extras(lab: Lab, kind: str, job: int) -> dict[str, str]:
+    """Return what stands inside the only event of a kind and job id."""
+    (path,) = (lab.spool / "new").glob(f"1-{kind}-{job}-*")
+    *lines, end = path.read_text().splitlines()
+    assert end == "end"
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.slurm
+def test_batch_job_leaves_start_and_stop(lab: Lab) -> None:
+    """A job that runs and ends leaves one event of each kind, and accounting has the run."""
+    job = lab.jobs.sbatch("-N2", script="exit 3", user="bob")
+    lab.jobs.wait_ended(job)
+    lab.jobs.wait_accounted(job)
+
+    assert events(lab, job) == ["start", "stop"]
+    assert extras(lab, "start", job)["user"] == "bob"
+    assert extras(lab, "stop", job)["exit_code"] == "3:0"
+    assert lab.jobs.accounted(job, "State", "Account", "NNodes") == [("FAILED", "k2000", "2")]
+
+
+@pytest.mark.slurm
+def test_srun_leaves_start_and_stop(lab: Lab) -> None:
+    """A job of srun is a job like any other, and runs as its user."""
+    done = lab.run("srun", "sh", "-c", "id -un; echo $SLURM_JOB_ID", user="alice")
+    user, job = done.stdout.split()
+    lab.jobs.wait_ended(job)
+
+    assert user == "alice"
+    assert events(lab, int(job)) == ["start", "stop"]
+
+
+@pytest.mark.slurm
+def test_array_leaves_events_for_each_task(lab: Lab) -> None:
+    """Each task has a job id of its own; the last one to start has that of the array."""
+    job = lab.jobs.sbatch("--array=0-2")
+    lab.jobs.wait_ended(job)
+
+    ids = [job, job + 1, job + 2]
+    assert [events(lab, task) for task in ids] == [["start", "stop"]] * 3
+    assert [extras(lab, "start", task)["array_task_id"] for task in ids] == ["2", "0", "1"]
+    assert {extras(lab, "stop", task)["array_job_id"] for task in ids} == {str(job)}
+
+
+@pytest.mark.slurm
+def test_het_job_leaves_events_for_each_component(lab: Lab) -> None:
+    """The components have consecutive ids and know their leader."""
+    job = lab.jobs.sbatch("-n1", ":", "-n2", "-pgpu", "--gres=gpu:1")
+    lab.jobs.wait_ended(job)
+
+    assert [events(lab, part) for part in (job, job + 1)] == [["start", "stop"]] * 2
+    assert extras(lab, "start", job + 1)["het_job_id"] == str(job)
+    assert extras(lab, "start", job + 1)["het_job_offset"] == "1"
+
+
+@pytest.mark.slurm
+def test_requeue_leaves_events_for_each_run(lab: Lab) -> None:
+    """Both runs of a requeued job leave a start and a stop under one id."""
+    job = lab.jobs.sbatch(script=FOR_EVER)
+    lab.jobs.wait_state(job, "RUNNING")
+    lab.jobs.control("requeue", job)
+    lab.jobs.wait_state(job, "PENDING")
+    lab.jobs.start_now(job)
+    lab.jobs.cancel(job)
+    lab.jobs.wait_ended(job)
+    lab.jobs.wait_accounted(job, runs=2)
+
+    assert events(lab, job) == ["start", "stop", "start", "stop"]
+    states = [state.split()[0] for (state,) in lab.jobs.accounted(job, "State")]
+    assert states == ["REQUEUED", "CANCELLED"]
+
+
+@pytest.mark.slurm
+def test_job_cancelled_before_its_start_leaves_nothing(lab: Lab) -> None:
+    """A pending job that is cancelled never meets a hook."""
+    job = lab.jobs.sbatch("--hold")
+    lab.jobs.wait_state(job, "PENDING")
+    lab.jobs.cancel(job)
+    lab.jobs.wait_ended(job)
+
+    assert events(lab, job) == []
+
+
+@pytest.mark.slurm
+def test_suspended_job_leaves_no_further_event(lab: Lab) -> None:
+    """Suspending and resuming is neither start nor stop."""
+    job = lab.jobs.sbatch(script=FOR_EVER)
+    lab.jobs.wait_state(job, "RUNNING")
+    lab.jobs.control("suspend", job)
+    lab.jobs.wait_state(job, "SUSPENDED")
+    lab.jobs.control("resume", job)
+    lab.jobs.wait_state(job, "RUNNING")
+
+    assert events(lab, job) == ["start"]
+    lab.jobs.cancel(job)
+
+
+@pytest.mark.slurm
+def test_gpu_indices_are_real(lab: Lab) -> None:
+    """The made-up GPUs are handed out by index, as real ones are."""
+    job = lab.jobs.sbatch("-pgpu", "--gres=gpu:a100:2", "-c2", script=FOR_EVER)
+    lab.jobs.wait_state(job, "RUNNING")
+    shown = lab.run("scontrol", "show", "job", "-d", str(job)).stdout
+
+    assert "GRES=gpu:a100:2(IDX:0-1)" in shown
+    lab.jobs.cancel(job)
+
+
+@pytest.mark.slurm
+def test_node_dies_and_returns(lab: Lab) -> None:
+    """A dead node ends its jobs; it can be brought back."""
+    job = lab.jobs.sbatch("--no-requeue", "-w", "n2cn004", script=FOR_EVER)
+    lab.jobs.wait_state(job, "RUNNING")
+    lab.fail_node("n2cn004")
+    lab.jobs.wait_state(job, "NODE_FAIL")
+    lab.resume_node("n2cn004")
+    lab.drain_node("n2cn003")
+    lab.resume_node("n2cn003")
+    lab.wait_idle()
+
+    assert events(lab, job) == ["start", "stop"]
+
+
+@pytest.mark.slurm
+def test_job_outlives_controller(lab: Lab) -> None:
+    """A crash and a restart of slurmctld leave a running job alone; no event is repeated."""
+    job = lab.jobs.sbatch(script=FOR_EVER)
+    lab.jobs.wait_state(job, "RUNNING")
+    lab.controller.restart()
+    lab.controller.kill()
+    lab.controller.start()
+
+    lab.jobs.wait_state(job, "RUNNING")
+    assert events(lab, job) == ["start"]
+    lab.jobs.cancel(job)
+    lab.jobs.wait_ended(job)
+
+
+@pytest.mark.slurm
+def test_accounting_catches_up(lab: Lab) -> None:
+    """A run that ended while slurmdbd was away is known to sacct when it is back."""
+    lab.dbd.stop()
+    done = lab.run("srun", "printenv", "SLURM_JOB_ID", user="alice")
+    job = int(done.stdout)
+    lab.jobs.wait_ended(job)
+    assert lab.run("sacct", check=False).returncode != 0
+    lab.dbd.start()
+    lab.controller.restart()  # left alone it would try again after some 20 s
+    lab.jobs.wait_accounted(job)
+
+    assert lab.jobs.accounted(job, "State") == [("COMPLETED",)]
+
+
+@pytest.mark.slurm
+def test_callers_outside_reach_cluster(lab: Lab) -> None:
+    """Commands by path work outside the namespaces, and batch scripts can be read."""
+    job = lab.jobs.sbatch("--hold", script="echo 4711")
+    shown = subprocess.run(
+        [lab.command("squeue"), "-h", "-j", str(job), "-o", "%u"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert shown.stdout.split() == ["alice"]
+    (script,) = lab.state_save_location.glob(f"hash.*/job.{job}/script")
+    assert "echo 4711" in script.read_text()
+    lab.jobs.cancel(job)
+
+
+@pytest.mark.slurm
+def test_configuration_can_change(lab: Lab) -> None:
+    """A line of slurm.conf can be added while the cluster runs."""
+    lab.configure({"KillWait": "7"})
+
+    assert "KillWait                = 7 sec" in lab.run("scontrol", "show", "config").stdout
+
+
+@pytest.mark.slurm
+def test_job_ids_wrap() -> None:
+    """Past MaxJobId ids begin again; a second cluster stands beside the first."""
+    require_slurm()
+    with Lab(Settings(accounting=False, options={"FirstJobId": "1004"})) as lab:
+        ids = [lab.jobs.sbatch("--hold")]
+        lab.configure({"FirstJobId": "1000", "MaxJobId": "1006"})
+        lab.controller.restart()
+        ids += [lab.jobs.sbatch("--hold") for _ in range(3)]
+
+    assert ids == [1004, 1005, 1000, 1001]
+
+
+@pytest.mark.slurm
+def test_slurm_user_is_as_configured() -> None:
+    """The hooks run as SlurmUser, whoever that is."""
+    require_slurm()
+    with Lab(Settings(accounting=False, hooks=HOOKS, slurm_user="root")) as lab:
+        lab.run("srun", "true", user="alice")
+        (event,) = (lab.spool / "new").glob("1-start-*")
+
+        assert event.owner() == "root"
+
+
+def leftovers(root: Path) -> list[str]:
+    """Return what still speaks of a lab: processes, mounts, files."""
+    lines = [line for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "mounts").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        if str(root).encode() in words and process.name != str(os.getpid()):
+            lines.append(process.name)
+    return lines + [str(root)] * root.exists()
+
+
+@pytest.mark.slurm
+def test_failed_test_leaves_nothing() -> None:
+    """When a test fails in the middle of a job, every process, mount and file goes."""
+    require_slurm()
+    lab = Lab(Settings(accounting=False))
+    before: list[str] = []
+
+    def fails() -> None:
+        lab.jobs.sbatch(script=FOR_EVER)
+        before.extend(leftovers(lab.root))
+        lab.run("false")
+
+    with pytest.raises(LabError, match="ended with 1"), lab:
+        fails()
+    assert len(before) > 10
+    assert leftovers(lab.root) == []
+
+
+@pytest.mark.slurm
+def test_daemon_that_does_not_start_says_why() -> None:
+    """A wrong slurm.conf shows the words of the daemon, and leaves nothing."""
+    require_slurm()
+    lab = Lab(Settings(accounting=False, options={"SlurmctldPort": "none"}))
+
+    with pytest.raises(LabError, match="SlurmctldPort"), lab:
+        pass
+    assert leftovers(lab.root) == []
+
+
+@pytest.mark.slurm
+def test_killed_test_process_leaves_nothing() -> None:
+    """When the process of the tests is killed, every process, mount and file goes."""
+    require_slurm()
+    program = (
+        "from slurm_lab import Lab, Settings\n"
+        "with Lab(Settings(accounting=False)) as lab:\n"
+        "    print(lab.root, flush=True); input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        root = Path(child.stdout.readline().strip())
+        before = leftovers(root)
+        child.send_signal(signal.SIGKILL)
+
+    assert len(before) > 10
+    wait_until(lambda: not leftovers(root), "everything to be gone")
+
+
+def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the lab needs a test is skipped, and says what is missing."""
+    monkeypatch.setattr(present, "what_is_missing", lambda: "needs root")
+    monkeypatch.delenv("REQUIRE_SLURM", raising=False)
+
+    with pytest.raises(pytest.skip.Exception, match="needs root"):
+        require_slurm()
+
+
+def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With REQUIRE_SLURM=1 the same is a failure."""
+    monkeypatch.setattr(present, "what_is_missing", lambda: "not installed: slurmctld")
+    monkeypatch.setenv("REQUIRE_SLURM", "1")
+
+    with pytest.raises(pytest.fail.Exception, match="slurmctld"):
+        require_slurm()
+
+
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is told by name, root first."""
+    monkeypatch.setattr(present, "PATH", "/nonexistent")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    named = present.what_is_missing()
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+
+    assert "slurmctld" in named
+    assert present.what_is_missing() == "needs root"
+
+
+def test_waiting_has_a_limit() -> None:
+    """What does not come is named."""
+    with pytest.raises(LabError, match="0 s in vain for rain"):
+        wait_until(lambda: False, "rain", timeout=0)
