@@ -6,6 +6,7 @@ delivery. A copy of what is done: it may expire, and a power cut may cost its la
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -36,7 +37,7 @@ class Archive:
             self.directory.mkdir(mode=0o750, exist_ok=True)
             fd = os.open(self.directory / name, flags, 0o640)
             try:
-                os.write(fd, codec.encode(run))
+                _append(fd, codec.encode(run))
             finally:
                 os.close(fd)
         except OSError as error:
@@ -53,3 +54,15 @@ class Archive:
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
                 file.unlink(missing_ok=True)
+
+
+def _append(fd: int, line: bytes) -> None:
+    """Append a whole line or nothing: half of one would spoil the next.
+
+    Raises:
+        OSError: nothing was appended (ENOSPC where the disk took a part).
+    """
+    size = os.fstat(fd).st_size
+    if os.write(fd, line) < len(line):
+        os.ftruncate(fd, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -58,10 +58,9 @@ class LastError:
 class Run:
     """One start ... end period of a job id.
 
-    `started` is when cc-backend accepted the start (None: not yet), `start_unsure` that it only
-    promised to (1.4.0, 1.4.1). `reported` is False for runs that stay here by choice, `reason` says
-    why. `replaces` are start times of earlier runs whose rows stand in the way. Instants are Unix
-    seconds.
+    `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
+    that stay here by choice, `reason` says why. `replaces` are start times of earlier runs whose
+    rows stand in the way. Instants are Unix seconds.
     """
 
     job: Job

@@ -1,0 +1,131 @@
+"""Delivered runs that are kept for a while."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm.job import Job
+from spool import archive as module
+from spool import codec
+from spool.archive import Archive
+from spool.run import End, Run, Source
+
+NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+DAY = 86400
+RUN = Run(
+    job=Job(job_id=5, name="x\ny"),
+    start_time=100,
+    started=101,
+    end=End(time=200, state="COMPLETED", source=Source.CONTROLLER),
+)
+
+
+def archive(tmp_path: Path, keep_days: float = 3) -> Archive:
+    """Return an archive that is not there yet."""
+    return Archive(tmp_path / "delivered", keep_days=keep_days)
+
+
+def kept(tmp_path: Path) -> dict[str, list[str]]:
+    """Return the lines of each file."""
+    files = (tmp_path / "delivered").glob("*")
+    return {file.name: file.read_text().splitlines() for file in files}
+
+
+def test_a_run_is_one_line_in_the_file_of_its_hour(tmp_path: Path) -> None:
+    """The line is a run file's contents."""
+    archive(tmp_path).add(RUN, NOW + 3600)
+
+    ((name, (line,)),) = kept(tmp_path).items()
+
+    assert ("20260101T01.jsonl", RUN) == (name, codec.decode(RUN.name, line.encode()))
+
+
+def test_runs_of_one_hour_follow_each_other(tmp_path: Path) -> None:
+    """Each on its line, whatever the job's name holds."""
+    archive(tmp_path).add(RUN, NOW)
+    archive(tmp_path).add(RUN, NOW + 3599)
+
+    assert [2] == [len(lines) for lines in kept(tmp_path).values()]
+
+
+def test_the_copies_are_not_for_everybody(tmp_path: Path) -> None:
+    """They hold scripts."""
+    archive(tmp_path).add(RUN, NOW)
+    (file,) = (tmp_path / "delivered").iterdir()
+
+    assert (0, 0) == (file.stat().st_mode & 0o027, file.parent.stat().st_mode & 0o027)
+
+
+def test_nothing_is_kept_where_that_is_switched_off(tmp_path: Path) -> None:
+    """0 days mean no archive."""
+    archive(tmp_path, keep_days=0).add(RUN, NOW)
+
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_copy_that_cannot_be_kept_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The delivery stands."""
+    (tmp_path / "delivered").write_text("in the way")
+    archive(tmp_path).add(RUN, NOW)
+
+    assert "5-100.json is not kept" in caplog.text
+
+
+def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills in the middle of a line does not spoil the next."""
+    archive(tmp_path).add(RUN, NOW)
+    write = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda fd, line: write(fd, line[:20]))
+        archive(tmp_path).add(RUN, NOW)
+    archive(tmp_path).add(RUN, NOW)
+
+    assert [[codec.encode(RUN).decode().strip()] * 2] == list(kept(tmp_path).values())
+
+
+def old_file(tmp_path: Path, name: str, *, age: float, size: int = 1) -> None:
+    """Write a (sparse) file of an age into the archive."""
+    directory = tmp_path / "delivered"
+    directory.mkdir(exist_ok=True)
+    with (directory / name).open("wb") as file:
+        file.truncate(size)
+    os.utime(directory / name, (NOW - age, NOW - age))
+
+
+@pytest.mark.parametrize(("age", "left"), [(3 * DAY, 1), (3 * DAY + 1, 0)])
+def test_a_file_expires_by_age(tmp_path: Path, age: float, left: int) -> None:
+    """Just too old is gone."""
+    old_file(tmp_path, "20251229T00.jsonl", age=age)
+    archive(tmp_path).expire(NOW)
+
+    assert left == len(kept(tmp_path))
+
+
+def test_the_oldest_go_above_the_size_limit(tmp_path: Path) -> None:
+    """The newest stay."""
+    limit = module.LIMIT_BYTES
+    facts: list[tuple[str, dict[str, Any]]] = [
+        ("20251231T23.jsonl", {"age": 60, "size": limit // 2}),
+        ("20251231T22.jsonl", {"age": 3660, "size": limit // 2}),
+        ("20251231T21.jsonl", {"age": 7260, "size": 1}),
+    ]
+    for name, of in facts:
+        old_file(tmp_path, name, **of)
+    archive(tmp_path).expire(NOW)
+
+    assert {"20251231T22.jsonl", "20251231T23.jsonl"} == {
+        file.name for file in (tmp_path / "delivered").iterdir()
+    }
+
+
+def test_an_archive_that_is_not_there_expires_in_peace(tmp_path: Path) -> None:
+    """Nothing was delivered yet."""
+    archive(tmp_path).expire(NOW)
+
+    assert [] == list(tmp_path.iterdir())

@@ -1,0 +1,80 @@
+"""Errors of the spool: what they say and what they carry."""
+
+from __future__ import annotations
+
+import pytest
+
+from spool.errors import (
+    CcSyncError,
+    ConfigError,
+    EventError,
+    NewerFormatError,
+    Problem,
+    RunError,
+    SpoolError,
+    SpoolLockedError,
+)
+
+PROBLEM = Problem("drain.requeue", "'maybe' is not known", "say replace or keep")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (EventError("1-x", "no event"), "1-x: no event"),
+        (RunError("5-9.json", "not JSON"), "5-9.json: not JSON"),
+        (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; left alone"),
+        (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
+        (SpoolLockedError("/l", "pid 7"), "/l is held by pid 7"),
+    ],
+)
+def test_an_error_is_one_line(error: CcSyncError, text: str) -> None:
+    """It names the thing and says what is wrong."""
+    assert text == str(error)
+
+
+def test_a_problem_names_path_fault_and_cure() -> None:
+    """In that order."""
+    assert "drain.requeue: 'maybe' is not known; say replace or keep" == str(PROBLEM)
+
+
+def test_a_problem_is_shown_escaped() -> None:
+    """A value of the configuration may hold anything."""
+    assert "\x1b" not in str(Problem("a", "\x1b[2J", "b"))
+
+
+@pytest.mark.parametrize(
+    ("problems", "head"), [((PROBLEM,), "c: 1 problem"), ((PROBLEM, PROBLEM), "c: 2 problems")]
+)
+def test_a_configuration_error_counts_its_problems(
+    problems: tuple[Problem, ...], head: str
+) -> None:
+    """The first line says how many."""
+    assert head == str(ConfigError("c", problems)).splitlines()[0]
+
+
+def test_a_configuration_error_lists_every_problem() -> None:
+    """One a line, below the first."""
+    assert [f"  {PROBLEM}"] * 2 == str(ConfigError("c", (PROBLEM, PROBLEM))).splitlines()[1:]
+
+
+def test_errors_carry_what_a_handler_needs() -> None:
+    """Name and reason stand apart from the text."""
+    event, run = EventError("n", "r"), RunError("m", "s")
+    newer, spool = NewerFormatError("o", 3), SpoolError("p", "q", "h")
+    locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
+
+    assert ("n", "r", "m", "s") == (event.name, event.reason, run.name, run.reason)
+    assert ("o", 3, "p", "q", "h") == (
+        newer.name,
+        newer.version,
+        spool.path,
+        spool.problem,
+        spool.hint,
+    )
+    assert ("t", "u", "c", (PROBLEM,)) == (
+        locked.path,
+        locked.holder,
+        config.path,
+        config.problems,
+    )

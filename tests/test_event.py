@@ -1,0 +1,167 @@
+"""Events: what a file name spells and what stands inside."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spool.errors import EventError, NewerFormatError
+from spool.event import (
+    EXTRAS_LIMIT_BYTES,
+    Event,
+    Kind,
+    event_name,
+    parse_extras,
+    parse_name,
+)
+
+SECONDS = st.none() | st.integers(1, 10**12 - 1)
+
+
+def parse(name: str) -> Event:
+    """Return the event of a name."""
+    return parse_name(name, time=7.5)
+
+
+def test_a_name_spells_the_whole_event() -> None:
+    """Kind, job id, start and end stand in it; the time is the file's."""
+    expected = Event(
+        name="1-stop-815-100-200-4711",
+        kind=Kind.STOP,
+        job_id=815,
+        start=100,
+        end=200,
+        time=7.5,
+    )
+
+    assert expected == parse("1-stop-815-100-200-4711")
+
+
+def test_a_time_of_0_is_not_known() -> None:
+    """Slurm before 23.02 gives hooks no times."""
+    event = parse("1-start-815-0-0-4711")
+
+    assert (None, None) == (event.start, event.end)
+
+
+@given(
+    st.sampled_from([Kind.START, Kind.STOP]),
+    st.integers(1, 10**12 - 1),
+    SECONDS,
+    SECONDS,
+    st.integers(0, 10**20 - 1),
+)
+def test_names_survive_the_round_trip(
+    kind: Kind, job_id: int, start: int | None, end: int | None, pid: int
+) -> None:
+    """What is written is read again."""
+    event = parse(event_name(kind, job_id, start=start, end=end, pid=pid))
+
+    assert (kind, job_id, start, end) == (event.kind, event.job_id, event.start, event.end)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "start-1-0-0-1",
+        "0-start-1-0-0-1",
+        "1-begin-1-0-0-1",
+        "1-start-1-0-0",
+        "1-start-1-0-0-1-",
+        "1-start-1-0-0-1\n",
+        "1-start--1-0-0-1",
+        "1-start-01-0-0-1",
+        "1-start-0-0-0-1",
+        "1-start-1000000000000-0-0-1",
+        "1-start-1-1000000000000-0-1",
+        "1-start-1-0-0-x",
+        "1-start-../../x-0-0-1",
+        "1-start-\u0661-0-0-1",
+        "1-close-1-0-0-1",
+        "1-close-1-100-0-1",
+        "1-close-1-0-100-1",
+        ".1-start-1-0-0-1.swp",
+        "\udcff",
+    ],
+)
+def test_any_other_name_is_refused(name: str) -> None:
+    """It keeps the name and a reason for the dead letter."""
+    with pytest.raises(EventError) as caught:
+        parse(name)
+
+    assert name == caught.value.name
+
+
+@pytest.mark.parametrize("name", ["2-start-1-0-0-1", "17-anything at all", "999999999-"])
+def test_a_later_format_is_told_apart(name: str) -> None:
+    """A newer program will understand it."""
+    with pytest.raises(NewerFormatError):
+        parse(name)
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+def test_no_name_ends_in_another_error(name: str) -> None:
+    """Names are hostile."""
+    try:
+        parse(name)
+    except (EventError, NewerFormatError) as error:
+        assert name == error.name  # noqa: PT017 - either error is right
+
+
+def test_a_close_event_holds_both_times() -> None:
+    """The sweeper writes no other."""
+    event = parse("1-close-1-100-200-1")
+
+    assert (Kind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
+
+
+def test_extras_are_read_line_by_line() -> None:
+    """The last line says that they are whole."""
+    contents = b"nodes=n[1-2]\nuser=ada\nexit_code=0:0\nend\n"
+
+    assert {"nodes": "n[1-2]", "user": "ada", "exit_code": "0:0"} == parse_extras(contents)
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"user=ada\n", b"user=ada\nend", b"user=ada\nen", b"user=ada\nend\nx\n"]
+)
+def test_cut_extras_are_ignored(contents: bytes) -> None:
+    """Without the last line nothing of them counts."""
+    assert {} == parse_extras(contents)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"user=",
+        b"user",
+        b"User=ada",
+        b"user=a b",
+        b"user=\xff",
+        b"user=a;b",
+        b"=x",
+        b"u" * 41 + b"=x",
+    ],
+)
+def test_an_odd_line_is_ignored_alone(line: bytes) -> None:
+    """The others stay."""
+    assert {"account": "p1"} == parse_extras(b"account=p1\n" + line + b"\nend\n")
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, 1), (1, 0)])
+def test_contents_over_the_limit_are_ignored(more: int, expected: int) -> None:
+    """The event in the name stays valid."""
+    tail = b"\nuser=ada\nend\n"
+    contents = b"x" * (EXTRAS_LIMIT_BYTES - len(tail) + more) + tail
+
+    assert expected == len(parse_extras(contents))
+
+
+@given(st.binary(max_size=200))
+def test_no_contents_end_in_an_error(contents: bytes) -> None:
+    """They are hostile, too."""
+    parsed = parse_extras(contents + b"\nend\n")
+
+    assert all(key.isascii() and value.isprintable() for key, value in parsed.items())

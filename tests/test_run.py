@@ -1,0 +1,56 @@
+"""Runs: their names and the directory they belong to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slurm.job import Job
+from spool.errors import RunError
+from spool.layout import Directory
+from spool.run import End, Run, Source, parse_run_name, run_name
+
+OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
+
+
+def run(**facts: Any) -> Run:
+    """Return a run of job 5."""
+    return Run(job=Job(job_id=5), start_time=100, **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "directory"),
+    [
+        ({}, Directory.TODO),
+        ({"end": OVER}, Directory.TODO),
+        ({"started": 100}, Directory.OPEN),
+        ({"started": 100, "end": OVER}, Directory.TODO),
+        ({"reported": False}, Directory.OPEN),
+        ({"reported": False, "end": OVER}, Directory.OPEN),
+    ],
+)
+def test_a_run_lies_in_todo_while_something_is_to_be_told(
+    facts: dict[str, Any], directory: Directory
+) -> None:
+    """Else it is open."""
+    assert directory == run(**facts).directory
+
+
+def test_a_run_is_named_by_job_id_and_start() -> None:
+    """One file is one run."""
+    assert ("5-100.json", 5) == (run().name, run().job_id)
+
+
+def test_a_name_spells_job_id_and_start() -> None:
+    """It is the inverse of naming."""
+    assert (5, 100) == parse_run_name(run_name(5, 100))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "5-100", "5-0.json", "0-5.json", "05-1.json", "5-1.json\n", "5-1000000000000.json"]
+)
+def test_another_name_is_refused(name: str) -> None:
+    """It says what a name must be."""
+    with pytest.raises(RunError, match="JOBID-START"):
+        parse_run_name(name)
