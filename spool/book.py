@@ -52,11 +52,6 @@ class Book:
         self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
         self._removed_events: set[str] = set()
 
-    @property
-    def has_changes(self) -> bool:
-        """Tell whether something is not durable yet."""
-        return bool(self._soft) or self._waiting_since is not None
-
     def tracked(self, job_id: int) -> tuple[Tracked, ...]:
         """Return the runs of a job id that are here or were delivered lately."""
         here = [entry.tracked() for entry in self.schedule.lane(job_id)]

@@ -21,7 +21,7 @@ from spool.errors import NewerFormatError, RunError
 from spool.run import Run, parse_run_name
 
 VERSION = 1
-LIMIT_BYTES = 4 * 1024 * 1024  # a run of 65536 hosts with script and description stays below
+LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 70 MB
 
 
 def encode(run: Run) -> bytes:
@@ -39,7 +39,7 @@ def decode(name: str, contents: bytes) -> Run:
     """
     try:
         document = json.loads(contents)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(name, f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise RunError(name, "not a JSON object")

@@ -89,7 +89,7 @@ def read_why(layout: Layout, name: str) -> Why | None:
             reason=str(document["reason"]),
             hint=str(document["hint"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
 

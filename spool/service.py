@@ -93,7 +93,10 @@ class Service:
         until = self._around.clock() + ONCE_SECONDS
         while not self._stopping:
             self._pass()
-            if self._is_idle() or self._gives_up(until):
+            if self._is_quiet():
+                self._drain.flush()
+                break
+            if self._gives_up(until):
                 break
         self.end()
         names = self._parts.layout.names
@@ -157,13 +160,12 @@ class Service:
         }
         self._around.beacon.show(state, self._around.clock())
 
-    def _is_idle(self) -> bool:
-        """Tell whether another pass would find nothing to do within a second."""
+    def _is_quiet(self) -> bool:
+        """Tell whether nothing but writing is left to do within a second."""
         parts, now = self._parts, self._around.clock()
         look = parts.resolver.next_time()
         return (
             not parts.delivery.outstanding
-            and not parts.book.has_changes
             and (look is None or look > now + SOON_SECONDS)
             and parts.link.is_up
             and not parts.book.schedule.is_ready(now)

@@ -53,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _log.warning("state file %s is ignored: %s", path, error)
         return {}
     return value if isinstance(value, dict) else {}
@@ -68,25 +68,31 @@ class Handling:
     """The name being parsed or mapped, on disk while that lasts: `with handling(name): ...`.
 
     It must outlive the process, not the machine: no fsync. A name found at the start was being
-    handled when the last process died; after three deaths in a row it is poison.
+    handled when the last process died; after three deaths in a row it is poison. That one step
+    with it succeeds (it can be parsed) proves nothing about the next (it cannot be mapped).
     """
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(path, flags, MODE)
-        deaths, _, name = os.pread(self._fd, _WIDTH, 0).decode(errors="replace").partition(" ")
-        self._deaths = int(deaths) if deaths in {"1", "2", "3"} else 0
-        self._suspect = name.strip() if self._deaths else ""
-        self._name = ""
+        deaths, _, name = os.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
+        self._deaths = int(deaths) if deaths in {b"1", b"2", b"3"} else 0
+        self._suspect = os.fsdecode(name) if self._deaths else ""
 
     def is_poison(self, name: str) -> bool:
-        """Tell whether handling this name has ended the process too often."""
-        return name == self._suspect and self._deaths >= BURIED_AFTER
+        """Tell whether handling this name has ended the process too often.
+
+        Said once: the file is to be set aside, and may be retried when it was mended.
+        """
+        if name != self._suspect or self._deaths < BURIED_AFTER:
+            return False
+        self._suspect, self._deaths = "", 0
+        return True
 
     def __call__(self, name: str) -> Self:
         """Note a name for the block that follows."""
-        self._name = name
-        self._write(f"{self._deaths + 1 if name == self._suspect else 1} {name}")
+        deaths = self._deaths if name == self._suspect else 0
+        self._write(b"%d %b" % (min(deaths + 1, BURIED_AFTER), os.fsencode(name)))
         return self
 
     def __enter__(self) -> Self:
@@ -98,13 +104,18 @@ class Handling:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._name == self._suspect:
-            self._suspect, self._deaths = "", 0
-        self._write("")
+        if not _is_bug(error):
+            self._write(b"")
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
 
-    def _write(self, line: str) -> None:
-        os.pwrite(self._fd, line.encode(errors="replace")[:_WIDTH].ljust(_WIDTH), 0)
+    def _write(self, line: bytes) -> None:
+        os.pwrite(self._fd, line[:_WIDTH].ljust(_WIDTH, b"\0"), 0)
+
+
+def _is_bug(error: BaseException | None) -> bool:
+    """Tell whether an exception is going to end the process: our own classes are answers."""
+    is_answer = isinstance(error, OSError) or type(error).__module__ != "builtins"
+    return isinstance(error, Exception) and not is_answer
