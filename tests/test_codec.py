@@ -1,0 +1,214 @@
+"""Run files as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slurm.job import Gres, Job, NodeAllocation, Sharing
+from spool import codec
+from spool.errors import NewerFormatError, RunError
+from spool.run import End, LastError, Run, Source
+
+# Slurm's bytes that are no UTF-8 arrive as the lone surrogates U+DC80 ... U+DCFF
+_LETTERS = st.characters(exclude_categories=["Cs"]) | st.characters(
+    min_codepoint=0xDC80, max_codepoint=0xDCFF
+)
+_TEXT = st.text(_LETTERS, max_size=12)
+_NUMBER = st.integers(-(10**30), 10**30)
+
+
+def _tuples(item: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(item, max_size=3).map(tuple)
+
+
+_MAYBE_TEXT, _MAYBE_NUMBER = st.none() | _TEXT, st.none() | _NUMBER
+_GRES = st.builds(
+    Gres,
+    name=_TEXT,
+    type=_MAYBE_TEXT,
+    count=_NUMBER,
+    indices=st.none() | _tuples(_NUMBER),
+)
+_ALLOCATION = st.builds(
+    NodeAllocation,
+    name=_TEXT,
+    cores=st.none() | _tuples(_NUMBER),
+    core_count=_MAYBE_NUMBER,
+    cpus=_MAYBE_NUMBER,
+    gres=st.none() | _tuples(_GRES),
+)
+_BY_HINT = {"str | None": _MAYBE_TEXT, "int | None": _MAYBE_NUMBER}
+_START = st.integers(1, 10**12 - 1)
+_JOB = st.builds(
+    Job,
+    **{
+        field.name: _BY_HINT[str(field.type)]
+        for field in fields(Job)
+        if str(field.type) in _BY_HINT
+    },
+    job_id=_START,
+    flags=_tuples(_TEXT),
+    nodes=_tuples(_TEXT),
+    allocations=_tuples(_ALLOCATION),
+    sharing=st.none() | st.sampled_from(Sharing),
+)
+_END = st.builds(End, time=_NUMBER, state=_TEXT, source=st.sampled_from(Source))
+_ERROR = st.builds(
+    LastError,
+    time=_NUMBER,
+    call=_TEXT,
+    outcome=_TEXT,
+    reason=_TEXT,
+    message=_TEXT,
+    hint=_TEXT,
+    request=_MAYBE_TEXT,
+)
+_RUN = st.builds(
+    Run,
+    job=_JOB,
+    start_time=_START,
+    script=_MAYBE_TEXT,
+    description=_MAYBE_TEXT,
+    end=st.none() | _END,
+    cluster=_MAYBE_TEXT,
+    started=_MAYBE_NUMBER,
+    reported=st.booleans(),
+    reason=_MAYBE_TEXT,
+    monitoring_status=_MAYBE_NUMBER,
+    replaces=_tuples(_NUMBER),
+    attempts=_NUMBER,
+    not_before=_NUMBER,
+    last_error=st.none() | _ERROR,
+    seen=_NUMBER,
+)
+RUN = Run(
+    job=Job(
+        job_id=5,
+        nodes=("n1",),
+        allocations=(NodeAllocation(name="n1", cores=(0, 1), gres=(Gres(name="gpu", count=1),)),),
+        sharing=Sharing.NODE,
+    ),
+    start_time=100,
+    end=End(time=200, state="COMPLETED", source=Source.CONTROLLER),
+)
+
+
+@settings(max_examples=200)
+@given(_RUN)
+def test_every_run_survives_the_round_trip(run: Run) -> None:
+    """Whatever Slurm's text and numbers are."""
+    assert run == codec.decode(run.name, codec.encode(run))
+
+
+@settings(max_examples=50)
+@given(_RUN)
+def test_a_file_is_one_line_of_ascii(run: Run) -> None:
+    """The archive and `jq` read lines."""
+    contents = codec.encode(run)
+
+    assert (True, 1, b"\n") == (contents.isascii(), contents.count(b"\n"), contents[-1:])
+
+
+def test_a_file_names_its_version_first() -> None:
+    """A later program knows what it reads."""
+    assert codec.encode(RUN).startswith(b'{"version":1,')
+
+
+def test_defaults_are_left_out() -> None:
+    """A person reads what is special."""
+    plain = Run(job=Job(job_id=5), start_time=100)
+
+    assert {"version": 1, "job": {"job_id": 5}, "start_time": 100} == json.loads(
+        codec.encode(plain)
+    )
+
+
+def test_a_wide_run_stays_below_the_limit() -> None:
+    """10 000 nodes with all of 256 cores would be a large machine."""
+    cores = tuple(range(256))
+    names = tuple(f"node{number:05}" for number in range(10_000))
+    allocations = tuple(NodeAllocation(name=name, cores=cores) for name in names)
+    wide = replace(RUN, job=replace(RUN.job, nodes=names, allocations=allocations))
+
+    assert len(codec.encode(wide)) * 65536 / 10_000 < codec.LIMIT_BYTES
+
+
+def changed(path: str, value: Any) -> bytes:
+    """Return the file of `RUN` with a value put in at a path such as `job.nodes`."""
+    document = json.loads(codec.encode(RUN))
+    *parents, key = path.split(".")
+    place = document
+    for parent in parents:
+        place = place[int(parent)] if parent.isdigit() else place[parent]
+    place[key] = value
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("version", None, "version None is not known"),
+        ("version", 0, "version 0 is not known"),
+        ("version", "1", "version '1' is not known"),
+        ("start_time", 101, "holds job 5 started 101"),
+        ("job.job_id", 6, "holds job 6 started 100"),
+        ("start_time", "100", "run.start_time: int is expected, not str"),
+        ("start_time", 100.0, "run.start_time: int is expected, not float"),
+        ("reported", 1, "run.reported: bool is expected, not int"),
+        ("attempts", True, "run.attempts: int is expected, not bool"),
+        ("job", [], "run.job: an object is expected, not list"),
+        ("job.nodes", "n1", "run.job.nodes: a list is expected, not str"),
+        ("job.nodes", ["n1", 2], r"run.job.nodes\[1\]: str is expected, not int"),
+        ("job.allocations.0.cores", [0, None], r"cores\[1\]: int is expected, not NoneType"),
+        ("job.allocations.0.gres", [{"name": "gpu"}], "count"),
+        ("job.sharing", "some", "'some' is not a valid Sharing"),
+        ("end", {}, "missing"),
+        ("end.source", [], "not a valid Source"),
+        ("later", 1, "run: unknown keys later"),
+        ("end.later", 1, "run.end: unknown keys later"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(path: str, value: Any, reason: str) -> None:
+    """The reason names the place."""
+    with pytest.raises(RunError, match=reason):
+        codec.decode(RUN.name, changed(path, value))
+
+
+@pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
+def test_a_file_that_is_no_json_is_refused(contents: bytes) -> None:
+    """Cut, empty, binary or absurd."""
+    with pytest.raises(RunError, match="not JSON"):
+        codec.decode(RUN.name, contents)
+
+
+@pytest.mark.parametrize("contents", [b"[]", b"1", b'"x"', b"null"])
+def test_a_file_that_is_no_object_is_refused(contents: bytes) -> None:
+    """It is not ours."""
+    with pytest.raises(RunError, match="not a JSON object"):
+        codec.decode(RUN.name, contents)
+
+
+def test_a_file_under_a_name_outside_the_grammar_is_refused() -> None:
+    """Its name must say which run it is."""
+    with pytest.raises(RunError, match="not that of a run file"):
+        codec.decode("x.json", codec.encode(RUN))
+
+
+def test_a_file_of_a_later_version_is_told_apart() -> None:
+    """It is left alone, whatever it holds."""
+    with pytest.raises(NewerFormatError):
+        codec.decode(RUN.name, b'{"version": 2, "run": "of other shape"}')
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=60))
+def test_no_contents_end_in_another_error(contents: bytes) -> None:
+    """A damaged disk gives any bytes."""
+    with pytest.raises((RunError, NewerFormatError)):
+        codec.decode(RUN.name, contents)
