@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from spool import codec
-from spool.layout import Directory, Layout
+from spool.layout import Directory, Layout, NotRegularError
 from spool.run import LastError, Run
 from spool.store import Group
 from spool.text import escape
 
 WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024
+_DAMAGED = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
 
@@ -65,7 +66,11 @@ def bury_file(layout: Layout, why: Why) -> str:
     group.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
     group.commit()
     source, dead = layout.fd(why.directory), layout.fd(Directory.DEAD)
-    os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
+    try:
+        os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
+    except OSError:
+        os.unlink(name + WHY_SUFFIX, dir_fd=dead)
+        raise
     os.fsync(dead)
     return name
 
@@ -89,7 +94,7 @@ def read_why(layout: Layout, name: str) -> Why | None:
             reason=str(document["reason"]),
             hint=str(document["hint"]),
         )
-    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+    except (OSError, NotRegularError, *_DAMAGED):
         return None
 
 

@@ -86,12 +86,25 @@ class Intake:
         return None
 
     def _unreadable(self, name: str, error: OSError, now: float) -> Event | None:
-        """Return the event of a file whose extras cannot be read: its name says enough."""
-        _log.warning("extras of %s are ignored: %s", escape(name), error.strerror)
+        """Return the event of a file whose extras cannot be read: its name says enough.
+
+        Only of a regular file: what cannot be unlinked later must not be taken for an event.
+        """
         try:
-            return parse_name(name, time=self._layout.time(Directory.NEW, name))
-        except (OSError, EventError, NewerFormatError):
-            self._bury(name, f"cannot be read: {error.strerror}", now)
+            is_regular = self._layout.is_regular(Directory.NEW, name)
+            event = parse_name(name, time=self._layout.time(Directory.NEW, name))
+        except FileNotFoundError:
+            return None
+        except NewerFormatError:
+            self._left.add(name)
+        except EventError as refusal:
+            self._bury(name, f"{refusal.reason}; cannot be read: {error.strerror}", now)
+        else:
+            if not is_regular:
+                self._bury(name, "not a regular file", now)
+                return None
+            _log.warning("extras of %s are ignored: %s", escape(name), error.strerror)
+            return event
         return None
 
     def _bury(self, name: str, reason: str, now: float) -> None:

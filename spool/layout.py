@@ -99,6 +99,15 @@ class Layout:
         """Return the mtime of a name itself, Unix seconds."""
         return os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False).st_mtime
 
+    def is_regular(self, directory: Directory, name: str) -> bool:
+        """Tell whether a name itself is a regular file.
+
+        Raises:
+            OSError: it vanished.
+        """
+        status = os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
+        return stat.S_ISREG(status.st_mode)
+
     def read(self, directory: Directory, name: str, limit_bytes: int) -> Found:
         """Read one regular file without following links or blocking.
 

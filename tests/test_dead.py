@@ -1,0 +1,189 @@
+"""Dead letters: what was set aside, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm.job import Job
+from spool.dead import Why, bury_file, bury_run, dead_names, read_why, safe_name
+from spool.layout import Directory, Layout
+from spool.run import LastError, Run
+from spool.store import Group, load
+
+WHY = Why(name="odd", directory=Directory.NEW, time=100, reason="no event", hint="look at it")
+RUN = Run(job=Job(job_id=5), start_time=100)
+REFUSED = LastError(
+    time=150, call="start", outcome="rejected", reason="bad", message="no such cluster"
+)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+def names(layout: Layout) -> dict[str, set[str]]:
+    """Return what lies where."""
+    found = {directory.value: set(layout.names(directory)) for directory in Directory}
+    return {directory: inside for directory, inside in found.items() if inside}
+
+
+def test_a_buried_run_holds_the_words_of_the_server(layout: Layout) -> None:
+    """It lies in `dead/` alone."""
+    group = Group(layout)
+    group.put_run(RUN)
+    group.commit()
+    group = Group(layout)
+    bury_run(group, RUN, REFUSED)
+    group.commit()
+
+    assert {"dead": {RUN.name}} == names(layout)
+    assert replace(RUN, last_error=REFUSED) == load(layout, Directory.DEAD, RUN.name)
+
+
+def test_a_buried_run_is_returned_as_it_lies_there(layout: Layout) -> None:
+    """With its last error."""
+    assert replace(RUN, last_error=REFUSED) == bury_run(Group(layout), RUN, REFUSED)
+
+
+def test_a_buried_file_keeps_name_and_contents(layout: Layout) -> None:
+    """A human will look at it."""
+    (layout.root / "new" / "odd").write_bytes(b"contents")
+    bury_file(layout, WHY)
+
+    assert {"dead": {"odd", "odd.why"}} == names(layout)
+    assert b"contents" == (layout.root / "dead" / "odd").read_bytes()
+
+
+def test_a_reason_is_found_again(layout: Layout) -> None:
+    """Beside the file."""
+    (layout.root / "new" / "odd").touch()
+
+    assert WHY == read_why(layout, bury_file(layout, WHY))
+
+
+def test_a_link_is_moved_not_followed(layout: Layout) -> None:
+    """What it leads to stays untouched."""
+    (layout.root / "new" / "odd").symlink_to("/etc/hostname")
+    bury_file(layout, WHY)
+
+    assert (layout.root / "dead" / "odd").is_symlink()
+
+
+def test_a_reason_is_escaped(layout: Layout) -> None:
+    """It may quote a name."""
+    (layout.root / "new" / "odd").touch()
+    bury_file(layout, replace(WHY, reason="a\x1b[2J"))
+    document = json.loads((layout.root / "dead" / "odd.why").read_text())
+
+    assert r"a\x1b[2J" == document["reason"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[2J", "\udcff", ".hidden", "-rf", "x.why", "x" * 201]
+)
+def test_a_strange_name_is_replaced_and_noted(layout: Layout, name: str) -> None:
+    """The letter's own name is harmless in any listing."""
+    (layout.root / "new" / name).touch()
+    buried = bury_file(layout, replace(WHY, name=name))
+    why = read_why(layout, buried)
+
+    assert (True, name) == (buried.startswith("strange-"), why.name if why else None)
+
+
+@given(st.text(st.characters(min_codepoint=1, max_codepoint=0xDCFF), max_size=80))
+def test_safe_names_are_safe_and_stay(name: str) -> None:
+    """Whatever the name: no second replacement, nothing to escape."""
+    try:
+        name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return  # no file name
+    safe = safe_name(name)
+
+    assert (safe, True, True) == (safe_name(safe), safe.isascii(), safe.isprintable())
+
+
+def test_two_strange_names_stay_apart() -> None:
+    """Neither letter overwrites the other."""
+    assert safe_name("a\n") != safe_name("b\n")
+
+
+def test_a_file_that_vanished_leaves_no_reason_behind(layout: Layout) -> None:
+    """There is no letter."""
+    with pytest.raises(FileNotFoundError):
+        bury_file(layout, WHY)
+
+    assert {} == names(layout)
+
+
+def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
+    """Nothing is lost."""
+    (layout.root / "new" / "odd").mkdir()
+    (layout.root / "dead" / "odd").write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        bury_file(layout, WHY)
+
+    assert {"new": {"odd"}, "dead": {"odd"}} == names(layout)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"5",
+        b"{}",
+        b"[" * 100_000,
+        b'{"name": "a", "from": "nowhere", "time": 1, "reason": "", "hint": ""}',
+        b'{"name": "a", "from": "new", "time": "x", "reason": "", "hint": ""}',
+        b'{"name": "a", "from": "new", "time": Infinity, "reason": "", "hint": ""}',
+    ],
+)
+def test_a_damaged_reason_is_none(layout: Layout, contents: bytes) -> None:
+    """The letter itself is there."""
+    (layout.root / "dead" / "odd.why").write_bytes(contents)
+
+    assert None is read_why(layout, "odd")
+
+
+def test_a_huge_reason_is_none(layout: Layout) -> None:
+    """It is not read."""
+    with (layout.root / "dead" / "odd.why").open("wb") as file:
+        file.truncate(1 << 30)
+
+    assert None is read_why(layout, "odd")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/etc/hostname")])
+def test_a_reason_that_is_no_file_is_none(layout: Layout, make: object) -> None:
+    """It is not ours."""
+    assert callable(make)
+    make(layout.root / "dead" / "odd.why")
+
+    assert None is read_why(layout, "odd")
+
+
+def test_a_missing_reason_is_none(layout: Layout) -> None:
+    """A dead run has its own words."""
+    assert None is read_why(layout, RUN.name)
+
+
+def test_letters_are_listed_without_their_reasons(layout: Layout) -> None:
+    """One name a letter."""
+    (layout.root / "new" / "odd").touch()
+    bury_file(layout, WHY)
+    (layout.root / "dead" / RUN.name).touch()
+
+    assert {"odd", RUN.name} == set(dead_names(layout))

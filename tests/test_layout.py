@@ -1,0 +1,165 @@
+"""The directories of a spool, and files that are read with suspicion."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from spool.errors import SpoolError
+from spool.layout import Directory, Found, Layout, NotRegularError
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+def open_files() -> int:
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """With what to do."""
+    (tmp_path / "new").mkdir()
+    with pytest.raises(SpoolError, match=r"todo: No such file or directory; create it"):
+        Layout(tmp_path)
+
+
+def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    """Descriptors of the directories that are there are closed."""
+    (tmp_path / "new").mkdir()
+    before = open_files()
+    with pytest.raises(SpoolError):
+        Layout(tmp_path)
+
+    assert before == open_files()
+
+
+def test_closing_may_be_repeated(layout: Layout) -> None:
+    """And leaves nothing open."""
+    before = open_files()
+    layout.close()
+    layout.close()
+
+    assert before - len(Directory) == open_files()
+
+
+def test_names_are_listed(layout: Layout) -> None:
+    """Any bytes."""
+    for name in ("a", "b\n", "\udcff"):
+        (layout.root / "new" / name).touch()
+
+    assert {"a", "b\n", "\udcff"} == set(layout.names(Directory.NEW))
+
+
+def test_a_directory_that_was_renamed_is_still_ours(layout: Layout) -> None:
+    """Descriptors lead to the same place."""
+    (layout.root / "new" / "a").write_bytes(b"x")
+    (layout.root / "new").rename(layout.root / "elsewhere")
+
+    assert b"x" == layout.read(Directory.NEW, "a", 10).contents
+
+
+def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
+    """It is what the drain looks at."""
+    os.utime(layout.root / "new", ns=(5, 5))
+    before = layout.modified_ns(Directory.NEW)
+    (layout.root / "new" / "a").touch()
+
+    assert (5, True) == (before, layout.modified_ns(Directory.NEW) > before)
+
+
+def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
+    """The time is that of the event."""
+    path = layout.root / "new" / "a"
+    path.write_bytes(b"extras")
+    os.utime(path, (100.5, 100.5))
+
+    assert Found(b"extras", 6, 100.5) == layout.read(Directory.NEW, "a", 6)
+
+
+def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
+    """Its size is told; 1 GB is not read."""
+    with (layout.root / "new" / "a").open("wb") as file:
+        file.truncate(1 << 30)
+    found = layout.read(Directory.NEW, "a", 65536)
+
+    assert (None, 1 << 30) == (found.contents, found.size_bytes)
+
+
+def test_a_file_that_grows_over_the_limit_has_no_contents(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size was right when it was opened."""
+    (layout.root / "new" / "a").write_bytes(b"x")
+    monkeypatch.setattr(os, "read", lambda *_: b"much")
+
+    assert None is layout.read(Directory.NEW, "a", 5).contents
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def _dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+ODD: list[Callable[[Path], None]] = [_link, _dangling_link, os.mkfifo, Path.mkdir, _socket]
+
+
+@pytest.mark.parametrize("make", ODD)
+def test_what_is_no_regular_file_is_told_apart(
+    layout: Layout, make: Callable[[Path], None]
+) -> None:
+    """It is neither followed nor waited for."""
+    make(layout.root / "new" / "a")
+    with pytest.raises(NotRegularError):
+        layout.read(Directory.NEW, "a", 10)
+
+
+@pytest.mark.parametrize("make", ODD)
+def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None]) -> None:
+    """Whatever it was."""
+    make(layout.root / "new" / "a")
+    before = open_files()
+    with pytest.raises(NotRegularError):
+        layout.read(Directory.NEW, "a", 10)
+
+    assert before == open_files()
+
+
+def test_a_file_that_vanished_is_told_apart(layout: Layout) -> None:
+    """It is no error for a reader."""
+    with pytest.raises(FileNotFoundError):
+        layout.read(Directory.NEW, "a", 10)
+
+
+def test_the_time_of_a_link_is_its_own(layout: Layout) -> None:
+    """Nothing is followed."""
+    path = layout.root / "new" / "a"
+    path.symlink_to("nowhere")
+    os.utime(path, (100.0, 100.0), follow_symlinks=False)
+
+    assert 100.0 == layout.time(Directory.NEW, "a")
+
+
+def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> None:
+    """Blocks kept for root do not count."""
+    status = os.statvfs(layout.root)
+
+    assert pytest.approx(status.f_bavail * status.f_frsize, rel=0.1) == layout.free_bytes()
