@@ -1,0 +1,83 @@
+"""The recordings of real servers are whole and read as they were written."""
+
+from __future__ import annotations
+
+import pytest
+from recorded_backend import clusters, exchanges, releases, scenarios, version_of
+
+EVERY = pytest.mark.parametrize("release", releases())
+
+
+def test_all_releases_are_there() -> None:
+    """Seventeen servers were recorded, from 1.0.0 to 1.5.4."""
+    versions = [version_of(release) for release in releases()]
+
+    assert versions == [
+        "1.0.0",
+        "1.1.0",
+        "1.2.0",
+        "1.2.1",
+        "1.2.2",
+        "1.3.0",
+        "1.3.1",
+        "1.4.0",
+        "1.4.1",
+        "1.4.2",
+        "1.4.3",
+        "1.4.4",
+        "1.5.0",
+        "1.5.1",
+        "1.5.2",
+        "1.5.3",
+        "1.5.4",
+    ]
+
+
+def test_no_exchange_is_lost() -> None:
+    """Every exchange of every release is counted."""
+    assert 11850 == sum(1 for release in releases() for _ in exchanges(release))
+
+
+@EVERY
+def test_exchanges_know_where_they_stand(release: str) -> None:
+    """An exchange names its release and scenario, and its place among its fellows."""
+    for name, scenario in scenarios(release).items():
+        assert name == scenario.name
+        assert scenario.plain_release == ("+" not in release)
+        for place, each in enumerate(scenario.exchanges):
+            found = (each.version, each.scenario, each.place)
+            assert (version_of(release), name, place) == found
+
+
+@EVERY
+def test_an_exchange_has_an_answer_or_an_error(release: str) -> None:
+    """Nothing but a published message is without an answer."""
+    for each in exchanges(release):
+        without = each.answer.status == 0 and not each.answer.error
+        assert without == (each.request.method == "NATS-PUB"), str(each)
+
+
+@EVERY
+def test_runs_of_x_are_written_out(release: str) -> None:
+    """The big scripts have their size again."""
+    sizes = [
+        len(each.request.body or b"") for each in scenarios(release)["start-big-script"].exchanges
+    ]
+
+    assert max(sizes) > 5 * 1024 * 1024
+    assert not any(b"{{x*" in (each.request.body or b"") for each in exchanges(release))
+
+
+def test_other_charsets_keep_their_bytes() -> None:
+    """A body that is no UTF-8 is sent as it was."""
+    bodies = [
+        each.request.body or b"" for each in scenarios("1.5.4")["start-invalid-utf8"].exchanges
+    ]
+
+    assert any(b"\xff" in body for body in bodies)
+
+
+@EVERY
+def test_clusters_of_the_recorded_servers_are_known(release: str) -> None:
+    """Each server had two clusters."""
+    assert {"lab", "other"} == set(clusters(release))
