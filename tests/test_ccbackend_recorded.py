@@ -1,0 +1,193 @@
+"""Every recorded answer of a real cc-backend is read as its situation demands."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from recorded_backend import Recorded, releases, scenarios
+from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, row_for, situation
+
+from ccbackend.accelerators import accelerator_map
+from ccbackend.outcome import Call, Outcome, classify
+from ccbackend.payload import SiteMap, start_payload
+from ccbackend.replies import ListingError, graphql_rows, rest_rows
+from ccbackend.states import end_state
+from ccbackend.topology import clusters_of_json
+from ccbackend.version import (
+    FIRST_WITH_CLUSTERS,
+    Dialect,
+    Version,
+    dialect_of_unknown_path,
+    server_of,
+    version_of_login_page,
+)
+from slurm.job import Gres, Job, NodeAllocation, Sharing
+
+EVERY = pytest.mark.parametrize("release", releases())
+
+
+def found(each: Recorded, call: Call, version: Version | None) -> Outcome:
+    """What the answer is taken for."""
+    return classify(call, each.answer.status, each.answer.body, version).outcome
+
+
+@EVERY
+def test_every_recorded_answer_is_classified_as_its_situation_demands(release: str) -> None:
+    """By call, status, text and version alone."""
+    wrong = [
+        (str(each), each.answer.status, each.answer.body[:120], expected(each, call))
+        for each, call in asked(release)
+        if found(each, call, Version.parse(release)) is not expected(each, call)
+    ]
+
+    assert wrong == []
+
+
+def test_every_row_of_the_table_is_used() -> None:
+    """A row that fits nothing would hide a mistake."""
+    used = {
+        row_for(each.scenario, situation(each, call), Version.parse(each.version))
+        for release in releases()
+        for each, call in asked(release)
+    }
+
+    assert [TABLE[row] for row in range(len(TABLE)) if row not in used] == []
+
+
+def test_all_recorded_releases_are_looked_at() -> None:
+    """Thirteen plain releases and four built with a later library."""
+    assert len(releases()) == 17
+    assert sum(1 for release in releases() for _ in asked(release)) > 9000
+
+
+@EVERY
+def test_the_outcome_does_not_need_the_version_but_where_it_must(release: str) -> None:
+    """Without it a queueing server and an uncached row are taken for those of a new server."""
+    unsure = {(START, LATER), (LATER, BEFORE)}
+    wrong = [
+        str(each)
+        for each, call in asked(release)
+        if (guess := found(each, call, None)) is not expected(each, call)
+        and (guess, expected(each, call)) not in unsure
+    ]
+
+    assert wrong == []
+
+
+@EVERY
+def test_the_version_is_on_the_login_page(release: str) -> None:
+    """In every release."""
+    (page,) = scenarios(release)["login-page"].exchanges
+
+    assert version_of_login_page(page.answer.body) == Version.parse(release)
+
+
+@EVERY
+def test_the_generation_shows_at_an_unknown_path(release: str) -> None:
+    """Without a token, below /api, by GET."""
+    dialects = {
+        dialect_of_unknown_path(each.answer.status, each.answer.body)
+        for each in scenarios(release)["unknown-path-unauthenticated"].exchanges
+        if each.request.method == "GET" and each.request.path.startswith("/api/non")
+    }
+
+    assert dialects == {server_of(Version.parse(release)).dialect}
+
+
+@EVERY
+def test_graphql_listings_are_read_whole_or_not_at_all(release: str) -> None:
+    """The three running jobs of one cluster; a page shorter than the count of four is refused."""
+    listed: dict[str, object] = {}
+    for each in scenarios(release)["graphql-running"].exchanges:
+        try:
+            rows = graphql_rows(each.answer.body)
+            listed[each.note] = sorted(row.job_id for row in rows)
+        except ListingError as error:
+            listed[each.note] = error.count
+
+    assert listed["running"] == [6001, 6005, 6007]
+    assert listed["by id"] == [6001, 6003]
+    assert listed["running, small page"] == 4
+
+
+@EVERY
+def test_rest_listings_are_read(release: str) -> None:
+    """The running jobs of both clusters on one big page."""
+    (big,) = (
+        each.answer.body
+        for each in scenarios(release)["list-running"].exchanges
+        if each.note == "running, big page"
+    )
+
+    assert sorted(row.job_id for row in rest_rows(big)) == [6001, 6002, 6005, 6007]
+    assert min(row.start_time for row in rest_rows(big)) == 1767225600
+
+
+@EVERY
+def test_clusters_show_nodes_threads_and_accelerators(release: str) -> None:
+    """From 1.3.0 on; before, the path is absent."""
+    answer = scenarios(release)["clusters"].exchanges[0].answer
+    if Version.parse(release) < FIRST_WITH_CLUSTERS:
+        assert answer.status == 404
+        return
+    lab, other = clusters_of_json(json.loads(answer.body))
+    gpu, cpu = lab.subcluster("n2gpu02"), lab.subcluster("n2cn004")
+
+    assert (lab.name, other.name) == ("lab", "other")
+    assert gpu is not None
+    assert gpu.topology is not None
+    assert gpu.topology.cores == tuple((core, core + 8) for core in range(8))
+    assert gpu.topology.accelerators[3] == "00000000:3D:00.0"
+    assert (cpu is not None, lab.subcluster("n2cn005")) == (True, None)
+    assert other.subcluster("a10") is not None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "release"), [(Dialect.EXCLUSIVE, "1.4.4"), (Dialect.SHARED, "1.5.4")]
+)
+def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, release: str) -> None:
+    """Every name we may send was answered with 200; those that must never be are not sent."""
+    taken = {
+        json.loads(each.request.body or b"{}").get("jobState")
+        for each in scenarios(release)["stop-ok"].exchanges
+        if each.note.startswith("jobState") and each.answer.status == 200
+    }
+    words = ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY"]
+    words += ["NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REQUEUED", "SPECIAL_EXIT", "ODD"]
+    names = {end_state(word, (), dialect) for word in words}
+
+    assert names <= taken - {"running", "pending", "suspended", "stopped"}
+
+
+@EVERY
+def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> None:
+    """Our fields are among those of the recorded start that every release took."""
+    full = json.loads(scenarios(release)["start-full"].exchanges[0].request.body or b"{}")
+    server = server_of(Version.parse(release))
+    job = Job(
+        job_id=1,
+        user="ada",
+        account="p",
+        partition="main",
+        start_time=1767225600,
+        time_limit_minutes=5,
+        nodes=("n2gpu01",),
+        allocations=(
+            NodeAllocation(
+                name="n2gpu01", cores=(0,), gres=(Gres(name="gpu", count=1, indices=(0,)),)
+            ),
+        ),
+        cpus=2,
+        sharing=Sharing.NODE,
+        array_job_id=1,
+    )
+    site = SiteMap(
+        cluster="lab",
+        accelerators=accelerator_map({"n2gpu": {"0": "00000000:0A:00.0"}}, {}),
+        assume_core_ids=True,
+    )
+    document = start_payload(job, mapping=site, dialect=server.dialect, metadata={"jobName": "x"})
+
+    assert set(document) <= set(full) | {server.dialect.value}
+    assert set(document["resources"][0]) <= set(full["resources"][0])
