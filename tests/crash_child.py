@@ -25,10 +25,10 @@ from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.session import Link
 from slurm.job import Job
-from spool.assembly import Outside, Site, assemble
-from spool.compose import SiteComposer
-from spool.layout import Layout
-from spool.store import Group
+from spool.deliver.compose import SiteComposer
+from spool.drain.assembly import Outside, Site, assemble
+from spool.files.layout import Layout
+from spool.files.store import Group
 
 BEGAN = 1_767_225_600
 

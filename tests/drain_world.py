@@ -19,23 +19,23 @@ from ccbackend.payload import SiteMap
 from ccbackend.version import Server, Version, server_of
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
-from spool import codec
-from spool.archive import Archive
-from spool.book import Book
-from spool.compose import SiteComposer
-from spool.conclusions import Conclusions
-from spool.delivery import Delivery, Terms
-from spool.drain import Drain, Parts
-from spool.intake import Intake
-from spool.layout import Directory, Layout
-from spool.link import Link
-from spool.recover import recover
-from spool.resolver import Resolver
-from spool.run import Run
-from spool.schedule import Call, Schedule
-from spool.senders import Reply, Request
-from spool.state import Handling
-from spool.store import Group
+from spool.deliver.compose import SiteComposer
+from spool.deliver.delivery import Delivery, Terms
+from spool.deliver.link import Link
+from spool.deliver.schedule import Call, Schedule
+from spool.deliver.senders import Reply, Request
+from spool.drain.book import Book
+from spool.drain.loop import Drain, Parts
+from spool.drain.recover import recover
+from spool.files import codec
+from spool.files.archive import Archive
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.state import Handling
+from spool.files.store import Group
+from spool.resolve.conclusions import Conclusions
+from spool.resolve.intake import Intake
+from spool.resolve.resolver import Resolver
 
 NOON = 1_767_225_600
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from slurm.job import Job, Sharing
-from spool.admit import Facts, IncompleteRunError, admit
-from spool.event import Event, Kind
-from spool.run import End, Run, Source
+from spool.files.event import Event, Kind
+from spool.files.run import End, Run, Source
+from spool.resolve.admit import Facts, IncompleteRunError, admit
 
 NOW = 1_767_225_700
 BEGAN = NOW - 100

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from slurm.job import Job
-from spool import archive as module
-from spool import codec
-from spool.archive import Archive
-from spool.run import End, Run, Source
+from spool.files import archive as module
+from spool.files import codec
+from spool.files.archive import Archive
+from spool.files.run import End, Run, Source
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 DAY = 86400

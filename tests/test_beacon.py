@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from spool.beacon import Beacon, notify, plain
-from spool.destination import Destination
+from spool.deliver.destination import Destination
+from spool.drain.beacon import Beacon, notify, plain
 from spool.errors import SpoolLockedError
-from spool.lock import take_lock
+from spool.files.lock import take_lock
 
 
 def test_a_state_is_written_with_who_and_when(tmp_path: Path) -> None:

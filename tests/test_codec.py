@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm.job import Gres, Job, NodeAllocation, Sharing
-from spool import codec
 from spool.errors import NewerFormatError, RunError
-from spool.run import End, LastError, Run, Source
+from spool.files import codec
+from spool.files.run import End, LastError, Run, Source
 
 # Slurm's bytes that are no UTF-8 arrive as the lone surrogates U+DC80 ... U+DCFF
 _LETTERS = st.characters(exclude_categories=["Cs"]) | st.characters(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spool.config import Config, known_keys, load
-from spool.config_read import LIMIT_BYTES, REQUIRED, nearest
+from spool.config.read import LIMIT_BYTES, REQUIRED, nearest
 from spool.errors import CcSyncError, ConfigError
 
 ROOT = Path(__file__).parent.parent

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ccbackend.topology import Cluster
 from spool.config import Config, check_files, load, load_checked, token_source
-from spool.config_files import examine, file_system, read_topology
-from spool.config_patterns import is_anchored, overlaps, samples
-from spool.config_site import filters_of, metadata_policy, site_map, site_overlaps
+from spool.config.patterns import is_anchored, overlaps, samples
+from spool.config.places import examine, file_system, read_topology
+from spool.config.site import filters_of, metadata_policy, site_map, site_overlaps
 from spool.errors import ConfigError
 
 TOPOLOGY = {

@@ -20,9 +20,9 @@ import pytest
 from stub_server import Model, StubServer, refusal
 
 from slurm.job import Job
-from spool import codec
-from spool.layout import Directory
-from spool.run import End, Run, Source
+from spool.files import codec
+from spool.files.layout import Directory
+from spool.files.run import End, Run, Source
 
 HERE = Path(__file__).parent
 NOW = int(time.time())

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm.job import Job
-from spool.dead import Why, bury_file, bury_run, dead_names, read_why, safe_name
-from spool.layout import Directory, Layout
-from spool.run import LastError, Run
-from spool.store import Group, load
+from spool.files.dead import Why, bury_file, bury_run, dead_names, read_why, safe_name
+from spool.files.layout import Directory, Layout
+from spool.files.run import LastError, Run
+from spool.files.store import Group, load
 
 WHY = Why(name="odd", directory=Directory.NEW, time=100, reason="no event", hint="look at it")
 RUN = Run(job=Job(job_id=5), start_time=100)

@@ -9,7 +9,7 @@ import pytest
 
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
-from spool.describe import FEW, SlurmDescriber, rendered
+from spool.resolve.describe import FEW, SlurmDescriber, rendered
 
 JOB = Job(job_id=815, user="ada", nodes=("n1", "n2"), state="RUNNING", start_time=5)
 

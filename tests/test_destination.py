@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.destination import (
+from spool.deliver.destination import (
     HALT_PROBE_SECONDS,
     LONGEST_DELAY_SECONDS,
     LONGEST_RETRY_AFTER_SECONDS,

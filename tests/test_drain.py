@@ -15,10 +15,10 @@ from drain_world import NOON, World
 from ccbackend.outcome import Reason, Verdict
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
-from spool import codec
-from spool.schedule import Call
-from spool.senders import Reply, Request
-from spool.store import Group
+from spool.deliver.schedule import Call
+from spool.deliver.senders import Reply, Request
+from spool.files import codec
+from spool.files.store import Group
 
 
 class FullDisk(Group):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spool.errors import EventError, NewerFormatError
-from spool.event import (
+from spool.files.event import (
     EXTRAS_LIMIT_BYTES,
     Event,
     Kind,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spool.dead import read_why
-from spool.intake import CROWD, RESCAN_SECONDS, Intake
-from spool.layout import Directory, Found, Layout
-from spool.state import Handling
+from spool.files.dead import read_why
+from spool.files.layout import Directory, Found, Layout
+from spool.files.state import Handling
+from spool.resolve.intake import CROWD, RESCAN_SECONDS, Intake
 
 NOW = 1_767_225_600.0
 NAME = "1-start-5-0-0-4711"

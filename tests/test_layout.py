@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import SpoolError
-from spool.layout import Directory, Found, Layout, NotRegularError
+from spool.files.layout import Directory, Found, Layout, NotRegularError
 
 
 @pytest.fixture

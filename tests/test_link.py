@@ -8,8 +8,8 @@ import pytest
 
 from ccbackend.outcome import Reason, Verdict
 from ccbackend.version import Server, Version, server_of
-from spool.destination import Health
-from spool.link import Link
+from spool.deliver.destination import Health
+from spool.deliver.link import Link
 
 OLD = server_of(Version(1, 4, 4))
 NEW = server_of(Version(1, 5, 4))
@@ -93,7 +93,7 @@ def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(
     link: Link, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The last one tells duration and tries."""
-    caplog.set_level(logging.INFO, "spool.link")
+    caplog.set_level(logging.INFO, "spool.deliver.link")
     for now in (10.0, 12.0, 15.0):
         link.note(Verdict(Reason.UNREACHABLE), now)
     link.note(Verdict(Reason.CREATED), 70.0)

@@ -8,9 +8,9 @@ import pytest
 
 from ccbackend.outcome import Outcome, Reason, Verdict
 from slurm.job import Job
-from spool.reaction import Asked, Fate, react, settle_conflict
-from spool.run import End, LastError, Run, Source
-from spool.schedule import Call
+from spool.deliver.reaction import Asked, Fate, react, settle_conflict
+from spool.deliver.schedule import Call
+from spool.files.run import End, LastError, Run, Source
 
 NOW = 1_767_230_000
 BEGAN = NOW - 600

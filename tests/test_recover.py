@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from slurm.job import Job
-from spool import codec
-from spool.layout import Directory, Layout
-from spool.recover import recover
-from spool.run import End, Run, Source
-from spool.schedule import Entry
-from spool.state import Handling
+from spool.deliver.schedule import Entry
+from spool.drain.recover import recover
+from spool.files import codec
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, Run, Source
+from spool.files.state import Handling
 
 NOW = 1_767_225_700.0
 BEGAN = 1_767_225_600

@@ -8,8 +8,8 @@ import pytest
 
 from slurm.job import Job
 from spool.errors import RunError
-from spool.layout import Directory
-from spool.run import End, Run, Source, parse_run_name, run_name
+from spool.files.layout import Directory
+from spool.files.run import End, Run, Source, parse_run_name, run_name
 
 OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
 

@@ -15,8 +15,8 @@ from ccbackend.replies import Clusters, Listing, Probe, Row
 from ccbackend.replies import Reply as Answer
 from ccbackend.topology import Cluster
 from ccbackend.version import Version, server_of
-from spool.schedule import Call
-from spool.senders import Reply, Request, Sender
+from spool.deliver.schedule import Call
+from spool.deliver.senders import Reply, Request, Sender
 
 SERVER = server_of(Version(1, 5, 4))
 CLUSTER = Cluster("alex", ())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import RunError
-from spool.state import Handling, read_json, replace_file, write_json
+from spool.files.state import Handling, read_json, replace_file, write_json
 
 
 def files(tmp_path: Path) -> dict[str, bytes]:

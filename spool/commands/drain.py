@@ -19,14 +19,14 @@ from ccbackend.token import TokenFile, token_of
 from slurm.client import Commands, Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
-from spool.assembly import Outside, Site, assemble
-from spool.compose import SiteComposer
 from spool.config import Config, load_checked, token_source
-from spool.config_site import filters_of, metadata_policy, site_map
-from spool.describe import SlurmDescriber
+from spool.config.site import filters_of, metadata_policy, site_map
+from spool.deliver.compose import SiteComposer
+from spool.drain.assembly import Outside, Site, assemble
 from spool.errors import ConfigError
-from spool.layout import Layout
-from spool.lock import take_lock
+from spool.files.layout import Layout
+from spool.files.lock import take_lock
+from spool.resolve.describe import SlurmDescriber
 from spool.text import escape
 
 _log = logging.getLogger(__name__)

@@ -1,0 +1,99 @@
+"""The configuration: one JSON file, read whole, with all of its problems told at once.
+
+`load` judges the file alone. `load_checked` also looks at the files and directories it names, and
+tells the problems of both together. Neither speaks to Slurm or cc-backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from spool.config.places import TEMPORARY, check_files, examine, token_source
+from spool.config.read import (
+    REQUIRED,
+    Document,
+    known_keys,
+    read_config,
+    read_document,
+)
+from spool.config.rules import contradictions, warnings_of
+from spool.config.schema import Config
+from spool.errors import ConfigError, Problem
+
+__all__ = [
+    "DEFAULT_PATH",
+    "REQUIRED",
+    "TEMPORARY",
+    "Config",
+    "check_files",
+    "known_keys",
+    "load",
+    "load_checked",
+    "token_source",
+]
+
+DEFAULT_PATH = Path("/etc/cc-slurm-sync/config.json")
+
+
+def load(path: Path) -> Config:
+    """Read the configuration; what it names need not exist.
+
+    Raises:
+        ConfigError: all problems of the file.
+    """
+    problems: list[Problem] = []
+    config = _read(path, problems)
+    if problems:
+        raise ConfigError(str(path), tuple(problems))
+    return config
+
+
+def load_checked(
+    path: Path,
+    *,
+    credentials: Path | None = None,
+    temporary: Iterable[Path] = TEMPORARY,
+) -> Config:
+    """Read the configuration and look at the files and directories it names.
+
+    Args:
+        path: of the file.
+        credentials: systemd's directory of credentials; a file `token` there is the token.
+        temporary: places that are refused for the spool, unless the configuration lies there too.
+
+    Raises:
+        ConfigError: all problems of the file and of what it names.
+    """
+    problems: list[Problem] = []
+    config = _read(path, problems)
+    refused = {problem.path for problem in problems}
+    found, warnings = examine(config, credentials=credentials, temporary=temporary)
+    problems += (problem for problem in found if problem.path not in refused)
+    if problems:
+        raise ConfigError(str(path), tuple(problems))
+    return replace(config, warnings=config.warnings + warnings)
+
+
+def _read(path: Path, problems: list[Problem]) -> Config:
+    """Return the configuration, worth nothing if problems were appended."""
+    document = read_document(path)
+    config = _with_one_token(read_config(document, problems), document)
+    refused = {problem.path for problem in problems}
+    problems += (
+        problem
+        for problem in contradictions(config, document)
+        if problem.path not in refused or not problem.path.startswith("spool.")
+    )
+    warnings = () if problems else tuple(warnings_of(config))
+    return replace(config, path=path, warnings=warnings)
+
+
+def _with_one_token(config: Config, document: Document) -> Config:
+    """Drop the default of `token_file` where the predecessor's `apikey` stands alone."""
+    section = document.values.get("cc-backend")
+    keys = section if isinstance(section, dict) else {}
+    if keys.get("apikey") is None or "token_file" in keys:
+        return config
+    return replace(config, cc_backend=replace(config.cc_backend, token_file=None))

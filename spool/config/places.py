@@ -1,0 +1,222 @@
+"""Look at the files and directories that the configuration names: are they there, and safe?
+
+The spool needs renames that are atomic and files that outlive a reboot: a local file system, away
+from temporary places (the service has a /tmp of its own) and from slurmctld's directory. Nothing is
+created or changed here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccbackend.errors import TokenError
+from ccbackend.token import read_token
+from ccbackend.topology import Cluster, clusters_of_json
+from spool.config.schema import Config
+from spool.errors import ConfigError, Problem
+from spool.files.layout import Directory
+
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
+MOUNTS = Path("/proc/self/mountinfo")
+_LIMIT_BYTES = 64 * 1024 * 1024
+_REMOTE = re.compile(
+    r"(fuse\.)?(nfs4?|lustre|gpfs|beegfs|cifs|smb3|ceph|glusterfs|panfs|wekafs|pvfs2|afs|sshfs)"
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """One directory: its key, its path and what the checks found."""
+
+    key: str
+    path: Path
+    problems: list[Problem]
+    warnings: list[str]
+
+    def refuse(self, problem: str, hint: str) -> None:
+        self.problems.append(Problem(self.key, problem, hint))
+
+
+def check_files(
+    config: Config, *, credentials: Path | None = None, temporary: Iterable[Path] = TEMPORARY
+) -> tuple[str, ...]:
+    """Look at all that the configuration names; return the warnings.
+
+    Args:
+        config: free of problems of its own.
+        credentials: systemd's directory of credentials; a file `token` there is the token.
+        temporary: places that are refused for the spool, unless the configuration lies there too.
+
+    Raises:
+        ConfigError: all problems found.
+    """
+    problems, warnings = examine(config, credentials=credentials, temporary=temporary)
+    if problems:
+        raise ConfigError(str(config.path), problems)
+    return warnings
+
+
+def examine(
+    config: Config,
+    *,
+    credentials: Path | None = None,
+    temporary: Iterable[Path] = TEMPORARY,
+    mounts: Path = MOUNTS,
+) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    """Return the problems and warnings of all that the configuration names."""
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    refused = tuple(temporary)
+    for key, path in (
+        ("spool.directory", config.spool.directory),
+        ("spool.state_directory", config.spool.state_directory),
+    ):
+        check = _Check(key, path, problems, warnings)
+        _check_temporary(check, refused, config.path)
+        _check_saved(check, config.slurm.state_save_location)
+        if _is_directory(check):
+            _check_file_system(check, mounts)
+            if key == "spool.directory":
+                _check_parts(check)
+    problems += _token_problems(config, credentials)
+    problems += _file_problems(config)
+    return tuple(problems), tuple(warnings)
+
+
+def token_source(config: Config, *, credentials: Path | None = None) -> Path | None:
+    """Return the file that holds the token; None: it is `cc-backend.apikey`."""
+    if credentials is not None and (credentials / "token").exists():
+        return credentials / "token"
+    return config.cc_backend.token_file
+
+
+def read_topology(path: Path) -> tuple[Cluster, ...]:
+    """Read a cluster.json of the server, or an answer of its `/api/clusters/`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has another shape.
+    """
+    if path.stat().st_size > _LIMIT_BYTES:
+        raise ValueError(f"more than {_LIMIT_BYTES} bytes")
+    document = json.loads(path.read_bytes())
+    if isinstance(document, dict) and "subClusters" in document:
+        document = {"clusters": [document]}
+    return clusters_of_json(document)
+
+
+def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
+    """Return the type of the file system a path lies on (proc(5), mountinfo); None: not known."""
+    try:
+        lines = mounts.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    above = _upward(path)
+    best: tuple[int, str | None] = (-1, None)
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), left.split()[4]))
+        if point in above and len(point.parts) >= best[0]:
+            best = (len(point.parts), right.split()[0])  # the later one of two covers the other
+    return best[1]
+
+
+def _check_temporary(check: _Check, temporary: tuple[Path, ...], config: Path) -> None:
+    """Refuse a temporary place: the service has a /tmp of its own, and never sees the hooks' one.
+
+    Who reads a configuration from there sees the same one: a trial, which gets a warning.
+    """
+    for place in temporary:
+        if place not in _upward(check.path):
+            continue
+        if place in _upward(config):
+            check.warnings.append(f"{check.key}: lies in {place}, good for a trial alone")
+        else:
+            hint = "choose a directory that stays, such as the default"
+            check.refuse(f"lies in {place}, which is temporary", hint)
+
+
+def _check_saved(check: _Check, saved: Path | None) -> None:
+    if saved is not None and Path(os.path.realpath(saved)) in _upward(check.path):
+        hint = "slurmctld alone may write there; choose another directory"
+        check.refuse("leads into slurm.state_save_location", hint)
+
+
+def _upward(path: Path) -> tuple[Path, ...]:
+    """Return where a path leads, and all directories above it."""
+    real = Path(os.path.realpath(path))  # a loop of links is no error here, as it is for resolve
+    return (real, *real.parents)
+
+
+def _is_directory(check: _Check) -> bool:
+    """Tell whether there is a directory that only we can write."""
+    hint = "create it as the README shows, or correct the path"
+    try:
+        mode = check.path.stat().st_mode
+    except OSError as error:
+        check.refuse(f"{check.path} cannot be used: {error.strerror}", hint)
+        return False
+    if not stat.S_ISDIR(mode):
+        check.refuse(f"{check.path} is not a directory", hint)
+        return False
+    if mode & stat.S_IWOTH:
+        check.refuse(f"others can write into {check.path}", f"chmod o-w {check.path}")
+    return True
+
+
+def _check_file_system(check: _Check, mounts: Path) -> None:
+    found = file_system(check.path, mounts)
+    if found is not None and _REMOTE.fullmatch(found):
+        check.refuse(f"lies on {found}", "choose a directory on a local disk")
+    if found in {"tmpfs", "ramfs"}:
+        check.warnings.append(f"{check.key}: lies in memory ({found}) and is lost at a reboot")
+
+
+def _check_parts(check: _Check) -> None:
+    """Check the directories of a spool: all there, on one file system."""
+    devices: set[int] = set()
+    missing: list[str] = []
+    for name in Directory:
+        try:
+            devices.add((check.path / name).stat().st_dev)
+        except OSError:
+            missing.append(name)
+    if missing:
+        check.refuse(f"{check.path} lacks {', '.join(missing)}", "create them as the README shows")
+    if len(devices) > 1:
+        check.refuse("its directories lie on several file systems", "put them on one")
+
+
+def _token_problems(config: Config, credentials: Path | None) -> Iterator[Problem]:
+    path = token_source(config, credentials=credentials)
+    if path is None:
+        return
+    try:
+        read_token(path)
+    except TokenError as error:
+        yield Problem("cc-backend.token_file", f"{path}: {error.problem}", f"needed: {error.hint}")
+
+
+def _file_problems(config: Config) -> Iterator[Problem]:
+    authority = config.cc_backend.ca_file
+    if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
+        hint = "name a readable file of certificates (PEM)"
+        yield Problem("cc-backend.ca_file", f"{authority} cannot be read", hint)
+    for position, path in enumerate(config.topology_files):
+        try:
+            read_topology(path)
+        except (OSError, ValueError, RecursionError) as error:
+            hint = "name a cluster.json of the server"
+            key = f"topology_files[{position}]"
+            yield Problem(key, f"{path} cannot be used: {_why(error)}", hint)
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or "cannot be read") if isinstance(error, OSError) else "not as expected"

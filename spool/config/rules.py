@@ -1,0 +1,131 @@
+"""What no key can tell alone: settings that contradict each other, and settings worth a warning."""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ccbackend.token import is_loopback
+from spool.config.patterns import is_anchored, overlaps
+from spool.config.read import Document
+from spool.config.schema import DAY_SECONDS, Config
+from spool.errors import Problem
+from spool.text import escape
+
+COMMIT_SECONDS = 120  # cc-backend >= 1.5 moves new jobs from its cache every 2 min by default
+
+
+def contradictions(config: Config, document: Document) -> Iterator[Problem]:
+    """Yield the problems that lie between keys, or between a key and the file's mode."""
+    backend = document.values.get("cc-backend")
+    raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
+    if document.mode & stat.S_IROTH and raw.get("apikey") is not None:
+        hint = "chmod o= the file, or put the token into a file of its own (cc-backend.token_file)"
+        yield Problem("cc-backend.apikey", "others can read this file", hint)
+    if document.mode & stat.S_IWOTH:
+        yield Problem("the file", "others can change it", "chmod o-w the file")
+    if config.cc_backend.token_file is None and raw.get("apikey") is None:
+        hint = "name the file that holds the token"
+        yield Problem("cc-backend.token_file", "there is no token", hint)
+    allowed = document.values.get("allow_plain_http", False)
+    if is_plain_http(raw.get("host")) and allowed is False:
+        hint = "use https, or set allow_plain_http if the network is trusted"
+        yield Problem("cc-backend.host", "http sends the token in the clear", hint)
+    yield from _places(config)
+
+
+def is_plain_http(url: Any) -> bool:
+    """Tell whether a URL leads to another machine without encryption."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+        return parts.scheme == "http" and not is_loopback(parts.hostname or "localhost")
+    except ValueError:
+        return False
+
+
+def warnings_of(config: Config) -> Iterator[str]:
+    """Yield what works and should still be looked at, each as `path: text`."""
+    yield from _old_keys(config)
+    if is_plain_http(config.cc_backend.host):
+        yield "cc-backend.host: http sends the token in the clear"
+    if config.drain.stop_hold_seconds < COMMIT_SECONDS:
+        yield (
+            f"drain.stop_hold_seconds: below {COMMIT_SECONDS} a stop may close another job"
+            " at cc-backend 1.5 and later"
+        )
+    after = config.sweep.close_unknown_after
+    if after is not None and after < DAY_SECONDS:
+        yield "sweep.close_unknown_after: less than a day (86400), accounting may be late by more"
+    for name in ("clusters", "partitions", "accounts"):
+        names = getattr(config.filters, name)
+        for both in sorted(names.allow & names.deny):
+            yield f"filters.{name}: {escape(both)} is allowed and denied, denied counts"
+    if not any(_passes(config, name) for name in _clusters(config)):
+        yield "filters.clusters: no cluster passes, so no job will be reported"
+    hosts = config.ignore_hosts
+    if hosts is not None and hosts.search(""):
+        yield "ignoreHosts: matches every host, so no job will be reported"
+    yield from _accelerators(config)
+
+
+def _places(config: Config) -> Iterator[Problem]:
+    spool, saved = config.spool, config.slurm.state_save_location
+    if spool.directory == spool.state_directory:
+        yield Problem("spool.state_directory", "the same as spool.directory", "choose another one")
+    for key, path in (
+        ("spool.directory", spool.directory),
+        ("spool.state_directory", spool.state_directory),
+    ):
+        if saved is not None and Path(saved) in (path, *path.parents):
+            hint = "slurmctld alone may write there; choose another directory"
+            yield Problem(key, "inside slurm.state_save_location", hint)
+
+
+def _old_keys(config: Config) -> Iterator[str]:
+    backend = config.cc_backend
+    if backend.apikey is not None:
+        used = "not used, cc-backend.token_file comes first; remove it"
+        better = "a token is safer in a file of its own, see cc-backend.token_file"
+        yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
+    if config.node_regex is not None:
+        yield "node_regex: has no effect, node lists are always read; remove it"
+
+
+def _clusters(config: Config) -> tuple[str, ...]:
+    return (config.clustername, *config.partition_clusters.values())
+
+
+def _passes(config: Config, cluster: str) -> bool:
+    names = config.filters.clusters
+    return cluster not in names.deny and (not names.allow or cluster in names.allow)
+
+
+def _accelerators(config: Config) -> Iterator[str]:
+    patterns = tuple(config.gpu_pci_addrs)
+    for pattern in patterns:
+        if not is_anchored(pattern):
+            yield f'gpuPciAddrs."{escape(pattern)}": matches anywhere in a name, write ^...$'
+    for first, second, name in overlaps(patterns):
+        yield overlap_text(first, second, name)
+    for pattern, listed in config.gpu_pci_addrs.items():
+        yield from _repeated(f'gpuPciAddrs."{escape(pattern)}"', listed)
+    for prefix, indexed in config.accelerators.items():
+        yield from _repeated(f"accelerators.{escape(prefix)}", tuple(indexed.values()))
+
+
+def overlap_text(first: str, second: str, name: str) -> str:
+    """Return the warning that two patterns match one host."""
+    return (
+        f'gpuPciAddrs."{escape(second)}": matches {escape(name)} as "{escape(first)}" does,'
+        " the one that comes first in the file counts"
+    )
+
+
+def _repeated(place: str, addresses: tuple[str, ...]) -> Iterator[str]:
+    for address, times in Counter(addresses).items():
+        if times > 1:
+            yield f"{place}: {escape(address)} stands there {times} times"

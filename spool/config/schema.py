@@ -1,0 +1,190 @@
+"""Every key of the configuration: its name, its default and what it may hold.
+
+The dataclasses are the schema: a field is a key of the same name unless it says another one. Names
+in the predecessor's or the adapter's spelling keep it in the file (`cc-backend`, `gpuPciAddrs`).
+"""
+
+# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from spool.config.values import (
+    Reader,
+    absolute_path,
+    base_url,
+    choice,
+    flag,
+    host_pattern,
+    index,
+    line,
+    list_of,
+    map_of,
+    number,
+    optional,
+    pattern,
+    replacements,
+    secret_pattern,
+    set_of,
+    text,
+    token,
+    truth,
+    whole,
+)
+
+DAY_SECONDS = 86400
+TOKEN_FILE = Path("/etc/cc-slurm-sync/token")
+
+
+def _key(
+    reader: Reader[Any],
+    default: Any = MISSING,
+    *,
+    name: str | None = None,
+    factory: Callable[[], Any] | None = None,
+    json: Any = None,
+    shown: bool = True,
+) -> Any:
+    """Make a field that is a key; without default it must be in the file.
+
+    `json` is the default as it would stand there, where it differs in kind.
+    """
+    metadata = {"reader": reader, "name": name, "json": json}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata, repr=shown)
+    return field(default=default, metadata=metadata, repr=shown)
+
+
+def _section(of: type[Any], *, name: str | None = None, required: bool = False) -> Any:
+    """Make a field that is an object with keys of its own."""
+    metadata = {"section": of, "name": name}
+    if required:
+        return field(metadata=metadata)
+    return field(default_factory=of, metadata=metadata)
+
+
+def _empty() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmKeys:
+    """Where Slurm's commands and files are."""
+
+    squeue: Path = _key(absolute_path, Path("/usr/bin/squeue"))
+    sacct: Path = _key(absolute_path, Path("/usr/bin/sacct"))
+    scontrol: Path = _key(absolute_path, Path("/usr/bin/scontrol"))
+    sacctmgr: Path = _key(absolute_path, Path("/usr/bin/sacctmgr"))
+    conf: Path | None = _key(optional(absolute_path), None)
+    state_save_location: Path | None = _key(optional(absolute_path), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendKeys:
+    """How cc-backend is reached. `token_file` is None where `apikey` alone is given."""
+
+    host: str = _key(base_url)
+    token_file: Path | None = _key(optional(absolute_path), TOKEN_FILE)
+    apikey: str | None = _key(optional(token), None, shown=False)
+    ca_file: Path | None = _key(optional(absolute_path), None)
+    proxy: str | None = _key(optional(base_url), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolKeys:
+    """Where events and runs lie, and how much is kept."""
+
+    directory: Path = _key(absolute_path, Path("/var/spool/cc-slurm-sync"))
+    state_directory: Path = _key(absolute_path, Path("/var/lib/cc-slurm-sync"))
+    min_free_bytes: int = _key(whole(0, 2**50, "bytes"), 2**30)
+    keep_delivered_days: float = _key(number(0, 3650, "days"), 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainKeys:
+    """How runs are told. `requeue` is `replace` or `keep`."""
+
+    stop_hold_seconds: float = _key(number(0, DAY_SECONDS, "seconds"), 180)
+    requeue: str = _key(choice("replace", "keep"), "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepKeys:
+    """How Slurm and cc-backend are compared. `close_unknown_after` is seconds, None for never."""
+
+    grace_seconds: float = _key(number(0, DAY_SECONDS, "seconds"), 600)
+    close_unknown_after: float | None = _key(
+        optional(number(60, 3650 * DAY_SECONDS, "seconds")), None
+    )
+    require_force: bool = _key(truth, default=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesKeys:
+    """Names to report: with `allow` only those, never those in `deny`."""
+
+    allow: frozenset[str] = _key(set_of(text), frozenset())
+    deny: frozenset[str] = _key(set_of(text), frozenset())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterKeys:
+    """Which jobs are reported."""
+
+    clusters: NamesKeys = _section(NamesKeys)
+    partitions: NamesKeys = _section(NamesKeys)
+    accounts: NamesKeys = _section(NamesKeys)
+    opt_out_flag: str = _key(flag, "disable_cc_submission")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataKeys:
+    """Which texts of a job are sent, and how much of them."""
+
+    job_script: bool = _key(truth, default=True)
+    slurm_info: bool = _key(truth, default=True)
+    withheld_partitions: frozenset[str] = _key(set_of(text), frozenset())
+    withheld_accounts: frozenset[str] = _key(set_of(text), frozenset())
+    opt_out_flag: str = _key(flag, "disable_cc_metadata")
+    secret_patterns: tuple[re.Pattern[str], ...] = _key(list_of(secret_pattern), ())
+    job_name_bytes: int = _key(whole(1, 10**4, "bytes"), 1_000)
+    job_script_bytes: int = _key(whole(1, 10**6, "bytes"), 64_000)
+    slurm_info_bytes: int = _key(whole(1, 10**6, "bytes"), 16_000)
+    other_bytes: int = _key(whole(1, 10**4, "bytes"), 1_000)
+    total_bytes: int = _key(whole(1, 10**6, "bytes"), 100_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A configuration that is free of problems. `path` and `warnings` are no keys of it."""
+
+    clustername: str = _key(text)
+    slurm: SlurmKeys = _section(SlurmKeys)
+    cc_backend: BackendKeys = _section(BackendKeys, name="cc-backend", required=True)
+    allow_plain_http: bool = _key(truth, default=False)
+    accelerators: Mapping[str, Mapping[str, str]] = _key(
+        map_of(map_of(text, keys=index)), factory=_empty
+    )
+    gpu_pci_addrs: Mapping[str, tuple[str, ...]] = _key(
+        map_of(list_of(text), keys=pattern), name="gpuPciAddrs", factory=_empty
+    )
+    accelerator_kinds: tuple[str, ...] = _key(list_of(text), ("gpu",))
+    assume_core_ids: bool = _key(truth, default=False, name="assumeCoreIds")
+    topology_files: tuple[Path, ...] = _key(list_of(absolute_path), ())
+    host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, (), json={})
+    partition_clusters: Mapping[str, str] = _key(map_of(text, keys=text), factory=_empty)
+    ignore_hosts: re.Pattern[str] | None = _key(optional(host_pattern), None, name="ignoreHosts")
+    node_regex: str | None = _key(optional(line), None)
+    spool: SpoolKeys = _section(SpoolKeys)
+    drain: DrainKeys = _section(DrainKeys)
+    sweep: SweepKeys = _section(SweepKeys)
+    filters: FilterKeys = _section(FilterKeys)
+    metadata: MetadataKeys = _section(MetadataKeys)
+    path: Path = Path()
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,88 @@
+"""What ccbackend needs of the configuration, in the plain values it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ccbackend.accelerators import accelerator_map
+from ccbackend.filters import Filters, NameFilter
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.payload import SiteMap
+from ccbackend.topology import Cluster
+from spool.config.patterns import overlaps
+from spool.config.places import read_topology
+from spool.config.rules import overlap_text
+from spool.config.schema import Config, NamesKeys
+from spool.errors import ConfigError, Problem
+
+
+def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
+    """Return how the site's names and hardware appear at cc-backend; reads the topology files.
+
+    Args:
+        config: of the site.
+        clusters: as the server describes them; its word counts more than a file's.
+
+    Raises:
+        ConfigError: a topology file cannot be used.
+    """
+    known = {cluster.name: cluster for cluster in (*_from_files(config), *clusters)}
+    return SiteMap(
+        cluster=config.clustername,
+        partition_clusters=config.partition_clusters,
+        hosts=config.host_map,
+        accelerators=accelerator_map(
+            config.accelerators, config.gpu_pci_addrs, config.accelerator_kinds
+        ),
+        clusters=known,
+        assume_core_ids=config.assume_core_ids,
+    )
+
+
+def filters_of(config: Config) -> Filters:
+    """Return which jobs are left out."""
+    return Filters(
+        clusters=_names(config.filters.clusters),
+        partitions=_names(config.filters.partitions),
+        accounts=_names(config.filters.accounts),
+        ignore_hosts=config.ignore_hosts,
+        opt_out_flag=config.filters.opt_out_flag,
+    )
+
+
+def metadata_policy(config: Config) -> MetadataPolicy:
+    """Return which texts of a job may be sent."""
+    keys = config.metadata
+    return MetadataPolicy(
+        job_script=keys.job_script,
+        slurm_info=keys.slurm_info,
+        withheld_partitions=keys.withheld_partitions,
+        withheld_accounts=keys.withheld_accounts,
+        withheld_flag=keys.opt_out_flag,
+        secrets=keys.secret_patterns,
+        name_bytes=keys.job_name_bytes,
+        script_bytes=keys.job_script_bytes,
+        description_bytes=keys.slurm_info_bytes,
+        other_bytes=keys.other_bytes,
+        total_bytes=keys.total_bytes,
+    )
+
+
+def site_overlaps(config: Config, hosts: Iterable[str]) -> tuple[str, ...]:
+    """Return a warning for every two patterns of `gpuPciAddrs` that match one real host."""
+    found = overlaps(tuple(config.gpu_pci_addrs), hosts)
+    return tuple(overlap_text(*each) for each in found)
+
+
+def _names(keys: NamesKeys) -> NameFilter:
+    return NameFilter(allow=keys.allow, deny=keys.deny)
+
+
+def _from_files(config: Config) -> Iterator[Cluster]:
+    for position, path in enumerate(config.topology_files):
+        try:
+            yield from read_topology(path)
+        except (OSError, ValueError, RecursionError) as error:
+            hint = "name a cluster.json of the server"
+            problem = Problem(f"topology_files[{position}]", f"{path} cannot be used", hint)
+            raise ConfigError(str(config.path), (problem,)) from error

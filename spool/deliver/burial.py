@@ -1,0 +1,69 @@
+"""Take runs out that cannot be told: each alone, with the reason, the request and what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+from spool.deliver.schedule import Entry
+from spool.deliver.senders import Request
+from spool.drain.book import Book
+from spool.files.dead import Why, bury_file
+from spool.files.layout import Directory
+from spool.files.run import LastError, Run
+from spool.text import escape
+
+_log = logging.getLogger(__name__)
+
+
+def bury_refused(book: Book, entry: Entry, run: Run, request: Request, now: float) -> None:
+    """Bury a run that cc-backend refused for good, with the request but for its metaData."""
+    sent = {key: value for key, value in request.document.items() if key != "metaData"}
+    error = run.last_error or _own_error(request.call, "refused", now)
+    _log.warning(
+        "job=%d start=%d outcome=dead call=%s attempts=%d: %s",
+        run.job_id,
+        run.start_time,
+        request.call,
+        run.attempts,
+        escape(error.message),
+    )
+    book.bury(entry, run, replace(error, request=json.dumps(sent)), now)
+
+
+def bury_unsendable(book: Book, entry: Entry, run: Run, reason: str, now: float) -> None:
+    """Bury a run of which no valid request can be made."""
+    error = _own_error(entry.due or "start", reason, now)
+    _log.warning("job=%d start=%d outcome=dead: %s", run.job_id, run.start_time, escape(reason))
+    book.bury(entry, run, error, now)
+
+
+def bury_unreadable(book: Book, entry: Entry, reason: str, now: float) -> None:
+    """Set a run file aside that cannot be read."""
+    directory = entry.stored or Directory.TODO
+    why = Why(
+        name=entry.name,
+        directory=directory,
+        time=int(now),
+        reason=reason,
+        hint="mend the file and `cc-spool retry` it, or `cc-spool discard` it",
+    )
+    book.schedule.drop(entry, now)
+    try:
+        bury_file(book.layout, why)
+    except OSError as error:
+        _log.error("%s/%s: %s; it stays there: %s", directory, entry.name, escape(reason), error)
+        return
+    _log.warning("%s/%s is set aside in dead/: %s", directory, entry.name, escape(reason))
+
+
+def _own_error(call: str, reason: str, now: float) -> LastError:
+    return LastError(
+        time=int(now),
+        call=call,
+        outcome="rejected",
+        reason="incomplete",
+        message=escape(reason),
+        hint="mend what is missing, then `cc-spool retry` it, or `cc-spool discard` it",
+    )

@@ -1,0 +1,93 @@
+"""Requests from runs, with the configuration's maps, at the moment of sending.
+
+So a corrected map, an upgraded server or a flag set in the meantime applies to what already waits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ccbackend.errors import PayloadError
+from ccbackend.facts import JobKey
+from ccbackend.filters import Filters, unreported_reason
+from ccbackend.metadata import MetadataPolicy, metadata_of
+from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
+from ccbackend.topology import Cluster
+from ccbackend.version import Server
+from spool.deliver.delivery import UnsendableError
+from spool.deliver.schedule import Call
+from spool.files.run import Run
+from spool.text import escape
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class SiteComposer:
+    """Makes requests for one site; warnings that say the same are logged once."""
+
+    site_of: Callable[[Iterable[Cluster]], SiteMap]
+    metadata: MetadataPolicy
+    filters: Filters
+
+    def __post_init__(self) -> None:
+        self._site = self.site_of(())
+        self._warned: set[str] = set()
+
+    def learn(self, clusters: Iterable[Cluster]) -> None:
+        """Take over what cc-backend says of its clusters: hosts and their topology."""
+        self._site = self.site_of(clusters)
+
+    def cluster(self, run: Run) -> str:
+        """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
+        return run.cluster or self._site.cluster_of(run.job.partition)
+
+    def unreported_reason(self, run: Run) -> str | None:
+        """Return why a run is not to be reported; None if it is."""
+        return unreported_reason(run.job, self.filters, cluster=self.cluster(run))
+
+    def document(self, run: Run, call: Call, server: Server) -> Mapping[str, Any]:
+        """Return the body of a start, stop or delete.
+
+        Raises:
+            UnsendableError: what every server would refuse.
+        """
+        key = JobKey(run.job_id, self.cluster(run), run.start_time)
+        try:
+            if call is Call.DELETE:
+                return delete_payload(JobKey(key.job_id, key.cluster, run.replaces[0]))
+            if call is Call.STOP and run.end is not None:
+                return stop_payload(
+                    key,
+                    end_time=run.end.time,
+                    state=run.end.state,
+                    dialect=server.dialect,
+                    warn=self._warn,
+                )
+            return self._start(run, key, server)
+        except PayloadError as error:
+            raise UnsendableError("; ".join(error.problems)) from error
+
+    def _start(self, run: Run, key: JobKey, server: Server) -> Mapping[str, Any]:
+        metadata = metadata_of(
+            run.job, script=run.script, description=run.description, policy=self.metadata
+        )
+        document = start_payload(
+            run.job,
+            mapping=self._site,
+            dialect=server.dialect,
+            metadata=metadata,
+            cluster=key.cluster,
+            warn=self._warn,
+        )
+        if run.monitoring_status is not None:
+            document["monitoringStatus"] = run.monitoring_status
+        return document
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning("%s", escape(text))

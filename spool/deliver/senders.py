@@ -1,0 +1,222 @@
+"""Threads that speak to cc-backend: one for starts, deletes and look-ups, one for stops.
+
+They own a session each and nothing else: frozen requests come in, frozen replies go out, so a
+server that hangs delays nobody but its own thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
+
+from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.replies import Clusters, Listing, Probe, Row
+from ccbackend.topology import Cluster
+from ccbackend.version import Server
+from spool.deliver.schedule import Call
+
+ATTEMPTS = 2
+LONGEST_BRIDGE_SECONDS = 1.0
+_PASSING = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `wave` numbers what was handed out between two failures of the destination.
+
+    `is_probe`: cc-backend is believed down or halted; exactly one request, never repeated here.
+    """
+
+    call: Call
+    job_id: int
+    start_time: int
+    cluster: str
+    document: Mapping[str, Any] = field(default_factory=dict)
+    wave: int = 0
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came of a request; `verdict` None: it was not sent.
+
+    `starts` are the start times of the job id's rows where cc-backend refused a start because of
+    one; `document` the body as last sent; `server` answers a probe, `listed` a listing (job id and
+    start time of all running rows); `clusters` (None: not told) come with a probe.
+    """
+
+    request: Request
+    verdict: Verdict | None
+    document: Mapping[str, Any] | None = field(default=None, repr=False)
+    starts: tuple[int, ...] = ()
+    server: Server | None = None
+    clusters: tuple[Cluster, ...] | None = None
+    listed: frozenset[tuple[int, int]] = frozenset()
+    retry_after_seconds: float | None = None
+
+
+class Answer(Protocol):
+    """A classified answer; `ccbackend.client.Reply` is one."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what it means."""
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """Return the server's own wish."""
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """Return the body as last sent."""
+
+    @property
+    def rows(self) -> tuple[Row, ...] | None:
+        """Return the runs of the job id where a start was settled by looking them up."""
+
+
+class Backend(Protocol):
+    """What a sender asks of cc-backend; every call blocks for minutes at most and raises nothing.
+
+    `ccbackend.client.Backend` is one.
+    """
+
+    def start(self, document: dict[str, Any]) -> Answer:
+        """Tell a start."""
+
+    def stop(self, document: dict[str, Any]) -> Answer:
+        """Tell a stop."""
+
+    def delete(self, document: dict[str, Any]) -> Answer:
+        """Remove one row."""
+
+    def running(self, cluster: str) -> Listing:
+        """List what runs."""
+
+    def clusters(self) -> Clusters:
+        """Ask for the clusters with their hosts and topology."""
+
+    def probe(self) -> Probe:
+        """Ask which server it is and whether it takes the token."""
+
+
+class Sender:
+    """A thread that sends requests in the order given; `replies` may be shared by several."""
+
+    def __init__(
+        self,
+        name: str,
+        backend: Backend,
+        replies: SimpleQueue[Reply],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._backend = backend
+        self._replies = replies
+        self._requests: SimpleQueue[Request | None] = SimpleQueue()
+        self._failed_wave = -1
+        self._retrying = Retrying(
+            retry=retry_if_result(_is_passing),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random(0.2, LONGEST_BRIDGE_SECONDS),
+            sleep=sleep,
+            retry_error_callback=_last_answer,
+        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.outstanding = 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def send(self, request: Request) -> None:
+        """Queue a request; its reply will come, sent or not."""
+        self.outstanding += 1
+        self._requests.put(request)
+
+    def acknowledge(self) -> None:
+        """Count a reply as received; called by the thread that sends."""
+        self.outstanding -= 1
+
+    def close(self) -> None:
+        """Let the request under way be the last; those behind it come back unsent."""
+        self._failed_wave = 1 << 62
+        self._requests.put(None)
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread's end after `close`; False if it takes longer than allowed."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            self._replies.put(self._answer(request))
+
+    def _answer(self, request: Request) -> Reply:
+        if request.wave <= self._failed_wave:
+            return Reply(request=request, verdict=None)
+        try:
+            reply = self._ask(request)
+        except Exception as error:  # noqa: BLE001 - a border: one request; the thread goes on
+            _log.error("job=%d %s failed here: %r", request.job_id, request.call, error)
+            verdict = Verdict(Reason.UNEXPECTED, f"{type(error).__name__} in our own code")
+            return Reply(request=request, verdict=verdict)
+        if reply.verdict and reply.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
+            self._failed_wave = max(self._failed_wave, request.wave)
+        return reply
+
+    def _ask(self, request: Request) -> Reply:
+        backend, body = self._backend, dict(request.document)
+        match request.call:
+            case Call.START:
+                return self._told(request, lambda: backend.start(body))
+            case Call.STOP:
+                return self._told(request, lambda: backend.stop(body))
+            case Call.DELETE:
+                return self._told(request, lambda: backend.delete(body))
+            case Call.LIST:
+                listing = backend.running(request.cluster)
+                rows = listing.rows or ()
+                listed = frozenset((row.job_id, row.start_time) for row in rows)
+                return Reply(request=request, verdict=listing.reply.verdict, listed=listed)
+            case Call.PROBE:
+                probe = backend.probe()
+                is_well = probe.reply.verdict.outcome is Outcome.DELIVERED
+                return Reply(
+                    request=request,
+                    verdict=probe.reply.verdict,
+                    server=probe.server if is_well else None,
+                    clusters=backend.clusters().clusters if is_well else None,
+                    retry_after_seconds=probe.reply.retry_after_seconds,
+                )
+
+    def _told(self, request: Request, tell: Callable[[], Answer]) -> Reply:
+        """Send; bridge seconds of an outage unless it is known to be one."""
+        answer = tell() if request.is_probe else self._retrying(tell)
+        return Reply(
+            request=request,
+            verdict=answer.verdict,
+            document=answer.document,
+            starts=tuple(row.start_time for row in answer.rows or ()),
+            retry_after_seconds=answer.retry_after_seconds,
+        )
+
+
+def _is_passing(answer: Answer) -> bool:
+    """Tell whether a second try within seconds may do: nobody was there, or not ready."""
+    wish = answer.retry_after_seconds or 0.0
+    return answer.verdict.reason in _PASSING and wish <= LONGEST_BRIDGE_SECONDS
+
+
+def _last_answer(state: RetryCallState) -> Any:
+    """Return the answer of the last attempt."""
+    return None if state.outcome is None else state.outcome.result()

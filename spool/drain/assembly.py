@@ -1,0 +1,154 @@
+"""Put a drain together from plain parts; where they come from is the caller's business."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from random import random
+from typing import Protocol
+
+from slurm.errors import SlurmError
+from slurm.job import Job
+from spool.deliver.compose import SiteComposer
+from spool.deliver.delivery import Delivery, Terms
+from spool.deliver.link import Link
+from spool.deliver.schedule import Schedule
+from spool.deliver.senders import Backend, Reply, Sender
+from spool.drain.beacon import Beacon
+from spool.drain.book import Book
+from spool.drain.loop import Drain, Parts
+from spool.drain.recover import recover
+from spool.drain.service import Listed, Service, Surroundings
+from spool.files.archive import Archive
+from spool.files.layout import Layout
+from spool.files.run import Run
+from spool.files.state import Handling
+from spool.files.store import Group
+from spool.resolve.conclusions import Conclusions, Describer
+from spool.resolve.intake import Intake
+from spool.resolve.resolver import Controller, Resolver
+from spool.resolve.slurm_runs import match_start
+
+
+class SlurmSide(Controller, Protocol):
+    """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
+
+    def listing(self) -> Iterable[Listed]:
+        """Return all jobs the controller has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is particular to a site; durations in seconds but for `keep_days`."""
+
+    spool: Path
+    state: Path
+    hold_seconds: float
+    replace_earlier: bool
+    keep_days: float
+    min_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a drain speaks to, and the world's clocks and names."""
+
+    slurm: SlurmSide
+    backends: tuple[Backend, Backend]
+    describe: Describer
+    user_name: Callable[[int], str | None]
+    watch: Callable[[], bool]
+    clock: Callable[[], float] = time.time
+    new_group: Callable[[Layout], Group] = Group
+
+
+def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: Layout) -> Service:
+    """Return a service that has taken up the spool; the caller holds the lock.
+
+    Raises:
+        OSError: the state directory cannot be written.
+    """
+    now = outside.clock()
+    handling = Handling(site.state / "handling")
+    archive = Archive(site.state / "delivered", keep_days=site.keep_days)
+    book = Book(layout, Schedule(), archive, new_group=outside.new_group)
+    replies: SimpleQueue[Reply] = SimpleQueue()
+    starts, stops = outside.backends
+    senders = (Sender("starts", starts, replies), Sender("stops", stops, replies))
+    link = Link(random)
+    terms = Terms(
+        hold_seconds=site.hold_seconds,
+        replace_earlier=site.replace_earlier,
+        prove=Proof(book, outside.slurm, outside.clock),
+    )
+    delivery = Delivery(book, link, composer, senders=senders, handling=handling, terms=terms)
+    intake, resolver = Intake(layout, handling), Resolver(outside.slurm)
+    parts = Parts(
+        layout=layout,
+        handling=handling,
+        intake=intake,
+        resolver=resolver,
+        conclusions=Conclusions(
+            book,
+            intake,
+            resolver=resolver,
+            describe=outside.describe,
+            user_name=outside.user_name,
+            clock=outside.clock,
+        ),
+        book=book,
+        link=link,
+        delivery=delivery,
+        replies=replies,
+        min_free_bytes=site.min_free_bytes,
+    )
+    drain = Drain(parts, outside.clock)
+    drain.take_up(recover(layout, handling, now))
+    surroundings = Surroundings(
+        senders=senders,
+        archive=archive,
+        beacon=Beacon(site.state / "drain.json", now=now),
+        listing=outside.slurm.listing,
+        watch=outside.watch,
+        clock=outside.clock,
+    )
+    return Service(drain, parts, surroundings)
+
+
+class Proof:
+    """Which rows of cc-backend are earlier runs of the very same job.
+
+    A job that was never requeued has no earlier runs: such rows are another job's, whose id was
+    used again, and must not be deleted. Else the spool's memory or accounting must know the run,
+    with the same user.
+    """
+
+    def __init__(self, book: Book, slurm: Controller, clock: Callable[[], float]) -> None:
+        self._book = book
+        self._slurm = slurm
+        self._clock = clock
+
+    def __call__(self, run: Run, others: Iterable[int]) -> set[int]:
+        """Return the start times that are proven."""
+        wanted = set(others)
+        if run.job.restart_count == 0:
+            return set()
+        known = {tracked.start_time for tracked in self._book.tracked(run.job_id)} & wanted
+        missing = wanted - known
+        return known | (self._accounted(run, missing) if missing else set())
+
+    def _accounted(self, run: Run, missing: set[int]) -> set[int]:
+        since, until = min(missing) - 60, int(self._clock()) + 1
+        try:
+            rows = self._slurm.accounting([run.job_id], since=since, until=until)
+        except SlurmError:
+            return set()
+        starts = [row.start_time for row in rows if _is_same_job(row, run) and row.start_time]
+        return {start for start in missing if match_start(start, starts) is not None}
+
+
+def _is_same_job(row: Job, run: Run) -> bool:
+    return row.job_id == run.job_id and row.user == run.job.user

@@ -1,0 +1,185 @@
+"""The drain's loop: what comes in is resolved, what is due is told, what changed is made durable.
+
+One pass is `step`. It never waits for cc-backend (the senders do) and touches the spool alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from spool.deliver.delivery import Delivery
+from spool.deliver.link import Link
+from spool.deliver.schedule import Entry, entry_of
+from spool.deliver.senders import Reply
+from spool.drain.book import Book
+from spool.drain.recover import read_run
+from spool.files.layout import Directory, Layout
+from spool.files.state import Handling
+from spool.resolve.conclusions import Conclusions
+from spool.resolve.intake import Intake
+from spool.resolve.resolver import Resolver
+
+IDLE_SECONDS = 0.04  # no event is looked at earlier after its hook began
+FULL_SECONDS = 10.0
+SPACE_SECONDS = 1.0
+TODO_SECONDS = 1.0
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a drain is made of; each belongs to the drain's thread."""
+
+    layout: Layout
+    handling: Handling
+    intake: Intake
+    resolver: Resolver
+    conclusions: Conclusions
+    book: Book
+    link: Link
+    delivery: Delivery
+    replies: SimpleQueue[Reply]
+    min_free_bytes: int
+
+
+class Drain:
+    """A drain; the caller holds its lock. `clock` gives Unix seconds."""
+
+    def __init__(self, parts: Parts, clock: Callable[[], float]) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._full_until = 0.0
+        self._is_full = False
+        self._slim = False
+        self._space_at = 0.0
+        self._todo_at = 0.0
+        self._todo_ns = -1
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the disk takes nothing more."""
+        return self._is_full
+
+    def take_up(self, entries: Iterable[Entry]) -> None:
+        """Take in the runs that a recovery found."""
+        now = self._clock()
+        for entry in entries:
+            self._parts.book.schedule.add(entry, now)
+
+    def step(self, longest_wait: float = IDLE_SECONDS) -> None:
+        """Do all that is due; wait for a reply at most so many seconds."""
+        parts = self._parts
+        self.take_replies(min(longest_wait, self._wait()))
+        now = self._clock()
+        if parts.intake.is_due(now):
+            parts.resolver.add(parts.intake.scan(now), now)
+        self._watch_todo(now)
+        self._resolve(now)
+        parts.book.harden_old(now, all_of_them=not parts.link.is_up)
+        self._flush(now)
+        parts.delivery.fill(self._clock(), stops_only=now < self._full_until)
+
+    def take_replies(self, wait: float) -> None:
+        """Take in every reply that is there, waiting for the first."""
+        try:
+            reply = (
+                self._parts.replies.get(timeout=wait)
+                if wait > 0
+                else self._parts.replies.get_nowait()
+            )
+            while True:
+                self._parts.delivery.take(reply, self._clock())
+                reply = self._parts.replies.get_nowait()
+        except Empty:
+            return
+
+    def flush(self) -> None:
+        """Make everything durable that waits, as far as the disk allows."""
+        now = self._clock()
+        self._parts.book.harden_old(now, all_of_them=True)
+        self._flush(now, at_once=True)
+
+    def doubt(self, live: Mapping[int, int]) -> int:
+        """Have every run looked up that has no end and is not among the live ones.
+
+        Args:
+            live: start times of the runs that Slurm lists as not over, by job id.
+
+        Returns:
+            how many.
+        """
+        now = self._clock()
+        doubtful = {
+            entry.job_id
+            for entry in self._parts.book.schedule
+            if entry.end_time is None and live.get(entry.job_id) != entry.start_time
+        }
+        for job_id in doubtful:
+            self._parts.resolver.doubt(job_id, now)
+        return len(doubtful)
+
+    def _wait(self) -> float:
+        """Return how long nothing can be due, seconds."""
+        now = self._clock()
+        times = [self._parts.resolver.next_time(), self._parts.book.schedule.next_time()]
+        return max(0.0, min([IDLE_SECONDS] + [time - now for time in times if time is not None]))
+
+    def _resolve(self, now: float) -> None:
+        conclusions = self._parts.resolver.look(now, self._parts.book.tracked)
+        if conclusions:
+            self._parts.conclusions.apply(conclusions)
+
+    def _watch_todo(self, now: float) -> None:
+        """Take in the runs that an operator's retry or replay put into `todo/`."""
+        layout = self._parts.layout
+        if now < self._todo_at:
+            return
+        self._todo_at = now + TODO_SECONDS
+        modified_ns = layout.modified_ns(Directory.TODO)
+        if modified_ns == self._todo_ns and now - modified_ns / 1e9 > TODO_SECONDS:
+            return
+        self._todo_ns = modified_ns
+        known = {e.name for e in self._parts.book.schedule if e.stored is Directory.TODO}
+        for name in set(layout.names(Directory.TODO)) - known:
+            run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
+            if (
+                run is not None
+                and self._parts.book.schedule.get(run.job_id, run.start_time) is None
+            ):
+                self._parts.book.schedule.add(entry_of(run, Directory.TODO), now)
+                self._parts.link.cause_changed(now)
+
+    def _flush(self, now: float, *, at_once: bool = False) -> None:
+        """Make a group durable; a full disk costs nothing but time."""
+        book = self._parts.book
+        if now < self._full_until or not (at_once or book.is_due(now)):
+            return
+        self._look_at_space(now)
+        try:
+            book.flush(slim=self._slim)
+        except OSError as error:
+            self._full_until = now + FULL_SECONDS
+            if not self._is_full:
+                _log.error("the spool cannot be written: %s", error)
+            self._is_full = True
+            if error.errno not in _FULL:
+                _log.error("the spool's file system fails: %s", error)
+            return
+        if self._is_full:
+            _log.info("the spool can be written again")
+        self._is_full = False
+        self._parts.intake.forget(book.take_removed_events())
+
+    def _look_at_space(self, now: float) -> None:
+        if now < self._space_at:
+            return
+        self._space_at = now + SPACE_SECONDS
+        slim = self._parts.layout.free_bytes() < self._parts.min_free_bytes
+        if slim and not self._slim:
+            _log.error("little space in the spool: runs are stored without script and description")
+        self._slim = slim

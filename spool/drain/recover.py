@@ -1,0 +1,82 @@
+"""Take up the spool as the last drain left it, whatever it died of.
+
+A run in two directories: todo wins over open, and the loser is unlinked (telling twice is
+harmless). Files that cannot be understood are set aside, those of a later version left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+
+from spool.deliver.schedule import Entry, entry_of
+from spool.errors import NewerFormatError, RunError
+from spool.files.dead import Why, bury_file
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.state import Handling
+from spool.files.store import load
+from spool.text import escape
+
+STALE_SECONDS = 3600
+_log = logging.getLogger(__name__)
+
+
+def recover(layout: Layout, handling: Handling, now: float) -> Iterator[Entry]:
+    """Yield an entry of every run in `todo/` and `open/`; clean `tmp/` of what is stale."""
+    _clean_tmp(layout, now)
+    todo = set(layout.names(Directory.TODO))
+    for name in sorted(todo):
+        if (run := read_run(layout, handling, Directory.TODO, name, now)) is not None:
+            yield entry_of(run, Directory.TODO)
+    for name in sorted(layout.names(Directory.OPEN)):
+        if name in todo:
+            os.unlink(name, dir_fd=layout.fd(Directory.OPEN))
+        elif (run := read_run(layout, handling, Directory.OPEN, name, now)) is not None:
+            yield entry_of(run, Directory.OPEN)
+
+
+def read_run(
+    layout: Layout, handling: Handling, directory: Directory, name: str, now: float
+) -> Run | None:
+    """Return a run; None if it vanished, is of a later version, or had to be set aside."""
+    if handling.is_poison(name):
+        _set_aside(layout, directory, name, "reading it ended the drain three times", now)
+        return None
+    try:
+        with handling(name):
+            return load(layout, directory, name)
+    except FileNotFoundError:
+        return None
+    except NewerFormatError as error:
+        _log.warning("%s", escape(str(error)))
+    except (RunError, OSError) as error:
+        _set_aside(layout, directory, name, str(error), now)
+    return None
+
+
+def _set_aside(layout: Layout, directory: Directory, name: str, reason: str, now: float) -> None:
+    why = Why(
+        name=name,
+        directory=directory,
+        time=int(now),
+        reason=reason,
+        hint="mend the file and `cc-spool retry` it, or `cc-spool discard` it",
+    )
+    try:
+        buried = bury_file(layout, why)
+    except OSError as error:
+        _log.error("%s/%s: %s; it stays there: %s", directory, escape(name), escape(reason), error)
+        return
+    _log.warning("%s/%s is set aside as dead/%s: %s", directory, escape(name), buried, reason)
+
+
+def _clean_tmp(layout: Layout, now: float) -> None:
+    """Remove what a dead writer left half-written an hour ago."""
+    for name in list(layout.names(Directory.TMP)):
+        try:
+            if now - layout.time(Directory.TMP, name) > STALE_SECONDS:
+                os.unlink(name, dir_fd=layout.fd(Directory.TMP))
+        except OSError as error:
+            _log.warning("tmp/%s cannot be removed: %s", escape(name), error.strerror)

@@ -1,0 +1,178 @@
+"""Run a drain for ever or once: housekeeping around its passes, and an orderly end.
+
+At SIGTERM nothing new is claimed; a request that does not end within 10 s is abandoned (its outcome
+is unknown, telling it again is harmless), what is known is made durable, and the exit is clean.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from slurm.errors import SlurmError
+from spool.deliver.destination import Health
+from spool.deliver.senders import Sender
+from spool.drain.beacon import Beacon, notify, plain
+from spool.drain.loop import Drain, Parts
+from spool.files.archive import Archive
+from spool.files.layout import Directory
+from spool.text import escape
+
+COMPARE_SECONDS = 3600.0
+COMPARE_AGAIN_SECONDS = 60.0
+LONGEST_END_SECONDS = 8.0
+ONCE_SECONDS = 30.0
+ONCE_TRIES = 3
+SOON_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Listed(Protocol):
+    """One line of Slurm's listing; `slurm.client.Slurm.listing` returns such."""
+
+    @property
+    def job_id(self) -> int:
+        """Return the job's id."""
+
+    @property
+    def start_time(self) -> int | None:
+        """Return when the run began; None if it did not."""
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether the run is not over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the service needs beside the drain's parts.
+
+    `listing` returns all jobs that Slurm's controller has. `watch` tells whether token or
+    configuration changed since it was last asked.
+    """
+
+    senders: tuple[Sender, ...]
+    archive: Archive
+    beacon: Beacon
+    listing: Callable[[], Iterable[Listed]]
+    watch: Callable[[], bool]
+    clock: Callable[[], float]
+
+
+class Service:
+    """A drain with its surroundings. `stop` may be called by a signal handler."""
+
+    def __init__(self, drain: Drain, parts: Parts, surroundings: Surroundings) -> None:
+        self._drain = drain
+        self._parts = parts
+        self._around = surroundings
+        self._stopping = False
+        self._compare_at = 0.0
+
+    def stop(self) -> None:
+        """Let the current pass be the last."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        self._begin()
+        notify("READY=1")
+        while not self._stopping:
+            self._pass()
+        notify("STOPPING=1")
+        self.end()
+
+    def run_once(self) -> bool:
+        """Work until nothing can be done now; True if nothing waits any more.
+
+        While cc-backend is down three probes within 30 s are tried.
+        """
+        self._begin()
+        until = self._around.clock() + ONCE_SECONDS
+        while not self._stopping:
+            self._pass()
+            if self._is_quiet():
+                self._drain.flush()
+                break
+            if self._gives_up(until):
+                break
+        self.end()
+        names = self._parts.layout.names
+        return not any(True for d in (Directory.NEW, Directory.TODO) for _ in names(d))
+
+    def end(self) -> None:
+        """End the senders, take their last replies, make everything durable."""
+        deadline = self._around.clock() + LONGEST_END_SECONDS
+        for sender in self._around.senders:
+            sender.close()
+        for sender in self._around.senders:
+            if not sender.join(max(0.1, deadline - self._around.clock())):
+                _log.warning("a request is abandoned; it will be told again")
+        self._drain.take_replies(0.0)
+        self._drain.flush()
+        self._show()
+
+    def _begin(self) -> None:
+        for sender in self._around.senders:
+            sender.start()
+        self._show()
+
+    def _pass(self) -> None:
+        now = self._around.clock()
+        if now >= self._compare_at:
+            self._compare(now)
+        if self._around.watch():
+            self._parts.link.cause_changed(now)
+        self._drain.step()
+        self._show()
+        notify("WATCHDOG=1")
+
+    def _compare(self, now: float) -> None:
+        """Have open runs looked up that Slurm does not list as running."""
+        self._compare_at = now + COMPARE_SECONDS
+        self._around.archive.expire(now)
+        if not self._parts.book.schedule:
+            return
+        try:
+            listed = list(self._around.listing())
+        except SlurmError as error:
+            self._compare_at = now + COMPARE_AGAIN_SECONDS
+            _log.warning("open runs are not compared: %s", escape(str(error)))
+            return
+        live = {job.job_id: job.start_time or 0 for job in listed if job.is_live}
+        doubtful = self._drain.doubt(live)
+        if doubtful:
+            _log.info("%d open runs are not running in Slurm: looking them up", doubtful)
+
+    def _show(self) -> None:
+        link, parts = self._parts.link, self._parts
+        server = link.server
+        state = {
+            "destination": plain(link.destination),
+            "server": server
+            and {"version": server.version and str(server.version), "dialect": server.dialect},
+            "slurm_silent_since": parts.resolver.silent_since,
+            "disk_full": self._drain.is_full,
+            "inquiries": len(parts.resolver),
+            "unknown_hosts": parts.delivery.unknown_hosts,
+        }
+        self._around.beacon.show(state, self._around.clock())
+
+    def _is_quiet(self) -> bool:
+        """Tell whether nothing but writing is left to do within a second."""
+        parts, now = self._parts, self._around.clock()
+        look = parts.resolver.next_time()
+        return (
+            not parts.delivery.outstanding
+            and (look is None or look > now + SOON_SECONDS)
+            and parts.link.is_up
+            and not parts.book.schedule.is_ready(now)
+        )
+
+    def _gives_up(self, until: float) -> bool:
+        """Tell whether a run for once has waited long enough."""
+        destination = self._parts.link.destination
+        halted = destination.health is Health.HALTED
+        return halted or destination.failures >= ONCE_TRIES or self._around.clock() >= until

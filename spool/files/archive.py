@@ -1,0 +1,68 @@
+"""Delivered runs, kept for a while: what a replay needs after cc-backend's database was restored.
+
+One JSON line a run (the run file's contents) in `delivered/YYYYMMDDTHH.jsonl`, UTC, hour of the
+delivery. A copy of what is done: it may expire, and a power cut may cost its last seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from pathlib import Path
+
+from spool.files import codec
+from spool.files.run import Run
+
+LIMIT_BYTES = 1_000_000_000
+_DAY_SECONDS = 86400
+_log = logging.getLogger(__name__)
+
+
+class Archive:
+    """The delivered runs below a state directory."""
+
+    def __init__(self, directory: Path, *, keep_days: float) -> None:
+        self.directory = directory
+        self._keep_days = keep_days
+
+    def add(self, run: Run, now: float) -> None:
+        """Append a delivered run; a failure costs the copy, never the delivery."""
+        if self._keep_days <= 0:
+            return
+        name = time.strftime("%Y%m%dT%H.jsonl", time.gmtime(now))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self.directory.mkdir(mode=0o750, exist_ok=True)
+            fd = os.open(self.directory / name, flags, 0o640)
+            try:
+                _append(fd, codec.encode(run))
+            finally:
+                os.close(fd)
+        except OSError as error:
+            _log.warning("delivered run %s is not kept: %s", run.name, error)
+
+    def expire(self, now: float) -> None:
+        """Remove the files that are too old, and the oldest ones above the size limit."""
+        if not self.directory.is_dir():
+            return
+        files = sorted(self.directory.glob("*.jsonl"), reverse=True)
+        total = 0
+        for file in files:
+            status = file.stat()
+            total += status.st_size
+            if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
+                file.unlink(missing_ok=True)
+
+
+def _append(fd: int, line: bytes) -> None:
+    """Append a whole line or nothing: half of one would spoil the next.
+
+    Raises:
+        OSError: nothing was appended (ENOSPC where the disk took a part).
+    """
+    size = os.fstat(fd).st_size
+    if os.write(fd, line) < len(line):
+        os.ftruncate(fd, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

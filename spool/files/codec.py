@@ -1,0 +1,114 @@
+"""Run files as JSON: version 1, readable with `jq`, strict when read.
+
+    {"version": 1, "job": {"job_id": int, "nodes": [...], "allocations": [...], ...},
+     "start_time": int, "end": {"time": int, "state": str, "source": str} | null, ...}
+
+A value that is None or a default is left out. Unknown keys are an error: they would be lost at the
+next rewrite. Version N reads N-1 and leaves N+1 alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from spool.errors import NewerFormatError, RunError
+from spool.files.run import Run, parse_run_name
+
+VERSION = 1
+LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 70 MB
+
+
+def encode(run: Run) -> bytes:
+    """Return the bytes of a run file."""
+    document = {"version": VERSION, **_plain(run)}
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(name: str, contents: bytes) -> Run:
+    """Return the run that a file holds.
+
+    Raises:
+        NewerFormatError: written by a later version of this program.
+        RunError: not a run file, or one whose contents belong to another name.
+    """
+    try:
+        document = json.loads(contents)
+    except (ValueError, RecursionError) as error:
+        raise RunError(name, f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise RunError(name, "not a JSON object")
+    version = document.pop("version", None)
+    if isinstance(version, int) and version > VERSION:
+        raise NewerFormatError(name, version)
+    if version != VERSION:
+        raise RunError(name, f"version {version!r} is not known")
+    try:
+        run: Run = _typed(Run, document, "run")
+    except (TypeError, ValueError) as error:
+        raise RunError(name, str(error)) from error
+    if parse_run_name(name) != (run.job_id, run.start_time):
+        raise RunError(name, f"holds job {run.job_id} started {run.start_time}")
+    return run
+
+
+def _plain(value: Any) -> Any:
+    """Return a frozen value as JSON data, without None and defaults."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field, getattr(value, field.name)) for field in _fields(type(value)))
+        return {field.name: _plain(item) for field, item in pairs if item != field.default}
+    if isinstance(value, tuple):
+        if value and dataclasses.is_dataclass(value[0]):
+            return [_plain(item) for item in value]
+        return list(value)
+    return value
+
+
+def _typed(expected: Any, value: Any, path: str) -> Any:
+    """Return JSON data as the value a type hint asks for.
+
+    Raises:
+        TypeError, ValueError: with the path of what does not fit.
+    """
+    origin = typing.get_origin(expected)
+    if origin in {types.UnionType, typing.Union}:
+        return None if value is None else _typed(typing.get_args(expected)[0], value, path)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{path}: a list is expected, not {type(value).__name__}")
+        item = typing.get_args(expected)[0]
+        if {type(part) for part in value} <= {item}:  # ids and names: the bulk of a wide run
+            return tuple(value)
+        return tuple(_typed(item, part, f"{path}[{i}]") for i, part in enumerate(value))
+    if dataclasses.is_dataclass(expected):
+        return _record(typing.cast("type", expected), value, path)
+    if issubclass(expected, Enum):
+        return expected(value)
+    if type(value) is not expected:  # bool is no int here
+        raise TypeError(f"{path}: {expected.__name__} is expected, not {type(value).__name__}")
+    return value
+
+
+def _record(expected: type, value: Any, path: str) -> Any:
+    """Return a JSON object as a frozen value."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{path}: an object is expected, not {type(value).__name__}")
+    hints = _hints(expected)
+    if unknown := value.keys() - hints.keys():
+        raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
+    fields = {key: _typed(hints[key], item, f"{path}.{key}") for key, item in value.items()}
+    return expected(**fields)
+
+
+_fields = cache(dataclasses.fields)
+
+
+@cache
+def _hints(expected: type) -> dict[str, Any]:
+    """Return the resolved type hints of a dataclass."""
+    return typing.get_type_hints(expected)

@@ -1,0 +1,105 @@
+"""Dead letters: what was refused for good or could not be understood, with a reason and a hint.
+
+A dead run is a run file whose `last_error` holds cc-backend's words and the request. Anything else
+is the file itself under a safe name, and beside it `NAME.why`:
+{"version": 1, "name": str, "from": "new" | "todo" | "open", "time": int, "reason": str,
+"hint": str}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from spool.files import codec
+from spool.files.layout import Directory, Layout, NotRegularError
+from spool.files.run import LastError, Run
+from spool.files.store import Group
+from spool.text import escape
+
+WHY_SUFFIX = ".why"
+WHY_LIMIT_BYTES = 64 * 1024
+_DAMAGED = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """Why a file that is no run lies in `dead/`; `name` and `directory` are where it came from."""
+
+    name: str
+    directory: Directory
+    time: int
+    reason: str
+    hint: str
+
+
+def bury_run(group: Group, run: Run, error: LastError) -> Run:
+    """Put a run into `dead/` when the group commits; return it as it lies there."""
+    dead = replace(run, last_error=error)
+    group.put(Directory.DEAD, run.name, codec.encode(dead))
+    group.remove(Directory.TODO, run.name)
+    group.remove(Directory.OPEN, run.name)
+    return dead
+
+
+def bury_file(layout: Layout, why: Why) -> str:
+    """Move any file aside with its reason, durably; return its name in `dead/`.
+
+    Raises:
+        OSError: it could not be moved (a directory of somebody else's, a full disk).
+    """
+    name = safe_name(why.name)
+    document = {
+        "version": 1,
+        "name": why.name,
+        "from": why.directory,
+        "time": why.time,
+        "reason": escape(why.reason),
+        "hint": why.hint,
+    }
+    group = Group(layout)
+    group.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
+    group.commit()
+    source, dead = layout.fd(why.directory), layout.fd(Directory.DEAD)
+    try:
+        os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
+    except OSError:
+        os.unlink(name + WHY_SUFFIX, dir_fd=dead)
+        raise
+    os.fsync(dead)
+    return name
+
+
+def safe_name(name: str) -> str:
+    """Return a name that is harmless in a listing, the same one if it is harmless already."""
+    if _SAFE.fullmatch(name) and not name.endswith(WHY_SUFFIX):
+        return name
+    return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
+
+
+def read_why(layout: Layout, name: str) -> Why | None:
+    """Return why a file lies in `dead/`; None if nothing (readable) says so."""
+    try:
+        found = layout.read(Directory.DEAD, name + WHY_SUFFIX, WHY_LIMIT_BYTES)
+        document = json.loads(found.contents or b"")
+        return Why(
+            name=str(document["name"]),
+            directory=Directory(document["from"]),
+            time=int(document["time"]),
+            reason=str(document["reason"]),
+            hint=str(document["hint"]),
+        )
+    except (OSError, NotRegularError, *_DAMAGED):
+        return None
+
+
+def dead_names(layout: Layout) -> Iterator[str]:
+    """Yield the names in `dead/` that are letters, not their reasons."""
+    for name in layout.names(Directory.DEAD):
+        if not name.endswith(WHY_SUFFIX):
+            yield name

@@ -1,0 +1,114 @@
+"""One run of a job: what Slurm said about it, what cc-backend was told, what is still to be told.
+
+A run file is `JOBID-START.json`. Frozen: a change is a new value, written anew. The cluster's name
+is fixed once cc-backend accepted a start under it; all else that the server sees is computed when a
+request is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slurm.job import Job
+from spool.errors import RunError
+from spool.files.layout import Directory
+
+_NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
+
+
+class Source(StrEnum):
+    """Who proved the end of a run."""
+
+    CONTROLLER = "controller"
+    ACCOUNTING = "accounting"
+    EVENT = "event"  # Slurm has forgotten it; the epilog's own word
+    NEXT_RUN = "next run"  # Slurm has forgotten it; over when the next run of the id began
+    CLOSE = "close"  # the sweeper waived the proof
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of a run: Unix seconds and Slurm's base state word."""
+
+    time: int
+    state: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastError:
+    """Why the last request for a run did not finish it.
+
+    `message` holds cc-backend's words, escaped; `request` (dead letters only) what was sent, as
+    JSON without metaData, which the run holds itself.
+    """
+
+    time: int
+    call: str
+    outcome: str
+    reason: str
+    message: str
+    hint: str = ""
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One start ... end period of a job id.
+
+    `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
+    that stay here by choice, `reason` says why. `replaces` are start times of earlier runs whose
+    rows stand in the way. Instants are Unix seconds.
+    """
+
+    job: Job
+    start_time: int
+    script: str | None = None
+    description: str | None = None
+    end: End | None = None
+    cluster: str | None = None
+    started: int | None = None
+    reported: bool = True
+    reason: str | None = None
+    monitoring_status: int | None = None
+    replaces: tuple[int, ...] = ()
+    attempts: int = 0
+    not_before: int = 0
+    last_error: LastError | None = None
+    seen: int = 0
+
+    @property
+    def job_id(self) -> int:
+        """Return Slurm's id of the run's job."""
+        return self.job.job_id
+
+    @property
+    def name(self) -> str:
+        """Return the run's file name."""
+        return run_name(self.job.job_id, self.start_time)
+
+    @property
+    def directory(self) -> Directory:
+        """Return where the run belongs: `todo` while something is to be told, else `open`."""
+        if self.reported and (self.started is None or self.end is not None):
+            return Directory.TODO
+        return Directory.OPEN
+
+
+def run_name(job_id: int, start_time: int) -> str:
+    """Return the file name of a run."""
+    return f"{job_id}-{start_time}.json"
+
+
+def parse_run_name(name: str) -> tuple[int, int]:
+    """Return job id and start time that a run file's name spells.
+
+    Raises:
+        RunError: the name is outside the grammar.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise RunError(name, "the name is not that of a run file (JOBID-START.json)")
+    return int(match[1]), int(match[2])

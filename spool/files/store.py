@@ -1,0 +1,160 @@
+"""Durable changes of the spool: tmp, fsync, rename, fsync of the directory; only then unlink.
+
+All changes go through a `Group`. Its writes become durable together and before any of its removals,
+so a crash at any point leaves every run in at least one directory, and an event until its run is
+safe. `System` is where a test cuts the power.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spool.errors import RunError
+from spool.files import codec
+from spool.files.layout import RUN_ORDER, Directory, Layout, NotRegularError
+from spool.files.run import Run, run_name
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE = 0o640
+
+
+class System(Protocol):
+    """The system calls that make a change durable; `os` is one."""
+
+    def fsync(self, fd: int, /) -> None:
+        """Make a file's or directory's contents durable."""
+
+    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """Move a name."""
+
+    def unlink(self, path: str, *, dir_fd: int) -> None:
+        """Remove a name."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Changes that become durable together: first all writes, then all removals."""
+
+    layout: Layout
+    system: System = os  # the module fits
+    _written: list[tuple[int, Directory, str]] = field(default_factory=list)
+    _removed: list[tuple[Directory, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self._written) + len(self._removed)
+
+    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+        """Write a file into `tmp/`; `commit` moves it into its directory, over an older one.
+
+        Raises:
+            OSError: nothing of this file is left, the group stays as it was.
+        """
+        tmp = self.layout.fd(Directory.TMP)
+        fd = os.open(_tmp_name(directory, name), _CREATE, _MODE, dir_fd=tmp)
+        try:
+            view = memoryview(contents)
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError:
+            os.close(fd)
+            os.unlink(_tmp_name(directory, name), dir_fd=tmp)
+            raise
+        self._written.append((fd, directory, name))
+
+    def put_run(self, run: Run) -> None:
+        """Write a run into the directory of its state and remove it from the others on commit."""
+        self.put(run.directory, run.name, codec.encode(run))
+        other = Directory.OPEN if run.directory is Directory.TODO else Directory.TODO
+        self.remove(other, run.name)
+
+    def remove(self, directory: Directory, name: str) -> None:
+        """Remove a name on commit; that it is gone already is no error."""
+        self._removed.append((directory, name))
+
+    def abandon(self) -> None:
+        """Give up: nothing has changed."""
+        for fd, _, _ in self._written:
+            os.close(fd)
+        self._clean([(directory, name) for _, directory, name in self._written])
+        self._written, self._removed = [], []
+
+    def commit(self) -> None:
+        """Make everything durable, then remove. Repeating the group's work later is harmless.
+
+        Raises:
+            OSError: (ENOSPC, EIO) some writes may be durable, no removal has been done.
+        """
+        written, removed = self._written, self._removed
+        self._written, self._removed = [], []
+        left = [(directory, name) for _, directory, name in written]
+        try:
+            self._sync([fd for fd, _, _ in written])
+            for _, directory, name in written:
+                self._move(directory, name)
+                left.remove((directory, name))
+        except OSError:
+            self._clean(left)  # on a full disk they would keep others from being written
+            raise
+        for directory in {directory for _, directory, _ in written}:
+            self.system.fsync(self.layout.fd(directory))
+        for directory, name in removed:
+            self._unlink(directory, name)
+
+    def _sync(self, fds: list[int]) -> None:
+        try:
+            for fd in fds:
+                self.system.fsync(fd)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _move(self, directory: Directory, name: str) -> None:
+        source, target = self.layout.fd(Directory.TMP), self.layout.fd(directory)
+        tmp = _tmp_name(directory, name)
+        self.system.rename(tmp, name, src_dir_fd=source, dst_dir_fd=target)
+
+    def _clean(self, written: list[tuple[Directory, str]]) -> None:
+        for place in written:
+            with suppress(OSError):
+                os.unlink(_tmp_name(*place), dir_fd=self.layout.fd(Directory.TMP))
+
+    def _unlink(self, directory: Directory, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self.system.unlink(name, dir_fd=self.layout.fd(directory))
+
+
+def _tmp_name(directory: Directory, name: str) -> str:
+    """Return a name in `tmp/` of this process's own: a replay may write the same run meanwhile."""
+    return f"{name}.{directory}.{os.getpid()}"
+
+
+def load(layout: Layout, directory: Directory, name: str) -> Run:
+    """Read one run.
+
+    Raises:
+        FileNotFoundError: it vanished.
+        RunError: it cannot be understood.
+        NewerFormatError: a later version wrote it.
+        OSError: it cannot be read.
+    """
+    try:
+        found = layout.read(directory, name, codec.LIMIT_BYTES)
+    except NotRegularError as error:
+        raise RunError(name, "not a regular file") from error
+    if found.contents is None:
+        raise RunError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
+    return codec.decode(name, found.contents)
+
+
+def find(layout: Layout, job_id: int, start_time: int) -> tuple[Directory, Run] | None:
+    """Return where a run lies and the run, the earlier directory winning; None if nowhere."""
+    name = run_name(job_id, start_time)
+    for directory in RUN_ORDER:
+        try:
+            return directory, load(layout, directory, name)
+        except FileNotFoundError:
+            continue
+    return None

@@ -1,0 +1,300 @@
+"""Account for every run of one job id: what its events and open runs mean. Pure.
+
+An event names a job id, not a run. Known of the id are its waiting events, the runs in the spool,
+the controller's record and, where that leaves something unexplained, accounting's rows. The answer
+is which runs are new, which are over, which events are dealt with. Silence proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from slurm.job import Job
+from spool.files.event import Event, Kind
+from spool.files.run import End, Source
+from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, same_start, stage
+
+SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
+EPILOG_SECONDS = 60  # an epilog, or a prolog that waited, follows the fact within this
+QUIET_SECONDS = 3600  # when Slurm says that nothing happened, an event is let go after this
+FORGOTTEN_SECONDS = 24 * 3600  # accounting may be late by as much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """A run of the id that the spool holds, or that it delivered lately (then `end` is set)."""
+
+    start_time: int
+    end: int | None = None
+    started: bool = False
+    reported: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A job id, its waiting events (oldest first) and the runs of it that are known."""
+
+    job_id: int
+    events: tuple[Event, ...] = ()
+    runs: tuple[Tracked, ...] = ()
+
+    def since(self) -> int:
+        """Return from when on every run of the id must be accounted for, Unix seconds."""
+        times = [event.start or int(event.time) for event in self.events]
+        times += [run.start_time for run in self.runs if run.end is None]
+        return max(0, min(times, default=0) - EPILOG_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*."""
+
+    record: Job | None
+    rows: tuple[Job, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What follows from Slurm's answers.
+
+    `new` are runs the spool does not know, with their end if over. `ended` maps start times of
+    tracked runs to their ends. `again` are started runs whose start is to be told once more.
+    `finished` events are dealt with as soon as the rest is durable; `waiting` ones need accounting
+    (`ask_accounting`) or another look; `lost` ones nobody knows, for long enough to bury them.
+    `vanished` are start times of tracked runs that Slurm shows neither running nor over.
+    """
+
+    new: tuple[tuple[Job, End | None], ...] = ()
+    ended: Mapping[int, End] = field(default_factory=dict)
+    again: tuple[int, ...] = ()
+    finished: tuple[Event, ...] = ()
+    waiting: tuple[Event, ...] = ()
+    lost: tuple[Event, ...] = ()
+    vanished: tuple[int, ...] = ()
+    ask_accounting: bool = False
+    stage: Stage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A run whose state is known for sure: live (`end` None) or over."""
+
+    start_time: int
+    end: End | None
+    job: Job | None = None  # None: known to the spool alone
+
+    def over_by(self, time: float) -> bool:
+        return self.end is not None and self.end.time <= time + SLACK_SECONDS
+
+
+def account(question: Question, knowledge: Knowledge, now: float) -> Account:
+    """Return what Slurm's answers mean for a job id; `now` in Unix seconds."""
+    at = None if knowledge.record is None else stage(knowledge.record)
+    if at is Stage.FOREIGN:
+        return Account(finished=question.events, stage=at)
+    seen = tuple(_seen(question, knowledge))
+    shown = {span.start_time for span in seen}
+    open_runs = [run.start_time for run in question.runs if run.end is None]
+    vanished = [start for start in open_runs if start not in shown]
+    closed = {**_closed(question, seen), **_forgotten(question, knowledge, vanished, seen, now)}
+    spans = (*seen, *(_Span(start, end) for start, end in closed.items()), *_delivered(question))
+    waiting = tuple(event for event in question.events if not _explained(event, spans))
+    gone = tuple(event for event in waiting if _let_go(event, knowledge, now))
+    known = {run.start_time for run in question.runs}
+    lost = gone if knowledge.record is None else ()
+    over = {span.start_time: span.end for span in seen if span.end is not None}
+    unfinished = {event.name for event in waiting if event not in gone or event in lost}
+    finished = tuple(event for event in question.events if event.name not in unfinished)
+    still = tuple(event for event in waiting if event not in gone)
+    new = tuple((span.job, span.end) for span in seen if span.job and span.start_time not in known)
+    left = tuple(start for start in vanished if start not in closed)
+    return Account(
+        new=new + _unknown_closes(closed, known, question.job_id),
+        ended={start: end for start, end in {**closed, **over}.items() if start in open_runs},
+        again=_again(question, finished, seen),
+        finished=finished,
+        waiting=still,
+        lost=lost,
+        vanished=left,
+        ask_accounting=knowledge.rows is None
+        and at not in {Stage.CONFIGURING, Stage.UNSETTLED}
+        and bool(still or left),
+        stage=at,
+    )
+
+
+def _seen(question: Question, knowledge: Knowledge) -> Iterator[_Span]:
+    """Yield the runs Slurm shows, under the start time the spool knows them by.
+
+    The controller's record comes first and wins: it has cores and GRES. Of accounting's rows only
+    ended ones count: a live one may be late, or a runaway.
+    """
+    seen: list[_Span] = []
+    rows = runs_of_accounting(knowledge.rows or (), question.job_id)
+    record = knowledge.record
+    if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
+        seen.append(_known(record, Source.CONTROLLER, question.runs, rows))
+    since = question.since()
+    for row in rows:
+        span = _known(row, Source.ACCOUNTING, question.runs, ())
+        if span.end is None or span.end.time < since or any(_same(span, s) for s in seen):
+            continue
+        seen.append(span)
+    yield from seen
+
+
+def _end(job: Job, source: Source) -> End | None:
+    if stage(job) is not Stage.ENDED or job.end_time is None or job.state is None:
+        return None
+    return End(time=job.end_time, state=job.state, source=source)
+
+
+def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job, ...]) -> _Span:
+    """Return a run that Slurm shows, under the start time by which the spool knows it.
+
+    A start moves when nodes power up late: the tuple that was reported stays if accounting has the
+    run under the new start and nothing under the old one.
+    """
+    span = _Span(job.start_time or 0, _end(job, source), job)
+    accounted = {row.start_time or 0 for row in rows}
+    for run in sorted(runs, key=lambda run: run.start_time != span.start_time):
+        claimed = run.start_time in accounted and span.start_time in accounted
+        own = span.start_time == run.start_time
+        if own or (not claimed and _same(span, _Span(run.start_time, _told_end(run)))):
+            return replace(span, start_time=run.start_time)
+    if len(runs) == 1 and runs[0].end is None and match_start(span.start_time, accounted):
+        old = runs[0].start_time
+        if old < span.start_time and match_start(old, accounted) is None:
+            return replace(span, start_time=old)
+    return span
+
+
+def _same(one: _Span, other: _Span) -> bool:
+    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
+    if one.start_time == other.start_time:
+        return True
+    first, second = sorted((one, other), key=lambda span: span.start_time)
+    is_near = same_start(first.start_time, second.start_time)
+    return is_near and (first.end is None or first.end.time > second.start_time)
+
+
+def _told_end(run: Tracked) -> End | None:
+    return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
+
+
+def _delivered(question: Question) -> Iterator[_Span]:
+    """Yield the runs whose end the spool knows already."""
+    for run in question.runs:
+        if run.end is not None:
+            yield _Span(run.start_time, _told_end(run))
+
+
+def _closed(question: Question, seen: tuple[_Span, ...]) -> dict[int, End]:
+    """Return the ends that the sweeper's close events carry; Slurm's own word goes before."""
+    shown = [span.start_time for span in seen]
+    tracked = [run.start_time for run in question.runs]
+    closes = (e for e in question.events if e.kind is Kind.CLOSE and e.start and e.end)
+    return {
+        match_start(event.start or 0, tracked) or event.start or 0: End(
+            time=event.end or 0, state="FAILED", source=Source.CLOSE
+        )
+        for event in closes
+        if match_start(event.start or 0, shown) is None
+    }
+
+
+def _unknown_closes(
+    closed: Mapping[int, End], known: set[int], job_id: int
+) -> tuple[tuple[Job, End], ...]:
+    """Return runs that only the sweeper knows: their rows are to be closed."""
+    return tuple(
+        (Job(job_id=job_id, start_time=start, end_time=end.time), end)
+        for start, end in closed.items()
+        if start not in known
+    )
+
+
+def _forgotten(
+    question: Question,
+    knowledge: Knowledge,
+    vanished: list[int],
+    seen: tuple[_Span, ...],
+    now: float,
+) -> dict[int, End]:
+    """Return ends of runs that Slurm has forgotten for a day although something proves them over.
+
+    Proof is the epilog's event or a later run of the same id (operations: "unknown to controller
+    and accounting").
+    """
+    if knowledge.rows is None:
+        return {}
+    later = sorted([s.start_time for s in seen] + [r.start_time for r in question.runs])
+    ends: dict[int, End] = {}
+    for start in vanished:
+        following = [other for other in later if other > start + SLACK_SECONDS]
+        limit = following[0] + SLACK_SECONDS if following else now
+        stops = [e for e in question.events if e.kind is Kind.STOP and start <= e.time <= limit]
+        if stops and now - stops[0].time > FORGOTTEN_SECONDS:
+            ends[start] = _end_by_event(stops[0])
+        elif following and now - following[0] > FORGOTTEN_SECONDS:
+            ends[start] = End(time=following[0], state="CANCELLED", source=Source.NEXT_RUN)
+    return ends
+
+
+def _end_by_event(event: Event) -> End:
+    """Return the end that an epilog's event alone can tell: its time and exit code."""
+    code = event.extras.get("exit_code")
+    state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
+    return End(time=event.end or int(event.time), state=state, source=Source.EVENT)
+
+
+def _explained(event: Event, spans: tuple[_Span, ...]) -> bool:
+    """Tell whether some run whose state is known accounts for an event."""
+    if event.kind is Kind.CLOSE:
+        return True
+    if event.kind is Kind.START:
+        return any(_explains_start(event, span) for span in spans)
+    return _explains_stop(event, spans)
+
+
+def _explains_start(event: Event, span: _Span) -> bool:
+    if event.start is not None:
+        return same_start(event.start, span.start_time) or span.start_time > event.time
+    if span.start_time > event.time + SLACK_SECONDS:
+        return True  # the run it told of was rolled back, or its start moved
+    return span.end is None or span.end.time >= event.time - EPILOG_SECONDS
+
+
+def _explains_stop(event: Event, spans: tuple[_Span, ...]) -> bool:
+    """Tell whether the run that an epilog speaks of is over.
+
+    Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
+    One that began within the same second may be the next run of a requeued job.
+    """
+    if event.start is not None:
+        own = [span for span in spans if same_start(event.start, span.start_time)]
+        return any(span.over_by(event.time) for span in own)
+    if any(span.end is None and span.start_time < event.time - 1 for span in spans):
+        return False
+    return any(span.over_by(event.time) and span.start_time <= event.time + 1 for span in spans)
+
+
+def _let_go(event: Event, knowledge: Knowledge, now: float) -> bool:
+    """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
+    if knowledge.rows is None:
+        return False
+    if knowledge.record is None:
+        return now - event.time > FORGOTTEN_SECONDS
+    unsettled = stage(knowledge.record) in {Stage.CONFIGURING, Stage.UNSETTLED}
+    return not unsettled and now - event.time > QUIET_SECONDS
+
+
+def _again(
+    question: Question, finished: tuple[Event, ...], seen: tuple[_Span, ...]
+) -> tuple[int, ...]:
+    """Return the started live runs that a start event speaks of."""
+    live = {span.start_time for span in seen if span.end is None}
+    told = {run.start_time for run in question.runs if run.started and run.reported}
+    starts = any(event.kind is Kind.START for event in finished)
+    return tuple(sorted(live & told)) if starts else ()

@@ -1,0 +1,125 @@
+"""From what Slurm says about a job to a run that can be told. Pure but for the name service.
+
+What the record lacks is filled from the hook's extras, which slurmctld itself wrote; what is still
+missing and needed makes the run refused here, with a reason, not by cc-backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from slurm.hostlist import HostlistError, expand
+from slurm.job import Job, Sharing
+from spool.files.event import Event
+from spool.files.run import End, Run, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a new run beside Slurm's record; `now` in Unix seconds."""
+
+    end: End | None
+    events: tuple[Event, ...]
+    now: float
+    script: str | None = None
+    description: str | None = None
+
+
+class IncompleteRunError(Exception):
+    """A run that cannot be told: `reason` says what is missing."""
+
+    def __init__(self, run: Run, reason: str) -> None:
+        super().__init__(reason)
+        self.run = run
+        self.reason = reason
+
+
+def admit(job: Job, facts: Facts, *, user_name: Callable[[int], str | None]) -> Run:
+    """Return the run of a record.
+
+    Args:
+        job: the controller's or accounting's record.
+        facts: the rest.
+        user_name: name service, uid to login name.
+
+    Raises:
+        IncompleteRunError: no user, no node or no start time can be found.
+    """
+    extras = _extras(facts.events, job.start_time)
+    full = replace(
+        job,
+        user=job.user or _user(job.uid, user_name) or extras.get("user"),
+        nodes=job.nodes or _nodes(extras.get("nodes")),
+        sharing=job.sharing or _sharing(extras),
+    )
+    closing = facts.end is not None and facts.end.source is Source.CLOSE
+    run = Run(
+        job=full,
+        start_time=job.start_time or 0,
+        end=facts.end,
+        script=facts.script,
+        description=facts.description,
+        monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
+        started=int(facts.now) if closing else None,
+        seen=int(facts.now),
+    )
+    if not closing and (missing := _missing(run)):
+        raise IncompleteRunError(run, missing)
+    return run
+
+
+def _missing(run: Run) -> str:
+    """Return what a run lacks to be told, or ""."""
+    lacks = {
+        "a user name: neither Slurm nor the name service knows one": not run.job.user,
+        "a node: Slurm names none": not run.job.nodes,
+        "a start time": not run.start_time,
+    }
+    return "; ".join(what for what, is_missing in lacks.items() if is_missing)
+
+
+def _extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str]:
+    """Return the extras of the events of one run, the later event winning."""
+    merged: dict[str, str] = {}
+    for event in events:
+        if event.start is None or event.start == start_time:
+            merged.update(event.extras)
+    return merged
+
+
+def _user(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
+    return None if uid is None else user_name(uid)
+
+
+def _nodes(expression: str | None) -> tuple[str, ...]:
+    """Return the nodes a hook's extra lists; () if it cannot be read."""
+    if not expression:
+        return ()
+    try:
+        return tuple(expand(expression))
+    except HostlistError:
+        return ()
+
+
+_EXCLUSIVE = {
+    "NODE": Sharing.NODE,
+    "USER": Sharing.USER,
+    "MCS": Sharing.GROUP,
+    "TOPO": Sharing.GROUP,
+    "NO": Sharing.SHARED,
+}
+_OVERSUBSCRIBE = {**_EXCLUSIVE, "NO": Sharing.NODE, "YES": Sharing.SHARED, "OK": Sharing.SHARED}
+
+
+def _sharing(extras: Mapping[str, str]) -> Sharing | None:
+    """Return the sharing a hook's extras tell.
+
+    SLURM_JOB_EXCLUSIVE (26.05) decides alone: SLURM_JOB_OVERSUBSCRIBE=NO stands for whole nodes
+    only where it is missing (`get_job_oversubscribe_value`, Slurm 23.02 ... 25.11).
+    """
+    if exclusive := extras.get("exclusive"):
+        return _EXCLUSIVE.get(exclusive, Sharing.SHARED)
+    if oversubscribe := extras.get("oversubscribe"):
+        return _OVERSUBSCRIBE.get(oversubscribe, Sharing.SHARED)
+    return None

@@ -1,0 +1,166 @@
+"""Let Slurm's answers about job ids change the book: new runs, ends, events that are dealt with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from slurm.job import Job
+from spool.deliver.burial import bury_unsendable
+from spool.deliver.schedule import Entry
+from spool.drain.book import Book
+from spool.errors import NewerFormatError, RunError
+from spool.files.dead import Why, bury_file
+from spool.files.event import Event
+from spool.files.layout import Directory
+from spool.files.run import End, Run
+from spool.resolve.account import Account, Question
+from spool.resolve.admit import Facts, IncompleteRunError, admit
+from spool.resolve.intake import Intake
+from spool.resolve.resolver import Resolver
+from spool.resolve.slurm_runs import Stage
+from spool.text import escape
+
+Texts = Mapping[int, tuple[str | None, str | None]]
+_log = logging.getLogger(__name__)
+
+
+class Describer(Protocol):
+    """Reads what belongs to a job beside its record."""
+
+    def __call__(self, jobs: Iterable[Job]) -> Texts:
+        """Return script and description by job id; a job without either may be absent."""
+
+
+class Conclusions:
+    """Applies the resolver's conclusions. Belongs to the drain's thread."""
+
+    def __init__(
+        self,
+        book: Book,
+        intake: Intake,
+        *,
+        resolver: Resolver,
+        describe: Describer,
+        user_name: Callable[[int], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._book = book
+        self._intake = intake
+        self._resolver = resolver
+        self._describe = describe
+        self._user_name = user_name
+        self._clock = clock
+        self._remembered: dict[int, Job] = {}
+
+    def apply(self, conclusions: Iterable[tuple[Question, Account, Job | None]]) -> None:
+        """Let what was concluded for some job ids change the book."""
+        answers = list(conclusions)
+        fresh = [job for _, result, _ in answers for job, _ in result.new]
+        texts = self._describe(fresh) if fresh else {}
+        for question, result, record in answers:
+            self._remember(result, record)
+            self._conclude(question, result, texts, self._clock())
+
+    def _conclude(
+        self,
+        question: Question,
+        result: Account,
+        texts: Mapping[int, tuple[str | None, str | None]],
+        now: float,
+    ) -> None:
+        """Let Slurm's answers about one job id change the book."""
+        runs = [
+            run for job, end in result.new if (run := self._admit(job, end, question, texts, now))
+        ]
+        runs += self._changed(question.job_id, result, now)
+        finished = [event.name for event in result.finished]
+        for run in runs:
+            self._enter(run, finished, now)
+        if not runs:
+            self._book.drop_events(finished, now)
+        for event in result.lost:
+            self._bury_event(event, now)
+
+    def _changed(self, job_id: int, result: Account, now: float) -> Iterator[Run]:
+        """Yield the known runs that are over, or whose start is to be told again."""
+        for entry in self._book.schedule.lane(job_id):
+            end = result.ended.get(entry.start_time)
+            if end is None and entry.start_time not in result.again:
+                continue
+            run = self._run(entry, now)
+            if run is not None:
+                yield replace(run, started=None) if end is None else replace(run, end=end)
+
+    def _enter(self, run: Run, events: list[str], now: float) -> None:
+        """Take a new or changed run into the book; without events to keep it safe, durably."""
+        book = self._book
+        if not run.reported and run.end is not None:
+            entry = book.soften(run, events, now)
+            book.finish(entry, run, now)
+        elif events:
+            book.soften(run, events, now)
+        else:
+            book.harden(book.soften(run, (), now), run, now)
+
+    def _admit(
+        self,
+        job: Job,
+        end: End | None,
+        question: Question,
+        texts: Mapping[int, tuple[str | None, str | None]],
+        now: float,
+    ) -> Run | None:
+        """Return the run of a record; bury what cannot be told."""
+        script, description = texts.get(job.job_id, (None, None))
+        facts = Facts(
+            end=end, events=question.events, now=now, script=script, description=description
+        )
+        try:
+            return admit(self._filled(job), facts, user_name=self._user_name)
+        except IncompleteRunError as error:
+            names = [event.name for event in question.events]
+            entry = self._book.soften(error.run, names, now)
+            bury_unsendable(self._book, entry, error.run, error.reason, now)
+            return None
+
+    def _remember(self, result: Account, record: Job | None) -> None:
+        """Keep cores and GRES seen while a job is configuring: they may be gone when it runs."""
+        if record is None:
+            return
+        if result.stage in {Stage.CONFIGURING, Stage.UNSETTLED} and record.allocations:
+            self._remembered[record.job_id] = record
+        elif result.stage is not Stage.CONFIGURING and not result.new:
+            self._remembered.pop(record.job_id, None)
+
+    def _filled(self, job: Job) -> Job:
+        """Return a record with the allocations that were seen before, if it has none."""
+        seen = self._remembered.pop(job.job_id, None)
+        if seen is None or job.allocations or seen.nodes != job.nodes:
+            return job
+        return replace(job, allocations=seen.allocations, sharing=job.sharing or seen.sharing)
+
+    def _run(self, entry: Entry, now: float) -> Run | None:
+        """Return an entry's run; None (and a warning) if its file cannot be read now."""
+        try:
+            return self._book.run_of(entry)
+        except (OSError, RunError, NewerFormatError) as error:
+            _log.warning("%s cannot be read: %s", entry.name, escape(str(error)))
+            self._resolver.doubt(entry.job_id, now)
+            return None
+
+    def _bury_event(self, event: Event, now: float) -> None:
+        why = Why(
+            name=event.name,
+            directory=Directory.NEW,
+            time=int(now),
+            reason="unknown to Slurm",
+            hint="neither the controller nor accounting knows this job: look at slurmctld's log",
+        )
+        try:
+            bury_file(self._book.layout, why)
+        except OSError as error:
+            _log.error("new/%s cannot be set aside: %s", event.name, error)
+        self._intake.forget([event.name])

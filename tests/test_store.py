@@ -1,0 +1,505 @@
+"""Durable changes: every run survives a death, a failing disk and a power cut at any call."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from slurm.job import Job
+from spool.errors import NewerFormatError, RunError
+from spool.files import codec
+from spool.files.dead import bury_run
+from spool.files.layout import RUN_ORDER, Directory, Layout
+from spool.files.run import End, LastError, Run, Source
+from spool.files.store import Group, find, load
+
+OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
+REFUSED = LastError(time=150, call="start", outcome="rejected", reason="bad", message="no")
+Files = dict[tuple[Directory, str], bytes]
+
+
+def run(job_id: int, *, started: bool = False, end: End | None = None) -> Run:
+    """Return a run."""
+    return Run(job=Job(job_id=job_id), start_time=100, started=101 if started else None, end=end)
+
+
+def files(layout: Layout) -> Files:
+    """Return all files of a spool."""
+    return {
+        (directory, name): (layout.root / directory / name).read_bytes()
+        for directory in Directory
+        for name in layout.names(directory)
+    }
+
+
+def place(layout: Layout, *runs: Run, directory: Directory | None = None) -> None:
+    """Write runs into their directories, or into another."""
+    for each in runs:
+        path = layout.root / (directory or each.directory) / each.name
+        path.write_bytes(codec.encode(each))
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+class Call(NamedTuple):
+    """A system call: `fsync` of a file (in `tmp`) or directory, `rename`, `unlink`."""
+
+    verb: str
+    directory: Directory
+    name: str = ""
+    source: str = ""
+
+
+@dataclass
+class Journal:
+    """Does what it is asked on the real disk and notes it; fails at one call if told to."""
+
+    layout: Layout
+    fails_at: int | None = None
+    calls: list[Call] = field(default_factory=list)
+    written: dict[str, bytes] = field(default_factory=dict)
+
+    def fsync(self, fd: int, /) -> None:
+        """Note which file or directory became durable."""
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        if path.is_dir():
+            self._note(Call("fsync", Directory(path.name)))
+        else:
+            self._note(Call("fsync", Directory.TMP, path.name))
+            self.written[path.name] = path.read_bytes()
+        os.fsync(fd)
+
+    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """Note a new name."""
+        self._note(Call("rename", self._directory(dst_dir_fd), dst, src))
+        path = self.layout.root / Directory.TMP / src
+        self.written.setdefault(src, path.read_bytes())
+        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    def unlink(self, path: str, *, dir_fd: int) -> None:
+        """Note a removal."""
+        self._note(Call("unlink", self._directory(dir_fd), path))
+        os.unlink(path, dir_fd=dir_fd)
+
+    def _directory(self, fd: int) -> Directory:
+        return next(d for d in Directory if self.layout.fd(d) == fd)
+
+    def _note(self, call: Call) -> None:
+        if len(self.calls) == self.fails_at:
+            raise OSError(errno.EIO, "Input/output error")
+        self.calls.append(call)
+
+
+def after_power_cut(before: Files, journal: Journal, done: int) -> Iterator[Files]:
+    """Yield every state the disk may be in when the power goes after so many calls.
+
+    A file that was not fsynced may be whole, cut or empty; a rename or removal whose directory was
+    not fsynced afterwards may be undone, each by itself.
+    """
+    calls = journal.calls[:done]
+    durable = {call.name for call in calls if call.verb == "fsync" and call.name}
+    changes = [
+        (call, Call("fsync", call.directory) in calls[position:])
+        for position, call in enumerate(calls)
+        if call.verb != "fsync"
+    ]
+    outcomes = [_outcomes(call, is_safe, durable) for call, is_safe in changes]
+    for chosen in product(*outcomes):
+        disk = dict(before)
+        for (call, _), outcome in zip(changes, chosen, strict=True):
+            if outcome is None:
+                continue
+            if call.verb == "unlink":
+                disk.pop((call.directory, call.name), None)
+            else:
+                whole = journal.written[call.source]
+                disk[call.directory, call.name] = whole[: int(len(whole) * outcome)]
+        yield disk
+
+
+def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None]:  # noqa: FBT001
+    """Return what may come of a change: None undone, else the share of the contents."""
+    outcomes: list[float | None] = [1.0]
+    if call.verb == "rename" and call.source not in durable:
+        outcomes += [0.5, 0.0]
+    return outcomes if is_safe else [*outcomes, None]
+
+
+def winner(disk: Files, name: str) -> Run | None:
+    """Return the run that a recovery takes: that of the earliest directory."""
+    for directory in RUN_ORDER:
+        if (directory, name) in disk:
+            return codec.decode(name, disk[directory, name])
+    return None
+
+
+# A group with everything in it. The events e1 ... e6 told of the runs 1 ... 6.
+NEW = run(1)
+TOLD = (run(2), run(2, started=True))
+ENDED = (run(3, started=True), run(3, started=True, end=OVER))
+POISON = run(4)
+DONE = run(5, started=True, end=OVER)
+CHANGED = (run(6), replace(run(6), attempts=3))
+EVENTS = [f"e{number}" for number in range(1, 7)]
+
+
+def busy(layout: Layout, group: Group) -> Files:
+    """Lay out a spool and fill a group; return the files before."""
+    for name in EVENTS:
+        (layout.root / "new" / name).touch()
+    place(layout, TOLD[0], ENDED[0], POISON, DONE, CHANGED[0])
+    before = files(layout)
+    group.put_run(NEW)
+    for _, value in (TOLD, ENDED, CHANGED):
+        group.put_run(value)
+    bury_run(group, POISON, REFUSED)
+    for directory in (Directory.TODO, Directory.OPEN):
+        group.remove(directory, DONE.name)
+    for name in EVENTS:
+        group.remove(Directory.NEW, name)
+    return before
+
+
+def losses(disk: Files) -> list[str]:
+    """Return what a disk has lost, in words."""
+    known: dict[int, tuple[Run, ...]] = {
+        1: (NEW,),
+        2: TOLD,
+        3: ENDED,
+        4: (POISON, replace(POISON, last_error=REFUSED)),
+        6: CHANGED,
+    }
+    lost = []
+    for number, values in known.items():
+        try:
+            found = winner(disk, values[0].name)
+        except RunError as error:
+            lost.append(str(error))
+            continue
+        has_event = (Directory.NEW, f"e{number}") in disk
+        if found is None and (number != 1 or not has_event):
+            lost.append(f"run {number} is gone")
+        elif found is not None and found not in values:
+            lost.append(f"run {number} is another")
+    end_is_known = (found := winner(disk, ENDED[0].name)) is not None and found.end is not None
+    if (Directory.NEW, "e3") not in disk and not end_is_known:
+        lost.append("the end of run 3 is forgotten")
+    return lost
+
+
+class RemovesFirst(Group):
+    """Broken on purpose: what is replaced goes before what replaces it is safe."""
+
+    def commit(self) -> None:
+        """Remove, then write."""
+        written, self._written = self._written, []
+        super().commit()
+        self._written = written
+        super().commit()
+
+
+class NeverSyncsFiles(Group):
+    """Broken on purpose: contents may come after names."""
+
+    def _sync(self, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+
+
+class NeverSyncsDirectories(Group):
+    """Broken on purpose: names may come after removals."""
+
+    def commit(self) -> None:
+        """Leave out what syncs directories."""
+        removed, self._removed = self._removed, []
+        for fd, _, _ in self._written:
+            self.system.fsync(fd)
+            os.close(fd)
+        for _, directory, name in self._written:
+            self._move(directory, name)
+        self._written, self._removed = [], removed
+        super().commit()
+
+
+def lost_by(layout: Layout, new_group: type[Group]) -> set[str]:
+    """Return what a group can lose in a power cut after any of its calls."""
+    journal = Journal(layout)
+    group = new_group(layout, journal)
+    before = busy(layout, group)
+    group.commit()
+    return {
+        loss
+        for done in range(len(journal.calls) + 1)
+        for disk in after_power_cut(before, journal, done)
+        for loss in losses(disk)
+    }
+
+
+def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:
+    """Each run is in some directory, or its event is."""
+    assert set() == lost_by(layout, Group)
+
+
+@pytest.mark.parametrize("new_group", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
+def test_a_wrong_order_of_calls_is_noticed(layout: Layout, new_group: type[Group]) -> None:
+    """The model of the power cut is worth what it catches."""
+    assert set() != lost_by(layout, new_group)
+
+
+def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
+    """Every directory holds what it should, and nothing else."""
+    group = Group(layout)
+    busy(layout, group)
+    group.commit()
+
+    assert {
+        (Directory.TODO, NEW.name): NEW,
+        (Directory.OPEN, TOLD[1].name): TOLD[1],
+        (Directory.TODO, ENDED[1].name): ENDED[1],
+        (Directory.DEAD, POISON.name): replace(POISON, last_error=REFUSED),
+        (Directory.TODO, CHANGED[1].name): CHANGED[1],
+    } == {
+        (directory, name): codec.decode(name, contents)
+        for (directory, name), contents in files(layout).items()
+    }
+
+
+def test_a_durable_change_stays_through_a_power_cut(layout: Layout) -> None:
+    """What the group wrote is there, whatever becomes of its removals."""
+    journal = Journal(layout)
+    group = Group(layout, journal)
+    before = busy(layout, group)
+    group.commit()
+    disks = after_power_cut(before, journal, len(journal.calls))
+
+    assert {codec.encode(NEW)} == {disk[Directory.TODO, NEW.name] for disk in disks}
+
+
+def calls_of(layout: Layout) -> int:
+    """Return how many calls the busy group takes."""
+    journal = Journal(layout)
+    group = Group(layout, journal)
+    busy(layout, group)
+    group.commit()
+    return len(journal.calls)
+
+
+CALLS = 25  # test_every_call_is_tried holds this
+
+
+def test_every_call_is_tried(layout: Layout) -> None:
+    """The tests below fail each one."""
+    assert CALLS == calls_of(layout)
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> None:
+    """The disk is as after a death there."""
+    group = Group(layout, Journal(layout, fails_at))
+    busy(layout, group)
+    with pytest.raises(OSError, match="Input/output"):
+        group.commit()
+
+    assert [] == losses(files(layout))
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
+    """No file in `tmp/`, no descriptor, nothing that the group would do again."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    group = Group(layout, Journal(layout, fails_at))
+    busy(layout, group)
+    with pytest.raises(OSError, match="Input/output"):
+        group.commit()
+
+    assert ([], 0) == (list(layout.names(Directory.TMP)), len(group))
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int) -> None:
+    """Repeating is harmless."""
+    group = Group(layout, Journal(layout, fails_at))
+    busy(layout, group)
+    with pytest.raises(OSError, match="Input/output"):
+        group.commit()
+    again = Group(layout)
+    busy(layout, again)
+    again.commit()
+
+    assert 5 == len(files(layout))
+
+
+def test_nothing_is_removed_when_a_write_fails(layout: Layout) -> None:
+    """The disk is full: events and old files stay."""
+    group = Group(layout, Journal(layout, fails_at=0))
+    before = busy(layout, group)
+    with pytest.raises(OSError, match="Input/output"):
+        group.commit()
+
+    assert before == files(layout)
+
+
+def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fitted before is committed."""
+    group = Group(layout)
+    group.put_run(NEW)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fail)
+        with pytest.raises(OSError, match="No space"):
+            group.put(Directory.TODO, "other", b"contents")
+    group.commit()
+
+    assert {(Directory.TODO, NEW.name): codec.encode(NEW)} == files(layout)
+
+
+def test_a_disk_that_takes_a_little_at_a_time_gets_all(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may be partial."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    group = Group(layout)
+    group.put(Directory.TODO, "a", b"0123456789")
+    group.commit()
+
+    assert {(Directory.TODO, "a"): b"0123456789"} == files(layout)
+
+
+def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
+    """Nothing is left in `tmp/` either."""
+    group = Group(layout)
+    before = busy(layout, group)
+    group.abandon()
+    group.commit()
+
+    assert before == files(layout)
+
+
+def test_an_abandoned_group_cleans_what_it_can(layout: Layout) -> None:
+    """Somebody may have cleaned before."""
+    group = Group(layout)
+    group.put_run(NEW)
+    for path in (layout.root / "tmp").iterdir():
+        path.unlink()
+    group.abandon()
+
+    assert 0 == len(group)
+
+
+def test_a_group_counts_its_changes(layout: Layout) -> None:
+    """Writes and removals."""
+    group = Group(layout)
+    group.put_run(NEW)
+    group.remove(Directory.NEW, "e1")
+
+    assert 3 == len(group)
+
+
+def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
+    """A dead run that was told of again in the same group."""
+    group = Group(layout)
+    group.put(Directory.DEAD, "a", b"dead")
+    group.put(Directory.TODO, "a", b"live")
+    group.commit()
+
+    assert {(Directory.DEAD, "a"): b"dead", (Directory.TODO, "a"): b"live"} == files(layout)
+
+
+def test_a_run_file_is_not_for_everybody(layout: Layout) -> None:
+    """It holds the job's script."""
+    group = Group(layout)
+    group.put_run(NEW)
+    group.commit()
+
+    assert 0 == (layout.root / "todo" / NEW.name).stat().st_mode & 0o027
+
+
+def test_a_link_in_tmp_is_not_followed(layout: Layout) -> None:
+    """It would overwrite another file."""
+    group = Group(layout)
+    group.put(Directory.TODO, "a", b"x")
+    (tmp,) = (layout.root / "tmp").iterdir()
+    group.abandon()
+    tmp.symlink_to("/dev/null")
+    with pytest.raises(OSError, match="symbolic"):
+        group.put(Directory.TODO, "a", b"x")
+
+    assert 0 == len(group)
+
+
+def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:
+    """From the directory it lies in."""
+    place(layout, TOLD[1])
+
+    assert TOLD[1] == load(layout, Directory.OPEN, TOLD[1].name)
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(codec.LIMIT_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (Path.mkdir, "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (_sparse, "more than"),
+        (Path.touch, "not JSON"),
+    ],
+)
+def test_what_is_no_run_file_is_refused(
+    layout: Layout, make: Callable[[Path], None], reason: str
+) -> None:
+    """With the reason for its dead letter."""
+    make(layout.root / "todo" / "5-100.json")
+    with pytest.raises(RunError, match=reason):
+        load(layout, Directory.TODO, "5-100.json")
+
+
+def test_a_run_that_vanished_is_told_apart(layout: Layout) -> None:
+    """It is no damage."""
+    with pytest.raises(FileNotFoundError):
+        load(layout, Directory.TODO, "5-100.json")
+
+
+def test_a_run_of_a_later_version_is_told_apart(layout: Layout) -> None:
+    """It is left alone."""
+    (layout.root / "todo" / "5-100.json").write_text('{"version": 2}')
+    with pytest.raises(NewerFormatError):
+        find(layout, 5, 100)
+
+
+@pytest.mark.parametrize("first", range(len(RUN_ORDER)))
+def test_of_several_copies_the_earliest_directory_wins(layout: Layout, first: int) -> None:
+    """The order is todo, open, dead."""
+    for directory in RUN_ORDER[first:]:
+        place(layout, NEW, directory=directory)
+
+    assert (RUN_ORDER[first], NEW) == find(layout, 1, 100)
+
+
+def test_a_run_that_is_nowhere_is_not_found(layout: Layout) -> None:
+    """It is no error."""
+    assert None is find(layout, 1, 100)
