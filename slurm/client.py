@@ -34,7 +34,8 @@ LIMIT_BYTES = 1 << 20
 LISTING_BYTES = 1 << 31
 IDS_PER_CALL = 1000
 _UNKNOWN_ID = b"Invalid job id specified"
-_DENIED = b"Access/permission denied"
+_NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
+_DENIED = (b"Access/permission denied", b"Invalid user id")
 _UNREACHABLE = (b"Unable to contact slurm controller", b"Connection refused", b"not responding")
 
 
@@ -183,9 +184,9 @@ class Slurm:
         """
         argv = [self._scontrol, "write", "batch_script", str(job_id), "-"]
         answer = self._run(argv, timeout_seconds=TIMEOUT_SECONDS, limit_bytes=LIMIT_BYTES)
-        if answer.status == 0:
+        if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
             return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
-        if _DENIED in answer.stderr:
+        if any(words in answer.stderr for words in _DENIED):
             hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
             message = f"the script of job {job_id} may not be read"
             raise SlurmError(message, kind=Problem.DENIED, stderr=answer.stderr, hint=hint)

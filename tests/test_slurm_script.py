@@ -1,0 +1,60 @@
+"""`Slurm.script`: what scontrol prints when it has a script, has none, or may not show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from slurm.client import Commands, Slurm
+from slurm.command import Answer
+from slurm.errors import Problem, SlurmError
+
+
+def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
+    """Return a Slurm whose commands all answer the same."""
+
+    def run(
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+    ) -> Answer:
+        assert environment["LC_ALL"] == "C"
+        assert timeout_seconds > 0
+        assert limit_bytes > 0
+        return Answer(tuple(argv), status, stdout, stderr)
+
+    path = Path("/bin/x")
+    return Slurm(Commands(squeue=path, sacct=path, scontrol=path), run)
+
+
+def test_script_is_returned_without_its_final_nul() -> None:
+    """A script comes as scontrol writes it."""
+    assert "#!/bin/sh\n" == slurm(0, b"#!/bin/sh\n\0", b"").script(1)
+
+
+@pytest.mark.parametrize("words", [b"Invalid user id", b"Access/permission denied"])
+@pytest.mark.parametrize("status", [0, 1])
+def test_script_of_another_user_is_denied(words: bytes, status: int) -> None:
+    """Slurm 22.05 says so with exit status 0: it must not pass for an empty script."""
+    asked = slurm(status, b"", b"job script retrieval failed: " + words + b"\n")
+    with pytest.raises(SlurmError) as raised:
+        asked.script(1)
+    assert Problem.DENIED is raised.value.kind
+
+
+@pytest.mark.parametrize("words", [b"Job script not specified", b"Invalid job id specified"])
+def test_job_without_script_has_none(words: bytes) -> None:
+    """An interactive job, or one that the controller has forgotten, has no script."""
+    assert slurm(0, b"", b"job script retrieval failed: " + words + b"\n").script(1) is None
+
+
+def test_script_is_unknown_while_the_controller_is_away() -> None:
+    """No answer is no "no script"."""
+    words = b"Unable to contact slurm controller (connect failure)\n"
+    with pytest.raises(SlurmError) as raised:
+        slurm(0, b"", b"job script retrieval failed: " + words).script(1)
+    assert Problem.UNREACHABLE is raised.value.kind
