@@ -7,7 +7,7 @@ retried beyond that: when to try again is the caller's decision.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ccbackend import replies
@@ -88,20 +88,24 @@ class Backend:
         """
         return self._ask(Call.START, "POST", _PATHS[Call.START])[0]
 
-    def start(self, document: Document, *, maybe_cached: bool = False) -> Reply:
-        """Tell a start. Safe to repeat but on 1.4.0 and 1.4.1 (look up first there).
+    def start(self, document: Document, *, told_before: bool = False) -> Reply:
+        """Tell a start. Safe to repeat if `told_before` says that it is one.
 
         A "duplicate" is looked up and settled: `rows` then holds the runs of the job id.
 
         Args:
             document: of `start_payload`.
-            maybe_cached: the same start was sent within the last minutes and its answer is not
-                known; a server >= 1.5.0 may hold it in its cache, where no listing shows it.
+            told_before: the same start may have reached the server. One of 1.4.0 or 1.4.1 is asked
+                for it first; one >= 1.5.0 may hold it in its cache, where no listing shows it.
         """
+        if told_before and self.server.queues_starts:
+            found = self._found(document)
+            if found is not None:
+                return found
         reply = self._told(Call.START, document)
         if reply.outcome is not Outcome.CONFLICT:
             return reply
-        return self._settled(reply, maybe_cached=maybe_cached and self.server.caches_starts)
+        return self._settled(reply, maybe_cached=told_before and self.server.caches_starts)
 
     def stop(self, document: Document) -> Reply:
         """Tell an end. Safe to repeat."""
@@ -116,10 +120,18 @@ class Backend:
 
         From 1.5.0 a run accepted in the last minutes may be missing: it is still cached.
         """
-        found = self._graphql(lambda items: replies.graphql_job(job_id, cluster, items))
+        found = self.listed([job_id], cluster)
         if found.rows is None and start_time is not None and _worth_rest(found.reply):
             found = self._rest(replies.rest_window(cluster, start_time))
         return _only(found, job_id, cluster, start_time)
+
+    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+        """List the runs of some job ids, in whatever state; by GraphQL alone.
+
+        From 1.5.0 a run that is shown has left the server's cache.
+        """
+        wanted = tuple(job_ids)
+        return self._graphql(lambda items: replies.graphql_jobs(wanted, cluster, items))
 
     def running(self, cluster: str) -> Listing:
         """List all running jobs of a cluster, whole or not at all."""
@@ -177,6 +189,17 @@ class Backend:
         if refused is self.server.dialect:  # else somebody has found that out already
             self._known.server = self.server.flipped()
         return in_dialect(sent, refused.other)
+
+    def _found(self, document: Document) -> Reply | None:
+        """Return the reply to a start that need not be sent; None: the server does not have it."""
+        key = key_of(document)
+        found = self.lookup(key.job_id, key.cluster, key.start_time)
+        if found.rows is None:
+            return replace(found.reply, document=document)
+        if not found.rows:
+            return None
+        verdict = Verdict(Reason.STORED_BEFORE)
+        return Reply(call=Call.START, verdict=verdict, sent=False, document=document)
 
     def _settled(self, reply: Reply, *, maybe_cached: bool) -> Reply:
         """Decide a duplicate by what is listed; if nothing can be listed, that is the reply."""

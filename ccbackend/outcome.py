@@ -67,6 +67,7 @@ class Reason(Enum):
     UNKNOWN_RUN_YET = Outcome.LATER, "the start may still be queued: repeat after some seconds"
     AFTER_FLUSH = Outcome.LATER, "the server's job cache is in the way until its next flush"
     UNKNOWN_HOST = Outcome.LATER, "add the host to cluster.json of the server, restart it"
+    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "this one of several clusters is not known to the server"
     PANIC = Outcome.LATER, "the server fails on this request; its log says where"
     ARCHIVE_UNREADABLE = Outcome.LATER, "the listing failed: an archived job may be unreadable"
     QUERY_FAILED = Outcome.LATER, "the query failed: never an empty listing"

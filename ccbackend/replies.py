@@ -8,7 +8,7 @@ only after a REST call with the same token succeeded; `ccbackend.client` sees to
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -120,9 +120,10 @@ def graphql_running(cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
     return _graphql({"cluster": {"eq": cluster}, "state": ["running"]}, items)
 
 
-def graphql_job(job_id: int, cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
-    """The query for all runs of a job id, in whatever state."""
-    return _graphql({"cluster": {"eq": cluster}, "jobId": {"in": [str(job_id)]}}, items)
+def graphql_jobs(job_ids: Iterable[int], cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
+    """The query for all runs of some job ids, in whatever state."""
+    wanted = [str(job_id) for job_id in job_ids]
+    return _graphql({"cluster": {"eq": cluster}, "jobId": {"in": wanted}}, items)
 
 
 def rest_running(cluster: str, items: int = PAGE_ITEMS) -> str:

@@ -82,6 +82,8 @@ class FakeBackend:
     asked: list[tuple[Call, int]] = field(default_factory=list)
     answers: dict[int, Reason] = field(default_factory=dict)
     everything: Reason | None = None
+    is_cached: bool = False
+    promises: int = 0
 
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
@@ -93,7 +95,14 @@ class FakeBackend:
         server: Server | None = None
         if request.call is Call.PROBE and verdict.outcome is Outcome.DELIVERED:
             server = server_of(self.version)
-        return Reply(request=request, verdict=verdict, starts=starts, server=server)
+        listed = frozenset(key for key in self.rows if key[0] in request.job_ids)
+        return Reply(
+            request=request,
+            verdict=verdict,
+            starts=starts,
+            server=server,
+            listed=frozenset() if self.is_cached else listed,
+        )
 
     def _verdict(self, request: Request) -> Verdict:
         reason = self.everything or self.answers.get(request.job_id)
@@ -113,6 +122,9 @@ class FakeBackend:
         near = [start for job_id, start in self.rows if job_id == key[0]]
         if any(abs(start - key[1]) < 24 * 3600 for start in near):
             return Reason.DUPLICATE
+        if self.promises > 0:
+            self.promises -= 1
+            return Reason.QUEUED
         self.rows[key] = "running"
         return Reason.CREATED
 
@@ -164,6 +176,7 @@ class World:
         self.backend = FakeBackend()
         self.replace_earlier = replace_earlier
         self.filters = Filters()
+        self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
         self.min_free_bytes = 0
         self.group: type[Group] = Group
@@ -182,7 +195,9 @@ class World:
         self.link = Link(lambda: 0.5)
         replies: SimpleQueue[Reply] = SimpleQueue()
         self.composer = SiteComposer(
-            lambda _: SiteMap(cluster="alex"), MetadataPolicy(), self.filters
+            lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
+            MetadataPolicy(),
+            self.filters,
         )
         intake = Intake(layout, handling)
         self.resolver = Resolver(self.slurm)

@@ -213,9 +213,38 @@ def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Ou
 def test_a_start_sent_before_may_be_cached_on_new_servers(server: Server, outcome: Outcome) -> None:
     """Only then another run's row is no proof of a conflict."""
     with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
-        reply = there.start(START, maybe_cached=True)
+        reply = there.start(START, told_before=True)
 
     assert reply.outcome is outcome
+
+
+QUEUEING = server_of(Version(1, 4, 1))
+
+
+def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> None:
+    """cc-backend 1.4.0 and 1.4.1 would stall for 5 s over a second one."""
+    with backend(EMPTY, graphql((7, 0)), server=QUEUEING) as (there, peer):
+        reply = there.start(START, told_before=True)
+
+    assert (Reason.STORED_BEFORE, False) == (reply.verdict.reason, reply.sent)
+    assert not [request for request in peer.requests if "start_job" in request.path]
+
+
+def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
+    """The look-up shows other runs alone."""
+    promise = answer(201, '{"msg":"Successfully triggered job start"}')
+    with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING) as (there, _):
+        reply = there.start(START, told_before=True)
+
+    assert Outcome.CONFIRM is reply.outcome
+
+
+def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
+    """The look-up's answer counts."""
+    with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING) as (there, _):
+        reply = there.start(START, told_before=True)
+
+    assert (Outcome.RETRY, START) == (reply.outcome, reply.document)
 
 
 def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ccbackend.replies import (
     ListingError,
     Row,
-    graphql_job,
+    graphql_jobs,
     graphql_rows,
     graphql_running,
     rest_rows,
@@ -105,7 +105,7 @@ def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
 
 def test_queries_ask_for_five_fields_on_one_page() -> None:
     """Valid on every server from 1.0.0 on."""
-    running, job = graphql_running("lab"), graphql_job(7, "lab", 5)
+    running, job = graphql_running("lab"), graphql_jobs([7], "lab", 5)
 
     assert "items{ id jobId cluster startTime state }" in running["query"]
     assert running["variables"] == {

@@ -133,6 +133,7 @@ def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
 def test_a_young_stop_waits_for_the_cache_of_cc_backend(world: World) -> None:
     """From 1.5 on a stop is held back for 180 s after its start was accepted."""
     world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
     world.begin(3)
     world.run()
     world.end(3)
@@ -146,6 +147,7 @@ def test_a_young_stop_waits_for_the_cache_of_cc_backend(world: World) -> None:
 def test_a_held_stop_is_told_after_the_hold(world: World) -> None:
     """The hold ends by itself."""
     world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
     world.begin(3)
     world.run()
     world.end(3)
@@ -153,6 +155,84 @@ def test_a_held_stop_is_told_after_the_hold(world: World) -> None:
     world.run(200)
 
     assert {(3, NOON): "completed"} == world.backend.rows
+
+
+def test_a_held_stop_is_told_when_its_run_is_listed(world: World) -> None:
+    """The cache was flushed: nothing is to be feared any more."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    world.begin(1)
+    world.run()
+    world.end(1)
+    world.run(30)
+    held = world.backend.rows[1, NOON]
+    world.backend.is_cached = False
+
+    world.run(30)
+
+    assert ("running", "completed") == (held, world.backend.rows[1, NOON])
+
+
+def test_listings_about_held_stops_are_rare(world: World) -> None:
+    """One query for all of them, every 20 s."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    for job_id in (1, 2, 3):
+        world.begin(job_id)
+    world.run()
+    for job_id in (1, 2, 3):
+        world.end(job_id)
+
+    world.run(59)
+
+    assert 3 == [call for call, _ in world.backend.asked].count(Call.LIST)
+
+
+def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: World) -> None:
+    """cc-backend 1.4.0 may drop what it promised."""
+    world.backend.version = Version(1, 4, 0)
+    world.backend.promises = 2
+    world.begin(1)
+    world.run()
+    promised = world.files()
+
+    world.run(20)
+
+    assert {"todo": [f"1-{NOON}.json"]} == promised
+    assert {(1, NOON): "running"} == world.backend.rows
+    assert {"open": [f"1-{NOON}.json"]} == world.files()
+
+
+def test_of_several_clusters_an_unknown_one_halts_itself_alone(world: World) -> None:
+    """The others' jobs are told; its own follow when it is known."""
+    world.partition_clusters["gpu"] = "tinygpu"
+    world.boot()
+    world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
+    world.begin(1, partition="gpu")
+    world.run()
+    world.begin(2, partition="gpu")
+    world.begin(3)
+    world.run()
+    others = sorted(world.backend.rows)
+    world.backend.answers.clear()
+
+    world.run(301)
+
+    assert [3] == [job_id for job_id, _ in others]
+    assert {1, 2, 3} == {job_id for job_id, _ in world.backend.rows}
+    assert 2 == [job_id for _, job_id in world.backend.asked].count(1)
+
+
+def test_the_only_cluster_halts_everything_when_it_is_unknown(world: World) -> None:
+    """Its name in the configuration is wrong."""
+    world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
+    world.begin(1)
+    world.run()
+    world.begin(2)
+
+    world.run()
+
+    assert {} == world.backend.rows
 
 
 def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> None:

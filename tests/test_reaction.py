@@ -39,11 +39,18 @@ def test_a_start_told_again_keeps_its_cluster() -> None:
     assert "old" == react(again, Verdict(Reason.CREATED), asked(Call.START)).run.cluster
 
 
-def test_a_queued_start_holds_its_stop_some_seconds() -> None:
-    """cc-backend 1.4.0 and 1.4.1 store a start only later."""
+def test_a_queued_start_is_told_again_after_some_seconds() -> None:
+    """cc-backend 1.4.0 and 1.4.1 store a start only later, or never."""
     reaction = react(RUN, Verdict(Reason.QUEUED), asked(Call.START))
 
-    assert (NOW, NOW + 5) == (reaction.run.started, reaction.run.not_before)
+    assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
+
+
+def test_a_start_that_is_queued_again_and_again_is_buried() -> None:
+    """Those servers promise to store what their database refuses."""
+    run = replace(RUN, attempts=3)
+
+    assert Fate.DEAD is react(run, Verdict(Reason.QUEUED), asked(Call.START)).fate
 
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
@@ -139,13 +146,29 @@ def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -
 
 @pytest.mark.parametrize(
     ("reason", "seconds"),
-    [(Reason.UNKNOWN_RUN_YET, 5), (Reason.AFTER_FLUSH, 180), (Reason.UNKNOWN_HOST, 3600)],
+    [
+        (Reason.AFTER_FLUSH, 180),
+        (Reason.UNKNOWN_CLUSTER_ALONE, 300),
+        (Reason.UNKNOWN_HOST, 3600),
+    ],
 )
 def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
     """Parking charges nobody."""
     reaction = react(RUN, Verdict(reason), asked(Call.START))
 
     assert (NOW + seconds, 0) == (reaction.run.not_before, reaction.run.attempts)
+
+
+@pytest.mark.parametrize(("attempts", "started"), [(0, BEGAN), (1, BEGAN), (2, None)])
+def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
+    attempts: int, started: int | None
+) -> None:
+    """The start may still stand in the queue of 1.4.0 and 1.4.1."""
+    run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
+
+    reaction = react(run, Verdict(Reason.UNKNOWN_RUN_YET), asked(Call.STOP))
+
+    assert (Fate.KEEP, started) == (reaction.fate, reaction.run.started)
 
 
 def test_every_outcome_has_a_reaction() -> None:
@@ -196,3 +219,30 @@ def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
     reaction = settle_conflict(RUN, [BEGAN + 50], [BEGAN + 50], replace_earlier=True, now=NOW)
 
     assert not reaction.run.reported
+
+
+@pytest.mark.parametrize(("attempts", "fate"), [(22, Fate.KEEP), (23, Fate.DEAD)])
+@pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
+def test_a_run_older_than_a_stranger_waits_for_a_person(
+    attempts: int, fate: Fate, distance: int
+) -> None:
+    """However much later the other one began; tried hourly for a day, it is never just dropped."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = settle_conflict(run, [BEGAN + distance], [], replace_earlier=True, now=NOW)
+
+    assert (fate, True, NOW + 3600) == (
+        reaction.fate,
+        reaction.run.reported,
+        reaction.run.not_before,
+    )
+
+
+def test_a_dead_run_out_of_order_says_what_to_do() -> None:
+    """The later row has to go first."""
+    refused = react(RUN, Verdict(Reason.DUPLICATE), asked(Call.START)).run
+
+    reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)
+
+    assert reaction.run.last_error is not None
+    assert "delete that one" in reaction.run.last_error.hint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
@@ -30,6 +30,7 @@ class Scripted:
         self.reasons = list(reasons)
         self.wish = wish
         self.bodies: list[dict[str, Any]] = []
+        self.told_before: list[bool] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -50,8 +51,9 @@ class Scripted:
             retry_after_seconds=self.wish,
         )
 
-    def start(self, document: dict[str, Any]) -> Answer:
+    def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
         """Answer a start."""
+        self.told_before.append(told_before)
         return self._answer(BackendCall.START, document)
 
     def stop(self, document: dict[str, Any]) -> Answer:
@@ -62,9 +64,9 @@ class Scripted:
         """Answer a delete."""
         return self._answer(BackendCall.DELETE, document)
 
-    def running(self, cluster: str) -> Listing:
+    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
         """Answer a listing."""
-        answer = self._answer(BackendCall.GRAPHQL, {"cluster": cluster})
+        answer = self._answer(BackendCall.GRAPHQL, {"cluster": cluster, "jobs": list(job_ids)})
         return Listing(answer, (ROW,))
 
     def clusters(self) -> Clusters:

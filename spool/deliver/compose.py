@@ -17,7 +17,7 @@ from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
 from ccbackend.topology import Cluster
 from ccbackend.version import Server
-from spool.deliver.delivery import UnsendableError
+from spool.deliver.requests import UnsendableError
 from spool.deliver.schedule import Call
 from spool.files.run import Run
 from spool.text import escape
@@ -36,6 +36,11 @@ class SiteComposer:
     def __post_init__(self) -> None:
         self._site = self.site_of(())
         self._warned: set[str] = set()
+
+    @property
+    def has_several_clusters(self) -> bool:
+        """Tell whether partitions are shown as clusters of their own."""
+        return bool(self._site.partition_clusters)
 
     def learn(self, clusters: Iterable[Cluster]) -> None:
         """Take over what cc-backend says of its clusters: hosts and their topology."""

@@ -1,4 +1,4 @@
-"""Hosts that cc-backend does not know: their runs wait, one probe per name and hour.
+"""Hosts and clusters that cc-backend does not know: their runs wait, one probe per name and time.
 
 An admin corrects cluster.json and everything follows; until then nobody else is delayed and the
 alarm is one line per name.
@@ -15,38 +15,41 @@ HOST_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
-class UnknownHosts:
-    """The first hosts that cc-backend refused; times are Unix seconds."""
+class Unknown:
+    """The names of one kind that cc-backend refused; times are Unix seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str, *, seconds: float = HOST_SECONDS) -> None:
+        self._kind = kind
+        self._seconds = seconds
         self._until: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def blocked_until(self, host: str, now: float) -> float | None:
-        """Return when a run of this host may be tried; None for at once."""
-        until = self._until.get(host, 0.0)
-        return until if until > now else None
+    def keeps(self, entry: Entry, name: str, schedule: Schedule, now: float) -> bool:
+        """Tell whether a run in flight must wait for a name; it is put back then, in memory."""
+        until = self._until.get(name, 0.0)
+        if until <= now:
+            return False
+        entry.in_flight = None
+        entry.not_before = until
+        entry.waits_for = f"{self._kind} {name}"
+        schedule.touch(entry.job_id, now)
+        return True
 
-    def refuse(self, host: str, words: str, now: float) -> None:
+    def refuse(self, entry: Entry, name: str, words: str, now: float) -> None:
         """Note a refusal."""
-        if host not in self._until:
-            _log.error("cc-backend does not know host %s: %s", escape(host), escape(words))
-        self._until[host] = now + HOST_SECONDS
+        if name not in self._until:
+            what = f"{self._kind} {escape(name)}"
+            _log.error("cc-backend does not know %s: %s", what, escape(words))
+        self._until[name] = now + self._seconds
+        entry.waits_for = f"{self._kind} {name}"
 
-    def accept(self, host: str, schedule: Schedule, now: float) -> None:
-        """Let all runs of a host go that is known now."""
-        if self._until.pop(host, None) is None:
+    def accept(self, name: str, schedule: Schedule, now: float) -> None:
+        """Let all runs go that wait for a name that is known now."""
+        if self._until.pop(name, None) is None:
             return
         for entry in schedule:
-            if entry.host == host and entry.not_before > now:
-                entry.not_before = 0.0
+            if entry.waits_for == f"{self._kind} {name}":
+                entry.waits_for, entry.not_before = "", 0.0
                 schedule.touch(entry.job_id, now)
-
-
-def postpone(entry: Entry, until: float, schedule: Schedule, now: float) -> None:
-    """Put a run back that may not be told yet; in memory alone."""
-    entry.in_flight = None
-    entry.not_before = until
-    schedule.touch(entry.job_id, now)

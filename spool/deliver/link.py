@@ -69,6 +69,10 @@ class Link:
         elif not self.destination.is_up:
             self._failed(verdict, now, retry_after)
 
+    def go_on(self) -> None:
+        """Let flow what the senders hold back since an answer that turned out to stop nobody."""
+        self.wave += 1
+
     def found(self, server: Server | None, now: float) -> None:
         """Take in the answer to a probe."""
         self._version_at = now + PROBE_SECONDS

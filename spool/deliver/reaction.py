@@ -18,10 +18,17 @@ HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS
 FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
 QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
+CLUSTER_SECONDS = 300
 PANICS = 3
 TRIES = 24
 RESTARTS = 3
+PROMISES = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
+LOOKS = 2  # a stop repeated while its start may still be queued
 ANSWER_CHARACTERS = 2000
+OUT_OF_ORDER = (
+    "cc-backend stores runs of one job id in order alone, and a later one is there: delete that"
+    " one at cc-backend and `cc-spool retry` this run, or `cc-spool discard` it"
+)
 
 
 class Fate(Enum):
@@ -58,24 +65,27 @@ def react(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     return _REACTIONS[verdict.outcome](run, verdict, asked)
 
 
-def _accepted(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _accepted(run: Run, _verdict: Verdict, asked: Asked) -> Reaction:
     """Return the run after cc-backend did what was asked."""
     clean = replace(run, last_error=None, not_before=0, attempts=0)
     if asked.call is Call.STOP:
         return Reaction(run=clean, fate=Fate.GONE)
     if asked.call is Call.DELETE:
         return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
-    wait = QUEUE_SECONDS if verdict.outcome is Outcome.CONFIRM else 0
-    now = int(asked.now)
     return Reaction(
         run=replace(
             clean,
-            started=now,
+            started=int(asked.now),
             cluster=run.cluster or asked.cluster,
-            not_before=now + wait if wait else 0,
             attempts=run.attempts,  # counts the restarts of a run that is not kept
         )
     )
+
+
+def _promised(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+    """Return the run with its start to be looked up: cc-backend only queued it, and may drop it."""
+    noted = _noted(run, verdict, asked)
+    return _charged(noted, asked, wait_seconds=QUEUE_SECONDS, limit=PROMISES)
 
 
 def _needs_start(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
@@ -91,11 +101,11 @@ def _later(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     noted = _noted(run, verdict, asked)
     if verdict.reason in {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED}:
         return _charged(noted, asked, wait_seconds=HOUR_SECONDS, limit=PANICS)
-    waits = {
-        Reason.UNKNOWN_RUN_YET: QUEUE_SECONDS,
-        Reason.AFTER_FLUSH: FLUSH_SECONDS,
-    }
-    wait = waits.get(verdict.reason, HOUR_SECONDS)
+    if verdict.reason is Reason.UNKNOWN_RUN_YET:
+        if run.attempts >= LOOKS:
+            return _needs_start(run, verdict, asked)
+        return _charged(noted, asked, wait_seconds=QUEUE_SECONDS, limit=TRIES)
+    wait = _WAITS.get(verdict.reason, HOUR_SECONDS)
     return Reaction(run=replace(noted, not_before=int(asked.now) + wait))
 
 
@@ -133,10 +143,11 @@ def _rejected(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     return Reaction(run=_noted(run, verdict, asked), fate=Fate.DEAD)
 
 
+_WAITS = {Reason.AFTER_FLUSH: FLUSH_SECONDS, Reason.UNKNOWN_CLUSTER_ALONE: CLUSTER_SECONDS}
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,
     Outcome.ALREADY_THERE: _accepted,
-    Outcome.CONFIRM: _accepted,
+    Outcome.CONFIRM: _promised,
     Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
     Outcome.NEEDS_START: _needs_start,
     Outcome.CONFLICT: _unchanged,  # see `settle_conflict`
@@ -159,11 +170,12 @@ def settle_conflict(
         replace_earlier: policy: replace the earlier run's row, or keep it.
         now: Unix seconds.
     """
-    near = sorted(other for other in others if abs(other - run.start_time) < DAY_SECONDS)
-    if any(other > run.start_time for other in near):
-        reason = "a later run of this job is stored already"
-        return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
-    unproven = set(near) - set(proven)
+    known = set(proven)
+    later = {other for other in others if other > run.start_time}
+    if later:
+        return _out_of_order(run, are_same_job=later <= known, now=now)
+    near = sorted(other for other in others if run.start_time - other < DAY_SECONDS)
+    unproven = set(near) - known
     if not near or unproven:
         wait = min([HOUR_SECONDS] + [start + DAY_SECONDS + 60 - int(now) for start in near])
         return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
@@ -171,3 +183,17 @@ def settle_conflict(
         return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
     reason = "requeue policy keep: the first run within 24 h stays"
     return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
+
+
+def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
+    """Return what becomes of a run older than one that is stored.
+
+    cc-backend takes runs of one job id in order alone (api: "duplicate rule"). Of the same job the
+    later run stands for both, as if it had replaced this one. Else a person has to choose.
+    """
+    if are_same_job:
+        reason = "a later run of this job is stored already"
+        return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
+    error = run.last_error and replace(run.last_error, hint=OUT_OF_ORDER)
+    asked = Asked(call=Call.START, now=now, cluster=run.cluster or "")
+    return _charged(replace(run, last_error=error), asked, wait_seconds=HOUR_SECONDS, limit=TRIES)

@@ -35,7 +35,8 @@ class Entry:
     `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
     `events` must stay). `run` may be dropped when it is stored. `listed`: a listing of cc-backend
     shows it. `failures` counts requests lost to an outage, `failed_at` is how
-    many requests of all runs had been accepted at the last of them.
+    many requests of all runs had been accepted at the last of them. `waits_for` names a host or
+    cluster that cc-backend does not know.
     """
 
     job_id: int
@@ -46,6 +47,7 @@ class Entry:
     not_before: float = 0.0
     replaces: tuple[int, ...] = ()
     host: str = ""
+    cluster: str = ""
     stored: Directory | None = None
     run: Run | None = None
     events: set[str] = field(default_factory=set)
@@ -53,6 +55,7 @@ class Entry:
     listed: bool = False
     failures: int = 0
     failed_at: int | None = None
+    waits_for: str = ""
     since: float = 0.0
 
     def take(self, run: Run) -> None:
@@ -64,6 +67,7 @@ class Entry:
         self.not_before = run.not_before
         self.replaces = run.replaces
         self.host = run.job.nodes[0] if run.job.nodes else ""
+        self.cluster = run.cluster or ""
 
     @property
     def name(self) -> str:

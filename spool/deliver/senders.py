@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -34,6 +34,8 @@ class Request:
     """One request. `wave` numbers what was handed out between two failures of the destination.
 
     `is_probe`: cc-backend is believed down or halted; exactly one request, never repeated here.
+    `told_before`: the same request may have reached cc-backend. `job_ids` are what a listing is
+    asked about.
     """
 
     call: Call
@@ -43,6 +45,8 @@ class Request:
     document: Mapping[str, Any] = field(default_factory=dict)
     wave: int = 0
     is_probe: bool = False
+    told_before: bool = False
+    job_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class Reply:
 
     `starts` are the start times of the job id's rows where cc-backend refused a start because of
     one; `document` the body as last sent; `server` answers a probe, `listed` a listing (job id and
-    start time of all running rows); `clusters` (None: not told) come with a probe.
+    start time of the rows of some jobs); `clusters` (None: not told) come with a probe.
     """
 
     request: Request
@@ -90,8 +94,8 @@ class Backend(Protocol):
     `ccbackend.client.Backend` is one.
     """
 
-    def start(self, document: dict[str, Any]) -> Answer:
-        """Tell a start."""
+    def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
+        """Tell a start, perhaps once more."""
 
     def stop(self, document: dict[str, Any]) -> Answer:
         """Tell a stop."""
@@ -99,8 +103,8 @@ class Backend(Protocol):
     def delete(self, document: dict[str, Any]) -> Answer:
         """Remove one row."""
 
-    def running(self, cluster: str) -> Listing:
-        """List what runs."""
+    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+        """List the runs of some job ids."""
 
     def clusters(self) -> Clusters:
         """Ask for the clusters with their hosts and topology."""
@@ -178,13 +182,14 @@ class Sender:
         backend, body = self._backend, dict(request.document)
         match request.call:
             case Call.START:
-                return self._told(request, lambda: backend.start(body))
+                again = request.told_before
+                return self._told(request, lambda: backend.start(body, told_before=again))
             case Call.STOP:
                 return self._told(request, lambda: backend.stop(body))
             case Call.DELETE:
                 return self._told(request, lambda: backend.delete(body))
             case Call.LIST:
-                listing = backend.running(request.cluster)
+                listing = backend.listed(request.job_ids, request.cluster)
                 rows = listing.rows or ()
                 listed = frozenset((row.job_id, row.start_time) for row in rows)
                 return Reply(request=request, verdict=listing.reply.verdict, listed=listed)

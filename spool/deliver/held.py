@@ -1,0 +1,42 @@
+"""Which held stops to ask a listing about: cc-backend >= 1.5 shows a run once its cache is flushed.
+
+A stop may go as soon as its run is listed, or when the hold is over (its cache race closes a
+stranger's job, cc-backend v1.5.4 internal/repository/jobCreate.go). One query for many runs, so the
+cost follows what is held, not what runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spool.deliver.schedule import Schedule
+
+EVERY_SECONDS = 20.0
+MOST_JOBS = 500
+
+
+class HeldStops:
+    """Decides when to ask and takes the answers; times are Unix seconds."""
+
+    def __init__(self) -> None:
+        self._asked_at = float("-inf")
+
+    def question(self, schedule: Schedule, now: float) -> tuple[str, tuple[int, ...]]:
+        """Return a cluster and the job ids to ask about now, held longest first; () for none."""
+        if now - self._asked_at < EVERY_SECONDS:
+            return "", ()
+        held = sorted(schedule.held(now), key=lambda entry: entry.started or 0)
+        if not held:
+            return "", ()
+        self._asked_at = now
+        cluster = held[0].cluster
+        same = [entry.job_id for entry in held if entry.cluster == cluster]
+        return cluster, tuple(dict.fromkeys(same))[:MOST_JOBS]
+
+    def take(self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float) -> None:
+        """Let the stops of listed runs (job id, start time) go."""
+        for job_id, start_time in listed:
+            entry = schedule.get(job_id, start_time)
+            if entry is not None and not entry.listed:
+                entry.listed = True
+                schedule.touch(job_id, now)

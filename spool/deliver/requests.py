@@ -1,0 +1,150 @@
+"""Make requests of runs when they are sent; what cannot be sent waits, is left out or buried."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.topology import Cluster
+from ccbackend.version import Server
+from spool.deliver.burial import bury_unreadable, bury_unsendable
+from spool.deliver.hosts import Unknown
+from spool.deliver.link import Link
+from spool.deliver.reaction import CLUSTER_SECONDS
+from spool.deliver.schedule import Call, Entry
+from spool.deliver.senders import Request
+from spool.drain.book import Book
+from spool.errors import NewerFormatError, RunError
+from spool.files.run import Run
+from spool.files.state import Handling
+from spool.text import escape
+
+_ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
+_log = logging.getLogger(__name__)
+
+
+class UnsendableError(Exception):
+    """No valid request can be made of a run; the message says why."""
+
+
+class Composer(Protocol):
+    """Makes requests of runs with the maps of the configuration; pure."""
+
+    @property
+    def has_several_clusters(self) -> bool:
+        """Tell whether partitions are shown as clusters of their own."""
+
+    def learn(self, clusters: Iterable[Cluster]) -> None:
+        """Take over what cc-backend says of its clusters."""
+
+    def cluster(self, run: Run) -> str:
+        """Return the cluster's name at cc-backend."""
+
+    def unreported_reason(self, run: Run) -> str | None:
+        """Return why a run is not to be reported; None if it is."""
+
+    def document(self, run: Run, call: Call, server: Server) -> Mapping[str, Any]:
+        """Return the body of a start, stop or delete.
+
+        Raises:
+            UnsendableError: the run lacks something every server demands.
+        """
+
+
+class RequestMaker:
+    """Belongs to the drain's thread. Times are Unix seconds."""
+
+    def __init__(self, book: Book, link: Link, composer: Composer, handling: Handling) -> None:
+        self._book = book
+        self._link = link
+        self._composer = composer
+        self._handling = handling
+        self.hosts = Unknown("host")
+        self.clusters = Unknown("cluster", seconds=CLUSTER_SECONDS)
+
+    def bare(self, call: Call, cluster: str = "", job_ids: tuple[int, ...] = ()) -> Request:
+        """Return a request about no run."""
+        return Request(
+            call=call,
+            job_id=0,
+            start_time=0,
+            cluster=cluster,
+            wave=self._link.wave,
+            job_ids=job_ids,
+        )
+
+    def request_of(self, entry: Entry, now: float) -> Request | None:
+        """Return the request of a run in flight; None if it waits, is left out or buried."""
+        schedule = self._book.schedule
+        is_start = entry.in_flight is Call.START
+        if is_start and self.hosts.keeps(entry, entry.host, schedule, now):
+            return None
+        run = self.run_of(entry, now)
+        if run is None:
+            return None
+        cluster = self._composer.cluster(run)
+        if is_start and self.clusters.keeps(entry, cluster, schedule, now):
+            return None
+        try:
+            with self._handling(entry.name):
+                reason = None if run.cluster else self._composer.unreported_reason(run)
+                if reason is None:
+                    return self._compose(entry, run, cluster)
+                self._leave_out(entry, run, reason, now)
+        except UnsendableError as error:
+            bury_unsendable(self._book, entry, run, str(error), now)
+        return None
+
+    def run_of(self, entry: Entry, now: float) -> Run | None:
+        """Return an entry's run; None if it cannot be read and is set aside."""
+        if self._handling.is_poison(entry.name):
+            bury_unreadable(self._book, entry, "handling it ended the drain three times", now)
+            return None
+        try:
+            with self._handling(entry.name):
+                return self._book.run_of(entry)
+        except (OSError, RunError, NewerFormatError) as error:
+            bury_unreadable(self._book, entry, str(error), now)
+        return None
+
+    def own(self, verdict: Verdict) -> Verdict:
+        """Return a verdict as it counts here: of several clusters an unknown one halts itself."""
+        if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
+            self._link.go_on()
+            return Verdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
+        return verdict
+
+    def learn(self, entry: Entry, request: Request, verdict: Verdict, now: float) -> None:
+        """Note what an answer says about the first host and the cluster of a run."""
+        if verdict.reason is Reason.UNKNOWN_HOST:
+            self.hosts.refuse(entry, entry.host, verdict.message, now)
+        elif verdict.reason is Reason.UNKNOWN_CLUSTER_ALONE:
+            self.clusters.refuse(entry, request.cluster, verdict.message, now)
+        elif verdict.outcome in _ACCEPTED:
+            self.hosts.accept(entry.host, self._book.schedule, now)
+            self.clusters.accept(request.cluster, self._book.schedule, now)
+
+    def _leave_out(self, entry: Entry, run: Run, reason: str, now: float) -> None:
+        """Keep a run that is not to be reported until its end, or forget it if that is known."""
+        entry.in_flight = None
+        left = replace(run, reported=False, reason=reason)
+        _log.info("job=%d start=%d not reported: %s", run.job_id, run.start_time, escape(reason))
+        if run.end is None:
+            self._book.harden(entry, left, now)
+        else:
+            self._book.finish(entry, left, now)
+
+    def _compose(self, entry: Entry, run: Run, cluster: str) -> Request:
+        call = entry.in_flight or Call.START
+        return Request(
+            call=call,
+            job_id=entry.job_id,
+            start_time=entry.start_time,
+            cluster=cluster,
+            document=self._composer.document(run, call, self._link.server or Server()),
+            wave=self._link.wave,
+            told_before=bool(entry.failures or run.last_error),
+        )
