@@ -30,6 +30,9 @@ class Request:
         return json.loads(self.body)
 
 
+NO_HTTP = Request("", "", {}, b"")
+
+
 def answer(
     status: int,
     text: str,
@@ -155,15 +158,22 @@ class ScriptedServer:
         file = peer.makefile("rb")
         with file:
             while request := _read(file):
+                if request is NO_HTTP:
+                    stall(peer)
+                    return
                 self.requests.append(request)
                 if not self._actions or not self._actions.pop(0)(peer):
                     return
 
 
 def _read(file: Any) -> Request | None:
-    line = file.readline().decode("latin-1").split()
-    if not line:
+    """The next request; `NO_HTTP` for other bytes, such as the first ones of a TLS handshake."""
+    text = file.readline().decode("latin-1")
+    if not text:
         return None
+    line = text.split()
+    if len(line) != 3 or not line[2].startswith("HTTP/"):
+        return NO_HTTP
     headers: dict[str, str] = {}
     while (text := file.readline().decode("latin-1").strip()) != "":
         name, _, value = text.partition(":")

@@ -1,0 +1,24 @@
+"""The scripted server survives what is no request at all."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+from scripted_server import ScriptedServer, hang_up
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\n", b"\x16\n\n", b"a b\nc\n\n"])
+def test_bytes_that_are_no_request_leave_the_server_silent(sent: bytes) -> None:
+    """A TLS handshake may hold line ends anywhere; no word of it is taken for a request."""
+    with ScriptedServer([hang_up]) as server:
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port or 0)) as peer:
+            peer.sendall(sent)
+            peer.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                peer.recv(1)
+
+    assert server.connections == 1
+    assert server.requests == []
