@@ -70,6 +70,40 @@ def test_an_ended_job_leaves_the_spool_empty(world: World) -> None:
     assert {} == world.files()
 
 
+@pytest.mark.parametrize("milliseconds", range(100, 300, 5))
+def test_an_end_that_meets_the_write_of_its_start_is_told_once(
+    world: World, milliseconds: int
+) -> None:
+    """Whenever the end is learned, no event stays and nothing is told twice."""
+    world.begin(1)
+    world.run(milliseconds / 1000)
+    world.end(1)
+
+    world.run(3)
+
+    told = [call for call, job_id in world.backend.asked if job_id == 1]
+    assert ([Call.START, Call.STOP], {}) == (told, world.files())
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 1000, 100))
+def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
+    world: World, milliseconds: int
+) -> None:
+    """Its file lies in todo/ until the next group is written: no reason to tell it again."""
+    world.run(milliseconds / 1000)
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.end(1)
+    world.run(2)
+    world.backend.everything = None
+
+    world.run(5)
+
+    told = [call for call, job_id in world.backend.asked if job_id == 1]
+    assert ([Call.START, Call.STOP], {}) == (told[-2:], world.files())
+    assert 1 == told.count(Call.STOP)
+
+
 def test_a_refused_run_lies_alone_in_dead(world: World) -> None:
     """Poison is buried in the same pass in which the others are delivered."""
     world.backend.answers[7] = Reason.BAD_REQUEST

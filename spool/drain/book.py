@@ -74,14 +74,18 @@ class Book:
         return load(self.layout, entry.stored or Directory.TODO, entry.name)
 
     def soften(self, run: Run, events: Iterable[str], now: float) -> Entry:
-        """Take in a new or changed run whose events keep it safe until it is told or gets old."""
+        """Take in a new or changed run whose events keep it safe until it is told or gets old.
+
+        One that is to be written with the next group anyway is written with what is new of it.
+        """
         entry = self.schedule.get(run.job_id, run.start_time) or entry_of(run, None)
         entry.take(run)
         entry.events.update(events)
         self._revive(entry)
-        if entry.name not in self._soft:
-            entry.since = now
-        self._soft[entry.name] = entry
+        if entry.name not in self._hard:
+            if entry.name not in self._soft:
+                entry.since = now
+            self._soft[entry.name] = entry
         self.schedule.add(entry, now)
         return entry
 
@@ -125,6 +129,10 @@ class Book:
         for entry in list(self._soft.values()):
             if (all_of_them or now - entry.since >= SOFT_SECONDS) and entry.run is not None:
                 self.harden(entry, entry.run, now)
+
+    def is_leaving(self, name: str) -> bool:
+        """Tell whether a run file is only there until the next group is written."""
+        return name in self._gone or name in self._dead
 
     def is_due(self, now: float) -> bool:
         """Tell whether a group waits that is large or old enough."""

@@ -144,14 +144,14 @@ class Drain:
         if modified_ns == self._todo_ns and now - modified_ns / 1e9 > TODO_SECONDS:
             return
         self._todo_ns = modified_ns
-        known = {e.name for e in self._parts.book.schedule if e.stored is Directory.TODO}
+        book = self._parts.book
+        known = {e.name for e in book.schedule if e.stored is Directory.TODO}
         for name in set(layout.names(Directory.TODO)) - known:
+            if book.is_leaving(name):
+                continue
             run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
-            if (
-                run is not None
-                and self._parts.book.schedule.get(run.job_id, run.start_time) is None
-            ):
-                self._parts.book.schedule.add(entry_of(run, Directory.TODO), now)
+            if run is not None and book.schedule.get(run.job_id, run.start_time) is None:
+                book.schedule.add(entry_of(run, Directory.TODO), now)
                 self._parts.link.cause_changed(now)
 
     def _flush(self, now: float, *, at_once: bool = False) -> None:
