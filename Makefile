@@ -1,15 +1,26 @@
 # Every command of the project; `make help` lists them.
-PYTHON ?= python3
+PYTHON ?=
+PREFIX ?= /opt/cc-slurm-sync
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help check test clean
+.PHONY: help install uninstall wheels check test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
 
+install: ## install, or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_USER=NAME SERVICE_USER=NAME]
+	@PREFIX='$(PREFIX)' PYTHON='$(PYTHON)' WHEELS='$(WHEELS)' \
+		SLURM_USER='$(SLURM_USER)' SERVICE_USER='$(SERVICE_USER)' deploy/install
+
+uninstall: ## remove what install has put in place [PREFIX=DIR]
+	@PREFIX='$(PREFIX)' deploy/uninstall
+
+wheels: ## collect wheels for hosts without internet, for any Python of 3.11 or later [WHEELS=DIR]
+	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'
+
 $(VENV)/.dev: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --group dev -e .
 	touch $@
@@ -19,7 +30,7 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 	$(BIN)/ruff check .
 	$(BIN)/mypy slurm ccbackend spool sweeper tests
 	if ls slurm/*.py ccbackend/*.py spool/*.py >/dev/null 2>&1; then $(BIN)/lint-imports; fi
-	if command -v shellcheck >/dev/null; then shellcheck hooks/* .ci/run; else echo "shellcheck is not installed: skipped"; fi
+	if command -v shellcheck >/dev/null; then shellcheck -x hooks/* .ci/run deploy/install deploy/uninstall deploy/wheels deploy/find_python; else echo "shellcheck is not installed: skipped"; fi
 
 test: check ## everything CI runs
 	$(BIN)/pytest tests

@@ -1,0 +1,444 @@
+"""`make install`, `make uninstall` and the files of deploy/, below a PREFIX, without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+import wheel_house
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+PACKAGES = {"slurm", "ccbackend", "spool", "sweeper"}
+HARDENING = """
+UMask=0027 NoNewPrivileges=yes CapabilityBoundingSet= ProtectSystem=strict ProtectHome=yes
+PrivateTmp=yes PrivateDevices=yes ProtectKernelTunables=yes ProtectKernelModules=yes
+ProtectKernelLogs=yes ProtectControlGroups=yes ProtectClock=yes ProtectHostname=yes
+RestrictNamespaces=yes RestrictRealtime=yes RestrictSUIDSGID=yes LockPersonality=yes
+MemoryDenyWriteExecute=yes SystemCallArchitectures=native SystemCallFilter=@system-service
+MemoryMax=4G TasksMax=64
+"""
+
+
+def make(
+    target: str, *, conf: Path | None = None, **values: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile as an admin does, with no way to a package index."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PIP_INDEX_URL": "http://127.0.0.1:1/",
+        "PIP_CONFIG_FILE": os.devnull,
+        "SLURM_CONF": str(conf or "/nonexistent/slurm.conf"),
+    }
+    return subprocess.run(
+        ["make", "--no-print-directory", target, *(f"{k}={v}" for k, v in values.items())],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tree(top: Path) -> set[str]:
+    """Return all files below a directory but those of the virtual environment."""
+    found = (path.relative_to(top) for path in top.rglob("*") if not path.is_dir())
+    return {str(path) for path in found if path.parts[0] != "venv"}
+
+
+def hook(
+    prefix: Path, name: str, job_id: int, *, user: int | None = None, group: int | None = None
+) -> None:
+    """Run an installed hook as slurmctld does."""
+    stub = prefix / "etc/slurm/cc-slurm-sync" / name
+    environment = {"SLURM_JOB_ID": str(job_id)}
+    subprocess.run([str(stub)], env=environment, check=True, cwd="/", user=user, group=group)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory like that of `make wheels`."""
+    target = tmp_path_factory.mktemp("wheels")
+    wheel_house.fill(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def place(wheels: Path) -> Iterator[Path]:
+    """Return a directory that every user can reach, with an installation in `site`."""
+    base = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-", dir="/var/tmp"))
+    base.chmod(0o755)
+    try:
+        done = make("install", PREFIX=str(base / "site"), WHEELS=str(wheels))
+        assert (0, "") == (done.returncode, done.stderr)
+        (base / "said").write_text(done.stdout)
+        yield base
+    finally:
+        shutil.rmtree(base)
+
+
+@pytest.fixture
+def fresh(place: Path, tmp_path: Path) -> Path:
+    """Return a PREFIX with all of an installation but the virtual environment."""
+    prefix = tmp_path / "site"
+    shutil.copytree(place / "site", prefix, symlinks=True, ignore=shutil.ignore_patterns("venv"))
+    for path in (p for p in prefix.rglob("*") if p.is_file() and not p.is_symlink()):
+        path.write_text(path.read_text().replace(str(place / "site"), str(prefix)))
+    return prefix
+
+
+def test_everything_lies_below_the_prefix(place: Path) -> None:
+    """An installation with a PREFIX of one's own is complete below it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    expected = {
+        *(f"bin/{name}" for name in project.get("scripts", {})),
+        "etc/cc-slurm-sync/config.json.example",
+        *(f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")),
+        "etc/slurm/cc-slurm-sync/spool_event",
+        *(f"lib/systemd/system/{n}" for n in ("cc-spool.service", "cc-sweep.service")),
+        *("lib/systemd/system/cc-sweep.timer", "lib/sysusers.d/cc-slurm-sync.conf"),
+        *("lib/tmpfiles.d/cc-slurm-sync.conf", "share/cc-slurm-sync/cron"),
+        "share/cc-slurm-sync/logrotate",
+    }
+
+    assert expected == tree(place / "site")
+
+
+def test_no_placeholder_is_left(place: Path) -> None:
+    """Every installed file names real places."""
+    site = place / "site"
+    left = {
+        name: found
+        for name in tree(site)
+        if not (site / name).is_symlink()
+        and (found := re.findall(r"@[a-z_]+@", (site / name).read_text()))
+    }
+
+    assert {} == left
+
+
+def test_the_example_names_the_places_of_the_installation(place: Path) -> None:
+    """The example configuration works below the PREFIX once name and host are set."""
+    site = place / "site"
+    example = json.loads((site / "etc/cc-slurm-sync/config.json.example").read_text())
+
+    found = [*list(example["spool"].values())[:2], example["cc-backend"]["token_file"]]
+    expected = ["var/spool/cc-slurm-sync", "var/lib/cc-slurm-sync", "etc/cc-slurm-sync/token"]
+    assert [str(site / path) for path in expected] == found
+
+
+def test_lines_for_slurm_conf_are_printed(place: Path) -> None:
+    """The end of an installation says what to write into slurm.conf, with and without own hooks."""
+    said = (place / "said").read_text()
+    hooks = place / "site/etc/slurm/cc-slurm-sync"
+
+    for line in (
+        f"PrologSlurmctld={hooks}/prolog_slurmctld\n",
+        f"EpilogSlurmctld={hooks}/epilog_slurmctld\n",
+        f"call ours, last:\n     {hooks}/prolog_slurmctld\n",
+        "with Slurm 24.05 and later, add our line below",
+    ):
+        assert line in said
+
+
+def test_an_installed_hook_writes_into_the_installed_spool(fresh: Path) -> None:
+    """A stub below a PREFIX uses the spool below the same PREFIX."""
+    hook(fresh, "prolog_slurmctld", 17)
+
+    (event,) = (fresh / "var/spool/cc-slurm-sync/new").iterdir()
+    assert "1-start-17-0-0" == event.name.rpartition("-")[0]
+
+
+def test_an_upgrade_keeps_what_the_site_made(place: Path, wheels: Path) -> None:
+    """Installing again leaves configuration, token, spool, state and the stub's own spool alone."""
+    site = place / "site"
+    other = place / "other-spool"
+    (other / "new").mkdir(parents=True)
+    kept = {
+        "etc/cc-slurm-sync/config.json": '{"clustername": "mine"}',
+        "etc/cc-slurm-sync/token": "TOKEN:x\n",
+        "var/spool/cc-slurm-sync/new/1-start-1-0-0-1": "end\n",
+        "var/spool/cc-slurm-sync/open/1-2.json": "{}",
+        "var/lib/cc-slurm-sync/drain.json": "{}",
+    }
+    for name, text in kept.items():
+        (site / name).write_text(text)
+    stub = site / "etc/slurm/cc-slurm-sync/prolog_slurmctld"
+    old_stub = stub.read_text()
+    stub.write_text(old_stub.replace(str(site / "var/spool/cc-slurm-sync"), str(other)))
+    (site / "etc/slurm/cc-slurm-sync/spool_event").write_text("# an older one\n")
+
+    done = make("install", PREFIX=str(site), WHEELS=str(wheels))
+
+    hook(site, "prolog_slurmctld", 18)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert kept == {name: (site / name).read_text() for name in kept}
+    assert 1 == len([*(other / "new").iterdir()])
+    for name in kept:
+        (site / name).unlink()
+    stub.write_text(old_stub)
+    shutil.rmtree(other)
+
+
+def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+    """The stubs stay, do nothing and the lines are told; a second call removes them."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    hooks = fresh / "etc/slurm/cc-slurm-sync"
+    conf.write_text(f"ClusterName=x\nPrologSlurmctld={hooks}/prolog_slurmctld\n")
+
+    first = make("uninstall", conf=conf, PREFIX=str(fresh))
+    hook(fresh, "epilog_slurmctld", 19)
+    left = tree(fresh)
+    conf.write_text("ClusterName=x\n")
+    second = make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    stubs = {f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")}
+    assert stubs == left
+    assert f"PrologSlurmctld={hooks}/prolog_slurmctld\n" in first.stdout
+    assert (0, "", "") == (second.returncode, second.stdout, second.stderr)
+    assert not fresh.exists()
+
+
+def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path: Path) -> None:
+    """A PrologSlurmctld of the site that calls ours keeps the stubs."""
+    script = tmp_path / "site-prolog"
+    script.write_text(f"#!/bin/sh\n{fresh}/etc/slurm/cc-slurm-sync/prolog_slurmctld\n")
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    conf.write_text(f"PrologSlurmctld={script}\n")
+
+    make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
+
+
+def test_stubs_stay_while_slurm_conf_is_unknown(fresh: Path) -> None:
+    """What may name the stubs and cannot be read keeps them."""
+    make("uninstall", PREFIX=str(fresh))
+
+    assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
+
+
+def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> None:
+    """A spool with a file in it, a configuration and a token are never removed."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    conf.write_text("ClusterName=x\n")
+    kept = {
+        "etc/cc-slurm-sync/config.json",
+        "etc/cc-slurm-sync/token",
+        "var/spool/cc-slurm-sync/dead/1-2.json",
+    }
+    for name in kept:
+        (fresh / name).write_text("mine")
+
+    done = make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    assert kept == tree(fresh)
+    assert f"stays, because files are in it: {fresh}/var/spool/cc-slurm-sync/dead" in done.stdout
+
+
+@pytest.mark.parametrize("prefix", ["/", "/a/../b", "/a b", "/a|b", "/x/"])
+def test_a_doubtful_prefix_is_refused(prefix: str) -> None:
+    """A PREFIX that would not survive being written into files is refused."""
+    done = subprocess.run(
+        [str(DEPLOY / "uninstall")],
+        env={"PATH": os.environ["PATH"], "PREFIX": prefix},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (2, True) == (done.returncode, done.stderr.startswith("PREFIX: write a plain path"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
+def test_the_default_place_asks_for_root() -> None:
+    """Without root and PREFIX the way out is told."""
+    done = subprocess.run(
+        [str(DEPLOY / "install")],
+        env={"PATH": os.environ["PATH"]},
+        user="nobody",
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (77, True) == (done.returncode, "PREFIX=DIRECTORY" in done.stderr)
+
+
+def fake_python(directory: Path, name: str, status: int) -> Path:
+    """Make an interpreter that is new enough (0) or not (1)."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\nexit {status}\n")
+    path.chmod(0o755)
+    return path
+
+
+def find_python(directory: Path, *wanted: str) -> subprocess.CompletedProcess[str]:
+    """Run find_python where only a directory's interpreters are on the path."""
+    return subprocess.run(
+        ["/bin/sh", str(DEPLOY / "find_python"), *wanted],
+        env={"PATH": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ({"python3": 0, "python3.12": 0}, "python3"),
+        ({"python3": 1, "python3.11": 0, "python3.12": 0}, "python3.12"),
+        ({"python3": 1, "python3.12": 1, "python3.11": 0}, "python3.11"),
+        ({"python3.11": 0}, "python3.11"),
+    ],
+)
+def test_a_newer_python_is_found_beside_an_old_one(
+    tmp_path: Path, there: dict[str, int], expected: str
+) -> None:
+    """The system's Python is taken if it is new enough, else 3.12, else 3.11."""
+    for name, status in there.items():
+        fake_python(tmp_path, name, status)
+
+    assert f"{tmp_path / expected}\n" == find_python(tmp_path).stdout
+
+
+@pytest.mark.parametrize("wanted", [(), ("python3.12",)])
+def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> None:
+    """Without a Python that is new enough a package to install is told."""
+    fake_python(tmp_path, "python3", 1)
+
+    done = find_python(tmp_path, *wanted)
+
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "needed: " in done.stderr
+    assert all(name in done.stderr for name in wanted)
+
+
+@pytest.mark.parametrize("unit", ["cc-spool.service", "cc-sweep.service"])
+def test_units_are_hardened_in_full(unit: str) -> None:
+    """Both services carry every restriction of our reference, and none twice."""
+    lines = [line for line in (DEPLOY / unit).read_text().splitlines() if "=" in line]
+    settings = [line for line in lines if not line.startswith("#")]
+    expected = [*HARDENING.split()]
+    expected += ["RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"]
+    expected += ["ReadWritePaths=@spool@", "User=@service_user@"]
+
+    assert [] == [line for line in expected if settings.count(line) != 1]
+
+
+def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> None:
+    """The unit of the drain notifies, has a watchdog, and stays down after exit code 78."""
+    text = (DEPLOY / "cc-spool.service").read_text().splitlines()
+    expected = {
+        *("Type=notify", "WatchdogSec=300", "Restart=on-failure", "RestartSec=15"),
+        *("RestartPreventExitStatus=78", "TimeoutStopSec=20"),
+    }
+
+    assert expected == expected & set(text)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_the_units(place: Path, tmp_path: Path) -> None:
+    """`systemd-analyze verify` has nothing to say about service, sweep and timer."""
+    units = tmp_path / "units"
+    units.mkdir()
+    for unit in (place / "site/lib/systemd/system").iterdir():
+        program = re.compile(rf"{place}/site/bin/cc-\w+")  # need not be there for this
+        (units / unit.name).write_text(program.sub("/bin/true", unit.read_text()))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *sorted(map(str, units.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    ours = [line for line in done.stderr.splitlines() if "cc-s" in line]
+    assert (0, []) == (done.returncode, ours)
+
+
+def test_nothing_in_the_spool_expires(place: Path) -> None:
+    """The lines of tmpfiles.d carry no age and make the directories that install makes."""
+    text = (place / "site/lib/tmpfiles.d/cc-slurm-sync.conf").read_text()
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+
+    expected = {path: f"{stat.S_IMODE(Path(path).stat().st_mode):04o}" for _, path, *_ in lines}
+    assert {"-"} == {line[5] for line in lines}
+    assert expected == {line[1]: line[2] for line in lines}
+    assert 7 == len(lines)
+
+
+@pytest.mark.parametrize("name", ["cron", "tmpfiles.conf", "sysusers.conf"])
+def test_comments_alone_stand_beside_working_lines(name: str) -> None:
+    """The cron line ships commented out; the other files hold working lines."""
+    lines = (DEPLOY / name).read_text().splitlines()
+    working = [line for line in lines if not line.startswith("#")]
+
+    assert (name == "cron") == (working == [])
+
+
+def two_users() -> tuple[str, str]:
+    """Return two accounts that every system has and that own nothing of ours."""
+    return "daemon", "nobody"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two users")
+def test_hooks_and_drain_may_be_two_users(place: Path, wheels: Path) -> None:
+    """What SlurmUser's hook makes the service's account can read and unlink, nobody else can."""
+    slurm_user, service_user = two_users()
+    prefix = place / "two"
+    done = make(
+        "install",
+        PREFIX=str(prefix),
+        WHEELS=str(wheels),
+        SLURM_USER=slurm_user,
+        SERVICE_USER=service_user,
+    )
+    spool = prefix / "var/spool/cc-slurm-sync"
+    service = pwd.getpwnam(service_user)
+
+    hook(prefix, "prolog_slurmctld", 20, user=pwd.getpwnam(slurm_user).pw_uid, group=1)
+    (event,) = (spool / "new").iterdir()
+    status = event.stat()
+    read_and_unlink = f"cat {event} && rm {event} && : > {spool}/todo/x && rm {spool}/todo/x"
+    as_service = subprocess.run(
+        ["/bin/sh", "-c", read_and_unlink],
+        user=service.pw_uid,
+        group=service.pw_gid,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert (slurm_user, service.pw_gid) == (pwd.getpwuid(status.st_uid).pw_name, status.st_gid)
+    assert 0o640 == stat.S_IMODE(status.st_mode)
+    assert (0, "end\n", "") == (as_service.returncode, as_service.stdout, as_service.stderr)
+
+
+def test_no_other_distribution_ships_our_names() -> None:
+    """No package beside ours in this environment has modules called as ours are."""
+    others = {
+        (found.metadata["Name"], file.parts[0].removesuffix(".py"))
+        for found in distributions()
+        if found.metadata["Name"] != "cc-slurm-sync"
+        for file in found.files or []
+    }
+
+    assert set() == {(name, top) for name, top in others if top in PACKAGES}

@@ -1,0 +1,61 @@
+"""A directory of wheels made without a network: ours is built, what it needs is packed again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+_BUILD = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
+
+
+def build_wheel(target: Path) -> Path:
+    """Build the wheel of this project into a directory; return its path."""
+    done = subprocess.run(
+        [sys.executable, "-c", _BUILD, str(target)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return target / done.stdout.split()[-1]
+
+
+def fill(target: Path) -> None:
+    """Put our wheel and those of everything that it needs at run time into a directory."""
+    build_wheel(target)
+    for name in sorted(_needed("cc-slurm-sync", set())):
+        _pack(distribution(name), target)
+
+
+def _needed(name: str, known: set[str]) -> set[str]:
+    """Return the names of all distributions that one needs, at any distance."""
+    for text in distribution(name).requires or []:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if requirement.name not in known:
+            known.add(requirement.name)
+            _needed(requirement.name, known)
+    return known
+
+
+def _pack(installed: Distribution, target: Path) -> None:
+    """Pack an installed distribution as the wheel that it came from."""
+    tag = next(
+        line.removeprefix("Tag: ")
+        for line in (installed.read_text("WHEEL") or "").splitlines()
+        if line.startswith("Tag: ")
+    )
+    name = installed.metadata["Name"].replace("-", "_")
+    wheel = target / f"{name}-{installed.version}-{tag}.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file in installed.files or []:
+            is_ours = ".." not in file.parts and file.suffix != ".pyc"
+            if is_ours and file.name not in {"INSTALLER", "REQUESTED", "direct_url.json"}:
+                archive.write(str(file.locate()), str(file))
