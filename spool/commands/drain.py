@@ -15,28 +15,35 @@ import requests
 
 from ccbackend.client import Backend, Known
 from ccbackend.session import Link
-from ccbackend.token import TokenFile, token_of
 from slurm.client import Commands, Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
-from spool.config import Config, load_checked, token_source
+from spool.config import Config, load_checked
 from spool.config.site import filters_of, metadata_policy, site_map
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.errors import ConfigError
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
+from spool.identity import HeldToken, credentials
 from spool.resolve.describe import SlurmDescriber
 from spool.text import escape
 
 _log = logging.getLogger(__name__)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+    )
+
+
 def run(config: Config, args: argparse.Namespace) -> int:
     """Drain for ever, or once; return the exit code.
 
     A changed configuration is taken up without a restart; one with problems is reported and the
-    old one stays.
+    old one stays. `args.token` is the token as root read it.
 
     Raises:
         SpoolLockedError: another drain works on this spool.
@@ -44,15 +51,15 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / "drain.lock", state / "drain.json")
-    current = config
+    current, token = config, args.token
     try:
         while True:
-            watch = Watch(current)
+            watch = Watch(current, token)
             with Layout(current.spool.directory) as layout:
                 code = _drain(current, layout, watch, once=args.once)
             if watch.successor is None:
                 return code
-            current = watch.successor
+            current, token = watch.successor, token_of_successor(watch.successor, token)
     finally:
         lock.release()
 
@@ -132,25 +139,14 @@ def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backen
     return Backend(link, known)
 
 
-def credentials() -> Path | None:
-    """Return systemd's directory of credentials (LoadCredential), if there is one."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(directory) if directory else None
-
-
 class Watch:
     """Looks after token and configuration; `successor` is a changed configuration.
 
     Called at every pass, it tells whether a halt's cause may be gone.
     """
 
-    def __init__(self, config: Config) -> None:
-        path = token_source(config, credentials=credentials())
-        self.token = (
-            TokenFile(path)
-            if path is not None
-            else FixedToken(token_of(config.cc_backend.apikey or "").value)
-        )
+    def __init__(self, config: Config, token: HeldToken) -> None:
+        self.token = token
         self.successor: Config | None = None
         self.on_successor: Callable[[], None] = lambda: None
         self._config = config
@@ -185,20 +181,10 @@ class Watch:
         self.on_successor()
 
 
-class FixedToken:
-    """A token that stands in the configuration itself."""
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __call__(self) -> str:
-        """Return the token's text."""
-        return self._value
-
-    @staticmethod
-    def changed() -> bool:
-        """Return False: it changes with the configuration alone."""
-        return False
+def token_of_successor(config: Config, token: HeldToken) -> HeldToken:
+    """Return the token of a new configuration: the one we hold if it is in the same file."""
+    new = HeldToken(config)
+    return token if new.path is not None and new.path == token.path else new
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

@@ -1,0 +1,161 @@
+"""What the commands say: answers on stdout, everything else on stderr, one line per message.
+
+Every line passes here, so no control character of anybody reaches a terminal or log, and no token:
+`hide` names a secret once, and what looks like a JWT is hidden unasked. `run_command` is the one
+place where exceptions become a line and an exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Any
+
+from ccbackend.errors import TokenError
+from slurm.errors import SlurmError
+from spool import exit_codes
+from spool.errors import ConfigError, SpoolError, SpoolLockedError
+from spool.text import escape
+
+LINE_CHARACTERS = 20_000
+HIDDEN = "***"
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
+_SHORTEST_SECRET = 4  # hiding less would hide every second word
+_secrets: set[str] = set()
+_log = logging.getLogger(__name__)
+
+
+def hide(secret: str) -> str:
+    """Let a secret never be shown from now on; return it."""
+    if len(secret) >= _SHORTEST_SECRET:
+        _secrets.update({secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]})
+    return secret
+
+
+def clean(text: str) -> str:
+    """Return a line that may be shown: without secrets, printable ASCII alone."""
+    return escape(_without_secrets(text), LINE_CHARACTERS)
+
+
+def say(line: str = "") -> None:
+    """Write one line of the answer to stdout."""
+    sys.stdout.write(clean(line) + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Write the answer as one JSON document to stdout."""
+    for line in json.dumps(value, indent=2).splitlines():  # ASCII; cut nowhere
+        sys.stdout.write(_without_secrets(line) + "\n")
+
+
+def start_logging(program: str, *, debug: bool = False) -> None:
+    """Log to stderr; nothing else writes there."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(f"{program}: %(word)s%(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    for library in ("urllib3", "filelock"):  # they tell of requests and files, not of jobs
+        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_died
+
+
+def log_to(path: Path) -> None:
+    """Log to a file that a logrotate may move away; errors go to stderr as well.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    handler = WatchedFileHandler(path, encoding="ascii")
+    handler.setFormatter(_Formatter("%(asctime)s %(word)s%(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    root = logging.getLogger()
+    for other in root.handlers:
+        other.setLevel(logging.ERROR)
+    root.addHandler(handler)
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Run a command to its exit code; the caller has started the logging.
+
+    Whatever goes wrong is one line (a bug: with its traceback), and never a secret.
+    """
+    os.umask(0o027)
+    try:
+        code = work()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `cc-spool list | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.OK
+    except KeyboardInterrupt:
+        _log.error("interrupted; nothing is half done, the command may be repeated")
+        return exit_codes.TRY_AGAIN
+    except Exception as error:  # noqa: BLE001 - the border of the program
+        return _told(error)
+    return code
+
+
+def _told(error: Exception) -> int:
+    """Tell what went wrong; return the exit code for it."""
+    code = exit_code_of(error)
+    if code == exit_codes.INTERNAL:
+        _log.critical(
+            "a bug, please report it: %s: %s", type(error).__name__, error, exc_info=error
+        )
+        return code
+    words = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        words = f"{error.filename}: {error.strerror}"
+    for line in words.splitlines():
+        _log.error("%s", line)
+    return code
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return what a command that ended with this exception exits with."""
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return exit_codes.NO_PERMISSION
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return exit_codes.INTERNAL
+
+
+_CODES: dict[type[Exception], int] = {
+    ConfigError: exit_codes.CONFIG,
+    SpoolError: exit_codes.CONFIG,
+    SpoolLockedError: exit_codes.TRY_AGAIN,
+    SlurmError: exit_codes.UNAVAILABLE,
+    TokenError: exit_codes.NO_PERMISSION,
+    OSError: exit_codes.TRY_AGAIN,
+}
+
+
+class _Formatter(logging.Formatter):
+    """One line per message; of a traceback each line is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.word = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        shown = super().format(record)
+        record.exc_text = None  # kept there it would reach the next handler unseen
+        lines = shown.split("\n") if record.exc_info else [shown]
+        return "\n".join(map(clean, lines))
+
+
+def _thread_died(what: threading.ExceptHookArgs) -> None:
+    """Log the end of a thread, as Python would print it."""
+    error = what.exc_value
+    _log.critical("a thread died of a bug, please report it: %s", error, exc_info=error)
+
+
+def _without_secrets(text: str) -> str:
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return _JWT.sub(HIDDEN, text)

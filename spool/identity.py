@@ -1,0 +1,99 @@
+"""As whom a command works: started as root it becomes the owner of the state directory.
+
+A file made by root would be unreadable for the service. What root alone can read, the configuration
+and the token, is read before; the spool, the state directory and the log are opened after.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ccbackend.errors import TokenError
+from ccbackend.token import Token, TokenFile, token_of
+from spool import console
+from spool.config import Config, token_source
+from spool.errors import SpoolError
+
+
+class HeldToken:
+    """The token as a command uses it: every value it ever had is hidden from what we say.
+
+    A file that root could read once and the service cannot is used until it changes.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.path = token_source(config, credentials=credentials())
+        if self.path is None:
+            fixed = token_of(config.cc_backend.apikey or "")
+            self._read: Callable[[], Token] = lambda: fixed
+            self._changed: Callable[[], bool] = lambda: False
+        else:
+            file = TokenFile(self.path)
+            self._read, self._changed = file.current, file.changed
+
+    def current(self) -> Token:
+        """Return the token, read again if its file has changed.
+
+        Raises:
+            TokenError: it cannot be used.
+        """
+        token = self._read()
+        console.hide(token.value)
+        return token
+
+    def __call__(self) -> str:
+        """Return the token's text, for a header."""
+        return self.current().value
+
+    def changed(self) -> bool:
+        """Tell whether the file was replaced since it was read; never of a fixed one."""
+        return self._changed()
+
+
+def credentials() -> Path | None:
+    """Return systemd's directory of credentials (LoadCredential), if there is one."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None
+
+
+def take_token(config: Config) -> HeldToken:
+    """Return the token, read as whoever we are now; that it is unreadable is told at its use."""
+    token = HeldToken(config)
+    with suppress(TokenError):
+        token.current()
+    return token
+
+
+def become_service(state_directory: Path) -> None:
+    """Become the owner of the state directory if we are root; for good.
+
+    Raises:
+        SpoolError: there is no such directory, so nobody to become.
+        PermissionError: the kernel refuses (a container without the capability).
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        status = state_directory.stat()
+    except OSError as error:
+        hint = "create it as the README shows, or correct spool.state_directory"
+        raise SpoolError(str(state_directory), error.strerror or "unusable", hint) from error
+    if status.st_uid == 0:
+        return
+    group, groups = _groups_of(status.st_uid, status.st_gid)
+    os.setgroups(groups)
+    os.setgid(group)
+    os.setuid(status.st_uid)
+
+
+def _groups_of(uid: int, gid: int) -> tuple[int, list[int]]:
+    """Return the primary group and all groups of a user; the given one where it has no name."""
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        return gid, [gid]
+    return user.pw_gid, os.getgrouplist(user.pw_name, user.pw_gid)

@@ -1,0 +1,109 @@
+"""A site in a temporary directory for tests of the commands: configuration, spool, state, token."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from command_line import Said, call
+
+from slurm.job import Job, NodeAllocation
+from spool.files import codec
+from spool.files.dead import Why, bury_file
+from spool.files.layout import Directory, Layout
+from spool.files.run import LastError, Run
+
+NOON = 1_767_225_600
+TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJleHAiOjE5MDAwMDAwMDB9.c2lnbmF0dXJlLW9mLXRlc3Q"
+REFUSED = LastError(
+    time=NOON + 9,
+    call="start",
+    outcome="rejected",
+    reason="bad request",
+    message="no such subcluster",
+    hint="correct cluster.json, then retry",
+    request='{"jobId": 5}',
+)
+
+
+class CommandSite:
+    """Makes everything that a command needs below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.spool, self.state = root, root / "spool", root / "state"
+        self.config, self.token = root / "config.json", root / "token"
+        self.state.mkdir(parents=True)
+        for directory in Directory:
+            (self.spool / directory).mkdir(parents=True)
+        self.token.write_text(TOKEN + "\n")
+        self.token.chmod(0o640)
+        self.document: dict[str, Any] = {
+            "clustername": "lab",
+            "cc-backend": {"host": "http://127.0.0.1:9", "token_file": str(self.token)},
+            "spool": {"directory": str(self.spool), "state_directory": str(self.state)},
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Write the configuration."""
+        self.config.write_text(json.dumps(self.document))
+        self.config.chmod(0o640)
+
+    def call(self, verb: str, *arguments: object, **how: Any) -> Said:
+        """Call `cc-spool` with this configuration."""
+        return call(verb, "-c", self.config, *arguments, **how)
+
+    def put(self, directory: Directory, run: Run) -> Run:
+        """Put a run into a directory."""
+        (self.spool / directory / run.name).write_bytes(codec.encode(run))
+        return run
+
+    def put_event(self, name: str, extras: str = "end\n", *, time: float = NOON) -> str:
+        """Put an event into `new/`."""
+        path = self.spool / "new" / name
+        path.write_text(extras)
+        os.utime(path, (time, time))
+        return name
+
+    def bury(self, name: str, contents: bytes = b"odd", *, origin: str = "new") -> str:
+        """Bury a file that is no run; return its name in `dead/`."""
+        (self.spool / origin / name).write_bytes(contents)
+        why = Why(
+            name=name,
+            directory=Directory(origin),
+            time=NOON,
+            reason="the name is not that of an event",
+            hint="look at the file",
+        )
+        with Layout(self.spool) as layout:
+            return bury_file(layout, why)
+
+    def beacon(self, **state: Any) -> None:
+        """Write what a drain says of itself."""
+        document = {"pid": os.getpid(), "started": NOON, "updated": NOON, **state}
+        (self.state / "drain.json").write_text(json.dumps(document))
+
+    def names(self, directory: str) -> list[str]:
+        """Return what lies in a directory."""
+        return sorted(path.name for path in (self.spool / directory).iterdir())
+
+    def everything(self) -> bytes:
+        """Return all that lies below the site but for the token, names included."""
+        files = [path for path in self.root.rglob("*") if path.is_file() and path != self.token]
+        return b"\n".join(bytes(path) + b"\n" + path.read_bytes() for path in files)
+
+
+def run_of(job_id: int = 5, start_time: int = NOON, **fields: Any) -> Run:
+    """Return a run of a job on one node."""
+    job = Job(
+        job_id=job_id,
+        user="anna",
+        account="physics",
+        partition="main",
+        start_time=start_time,
+        nodes=("n1",),
+        allocations=(NodeAllocation(name="n1", cores=(0, 1)),),
+    )
+    return Run(job=job, start_time=start_time, seen=start_time, **fields)

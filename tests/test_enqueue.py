@@ -1,0 +1,94 @@
+"""Events as the sweeper and `replay` write them: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool.errors import EventError, NewerFormatError
+from spool.files.enqueue import enqueue, put_event
+from spool.files.event import Kind
+from spool.files.inventory import Hinted, read_events
+from spool.files.layout import Directory, Layout
+
+NAME = "1-start-5-100-0-77"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+def events(layout: Layout) -> list[Hinted]:
+    """Return what waits."""
+    return [event for event in read_events(layout) if isinstance(event, Hinted)]
+
+
+def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
+    """Kind, id, times, extras and its own time."""
+    extras = {"monitoring_status": "0", "user": "anna"}
+    name = enqueue(layout, Kind.CLOSE, 5, start=100, end=200, extras=extras, now=150.5)
+    (found,) = events(layout)
+
+    assert (f"1-close-5-100-200-{os.getpid()}", 150.5) == (name, found.time)
+    assert (5, 100, 200, extras) == (
+        found.event.job_id,
+        found.event.start,
+        found.event.end,
+        found.event.extras,
+    )
+
+
+def test_times_need_not_be_known(layout: Layout) -> None:
+    """The drain asks Slurm for them."""
+    assert f"1-stop-5-0-0-{os.getpid()}" == enqueue(layout, Kind.STOP, 5)
+
+
+def test_nothing_is_left_in_tmp(layout: Layout) -> None:
+    """Neither after success nor when the name is taken."""
+    enqueue(layout, Kind.STOP, 5)
+    enqueue(layout, Kind.STOP, 5)
+
+    assert [] == list(layout.names(Directory.TMP))
+
+
+def test_a_waiting_event_stays_as_it_is(layout: Layout) -> None:
+    """It says the same already."""
+    first = put_event(layout, NAME, {"user": "anna"}, 100.0)
+    second = put_event(layout, NAME, {}, 200.0)
+
+    assert (True, False, 100.0) == (first, second, events(layout)[0].time)
+
+
+def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
+    """Mode 0640 at most."""
+    put_event(layout, NAME, {}, None)
+
+    assert 0 == (layout.root / "new" / NAME).stat().st_mode & 0o137
+
+
+@pytest.mark.parametrize("extras", [{"job name": "x"}, {"user": "a\nend"}, {"user": ""}])
+def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
+    """Nothing is written."""
+    with pytest.raises(EventError, match="cannot be written"):
+        enqueue(layout, Kind.START, 5, extras=extras)
+
+    assert [] == list(layout.names(Directory.NEW))
+
+
+@pytest.mark.parametrize(("name", "error"), [("odd", EventError), ("2-x", NewerFormatError)])
+def test_a_name_that_is_no_event_is_refused(
+    layout: Layout, name: str, error: type[Exception]
+) -> None:
+    """Nothing is written."""
+    with pytest.raises(error):
+        put_event(layout, name, {}, None)
+
+    assert [] == list(layout.names(Directory.NEW))

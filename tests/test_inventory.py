@@ -1,0 +1,217 @@
+"""A spool is read without its lock: whatever lies there, whatever moves meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, CommandSite, run_of
+
+from spool.files import inventory
+from spool.files.inventory import Held, Hinted, Lying, Unread, read_dead, read_events, read_runs
+from spool.files.layout import Directory, Layout
+
+EVENT = "1-start-5-0-0-77"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def layout(site: CommandSite) -> Iterator[Layout]:
+    """Return its spool."""
+    with Layout(site.spool) as made:
+        yield made
+
+
+class Moving(Layout):
+    """A spool in which something happens when a name is looked at or read."""
+
+    happens: dict[tuple[str, str], Any]
+
+    def time(self, directory: Directory, name: str) -> float:
+        """Return the mtime, then let it happen."""
+        try:
+            return super().time(directory, name)
+        finally:
+            self.happens.pop(("time", directory), lambda: None)()
+
+
+def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: Layout) -> None:
+    """As they were put there, whatever their names."""
+    site.put_event("1-stop-4-0-0-9", time=NOON + 1)
+    site.put_event(EVENT, "user=anna\nend\n")
+    found = list(read_events(layout))
+
+    assert [EVENT, "1-stop-4-0-0-9"] == [event.name for event in found]
+    assert isinstance(found[0], Hinted)
+    assert {"user": "anna"} == found[0].event.extras
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("/etc/hostname"), "not a regular file"),
+        (os.mkfifo, "not a regular file"),
+        (lambda path: path.mkdir(), "not a regular file"),
+    ],
+)
+def test_what_is_no_file_in_new_is_reported(
+    site: CommandSite, layout: Layout, make: Any, reason: str
+) -> None:
+    """With the reason, and nothing blocks."""
+    make(site.spool / "new" / EVENT)
+    (found,) = read_events(layout)
+
+    assert isinstance(found, Unread)
+    assert (EVENT, reason) == (found.name, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("odd\nname", "the name is not that of an event"),
+        ("2-start-5-0-0-1", "2-start-5-0-0-1: format 2 is newer than this program; left alone"),
+    ],
+)
+def test_strange_names_in_new_are_reported(
+    site: CommandSite, layout: Layout, name: str, reason: str
+) -> None:
+    """The drain will bury them, or leave them alone."""
+    (site.spool / "new" / name).touch()
+    (found,) = read_events(layout)
+
+    assert isinstance(found, Unread)
+    assert reason == found.reason
+
+
+def test_runs_come_by_job_and_start(site: CommandSite, layout: Layout) -> None:
+    """From all directories that hold runs."""
+    site.put(Directory.OPEN, run_of(10, NOON))
+    site.put(Directory.TODO, run_of(9, NOON + 1))
+    site.put(Directory.DEAD, run_of(9, NOON))
+    found = [run for run in read_runs(layout) if isinstance(run, Held)]
+
+    assert [("dead", 9, NOON), ("todo", 9, NOON + 1), ("open", 10, NOON)] == [
+        (each.directory, each.run.job_id, each.run.start_time) for each in found
+    ]
+
+
+def test_of_two_copies_the_earlier_directory_counts(site: CommandSite, layout: Layout) -> None:
+    """As the drain's recovery has it."""
+    site.put(Directory.OPEN, run_of(started=NOON))
+    site.put(Directory.TODO, run_of())
+    (found,) = read_runs(layout)
+
+    assert Directory.TODO == found.directory
+
+
+def test_damaged_runs_are_reported(site: CommandSite, layout: Layout) -> None:
+    """Cut, of a later version, with a strange name."""
+    (site.spool / "todo" / "5-100.json").write_text("{")
+    (site.spool / "open" / "6-100.json").write_text('{"version": 9}')
+    (site.spool / "open" / "odd").write_text("")
+    found = list(read_runs(layout))
+
+    assert [("odd", "not JSON"), ("5-100.json", "not JSON"), ("6-100.json", "6-100.json: ")] == [
+        (each.name, each.reason[: len("not JSON") if each.name != "6-100.json" else 12])
+        for each in found
+        if isinstance(each, Unread)
+    ]
+
+
+def test_a_run_that_may_not_be_read_is_reported(
+    site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what the system says."""
+    site.put(Directory.TODO, run_of())
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(inventory, "load", refuse)
+
+    (found,) = read_runs(layout)
+
+    assert isinstance(found, Unread)
+    assert "Permission denied" == found.reason
+
+
+def test_a_run_that_moves_is_found_where_it_went(site: CommandSite) -> None:
+    """From open to todo, behind the one who looks."""
+    run = site.put(Directory.OPEN, run_of())
+    with Moving(site.spool) as layout:
+        source, target = site.spool / "open" / run.name, site.spool / "todo" / run.name
+        layout.happens = {("time", "open"): lambda: source.rename(target)}
+        (found,) = read_runs(layout)
+
+    assert Directory.TODO == found.directory
+
+
+def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
+    """It was delivered."""
+    run = site.put(Directory.TODO, run_of())
+    with Moving(site.spool) as layout:
+        layout.happens = {("time", "todo"): (site.spool / "todo" / run.name).unlink}
+
+        assert [] == list(read_runs(layout))
+
+
+def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
+    """It was dealt with."""
+    site.put_event(EVENT)
+    with Moving(site.spool) as layout:
+        layout.happens = {("time", "new"): (site.spool / "new" / EVENT).unlink}
+
+        assert [] == list(read_events(layout))
+
+
+def test_a_name_that_vanishes_while_it_is_looked_at_is_no_error(
+    site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the listing and the look."""
+    site.put_event(EVENT)
+    monkeypatch.setattr(layout, "names", lambda _: iter([EVENT, "1-stop-9-0-0-1"]))
+
+    assert [Lying(directory=Directory.NEW, name=EVENT, time=NOON)] == inventory.lying(
+        layout, Directory.NEW
+    )
+
+
+def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout) -> None:
+    """Runs, events and whatever else; the reason's file is no letter of its own."""
+    run = site.put(Directory.DEAD, replace(run_of(), attempts=3))
+    site.bury(EVENT, b"end\n")
+    site.bury("odd")
+    found = {each.name: each for each in read_dead(layout)}
+
+    assert {run.name, EVENT, "odd"} == set(found)
+    event, odd = found[EVENT], found["odd"]
+    assert isinstance(event, Hinted)
+    assert isinstance(odd, Unread)
+    assert event.why is not None
+    assert odd.why is not None
+    assert ("look at the file", "new") == (odd.why.hint, odd.why.directory)
+
+
+def test_a_dead_event_is_no_run(site: CommandSite, layout: Layout) -> None:
+    """Who asks for runs alone gets runs alone."""
+    site.bury(EVENT, b"end\n")
+
+    assert [] == list(read_runs(layout))
+
+
+def test_dead_letters_that_vanish_are_no_error(site: CommandSite) -> None:
+    """Somebody retried them."""
+    run = site.put(Directory.DEAD, run_of())
+    with Moving(site.spool) as layout:
+        layout.happens = {("time", "dead"): (site.spool / "dead" / run.name).unlink}
+
+        assert [] == list(read_dead(layout))
