@@ -6,18 +6,17 @@ A failed, empty, cut or error-carrying answer is *unknown* and raises; only the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from slurm import description
-from slurm.command import Answer, Runner
-from slurm.config import Geometry, config_of, controllers_of, geometries_of
+from slurm.ask import LISTING_BYTES, TIMEOUT_SECONDS, Ask, Commands, failed, is_unreachable
+from slurm.command import Runner
+from slurm.config import config_of, controllers_of
 from slurm.errors import Problem, SlurmError, UnknownJob
 from slurm.job import Job
-from slurm.job_json import job_of_json
+from slurm.lookup import IDS_PER_CALL, Lookup
+from slurm.nodes import Nodes
 from slurm.release import Release, release_of
 from slurm.rows import (
     SACCT_FIELDS,
@@ -27,43 +26,30 @@ from slurm.rows import (
     accounted_jobs,
     listed_jobs,
 )
+from slurm.sources import sources_of
 
-TIMEOUT_SECONDS = 60.0
+__all__ = ["Commands", "Slurm"]
+
 WINDOW_TIMEOUT_SECONDS = 300.0
-LIMIT_BYTES = 1 << 20
-LISTING_BYTES = 1 << 31
-IDS_PER_CALL = 1000
-_UNKNOWN_ID = b"Invalid job id specified"
-_NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 _DENIED = (b"Access/permission denied", b"Invalid user id")
-_UNREACHABLE = (b"Unable to contact slurm controller", b"Connection refused", b"not responding")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commands:
-    """Absolute paths of Slurm's commands, and of slurm.conf where it is not the built-in one."""
-
-    squeue: Path
-    sacct: Path
-    scontrol: Path
-    conf: Path | None = None
+_NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 
 
 class Slurm:
     """One Slurm cluster by its commands; for one thread.
 
-    `cluster` is Slurm's own name (None: read from the configuration on first use).
+    `cluster` is Slurm's own name (None: read from the configuration on first use). An upgrade of
+    Slurm under our feet is noticed by the file of `squeue`, or by the first answer that fails.
     """
 
     def __init__(self, commands: Commands, runner: Runner, *, cluster: str | None = None) -> None:
-        self._squeue, self._sacct = str(commands.squeue), str(commands.sacct)
-        self._scontrol = str(commands.scontrol)
-        self._conf = commands.conf
-        self._runner = runner
+        self._ask = Ask(commands, runner)
+        self._nodes = Nodes(self._ask)
+        self._lookup = Lookup(self._ask, self._nodes)
         self._cluster = cluster
         self._release: Release | None = None
+        self._file: tuple[int, int] | None = None
         self._has_accounting: bool | None = None
-        self._geometries: Mapping[str, Geometry] | None = None
 
     @property
     def cluster(self) -> str:
@@ -77,13 +63,16 @@ class Slurm:
         return self._cluster or ""
 
     def version(self) -> Release:
-        """Return the release of the commands; asked once.
+        """Return the release of the commands; asked again when their file is another.
 
         Raises:
             SlurmError: squeue does not say.
         """
-        if self._release is None:
-            self._release = release_of(self._ask([self._squeue, "--version"]).stdout)
+        file = _identity(self._ask.squeue)
+        if self._release is None or file != self._file:
+            self._release = release_of(self._ask([self._ask.squeue, "--version"]).stdout)
+            self._file = file
+            self._lookup.forget()
         return self._release
 
     def config(self) -> Mapping[str, tuple[str, ...]]:
@@ -92,10 +81,13 @@ class Slurm:
         Raises:
             SlurmError: the controller does not answer.
         """
-        found = config_of(self._ask([self._scontrol, "show", "config"]).stdout)
+        found = config_of(self._ask([self._ask.scontrol, "show", "config"]).stdout)
         self._cluster = found["ClusterName"][0]
         kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
         self._has_accounting = not kinds[0].endswith("none")
+        self._lookup.is_limited = any(
+            "rl_enable" in value for value in found.get("SlurmctldParameters", ())
+        )
         return found
 
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
@@ -104,7 +96,7 @@ class Slurm:
         Raises:
             SlurmError: scontrol cannot be run.
         """
-        return controllers_of(self._ask([self._scontrol, "ping"], statuses=(0, 1)).stdout)
+        return controllers_of(self._ask([self._ask.scontrol, "ping"], statuses=(0, 1)).stdout)
 
     def listing(self) -> tuple[ListedJob, ...]:
         """Return all jobs in the controller's memory, as light text.
@@ -112,7 +104,7 @@ class Slurm:
         Raises:
             SlurmError: the answer is not whole.
         """
-        argv = [self._squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
+        argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
         return listed_jobs(self._ask(argv, limit_bytes=LISTING_BYTES).stdout)
 
     def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
@@ -127,17 +119,12 @@ class Slurm:
         wanted = sorted(set(ids))
         if not wanted:
             return {}
-        release = self.version()
-        argv = [self._squeue, "--local", "-a", "-t", "all", release.json_option]
-        if release.filters_by_id and len(wanted) == 1:
-            argv += ["-j", str(wanted[0])]
+        cluster = self.cluster
         try:
-            answer = self._ask(argv, limit_bytes=LISTING_BYTES)
-        except UnknownJob:
-            return {}
-        records = self._records(answer)
-        found = {record.get("job_id"): record for record in records}
-        return {i: self._job(found[i]) for i in wanted if i in found}
+            return self._lookup.find(wanted, sources_of(self.version()), cluster=cluster)
+        except SlurmError:
+            self._release = None
+            raise
 
     def job(self, job_id: int) -> Job:
         """Return the controller's record of a job.
@@ -182,16 +169,16 @@ class Slurm:
         Raises:
             SlurmError: (DENIED) our account may not read it, or the answer is unknown.
         """
-        argv = [self._scontrol, "write", "batch_script", str(job_id), "-"]
-        answer = self._run(argv, timeout_seconds=TIMEOUT_SECONDS, limit_bytes=LIMIT_BYTES)
+        argv = [self._ask.scontrol, "write", "batch_script", str(job_id), "-"]
+        answer = self._ask.run(argv)
         if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
             return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
         if any(words in answer.stderr for words in _DENIED):
             hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
             message = f"the script of job {job_id} may not be read"
             raise SlurmError(message, kind=Problem.DENIED, stderr=answer.stderr, hint=hint)
-        if any(words in answer.stderr for words in _UNREACHABLE):
-            raise _failed(answer)
+        if is_unreachable(answer):
+            raise failed(answer)
         return None
 
     def description(self, job_id: int) -> str | None:
@@ -202,9 +189,11 @@ class Slurm:
         Raises:
             SlurmError: the answer is unknown.
         """
-        argv = [self._scontrol, "show", "job", str(job_id)]
+        known = self._lookup.text(job_id)
+        if known is not None:
+            return description.own_record(known, job_id)
         try:
-            answer = self._ask(argv)
+            answer = self._ask([self._ask.scontrol, "show", "job", str(job_id)])
         except UnknownJob:
             return None
         return description.own_record(answer.stdout.decode("utf-8", "replace"), job_id)
@@ -217,86 +206,18 @@ class Slurm:
             self.config()
         if not self._has_accounting:
             return ()
-        argv = [self._sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
+        argv = [self._ask.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
         argv += ["-M", cluster, "-S", f"uts{since}", "-E", f"uts{until}", "-o", SACCT_FIELDS]
         answer = self._ask(
             [*argv, *selection], limit_bytes=LISTING_BYTES, timeout_seconds=timeout_seconds
         )
         return accounted_jobs(answer.stdout, cluster=cluster)
 
-    def _records(self, answer: Answer) -> list[dict[str, Any]]:
-        """Return the job records of a JSON answer that is whole and without errors."""
-        try:
-            document = json.loads(answer.stdout)
-            records, errors = document["jobs"], document["errors"]
-            if errors or "meta" not in document:
-                message = f"the answer carries errors: {errors!r}"
-                raise SlurmError(message[:300], kind=Problem.REPORTED, command=answer.argv)
-            clusters = {record["cluster"] for record in records} - {self.cluster}
-        except (ValueError, KeyError, TypeError) as error:
-            message = f"not a JSON answer of squeue: {error!r}"[:300]
-            raise SlurmError(message, kind=Problem.CUT, command=answer.argv) from error
-        if clusters:
-            message = f"squeue answers for cluster {clusters.pop()!r}, not {self.cluster!r}"
-            raise SlurmError(message, kind=Problem.WRONG_CLUSTER, command=answer.argv)
-        return list(records)
 
-    def _job(self, record: dict[str, Any]) -> Job | SlurmError:
-        try:
-            return job_of_json(record, geometry_of=self._geometry)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = f"the record of job {record.get('job_id')} is not understood: {error!r}"
-            return SlurmError(message[:300], kind=Problem.MALFORMED)
-
-    def _geometry(self, node: str) -> Geometry | None:
-        """Return the geometry of a node; the nodes are asked for once."""
-        if self._geometries is None:
-            argv = [self._scontrol, "show", "node"]
-            self._geometries = geometries_of(self._ask(argv, limit_bytes=LISTING_BYTES).stdout)
-        return self._geometries.get(node)
-
-    def _ask(
-        self,
-        argv: Sequence[str],
-        *,
-        limit_bytes: int = LIMIT_BYTES,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        statuses: tuple[int, ...] = (0,),
-    ) -> Answer:
-        """Run a command whose answer must be good.
-
-        Raises:
-            UnknownJob: the controller says that it does not know the id.
-            SlurmError: the answer is unknown.
-        """
-        answer = self._run(argv, timeout_seconds=timeout_seconds, limit_bytes=limit_bytes)
-        if _UNKNOWN_ID in answer.stderr:
-            raise UnknownJob(0)
-        if answer.status not in statuses or b"error" in answer.stderr:
-            raise _failed(answer)
-        return answer
-
-    def _run(self, argv: Sequence[str], *, timeout_seconds: float, limit_bytes: int) -> Answer:
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        environment |= {"SLURM_TIME_FORMAT": "%s", "SLURM_JSON": "compact"}
-        if self._conf is not None:
-            environment["SLURM_CONF"] = str(self._conf)
-        return self._runner(
-            argv,
-            environment=environment,
-            timeout_seconds=timeout_seconds,
-            limit_bytes=limit_bytes,
-        )
-
-
-def _failed(answer: Answer) -> SlurmError:
-    """Return why an answer is not believed."""
-    gone = any(words in answer.stderr for words in _UNREACHABLE)
-    kind = Problem.UNREACHABLE if gone else Problem.FAILED
-    return SlurmError(
-        f"{answer.argv[0]} ended with {answer.status}",
-        kind=kind,
-        command=answer.argv,
-        status=answer.status,
-        stderr=answer.stderr,
-    )
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what tells one version of a command's file from another; None if it is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

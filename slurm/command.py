@@ -34,6 +34,10 @@ class Answer:
     stderr: bytes
 
 
+Sink = Callable[[bytes], object]
+"""Takes the pieces of an output as they come; what it raises ends the command."""
+
+
 class Runner(Protocol):
     """Runs a command to its end."""
 
@@ -44,8 +48,9 @@ class Runner(Protocol):
         environment: Mapping[str, str],
         timeout_seconds: float,
         limit_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
-        """Return its answer, whatever the exit status.
+        """Return its answer, whatever the exit status; with a sink, stdout goes there in pieces.
 
         Raises:
             SlurmError: it could not be started, took too long or printed more than allowed.
@@ -55,6 +60,26 @@ class Runner(Protocol):
 
 class _TooLargeError(Exception):
     """The output has outgrown its limit."""
+
+
+class _Kept:
+    """What is kept: stdout within its limit, or nothing of it, and the beginning of stderr."""
+
+    def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._left = limit_bytes
+        self._sink = sink or self.stdout.extend
+
+    def take_stdout(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _TooLargeError
+        self._sink(chunk)
+
+    def take_stderr(self, chunk: bytes) -> None:
+        self.stderr += chunk
+        del self.stderr[STDERR_BYTES:]
 
 
 class ProcessRunner:
@@ -80,12 +105,14 @@ class ProcessRunner:
         environment: Mapping[str, str],
         timeout_seconds: float,
         limit_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
         """Run `argv` (absolute path first); see `Runner`."""
         deadline = self._clock() + timeout_seconds
         process = self._start(argv, environment)
         try:
-            stdout, stderr = self._read(process, deadline, limit_bytes)
+            kept = _Kept(limit_bytes, sink)
+            self._read(process, deadline, kept)
             status = process.wait(max(0.0, deadline - self._clock()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             message = f"{argv[0]} did not end within {timeout_seconds:g} s"
@@ -97,7 +124,7 @@ class ProcessRunner:
             self._end(process)
         if self._stopped:
             raise SlurmError(f"{argv[0]} was stopped", kind=Problem.CANCELLED, command=argv)
-        return Answer(tuple(argv), status, stdout, stderr)
+        return Answer(tuple(argv), status, bytes(kept.stdout), bytes(kept.stderr))
 
     def _start(
         self, argv: Sequence[str], environment: Mapping[str, str]
@@ -123,15 +150,15 @@ class ProcessRunner:
             self._alive.add(process)
         return process
 
-    def _read(
-        self, process: subprocess.Popen[bytes], deadline: float, limit_bytes: int
-    ) -> tuple[bytes, bytes]:
-        """Return stdout (all of it) and stderr (its first part) at the end of both."""
-        kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+    def _read(self, process: subprocess.Popen[bytes], deadline: float, kept: _Kept) -> None:
+        """Read both outputs to their ends."""
         with selectors.DefaultSelector() as selector:
-            for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
+            for take, pipe in (
+                (kept.take_stdout, process.stdout),
+                (kept.take_stderr, process.stderr),
+            ):
                 if pipe is not None:
-                    selector.register(pipe, selectors.EVENT_READ, name)
+                    selector.register(pipe, selectors.EVENT_READ, take)
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - self._clock()))
                 if not ready:
@@ -140,11 +167,7 @@ class ProcessRunner:
                     chunk = os.read(key.fd, CHUNK_BYTES)
                     if not chunk:
                         selector.unregister(key.fileobj)
-                    kept[key.data] += chunk
-                del kept["stderr"][STDERR_BYTES:]
-                if len(kept["stdout"]) > limit_bytes:
-                    raise _TooLargeError
-        return bytes(kept["stdout"]), bytes(kept["stderr"])
+                    key.data(chunk)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Leave nothing of it behind: no process of its group, no pipe, no zombie."""

@@ -13,15 +13,17 @@ _PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
 _NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
 _CORES = re.compile(r"\bCoresPerSocket=(\d+)")
 _SOCKETS = re.compile(r"\bSockets=(\d+)")
+_THREADS = re.compile(r"\bThreadsPerCore=(\d+)")
 _PING_END = "Slurmctld("
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Sockets of a node as Slurm counts them, and cores of each."""
+    """Sockets of a node as Slurm counts them, cores of each, hardware threads of each core."""
 
     sockets: int
     cores_per_socket: int
+    threads_per_core: int = 1
 
 
 def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
@@ -60,6 +62,7 @@ def geometries_of(stdout: bytes) -> Mapping[str, Geometry]:
     for found, end in zip(starts, ends, strict=True):
         cores = _CORES.search(text, found.start(), end)
         sockets = _SOCKETS.search(text, found.start(), end)
-        if cores and sockets:
-            geometries[found[1]] = Geometry(int(sockets[1]), int(cores[1]))
+        threads = _THREADS.search(text, found.start(), end)
+        if cores and sockets and threads:
+            geometries[found[1]] = Geometry(int(sockets[1]), int(cores[1]), int(threads[1]))
     return geometries

@@ -26,7 +26,7 @@ class Problem(StrEnum):
     MALFORMED = "malformed"  # the answer is not what this command prints
     REPORTED = "reported"  # the answer is well-formed and carries errors
     WRONG_CLUSTER = "wrong_cluster"  # somebody else's answer
-    SUSPECT = "suspect"  # text that a user may have forged
+    NO_JSON = "no_json"  # this Slurm cannot write JSON, or not in the form we asked for
 
 
 class SlurmError(Exception):

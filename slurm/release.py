@@ -1,8 +1,4 @@
-"""Which Slurm this is, and which form of each command suits it: the one table of versions.
-
-Sources: squeue(1), NEWS; `--json=PARSER` since 23.11, scontrol `--json` since 23.02, squeue's own
-filters with `--json` since 24.05.1; 26.05 ships the parser of 25.11, which still tells sharing.
-"""
+"""Which Slurm this is; what suits which release stands in `slurm.sources`."""
 
 from __future__ import annotations
 
@@ -29,26 +25,6 @@ class Release:
     def series(self) -> tuple[int, int]:
         """Return year and month."""
         return self.year, self.month
-
-    @property
-    def filters_by_id(self) -> bool:
-        """Tell whether `squeue --json -j ID` looks at one job alone."""
-        return self.series >= (23, 2)
-
-    @property
-    def json_option(self) -> str:
-        """Return the option for JSON, pinned where the default is not what we read."""
-        return _PINNED.get(self.series, "--json")
-
-
-_PINNED = {
-    (23, 11): "--json=v0.0.40",
-    (24, 5): "--json=v0.0.41",
-    (24, 11): "--json=v0.0.42",
-    (25, 5): "--json=v0.0.43",
-    (25, 11): "--json=v0.0.44",
-    (26, 5): "--json=v0.0.44",
-}
 
 
 def release_of(stdout: bytes) -> Release:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from slurm.decode.scalars import MISSING, state_words
 from slurm.errors import Problem, SlurmError
 from slurm.hostlist import HostlistError, expand
 from slurm.job import Job
-from slurm.scalars import MISSING, state_words
 
 SQUEUE_FORMAT = "%A|%F|%K|%T|%S|%e|%V|%D|%P|%u|%a|%N"
 SACCT_SEPARATOR = "\x1f"

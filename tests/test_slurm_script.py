@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slurm.client import Commands, Slurm
-from slurm.command import Answer
+from slurm.command import Answer, Sink
 from slurm.errors import Problem, SlurmError
 
 
@@ -21,10 +21,12 @@ def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
         environment: Mapping[str, str],
         timeout_seconds: float,
         limit_bytes: int,
+        sink: Sink | None = None,
     ) -> Answer:
         assert environment["LC_ALL"] == "C"
         assert timeout_seconds > 0
         assert limit_bytes > 0
+        assert sink is None
         return Answer(tuple(argv), status, stdout, stderr)
 
     path = Path("/bin/x")

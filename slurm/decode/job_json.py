@@ -6,47 +6,45 @@ Instants count as facts only where the state says so: `start_time` of a pending 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from slurm.decode.resources import GeometryOf, resources_of
+from slurm.decode.scalars import LIVE, instant, number, positive, state_words, text
+from slurm.decode.sharing import sharing_of_json
+from slurm.decode.tres import counted
 from slurm.hostlist import expand
 from slurm.job import Job, Sharing
-from slurm.resources import GeometryOf, resources_of
-from slurm.scalars import number, positive, state_words, text
-
-_NOT_STARTED = frozenset({"PENDING"})
-_LIVE = frozenset({"RUNNING", "SUSPENDED"})
-_GPUS = re.compile(r"(?:^|,)gres/gpu=([0-9]+)")
-_CPUS = re.compile(r"(?:^|,)cpu=([0-9]+)")
-_SHARING = {
-    "none": Sharing.NODE,
-    "user": Sharing.USER,
-    "mcs": Sharing.GROUP,
-    "topo": Sharing.GROUP,
-}
 
 
-def job_of_json(
-    record: Mapping[str, Any], *, geometry_of: GeometryOf, sharing_is_told: bool = True
-) -> Job:
+def job_of_json(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
     """Return the job of a record.
 
     Args:
         record: one member of `jobs`.
         geometry_of: a node; asked for shapes that do not tell it.
-        sharing_is_told: False for the parser of 26.05, whose `shared` is always empty.
 
     Raises:
         ValueError: a field has a shape that no known release prints.
     """
+    try:
+        return _job(record, geometry_of)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not the shape of a job record: {error!r}") from error
+
+
+def _job(record: Mapping[str, Any], geometry_of: GeometryOf) -> Job:
     state, flags = state_words(record.get("job_state"))
-    resources = resources_of(record.get("job_resources"), record.get("gres_detail"), geometry_of)
-    has_run = state not in _NOT_STARTED
-    is_over = state is not None and state not in _LIVE and has_run
-    tres = text(record.get("tres_alloc_str")) or ""
+    has_run = state != "PENDING"
+    document = record.get("job_resources") if has_run else None
+    is_live = state in LIVE
+    details = record.get("gres_detail")
+    resources = resources_of(document, details, geometry_of, is_live=is_live)
+    is_over = state is not None and has_run and not is_live
+    cpus, gpus = counted(text(record.get("tres_alloc_str")) or "")
     array_job_id = positive(record.get("array_job_id"))
     het_job_id = positive(record.get("het_job_id"))
+    nodes = resources.nodes or expand(text(record.get("nodes")) or "")
     return Job(
         job_id=_job_id(record),
         cluster=text(record.get("cluster")),
@@ -56,15 +54,15 @@ def job_of_json(
         partition=text(record.get("partition")),
         state=state,
         flags=flags,
-        submit_time=positive(record.get("submit_time")),
-        start_time=positive(record.get("start_time")) if has_run else None,
-        end_time=positive(record.get("end_time")) if is_over else None,
+        submit_time=instant(record.get("submit_time")),
+        start_time=instant(record.get("start_time")) if has_run else None,
+        end_time=instant(record.get("end_time")) if is_over else None,
         time_limit_minutes=positive(record.get("time_limit")),
-        nodes=(resources.nodes or expand(text(record.get("nodes")) or "")) if has_run else (),
-        allocations=resources.allocations if has_run else (),
-        cpus=_counted(_CPUS, tres) or positive(record.get("cpus")),
-        gpus=_counted(_GPUS, tres),
-        sharing=_sharing(record.get("shared")) if sharing_is_told else None,
+        nodes=nodes if has_run else (),
+        allocations=resources.allocations,
+        cpus=(cpus or positive(record.get("cpus"))) if has_run else None,
+        gpus=gpus if has_run else None,
+        sharing=_sharing(record.get("shared"), document),
         name=text(record.get("name")),
         array_job_id=array_job_id,
         array_task_id=number(record.get("array_task_id")) if array_job_id else None,
@@ -87,15 +85,18 @@ def _job_id(record: Mapping[str, Any]) -> int:
     return found
 
 
-def _counted(pattern: re.Pattern[str], tres: str) -> int | None:
-    found = pattern.search(tres)
-    return int(found[1]) if found else None
+def _sharing(shared: Any, resources: Any) -> Sharing | None:
+    """Return node sharing; None where an empty list does not tell it.
 
-
-def _sharing(value: Any) -> Sharing:
-    """Return node sharing; null and [] mean that nodes may be shared (Slurm's default)."""
-    words = [value] if isinstance(value, str) else value or []
-    return next((_SHARING[word] for word in words if word in _SHARING), Sharing.SHARED)
+    The parser of 26.05 (v0.0.45) always gives `[]`; then `whole` says whether the nodes are shared,
+    but not with whom they are not.
+    """
+    nodes = resources.get("nodes") if isinstance(resources, dict) else None
+    if shared == [] and (
+        not nodes or (isinstance(nodes, dict) and nodes.get("whole") is not False)
+    ):
+        return None
+    return sharing_of_json(shared)
 
 
 def _memory(record: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,1 @@
+"""What Slurm's commands print, of any release, as `Job` values: pure, one form a module."""

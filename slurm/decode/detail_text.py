@@ -1,0 +1,160 @@
+r"""Cores, GRES and names of one job from `scontrol show job ID -d`, under suspicion.
+
+Users write parts of this text (names, comments, paths), line breaks included, so they can forge any
+line of it. Believed is only a record whose structural lines each stand in it exactly once, in their
+order, with the `Nodes=` lines directly behind `JOB_GRES=` (or `Socks/Node=`), about exactly the
+nodes and as many CPUs as `squeue` says. Who forges reaches no more than that another, dearer source
+is asked about his own job.
+
+CPU numbers are Slurm's abstract ones, `core * threads per core + thread`
+(`slurm_sprint_job_info`, `src/api/job_info.c`, 21.08 ... 26.05); their text is cut after 127
+characters up to 24.11.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from slurm.decode.resources import GeometryOf, core_count, gres_of
+from slurm.decode.scalars import LIVE, text
+from slurm.hostlist import HostlistError, expand, expand_indices
+from slurm.job import Job, NodeAllocation
+
+_CUT_LENGTH = 126
+_FIRST = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
+_STRUCTURE = ("UserId=", "JobState=", "NodeList=", "Socks/Node=", "JOB_GRES=")
+_SECOND = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
+_KEY = re.compile(r"   [A-Z][\w/:]*=")
+_NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
+_ANY_NODES = re.compile(r"\s*Nodes=")
+_MEMORY = re.compile(r"MinMemory(CPU|Node)=([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGTP]?)(?: |$)")
+_FEATURES = re.compile(r"   Features=(\S+) DelayBoot=")
+_MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
+
+
+class SuspectTextError(Exception):
+    """Text that may be forged, or was cut, or does not fit what squeue says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The lines of one record that no user has written."""
+
+    name: str
+    nodes: tuple[str, ...]
+    rest: tuple[str, ...]
+
+
+def with_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
+    """Return a job, known from squeue, with what the detailed text of it tells.
+
+    Args:
+        job: identity, state, times, user, nodes and CPUs.
+        stdout: the whole answer about this one job.
+        geometry_of: a node.
+
+    Raises:
+        SuspectTextError: the text cannot be believed.
+    """
+    record = _record(stdout, job.job_id)
+    allocations = tuple(_allocations(job, record, geometry_of))
+    nodes = _agreed_nodes(job, tuple(allocation.name for allocation in allocations))
+    _check_cpus(job, allocations, geometry_of)
+    return replace(
+        job,
+        nodes=nodes,
+        allocations=tuple(replace(allocation, cpus=None) for allocation in allocations),
+        name=text(record.name),
+        requested_memory=_memory(record.rest),
+        constraints=_constraints(record.rest),
+    )
+
+
+def _record(stdout: str, job_id: int) -> _Record:
+    lines = stdout.rstrip("\n ").split("\n")
+    first = _FIRST.fullmatch(lines[0])
+    if first is None or int(first[1]) != job_id:
+        raise SuspectTextError("the text is not about this job")
+    for word in _STRUCTURE:
+        if sum(line.lstrip().startswith(word) for line in lines) != 1:
+            raise SuspectTextError(f"{word} does not stand in it exactly once")
+    if not lines[1].startswith(_SECOND):
+        raise SuspectTextError("the job's name has several lines")
+    end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
+    if not all(_KEY.match(line) for line in lines[1 : end + 1]):
+        raise SuspectTextError("a line before the nodes is not Slurm's own")
+    nodes = tuple(line for line in lines if _ANY_NODES.match(line))
+    behind = lines[end + 1 : end + 1 + len(nodes)]
+    if tuple(behind) != nodes:
+        raise SuspectTextError("lines about nodes do not stand where they belong")
+    return _Record(first[2], nodes, tuple(lines[end + 1 + len(nodes) : end + 5 + len(nodes)]))
+
+
+def _allocations(job: Job, record: _Record, geometry_of: GeometryOf) -> Iterator[NodeAllocation]:
+    for line in record.nodes:
+        found = _NODES.fullmatch(line)
+        if found is None or len(found[2]) >= _CUT_LENGTH:
+            raise SuspectTextError("a line about nodes is not whole")
+        try:
+            names, cpus = expand(found[1]), expand_indices(found[2])
+        except HostlistError as error:
+            raise SuspectTextError(str(error)) from error
+        gres = gres_of(found[3], is_live=job.state in LIVE)
+        for name in names:
+            yield _allocation(name, cpus, geometry_of, NodeAllocation(name=name, gres=gres))
+
+
+def _allocation(
+    name: str, cpus: tuple[int, ...], geometry_of: GeometryOf, known: NodeAllocation
+) -> NodeAllocation:
+    """Return the cores of a node; its CPUs are counted for a check."""
+    geometry = geometry_of(name)
+    if geometry is None:
+        return replace(known, cpus=len(cpus))
+    cores = tuple(sorted({cpu // geometry.threads_per_core for cpu in cpus}))
+    count = core_count(geometry) or 0
+    if cores and cores[-1] >= count:
+        raise SuspectTextError(f"{name} has no core {cores[-1]}")
+    return replace(known, cores=cores, core_count=count, cpus=len(cpus))
+
+
+def _agreed_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the nodes of both sources; while COMPLETING squeue lists a rest of the true ones."""
+    if detailed == job.nodes:
+        return detailed
+    rest = iter(detailed)
+    if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
+        return detailed
+    raise SuspectTextError("its nodes are not those of squeue")
+
+
+def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], geometry_of: GeometryOf) -> None:
+    """Compare the CPUs listed with squeue's number.
+
+    Slurm allocates whole cores and lists all their threads, but may count only what was asked for
+    (CR_CPU), or cores (a node configured with as many CPUs as cores): every core holds one CPU to
+    all its threads.
+    """
+    listed = sum(allocation.cpus or 0 for allocation in allocations)
+    cores = sum(
+        (allocation.cpus or 0) // (geometry.threads_per_core if geometry else 1)
+        for allocation, geometry in ((a, geometry_of(a.name)) for a in allocations)
+    )
+    if job.cpus is None or not cores <= job.cpus <= listed:
+        raise SuspectTextError(f"it lists {listed} CPUs, squeue counts {job.cpus}")
+
+
+def _memory(lines: tuple[str, ...]) -> str | None:
+    """Return the requested memory in MiB: `1000Mc` a CPU, `64000M` a node."""
+    for line in lines:
+        if (found := _MEMORY.search(line)) and float(found[2]):
+            mebibytes = round(float(found[2]) * _MIB[found[3]])
+            return f"{mebibytes}M{'c' if found[1] == 'CPU' else ''}"
+    return None
+
+
+def _constraints(lines: tuple[str, ...]) -> str | None:
+    found = [match[1] for line in lines if (match := _FEATURES.match(line))]
+    return text(found[0]) if found else None

@@ -1,0 +1,146 @@
+"""Numbers, instants, texts and state words as nine releases spell them, in JSON and in text.
+
+Wrapped numbers are `{"set": bool, "infinite": bool, "number": int}` from 23.02 on; complex mode
+gives plain values, null or "Infinity" (Slurm `src/plugins/data_parser`, 23.02 ... 26.05).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from typing import Any
+
+from slurm.errors import excerpt
+
+MISSING = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
+BASES = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PENDING",
+        "PREEMPTED",
+        "RUNNING",
+        "SUSPENDED",
+        "TIMEOUT",
+    }
+)
+"""Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
+FLAGS = frozenset(
+    {
+        "COMPLETING",
+        "CONFIGURING",
+        "EXPEDITING",
+        "GETENV_FAILED",
+        "LAUNCH_FAILED",
+        "POWER_UP_NODE",
+        "RECONFIG_FAIL",
+        "REQUEUED",
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+        "RESIZING",
+        "RESV_DEL_HOLD",
+        "REVOKED",
+        "SIGNALING",
+        "SPECIAL_EXIT",
+        "STAGE_OUT",
+        "STOPPED",
+        "UPDATE_DB",
+    }
+)
+"""State words that are flags: beside a base state (lists), or hiding it (single words)."""
+
+LIVE = frozenset({"RUNNING", "SUSPENDED"})
+_NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
+_LARGEST = 1 << 62
+MAX_DIGITS = 18
+_LIMIT = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d\d)")
+_log = logging.getLogger(__name__)
+
+
+def number(value: Any) -> int | None:
+    """Return an integer, or None where it is unset, unlimited or absent.
+
+    Raises:
+        ValueError: it is nothing of that kind.
+    """
+    if isinstance(value, dict):
+        return number(value.get("number")) if value.get("set") else None
+    if value is None or value == "Infinity":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"a number is expected, not {value!r}"[:200])  # noqa: TRY004 - bad data
+    if not -_LARGEST < value < _LARGEST:
+        raise ValueError(f"{value!r} is out of range"[:200])
+    return int(value)
+
+
+def positive(value: Any) -> int | None:
+    """Return an integer above 0, else None: Slurm writes 0 for *none*."""
+    found = number(value)
+    return found if found is not None and found > 0 else None
+
+
+def instant(value: Any) -> int | None:
+    """Return Unix seconds; None for 0 and for Slurm's marks of *no value* (4294967294)."""
+    found = positive(value)
+    return found if found is not None and found < _NO_VALUE else None
+
+
+def text(value: Any) -> str | None:
+    """Return a text, or None where Slurm says that there is none."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"a text is expected, not {value!r}"[:200])  # noqa: TRY004 - bad data
+    if value in MISSING:
+        return None
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def state_words(value: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return base state (None where a flag hides it) and flags of a job.
+
+    A list has the base state first (23.11 on), a single word hides it behind a flag. A word that no
+    known release has counts as a flag: a new flag taken for an end state would stop a running job.
+
+    Raises:
+        ValueError: these are no words.
+    """
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"state words are expected, not {value!r}"[:200])
+    if isinstance(value, str):
+        words = words[:1]  # `CANCELLED by 1000`
+    for word in words:
+        if word not in BASES | FLAGS:
+            _unknown_word(word)
+    bases = [word for word in words if word in BASES]
+    return (bases[0] if bases else None), tuple(word for word in words if word not in BASES)
+
+
+def minutes(value: str) -> int | None:
+    """Return the minutes of a time limit such as `2-03:05:00`, `30:00`; None where it has none.
+
+    Part of a minute counts as a whole one, as Slurm's own limit does.
+    """
+    found = _LIMIT.fullmatch(value)
+    if found is None:
+        return None
+    days, hours, rest, seconds = (int(part or 0) for part in found.groups())
+    return days * 1440 + hours * 60 + rest + (1 if seconds else 0)
+
+
+def digits(value: str) -> int | None:
+    """Return the number of a text of digits alone, else None."""
+    return int(value) if len(value) <= MAX_DIGITS and value.isascii() and value.isdigit() else None
+
+
+@lru_cache(maxsize=64)
+def _unknown_word(word: str) -> None:
+    _log.warning("job state %s is not known: neither start nor end is concluded", excerpt(word))

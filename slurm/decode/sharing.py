@@ -1,0 +1,60 @@
+"""Node sharing in every spelling of nine releases.
+
+`OverSubscribe=NO` changed its meaning: whole nodes up to 25.11, from 26.05 on also ordinary jobs on
+shared nodes. Where an Exclusive value is there (`SLURM_JOB_EXCLUSIVE`, `Exclusive=`, 26.05), it
+alone decides (`get_job_oversubscribe_value`, `src/common/slurm_protocol_defs.c`).
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from slurm.errors import excerpt
+from slurm.job import Sharing
+
+_log = logging.getLogger(__name__)
+_EXCLUSIVE = {
+    "NODE": Sharing.NODE,
+    "USER": Sharing.USER,
+    "MCS": Sharing.GROUP,
+    "TOPO": Sharing.GROUP,
+    "NO": Sharing.SHARED,
+}
+_OVERSUBSCRIBE = {**_EXCLUSIVE, "NO": Sharing.NODE, "YES": Sharing.SHARED, "OK": Sharing.SHARED}
+_JSON = {
+    "none": Sharing.NODE,
+    "user": Sharing.USER,
+    "mcs": Sharing.GROUP,
+    "topo": Sharing.GROUP,
+    "shared": Sharing.SHARED,
+    "oversubscribe": Sharing.SHARED,
+}
+
+
+def sharing_of_words(*, exclusive: str | None, oversubscribe: str | None) -> Sharing | None:
+    """Return the sharing that text or the hook's variables tell; None: nothing of the kind."""
+    if exclusive:
+        return _EXCLUSIVE.get(exclusive) or _unknown(exclusive)
+    if oversubscribe:
+        return _OVERSUBSCRIBE.get(oversubscribe) or _unknown(oversubscribe)
+    return None
+
+
+def sharing_of_json(value: Any) -> Sharing:
+    """Return the sharing that `shared` tells; null and [] mean that nodes may be shared."""
+    words = [value] if isinstance(value, str) else value or []
+    if not isinstance(words, list):
+        raise ValueError(f"sharing words are expected, not {value!r}")  # noqa: TRY004 - bad data
+    if not words:
+        return Sharing.SHARED
+    known = [_JSON[word] for word in words if isinstance(word, str) and word in _JSON]
+    return known[0] if known else _unknown(str(words[0]))
+
+
+@lru_cache(maxsize=64)
+def _unknown(word: str) -> Sharing:
+    """Take a new word for shared nodes, and say so once."""
+    _log.warning("node sharing %s is not known: taken as shared nodes", excerpt(word))
+    return Sharing.SHARED

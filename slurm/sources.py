@@ -1,0 +1,104 @@
+"""Which source is asked for what, by release: the one table of versions.
+
+The cheapest correct source comes first (milliseconds measured on two cores with 10 000 jobs known;
+`squeue(1)`, NEWS, `src/squeue`): `--json` ignores every filter up to 22.05 (1.6 s for one job),
+honours a single `-j` from 23.02 (13 ms) and several from 24.05.1. In 21.08 it merges the cores of
+all sockets. Text of `squeue` and `scontrol show job ID -d` costs 8 ms each. 26.05's own parser
+tells sharing no more, the one before it, still shipped, does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slurm.release import Release
+
+
+class Way(StrEnum):
+    """How job records are read."""
+
+    TEXT = "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
+    JSON_EACH = "`squeue --json -j ID` each"
+    JSON_IDS = "`squeue --json -j IDS`"
+    JSON_ALL = "`squeue --json`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What suits the releases from `since` on; the first words of each field are tried first."""
+
+    since: Release
+    few: Way
+    many: Way
+    json_option: str = "--json"
+    sharing_column: str = "OverSubscribe"
+    has_sluid: bool = False
+
+
+TABLE = (
+    Sources(since=Release(21, 8), few=Way.TEXT, many=Way.TEXT),
+    Sources(since=Release(22, 5), few=Way.TEXT, many=Way.JSON_ALL),
+    Sources(since=Release(23, 2), few=Way.JSON_EACH, many=Way.JSON_ALL),
+    Sources(
+        since=Release(23, 11), few=Way.JSON_EACH, many=Way.JSON_ALL, json_option="--json=v0.0.40"
+    ),
+    Sources(
+        since=Release(24, 5), few=Way.JSON_EACH, many=Way.JSON_ALL, json_option="--json=v0.0.41"
+    ),
+    Sources(
+        since=Release(24, 5, 1), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.41"
+    ),
+    Sources(
+        since=Release(24, 11), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.42"
+    ),
+    Sources(
+        since=Release(25, 5), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.43"
+    ),
+    Sources(
+        since=Release(25, 11),
+        few=Way.JSON_IDS,
+        many=Way.JSON_IDS,
+        json_option="--json=v0.0.44",
+        has_sluid=True,
+    ),
+    Sources(
+        since=Release(26, 5),
+        few=Way.JSON_IDS,
+        many=Way.JSON_IDS,
+        json_option="--json=v0.0.44",
+        sharing_column="Exclusive",
+        has_sluid=True,
+    ),
+)
+
+
+def sources_of(release: Release) -> Sources:
+    """Return the newest row that is not newer than a release; for older ones the first."""
+    rows = [row for row in TABLE if row.since <= release]
+    return rows[-1] if rows else TABLE[0]
+
+
+def markdown() -> str:
+    """Return the table as the README shows it."""
+    head = "| Slurm from | few jobs | many jobs | JSON | instead of JSON | sharing in text |"
+    lines = [head, "|---" * (head.count("|") - 1) + "|"]
+    for row in TABLE:
+        few, many = (str(way).replace("--json", row.json_option) for way in (row.few, row.many))
+        suspect = "suspect text only" if row.few is Way.TEXT else "always"
+        json = f"`{row.json_option}`, {suspect}" if row.many is Way.TEXT else f"`{row.json_option}`"
+        fallback = "hosts without cores" if row.few is Way.TEXT else "text"
+        cells = (str(row.since), few, many, json, fallback, f"`{row.sharing_column}`")
+        lines.append("| " + " | ".join(cells) + " |")
+    lines.append("")
+    lines += [f"- {what}: {how}, in every release" for what, how in EVERYWHERE]
+    return "\n".join(lines) + "\n"
+
+
+EVERYWHERE = (
+    ("all jobs, their states and start times", "text of `squeue -o` without free text"),
+    ("ended and earlier runs", "text of `sacct -X -D -P` with an explicit window"),
+    ("batch script", "`scontrol write batch_script`"),
+    ("description", "`scontrol show job ID`, the text just read where there is one"),
+)
+"""What is asked alike in every release."""
