@@ -8,6 +8,7 @@ only after a REST call with the same token succeeded; `ccbackend.client` sees to
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -146,12 +147,11 @@ def graphql_rows(text: str) -> tuple[Row, ...]:
         ListingError: errors beside the data, another shape, or a count that differs.
     """
     try:
-        answer = json.loads(text)
+        answer = json.loads(text, object_hook=_row_at_once)
         if answer.get("errors"):
             raise ListingError("the query failed")
         jobs = answer["data"]["jobs"]
-        count, items = int(jobs["count"]), jobs["items"]
-        rows = tuple(_row(item, "state") for item in items)
+        count, rows = int(jobs["count"]), tuple(map(_is_row, jobs["items"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _wrapped(error) from error
     if count != len(rows):
@@ -185,14 +185,25 @@ def _graphql(filters: Mapping[str, Any], items: int) -> dict[str, Any]:
     return {"query": _QUERY, "variables": {"f": [filters], "p": page}}
 
 
+def _row_at_once(item: dict[str, Any]) -> Any:
+    """Return a row instead of its object as soon as it is read: a listing may hold 100 000."""
+    return _row(item, "state") if "jobId" in item else item
+
+
 def _row(item: Mapping[str, Any], state: str) -> Row:
     return Row(
         _number(item["jobId"]),
-        _text(item["cluster"]),
+        sys.intern(_text(item["cluster"])),
         _instant(item["startTime"]),
-        _text(item[state]),
+        sys.intern(_text(item[state])),
         _number(item["id"]),
     )
+
+
+def _is_row(value: object) -> Row:
+    if not isinstance(value, Row):
+        raise TypeError(f"{value!r} is no job")
+    return value
 
 
 def _number(value: object) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slurm import description
 from slurm.ask import LISTING_BYTES, TIMEOUT_SECONDS, Ask, Commands, failed, is_unreachable
+from slurm.board import Board, board_of
 from slurm.command import Runner
 from slurm.config import config_of, controllers_of
 from slurm.errors import Problem, SlurmError, UnknownJob
@@ -31,6 +32,7 @@ from slurm.sources import sources_of
 __all__ = ["Commands", "Slurm"]
 
 WINDOW_TIMEOUT_SECONDS = 300.0
+_OVER = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
 _DENIED = (b"Access/permission denied", b"Invalid user id")
 _NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 
@@ -104,8 +106,15 @@ class Slurm:
         Raises:
             SlurmError: the answer is not whole.
         """
-        argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
-        return listed_jobs(self._ask(argv, limit_bytes=LISTING_BYTES).stdout)
+        return listed_jobs(self._listing())
+
+    def board(self) -> Board:
+        """Return all jobs in the controller's memory as a sweep needs them: much lighter.
+
+        Raises:
+            SlurmError: the answer is not whole.
+        """
+        return board_of(self._listing())
 
     def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs; one that it does not know is absent.
@@ -156,12 +165,15 @@ class Slurm:
         return tuple(rows)
 
     def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
-        """Return every run that accounting has in a window, of all jobs.
+        """Return every run that ended in a window by accounting, of all jobs.
+
+        Without states sacct would also list what runs: the whole queue at every sweep.
 
         Raises:
             SlurmError: accounting's answer is unknown.
         """
-        return tuple(self._accounted(["-a"], since, until, timeout_seconds=WINDOW_TIMEOUT_SECONDS))
+        chosen = ["-a", "-s", _OVER]
+        return self._accounted(chosen, since, until, timeout_seconds=WINDOW_TIMEOUT_SECONDS)
 
     def script(self, job_id: int) -> str | None:
         """Return the batch script of a job in memory; None for a job without one.
@@ -197,6 +209,10 @@ class Slurm:
         except UnknownJob:
             return None
         return description.own_record(answer.stdout.decode("utf-8", "replace"), job_id)
+
+    def _listing(self) -> bytes:
+        argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
+        return self._ask(argv, limit_bytes=LISTING_BYTES).stdout
 
     def _accounted(
         self, selection: Sequence[str], since: int, until: int, *, timeout_seconds: float

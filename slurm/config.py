@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from slurm.errors import Problem, SlurmError
 
@@ -15,6 +16,8 @@ _CORES = re.compile(r"\bCoresPerSocket=(\d+)")
 _SOCKETS = re.compile(r"\bSockets=(\d+)")
 _THREADS = re.compile(r"\bThreadsPerCore=(\d+)")
 _PING_END = "Slurmctld("
+_AS_OF = re.compile(r"Configuration data as of (\S+)")
+AS_OF = "Configuration data as of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,16 @@ class Geometry:
 def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     """Return every setting with its values: several where it may be repeated (`[0]`, `[1]`).
 
-    Names and values are as printed, `(null)` is no value. The hook lines of Slurm 24.05 and later
-    are numbered (`PrologSlurmctld[0]`).
+    Names and values are as printed, `(null)` is no value; `AS_OF` is the controller's clock. The
+    hook lines of Slurm 24.05 and later are numbered (`PrologSlurmctld[0]`).
 
     Raises:
         SlurmError: the answer ends before the controllers' state, or names no cluster.
     """
     text = stdout.decode("utf-8", "replace")
     settings: dict[str, tuple[str, ...]] = {}
+    if (head := _AS_OF.match(text)) is not None:
+        settings[AS_OF] = (head[1],)
     for line in text.splitlines():
         found = _LINE.fullmatch(line.rstrip())
         if found is not None:
@@ -45,6 +50,25 @@ def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     if "ClusterName" not in settings or _PING_END not in text:
         raise SlurmError("the configuration is not whole", kind=Problem.CUT)
     return settings
+
+
+def instant_of(settings: Mapping[str, tuple[str, ...]], name: str) -> int | None:
+    """Return a time of the configuration (`AS_OF`, `BOOT_TIME`) in Unix seconds; None without it.
+
+    It is epoch seconds where SLURM_TIME_FORMAT is heeded, else ISO 8601 in the UTC we ask with.
+    """
+    values = settings.get(name)
+    try:
+        return int(values[0]) if values else None
+    except ValueError:
+        return _utc(values[0]) if values else None
+
+
+def _utc(text: str) -> int | None:
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
 
 
 def controllers_of(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:

@@ -36,6 +36,7 @@ class ListedJob:
     state: str
     start_time: int | None
     submit_time: int | None
+    end_time: int | None = None  # of a run that goes on: when its limit will end it
     partition: str
     user: str
     account: str
@@ -93,13 +94,14 @@ def _lines(stdout: bytes, separator: str, count: int) -> Iterator[list[str]]:
 
 
 def _listed(fields: list[str]) -> ListedJob:
-    job_id, array, _, state, start, _, submit, _, partition, user, account, nodes = fields
+    job_id, array, _, state, start, end, submit, _, partition, user, account, nodes = fields
     return ListedJob(
         job_id=_number(job_id, "job id"),
         array_job_id=_number(array, "array id"),
         state=state,
         start_time=None if state == "PENDING" else _instant(start),
         submit_time=_instant(submit),
+        end_time=_instant(end),
         partition=partition,
         user=user,
         account=account,

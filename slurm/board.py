@@ -1,0 +1,74 @@
+"""All jobs of the controller at a glance: start times by id, a line of text for all else.
+
+Made for 100 000 jobs every few minutes: of a line only id, state and start are read at once; a
+whole `ListedJob` is made for the few that are looked at. Every line is checked, so that an answer
+cut inside a line is noticed (Slurm 21.08 ... 26.05, squeue(1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from slurm.errors import Problem, SlurmError
+from slurm.rows import SQUEUE_FORMAT, ListedJob, listed_jobs
+
+_SEPARATORS = SQUEUE_FORMAT.count("|")
+_RUNNING = frozenset({b"RUNNING", b"SUSPENDED", b"STOPPED", b"SIGNALING"})
+_UNSETTLED = frozenset({b"CONFIGURING", b"POWER_UP_NODE", b"RESIZING"})
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the controller holds.
+
+    `running` are start times of the runs that go on, by job id. `unsettled` are job ids with nodes
+    whose run must still be looked at later (CONFIGURING, RESIZING): neither begun nor over.
+    """
+
+    running: Mapping[int, int]
+    unsettled: frozenset[int]
+    _lines: Mapping[int, bytes] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def job(self, job_id: int) -> ListedJob | None:
+        """Return the line of a job; None if the controller does not have it."""
+        line = self._lines.get(job_id)
+        return None if line is None else listed_jobs(line + b"\n")[0]
+
+    def members(self, array_job_id: int) -> tuple[int, ...]:
+        """Return the ids of the tasks of an array that have begun, its own id left out."""
+        mark = b"|%d|" % array_job_id
+        found = (i for i, line in self._lines.items() if mark in line and i != array_job_id)
+        return tuple(i for i in found if (job := self.job(i)) and job.array_job_id == array_job_id)
+
+
+def board_of(stdout: bytes) -> Board:
+    """Read `squeue -h -t all -o SQUEUE_FORMAT` with epoch times.
+
+    Raises:
+        SlurmError: the answer is cut or not of this form.
+    """
+    if stdout and not stdout.endswith(b"\n"):
+        raise SlurmError("the last line of the answer is cut", kind=Problem.CUT)
+    running: dict[int, int] = {}
+    unsettled: set[int] = set()
+    lines: dict[int, bytes] = {}
+    for line in stdout.splitlines():
+        if line.count(b"|") != _SEPARATORS:
+            message = f"a line has {line.count(b'|') + 1} fields instead of {_SEPARATORS + 1}"
+            raise SlurmError(message, kind=Problem.CUT)
+        try:
+            raw, _, _, state, start, _ = line.split(b"|", 5)
+            job_id = int(raw)
+            if state in _RUNNING:
+                running[job_id] = int(start)
+        except ValueError as error:
+            message = f"a line holds no job id or start: {line[:60]!r}"
+            raise SlurmError(message, kind=Problem.MALFORMED) from error
+        if state in _UNSETTLED:
+            unsettled.add(job_id)
+        lines[job_id] = line
+    return Board(running, frozenset(unsettled), lines)
