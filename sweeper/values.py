@@ -1,0 +1,155 @@
+"""What a sweep thinks in: runs, what is to be done about them, and a plan. Plain frozen values.
+
+A run is named by its `Key`. Instants are Unix seconds. `why` is the evidence from both sides in one
+sentence, for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from spool.exit_codes import DRIFT, OK, REFUSED
+
+
+class Key(NamedTuple):
+    """One run: Slurm's job id and when it began."""
+
+    job_id: int
+    start_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run as Slurm shows it; `end_time` only of a run that is over."""
+
+    job_id: int
+    start_time: int
+    end_time: int | None = None
+    state: str = ""
+    user: str = ""
+    partition: str = ""
+    account: str = ""
+    nodes: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Return the run's name."""
+        return Key(self.job_id, self.start_time)
+
+
+class Source(StrEnum):
+    """Who proves that a run is over."""
+
+    CONTROLLER = "controller"
+    ACCOUNTING = "accounting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Tell a run that cc-backend does not have: its start, and its end if `job` is over."""
+
+    job: Job
+    why: str
+
+    @property
+    def key(self) -> Key:
+        """Return the run's name."""
+        return self.job.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Tell the proven end of a run that runs at cc-backend."""
+
+    job: Job
+    proof: Source
+    why: str
+
+    @property
+    def key(self) -> Key:
+        """Return the run's name."""
+        return self.job.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Close a run at cc-backend without proof: nobody knows it, for long enough."""
+
+    key: Key
+    end_time: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Something that a person should know; nothing is done about it."""
+
+    key: Key
+    user: str = ""
+    why: str
+
+
+Change = Start | Stop | Close
+
+
+class GuardKind(StrEnum):
+    """What a guard looks at: answers void all stops, sizes hold them until a second look."""
+
+    ANSWER = "answer"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """A guard that has spoken: `text` names the numbers, the threshold and the next step."""
+
+    name: str
+    kind: GuardKind
+    text: str
+    exit_code: int = REFUSED
+
+
+def _none() -> Mapping[str, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a sweep would do. Its parts are in a fixed order: oldest run first.
+
+    `held` are stops and closes that guards on the size keep back until the next sweep. `known`
+    counts what differs and needs nothing. `left` counts changes beyond the limit of one run.
+    `running` are runs that go on by Slurm and by cc-backend, None where not known.
+    """
+
+    changes: tuple[Change, ...] = ()
+    reports: tuple[Report, ...] = ()
+    held: tuple[Stop | Close, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    known: Mapping[str, int] = field(default_factory=_none)
+    left: int = 0
+    running: tuple[int | None, int | None] = (None, None)
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether a guard has spoken."""
+        return bool(self.guards)
+
+    @property
+    def drift(self) -> Mapping[str, int]:
+        """Return how many of each kind were found, held ones too."""
+        found = {"start": 0, "stop": 0, "close": 0, "report": len(self.reports)}
+        for change in (*self.changes, *self.held):
+            found[type(change).__name__.lower()] += 1
+        return found
+
+    @property
+    def exit_code(self) -> int:
+        """Return the code of a plan that nobody applies."""
+        if self.guards:
+            return self.guards[0].exit_code
+        return DRIFT if self.changes or self.reports or self.left else OK

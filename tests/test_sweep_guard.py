@@ -1,0 +1,110 @@
+"""Each guard just below and just above its threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sweep_values import NOON, sizes
+
+from sweeper.guard import Answers, answer_guards, size_guards, stops_threshold
+from sweeper.values import Guard, GuardKind
+
+
+def spoken(**facts: Any) -> list[str]:
+    """Names of the guards on the answer that speak."""
+    base: dict[str, Any] = {
+        "controller_clock": NOON,
+        "clock": NOON,
+        "booted": NOON - 9999,
+        "cluster": "lab",
+    }
+    return [guard.name for guard in answer_guards(Answers(**(base | facts)))]
+
+
+def held(**numbers: Any) -> list[str]:
+    """Names of the guards on the size that speak."""
+    return [guard.name for guard in size_guards(sizes(**numbers))]
+
+
+def test_an_ordinary_answer_is_believed() -> None:
+    """No guard speaks."""
+    assert spoken() == []
+    assert held() == []
+
+
+def test_a_failed_question_is_a_guard_itself() -> None:
+    """With its own words."""
+    guard = Guard(name="slurm", kind=GuardKind.ANSWER, text="squeue was cut")
+
+    assert list(answer_guards(Answers(failed=(guard,)))) == [guard]
+
+
+@pytest.mark.parametrize(("up", "names"), [(119, ["boot"]), (120, [])])
+def test_a_fresh_controller_is_not_believed(up: int, names: list[str]) -> None:
+    """It may still recover jobs."""
+    assert spoken(booted=NOON - up) == names
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(("seconds", "names"), [(60, []), (61, ["clock"])])
+def test_clocks_must_agree(sign: int, seconds: int, names: list[str]) -> None:
+    """In both directions."""
+    assert spoken(clock=NOON + sign * seconds) == names
+
+
+def test_without_the_controllers_clock_nothing_is_compared() -> None:
+    """The question behind it has failed, which is a guard already."""
+    assert spoken(controller_clock=None, clock=0) == []
+    assert spoken(booted=None) == []
+
+
+def test_another_cluster_is_noticed() -> None:
+    """By the name that the last sweep saw."""
+    assert spoken(known_cluster="lab") == []
+    assert spoken(known_cluster="fritz") == ["cluster"]
+    assert spoken(foreign="fritz") == ["listing"]
+
+
+def test_a_restricted_account_is_noticed() -> None:
+    """Its listings are shorter, without an error."""
+    assert spoken(sees_all=False) == ["rights"]
+
+
+@pytest.mark.parametrize(
+    ("stops", "running", "names"),
+    [(20, 0, []), (21, 0, ["stops"]), (20, 104, []), (21, 104, ["stops"]), (200, 1000, []),
+     (201, 1000, ["stops"]), (40, 200, []), (41, 200, ["stops"])],
+)  # fmt: skip
+def test_many_stops_are_held(stops: int, running: int, names: list[str]) -> None:
+    """More than the larger of 20 and 20 % of what runs at cc-backend."""
+    assert held(stops=stops, running_there=running) == names
+    assert stops_threshold(running) == max(20, running // 5)
+
+
+@pytest.mark.parametrize(
+    ("running", "before", "names"),
+    [(50, 100, []), (49, 100, ["fewer"]), (5, 10, []), (4, 10, ["fewer"]), (1, 9, []),
+     (1, None, []), (0, 9, ["none"]), (0, 100, ["none"])],
+)  # fmt: skip
+def test_a_queue_that_lost_its_half_is_held(
+    running: int, before: int | None, names: list[str]
+) -> None:
+    """Only where stops could follow: an idle cluster is no reason for alarm."""
+    assert held(running=running, running_before=before, candidates=1) == names
+    assert held(running=running, running_before=before, candidates=0) == []
+
+
+def test_the_first_sweep_only_looks() -> None:
+    """An old site must ask for its history."""
+    assert held(has_mark=False) == ["first"]
+
+
+def test_messages_name_numbers_threshold_and_next_step() -> None:
+    """So that nobody has to look them up."""
+    texts = [guard.text for guard in size_guards(sizes(stops=30, running_there=40))]
+    fewer = [g.text for g in size_guards(sizes(running=4, running_before=10, candidates=3))]
+
+    begin, end = "30 stops of 40 running jobs at cc-backend are more than 20", "accounting proves"
+    assert (texts[0].startswith(begin), texts[0].endswith(end)) == (True, True)
+    assert "4 running jobs, less than 50% of the 10 of the last sweep; stops are held" in fewer[0]
