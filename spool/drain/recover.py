@@ -29,12 +29,22 @@ def recover(layout: Layout, handling: Handling, now: float) -> Iterator[Entry]:
     todo = set(layout.names(Directory.TODO))
     for name in sorted(todo):
         if (run := read_run(layout, handling, Directory.TODO, name, now)) is not None:
-            yield entry_of(run, Directory.TODO)
+            yield entry_in_todo(run)
     for name in sorted(layout.names(Directory.OPEN)):
         if name in todo:
             os.unlink(name, dir_fd=layout.fd(Directory.OPEN))
         elif (run := read_run(layout, handling, Directory.OPEN, name, now)) is not None:
             yield entry_of(run, Directory.OPEN)
+
+
+def entry_in_todo(run: Run) -> Entry:
+    """Return the entry of a run in `todo/`; it keeps the run in memory if that belongs elsewhere.
+
+    `discard` and `replay` leave what is not to be reported there, for the lock's holder to move.
+    """
+    entry = entry_of(run, Directory.TODO)
+    entry.run = None if run.directory is Directory.TODO else run
+    return entry
 
 
 def read_run(

@@ -126,6 +126,43 @@ class Group:
             self.system.unlink(name, dir_fd=self.layout.fd(directory))
 
 
+def place(
+    layout: Layout,
+    directory: Directory,
+    name: str,
+    contents: bytes,
+    *,
+    time: float | None = None,
+    durable: bool = True,
+) -> bool:
+    """Put a file under a name that is free; False if it is taken. It replaces nothing: no lock.
+
+    tmp, fsync, link, fsync of the directory; `time` becomes its mtime, Unix seconds.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    tmp, target = layout.fd(Directory.TMP), layout.fd(directory)
+    draft = _tmp_name(directory, name)
+    fd = os.open(draft, _CREATE, _MODE, dir_fd=tmp)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(contents)
+            file.flush()
+            if durable:
+                os.fsync(fd)
+        if time is not None:
+            os.utime(draft, (time, time), dir_fd=tmp)
+        os.link(draft, name, src_dir_fd=tmp, dst_dir_fd=target)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft, dir_fd=tmp)
+    if durable:
+        os.fsync(target)
+    return True
+
+
 def _tmp_name(directory: Directory, name: str) -> str:
     """Return a name in `tmp/` of this process's own: a replay may write the same run meanwhile."""
     return f"{name}.{directory}.{os.getpid()}"
