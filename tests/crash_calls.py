@@ -15,7 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-_NAMED = ("open", "write", "pwrite", "read", "pread", "fsync", "rename", "unlink", "scandir")
+_NAMED = (
+    *("open", "write", "pwrite", "read", "pread", "ftruncate", "fsync", "close", "stat", "scandir"),
+    *("rename", "replace", "link", "unlink", "mkdir"),
+)
 _SOCKET = ("connect", "sendall", "send", "recv_into")
 
 

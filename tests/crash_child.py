@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from crash_broken import broken_group
 from crash_calls import Calls
 
 from ccbackend.client import Backend, Known
@@ -28,9 +29,6 @@ from slurm.job import Job
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.files.layout import Layout
-from spool.files.store import Group
-
-BEGAN = 1_767_225_600
 
 
 class Truth:
@@ -54,45 +52,6 @@ class Truth:
     def listing(self) -> tuple[Any, ...]:
         """Return nothing: open runs are then looked up one by one."""
         return ()
-
-
-class RemovesFirst(Group):
-    """Broken on purpose: what is replaced goes before what replaces it is safe."""
-
-    def commit(self) -> None:
-        """Remove, then write."""
-        removed, self._removed = self._removed, []
-        for directory, name in removed:
-            self._unlink(directory, name)
-        super().commit()
-
-
-class NeverSyncs(Group):
-    """Broken on purpose: nothing is ever fsynced."""
-
-    def commit(self) -> None:
-        """Write without fsync."""
-        self.system = _Unsynced()
-        super().commit()
-
-
-class _Unsynced:
-    @staticmethod
-    def fsync(_fd: int) -> None:
-        """Forget to."""
-
-    @staticmethod
-    def rename(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        """Rename."""
-        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-
-    @staticmethod
-    def unlink(path: str, *, dir_fd: int) -> None:
-        """Unlink."""
-        os.unlink(path, dir_fd=dir_fd)
-
-
-BROKEN = {"removes first": RemovesFirst, "never syncs": NeverSyncs}
 
 
 def _job(document: dict[str, Any]) -> Job:
@@ -123,7 +82,7 @@ def drain(order: dict[str, Any]) -> None:
         user_name=lambda _: None,
         watch=lambda: False,
         clock=time.time,
-        new_group=BROKEN.get(order.get("broken") or "", Group),
+        new_group=broken_group(order["broken"]),
     )
     composer = SiteComposer(
         lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), Filters()

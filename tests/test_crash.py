@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from stub_server import Model, StubServer, refusal
+from stub_server import Answer, Model, StubServer, refusal
 
 from slurm.job import Job
 from spool.files import codec
@@ -27,6 +27,28 @@ from spool.files.run import End, Run, Source
 HERE = Path(__file__).parent
 NOW = int(time.time())
 STEP = int(os.environ.get("CRASH_STEP", "2"))
+
+
+CALLS = {
+    "/api/jobs/start_job/": "start",
+    "/api/jobs/stop_job/": "stop",
+    "/api/jobs/delete_job/": "delete",
+}
+
+
+POISON = {4: refusal(400, "made up"), 8: Answer(500, "")}  # refused for good; tried in an hour
+
+
+class Outcome(NamedTuple):
+    """What came of a day.
+
+    `rows` are the states of cc-backend's rows, `accepted` the changes it took, by job id in order:
+    twice the same is a run that was told twice. `files` are the names in the spool.
+    """
+
+    rows: dict[tuple[int, int], str]
+    accepted: dict[int, list[tuple[str, int]]]
+    files: dict[str, list[str]]
 
 
 @dataclass
@@ -39,7 +61,13 @@ class Day:
     runs: list[Run] = field(default_factory=list)
     stored: dict[tuple[int, int], str] = field(default_factory=dict)
     expected: dict[tuple[int, int], str] = field(default_factory=dict)
+    accepted: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return what must come of it."""
+        return Outcome(self.expected, self.accepted, self.files)
 
 
 def job(job_id: int, start: int, *, end: int | None = None, **facts: Any) -> Job:
@@ -99,11 +127,22 @@ def busy_day() -> Day:
         run(job(5, t), started=True),
         run(job(6, t), started=False, end=t + 60),
         run(job(7, t), started=True, end=t + 60),
+        run(job(8, t), started=False, end=t + 60),
     ]
     day.stored = dict.fromkeys([(2, t), (5, t), (7, t)], "running")
     over = dict.fromkeys([(2, t), (3, t), (6, t), (7, t)], "completed")
     day.expected = over | {(1, t): "running", (5, t + 200): "running"}
+    start, stop, delete = "start", "stop", "delete"
+    day.accepted = {
+        1: [(start, t)],
+        2: [(stop, t)],
+        3: [(start, t), (stop, t)],
+        5: [(stop, t), (delete, t), (start, t + 200)],
+        6: [(start, t), (stop, t)],
+        7: [(stop, t)],
+    }
     day.files = {"open": [f"1-{t}.json", f"5-{t + 200}.json"], "dead": [f"4-{t}.json"]}
+    day.files["todo"] = [f"8-{t}.json"]
     return day
 
 
@@ -124,6 +163,7 @@ class Crashes:
             "token": "TOKEN:api",
             "cluster": "lab",
             "scenario": "drain",
+            "broken": None,
             "number": None,
             "after": False,
             "power_cut": False,
@@ -151,35 +191,39 @@ class Crashes:
             path.write_bytes(codec.encode(stored))
         truth = {"records": map(_plain, day.records), "rows": map(_plain, day.rows)}
         (root / "slurm.json").write_text(json.dumps({k: list(v) for k, v in truth.items()}))
-        model = Model(version="1.4.4", poison={4: refusal(400, "made up")})
+        model = Model(version="1.4.4", poison=POISON)
         for number, ((job_id, start), state) in enumerate(day.stored.items()):
             model.job[job_id, "lab", start] = {"id": 900 + number, "jobState": state}
         self._server.model = model
+        self._server.log.clear()
         return root
 
-    def outcome(self, root: Path) -> tuple[dict[tuple[int, int], str], dict[str, list[str]]]:
-        """Return the server's rows and the spool's files but for leftovers in tmp/."""
+    def outcome(self, root: Path) -> Outcome:
+        """Return the server's rows, what it accepted, and the spool's files but for tmp/."""
         names = {
             directory: sorted(path.name for path in (root / "spool" / directory).iterdir())
             for directory in ("new", "todo", "open", "dead")
         }
-        return self._server.rows(), {k: v for k, v in names.items() if v}
+        accepted: dict[int, list[tuple[str, int]]] = {}
+        for exchange in self._server.log:
+            if exchange.path in CALLS and exchange.status in {200, 201}:
+                told = json.loads(exchange.body)
+                call = (CALLS[exchange.path], told["startTime"])
+                accepted.setdefault(told["jobId"], []).append(call)
+        return Outcome(self._server.rows(), accepted, {k: v for k, v in names.items() if v})
 
-    def failures(
-        self, day: Day, *, after: bool, power_cut: bool, broken: str | None = None, step: int = 1
-    ) -> tuple[int, list[str]]:
-        """Kill at every `step`-th call; return how many points, and what went wrong."""
+    def deaths(
+        self, day: Day, *, first: int = 1, step: int = 1, **how: Any
+    ) -> Iterator[str | None]:
+        """Kill at every `step`-th call; yield for each what is wrong after a recovery run."""
+        broken = how.get("broken")
         calls = self.order(self.lay_out(day), broken=broken)["calls"]
-        wrong = []
-        points = range(1, calls + 1, step)
-        for number in points:
+        for number in reversed(range(first, calls + 1, step)):  # most is written late
             root = self.lay_out(day)
-            how = {"after": after, "power_cut": power_cut, "broken": broken}
             self.order(root, number=number, **how)
             status = self.order(root, broken=broken)["status"]
-            if (status, self.outcome(root)) != (0, (day.expected, day.files)):
-                wrong.append(f"call {number}: status {status}, {self.outcome(root)}")
-        return len(points), wrong
+            is_right = (status, self.outcome(root)) == (0, day.outcome)
+            yield None if is_right else f"call {number}: status {status}, {self.outcome(root)}"
 
 
 def _plain(record: Job) -> dict[str, Any]:
@@ -212,26 +256,41 @@ def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
 
     status = crashes.order(root)["status"]
 
-    assert (0, (day.expected, day.files)) == (status, crashes.outcome(root))
+    assert (0, day.outcome) == (status, crashes.outcome(root))
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("power_cut", [False, True])
 def test_death_at_any_call_loses_and_doubles_nothing(
-    crashes: Crashes, *, after: bool, power_cut: bool
+    crashes: Crashes, capsys: pytest.CaptureFixture[str], *, after: bool, power_cut: bool
 ) -> None:
-    """One recovery run brings every row and every file to where it belongs."""
-    points, wrong = crashes.failures(busy_day(), after=after, power_cut=power_cut, step=STEP)
+    """One recovery run brings every row and every file to where it belongs, in order."""
+    day, first = busy_day(), min(STEP, 1 + after)  # by turns: after a call is before the next
+    points = list(crashes.deaths(day, first=first, step=STEP, after=after, power_cut=power_cut))
+    with capsys.disabled():
+        print(f"\nkilled at {len(points)} calls of a drain ({after=}, {power_cut=})")
 
-    assert [] == wrong
-    assert points >= 150 // STEP
+    assert {None} == set(points)
+    assert len(points) >= 150 // STEP
 
 
-@pytest.mark.parametrize(("broken", "power_cut"), [("removes first", False), ("never syncs", True)])
-def test_a_broken_order_of_writing_is_caught(
+BROKEN = [
+    ("removes first", False),
+    ("removes events first", False),
+    ("writes in place", False),
+    ("forgets events when read", False),
+    ("acknowledges when sent", False),
+    ("syncs nothing", True),
+    ("syncs no file", True),
+    ("syncs no directory", True),
+]
+
+
+@pytest.mark.parametrize(("broken", "power_cut"), BROKEN)
+def test_what_is_broken_on_purpose_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
     """The harness sees what it is there to see."""
-    _, wrong = crashes.failures(busy_day(), after=True, power_cut=power_cut, broken=broken, step=5)
+    how: dict[str, Any] = {"after": True, "power_cut": power_cut, "broken": broken}
 
-    assert wrong
+    assert any(crashes.deaths(busy_day(), step=2, **how))
