@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from spool.deliver.delivery import Delivery
+from spool.deliver.requests import RequestMaker
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Request
 from spool.files.event import Event
 from spool.files.layout import Directory
-from spool.files.run import Run
 from spool.files.store import Group
 from spool.resolve.intake import Intake
 
@@ -117,15 +116,15 @@ def forget_events_when_read() -> None:
 
 def acknowledge_when_sent() -> None:
     """Remove a run as soon as its stop was composed, before cc-backend has answered."""
-    compose = Delivery._compose  # noqa: SLF001 - broken on purpose
+    request_of = RequestMaker.request_of
 
-    def wrong(self: Delivery, entry: Entry, run: Run) -> Request:
-        request = compose(self, entry, run)
-        if request.call is Call.STOP and entry.stored is not None:
+    def wrong(self: RequestMaker, entry: Entry, now: float) -> Request | None:
+        request = request_of(self, entry, now)
+        if request is not None and request.call is Call.STOP and entry.stored is not None:
             os.unlink(entry.name, dir_fd=self._book.layout.fd(entry.stored))
         return request
 
-    Delivery._compose = wrong  # type: ignore[method-assign] # noqa: SLF001
+    RequestMaker.request_of = wrong  # type: ignore[method-assign]
 
 
 GROUPS: dict[str, type[Group]] = {

@@ -212,13 +212,11 @@ class Crashes:
                 accepted.setdefault(told["jobId"], []).append(call)
         return Outcome(self._server.rows(), accepted, {k: v for k, v in names.items() if v})
 
-    def deaths(
-        self, day: Day, *, first: int = 1, step: int = 1, **how: Any
-    ) -> Iterator[str | None]:
+    def deaths(self, day: Day, *, step: int = 1, **how: Any) -> Iterator[str | None]:
         """Kill at every `step`-th call; yield for each what is wrong after a recovery run."""
         broken = how.get("broken")
         calls = self.order(self.lay_out(day), broken=broken)["calls"]
-        for number in reversed(range(first, calls + 1, step)):  # most is written late
+        for number in reversed(range(1, calls + 1, step)):  # most is written late
             root = self.lay_out(day)
             self.order(root, number=number, **how)
             status = self.order(root, broken=broken)["status"]
@@ -265,8 +263,9 @@ def test_death_at_any_call_loses_and_doubles_nothing(
     crashes: Crashes, capsys: pytest.CaptureFixture[str], *, after: bool, power_cut: bool
 ) -> None:
     """One recovery run brings every row and every file to where it belongs, in order."""
-    day, first = busy_day(), min(STEP, 1 + after)  # by turns: after a call is before the next
-    points = list(crashes.deaths(day, first=first, step=STEP, after=after, power_cut=power_cut))
+    # before odd calls and after odd calls are all moments: before an even one is after an odd one
+    how: dict[str, Any] = {"after": after, "power_cut": power_cut}
+    points = list(crashes.deaths(busy_day(), step=STEP, **how))
     with capsys.disabled():
         print(f"\nkilled at {len(points)} calls of a drain ({after=}, {power_cut=})")
 
@@ -293,4 +292,4 @@ def test_what_is_broken_on_purpose_is_caught(
     """The harness sees what it is there to see."""
     how: dict[str, Any] = {"after": True, "power_cut": power_cut, "broken": broken}
 
-    assert any(crashes.deaths(busy_day(), step=2, **how))
+    assert any(crashes.deaths(busy_day(), **how))
