@@ -45,13 +45,13 @@ def run(config: Config, args: argparse.Namespace) -> int:
     Raises:
         SpoolError, OSError: the spool cannot be used.
     """
+    lock = config.spool.state_directory / LOCK
     with Layout(config.spool.directory) as layout:
         room = Room(
             layout,
             is_drained=lambda: lock_state(lock) is LockState.HELD,
             min_free_bytes=config.spool.min_free_bytes,
         )
-        lock = config.spool.state_directory / LOCK
         refill = Refill(layout, room, now=time.time(), dry_run=args.dry_run)
         is_whole = True
         with progress() as advance:

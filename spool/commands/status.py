@@ -210,9 +210,6 @@ def _sweep_line(sweep: dict[str, Any] | None, now: float) -> str:
     drift = sweep.get("drift")
     found = [f"{name} {n}" for name, n in drift.items()] if isinstance(drift, dict) else []
     guards = sweep.get("guards")
-    held = (
-        f"; REFUSED: {', '.join(map(str, guards))}"
-        if sweep.get("refused") and isinstance(guards, list)
-        else ""
-    )
+    why = f": {', '.join(map(str, guards))}" if isinstance(guards, list) and guards else ""
+    held = f"; REFUSED{why}" if sweep.get("refused") is True else ""
     return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{held}", 1000)

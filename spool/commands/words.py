@@ -30,10 +30,9 @@ def duration(seconds: float) -> str:
 
 
 def table(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return lines in columns: numbers to the right, words to the left."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(map(_aligned, row, widths)).rstrip() for row in cells]
+    """Return lines in columns below a head: of numbers to the right, of words to the left."""
+    columns = [_column([str(cell) for cell in column]) for column in zip(*rows, strict=True)]
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def count(number: int, what: str) -> str:
@@ -41,5 +40,8 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _aligned(cell: str, width: int) -> str:
-    return cell.rjust(width) if cell.isdigit() else cell.ljust(width)
+def _column(cells: list[str]) -> list[str]:
+    width = max(map(len, cells))
+    if all(cell.isdigit() for cell in cells[1:]):
+        return [cell.rjust(width) for cell in cells]
+    return [cell.ljust(width) for cell in cells]
