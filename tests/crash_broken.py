@@ -5,15 +5,17 @@ The harness is worth what it catches: each of these has to be caught by it.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 
 from spool.deliver.requests import RequestMaker
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Request
+from spool.files import revive
 from spool.files.event import Event
-from spool.files.layout import Directory
-from spool.files.store import Group
+from spool.files.layout import Directory, Layout
+from spool.files.store import Group, place
 from spool.resolve.intake import Intake
 
 
@@ -127,6 +129,21 @@ def acknowledge_when_sent() -> None:
     RequestMaker.request_of = wrong  # type: ignore[method-assign]
 
 
+def take_letters_away_first() -> None:
+    """Remove a dead letter before it lies in `todo/` again."""
+
+    def wrong(layout: Layout, directory: Directory, name: str, contents: bytes) -> bool:
+        os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
+        return place(layout, directory, name, contents)
+
+    vars(revive).update(place=wrong)
+
+
+def put_without_fsync() -> None:
+    """Put letters back without a thought of power cuts."""
+    vars(revive).update(place=functools.partial(place, durable=False))
+
+
 GROUPS: dict[str, type[Group]] = {
     "removes first": RemovesFirst,
     "removes events first": RemovesEventsFirst,
@@ -138,6 +155,8 @@ GROUPS: dict[str, type[Group]] = {
 PATCHES: dict[str, Callable[[], None]] = {
     "forgets events when read": forget_events_when_read,
     "acknowledges when sent": acknowledge_when_sent,
+    "takes letters away first": take_letters_away_first,
+    "puts without fsync": put_without_fsync,
 }
 
 
