@@ -41,7 +41,12 @@ CC_SPOOL = Program(
             module="spool.commands.replay",
             help="feed kept events and runs back in, so that all is told again",
         ),
-        # check: Verb(name="check", module="spool.commands.check", ...)
+        Verb(
+            name="check",
+            module="spool.commands.check",
+            help="tell monitoring whether all is well, or with --full whether all fits together",
+            judges=True,
+        ),
     ),
 )
 
