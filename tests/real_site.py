@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from real_expected import GPUS
 from slurm_lab import Lab, wait_until
-from stub_server import Model, StubServer
+from stub_server import Model, StubServer, refusal
 
 HERE = Path(__file__).parent
 TOPOLOGY = {
@@ -19,7 +19,6 @@ TOPOLOGY = {
     "socket": [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]],
     "core": [[i, i + 8] for i in range(8)],
 }
-GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
 CLUSTERS = [
     {
         "name": "lab",
@@ -29,13 +28,17 @@ CLUSTERS = [
         ],
     }
 ]
+HOLD_SECONDS = 2
 
 
 class RealSite:
-    """Ties a running lab to a stub server by a drain that can be stopped and started."""
+    """Ties a running lab to a stub server by a drain that can be stopped, killed and started."""
 
-    def __init__(self, lab: Lab, version: str, root: Path) -> None:
+    def __init__(self, lab: Lab, version: str, root: Path, *, spool: str = "spool") -> None:
         self.lab = lab
+        self.name = spool
+        self.version = version
+        self.spool = lab.root / spool
         self.server = StubServer(Model(version=version, clusters=CLUSTERS))
         self.config = root / "config.json"
         self.log = root / "drain.log"
@@ -49,8 +52,8 @@ class RealSite:
             "slurm": {name: str(lab.command(name)) for name in ("squeue", "sacct", "scontrol")},
             "cc-backend": {"host": self.server.url, "token_file": str(self.token)},
             "gpuPciAddrs": {"^n2gpu0[12]$": GPUS},
-            "spool": {"directory": str(lab.spool), "state_directory": str(self.state)},
-            "drain": {"stop_hold_seconds": 1},
+            "spool": {"directory": str(self.spool), "state_directory": str(self.state)},
+            "drain": {"stop_hold_seconds": HOLD_SECONDS},
         }
         self.config.write_text(json.dumps(document))
         self._drain: subprocess.Popen[bytes] | None = None
@@ -63,6 +66,13 @@ class RealSite:
     def __exit__(self, *_: object) -> None:
         self.stop_drain()
         self.server.close()
+        print(self.log.read_text()[-20_000:])  # shown with a failure
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the drain."""
+        assert self._drain is not None
+        return self._drain.pid
 
     def start_drain(self) -> None:
         """Start the drain."""
@@ -92,9 +102,15 @@ class RealSite:
             self._drain.wait()
             self._drain = None
 
-    def wait_for(self, what: str, is_so: Callable[[], bool], timeout: float = 60) -> None:
-        """Return when something is so."""
-        wait_until(is_so, what, timeout=timeout)
+    def go_away(self) -> None:
+        """Let cc-backend answer nothing but 503."""
+        self.server.model.everything = refusal(503, "away")
+
+    def come_back(self, version: str) -> None:
+        """Let cc-backend answer again, as the release it may be by now; its rows stay."""
+        self.server.model.commit()
+        self.server.model.version = version
+        self.server.model.everything = None
 
     def rows(self, *jobs: int) -> list[dict[str, Any]]:
         """Return the rows of some jobs, oldest first, cached ones too."""
@@ -102,15 +118,15 @@ class RealSite:
         mine = [row for key, row in tables.items() if key[0] in jobs]
         return sorted(mine, key=lambda row: (row["jobId"], row["startTime"]))
 
-    def wait_closed(self, *jobs: int, runs: int = 1, timeout: float = 60) -> list[dict[str, Any]]:
+    def wait_closed(self, *jobs: int, timeout: float = 90) -> list[dict[str, Any]]:
         """Return the rows of some jobs when all are closed and the spool holds none of them."""
 
         def is_so() -> bool:
             found = self.rows(*jobs)
             closed = all(row["jobState"] != "running" for row in found)
-            return len(found) == len(jobs) * runs and closed and not self.waiting(*jobs)
+            return len(found) == len(jobs) and closed and not self.waiting(*jobs)
 
-        self.wait_for(f"rows of {jobs} to be closed", is_so, timeout)
+        wait_until(is_so, f"rows of {jobs} to be closed", timeout=timeout)
         return self.rows(*jobs)
 
     def wait_running(self, *jobs: int, timeout: float = 60) -> list[dict[str, Any]]:
@@ -120,7 +136,7 @@ class RealSite:
             found = [row for row in self.rows(*jobs) if row["jobState"] == "running"]
             return {row["jobId"] for row in found} == set(jobs)
 
-        self.wait_for(f"rows of {jobs} to run", is_so, timeout)
+        wait_until(is_so, f"rows of {jobs} to run", timeout=timeout)
         return self.rows(*jobs)
 
     def waiting(self, *jobs: int) -> list[str]:
@@ -128,18 +144,22 @@ class RealSite:
         ids = {str(job) for job in jobs}
         names = []
         for directory in ("new", "todo", "open", "dead"):
-            for path in (self.lab.spool / directory).iterdir():
+            for path in (self.spool / directory).iterdir():
                 parts = path.name.split("-")
                 if parts[2 if directory == "new" else 0] in ids:
                     names.append(f"{directory}/{path.name}")
         return sorted(names)
 
-    def accepted(self, job: int, call: str) -> int:
-        """Return how many requests of a kind cc-backend accepted for a job."""
-        done = [e for e in self.server.log if call in e.path and e.status in {200, 201}]
-        return sum(json.loads(exchange.body)["jobId"] == job for exchange in done)
+    def files(self) -> list[str]:
+        """Return all that lies in the spool, but for what dead drains had begun to write."""
+        found = [f"{path.parent.name}/{path.name}" for path in self.spool.glob("*/*")]
+        return sorted(name for name in found if not name.startswith("tmp/"))
 
-    def accounted(self, job: int) -> list[tuple[int, int, str]]:
-        """Return start, end and state of each run of a job by accounting."""
-        rows = self.lab.jobs.accounted(job, "Start", "End", "State")
-        return [(int(start), int(end), state.split()[0]) for start, end, state in rows]
+    def told(self, call: str) -> dict[int, list[tuple[float, dict[str, Any]]]]:
+        """Return when what was accepted, oldest first, by job id."""
+        found: dict[int, list[tuple[float, dict[str, Any]]]] = {}
+        for exchange in self.server.log:
+            if call in exchange.path and exchange.status in {200, 201}:
+                document = json.loads(exchange.body)
+                found.setdefault(document["jobId"], []).append((exchange.time, document))
+        return found

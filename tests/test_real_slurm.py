@@ -1,4 +1,8 @@
-"""Jobs on a real Slurm cluster, and the rows that cc-backend has in the end."""
+"""Jobs on a real Slurm cluster, and the rows that cc-backend has in the end.
+
+Everything happens side by side before the first test (`real_story`), to two drains with a server
+each: 1.4.4 and 1.5.4, which change places while runs wait in the spools.
+"""
 
 from __future__ import annotations
 
@@ -7,249 +11,312 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_site import GPUS, RealSite
+import real_story
+from real_expected import expected_metadata, expected_row, shown, told_row
+from real_site import HOLD_SECONDS, RealSite
+from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, Story
 from slurm_lab import Lab, Settings, require_slurm
-from stub_server import refusal
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+SPOOLS = ("old", "new")
+SHOWN = {  # name -> user, state
+    "batch": ("alice", "completed"),
+    "srun": ("bob", "completed"),
+    "whole": ("bob", "completed"),
+    "own": ("alice", "completed"),
+    "two nodes": ("bob", "completed"),
+    "typed": ("alice", "completed"),
+    "untyped": ("bob", "completed"),
+    "failed": ("alice", "failed"),
+    "cancelled": ("alice", "cancelled"),
+    "suspended": ("alice", "cancelled"),
+    "timeout": ("alice", "timeout"),
+    "long": ("bob", "cancelled"),
+    "over": ("bob", "cancelled"),
+    "away with gpu": ("bob", "completed"),
+    "bystander": ("bob", "completed"),
+}
+TOLD_LATE = frozenset({"long", "over", "away", "away with gpu"})
 pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Run one cluster whose controller forgets jobs after 20 s."""
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Run one cluster whose controller forgets jobs after 20 s, and let everything happen."""
     require_slurm()
-    with Lab(Settings(hooks=HOOKS, options={"MinJobAge": "20"})) as cluster:
-        yield cluster
+    settings = Settings(hooks=HOOKS, options={"MinJobAge": "20"}, spools=SPOOLS)
+    roots = [tmp_path_factory.mktemp(name) for name in SPOOLS]
+    with (
+        Lab(settings) as lab,
+        RealSite(lab, "1.4.4", roots[0], spool="old") as old,
+        RealSite(lab, "1.5.4", roots[1], spool="new") as new,
+    ):
+        told = Story(lab, (old, new))
+        real_story.tell(told)
+        yield told
 
 
-@pytest.fixture(scope="module", params=["1.4.4", "1.5.4"])
-def site(
-    lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RealSite]:
-    """Run a drain against a stub of either dialect."""
-    root = tmp_path_factory.mktemp("site")
-    with RealSite(lab, request.param, root) as running:
-        yield running
+@pytest.fixture(params=[0, 1], ids=["1.4.4", "1.5.4"])
+def site(story: Story, request: pytest.FixtureRequest) -> RealSite:
+    """Return the site whose server began as a release."""
+    return story.sites[request.param]
 
 
-def times_and_state(row: dict[str, Any]) -> tuple[int, int, str]:
-    """Return what accounting must agree with."""
-    return row["startTime"], row["stopTime"], row["jobState"].upper()
+def rows_of(site: RealSite, story: Story, name: str) -> list[dict[str, Any]]:
+    """Return the rows of the jobs of a name in the end."""
+    return site.wait_closed(*story.tasks.get(name, story.jobs[name]))
 
 
-def test_a_batch_job_is_told_as_accounting_has_it(site: RealSite) -> None:
-    """User, project, partition, node, threads, sharing, walltime and times."""
-    job = site.lab.jobs.sbatch("-n2", "-t", "90", "-A", "k2000", script="sleep 1", user="alice")
-
-    (row,) = site.wait_closed(job)
-    site.lab.jobs.wait_accounted(job)
-
-    sharing = {"exclusive": 0} if site.server.model.version == "1.4.4" else {"shared": "multi_user"}
-    expected = {
-        "jobId": job,
-        "user": "alice",
-        "project": "k2000",
-        "cluster": "lab",
-        "partition": "cpu",
-        "numNodes": 1,
-        "numHwthreads": 2,
-        "walltime": 5400,
-        "resources": [{"hostname": "n2cn001", "hwthreads": [0, 8]}],
-        **sharing,
-    }
-    assert expected == {key: row[key] for key in expected}
-    assert site.accounted(job) == [times_and_state(row)]
-    assert (1, 1) == (site.accepted(job, "start_job"), site.accepted(job, "stop_job"))
-
-
-def test_an_srun_is_a_job(site: RealSite) -> None:
-    """Without a script, so none is sent."""
-    done = site.lab.run("srun", "sh", "-c", "echo $SLURM_JOB_ID", user="bob")
-
-    (row,) = site.wait_closed(int(done.stdout))
-
-    assert ("bob", False) == (row["user"], "jobScript" in row["metaData"])
-
-
-def test_every_task_of_an_array_is_a_job(site: RealSite) -> None:
-    """Twenty tasks, each with its own id and the array's."""
-    job = site.lab.jobs.sbatch("--array=0-19", script="sleep 0.2", user="alice")
-    site.lab.jobs.wait_ended(job)
-    ids = [int(i) for (i,) in site.lab.jobs.accounted(job, "JobIDRaw")]
-
-    rows = site.wait_closed(*ids)
-
-    assert {job} == {row["arrayJobId"] for row in rows}
-    assert set(map(str, range(20))) == {row["metaData"]["arrayTaskId"] for row in rows}
-
-
-def test_every_component_of_a_het_job_is_a_job(site: RealSite) -> None:
-    """Linked by the leader's id."""
-    job = site.lab.jobs.sbatch("-n1", ":", "-pgpu", "-n1", script="sleep 1", user="alice")
-
-    rows = site.wait_closed(job, job + 1)
-
-    assert [("0", "cpu"), ("1", "gpu")] == [
-        (row["metaData"]["hetJobOffset"], row["partition"]) for row in rows
+def wanted_rows(site: RealSite, story: Story, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what rows of jobs that showed themselves must be."""
+    late = {job for name in TOLD_LATE for job in story.jobs[name]} - {story.one("long")}
+    return [
+        expected_row(
+            shown(story.lab, row["jobId"]),
+            story.runs[row["jobId"]][-1],
+            site.server.model.version if row["jobId"] in late else site.version,
+        )
+        for row in rows
     ]
 
 
-def test_a_job_of_two_nodes_keeps_their_order(site: RealSite) -> None:
-    """Each node with its own threads."""
-    job = site.lab.jobs.sbatch("-N2", "-n4", script="sleep 1", user="bob")
+def wanted_texts(story: Story, rows: list[dict[str, Any]], script: str | None) -> list[Any]:
+    """Return what metadata of rows must be, but for the description."""
+    return [
+        expected_metadata(shown(story.lab, row["jobId"]), story.runs[row["jobId"]][-1], script)
+        for row in rows
+    ]
+
+
+def told_texts(rows: list[dict[str, Any]]) -> list[Any]:
+    """Return the metadata of rows without the descriptions."""
+    return [{k: v for k, v in row["metaData"].items() if k != "slurmInfo"} for row in rows]
+
+
+def times(row: dict[str, Any]) -> tuple[int, int, str]:
+    """Return start, end and state of a row."""
+    return row["startTime"], row["stopTime"], row["jobState"]
+
+
+def accounted_times(story: Story, job: int) -> tuple[int, int, str]:
+    """Return the same by accounting."""
+    run = story.runs[job][-1]
+    return run.start, run.told_end, run.state
+
+
+def threads(row: dict[str, Any]) -> int:
+    """Return how many hardware threads are listed, both of each core."""
+    total = 0
+    for node in row["resources"]:
+        first = [thread for thread in node["hwthreads"] if thread < 8]
+        assert [*first, *(thread + 8 for thread in first)] == node["hwthreads"]
+        total += len(node["hwthreads"])
+    return total
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_job_is_told_as_slurm_has_it(site: RealSite, story: Story, name: str) -> None:
+    """User, project, partition, nodes, threads, GPUs, sharing, walltime, times and state."""
+    rows = rows_of(site, story, name)
+
+    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert {SHOWN[name]} == {(row["user"], row["jobState"]) for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("batch", {"user": "alice", "project": "k2000", "walltime": 5400, "numHwthreads": 2}),
+        ("whole", {"partition": "whole", "numHwthreads": 16, "numNodes": 1}),
+        ("two nodes", {"numNodes": 2, "numHwthreads": 4, "project": "k2000"}),
+        ("typed", {"numNodes": 2, "numAcc": 4, "partition": "gpu"}),
+        ("timeout", {"walltime": 60}),
+    ],
+)
+def test_a_job_is_told_as_it_was_asked_for(
+    site: RealSite, story: Story, name: str, expected: dict[str, Any]
+) -> None:
+    """What can be written down without asking Slurm."""
+    (row,) = rows_of(site, story, name)
+
+    assert expected == {key: row[key] for key in expected}
+
+
+def test_gpus_are_told_on_both_nodes(site: RealSite, story: Story) -> None:
+    """One GPU on either node, asked for without a type."""
+    rows = rows_of(site, story, "untyped")
+
+    nodes = [node for row in rows for node in row["resources"]]
+    assert ["n2gpu01", "n2gpu02"] == [node["hostname"] for node in nodes]
+    assert [1, 1] == [len(node["accelerators"]) for node in nodes]
+
+
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", A_SECOND)],
+)
+def test_texts_are_told(site: RealSite, story: Story, name: str, script: str | None) -> None:
+    """Name, script and description go along; an srun has no script."""
+    rows = rows_of(site, story, name)
+
+    assert wanted_texts(story, rows, script) == told_texts(rows)
+    assert all(str(row["jobId"]) in row["metaData"]["slurmInfo"] for row in rows)
+
+
+@pytest.mark.parametrize(("name", "count"), [("array", 20), ("killed", 100)])
+def test_every_task_of_an_array_is_a_job(
+    site: RealSite, story: Story, name: str, count: int
+) -> None:
+    """Each with its own id and the array's; those of `killed` met many deaths of the drain."""
+    rows = rows_of(site, story, name)
+
+    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert wanted_texts(story, rows, A_SECOND) == told_texts(rows)
+    assert set(map(str, range(count))) == {row["metaData"]["arrayTaskId"] for row in rows}
+
+
+def test_the_drain_was_killed_often(story: Story) -> None:
+    """The test above means something."""
+    assert story.seen["", "kills"] >= 8
+
+
+def test_every_component_of_a_het_job_is_a_job(site: RealSite, story: Story) -> None:
+    """Linked by the leader's id."""
+    leader = story.one("het")
+
+    rows = site.wait_closed(leader, leader + 1)
+
+    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert [(str(leader), "0"), (str(leader), "1")] == [
+        (row["metaData"]["hetJobId"], row["metaData"]["hetJobOffset"]) for row in rows
+    ]
+
+
+def test_a_requeued_job_is_never_merged(site: RealSite, story: Story) -> None:
+    """Each run is started and stopped as itself; the second one's row stays."""
+    job = story.one("requeued")
+
+    rows = rows_of(site, story, "requeued")
+
+    first, second = story.runs[job]
+    told = {
+        call: [document for _, document in site.told(call)[job]]
+        for call in ("start_job", "stop_job", "delete_job")
+    }
+    assert wanted_rows(site, story, rows) == [told_row(row) for row in rows]
+    assert [first.start, second.start] == [start["startTime"] for start in told["start_job"]]
+    assert [(first.start, first.told_end), (second.start, second.told_end)] == [
+        (stop["startTime"], stop["stopTime"]) for stop in told["stop_job"]
+    ]
+    assert [first.start] == [deleted["startTime"] for deleted in told["delete_job"]]
+
+
+def test_jobs_that_came_and_went_without_a_drain_are_told(site: RealSite, story: Story) -> None:
+    """Their events waited, and Slurm still knows all but the indices of GPUs."""
+    rows = rows_of(site, story, "alone")
+
+    assert [accounted_times(story, job) for job in story.jobs["alone"]] == [*map(times, rows)]
+    assert [(2, None), (2, 2), (8, None)] == [
+        (row["numHwthreads"], row.get("numAcc")) for row in rows
+    ]
+    assert [2, 2, 8] == [threads(row) for row in rows]
+    assert {f"#!/bin/sh\n{NOTHING}\n"} == {row["metaData"]["jobScript"] for row in rows}
+    assert 0 == story.seen[site.name, "exit code"]
+
+
+def test_jobs_outlast_an_outage_longer_than_slurm_remembers(site: RealSite, story: Story) -> None:
+    """The server was away for longer than MinJobAge; every fact of 200 jobs was kept."""
+    rows = rows_of(site, story, "away")
+
+    is_new = site.server.model.is_new
+    facts = {
+        "cluster": "lab",
+        "user": "bob",
+        "project": "k2000",
+        "partition": "crowd",
+        "arrayJobId": story.one("away"),
+        "numNodes": 1,
+        "numHwthreads": 2,
+        "walltime": 3600,
+        **({"shared": "multi_user"} if is_new else {"exclusive": 0}),
+    }
+    assert [facts] * 200 == [{key: row.get(key) for key in facts} for row in rows]
+    assert [accounted_times(story, row["jobId"]) for row in rows] == [*map(times, rows)]
+    assert [story.runs[row["jobId"]][0].nodes for row in rows] == [
+        row["resources"][0]["hostname"] for row in rows
+    ]
+    assert {2} == {threads(row) for row in rows}
+    assert {f"#!/bin/sh\n{NOTHING}\n"} == {row["metaData"]["jobScript"] for row in rows}
+
+
+def test_few_requests_are_made_while_the_server_is_away(site: RealSite, story: Story) -> None:
+    """The destination backs off, not the runs."""
+    before = story.seen[site.name, "requests before"]
+    after = story.seen[site.name, "requests after"]
+
+    assert 1 <= after - before <= 20
+
+
+def test_a_young_stop_is_held_back_from_a_server_with_a_cache(site: RealSite, story: Story) -> None:
+    """From 1.5.0 on the young stop of an unlisted run may close a stranger's job."""
+    rows_of(site, story, "alone")
+    starts, stops = site.told("start_job"), site.told("stop_job")
+
+    waits = [stops[job][0][0] - starts[job][0][0] for job in story.jobs["alone"]]
+
+    shortest = HOLD_SECONDS - 1  # the moment of a start is kept in whole seconds
+    assert (site.version == "1.5.4") == (min(waits) >= shortest)
+
+
+@pytest.mark.parametrize("number", range(len(FORGERIES)))
+def test_a_forged_text_tells_nothing_false(site: RealSite, story: Story, number: int) -> None:
+    """Names, comments and directories that look like Slurm's own output are mere texts."""
+    job = story.jobs["forged"][number]
 
     (row,) = site.wait_closed(job)
 
-    assert ["n2cn001", "n2cn002"] == [node["hostname"] for node in row["resources"]]
-    assert all(node["hwthreads"] for node in row["resources"])
+    run = story.runs[job][0]
+    (node,) = row["resources"]
+    assert {
+        "jobId": job,
+        "cluster": "lab",
+        "user": "alice",
+        "project": "k1000",
+        "partition": "cpu",
+        "numNodes": 1,
+        "numHwthreads": 2,
+        "walltime": 3600,
+        "startTime": run.start,
+        "stopTime": run.told_end,
+        "jobState": "completed",
+        "resources": [{"hostname": run.nodes, "hwthreads": node["hwthreads"]}],
+        **({"exclusive": 0} if site.version == "1.4.4" else {"shared": "multi_user"}),
+    } == told_row(row)
+    assert 2 == threads(row)
 
 
-def test_gpus_are_told_by_address(site: RealSite) -> None:
-    """Typed and untyped, on both nodes."""
-    typed = site.lab.jobs.sbatch(
-        "-pgpu", "-N2", "-n2", "--gpus-per-node=a100:2", script="sleep 1", user="alice"
-    )
-    untyped = site.lab.jobs.sbatch("-pgpu", "--gpus=1", script="sleep 1", user="bob")
+def test_no_row_is_invented(site: RealSite, story: Story) -> None:
+    """There is a row of every run that accounting knows, but for the replaced one, and no other."""
+    for name in story.jobs:
+        rows_of(site, story, name)
 
-    first, second = site.wait_closed(typed, untyped)
-
-    assert [GPUS[:2], GPUS[:2]] == [node["accelerators"] for node in first["resources"]]
-    assert (4, 1) == (first["numAcc"], second["numAcc"])
-    assert 1 == len(second["resources"][0]["accelerators"])
-
-
-def test_a_cancelled_job_is_cancelled(site: RealSite) -> None:
-    """With accounting's end."""
-    job = site.lab.jobs.sbatch(script="sleep 600", user="alice")
-    site.wait_running(job)
-    site.lab.jobs.cancel(job)
-
-    (row,) = site.wait_closed(job)
-    site.lab.jobs.wait_accounted(job)
-
-    assert site.accounted(job) == [times_and_state(row)]
-    assert "cancelled" == row["jobState"]
-
-
-def test_a_failed_job_is_failed(site: RealSite) -> None:
-    """By its exit code."""
-    job = site.lab.jobs.sbatch(script="exit 3", user="alice")
-
-    (row,) = site.wait_closed(job)
-
-    assert "failed" == row["jobState"]
-
-
-def test_a_suspended_job_runs_on(site: RealSite) -> None:
-    """Nothing is told until its end."""
-    job = site.lab.jobs.sbatch(script="sleep 2", user="alice")
-    site.wait_running(job)
-    site.lab.jobs.control("suspend", job)
-    suspended = site.rows(job)[0]["jobState"]
-    site.lab.jobs.control("resume", job)
-
-    (row,) = site.wait_closed(job)
-
-    assert ("running", "completed") == (suspended, row["jobState"])
-
-
-def test_a_requeued_job_is_never_merged(site: RealSite) -> None:
-    """The second run has its own row; the first one's is gone after it was closed."""
-    job = site.lab.jobs.sbatch("--requeue", script="sleep 600", user="alice")
-    (first,) = site.wait_running(job)
-    site.lab.jobs.control("requeue", job)
-    site.lab.jobs.start_now(job)
-    site.wait_for(
-        "the second run's row",
-        lambda: [row["startTime"] for row in site.rows(job)] not in ([], [first["startTime"]]),
-    )
-    site.lab.jobs.cancel(job)
-
-    (row,) = site.wait_closed(job)
-    site.lab.jobs.wait_accounted(job, runs=2)
-
-    assert row["startTime"] == site.accounted(job)[-1][0]
-    assert (2, 2) == (site.accepted(job, "start_job"), site.accepted(job, "stop_job"))
-
-
-def test_a_job_that_came_and_went_without_a_drain_is_told(site: RealSite) -> None:
-    """Its events waited, and Slurm still knows it."""
-    site.stop_drain()
-    job = site.lab.jobs.sbatch("-n2", script="true", user="alice")
-    site.lab.jobs.wait_ended(job)
-    site.start_drain()
-
-    (row,) = site.wait_closed(job)
-
-    assert [{"hostname": "n2cn001", "hwthreads": [0, 8]}] == row["resources"]
-
-
-def test_jobs_outlast_an_outage_longer_than_slurm_remembers(site: RealSite) -> None:
-    """The server is away for longer than MinJobAge; every fact was kept."""
-    site.server.model.everything = refusal(503, "away")
-    jobs = [site.lab.jobs.sbatch("-n2", script="true", user="bob") for _ in range(5)]
-    for job in jobs:
-        site.lab.jobs.wait_ended(job)
-    site.wait_for(
-        "Slurm to forget",
-        lambda: not any(site.lab.jobs.states(job) for job in jobs),
-        timeout=180,
-    )
-    site.server.model.everything = None
-
-    rows = site.wait_closed(*jobs, timeout=120)
-
-    assert all(row["resources"][0]["hwthreads"] for row in rows)
-    assert all("jobScript" in row["metaData"] for row in rows)
-
-
-def test_a_restart_of_the_controller_changes_nothing(site: RealSite) -> None:
-    """Jobs that run over it have one row."""
-    job = site.lab.jobs.sbatch(script="sleep 8", user="alice")
-    site.wait_running(job)
-    site.lab.controller.restart()
-
-    (row,) = site.wait_closed(job)
-
-    assert "completed" == row["jobState"]
-    assert 1 == site.accepted(job, "start_job")
-
-
-def test_a_killed_drain_is_made_good_by_the_next(site: RealSite) -> None:
-    """Jobs that start and end around its death have one closed row each."""
-    jobs = []
-    for _ in range(4):
-        jobs.append(site.lab.jobs.sbatch(script="sleep 1", user="alice"))
-        site.kill_drain()
-        site.start_drain()
-
-    rows = site.wait_closed(*jobs)
-
-    assert ["completed"] * 4 == [row["jobState"] for row in rows]
-
-
-def test_a_forged_name_tells_nothing_false(site: RealSite) -> None:
-    """A name that looks like Slurm's own output is a name."""
-    forged = (
-        "x\n   JobState=FAILED Reason=None\n   UserId=bob(5002)\n   NodeList=n2cn004\n"
-        "     Nodes=n2cn004 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)\n\n"
-        "JobId=1 JobName=y\n   UserId=bob(5002) GroupId=x(1)\n"
-    )
-    job = site.lab.jobs.sbatch("-J", forged, "--comment", forged, script="sleep 1", user="alice")
-
-    (row,) = site.wait_closed(job)
-
-    assert ("alice", "completed") == (row["user"], row["jobState"])
-    assert [{"hostname": "n2cn001", "hwthreads": [0, 8]}] == row["resources"]
-    assert [] == site.rows(1)
-
-
-def test_the_spool_is_empty_in_the_end(site: RealSite) -> None:
-    """Nothing waits and nothing is dead."""
-    names = {
-        directory: [path.name for path in (site.lab.spool / directory).iterdir()]
-        for directory in ("new", "todo", "open", "dead")
+    assert {(job, runs[-1].start) for job, runs in story.runs.items()} == {
+        (key[0], key[2]) for key in site.server.model.job
     }
 
-    assert {"new": [], "todo": [], "open": [], "dead": []} == names
+
+def test_nothing_is_told_twice(site: RealSite, story: Story) -> None:
+    """One accepted start and stop for each run, and no row was ever told otherwise."""
+    for call in ("start_job", "stop_job"):
+        told = site.told(call)
+        assert {job: len(runs) for job, runs in story.runs.items()} == {
+            job: len(documents) for job, documents in told.items()
+        }
+
+
+def test_the_spool_is_empty_in_the_end(site: RealSite, story: Story) -> None:
+    """Nothing waits and nothing is dead."""
+    for name in story.jobs:
+        rows_of(site, story, name)
+
+    assert [] == site.files()

@@ -27,6 +27,7 @@ PartitionName=cpu Nodes=n2cn[001-004] Default=YES {times} PriorityTier=10 Preemp
 PartitionName=gpu Nodes=n2gpu[01-02] {times} PriorityTier=10 PreemptMode=OFF State=UP
 PartitionName=low Nodes=n2cn[001-004] {times} PriorityTier=1 PreemptMode=REQUEUE State=UP
 PartitionName=whole Nodes=n2cn[001-004] {times} PriorityTier=10 OverSubscribe=EXCLUSIVE State=UP
+PartitionName=crowd Nodes=n2cn[001-004] {times} PriorityTier=10 OverSubscribe=FORCE:8 State=UP
 """.format(times="MaxTime=INFINITE DefaultTime=01:00:00")
 NODES = """\
 NodeName=DEFAULT Sockets=2 CoresPerSocket=4 ThreadsPerCore=2 State=UNKNOWN
@@ -48,12 +49,15 @@ class Settings:
         hooks: The project's directory of that name: PrologSlurmctld and EpilogSlurmctld are copies
             of its files that write to the lab's spool.
         slurm_user: The account that slurmctld, slurmdbd and the hooks run as.
+        spools: Names of the spools. With several the hooks are scripts of the site's own that run
+            ours once for each, so that one job is told to several drains.
     """
 
     accounting: bool = True
     hooks: Path | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     slurm_user: str = "slurm"
+    spools: tuple[str, ...] = ("spool",)
 
 
 def slurm_conf(root: Path, settings: Settings) -> str:
@@ -152,9 +156,10 @@ def lay_out(root: Path, settings: Settings) -> None:
     for name, uid in USERS.items():
         _directory(root / "home" / name, uid, uid)
     _system_files(root / "etc")
-    _spool(root / "spool", owner)
+    for name in settings.spools:
+        _spool(root / name, owner)
     if settings.hooks:
-        _hooks(settings.hooks, root)
+        _hooks(settings.hooks, root, settings.spools)
     write_slurm_files(root, settings)
     _private(root / "etc" / "slurm" / "slurmdbd.conf", slurmdbd_conf(root, settings), owner)
 
@@ -188,13 +193,25 @@ def _spool(spool: Path, owner: pwd.struct_passwd) -> None:
     _directory(spool / "new", owner.pw_uid, 0, mode=0o2770)
 
 
-def _hooks(source: Path, root: Path) -> None:
+def _hooks(source: Path, root: Path, spools: tuple[str, ...]) -> None:
     """Copy the hooks, with the line by which a site names its spool: SlurmUser must reach them."""
     line = "#CC_SLURM_SYNC_SPOOL=/var/spool/cc-slurm-sync"
-    for path in source.iterdir():
-        copy = root / "hooks" / path.name
-        copy.write_text(path.read_text().replace(line, f"CC_SLURM_SYNC_SPOOL={root}/spool"))
-        copy.chmod(0o755)
+    hooks = root / "hooks"
+    for spool in spools:
+        folder = hooks if len(spools) == 1 else hooks / spool
+        folder.mkdir(exist_ok=True)
+        for path in source.iterdir():
+            text = path.read_text().replace(line, f"CC_SLURM_SYNC_SPOOL={root}/{spool}")
+            _program(folder / path.name, text)
+    if len(spools) > 1:
+        for name in ("prolog_slurmctld", "epilog_slurmctld"):
+            calls = "".join(f"{hooks}/{spool}/{name}\n" for spool in spools)
+            _program(hooks / name, f"#!/bin/sh\n{calls}exit 0\n")
+
+
+def _program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _directory(path: Path, uid: int, gid: int, mode: int = 0o755) -> None:

@@ -1,0 +1,143 @@
+"""What cc-backend must have of a job, worked out from Slurm's own words by another way than ours.
+
+A job writes `scontrol show job -d` of itself while it runs, and accounting tells its times: from
+these two comes the whole row. Only for jobs whose names are harmless: the text holds free text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ClusterShell.NodeSet import NodeSet
+from slurm_lab import Lab
+
+SHOW = 'scontrol show job -d $SLURM_JOB_ID >"$HOME/shown.$SLURM_JOB_ID"'
+GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
+CORES = 8
+FIELDS = "JobIDRaw,Submit,Start,End,State,NodeList"
+SHARING = {"NO": (1, "none"), "USER": (2, "single_user"), "OK": (0, "multi_user")}
+SHARING |= {"YES": (0, "multi_user"), "NODE": (1, "none")}
+_FIELD = re.compile(r"(?:^|\s)([A-Za-z:/]+)=(\S*)")
+_NODES = re.compile(r"^ +Nodes=(\S+) CPU_IDs=(\S+) Mem=\d+ GRES=(\S*)", re.MULTILINE)
+_INDICES = re.compile(r"gpu:[^(]*\(IDX:([0-9,-]+)\)")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run by accounting; Unix seconds."""
+
+    submit: int
+    start: int
+    end: int
+    state: str
+    nodes: str
+
+    @property
+    def told_end(self) -> int:
+        """Return the end that cc-backend takes: it wants one behind the start."""
+        return max(self.end, self.start + 1)
+
+
+Accounting = dict[int, list[Run]]
+
+
+def accounting(lab: Lab) -> Accounting:
+    """Return the runs of all jobs by accounting, oldest first, by job id."""
+    asked = ("sacct", "-n", "-P", "-X", "-D", "-a", "-S", "uts1000000", "-o", FIELDS)
+    found: dict[int, list[Run]] = {}
+    for line in lab.run("env", "SLURM_TIME_FORMAT=%s", *asked).stdout.splitlines():
+        job, submit, start, end, state, nodes = line.split("|")
+        run = Run(int(submit), int(start), int(end), state.split()[0].lower(), nodes)
+        found.setdefault(int(job), []).append(run)
+    return found
+
+
+def shown(lab: Lab, job: int) -> str:
+    """Return what Slurm said of a job while it ran; a het leader's words are about all."""
+    for path in sorted((lab.root / "home").glob("*/shown.*")):
+        if int(path.suffix[1:]) in {job, job - 1}:
+            for record in path.read_text().split("\n\n"):
+                if re.match(rf"\s*JobId={job}\b", record):
+                    return record
+    raise AssertionError(f"job {job} left no word of Slurm's")
+
+
+def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
+    """Return the row of a job of one run, without what the server itself adds and `metaData`."""
+    words = dict(_FIELD.findall(record))
+    sharing = SHARING[str(words.get("Exclusive", words["OverSubscribe"]))]
+    resources = [node for found in _NODES.findall(record) for node in _nodes(*found)]
+    gpus = re.search(r"gres/gpu=(\d+)", words["TRES"])
+    row = {
+        "jobId": int(words["JobId"]),
+        "user": words["UserId"].partition("(")[0],
+        "project": words["Account"],
+        "cluster": "lab",
+        "partition": words["Partition"],
+        "numNodes": len(resources),
+        "numHwthreads": int(words["NumCPUs"]),
+        "walltime": _seconds(words["TimeLimit"]),
+        "startTime": run.start,
+        "stopTime": run.told_end,
+        "jobState": run.state,
+        "resources": resources,
+        **dict([("exclusive", sharing[0]) if version < "1.5" else ("shared", sharing[1])]),
+    }
+    if gpus:
+        row["numAcc"] = int(gpus[1])
+    if "ArrayJobId" in words:
+        row["arrayJobId"] = int(words["ArrayJobId"])
+    return row
+
+
+def told_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as `expected_row` does."""
+    return {key: value for key, value in row.items() if key not in {"id", "metaData"}}
+
+
+def expected_metadata(record: str, run: Run, script: str | None) -> dict[str, str]:
+    """Return what is told beside the row, without the description."""
+    words = dict(_FIELD.findall(record))
+    found = {
+        "jobName": words["JobName"],
+        "submitTime": str(run.submit),
+        "qos": "normal",
+        "requestedMemory": "1000Mc",
+    }
+    for name, key in (
+        ("ArrayTaskId", "arrayTaskId"),
+        ("HetJobId", "hetJobId"),
+        ("HetJobOffset", "hetJobOffset"),
+    ):
+        if name in words:
+            found[key] = words[name]
+    if script is not None:
+        found["jobScript"] = f"#!/bin/sh\n{script}\n"
+    return found
+
+
+def _nodes(names: str, cpus: str, gres: str) -> list[dict[str, Any]]:
+    """Return the resources of one line; CPU ids count the two threads of each core in turn."""
+    cores = sorted({cpu // 2 for cpu in _numbers(cpus)})
+    threads = sorted([*cores, *(core + CORES for core in cores)])
+    indices = _INDICES.search(gres)
+    node: dict[str, Any] = {"hwthreads": threads}
+    if indices:
+        node["accelerators"] = [GPUS[index] for index in _numbers(indices[1])]
+    return [{"hostname": name, **node} for name in NodeSet(names)]
+
+
+def _numbers(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _seconds(limit: str) -> int:
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -1,0 +1,203 @@
+"""The story of one cluster: everything that jobs do, side by side, told to two servers at once.
+
+Each act submits and waits for Slurm; whether cc-backend has what it must is the tests' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from real_expected import SHOW, Accounting, accounting
+from real_site import RealSite
+from slurm_lab import Lab, wait_until
+from slurm_lab.jobs import ENDED
+
+FOR_EVER = f"{SHOW}; sleep 600"
+A_SECOND = f"{SHOW}; sleep 1"
+NOTHING = "true"
+ALLOCATION = "x\n     Nodes=n2cn004 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
+SEPARATORS = "a|b\x1fc\x1ed|RUNNING|1|1|n2cn004\n1|1|N/A|RUNNING|1|1|1|1|cpu|bob|k2000|n2cn004"
+STATES = "x\n   UserId=bob(20002)\n   JobState=FAILED Reason=None\n   NodeList=n2cn004"
+RECORD = (
+    "y\n\nJobId={victim} JobName=z\n   UserId=alice(20001) GroupId=alice(20001)\n"
+    "   JobState=CANCELLED Reason=None\n   StartTime=1 EndTime=2\n   NodeList=n2cn004\n"
+    "   OverSubscribe=NO\n     Nodes=n2cn004 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)\n\n"
+)
+_RUNS = {"array": 20, "killed": 100, "away": 200, "het": 2, "requeued": 2}
+FORGERIES = (ALLOCATION, SEPARATORS, STATES, RECORD)
+
+
+@dataclass
+class Story:
+    """Job ids by what they are, those of arrays' tasks, all runs, and what was seen by site."""
+
+    lab: Lab
+    sites: tuple[RealSite, RealSite]
+    jobs: dict[str, list[int]] = field(default_factory=dict)
+    seen: dict[tuple[str, str], Any] = field(default_factory=dict)
+    runs: Accounting = field(default_factory=dict)
+    tasks: dict[str, list[int]] = field(default_factory=dict)
+
+    def submit(self, name: str, *options: str, script: str = A_SECOND, user: str = "alice") -> int:
+        """Submit a batch job and note its id (of an array all ids)."""
+        job = self.lab.jobs.sbatch(*options, script=script, user=user)
+        self.jobs.setdefault(name, []).append(job)
+        return job
+
+    def one(self, name: str) -> int:
+        """Return the id of the only job of a name."""
+        (job,) = self.jobs[name]
+        return job
+
+
+def tell(story: Story) -> None:
+    """Let all of it happen."""
+    _days_work(story)
+    _changes(story)
+    _restart(story)
+    _without_drain(story)
+    _kills(story)
+    _outage(story)
+    _end(story)
+
+
+def _days_work(story: Story) -> None:
+    """Submit every kind of job."""
+    bare = story.lab.popen("srun", "-n1", "sh", "-c", f"{SHOW}; echo $SLURM_JOB_ID", user="bob")
+    story.submit("timeout", "-t1", "-wn2cn001", script=FOR_EVER)
+    story.submit("long", "-wn2cn001", script=FOR_EVER, user="bob")
+    for name in ("cancelled", "requeued", "suspended"):
+        story.submit(name, "-wn2cn002", "--requeue", script=FOR_EVER)
+    story.submit("failed", script=f"{SHOW}; exit 3")
+    story.submit("whole", "-pwhole", "-n2", user="bob")
+    story.submit("own", "--exclusive=user", "-n1")
+    story.submit("batch", "-n2", "-t90", "-Ak2000", "-Jname")
+    story.submit("two nodes", "-N2", "-n4", user="bob")
+    story.submit("typed", "-pgpu", "-N2", "-n2", "--gpus-per-node=a100:2")
+    story.submit("untyped", "-pgpu", "-wn2gpu01", "--gpus=1", user="bob")
+    story.submit("untyped", "-pgpu", "-wn2gpu02", "--gres=gpu:1", user="bob")
+    story.submit("het", "-n1", ":", "-pgpu", "-n1", "--gpus=1")
+    story.submit("array", "--array=0-19")
+    _forgeries(story)
+    out, _ = bare.communicate(timeout=120)
+    story.jobs["srun"] = [int(out)]
+
+
+def _forgeries(story: Story) -> None:
+    """Submit jobs that lie about themselves and about a bystander."""
+    bystander = story.submit("bystander", "-n2", user="bob")
+    for number, text in enumerate(FORGERIES):
+        lie = text.format(victim=bystander)
+        home = story.lab.root / "home" / "alice" / f"{number}\n{lie.replace('/', '')[:180]}"
+        home.mkdir()
+        home.chmod(0o777)
+        options = ("-J", lie, "--comment", lie, "-D", str(home), "-o/dev/null")
+        story.submit("forged", "-n2", *options, script="sleep 2")
+
+
+def _changes(story: Story) -> None:
+    """Cancel, suspend, resume and requeue what runs."""
+    jobs = story.lab.jobs
+    running = [story.one(name) for name in ("cancelled", "requeued", "suspended", "long")]
+    for job in (*running, story.one("timeout")):
+        jobs.wait_state(job, "RUNNING")
+    for site in story.sites:
+        site.wait_running(*running, story.one("timeout"))
+        site.server.model.commit()  # else 1.5.4 takes the second run beside the cached first one
+    jobs.cancel(story.one("cancelled"))
+    jobs.control("suspend", story.one("suspended"))
+    jobs.wait_state(story.one("suspended"), "SUSPENDED")
+    jobs.control("requeue", story.one("requeued"))
+    jobs.start_now(story.one("requeued"))
+    for site in story.sites:
+        site.wait_running(story.one("suspended"), story.one("requeued"))
+    jobs.control("resume", story.one("suspended"))
+    jobs.cancel(story.one("suspended"))
+    jobs.cancel(story.one("requeued"))
+
+
+def _restart(story: Story) -> None:
+    """Restart the controller under running jobs."""
+    story.lab.controller.restart()
+    story.lab.jobs.wait_state(story.one("long"), "RUNNING")
+
+
+def _without_drain(story: Story) -> None:
+    """Let jobs come and go while no drain works."""
+    for site in story.sites:
+        story.seen[site.name, "exit code"] = site.stop_drain()
+    for options in (("-n2",), ("-pgpu", "-n1", "--gpus=2"), ("-pcrowd", "-n4", "-c2")):
+        story.submit("alone", *options, script=NOTHING)
+    for job in story.jobs["alone"]:
+        story.lab.jobs.wait_ended(job)
+    for site in story.sites:
+        site.start_drain()
+
+
+def _kills(story: Story) -> None:
+    """Kill the drains whenever eight more of 100 jobs have ended."""
+    array = story.submit("killed", "-pcrowd", "--array=0-99%8", script=A_SECOND)
+    left, kills = 100, 0
+    while left:
+        left = _wait_fewer(story.lab, array, left - 8)
+        for site in story.sites:
+            site.kill_drain()
+            site.start_drain()
+        kills += 1
+    story.seen["", "kills"] = kills
+
+
+def _outage(story: Story) -> None:
+    """Let both servers go for longer than Slurm remembers, and come back as the other release."""
+    for site in story.sites:
+        site.go_away()
+        story.seen[site.name, "requests before"] = len(site.server.log)
+    story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")
+    story.submit("away with gpu", "-pgpu", "-n2", "--gpus=a100:2", user="bob")
+    story.submit("over", "-wn2cn003", script=FOR_EVER, user="bob")
+    story.lab.jobs.wait_state(story.one("over"), "RUNNING")
+    story.lab.jobs.cancel(story.one("long"))
+    away = [story.one("away"), story.one("away with gpu"), story.one("long")]
+    for job in away:
+        _wait_fewer(story.lab, job, 0)
+    wait_until(
+        lambda: not any(story.lab.jobs.states(job) for job in away),
+        "Slurm to forget",
+        timeout=180,
+        interval=0.5,
+    )
+    for site, other in zip(story.sites, reversed(story.sites), strict=True):
+        story.seen[site.name, "requests after"] = len(site.server.log)
+        site.come_back(other.version)
+
+
+def _end(story: Story) -> None:
+    """Let the last jobs end, and accounting know it."""
+    lab = story.lab
+    lab.jobs.cancel(story.one("over"))
+    for job in [job for jobs in story.jobs.values() for job in jobs]:
+        _wait_fewer(lab, job, 0)
+    for name, jobs in story.jobs.items():
+        for job in jobs:
+            lab.jobs.wait_accounted(job, runs=_RUNS.get(name, 1))
+    story.runs = accounting(lab)
+    for name in ("array", "killed", "away"):
+        tasks = lab.jobs.accounted(story.one(name), "JobIDRaw")
+        story.tasks[name] = sorted(int(task) for (task,) in tasks)
+
+
+def _live(lab: Lab, job: int) -> int:
+    """Return how many records of a job or array are not over; forgotten ones are."""
+    return len([state for state in lab.jobs.states(job) if state not in ENDED])
+
+
+def _wait_fewer(lab: Lab, job: int, limit: int) -> int:
+    """Return how many records of an array are not over, when that is at most a limit."""
+    wait_until(
+        lambda: _live(lab, job) <= max(0, limit),
+        f"all but {limit} of {job} to be over",
+        timeout=150,
+        interval=0.1,
+    )
+    return _live(lab, job)
