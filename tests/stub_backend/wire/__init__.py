@@ -1,0 +1,1 @@
+"""What crosses the wire: HTTP, its faults, and JSON as Go reads and writes it."""
