@@ -4,7 +4,7 @@ PREFIX ?= /opt/cc-slurm-sync
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install uninstall wheels check test clean
+.PHONY: help install uninstall wheels check test crash clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -34,6 +34,9 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 
 test: check ## everything CI runs
 	$(BIN)/pytest tests
+
+crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
+	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
 
 clean: ## remove what the targets above have built
 	rm -rf $(VENV) build dist wheels .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

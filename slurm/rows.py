@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slurm.decode.scalars import MISSING, state_words
-from slurm.errors import Problem, SlurmError
+from slurm.decode.scalars import MISSING, digits, instant, state_words
+from slurm.decode.tres import counted
+from slurm.errors import Problem, SlurmError, excerpt
 from slurm.hostlist import HostlistError, expand
 from slurm.job import Job
 
@@ -22,9 +23,8 @@ SACCT_FIELDS = (
     "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
     "AllocCPUS,AllocTRES,ExitCode,QOS,NodeList"
 )
-_DISPLAY = re.compile(r"([0-9]+)(?:([_+])([0-9]+))?")
-_GPUS = re.compile(r"(?:^|,)gres/gpu=([0-9]+)")
-_OVER = frozenset({"PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "RESIZING"})
+_DISPLAY = re.compile(r"([0-9]{1,18})(?:([_+])([0-9]{1,18}))?")
+_UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +110,33 @@ def _listed(fields: list[str]) -> ListedJob:
 
 
 def _accounted(fields: list[str]) -> Job:
+    """Return the run of a row.
+
+    A row without partition was made by a step or an end that came before the message of the start:
+    its uid is 0 and its nodes are those of the step (seen in 21.08 ... 24.05).
+    """
     cluster, raw, display, user, uid, account, partition, states = fields[:8]
     submit, start, end, limit, cpus, tres, exit_code, qos, nodes = fields[8:]
     state, flags = state_words(states)
     array, het, member = _members(display)
-    gpus = _GPUS.search(tres)
+    _, gpus = counted(tres)
+    state = flags[0] if flags else state
+    is_whole = partition not in MISSING
     return Job(
         job_id=_number(raw, "job id"),
         cluster=_known(cluster),
         user=_known(user),
-        uid=_optional(uid),
+        uid=digits(uid) if is_whole else None,
         account=_known(account),
         partition=_known(partition),
-        state=state or (flags[0] if flags else None),
+        state=state,
         submit_time=_instant(submit),
-        start_time=_instant(start),
-        end_time=None if state in _OVER and "RESIZING" not in flags else _instant(end),
-        time_limit_minutes=_optional(limit),
-        nodes=_nodes(nodes),
-        cpus=_optional(cpus) or None,
-        gpus=int(gpus[1]) if gpus else None,
+        start_time=None if state == "PENDING" else _instant(start),
+        end_time=None if state in _UNFINISHED else _instant(end),
+        time_limit_minutes=digits(limit),
+        nodes=_nodes(nodes) if is_whole else (),
+        cpus=None if state == "PENDING" else digits(cpus) or None,
+        gpus=None if state == "PENDING" else gpus,
         array_job_id=array,
         array_task_id=member if array else None,
         het_job_id=het,
@@ -163,14 +170,12 @@ def _known(text: str) -> str | None:
 
 def _instant(text: str) -> int | None:
     """Return Unix seconds; None for the words that stand for no instant."""
-    return _optional(text) or None
-
-
-def _optional(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return instant(digits(text))
 
 
 def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise SlurmError(f"{what} {text!r} is no number", kind=Problem.MALFORMED)
-    return int(text)
+    found = digits(text)
+    if found is None:
+        message = f"{what} {excerpt(text)!r} is no number"
+        raise SlurmError(message, kind=Problem.MALFORMED)
+    return found

@@ -17,7 +17,36 @@ CC_SPOOL = Program(
             help="resolve what the hooks left and tell cc-backend, for ever or once",
             delivers=True,
         ),
-        # check: Verb(name="check", module="spool.commands.check", ...)
+        Verb(
+            name="status",
+            module="spool.commands.status",
+            help="how much waits, since when, and why",
+        ),
+        Verb(name="list", module="spool.commands.list", help="what lies in the spool, a line each"),
+        Verb(
+            name="show",
+            module="spool.commands.show",
+            help="one run, event or file: why it lies there and what to do",
+        ),
+        Verb(
+            name="retry",
+            module="spool.commands.retry",
+            help="have dead letters tried again, after their cause was mended",
+        ),
+        Verb(
+            name="discard", module="spool.commands.discard", help="give dead letters up, for good"
+        ),
+        Verb(
+            name="replay",
+            module="spool.commands.replay",
+            help="feed kept events and runs back in, so that all is told again",
+        ),
+        Verb(
+            name="check",
+            module="spool.commands.check",
+            help="tell monitoring whether all is well, or with --full whether all fits together",
+            judges=True,
+        ),
     ),
 )
 

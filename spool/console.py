@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ccbackend.errors import TokenError
 from slurm.errors import SlurmError
@@ -53,6 +53,12 @@ def say_json(value: Any) -> None:
     """Write the answer as one JSON document to stdout."""
     for line in json.dumps(value, indent=2).splitlines():  # ASCII; cut nowhere
         sys.stdout.write(_without_secrets(line) + "\n")
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Tell whether colour and progress are welcome on a stream."""
+    unwelcome = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not unwelcome
 
 
 def start_logging(program: str, *, debug: bool = False) -> None:

@@ -44,6 +44,15 @@ class EventError(CcSyncError):
         self.reason = reason
 
 
+class LetterError(CcSyncError):
+    """A dead letter or kept file that is not taken: `reason` says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
 class NewerFormatError(CcSyncError):
     """A file written by a later version of this program; it is left alone."""
 

@@ -1,8 +1,8 @@
 """Kill a process before or after its n-th system call on the spool or the network.
 
 Installed in a forked child only. With `power_cut` the child first does what a power cut would: a
-file written and not fsynced becomes empty, a rename whose directory was not fsynced is undone;
-removals stay, which is the worst case.
+file written and not fsynced becomes empty, a rename or link whose directory was not fsynced is
+undone; removals stay, which is the worst case.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-_NAMED = ("open", "write", "pwrite", "read", "pread", "fsync", "rename", "unlink", "scandir")
+_NAMED = (
+    *("open", "write", "pwrite", "read", "pread", "ftruncate", "fsync", "close", "stat", "scandir"),
+    *("rename", "replace", "link", "unlink", "mkdir"),
+)
 _SOCKET = ("connect", "sendall", "send", "recv_into")
 
 
@@ -31,6 +35,7 @@ class Calls:
     _unsynced: dict[int, tuple[int, str]] = field(default_factory=dict)
     _files: dict[tuple[int, str], bool] = field(default_factory=dict)
     _renames: list[tuple[int, int, str, bytes | None]] = field(default_factory=list)
+    _links: list[tuple[int, str]] = field(default_factory=list)
     _real: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
     def install(self) -> None:
@@ -90,11 +95,16 @@ class Calls:
             source, target = named["src_dir_fd"], named["dst_dir_fd"]
             self._files[target, arguments[1]] = self._files.pop((source, arguments[0]), True)
             self._renames.append((source, target, arguments[1], old))
+        elif name == "link":
+            linked = (named["dst_dir_fd"], arguments[1])
+            self._files[linked] = self._files.get((named["src_dir_fd"], arguments[0]), True)
+            self._links.append(linked)
 
     def _synced(self, fd: int) -> None:
         if fd in self._unsynced:
             self._files[self._unsynced.pop(fd)] = True
         self._renames = [rename for rename in self._renames if rename[1] != fd]
+        self._links = [link for link in self._links if link[0] != fd]
 
     def _end(self) -> None:
         if self.power_cut:
@@ -102,6 +112,9 @@ class Calls:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def _cut(self) -> None:
+        for directory, name in self._links:
+            with suppress(OSError):
+                self._real["unlink"](name, dir_fd=directory)
         for (directory, name), is_safe in self._files.items():
             if not is_safe:
                 try:

@@ -1,22 +1,27 @@
 """Forks children that work on a spool and may be killed at any system call.
 
 A process of its own without threads, so that forking is safe and cheap. Reads one JSON object a
-line: {"root": str, "url": str, "scenario": str, "number": int | null, "after": bool, "power_cut":
-bool, "broken": str | null}; answers {"status": int, "calls": int} (status -9: killed).
+line: {"root": str, "url": str, "scenario": "drain" | a verb, "words": its arguments, "number":
+int | null, "after": bool, "power_cut": bool, "broken": str | null}; answers {"status": int,
+"calls": int} (status -9: killed).
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import requests
+from crash_broken import broken_group
 from crash_calls import Calls
 
 from ccbackend.client import Backend, Known
@@ -25,12 +30,11 @@ from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.session import Link
 from slurm.job import Job
+from spool.commands import discard, replay, retry
+from spool.config import load
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.files.layout import Layout
-from spool.files.store import Group
-
-BEGAN = 1_767_225_600
 
 
 class Truth:
@@ -54,45 +58,6 @@ class Truth:
     def listing(self) -> tuple[Any, ...]:
         """Return nothing: open runs are then looked up one by one."""
         return ()
-
-
-class RemovesFirst(Group):
-    """Broken on purpose: what is replaced goes before what replaces it is safe."""
-
-    def commit(self) -> None:
-        """Remove, then write."""
-        removed, self._removed = self._removed, []
-        for directory, name in removed:
-            self._unlink(directory, name)
-        super().commit()
-
-
-class NeverSyncs(Group):
-    """Broken on purpose: nothing is ever fsynced."""
-
-    def commit(self) -> None:
-        """Write without fsync."""
-        self.system = _Unsynced()
-        super().commit()
-
-
-class _Unsynced:
-    @staticmethod
-    def fsync(_fd: int) -> None:
-        """Forget to."""
-
-    @staticmethod
-    def rename(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        """Rename."""
-        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-
-    @staticmethod
-    def unlink(path: str, *, dir_fd: int) -> None:
-        """Unlink."""
-        os.unlink(path, dir_fd=dir_fd)
-
-
-BROKEN = {"removes first": RemovesFirst, "never syncs": NeverSyncs}
 
 
 def _job(document: dict[str, Any]) -> Job:
@@ -123,7 +88,7 @@ def drain(order: dict[str, Any]) -> None:
         user_name=lambda _: None,
         watch=lambda: False,
         clock=time.time,
-        new_group=BROKEN.get(order.get("broken") or "", Group),
+        new_group=broken_group(order["broken"]),
     )
     composer = SiteComposer(
         lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), Filters()
@@ -136,11 +101,36 @@ def child(order: dict[str, Any], report: int) -> None:
     """Work, counting calls; killed at the one that was ordered."""
     calls = Calls(order["number"], after=order["after"], power_cut=order["power_cut"])
     calls.install()
-    SCENARIOS[order["scenario"]](order)
+    (drain if order["scenario"] == "drain" else command)(order)
     os.write(report, str(calls.count).encode())
 
 
-SCENARIOS = {"drain": drain}
+def command(order: dict[str, Any]) -> None:
+    """Run a command of `cc-spool` as an operator does."""
+    root = Path(order["root"])
+    (root / "config.json").write_text(
+        json.dumps(
+            {
+                "clustername": order["cluster"],
+                "cc-backend": {"host": order["url"], "token_file": str(root / "token")},
+                "spool": {
+                    "directory": str(root / "spool"),
+                    "state_directory": str(root / "state"),
+                    "min_free_bytes": 0,
+                },
+            }
+        )
+    )
+    broken_group(order["broken"])
+    verb = VERBS[order["scenario"]]
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    words = [word.replace("ROOT", str(root)) for word in order["words"]]
+    with redirect_stdout(io.StringIO()):
+        verb.run(load(root / "config.json"), parser.parse_args(words))
+
+
+VERBS = {"retry": retry, "replay": replay, "discard": discard}
 
 
 def main() -> None:

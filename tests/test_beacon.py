@@ -80,7 +80,14 @@ def test_a_deaf_systemd_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     notify("READY=1")
 
 
-@pytest.mark.parametrize(("state", "holder"), [('{"pid": 77}', "77"), ("", "another process")])
+@pytest.mark.parametrize(
+    ("state", "holder"),
+    [
+        (f'{{"pid": {os.getpid()}}}', f"process {os.getpid()}"),
+        ('{"pid": 99999999}', "another process"),  # its state file is older than its lock
+        ("", "another process"),
+    ],
+)
 def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, holder: str) -> None:
     """And the first one keeps it."""
     (tmp_path / "drain.json").write_text(state)

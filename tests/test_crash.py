@@ -10,101 +10,34 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_server import Model, StubServer, refusal
+from crash_days import NOW, Day, Outcome, busy_day, discarded, replayed, retried
+from stub_server import Model, StubServer
 
 from slurm.job import Job
 from spool.files import codec
-from spool.files.layout import Directory
-from spool.files.run import End, Run, Source
+from spool.files.dead import Why, bury_file
+from spool.files.layout import Directory, Layout
 
 HERE = Path(__file__).parent
-NOW = int(time.time())
 STEP = int(os.environ.get("CRASH_STEP", "2"))
 
 
-@dataclass
-class Day:
-    """A spool in the middle of a day, and what must come of it."""
-
-    records: list[Job] = field(default_factory=list)
-    rows: list[Job] = field(default_factory=list)
-    events: list[tuple[str, int]] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    stored: dict[tuple[int, int], str] = field(default_factory=dict)
-    expected: dict[tuple[int, int], str] = field(default_factory=dict)
-    files: dict[str, list[str]] = field(default_factory=dict)
-
-
-def job(job_id: int, start: int, *, end: int | None = None, **facts: Any) -> Job:
-    """Return the record of a run."""
-    state = "RUNNING" if end is None else "COMPLETED"
-    base = Job(
-        job_id=job_id,
-        cluster="lab",
-        user="ada",
-        account="p1",
-        partition="main",
-        state=state,
-        start_time=start,
-        end_time=end,
-        nodes=("n1",),
-        cpus=2,
-        restart_count=0,
-    )
-    return replace(base, **facts)
-
-
-def run(record: Job, *, started: bool, end: int | None = None) -> Run:
-    """Return a run in the spool."""
-    return Run(
-        job=replace(record, state="RUNNING", end_time=None),
-        start_time=record.start_time or 0,
-        started=(record.start_time or 0) + 1 if started else None,
-        cluster="lab" if started else None,
-        end=None if end is None else End(time=end, state="COMPLETED", source=Source.CONTROLLER),
-    )
-
-
-def busy_day() -> Day:
-    """Return a day with everything at once: each job is another case."""
-    day = Day()
-    t = NOW - 1000
-    day.records = [
-        job(1, t),
-        job(2, t, end=t + 60),
-        job(3, t, end=t),
-        job(4, t),
-        job(5, t + 200, restart_count=1),
-    ]
-    first = job(5, t, end=t + 60)
-    day.rows = [job(2, t, end=t + 60), job(3, t, end=t), replace(first, state="REQUEUED")]
-    day.events = [
-        ("1-start-1-0-0-1", t),
-        ("1-stop-2-0-0-2", t + 60),
-        ("1-start-3-0-0-3", t),
-        ("1-stop-3-0-0-4", t),
-        ("1-start-4-0-0-5", t),
-        ("1-stop-5-0-0-6", t + 60),
-        ("1-start-5-0-0-7", t + 200),
-    ]
-    day.runs = [
-        run(job(2, t), started=True),
-        run(job(5, t), started=True),
-        run(job(6, t), started=False, end=t + 60),
-        run(job(7, t), started=True, end=t + 60),
-    ]
-    day.stored = dict.fromkeys([(2, t), (5, t), (7, t)], "running")
-    over = dict.fromkeys([(2, t), (3, t), (6, t), (7, t)], "completed")
-    day.expected = over | {(1, t): "running", (5, t + 200): "running"}
-    day.files = {"open": [f"1-{t}.json", f"5-{t + 200}.json"], "dead": [f"4-{t}.json"]}
-    return day
+LOST: dict[str, Any] = {
+    "directory": Directory.NEW,
+    "time": NOW,
+    "reason": "unknown to Slurm",
+    "hint": "look at slurmctld's log",
+}
+CALLS = {
+    "/api/jobs/start_job/": "start",
+    "/api/jobs/stop_job/": "stop",
+    "/api/jobs/delete_job/": "delete",
+}
 
 
 class Crashes:
@@ -118,12 +51,14 @@ class Crashes:
 
     def order(self, root: Path, **more: Any) -> dict[str, Any]:
         """Have one child work; return its status and number of calls."""
-        order = {
+        order: dict[str, Any] = {
             "root": str(root),
             "url": self._server.url,
             "token": "TOKEN:api",
             "cluster": "lab",
             "scenario": "drain",
+            "words": [],
+            "broken": None,
             "number": None,
             "after": False,
             "power_cut": False,
@@ -149,37 +84,52 @@ class Crashes:
         for stored in day.runs:
             path = root / "spool" / stored.directory / stored.name
             path.write_bytes(codec.encode(stored))
+        for letter in day.dead:
+            (root / "spool" / "dead" / letter.name).write_bytes(codec.encode(letter))
+        for kept in day.kept:
+            (root / "kept").mkdir(exist_ok=True)
+            (root / "kept" / kept.name).write_bytes(codec.encode(kept))
+        with Layout(root / "spool") as layout:
+            for name in day.buried:
+                bury_file(layout, Why(name=name, **LOST))
         truth = {"records": map(_plain, day.records), "rows": map(_plain, day.rows)}
         (root / "slurm.json").write_text(json.dumps({k: list(v) for k, v in truth.items()}))
-        model = Model(version="1.4.4", poison={4: refusal(400, "made up")})
+        model = Model(version="1.4.4", poison=day.poison)
         for number, ((job_id, start), state) in enumerate(day.stored.items()):
             model.job[job_id, "lab", start] = {"id": 900 + number, "jobState": state}
         self._server.model = model
+        self._server.log.clear()
         return root
 
-    def outcome(self, root: Path) -> tuple[dict[tuple[int, int], str], dict[str, list[str]]]:
-        """Return the server's rows and the spool's files but for leftovers in tmp/."""
+    def outcome(self, root: Path) -> Outcome:
+        """Return the server's rows, what it accepted, and the spool's files but for tmp/."""
         names = {
             directory: sorted(path.name for path in (root / "spool" / directory).iterdir())
             for directory in ("new", "todo", "open", "dead")
         }
-        return self._server.rows(), {k: v for k, v in names.items() if v}
+        accepted: dict[int, list[tuple[str, int]]] = {}
+        for exchange in self._server.log:
+            if exchange.path in CALLS and exchange.status in {200, 201}:
+                told = json.loads(exchange.body)
+                call = (CALLS[exchange.path], told["startTime"])
+                accepted.setdefault(told["jobId"], []).append(call)
+        return Outcome(self._server.rows(), accepted, {k: v for k, v in names.items() if v})
 
-    def failures(
-        self, day: Day, *, after: bool, power_cut: bool, broken: str | None = None, step: int = 1
-    ) -> tuple[int, list[str]]:
-        """Kill at every `step`-th call; return how many points, and what went wrong."""
-        calls = self.order(self.lay_out(day), broken=broken)["calls"]
-        wrong = []
-        points = range(1, calls + 1, step)
-        for number in points:
+    def deaths(self, day: Day, *, step: int = 1, **how: Any) -> Iterator[str | None]:
+        """Kill at every `step`-th call; yield for each what is wrong after a recovery run.
+
+        What was killed is done once more, and after a command a drain.
+        """
+        again = {key: how[key] for key in ("broken", "scenario", "words") if key in how}
+        calls = self.order(self.lay_out(day), **again)["calls"]
+        for number in reversed(range(1, calls + 1, step)):  # most is written late
             root = self.lay_out(day)
-            how = {"after": after, "power_cut": power_cut, "broken": broken}
             self.order(root, number=number, **how)
-            status = self.order(root, broken=broken)["status"]
-            if (status, self.outcome(root)) != (0, (day.expected, day.files)):
-                wrong.append(f"call {number}: status {status}, {self.outcome(root)}")
-        return len(points), wrong
+            status = self.order(root, **again)["status"]
+            if "scenario" in how:
+                status = status or self.order(root)["status"]
+            is_right = (status, self.outcome(root)) == (0, day.outcome)
+            yield None if is_right else f"call {number}: status {status}, {self.outcome(root)}"
 
 
 def _plain(record: Job) -> dict[str, Any]:
@@ -212,26 +162,78 @@ def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
 
     status = crashes.order(root)["status"]
 
-    assert (0, (day.expected, day.files)) == (status, crashes.outcome(root))
+    assert (0, day.outcome) == (status, crashes.outcome(root))
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("power_cut", [False, True])
 def test_death_at_any_call_loses_and_doubles_nothing(
-    crashes: Crashes, *, after: bool, power_cut: bool
+    crashes: Crashes, capsys: pytest.CaptureFixture[str], *, after: bool, power_cut: bool
 ) -> None:
-    """One recovery run brings every row and every file to where it belongs."""
-    points, wrong = crashes.failures(busy_day(), after=after, power_cut=power_cut, step=STEP)
+    """One recovery run brings every row and every file to where it belongs, in order."""
+    # before odd calls and after odd calls are all moments: before an even one is after an odd one
+    how: dict[str, Any] = {"after": after, "power_cut": power_cut}
+    points = list(crashes.deaths(busy_day(), step=STEP, **how))
+    with capsys.disabled():
+        print(f"\nkilled at {len(points)} calls of a drain ({after=}, {power_cut=})")
 
-    assert [] == wrong
-    assert points >= 150 // STEP
+    assert {None} == set(points)
+    assert len(points) >= 150 // STEP
 
 
-@pytest.mark.parametrize(("broken", "power_cut"), [("removes first", False), ("never syncs", True)])
-def test_a_broken_order_of_writing_is_caught(
+BROKEN = [
+    ("removes first", False),
+    ("removes events first", False),
+    ("writes in place", False),
+    ("forgets events when read", False),
+    ("acknowledges when sent", False),
+    ("syncs nothing", True),
+    ("syncs no file", True),
+    ("syncs no directory", True),
+]
+
+
+@pytest.mark.parametrize(("broken", "power_cut"), BROKEN)
+def test_what_is_broken_on_purpose_is_caught(
     crashes: Crashes, broken: str, *, power_cut: bool
 ) -> None:
     """The harness sees what it is there to see."""
-    _, wrong = crashes.failures(busy_day(), after=True, power_cut=power_cut, broken=broken, step=5)
+    how: dict[str, Any] = {"after": True, "power_cut": power_cut, "broken": broken}
 
-    assert wrong
+    assert any(crashes.deaths(busy_day(), **how))
+
+
+COMMANDS = {
+    "retry": (retried, ["ALL"]),
+    "replay": (replayed, ["ROOT/kept"]),
+    "discard": (discarded, ["ALL", "--yes"]),
+}
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+@pytest.mark.parametrize("verb", sorted(COMMANDS))
+def test_death_of_a_command_at_any_call_loses_and_doubles_nothing(
+    crashes: Crashes, capsys: pytest.CaptureFixture[str], verb: str, *, power_cut: bool
+) -> None:
+    """The same command and a drain bring every run to where it belongs."""
+    day, words = COMMANDS[verb]
+    how: dict[str, Any] = {"scenario": verb, "words": words, "power_cut": power_cut}
+    points = list(crashes.deaths(day(), step=STEP, **how))
+    points += crashes.deaths(day(), step=STEP, after=True, **how)
+    with capsys.disabled():
+        print(f"\nkilled at {len(points)} calls of {verb} ({power_cut=})")
+
+    assert {None} == set(points)
+
+
+@pytest.mark.parametrize(
+    ("broken", "power_cut"), [("takes letters away first", False), ("puts without fsync", True)]
+)
+def test_a_command_that_is_broken_on_purpose_is_caught(
+    crashes: Crashes, broken: str, *, power_cut: bool
+) -> None:
+    """The harness sees what it is there to see."""
+    day, words = COMMANDS["retry"]
+    how: dict[str, Any] = {"scenario": "retry", "words": words, "broken": broken}
+
+    assert any(crashes.deaths(day(), after=True, power_cut=power_cut, **how))

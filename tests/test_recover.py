@@ -159,3 +159,13 @@ def test_a_run_that_vanishes_meanwhile_is_no_error(
     monkeypatch.setattr(layout, "names", vanishing)
 
     assert {} == entries(layout, handling)
+
+
+def test_a_reason_without_its_letter_is_removed(layout: Layout, handling: Handling) -> None:
+    """`retry` died after it had put the letter back."""
+    dead = layout.root / "dead"
+    for name in ("gone.why", "here", "here.why", f"5-{BEGAN}.json"):
+        (dead / name).touch()
+    list(recover(layout, handling, NOW))
+
+    assert [f"5-{BEGAN}.json", "here", "here.why"] == sorted(layout.names(Directory.DEAD))

@@ -19,6 +19,7 @@ from spool.files.dead import bury_run
 from spool.files.layout import RUN_ORDER, Directory, Layout
 from spool.files.run import End, LastError, Run, Source
 from spool.files.store import Group, find, load
+from spool.files.store import place as place_free
 
 OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
 REFUSED = LastError(time=150, call="start", outcome="rejected", reason="bad", message="no")
@@ -443,17 +444,33 @@ def test_a_run_file_is_not_for_everybody(layout: Layout) -> None:
     assert 0 == (layout.root / "todo" / NEW.name).stat().st_mode & 0o027
 
 
-def test_a_link_in_tmp_is_not_followed(layout: Layout) -> None:
+def test_a_link_in_tmp_is_not_followed(layout: Layout, tmp_path: Path) -> None:
     """It would overwrite another file."""
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
     group = Group(layout)
     group.put(Directory.TODO, "a", b"x")
-    (tmp,) = (layout.root / "tmp").iterdir()
+    (draft,) = (layout.root / "tmp").iterdir()
     group.abandon()
-    tmp.symlink_to("/dev/null")
-    with pytest.raises(OSError, match="symbolic"):
-        group.put(Directory.TODO, "a", b"x")
+    draft.symlink_to(other)
+    group.put(Directory.TODO, "a", b"x")
+    group.commit()
 
-    assert 0 == len(group)
+    assert (b"other", {(Directory.TODO, "a"): b"x"}) == (other.read_bytes(), files(layout))
+
+
+def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> None:
+    """A `place` that was killed after its link leaves two names of one file."""
+    group = Group(layout)
+    group.put(Directory.TODO, "a", b"x")
+    (draft,) = (layout.root / "tmp").iterdir()
+    group.abandon()
+    live = layout.root / "todo" / "a"
+    live.write_bytes(b"live")
+    draft.hardlink_to(live)
+
+    assert not place_free(layout, Directory.TODO, "a", b"new")
+    assert b"live" == live.read_bytes()
 
 
 def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:

@@ -91,9 +91,10 @@ class RecordStream:
             else:
                 self._fields[str(name)] = yield from self._value()
             following = yield from self._expect(",}")
-        while not (self._is_final and self._position == len(self._text)):
-            if self._position < len(self._text):
-                yield from self._expect("")
+        while True:
+            if self._text[self._position :].strip(" \t\r\n"):
+                raise ValueError("text after the end of the document")
+            self._position = len(self._text)
             yield
 
     def _read_records(self) -> Pause:

@@ -15,6 +15,7 @@ from slurm.job import Job
 from spool.deliver.compose import SiteComposer
 from spool.deliver.delivery import Delivery, Terms
 from spool.deliver.link import Link
+from spool.deliver.reaction import DAY_SECONDS
 from spool.deliver.schedule import Schedule
 from spool.deliver.senders import Backend, Reply, Sender
 from spool.drain.beacon import Beacon
@@ -119,11 +120,11 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
 
 
 class Proof:
-    """Which rows of cc-backend are earlier runs of the very same job.
+    """Which rows of cc-backend are other runs of the very same job.
 
-    A job that was never requeued has no earlier runs: such rows are another job's, whose id was
-    used again, and must not be deleted. Else the spool's memory or accounting must know the run,
-    with the same user.
+    A run that is no restart has no earlier runs: such rows are another job's, whose id was used
+    again, and must not be deleted. Else the spool's memory (of a later run only within a day: ids
+    are used again) or accounting must know the run, with the same user.
     """
 
     def __init__(self, book: Book, slurm: Controller, clock: Callable[[], float]) -> None:
@@ -133,10 +134,10 @@ class Proof:
 
     def __call__(self, run: Run, others: Iterable[int]) -> set[int]:
         """Return the start times that are proven."""
-        wanted = set(others)
-        if run.job.restart_count == 0:
-            return set()
-        known = {tracked.start_time for tracked in self._book.tracked(run.job_id)} & wanted
+        is_first = run.job.restart_count == 0
+        wanted = {other for other in others if other > run.start_time or not is_first}
+        remembered = {tracked.start_time for tracked in self._book.tracked(run.job_id)}
+        known = {other for other in wanted & remembered if other - run.start_time < DAY_SECONDS}
         missing = wanted - known
         return known | (self._accounted(run, missing) if missing else set())
 

@@ -13,10 +13,10 @@ from queue import Empty, SimpleQueue
 
 from spool.deliver.delivery import Delivery
 from spool.deliver.link import Link
-from spool.deliver.schedule import Entry, entry_of
+from spool.deliver.schedule import Entry
 from spool.deliver.senders import Reply
 from spool.drain.book import Book
-from spool.drain.recover import read_run
+from spool.drain.recover import entry_in_todo, read_run
 from spool.files.layout import Directory, Layout
 from spool.files.state import Handling
 from spool.resolve.conclusions import Conclusions
@@ -69,7 +69,7 @@ class Drain:
         """Take in the runs that a recovery found."""
         now = self._clock()
         for entry in entries:
-            self._parts.book.schedule.add(entry, now)
+            self._take_in(entry, now)
 
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
         """Do all that is due; wait for a reply at most so many seconds."""
@@ -151,8 +151,15 @@ class Drain:
                 continue
             run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
             if run is not None and book.schedule.get(run.job_id, run.start_time) is None:
-                book.schedule.add(entry_of(run, Directory.TODO), now)
+                self._take_in(entry_in_todo(run), now)
                 self._parts.link.cause_changed(now)
+
+    def _take_in(self, entry: Entry, now: float) -> None:
+        """Take in a run that lies in the spool; one in the wrong directory is moved."""
+        if entry.run is None:
+            self._parts.book.schedule.add(entry, now)
+        else:
+            self._parts.book.harden(entry, entry.run, now)
 
     def _flush(self, now: float, *, at_once: bool = False) -> None:
         """Make a group durable; a full disk costs nothing but time."""

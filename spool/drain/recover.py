@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 from spool.deliver.schedule import Entry, entry_of
 from spool.errors import NewerFormatError, RunError
-from spool.files.dead import Why, bury_file
+from spool.files.dead import WHY_SUFFIX, Why, bury_file
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 from spool.files.state import Handling
@@ -24,17 +25,28 @@ _log = logging.getLogger(__name__)
 
 
 def recover(layout: Layout, handling: Handling, now: float) -> Iterator[Entry]:
-    """Yield an entry of every run in `todo/` and `open/`; clean `tmp/` of what is stale."""
+    """Yield an entry of every run in `todo/` and `open/`; clean `tmp/` and `dead/` of leftovers."""
     _clean_tmp(layout, now)
+    _clean_reasons(layout)
     todo = set(layout.names(Directory.TODO))
     for name in sorted(todo):
         if (run := read_run(layout, handling, Directory.TODO, name, now)) is not None:
-            yield entry_of(run, Directory.TODO)
+            yield entry_in_todo(run)
     for name in sorted(layout.names(Directory.OPEN)):
         if name in todo:
             os.unlink(name, dir_fd=layout.fd(Directory.OPEN))
         elif (run := read_run(layout, handling, Directory.OPEN, name, now)) is not None:
             yield entry_of(run, Directory.OPEN)
+
+
+def entry_in_todo(run: Run) -> Entry:
+    """Return the entry of a run in `todo/`; it keeps the run in memory if that belongs elsewhere.
+
+    `discard` and `replay` leave what is not to be reported there, for the lock's holder to move.
+    """
+    entry = entry_of(run, Directory.TODO)
+    entry.run = None if run.directory is Directory.TODO else run
+    return entry
 
 
 def read_run(
@@ -80,3 +92,12 @@ def _clean_tmp(layout: Layout, now: float) -> None:
                 os.unlink(name, dir_fd=layout.fd(Directory.TMP))
         except OSError as error:
             _log.warning("tmp/%s cannot be removed: %s", escape(name), error.strerror)
+
+
+def _clean_reasons(layout: Layout) -> None:
+    """Remove reasons whose letter is gone: `retry` or `discard` died between the two."""
+    names = set(layout.names(Directory.DEAD))
+    for name in names:
+        if name.endswith(WHY_SUFFIX) and name.removesuffix(WHY_SUFFIX) not in names:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=layout.fd(Directory.DEAD))

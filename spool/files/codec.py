@@ -37,6 +37,19 @@ def decode(name: str, contents: bytes) -> Run:
         NewerFormatError: written by a later version of this program.
         RunError: not a run file, or one whose contents belong to another name.
     """
+    run = decode_line(name, contents)
+    if parse_run_name(name) != (run.job_id, run.start_time):
+        raise RunError(name, f"holds job {run.job_id} started {run.start_time}")
+    return run
+
+
+def decode_line(name: str, contents: bytes) -> Run:
+    """Return the run in a line of the delivered archive; `name` is for the error alone.
+
+    Raises:
+        NewerFormatError: written by a later version of this program.
+        RunError: not a run.
+    """
     try:
         document = json.loads(contents)
     except (ValueError, RecursionError) as error:
@@ -52,8 +65,6 @@ def decode(name: str, contents: bytes) -> Run:
         run: Run = _typed(Run, document, "run")
     except (TypeError, ValueError) as error:
         raise RunError(name, str(error)) from error
-    if parse_run_name(name) != (run.job_id, run.start_time):
-        raise RunError(name, f"holds job {run.job_id} started {run.start_time}")
     return run
 
 

@@ -1,8 +1,8 @@
 """Write an event as hooks do, for the sweeper and `replay`: whole under its name, or not at all.
 
-The file is written into `tmp/` and linked into `new/`, so that a drain never reads it without its
-extras. A name that is there already says the same: nothing is written. No fsync: an event is a
-hint, and who wrote it can write it again.
+It appears in `new/` complete, so that a drain never reads it without its extras. A name that is
+there already says the same: nothing is written. No fsync: an event is a hint, and who wrote it can
+write it again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import TypedDict, Unpack
 from spool.errors import EventError
 from spool.files.event import Kind, event_name, parse_name
 from spool.files.layout import Directory, Layout
+from spool.files.store import place
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_MODE = 0o640
 _KEY = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.,:()\[\]@%+=/-]+", re.ASCII)  # as `event` reads it
 
@@ -56,20 +55,7 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
     """
     parse_name(name, time=0)
     contents = _contents(name, extras)
-    tmp, new = layout.fd(Directory.TMP), layout.fd(Directory.NEW)
-    draft = f"{name}.{Directory.NEW}.{os.getpid()}"
-    fd = os.open(draft, _CREATE, _MODE, dir_fd=tmp)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(contents)
-        if time is not None:
-            os.utime(draft, (time, time), dir_fd=tmp)
-        os.link(draft, name, src_dir_fd=tmp, dst_dir_fd=new)
-    except FileExistsError:
-        return False
-    finally:
-        os.unlink(draft, dir_fd=tmp)
-    return True
+    return place(layout, Directory.NEW, name, contents, time=time, durable=False)
 
 
 def _contents(name: str, extras: Mapping[str, str]) -> bytes:

@@ -99,6 +99,14 @@ class Layout:
         """Return the mtime of a name itself, Unix seconds."""
         return os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False).st_mtime
 
+    def holds(self, directory: Directory, name: str) -> bool:
+        """Tell whether a name is there, whatever it is."""
+        try:
+            self.time(directory, name)
+        except FileNotFoundError:
+            return False
+        return True
+
     def is_regular(self, directory: Directory, name: str) -> bool:
         """Tell whether a name itself is a regular file.
 

@@ -17,7 +17,7 @@ from spool.files import codec
 from spool.files.layout import RUN_ORDER, Directory, Layout, NotRegularError
 from spool.files.run import Run, run_name
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o640
 
 
@@ -53,7 +53,7 @@ class Group:
             OSError: nothing of this file is left, the group stays as it was.
         """
         tmp = self.layout.fd(Directory.TMP)
-        fd = os.open(_tmp_name(directory, name), _CREATE, _MODE, dir_fd=tmp)
+        fd = _draft(tmp, _tmp_name(directory, name))
         try:
             view = memoryview(contents)
             while view:
@@ -124,6 +124,54 @@ class Group:
     def _unlink(self, directory: Directory, name: str) -> None:
         with suppress(FileNotFoundError):
             self.system.unlink(name, dir_fd=self.layout.fd(directory))
+
+
+def place(
+    layout: Layout,
+    directory: Directory,
+    name: str,
+    contents: bytes,
+    *,
+    time: float | None = None,
+    durable: bool = True,
+) -> bool:
+    """Put a file under a name that is free; False if it is taken. It replaces nothing: no lock.
+
+    tmp, fsync, link, fsync of the directory; `time` becomes its mtime, Unix seconds.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    tmp, target = layout.fd(Directory.TMP), layout.fd(directory)
+    draft = _tmp_name(directory, name)
+    fd = _draft(tmp, draft)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(contents)
+            file.flush()
+            if durable:
+                os.fsync(fd)
+        if time is not None:
+            os.utime(draft, (time, time), dir_fd=tmp)
+        os.link(draft, name, src_dir_fd=tmp, dst_dir_fd=target)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(draft, dir_fd=tmp)
+    if durable:
+        os.fsync(target)
+    return True
+
+
+def _draft(tmp: int, name: str) -> int:
+    """Return a new file in `tmp/`, open.
+
+    One of this name may be left of a process that died with our pid. It is not written over: it may
+    be a link to a file that `place` has put into its directory already.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=tmp)
+    return os.open(name, _CREATE, _MODE, dir_fd=tmp)
 
 
 def _tmp_name(directory: Directory, name: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from slurm.hostlist import HostlistError, expand
-from slurm.job import Job, Sharing
+from slurm.decode.hook_words import hook_words
+from slurm.job import Job
 from spool.files.event import Event
 from spool.files.run import End, Run, Source
 
@@ -47,11 +47,12 @@ def admit(job: Job, facts: Facts, *, user_name: Callable[[int], str | None]) -> 
         IncompleteRunError: no user, no node or no start time can be found.
     """
     extras = _extras(facts.events, job.start_time)
+    seen = hook_words(extras)
     full = replace(
         job,
-        user=job.user or _user(job.uid, user_name) or extras.get("user"),
-        nodes=job.nodes or _nodes(extras.get("nodes")),
-        sharing=job.sharing or _sharing(extras),
+        user=job.user or _user(job.uid, user_name) or seen.user,
+        nodes=job.nodes or seen.nodes,
+        sharing=job.sharing or seen.sharing,
     )
     closing = facts.end is not None and facts.end.source is Source.CLOSE
     run = Run(
@@ -90,36 +91,3 @@ def _extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str
 
 def _user(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
     return None if uid is None else user_name(uid)
-
-
-def _nodes(expression: str | None) -> tuple[str, ...]:
-    """Return the nodes a hook's extra lists; () if it cannot be read."""
-    if not expression:
-        return ()
-    try:
-        return tuple(expand(expression))
-    except HostlistError:
-        return ()
-
-
-_EXCLUSIVE = {
-    "NODE": Sharing.NODE,
-    "USER": Sharing.USER,
-    "MCS": Sharing.GROUP,
-    "TOPO": Sharing.GROUP,
-    "NO": Sharing.SHARED,
-}
-_OVERSUBSCRIBE = {**_EXCLUSIVE, "NO": Sharing.NODE, "YES": Sharing.SHARED, "OK": Sharing.SHARED}
-
-
-def _sharing(extras: Mapping[str, str]) -> Sharing | None:
-    """Return the sharing a hook's extras tell.
-
-    SLURM_JOB_EXCLUSIVE (26.05) decides alone: SLURM_JOB_OVERSUBSCRIBE=NO stands for whole nodes
-    only where it is missing (`get_job_oversubscribe_value`, Slurm 23.02 ... 25.11).
-    """
-    if exclusive := extras.get("exclusive"):
-        return _EXCLUSIVE.get(exclusive, Sharing.SHARED)
-    if oversubscribe := extras.get("oversubscribe"):
-        return _OVERSUBSCRIBE.get(oversubscribe, Sharing.SHARED)
-    return None

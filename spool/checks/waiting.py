@@ -1,0 +1,136 @@
+"""What waits in the spool and for how long; counts and ages come from the directories alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good
+from spool.errors import NewerFormatError, RunError
+from spool.files.inventory import lying
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.store import load
+
+READ_RUNS = 5000  # more would take too long; of the rest the file's time counts
+_LOOK = "`cc-spool status` and `cc-spool list` say why"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Counts, and when the oldest began to wait (Unix seconds; None where nothing waits).
+
+    `held` are ends that wait on purpose for cc-backend's job cache.
+    """
+
+    events: int = 0
+    oldest_event: float | None = None
+    runs: int = 0
+    oldest_run: float | None = None
+    held: int = 0
+    open: int = 0
+    dead: int = 0
+    free_bytes: int = 0
+
+
+def look(layout: Layout, now: float, hold_seconds: float) -> Waiting:
+    """Return what waits; nothing is locked or changed.
+
+    Raises:
+        OSError: a directory cannot be read.
+    """
+    events = [file.time for file in lying(layout, Directory.NEW)]
+    todo = lying(layout, Directory.TODO)
+    since: list[float] = []
+    held = 0
+    for position, file in enumerate(todo):
+        run = _read(layout, file.name) if position < READ_RUNS else None
+        if run is not None and _is_held(run, now, hold_seconds):
+            held += 1
+        else:
+            since.append(file.time if run is None else waiting_since(run, file.time))
+    return Waiting(
+        events=len(events),
+        oldest_event=min(events, default=None),
+        runs=len(todo),
+        oldest_run=min(since, default=None),
+        held=held,
+        open=sum(1 for _ in layout.names(Directory.OPEN)),
+        dead=len(lying(layout, Directory.DEAD)),
+        free_bytes=layout.free_bytes(),
+    )
+
+
+def waiting_since(run: Run, stored: float) -> float:
+    """Return since when something of a run is to be told.
+
+    A file is rewritten after each refusal, so its time (`stored`) counts until the first one.
+    """
+    if run.last_error is None:
+        return stored
+    began = run.end.time if run.started is not None and run.end else run.seen or run.start_time
+    return min(stored, float(began))
+
+
+def check_waiting(
+    waiting: Waiting, now: float, limits: Limits, min_free_bytes: int
+) -> Iterator[Result]:
+    """Yield the verdicts on events, runs, dead letters and room on the disk."""
+    yield _age("events", waiting.events, waiting.oldest_event, now=now, limits=limits)
+    yield _age("runs", waiting.runs, waiting.oldest_run, now=now, limits=limits)
+    yield good(
+        "open runs",
+        f"{waiting.open} started, {waiting.held} ends held for cc-backend's cache",
+        Figure(label="open", value=waiting.open),
+        Figure(label="held", value=waiting.held),
+    )
+    yield _dead(waiting.dead)
+    yield _room(waiting.free_bytes, min_free_bytes)
+
+
+def _age(name: str, count: int, since: float | None, *, now: float, limits: Limits) -> Result:
+    age = 0.0 if since is None else max(0.0, now - since)
+    figures = (
+        Figure(label=name, value=count),
+        Figure(
+            label=f"{name}_age",
+            value=age,
+            unit="s",
+            warning=limits.warning_seconds,
+            critical=limits.critical_seconds,
+        ),
+    )
+    text = f"{count} waiting" + (f", the oldest for {ago(age)}" if since is not None else "")
+    verdict = limits.verdict(age)
+    if verdict is Verdict.OK:
+        return good(name, text, *figures)
+    return bad(verdict, name, text, _LOOK, *figures)
+
+
+def _dead(count: int) -> Result:
+    figure = Figure(label="dead", value=count, warning=1)
+    if count:
+        hint = "`cc-spool list dead` and `show ID` say why; then `retry ID` or `discard ID`"
+        return bad(Verdict.WARNING, "dead letters", f"{count} refused for good", hint, figure)
+    return good("dead letters", "none", figure)
+
+
+def _room(free_bytes: int, min_free_bytes: int) -> Result:
+    figure = Figure(label="free", value=free_bytes, unit="B", warning=min_free_bytes, falling=True)
+    text = f"{free_bytes // 2**20} MiB free for the spool"
+    if free_bytes < min_free_bytes:
+        hint = "free space: below spool.min_free_bytes jobs lose their script and description"
+        return bad(Verdict.WARNING, "disk space", text, hint, figure)
+    return good("disk space", text, figure)
+
+
+def _is_held(run: Run, now: float, hold_seconds: float) -> bool:
+    return run.started is not None and run.end is not None and now < run.started + hold_seconds
+
+
+def _read(layout: Layout, name: str) -> Run | None:
+    """Return a run; None for one that vanished or cannot be read, which the drain sets aside."""
+    try:
+        return load(layout, Directory.TODO, name)
+    except (OSError, RunError, NewerFormatError):
+        return None

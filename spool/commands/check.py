@@ -1,0 +1,188 @@
+"""`cc-spool check [--full]`: a monitoring plugin over local state, and the look before jobs flow.
+
+Without `--full` no network, no Slurm, no lock, nothing changed. It speaks the language of plugins:
+exit 0, 1, 2, 3, and a configuration that cannot be used is a finding, not a failure to look.
+`-c` stays the configuration as everywhere, so the limits are `-w` and `--critical`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ccbackend.errors import TokenError
+from spool import console
+from spool.checks.last_sweep import AGE_SECONDS, check_sweep
+from spool.checks.plugin import document, plugin_lines
+from spool.checks.result import Limits, Result, Verdict, bad, worst
+from spool.checks.settings import check_problems, check_warnings
+from spool.checks.token_age import check_token
+from spool.checks.waiting import check_waiting, look
+from spool.checks.worker import check_worker, read_state, unreadable
+from spool.config import Config, load
+from spool.config.places import examine
+from spool.errors import ConfigError, SpoolError
+from spool.files.layout import Layout
+from spool.files.lock import LockState, lock_state
+from spool.identity import HeldToken, become_service, credentials, take_token
+
+_SUMMARY = ("runs", "cc-backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a look is made: limits, the time (Unix seconds), and whether before the first start."""
+
+    limits: Limits
+    sweep_age_seconds: float = AGE_SECONDS
+    now: float
+    full: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    usual = Limits()
+    parser.add_argument(
+        "-w",
+        "--warning",
+        type=_seconds,
+        metavar="SECONDS",
+        default=usual.warning_seconds,
+        help="warn when something waits, or a side is away, for so long (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--critical",
+        type=_seconds,
+        metavar="SECONDS",
+        default=usual.critical_seconds,
+        help="critical after so long (default: %(default)g); -c is the configuration",
+    )
+    parser.add_argument(
+        "--sweep-age",
+        type=_seconds,
+        metavar="SECONDS",
+        default=AGE_SECONDS,
+        help="warn when the last sweep is older (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="also ask Slurm and cc-backend: does all fit?"
+    )
+    parser.add_argument("--json", action="store_true", help="write the results as JSON")
+
+
+def run_unread(args: argparse.Namespace) -> int:
+    """Look, tell, and return a plugin's exit code."""
+    try:
+        config = load(args.config)
+    except ConfigError as error:
+        return _tell(list(check_problems(error.problems, as_service=False)), as_json=args.json)
+    token = take_token(config)
+    with suppress(SpoolError, PermissionError):  # then the configuration's checks tell
+        become_service(config.spool.state_directory)
+    if args.log_file is not None:
+        console.log_to(args.log_file)
+    terms = Terms(
+        limits=Limits(warning_seconds=args.warning, critical_seconds=args.critical),
+        sweep_age_seconds=args.sweep_age,
+        now=time.time(),
+        full=args.full,
+    )
+    results = list(local_results(config, token, terms))
+    if args.full:
+        from spool.preflight.look import asked_results  # noqa: PLC0415 - loads requests
+
+        results += asked_results(config, token)
+    return _tell(results, as_json=args.json)
+
+
+def local_results(config: Config, token: HeldToken, terms: Terms) -> Iterator[Result]:
+    """Yield what the state on this host tells."""
+    problems, warnings = examine(config, credentials=credentials())
+    as_service = _is_service(config.spool.state_directory)
+    yield from check_problems(problems, as_service=as_service)
+    if not problems:
+        found = (*config.warnings, *warnings)
+        yield from check_warnings(str(config.path), found, strict=terms.full)
+    yield from _spool(config, terms)
+    yield from _drain(config.spool.state_directory, terms)
+    yield _sweep(config.spool.state_directory, terms)
+    with suppress(TokenError):  # then it is among the configuration's problems
+        yield check_token(token.current(), terms.now)
+
+
+def _spool(config: Config, terms: Terms) -> Iterator[Result]:
+    try:
+        with Layout(config.spool.directory) as layout:
+            waiting = look(layout, terms.now, config.drain.stop_hold_seconds)
+    except (SpoolError, OSError) as error:
+        yield unreadable("spool", config.spool.directory, error)
+        return
+    yield from check_waiting(waiting, terms.now, terms.limits, config.spool.min_free_bytes)
+
+
+def _drain(state: Path, terms: Terms) -> Iterator[Result]:
+    held = lock_state(state / "drain.lock")
+    if held is LockState.UNKNOWN:
+        hint = "run this as root or as the service's user"
+        text = f"{state / 'drain.lock'} may not be looked at"
+        yield bad(Verdict.UNKNOWN, "drain", text, hint)
+        return
+    path = state / "drain.json"
+    try:
+        beacon = read_state(path)
+    except (OSError, ValueError) as error:
+        yield unreadable("drain", path, error)
+        return
+    yield from check_worker(
+        beacon,
+        terms.now,
+        lives=held is LockState.HELD,
+        limits=terms.limits,
+        may_be_new=terms.full,
+    )
+
+
+def _sweep(state: Path, terms: Terms) -> Result:
+    path = state / "sweep.json"
+    try:
+        return check_sweep(read_state(path), terms.now, terms.sweep_age_seconds)
+    except (OSError, ValueError) as error:
+        return unreadable("sweep", path, error)
+
+
+def _tell(results: list[Result], *, as_json: bool) -> int:
+    if as_json:
+        console.say_json(document(results))
+    else:
+        summary = "; ".join(f"{r.name}: {r.text}" for r in results if r.name in _SUMMARY)
+        for line in plugin_lines(results, summary):
+            console.say(line)
+    return worst(results).value
+
+
+def _is_service(state: Path) -> bool:
+    """Tell whether we are the service's user; what it may not open is wrong then."""
+    try:
+        return state.stat().st_uid == os.geteuid()
+    except OSError:
+        return os.geteuid() == 0
+
+
+def _seconds(text: str) -> float:
+    """Read a limit.
+
+    Raises:
+        argparse.ArgumentTypeError: not a positive number.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise argparse.ArgumentTypeError(f"write a number of seconds, not {text!r}")
+    return found

@@ -1,0 +1,164 @@
+"""What lies in the spool, as operators ask for it and as `list` and `show` tell it.
+
+An ID is a file's name or a job id: then all that belongs to it. ALL is written in upper case, so
+that no job name or shell accident means everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from spool.commands.belief import Belief
+from spool.commands.words import duration, instant
+from spool.errors import EventError, NewerFormatError, RunError
+from spool.files.event import parse_name
+from spool.files.inventory import Held, Hinted, Unread, read_dead, read_events, read_runs
+from spool.files.layout import Directory, Layout
+from spool.files.run import LastError, Run, parse_run_name
+from spool.text import escape
+
+Entry = Held | Hinted | Unread
+ALL = "ALL"
+SHOWN = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
+MEND = "mend the file and `cc-spool retry` it, or `cc-spool discard` it"
+
+
+def entries(layout: Layout, directories: Collection[Directory] = SHOWN) -> Iterator[Entry]:
+    """Yield what lies in some directories, one at a time: runs may be large."""
+    if Directory.NEW in directories:
+        yield from read_events(layout)
+    if {Directory.TODO, Directory.OPEN} & set(directories):
+        runs = read_runs(layout, (Directory.TODO, Directory.OPEN))
+        yield from (run for run in runs if run.directory in directories)
+    if Directory.DEAD in directories:
+        yield from read_dead(layout)
+
+
+def named(found: Iterable[Entry], wanted: str) -> list[Entry]:
+    """Return the entries that an ID means."""
+    if wanted.isascii() and wanted.isdigit():
+        return [entry for entry in found if job_id_of(entry) == int(wanted)]
+    return [entry for entry in found if wanted in {entry.name, escape(entry.name)}]
+
+
+def job_id_of(entry: Entry) -> int | None:
+    """Return the job an entry is about, by its name where it cannot be read."""
+    if isinstance(entry, Held):
+        return entry.run.job_id
+    if isinstance(entry, Hinted):
+        return entry.event.job_id
+    name = entry.why.name if entry.why else entry.name
+    try:
+        return parse_run_name(name)[0]
+    except RunError:
+        return _job_id_of_event(name)
+
+
+def row(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
+    """Return an entry as `list --json` and `show --json` have it, without scripts."""
+    run = entry.run if isinstance(entry, Held) else None
+    event = entry.event if isinstance(entry, Hinted) else None
+    error = run.last_error if run else None
+    return {
+        "id": escape(entry.name),
+        "job_id": job_id_of(entry),
+        "start": run.start_time if run else event.start if event else None,
+        "end": (run.end and run.end.time) if run else event.end if event else None,
+        "state": str(entry.directory),
+        "kind": "run" if run else f"{event.kind} event" if event else "file",
+        "reported": run.reported if run else None,
+        "attempts": run.attempts if run else 0,
+        "not_before": (run.not_before or None) if run else None,
+        "last_error": dataclasses.asdict(error) if error else None,
+        "since": int(since(entry)),
+        "waits": waits(entry, belief, now),
+    }
+
+
+def since(entry: Entry) -> float:
+    """Return since when an entry waits for what comes next, Unix seconds."""
+    if isinstance(entry, Held) and entry.directory is not Directory.DEAD:
+        return _told_late_since(entry.run) or entry.time
+    return entry.time
+
+
+def waits(entry: Entry, belief: Belief, now: float) -> str:
+    """Return why an entry lies where it lies."""
+    if isinstance(entry, Unread):
+        return _why_unread(entry)
+    if isinstance(entry, Hinted):
+        return _why_event(entry, belief)
+    run = entry.run
+    if entry.directory is Directory.DEAD:
+        return f"refused: {_said(run.last_error)}"
+    if not run.reported:
+        return f"not reported: {run.reason or 'no reason is noted'}; until Slurm proves its end"
+    if entry.directory is Directory.OPEN:
+        return "started; waits for its end"
+    return f"{due(run)} to be told; {_why_untold(run, belief, now)}"
+
+
+def due(run: Run) -> str:
+    """Return what is to be told of a run."""
+    if run.started is None:
+        return "replaced row, start" if run.replaces else "start"
+    return "stop" if run.end is not None else "nothing"
+
+
+def _why_untold(run: Run, belief: Belief, now: float) -> str:
+    if not belief.is_running:
+        return "no drain is running"
+    if belief.is_halted:
+        return f"all deliveries are halted: {belief.reason}"
+    if belief.is_down:
+        return f"cc-backend does not answer: {belief.reason}"
+    if run.not_before > now:
+        after = f" after: {_said(run.last_error)}" if run.last_error else ""
+        return f"next attempt {instant(run.not_before)}{after}"
+    if run.started is not None:
+        return "cc-backend may need a while before it can close the run"
+    return "its turn comes"
+
+
+def _why_event(entry: Hinted, belief: Belief) -> str:
+    if entry.directory is Directory.DEAD:
+        return entry.why.reason if entry.why else "no reason lies beside it"
+    if not belief.is_running:
+        return "no drain is running"
+    if belief.slurm_silent_since is not None:
+        return f"Slurm does not answer since {instant(belief.slurm_silent_since)}"
+    return "Slurm is asked about it"
+
+
+def _why_unread(entry: Unread) -> str:
+    if entry.why is not None:
+        return entry.why.reason
+    return f"cannot be used: {entry.reason}"
+
+
+def _said(error: LastError | None) -> str:
+    if error is None:
+        return "no reason is noted"
+    return f"{error.reason}: {error.message}" if error.message else error.reason
+
+
+def _told_late_since(run: Run) -> float:
+    """Return when the next thing of a run was to be told, or since when it waits for its end."""
+    if run.started is not None and run.end is None:
+        return run.started
+    happened = run.end.time if run.end is not None and run.started is not None else run.start_time
+    return max(run.seen, happened)
+
+
+def _job_id_of_event(name: str) -> int | None:
+    try:
+        return parse_name(name, time=0).job_id
+    except (EventError, NewerFormatError):
+        return None
+
+
+def age(entry: Entry, now: float) -> str:
+    """Return how long an entry waits."""
+    return duration(now - since(entry))

@@ -1,0 +1,103 @@
+"""What `retry` and `discard` share: choose dead letters, treat each alone, tell of each."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from spool.commands.entries import ALL, Entry, entries, job_id_of, named
+from spool.commands.words import count
+from spool.console import say, say_json
+from spool.errors import LetterError
+from spool.exit_codes import OK, REFUSED, USAGE
+from spool.files.inventory import Held
+from spool.files.layout import Directory, Layout
+from spool.text import escape
+
+_LIVE = (Directory.NEW, Directory.TODO, Directory.OPEN)
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a verb that treats dead letters."""
+    parser.add_argument(
+        "id", metavar="ID|ALL", help="a file's name, a job id (all of its runs), or ALL of them"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, change nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="a list of objects")
+
+
+def choose(layout: Layout, wanted: str) -> list[Entry] | None:
+    """Return the dead letters that an ID means, oldest first; None and a message if none."""
+    dead = [_light(entry) for entry in entries(layout, [Directory.DEAD])]
+    found = dead if wanted == ALL else named(dead, wanted)
+    if found or wanted == ALL:
+        return sorted(found, key=_age_key)
+    elsewhere = named(entries(layout, _LIVE), wanted)
+    for entry in elsewhere:
+        name = escape(entry.name)
+        _log.error("%s lies in %s/; only what is dead can be treated", name, entry.directory)
+    if not elsewhere:
+        hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
+        _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
+    return None
+
+
+def treat(
+    layout: Layout,
+    chosen: list[Entry],
+    deed: Callable[..., str],
+    *,
+    args: argparse.Namespace,
+) -> int:
+    """Do a deed to each letter; one that is refused does not keep the others from it.
+
+    Raises:
+        OSError: the spool cannot be written; the rest is as it was.
+    """
+    done: list[dict[str, Any]] = []
+    for entry in chosen:
+        shown = {"id": escape(entry.name), "job_id": job_id_of(entry)}
+        try:
+            words = deed(layout, entry.name, dry_run=args.dry_run)
+        except LetterError as error:
+            done.append({**shown, "done": False, "words": escape(error.reason)})
+            _log.error("%s: %s", shown["id"], escape(error.reason))
+        except FileNotFoundError:
+            continue  # somebody else was faster
+        else:
+            done.append({**shown, "done": True, "words": words})
+            if not args.json:
+                say(f"{shown['id']} {words}")
+    if args.json:
+        say_json(done)
+    return _told(done, dry_run=args.dry_run)
+
+
+def usage_unless(chosen: list[Entry] | None) -> int:
+    """Return the exit code where nothing was chosen: fine for ALL of nothing."""
+    return USAGE if chosen is None else OK
+
+
+def _told(done: list[dict[str, Any]], *, dry_run: bool) -> int:
+    refused = sum(not each["done"] for each in done)
+    what = "dry run, nothing was changed: " if dry_run else ""
+    _log.info("%s%s, %d refused", what, count(len(done) - refused, "dead letter"), refused)
+    return REFUSED if refused else OK
+
+
+def _light(entry: Entry) -> Entry:
+    """Return an entry without what can be large: there may be many."""
+    if not isinstance(entry, Held):
+        return entry
+    return replace(entry, run=replace(entry.run, script=None, description=None))
+
+
+def _age_key(entry: Entry) -> tuple[float, str]:
+    start = entry.run.start_time if isinstance(entry, Held) else entry.time
+    return start, entry.name

@@ -1,0 +1,58 @@
+"""`cc-spool list`: what lies in the spool, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from spool.commands.belief import read_belief
+from spool.commands.entries import SHOWN, entries, row
+from spool.commands.words import duration, instant, table
+from spool.config import Config
+from spool.console import say, say_json
+from spool.exit_codes import OK
+from spool.files.layout import Directory, Layout
+from spool.text import escape
+
+_HEAD = ("in", "id", "job", "start", "waits for", "why")
+_ORDER = {str(directory): position for position, directory in enumerate(SHOWN)}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "directory", nargs="?", choices=[str(each) for each in SHOWN], help="only what lies there"
+    )
+    parser.add_argument("--json", action="store_true", help="a list of objects")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """List the spool; return the exit code.
+
+    Raises:
+        SpoolError: the spool cannot be used.
+    """
+    now = time.time()
+    belief = read_belief(config.spool.state_directory)
+    directories = [Directory(args.directory)] if args.directory else SHOWN
+    with Layout(config.spool.directory) as layout:
+        found = [row(entry, belief, now) for entry in entries(layout, directories)]
+    found.sort(key=lambda each: (_ORDER[each["state"]], each["since"], each["id"]))
+    if args.json:
+        say_json(found)
+    elif found:
+        for line in table([_HEAD, *(_cells(each, now) for each in found)]):
+            say(line)
+    return OK
+
+
+def _cells(shown: dict[str, Any], now: float) -> tuple[object, ...]:
+    return (
+        shown["state"],
+        shown["id"],
+        shown["job_id"] or "-",
+        instant(shown["start"]),
+        duration(now - shown["since"]),
+        escape(shown["waits"]),
+    )

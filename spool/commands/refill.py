@@ -1,0 +1,154 @@
+"""Take kept events and runs into a spool, so that all of them is told again.
+
+Idempotent: what waits already is known, and telling cc-backend twice is harmless. At most 1000
+events wait in `new/`, so that those of the hooks do not stand behind many; of runs one start and
+one stop in flight is pace enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from spool.errors import LetterError, NewerFormatError, RunError
+from spool.files import codec
+from spool.files.enqueue import put_event
+from spool.files.event import Event
+from spool.files.kept import Kept
+from spool.files.layout import Directory, Layout
+from spool.files.revive import clean, where
+from spool.files.run import Run
+from spool.files.store import load, place
+from spool.text import escape
+
+MOST_EVENTS = 1000
+SPACE_EVERY = 100
+POLL_SECONDS = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Room:
+    """Whether the spool can take more now. `is_drained` tells whether somebody empties it."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        is_drained: Callable[[], bool],
+        min_free_bytes: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._layout = layout
+        self._is_drained = is_drained
+        self._min_free_bytes = min_free_bytes
+        self._sleep = sleep
+        self._events_left = 0
+        self._runs_left = 0
+
+    def for_event(self) -> bool:
+        """Wait until `new/` has room; False if nobody will ever make some."""
+        while self._events_left <= 0:
+            self._events_left = MOST_EVENTS - sum(1 for _ in self._layout.names(Directory.NEW))
+            if self._events_left <= 0:
+                if not self._is_drained():
+                    _log.error("new/ is full and no drain is running: start it, then repeat this")
+                    return False
+                self._sleep(POLL_SECONDS)
+        self._events_left -= 1
+        return True
+
+    def for_run(self) -> bool:
+        """Tell whether the disk has room for more runs."""
+        if self._runs_left <= 0:
+            if self._layout.free_bytes() < self._min_free_bytes:
+                _log.error("the spool's disk is nearly full (spool.min_free_bytes)")
+                return False
+            self._runs_left = SPACE_EVERY
+        self._runs_left -= 1
+        return True
+
+
+class Refill:
+    """Takes kept items into a spool and counts them. `now` in Unix seconds."""
+
+    def __init__(self, layout: Layout, room: Room, *, now: float, dry_run: bool) -> None:
+        self._layout = layout
+        self._room = room
+        self._now = int(now)
+        self.dry_run = dry_run
+        self.done = 0
+        self.known = 0
+        self.refused: list[dict[str, str]] = []
+
+    def take(self, kept: Kept) -> bool:
+        """Take one item in; False if the spool cannot take more.
+
+        Raises:
+            OSError: the spool cannot be written.
+        """
+        if kept.item is None:
+            self._refuse(kept, kept.reason)
+            return True
+        try:
+            is_new = self._item(kept.item)
+        except LetterError as error:
+            self._refuse(kept, error.reason)
+            return True
+        if is_new is not None:
+            self.done += is_new
+            self.known += not is_new
+        return is_new is not None
+
+    def _refuse(self, kept: Kept, reason: str) -> None:
+        self.refused.append({"what": escape(kept.where, 1000), "reason": escape(reason)})
+
+    def _item(self, item: Event | Run) -> bool | None:
+        return self._event(item) if isinstance(item, Event) else self._run(item)
+
+    def _event(self, event: Event) -> bool | None:
+        """Return whether an event is new here; None if there is no room for it."""
+        layout = self._layout
+        if self.dry_run:
+            return not layout.holds(Directory.NEW, event.name)
+        if not self._room.for_event():
+            return None
+        return put_event(layout, event.name, event.extras, event.time)
+
+    def _run(self, kept: Run) -> bool | None:
+        """Return whether a run is new here; None if there is no room for it."""
+        if not kept.reported and kept.end is not None:
+            return False  # nothing of it is to be told
+        place_of_it = where(self._layout, kept.name)
+        if place_of_it is not None:
+            self._raise_if_different(kept, place_of_it)
+            return False
+        if self._layout.holds(Directory.DEAD, kept.name):
+            raise LetterError(kept.name, "lies in dead/ here; retry or discard that one")
+        if self.dry_run:
+            return True
+        if not self._room.for_run():
+            return None
+        again = untold(kept, self._now) if kept.reported else clean(kept)
+        return place(self._layout, Directory.TODO, kept.name, codec.encode(again))
+
+    def _raise_if_different(self, kept: Run, directory: Directory) -> None:
+        try:
+            here = load(self._layout, directory, kept.name)
+        except FileNotFoundError:
+            return  # it was told meanwhile
+        except (RunError, NewerFormatError) as error:
+            raise LetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
+        if facts_of(here) != facts_of(kept):
+            raise LetterError(kept.name, f"lies in {directory}/ here with other contents")
+
+
+def untold(run: Run, now: int) -> Run:
+    """Return a run of which everything is told again; its times stay."""
+    return replace(clean(run), started=None, replaces=(), seen=now)
+
+
+def facts_of(run: Run) -> Run:
+    """Return what a run says of Slurm, without what was told of it so far."""
+    return replace(untold(run, 0), cluster=None, reported=True, reason=None, monitoring_status=None)

@@ -1,0 +1,111 @@
+"""`cc-spool replay FILE|DIR...`: feed kept events and runs back in, so that all is told again."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spool.commands.belief import LOCK
+from spool.commands.refill import Refill, Room
+from spool.config import Config
+from spool.console import is_terminal, say, say_json
+from spool.exit_codes import OK, REFUSED, TRY_AGAIN
+from spool.files.kept import Kept, read_kept
+from spool.files.layout import Layout
+from spool.files.lock import LockState, lock_state
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        type=Path,
+        metavar="FILE|DIR",
+        help="events or run files, an archive of delivered runs (*.jsonl), a directory of them, "
+        "another spool, or a state directory",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, change nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="one object")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Feed the sources in; return the exit code.
+
+    Raises:
+        SpoolError, OSError: the spool cannot be used.
+    """
+    lock = config.spool.state_directory / LOCK
+    with Layout(config.spool.directory) as layout:
+        room = Room(
+            layout,
+            is_drained=lambda: lock_state(lock) is LockState.HELD,
+            min_free_bytes=config.spool.min_free_bytes,
+        )
+        refill = Refill(layout, room, now=time.time(), dry_run=args.dry_run)
+        is_whole = True
+        with progress() as advance:
+            for kept in _all_kept(args.sources, config.spool.directory):
+                if not refill.take(kept):
+                    is_whole = False
+                    break
+                advance()
+    return _report(refill, is_whole=is_whole, as_json=args.json)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[], object]]:
+    """Give a function that moves a progress line on by one; off a terminal there is no line."""
+    if not is_terminal(sys.stderr):
+        yield lambda: None
+        return
+    from tqdm import tqdm  # noqa: PLC0415 - only a terminal needs it
+
+    tqdm.monitor_interval = 0  # no thread of its own
+    with tqdm(desc="replay", unit="", mininterval=0.5, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def _all_kept(sources: list[Path], spool: Path) -> Iterator[Kept]:
+    own = Path(os.path.realpath(spool))
+    for source in sources:
+        real = Path(os.path.realpath(source))
+        if own in (real, *real.parents):
+            reason = "is this very spool; `cc-spool retry` has its dead letters tried again"
+            yield Kept(where=str(source), item=None, reason=reason)
+        else:
+            yield from read_kept(source)
+
+
+def _report(refill: Refill, *, is_whole: bool, as_json: bool) -> int:
+    """Tell what became of all; return the exit code."""
+    for each in refill.refused:
+        _log.warning("%s is refused: %s", each["what"], each["reason"])
+    if as_json:
+        say_json(
+            {
+                "done": refill.done,
+                "known": refill.known,
+                "refused": refill.refused,
+                "complete": is_whole,
+                "dry_run": refill.dry_run,
+            }
+        )
+    else:
+        what = " (dry run, nothing was changed)" if refill.dry_run else ""
+        say(
+            f"{refill.done} done, {refill.known} already known, {len(refill.refused)} refused{what}"
+        )
+    if not is_whole:
+        return TRY_AGAIN
+    return REFUSED if refill.refused else OK

@@ -1,0 +1,28 @@
+"""`cc-spool retry ID|ALL`: have dead letters tried again, after their cause was mended."""
+
+from __future__ import annotations
+
+import argparse
+
+from spool.commands import letters
+from spool.config import Config
+from spool.files import revive
+from spool.files.layout import Layout
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    letters.add_arguments(parser)
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Retry dead letters, oldest first; may be interrupted and repeated. Return the exit code.
+
+    Raises:
+        SpoolError, OSError: the spool cannot be used.
+    """
+    with Layout(config.spool.directory) as layout:
+        chosen = letters.choose(layout, args.id)
+        if not chosen:
+            return letters.usage_unless(chosen)
+        return letters.treat(layout, chosen, revive.retry, args=args)

@@ -1,0 +1,142 @@
+"""`cc-spool show ID`: what it is, why it lies there, what cc-backend said, what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from spool.commands.belief import Belief, read_belief
+from spool.commands.entries import MEND, Entry, age, entries, named, row
+from spool.commands.words import instant
+from spool.config import Config
+from spool.console import say, say_json
+from spool.exit_codes import OK, USAGE
+from spool.files import codec
+from spool.files.inventory import Held, Hinted
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.text import escape
+
+_WORDS_CHARACTERS = 2000
+_LINE_CHARACTERS = 10_000
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("id", metavar="ID", help="a file's name, or a job id: all of its runs")
+    parser.add_argument("--json", action="store_true", help="a list of objects")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Show what an ID means; return the exit code.
+
+    Raises:
+        SpoolError: the spool cannot be used.
+    """
+    now = time.time()
+    belief = read_belief(config.spool.state_directory)
+    with Layout(config.spool.directory) as layout:
+        found = named(entries(layout), args.id)
+    if not found:
+        _log.error("%s: nothing in the spool has this name or job id", args.id)
+        return USAGE
+    if args.json:
+        say_json([_document(entry, belief, now) for entry in found])
+        return OK
+    for position, entry in enumerate(found):
+        if position:
+            say()
+        for line in _lines(entry, belief, now):
+            say(line)
+    return OK
+
+
+def _document(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
+    """Return an entry as JSON: its row, what to do, and the facts, of long texts only the names."""
+    document = row(entry, belief, now) | {"to_do": to_do(entry, belief)}
+    if isinstance(entry, Held):
+        document["facts"] = _facts(entry.run)
+        document["holds"] = [name for name in ("script", "description") if getattr(entry.run, name)]
+        document["request"] = _request(entry.run)
+    return document
+
+
+def _lines(entry: Entry, belief: Belief, now: float) -> Iterator[str]:
+    shown = row(entry, belief, now)
+    yield f"{entry.directory}/{escape(entry.name)}"
+    yield f"  what     {escape(_what(entry))}"
+    yield f"  since    {instant(shown['since'])} ({age(entry, now)})"
+    yield f"  why      {escape(shown['waits'], _WORDS_CHARACTERS)}"
+    if isinstance(entry, Held):
+        yield from _told(entry.run)
+    yield f"  to do    {escape(to_do(entry, belief), _WORDS_CHARACTERS)}"
+
+
+def _told(run: Run) -> Iterator[str]:
+    """Yield what a run was and what cc-backend said to it."""
+    yield f"  told     {_so_far(run)}"
+    error = run.last_error
+    if error is not None:
+        yield f"  asked    {error.call} at {instant(error.time)}: {error.outcome}, {error.reason}"
+        yield f"  said     {escape(error.message, _WORDS_CHARACTERS)}"
+    if error is not None and error.request is not None:
+        yield f"  request  {escape(error.request, _LINE_CHARACTERS)}"
+    yield f"  facts    {escape(json.dumps(_facts(run)), _LINE_CHARACTERS)}"
+
+
+def _so_far(run: Run) -> str:
+    start = f"start {instant(run.started)}" if run.started else "no start"
+    under = f" under cluster {escape(run.cluster)}" if run.cluster else ""
+    return f"{start}{under}, attempts since the last success: {run.attempts}"
+
+
+def _what(entry: Entry) -> str:
+    if isinstance(entry, Held):
+        job, end = entry.run.job, entry.run.end
+        over = f"ended {instant(end.time)} {end.state}" if end else "not known to be over"
+        whose = f"user {job.user}, account {job.account}, partition {job.partition}"
+        return f"run of job {job.job_id}, {whose}, started {instant(entry.run.start_time)}, {over}"
+    if isinstance(entry, Hinted):
+        event = entry.event
+        when = f"start {instant(event.start)}, end {instant(event.end)}"
+        return f"{event.kind} event of job {event.job_id}, {when}, written {instant(event.time)}"
+    return "a file that is neither event nor run"
+
+
+def to_do(entry: Entry, belief: Belief) -> str:
+    """Return what an operator may do about an entry."""
+    if entry.directory is Directory.DEAD:
+        return _hint(entry)
+    if isinstance(entry, Held) and entry.directory is Directory.OPEN:
+        return "nothing"
+    if not belief.is_running:
+        return "start the drain"
+    if belief.is_halted:
+        return "remove the cause of the halt; a new token or configuration is taken up at once"
+    return "nothing; it is tried again by itself"
+
+
+def _hint(entry: Entry) -> str:
+    if isinstance(entry, Held):
+        error = entry.run.last_error
+        return (error.hint if error else "") or "`cc-spool retry` or `cc-spool discard` it"
+    return entry.why.hint if entry.why else MEND
+
+
+def _request(run: Run) -> Any:
+    """Return the request that was refused; it never held more than the facts."""
+    text = run.last_error.request if run.last_error else None
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _facts(run: Run) -> Any:
+    """Return Slurm's facts as the run file has them."""
+    return json.loads(codec.encode(run))["job"]

@@ -1,0 +1,215 @@
+"""`cc-spool status`: how much waits, since when, and why.
+
+All numbers are counted in the directories now; only what is believed of cc-backend comes from the
+drain's state file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ccbackend.errors import TokenError
+from spool.commands.belief import Belief, number, read_belief
+from spool.commands.entries import SHOWN, Entry, entries, since
+from spool.commands.words import count, duration, instant, table
+from spool.config import Config
+from spool.console import say, say_json
+from spool.exit_codes import OK
+from spool.files.inventory import Held, Unread
+from spool.files.layout import Directory, Layout
+from spool.files.state import read_json
+from spool.identity import HeldToken
+from spool.text import escape
+
+SWEEP = "sweep.json"
+BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
+OLDER = "older"
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--json", action="store_true", help="one object with stable keys")
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Tell the state of the spool; return the exit code.
+
+    Raises:
+        SpoolError: the spool cannot be used.
+    """
+    now = time.time()
+    belief = read_belief(config.spool.state_directory)
+    with Layout(config.spool.directory) as layout:
+        found = count_spool(layout, now)
+    document = {
+        **found,
+        **_of_belief(belief, found["next_run"]),
+        "sweep": read_sweep(config.spool.state_directory),
+        "token": _token(args.token),
+    }
+    del document["next_run"]
+    for warning in config.warnings:
+        _log.warning("%s", warning)
+    if args.json:
+        say_json(document)
+        return OK
+    for line in _lines(document, belief, now):
+        say(line)
+    return OK
+
+
+def count_spool(layout: Layout, now: float) -> dict[str, Any]:
+    """Return counts, ages (seconds) and oldest instants by directory."""
+    ages: dict[str, list[float]] = {str(directory): [] for directory in SHOWN}
+    unreported = unreadable = 0
+    due: list[float] = []
+    for entry in entries(layout):
+        ages[entry.directory].append(now - since(entry))
+        unreported += isinstance(entry, Held) and not entry.run.reported
+        unreadable += isinstance(entry, Unread) and entry.directory is not Directory.DEAD
+        if (at := _not_before(entry)) > now:
+            due.append(at)
+    return {
+        "counts": {name: len(each) for name, each in ages.items()}
+        | {"tmp": sum(1 for _ in layout.names(Directory.TMP))},
+        "oldest": {name: int(now - max(each)) if each else None for name, each in ages.items()},
+        "ages": {name: histogram(each) for name, each in ages.items()},
+        "unreported": unreported,
+        "unreadable": unreadable,
+        "next_run": min(due, default=None),
+    }
+
+
+def histogram(ages: Iterable[float]) -> dict[str, int]:
+    """Return how many ages (seconds) lie below each bound, in minutes, and above the one before."""
+    found = dict.fromkeys([*map(str, BOUNDS_MINUTES), OLDER], 0)
+    for age in ages:
+        bound = next((str(m) for m in BOUNDS_MINUTES if age < m * 60), OLDER)
+        found[bound] += 1
+    return found
+
+
+def read_sweep(state_directory: Path) -> dict[str, Any] | None:
+    """Return what the last sweep left; None if there is nothing to read."""
+    return read_json(state_directory / SWEEP) or None
+
+
+def _of_belief(belief: Belief, next_run: float | None) -> dict[str, Any]:
+    stands = belief.is_halted or belief.is_down
+    trouble = {"since": belief.since, "reason": escape(belief.reason)}
+    return {
+        "lock": {"state": str(belief.lock), "pid": belief.pid},
+        "drain": {"running": belief.is_running, "updated": belief.updated},
+        "halted": trouble if belief.is_halted else None,
+        "down": trouble if belief.is_down else None,
+        "next_attempt": belief.next_probe if stands else next_run,
+        "server": {"version": belief.version, "dialect": belief.dialect}
+        if belief.version or belief.dialect
+        else None,
+        "slurm_silent_since": belief.slurm_silent_since,
+        "disk_full": belief.disk_full,
+        "unknown_hosts": belief.unknown_hosts,
+    }
+
+
+def _token(token: HeldToken) -> dict[str, Any]:
+    """Return where the token is and when it ends; never the token."""
+    source = "configuration" if token.path is None else str(token.path)
+    try:
+        return {"source": source, "expires_at": token.current().expires_at, "problem": None}
+    except TokenError as error:
+        return {"source": source, "expires_at": None, "problem": escape(error.problem)}
+
+
+def _not_before(entry: Entry) -> float:
+    is_waiting = isinstance(entry, Held) and entry.directory is Directory.TODO
+    return entry.run.not_before if is_waiting and isinstance(entry, Held) else 0.0
+
+
+def _lines(document: dict[str, Any], belief: Belief, now: float) -> Iterator[str]:
+    yield _drain_line(belief, now)
+    yield from _trouble(document, now)
+    yield ""
+    yield from _ages(document, now)
+    yield ""
+    if document["unreported"]:
+        yield f"{count(document['unreported'], 'run')} not reported by choice (`cc-spool list`)"
+    if document["unreadable"]:
+        yield f"{count(document['unreadable'], 'file')} cannot be read (`cc-spool list`)"
+    yield _token_line(document["token"], now)
+    yield _sweep_line(document["sweep"], now)
+
+
+def _drain_line(belief: Belief, now: float) -> str:
+    if not belief.is_running:
+        last = f"; one was last seen {instant(belief.updated)}" if belief.updated else ""
+        sure = "no drain is running" if belief.lock == "free" else "the lock cannot be looked at"
+        return sure + last
+    who = f"process {belief.pid}" if belief.pid else "a process that does not tell its number"
+    version = f"cc-backend {belief.version or 'of unknown version'}"
+    dialect = f" ({escape(belief.dialect)})" if belief.dialect else ""
+    alive = f", last sign of life {duration(now - belief.updated)} ago" if belief.updated else ""
+    return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
+
+
+def _trouble(document: dict[str, Any], now: float) -> Iterator[str]:
+    """Yield what stands in the way of deliveries."""
+    for key, words in (("halted", "HALTED"), ("down", "cc-backend does not answer")):
+        if document[key]:
+            yield f"{words} since {instant(document[key]['since'])}: {document[key]['reason']}"
+    if document["next_attempt"] is not None:
+        at = document["next_attempt"]
+        yield f"next attempt {instant(at)} (in {duration(at - now)})"
+    if document["slurm_silent_since"] is not None:
+        yield f"Slurm does not answer since {instant(document['slurm_silent_since'])}"
+    if document["disk_full"]:
+        yield "the spool's disk is full"
+    if document["unknown_hosts"]:
+        yield f"{count(document['unknown_hosts'], 'host')} unknown to cc-backend"
+
+
+def _ages(document: dict[str, Any], now: float) -> Iterator[str]:
+    head = ["minutes", "files", "oldest", *(f"<{m}" for m in BOUNDS_MINUTES), OLDER]
+    rows: list[list[object]] = [
+        [
+            name,
+            document["counts"][name],
+            duration(now - oldest) if oldest is not None else "-",
+            *ages.values(),
+        ]
+        for (name, ages), oldest in zip(
+            document["ages"].items(), document["oldest"].values(), strict=True
+        )
+    ]
+    yield from table([head, *rows])
+    if document["counts"]["tmp"]:
+        yield f"{count(document['counts']['tmp'], 'file')} being written in tmp"
+
+
+def _token_line(token: dict[str, Any], now: float) -> str:
+    if token["problem"]:
+        return f"token ({token['source']}): {token['problem']}"
+    if token["expires_at"] is None:
+        return f"token ({token['source']}) does not expire"
+    left = token["expires_at"] - now
+    words = f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
+    return f"token ({token['source']}) {words}"
+
+
+def _sweep_line(sweep: dict[str, Any] | None, now: float) -> str:
+    if sweep is None:
+        return "no sweep has run"
+    finished = number(sweep.get("finished"))
+    when = "did not finish" if finished is None else f"ended {duration(now - finished)} ago"
+    drift = sweep.get("drift")
+    found = [f"{name} {n}" for name, n in drift.items()] if isinstance(drift, dict) else []
+    guards = sweep.get("guards")
+    why = f": {', '.join(map(str, guards))}" if isinstance(guards, list) and guards else ""
+    held = f"; REFUSED{why}" if sweep.get("refused") is True else ""
+    return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{held}", 1000)

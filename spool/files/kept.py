@@ -1,0 +1,110 @@
+"""Kept events and runs outside of this spool: of another or older spool, or delivered and archived.
+
+A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
+only read. What is not understood is handed on with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from spool.errors import EventError, NewerFormatError, RunError
+from spool.files import codec
+from spool.files.dead import WHY_SUFFIX
+from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
+from spool.files.layout import Directory
+from spool.files.run import Run
+
+ARCHIVE_SUFFIX = ".jsonl"
+DELIVERED = "delivered"
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One event or run and where it stood; None and a reason for what is neither."""
+
+    where: str
+    item: Event | Run | None
+    reason: str = ""
+
+
+def read_kept(source: Path) -> Iterator[Kept]:
+    """Yield what a source holds, one at a time; runs may be large."""
+    real = Path(os.path.realpath(source))
+    try:
+        files = list(_files(real)) if real.is_dir() else [real]
+    except OSError as error:
+        yield _refused(str(source), error)
+        return
+    for file in files:
+        yield from _read(file)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield the files of a directory that can hold events or runs, each folder oldest first."""
+    parts = [directory / name for name in _FULL if (directory / name).is_dir()]
+    if not parts and (directory / DELIVERED).is_dir():
+        parts = [directory / DELIVERED]
+    for part in parts or [directory]:
+        inside = [file for file in part.iterdir() if file.suffix != WHY_SUFFIX]
+        yield from sorted(inside, key=lambda file: (file.lstat().st_mtime, file.name))
+
+
+def _read(file: Path) -> Iterator[Kept]:
+    try:
+        with _opened(file) as stream:
+            if file.suffix == ARCHIVE_SUFFIX:
+                yield from _lines(str(file), stream)
+            else:
+                yield Kept(where=str(file), item=_item(file, stream))
+    except (OSError, EventError, RunError, NewerFormatError) as error:
+        yield _refused(str(file), error)
+
+
+def _lines(where: str, stream: BinaryIO) -> Iterator[Kept]:
+    """Yield the runs of an archive; a line that is none does not spoil the others."""
+    number = 0
+    while line := stream.readline(codec.LIMIT_BYTES):
+        number += 1
+        at = f"{where}:{number}"
+        try:
+            yield Kept(where=at, item=codec.decode_line(at, line))
+        except (RunError, NewerFormatError) as error:
+            yield _refused(at, error)
+
+
+def _item(file: Path, stream: BinaryIO) -> Event | Run:
+    """Return the event or run that a file is."""
+    status = os.fstat(stream.fileno())
+    if file.suffix == ".json":
+        if status.st_size > codec.LIMIT_BYTES:
+            raise RunError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
+        return codec.decode(file.name, stream.read())
+    contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
+    return parse_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
+
+
+def _opened(file: Path) -> BinaryIO:
+    """Open a regular file without following links or blocking."""
+    fd = os.open(file, _OPEN)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise RunError(file.name, "not a regular file")
+    return os.fdopen(fd, "rb")
+
+
+def _refused(where: str, error: Exception) -> Kept:
+    if isinstance(error, NewerFormatError):
+        reason = f"format {error.version} is newer than this program"
+    elif isinstance(error, EventError | RunError):
+        reason = error.reason
+    else:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return Kept(where=where, item=None, reason=reason)

@@ -1,0 +1,122 @@
+"""PrologSlurmctld and EpilogSlurmctld: do they name our stubs, and can slurmctld run these?
+
+A stub is known by what stands in it. A site's own script may call it as a program (before Slurm
+24.05 there can be one line of each); then the stub that it names is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool.checks.result import Result, Verdict, bad, good
+from spool.preflight.reach import ENTER, READ, Account, obstacle
+
+LIMIT_BYTES = 256 * 1024
+DEFAULT_SPOOL = Path("/var/spool/cc-slurm-sync")
+_KIND = re.compile(r"^\s*cc_slurm_sync_kind=([a-z]+)", re.MULTILINE)
+_SPOOL = re.compile(r"^\s*(?:export\s+)?CC_SLURM_SYNC_SPOOL=[\"']?([^\s\"';]+)", re.MULTILINE)
+_SOURCED = re.compile(r"cc_slurm_sync_event=[\"']?(/[^\s\"';$]+)")
+_COMMAND = re.compile(r"^[^#\n]*?(/[\w./+-]*/(?:prolog|epilog)_slurmctld)\b", re.MULTILINE)
+_SOURCED_NAME = "spool_event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """One of the two: its line in slurm.conf, the kind of its events, what is lost without it."""
+
+    line: str
+    kind: str
+    lost: str
+
+
+HOOKS = (
+    Hook(line="PrologSlurmctld", kind="start", lost="starts are told by the sweep alone, late"),
+    Hook(line="EpilogSlurmctld", kind="stop", lost="ends are told by the sweep alone, late"),
+)
+
+
+def check_hooks(
+    config: Mapping[str, Sequence[str]], spool: Path, slurm_user: Account | None
+) -> Iterator[Result]:
+    """Yield the verdict on each of the two hooks.
+
+    Args:
+        config: of `scontrol show config`.
+        spool: the directory that the drain reads.
+        slurm_user: runs the hooks; None where this host does not know it.
+    """
+    for hook in HOOKS:
+        yield _check(hook, config.get(hook.line, ()), spool, slurm_user)
+
+
+def _check(hook: Hook, paths: Sequence[str], spool: Path, slurm_user: Account | None) -> Result:
+    if not paths:
+        hint = f"add {hook.line}=/etc/slurm/{hook.line[:6].lower()}_slurmctld to slurm.conf"
+        return bad(Verdict.CRITICAL, hook.line, f"is not set: {hook.lost}", hint)
+    found = _find(list(map(Path, paths)))
+    if found is not None:
+        stub, text, caller = found
+        result = _stub(hook, stub, text, spool, slurm_user)
+        return result if caller is None else _wrapped(result, caller)
+    unread = [path for path in paths if _text(Path(path)) is None]
+    if unread:
+        hint = "run this on slurmctld's host, or let the service's user read the script"
+        told = f"{', '.join(unread)} cannot be read here: is it ours?"
+        return bad(Verdict.UNKNOWN, hook.line, told, hint)
+    hint = "call our stub from it as a program (from Slurm 24.05 add a second line instead)"
+    told = f"{', '.join(paths)} does not lead to our hook: {hook.lost}"
+    return bad(Verdict.CRITICAL, hook.line, told, hint)
+
+
+def _find(paths: Sequence[Path]) -> tuple[Path, str, Path | None] | None:
+    """Return a stub with its text, and the script that calls it where one stands before it."""
+    direct = [(path, None) for path in paths]
+    called = [
+        (Path(named), path) for path in paths for named in _COMMAND.findall(_text(path) or "")
+    ]
+    for stub, caller in (*direct, *called):
+        text = _text(stub)
+        if text is not None and _KIND.search(text):
+            return stub, text, caller
+    return None
+
+
+def _wrapped(result: Result, script: Path) -> Result:
+    """Return the verdict on a stub that a site's own script calls."""
+    if not result.is_well:
+        return result
+    hint = f"see that {script} calls it in every case, early, and ends with 0 whatever it says"
+    return bad(Verdict.WARNING, result.name, f"{result.text}, called by {script}", hint)
+
+
+def _stub(hook: Hook, path: Path, text: str, spool: Path, slurm_user: Account | None) -> Result:
+    kind = _KIND.search(text)
+    if kind is None or kind[1] != hook.kind:
+        hint = "each line must name the stub of its own name"
+        return bad(Verdict.CRITICAL, hook.line, f"{path} writes events of the other kind", hint)
+    target = _SPOOL.search(text)
+    if Path(target[1] if target else DEFAULT_SPOOL) != spool:
+        where = target[1] if target else DEFAULT_SPOOL
+        hint = "set CC_SLURM_SYNC_SPOOL in the stub, or spool.directory"
+        told = f"{path} writes into {where}, the drain reads {spool}"
+        return bad(Verdict.CRITICAL, hook.line, told, hint)
+    sourced = _SOURCED.search(text)
+    event = Path(sourced[1]) if sourced else path.parent / _SOURCED_NAME
+    if slurm_user is not None:
+        for wanted, bits, mode in ((path, READ | ENTER, "0755"), (event, READ, "0644")):
+            if blocked := obstacle(wanted, slurm_user, bits):
+                hint = f"install it again, or chmod {mode} {wanted}"
+                return bad(Verdict.CRITICAL, hook.line, blocked, hint)
+    return good(hook.line, f"{path} leaves events in {spool}")
+
+
+def _text(path: Path) -> str | None:
+    """Return the text of a script, None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(LIMIT_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None

@@ -1,0 +1,77 @@
+"""What `cc-spool check --full` asks beyond this host's state: cc-backend and Slurm, read only.
+
+Each question may fail alone; what it would have told is then one result, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Protocol
+
+from ccbackend.client import Known
+from ccbackend.errors import TokenError
+from ccbackend.token import Token
+from ccbackend.topology import Cluster
+from slurm.command import ProcessRunner, Runner
+from slurm.survey.nodes import Node
+from spool.checks.result import Result, Verdict, bad
+from spool.commands.drain import backend_of
+from spool.config import Config
+from spool.config.site import site_map
+from spool.errors import ConfigError
+from spool.identity import HeldToken
+from spool.preflight.hardware import check_hardware, check_patterns
+from spool.preflight.server import Backend, check_server
+from spool.preflight.slurm_questions import SlurmQuestions
+
+
+class Server(Backend, Protocol):
+    """A server that is asked and let go."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+def asked_results(
+    config: Config,
+    token: HeldToken,
+    *,
+    runner: Runner | None = None,
+    backend: Server | None = None,
+) -> list[Result]:
+    """Ask cc-backend and Slurm; return what they tell."""
+    names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
+    with closing(backend or backend_of(config, token, Known())) as server:
+        results, clusters = check_server(server, _token(token), names)
+    questions = SlurmQuestions(config, runner or ProcessRunner())
+    results += questions.results()
+    results += _hardware(config, clusters or (), questions.nodes)
+    return results
+
+
+def _hardware(
+    config: Config, clusters: Sequence[Cluster], nodes: Sequence[Node]
+) -> Iterator[Result]:
+    """Yield how Slurm's nodes and the server's hosts fit together."""
+    if not nodes:
+        return  # Slurm has not told them, which is a result already
+    yield from check_patterns(config, nodes)
+    try:
+        mapping = site_map(config, clusters)
+    except ConfigError:  # a file of topology_files, told already
+        mapping = site_map(replace(config, topology_files=()), clusters)
+    if not mapping.clusters:
+        text = "Slurm's nodes are not compared, the server's hosts are not known"
+        hint = "look again when the server answers, or name its files in topology_files"
+        yield bad(Verdict.UNKNOWN, "hosts", text, hint)
+        return
+    yield from check_hardware(config, mapping, nodes)
+
+
+def _token(token: HeldToken) -> Token | None:
+    try:
+        return token.current()
+    except TokenError:
+        return None

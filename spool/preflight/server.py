@@ -1,0 +1,129 @@
+"""cc-backend asked directly: is it there, which one, does it take our token, cluster and jobs?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from ccbackend.outcome import Outcome, Reason
+from ccbackend.replies import Clusters, Listing, Probe, Reply
+from ccbackend.token import Token
+from ccbackend.topology import Cluster
+from ccbackend.version import FIRST_WITH_CLUSTERS
+from spool.checks.result import Result, Verdict, bad, good
+
+LIKENESS = 0.5
+
+
+class Backend(Protocol):
+    """What is asked of the server; `ccbackend.client.Backend` answers."""
+
+    def probe(self) -> Probe:
+        """Detect the server and ask it for one row with our token."""
+
+    def takes_jobs(self) -> Reply:
+        """Ask whether the REST job API is on."""
+
+    def running(self, cluster: str) -> Listing:
+        """List all running jobs of a cluster."""
+
+    def clusters(self) -> Clusters:
+        """Ask for the clusters with their nodes and topology."""
+
+
+def check_server(
+    backend: Backend, token: Token | None, names: Sequence[str]
+) -> tuple[list[Result], tuple[Cluster, ...] | None]:
+    """Return the results and the clusters as the server has them, None if it does not tell.
+
+    Args:
+        backend: the server.
+        token: ours, None if it cannot be read.
+        names: of the clusters we report, as the configuration has them.
+    """
+    probe = backend.probe()
+    if probe.reply.outcome is not Outcome.DELIVERED:
+        verdict = probe.reply.verdict
+        text = f"{_version(probe)}: {_words(probe.reply)}"
+        return [bad(Verdict.CRITICAL, "server", text, f"{verdict.hint}{_roles(token)}")], None
+    results = [
+        good("server", _version(probe)),
+        good("server token", f"is accepted{_roles(token)}"),
+        _jobs(backend.takes_jobs()),
+        _listing(backend.running(names[0]), names[0]),
+    ]
+    answer = backend.clusters()
+    found, clusters = _clusters(answer, names, probe)
+    return [*results, *found], clusters
+
+
+def check_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[Result]:
+    """Yield whether the server knows each cluster that we report, and the nearest name if not."""
+    known = [cluster.name for cluster in clusters]
+    for name in names:
+        if name in known:
+            yield good("server cluster", f"{name} is known")
+            continue
+        near = _nearest(name, known)
+        text = f"the server does not know the cluster {name}, it has {', '.join(known) or 'none'}"
+        meant = f"did you mean {near}? " if near else ""
+        hint = f"{meant}correct clustername, or add the cluster to the server"
+        yield bad(Verdict.CRITICAL, "server cluster", text, hint)
+
+
+def _clusters(
+    answer: Clusters, names: Sequence[str], probe: Probe
+) -> tuple[list[Result], tuple[Cluster, ...] | None]:
+    if answer.clusters is not None:
+        return [*check_names(names, answer.clusters)], answer.clusters
+    version = probe.server.version
+    if answer.reply.verdict.reason is Reason.FEATURE_ABSENT:
+        text = f"this server ({version or 'of unknown version'}) does not tell its clusters"
+        hint = f"name its files in topology_files, or use {FIRST_WITH_CLUSTERS} or later"
+        return [bad(Verdict.WARNING, "server cluster", text, hint)], None
+    text = f"the clusters cannot be listed: {_words(answer.reply)}"
+    return [bad(Verdict.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
+
+
+def _jobs(reply: Reply) -> Result:
+    """Return whether jobs are taken; a start without body is refused by a server that does."""
+    reason = reply.verdict.reason
+    if reason is Reason.BAD_REQUEST:
+        return good("server job API", "takes jobs by REST")
+    if reason is Reason.API_OFF:
+        hint = "switch the REST job API on (no job events by NATS), this program speaks REST"
+        return bad(Verdict.CRITICAL, "server job API", "is off, the server is in NATS mode", hint)
+    return bad(Verdict.CRITICAL, "server job API", _words(reply), reply.verdict.hint)
+
+
+def _listing(listing: Listing, cluster: str) -> Result:
+    if listing.rows is None:
+        text = f"running jobs cannot be listed: {_words(listing.reply)}"
+        hint = f"{listing.reply.verdict.hint}; the sweep needs this list"
+        return bad(Verdict.WARNING, "server listing", text, hint)
+    text = f"{len(listing.rows)} running jobs of {cluster}, vouched for by REST"
+    return good("server listing", text)
+
+
+def _version(probe: Probe) -> str:
+    version = probe.server.version or "of unknown version"
+    return f"cc-backend {version}, dialect {probe.server.dialect}"
+
+
+def _roles(token: Token | None) -> str:
+    if token is None or token.roles is None:
+        return ""
+    return f"; the token names the roles {', '.join(token.roles) or 'none'}"
+
+
+def _words(reply: Reply) -> str:
+    status = f"{reply.status}: " if reply.status else ""
+    return f"{status}{reply.verdict.message or reply.verdict.hint}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
+
+    lowered = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), list(lowered), 1, LIKENESS)
+    return lowered[found[0]] if found else ""

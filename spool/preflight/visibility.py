@@ -1,0 +1,118 @@
+"""Does our account see every job and every script? Slurm does not refuse, it shows less.
+
+Told from the rights that Slurm's configuration gives us, and from what is seen: nodes whose CPUs
+are held by no job that we see prove hidden ones, whatever the configuration says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from slurm.hostlist import HostlistError, expand
+from slurm.rows import ListedJob
+from slurm.survey.nodes import Node
+from slurm.survey.rights import Rights
+from spool.checks.result import Result, Verdict, bad, good
+
+SHOWN_NODES = 3
+_SEE_ALL = (
+    "make the account an Operator (`sacctmgr add user USER account=ACCOUNT adminlevel=Operator`,"
+    " same uid on slurmdbd's host), or run the drain as SlurmUser"
+)
+_SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
+
+
+def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[ListedJob]) -> Result:
+    """Return whether squeue shows us other users' jobs.
+
+    Args:
+        rights: of our account.
+        nodes: asked before the jobs, so that a job that ends meanwhile is still listed.
+        jobs: all that the controller shows us, ended ones too.
+    """
+    name = "jobs seen"
+    if not rights.sees_jobs:
+        text = f"PrivateData hides other users' jobs from {rights.user}: they would not be told"
+        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
+    hidden = sorted({node.name for node in nodes if node.cpus_held} - set(_hosts(jobs)))
+    if hidden:
+        shown = ", ".join(hidden[:SHOWN_NODES])
+        text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes), whose CPUs are held"
+        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
+    others = sum(job.user != rights.user for job in jobs)
+    return good(name, f"squeue shows {len(jobs)} jobs, {others} of other users; {_why(rights)}")
+
+
+def check_accounting_rights(
+    rights: Rights, foreign: ListedJob | None, *, is_shown: bool = True
+) -> Result:
+    """Return whether sacct shows us other users' jobs.
+
+    Args:
+        rights: of our account.
+        foreign: a job of another user that runs, None where there is none.
+        is_shown: accounting has this job for us.
+    """
+    name = "accounting seen"
+    if not rights.sees_accounting:
+        text = f"slurmdbd's PrivateData hides other users' jobs from {rights.user}"
+        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
+    if foreign is None:
+        return good(name, _why(rights))
+    job = f"job {foreign.job_id} of {foreign.user}"
+    if not is_shown:
+        text = f"sacct does not show us {job}, which squeue does"
+        return bad(Verdict.WARNING, name, text, f"it may be late; if it stays so: {_SEE_ALL}")
+    return good(name, f"sacct shows {job}; {_why(rights)}")
+
+
+def check_scripts(
+    rights: Rights, *, wanted: bool, files: Path | None, denied: bool | None = None
+) -> Iterator[Result]:
+    """Yield whether we may read what `metadata.job_script` promises, and what that means.
+
+    Args:
+        rights: of our account.
+        wanted: scripts are to be sent.
+        files: StateSaveLocation where we may read it.
+        denied: scontrol refused another user's script; None: there was none to ask for.
+    """
+    if not wanted:
+        yield good("scripts", "are not sent (metadata.job_script is false)")
+        return
+    by_command = rights.is_trusted if denied is None else not denied
+    if files is None and not by_command:
+        text = f"{rights.user} may not read batch scripts: jobs are told without them"
+        yield bad(Verdict.WARNING, "scripts", text, _SCRIPTS)
+        return
+    way = "by scontrol" if files is None else f"from {files}"
+    yield good(
+        "scripts",
+        f"are read {way} and sent; they can hold secrets: metadata.job_script false sends none,"
+        " metadata.secret_patterns masks",
+    )
+
+
+def foreign_job(rights: Rights, jobs: Iterable[ListedJob]) -> ListedJob | None:
+    """Return the job of another user that runs for longest."""
+    running = [job for job in jobs if job.state == "RUNNING" and job.user != rights.user]
+    return min(running, key=lambda job: job.start_time or 0, default=None)
+
+
+def _hosts(jobs: Iterable[ListedJob]) -> Iterator[str]:
+    for text in {job.nodes for job in jobs}:
+        try:
+            yield from expand(text)
+        except HostlistError:
+            continue
+
+
+def _why(rights: Rights) -> str:
+    if not rights.is_trusted:
+        return "nothing is private"
+    if rights.uid == 0:
+        return "as root"
+    if rights.user == rights.slurm_user:
+        return f"as SlurmUser {rights.user}"
+    return f"{rights.user} is {rights.admin_level}"

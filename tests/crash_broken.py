@@ -1,0 +1,166 @@
+"""A drain that is broken on purpose, in ways that only a death or a power cut shows.
+
+The harness is worth what it catches: each of these has to be caught by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+
+from spool.deliver.requests import RequestMaker
+from spool.deliver.schedule import Call, Entry
+from spool.deliver.senders import Request
+from spool.files import revive
+from spool.files.event import Event
+from spool.files.layout import Directory, Layout
+from spool.files.store import Group, place
+from spool.resolve.intake import Intake
+
+
+class RemovesFirst(Group):
+    """What is replaced goes before what replaces it is safe."""
+
+    def commit(self) -> None:
+        """Remove, then write."""
+        removed, self._removed = self._removed, []
+        for directory, name in removed:
+            self._unlink(directory, name)
+        super().commit()
+
+
+class RemovesEventsFirst(Group):
+    """Events go before their runs are safe."""
+
+    def commit(self) -> None:
+        """Remove events, then write."""
+        for directory, name in self._removed:
+            if directory is Directory.NEW:
+                self._unlink(directory, name)
+        super().commit()
+
+
+class SyncsNothing(Group):
+    """Nothing is ever fsynced."""
+
+    def commit(self) -> None:
+        """Write without fsync."""
+        self.system = _System(fsync=_nothing)
+        super().commit()
+
+
+class SyncsNoDirectory(Group):
+    """Names may come after removals."""
+
+    def commit(self) -> None:
+        """Write with fsync of files alone."""
+        directories = {self.layout.fd(directory) for directory in Directory}
+        self.system = _System(fsync=lambda fd: None if fd in directories else os.fsync(fd))
+        super().commit()
+
+
+class SyncsNoFile(Group):
+    """Contents may come after names."""
+
+    def commit(self) -> None:
+        """Write with fsync of directories alone."""
+        directories = {self.layout.fd(directory) for directory in Directory}
+        self.system = _System(fsync=lambda fd: os.fsync(fd) if fd in directories else None)
+        super().commit()
+
+
+class WritesInPlace(Group):
+    """A run file is emptied, then written: there is no moment at which it is replaced."""
+
+    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+        """Write under the final name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        fd = os.open(name, flags, 0o640, dir_fd=self.layout.fd(directory))
+        os.write(fd, contents)
+        os.fsync(fd)
+        os.close(fd)
+
+
+class _System:
+    """The system calls of a group, with another fsync."""
+
+    def __init__(self, fsync: Callable[[int], None]) -> None:
+        self.fsync = fsync
+
+    @staticmethod
+    def rename(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """Rename."""
+        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    @staticmethod
+    def unlink(path: str, *, dir_fd: int) -> None:
+        """Unlink."""
+        os.unlink(path, dir_fd=dir_fd)
+
+
+def _nothing(_fd: int) -> None:
+    """Forget to fsync."""
+
+
+def forget_events_when_read() -> None:
+    """Remove events as soon as they were read."""
+    scan = Intake.scan
+
+    def wrong(self: Intake, now: float) -> list[Event]:
+        found = list(scan(self, now))
+        for event in found:
+            os.unlink(event.name, dir_fd=self._layout.fd(Directory.NEW))
+        return found
+
+    Intake.scan = wrong  # type: ignore[method-assign]
+
+
+def acknowledge_when_sent() -> None:
+    """Remove a run as soon as its stop was composed, before cc-backend has answered."""
+    request_of = RequestMaker.request_of
+
+    def wrong(self: RequestMaker, entry: Entry, now: float) -> Request | None:
+        request = request_of(self, entry, now)
+        if request is not None and request.call is Call.STOP and entry.stored is not None:
+            os.unlink(entry.name, dir_fd=self._book.layout.fd(entry.stored))
+        return request
+
+    RequestMaker.request_of = wrong  # type: ignore[method-assign]
+
+
+def take_letters_away_first() -> None:
+    """Remove a dead letter before it lies in `todo/` again."""
+
+    def wrong(layout: Layout, directory: Directory, name: str, contents: bytes) -> bool:
+        os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
+        return place(layout, directory, name, contents)
+
+    vars(revive).update(place=wrong)
+
+
+def put_without_fsync() -> None:
+    """Put letters back without a thought of power cuts."""
+    vars(revive).update(place=functools.partial(place, durable=False))
+
+
+GROUPS: dict[str, type[Group]] = {
+    "removes first": RemovesFirst,
+    "removes events first": RemovesEventsFirst,
+    "syncs nothing": SyncsNothing,
+    "syncs no directory": SyncsNoDirectory,
+    "syncs no file": SyncsNoFile,
+    "writes in place": WritesInPlace,
+}
+PATCHES: dict[str, Callable[[], None]] = {
+    "forgets events when read": forget_events_when_read,
+    "acknowledges when sent": acknowledge_when_sent,
+    "takes letters away first": take_letters_away_first,
+    "puts without fsync": put_without_fsync,
+}
+
+
+def broken_group(name: str | None) -> type[Group]:
+    """Break this process as told; return the group to work with."""
+    PATCHES.get(name or "", lambda: None)()
+    return GROUPS.get(name or "", Group)

@@ -1,0 +1,390 @@
+"""`cc-spool check`: what a monitoring system gets, and what `--full` asks."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from check_world import DBD, LAB, NODE_26, TOPOLOGY, Scripted, clusters
+from command_line import Said
+from command_site import CommandSite
+
+from ccbackend.outcome import Reason
+from slurm.command import Answer
+from slurm.errors import Problem, SlurmError
+from spool.checks.result import Limits, Result, Verdict
+from spool.commands.check import Terms, local_results
+from spool.config import load
+from spool.identity import take_token
+from spool.preflight.look import asked_results
+
+CONFIG = """\
+Configuration data as of 2026-11-22T06:35:20
+AccountingStorageTRES   = cpu,mem,gres/gpu
+AccountingStorageType   = accounting_storage/slurmdbd
+ClusterName             = lab
+MinJobAge               = 300 sec
+PrivateData             = none
+PrologSlurmctld         = /none/prolog
+SLURM_VERSION           = 22.05.8
+SlurmUser               = root(0)
+SlurmctldHost[0]        = ctl01
+
+Slurmctld(primary) at ctl01 is UP
+"""
+LISTED = "7|7|N/A|RUNNING|1000|2000|900|1|cpu|alice|k1000|n2gpu01\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site whose drain works."""
+    made = CommandSite(tmp_path)
+    made.beacon(
+        started=time.time() - 60,
+        updated=time.time(),
+        destination={"health": "up", "since": 0.0, "reason": ""},
+        server={"version": "1.5.4", "dialect": "shared"},
+    )
+    made.document["spool"]["min_free_bytes"] = 0
+    made.write()
+    return made
+
+
+@pytest.fixture
+def drain(site: CommandSite) -> Iterator[None]:
+    """Hold the drain's lock."""
+    fd = os.open(site.state / "drain.lock", os.O_RDWR | os.O_CREAT, 0o640)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    yield
+    os.close(fd)
+
+
+def verdicts(said: Said) -> dict[str, str]:
+    """Return the verdict of each check."""
+    return {check["name"]: check["verdict"] for check in said.json["checks"]}
+
+
+@pytest.mark.usefixtures("drain")
+def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
+    """Exit 0; each check stands below."""
+    said = site.call("check")
+    first, *rest = said.out.splitlines()
+    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared | "
+    assert first.startswith(text)
+    assert "'events'=0;;;0; 'events_age'=0s;900;3600;0;" in first
+    assert "[OK] dead letters: none" in rest
+    assert (0, "") == (said.code, said.err)
+
+
+@pytest.mark.usefixtures("drain")
+def test_limits_are_options(site: CommandSite) -> None:
+    """-w and --critical; -c stays the configuration."""
+    site.put_event("1-start-5-0-0-1", time=time.time() - 50)
+    assert [0, 1, 2] == [
+        site.call("check", *limits).code
+        for limits in ([], ["-w", 40], ["--warning", 30, "--critical", 40])
+    ]
+    (site.state / "sweep.json").write_text(json.dumps({"started": time.time() - 50}))
+    assert "WARNING" == verdicts(site.call("check", "--json", "--sweep-age", 40))["sweep"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "inf", "nan"])
+def test_limit_must_be_a_number_of_seconds(site: CommandSite, limit: str) -> None:
+    """Anything else is wrong usage."""
+    said = site.call("check", f"--warning={limit}")
+    assert 2 == said.code
+    assert "write a number of seconds" in said.err
+
+
+def test_missing_drain_is_critical(site: CommandSite) -> None:
+    """The lock is free."""
+    said = site.call("check", "--json")
+    assert 2 == said.code
+    assert ("CRITICAL", 2) == (said.json["verdict"], said.json["code"])
+    assert "CRITICAL" == verdicts(said)["drain"]
+
+
+@pytest.mark.usefixtures("drain")
+def test_halt_is_seen_at_once(site: CommandSite) -> None:
+    """With its reason, in the first line."""
+    halted = {"health": "halted", "since": time.time(), "reason": "the token has expired"}
+    site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
+    said = site.call("check")
+    assert 2 == said.code
+    assert said.out.startswith("CC_SLURM_SYNC CRITICAL - cc-backend: deliveries are halted for ")
+    assert ": the token has expired | " in said.out
+
+
+def test_configuration_problems_are_critical(site: CommandSite) -> None:
+    """All of them, as results; not exit 78."""
+    site.document |= {"surprise": 1, "clustername": 5}
+    site.write()
+    said = site.call("check")
+    assert 2 == said.code
+    assert said.out.count("[CRITICAL] configuration: ") == 2
+
+
+def test_unusable_places_are_told_with_what_can_still_be_seen(site: CommandSite) -> None:
+    """A token that others can read, a spool that is not there."""
+    site.token.chmod(0o644)
+    (site.spool / "dead").rmdir()
+    said = site.call("check", "--json")
+    assert 2 == said.code
+    found = verdicts(said)
+    assert ("CRITICAL", "UNKNOWN", "CRITICAL") == (
+        found["configuration"],
+        found["spool"],
+        found["drain"],
+    )
+    assert "token" not in found
+
+
+@pytest.mark.parametrize("name", ["drain.json", "sweep.json"])
+@pytest.mark.usefixtures("drain")
+def test_damaged_state_is_unknown(site: CommandSite, name: str) -> None:
+    """Exit 3."""
+    (site.state / name).write_text("{")
+    said = site.call("check", "--json")
+    assert (3, "UNKNOWN") == (said.code, verdicts(said)[name.removesuffix(".json")])
+
+
+def test_lock_that_may_not_be_opened_is_unknown(site: CommandSite) -> None:
+    """A link there is never followed."""
+    (site.state / "drain.lock").symlink_to(site.token)
+    assert "UNKNOWN" == verdicts(site.call("check", "--json"))["drain"]
+
+
+def test_state_directory_may_be_missing(site: CommandSite) -> None:
+    """Then there is nobody to become, and that is told."""
+    for path in site.state.iterdir():
+        path.unlink()
+    site.state.rmdir()
+    said = site.call("check")
+    assert 2 == said.code
+    assert "spool.state_directory" in said.out
+
+
+def test_what_another_account_may_not_see_is_unknown(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither alarm nor all-clear."""
+    config, real_open = load(site.config), os.open
+
+    def refuse(path: Any, *how: Any, **more: Any) -> int:
+        if path == site.token:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    terms = Terms(limits=Limits(), now=time.time())
+    for uid, verdict in ((0, Verdict.UNKNOWN), (1, Verdict.CRITICAL)):
+        monkeypatch.setattr(os, "geteuid", lambda uid=uid: site.state.stat().st_uid + 1 - uid)
+        first, *_ = local_results(config, take_token(config), terms)
+        assert (verdict, "configuration") == (first.verdict, first.name)
+
+
+def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
+    """As with every command."""
+    site.call("check", "--log-file", tmp_path / "log")
+    assert (tmp_path / "log").exists()
+
+
+def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
+    """A plugin is run every minute."""
+    code = (
+        "import sys; from spool.cli import main; main(sys.argv[1:]);"
+        "print(sorted({'requests', 'tenacity', 'filelock', 'urllib3'} & set(sys.modules)))"
+    )
+    argv = [sys.executable, "-c", code, "check", "-c", str(site.config)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
+def test_token_is_in_no_output(site: CommandSite) -> None:
+    """Neither in the lines nor in JSON."""
+    secret = site.token.read_text().strip()
+    for how in ([], ["--json"], ["--full"]):
+        said = site.call("check", *how)
+        assert secret not in said.out + said.err
+
+
+# ---- --full
+
+
+class SlurmCommands:
+    """A runner that knows what each question is answered with; the longest beginning counts."""
+
+    def __init__(self, changes: dict[str, Any]) -> None:
+        self.answers: dict[str, Any] = {
+            "squeue --version": b"slurm-wlm 22.05.8\n",
+            "scontrol --version": b"slurm-wlm 22.05.8\n",
+            "sacct --version": b"slurm-wlm 22.05.8\n",
+            "sacctmgr --version": b"slurm-wlm 22.05.8\n",
+            "scontrol show config": CONFIG.encode(),
+            "scontrol show node": NODE_26,
+            "scontrol write batch_script": b"#!/bin/sh\n\0",
+            "squeue --local --json": b'{"meta": {}}',
+            "squeue --local -a": LISTED.encode(),
+            "sacctmgr -n -P show user": b"",
+            "sacctmgr show configuration": DBD.replace(b"jobs,usage", b"none"),
+            "sacct -a -X": b"alice\n",
+            **changes,
+        }
+
+    def __call__(self, argv: Any, **_: Any) -> Answer:
+        """Answer one question."""
+        question = " ".join([Path(argv[0]).name, *argv[1:]])
+        fitting = [known for known in self.answers if question.startswith(known)]
+        answer = self.answers[max(fitting, key=len)]
+        if isinstance(answer, SlurmError):
+            raise answer
+        return Answer(tuple(argv), *(answer if isinstance(answer, tuple) else (0, answer, b"")))
+
+
+GPU_LAB = {**LAB, "subClusters": [{"name": "gpu", "topology": TOPOLOGY, "nodes": "n2gpu[01-02]"}]}
+AWAY = SlurmError("does not answer", kind=Problem.UNREACHABLE)
+
+
+def full(
+    site: CommandSite, changes: dict[str, Any] | None = None, server: Scripted | None = None
+) -> dict[str, Result]:
+    """Return what is asked beyond local state, by name."""
+    config = load(site.config)
+    if server is None:
+        server = Scripted()
+        server.known = clusters(GPU_LAB)
+    runner = SlurmCommands(changes or {})
+    results = asked_results(config, take_token(config), runner=runner, backend=server)
+    assert server.closed
+    return {result.name: result for result in results}
+
+
+def test_full_look_asks_both_sides(site: CommandSite) -> None:
+    """Everything that can be judged is."""
+    found = full(site)
+    assert {
+        *("server", "server token", "server job API", "server listing", "server cluster"),
+        *("slurm commands", "slurm release", "slurm json", "controller", "slurm memory"),
+        *("PrologSlurmctld", "EpilogSlurmctld", "spool", "hook time limit", "accounting"),
+        *("gres tracking", "jobs seen", "accounting seen", "scripts"),
+        *("hosts", "cores", "accelerators"),
+    } == {name for name in found if not name.startswith("source of ")}
+    assert "sacct shows job 7 of alice" in found["accounting seen"].text
+    assert "are read by scontrol" in found["scripts"].text
+    assert Verdict.WARNING is found["cores"].verdict  # 4 cores there, 8 in Slurm
+    assert "no accelerator addresses" in found["accelerators"].text
+
+
+def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
+    """The commands and the server are still judged."""
+    found = full(site, {"scontrol show config": AWAY, "squeue --version": AWAY})
+    assert Verdict.CRITICAL is found["slurm"].verdict
+    assert Verdict.UNKNOWN is found["slurm json"].verdict
+    assert Verdict.OK is found["server"].verdict
+    assert "hosts" not in found
+
+
+def test_full_look_goes_on_without_squeue(site: CommandSite) -> None:
+    """What needs its release is left out."""
+    found = full(site, {"squeue --version": AWAY})
+    assert Verdict.UNKNOWN is found["slurm json"].verdict
+    assert "source of events" not in found
+    assert "jobs seen" in found
+
+
+def test_full_look_tells_each_silence(site: CommandSite) -> None:
+    """One result each, the rest goes on."""
+    found = full(
+        site,
+        {
+            "squeue --local -a": AWAY,
+            "squeue --local --json": AWAY,
+            "scontrol show node": AWAY,
+            "sacctmgr -n -P show user": AWAY,
+        },
+    )
+    assert {Verdict.UNKNOWN} == {
+        found[name].verdict for name in ("slurm json", "nodes", "rights", "jobs seen")
+    }
+    late = full(site, {"sacct -a -X": AWAY, "sacctmgr show configuration": AWAY})
+    assert Verdict.UNKNOWN is late["accounting seen"].verdict
+    assert Verdict.UNKNOWN is late["rights"].verdict
+
+
+@pytest.mark.parametrize(
+    ("stderr", "files", "verdict"),
+    [
+        (b"job script retrieval failed: Invalid user id\n", False, Verdict.WARNING),
+        (b"job script retrieval failed: Invalid user id\n", True, Verdict.OK),
+        (b"job script retrieval failed: Job script not specified\n", True, Verdict.OK),
+        (b"Unable to contact slurm controller\n", True, Verdict.OK),
+    ],
+)
+def test_full_look_tries_a_script(
+    site: CommandSite,
+    stderr: bytes,
+    files: bool,  # noqa: FBT001 - a parameter of the table
+    verdict: Verdict,
+) -> None:
+    """By scontrol and in StateSaveLocation."""
+    saved = site.root / "ctld"
+    (saved / "hash.0").mkdir(parents=True)
+    if files:
+        site.document["slurm"] = {"state_save_location": str(saved)}
+        site.write()
+    found = full(site, {"scontrol write batch_script": (1, b"", stderr)})
+    assert verdict is found["scripts"].verdict
+
+
+def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
+    """Rights are told from the configuration alone."""
+    none = CONFIG.replace("/slurmdbd", "/none").encode()
+    found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
+    assert "accounting seen" not in found
+    assert Verdict.WARNING is found["accounting"].verdict
+    empty = full(site, {"squeue --local -a": b""})
+    assert Verdict.OK is empty["accounting seen"].verdict
+
+
+def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
+    """A server before 1.3.0 does not tell them; a file that cannot be read is passed over."""
+    path = site.root / "cluster.json"
+    path.write_text(json.dumps(GPU_LAB))
+    server = Scripted(clusters=Reason.FEATURE_ABSENT)
+    server.known = None
+    assert Verdict.UNKNOWN is full(site, server=server)["hosts"].verdict
+    site.document["topology_files"] = [str(path)]
+    site.write()
+    assert Verdict.OK is full(site, server=server)["hosts"].verdict
+    path.write_text("{")
+    assert Verdict.UNKNOWN is full(site, server=server)["hosts"].verdict
+
+
+def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
+    """The roles are not known then; why is told by the configuration."""
+    site.token.chmod(0o644)
+    assert Verdict.OK is full(site)["server token"].verdict
+
+
+def test_full_look_by_the_command_itself(site: CommandSite) -> None:
+    """With real commands that are not there, and a server that is not there."""
+    site.document["slurm"] = {
+        name: str(site.root / name) for name in ("squeue", "sacct", "scontrol", "sacctmgr")
+    }
+    site.write()
+    said = site.call("check", "--full", "--json")
+    assert 2 == said.code
+    found = verdicts(said)
+    assert ("CRITICAL", "CRITICAL", "WARNING") == (
+        found["server"],
+        found["slurm"],
+        found["slurm commands"],
+    )

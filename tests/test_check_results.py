@@ -1,0 +1,104 @@
+"""Results of checks: how they are folded into a plugin's lines and into JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from spool.checks.plugin import document, plugin_lines, result_lines
+from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good, worst
+
+FINE = good("runs", "2 waiting", Figure(label="runs", value=2))
+WARNED = bad(Verdict.WARNING, "token", "expires in 3 d", "make a new one")
+LOST = bad(Verdict.UNKNOWN, "drain", "its state cannot be read", "run this as root")
+BROKEN = bad(Verdict.CRITICAL, "cc-backend", "is halted", "put a new token there")
+
+
+def test_all_well_is_one_summary_with_figures() -> None:
+    """Without problems the first line holds the summary."""
+    expected = ["CC_SLURM_SYNC OK - 2 waiting | 'runs'=2;;;0;", "[OK] runs: 2 waiting"]
+    assert expected == plugin_lines([FINE], "2 waiting")
+
+
+def test_first_line_names_the_gravest_problems() -> None:
+    """Critical comes before unknown, unknown before warning."""
+    lines = plugin_lines([WARNED, LOST, BROKEN, FINE], "unused")
+    text = (
+        "CC_SLURM_SYNC CRITICAL - cc-backend: is halted; drain: its state cannot be read;"
+        " token: expires in 3 d | 'runs'=2;;;0;"
+    )
+    assert text == lines[0]
+    assert "[CRITICAL] cc-backend: is halted; put a new token there" == lines[1]
+
+
+def test_many_problems_are_counted() -> None:
+    """The first line stays short."""
+    line = plugin_lines([WARNED, LOST, BROKEN, BROKEN, BROKEN], "unused")[0]
+    assert line.endswith("; and 2 more")
+    assert 2 == line.count("more") + line.count("CRITICAL -")
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        ([], Verdict.OK),
+        ([FINE], Verdict.OK),
+        ([FINE, WARNED], Verdict.WARNING),
+        ([WARNED, LOST], Verdict.UNKNOWN),
+        ([LOST, BROKEN, WARNED], Verdict.CRITICAL),
+    ],
+)
+def test_worst_verdict_counts(results: list[Result], verdict: Verdict) -> None:
+    """One verdict stands for all."""
+    assert verdict is worst(results)
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [
+        (Figure(label="a", value=1.26, unit="s", warning=2, critical=3), "'a'=1.3s;2;3;0;"),
+        (Figure(label="a", value=None), "'a'=U;;;0;"),
+        (Figure(label="a", value=5, unit="B", warning=9, falling=True), "'a'=5B;9:;;;"),
+    ],
+)
+def test_figures_are_written_as_plugins_do(figure: Figure, shown: str) -> None:
+    """Label, value, unit, limits; a limit for falling values ends in a colon."""
+    assert f"CC_SLURM_SYNC OK - x | {shown}" == plugin_lines([good("n", "t", figure)], "x")[0]
+
+
+def test_foreign_text_cannot_break_the_line() -> None:
+    """Neither a line break nor the sign that begins the figures gets through."""
+    lines = result_lines([bad(Verdict.WARNING, "x", "a|b\n\x1b[31m", "c|d")])
+    assert [r"[WARNING] x: a/b\x0a\x1b[31m; c/d"] == lines
+
+
+def test_json_holds_the_same() -> None:
+    """Scripts read verdicts, texts, hints and figures."""
+    found = document([WARNED, good("token", "ok", Figure(label="left", value=1, warning=2))])
+    assert ("WARNING", 1) == (found["verdict"], found["code"])
+    assert ["expires in 3 d", "ok"] == [check["text"] for check in found["checks"]]
+    assert "make a new one" == found["checks"][0]["hint"]
+    figure = {"value": 1, "unit": "", "warning": 2, "critical": None}
+    assert {"left": figure} == found["checks"][1]["figures"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [
+        (899.9, Verdict.OK),
+        (900, Verdict.WARNING),
+        (3599.9, Verdict.WARNING),
+        (3600, Verdict.CRITICAL),
+    ],
+)
+def test_limits_count_from_their_own_value_on(seconds: float, verdict: Verdict) -> None:
+    """An age that has reached a limit is over it."""
+    assert verdict is Limits().verdict(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-3, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172800, "2 d")],
+)
+def test_spans_are_told_in_words(seconds: float, words: str) -> None:
+    """One unit is enough for a line."""
+    assert words == ago(seconds)

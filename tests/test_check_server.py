@@ -1,0 +1,213 @@
+"""Checks of cc-backend and of its view of the hosts, by values."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from check_world import LAB, Scripted, clusters
+from command_site import CommandSite
+
+from ccbackend.outcome import Call, Reason
+from ccbackend.outcome import Verdict as Answered
+from ccbackend.replies import Probe, Reply
+from ccbackend.token import Token
+from ccbackend.version import Dialect, Server
+from slurm.survey.nodes import Node
+from spool.checks.result import Result, Verdict
+from spool.config import Config, load
+from spool.config.site import site_map
+from spool.preflight.hardware import check_hardware, check_patterns, names
+from spool.preflight.server import check_server
+
+
+def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[str, Result]:
+    """Return the verdicts by name; of several clusters the last one's."""
+    results, _ = check_server(server, token, ("lab", *others))
+    return {result.name: result for result in results}
+
+
+def test_server_that_takes_all_is_well() -> None:
+    """Version, token, API, listing and cluster are told."""
+    found = asked(Scripted(), token=Token("x", roles=("api",)))
+    assert {Verdict.OK} == {result.verdict for result in found.values()}
+    assert "cc-backend 1.5.4, dialect shared" == found["server"].text
+    assert "is accepted; the token names the roles api" == found["server token"].text
+    assert "0 running jobs of lab, vouched for by REST" == found["server listing"].text
+    assert "lab is known" == found["server cluster"].text
+
+
+def test_refused_token_is_the_only_news() -> None:
+    """What follows could not be believed."""
+    results, known = check_server(
+        Scripted(probe=Reason.ROLE_REFUSED), Token("x", roles=()), ("lab",)
+    )
+    (found,) = results
+    assert (Verdict.CRITICAL, None) == (found.verdict, known)
+    assert "cc-backend 1.5.4, dialect shared: 400: its words" == found.text
+    assert "exactly the role api" in found.hint
+    assert found.hint.endswith("the token names the roles none")
+
+
+def test_server_of_unknown_version_may_be_well() -> None:
+    """A build without version shows its dialect."""
+    server = Scripted()
+    server.server = Server(None, Dialect.EXCLUSIVE)
+    found = asked(server)
+    assert "cc-backend of unknown version, dialect exclusive" == found["server"].text
+    assert "is accepted" == found["server token"].text
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [(Reason.API_OFF, "NATS mode"), (Reason.WRONG_URL, "its words")],
+)
+def test_job_api_may_be_off(reason: Reason, words: str) -> None:
+    """Then nothing can be told by REST."""
+    found = asked(Scripted(jobs=reason))["server job API"]
+    assert Verdict.CRITICAL is found.verdict
+    assert words in found.text
+
+
+def test_listing_that_fails_warns() -> None:
+    """The sweep alone needs it."""
+    server = Scripted(running=Reason.QUERY_FAILED)
+    server.rows = None
+    found = asked(server)["server listing"]
+    assert (Verdict.WARNING, True) == (found.verdict, "the sweep needs this list" in found.hint)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("LAB", "did you mean lab? "), ("zeppelin", "correct clustername")],
+)
+def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
+    """Starts for it would be refused."""
+    found = asked(Scripted(), name)["server cluster"]
+    assert Verdict.CRITICAL is found.verdict
+    assert found.hint.startswith(hint)
+    assert f"does not know the cluster {name}, it has lab" in found.text
+
+
+def test_server_without_clusters_has_none() -> None:
+    """An empty list is an answer."""
+    server = Scripted()
+    server.known = ()
+    assert asked(server)["server cluster"].text.endswith("it has none")
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict"),
+    [(Reason.FEATURE_ABSENT, Verdict.WARNING), (Reason.BUSY, Verdict.UNKNOWN)],
+)
+def test_server_may_not_tell_its_clusters(reason: Reason, verdict: Verdict) -> None:
+    """Up to 1.2 it cannot."""
+    server = Scripted(clusters=reason)
+    server.known = None
+    server.server = Server(None, Dialect.EXCLUSIVE)
+    results, known = check_server(server, None, ("lab",))
+    assert known is None
+    assert verdict is results[-1].verdict
+
+
+def test_answer_without_status_or_words_shows_its_hint() -> None:
+    """No connection, for example."""
+    server = Scripted()
+    lost = Reply(call=Call.LISTING, verdict=Answered(Reason.UNREACHABLE), sent=False)
+    server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
+    assert asked(server)["server"].text.endswith(
+        "shared: no connection to the server: check its address, that it runs"
+    )
+
+
+# ---- hardware
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Return a plain configuration."""
+    return load(CommandSite(tmp_path).config)
+
+
+def node(name: str, **fields: Any) -> Node:
+    """Return a node of two sockets with two cores each, of partition p."""
+    usual: dict[str, Any] = {"sockets": 2, "cores_per_socket": 2, "partitions": ("p",)}
+    return Node(name=name, **{**usual, **fields})
+
+
+def compared(config: Config, *nodes: Node) -> list[Result]:
+    """Return what the nodes are compared with the server's."""
+    return [*check_hardware(config, site_map(config, clusters(LAB)), nodes)]
+
+
+def test_nodes_that_fit_are_well(config: Config) -> None:
+    """Names, cores and accelerators."""
+    found = compared(config, node("n1"), node("n2.site"))
+    assert [("hosts", Verdict.OK), ("cores", Verdict.OK), ("accelerators", Verdict.OK)] == [
+        (result.name, result.verdict) for result in found
+    ]
+
+
+def test_unknown_hosts_are_named(config: Config) -> None:
+    """Their jobs would wait; if it is all of them, the list or the cluster is wrong."""
+    some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
+    assert Verdict.WARNING is some.verdict
+    assert "the server does not know x0, x1, x2, x3, x4 and 2 more: their jobs wait" == some.text
+    alone, *rest = compared(config, node("x1"))
+    assert Verdict.CRITICAL is alone.verdict
+    assert ["accelerators"] == [result.name for result in rest]
+
+
+def test_ignored_hosts_are_passed_over(config: Config) -> None:
+    """They are not reported at all."""
+    ignoring = dataclasses.replace(config, ignore_hosts=re.compile("^login"))
+    assert "the server knows all 1 nodes" == compared(ignoring, node("login1"), node("n1"))[0].text
+
+
+def test_partition_may_be_a_cluster_of_its_own(config: Config) -> None:
+    """A node is sought in the clusters of its partitions."""
+    other = dataclasses.replace(config, partition_clusters={"p": "other"})
+    assert Verdict.CRITICAL is compared(other, node("n1"))[0].verdict
+    assert Verdict.OK is compared(other, node("n1", partitions=("p", "q")))[0].verdict
+
+
+def test_core_counts_must_agree(config: Config) -> None:
+    """Else threads cannot be mapped; each kind of difference is one line."""
+    found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
+    assert [
+        "the server has 4 cores where Slurm has 8 for n1: hardware threads are not sent",
+        "the server has no topology for b1: hardware threads are not sent",
+    ] == [result.text for result in found if result.name == "cores"]
+    assert {Verdict.WARNING} == {result.verdict for result in found if result.name == "cores"}
+
+
+def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
+    """Both directions; hosts that the server does not know are passed over."""
+    gpus = (("gpu", 1),)
+    wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
+    told = compared(wrong, node("n1", gres=gpus), node("x9", gres=gpus))
+    assert [
+        "00000000:0B:00.0 of hosts ^n[12]$ is not known to the server",
+        "00000000:0A:00.0 of hosts like nN is not configured",
+    ] == [result.text for result in told if result.name == "accelerators"]
+    right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})
+    assert "the addresses of 2 nodes are those of the server" == (
+        compared(right, node("n1", gres=gpus), node("n2", gres=gpus))[-1].text
+    )
+
+
+def test_patterns_may_match_one_node(config: Config) -> None:
+    """The first one counts, which may not be meant."""
+    both = dataclasses.replace(config, gpu_pci_addrs={"^n.*$": ("a",), "^.*1$": ("b",)})
+    (found,) = check_patterns(both, [node("n1")])
+    assert (Verdict.WARNING, True) == (found.verdict, '"^.*1$"' in found.text)
+    assert [] == [*check_patterns(config, [node("n1")])]
+
+
+def test_few_names_are_shown_whole() -> None:
+    """Up to five."""
+    assert "a, b, c, d, e" == names("abcde")
+    assert "a, b, c, d, e and 1 more" == names("abcdef")

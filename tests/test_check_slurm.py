@@ -1,0 +1,307 @@
+"""Checks of Slurm's setup and of our rights, by values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm.release import Release
+from slurm.rows import ListedJob
+from slurm.survey.nodes import Node
+from slurm.survey.rights import Rights
+from spool.checks.result import Result, Verdict
+from spool.preflight.slurm_setup import (
+    check_accounting,
+    check_commands,
+    check_controller_host,
+    check_gres,
+    check_memory,
+    check_timeouts,
+    has_accounting,
+)
+from spool.preflight.sources import check_sources
+from spool.preflight.visibility import (
+    check_accounting_rights,
+    check_jobs,
+    check_scripts,
+    foreign_job,
+)
+
+OLD, NEW = Release(22, 5, 8), Release(24, 11, 5)
+DBD = {"AccountingStorageType": ("accounting_storage/slurmdbd",)}
+NONE = {"AccountingStorageType": ("accounting_storage/none",)}
+GPU_NODE = Node(name="g1", sockets=1, cores_per_socket=8, gres=(("gpu", 4), ("shard", 8)))
+
+
+def told(results: Any) -> list[tuple[str, Verdict]]:
+    """Return names and verdicts."""
+    return [(result.name, result.verdict) for result in results]
+
+
+def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, Result]:
+    """Return the verdicts on commands beside a controller of 22.05."""
+    how.setdefault("json", True)
+    config = how.pop("config", {"SLURM_VERSION": ("22.05.8",)})
+    return {result.name: result for result in check_commands(versions, config, **how)}
+
+
+# ---- commands
+
+
+def test_commands_of_one_release_are_well() -> None:
+    """Beside a controller of the same series."""
+    found = commands({"squeue": OLD, "sacct": OLD})
+    assert {Verdict.OK} == {result.verdict for result in found.values()}
+    assert "squeue, sacct are of 22.05.8" == found["slurm commands"].text
+    assert "the controller is of 22.05.8" == found["slurm release"].text
+
+
+def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
+    """Both are worth a look."""
+    found = commands({"squeue": NEW, "sacct": OLD})
+    assert "differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
+    assert "commands are of 24.11.5, the controller of 22.05.8" == found["slurm release"].text
+    assert {"slurm commands", "slurm release"} == {
+        name for name, result in found.items() if result.verdict is Verdict.WARNING
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("squeue", Verdict.CRITICAL), ("sacctmgr", Verdict.WARNING)]
+)
+def test_missing_command_is_told_with_its_key(name: str, verdict: Verdict) -> None:
+    """Without sacctmgr our rights alone stay unknown."""
+    found = commands({name: f"cannot run /usr/bin/{name}"}, config={})
+    assert verdict is found["slurm commands"].verdict
+    assert f"slurm.{name}" in found["slurm commands"].hint
+    assert "slurm release" not in found
+
+
+def test_controller_that_hides_its_release_is_unknown() -> None:
+    """No number, no verdict."""
+    found = commands({"squeue": OLD}, config={"ClusterName": ("lab",)})
+    assert Verdict.UNKNOWN is found["slurm release"].verdict
+
+
+@pytest.mark.parametrize(
+    ("json", "verdict"),
+    [(True, Verdict.OK), (False, Verdict.WARNING), ("no answer", Verdict.UNKNOWN)],
+)
+def test_json_may_be_missing(json: bool | str, verdict: Verdict) -> None:  # noqa: FBT001 - a table
+    """A build without json-c cannot write it."""
+    assert verdict is commands({"squeue": OLD}, json=json)["slurm json"].verdict
+
+
+# ---- setup
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "verdict"),
+    [
+        (("ctl01",), "ctl01", Verdict.OK),
+        (("ctl01(10.0.0.1)", "ctl02.site"), "ctl02.other", Verdict.OK),
+        (("ctl01",), "login", Verdict.WARNING),
+        ((), "login", Verdict.WARNING),
+    ],
+)
+def test_spool_belongs_on_a_controller(hosts: tuple[str, ...], host: str, verdict: Verdict) -> None:
+    """Hooks run there alone."""
+    assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).verdict
+
+
+def test_own_host_name_is_compared_by_default() -> None:
+    """It is none of made-up controllers."""
+    assert Verdict.WARNING is check_controller_host({"SlurmctldHost": ("?",)}).verdict
+
+
+@pytest.mark.parametrize(
+    ("age", "accounting", "verdict"),
+    [
+        ("300 sec", DBD, Verdict.OK),
+        ("59 sec", DBD, Verdict.WARNING),
+        ("60 sec", DBD, Verdict.OK),
+        ("0 sec", NONE, Verdict.OK),
+        ("599 sec", NONE, Verdict.WARNING),
+        ("600 sec", NONE, Verdict.OK),
+        ("", NONE, Verdict.OK),
+    ],
+)
+def test_controller_must_remember_for_long_enough(
+    age: str, accounting: dict[str, tuple[str, ...]], verdict: Verdict
+) -> None:
+    """Without accounting until the next sweep; 0 is for ever."""
+    assert verdict is check_memory({"MinJobAge": (age,), **accounting}).verdict
+
+
+@pytest.mark.parametrize(
+    ("config", "verdict", "text"),
+    [
+        ({"PrologEpilogTimeout": ("65534",)}, Verdict.OK, "none"),
+        ({"PrologEpilogTimeout": ("60 sec",)}, Verdict.OK, "PrologEpilogTimeout 60 s"),
+        ({"PrologTimeout": ("4 sec",)}, Verdict.WARNING, "PrologTimeout is 4 s"),
+        ({}, Verdict.OK, "none"),
+    ],
+)
+def test_hooks_must_have_time(
+    config: dict[str, tuple[str, ...]], verdict: Verdict, text: str
+) -> None:
+    """On a busy host even a shell takes its time to start."""
+    found = check_timeouts(config)
+    assert (verdict, text) == (found.verdict, found.text)
+
+
+def test_accounting_may_be_missing() -> None:
+    """Then ends cannot be proven for ever."""
+    assert [Verdict.OK, Verdict.WARNING] == [
+        check_accounting(DBD).verdict,
+        check_accounting(NONE).verdict,
+    ]
+    assert not has_accounting({})
+
+
+@pytest.mark.parametrize(
+    ("tracked", "verdict"),
+    [
+        ("cpu,mem,gres/gpu,gres/gpu:a100", Verdict.OK),
+        ("cpu,mem,gres/gpumem", Verdict.WARNING),
+    ],
+)
+def test_accelerators_should_be_counted(tracked: str, verdict: Verdict) -> None:
+    """Only what nodes have and the site calls an accelerator."""
+    found = check_gres({"AccountingStorageTRES": (tracked,)}, [GPU_NODE], ("gpu",))
+    assert verdict is found.verdict
+    assert Verdict.OK is check_gres({}, [GPU_NODE], ("fpga",)).verdict
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        (Release(21, 8, 8), "the hooks: job id alone"),
+        (OLD, "text: `squeue -j IDS`"),
+        (Release(23, 2), "the hooks: job id, start and end"),
+        (Release(26, 5, 3), "`squeue --json=v0.0.44 -j IDS`"),
+    ],
+)
+def test_sources_are_told_by_release(release: Release, words: str) -> None:
+    """One line each."""
+    found = [*check_sources(release)]
+    assert any(words in result.text for result in found)
+    assert [("source of events", Verdict.OK)] == told(found[:1])
+
+
+# ---- rights
+
+
+def rights(**fields: Any) -> Rights:
+    """Return those of an ordinary account on a cluster without secrets."""
+    usual: dict[str, Any] = {
+        "user": "bob",
+        "uid": 20002,
+        "slurm_user": "slurm",
+        "admin_level": None,
+        "hidden": frozenset(),
+        "hidden_accounting": frozenset(),
+    }
+    return Rights(**{**usual, **fields})
+
+
+def job(job_id: int = 7, **fields: Any) -> ListedJob:
+    """Return a running job of alice."""
+    usual: dict[str, Any] = {
+        "job_id": job_id,
+        "array_job_id": job_id,
+        "state": "RUNNING",
+        "start_time": 1000,
+        "submit_time": 1000,
+        "partition": "cpu",
+        "user": "alice",
+        "account": "k1000",
+        "nodes": "n[1-2]",
+    }
+    return ListedJob(**{**usual, **fields})
+
+
+def node(name: str, held: int) -> Node:
+    """Return a node of which jobs hold some CPUs."""
+    return Node(name=name, sockets=1, cores_per_socket=8, cpus_held=held)
+
+
+PRIVATE = frozenset({"jobs"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "nothing is private"),
+        ({"uid": 0, "user": "root", "hidden": PRIVATE}, "as root"),
+        ({"user": "slurm", "hidden": PRIVATE}, "as SlurmUser slurm"),
+        ({"admin_level": "Operator", "hidden": PRIVATE}, "bob is Operator"),
+    ],
+)
+def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -> None:
+    """Three ways lead there."""
+    found = check_jobs(rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")])
+    assert Verdict.OK is found.verdict
+    assert found.text.endswith(f"of other users; {why}")
+
+
+def test_account_without_rights_is_told() -> None:
+    """Slurm itself does not refuse: its answers are only shorter."""
+    found = check_jobs(rights(hidden=PRIVATE), [], [])
+    assert Verdict.CRITICAL is found.verdict
+    assert "adminlevel=Operator" in found.hint
+    assert "SlurmUser" in found.hint
+
+
+def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
+    """CPUs that no job holds are held by one that we do not see."""
+    nodes = [node(f"n{i}", 4) for i in range(1, 6)] + [node("n9", 0)]
+    found = check_jobs(rights(), nodes, [job(), job(8, nodes="n[")])
+    assert Verdict.CRITICAL is found.verdict
+    assert "bob sees no job on n3, n4, n5 (3 nodes), whose CPUs are held" == found.text
+
+
+def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
+    """A job that squeue shows and sacct does not is hidden, or late."""
+    shown = check_accounting_rights(rights(), job())
+    assert (Verdict.OK, "sacct shows job 7 of alice; nothing is private") == (
+        shown.verdict,
+        shown.text,
+    )
+    assert Verdict.OK is check_accounting_rights(rights(), None).verdict
+    late = check_accounting_rights(rights(), job(), is_shown=False)
+    assert (Verdict.WARNING, True) == (late.verdict, late.hint.startswith("it may be late"))
+    hidden = check_accounting_rights(rights(hidden_accounting=PRIVATE), None)
+    assert Verdict.CRITICAL is hidden.verdict
+
+
+@pytest.mark.parametrize(
+    ("fields", "how", "verdict", "words"),
+    [
+        ({}, {"wanted": False}, Verdict.OK, "are not sent"),
+        ({}, {}, Verdict.WARNING, "may not read batch scripts"),
+        ({}, {"denied": True}, Verdict.WARNING, "may not read batch scripts"),
+        ({}, {"denied": False}, Verdict.OK, "are read by scontrol"),
+        ({"admin_level": "Operator"}, {}, Verdict.OK, "they can hold secrets"),
+        ({"admin_level": "Operator"}, {"denied": True}, Verdict.WARNING, "may not read"),
+        ({}, {"files": Path("/ctld"), "denied": True}, Verdict.OK, "are read from /ctld"),
+    ],
+)
+def test_scripts_are_readable_or_not(
+    fields: dict[str, Any], how: dict[str, Any], verdict: Verdict, words: str
+) -> None:
+    """By what was tried, else by the rights."""
+    (found,) = check_scripts(rights(**fields), **{"wanted": True, "files": None, **how})
+    assert verdict is found.verdict
+    assert words in found.text
+    assert (verdict is Verdict.WARNING) == ("metadata.job_script to false" in found.hint)
+
+
+def test_longest_running_job_of_another_user_is_asked_for() -> None:
+    """It is known to accounting for longest."""
+    jobs = [job(1, user="bob"), job(2, state="PENDING", start_time=None), job(3, start_time=9)]
+    assert job(3, start_time=9) == foreign_job(rights(), [*jobs, job(4)])
+    assert foreign_job(rights(), jobs[:2]) is None
+    assert job(5, start_time=None) == foreign_job(rights(), [job(4), job(5, start_time=None)])

@@ -1,0 +1,163 @@
+"""`cc-spool retry` and `discard`: which letters are chosen, what is asked, what is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+
+from spool.commands import letters
+from spool.files.layout import Directory
+from spool.files.run import End, Source
+
+END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+EVENT = "1-start-7-0-0-77"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with three dead runs of two jobs, a dead event and an open run."""
+    made = CommandSite(tmp_path / "site")
+    for job_id, start in ((5, NOON + 2), (5, NOON), (6, NOON + 1)):
+        made.put(Directory.DEAD, run_of(job_id, start, end=END, last_error=REFUSED))
+    made.bury(EVENT, b"end\n")
+    made.put(Directory.OPEN, run_of(10, started=NOON))
+    return made
+
+
+DEAD = [f"5-{NOON}.json", f"6-{NOON + 1}.json", f"5-{NOON + 2}.json"]
+
+
+def test_all_are_retried_oldest_first(site: CommandSite) -> None:
+    """By the start of the run."""
+    said = site.call("retry", "ALL")
+
+    assert 0 == said.code
+    assert [*(f"{name} is tried again" for name in DEAD), f"{EVENT} goes back into new/"] == (
+        said.out.splitlines()
+    )
+    assert (sorted(DEAD), [EVENT]) == (site.names("todo"), site.names("new"))
+
+
+def test_a_job_id_means_all_its_runs(site: CommandSite) -> None:
+    """And nothing of other jobs."""
+    site.call("retry", "5")
+
+    assert [DEAD[0], DEAD[2]] == site.names("todo")
+
+
+@pytest.mark.parametrize(("wanted", "left"), [(DEAD[1], 4), (EVENT, 3), ("7", 3)])
+def test_a_name_or_the_job_of_an_event_means_one(site: CommandSite, wanted: str, left: int) -> None:
+    """A file's name is enough."""
+    said = site.call("discard", wanted, "--yes")
+
+    assert (0, 1) == (said.code, len(said.out.splitlines()))
+    assert left == len(site.names("dead"))
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("99", "99: no dead letter has this name or job id"),
+        ("all", "all: no dead letter has this name or job id; ALL is written in upper case"),
+        ("10", f"10-{NOON}.json lies in open/; only what is dead can be treated"),
+    ],
+)
+def test_what_is_not_dead_is_not_treated(
+    site: CommandSite, verb: str, wanted: str, words: str
+) -> None:
+    """The message says where it lies, if anywhere."""
+    said = site.call(verb, wanted)
+
+    assert (2, "", f"cc-spool: error: {words}\n") == (said.code, said.out, said.err)
+
+
+def test_all_of_nothing_is_fine(tmp_path: Path) -> None:
+    """Nothing is to be done, and nothing is said."""
+    said = CommandSite(tmp_path / "site").call("retry", "ALL")
+
+    assert (0, "", "") == (said.code, said.out, said.err)
+
+
+def test_a_letter_that_is_refused_does_not_stop_the_others(site: CommandSite) -> None:
+    """It is named, and the exit code tells of it."""
+    site.bury("1-5.json", b"{", origin="todo")
+    said = site.call("retry", "ALL")
+
+    assert 11 == said.code
+    assert "1-5.json: not JSON" in said.err
+    assert sorted(DEAD) == site.names("todo")
+
+
+def test_a_letter_that_vanishes_is_passed_over(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else was faster."""
+    found = letters.choose
+
+    def choose(*arguments: object) -> object:
+        chosen = found(*arguments)  # type: ignore[arg-type]
+        (site.spool / "dead" / DEAD[0]).unlink()
+        return chosen
+
+    monkeypatch.setattr(letters, "choose", choose)
+    said = site.call("retry", "5")
+
+    assert (0, f"{DEAD[2]} is tried again\n") == (said.code, said.out)
+
+
+def test_a_dry_run_says_the_same_and_does_nothing(site: CommandSite) -> None:
+    """Also without --yes."""
+    dry = site.call("discard", "ALL", "--dry-run")
+    before = site.names("dead")
+    wet = site.call("discard", "ALL", "--yes")
+
+    assert (5, []) == (len(before), site.names("dead"))
+    assert dry.out == wet.out
+    assert "dry run, nothing was changed" in dry.err
+
+
+def test_retry_as_json(site: CommandSite) -> None:
+    """One object a letter."""
+    site.bury("1-5.json", b"{", origin="todo")
+    found = site.call("retry", "ALL", "--json").json
+
+    assert {"id": DEAD[0], "job_id": 5, "done": True, "words": "is tried again"} in found
+    assert [False] == [each["done"] for each in found if each["job_id"] == 1]
+
+
+def test_discard_off_a_terminal_needs_yes(site: CommandSite) -> None:
+    """Nobody can be asked there."""
+    said = site.call("discard", "ALL")
+
+    assert 2 == said.code
+    assert "say --yes" in said.err
+    assert 5 == len(site.names("dead"))
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", 0), ("Yes", 0), ("n", 5), ("", 5)])
+def test_discard_asks_on_a_terminal(site: CommandSite, answer: str, left: int) -> None:
+    """And takes everything but yes for a no."""
+    said = site.call("discard", "ALL", stdin=f"{answer}\n", terminal=True)
+
+    assert (0, left) == (said.code, len(site.names("dead")))
+    assert said.err.startswith("discard 4 dead letters for good? [y/N] ")
+
+
+def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
+    """The words say what becomes of its job."""
+    run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
+    said = site.call("discard", "8", "--yes")
+
+    assert "a mark in open/ keeps its job from being reported until it ends" in said.out
+    assert [run.name] == site.names("todo")
+
+
+def test_scripts_of_dead_runs_are_not_held_in_memory(site: CommandSite) -> None:
+    """There may be thousands, of 64 kB each; a retried run keeps its own."""
+    run = site.put(Directory.DEAD, run_of(8, script="#!/bin/sh\n", last_error=REFUSED))
+    site.call("retry", "8")
+
+    assert b"#!/bin/sh" in (site.spool / "todo" / run.name).read_bytes()

@@ -1,0 +1,575 @@
+"""`cc-spool status`, `list` and `show`: what lies in the spool, why, and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
+
+from spool.commands.belief import Belief, read_belief
+from spool.commands.entries import job_id_of, waits
+from spool.commands.status import BOUNDS_MINUTES, histogram
+from spool.commands.words import duration, instant, table
+from spool.files.inventory import Held, Unread
+from spool.files.layout import Directory
+from spool.files.lock import LockState, take_lock
+from spool.files.run import End, LastError, Run, Source
+
+END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+EVENT = "1-start-7-0-0-77"
+HALTED = {"health": "halted", "since": NOON, "reason": "401: bad token", "next_probe": NOON + 300}
+DOWN = {"health": "down", "since": NOON, "reason": "refused", "next_probe": NOON + 60}
+RUNNING = Belief(lock=LockState.HELD)
+HOSTILE = "\x1b[31m\n\r\u202e"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def drained(site: CommandSite) -> Iterator[CommandSite]:
+    """Return a site on which a drain holds the lock."""
+    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    yield site
+    lock.release()
+
+
+def filled(site: CommandSite) -> CommandSite:
+    """Put something into every directory."""
+    site.put_event(EVENT, time=time.time() - 400)
+    site.put(Directory.TODO, run_of(5))
+    site.put(Directory.OPEN, run_of(6, started=int(time.time())))
+    site.put(Directory.OPEN, run_of(8, reported=False, reason="opted out"))
+    site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
+    site.bury("odd")
+    (site.spool / "tmp" / "draft").touch()
+    return site
+
+
+def test_status_counts_what_lies_there(site: CommandSite) -> None:
+    """In every directory; of dead letters the reasons are none."""
+    status = filled(site).call("status", "--json").json
+
+    assert {"new": 1, "todo": 1, "open": 2, "dead": 2, "tmp": 1} == status["counts"]
+    assert (1, 0) == (status["unreported"], status["unreadable"])
+
+
+def test_status_tells_ages(site: CommandSite) -> None:
+    """The oldest, and how many are how old."""
+    status = filled(site).call("status", "--json").json
+
+    assert NOON == status["oldest"]["todo"]
+    assert {"10": 1} == {bound: n for bound, n in status["ages"]["new"].items() if n}
+    assert {"older": 1} == {bound: n for bound, n in status["ages"]["todo"].items() if n}
+
+
+def test_status_of_an_empty_spool(site: CommandSite) -> None:
+    """Nothing is old, nothing is known."""
+    status = site.call("status", "--json").json
+
+    assert {"new": 0, "todo": 0, "open": 0, "dead": 0, "tmp": 0} == status["counts"]
+    assert {"new": None, "todo": None, "open": None, "dead": None} == status["oldest"]
+    assert {"state": "free", "pid": None} == status["lock"]
+    assert [None] * 6 == [
+        status[key]
+        for key in ("halted", "down", "next_attempt", "server", "slurm_silent_since", "sweep")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age_minutes", "bound"), [(0, "5"), (4.99, "5"), (5, "10"), (1279, "1280"), (1280, "older")]
+)
+def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> None:
+    """Bounds are 5, 10, 20 ... 1280 minutes."""
+    found = histogram([age_minutes * 60])
+
+    assert [*map(str, BOUNDS_MINUTES), "older"] == list(found)
+    assert {bound: 1} == {key: number for key, number in found.items() if number}
+
+
+def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
+    """And the server it speaks to."""
+    status = drained.call("status", "--json").json
+
+    assert {"state": "held", "pid": os.getpid()} == status["lock"]
+    assert {"version": "1.5.4", "dialect": "shared"} == status["server"]
+    assert f"drain is running (process {os.getpid()}, last" in drained.call("status").out
+
+
+def test_looking_at_the_lock_does_not_take_it(site: CommandSite) -> None:
+    """A drain may start while somebody looks."""
+    site.call("status")
+    take_lock(site.state / "drain.lock", site.state / "drain.json").release()
+
+    assert "free" == site.call("status", "--json").json["lock"]["state"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "key", "words"),
+    [(HALTED, "halted", "HALTED since"), (DOWN, "down", "cc-backend does not answer since")],
+)
+def test_status_tells_what_stands_in_the_way(
+    drained: CommandSite, destination: dict[str, Any], key: str, words: str
+) -> None:
+    """Since when, why, and when it is tried again."""
+    drained.beacon(destination=destination)
+    status = drained.call("status", "--json").json
+
+    assert {"since": NOON, "reason": destination["reason"]} == status[key]
+    assert destination["next_probe"] == status["next_attempt"]
+    assert words in drained.call("status").out
+
+
+def test_status_tells_when_the_next_run_is_due(drained: CommandSite) -> None:
+    """Of those that wait for a time of their own."""
+    later = int(time.time()) + 900
+    drained.put(Directory.TODO, run_of(5, not_before=later))
+    drained.put(Directory.TODO, run_of(6, not_before=later + 5))
+    drained.put(Directory.OPEN, run_of(7, started=NOON, not_before=later - 5))
+
+    assert later == drained.call("status", "--json").json["next_attempt"]
+
+
+def test_status_tells_every_trouble(drained: CommandSite) -> None:
+    """Slurm silent, disk full, hosts unknown, files unreadable."""
+    filled(drained)
+    (drained.spool / "open" / "odd").touch()
+    drained.beacon(slurm_silent_since=NOON, disk_full=True, unknown_hosts=2)
+    out = drained.call("status").out
+
+    assert "Slurm does not answer since 20" in out
+    assert "the spool's disk is full" in out
+    assert "2 hosts unknown to cc-backend" in out
+    assert "1 file cannot be read" in out
+    assert "1 run not reported by choice" in out
+    assert "1 file being written in tmp" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"pid": "x", "updated": "now", "destination": 5, "server": [], "unknown_hosts": null}',
+        '{"pid": true, "updated": NaN, "destination": {"health": 1, "since": 1e999}}',
+        '{"updated": 1e300, "destination": {"health": "down", "since": -1e300}}',
+    ],
+)
+def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -> None:
+    """What is not as expected is not known."""
+    (drained.state / "drain.json").write_text(text)
+    (drained.state / "sweep.json").write_text(text)
+
+    assert 0 == drained.call("status").code
+    assert 0 == drained.call("status", "--json").code
+
+
+def test_status_without_a_drain_says_so(site: CommandSite) -> None:
+    """And when one was last seen."""
+    never = site.call("status").out
+    site.beacon()
+    once = site.call("status").out
+
+    assert "no drain is running" == never.splitlines()[0]
+    assert once.startswith(f"no drain is running; one was last seen {instant(NOON)}")
+
+
+def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
+    """Such as a link that somebody put there."""
+    (site.state / "drain.lock").symlink_to("elsewhere")
+
+    assert site.call("status").out.startswith("the lock cannot be looked at")
+    assert "unknown" == site.call("status", "--json").json["lock"]["state"]
+
+
+def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
+    """Its state file names a process that is gone."""
+    (drained.state / "drain.json").write_text('{"pid": 99999999}')
+
+    assert "a process that does not tell its number" in drained.call("status").out
+
+
+def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
+    """In text and JSON, and never the token."""
+    status = site.call("status", "--json")
+
+    assert 1_900_000_000 == status.json["token"]["expires_at"]
+    assert "expires in" in site.call("status").out
+    assert TOKEN not in status.out
+
+
+def test_status_tells_of_a_token_that_cannot_be_used(site: CommandSite) -> None:
+    """It does not keep anybody from looking after the halt that this makes."""
+    site.token.chmod(0o644)
+    said = site.call("status")
+
+    assert 0 == said.code
+    assert "others can read or change the token" in said.out
+    assert "warning: cc-backend.token_file" in said.err
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [("eyJleHAiOjF9", "expired "), ("e30", "does not expire")],  # {"exp":1}, {}
+)
+def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> None:
+    """Past its time, or without one; here it stands in the configuration."""
+    del site.document["cc-backend"]["token_file"]
+    site.document["cc-backend"]["apikey"] = f"eyJhbGciOiJFZERTQSJ9.{claims}.c2ln"
+    site.write()
+
+    assert f"token (configuration) {words}" in site.call("status").out
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"finished": NOON, "drift": {"start": 2, "stop": 0}}, "ago; drift: start 2, stop 0"),
+        ({"finished": None}, "last sweep did not finish; drift: unknown"),
+        (
+            {"finished": NOON, "drift": {}, "refused": True, "guards": ["too many stops"]},
+            "drift: unknown; REFUSED: too many stops",
+        ),
+        ({"finished": NOON, "refused": True, "guards": 5}, "drift: unknown; REFUSED"),
+    ],
+)
+def test_status_tells_of_the_last_sweep(
+    site: CommandSite, sweep: dict[str, Any], words: str
+) -> None:
+    """What it found, and whether it was refused."""
+    (site.state / "sweep.json").write_text(json.dumps(sweep))
+
+    assert words in site.call("status").out
+    assert sweep == site.call("status", "--json").json["sweep"]
+
+
+def test_list_tells_each_file_once(site: CommandSite) -> None:
+    """In the order of a run's life."""
+    found = filled(site).call("list", "--json").json
+
+    assert [
+        (EVENT, 7, "new", "start event"),
+        (f"5-{NOON}.json", 5, "todo", "run"),
+        (f"8-{NOON}.json", 8, "open", "run"),
+        (f"6-{NOON}.json", 6, "open", "run"),
+        (f"9-{NOON}.json", 9, "dead", "run"),
+        ("odd", None, "dead", "file"),
+    ] == [(each["id"], each["job_id"], each["state"], each["kind"]) for each in found]
+
+
+def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None:
+    """With the server's words."""
+    site.put(Directory.DEAD, run_of(9, end=END, attempts=2, last_error=REFUSED))
+    (found,) = site.call("list", "dead", "--json").json
+
+    assert (2, NOON, END.time) == (found["attempts"], found["start"], found["end"])
+    assert "no such subcluster" == found["last_error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "ids"),
+    [
+        ("new", [EVENT]),
+        ("todo", [f"5-{NOON}.json"]),
+        ("open", [f"8-{NOON}.json", f"6-{NOON}.json"]),
+    ],
+)
+def test_list_of_one_directory(site: CommandSite, directory: str, ids: list[str]) -> None:
+    """And of no other."""
+    found = filled(site).call("list", directory, "--json").json
+
+    assert ids == [each["id"] for each in found]
+
+
+def test_list_as_text_has_a_line_each(site: CommandSite) -> None:
+    """Below a head; of nothing not even that."""
+    empty = site.call("list")
+    said = filled(site).call("list")
+
+    assert (0, "") == (empty.code, empty.out)
+    assert ["in", "new", "todo", "open", "open", "dead", "dead"] == [
+        line.split()[0] for line in said.out.splitlines()
+    ]
+
+
+def test_an_unknown_directory_is_a_wrong_argument(site: CommandSite) -> None:
+    """Tmp is nobody's business."""
+    assert 2 == site.call("list", "tmp").code
+
+
+NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does not answer: ref")]
+
+
+@pytest.mark.parametrize(
+    ("run", "belief", "words"),
+    [
+        (run_of(), Belief(lock=LockState.FREE), "start to be told; no drain is running"),
+        (run_of(), replace(RUNNING, health="up"), "start to be told; its turn comes"),
+        (
+            run_of(),
+            replace(RUNNING, health="halted", reason="401"),
+            "start to be told; all deliveries are halted: 401",
+        ),
+        (
+            run_of(),
+            replace(RUNNING, health="down", reason="timeout"),
+            "start to be told; cc-backend does not answer: timeout",
+        ),
+        (run_of(replaces=(1,)), RUNNING, "replaced row, start to be told; its turn comes"),
+        (
+            run_of(started=NOON, end=END),
+            RUNNING,
+            "stop to be told; cc-backend may need a while before it can close the run",
+        ),
+        (
+            run_of(not_before=NOON + 50, last_error=replace(REFUSED, message="")),
+            RUNNING,
+            f"start to be told; next attempt {instant(NOON + 50)} after: bad request",
+        ),
+        (
+            run_of(not_before=NOON + 50),
+            RUNNING,
+            f"start to be told; next attempt {instant(NOON + 50)}",
+        ),
+        (run_of(started=NOON), RUNNING, "nothing to be told; cc-backend may need a while"),
+    ],
+)
+def test_a_run_in_todo_says_why_it_waits(run: Run, belief: Belief, words: str) -> None:
+    """What is to be told, and what it waits for."""
+    held = Held(directory=Directory.TODO, name=run.name, time=NOON, run=run)
+
+    assert waits(held, belief, NOON).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (run_of(started=NOON), "started; waits for its end"),
+        (run_of(reported=False, reason="opted out"), "not reported: opted out; until Slurm"),
+        (run_of(reported=False), "not reported: no reason is noted; until Slurm"),
+    ],
+)
+def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
+    """For the end of its job."""
+    held = Held(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
+
+    assert waits(held, RUNNING, NOON).startswith(words)
+
+
+def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
+    """For Slurm, which is asked or does not answer."""
+    drained.put_event(EVENT)
+    asked = drained.call("list", "--json").json[0]["waits"]
+    drained.beacon(slurm_silent_since=NOON)
+    silent = drained.call("list", "--json").json[0]["waits"]
+
+    assert ("Slurm is asked about it", f"Slurm does not answer since {instant(NOON)}") == (
+        asked,
+        silent,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "job_id"),
+    [("5-100.json", 5), (EVENT, 7), ("2-start-7-0-0-1", None), ("odd", None)],
+)
+def test_a_file_that_cannot_be_read_belongs_to_the_job_in_its_name(
+    name: str, job_id: int | None
+) -> None:
+    """So that a job id finds it."""
+    file = Unread(directory=Directory.NEW, name=name, time=0, reason="damaged")
+
+    assert job_id == job_id_of(file)
+
+
+def test_show_of_a_refused_run(site: CommandSite) -> None:
+    """What it is, the server's words, the request, what to do."""
+    run = site.put(Directory.DEAD, run_of(9, end=END, attempts=1, last_error=REFUSED))
+    out = site.call("show", "9").out
+
+    assert out.startswith(f"dead/{run.name}\n")
+    assert "run of job 9, user anna, account physics, partition main" in out
+    assert "refused: bad request: no such subcluster" in out
+    assert '  request  {"jobId": 5}' in out
+    assert out.endswith("  to do    correct cluster.json, then retry\n")
+
+
+def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
+    """Scripts can hold secrets; that there is one is said."""
+    site.put(Directory.DEAD, run_of(9, script="#!/bin/sh\nsecret", last_error=REFUSED))
+    said = site.call("show", "9", "--json")
+    (found,) = said.json
+
+    assert (["script"], {"jobId": 5}, "anna") == (
+        found["holds"],
+        found["request"],
+        found["facts"]["user"],
+    )
+    assert "secret" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "request_"),
+    [
+        (None, None),
+        (replace(REFUSED, request=None, hint=""), None),
+        (replace(REFUSED, request="{cut"), "{cut"),
+    ],
+)
+def test_show_of_runs_with_less(
+    site: CommandSite, error: LastError | None, request_: str | None
+) -> None:
+    """A run may be there without an error, a request, or a whole one."""
+    site.put(Directory.DEAD, run_of(9, started=NOON, cluster="lab", last_error=error))
+    (found,) = site.call("show", "9", "--json").json
+
+    assert request_ == found["request"]
+    assert f"start {instant(NOON)} under cluster lab" in site.call("show", "9").out
+
+
+def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
+    """An event, and two runs, one of them damaged."""
+    site.put_event("1-stop-5-100-200-7")
+    site.put(Directory.OPEN, run_of(5, started=NOON))
+    (site.spool / "open" / "5-100.json").write_text("{")
+    out = site.call("show", "5").out
+
+    assert ["new/1-stop-5-100-200-7", "open/5-100.json", f"open/5-{NOON}.json"] == sorted(
+        line for line in out.splitlines() if line and not line.startswith(" ")
+    )
+    assert "stop event of job 5, start 1970-01-01T" in out
+    assert "a file that is neither event nor run" in out
+
+
+def test_show_of_nothing_is_a_wrong_argument(site: CommandSite) -> None:
+    """There is nothing of that name."""
+    said = site.call("show", "99")
+
+    assert (2, "") == (said.code, said.out)
+    assert "99: nothing in the spool has this name or job id" in said.err
+
+
+@pytest.mark.parametrize(
+    ("destination", "to_do"),
+    [
+        (HALTED, "remove the cause of the halt; a new token or configuration is taken up at once"),
+        ({"health": "up"}, "nothing; it is tried again by itself"),
+    ],
+)
+def test_show_says_what_to_do_about_a_waiting_run(
+    drained: CommandSite, destination: dict[str, Any], to_do: str
+) -> None:
+    """Depending on what stands in the way."""
+    drained.beacon(destination=destination)
+    drained.put(Directory.TODO, run_of(5))
+
+    assert to_do == drained.call("show", "5", "--json").json[0]["to_do"]
+
+
+def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
+    """Start the drain, nothing, or look at the file."""
+    filled(site)
+    site.bury("1-start-3-0-0-1")
+    (site.spool / "dead" / "1-start-4-0-0-1").touch()
+    (site.spool / "dead" / "lone").touch()
+    to_do = {
+        name: site.call("show", name, "--json").json[0]["to_do"]
+        for name in ("5", "6", "odd", "3", "4", "lone")
+    }
+
+    assert ["start the drain", "nothing"] == [to_do["5"], to_do["6"]]
+    assert ["look at the file"] * 2 == [to_do["odd"], to_do["3"]]
+    assert to_do["4"] == to_do["lone"]
+    assert to_do["lone"].startswith("mend the file")
+
+
+def test_dead_events_say_why(site: CommandSite) -> None:
+    """If a reason lies beside them."""
+    site.bury("1-start-3-0-0-1")
+    (site.spool / "dead" / "1-start-4-0-0-1").touch()
+
+    assert ["the name is not that of an event", "no reason lies beside it"] == [
+        site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")
+    ]
+
+
+def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
+    """Somebody put it there by hand."""
+    site.put(Directory.DEAD, run_of(9))
+
+    assert "refused: no reason is noted" == site.call("list", "--json").json[0]["waits"]
+
+
+@pytest.mark.parametrize("verb", [["list"], ["status"], ["show", "5"], ["list", "--json"]])
+def test_foreign_text_is_escaped(site: CommandSite, verb: list[str]) -> None:
+    """Of users, of the server, of file names, of state files."""
+    error = replace(REFUSED, message=HOSTILE, hint=HOSTILE, request=HOSTILE, reason=HOSTILE)
+    run = run_of(5, reason=HOSTILE, reported=False, last_error=error, cluster=HOSTILE)
+    job = replace(run.job, user=HOSTILE, name=HOSTILE)
+    site.put(Directory.TODO, replace(run, job=job))
+    site.put(Directory.DEAD, replace(run, job=job, start_time=NOON + 1))
+    (site.spool / "new" / f"1-start-5-{HOSTILE}").touch()
+    site.beacon(destination=HALTED | {"reason": HOSTILE})
+    (site.state / "sweep.json").write_text(json.dumps({"drift": {HOSTILE: HOSTILE}}))
+    said = site.call(*verb)
+
+    assert 0 == said.code
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    assert (said.out + said.err).isascii()
+
+
+def test_a_strange_name_can_be_shown_as_it_is_listed(site: CommandSite) -> None:
+    """The escaped name is an ID, too."""
+    (site.spool / "new" / HOSTILE).touch()
+    (listed,) = site.call("list", "--json").json
+
+    assert 0 == site.call("show", listed["id"]).code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (-5, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (86400 * 2 + 3600 + 5, "2 d 1 h")],
+)
+def test_durations_have_two_units(seconds: float, words: str) -> None:
+    """The largest ones."""
+    assert words == duration(seconds)
+
+
+def test_no_instant_is_a_dash() -> None:
+    """In a column."""
+    assert "-" == instant(None)
+
+
+def test_a_table_aligns_numbers_to_the_right() -> None:
+    """And words to the left, without blanks at the end of a line."""
+    assert ["id   n", "a    5", "b   10"] == table([("id", "n"), ("a", 5), ("b", 10)])
+
+
+def test_a_belief_is_read_whole(site: CommandSite) -> None:
+    """Every field of the drain's state file."""
+    site.beacon(
+        destination=HALTED, server={"version": "1.4.4", "dialect": "exclusive"}, disk_full=True
+    )
+
+    assert Belief(
+        lock=LockState.FREE,
+        updated=NOON,
+        health="halted",
+        since=NOON,
+        reason="401: bad token",
+        next_probe=NOON + 300,
+        version="1.4.4",
+        dialect="exclusive",
+        disk_full=True,
+    ) == read_belief(site.state)

@@ -1,0 +1,133 @@
+"""A hook killed at every system call: its event is there whole or not at all.
+
+`strace` delivers SIGKILL when the shell enters a call, so death after a call is death before the
+next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras
+from spool.files.layout import Directory, Layout
+from spool.files.state import Handling
+from spool.resolve.intake import Intake
+
+HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+SHELLS = {"dash": ["dash"], "bash as sh": ["bash", "--posix"], "busybox sh": ["busybox", "sh"]}
+EXTRAS = {"nodes": "n[1-3]", "user": "ada"}
+KILLED = -9
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    """Name one shell that `/bin/sh` may be."""
+    command = SHELLS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return command
+
+
+def traced(command: list[str], spool: Path, *options: str) -> int:
+    """Run a hook on an empty spool under strace; return how it ended."""
+    for directory in Directory:
+        shutil.rmtree(spool / directory, ignore_errors=True)
+        (spool / directory).mkdir(parents=True)
+    done = subprocess.run(
+        ["strace", *options, *command],
+        env={
+            "CC_SLURM_SYNC_SPOOL": str(spool),
+            "PATH": "/usr/bin:/bin",
+            "SLURM_JOB_ID": "7",
+            "SLURM_JOB_NODELIST": EXTRAS["nodes"],
+            "SLURM_JOB_USER": EXTRAS["user"],
+        },
+        check=False,
+    )
+    return done.returncode
+
+
+def calls_of(command: list[str], spool: Path) -> Iterator[tuple[str, int]]:
+    """Yield every call of a hook: its name, and how many of this name there were."""
+    log = spool / "strace"
+    assert traced(command, spool, "-qq", "-o", str(log), "-e", "signal=none") == 0
+    seen: Counter[str] = Counter()
+    for line in log.read_text().splitlines():
+        name = line.partition("(")[0]
+        if name != "execve":  # of the shell itself: strace begins after it
+            seen[name] += 1
+            yield name, seen[name]
+
+
+def found(spool: Path) -> tuple[list[Event], list[str]]:
+    """Return what a drain finds: events, and names that it sets aside."""
+    with Layout(spool) as layout:
+        events = Intake(layout, Handling(spool / "handling")).scan(2e9)
+        dead = sorted(layout.names(Directory.DEAD))
+    return events, dead
+
+
+def deaths(shell: list[str], stub: Path, spool: Path) -> Iterator[tuple[list[Event], list[str]]]:
+    """Yield what a drain finds after death at each call."""
+    spool.mkdir(exist_ok=True)
+    command = [*shell, str(stub)]
+    for name, number in list(calls_of(command, spool)):
+        inject = f"inject={name}:signal=SIGKILL:when={number}"
+        status = traced(command, spool, "-o", "/dev/null", "-e", inject)
+        assert status == KILLED
+        yield found(spool)
+
+
+def is_whole(event: Event) -> bool:
+    """Tell whether an event says what it must: no extras, or all of them."""
+    return (event.kind, event.job_id) == ("start", 7) and event.extras in ({}, EXTRAS)
+
+
+def test_death_at_any_call_leaves_the_whole_event_or_none(
+    shell: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing has to be set aside, and extras are all there or ignored."""
+    outcomes = list(deaths(shell, HOOKS / "prolog_slurmctld", tmp_path))
+    with capsys.disabled():
+        print(f"\nkilled at {len(outcomes)} calls of a hook under {' '.join(shell)}")
+
+    assert [] == [dead for _, dead in outcomes if dead]
+    assert all(is_whole(event) for events, _ in outcomes for event in events)
+    counts = [len(events) for events, _ in outcomes]
+    assert ({0, 1}, sorted(counts)) == (set(counts), counts)  # once there it stays
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'printf "user=ada\\nend\\n" >"$new/.part"; mv "$new/.part" "$new/$name"',
+        'printf "user=ada\\nend\\n" >"$new/$name"; printf "nodes=n[1-3]\\nend\\n" >>"$new/$name"',
+        ': >"$new/$name"; rm "$new/$name"; printf "user=ada\\nend\\n" >"$new/$name"',
+    ],
+)
+def test_a_hook_that_makes_half_events_is_caught(tmp_path: Path, wrong: str) -> None:
+    """The harness sees what it is there to see."""
+    stub = tmp_path / "hook"
+    stub.write_text(f"new=$CC_SLURM_SYNC_SPOOL/new\nname=1-start-7-0-0-$$\n{wrong}\n")
+    outcomes = list(deaths(["dash"], stub, tmp_path / "spool"))
+    counts = [len(events) for events, _ in outcomes]
+    whole = all(is_whole(event) for events, _ in outcomes for event in events)
+
+    assert any(dead for _, dead in outcomes) or not whole or sorted(counts) != counts
+
+
+def test_extras_that_were_cut_anywhere_are_ignored() -> None:
+    """A power cut may leave any part of an event's contents."""
+    whole = b"nodes=n[1-3]\nuser=ada\nend\n"
+    cuts = [parse_extras(whole[:size]) for size in range(len(whole))]
+
+    assert ([{}] * len(whole), EXTRAS) == (cuts, parse_extras(whole))
+    assert len(whole) < EXTRAS_LIMIT_BYTES

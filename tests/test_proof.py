@@ -1,0 +1,116 @@
+"""Which rows in the way of a start are proven to be other runs of the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from slurm.errors import Problem, SlurmError
+from slurm.job import Job
+from spool.deliver.schedule import Schedule, entry_of
+from spool.drain.assembly import Proof
+from spool.drain.book import Book
+from spool.files.archive import Archive
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+
+DAY = 24 * 3600
+FIRST, SECOND, MUCH_LATER = 1000, 5000, 5000 + DAY
+
+
+class Slurm:
+    """Accounting with some rows, or silent."""
+
+    def __init__(self, *rows: Job, silent: bool = False) -> None:
+        self._rows = rows
+        self._silent = silent
+
+    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job]:
+        """Return nothing: a proof never asks the controller."""
+        raise AssertionError(ids)
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return the rows of the ids in the window."""
+        if self._silent:
+            raise SlurmError("sacct does not answer", kind=Problem.UNREACHABLE)
+        wanted = set(ids)
+        return tuple(
+            r for r in self._rows if r.job_id in wanted and since <= (r.start_time or 0) <= until
+        )
+
+
+def job(start: int, *, restarts: int | None = 0, user: str = "ada") -> Job:
+    """Return one run of job 5."""
+    return Job(job_id=5, user=user, start_time=start, restart_count=restarts)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    """Return an empty book."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as layout:
+        yield Book(layout, Schedule(), Archive(tmp_path / "delivered", keep_days=3))
+
+
+def proven(book: Book, run: Job, others: set[int], slurm: Slurm | None = None) -> set[int]:
+    """Return what is proven about a run."""
+    value = Run(job=run, start_time=run.start_time or 0)
+    return Proof(book, slurm or Slurm(), lambda: 1e6)(value, others)
+
+
+def remember(book: Book, *starts: int) -> None:
+    """Put runs of job 5 into the spool's memory."""
+    for start in starts:
+        run = Run(job=job(start), start_time=start, started=start)
+        book.schedule.add(entry_of(run, Directory.OPEN), 0.0)
+
+
+def test_a_run_that_is_no_restart_has_no_earlier_runs(book: Book) -> None:
+    """The row is another job's, whoever remembers it."""
+    remember(book, FIRST)
+
+    assert set() == proven(book, job(SECOND), {FIRST}, Slurm(job(FIRST)))
+
+
+@pytest.mark.parametrize("restarts", [1, None])
+def test_the_spool_remembers_an_earlier_run(book: Book, restarts: int | None) -> None:
+    """Accounting need not be asked."""
+    remember(book, FIRST)
+
+    assert {FIRST} == proven(book, job(SECOND, restarts=restarts), {FIRST}, Slurm(silent=True))
+
+
+def test_the_spool_remembers_the_restart_of_a_first_run(book: Book) -> None:
+    """The drain died after it had replaced the first run and before it had noted that."""
+    remember(book, SECOND)
+
+    assert {SECOND} == proven(book, job(FIRST), {SECOND})
+
+
+def test_a_job_days_later_is_no_restart_because_the_spool_has_it(book: Book) -> None:
+    """Its id may be used again."""
+    remember(book, MUCH_LATER)
+
+    assert set() == proven(book, job(SECOND), {MUCH_LATER})
+
+
+def test_accounting_knows_an_earlier_run_of_the_same_user(book: Book) -> None:
+    """The times may differ by seconds."""
+    slurm = Slurm(job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
+
+    assert {FIRST} == proven(book, job(SECOND, restarts=1), {FIRST}, slurm)
+
+
+def test_a_row_of_another_user_proves_nothing(book: Book) -> None:
+    """The id was used again."""
+    slurm = Slurm(job(FIRST, user="eve"))
+
+    assert set() == proven(book, job(SECOND, restarts=1), {FIRST}, slurm)
+
+
+def test_silence_proves_nothing(book: Book) -> None:
+    """Accounting does not answer."""
+    assert set() == proven(book, job(SECOND, restarts=1), {FIRST}, Slurm(silent=True))

@@ -1,0 +1,197 @@
+"""Every recorded situation of nine releases decodes to what is expected, whatever the source.
+
+A situation is one scenario of one series. All sources of a moment must agree, and their common
+answer must be the one in `data/slurm-expected.txt`. What differs is listed here, with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from golden_slurm import (
+    EXPLAINED,
+    FIELDS,
+    RECORDED,
+    accounting,
+    controller,
+    describe,
+    differences,
+    hook_jobs,
+    is_same_run,
+    shared_runs,
+    sights_of,
+    unexplained,
+)
+from recorded_slurm import Situation, situations
+
+from slurm.job import Job
+
+EXPECTED = Path(__file__).parent / "data" / "slurm-expected.txt"
+LEEWAY = 3.0
+NEW_SUBMIT_TIMES = frozenset({"resized", "node-fail-requeue", "preempted-requeued"})
+COMMAND = re.compile(
+    r"^\[(\d+\.\d+) \w+@ctl01\] sbatch .*?^    Submitted batch job (\d+)", re.MULTILINE | re.DOTALL
+)
+HOOK = re.compile(r"^(Prolog|Epilog)Slurmctld for job (\d+), call \d, at (\d+\.\d+)", re.MULTILINE)
+
+
+@cache
+def expected() -> dict[tuple[str, str], dict[str, list[tuple[frozenset[str], str]]]]:
+    """Return the lines by scenario and moment, then index: series (none: all others) and text."""
+    found: dict[tuple[str, str], dict[str, list[tuple[frozenset[str], str]]]] = {}
+    for line in EXPECTED.read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        if not line.startswith(" "):
+            name, _, moment = line.partition(" ")
+            entries = found.setdefault((name, moment), {})
+            continue
+        index, rest = line.split(None, 1)
+        deviation = re.fullmatch(r"@([\d.,]+) \([^()]+\)  (.*)", rest)
+        series = frozenset(deviation[1].split(",")) if deviation else frozenset()
+        entries.setdefault(index, []).append((series, deviation[2] if deviation else rest))
+    return found
+
+
+def expected_lines(situation: Situation, moment: str) -> dict[str, str]:
+    """Return what one series must give, by index."""
+    lines = {}
+    for index, variants in expected()[situation.name, moment].items():
+        own = [text for series, text in variants if situation.series in series]
+        common = [text for series, text in variants if not series]
+        text = (own or common)[0]
+        if text != "absent":
+            lines[index] = text
+    return lines
+
+
+@pytest.mark.parametrize("situation", RECORDED, ids=str)
+def test_sources_of_a_moment_agree(situation: Situation) -> None:
+    """Text and JSON of squeue, scontrol and sacct say the same of every job."""
+    for moment in situation.moments():
+        for kind, sights in (
+            ("controller", controller(situation, moment)),
+            ("run", accounting(situation, moment)),
+        ):
+            for sight in sights.values():
+                assert [] == unexplained(situation, moment, kind, sight.disagreements())
+
+
+@pytest.mark.parametrize("situation", RECORDED, ids=str)
+def test_controller_and_accounting_agree(situation: Situation) -> None:
+    """The controller's record and accounting's row of one run say the same."""
+    for moment in situation.moments():
+        for record, row in shared_runs(situation, moment):
+            assert [] == unexplained(situation, moment, "both", differences(record, row))
+
+
+@pytest.mark.parametrize("situation", RECORDED, ids=str)
+def test_situation_is_as_expected(situation: Situation) -> None:
+    """Identity, state, limit, CPUs, sharing, nodes, cores and GRES are those checked by hand."""
+    for moment in situation.moments():
+        jobs = sorted(controller(situation, moment).items())
+        runs = sorted(accounting(situation, moment).items())
+        actual = {str(place): describe(sight.job()) for place, (_, sight) in enumerate(jobs)}
+        actual |= {f"run{place}": describe(sight.job()) for place, (_, sight) in enumerate(runs)}
+        assert expected_lines(situation, moment) == actual
+
+
+@pytest.mark.parametrize("situation", RECORDED, ids=str)
+def test_times_are_those_of_the_commands(situation: Situation) -> None:
+    """Submission, start and end are within seconds of sbatch and of the hooks' calls."""
+    assert [] == strange_times(situation)
+
+
+def strange_times(situation: Situation) -> list[str]:
+    """Return the times that no command and no hook of that time explains."""
+    commands = situation.files["commands.txt"].decode()
+    submitted = [(job, time) for time, job in COMMAND.findall(commands)]
+    started = [(job, time) for kind, job, time in HOOK.findall(commands) if kind == "Prolog"]
+    ended = [(job, time) for kind, job, time in HOOK.findall(commands) if kind == "Epilog"]
+    found = []
+    for sight in sights_of(situation):
+        job = sight.job()
+        if situation.name not in NEW_SUBMIT_TIMES:
+            found += strange(job, "submit_time", submitted)
+        if job.nodes:
+            found += strange(job, "start_time", started)
+        if job.nodes and job.state != "RESIZING":
+            found += strange(job, "end_time", ended)
+    return found
+
+
+def strange(job: Job, field: str, known: list[tuple[str, str]]) -> list[str]:
+    """Return a time of a job that is near none of those known of it."""
+    times = [float(time) for job_id, time in known if int(job_id) == job.job_id]
+    value = getattr(job, field)
+    if value is None or not times or min(abs(value - time) for time in times) < LEEWAY:
+        return []
+    return [f"{job.job_id} {field}: {value}, known are {times}"]
+
+
+def test_all_situations_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """No recorded situation is left out; how many values were compared is printed."""
+    sights = [sight for situation in situations() for sight in sights_of(situation)]
+    compared = sum(sight.compared() for sight in sights)
+    pairs = [pair for s in RECORDED for moment in s.moments() for pair in shared_runs(s, moment)]
+    compared += sum(len(FIELDS) - len(unknown_fields(*pair)) for pair in pairs)
+    lines = sum(len(expected_lines(s, moment)) for s in RECORDED for moment in s.moments())
+    words = sum(
+        len(text.split())
+        for s in RECORDED
+        for moment in s.moments()
+        for text in expected_lines(s, moment).values()
+    )
+    with capsys.disabled():
+        print(
+            f"\n{len(situations())} situations, {compared} values of two sources compared, "
+            f"{lines} jobs and runs ({words} facts) against expectations; "
+            f"{len(EXPLAINED)} kinds of differences explained, others: 0"
+        )
+
+    assert 413 == len(situations())
+    elsewhere = {situation.name for situation in situations()} - {s.name for s in RECORDED}
+    assert {"cluster", "data-parsers", "squeue-filters"} == elsewhere
+    assert {(s.name, moment) for s in RECORDED for moment in s.moments()} == set(expected())
+
+
+def unknown_fields(one: Job, other: Job) -> list[str]:
+    """Return the fields that one of two does not know."""
+    unknown: tuple[object, ...] = (None, ())
+    return [f for f in FIELDS if getattr(one, f) in unknown or getattr(other, f) in unknown]
+
+
+@pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: f"{row[0]}-{row[2]}")
+def test_every_explanation_is_needed(
+    row: tuple[str, str, str, str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A listed difference exists: an explanation that explains nothing is taken out."""
+    pattern, _, where, names, reason = row
+    found: list[str] = []
+    for situation in RECORDED:
+        if re.fullmatch(pattern, str(situation)):
+            spool = tmp_path_factory.mktemp("spool") if where == "hook" else None
+            found += all_differences(situation, where, spool)
+
+    assert reason
+    assert any(re.fullmatch(names, text.partition(":")[0]) for text in found)
+
+
+def all_differences(situation: Situation, where: str, spool: Path | None) -> Iterator[str]:
+    """Yield every difference of one kind in a situation, explained or not."""
+    seen = [sight.job() for sight in sights_of(situation)]
+    if spool is not None:
+        for job in hook_jobs(situation, spool):
+            for record in seen:
+                yield from differences(job, record) if is_same_run(job, record) else ()
+        return
+    for moment in situation.moments():
+        if where == "run":
+            for sight in accounting(situation, moment).values():
+                yield from sight.disagreements()
+        for pair in shared_runs(situation, moment) if where == "both" else ():
+            yield from differences(*pair)

@@ -1,0 +1,229 @@
+"""Questions about a cluster itself: nodes, releases, JSON, rights. Texts as Slurm prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from check_world import DBD, NODE_21, NODE_26
+
+from slurm.client import Commands
+from slurm.command import Answer, Sink
+from slurm.errors import Problem, SlurmError
+from slurm.release import Release
+from slurm.survey.nodes import Node, nodes_of
+from slurm.survey.questions import Survey
+from slurm.survey.rights import (
+    Rights,
+    admin_level_of,
+    private_accounting_of,
+    private_data_of,
+    slurm_user_of,
+)
+
+
+class Answers:
+    """A runner that answers by the command's name, and remembers what it ran."""
+
+    def __init__(self, **answers: tuple[int, bytes, bytes] | SlurmError) -> None:
+        self.answers = answers
+        self.ran: list[list[str]] = []
+        self.environment: Mapping[str, str] = {}
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+        sink: Sink | None = None,
+    ) -> Answer:
+        """Answer as told."""
+        assert timeout_seconds > 0
+        assert limit_bytes > 0
+        assert sink is None
+        self.ran.append(list(argv))
+        self.environment = environment
+        answer = self.answers[Path(argv[0]).name]
+        if isinstance(answer, SlurmError):
+            raise answer
+        return Answer(tuple(argv), *answer)
+
+
+def survey(answers: Answers, conf: Path | None = None) -> Survey:
+    """Return a survey by these answers."""
+    commands = Commands(
+        squeue=Path("/s/squeue"), sacct=Path("/s/sacct"), scontrol=Path("/s/scontrol"), conf=conf
+    )
+    return Survey(commands, Path("/s/sacctmgr"), answers)
+
+
+def test_nodes_of_old_and_new_releases_are_read() -> None:
+    """Sockets, cores, GRES and held CPUs stand in all of them."""
+    old, new = nodes_of(NODE_21 + NODE_26)
+    assert old == Node(
+        name="n2cn001", sockets=2, cores_per_socket=4, partitions=("cpu", "low"), gres=()
+    )
+    assert (8, 6, (("gpu", 4),)) == (new.cores, new.cpus_held, new.gres)
+    assert new.has(("gpu",))
+    assert not old.has(("gpu",))
+
+
+def test_node_without_partition_or_with_odd_gres_is_read() -> None:
+    """What a check does not need may be missing or strange."""
+    (node,) = nodes_of(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2\n")
+    assert (("",), ()) == (node.partitions, node.gres)
+
+
+def test_cluster_without_nodes_has_none() -> None:
+    """Slurm says so."""
+    assert () == nodes_of(b"No nodes in the system\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (b"", Problem.MALFORMED),
+        (b"slurm_load_node: Socket timed out\n", Problem.MALFORMED),
+        (b"NodeName=a Arch=x86_64 CoresPerSocket=4 \n   CPUAlloc=0", Problem.CUT),
+    ],
+)
+def test_cut_node_listing_is_an_error(text: bytes, kind: Problem) -> None:
+    """Half an answer is none."""
+    with pytest.raises(SlurmError) as raised:
+        nodes_of(text)
+    assert kind is raised.value.kind
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (DBD, frozenset({"jobs", "usage"})),
+        (DBD.replace(b"jobs,usage", b"none"), frozenset()),
+        (b"Configuration data\nPrivateData = jobs\n", None),
+    ],
+)
+def test_private_data_of_slurmdbd_is_its_own(text: bytes, hidden: frozenset[str] | None) -> None:
+    """That of slurm.conf stands above it in the same answer."""
+    assert hidden == private_accounting_of(text)
+
+
+def test_settings_tell_slurm_user_and_private_data() -> None:
+    """As `scontrol show config` has them."""
+    config = {"SlurmUser": ("slurm(64030)",), "PrivateData": ("jobs,users",)}
+    assert "slurm" == slurm_user_of(config)
+    assert frozenset({"jobs", "users"}) == private_data_of(config)
+    assert ("root", frozenset()) == (slurm_user_of({}), private_data_of({"PrivateData": ()}))
+    assert "odd" == slurm_user_of({"SlurmUser": ("odd",)})
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [(b"bob|Operator\n", "Operator"), (b"", None), (b"bobby|Operator\n", None)]
+)
+def test_admin_level_is_that_of_the_very_account(text: bytes, level: str | None) -> None:
+    """An account without record has none."""
+    assert level == admin_level_of(text, "bob")
+
+
+@pytest.mark.parametrize(
+    ("fields", "jobs", "accounting"),
+    [
+        ({}, False, False),
+        ({"hidden": frozenset()}, True, False),
+        ({"hidden_accounting": None}, False, True),
+        ({"admin_level": "Operator"}, True, True),
+        ({"admin_level": "Administrator"}, True, True),
+        ({"admin_level": "None"}, False, False),
+        ({"uid": 0}, True, True),
+        ({"slurm_user": "bob"}, True, True),
+    ],
+)
+def test_rights_follow_from_account_and_settings(
+    fields: dict[str, object],
+    jobs: bool,  # noqa: FBT001 - a parameter of the table
+    accounting: bool,  # noqa: FBT001 - the same
+) -> None:
+    """Root, SlurmUser and Operators see all; others what is not private."""
+    usual: dict[str, object] = {
+        "user": "bob",
+        "uid": 20002,
+        "slurm_user": "slurm",
+        "admin_level": None,
+        "hidden": frozenset({"jobs"}),
+        "hidden_accounting": frozenset({"jobs"}),
+    }
+    rights = Rights(**{**usual, **fields})  # type: ignore[arg-type]
+    assert (jobs, accounting) == (rights.sees_jobs, rights.sees_accounting)
+
+
+def test_each_question_is_one_command() -> None:
+    """Read-only ones, with an environment of our own."""
+    answers = Answers(
+        squeue=(0, b"slurm-wlm 22.05.8\n", b""),
+        scontrol=(0, NODE_26, b""),
+        sacctmgr=(0, b"bob|Operator\n", b""),
+        sacct=(0, b"alice\n", b""),
+    )
+    asked = survey(answers, Path("/etc/slurm/other.conf"))
+    assert Release(22, 5, 8) == asked.version("squeue")
+    assert ["n2gpu01"] == [node.name for node in asked.nodes()]
+    assert "Operator" == asked.admin_level("bob")
+    assert asked.private_accounting() is None
+    assert frozenset({"alice"}) == asked.accounted_users(7)
+    assert [
+        ["/s/squeue", "--version"],
+        ["/s/scontrol", "show", "node"],
+        ["/s/sacctmgr", "-n", "-P", "show", "user", "bob", "format=User,AdminLevel"],
+        ["/s/sacctmgr", "show", "configuration"],
+        ["/s/sacct", "-a", "-X", "-n", "-P", "-o", "User", "-j", "7"],
+    ] == answers.ran
+    assert "/etc/slurm/other.conf" == answers.environment["SLURM_CONF"]
+    assert "HOME" not in answers.environment
+
+
+@pytest.mark.parametrize(
+    "answer", [(1, b"", b"sacctmgr: error: gone\n"), (0, b"", b"sacctmgr: error: gone\n")]
+)
+def test_failed_command_is_an_error(answer: tuple[int, bytes, bytes]) -> None:
+    """Also one that ends with 0."""
+    with pytest.raises(SlurmError, match="gone"):
+        survey(Answers(sacctmgr=answer)).admin_level("bob")
+
+
+NO_JSON = b"squeue: fatal: Unable to find plugin: serializer/json\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "works"),
+    [
+        ((0, b'\n{"meta": {}', b""), True),
+        (SlurmError("much", kind=Problem.TOO_LARGE), True),
+        ((1, b"", NO_JSON), False),
+    ],
+)
+def test_json_plugin_may_be_missing(
+    answer: tuple[int, bytes, bytes] | SlurmError,
+    works: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    """A build without json-c says so; the beginning of an answer is proof enough."""
+    answers = Answers(squeue=answer)
+    assert works is survey(answers).writes_json(Release(24, 11, 5), "bob")
+    assert [["/s/squeue", "--local", "--json=v0.0.42", "-u", "bob"]] == answers.ran
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (1, b"", b"Unable to contact slurm controller"),
+        (0, b"", b""),
+        SlurmError("", kind=Problem.TIMEOUT),
+    ],
+)
+def test_json_of_a_silent_controller_is_unknown(
+    answer: tuple[int, bytes, bytes] | SlurmError,
+) -> None:
+    """Nothing was learned about the plugin."""
+    with pytest.raises(SlurmError):
+        survey(Answers(squeue=answer)).writes_json(Release(22, 5), "bob")
