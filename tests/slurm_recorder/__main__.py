@@ -1,0 +1,47 @@
+"""`python -m slurm_recorder FOLDER [SCENARIO...]` from tests/, or `--snapshot FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from slurm_lab import Lab, Settings
+from slurm_lab.present import what_is_missing
+
+from slurm_recorder.fates import FATES
+from slurm_recorder.shapes import SHAPES
+from slurm_recorder.snapshot import snapshot
+from slurm_recorder.stage import Stage
+
+IDS_PER_SCENARIO = 100
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Record; say what was recorded."""
+    parser = argparse.ArgumentParser(prog="slurm_recorder", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the release's folder is made")
+    parser.add_argument("scenarios", nargs="*", help="their names; all if none is given")
+    parser.add_argument("--snapshot", action="store_true", help="read the live cluster, once")
+    args = parser.parse_args(argv)
+    if args.snapshot:
+        print(f"recorded: {snapshot(args.folder)}")
+        return 0
+    missing = what_is_missing()
+    if missing:
+        print(f"no cluster can be started here: {missing}", file=sys.stderr)
+        return 1
+    wanted = [
+        each for each in (*SHAPES, *FATES) if not args.scenarios or each.name in args.scenarios
+    ]
+    with Lab(Settings()) as lab:
+        stage = Stage(lab, args.folder)
+        for number, scenario in enumerate(wanted, start=1):
+            print(f"{scenario.name} ({number} of {len(wanted)})", flush=True)
+            stage.record(scenario, 4_200_000 + IDS_PER_SCENARIO * number)
+    print(f"recorded: Slurm {stage.release}, {len(wanted)} situations in {args.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

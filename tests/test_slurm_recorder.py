@@ -1,0 +1,191 @@
+"""The recorder of Slurm's outputs: what it keeps, and which names never leave a site."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from slurm_lab import Lab, Settings, require_slurm
+from slurm_recorder.fates import FATES
+from slurm_recorder.names import Pseudonyms, prefix_of
+from slurm_recorder.notebook import Notebook, Said, jobs_at
+from slurm_recorder.shapes import SHAPES
+from slurm_recorder.snapshot import snapshot
+from slurm_recorder.stage import Stage
+
+
+class Scripted:
+    """Commands that say what a test wants them to say."""
+
+    def __init__(self, answers: dict[str, Said]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    def __call__(self, argv: Sequence[str], user: str) -> Said:
+        """Answer by the command's last word."""
+        self.asked.append(f"{user}: {' '.join(argv)}")
+        return self.answers.get(argv[-1], Said(0, b"text\n", b""))
+
+
+def story(folder: Path) -> str:
+    """Return the text of a recording's story."""
+    return (folder / "commands.txt").read_text()
+
+
+def test_a_name_is_hidden_wherever_it_stands() -> None:
+    """In a field, in a path, and as JSON escapes it."""
+    found = Pseudonyms({"user": ["alice"], "file": ["/home/alice/my job.sh"]}, [])
+
+    hidden = found.hide(b"alice|/home/alice/my job.sh|\\/home\\/alice\\/my job.sh|/srv/alice")
+
+    assert b"user0001|file0001|file0001|/srv/user0001" == hidden
+
+
+def test_a_longer_name_goes_before_its_part() -> None:
+    """No half of it stays."""
+    hidden = Pseudonyms({"user": ["ann", "annabel"]}, []).hide(b"annabel ann")
+
+    assert b"user0002 user0001" == hidden
+
+
+def test_a_name_with_a_line_break_is_hidden_in_json() -> None:
+    """It stands there escaped."""
+    hidden = Pseudonyms({"job": ["über\nuns"]}, []).hide(json.dumps("über\nuns").encode())
+
+    assert b'"job0001"' == hidden
+
+
+@pytest.mark.parametrize("word", ["a1", "(null)", "1000", "gpu", "10.5"])
+def test_words_that_tell_nothing_stay(word: str) -> None:
+    """Replacing them would spoil numbers and structure."""
+    assert word.encode() == Pseudonyms({"user": [word]}, []).hide(word.encode())
+
+
+def test_hosts_keep_their_numbers_and_ranges() -> None:
+    """Node lists stay node lists; hosts without a number get a name each."""
+    found = Pseudonyms({}, ["fritz001", "fritz002", "login"])
+
+    hidden = found.hide(b"fritz[001-002],login Slurmfritz001 fritz")
+
+    assert b"nodea[001-002],host0003 Slurmfritz001 fritz" == hidden
+
+
+@pytest.mark.parametrize(("host", "prefix"), [("n2cn001", "n2cn"), ("a-b7", "a-b"), ("ctl", None)])
+def test_a_prefix_is_what_stands_before_the_number(host: str, prefix: str | None) -> None:
+    """Digits inside belong to it."""
+    assert prefix == prefix_of(host)
+
+
+def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
+    """Every byte of it, and the command beside it."""
+    notebook = Notebook(tmp_path, Scripted({"show": Said(0, b"\xff\n", b"")}), clock=lambda: 1.5)
+    notebook.keep("a.txt", "env", "SLURM_TIME_FORMAT=%s", "scontrol", "show")
+    notebook.close()
+
+    assert b"\xff\n" == (tmp_path / "a.txt").read_bytes()
+    assert "[1.500 root@ctl01] SLURM_TIME_FORMAT=%s scontrol show\n    > a.txt" in story(tmp_path)
+
+
+@pytest.mark.parametrize("said", [Said(1, b"x", b"no such job"), Said(0, b"", b"")])
+def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
+    """The story tells why."""
+    notebook = Notebook(tmp_path, Scripted({"show": said}))
+    notebook.keep("a.txt", "scontrol", "show")
+    notebook.close()
+
+    assert ["commands.txt"] == [path.name for path in tmp_path.iterdir()]
+    assert ("no such job" in story(tmp_path)) == bool(said.stderr)
+
+
+def test_an_answer_with_the_same_records_is_not_kept_twice(tmp_path: Path) -> None:
+    """Times in its head may differ."""
+    answers = {
+        "--json": Said(0, b'{"meta":1,"jobs":[7]}', b""),
+        "--states=all": Said(0, b'{"meta":2,"jobs":[7]}', b""),
+    }
+    notebook = Notebook(tmp_path, Scripted(answers))
+    notebook.keep("a.json", "squeue", "--json")
+    notebook.keep("b.json", "squeue", "--json", "--states=all", unless_as="a.json")
+    notebook.close()
+
+    assert not (tmp_path / "b.json").exists()
+    assert "b.json (not kept: the same job records as a.json)" in story(tmp_path)
+
+
+def test_a_moment_is_recorded_by_every_command(tmp_path: Path) -> None:
+    """The files carry its name."""
+    notebook = Notebook(tmp_path, Scripted({"--json": Said(1, b"", b"no plugin")}))
+    jobs_at(notebook, "2-running", [7, 8])
+
+    assert {
+        "scontrol-2-running.txt",
+        "squeue-2-running.txt",
+        "squeue-long-2-running.txt",
+        "squeue-all-2-running.json",
+        "sacct-2-running.txt",
+    } == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_command_that_changes_something_is_told_with_its_words(tmp_path: Path) -> None:
+    """And with who gave it."""
+    said = Said(1, b"Submitted\n", b"sorry\n")
+    run = Scripted({"job.sh": said})
+    notebook = Notebook(tmp_path, run, clock=lambda: 2.0)
+    notebook.head("22.05.8", "")
+    notebook.command("sbatch", "-J", "a b", "job.sh", user="bob")
+    notebook.close()
+
+    assert ["bob: sbatch -J a b job.sh"] == run.asked
+    assert story(tmp_path).endswith(
+        "[2.000 bob@ctl01] sbatch -J 'a b' job.sh\n"
+        "    Submitted\n    exit status 1\n    stderr: sorry\n"
+    )
+
+
+def test_every_situation_has_a_name_of_its_own() -> None:
+    """They are folders."""
+    names = [each.name for each in (*SHAPES, *FATES)]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Run one cluster."""
+    require_slurm()
+    with Lab(Settings()) as cluster:
+        yield cluster
+
+
+@pytest.mark.slurm
+def test_a_situation_is_recorded_on_a_real_cluster(lab: Lab, tmp_path: Path) -> None:
+    """With GPUs of no type, names of any bytes, and what the hooks saw."""
+    (scenario,) = (each for each in SHAPES if each.name == "gpu-untyped")
+    Stage(lab, tmp_path).record(scenario, 4_200_100)
+
+    folder = tmp_path / "gpu-untyped"
+    (record,) = json.loads((folder / "squeue.json").read_bytes())["jobs"]
+    assert (4_200_100, ["gpu:2(IDX:0-1)"]) == (record["job_id"], record["gres_detail"])
+    assert b"SLURM_JOB_ID=4200100\0" in (folder / "prolog.env").read_bytes()
+    assert "|CD|COMPLETED|" in (folder / "squeue-ended.txt").read_text()
+
+
+@pytest.mark.slurm
+def test_a_snapshot_tells_no_names(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of users, jobs, paths or nodes."""
+    job = lab.jobs.sbatch("-J", "secret/plan", script="sleep 60", user="alice")
+    lab.jobs.wait_state(job, "RUNNING")
+    monkeypatch.setenv("PATH", f"{lab.root}/bin:/usr/bin:/bin")
+
+    folder = snapshot(tmp_path)
+    lab.jobs.cancel(job)
+
+    told = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert not [name for name in (b"alice", b"secret", b"n2cn", b"k1000") if name in told]
+    assert job in [
+        each["job_id"] for each in json.loads((folder / "squeue.json").read_bytes())["jobs"]
+    ]
