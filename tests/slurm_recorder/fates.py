@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm_recorder.stage import Scenario, Stage
+from slurm_recorder.stage import ASKING, Scenario, Stage
 
 
 def _lifecycle(stage: Stage) -> None:
@@ -133,8 +133,10 @@ def _estimate(stage: Stage) -> None:
     wide = ("-N", "4", "--exclusive", "-t", "10", "-J", "filler")
     stage.running(stage.sbatch(*wide, script="sleep 600", user="bob"))
     job = stage.sbatch("-N", "2", "-n", "8", "-t", "5", "-J", "waits", script="sleep 600")
+    stage.about(job)
     stage.estimated(job)
     stage.now()
+    stage.keep("squeue-start.txt", "squeue", "--start")
 
 
 def _reasons(stage: Stage) -> None:
@@ -219,6 +221,13 @@ def _filters(stage: Stage) -> None:
     stage.keep("scontrol-unknown.txt", "scontrol", "show", "job", "-d", "999999")
 
 
+def _from_hooks(stage: Stage) -> None:
+    """Record what the commands say while the hooks of the very job run."""
+    stage.note("(PrologSlurmctld and EpilogSlurmctld run squeue, scontrol and sacct themselves)")
+    script = "srun -n4 true\nsleep 3"
+    stage.wait(stage.sbatch("-N", "2", "-n", "4", "-J", "asked", script=script), "COMPLETED")
+
+
 FATES = [
     Scenario(name="lifecycle", play=_lifecycle),
     Scenario(name="array-running-pending", play=_array),
@@ -242,4 +251,5 @@ FATES = [
     _completing(partly=True),
     Scenario(name="many-states", play=_many),
     Scenario(name="squeue-filters", play=_filters),
+    Scenario(name="from-prolog", play=_from_hooks, options=ASKING),
 ]

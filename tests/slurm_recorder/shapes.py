@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm_recorder.notebook import FIELDS
+from slurm_recorder.notebook import ACCOUNTING_FIELDS, FIELDS
 from slurm_recorder.stage import Scenario, Stage
 
 WEIRD_NAME = "Bär \"q\" 'a' |p\\b\nline2\tτ=½ %j ☃"
@@ -63,7 +63,9 @@ def _uneven(stage: Stage) -> None:
     filler = stage.sbatch("-n", "6", "-w", "n2cn002", "-J", "filler", script="sleep 7", user="bob")
     stage.running(filler)
     nodes = ("-w", "n2cn[002,004]", "-N", "2", "--exclude=n2cn001")
-    stage.sbatch("-n", "22", *nodes, "-J", "uneven", "--mem-per-cpu=500", script="sleep 4")
+    stage.about(
+        stage.sbatch("-n", "22", *nodes, "-J", "uneven", "--mem-per-cpu=500", script="sleep 4")
+    )
     stage.running()
     stage.now()
     stage.ended()
@@ -73,7 +75,7 @@ def _gpus_on_two_nodes(stage: Stage) -> None:
     gpus = ("-p", "gpu", "-w", "n2gpu01", "-n", "1", "--gpus-per-node=2")
     stage.running(stage.sbatch(*gpus, "-J", "filler", script="sleep 8", user="bob"))
     wide = ("-p", "gpu", "-N", "2", "-n", "4", "--gpus-per-node=a100:2")
-    stage.sbatch(*wide, "-J", "gpu2x2", script="srun true\nsleep 5")
+    stage.about(stage.sbatch(*wide, "-J", "gpu2x2", script="srun true\nsleep 5"))
     stage.running()
     stage.now()
     stage.ended()
@@ -164,8 +166,18 @@ def _cluster(stage: Stage) -> None:
     stage.keep("squeue-empty.txt", "squeue", "-a", "--states=all", "-o", FIELDS)
     stage.keep("squeue-job-unknown.json", "squeue", "--json", "-j", "999999")
     stage.keep("scontrol-job-unknown.json", "scontrol", "show", "job", "999999", "--json")
+    stage.keep("scontrol-jobs-empty.txt", "scontrol", "show", "job", "-d")
+    stage.keep("sacct-helpformat.txt", "sacct", "--helpformat")
+    stage.keep("sacct-unknown.json", "sacct", "-j", "999999", "--json")
+    stage.keep("sacct-unknown.txt", "sacct", "-P", "-j", "999999", "-o", ACCOUNTING_FIELDS)
+    stage.keep("sacctmgr-assoc.txt", "sacctmgr", "-P", "list", "assoc")
+    stage.keep("sacctmgr-qos.txt", "sacctmgr", "-P", "list", "qos")
+    hosts = "n2cn[001-003],n2gpu02"
+    stage.keep("scontrol-show-hostnames.txt", "scontrol", "show", "hostnames", hosts)
     job = stage.sbatch("-n", "4", "-H", script="sleep 600")
-    stage.keep("scontrol-held-job.txt", "scontrol", "show", "job", "-d", str(job))
+    held = ("scontrol", "show", "job", "-d", str(job))
+    stage.keep("scontrol-held-job-epoch.txt", "env", "SLURM_TIME_FORMAT=%s", *held)
+    stage.keep("scontrol-held-job-oneliner.txt", "scontrol", "-o", *held[1:])
 
 
 LIMITS = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from slurm_lab import Lab, wait_until
 from slurm_lab.jobs import ENDED
 
-from slurm_recorder.notebook import Notebook, Said, jobs_at
+from slurm_recorder.notebook import ACCOUNTING_FIELDS, FIELDS, Notebook, Said, jobs_at
 
 DUMP = """\
 #!/bin/sh
@@ -22,6 +22,24 @@ NODE_EPILOG = """\
 [ -e {root}/slow-epilog ] || [ -e "{root}/slow-epilog-$SLURMD_NODENAME" ] && sleep 20
 exit 0
 """
+
+
+ASK = f"""\
+#!/bin/sh
+PATH=/usr/local/bin:/usr/bin:/bin
+at={{root}}/env/asked.{{kind}}
+date +%s.%N >"$at-time.txt"
+squeue --json >"$at-squeue.json"
+squeue --json --states=all >"$at-squeue-all.json"
+scontrol show job -d "$SLURM_JOB_ID" >"$at-scontrol.txt"
+SLURM_TIME_FORMAT=%s squeue -a --states=all -o '{FIELDS}' >"$at-squeue.txt"
+SLURM_TIME_FORMAT=%s sacct -P -j "$SLURM_JOB_ID" -o '{ACCOUNTING_FIELDS}' >"$at-sacct.txt"
+exec {{root}}/bin/{{kind}}-dump
+"""
+ASKING = {
+    "PrologSlurmctld": "{root}/bin/prolog-query",
+    "EpilogSlurmctld": "{root}/bin/epilog-query",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +72,7 @@ class Stage:
             directory.chmod(0o777)
         for kind in ("prolog", "epilog"):
             self.program(f"{kind}-dump", DUMP.format(root=lab.root, kind=kind))
+            self.program(f"{kind}-query", ASK.format(root=lab.root, kind=kind))
         self.program("node-epilog", NODE_EPILOG.format(root=lab.root))
 
     def program(self, name: str, text: str) -> Path:
@@ -97,6 +116,11 @@ class Stage:
         self.notebook.note(f"[{user}@ctl01] {' '.join(argv)} &")
         self.lab.popen(*argv, user=user)
         self._jobs.append(self._first_id + len(self._jobs))
+
+    def about(self, job: int) -> None:
+        """Let a job be the one that the scenario is about; the first one otherwise."""
+        self._jobs.remove(job)
+        self._jobs.insert(0, job)
 
     def do(self, *argv: str, user: str = "root") -> Said:
         """Run a command that changes something."""
@@ -178,7 +202,8 @@ class Stage:
             "EpilogSlurmctld": str(lab.root / "bin" / "epilog-dump"),
             "Epilog": str(lab.root / "bin" / "node-epilog"),
         }
-        lab.configure({**options, **scenario.options})
+        chosen = {key: self._here(value) for key, value in scenario.options.items()}
+        lab.configure({**options, **chosen})
         self._replace(scenario)
         lab.controller.start()
         if scenario.replaced or self._is_altered:
@@ -187,12 +212,15 @@ class Stage:
         self._is_altered = bool(scenario.replaced)
         lab.wait_idle()
 
+    def _here(self, text: str) -> str:
+        return text.replace("{root}", str(self.lab.root))
+
     def _replace(self, scenario: Scenario) -> None:
         """Change texts in the files of Slurm that `configure` has just written."""
         for path in (self.lab.root / "etc" / "slurm").glob("*.conf"):
             text = path.read_text()
             for pair in scenario.replaced:
-                old, new = (part.replace("{root}", str(self.lab.root)) for part in pair)
+                old, new = map(self._here, pair)
                 text = text.replace(old, new)
             path.write_text(text)
 
@@ -202,6 +230,8 @@ class Stage:
         wait_until(
             lambda: not self.lab.run("squeue", "-h", "-t", "R,CG,S").stdout, "jobs to be gone"
         )
+        for path in self._dumps.glob("asked.*"):
+            shutil.move(path, self.notebook.folder / path.name.removeprefix("asked."))
         calls: dict[tuple[str, int], int] = {}
         for path in sorted(self._dumps.iterdir(), key=lambda path: path.name.split(".", 2)[2]):
             kind, job, at = path.name.split(".", 2)
