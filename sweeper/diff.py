@@ -99,6 +99,12 @@ class Drift:
     young: set[Key] = field(default_factory=set)
     undecided: dict[Key, int] = field(default_factory=dict)
 
+    @property
+    def candidates(self) -> int:
+        """Return how many runs may be over: they run at cc-backend and not in Slurm."""
+        proven = len(self.stops) + len(self.closes) + len(self.young)
+        return proven + len(self.undecided.keys() - {close.key for close in self.closes})
+
 
 def diff(
     facts: Facts,

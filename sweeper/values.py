@@ -33,7 +33,7 @@ class Job:
     user: str = ""
     partition: str = ""
     account: str = ""
-    nodes: str = ""
+    nodes: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

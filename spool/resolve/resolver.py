@@ -171,8 +171,13 @@ class Resolver:
         return inquiry
 
     def _question(self, job_id: int, tracked: Callable[[int], tuple[Tracked, ...]]) -> Question:
+        """Return what to ask; a told run that the sweep names as missing counts as unknown."""
         events = sorted(self._inquiries[job_id].events.values(), key=lambda event: event.time)
-        return Question(job_id=job_id, events=tuple(events), runs=tracked(job_id))
+        named = {event.start for event in events if event.extras.get("again") == "1"}
+        runs = tuple(
+            run for run in tracked(job_id) if run.end is None or run.start_time not in named
+        )
+        return Question(job_id=job_id, events=tuple(events), runs=runs)
 
     def _postpone(self, job_id: int, now: float, error: SlurmError) -> None:
         """Look later at one job whose record cannot be trusted; the others are not concerned."""

@@ -1,0 +1,102 @@
+"""Put a plan into the spool and wait until the drain has dealt with it. Decides nothing.
+
+The drain is the one writer to cc-backend. An event of the sweep carries `again=1`: what it names is
+told although the drain may remember that it was told before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool.errors import SpoolLockedError
+from spool.files.enqueue import enqueue
+from spool.files.event import Kind
+from spool.files.layout import Directory, Layout
+from spool.files.lock import take_lock
+from spool.files.run import run_name
+from sweeper.values import Change, Close, Key, Start, Stop
+
+AGAIN = {"again": "1"}
+POLL_SECONDS = 0.2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A change in the spool: the run and the event that speaks of it."""
+
+    key: Key
+    event: str
+
+
+def put(layout: Layout, changes: Iterable[Change]) -> list[Written]:
+    """Write an event of each change; what a full disk does not take is left for the next sweep."""
+    written: list[Written] = []
+    for change in changes:
+        kind, key, end = _event(change)
+        try:
+            name = enqueue(layout, kind, key.job_id, start=key.start_time, end=end, extras=AGAIN)
+        except OSError as error:
+            _log.error("new/ takes no more events, the rest is left: %s", error)
+            break
+        written.append(Written(key=key, event=name))
+    return written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How to wait: `drain_once` drains here, where no drain is running."""
+
+    state: Path
+    seconds: float
+    drain_once: Callable[[], object]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    told: Callable[[int], None] = lambda _left: None
+
+
+def settle(layout: Layout, written: list[Written], waiting: Waiting) -> int:
+    """Return how many of the changes still wait, when none does or the time is over."""
+    if not written:
+        return 0
+    until = waiting.clock() + waiting.seconds
+    if not is_draining(waiting.state):
+        try:
+            waiting.drain_once()
+        except SpoolLockedError:
+            _log.debug("a drain has started meanwhile")
+    while left := unsettled(layout, written):
+        waiting.told(left)
+        if waiting.clock() >= until or not is_draining(waiting.state):
+            return left
+        waiting.sleep(POLL_SECONDS)
+    waiting.told(0)
+    return 0
+
+
+def is_draining(state: Path) -> bool:
+    """Tell whether a drain holds its lock."""
+    try:
+        take_lock(state / "drain.lock", state / "drain.json").release()
+    except SpoolLockedError:
+        return True
+    return False
+
+
+def unsettled(layout: Layout, written: Iterable[Written]) -> int:
+    """Return how many changes the drain has not dealt with."""
+    new, todo = set(layout.names(Directory.NEW)), set(layout.names(Directory.TODO))
+    return sum(each.event in new or run_name(*each.key) in todo for each in written)
+
+
+def _event(change: Change) -> tuple[Kind, Key, int | None]:
+    match change:
+        case Start(job=job):
+            return Kind.START, job.key, job.end_time
+        case Stop(job=job):
+            return Kind.STOP, job.key, job.end_time
+        case Close(key=key, end_time=end):
+            return Kind.CLOSE, key, end

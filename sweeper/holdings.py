@@ -1,0 +1,102 @@
+"""What the spool has of some runs: by file names, so that 100 000 open runs cost little.
+
+Only an open run that a sweep wonders about is read. Nothing is changed; a file that vanishes while
+we look was moved by the drain, which has it in hand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from spool.errors import EventError, NewerFormatError, RunError
+from spool.files.event import parse_name
+from spool.files.layout import Directory, Layout
+from spool.files.run import parse_run_name
+from spool.files.store import load
+from spool.resolve.slurm_runs import match_start
+from sweeper.diff import Holding, Standing
+from sweeper.values import Key
+
+_STANDINGS = {Directory.TODO: Standing.QUEUED, Directory.DEAD: Standing.DEAD}
+
+
+def holdings_of(layout: Layout, keys: Iterable[Key]) -> dict[Key, Holding]:
+    """Return what the spool has of some runs; one of which it has nothing is absent."""
+    wanted = sorted(set(keys))
+    ids = {str(key.job_id) for key in wanted}
+    hinted = _hinted(layout, ids)
+    found: dict[Key, Holding] = {}
+    for directory in (Directory.DEAD, Directory.OPEN, Directory.TODO):  # the last one wins
+        starts = _runs(layout, directory, ids)
+        for key in wanted:
+            start = match_start(key.start_time, starts.get(key.job_id, ()))
+            if start is not None:
+                found[key] = _holding(layout, directory, f"{key.job_id}-{start}.json")
+    for key in wanted:
+        if any(_speaks_of(start, key) for start in hinted.get(key.job_id, ())):
+            found[key] = Holding(standing=Standing.QUEUED)
+    return found
+
+
+def knows(layout: Layout, job_id: int) -> bool:
+    """Tell whether anything of a job id lies in the spool."""
+    ids = {str(job_id)}
+    directories = (Directory.TODO, Directory.OPEN, Directory.DEAD)
+    return bool(_hinted(layout, ids)) or any(_runs(layout, d, ids) for d in directories)
+
+
+def delivered(directory: Path, keys: Iterable[Key]) -> frozenset[Key]:
+    """Return which of some runs are in the archive of what cc-backend has taken."""
+    marks = {
+        (b'"job_id":%d,' % key.job_id, b'"start_time":%d,' % key.start_time): key for key in keys
+    }
+    found: set[Key] = set()
+    for path in sorted(directory.glob("*.jsonl")) if marks else ():
+        with path.open("rb") as lines:
+            for line in lines:
+                found |= {key for marks, key in marks.items() if all(m in line for m in marks)}
+    return frozenset(found)
+
+
+def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
+    """Return the start times that waiting events name, by job id; None where one names none."""
+    hinted: defaultdict[int, list[int | None]] = defaultdict(list)
+    for name in layout.names(Directory.NEW):
+        parts = name.split("-", 3)
+        if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
+            try:
+                event = parse_name(name, time=0)
+            except (EventError, NewerFormatError):
+                continue
+            hinted[event.job_id].append(event.start)
+    return hinted
+
+
+def _runs(layout: Layout, directory: Directory, ids: set[str]) -> dict[int, list[int]]:
+    runs: defaultdict[int, list[int]] = defaultdict(list)
+    for name in layout.names(directory):
+        if name.partition("-")[0] in ids:
+            try:
+                job_id, start = parse_run_name(name)
+            except RunError:
+                continue
+            runs[job_id].append(start)
+    return runs
+
+
+def _holding(layout: Layout, directory: Directory, name: str) -> Holding:
+    if directory in _STANDINGS:
+        return Holding(standing=_STANDINGS[directory])
+    try:
+        run = load(layout, directory, name)
+    except (OSError, RunError, NewerFormatError):
+        return Holding(standing=Standing.QUEUED)  # moved, or the drain will set it aside
+    if not run.reported:
+        return Holding(standing=Standing.UNREPORTED)
+    return Holding(standing=Standing.TOLD, told=run.started or 0, seen=run.seen)
+
+
+def _speaks_of(start: int | None, key: Key) -> bool:
+    return start is None or match_start(key.start_time, [start]) is not None
