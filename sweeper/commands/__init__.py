@@ -1,0 +1,1 @@
+"""The verbs of `cc-sweep`: `plan`, `apply`, `explain`, `backfill`."""

@@ -1,0 +1,133 @@
+"""A site put together from its configuration, for every verb of `cc-sweep`."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import pwd
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from ccbackend.client import Backend, Known
+from ccbackend.filters import unreported_reason
+from slurm.client import Slurm
+from slurm.command import ProcessRunner
+from slurm.hostlist import expand
+from slurm.job import Job as Record
+from spool.commands.drain import backend_of, slurm_of
+from spool.config import Config
+from spool.config.site import filters_of, site_map
+from spool.files.layout import Layout
+from sweeper.diff import Policy
+from sweeper.holdings import delivered
+from sweeper.observe import Sources
+from sweeper.sweep import Site
+from sweeper.values import Job
+
+QUIET_SECONDS = 1.0  # progress is shown for what takes longer
+
+
+@contextmanager
+def site_of(config: Config, args: argparse.Namespace) -> Iterator[Site]:
+    """Open a site; `args.token` is the token as root read it.
+
+    Raises:
+        SpoolError: the spool cannot be opened.
+    """
+    slurm = slurm_of(config, ProcessRunner())
+    backend = backend_of(config, args.token, Known())
+    with Layout(config.spool.directory) as layout, progress() as step:
+        try:
+            yield Site(
+                sources=sources_of(config, slurm, backend, layout=layout, step=step),
+                policy=Policy(
+                    grace_seconds=config.sweep.grace_seconds,
+                    close_after=config.sweep.close_unknown_after,
+                ),
+                left_out=left_out(config),
+            )
+        finally:
+            backend.close()
+
+
+def sources_of(
+    config: Config,
+    slurm: Slurm,
+    backend: Backend,
+    *,
+    layout: Layout,
+    step: Callable[[str], None] = lambda _what: None,
+) -> Sources:
+    """Return whom to ask."""
+    filters = filters_of(config)
+    names = {config.clustername, *config.partition_clusters.values()}
+    archive = config.spool.state_directory / "delivered"
+    return Sources(
+        slurm=slurm,
+        backend=backend,
+        clusters=tuple(sorted(name for name in names if filters.clusters.passes(name))),
+        layout=layout,
+        sees_all=functools.partial(sees_all, user=pwd.getpwuid(os.geteuid()).pw_name),
+        delivered=functools.partial(delivered, archive),
+        clock=time.time,
+        step=step,
+    )
+
+
+def left_out(config: Config) -> Callable[[Job], str | None]:
+    """Return the function that says why the site's filters leave a run out."""
+    filters, site = filters_of(config), site_map(config)
+
+    def reason(job: Job) -> str | None:
+        nodes = job.nodes if filters.ignore_hosts is None else _names(job.nodes)
+        record = Record(
+            job_id=job.job_id, account=job.account, partition=job.partition, nodes=nodes
+        )
+        return unreported_reason(record, filters, cluster=site.cluster_of(job.partition))
+
+    return reason
+
+
+def sees_all(settings: Mapping[str, tuple[str, ...]], *, user: str) -> bool:
+    """Tell whether Slurm shows an account all jobs: root and SlurmUser, or nothing is private."""
+    private = ",".join(settings.get("PrivateData", ())).split(",")
+    trusted = {"root", *(name.partition("(")[0] for name in settings.get("SlurmUser", ()))}
+    return "jobs" not in private or user in trusted
+
+
+def active_elsewhere(
+    controllers: tuple[tuple[str, str, bool], ...], host: str | None = None
+) -> str | None:
+    """Return the host of the active controller if there are several and it is not this one."""
+    if len(controllers) < 2:  # noqa: PLR2004 - a pair
+        return None
+    active = next((name for _, name, is_up in controllers if is_up), None)
+    own = (host or socket.gethostname()).partition(".")[0]
+    return None if active is None or active.partition(".")[0] == own else active
+
+
+@contextmanager
+def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what is asked, when it takes longer than a second."""
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        yield lambda _what: None
+        return
+    from tqdm import tqdm  # noqa: PLC0415 - loaded on a terminal only
+
+    with tqdm(
+        total=total, delay=QUIET_SECONDS, mininterval=0.5, leave=False, file=sys.stderr
+    ) as bar:
+
+        def step(what: str) -> None:
+            bar.set_description(what, refresh=False)
+            bar.update()
+
+        yield step
+
+
+def _names(expressions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for each in expressions if each for name in expand(each))

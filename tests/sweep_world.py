@@ -1,0 +1,177 @@
+"""A site in memory for sweeps: Slurm, drain and cc-backend of drain_world, and the sweeper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from drain_world import FakeBackend, FakeSlurm, World
+
+from ccbackend.outcome import Call, Reason, Verdict
+from ccbackend.replies import Listing, Reply, Row
+from slurm.board import Board, board_of
+from slurm.config import AS_OF
+from slurm.errors import SlurmError
+from slurm.job import Job
+from spool.files.layout import Layout
+from sweeper.apply import put
+from sweeper.diff import Policy
+from sweeper.holdings import delivered
+from sweeper.observe import Sources
+from sweeper.plan import Options
+from sweeper.state import State
+from sweeper.sweep import Sight, Site, look, successor
+from sweeper.values import Key
+
+CLUSTER = "alex"
+LISTED = Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.LISTED), status=200)
+
+
+@dataclass
+class SweptSlurm(FakeSlurm):
+    """What a sweep asks beside what a drain asks; `hidden` ids are not listed."""
+
+    world: World | None = None
+    settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[str, SlurmError] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    booted: int | None = None
+    cluster: str = "lab"
+
+    @property
+    def now(self) -> int:
+        """The controller's clock."""
+        return int(self.world.now) if self.world else 0
+
+    def config(self) -> dict[str, tuple[str, ...]]:
+        """Return the configuration."""
+        self._ask("config")
+        booted = self.now - 9999 if self.booted is None else self.booted
+        base = {
+            "ClusterName": (self.cluster,),
+            "AccountingStorageType": ("accounting_storage/slurmdbd",),
+            "BOOT_TIME": (str(booted),),
+            AS_OF: (str(self.now),),
+        }
+        return base | self.settings
+
+    def ping(self) -> tuple[tuple[str, str, bool], ...]:
+        """Return the one controller."""
+        self._ask("ping")
+        return (("primary", "ctl01", True),)
+
+    def board(self) -> Board:
+        """Return what squeue lists."""
+        self._ask("board")
+        return board_of(b"".join(_line(j) for i, j in self.records.items() if i not in self.hidden))
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return the rows of some ids."""
+        self._ask("accounting")
+        return super().accounting(ids, since=since, until=until)
+
+    def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
+        """Return the rows that ended in a window."""
+        self._ask("ended")
+        return tuple(r for r in self.rows if r.end_time and since <= r.end_time <= until)
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if what in self.failures:
+            raise self.failures[what]
+
+
+def _line(job: Job) -> bytes:
+    start, end = job.start_time or "N/A", job.end_time or "NONE"
+    text = f"{job.job_id}|{job.job_id}|N/A|{job.state}|{start}|{end}|1|1|{job.partition}|"
+    return f"{text}{job.user}|{job.account}|n1\n".encode()
+
+
+@dataclass
+class SweptBackend:
+    """Lists the rows of drain_world's backend; `listing` replaces its answer."""
+
+    backend: FakeBackend
+    listing: Listing | None = None
+    lookups: int = 0
+
+    def running(self, cluster: str) -> Listing:
+        """List what runs."""
+        if self.listing is not None:
+            return self.listing
+        rows = [r for r in self._rows(cluster) if r.state == "running"]
+        return Listing(LISTED, tuple(rows))
+
+    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+        """List the rows of some ids."""
+        self.lookups += 1
+        wanted = set(job_ids)
+        return Listing(LISTED, tuple(r for r in self._rows(cluster) if r.job_id in wanted))
+
+    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
+        """List the rows of one id."""
+        rows = self.listed([job_id], cluster).rows or ()
+        return Listing(LISTED, tuple(r for r in rows if start_time in (None, r.start_time)))
+
+    def _rows(self, cluster: str) -> list[Row]:
+        found = self.backend.rows.items()
+        return [Row(i, cluster, start, state, i * 10) for (i, start), state in found]
+
+
+class SweptWorld:
+    """A site with a drain that works when told, and sweeps."""
+
+    def __init__(self, root: Path, *, grace: int = 600, close_after: int | None = None) -> None:
+        root.mkdir(exist_ok=True)
+        self.world = World(root)
+        old = self.world.slurm
+        self.slurm = SweptSlurm(old.records, old.rows, world=self.world)
+        self.world.slurm = self.slurm
+        self.world.boot()
+        self.backend = SweptBackend(self.world.backend)
+        self.layout = Layout(root)
+        self.state = State(mark=int(self.world.now) - 3600)
+        self.skew = 0.0
+        self.sees_all = True
+        self.sources = Sources(
+            slurm=self.slurm,
+            backend=self.backend,
+            clusters=(CLUSTER,),
+            layout=self.layout,
+            sees_all=lambda _settings: self.sees_all,
+            delivered=lambda keys: delivered(root / "delivered", keys),
+            clock=lambda: self.world.now + self.skew,
+        )
+        self.site = Site(
+            sources=self.sources,
+            policy=Policy(grace_seconds=grace, close_after=close_after),
+            left_out=lambda job: "filtered" if job.partition == "quiet" else None,
+        )
+
+    def plan(self, *ids: int, **options: object) -> Sight:
+        """Look, and change nothing."""
+        return look(self.site, self.state, replace(Options(), **options), ids)  # type: ignore[arg-type]
+
+    def sweep(self, *ids: int, **options: object) -> Sight:
+        """Sweep, let the drain work, and let ten minutes pass; return what was seen."""
+        sight = self.plan(*ids, **options)
+        changes = sight.decision.plan.changes if sight.decision.applies else ()
+        written = put(self.layout, changes)
+        self.state = successor(sight, [each.key for each in written])
+        self.drain()
+        self.world.now += 600
+        return sight
+
+    def drain(self) -> None:
+        """Let the drain work until nothing is to be told, an hour at most."""
+        for _ in range(720):
+            self.world.drain.step(0.0)
+            if not {"new", "todo"} & self.world.files().keys():
+                break
+            self.world.now += 5
+
+    def rows(self) -> dict[Key, str]:
+        """Return what cc-backend has."""
+        return {Key(*key): state for key, state in self.world.backend.rows.items()}
