@@ -1,0 +1,173 @@
+"""A Slurm that answers by text and may lie: the real client over answers made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from slurm.ask import Commands
+from slurm.command import Answer
+from slurm.errors import SlurmError
+from slurm.rows import SACCT_FIELDS, SACCT_SEPARATOR
+
+COMMANDS = Commands(
+    squeue=Path("/slurm/squeue"), sacct=Path("/slurm/sacct"), scontrol=Path("/slurm/scontrol")
+)
+Lie = Callable[[Answer], Answer]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One run in squeue and in sacct; `end` 0 while it goes on."""
+
+    job_id: int
+    start: int
+    state: str = "RUNNING"
+    end: int = 0
+    user: str = "ada"
+    in_squeue: bool = True
+    accounted: str | None = None  # None: as `state`; "": no row
+
+    def squeue(self) -> str:
+        """Return its line."""
+        end = self.end or self.start + 86400
+        head = f"{self.job_id}|{self.job_id}|N/A|{self.state}|{self.start}|{end}"
+        return f"{head}|{self.start - 5}|1|work|{self.user}|p1|n1\n"
+
+    def sacct(self, cluster: str) -> str:
+        """Return its row."""
+        state = self.state if self.accounted is None else self.accounted
+        fields = {
+            "Cluster": cluster,
+            "JobIDRaw": str(self.job_id),
+            "JobID": str(self.job_id),
+            "User": self.user,
+            "UID": "1000",
+            "Account": "p1",
+            "Partition": "work",
+            "State": state,
+            "Submit": str(self.start - 5),
+            "Start": str(self.start),
+            "End": str(self.end) if self.end and state != "RUNNING" else "Unknown",
+            "AllocCPUS": "4",
+            "NodeList": "n1",
+        }
+        return SACCT_SEPARATOR.join(fields.get(n, "") for n in SACCT_FIELDS.split(",")) + "\n"
+
+
+@dataclass
+class LyingSlurm:
+    """A runner for `slurm.client.Slurm`; `lies` change the answer of a question by its name.
+
+    `now` is the controller's clock, `own_clock` ours where it differs.
+    """
+
+    now: int
+    runs: list[Told] = field(default_factory=list)
+    lies: dict[str, Lie] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    cluster: str = "lab"
+    booted: int | None = None
+    own_clock: int | None = None
+    recorded: dict[str, str] = field(default_factory=dict)
+    argv_bytes: list[int] = field(default_factory=list)
+
+    @property
+    def clock(self) -> int:
+        """Our own clock."""
+        return self.now if self.own_clock is None else self.own_clock
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+        sink: Callable[[bytes], object] | None = None,
+    ) -> Answer:
+        """Answer a command."""
+        del environment, timeout_seconds, limit_bytes
+        assert sink is None, "no question of a sweep streams"
+        self.argv_bytes.append(sum(len(word) + 1 for word in argv))
+        name = self._question(argv)
+        text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
+        answer = Answer(tuple(argv), 0, text.encode(), b"")
+        lie = self.lies.get(name)
+        return answer if lie is None else lie(answer)
+
+    @staticmethod
+    def _question(argv: Sequence[str]) -> str:
+        command = Path(argv[0]).name
+        return {"scontrol": argv[1] if argv[1] == "ping" else "config"}.get(command, command)
+
+    def _squeue(self, _argv: Sequence[str]) -> str:
+        return "".join(run.squeue() for run in self.runs if run.in_squeue)
+
+    def _sacct(self, argv: Sequence[str]) -> str:
+        rows = [run for run in self.runs if run.accounted != ""]
+        if "-j" in argv:
+            ids = set(argv[argv.index("-j") + 1].split(","))
+            rows = [run for run in rows if str(run.job_id) in ids]
+        else:
+            since = int(argv[argv.index("-S") + 1].removeprefix("uts"))
+            rows = [run for run in rows if run.end >= since]
+        return "".join(run.sacct(self.cluster) for run in rows)
+
+    def _config(self, _argv: Sequence[str]) -> str:
+        booted = self.now - 9999 if self.booted is None else self.booted
+        settings = {
+            "AccountingStorageType": "accounting_storage/slurmdbd",
+            "BOOT_TIME": str(booted),
+            "ClusterName": self.cluster,
+            "PrivateData": "none",
+            "SlurmUser": "slurm(64030)",
+            **self.settings,
+        }
+        lines = "".join(f"{name:<23} = {value}\n" for name, value in settings.items())
+        return f"Configuration data as of {self.now}\n{lines}\nSlurmctld(primary) at ctl01 is UP\n"
+
+    def _ping(self, _argv: Sequence[str]) -> str:
+        return "Slurmctld(primary) at ctl01 is UP\n"
+
+
+def cut(at: float) -> Lie:
+    """Cut the answer after so many bytes, or after a share of it."""
+
+    def lie(told: Answer) -> Answer:
+        place = at if isinstance(at, int) else int(len(told.stdout) * at)
+        return replace(told, stdout=told.stdout[:place])
+
+    return lie
+
+
+def says(stdout: bytes = b"", *, stderr: bytes = b"", status: int = 0) -> Lie:
+    """Say something else."""
+    return lambda told: replace(told, stdout=stdout, stderr=stderr, status=status)
+
+
+def also(*, stderr: bytes = b"", status: int = 0) -> Lie:
+    """Say the truth, with an error beside it."""
+    return lambda told: replace(told, stderr=stderr, status=status)
+
+
+def changed(old: bytes, new: bytes) -> Lie:
+    """Replace a word."""
+    return lambda told: replace(told, stdout=told.stdout.replace(old, new))
+
+
+def lines(keep: Callable[[bytes], bool]) -> Lie:
+    """Leave lines out."""
+    return lambda told: replace(
+        told, stdout=b"".join(line for line in told.stdout.splitlines(keepends=True) if keep(line))
+    )
+
+
+def fails(error: SlurmError) -> Lie:
+    """Give no answer."""
+
+    def lie(_told: Answer) -> Answer:
+        raise error
+
+    return lie

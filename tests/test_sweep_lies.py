@@ -1,0 +1,368 @@
+"""No lie of Slurm or cc-backend makes a sweep stop a job that runs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import pytest
+from lying_slurm import (
+    COMMANDS,
+    Lie,
+    LyingSlurm,
+    Told,
+    also,
+    changed,
+    cut,
+    fails,
+    lines,
+    says,
+)
+from recorded_slurm import SERIES, recordings, sacct_lines
+from sweep_values import NOON, OLD
+
+from ccbackend.outcome import Call, Reason, Verdict
+from ccbackend.replies import Listing, Reply, Row
+from slurm.client import Slurm
+from slurm.errors import Problem, SlurmError
+from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILABLE
+from spool.files.layout import Directory, Layout
+from sweeper.commands.site import sees_all
+from sweeper.diff import Policy
+from sweeper.observe import Sources
+from sweeper.plan import Options
+from sweeper.state import State
+from sweeper.sweep import Sight, Site, look, successor
+from sweeper.values import Start
+
+RUNNING = tuple(range(100, 140))
+FATAL = b"squeue: fatal: Could not establish a configuration source\n"
+TIMEOUT = SlurmError("squeue did not end within 60 s", kind=Problem.TIMEOUT)
+TOO_LARGE = SlurmError("squeue printed more than 9 bytes", kind=Problem.TOO_LARGE)
+MISSING = SlurmError("cannot run squeue", kind=Problem.NOT_STARTED, hint="check the path")
+GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+
+
+class ListedThere:
+    """cc-backend: forty running rows, or another listing."""
+
+    def __init__(self, listing: Listing | None = None) -> None:
+        reply = Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.LISTED), status=200)
+        rows = tuple(Row(i, "alex", OLD, "running", i) for i in RUNNING)
+        self.listing = listing or Listing(reply, rows)
+
+    def running(self, _cluster: str) -> Listing:
+        """List what runs."""
+        return self.listing
+
+    def listed(self, job_ids: object, _cluster: str) -> Listing:
+        """List nothing in other states."""
+        del job_ids
+        return replace(self.listing, rows=() if self.listing.rows is not None else None)
+
+    def lookup(self, _job_id: int, cluster: str, _start_time: int | None = None) -> Listing:
+        """List nothing."""
+        return self.listed((), cluster)
+
+
+def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> Site:
+    """A site whose Slurm or cc-backend may lie."""
+    for directory in Directory:
+        (root / directory).mkdir(exist_ok=True)
+    sources = Sources(
+        slurm=Slurm(COMMANDS, slurm),
+        backend=there,
+        clusters=("alex",),
+        layout=Layout(root),
+        sees_all=lambda settings: sees_all(settings, user="cc-slurm-sync"),
+        delivered=lambda _keys: frozenset(),
+        clock=lambda: slurm.clock,
+    )
+    return Site(sources=sources, policy=Policy(), left_out=lambda _job: None)
+
+
+def truth() -> LyingSlurm:
+    """Forty jobs run."""
+    return LyingSlurm(now=NOON, runs=[Told(i, OLD) for i in RUNNING])
+
+
+def swept(root: Path, slurm: LyingSlurm, there: ListedThere | None = None) -> list[Sight]:
+    """What two sweeps in a row see, of a site that was in order before."""
+    state = State(mark=slurm.now - 600, cluster="lab", running=40)
+    place = site(root, slurm, there or ListedThere())
+    first = look(place, state, Options())
+    return [first, look(place, successor(first, ()), Options())]
+
+
+def stops(sights: list[Sight]) -> int:
+    """How many stops were planned, held ones too."""
+    plans = [sight.decision.plan for sight in sights]
+    ends = [end for plan in plans for end in (*plan.changes, *plan.held)]
+    return len([end for end in ends if not isinstance(end, Start)])
+
+
+def test_the_truth_plans_nothing(tmp_path: Path) -> None:
+    """So that the lies below are what is seen."""
+    sights = swept(tmp_path, truth())
+
+    assert [sight.decision.plan.exit_code for sight in sights] == [OK, OK]
+
+
+LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
+    "exit 0 and an empty list": ({"squeue": says()}, REFUSED, "no running job"),
+    "only our own jobs": ({"squeue": lines(lambda x: x < b"103")}, REFUSED, "3 running jobs"),
+    "cut inside a line": ({"squeue": cut(1000)}, REFUSED, "cut"),
+    "a line too short": ({"squeue": changed(b"|work|", b"|")}, REFUSED, "fields instead of"),
+    "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "ended with 1"),
+    "half, and a signal": (
+        {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "ended with -9"),
+    "whole, with an error": ({"squeue": also(stderr=b"error: x")}, REFUSED, "error: x"),
+    "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "did not end within 60 s"),
+    "no end of it": ({"squeue": fails(TOO_LARGE)}, REFUSED, "more than 9 bytes"),
+    "no such command": ({"squeue": fails(MISSING)}, UNAVAILABLE, "check the path"),
+    "fatal text": ({"squeue": says(stderr=FATAL, status=1)}, REFUSED, "configuration source"),
+    "fatal text, exit 0": ({"squeue": says(FATAL)}, REFUSED, "fields instead of"),
+    "no controller": ({"squeue": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
+    "HTML": ({"squeue": says(b"<html>\n<body>504</body>\n")}, REFUSED, "fields instead of"),
+    "no numbers": ({"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no job id"),
+    "a hidden partition": (
+        {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
+    "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "itself 'fritz'"),
+    "a configuration cut": ({"config": cut(0.5)}, REFUSED, "not whole"),
+    "no configuration": ({"config": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
+    "private data": ({"config": changed(b"= none", b"= jobs")}, REFUSED, "AdminLevel Operator"),
+    "private data and more": (
+        {"config": changed(b"= none", b"= accounts,jobs")}, REFUSED, "AdminLevel Operator"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_no_lie_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """The plan is refused, and its message says why."""
+    slurm = truth()
+    slurm.lies, code, words = LIES[lie]
+
+    sights = swept(tmp_path, slurm)
+
+    assert stops(sights) == 0
+    plan = sights[0].decision.plan
+    assert plan.exit_code == code
+    assert words in " ".join(guard.text for guard in plan.guards)
+
+
+CLOCKS = {
+    "a controller up for a minute": ({"booted": NOON - 60}, "up for 60 s"),
+    "a clock an hour behind": (
+        {"own_clock": NOON - 3600},
+        "differs from the controller's by -3600 s",
+    ),
+    "a clock an hour ahead": (
+        {"own_clock": NOON + 3600},
+        "differs from the controller's by 3600 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", CLOCKS)
+def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
+    """Even what would be proven."""
+    facts, words = CLOCKS[lie]
+    slurm = truth()
+    slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
+    slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
+
+    sights = swept(tmp_path, slurm)
+
+    assert stops(sights) == 0
+    assert words in sights[0].decision.plan.guards[0].text
+    assert sights[0].decision.plan.exit_code == REFUSED
+
+
+ACCOUNTING: dict[str, tuple[Lie, int]] = {
+    "late: still running": (changed(b"COMPLETED", b"RUNNING"), DRIFT),
+    "late: pending": (changed(b"COMPLETED", b"PENDING"), DRIFT),
+    "without a row": (says(), DRIFT),
+    "an end without a time": (lambda told: _without_end(told.stdout)(told), DRIFT),
+    "another start": (changed(b"%d" % OLD, b"%d" % (OLD - 86400)), DRIFT),
+    "down": (says(stderr=b"sacct: error: Problem talking to the database", status=1), REFUSED),
+    "hanging": (fails(TIMEOUT), REFUSED),
+    "cut": (cut(0.5), REFUSED),
+    "of another cluster": (changed(b"lab", b"fritz"), REFUSED),
+    "not text": (says(b"\0\xff\n"), REFUSED),
+}
+
+
+def _without_end(stdout: bytes) -> Lie:
+    return changed(b"\x1f%d\x1f" % (OLD + 60), b"\x1fUnknown\x1f") if stdout else says(stdout)
+
+
+@pytest.mark.parametrize("lie", ACCOUNTING)
+def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """A job that squeue forgot, whose end accounting does not prove."""
+    slurm = truth()
+    slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
+    slurm.lies["sacct"], code = ACCOUNTING[lie]
+
+    sights = swept(tmp_path, slurm)
+
+    assert stops(sights) == 0
+    assert sights[0].decision.plan.exit_code == code
+
+
+def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
+    """It knows no job any more; accounting still has them as running."""
+    slurm = truth()
+    slurm.runs = [replace(run, in_squeue=False) for run in slurm.runs]
+    slurm.booted = NOON - 300
+
+    sights = swept(tmp_path, slurm)
+
+    assert stops(sights) == 0
+    assert [sight.decision.plan.exit_code for sight in sights] == [REFUSED, DRIFT]
+
+
+def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
+    """It shows jobs of yesterday as running and does not know those of today."""
+    slurm = truth()
+    slurm.runs = [replace(run, in_squeue=run.job_id < 120) for run in slurm.runs]
+    slurm.runs += [Told(i, OLD - 86400, accounted="COMPLETED") for i in range(50, 75)]
+
+    assert stops(swept(tmp_path, slurm)) == 0
+
+
+def reply(reason: Reason, status: int | None, text: str = "") -> Listing:
+    """A listing that is not known."""
+    verdict = Verdict(reason, text)
+    return Listing(Reply(call=Call.GRAPHQL, verdict=verdict, status=status))
+
+
+THERE: dict[str, tuple[Listing, int, str]] = {
+    "cut": (reply(Reason.QUERY_FAILED, 200, "not a listing"), REFUSED, "not a listing"),
+    "a wrong count": (reply(Reason.QUERY_FAILED, 200, "3 of 9 jobs listed"), REFUSED, "3 of 9"),
+    "500": (reply(Reason.UNEXPECTED, 500), REFUSED, "status 500"),
+    "HTML": (reply(Reason.NOT_THE_API, 200, "<html>"), REFUSED, "not_the_api"),
+    "broken off": (reply(Reason.BROKEN, None), REFUSED, "no answer"),
+    "down": (reply(Reason.UNREACHABLE, None, "refused"), UNAVAILABLE, "refused"),
+    "a wrong account": (reply(Reason.ROLE_REFUSED, 401), NO_PERMISSION, "role api"),
+    "an expired token": (reply(Reason.TOKEN_EXPIRED, 401), NO_PERMISSION, "token"),
+    "a redirect": (reply(Reason.REDIRECTED, 301), CONFIG, "base URL"),
+    "another cluster": (
+        Listing(ListedThere().listing.reply, (Row(1, "fritz", OLD, "running", 1),)),
+        REFUSED, "'fritz'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", THERE)
+def test_no_lie_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
+    """And where its listing is not whole, nothing at all is planned."""
+    listing, code, words = THERE[lie]
+
+    sights = swept(tmp_path, truth(), ListedThere(listing))
+
+    plan = sights[0].decision.plan
+    assert stops(sights) == 0
+    assert listing.rows is not None or plan.changes == ()
+    assert plan.exit_code == code
+    assert words in plan.guards[0].text
+
+
+def test_an_empty_listing_only_starts(tmp_path: Path) -> None:
+    """Which is harmless where the runs are there."""
+    listing = ListedThere().listing
+
+    sights = swept(tmp_path, truth(), ListedThere(replace(listing, rows=())))
+
+    assert stops(sights) == 0
+    assert len(sights[0].decision.plan.changes) == len(RUNNING)
+
+
+_ROW = re.compile(r"[0-9]{4,}\|")
+_OURS = (
+    *("RAW", "ARRAY_JOB_ID", "ARRAY_TASK_ID", "STATE", "START_TIME", "END_TIME", "SUBMIT_TIME"),
+    *("NODES", "PARTITION", "USER", "ACCOUNT", "NODELIST"),
+)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a release printed for jobs that run, in the form in which a sweep asks for it."""
+
+    squeue: str
+    sacct: str
+    config: str
+    runs: dict[int, int]
+
+
+@cache
+def recorded(series: str) -> Recorded:
+    """All situations of a release at once: of equal job ids the first one."""
+    lines: dict[int, str] = {}
+    sacct: dict[int, str] = {}
+    runs: dict[int, int] = {}
+    for situation in recordings(series).values():
+        listing = situation.get("squeue.txt", b"").decode("utf-8", "replace").splitlines()
+        rows = situation.get("sacct.txt") or b""
+        for job in accounted_lines(rows):
+            sacct.setdefault(int(job.split("\x1f")[1]), job)
+        names = ["RAW", *listing[0].split("|")[1:]] if listing else []
+        for line in listing[1:]:
+            row = dict(zip(names, line.split("|"), strict=False))
+            if _ROW.match(line) and len(line.split("|")) == len(names):
+                fields = [row[name] for name in _OURS]
+                if lines.setdefault(int(fields[0]), "|".join(fields)) and fields[3] == "RUNNING":
+                    runs.setdefault(int(fields[0]), int(fields[4]))
+    running = {i: start for i, start in runs.items() if "|RUNNING|" in lines[i]}
+    return Recorded(
+        squeue="".join(f"{line}\n" for line in lines.values()),
+        sacct="".join(f"{row}\n" for i, row in sacct.items() if i in running),
+        config=recordings(series)["cluster"]["scontrol-config.txt"].decode(),
+        runs=running,
+    )
+
+
+def accounted_lines(rows: bytes) -> list[str]:
+    """Our sacct lines of a recorded answer."""
+    return sacct_lines(rows).decode().splitlines() if rows else []
+
+
+PLACES = 20
+
+
+@pytest.mark.parametrize("command", ["squeue", "sacct", "config"])
+@pytest.mark.parametrize("series", SERIES)
+def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, command: str) -> None:
+    """Twenty random places of each answer of nine releases; a cut inside a line is refused."""
+    truth = recorded(series)
+    hidden = sorted(truth.runs)[:3]  # so that accounting is asked
+    squeue = "".join(
+        line
+        for line in truth.squeue.splitlines(keepends=True)
+        if int(line.partition("|")[0]) not in hidden
+    )
+    rows = tuple(Row(i, "alex", start, "running", i) for i, start in truth.runs.items())
+    there = ListedThere(Listing(ListedThere().listing.reply, rows))
+    now = max(truth.runs.values()) + 7200
+    config = re.sub(r"(?<=as of )\S+", str(now), truth.config)
+    config = re.sub(r"(?<=BOOT_TIME               = )\S+", str(now - 7200), config)
+    texts = {"squeue": squeue, "sacct": truth.sacct, "config": config}
+    whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
+    assert [sight.decision.plan.guards for sight in whole] == [(), ()]
+    random = Random(f"{series} {command}")  # noqa: S311 - no secret
+    for place in random.sample(range(1, len(texts[command])), PLACES):
+        slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})
+
+        sights = swept(tmp_path, slurm, there)
+
+        assert stops(sights) == 0, place
+        is_visible = texts[command][place - 1] != "\n" and command != "config"
+        is_visible |= command == "config" and "Slurmctld(" not in config[:place]
+        assert not is_visible or sights[0].decision.plan.exit_code == REFUSED
+
+
+def test_the_cuts_are_many() -> None:
+    """Four hundred at least."""
+    assert PLACES * len(SERIES) * 3 >= 400
+    assert all(len(recorded(series).runs) > 10 for series in SERIES)
