@@ -3,6 +3,7 @@ PYTHON ?=
 PREFIX ?= /opt/cc-slurm-sync
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := .venv-demo
 
 .PHONY: help install uninstall wheels check test crash clean
 
@@ -18,6 +19,18 @@ uninstall: ## remove what install has put in place [PREFIX=DIR]
 
 wheels: ## collect wheels for hosts without internet, for any Python of 3.11 or later [WHEELS=DIR]
 	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'
+
+.PHONY: demo demo-slurm
+demo: $(RUN)/.run ## the life of some jobs, with a stand-in for Slurm and a stub of cc-backend
+	@$(RUN)/bin/python -B tests/demo.py
+
+demo-slurm: $(VENV)/.dev ## the same with real Slurm, where it is installed; needs root
+	@$(BIN)/python tests/demo.py --slurm
+
+$(RUN)/.run: pyproject.toml
+	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(RUN)
+	$(RUN)/bin/pip install --quiet --disable-pip-version-check -e .
+	touch $@
 
 $(VENV)/.dev: pyproject.toml
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(VENV)
@@ -39,4 +52,4 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
 
 clean: ## remove what the targets above have built
-	rm -rf $(VENV) build dist wheels .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RUN) build dist wheels .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,209 @@
+"""The stage of `make demo`: a server, a drain, the commands, and a Slurm that plays along."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from standin_slurm.controller import Controller
+from stub_server import Answer, Model, StubServer
+
+TOKEN = "TOKEN:api"
+SPOOL_DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
+GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
+TOPOLOGY = {
+    "node": list(range(16)),
+    "socket": [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]],
+    "core": [[core, core + 8] for core in range(8)],
+}
+CLUSTERS = [
+    {
+        "name": "lab",
+        "subClusters": [
+            {"name": "cpu", "nodes": "n2cn[001-004]", "topology": TOPOLOGY},
+            {"name": "gpu", "nodes": "n2gpu[01-02]", "topology": TOPOLOGY},
+        ],
+    }
+]
+
+
+class Cluster(Protocol):
+    """What the demo wants of a Slurm, the stand-in or a real one."""
+
+    spool: Path
+
+    def command(self, name: str) -> Path:
+        """Return the path of squeue, sacct, scontrol."""
+
+    def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
+        """Return the id of a job that does not start yet."""
+
+    def array(self, name: str, tasks: int) -> list[int]:
+        """Start an array; return the ids of its tasks."""
+
+    def start(self, job: int) -> None:
+        """Start a planned job."""
+
+    def end(self, job: int, *, exit_code: int = 0) -> None:
+        """End a job."""
+
+    def requeue(self, job: int) -> None:
+        """End a run and begin the next one of the same job."""
+
+    def described(self) -> str:
+        """Say which Slurm this is."""
+
+
+class StandIn:
+    """The stand-in as a cluster for the demo: a controller that gives out cores in order."""
+
+    def __init__(self, root: Path, series: str) -> None:
+        self.spool = make_spool(root / "spool")
+        self.controller = Controller(root / "slurm", series, spool=self.spool)
+        self._free = dict.fromkeys(("n2cn001", "n2cn002", "n2gpu01"), 0)
+        self._planned: dict[int, dict[str, Any]] = {}
+
+    def command(self, name: str) -> Path:
+        """Return the path of squeue, sacct, scontrol."""
+        return self.controller.command(name)
+
+    def described(self) -> str:
+        """Say which Slurm this is."""
+        return f"a stand-in that answers as Slurm {self.controller.series} does"
+
+    def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
+        """Return the id of a job that does not start yet."""
+        job = self.controller.new_id()
+        node = node or "n2cn001"
+        wishes: dict[str, Any] = {"job_id": job, "name": name, "user": user, "node": node}
+        wishes |= {"partition": "gpu" if "gpu" in node else "cpu"}
+        self._planned[job] = wishes | ({"gpus": {node: [*range(gpus)]}} if gpus else {})
+        return job
+
+    def array(self, name: str, tasks: int) -> list[int]:
+        """Start an array; return the ids of its tasks."""
+        jobs = [self.plan(name, node="n2cn002") for _ in range(tasks)]
+        for task, job in enumerate(jobs):
+            self._planned[job]["array"] = [jobs[0], task]
+            self.start(job)
+        return jobs
+
+    def start(self, job: int) -> None:
+        """Start a planned job."""
+        wishes = self._planned[job]
+        node = wishes.pop("node")
+        core = self._free[node] % 8
+        self._free[node] += 1
+        self.controller.start({node: [core]}, **wishes)
+
+    def end(self, job: int, *, exit_code: int = 0) -> None:
+        """End a job."""
+        state = "FAILED" if exit_code else "COMPLETED"
+        self.controller.end(job, state, exit_code=exit_code << 8)
+
+    def requeue(self, job: int) -> None:
+        """End a run and begin the next one of the same job."""
+        self.controller.requeue(job)
+        time.sleep(1.1)  # runs differ by their start, in whole seconds
+        self.controller.restart(job)
+
+
+def make_spool(path: Path) -> Path:
+    """Make the directories of a spool."""
+    for name in SPOOL_DIRECTORIES:
+        (path / name).mkdir(parents=True)
+    return path
+
+
+class Stage:
+    """A server, a drain and the operator's commands around a cluster."""
+
+    def __init__(self, cluster: Cluster, root: Path, version: str) -> None:
+        self.cluster = cluster
+        self.model = Model(version=version, token=TOKEN, clusters=CLUSTERS)
+        self._server = StubServer(self.model)
+        self.config = root / "config.json"
+        self.log = root / "drain.log"
+        state, token = root / "state", root / "token"
+        state.mkdir()
+        token.write_text(f"{TOKEN}\n")
+        token.chmod(0o600)
+        document = {
+            "clustername": "lab",
+            "slurm": {name: str(cluster.command(name)) for name in ("squeue", "sacct", "scontrol")},
+            "cc-backend": {"host": self._server.url, "token_file": str(token)},
+            "gpuPciAddrs": {"^n2gpu0[12]$": GPUS},
+            "spool": {"directory": str(cluster.spool), "state_directory": str(state)},
+            "drain": {"stop_hold_seconds": 1},
+        }
+        self.config.write_text(json.dumps(document, indent=4))
+        self.config.chmod(0o600)
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        with self.log.open("ab") as log:
+            self._drain = subprocess.Popen(
+                self._argv("drain"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._drain.terminate()
+        self._drain.wait(timeout=20)
+        self._server.close()
+
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Let nobody listen where the server was."""
+        port = int(self._server.url.rpartition(":")[2])
+        self._server.close()
+        try:
+            yield
+        finally:
+            self._server = StubServer(self.model, port)
+            self._server.__enter__()
+
+    def refuse(self, job: int, words: str) -> None:
+        """Let the server refuse a job."""
+        body = json.dumps({"status": "Bad Request", "error": words}) + "\n"
+        self.model.poison[job] = Answer(400, body)
+
+    def cc_spool(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the operator."""
+        return subprocess.run(self._argv(*argv), capture_output=True, text=True, check=False)
+
+    def _argv(self, *argv: str) -> list[str]:
+        return [str(Path(sys.executable).parent / "cc-spool"), *argv, "-c", str(self.config)]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what the server has, ordered by job and start."""
+        rows = [*self.model.job.values(), *self.model.cache.values()]
+        told = [row | {"duration": row.get("stopTime", 0) - row["startTime"]} for row in rows]
+        return sorted(told, key=lambda row: (row["jobId"], row["startTime"]))
+
+    def state(self, job: int) -> str | None:
+        """Return the state of the latest run of a job at the server."""
+        return next((r["jobState"] for r in reversed(self.rows()) if r["jobId"] == job), None)
+
+    def in_spool(self, directory: str) -> list[str]:
+        """Return the names of the files in a directory of the spool."""
+        return sorted(path.name for path in (self.cluster.spool / directory).iterdir())
+
+    def wait(self, what: str, is_so: Callable[[], bool], *, seconds: float = 20) -> float:
+        """Return how long it took until something was so.
+
+        Raises:
+            TimeoutError: it did not become so.
+        """
+        begin = time.monotonic()
+        while not is_so():
+            if time.monotonic() > begin + seconds:
+                raise TimeoutError(f"waited {seconds:.0f} s in vain for {what}")
+            time.sleep(0.02)
+        return time.monotonic() - begin
