@@ -68,7 +68,6 @@ class RealCluster:
         self._lab.jobs.wait_state(job, "PENDING")
         self._lab.jobs.start_now(job)
 
-
     def _state(self, job: int) -> str:
         """Return the state of one job; its id may be that of an array, too."""
         asked = ("squeue", "-h", "-a", "-r", "-t", "all", "-o", "%A %T", "-j", str(job))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from standin_slurm.model import Job, has_run, word
+from standin_slurm.model import Job, display_id, has_run, word
 from standin_slurm.records import record_of
 from standin_slurm.texts import (
     NoSuchFieldError,
@@ -87,12 +87,13 @@ def known_jobs(state: State) -> list[Job]:
 
 
 def of_ids(jobs: list[Job], ids: str) -> list[Job]:
-    """Return the jobs of some ids; an array or het id stands for all its members."""
-    wanted = set(map(int, ids.split(",")))
+    """Return the jobs of some ids; `12_3` and `12+1` name one, an array or het id all of it."""
+    wanted = set(ids.split(","))
     return [
         job
         for job in jobs
-        if {job["job_id"], *(job["array"] or [])[:1], *(job["het"] or [])[:1]} & wanted
+        if {str(job["job_id"]), display_id(job), *map(str, (job["array"] or job["het"] or [])[:1])}
+        & wanted
     ]
 
 
@@ -143,7 +144,7 @@ def _squeue_json(state: State, given: dict[str, str]) -> str:
         jobs = [job for job in jobs if word(job) in SHOWN_WITHOUT_T]
     records = [record_of(stencil if has_run(job) else waiting, job) for job in jobs]
     for record in records:
-        if state["stencils"]["hides_sharing"] == document["meta"]["plugin"].get("data_parser"):
+        if state["stencils"]["hides_sharing"] in json.dumps(document["meta"]):
             record["shared"] = []
     filled = {name: records if name == "jobs" else value for name, value in document.items()}
     return json.dumps(filled)

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from standin_slurm.model import CLUSTER, Job, cpus_per_node, end_of, exit_words, fold
-from standin_slurm.stencils import hook_variables, stencils_of
-from standin_slurm.texts import sharing
+from standin_slurm.environment import environment
+from standin_slurm.model import Job
+from standin_slurm.stencils import stencils_of
 
 HERE = Path(__file__).parent
 HOOKS = HERE.parent.parent / "hooks"
@@ -93,8 +93,7 @@ class Controller:
         row = self._row(job)
         job |= {"state": state, "flags": ["COMPLETING"], "end": int(self._clock())}
         job["exit_code"] = exit_code
-        row |= {"end": job["end"], "exit_code": exit_code}
-        row["state"] = "CANCELLED by 0" if state == "CANCELLED" else state
+        row |= _accounted(job)
         self._save()
         self._hook("epilog", job)
         job["flags"] = []
@@ -143,7 +142,7 @@ class Controller:
     def put(self, job: Job) -> None:
         """Hold a record as it is, without a hook: for comparisons with recordings."""
         self._jobs[job["job_id"]] = job
-        self._accounting.append({**job})
+        self._accounting.append(_accounted(job))
         self._save()
 
     def set_down(self, *, controller: bool = False, database: bool = False) -> None:
@@ -203,15 +202,11 @@ class Controller:
 
     def _hook(self, name: str, job: Job) -> None:
         """Run a hook as slurmctld does: cleared environment, in 21.08 without 0, 1 and 2."""
-        kind = "array" if job["array"] else "het" if job["het"] else "plain"
-        recorded = hook_variables(self.series, kind, name)
-        values = self._variables(job, name)
-        environment = {key: str(values.get(key, old)) for key, old in recorded.items()}
         closing = "0<&- 1>&- 2>&-" if self.series == "21.08" else ""
         hook = self.root / "hooks" / f"{name}_slurmctld"
         done = subprocess.run(
             ["/bin/sh", "-c", f'exec "$0" {closing}', str(hook)],
-            env=environment,
+            env=environment(self.series, job, name),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
@@ -220,38 +215,6 @@ class Controller:
         if (done.returncode, done.stdout + done.stderr) != (0, b""):
             raise RuntimeError(f"{name} of {job['job_id']}: {done}")
         self.hooks_run.append((name, job["job_id"]))
-
-    def _variables(self, job: Job, hook: str) -> dict[str, object]:
-        oversubscribe, exclusive = sharing(job, self.series)
-        code = job["exit_code"]
-        values: dict[str, object] = {
-            "SLURM_JOB_ID": job["job_id"],
-            "SLURM_JOBID": job["job_id"],
-            "SLURM_JOB_NAME": job["name"],
-            "SLURM_JOB_USER": job["user"],
-            "SLURM_JOB_UID": job["uid"],
-            "SLURM_JOB_ACCOUNT": job["account"],
-            "SLURM_JOB_PARTITION": job["partition"],
-            "SLURM_JOB_NODELIST": fold(job["nodes"]),
-            "SLURM_JOB_NUM_NODES": len(job["nodes"]),
-            "SLURM_JOB_CPUS_PER_NODE": cpus_per_node(job),
-            "SLURM_JOB_RESTART_COUNT": job["restarts"],
-            "SLURM_JOB_START_TIME": job["start"],
-            "SLURM_JOB_END_TIME": end_of(job),
-            "SLURM_JOB_OVERSUBSCRIBE": oversubscribe,
-            "SLURM_JOB_EXCLUSIVE": exclusive,
-            "SLURM_JOB_SLUID": job["sluid"],
-            "SLURM_JOB_WORK_DIR": job["work_dir"],
-            "SLURM_JOB_EXIT_CODE": code,
-            "SLURM_JOB_EXIT_CODE2": exit_words(code),
-            "SLURM_CLUSTER_NAME": CLUSTER,
-            "SLURM_SCRIPT_CONTEXT": f"{hook}_slurmctld",
-        }
-        if job["array"]:
-            values["SLURM_ARRAY_JOB_ID"], values["SLURM_ARRAY_TASK_ID"] = job["array"]
-        if job["het"]:
-            values["SLURM_HET_JOB_ID"], values["SLURM_HET_JOB_OFFSET"] = job["het"]
-        return values
 
     def _script_of(self, job_id: int) -> Path:
         return self.saved / f"hash.{job_id % 10}" / f"job.{job_id}" / "script"
@@ -300,3 +263,10 @@ class Controller:
         path = self.root / f"{name}.new"
         path.write_text(json.dumps(document))
         path.replace(self.root / name)
+
+
+def _accounted(job: Job) -> Job:
+    """Return the row of accounting: a run that was killed has no exit code there."""
+    killed = job["state"] in {"CANCELLED", "TIMEOUT"}
+    state = f"CANCELLED by {job['uid']}" if job["state"] == "CANCELLED" else job["state"]
+    return {**job, "flags": [], "state": state, "exit_code": 0 if killed else job["exit_code"]}

@@ -22,6 +22,7 @@ from standin_slurm.model import (
 )
 
 Record = dict[str, Any]
+SIGNALS = {9: "KILL", 15: "TERM"}
 
 
 def record_of(stencil: Record, job: Job) -> Record:
@@ -30,9 +31,11 @@ def record_of(stencil: Record, job: Job) -> Record:
     A key that the release does not have is left out; numbers are wrapped as they are there.
     """
     record = dict(stencil)
-    for key, value in _values(job).items():
+    for key, value in values_of(job).items():
         if key in record:
             record[key] = _shaped(record[key], value)
+    if job["limit"] is None:
+        record["time_limit"] = _unlimited(record["time_limit"])
     record["job_state"] = _state(record["job_state"], job)
     record["shared"] = _shared(record["shared"], job)
     record["exit_code"] = _exit_code(record["exit_code"], job)
@@ -44,7 +47,7 @@ def record_of(stencil: Record, job: Job) -> Record:
     return record
 
 
-def _values(job: Job) -> dict[str, Any]:
+def values_of(job: Job) -> dict[str, Any]:
     """Return what is written alike in every release, but for the wrapping of numbers."""
     array, het = job["array"] or (0, None), job["het"] or (0, 0)
     completing = "COMPLETING" in job["flags"]
@@ -92,6 +95,10 @@ def _shaped(old: Any, value: Any) -> Any:
     return {"set": value is not None, "infinite": False, "number": value or 0}
 
 
+def _unlimited(old: Any) -> Any:
+    return {"set": False, "infinite": True, "number": 0} if isinstance(old, dict) else None
+
+
 def _state(old: Any, job: Job) -> Any:
     return [job["state"], *job["flags"]] if isinstance(old, list) else word(job)
 
@@ -110,14 +117,10 @@ def _exit_code(old: Any, job: Job) -> Any:
         return _shaped(old, status)
     code, signal = map(int, exit_words(status).split(":"))
     words = ["SIGNALED"] if signal else ["ERROR"] if code else ["SUCCESS"]
-    number = {"set": True, "infinite": False, "number": code}
+    number = {"set": not signal, "infinite": False, "number": code}
     of_signal = {"set": bool(signal), "infinite": False, "number": signal}
-    return {
-        **old,
-        "status": words,
-        "return_code": number,
-        "signal": {**old["signal"], "id": of_signal},
-    }
+    named = {"id": of_signal, "name": SIGNALS.get(signal, "")}
+    return {**old, "status": words, "return_code": number, "signal": named}
 
 
 def _resources(old: Record, job: Job) -> Record:
