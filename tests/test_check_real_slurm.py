@@ -1,0 +1,135 @@
+"""`cc-spool check --full` beside a real Slurm: what it sees, and what it is not shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_site import RealSite
+from slurm_lab import Lab, Settings, require_slurm, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+BOB = 20002
+# Imported before the change of user: the interpreter may lie where bob may not go.
+CHECK = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r});"
+    " import encodings.idna, spool.preflight.look; from spool.cli import main;"
+    " sys.exit(main(sys.argv[1:]))"
+)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Run a cluster that hides jobs from ordinary users, in slurmdbd too."""
+    require_slurm()
+    with Lab(Settings(hooks=ROOT / "hooks", options={"PrivateData": "jobs"})) as cluster:
+        with (cluster.root / "etc" / "slurm" / "slurmdbd.conf").open("a") as conf:
+            conf.write("PrivateData=jobs\n")
+        cluster.dbd.restart()
+        yield cluster
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site on the cluster's host whose service user is bob."""
+
+    lab: Lab
+    config: Path
+
+    def check(self) -> dict[str, dict[str, Any]]:
+        """Start the full look as root, as systemd's admin would; it becomes bob."""
+        argv = [sys.executable, "-c", CHECK, "check", "--full", "--json", "-c", str(self.config)]
+        done = self.lab.run(*argv, check=False)
+        assert done.stderr == ""
+        return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+@pytest.fixture
+def site(lab: Lab) -> Site:
+    """Give bob spool, state and token, as the installation does."""
+    root = lab.root / "site"
+    state, token = root / "state", root / "token"
+    state.mkdir(parents=True)
+    root.chmod(0o755)
+    token.write_text("TOKEN:api\n")
+    token.chmod(0o640)
+    for path in (state, *(lab.spool / name for name in ("todo", "open", "dead", "tmp"))):
+        os.chown(path, BOB, BOB)
+        path.chmod(0o750)
+    os.chown(lab.spool / "new", -1, BOB)
+    (lab.spool / "new").chmod(0o2770)
+    os.chown(token, -1, BOB)
+    config = root / "config.json"
+    document = {
+        "clustername": "lab",
+        "cc-backend": {"host": "http://127.0.0.1:9", "token_file": str(token)},
+        "spool": {"directory": str(lab.spool), "state_directory": str(state)},
+    }
+    config.write_text(json.dumps(document))
+    return Site(lab, config)
+
+
+@pytest.mark.slurm
+def test_account_without_rights_is_told_and_an_operator_is_well(site: Site) -> None:
+    """Slurm refuses nothing, it shows less: the check must say so, for jobs and for accounting."""
+    job = site.lab.jobs.sbatch(user="alice", script="sleep 600")
+    site.lab.jobs.wait_state(job, "RUNNING")
+    wait_until(lambda: bool(site.lab.jobs.accounted(job, "Start")), "accounting to know the job")
+
+    hidden = site.check()
+    assert ("CRITICAL", "CRITICAL", "WARNING") == tuple(
+        hidden[name]["verdict"] for name in ("jobs seen", "accounting seen", "scripts")
+    )
+    assert "PrivateData hides other users' jobs from bob" in hidden["jobs seen"]["text"]
+    assert "adminlevel=Operator" in hidden["accounting seen"]["hint"]
+
+    site.lab.run("sacctmgr", "-i", "modify", "user", "bob", "set", "adminlevel=Operator")
+    shown = site.check()
+    assert ("OK", "OK", "OK") == tuple(
+        shown[name]["verdict"] for name in ("jobs seen", "accounting seen", "scripts")
+    )
+    assert f"sacct shows job {job} of alice; bob is Operator" == shown["accounting seen"]["text"]
+    assert "read by scontrol" in shown["scripts"]["text"]
+    assert ("OK", "OK", "OK", "OK") == tuple(
+        shown[name]["verdict"]
+        for name in ("spool", "PrologSlurmctld", "EpilogSlurmctld", "controller")
+    )
+    site.lab.jobs.cancel(job)
+
+
+@pytest.mark.slurm
+def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> None:
+    """Beside a real drain all fits; a token that is refused shows within 10 s."""
+    for name in ("todo", "open", "dead", "tmp"):
+        os.chown(lab.spool / name, 0, 0)
+    with RealSite(lab, "1.5.4", tmp_path) as site:
+        site.wait_for("the drain's beacon", (site.state / "drain.json").exists)
+        found = {check["name"]: check for check in run(site, "--full")["checks"]}
+        odd = {name for name, check in found.items() if check["verdict"] != "OK"}
+        assert odd <= {"configuration", "controller", "spool", "accelerators"}
+        assert "not known to the server" in found["accelerators"]["text"]
+        assert "the server knows all 6 nodes" == found["hosts"]["text"]
+
+        site.token.write_text("TOKEN:stranger.of.no.use\n")
+        job = lab.jobs.sbatch(user="alice", script="sleep 1")
+        site.wait_for("the refusal", lambda: any(e.status == 401 for e in site.server.log))
+        refused = time.monotonic()
+        wait_until(lambda: "halted" in str(run(site)), "the halt to be shown", timeout=10)
+        assert time.monotonic() - refused < 10
+        assert "CRITICAL" == run(site)["verdict"]
+        lab.jobs.wait_ended(job)
+
+
+def run(site: RealSite, *options: str) -> Any:
+    """Call the command as monitoring does; return its JSON."""
+    argv = [sys.executable, "-m", "spool.cli", "check", "--json", *options, "-c", str(site.config)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)
