@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,21 +109,24 @@ def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> Non
     """Beside a real drain all fits; a token that is refused shows within 10 s."""
     for name in ("todo", "open", "dead", "tmp"):
         os.chown(lab.spool / name, 0, 0)
-    with RealSite(lab, "1.5.4", tmp_path) as site:
-        site.wait_for("the drain's beacon", (site.state / "drain.json").exists)
+    real = RealSite(lab, "1.5.4", tmp_path)
+    document = json.loads(real.config.read_text())
+    document["slurm"]["sacctmgr"] = str(lab.command("sacctmgr"))
+    real.config.write_text(json.dumps(document))
+    with real as site:
+        wait_until((site.state / "drain.json").exists, "the drain's first word")
         found = {check["name"]: check for check in run(site, "--full")["checks"]}
         odd = {name for name, check in found.items() if check["verdict"] != "OK"}
-        assert odd <= {"configuration", "controller", "spool", "accelerators"}
-        assert "not known to the server" in found["accelerators"]["text"]
+        # in /tmp, on another host than slurmctld, and without accelerators at the server
+        assert odd == {"configuration", "controller", "spool", "accelerators"}
         assert "the server knows all 6 nodes" == found["hosts"]["text"]
 
         site.token.write_text("TOKEN:stranger.of.no.use\n")
         job = lab.jobs.sbatch(user="alice", script="sleep 1")
-        site.wait_for("the refusal", lambda: any(e.status == 401 for e in site.server.log))
-        refused = time.monotonic()
+        wait_until(lambda: any(e.status == 401 for e in site.server.log), "the refusal")
         wait_until(lambda: "halted" in str(run(site)), "the halt to be shown", timeout=10)
-        assert time.monotonic() - refused < 10
-        assert "CRITICAL" == run(site)["verdict"]
+        halted = run(site)
+        assert "CRITICAL" == halted["verdict"]
         lab.jobs.wait_ended(job)
 
 
