@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -59,8 +60,13 @@ class Jobs:
     def start_now(self, job: int | str) -> None:
         """Take away the two minutes that a requeued job waits; return when it has started.
 
-        The controller may set them again while the epilogs of the ended run finish.
+        The controller may set them again while the epilogs of the ended run finish. A run that
+        begins in the second in which slurmd heard of the end of the one before fails: its
+        credential counts as revoked too (`src/common/slurm_cred.c`).
         """
+        self.wait_state(job, "PENDING")
+        ended = int(time.time())
+        wait_until(lambda: int(time.time()) > ended, "the next second")
 
         def started() -> bool:
             self._run("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
