@@ -6,7 +6,8 @@ A failed, empty, cut or error-carrying answer is *unknown* and raises; only the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from slurm import description
@@ -44,10 +45,17 @@ class Slurm:
     Slurm under our feet is noticed by the file of `squeue`, or by the first answer that fails.
     """
 
-    def __init__(self, commands: Commands, runner: Runner, *, cluster: str | None = None) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        runner: Runner,
+        *,
+        cluster: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ask = Ask(commands, runner)
         self._nodes = Nodes(self._ask)
-        self._lookup = Lookup(self._ask, self._nodes)
+        self._lookup = Lookup(self._ask, self._nodes, clock=clock)
         self._cluster = cluster
         self._release: Release | None = None
         self._file: tuple[int, int] | None = None

@@ -1,0 +1,177 @@
+"""Slurm's commands as one release recorded them at one moment: a runner for `slurm.client`.
+
+Filters work as they do in that release. A test may break one kind of answer: `answers` maps the
+first words that a command line holds to what is said instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from golden_slurm import controller_sights, describe
+from recorded_slurm import (
+    RELEASES,
+    Situation,
+    lookup_lines,
+    recordings,
+    sacct_lines,
+    text_records,
+)
+
+from slurm.ask import Commands
+from slurm.client import Slurm
+from slurm.command import Answer, Sink
+from slurm.job import Job
+from slurm.release import Release
+
+SQUEUE, SACCT, SCONTROL = (f"/opt/slurm/bin/{name}" for name in ("squeue", "sacct", "scontrol"))
+COMMANDS = Commands(squeue=Path(SQUEUE), sacct=Path(SACCT), scontrol=Path(SCONTROL))
+UNKNOWN = Answer((), 1, b"", b"slurm_load_jobs error: Invalid job id specified\n")
+DOWN = Answer((), 1, b"", b"slurm_load_jobs error: Unable to contact slurm controller\n")
+CONFIG = (
+    b"Configuration data as of 2026-11-22\nAccountingStorageType   = accounting_storage/slurmdbd\n"
+    b"ClusterName             = lab\nSlurmctldParameters     = (null)\n\n"
+    b"Slurmctld(primary) at ctl01 is UP\n"
+)
+NO_JSON = Answer((), 1, b"", b"squeue: fatal: Unable to find plugin: serializer/json\n")
+
+
+@dataclass(slots=True)
+class RecordedCommands:
+    """A runner. `asked` are the command lines so far, without paths and formats."""
+
+    situation: Situation
+    moment: str = ""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    release: Release | None = None
+    seconds: float = 0.0
+    time: float = 1000.0
+
+    def slurm(self, *, cluster: str | None = None) -> Slurm:
+        """Return a client that asks these commands; the time is theirs."""
+        return Slurm(COMMANDS, self, cluster=cluster, clock=lambda: self.time)
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        limit_bytes: int,
+        sink: Sink | None = None,
+    ) -> Answer:
+        """Answer as the release did; every call takes `seconds`."""
+        assert {"PATH", "LC_ALL", "TZ", "SLURM_TIME_FORMAT", "SLURM_JSON"} == set(environment)
+        assert timeout_seconds > 0
+        assert limit_bytes > 0
+        line = " ".join([Path(argv[0]).name, *argv[1:]])
+        self.asked.append(line.partition(" -O ")[0].partition(" -o ")[0])
+        self.time += self.seconds
+        given = [answer for words, answer in self.answers.items() if words in line]
+        answer = given[0] if given else self._answer(list(argv))
+        if sink is not None:
+            for start in range(0, len(answer.stdout), 1000):
+                sink(answer.stdout[start : start + 1000])
+        stdout = b"" if sink is not None else answer.stdout
+        return Answer(tuple(argv), answer.status, stdout, answer.stderr)
+
+    def _answer(self, argv: list[str]) -> Answer:
+        if argv[0] == SQUEUE:
+            return self._squeue(argv)
+        if argv[0] == SACCT:
+            file = self.situation.file("sacct-duplicates", self.moment, "txt")
+            recorded = file or self.situation.file("sacct", self.moment, "txt") or b""
+            return _said(sacct_lines(recorded))
+        return self._scontrol(argv)
+
+    def _squeue(self, argv: list[str]) -> Answer:
+        if "--version" in argv:
+            return _said(f"slurm {self.release or RELEASES[self.situation.series]}\n".encode())
+        ids = (
+            {int(word) for word in argv[argv.index("-j") + 1].split(",")} if "-j" in argv else None
+        )
+        lines = lookup_lines(self.situation, self.moment)
+        known = {int(line.split(b"|")[0]) for line in lines.splitlines()}
+        if ids is not None and len(ids) == 1 and not ids & known and self._filters(1):
+            return UNKNOWN
+        if any(word.startswith("--json") for word in argv):
+            return self._json(ids)
+        if "-o" in argv:
+            return _said(b"".join(map(_listed, lines.splitlines())))
+        own = [line for line in lines.splitlines() if not ids or int(line.split(b"|")[0]) in ids]
+        return _said(b"".join(line + b"\n" for line in own))
+
+    def _filters(self, count: int) -> bool:
+        """Tell whether `squeue --json` honours `-j` with so many ids."""
+        series = RELEASES[self.situation.series].series
+        return series >= (24, 5) or (series >= (23, 2) and count == 1)
+
+    def _json(self, ids: set[int] | None) -> Answer:
+        file = self.situation.file("squeue-all", self.moment, "json")
+        document = json.loads(file or self.situation.file("squeue", self.moment, "json") or b"")
+        if ids is not None and self._filters(len(ids)):
+            document["jobs"] = [job for job in document["jobs"] if job["job_id"] in ids]
+        return _said(json.dumps(document).encode())
+
+    def _scontrol(self, argv: list[str]) -> Answer:
+        series = recordings(self.situation.series)
+        if argv[1:] == ["show", "config"]:
+            return _said(series["cluster"]["scontrol-config.txt"])
+        if argv[1:] == ["show", "node"]:
+            return _said(series["cluster"]["scontrol-nodes.txt"])
+        if argv[1:3] == ["show", "job"]:
+            records = text_records(self.situation.file("scontrol", self.moment, "txt") or b"")
+            found = [text for job_id, text in records.items() if _means(argv[3], job_id, text)]
+            return _said("\n\n".join(found).encode()) if found else UNKNOWN
+        assert argv[1:] == ["ping"]
+        return _said(b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is DOWN\n")
+
+
+def _said(stdout: bytes) -> Answer:
+    return Answer((), 0, stdout, b"")
+
+
+def _means(word: str, job_id: int, text: str) -> bool:
+    """Tell whether `scontrol show job WORD` means a record; an array's id means all tasks."""
+    first = text.split("\n", 1)[0].split(" JobName=", maxsplit=1)[0]
+    if "_" in word:
+        array, task = word.split("_")
+        return f"ArrayJobId={array} " in first and first.endswith(f"ArrayTaskId={task}")
+    if "+" in word:
+        leader, offset = word.split("+")
+        return f"HetJobId={leader} HetJobOffset={offset}" in first
+    return job_id == int(word) or f"ArrayJobId={word} " in first or f"HetJobId={word} " in first
+
+
+def _listed(line: bytes) -> bytes:
+    """Return one line of the listing of all jobs, out of a line of our look-up."""
+    field = line.split(b"|")
+    before = [field[place] for place in (0, 1, 2, 5, 7, 8, 6)]
+    behind = [field[place] for place in (15, 12, 14, 18)]
+    return b"|".join([*before, b"1", *behind]) + b"\n"
+
+
+def commands(series: str, scenario: str = "gpu-two-nodes", moment: str = "") -> RecordedCommands:
+    """Return the commands of a release in one situation."""
+    return RecordedCommands(Situation(series, scenario), moment)
+
+
+def ids_of(recorded: RecordedCommands) -> list[int]:
+    """Return all job ids of the moment."""
+    return sorted(controller_sights(recorded.situation, recorded.moment))
+
+
+def expected(recorded: RecordedCommands) -> list[str]:
+    """Return what the sources together say of the jobs of the moment."""
+    sights = controller_sights(recorded.situation, recorded.moment)
+    return [describe(sight.job()) for _, sight in sorted(sights.items())]
+
+
+def described(found: object) -> str:
+    """Return a job in one line."""
+    assert isinstance(found, Job), found
+    return describe(found)

@@ -1,0 +1,184 @@
+"""The client's questions beside single look-ups: listing, accounting, configuration, version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from golden_slurm import controller_sights
+from recorded_commands import CONFIG, DOWN, commands, described, expected, ids_of
+from recorded_slurm import RELEASES, SERIES, sacct_text_runs
+
+from slurm.ask import Commands
+from slurm.client import Slurm
+from slurm.command import Answer
+from slurm.errors import Problem, SlurmError, UnknownJob
+from slurm.release import Release
+from slurm.sources import TABLE, Way, markdown, sources_of
+
+TEXT = ("21.08", "22.05")
+OLD_JSON = ("23.02", "23.11")
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_unknown_job_is_an_answer(series: str) -> None:
+    """An id that the controller does not know is absent, and no error."""
+    recorded = commands(series)
+
+    assert {} == recorded.slurm().jobs([])
+    assert {} == recorded.slurm().jobs([7])
+    assert {} == recorded.slurm().jobs([7, 8])
+    with pytest.raises(UnknownJob):
+        recorded.slurm().job(7)
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_silent_controller_is_unknown(series: str) -> None:
+    """A controller that cannot be reached says nothing about any job."""
+    recorded = commands(series)
+    slurm = recorded.slurm()
+    slurm.config()
+    recorded.answers["squeue --local"] = DOWN
+    with pytest.raises(SlurmError) as caught:
+        slurm.jobs([7])
+
+    assert Problem.UNREACHABLE is caught.value.kind
+
+
+def test_answer_of_another_cluster_is_refused() -> None:
+    """Jobs of a cluster of another name are no answer."""
+    recorded = commands("24.11")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm(cluster="other").jobs(ids_of(recorded))
+
+    assert Problem.WRONG_CLUSTER is caught.value.kind
+
+
+def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
+    """Another squeue under the same path is asked for its version, once."""
+    path = tmp_path / "squeue"
+    path.write_text("old")
+    recorded = commands("22.05")
+    paths = Commands(squeue=path, sacct=path, scontrol=path)
+    recorded.answers["--version"] = Answer((), 0, b"slurm-wlm 22.05.8\n", b"")
+    slurm = Slurm(paths, recorded, cluster="lab")
+    assert Release(22, 5, 8) == slurm.version() == slurm.version()
+    assert 1 == len(recorded.asked)
+
+    path.unlink()
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "new").rename(path)
+    recorded.answers["--version"] = Answer((), 0, b"slurm 24.11.7\n", b"")
+    assert Release(24, 11, 7) == slurm.version()
+
+
+def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
+    """After a failure the version is asked for again, and the new one's sources are taken."""
+    recorded = commands("24.11")
+    recorded.release = Release(22, 5, 8)
+    slurm = recorded.slurm(cluster="lab")
+    assert Release(22, 5, 8) == slurm.version()
+    recorded.release = None
+    recorded.answers["-O"] = Answer((), 1, b"", b"squeue: error: Invalid job format\n")
+    with pytest.raises(SlurmError):
+        slurm.jobs(ids_of(recorded))
+
+    recorded.answers.clear()
+    found = slurm.jobs(ids_of(recorded))
+    assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_listing_has_every_job(series: str) -> None:
+    """The light listing names ids, states and start times of all jobs."""
+    recorded = commands(series, "many-states")
+    listed = {job.job_id: job for job in recorded.slurm().listing()}
+
+    assert ids_of(recorded) == sorted(listed)
+    for job_id, sight in controller_sights(recorded.situation, "").items():
+        job = sight.job()
+        assert job.start_time == listed[job_id].start_time
+        assert job.submit_time == listed[job_id].submit_time
+        assert (job.state in {"RUNNING", "SUSPENDED"}) == listed[job_id].is_live
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_accounting_gives_every_run(series: str) -> None:
+    """Both runs of a requeued job are there, by ids and by window."""
+    recorded = commands(series, "preempted-requeued", "ended")
+    file = recorded.situation.file("sacct-duplicates", "ended", "txt")
+    truth = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
+    slurm = recorded.slurm()
+
+    assert truth == slurm.accounting([3, 1, 2], since=5, until=9)
+    assert "-M lab -S uts5 -E uts9" in recorded.asked[-1]
+    assert truth == slurm.ended(since=5, until=9)
+
+
+def test_accounting_that_does_not_exist_has_answered_nothing() -> None:
+    """A cluster without accounting knows no earlier runs, and sacct is not run."""
+    recorded = commands("22.05")
+    recorded.answers["show config"] = Answer(
+        (), 0, CONFIG.replace(b"accounting_storage/slurmdbd", b"accounting_storage/none"), b""
+    )
+    slurm = recorded.slurm(cluster="lab")
+
+    assert () == slurm.accounting([1], since=1, until=2)
+    assert not [line for line in recorded.asked if line.startswith("sacct")]
+    recorded.answers["show config"] = Answer((), 0, CONFIG.replace(b"AccountingS", b"S"), b"")
+    assert () == recorded.slurm().ended(since=1, until=2)
+
+
+def test_configuration_and_controllers_are_read() -> None:
+    """slurm.conf and the state of each controller come as plain values."""
+    slurm = commands("24.11").slurm()
+
+    assert ("lab",) == slurm.config()["ClusterName"]
+    assert "lab" == slurm.cluster
+    assert (("primary", "ctl01", True), ("backup", "ctl02", False)) == slurm.ping()
+
+
+def test_description_is_the_text_just_read() -> None:
+    """Where the look-up has read the text of the job, it is not asked for again."""
+    recorded = commands("22.05")
+    job_id = ids_of(recorded)[0]
+    slurm = recorded.slurm()
+    slurm.job(job_id)
+    recorded.asked.clear()
+    text = slurm.description(job_id)
+
+    assert text is not None
+    assert text.startswith(f"JobId={job_id} JobName=filler\n")
+    assert [] == recorded.asked
+
+
+def test_description_is_asked_for_otherwise() -> None:
+    """A job that was read by JSON is described by scontrol; an unknown one is not."""
+    recorded = commands("24.11")
+    job_id = ids_of(recorded)[0]
+    slurm = recorded.slurm()
+
+    text = slurm.description(job_id)
+    assert text is not None
+    assert text.startswith(f"JobId={job_id} ")
+    assert slurm.description(7) is None
+
+
+def test_table_has_a_row_for_every_release() -> None:
+    """Releases in between take the row before them, unknown ones the nearest."""
+    assert [Way.TEXT, Way.TEXT, Way.JSON_EACH, Way.JSON_EACH, Way.JSON_IDS, Way.JSON_IDS] == [
+        sources_of(RELEASES[series]).few for series in SERIES[:6]
+    ]
+    assert Way.JSON_EACH is sources_of(Release(24, 5, 0)).few
+    assert TABLE[-1] == sources_of(Release(30, 11))
+    assert TABLE[0] == sources_of(Release(20, 11))
+    assert "--json=v0.0.44" == sources_of(Release(26, 5, 5)).json_option
+
+
+def test_table_is_shown_as_markdown() -> None:
+    """Every row and every source common to all stands in what the README shows."""
+    lines = markdown().splitlines()
+
+    assert len(TABLE) + 2 == len([line for line in lines if line.startswith("|")])
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert 4 == len([line for line in lines if line.startswith("- ")])

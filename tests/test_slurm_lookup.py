@@ -1,0 +1,252 @@
+"""Each release is asked what the table says, and gives the same jobs as all others."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+from recorded_commands import (
+    CONFIG,
+    DOWN,
+    NO_JSON,
+    UNKNOWN,
+    commands,
+    described,
+    expected,
+    ids_of,
+)
+from recorded_slurm import RELEASES, SERIES, json_jobs
+
+from slurm.command import Answer
+from slurm.errors import Problem, SlurmError
+from slurm.job import Job
+from slurm.sources import sources_of
+
+TEXT = ("21.08", "22.05")
+OLD_JSON = ("23.02", "23.11")
+
+
+SCENARIOS = ("many-states", "gpu-two-nodes", "special-chars", "het-job", "exclusive-user")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("series", SERIES)
+def test_jobs_are_the_same_by_every_release(series: str, scenario: str) -> None:
+    """Several ids in one call give each job with state, times, cores, GRES and sharing."""
+    recorded = commands(series, scenario)
+    wanted = ids_of(recorded)
+    found = recorded.slurm().jobs([*wanted, 1])
+    lines = [described(found[job_id]) for job_id in wanted]
+
+    assert wanted == sorted(found)
+    for line, truth in zip(lines, expected(recorded), strict=True):
+        name, *facts = line.split()
+        true_name, *true_facts = truth.split()
+        assert name in {true_name, "-", "-_-"}  # text has no names of waiting jobs
+        assert set(facts) <= set(true_facts)
+        assert set(true_facts) - set(facts) <= {"shared", "node", "user"}  # JSON without resources
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
+    """The commands run for one job are those of the table."""
+    recorded = commands(series)
+    job_id = ids_of(recorded)[1]
+    slurm = recorded.slurm(cluster="lab")
+    slurm.version()
+    recorded.asked.clear()
+    slurm.jobs([job_id])
+
+    option = sources_of(RELEASES[series]).json_option
+    if series in TEXT:
+        assert [
+            f"squeue --local -a -h -t all -j {job_id}",
+            f"scontrol show job {job_id} -d",
+            "scontrol show node",
+        ] == recorded.asked
+    else:
+        geometry = ["scontrol show node"] if series in OLD_JSON else []
+        assert [f"squeue --local -a -t all {option} -j {job_id}", *geometry] == recorded.asked
+
+
+def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
+    """Single look-ups go on while their number times 10 ms is below what a listing took."""
+    recorded = commands("22.05")
+    slurm = recorded.slurm(cluster="lab")
+    few, many = list(range(1, 26)), list(range(1, 27))
+    slurm.jobs(few)
+    assert not [line for line in recorded.asked if "--json" in line]
+    recorded.seconds = 0.5
+
+    slurm.jobs(many)
+    assert "squeue --local -a -t all --json" == recorded.asked[-1]
+    recorded.asked.clear()
+    slurm.jobs(range(1, 51))
+    assert not [line for line in recorded.asked if "--json" in line]
+    slurm.jobs(range(1, 52))
+    assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+
+@pytest.mark.parametrize("series", OLD_JSON)
+def test_old_json_is_asked_for_each_job(series: str) -> None:
+    """Where JSON honours one id alone, each job is asked for by itself."""
+    recorded = commands(series)
+    found = recorded.slurm().jobs([*ids_of(recorded), 7])
+    option = sources_of(RELEASES[series]).json_option
+    calls = [line for line in recorded.asked if option in line]
+
+    assert ids_of(recorded) == sorted(found)
+    assert 3 == len(calls)
+    assert all(" -j " in line and "," not in line for line in calls)
+
+
+def test_rate_limit_leaves_one_listing_for_many_jobs() -> None:
+    """With Slurm's rate limit on, 25 calls go at once and 2 a second after that."""
+    recorded = commands("23.02")
+    config = recorded.slurm().config()
+    assert config["SlurmctldParameters"] == ()
+    limited = Answer((), 0, CONFIG.replace(b"(null)", b"rl_enable,x"), b"")
+    recorded.answers["show config"] = limited
+    slurm = recorded.slurm()
+    slurm.jobs(range(1, 21))
+    recorded.asked.clear()
+    recorded.seconds = 0.5
+    slurm.jobs(range(1, 21))
+    assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+    recorded.time += 10.0
+    recorded.asked.clear()
+    slurm.jobs([1, 2])
+    assert 2 == len([line for line in recorded.asked if " -j " in line])
+
+
+@pytest.mark.parametrize("series", [s for s in SERIES if s not in TEXT])
+def test_text_serves_where_json_is_missing(series: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the JSON plugin the same jobs come by text; JSON is not asked for again."""
+    recorded = commands(series)
+    recorded.answers["--json"] = NO_JSON
+    slurm = recorded.slurm()
+    found = slurm.jobs(ids_of(recorded))
+
+    assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
+    assert "squeue's JSON cannot be read" in caplog.text
+    recorded.asked.clear()
+    slurm.jobs(ids_of(recorded))
+    assert not [line for line in recorded.asked if "--json" in line]
+
+
+@pytest.mark.parametrize("stdout", [b"", b'{"jobs": [', b"[]", b"{}", b'{"jobs": 1}'])
+def test_text_serves_where_json_is_cut_or_odd(stdout: bytes) -> None:
+    """JSON that ends early or is none is asked for again next time."""
+    recorded = commands("24.11")
+    recorded.answers["--json"] = Answer((), 0, stdout, b"")
+    slurm = recorded.slurm()
+    found = slurm.jobs(ids_of(recorded))
+
+    assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
+    recorded.answers.clear()
+    recorded.asked.clear()
+    slurm.jobs(ids_of(recorded))
+    assert not [line for line in recorded.asked if "scontrol" in line]
+
+
+def test_text_serves_for_a_record_that_is_not_understood() -> None:
+    """One odd record does not concern the others, and its job is asked for by text."""
+    recorded = commands("24.11")
+    good, odd = ids_of(recorded)
+    document = recorded.situation.files["squeue.json"]
+    broken = document.replace(b'"job_state"', b'"job_stat_"', 1)
+    assert broken != document
+    recorded.answers["--json"] = Answer((), 0, broken, b"")
+    found = recorded.slurm().jobs([good, odd])
+
+    assert expected(recorded) == [described(found[job_id]) for job_id in (good, odd)]
+    assert 1 == len([line for line in recorded.asked if "scontrol show job" in line])
+
+
+@pytest.mark.parametrize("series", TEXT)
+def test_suspect_text_is_given_up_for_json(series: str) -> None:
+    """A name of several lines makes the text suspect; JSON tells the job."""
+    recorded = commands(series, "special-chars")
+    (job_id,) = ids_of(recorded)
+    slurm = recorded.slurm()
+    job = slurm.job(job_id)
+
+    assert job.name is not None
+    assert "\n" in job.name
+    assert [(0,)] == [node.cores for node in job.allocations]
+
+
+@pytest.mark.parametrize("answer", [NO_JSON, DOWN, Answer((), 0, b"{", b"")], ids=str)
+def test_suspect_job_without_json_is_told_by_its_hosts(
+    answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No cores and no GRES are told that might be forged, and the log says why."""
+    recorded = commands("22.05", "special-chars")
+    recorded.answers["--json"] = answer
+    (job_id,) = ids_of(recorded)
+    slurm = recorded.slurm()
+    job = slurm.job(job_id)
+    again = slurm.job(job_id)
+
+    assert ("n2cn001",) == job.nodes
+    assert [(None, None)] == [(node.cores, node.gres) for node in job.allocations]
+    assert job == again
+    assert f"job={job_id} is told without cores and GRES" in caplog.text
+
+
+def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
+    """Squeue's facts stand where scontrol does not know the job any more."""
+    recorded = commands("22.05")
+    recorded.answers["show job"] = UNKNOWN
+    recorded.answers["--json"] = NO_JSON
+    job = recorded.slurm().job(ids_of(recorded)[0])
+
+    assert "RUNNING" == job.state
+    assert [None] == [node.cores for node in job.allocations]
+
+
+def test_answer_that_carries_errors_is_unknown() -> None:
+    """Errors in JSON void it, whatever the exit status (21.08 and 22.05 end with 0)."""
+    recorded = commands("22.05", "special-chars")
+    document = b'{"meta": {}, "errors": [{"error_code": 2}], "jobs": []}'
+    recorded.answers["--json"] = Answer((), 0, document, b"")
+    job = recorded.slurm().job(*ids_of(recorded))
+    assert [None] == [node.cores for node in job.allocations]
+
+    other = commands("24.11")
+    other.answers["--json"] = Answer((), 0, document, b"")
+    with pytest.raises(SlurmError) as caught:
+        other.slurm().jobs([1])
+    assert Problem.REPORTED is caught.value.kind
+
+
+def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:
+    """A record that cannot be read by JSON nor found by text stays unknown, others do not."""
+    recorded = commands("24.11")
+    good, odd = ids_of(recorded)
+    document = recorded.situation.files["squeue.json"].replace(b'"job_state"', b'"job_stat_"', 1)
+    recorded.answers["--json"] = Answer((), 0, document, b"")
+    recorded.answers[" -O "] = Answer((), 0, b"", b"")
+    found = recorded.slurm().jobs([good, odd])
+    broken = good if isinstance(found[good], SlurmError) else odd
+
+    assert 1 == len([job for job in found.values() if isinstance(job, Job)])
+    with pytest.raises(SlurmError):
+        recorded.slurm().job(broken)
+
+
+def test_json_alone_tells_what_text_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """On 22.05 both ways give equal jobs, but for what only one of them knows."""
+    caplog.set_level(logging.ERROR)
+    recorded = commands("22.05", "many-states")
+    by_json = json_jobs(recorded.situation.files["squeue-all.json"])
+    by_text = recorded.slurm().jobs(ids_of(recorded))
+    for job_id, job in by_json.items():
+        other = by_text[job_id]
+        assert isinstance(other, Job)
+        same = replace(
+            other, name=job.name, requested_memory=job.requested_memory, constraints=job.constraints
+        )
+        assert job == same
