@@ -17,8 +17,8 @@ from slurm.command import Runner
 from slurm.config import config_of, controllers_of
 from slurm.errors import Problem, SlurmError, UnknownJob
 from slurm.job import Job
-from slurm.lookup import IDS_PER_CALL, Lookup
-from slurm.nodes import Nodes
+from slurm.lookup.jobs import IDS_PER_CALL, Lookup
+from slurm.lookup.nodes import Nodes
 from slurm.release import Release, release_of
 from slurm.rows import (
     SACCT_FIELDS,

@@ -19,8 +19,8 @@ from slurm.decode.lookup_text import columns_of, format_of, looked_up
 from slurm.decode.stream import RecordStream
 from slurm.errors import Problem, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
-from slurm.nodes import Nodes
-from slurm.pace import Pace
+from slurm.lookup.nodes import Nodes
+from slurm.lookup.pace import Pace
 from slurm.sources import Sources, Way
 
 SINGLE_SECONDS = 0.010
