@@ -197,6 +197,20 @@ def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
     assert (tmp_path / "log").exists()
 
 
+def test_log_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path) -> None:
+    """A plugin's exit codes hold for everything."""
+    said = site.call("check", "--log-file", tmp_path / "none" / "log")
+    assert (3, True) == (said.code, "[UNKNOWN] log: " in said.out)
+
+
+def test_terminal_is_told_who_is_asked(site: CommandSite) -> None:
+    """The line is gone at the end; nothing of it is in the answer."""
+    said = site.call("check", "--full", terminal=True)
+    assert "asking cc-backend ..." in said.err
+    assert said.err.endswith("asking Slurm ...\r\x1b[K")
+    assert "asking" not in said.out
+
+
 def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
     """A plugin is run every minute."""
     code = (

@@ -174,6 +174,19 @@ def test_drain_that_never_ran_is_to_be_started() -> None:
 
 
 @pytest.mark.parametrize(
+    ("age", "verdict"), [(99, Verdict.OK), (100, Verdict.WARNING), (200, Verdict.CRITICAL)]
+)
+def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: Verdict) -> None:
+    """It ends by itself, and what it believed last still holds."""
+    halted = {"health": "halted", "since": NOON - age, "reason": "the token has expired"}
+    state = beacon(once=True, updated=NOON - age, destination=halted)
+    found = worker(state, lives=False)
+    assert verdict is found["drain"].verdict
+    assert (verdict is Verdict.OK) == (found["drain"].hint == "")
+    assert Verdict.CRITICAL is found["cc-backend"].verdict
+
+
+@pytest.mark.parametrize(
     ("age", "verdict"),
     [(59, Verdict.OK), (60, Verdict.WARNING), (299, Verdict.WARNING), (300, Verdict.CRITICAL)],
 )
@@ -265,6 +278,17 @@ def test_damaged_state_file_is_an_error(tmp_path: Path, contents: str) -> None:
             Verdict.WARNING,
             "the last one refused to act (no guard named)",
         ),
+        (
+            {
+                "started": NOON,
+                "finished": None,
+                "guards": ["clock"],
+                "drift": {"stop": 2},
+                "held": {"guards": ["size"], "stops": ["5-9", "6-9"]},
+            },
+            Verdict.WARNING,
+            "the last one holds 2 ends back (size)",
+        ),
     ],
 )
 def test_last_sweep(state: dict[str, Any] | None, verdict: Verdict, text: str) -> None:
@@ -273,7 +297,9 @@ def test_last_sweep(state: dict[str, Any] | None, verdict: Verdict, text: str) -
     assert (verdict, text) == (found.verdict, found.text)
 
 
-@pytest.mark.parametrize("state", [{}, {"started": "x"}, {"started": 1, "guards": 3}])
+@pytest.mark.parametrize(
+    "state", [{}, {"started": "x"}, {"started": 1, "guards": 3}, {"started": 1, "held": 3}]
+)
 def test_strange_sweep_state_is_unknown(state: dict[str, Any]) -> None:
     """What cannot be read is not judged."""
     assert Verdict.UNKNOWN is check_sweep(state, NOON, 1800).verdict

@@ -6,7 +6,7 @@ A belief is told only while the drain lives; what a dead one believed is history
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good
 
 BEACON_WARNING_SECONDS = 60.0
 BEACON_CRITICAL_SECONDS = 300.0  # systemd's watchdog would have ended it by now
-_START = "start the service; its log says why it ended"
+_START = "`systemctl start cc-spool`; its log says why it ended"
 
 
 def read_state(path: Path) -> Mapping[str, Any] | None:
@@ -60,6 +60,8 @@ def check_worker(
     """
     if not lives and beacon is None and may_be_new:
         yield bad(Verdict.WARNING, "drain", "has never run", "start it when all else is well")
+    elif not lives and beacon is not None and beacon.get("once") is True:
+        yield from _beliefs(beacon, now, limits, _last_run)
     elif not lives:
         last = _number(beacon, "updated")
         text = "is not running" + (f", last seen {ago(now - last)} ago" if last else "")
@@ -67,13 +69,18 @@ def check_worker(
     elif beacon is None:
         yield good("drain", "has just begun")
     else:
-        yield from _beliefs(beacon, now, limits)
+        yield from _beliefs(beacon, now, limits, _sign_of_life)
 
 
-def _beliefs(beacon: Mapping[str, Any], now: float, limits: Limits) -> Iterator[Result]:
+def _beliefs(
+    beacon: Mapping[str, Any],
+    now: float,
+    limits: Limits,
+    life: Callable[[Mapping[str, Any], float, Limits], Result],
+) -> Iterator[Result]:
     try:
         results = (
-            _sign_of_life(beacon, now),
+            life(beacon, now, limits),
             _destination(beacon, now, limits),
             _slurm(beacon, now, limits),
             _disk(beacon),
@@ -94,7 +101,15 @@ def _server_words(beacon: Mapping[str, Any]) -> str:
     return f"version {version}, dialect {server.get('dialect')}"
 
 
-def _sign_of_life(beacon: Mapping[str, Any], now: float) -> Result:
+def _last_run(beacon: Mapping[str, Any], now: float, limits: Limits) -> Result:
+    """Return the verdict on a drain that cron starts and that ends by itself."""
+    age = now - float(beacon["updated"])
+    verdict = limits.verdict(age)
+    hint = "" if verdict is Verdict.OK else "look after the cron line of `cc-spool drain --once`"
+    return bad(verdict, "drain", f"ran once {ago(age)} ago", hint)
+
+
+def _sign_of_life(beacon: Mapping[str, Any], now: float, _limits: Limits) -> Result:
     age = now - float(beacon["updated"])
     figure = Figure(
         label="beacon_age",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +85,11 @@ def run_unread(args: argparse.Namespace) -> int:
     token = take_token(config)
     with suppress(SpoolError, PermissionError):  # then the configuration's checks tell
         become_service(config.spool.state_directory)
-    if args.log_file is not None:
-        console.log_to(args.log_file)
+    try:
+        if args.log_file is not None:
+            console.log_to(args.log_file)
+    except OSError as error:
+        return _tell([unreadable("log", args.log_file, error)], as_json=args.json)
     terms = Terms(
         limits=Limits(warning_seconds=args.warning, critical_seconds=args.critical),
         sweep_age_seconds=args.sweep_age,
@@ -96,7 +100,8 @@ def run_unread(args: argparse.Namespace) -> int:
     if args.full:
         from spool.preflight.look import asked_results  # noqa: PLC0415 - loads requests
 
-        results += asked_results(config, token)
+        with _progress() as note:
+            results += asked_results(config, token, note=note)
     return _tell(results, as_json=args.json)
 
 
@@ -153,6 +158,18 @@ def _sweep(state: Path, terms: Terms) -> Result:
         return check_sweep(read_state(path), terms.now, terms.sweep_age_seconds)
     except (OSError, ValueError) as error:
         return unreadable("sweep", path, error)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], object]]:
+    """Give a function that says on a terminal what is being asked, on one line."""
+    if not console.is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    try:
+        yield lambda what: sys.stderr.write(f"\r\x1b[Kasking {what} ...")
+    finally:
+        sys.stderr.write("\r\x1b[K")
 
 
 def _tell(results: list[Result], *, as_json: bool) -> int:

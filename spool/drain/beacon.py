@@ -1,7 +1,8 @@
 """What the drain tells the outside: its state file for other commands, and systemd.
 
 `drain.json`: {"pid", "started", "updated", "destination": {...}, "server": {...} | null,
-"slurm_silent_since", "disk_full", "inquiries", "unknown_hosts"}; instants in Unix seconds.
+"slurm_silent_since", "disk_full", "inquiries", "unknown_hosts", "once"}; instants in Unix seconds.
+`once` says that this drain ends by itself, as one of cron does.
 """
 
 from __future__ import annotations

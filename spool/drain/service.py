@@ -69,6 +69,7 @@ class Service:
         self._parts = parts
         self._around = surroundings
         self._stopping = False
+        self._once = False
         self._compare_at = 0.0
 
     def stop(self) -> None:
@@ -89,6 +90,7 @@ class Service:
 
         While cc-backend is down three probes within 30 s are tried.
         """
+        self._once = True
         self._begin()
         until = self._around.clock() + ONCE_SECONDS
         while not self._stopping:
@@ -157,6 +159,7 @@ class Service:
             "disk_full": self._drain.is_full,
             "inquiries": len(parts.resolver),
             "unknown_hosts": parts.delivery.unknown_hosts,
+            "once": self._once,
         }
         self._around.beacon.show(state, self._around.clock())
 

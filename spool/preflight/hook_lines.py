@@ -54,7 +54,8 @@ def check_hooks(
 
 def _check(hook: Hook, paths: Sequence[str], spool: Path, slurm_user: Account | None) -> Result:
     if not paths:
-        hint = f"add {hook.line}=/etc/slurm/{hook.line[:6].lower()}_slurmctld to slurm.conf"
+        wanted = f"/etc/slurm/cc-slurm-sync/{hook.line[:6].lower()}_slurmctld"
+        hint = f"add {hook.line}={wanted} to slurm.conf, then `scontrol reconfigure`"
         return bad(Verdict.CRITICAL, hook.line, f"is not set: {hook.lost}", hint)
     found = _find(list(map(Path, paths)))
     if found is not None:

@@ -5,7 +5,7 @@ Each question may fail alone; what it would have told is then one result, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
@@ -40,11 +40,14 @@ def asked_results(
     *,
     runner: Runner | None = None,
     backend: Server | None = None,
+    note: Callable[[str], object] = lambda _: None,
 ) -> list[Result]:
-    """Ask cc-backend and Slurm; return what they tell."""
+    """Ask cc-backend and Slurm; return what they tell. `note` is told who is being asked."""
+    note("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
     with closing(backend or backend_of(config, token, Known())) as server:
         results, clusters = check_server(server, _token(token), names)
+    note("Slurm")
     questions = SlurmQuestions(config, runner or ProcessRunner())
     results += questions.results()
     results += _hardware(config, clusters or (), questions.nodes)

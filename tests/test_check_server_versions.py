@@ -1,0 +1,63 @@
+"""`check --full` asks every cc-backend from 1.0.0 to 1.5.4, and reads the same from all of them."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from stub_server import Model, StubServer
+
+from ccbackend.client import Backend
+from ccbackend.session import Link
+from ccbackend.token import Token
+from spool.checks.result import Result, Verdict
+from spool.preflight.server import check_server
+
+LAB = {"name": "lab", "subClusters": [{"name": "cpu", "nodes": "n[1-3]"}]}
+
+
+def asked(model: Model, account: str = "api") -> dict[str, Result]:
+    """Return what a server of this kind is found to be."""
+    token = f"TOKEN:{account}"
+    with StubServer(model) as server:
+        backend = Backend(Link(requests.Session(), server.url, token=lambda: token))
+        results, _ = check_server(backend, Token(token), ("lab",))
+        backend.close()
+    return {result.name: result for result in results}
+
+
+VERSIONS = (
+    *("1.0.0", "1.1.0", "1.2.0", "1.2.1", "1.2.2", "1.3.0", "1.3.1"),
+    *("1.4.0", "1.4.1", "1.4.2", "1.4.3", "1.4.4"),
+    *("1.5.0", "1.5.1", "1.5.2", "1.5.3", "1.5.4"),
+)
+NEW = VERSIONS[-5:]
+WITHOUT_CLUSTERS = VERSIONS[:5]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_server_is_known_and_well(version: str) -> None:
+    """Version and dialect by itself; up to 1.2 the clusters cannot be asked for."""
+    found = asked(Model(version=version, clusters=[LAB]))
+    dialect = "shared" if version in NEW else "exclusive"
+    assert f"cc-backend {version}, dialect {dialect}" == found["server"].text
+    odd = {name for name, result in found.items() if result.verdict is not Verdict.OK}
+    assert ({"server cluster"} if version in WITHOUT_CLUSTERS else set()) == odd
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("account", ["plain", "stranger.of.no.use", "expired"])
+def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
+    """A role that is missing, a signature that is wrong, a time that is over."""
+    found = asked(Model(version=version, clusters=[LAB]), account)
+    assert ["server"] == list(found)
+    assert Verdict.CRITICAL is found["server"].verdict
+    assert ("expired" in found["server"].hint) == (account == "expired")
+
+
+@pytest.mark.parametrize("version", NEW)
+def test_server_in_nats_mode_is_told(version: str) -> None:
+    """It answers listings as ever, and takes no jobs."""
+    found = asked(Model(version=version, clusters=[LAB], nats=True))
+    assert Verdict.OK is found["server token"].verdict
+    assert Verdict.CRITICAL is found["server job API"].verdict
+    assert "NATS mode" in found["server job API"].text
