@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from spool.cli import main
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def _standard_streams(given: io.StringIO, out: io.StringIO, err: io.StringIO) ->
     root, old = logging.getLogger(), (sys.stdin, sys.stdout, sys.stderr)
     handlers, level, hook, umask = root.handlers[:], root.level, threading.excepthook, os.umask(0)
     os.umask(umask)
+    signals = {each: signal.getsignal(each) for each in _SIGNALS}
     sys.stdin, sys.stdout, sys.stderr = given, out, err
     try:
         yield
@@ -74,3 +78,5 @@ def _standard_streams(given: io.StringIO, out: io.StringIO, err: io.StringIO) ->
         logging.captureWarnings(capture=False)
         threading.excepthook = hook
         os.umask(umask)
+        for each, action in signals.items():
+            signal.signal(each, action)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import os
 import pwd
 import signal
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from spool.config.site import filters_of, metadata_policy, site_map
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.errors import ConfigError
+from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.identity import HeldToken, credentials
@@ -57,7 +57,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             watch = Watch(current, token)
             with Layout(current.spool.directory) as layout:
                 code = _drain(current, layout, watch, once=args.once)
-            if watch.successor is None:
+            if watch.successor is None or watch.is_over:
                 return code
             current, token = watch.successor, token_of_successor(watch.successor, token)
     finally:
@@ -98,6 +98,7 @@ def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
     watch.on_successor = service.stop
 
     def stop(_number: int, _frame: object) -> None:
+        watch.is_over = True
         service.stop()
         runner.stop()
 
@@ -108,9 +109,9 @@ def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, reload)
     if once:
-        return os.EX_OK if service.run_once() else os.EX_TEMPFAIL
+        return OK if service.run_once() else TRY_AGAIN
     service.run()
-    return os.EX_OK
+    return OK
 
 
 def slurm_of(config: Config, runner: ProcessRunner) -> Slurm:
@@ -142,12 +143,14 @@ def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backen
 class Watch:
     """Looks after token and configuration; `successor` is a changed configuration.
 
-    Called at every pass, it tells whether a halt's cause may be gone.
+    `is_over` is set when the drain is to end whatever was found. Called at every pass, it tells
+    whether a halt's cause may be gone.
     """
 
     def __init__(self, config: Config, token: HeldToken) -> None:
         self.token = token
         self.successor: Config | None = None
+        self.is_over = False
         self.on_successor: Callable[[], None] = lambda: None
         self._config = config
         self._mark = _mark(config.path)
@@ -172,12 +175,16 @@ class Watch:
 
     def _reload(self) -> None:
         try:
-            self.successor = load_checked(self._config.path, credentials=credentials())
+            found = load_checked(self._config.path, credentials=credentials())
         except ConfigError as error:
             for problem in error.problems:
                 _log.error("the changed configuration is not used: %s", problem)
             return
+        if _places(found) != _places(self._config):
+            _log.error("another spool or state directory needs a restart of the drain")
+            return
         _log.info("the configuration is read again")
+        self.successor = found
         self.on_successor()
 
 
@@ -185,6 +192,11 @@ def token_of_successor(config: Config, token: HeldToken) -> HeldToken:
     """Return the token of a new configuration: the one we hold if it is in the same file."""
     new = HeldToken(config)
     return token if new.path is not None and new.path == token.path else new
+
+
+def _places(config: Config) -> tuple[Path, Path]:
+    """Return what our lock and our open directories belong to."""
+    return config.spool.directory, config.spool.state_directory
 
 
 def _mark(path: Path) -> tuple[int, int] | None:

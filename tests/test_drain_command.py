@@ -1,0 +1,298 @@
+"""`cc-spool drain`: put together from the configuration, on loopback and a Slurm that is silent."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_site import NOON, TOKEN, CommandSite, run_of
+from stub_server import Answer, Model, StubServer
+
+from spool import config
+from spool.commands.drain import Watch, token_of_successor, user_name
+from spool.files.layout import Directory
+from spool.files.lock import take_lock
+from spool.files.run import End, Source
+from spool.identity import HeldToken
+
+END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+
+
+class Served(Model):
+    """A server that does something when asked."""
+
+    on_request: Callable[[str], None] = staticmethod(lambda _path: None)
+
+    def answer(self, method: str, path: str, body: str, token: str | None) -> Answer:
+        """Answer one request."""
+        self.on_request(path)
+        return super().answer(method, path, body, token)
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    """Return a cc-backend that knows our token."""
+    with StubServer(Served(token=TOKEN)) as stub:
+        yield stub
+
+
+@pytest.fixture
+def site(tmp_path: Path, server: StubServer) -> CommandSite:
+    """Return a site with that server, a silent Slurm, and a run to be told."""
+    made = CommandSite(tmp_path / "site")
+    made.document["cc-backend"]["host"] = server.url
+    made.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
+    made.write()
+    made.put(Directory.TODO, run_of(5, end=END))
+    return made
+
+
+def on_request(server: StubServer, act: Callable[[str], None]) -> None:
+    """Let something happen when the server is asked."""
+    assert isinstance(server.model, Served)
+    server.model.on_request = act
+
+
+def on_start(server: StubServer, act: Callable[[], None]) -> None:
+    """Let something happen when the server gets a start."""
+    on_request(server, lambda path: act() if path.endswith("/start_job/") else None)
+
+
+def test_once_tells_what_waits_and_ends(site: CommandSite, server: StubServer) -> None:
+    """Start and stop, and the spool is empty."""
+    said = site.call("drain", "--once")
+
+    assert 0 == said.code
+    assert {(5, NOON): "completed"} == server.rows()
+    assert ([], []) == (site.names("todo"), site.names("open"))
+    assert "job=5 cluster=lab start=" in said.err
+
+
+def test_once_says_that_something_waits(site: CommandSite, server: StubServer) -> None:
+    """Halted by a wrong token: nothing is charged, `status` says why, exit code 75."""
+    server.model.token = "another"
+    said = site.call("drain", "--once")
+
+    assert 75 == said.code
+    assert [f"5-{NOON}.json"] == site.names("todo")
+    reason = site.call("status", "--json").json["halted"]["reason"]
+    assert reason.startswith("the server refuses the token")
+
+
+def test_warnings_of_the_configuration_are_told_at_the_start(site: CommandSite) -> None:
+    """And that Slurm is silent."""
+    err = site.call("drain", "--once").err
+
+    assert "warning: spool.directory: lies in" in err
+    assert "StateSaveLocation is not known" in err
+
+
+def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
+    """Exit code 75, and nothing is touched."""
+    site.beacon()
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    said = site.call("drain", "--once")
+    lock.release()
+
+    assert 75 == said.code
+    expected = f"cc-spool: error: {site.state}/drain.lock is held by process {os.getpid()}\n"
+    assert expected == said.err
+    assert [f"5-{NOON}.json"] == site.names("todo")
+
+
+def test_a_token_that_cannot_be_used_is_a_problem_of_the_configuration(site: CommandSite) -> None:
+    """The drain cannot do without it; all problems come at once."""
+    site.token.chmod(0o644)
+    site.document["drain"] = {"requeue": 5}
+    site.write()
+    said = site.call("drain", "--once")
+
+    assert 78 == said.code
+    assert "drain.requeue" in said.err
+    assert "cc-backend.token_file" in said.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_drain_in_order(
+    site: CommandSite, server: StubServer, number: signal.Signals
+) -> None:
+    """What was told is durable, the exit code is 0."""
+    on_start(server, lambda: os.kill(os.getpid(), number))
+
+    assert 0 == site.call("drain").code
+    assert (5, NOON) in server.rows()
+
+
+def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServer) -> None:
+    """Here another server; the lock stays ours, the token is the same."""
+    with StubServer(Served(token=TOKEN)) as second:
+        on_start(second, lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+        def act() -> None:
+            site.document["cc-backend"]["host"] = second.url
+            site.write()
+
+        server.model.poison[5] = Answer(503, "")
+        on_start(server, act)
+        said = site.call("drain")
+        rows = second.rows()
+
+    assert 0 == said.code
+    assert (5, NOON) in rows
+    assert "the configuration is read again" in said.err
+
+
+def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
+    """Even if nothing seems to have changed."""
+    asked: list[str] = []
+
+    def act(path: str) -> None:
+        asked.append(path)
+        if path.endswith("/start_job/"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif asked.count("/login") == 2:  # the drain of the configuration read again
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    on_request(server, act)
+    said = site.call("drain")
+
+    assert 0 == said.code
+    assert "the configuration is read again" in said.err
+
+
+def watch_of(site: CommandSite) -> Watch:
+    """Return a watch on a site's configuration and token."""
+    loaded = config.load(site.config)
+    held = HeldToken(loaded)
+    held.current()
+    return Watch(loaded, held)
+
+
+def test_nothing_changed_is_no_news(site: CommandSite) -> None:
+    """Call after call."""
+    watch = watch_of(site)
+
+    assert [False, False] == [watch(), watch()]
+
+
+def test_a_new_token_is_news_once(site: CommandSite) -> None:
+    """Until it was read, and then again when it changes again."""
+    watch = watch_of(site)
+    site.token.write_text(TOKEN + "x\n")
+    first = [watch(), watch()]
+    watch.token.current()
+    read = watch()
+    site.token.write_text(TOKEN + "xyz\n")
+
+    assert ([True, False], False, True) == (first, read, watch())
+
+
+def test_a_configuration_with_problems_is_told_and_not_used(
+    site: CommandSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old one stays; that it vanished is a problem, too."""
+    watch = watch_of(site)
+    site.document["unknown"] = 1
+    site.write()
+    changed = watch()
+    site.config.unlink()
+    gone = watch()
+
+    assert (True, True, None) == (changed, gone, watch.successor)
+    assert ["unknown: unknown key", "the file: cannot be read"] == [
+        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
+        for record, text in zip(
+            caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
+        )
+    ]
+
+
+def test_another_spool_needs_a_restart(
+    site: CommandSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our lock belongs to the old one."""
+    watch = watch_of(site)
+    other = CommandSite(tmp_path / "other")
+    site.document["spool"] = other.document["spool"]
+    site.write()
+    watch()
+
+    assert watch.successor is None
+    assert "needs a restart" in caplog.text
+
+
+def test_a_signal_to_end_counts_more_than_a_new_configuration(
+    site: CommandSite, server: StubServer
+) -> None:
+    """Both may come within one pass."""
+
+    def act() -> None:
+        site.document["allow_plain_http"] = True
+        site.write()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    on_start(server, act)
+
+    assert 0 == site.call("drain").code
+
+
+def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
+    """Root may have read it for us."""
+    held = HeldToken(config.load(site.config))
+    same = token_of_successor(config.load(site.config), held)
+    other = token_of_successor(config.load(CommandSite(tmp_path / "other").config), held)
+
+    assert same is held
+    assert other.path == tmp_path / "other" / "token"
+
+
+def test_the_way_to_the_server_is_configured(site: CommandSite, server: StubServer) -> None:
+    """Through a proxy, with certificates of one's own."""
+    authority = site.root / "ca.pem"
+    authority.touch()
+    site.document["cc-backend"] |= {
+        "host": "http://cc.example.org",
+        "proxy": server.url,
+        "ca_file": str(authority),
+    }
+    site.document["allow_plain_http"] = True
+    site.write()
+    site.call("drain", "--once")
+
+    assert {"http://cc.example.org"} == {each.path[:21] for each in server.log}
+
+
+@pytest.mark.parametrize(("setting", "kept"), [(True, True), (False, False)])
+def test_scripts_are_looked_for_where_slurmctld_keeps_them(
+    site: CommandSite, *, setting: bool, kept: bool
+) -> None:
+    """As configured, or as scontrol says; or nowhere, and that is said."""
+    if setting:
+        site.document["slurm"]["state_save_location"] = "/var/spool/slurmctld"
+        site.write()
+    err = site.call("drain", "--once").err
+
+    assert kept is not ("StateSaveLocation is not known" in err)
+
+
+@pytest.mark.parametrize("line", ["StateSaveLocation       = /var/spool/slurmctld", ""])
+def test_scontrol_says_where_scripts_are(site: CommandSite, line: str) -> None:
+    """Or leaves it out."""
+    script = site.root / "scontrol"
+    words = f"ClusterName = lab\\n{line}\\nSlurmctld(primary) at ctl is UP\\n"
+    script.write_text(f"#!/bin/sh\nprintf '{words}'\n")
+    script.chmod(0o755)
+    site.document["slurm"]["scontrol"] = str(script)
+    site.write()
+
+    assert "StateSaveLocation is not known" not in site.call("drain", "--once").err
+
+
+@pytest.mark.parametrize(("uid", "name"), [(0, "root"), (2**31 - 7, None), (2**70, None)])
+def test_users_have_names_or_not(uid: int, name: str | None) -> None:
+    """By the name service."""
+    assert name == user_name(uid)
