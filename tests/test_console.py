@@ -1,0 +1,353 @@
+"""What commands say: escaped, without secrets, and every end as a line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import Said, call
+
+from ccbackend.errors import TokenError
+from slurm.errors import Problem as SlurmProblem
+from slurm.errors import SlurmError
+from spool import console, exit_codes
+from spool.errors import (
+    ConfigError,
+    Problem,
+    RunError,
+    SpoolError,
+    SpoolLockedError,
+)
+
+SECRET = 'made-up"token\\with é'
+JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+_log = logging.getLogger("test")
+
+
+def ended(work: Callable[[], int], *, debug: bool = False, log_file: Path | None = None) -> Said:
+    """Run some work as a command."""
+
+    def program(_: object) -> int:
+        console.start_logging("cc-test", debug=debug)
+        if log_file is not None:
+            console.log_to(log_file)
+        return console.run_command(work)
+
+    return call(program=program)
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    """Return work that ends with an exception."""
+
+    def work() -> int:
+        raise error
+
+    return work
+
+
+def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callable[[], int]:
+    """Return work that logs one message."""
+
+    def work() -> int:
+        _log.log(level, words, *arguments)
+        return exit_codes.OK
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ConfigError("/c", (Problem("a.b", "bad", "mend"),)), 78, "/c: 1 problem\n|  a.b: bad; m"),
+        (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
+        (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
+        (SlurmError("squeue failed", kind=SlurmProblem.FAILED), 69, "squeue failed"),
+        (TokenError("/t", "a link", "a file"), 77, "/t: a link; a file"),
+        (PermissionError(13, "Permission denied", "/p"), 77, "/p: Permission denied"),
+        (OSError(28, "No space left on device", "/f"), 75, "/f: No space left on device"),
+        (OSError("odd"), 75, "odd"),
+        (RunError("5-1.json", "odd"), 1, "a bug, please report it: RunError: 5-1.json: odd"),
+        (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
+        (KeyboardInterrupt(), 75, "interrupted; nothing is half done"),
+    ],
+)
+def test_every_error_is_a_line_and_an_exit_code(
+    error: BaseException, code: int, words: str
+) -> None:
+    """The program's name stands before it."""
+    said = ended(raising(error))
+    lines = [line.partition(": ")[2].partition(": ")[2] for line in said.err.splitlines()]
+
+    assert code == said.code
+    assert "\n|".join(lines).startswith(words)
+    assert said.err.startswith("cc-test: ")
+
+
+def test_a_refused_right_behind_an_error_counts() -> None:
+    """A spool that may not be opened is no mistake in the configuration."""
+    error = SpoolError("/s", "Permission denied", "become the service user")
+    error.__cause__ = PermissionError(13, "Permission denied")
+
+    assert 77 == console.exit_code_of(error)
+
+
+def test_only_bugs_have_a_traceback() -> None:
+    """One line of the log each."""
+    bug, error = ended(raising(ValueError("odd"))), ended(raising(OSError("odd")))
+
+    assert "cc-test" not in bug.err.splitlines()[1]
+    assert "Traceback (most recent call last):" in bug.err
+    assert 1 == len(error.err.splitlines())
+
+
+def test_the_answer_is_returned_as_the_exit_code() -> None:
+    """Whatever the command says."""
+    assert 11 == ended(lambda: 11).code
+
+
+def test_commands_write_files_that_others_cannot_read() -> None:
+    """Whoever started them."""
+    seen: list[int] = []
+
+    def work() -> int:
+        seen.append(os.umask(0o027))
+        return 0
+
+    ended(work)
+
+    assert [0o027] == seen
+
+
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [
+        (logging.INFO, "cc-test: hello\n"),
+        (logging.WARNING, "cc-test: warning: hello\n"),
+        (logging.ERROR, "cc-test: error: hello\n"),
+        (logging.DEBUG, ""),
+    ],
+)
+def test_a_level_is_a_word_before_the_message(level: int, words: str) -> None:
+    """None for plain information; debugging is not shown."""
+    assert words == ended(saying("hello", level=level)).err
+
+
+def test_debugging_is_shown_on_demand() -> None:
+    """That of libraries, which tell of requests, is not."""
+
+    def work() -> int:
+        _log.debug("ours")
+        logging.getLogger("urllib3").debug("theirs")
+        return 0
+
+    assert "cc-test: debug: ours\n" == ended(work, debug=True).err
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\r", "\0", "\u202e", "é"])
+def test_no_control_character_is_shown(text: str) -> None:
+    """Neither in the log nor in the answer."""
+
+    def work() -> int:
+        _log.info("%s", text)
+        console.say(text)
+        console.say_json({text: text})
+        return 0
+
+    said = ended(work)
+
+    assert 1 == len(said.err.splitlines())
+    assert (said.out + said.err).replace("\n", "").isprintable()
+    assert (said.out + said.err).isascii()
+
+
+def test_warnings_of_python_are_logged() -> None:
+    """As one line."""
+
+    def work() -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("odd\nthing", UserWarning, stacklevel=1)
+        return 0
+
+    assert 1 == len(ended(work).err.splitlines())
+
+
+@pytest.fixture
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a secret that is hidden."""
+    monkeypatch.setattr(console, "_secrets", set())
+    return console.hide(SECRET)
+
+
+def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> None:
+    """In messages, their arguments, tracebacks, answers, JSON, the log file, and as repr."""
+
+    def work() -> int:
+        _log.error("got %s", secret)
+        _log.error("got %r", [secret])
+        console.say(f"x{secret}x")
+        console.say_json({"token": secret, secret: 1})
+        raise ValueError(f"no good: {secret}")
+
+    said = ended(work, log_file=tmp_path / "log")
+    everything = said.out + said.err + (tmp_path / "log").read_text()
+
+    assert 1 == said.code
+    assert "made-up" not in everything
+    assert "x***x" in said.out
+    assert "ValueError: no good: ***" in everything
+
+
+def test_a_secret_in_a_chain_of_exceptions_is_hidden(secret: str) -> None:
+    """Every link of it is printed."""
+
+    def work() -> int:
+        raise RuntimeError("second") from KeyError(secret)
+
+    said = ended(work)
+
+    assert "RuntimeError: second" in said.err
+    assert "made-up" not in said.err
+
+
+def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
+    """Python would print its traceback itself."""
+
+    def die() -> None:
+        raise ValueError(secret)
+
+    def work() -> int:
+        thread = threading.Thread(target=die)
+        thread.start()
+        thread.join()
+        return 0
+
+    said = ended(work)
+
+    assert "a thread died of a bug" in said.err
+    assert "made-up" not in said.err
+
+
+def test_what_looks_like_a_token_is_hidden_unasked() -> None:
+    """A server may echo it, an old one may stand in a file; also when cut."""
+    said = ended(saying("got %s and %s", JWT, JWT[:20]))
+
+    assert "cc-test: got *** and ***\n" == said.err
+
+
+def test_a_secret_of_a_few_letters_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hide every second word."""
+    monkeypatch.setattr(console, "_secrets", set())
+    console.hide("a")
+
+    assert "data" == console.clean("data")
+
+
+def test_a_long_secret_is_hidden_before_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old token may be the beginning of the new one."""
+    monkeypatch.setattr(console, "_secrets", set())
+    console.hide("made-up")
+    console.hide("made-up-too")
+
+    assert "***" == console.clean("made-up-too")
+
+
+def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> None:
+    """Cron mails them."""
+
+    def work() -> int:
+        _log.info("fine")
+        _log.error("bad")
+        return 0
+
+    said = ended(work, log_file=tmp_path / "log")
+    lines = (tmp_path / "log").read_text().splitlines()
+
+    assert "cc-test: error: bad\n" == said.err
+    assert ["fine", "error: bad"] == [line.partition(" ")[2] for line in lines]
+    assert lines[0][:4].isdigit()
+
+
+def test_a_log_file_may_be_moved_away(tmp_path: Path) -> None:
+    """As logrotate does."""
+
+    def work() -> int:
+        _log.info("first")
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        _log.info("second")
+        return 0
+
+    ended(work, log_file=tmp_path / "log")
+
+    assert ["first", "second"] == [
+        (tmp_path / name).read_text().split()[1] for name in ("log.1", "log")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "is_welcome"),
+    [
+        ("terminal", {"TERM": "xterm"}, True),
+        ("terminal", {"TERM": "dumb"}, False),
+        ("terminal", {"TERM": "xterm", "NO_COLOR": ""}, False),
+        ("file", {"TERM": "xterm"}, False),
+    ],
+)
+def test_progress_is_for_terminals(
+    monkeypatch: pytest.MonkeyPatch, stream: str, environment: dict[str, str], *, is_welcome: bool
+) -> None:
+    """And not for those who declined."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: stream == "terminal")
+
+    assert is_welcome is console.is_terminal(file)
+
+
+def test_a_reader_that_goes_away_is_fine() -> None:
+    """`cc-spool list | head`: no message, no traceback, exit code 0."""
+    script = (
+        "import sys; from spool import console\n"
+        "console.start_logging('cc-test')\n"
+        "def work():\n"
+        "    while True: console.say('line')\n"
+        "sys.exit(console.run_command(work))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+    ) as child:
+        assert child.stdout
+        assert child.stderr
+        child.stdout.readline()
+        child.stdout.close()
+        err = child.stderr.read()
+
+    assert (0, b"") == (child.returncode, err)
+
+
+def test_a_reader_that_goes_away_ends_the_command(tmp_path: Path) -> None:
+    """What is still in the buffer is dropped."""
+    with (tmp_path / "out").open("w") as out:
+
+        def program(_: object) -> int:
+            sys.stdout = out
+            return console.run_command(raising(BrokenPipeError()))
+
+        said = call(program=program)
+        out.write("dropped")
+
+    assert 0 == said.code
+    assert "" == (tmp_path / "out").read_text()

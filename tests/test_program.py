@@ -1,0 +1,200 @@
+"""The frame of both commands: options around the verb, what is loaded, what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import call
+from command_site import CommandSite, run_of
+
+import spool
+from spool.cli import CC_SPOOL
+from spool.files.layout import Directory
+from spool.program import Program, Verb
+
+HERE = Path(__file__).parent.parent
+LIGHT = [
+    ["status"],
+    ["status", "--json"],
+    ["list"],
+    ["show", "5"],
+    ["--help"],
+    ["retry", "ALL"],
+    ["discard", "ALL"],
+]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.mark.parametrize("words", LIGHT)
+def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: list[str]) -> None:
+    """An HTTP library takes ten times as long to load as the answer."""
+    site.put(Directory.TODO, run_of(5))
+    script = (
+        "import sys, json; from spool.cli import main\n"
+        "try: code = main(json.loads(sys.argv[1]))\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(code, *sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps([*words, "-c", str(site.config)])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HERE,
+    )
+    code, *modules = done.stderr.splitlines()[-1].split()
+
+    assert "0" == code
+    assert set() == {"requests", "urllib3", "tenacity", "filelock", "tqdm"} & set(modules)
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("position", [0, 1])
+def test_options_stand_before_or_behind_the_verb(
+    site: CommandSite, position: int, *, long: bool
+) -> None:
+    """Configuration, debugging, log file."""
+    options = [
+        *("--config" if long else "-c", str(site.config)),
+        "--debug" if long else "-d",
+        *("--log-file", f"{site.root}/log"),
+    ]
+    words = ["list", *options] if position else [*options, "list"]
+
+    assert 0 == call(*words).code
+    assert (site.root / "log").exists()
+
+
+def test_the_option_behind_the_verb_counts(site: CommandSite, tmp_path: Path) -> None:
+    """It was said last."""
+    assert 0 == call("-c", tmp_path / "none", "list", "-c", site.config).code
+
+
+def test_the_default_configuration_is_named_in_the_help() -> None:
+    """Where an admin looks for it."""
+    said = call("--help")
+
+    assert 0 == said.code
+    assert "/etc/cc-slurm-sync/config.json" in said.out.replace("\n", "").replace(" ", "")
+
+
+def test_every_verb_has_a_help() -> None:
+    """With its own arguments."""
+    helps = {verb.name: call(verb.name, "--help") for verb in CC_SPOOL.verbs}
+
+    assert {0} == {said.code for said in helps.values()}
+    assert "--once" in helps["drain"].out
+    assert "ID|ALL" in helps["retry"].out
+
+
+def test_the_version_is_told() -> None:
+    """And no configuration is needed for it."""
+    assert f"cc-spool {spool.__version__}\n" == call("--version").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["unknown"], ["list", "--unknown"], ["list", "--js"], ["show"], ["retry"], ["replay"]],
+)
+def test_wrong_arguments_are_told(words: list[str]) -> None:
+    """Exit code 2, nothing on stdout; no option may be abbreviated."""
+    said = call(*words)
+
+    assert (2, "") == (said.code, said.out)
+    assert "usage: cc-spool" in said.err
+
+
+ALL_WRONG = {
+    "unknown": 1,
+    "clustername": 5,
+    "cc-backend": {"host": "https://cc.example.org/path/"},
+}
+
+
+@pytest.mark.parametrize("verb", ["drain", "status", "list", "replay x"])
+def test_all_problems_of_a_configuration_come_at_once(site: CommandSite, verb: str) -> None:
+    """Of its keys and of what they name; exit code 78."""
+    site.document["cc-backend"]["host"] = "https://cc.example.org/path/"
+    site.document |= {"unknown": 1, "clustername": 5}
+    site.document["spool"]["directory"] = f"{site.root}/none"
+    site.token.chmod(0o644)
+    site.write()
+    name, *rest = verb.split()
+    said = site.call(name, *rest)
+
+    assert (78, "") == (said.code, said.out)
+    for key in ("unknown", "clustername", "cc-backend.host", "cc-backend.token_file"):
+        assert f"cc-spool: error:   {key}: " in said.err
+    assert "spool.directory: " in said.err
+    assert "5 problems" in said.err
+
+
+def test_what_is_no_configuration_is_told(site: CommandSite) -> None:
+    """Exit code 78."""
+    site.config.write_text("{")
+
+    assert 78 == site.call("status").code
+
+
+@pytest.mark.parametrize("verb", ["status", "list", "retry ALL"])
+def test_a_bad_token_keeps_nobody_from_the_spool(site: CommandSite, verb: str) -> None:
+    """Who looks after a halt must not be shut out by its cause."""
+    site.token.unlink()
+
+    assert 0 == site.call(*verb.split()).code
+
+
+def test_problems_beside_the_spool_are_told_with_those_of_the_keys(site: CommandSite) -> None:
+    """A configuration that is wrong in itself is refused, whatever is to be done."""
+    site.token.unlink()
+    site.document["unknown"] = 1
+    site.write()
+    said = site.call("status")
+
+    assert 78 == said.code
+    assert "2 problems" in said.err
+
+
+def test_a_verb_may_judge_the_configuration_itself(tmp_path: Path) -> None:
+    """As a check for monitoring does; then none is read."""
+    (tmp_path / "judging.py").write_text(
+        "def add_arguments(parser): parser.add_argument('--code', type=int)\n"
+        "def run_unread(args): return args.code + (str(args.config) == 'none')\n"
+    )
+    verb = Verb(name="judge", module="judging", help="judges", judges=True)
+    program = Program(name="cc-test", about="Test.", verbs=(verb,))
+    sys.path.insert(0, str(tmp_path))
+    try:
+        said = call("judge", "-c", "none", "--code", "2", program=program.run)
+    finally:
+        sys.path.remove(str(tmp_path))
+
+    assert 3 == said.code
+
+
+def test_the_command_is_a_process(site: CommandSite) -> None:
+    """`python -m spool.cli`, as the installed script."""
+    done = subprocess.run(
+        [sys.executable, "-m", "spool.cli", "list", "-c", str(site.config)],
+        capture_output=True,
+        check=False,
+        cwd=HERE,
+    )
+
+    assert (0, b"") == (done.returncode, done.stdout)
+
+
+def test_words_of_the_process_are_taken_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installed script passes none."""
+    monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
+
+    assert 0 == call(program=lambda _: CC_SPOOL.run()).code
