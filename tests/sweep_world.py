@@ -18,8 +18,8 @@ from spool.files.layout import Layout
 from sweeper.apply import put
 from sweeper.diff import Policy
 from sweeper.holdings import delivered
-from sweeper.observe import Sources
 from sweeper.plan import Options
+from sweeper.sources import Sources
 from sweeper.state import State
 from sweeper.sweep import Sight, Site, look, successor
 from sweeper.values import Key

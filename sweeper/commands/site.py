@@ -24,7 +24,7 @@ from spool.config.site import filters_of, site_map
 from spool.files.layout import Layout
 from sweeper.diff import Policy
 from sweeper.holdings import delivered
-from sweeper.observe import Sources
+from sweeper.sources import Sources
 from sweeper.sweep import Site
 from sweeper.values import Job
 

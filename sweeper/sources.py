@@ -1,0 +1,69 @@
+"""Whom a sweep asks: Slurm, cc-backend, the spool, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ccbackend.lookups import Lookups
+from ccbackend.replies import Listing
+from slurm.board import Board
+from slurm.errors import SlurmError
+from slurm.job import Job as Record
+from spool.files.layout import Layout
+from sweeper.values import Key
+
+Settings = Mapping[str, tuple[str, ...]]
+
+
+class SlurmSide(Protocol):
+    """What is asked of Slurm; `slurm.client.Slurm` answers."""
+
+    @property
+    def cluster(self) -> str:
+        """Return Slurm's own name of the cluster."""
+
+    def config(self) -> Settings:
+        """Return the configuration as the controller sees it."""
+
+    def ping(self) -> tuple[tuple[str, str, bool], ...]:
+        """Return role, host and whether it is up of each controller."""
+
+    def board(self) -> Board:
+        """Return all jobs at a glance."""
+
+    def jobs(self, ids: Iterable[int]) -> Mapping[int, Record | SlurmError]:
+        """Return the controller's records of some jobs."""
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Record, ...]:
+        """Return every run of some jobs in a window."""
+
+    def ended(self, *, since: int, until: int) -> tuple[Record, ...]:
+        """Return every run that ended in a window."""
+
+
+class BackendSide(Lookups, Protocol):
+    """What is asked of cc-backend; `ccbackend.client.Backend` answers."""
+
+    def running(self, cluster: str) -> Listing:
+        """List all running jobs of a cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Whom to ask.
+
+    `clusters` are the names at cc-backend. `sees_all` judges by the configuration whether Slurm
+    hides jobs from us. `delivered` tells which runs cc-backend has taken. `step` is told what is
+    asked next.
+    """
+
+    slurm: SlurmSide
+    backend: BackendSide
+    clusters: tuple[str, ...]
+    layout: Layout
+    sees_all: Callable[[Settings], bool]
+    delivered: Callable[[Iterable[Key]], frozenset[Key]]
+    clock: Callable[[], float]
+    step: Callable[[str], None] = lambda _what: None
