@@ -1,0 +1,234 @@
+"""Measure sweeps over 1 000, 10 000 and 100 000 running jobs: CPU, time, memory, bytes.
+
+Slurm's commands and cc-backend are stand-ins that stream generated answers; they are processes of
+their own and are not counted. Run by `make bench-sweep`; nothing here is a test.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from slurm.job import Job
+from slurm.rows import SACCT_FIELDS
+from spool.files import codec
+from spool.files.run import Run
+
+HERE = Path(__file__).parent
+COUNTS = (1_000, 10_000, 100_000)
+FIRST_ID = 4_000_000
+CHILD = """
+import json, resource, sys, time
+began = time.monotonic()
+from sweeper.cli import main
+code = main(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_SELF)
+report = {"code": code, "cpu": used.ru_utime + used.ru_stime, "rss": used.ru_maxrss * 1024,
+          "wall": time.monotonic() - began}
+print(json.dumps(report), file=sys.stderr)
+"""
+CONFIG = """Configuration data as of {now}
+AccountingStorageType   = accounting_storage/slurmdbd
+BOOT_TIME               = {booted}
+ClusterName             = lab
+PrivateData             = none
+SlurmUser               = slurm(64030)
+
+Slurmctld(primary) at ctl01 is UP
+"""
+SCRIPT = """#!/bin/sh
+case "$*" in
+*"show config"*) cat {root}/config.txt ;;
+*ping*) echo 'Slurmctld(primary) at ctl01 is UP' ;;
+*-j*) cat {root}/accounted.txt ;;
+*-E*) : ;;
+*) cat {root}/squeue.txt ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One sweep: seconds and bytes."""
+
+    cpu: float
+    wall: float
+    rss: int
+    code: int
+    changes: int
+
+
+def main() -> None:
+    """Print a table and whether the bar is met."""
+    print(f"{'jobs':>8} {'drift':>6} {'CPU s':>7} {'wall s':>7} {'RSS MB':>7} {'MB read':>8}  plan")
+    clean: dict[int, Measured] = {}
+    for count in COUNTS:
+        clean[count] = show(count, 0)
+    drifted = show(COUNTS[-1], COUNTS[-1] // 100)
+    largest = clean[COUNTS[-1]]
+    growth = largest.cpu / clean[COUNTS[-2]].cpu
+    print(f"100 000 jobs: {largest.cpu:.2f} s CPU (bar 1.5), {largest.rss / 1e6:.0f} MB (bar 150)")
+    print(f"ten times the jobs: {growth:.1f} times the CPU (linear: at most 10)")
+    print(f"1 % drift adds {drifted.cpu - largest.cpu:.2f} s CPU (bar 5)")
+
+
+def show(count: int, drift: int) -> Measured:
+    """Measure a site and print its line."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        items, size = lay_out(root, count, drift)
+        with serving(items) as port:
+            measured = run(root, port)
+    size += len(items)
+    print(
+        f"{count:>8} {drift:>6} {measured.cpu:>7.2f} {measured.wall:>7.2f}"
+        f" {measured.rss / 1e6:>7.1f} {size / 1e6:>8.2f}  {measured.changes} changes,"
+        f" exit {measured.code}",
+        flush=True,
+    )
+    return measured
+
+
+def lay_out(root: Path, count: int, drift: int) -> tuple[bytes, int]:
+    """Make spool, commands and their answers; return cc-backend's listing and the bytes."""
+    now = int(time.time())
+    start = now - 90_000
+    half = drift // 2
+    ids = range(FIRST_ID, FIRST_ID + count)
+    with (root / "squeue.txt").open("w") as squeue:
+        for i in ids[half:]:  # the first ones are over
+            squeue.write(
+                f"{i}|{i}|N/A|RUNNING|{start + i % 3600}|{now + 9999}|{start}|4|work|user{i % 500}"
+                f"|acc{i % 90}|node[{i % 4000:04}-{i % 4000 + 3:04}]\n"
+            )
+    with (root / "accounted.txt").open("w") as accounted:
+        for i in ids[:half]:
+            accounted.write(_accounted(i, start + i % 3600, now - 5000))
+    items = [_item(i, start + i % 3600) for i in ids[: count - half]]  # the last are missing
+    (root / "config.txt").write_text(CONFIG.format(now=now, booted=now - 9999))
+    for name in ("squeue", "sacct", "scontrol"):
+        (root / name).write_text(SCRIPT.format(root=root))
+        (root / name).chmod(0o755)
+    for name in ("new", "todo", "open", "dead", "tmp"):
+        (root / "spool" / name).mkdir(parents=True)
+    for i in ids[: count - half]:
+        name = f"{i}-{start + i % 3600}.json"
+        contents = codec.encode(_run(i, start + i % 3600)) if i < FIRST_ID + half else b""
+        (root / "spool" / "open" / name).write_bytes(contents)  # only those in doubt are read
+    (root / "state").mkdir()
+    state = {"mark": now - 600, "cluster": "lab", "running": count}
+    (root / "state" / "sweep.json").write_text(json.dumps(state))
+    answers = ("squeue.txt", "accounted.txt", "config.txt")
+    size = sum((root / name).stat().st_size for name in answers)
+    return b",".join(items), size
+
+
+def _run(job_id: int, start: int) -> Run:
+    job = Job(job_id=job_id, start_time=start, user="ada", nodes=("node0001",))
+    return Run(job=job, start_time=start, started=start + 1, cluster="lab")
+
+
+def _item(job_id: int, start: int) -> bytes:
+    text = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(start))
+    item = {"id": job_id, "jobId": job_id, "cluster": "lab", "startTime": text, "state": "running"}
+    return json.dumps(item, separators=(",", ":")).encode()
+
+
+def _accounted(job_id: int, start: int, end: int) -> str:
+    fields = {
+        "Cluster": "lab",
+        "JobIDRaw": str(job_id),
+        "JobID": str(job_id),
+        "User": f"user{job_id % 500}",
+        "UID": "1000",
+        "State": "COMPLETED",
+        "Submit": str(start),
+        "Start": str(start),
+        "End": str(end),
+        "AllocCPUS": "4",
+        "NodeList": "node0001",
+    }
+    return "\x1f".join(fields.get(name, "") for name in SACCT_FIELDS.split(",")) + "\n"
+
+
+@contextmanager
+def serving(items: bytes) -> Iterator[int]:
+    """Serve a listing from a process of its own; yield the port."""
+    mine, other = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=serve, args=(items, other), daemon=True)
+    process.start()
+    try:
+        yield mine.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve(items: bytes, pipe: Connection) -> None:
+    """Answer REST with one row, GraphQL with all running jobs, look-ups with nothing."""
+    count = items.count(b'"jobId"')
+    whole = b'{"data":{"jobs":{"count":%d,"items":[%b]}}}' % (count, items)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16
+
+        def do_GET(self) -> None:
+            self._say(b'{"jobs":[],"items":1,"page":1}')
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._say(b'{"data":{"jobs":{"count":0,"items":[]}}}' if b"jobId" in body[150:] else
+                      whole)  # fmt: skip
+
+        def _say(self, answer: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    pipe.send(server.server_address[1])
+    server.serve_forever()
+
+
+def run(root: Path, port: int) -> Measured:
+    """Run `cc-sweep plan` once and read what it used."""
+    token = root / "token"
+    token.write_text("made-up-token\n")
+    token.chmod(0o600)
+    document: dict[str, Any] = {
+        "clustername": "lab",
+        "slurm": {name: str(root / name) for name in ("squeue", "sacct", "scontrol")},
+        "cc-backend": {"host": f"http://127.0.0.1:{port}", "token_file": str(token)},
+        "spool": {"directory": str(root / "spool"), "state_directory": str(root / "state")},
+    }
+    (root / "config.json").write_text(json.dumps(document))
+    argv = [sys.executable, "-c", CHILD, "plan", "-c", str(root / "config.json"), "--json"]
+    child = subprocess.run(
+        argv, cwd=HERE.parent, env=dict(os.environ), capture_output=True, text=True, check=True
+    )
+    report = json.loads(child.stderr.splitlines()[-1])
+    plan = json.loads(child.stdout)
+    changes = len(plan["changes"]) + len(plan["held"]) + plan["left"]
+    return Measured(report["cpu"], report["wall"], report["rss"], report["code"], changes)
+
+
+if __name__ == "__main__":
+    main()
