@@ -56,6 +56,7 @@ class Backend:
         self._link = link
         self._known = known or Known()
         self._vouched: str | None = None  # the token to which REST has answered
+        self._connections = 1  # of the link when the server was last detected
 
     def close(self) -> None:
         """Close the connection."""
@@ -69,6 +70,7 @@ class Backend:
     def detect(self) -> Server:
         """Ask which server this is, without token; what is known stays if it does not say."""
         page = self._link.exchange("GET", "/login", with_token=False)
+        self._connections = max(1, self._link.connections)
         version = version_of_login_page(page.text) if page.status else None
         if version is not None:
             self._known.server = server_of(version)
@@ -77,9 +79,15 @@ class Backend:
         return self.server
 
     def probe(self) -> Probe:
-        """Detect the server and ask it for one row of a listing with our token."""
-        server = self.detect()
-        return Probe(server, self._vouch())
+        """Detect the server, ask it for one row of a listing with our token, and for its job API.
+
+        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none.
+        """
+        server, reply = self.detect(), self._vouch()
+        if reply.outcome is Outcome.DELIVERED and server.caches_starts:
+            taken = self.takes_jobs()
+            reply = taken if taken.outcome is Outcome.HALT else reply
+        return Probe(server, reply)
 
     def takes_jobs(self) -> Reply:
         """Ask whether the REST job API is on, by a start without body; stores nothing.
@@ -121,9 +129,9 @@ class Backend:
         From 1.5.0 a run accepted in the last minutes may be missing: it is still cached.
         """
         found = self.listed([job_id], cluster)
-        if found.rows is None and start_time is not None and _worth_rest(found.reply):
+        if found.rows is None and start_time is not None and replies.worth_rest(found.reply):
             found = self._rest(replies.rest_window(cluster, start_time))
-        return _only(found, job_id, cluster, start_time)
+        return replies.only(found, job_id, cluster, start_time)
 
     def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
         """List the runs of some job ids, in whatever state; by GraphQL alone.
@@ -137,7 +145,7 @@ class Backend:
         """List all running jobs of a cluster, whole or not at all."""
         self._vouched = None  # believed only after REST has answered in the same sweep
         found = self._graphql(lambda items: replies.graphql_running(cluster, items))
-        if found.rows is None and _worth_rest(found.reply):
+        if found.rows is None and replies.worth_rest(found.reply):
             found = self._rest(replies.rest_running(cluster))
         return found
 
@@ -232,6 +240,8 @@ class Backend:
         except TokenError as error:
             verdict = Verdict(Reason.TOKEN_UNREADABLE, str(error))
             return Reply(call=call, verdict=verdict, sent=False), ""
+        if answer.status is not None and self._link.connections > self._connections:
+            self.detect()  # a lost connection may have led to another release
         reply = reply_to(call, answer, self.server.version)
         if call is not Call.GRAPHQL and reply.outcome is Outcome.DELIVERED:
             self._vouched = token  # only now can a GraphQL listing be believed
@@ -282,20 +292,3 @@ def encoded(document: Mapping[str, object]) -> bytes:
     """A body as JSON in UTF-8, whatever its strings hold."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")
-
-
-def _worth_rest(reply: Reply) -> bool:
-    """Did GraphQL itself fail, while REST knows the token and the server is well?"""
-    return (
-        reply.call is Call.GRAPHQL
-        and reply.status is not None
-        and reply.outcome is not Outcome.RETRY
-    )
-
-
-def _only(found: Listing, job_id: int, cluster: str, start_time: int | None) -> Listing:
-    """The rows that were asked for, whatever else was listed."""
-    if found.rows is None:
-        return found
-    rows = (row for row in found.rows if (row.job_id, row.cluster) == (job_id, cluster))
-    return Listing(found.reply, tuple(row for row in rows if start_time in (None, row.start_time)))

@@ -108,6 +108,23 @@ def not_whole(reply: Reply, text: str) -> Reply:
     return replace(reply, verdict=Verdict(Reason.QUERY_FAILED, text))
 
 
+def worth_rest(reply: Reply) -> bool:
+    """Did GraphQL itself fail, while REST knows the token and the server is well?"""
+    return (
+        reply.call is Call.GRAPHQL
+        and reply.status is not None
+        and reply.outcome is not Outcome.RETRY
+    )
+
+
+def only(found: Listing, job_id: int, cluster: str, start_time: int | None) -> Listing:
+    """The rows that were asked for, whatever else was listed."""
+    if found.rows is None:
+        return found
+    rows = (row for row in found.rows if (row.job_id, row.cluster) == (job_id, cluster))
+    return Listing(found.reply, tuple(row for row in rows if start_time in (None, row.start_time)))
+
+
 class ListingError(ValueError):
     """An answer that is no whole listing; the text says why. `count` is the server's, if given."""
 

@@ -85,12 +85,13 @@ class Link:
         return f"Link({self._base_url!r})"
 
     def token(self) -> str:
-        """The token that the next exchange will carry.
-
-        Raises:
-            TokenError: the token file cannot be used.
-        """
+        """The token that the next exchange will carry; `TokenError` if there is none."""
         return self._token()
+
+    @property
+    def connections(self) -> int:
+        """How many were opened so far; more than one: some were lost in between."""
+        return self._guard.opened
 
     def close(self) -> None:
         """Close the connection; a later exchange opens a new one."""
@@ -184,14 +185,11 @@ def retry_after(value: str | None, now: float) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value) if value.strip().isdigit() else _until(value, now)
+        is_number = value.strip().isdigit()
+        seconds = float(value) if is_number else parsedate_to_datetime(value).timestamp() - now
     except (ValueError, TypeError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_CEILING_SECONDS)
-
-
-def _until(date: str, now: float) -> float:
-    return parsedate_to_datetime(date).timestamp() - now
 
 
 def _without(token: str | None, text: str) -> str:
@@ -244,6 +242,7 @@ class _Guard:
         self.connecting = False
         self.reused = True
         self.expired = False
+        self.opened = 0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -280,6 +279,7 @@ class _Guard:
             guard.connecting, guard.reused, guard.sock = True, False, None
             kind.connect(connection)
             guard.connecting, guard.sock = False, connection.sock
+            guard.opened += 1
 
         return type(kind.__name__, (kind,), {"connect": connect, "guard": self})
 

@@ -123,3 +123,36 @@ def test_a_changed_cause_allows_a_probe_at_once(link: Link) -> None:
     link.cause_changed(11.0)
 
     assert link.destination.probe_is_due(11.0)
+
+
+def test_another_server_is_noticed_by_any_answer(link: Link) -> None:
+    """Its rules hold at once; the version is known already."""
+    link.noticed(OLD)
+
+    assert (OLD, 0.0, False) == (link.server, link.hold_seconds(180.0), link.wants_version(1.0))
+
+
+def test_a_refused_dialect_has_the_version_asked_for(link: Link) -> None:
+    """What was known was wrong."""
+    link.noticed(NEW.flipped())
+
+    assert (None, True) == (link.server and link.server.version, link.wants_version(1.0))
+
+
+@pytest.mark.parametrize("server", [None, NEW])
+def test_an_answer_that_shows_no_other_server_changes_nothing(
+    link: Link, server: Server | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And is not worth a line."""
+    caplog.set_level(logging.INFO, "spool.deliver.link")
+    link.noticed(server)
+
+    assert (NEW, [], False) == (link.server, caplog.messages, link.wants_version(1.0))
+
+
+def test_nothing_is_noticed_before_the_first_probe() -> None:
+    """Until then nothing is sent that could show it."""
+    link = Link(lambda: 0.0)
+    link.noticed(OLD)
+
+    assert link.server is None

@@ -14,11 +14,12 @@ from ccbackend.outcome import Reason, Verdict
 from ccbackend.replies import Clusters, Listing, Probe, Row
 from ccbackend.replies import Reply as Answer
 from ccbackend.topology import Cluster
-from ccbackend.version import Version, server_of
+from ccbackend.version import Server, Version, server_of
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request, Sender
 
 SERVER = server_of(Version(1, 5, 4))
+OLD = server_of(Version(1, 4, 4))
 CLUSTER = Cluster("alex", ())
 ROW = Row(7, "alex", 100, "running", 1)
 
@@ -29,11 +30,17 @@ class Scripted:
     def __init__(self, *reasons: Reason | Exception, wish: float | None = None) -> None:
         self.reasons = list(reasons)
         self.wish = wish
+        self.known = SERVER
         self.bodies: list[dict[str, Any]] = []
         self.told_before: list[bool] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
+
+    @property
+    def server(self) -> Server:
+        """Return what is known of the server."""
+        return self.known
 
     def _answer(self, call: BackendCall, document: dict[str, Any]) -> Answer:
         self.bodies.append(document)
@@ -75,7 +82,7 @@ class Scripted:
 
     def probe(self) -> Probe:
         """Answer a probe."""
-        return Probe(SERVER, self._answer(BackendCall.LISTING, {}))
+        return Probe(self.known, self._answer(BackendCall.LISTING, {}))
 
 
 class Sending:
@@ -143,11 +150,30 @@ def test_a_probe_tells_the_server(sending: Callable[[Scripted], Sending]) -> Non
     assert (SERVER, (CLUSTER,)) == (reply.server, reply.clusters)
 
 
-def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) -> None:
-    """What was known of the server stays."""
+def test_a_refused_probe_tells_the_version_alone(sending: Callable[[Scripted], Sending]) -> None:
+    """The login page names it to everybody; clusters are not asked for."""
     reply = sending(Scripted(Reason.TOKEN_REFUSED)).ask(Call.PROBE)
 
+    assert (SERVER, None) == (reply.server, reply.clusters)
+
+
+def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) -> None:
+    """What was known of the server stays."""
+    backend = Scripted(Reason.UNREACHABLE)
+    backend.known = Server()
+    reply = sending(backend).ask(Call.PROBE)
+
     assert (None, None) == (reply.server, reply.clusters)
+
+
+def test_every_answer_tells_which_server_gave_it(sending: Callable[[Scripted], Sending]) -> None:
+    """It may have been upgraded since the last probe."""
+    backend = Scripted()
+    asked = sending(backend)
+    backend.known = OLD
+    replies = [asked.ask(call) for call in (Call.START, Call.STOP, Call.DELETE, Call.LIST)]
+
+    assert [OLD] * 4 == [reply.server for reply in replies]
 
 
 def test_a_listing_tells_ids_and_starts(sending: Callable[[Scripted], Sending]) -> None:

@@ -101,6 +101,8 @@ class Delivery:
         """Let one reply change the book."""
         request, verdict = reply.request, reply.verdict
         (self._stops if request.call in _BY_STOPS else self._starts).acknowledge()
+        if request.call is not Call.PROBE:
+            self._link.noticed(reply.server)
         if request.call in {Call.PROBE, Call.LIST}:
             self._take_bare(reply, now)
             return

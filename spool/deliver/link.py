@@ -76,15 +76,30 @@ class Link:
     def found(self, server: Server | None, now: float) -> None:
         """Take in the answer to a probe."""
         self._version_at = now + PROBE_SECONDS
-        if server is None or server == self.server:
+        if server is not None:
+            self._learn(server)
+
+    def noticed(self, server: Server | None) -> None:
+        """Take in which server gave an answer, None if it did not show.
+
+        It may be another one than before: upgraded while a connection was lost. Or it refused our
+        dialect: then the version known was wrong, and is asked for at once.
+        """
+        if server is None or self.server is None or server == self.server:
             return
-        self.server = server
-        version = server.version or "of unknown version"
-        _log.info("cc-backend %s, dialect %s", version, server.dialect)
+        self._learn(server)
+        if server.version is None:
+            self._version_at = 0.0
 
     def cause_changed(self, now: float) -> None:
         """Allow a probe at once: token, configuration or an operator's word changed."""
         self.destination = self.destination.cause_changed(now)
+
+    def _learn(self, server: Server) -> None:
+        if server != self.server:
+            version = server.version or "of unknown version"
+            _log.info("cc-backend %s, dialect %s", version, server.dialect)
+        self.server = server
 
     def _passed(self, now: float) -> None:
         self.accepted += 1

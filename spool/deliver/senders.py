@@ -54,8 +54,9 @@ class Reply:
     """What came of a request; `verdict` None: it was not sent.
 
     `starts` are the start times of the job id's rows where cc-backend refused a start because of
-    one; `document` the body as last sent; `server` answers a probe, `listed` a listing (job id and
-    start time of the rows of some jobs); `clusters` (None: not told) come with a probe.
+    one; `document` the body as last sent; `server` is what is known of it by now (None: nothing
+    new); `listed` answers a listing (job id and start time of the rows of some jobs); `clusters`
+    (None: not told) come with a probe.
     """
 
     request: Request
@@ -93,6 +94,10 @@ class Backend(Protocol):
 
     `ccbackend.client.Backend` is one.
     """
+
+    @property
+    def server(self) -> Server:
+        """Return what is known of the server."""
 
     def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
         """Tell a start, perhaps once more."""
@@ -192,14 +197,15 @@ class Sender:
                 listing = backend.listed(request.job_ids, request.cluster)
                 rows = listing.rows or ()
                 listed = frozenset((row.job_id, row.start_time) for row in rows)
-                return Reply(request=request, verdict=listing.reply.verdict, listed=listed)
+                verdict = listing.reply.verdict
+                return Reply(request=request, verdict=verdict, listed=listed, server=backend.server)
             case Call.PROBE:
                 probe = backend.probe()
                 is_well = probe.reply.verdict.outcome is Outcome.DELIVERED
                 return Reply(
                     request=request,
                     verdict=probe.reply.verdict,
-                    server=probe.server if is_well else None,
+                    server=probe.server if is_well or probe.server.version else None,
                     clusters=backend.clusters().clusters if is_well else None,
                     retry_after_seconds=probe.reply.retry_after_seconds,
                 )
@@ -212,6 +218,7 @@ class Sender:
             verdict=answer.verdict,
             document=answer.document,
             starts=tuple(row.start_time for row in answer.rows or ()),
+            server=self._backend.server,
             retry_after_seconds=answer.retry_after_seconds,
         )
 

@@ -28,14 +28,10 @@ class HttpServer:
         self.faults = Faults()
         self._respond = respond
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self.port = int(self._listener.getsockname()[1])
         self._peers: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, daemon=True)
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._listener.getsockname()[1])
 
     def start(self) -> None:
         """Serve from now on."""

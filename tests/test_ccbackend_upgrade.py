@@ -1,0 +1,101 @@
+"""Our client notices which server it speaks to, also when that changes under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from stub_server import Model, StubServer
+
+from ccbackend.client import Backend, Known
+from ccbackend.outcome import Outcome, Reason
+from ccbackend.session import Link
+from ccbackend.version import Server, Version, server_of
+
+BEGAN = 1_767_225_600
+RESOURCES = [{"hostname": "n1"}]
+START = {"jobId": 7, "user": "ada", "cluster": "lab", "numNodes": 1, "startTime": BEGAN}
+OLD = server_of(Version(1, 4, 4))
+NEW = server_of(Version(1, 5, 4))
+
+
+@contextmanager
+def backend(url: str, server: Server | None = None) -> Iterator[Backend]:
+    """Our client of a server."""
+    with requests.Session() as session:
+        link = Link(session, url, token=lambda: "TOKEN:api")
+        yield Backend(link, Known(server))
+
+
+def start(there: Backend, job_id: int) -> Reason:
+    """Tell a start in the dialect that is known; why it ended as it did."""
+    sharing = {"exclusive": 1} if there.server == OLD else {"shared": "none"}
+    return there.start(START | sharing | {"jobId": job_id, "resources": RESOURCES}).verdict.reason
+
+
+@pytest.mark.parametrize(("before", "after"), [("1.4.4", "1.5.4"), ("1.5.4", "1.4.4")])
+def test_a_server_that_comes_back_as_another_release_is_recognised(before: str, after: str) -> None:
+    """At the first answer over a new connection, before that is judged."""
+    with StubServer(Model(version=before)) as first, backend(first.url) as there:
+        there.probe()
+        reasons = [start(there, 1)]
+        first.close()
+        with StubServer(Model(version=after), urlsplit(first.url).port or 0) as second:
+            reasons.append(start(there, 2))
+            asked = [exchange.path for exchange in second.log]
+
+    assert [Reason.CREATED] * 2 == reasons
+    assert server_of(Version.parse(after)) == there.server
+    assert "/login" in asked
+
+
+def test_the_version_is_not_asked_again_over_the_same_connection() -> None:
+    """Only one that was lost may lead elsewhere."""
+    with StubServer(Model(version="1.4.4")) as server, backend(server.url) as there:
+        there.probe()
+        for job_id in (1, 2):
+            start(there, job_id)
+
+    assert 1 == [exchange.path for exchange in server.log].count("/login")
+
+
+def test_a_first_connection_is_no_lost_one() -> None:
+    """A sender that shares what another found out asks nothing itself."""
+    with StubServer(Model(version="1.4.4")) as server, backend(server.url, OLD) as there:
+        start(there, 1)
+
+    assert ["/api/jobs/start_job/"] == [exchange.path for exchange in server.log]
+
+
+def test_nats_mode_halts_and_says_so() -> None:
+    """Listings are answered, so the job API itself is asked; nothing is stored."""
+    with StubServer(Model(version="1.5.4", nats=True)) as server, backend(server.url) as there:
+        probe = there.probe()
+
+    assert (NEW, Reason.API_OFF) == (probe.server, probe.reply.verdict.reason)
+    assert (Outcome.HALT, True) == (probe.reply.outcome, "NATS" in probe.reply.verdict.hint)
+
+
+@pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
+def test_a_server_that_takes_jobs_is_well(version: str) -> None:
+    """The question for its job API stores nothing."""
+    with StubServer(Model(version=version)) as server, backend(server.url) as there:
+        probe = there.probe()
+
+    assert Reason.LISTED is probe.reply.verdict.reason
+    assert {} == server.rows()
+
+
+def test_a_wrong_token_is_told_before_the_job_api_is_asked() -> None:
+    """The listing shows it."""
+    with (
+        StubServer(Model(version="1.5.4", token="TOKEN:new")) as server,
+        backend(server.url) as there,
+    ):
+        probe = there.probe()
+
+    assert Outcome.HALT is probe.reply.outcome
+    assert 2 == len(server.log)
