@@ -155,7 +155,8 @@ class SlurmQuestions:
         yield from check_scripts(
             rights,
             wanted=self._config.metadata.job_script,
-            files=saved if saved is not None and opens_scripts(saved) else None,
+            saved=saved,
+            opens=saved is not None and opens_scripts(saved),
             denied=denied,
         )
 
