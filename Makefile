@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := .venv-demo
 
-.PHONY: help install uninstall wheels check test crash clean bench-sweep
+.PHONY: help install uninstall wheels check test crash clean bench-replay bench-sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -50,6 +50,9 @@ test: check ## everything CI runs
 
 crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
+
+bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop of the same library
+	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	$(BIN)/python tests/bench_sweep.py
