@@ -27,6 +27,14 @@ demo: $(RUN)/.run ## the life of some jobs, with a stand-in for Slurm and a stub
 demo-slurm: $(VENV)/.dev ## the same with real Slurm, where it is installed; needs root
 	@$(BIN)/python tests/demo.py --slurm
 
+RESULTS := tests/data/compatibility.jsonl
+.PHONY: compatibility
+compatibility: $(VENV)/.dev ## run every Slurm with every cc-backend, write the README's table
+	rm -f $(RESULTS)
+	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
+	sort -o $(RESULTS) $(RESULTS)
+	$(BIN)/python tests/compatibility.py $(RESULTS) README.md
+
 $(RUN)/.run: pyproject.toml
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(RUN)
 	$(RUN)/bin/pip install --quiet --disable-pip-version-check -e .
@@ -56,6 +64,7 @@ bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop o
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	$(BIN)/python tests/bench_sweep.py
+
 
 clean: ## remove what the targets above have built
 	rm -rf $(VENV) $(RUN) build dist wheels .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
