@@ -27,6 +27,17 @@ demo: $(RUN)/.run ## the life of some jobs, with a stand-in for Slurm and a stub
 demo-slurm: $(VENV)/.dev ## the same with real Slurm, where it is installed; needs root
 	@$(BIN)/python tests/demo.py --slurm
 
+WHEEL := build/wheel
+.PHONY: test-wheel
+test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the source folders [TESTS=tests/test_x.py]
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/tree
+	$(BIN)/python tests/wheel_house.py $(WHEEL)
+	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/pip install --quiet --upgrade pip
+	$(WHEEL)/venv/bin/pip install --quiet --group dev $(WHEEL)/*.whl
+	git ls-files -z | grep -zvE '^(slurm|ccbackend|spool|sweeper)/' | xargs -0 cp --parents -t $(WHEEL)/tree
+	cd $(WHEEL)/tree && ../venv/bin/pytest $(or $(TESTS),tests)
+
 RESULTS := tests/data/compatibility.jsonl
 .PHONY: compatibility
 compatibility: $(VENV)/.dev ## run every Slurm with every cc-backend, write the README's table
