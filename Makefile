@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := .venv-demo
 
-.PHONY: help install uninstall wheels check test crash clean bench-replay bench-sweep
+.PHONY: help test-server install uninstall wheels check test crash clean bench-replay bench-sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -72,6 +72,9 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 
 bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop of the same library
 	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
+
+test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=/path/to/its/binary]
+	$(BIN)/pytest tests/test_real_backend.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	$(BIN)/python tests/bench_sweep.py
