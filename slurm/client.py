@@ -7,7 +7,7 @@ A failed, empty, cut or error-carrying answer is *unknown* and raises; only the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from slurm import description
@@ -124,11 +124,14 @@ class Slurm:
         """
         return board_of(self._listing())
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
+    def jobs(
+        self, ids: Iterable[int], *, briefly: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs; one that it does not know is absent.
 
         A record that cannot be understood is an error for its own id alone. Of an array or het job
-        the record with the very id is taken.
+        the record with the very id is taken. Of jobs in `briefly` states and times matter: cores
+        and GRES may be left out.
 
         Raises:
             SlurmError: the controller's answer is unknown.
@@ -138,7 +141,8 @@ class Slurm:
             return {}
         cluster = self.cluster
         try:
-            return self._lookup.find(wanted, sources_of(self.version()), cluster=cluster)
+            sources = sources_of(self.version())
+            return self._lookup.find(wanted, sources, cluster=cluster, briefly=briefly)
         except SlurmError:
             self._release = None
             raise

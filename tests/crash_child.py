@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +45,10 @@ class Truth:
         self._records = {job["job_id"]: _job(job) for job in document["records"]}
         self._rows = tuple(_job(job) for job in document["rows"])
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job]:
+    def jobs(self, ids: Iterable[int], *, briefly: Container[int] = ()) -> Mapping[int, Job]:
         """Return the controller's records."""
-        return {i: self._records[i] for i in ids if i in self._records}
+        found = {i: self._records[i] for i in ids if i in self._records}
+        return {i: replace(j, allocations=()) if i in briefly else j for i, j in found.items()}
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return accounting's rows."""

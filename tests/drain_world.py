@@ -6,7 +6,7 @@ Senders answer at once in the same thread, so a test is a sequence of plain step
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -50,12 +50,18 @@ class FakeSlurm:
     accounting_silent: bool = False
     looks: int = 0
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
-        """Return the records of the ids."""
+    def jobs(
+        self, ids: Iterable[int], *, briefly: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
+        """Return the records of the ids, of some without cores."""
         self.looks += 1
         if self.silent:
             raise SlurmError("squeue does not answer", kind=Problem.UNREACHABLE)
-        return {i: self.records[i] for i in ids if i in self.records}
+        return {
+            i: replace(self.records[i], allocations=()) if i in briefly else self.records[i]
+            for i in ids
+            if i in self.records
+        }
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of the ids in a window."""

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from real_expected import GPUS
 from slurm_lab import Lab, wait_until
@@ -34,8 +34,18 @@ HOLD_SECONDS = 2
 class RealSite:
     """Ties a running lab to a stub server by a drain that can be stopped, killed and started."""
 
-    def __init__(self, lab: Lab, version: str, root: Path, *, spool: str = "spool") -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        version: str,
+        root: Path,
+        *,
+        spool: str = "spool",
+        log_to: TextIO | None = None,
+    ) -> None:
+        """Describe a site; the drain's log goes to stdout in the end if not elsewhere."""
         self.lab = lab
+        self._log_to = log_to
         self.name = spool
         self.version = version
         self.spool = lab.root / spool
@@ -66,7 +76,7 @@ class RealSite:
     def __exit__(self, *_: object) -> None:
         self.stop_drain()
         self.server.close()
-        print(self.log.read_text()[-20_000:])  # shown with a failure
+        print(self.log.read_text()[-20_000:], file=self._log_to)  # shown with a failure
 
     @property
     def pid(self) -> int:

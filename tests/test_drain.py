@@ -135,6 +135,23 @@ def test_an_outage_stores_the_facts_and_is_made_good(world: World) -> None:
     assert {} == world.files()
 
 
+def test_a_run_met_while_the_end_of_another_is_asked_for_has_its_cores(world: World) -> None:
+    """The end of a known run is asked for without cores; a new one is then asked for whole."""
+    cores = (NodeAllocation(name="n1", cores=(0, 1), core_count=8),)
+    world.begin(2, allocations=cores)
+    world.run()
+    world.requeue(2)
+    world.now += 60
+    second = world.job(2, allocations=cores, restart_count=1)
+    world.slurm.records[2] = second
+
+    world.run(2)
+
+    (name,) = world.files()["open"]
+    assert f"2-{second.start_time}.json" == name
+    assert cores == world.stored("open", 2).job.allocations
+
+
 def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
     """The first run is closed, its row deleted, and the second one runs."""
     world.begin(2)

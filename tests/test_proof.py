@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,9 +27,9 @@ class Slurm:
         self._rows = rows
         self._silent = silent
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job]:
+    def jobs(self, ids: Iterable[int], *, briefly: Container[int] = ()) -> Mapping[int, Job]:
         """Return nothing: a proof never asks the controller."""
-        raise AssertionError(ids)
+        raise AssertionError(ids, briefly)
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of the ids in the window."""

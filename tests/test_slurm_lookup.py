@@ -74,7 +74,7 @@ def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
     """Single look-ups go on while their number times 10 ms is below what a listing took."""
     recorded = commands("22.05")
     slurm = recorded.slurm(cluster="lab")
-    few, many = list(range(1, 26)), list(range(1, 27))
+    few, many = [1, 2, 3], [1, 2, 3, 4]
     slurm.jobs(few)
     assert not [line for line in recorded.asked if "--json" in line]
     recorded.seconds = 0.5
@@ -86,6 +86,43 @@ def test_many_jobs_are_asked_for_in_one_listing_where_that_is_cheaper() -> None:
     assert not [line for line in recorded.asked if "--json" in line]
     slurm.jobs(range(1, 52))
     assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+
+def test_single_lookups_count_as_what_they_take_on_a_busy_host() -> None:
+    """Where they have become dear, a listing of moderate cost serves fewer jobs."""
+    recorded = commands("22.05")
+    slurm = recorded.slurm(cluster="lab")
+    job_id = ids_of(recorded)[0]
+    recorded.seconds = 0.1
+    slurm.jobs(range(1, 8))
+    slurm.jobs([job_id])
+    recorded.asked.clear()
+
+    slurm.jobs([job_id, 1, 2])
+
+    assert "squeue --local -a -t all --json" == recorded.asked[-1]
+
+
+@pytest.mark.parametrize("series", TEXT)
+def test_an_end_costs_one_process(series: str) -> None:
+    """Where cores cost a process each, they are left out of jobs asked for briefly."""
+    recorded = commands(series)
+    job_id = ids_of(recorded)[1]
+    slurm = recorded.slurm(cluster="lab")
+    whole = slurm.jobs([job_id])[job_id]
+    recorded.asked.clear()
+
+    brief = slurm.jobs([job_id], briefly={job_id})[job_id]
+
+    assert [f"squeue --local -a -h -t all -j {job_id}"] == recorded.asked
+    assert isinstance(whole, Job)
+    assert isinstance(brief, Job)
+    assert (whole.state, whole.start_time, whole.end_time, ()) == (
+        brief.state,
+        brief.start_time,
+        brief.end_time,
+        brief.allocations,
+    )
 
 
 @pytest.mark.parametrize("series", OLD_JSON)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +23,9 @@ from slurm.lookup.nodes import Nodes
 from slurm.lookup.pace import Pace
 from slurm.sources import Sources, Way
 
-SINGLE_SECONDS = 0.010
-FIRST_LISTING_SECONDS = 0.25  # until one has been measured
+SINGLE_SECONDS = 0.010  # at least; on a busy host what single look-ups have taken lately
+FIRST_LISTING_SECONDS = 0.03  # until one has been measured
+MEMORY = 0.7  # weight of what single look-ups took before the last one
 IDS_PER_CALL = 1000
 _UNREADABLE = frozenset({Problem.NO_JSON, Problem.CUT, Problem.MALFORMED})
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Lookup:
         self._clock = clock
         self._pace = Pace(clock)
         self._listing_seconds = FIRST_LISTING_SECONDS
+        self._single_seconds = SINGLE_SECONDS
         self._has_json = True
         self._texts: dict[int, str] = {}
         self.is_limited = False
@@ -58,17 +60,22 @@ class Lookup:
         self._nodes.forget()
 
     def find(
-        self, wanted: list[int], sources: Sources, *, cluster: str
+        self, wanted: list[int], sources: Sources, *, cluster: str, briefly: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records; an id that it does not know is absent.
+
+        Of jobs in `briefly` cores and GRES are left out where they would cost a process each.
 
         Raises:
             SlurmError: the controller's answer is unknown.
         """
         self._texts = {}
-        way = self._choose(len(wanted), sources) if self._has_json else Way.TEXT
+        single = [
+            job_id for job_id in wanted if sources.few is not Way.TEXT or job_id not in briefly
+        ]
+        way = self._choose(len(single), sources) if self._has_json else Way.TEXT
         if way is Way.TEXT:
-            return self._by_text(wanted, sources, cluster)
+            return self._by_text(wanted, sources, cluster, briefly=briefly)
         try:
             found = self._by_json(wanted, way, sources, cluster)
         except SlurmError as error:
@@ -85,7 +92,7 @@ class Lookup:
         """Choose single look-ups while they cost less than a listing, and Slurm allows so many."""
         if sources.few is sources.many:
             return sources.few
-        is_dear = count * SINGLE_SECONDS > self._listing_seconds
+        is_dear = count * self._single_seconds > self._listing_seconds
         if is_dear or (self.is_limited and count > self._pace.left()):
             return sources.many
         return sources.few
@@ -142,7 +149,13 @@ class Lookup:
     # text
 
     def _by_text(
-        self, wanted: list[int], sources: Sources, cluster: str, *, json: bool = True
+        self,
+        wanted: list[int],
+        sources: Sources,
+        cluster: str,
+        *,
+        json: bool = True,
+        briefly: Container[int] = (),
     ) -> Found:
         """Return the jobs by text; `json` also where that is suspect, if there is JSON at all."""
         columns = columns_of(sources)
@@ -160,7 +173,7 @@ class Lookup:
             found |= {job_id: jobs[job_id] for job_id in part if job_id in jobs}
         suspect: dict[int, str] = {}
         for job in [job for job in found.values() if isinstance(job, Job)]:
-            if not job.nodes and "COMPLETING" not in job.flags:
+            if job.job_id in briefly or not (job.nodes or "COMPLETING" in job.flags):
                 continue
             try:
                 found[job.job_id] = self._with_detail(job)
@@ -175,7 +188,10 @@ class Lookup:
     def _with_detail(self, job: Job) -> Job:
         argv = [self._ask.scontrol, "show", "job", _one_of(job), "-d"]
         self._pace.spend(1)
+        begin = self._clock()
         stdout = self._ask(argv, limit_bytes=LISTING_BYTES).stdout.decode("utf-8", "replace")
+        lately = MEMORY * self._single_seconds + (1 - MEMORY) * (self._clock() - begin)
+        self._single_seconds = max(SINGLE_SECONDS, lately)
         self._texts[job.job_id] = stdout
         return with_detail(job, stdout, geometry_of=self._nodes.geometry)
 

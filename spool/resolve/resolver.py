@@ -6,13 +6,13 @@ Slurm not answering counts against nobody: everything stays, and the next look c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.files.event import Event
+from spool.files.event import Event, Kind
 from spool.resolve.account import Account, Knowledge, Question, Tracked, account
 from spool.resolve.slurm_runs import Stage
 from spool.text import escape
@@ -29,8 +29,13 @@ _log = logging.getLogger(__name__)
 class Controller(Protocol):
     """What the resolver asks of Slurm; `slurm.client.Slurm` answers."""
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
-        """Return the controller's records; an id it does not know is absent."""
+    def jobs(
+        self, ids: Iterable[int], *, briefly: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
+        """Return the controller's records; an id it does not know is absent.
+
+        Of those in `briefly` cores and GRES may be left out.
+        """
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run of these ids that accounting has in a window; () without accounting."""
@@ -93,13 +98,13 @@ class Resolver:
         due = sorted(i.job_id for i in self._inquiries.values() if i.next_look <= now)[:BATCH]
         if not due:
             return []
+        questions = [self._question(job_id, tracked) for job_id in due]
         try:
-            records = self._slurm.jobs(due)
+            records = self._records(questions, now)
         except SlurmError as error:
             self._silence(now, error)
             return []
         self._answered(now)
-        questions = [self._question(job_id, tracked) for job_id in due]
         results = []
         for question in questions:
             record = records.get(question.job_id)
@@ -108,6 +113,21 @@ class Resolver:
                 continue
             results.append((question, record))
         return self._conclude(results, now)
+
+    def _records(self, questions: list[Question], now: float) -> Mapping[int, Job | SlurmError]:
+        """Return the records; one that turns out to be of a new run with all its facts.
+
+        Raises:
+            SlurmError: Slurm does not answer.
+        """
+        briefly = {question.job_id for question in questions if _is_about_an_end(question)}
+        records = dict(self._slurm.jobs([q.job_id for q in questions], briefly=briefly))
+        unknown = [
+            question.job_id
+            for question in questions
+            if question.job_id in briefly and _shows_new_run(question, records, now)
+        ]
+        return records | dict(self._slurm.jobs(unknown)) if unknown else records
 
     def _conclude(
         self, answered: list[tuple[Question, Job | None]], now: float
@@ -200,3 +220,14 @@ class Resolver:
             _log.info("Slurm answers again after %.0f s, %d tries", seconds, self._silences)
         self._silent_since = None
         self._silences = 0
+
+
+def _is_about_an_end(question: Question) -> bool:
+    """Tell whether the facts of the run in question are known, and only its end is not."""
+    stops = all(event.kind is Kind.STOP for event in question.events)
+    return stops and any(run.end is None for run in question.runs)
+
+
+def _shows_new_run(question: Question, records: Mapping[int, Job | SlurmError], now: float) -> bool:
+    record = records.get(question.job_id)
+    return isinstance(record, Job) and bool(account(question, Knowledge(record=record), now).new)

@@ -1,0 +1,143 @@
+"""How soon cc-backend knows, on real Slurm: `make bench-latency` (needs root and Slurm).
+
+From the start of PrologSlurmctld to the accepted start, from the start of EpilogSlurmctld to the
+accepted stop, by a stub of cc-backend 1.4.4, which holds no stop back. Figures of an empty POST
+loop of the same run stand beside: what a request costs on this machine at this time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from real_site import RealSite
+from slurm_lab import Lab, Settings, wait_until
+from slurm_lab.present import what_is_missing
+
+HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+ALONE = 100
+CROWD = 64
+STAMPED = '#!/bin/sh\n: >"{stamps}/{kind}.$SLURM_JOB_ID"\nexec {hook}\n'
+
+Seconds = dict[int, float]
+
+
+def stamp(lab: Lab) -> Path:
+    """Let both hooks note when they begin, in a file's time, before they do anything else."""
+    stamps = lab.root / "stamps"
+    stamps.mkdir()
+    stamps.chmod(0o777)
+    programs = []
+    for kind in ("prolog", "epilog"):
+        program = lab.root / "bin" / f"stamped-{kind}"
+        hook = lab.root / "hooks" / f"{kind}_slurmctld"
+        program.write_text(STAMPED.format(stamps=stamps, kind=kind, hook=hook))
+        program.chmod(0o755)
+        programs.append(program)
+    lab.set_hooks(programs[0], programs[1])
+    return stamps
+
+
+def begun(stamps: Path, kind: str) -> Seconds:
+    """Return when the hooks of a kind began, by job id."""
+    found = stamps.glob(f"{kind}.*")
+    return {int(path.suffix[1:]): path.stat().st_mtime for path in found}
+
+
+def accepted(site: RealSite, call: str) -> Seconds:
+    """Return when cc-backend accepted requests of a kind, by job id."""
+    return {job: told[0][0] for job, told in site.told(call).items()}
+
+
+def tell(words: str, values: list[float]) -> None:
+    """Print one line of figures in milliseconds."""
+    ordered = sorted(values)
+    p99 = ordered[math.ceil(len(ordered) * 0.99) - 1]
+    figures = (statistics.median(ordered), p99, ordered[-1])
+    columns = "".join(f"{1000 * figure:9.1f}" for figure in figures)
+    print(f"{words:<44}{len(ordered):>5}{columns}", flush=True)
+
+
+def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[float]]:
+    """Return the seconds from each hook's start to the accepted request."""
+    wait_until(lambda: set(jobs) <= set(accepted(site, "stop_job")), "every stop", timeout=120)
+    pairs = {"start": ("prolog", "start_job"), "stop": ("epilog", "stop_job")}
+    found = {}
+    for word, (kind, call) in pairs.items():
+        hooks, told = begun(stamps, kind), accepted(site, call)
+        found[word] = [told[job] - hooks[job] for job in jobs]
+    return found
+
+
+def one_at_a_time(site: RealSite) -> list[int]:
+    """Run jobs that see each other neither at their start nor at their end."""
+    jobs = []
+    for _ in range(ALONE):
+        done = site.lab.run("srun", "sh", "-c", "echo $SLURM_JOB_ID; sleep 0.3", user="alice")
+        jobs.append(int(done.stdout))
+        wait_until(lambda: jobs[-1] in site.told("stop_job"), "the stop", interval=0.05)
+    return jobs
+
+
+def all_at_once(site: RealSite) -> list[int]:
+    """Run jobs that start and end at once."""
+    crowd = f"--array=0-{CROWD - 1}"
+    array = site.lab.jobs.sbatch("-pcrowd", crowd, script="sleep 3", user="alice")
+    site.lab.jobs.wait_ended(array, timeout=120)
+    site.lab.jobs.wait_accounted(array, runs=CROWD)
+    return [int(task) for (task,) in site.lab.jobs.accounted(array, "JobIDRaw")]
+
+
+def empty_posts(site: RealSite) -> list[float]:
+    """Return what each POST of a start takes to a server that refuses it at once."""
+    document = json.dumps({"jobId": 1, "cluster": "none", "startTime": 1})
+    url = f"{site.server.url}/nothing/"
+    values = []
+    with requests.Session() as session:
+        session.trust_env = False
+        for _ in range(200):
+            before = time.perf_counter()
+            session.post(url, data=document, timeout=10)
+            values.append(time.perf_counter() - before)
+    return values
+
+
+def measure(words: str, run: Callable[[RealSite], list[int]], site: RealSite, stamps: Path) -> None:
+    """Run jobs and print their latencies."""
+    jobs = run(site)
+    for word, values in latencies(site, stamps, jobs).items():
+        tell(f"{words}: hook to accepted {word}", values)
+
+
+def main() -> int:
+    """Print the figures."""
+    missing = what_is_missing()
+    if missing:
+        print(f"no real Slurm here: {missing}", file=sys.stderr)
+        return 0
+    with (
+        tempfile.TemporaryDirectory() as root,
+        Lab(Settings(hooks=HOOKS)) as lab,
+        RealSite(lab, "1.4.4", Path(root), log_to=sys.stderr) as site,
+    ):
+        stamps = stamp(lab)
+        version = lab.run("squeue", "--version").stdout.strip()
+        load = os.getloadavg()[0]
+        print(f"{version}, {os.cpu_count()} cores, load {load:.1f}; milliseconds")
+        print(f"{'':<44}{'n':>5}{'p50':>9}{'p99':>9}{'max':>9}")
+        tell("an empty POST", empty_posts(site))
+        measure("one at a time", one_at_a_time, site, stamps)
+        measure(f"{CROWD} at once", all_at_once, site, stamps)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
