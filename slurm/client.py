@@ -6,6 +6,7 @@ A failed, empty, cut or error-carrying answer is *unknown* and raises; only the 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,11 +29,13 @@ from slurm.rows import (
     accounted_jobs,
     listed_jobs,
 )
-from slurm.sources import sources_of
+from slurm.sources import Sources, sources_of
 
 __all__ = ["Commands", "Slurm"]
 
 WINDOW_TIMEOUT_SECONDS = 300.0
+VERSION_SECONDS = 600.0
+_log = logging.getLogger(__name__)
 _OVER = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
 _DENIED = (b"Access/permission denied", b"Invalid user id")
 _NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
@@ -42,7 +45,8 @@ class Slurm:
     """One Slurm cluster by its commands; for one thread.
 
     `cluster` is Slurm's own name (None: read from the configuration on first use). An upgrade of
-    Slurm under our feet is noticed by the file of `squeue`, or by the first answer that fails.
+    Slurm under our feet is noticed by the file of `squeue`, by the first answer that fails or
+    cannot be read, and after ten minutes at most (`squeue` may be a site's own wrapper).
     """
 
     def __init__(
@@ -56,8 +60,11 @@ class Slurm:
         self._ask = Ask(commands, runner)
         self._nodes = Nodes(self._ask)
         self._lookup = Lookup(self._ask, self._nodes, clock=clock)
+        self._clock = clock
         self._cluster = cluster
         self._release: Release | None = None
+        self._release_at = 0.0
+        self._is_sure = False
         self._file: tuple[int, int] | None = None
         self._has_accounting: bool | None = None
 
@@ -73,16 +80,15 @@ class Slurm:
         return self._cluster or ""
 
     def version(self) -> Release:
-        """Return the release of the commands; asked again when their file is another.
+        """Return the release of the commands; asked again when their file is another, or in time.
 
         Raises:
             SlurmError: squeue does not say.
         """
         file = _identity(self._ask.squeue)
-        if self._release is None or file != self._file:
-            self._release = release_of(self._ask([self._ask.squeue, "--version"]).stdout)
-            self._file = file
-            self._lookup.forget()
+        is_old = self._clock() - self._release_at > VERSION_SECONDS
+        if self._release is None or not self._is_sure or is_old or file != self._file:
+            return self._detected(file)
         return self._release
 
     def config(self) -> Mapping[str, tuple[str, ...]]:
@@ -141,10 +147,9 @@ class Slurm:
             return {}
         cluster = self.cluster
         try:
-            sources = sources_of(self.version())
-            return self._lookup.find(wanted, sources, cluster=cluster, briefly=briefly)
+            return self._lookup.find(wanted, self._sources, cluster=cluster, briefly=briefly)
         except SlurmError:
-            self._release = None
+            self._is_sure = False
             raise
 
     def job(self, job_id: int) -> Job:
@@ -221,6 +226,23 @@ class Slurm:
         except UnknownJob:
             return None
         return description.own_record(answer.stdout.decode("utf-8", "replace"), job_id)
+
+    def _sources(self, *, anew: bool = False) -> Sources:
+        """Return what to ask; `anew`: an answer cannot be read, so it may be another release."""
+        if anew:
+            self._is_sure = False
+        return sources_of(self.version())
+
+    def _detected(self, file: tuple[int, int] | None) -> Release:
+        """Ask for the release; with another one, or other files, everything is tried anew."""
+        release = release_of(self._ask([self._ask.squeue, "--version"]).stdout)
+        if (release, file) != (self._release, self._file):
+            _log.info("Slurm %s", release)
+            self._lookup.forget()
+            self._has_accounting = None
+        self._release, self._file = release, file
+        self._release_at, self._is_sure = self._clock(), True
+        return release
 
     def _listing(self) -> bytes:
         argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]

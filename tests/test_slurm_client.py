@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from golden_slurm import controller_sights
-from recorded_commands import CONFIG, DOWN, commands, described, expected, ids_of
+from recorded_commands import CONFIG, DOWN, NO_JSON, commands, described, expected, ids_of
 from recorded_slurm import RELEASES, SERIES, sacct_text_runs
 
 from slurm.ask import Commands
@@ -86,6 +86,55 @@ def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
     recorded.answers.clear()
     found = slurm.jobs(ids_of(recorded))
     assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+
+
+def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
+    """The file of squeue and its answers may look as before: the version is asked every 10 min."""
+    recorded = commands("26.05")
+    recorded.release = Release(22, 5, 8)
+    slurm = recorded.slurm(cluster="lab")
+    seen = [slurm.version()]
+    recorded.release = None
+    seen.append(slurm.version())
+    recorded.time += 601
+    seen.append(slurm.version())
+
+    assert [Release(22, 5, 8), Release(22, 5, 8), RELEASES["26.05"]] == seen
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_in_the_form_of_the_release() -> None:
+    """JSON refused by a newer squeue: not by its text as the older one had it."""
+    recorded = commands("26.05")
+    recorded.release = Release(23, 11, 11)
+    slurm = recorded.slurm(cluster="lab")
+    slurm.version()
+    recorded.release = None
+    recorded.answers["--json=v0.0.40"] = NO_JSON
+    found = slurm.jobs(ids_of(recorded))
+
+    asked = [line.partition(" -j ")[0] for line in recorded.asked if "squeue --local" in line]
+    assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+    assert ["v0.0.40", "v0.0.44"] == [line.rpartition("=")[2] for line in asked]
+
+
+def test_accounting_that_an_upgrade_brings_is_used() -> None:
+    """Whether there is accounting is asked again of another release."""
+    recorded = commands("24.11")
+    recorded.release = Release(24, 5, 8)
+    recorded.answers["show config"] = Answer(
+        (), 0, CONFIG.replace(b"storage/slurmdbd", b"storage/none"), b""
+    )
+    slurm = recorded.slurm()
+    slurm.version()
+    before = slurm.accounting([7], since=0, until=1)
+    recorded.answers.clear()
+    recorded.release = None
+    recorded.time += 601
+    slurm.version()
+    slurm.accounting([7], since=0, until=1)
+
+    assert () == before
+    assert any(line.startswith("sacct ") for line in recorded.asked)
 
 
 @pytest.mark.parametrize("series", SERIES)

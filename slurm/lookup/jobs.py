@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from slurm.ask import LISTING_BYTES, Ask
 from slurm.decode.detail_text import SuspectTextError, with_detail
@@ -31,6 +31,13 @@ _UNREADABLE = frozenset({Problem.NO_JSON, Problem.CUT, Problem.MALFORMED})
 _log = logging.getLogger(__name__)
 
 Found = dict[int, Job | SlurmError]
+
+
+class AskedSources(Protocol):
+    """Tells what suits the release."""
+
+    def __call__(self, *, anew: bool = False) -> Sources:
+        """Return it; `anew`: an answer cannot be read, so the release may be another."""
 
 
 class Lookup:
@@ -60,7 +67,7 @@ class Lookup:
         self._nodes.forget()
 
     def find(
-        self, wanted: list[int], sources: Sources, *, cluster: str, briefly: Container[int] = ()
+        self, wanted: list[int], asked: AskedSources, *, cluster: str, briefly: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records; an id that it does not know is absent.
 
@@ -70,6 +77,7 @@ class Lookup:
             SlurmError: the controller's answer is unknown.
         """
         self._texts = {}
+        sources = asked()
         single = [
             job_id for job_id in wanted if sources.few is not Way.TEXT or job_id not in briefly
         ]
@@ -81,6 +89,9 @@ class Lookup:
         except SlurmError as error:
             if error.kind not in _UNREADABLE:
                 raise
+            newer = asked(anew=True)
+            if newer != sources:
+                return self.find(wanted, asked, cluster=cluster, briefly=briefly)
             self._note(error)
             return self._by_text(wanted, sources, cluster, json=False)
         doubtful = [job_id for job_id, job in found.items() if isinstance(job, SlurmError)]
