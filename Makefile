@@ -61,5 +61,12 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	$(BIN)/python tests/bench_sweep.py
 
+.PHONY: bench-decode fuzz
+bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series and source
+	PYTHONPATH=tests:. $(BIN)/python tests/bench_decode.py
+
+fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI takes 1 000)
+	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py
+
 clean: ## remove what the targets above have built
 	rm -rf $(VENV) $(RUN) build dist wheels .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 from slurm.errors import Problem, SlurmError
 
@@ -153,12 +153,9 @@ class ProcessRunner:
     def _read(self, process: subprocess.Popen[bytes], deadline: float, kept: _Kept) -> None:
         """Read both outputs to their ends."""
         with selectors.DefaultSelector() as selector:
-            for take, pipe in (
-                (kept.take_stdout, process.stdout),
-                (kept.take_stderr, process.stderr),
-            ):
-                if pipe is not None:
-                    selector.register(pipe, selectors.EVENT_READ, take)
+            stdout, stderr = _pipes(process)
+            selector.register(stdout, selectors.EVENT_READ, kept.take_stdout)
+            selector.register(stderr, selectors.EVENT_READ, kept.take_stderr)
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - self._clock()))
                 if not ready:
@@ -174,10 +171,14 @@ class ProcessRunner:
         with self._lock:
             _kill_group(process)
             self._alive.discard(process)
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        for pipe in _pipes(process):
+            pipe.close()
         process.wait()
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Return stdout and stderr of a process that was started with pipes for both."""
+    return cast("tuple[IO[bytes], IO[bytes]]", (process.stdout, process.stderr))
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -96,9 +96,10 @@ class RecordedCommands:
         )
         lines = lookup_lines(self.situation, self.moment)
         known = {int(line.split(b"|")[0]) for line in lines.splitlines()}
-        if ids is not None and len(ids) == 1 and not ids & known and self._filters(1):
+        is_json = any(word.startswith("--json") for word in argv)
+        if ids and len(ids) == 1 and not ids & known and (self._filters(1) or not is_json):
             return UNKNOWN
-        if any(word.startswith("--json") for word in argv):
+        if is_json:
             return self._json(ids)
         if "-o" in argv:
             return _said(b"".join(map(_listed, lines.splitlines())))

@@ -137,6 +137,16 @@ def test_accounting_that_an_upgrade_brings_is_used() -> None:
     assert any(line.startswith("sacct ") for line in recorded.asked)
 
 
+def test_answer_without_a_version_is_an_error() -> None:
+    """What is no version is not taken for one."""
+    recorded = commands("22.05")
+    recorded.answers["--version"] = Answer((), 0, b"slurm of mine\n", b"")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm().version()
+    assert Problem.MALFORMED is caught.value.kind
+    assert "22.05.8" == str(Release(22, 5, 8))
+
+
 @pytest.mark.parametrize("series", SERIES)
 def test_listing_has_every_job(series: str) -> None:
     """The light listing names ids, states and start times of all jobs."""

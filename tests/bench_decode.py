@@ -1,0 +1,189 @@
+"""Speed and memory of decoding 10 000 jobs, by series and source: `make bench-decode`.
+
+Recorded records are repeated with new ids. Each figure comes from a process of its own, so that the
+peak is that of one source; the interpreter with everything imported is taken off. Ends with 1 if a
+source needs more than 64 MB.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from pathlib import Path
+
+from recorded_slurm import (
+    RELEASES,
+    SERIES,
+    Situation,
+    geometry_of,
+    json_records,
+    lookup_lines,
+    sacct_lines,
+    text_records,
+)
+
+from slurm.decode.accounting_json import AccountingStream
+from slurm.decode.detail_text import with_detail
+from slurm.decode.job_json import job_of_json
+from slurm.decode.lookup_text import columns_of, looked_up
+from slurm.decode.stream import RecordStream
+from slurm.job import Job
+from slurm.lookup.jobs import IDS_PER_CALL
+from slurm.rows import accounted_jobs
+from slurm.sources import sources_of
+
+JOBS = 10_000
+PIECE = 1 << 16  # what one read of a pipe gives
+LIMIT_MB = 64.0
+FIRST_ID = 1_000_000
+
+
+def pieces(records: list[str], head: str, tail: str) -> Iterator[bytes]:
+    """Yield an answer about all jobs in pieces, made as they are read."""
+    waiting = head.encode()
+    for number, record in enumerate(islice(cycle(records), JOBS)):
+        comma = "," if number else ""
+        waiting += (comma + record.replace('"@id"', str(FIRST_ID + number))).encode()
+        while len(waiting) >= PIECE:
+            yield waiting[:PIECE]
+            waiting = waiting[PIECE:]
+    yield waiting + tail.encode()
+
+
+def json_pieces(document: bytes) -> Iterator[bytes]:
+    """Yield a JSON answer, written as the release writes it: 21.08 ... 25.11 with blanks."""
+    records = [json.dumps(r | {"job_id": "@id"}, indent=1) for r in json_records(document)]
+    beside = {k: v for k, v in json.loads(document).items() if k != "jobs"}
+    return pieces(records, '{"jobs": [', "]," + json.dumps(beside)[1:])
+
+
+def squeue_json(situation: Situation) -> tuple[int, int]:
+    """Decode `squeue --json`; as many jobs are kept as one call may ask for."""
+    kept: list[Job] = []
+    count = 0
+
+    def take(record: dict[str, object]) -> None:
+        nonlocal count
+        count += 1
+        job = job_of_json(record, geometry_of=geometry_of)
+        if len(kept) < IDS_PER_CALL:
+            kept.append(job)
+
+    stream = RecordStream(take)
+    size = feed(stream.feed, json_pieces(situation.files["squeue-all.json"]))
+    stream.close()
+    return count, size
+
+
+def sacct_json(situation: Situation) -> tuple[int, int]:
+    """Decode `sacct --json`; every run is kept."""
+    stream = AccountingStream(cluster="lab")
+    size = feed(stream.feed, json_pieces(situation.files["sacct.json"]))
+    return len(stream.close()), size
+
+
+def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
+    """Give an answer on, and return its size."""
+    size = 0
+    for piece in answer:
+        size += len(piece)
+        take(piece)
+    return size
+
+
+def squeue_text(situation: Situation) -> tuple[int, int]:
+    """Decode the columns of `squeue -O`, as many ids a call as the client asks for."""
+    columns = columns_of(sources_of(RELEASES[situation.series]))
+    lines = [line.split(b"|", 1)[1] for line in lookup_lines(situation, "").splitlines()]
+    count = size = 0
+    for first in range(0, JOBS, IDS_PER_CALL):
+        numbers = range(FIRST_ID + first, FIRST_ID + first + IDS_PER_CALL)
+        pairs = zip(numbers, cycle(lines), strict=False)
+        answer = b"".join(b"%d|%s\n" % pair for pair in pairs)
+        size += len(answer)
+        count += len(looked_up(answer, columns, cluster="lab"))
+    return count, size
+
+
+def scontrol_text(situation: Situation) -> tuple[int, int]:
+    """Decode `scontrol show job ID -d`, one job a call."""
+    columns = columns_of(sources_of(RELEASES[situation.series]))
+    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    records = text_records(situation.files["scontrol.txt"])
+    running = [job for job in jobs.values() if job.nodes]
+    size = 0
+    for job in islice(cycle(running), JOBS):
+        size += len(records[job.job_id])
+        with_detail(job, records[job.job_id], geometry_of=geometry_of)
+    return JOBS, size
+
+
+def sacct_text(situation: Situation) -> tuple[int, int]:
+    """Decode `sacct -P`; every run is kept."""
+    lines = sacct_lines(situation.files["sacct.txt"]).splitlines(keepends=True)
+    answer = b"".join(islice(cycle(lines), JOBS))
+    return len(accounted_jobs(answer, cluster="lab")), len(answer)
+
+
+SOURCES = {
+    "squeue JSON": squeue_json,
+    "squeue text": squeue_text,
+    "scontrol text": scontrol_text,
+    "sacct JSON": sacct_json,
+    "sacct text": sacct_text,
+}
+
+
+def measure(series: str, source: str) -> None:
+    """Decode once in this process and print what it took, as JSON."""
+    situation = Situation(series, "many-states")
+    assert situation.files  # the recordings are unpacked, and are none of the decoder's memory
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (proc(5))
+    before = memory("VmRSS")
+    began = time.process_time()
+    count, size = SOURCES[source](situation)
+    seconds = time.process_time() - began
+    peak = memory("VmHWM") - before
+    assert count == JOBS
+    print(json.dumps({"mb": size / 1e6, "seconds": seconds, "peak": peak}))
+
+
+def memory(name: str) -> float:
+    """Return a memory figure of this process in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (found,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    return int(found) / 1024
+
+
+def main() -> int:
+    """Print one line a series and source."""
+    print(f"{JOBS} jobs; CPU seconds include making the answer up; peak above the interpreter")
+    print(f"{'series':7}{'source':15}{'MB':>7}{'MB/s':>7}{'jobs/s':>8}{'peak MB':>9}")
+    highest = 0.0
+    for series in SERIES:
+        for source in SOURCES:
+            command = [sys.executable, str(Path(__file__)), series, source]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found = json.loads(done.stdout)
+            highest = max(highest, found["peak"])
+            speed = found["mb"] / found["seconds"]
+            print(
+                f"{series:7}{source:15}{found['mb']:7.1f}{speed:7.1f}"
+                f"{JOBS / found['seconds']:8.0f}{found['peak']:9.1f}",
+                flush=True,
+            )
+    print(f"highest peak {highest:.1f} MB, allowed {LIMIT_MB:.0f} MB")
+    return int(highest > LIMIT_MB)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        measure(*sys.argv[1:])
+    else:
+        sys.exit(main())

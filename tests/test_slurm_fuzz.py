@@ -1,0 +1,270 @@
+"""Every parser of Slurm's output gives a value or one of our errors, whatever it is fed.
+
+A thousand inputs each; `make fuzz` (`FUZZ_EXAMPLES`) takes a hundred times as many. Inputs are
+random texts, and recorded answers in which something was changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import hostlist as oracle
+import pytest
+from ClusterShell.NodeSet import NodeSet
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recorded_slurm import (
+    Situation,
+    geometry_of,
+    json_jobs,
+    lookup_lines,
+    recordings,
+    sacct_lines,
+    text_records,
+)
+
+from slurm.board import board_of
+from slurm.config import config_of, controllers_of, geometries_of
+from slurm.decode.accounting_json import AccountingStream
+from slurm.decode.detail_text import SuspectTextError, with_detail
+from slurm.decode.hook_words import hook_words
+from slurm.decode.job_json import job_of_json
+from slurm.decode.lookup_text import columns_of, looked_up
+from slurm.decode.scalars import digits, instant, minutes, number, positive, state_words, text
+from slurm.decode.sharing import sharing_of_json, sharing_of_words
+from slurm.decode.stream import RecordStream
+from slurm.decode.tres import counted
+from slurm.description import own_record
+from slurm.errors import SlurmError
+from slurm.gres import GresError, parse_gres
+from slurm.hostlist import HostlistError, expand, expand_indices
+from slurm.job import Job
+from slurm.release import Release, release_of
+from slurm.rows import accounted_jobs, listed_jobs
+from slurm.sources import sources_of
+
+fuzzed = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+RESULT = (ValueError, SlurmError, SuspectTextError)
+WORDS = st.text(alphabet="n0123[]-, x:()/IDXCNTSgpu.KMG|_+=%\n\t\x1fU", max_size=40) | st.text()
+SHAPES = ("21.08", "22.05", "24.05")  # the three shapes of the JSON
+SOURCE = Situation("22.05", "many-states")
+NEWER = Situation("26.05", "many-states")
+
+
+def changed(recorded: bytes, limit: int = 4000) -> st.SearchStrategy[bytes]:
+    """Return a beginning of a recorded answer in which some bytes are replaced, or cut out."""
+    cut = recorded[:limit]
+    place = st.integers(0, len(cut))
+    piece = st.binary(max_size=6) | st.sampled_from([b"\n", b"|", b"\x1f", b"[", b"}", b"0", b" "])
+    edits = st.lists(st.tuples(place, st.integers(0, 30), piece), max_size=4)
+
+    def apply(steps: list[tuple[int, int, bytes]]) -> bytes:
+        found = cut
+        for start, length, new in steps:
+            found = found[:start] + new + found[start + length :]
+        return found
+
+    return edits.map(apply)
+
+
+def gives_or_refuses(parse: Callable[[Any], object], value: object) -> object:
+    """Return what a parser gives, None where it refuses with an error of ours."""
+    try:
+        return parse(value)
+    except RESULT as error:
+        assert str(error)  # noqa: PT017 - a refusal says something, an answer is as good
+        return None
+
+
+TEXTS: dict[str, Callable[[str], object]] = {
+    "hostlist": expand,
+    "index list": expand_indices,
+    "gres": parse_gres,
+    "time limit": minutes,
+    "digits": digits,
+    "tres": counted,
+    "state": state_words,
+    "text": text,
+    "sharing": lambda word: sharing_of_words(exclusive=word, oversubscribe=word),
+    "description": lambda word: own_record(word, 7),
+}
+BYTES: dict[str, tuple[Callable[[bytes], object], bytes]] = {
+    "version": (release_of, b"slurm-wlm 22.05.8\n"),
+    "listing": (listed_jobs, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
+    "board": (board_of, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
+    "look-up": (
+        lambda raw: looked_up(raw, columns_of(sources_of(Release(22, 5))), cluster="lab"),
+        lookup_lines(SOURCE, ""),
+    ),
+    "accounting": (accounted_jobs, sacct_lines(SOURCE.files["sacct.txt"])),
+    "configuration": (config_of, recordings("22.05")["cluster"]["scontrol-config.txt"]),
+    "controllers": (controllers_of, b"Slurmctld(primary) at ctl01 is UP\n"),
+    "nodes": (geometries_of, recordings("22.05")["cluster"]["scontrol-nodes.txt"]),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_read_or_refused(name: str) -> None:
+    """A word of any kind is a value or one of our errors."""
+
+    @fuzzed
+    @given(WORDS)
+    def check(word: str) -> None:
+        gives_or_refuses(TEXTS[name], word)
+
+    check()
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_answers_are_read_or_refused(name: str) -> None:
+    """A changed or random answer of a command is a value or one of our errors."""
+    parse, recorded = BYTES[name]
+
+    @fuzzed
+    @given(changed(recorded) | st.binary() | WORDS.map(str.encode))
+    def check(raw: bytes) -> None:
+        gives_or_refuses(parse, raw)
+
+    check()
+
+
+@pytest.mark.parametrize("series", SHAPES)
+def test_json_answers_are_read_or_refused(series: str) -> None:
+    """A changed JSON answer of squeue or sacct is a value or one of our errors."""
+    files = Situation(series, "gpu-two-nodes").files
+
+    def accounting(raw: bytes) -> object:
+        stream = AccountingStream(cluster="lab")
+        stream.feed(raw)
+        return stream.close()
+
+    @fuzzed
+    @given(changed(files["squeue.json"], 1 << 20), changed(files["sacct.json"], 1 << 20))
+    def check(squeue: bytes, sacct: bytes) -> None:
+        gives_or_refuses(json_jobs, squeue)
+        gives_or_refuses(accounting, sacct)
+
+    check()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["set", "number", "nodes", "0", "name", "list"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("parse", [number, positive, instant, state_words, sharing_of_json, text])
+def test_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
+    """Any JSON value is a number, a word, or one of our errors."""
+
+    @fuzzed
+    @given(VALUES)
+    def check(value: object) -> None:
+        gives_or_refuses(parse, value)
+
+    check()
+
+
+@pytest.mark.parametrize("series", SHAPES)
+def test_records_are_read_or_refused(series: str) -> None:
+    """A record with any value in any field is a job or one of our errors."""
+    document = Situation(series, "gpu-two-nodes").files["squeue.json"]
+    record = json.loads(document)["jobs"][1]
+    inner = record["job_resources"]
+
+    @fuzzed
+    @given(st.sampled_from(sorted(record)), VALUES, st.sampled_from(sorted(inner)), VALUES)
+    def check(name: str, value: object, part: str, other: object) -> None:
+        odd = record | {"job_resources": inner | {part: other}, name: value}
+        found = gives_or_refuses(lambda item: job_of_json(item, geometry_of=geometry_of), odd)
+        assert found is None or isinstance(found, Job)
+
+    check()
+
+
+@pytest.mark.parametrize("situation", [SOURCE, NEWER], ids=str)
+def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
+    """A changed record gives the cores and GRES of its nodes, or is suspect."""
+    series = tuple(map(int, situation.series.split(".")))
+    columns = columns_of(sources_of(Release(*series)))
+    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    records = text_records(situation.files["scontrol.txt"])
+    job = next(job for job in jobs.values() if len(job.nodes) == 2)
+
+    @fuzzed
+    @given(changed(records[job.job_id].encode()))
+    def check(raw: bytes) -> None:
+        words = raw.decode("utf-8", "replace")
+        found = gives_or_refuses(lambda t: with_detail(job, t, geometry_of=geometry_of), words)
+        if isinstance(found, Job):
+            assert job.nodes == found.nodes
+            assert (job.state, job.user, job.start_time) == (
+                found.state,
+                found.user,
+                found.start_time,
+            )
+
+    check()
+
+
+@fuzzed
+@given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
+def test_hook_words_are_read(words: dict[str, str]) -> None:
+    """Whatever stands in an event's extras, facts come out or are missing."""
+    assert isinstance(hook_words(words).job(7), Job)
+
+
+def index_range(low: int, more: int, width: int) -> str:
+    """Return a range as Slurm prints it: both bounds zero padded alike."""
+    return f"{low:0{width}d}" if more == 0 else f"{low:0{width}d}-{low + more:0{width}d}"
+
+
+RANGE = st.builds(index_range, st.integers(0, 120), st.integers(0, 4), st.integers(1, 3))
+ITEM = st.builds(
+    lambda name, ranges, tail: f"{name}[{','.join(ranges)}]{tail}",
+    st.sampled_from(["n", "node-", "r1c"]),
+    st.lists(RANGE, min_size=1, max_size=3),
+    st.sampled_from(["", "x"]),
+)
+
+
+@fuzzed
+@given(st.lists(ITEM, min_size=1, max_size=3).map(",".join))
+def test_two_other_libraries_expand_alike(expression: str) -> None:
+    """python-hostlist gives the same hosts in the same order, ClusterShell the same set."""
+    found = expand(expression)
+
+    assert oracle.expand_hostlist(expression, allow_duplicates=True, sort=False) == list(found)
+    assert set(NodeSet(expression)) == set(found)
+
+
+@fuzzed
+@given(st.binary(max_size=60), st.integers(1, 9))
+def test_any_bytes_end_the_stream_with_an_error_or_an_answer(raw: bytes, size: int) -> None:
+    """Random bytes in pieces are refused, or were an answer after all."""
+
+    def read(document: bytes) -> object:
+        stream = RecordStream(lambda _record: None)
+        for start in range(0, len(document), size):
+            stream.feed(document[start : start + size])
+        return stream.close()
+
+    gives_or_refuses(read, raw)
+
+
+def test_refusals_are_of_our_kinds() -> None:
+    """The errors that count as refusals are those that callers handle."""
+    assert issubclass(HostlistError, ValueError)
+    assert issubclass(GresError, ValueError)
