@@ -77,7 +77,9 @@ def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> Site:
         backend=there,
         clusters=("alex",),
         layout=Layout(root),
-        sees_all=lambda settings: sees_all(settings, user="cc-slurm-sync"),
+        sees_all=lambda settings: sees_all(
+            settings, user=("cc-slurm-sync", 999), admin_level=lambda _user: "None"
+        ),
         delivered=lambda _keys: frozenset(),
         clock=lambda: slurm.clock,
     )

@@ -14,10 +14,14 @@ from contextlib import contextmanager
 
 from ccbackend.client import Backend, Known
 from ccbackend.filters import unreported_reason
+from slurm.ask import Commands
 from slurm.client import Slurm
 from slurm.command import ProcessRunner
+from slurm.errors import SlurmError
 from slurm.hostlist import expand
 from slurm.job import Job as Record
+from slurm.survey.questions import Survey
+from slurm.survey.rights import Rights, private_data_of, slurm_user_of
 from spool.commands.drain import backend_of, slurm_of
 from spool.config import Config
 from spool.config.site import filters_of, site_map
@@ -71,7 +75,9 @@ def sources_of(
         backend=backend,
         clusters=tuple(sorted(name for name in names if filters.clusters.passes(name))),
         layout=layout,
-        sees_all=functools.partial(sees_all, user=pwd.getpwuid(os.geteuid()).pw_name),
+        sees_all=functools.partial(
+            sees_all, user=_own_account(), admin_level=survey_of(config).admin_level
+        ),
         delivered=functools.partial(delivered, archive),
         clock=time.time,
         step=step,
@@ -92,11 +98,30 @@ def left_out(config: Config) -> Callable[[Job], str | None]:
     return reason
 
 
-def sees_all(settings: Mapping[str, tuple[str, ...]], *, user: str) -> bool:
-    """Tell whether Slurm shows an account all jobs: root and SlurmUser, or nothing is private."""
-    private = ",".join(settings.get("PrivateData", ())).split(",")
-    trusted = {"root", *(name.partition("(")[0] for name in settings.get("SlurmUser", ()))}
-    return "jobs" not in private or user in trusted
+def sees_all(
+    settings: Mapping[str, tuple[str, ...]],
+    *,
+    user: tuple[str, int],
+    admin_level: Callable[[str], str | None],
+) -> bool:
+    """Tell whether Slurm shows an account (name and uid) all jobs; no where it does not say."""
+    hidden = private_data_of(settings)
+    if "jobs" not in hidden:
+        return True
+    name, uid = user
+    try:
+        level = None if uid == 0 else admin_level(name)
+    except SlurmError:
+        level = None
+    rights = Rights(
+        user=name,
+        uid=uid,
+        slurm_user=slurm_user_of(settings),
+        admin_level=level,
+        hidden=hidden,
+        hidden_accounting=None,
+    )
+    return rights.sees_jobs
 
 
 def active_elsewhere(
@@ -127,6 +152,25 @@ def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
             bar.update()
 
         yield step
+
+
+def survey_of(config: Config) -> Survey:
+    """Return the questions about the cluster itself."""
+    commands = Commands(
+        squeue=config.slurm.squeue,
+        sacct=config.slurm.sacct,
+        scontrol=config.slurm.scontrol,
+        conf=config.slurm.conf,
+    )
+    return Survey(commands, config.slurm.sacctmgr, ProcessRunner())
+
+
+def _own_account() -> tuple[str, int]:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name, uid
+    except KeyError:  # a container without this user
+        return str(uid), uid
 
 
 def _names(expressions: tuple[str, ...]) -> tuple[str, ...]:
