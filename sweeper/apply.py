@@ -59,8 +59,11 @@ class Waiting:
 
 
 def settle(layout: Layout, written: list[Written], waiting: Waiting) -> int:
-    """Return how many of the changes still wait, when none does or the time is over."""
-    if not written:
+    """Return how many of the changes still wait, when none does or the time is over.
+
+    Where no drain is running all that lies in the spool is drained.
+    """
+    if not written and not _holds_anything(layout):
         return 0
     until = waiting.clock() + waiting.seconds
     if not is_draining(waiting.state):
@@ -75,6 +78,11 @@ def settle(layout: Layout, written: list[Written], waiting: Waiting) -> int:
         waiting.sleep(POLL_SECONDS)
     waiting.told(0)
     return 0
+
+
+def _holds_anything(layout: Layout) -> bool:
+    places = (Directory.NEW, Directory.TODO)
+    return any(True for place in places for _ in layout.names(place))
 
 
 def is_draining(state: Path) -> bool:

@@ -19,6 +19,7 @@ from sweeper.values import Close, Job, Key, Report, Source, Start, Stop
 
 FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
 SWEEPS_TO_CONFIRM = 2
+DAY_SECONDS = 86400
 
 
 class Standing(StrEnum):
@@ -164,8 +165,11 @@ def _missing(
 
 def _ended(job: Job, drift: Drift, facts: Facts, memory: Memory, *, reason: str | None) -> None:
     """Judge a run that is over by accounting."""
-    row = _same_run(job, facts.there.get(job.job_id, ()))
-    if row is not None or _is_held(job.key, drift, facts):
+    rows = facts.there.get(job.job_id, ())
+    if _same_run(job, rows) is not None or _is_held(job.key, drift, facts):
+        return
+    if any(abs(row.start_time - job.start_time) < DAY_SECONDS for row in rows):
+        drift.known["requeued"] += 1  # the server holds one run of an id a day
         return
     if reason is not None or (job.key in memory.asked and job.key not in facts.delivered):
         drift.known[Standing.UNREPORTED] += 1  # the drain was asked before, and told nothing
@@ -265,12 +269,15 @@ def _named(job: Job, row: Row) -> Job:
 def _has_moved(row: Row, facts: Facts) -> bool:
     """Tell whether a row is the live run of its id, whose start moved when nodes powered up.
 
-    Then accounting has a run under the new start and none under the old one.
+    Then the spool has the run open under the old start, and accounting has one under the new start
+    and none under the old one. A stranger's row under an id that was used again is no such run.
     """
     live = facts.live.get(row.job_id, 0)
     starts = [job.start_time for job in (facts.accounted or {}).get(row.job_id, ())]
     is_known = match_start(live, starts) is not None
-    return row.start_time < live and is_known and match_start(row.start_time, starts) is None
+    was_told = facts.holdings.get(_key(row), Holding()).standing is Standing.TOLD
+    is_lost = match_start(row.start_time, starts) is None
+    return was_told and row.start_time < live and is_known and is_lost
 
 
 def _same_run(job: Job, rows: tuple[Row, ...]) -> Row | None:

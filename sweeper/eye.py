@@ -50,10 +50,14 @@ class Eye:
         self.now = int(sources.clock())
         self.accounts = True
         self._known_cluster = known_cluster
-        self.failed: list[Guard] = []
+        self._failed: dict[str, Guard] = {}
         self._settings: Settings = {}
         self._clock = self.now
         self._foreign: str | None = None
+
+    def fail(self, guard: Guard) -> None:
+        """Note a question without a whole answer; of those of one kind the first."""
+        self._failed.setdefault(guard.name, guard)
 
     def running(self) -> list[Row] | None:
         """Return what runs at cc-backend; None if it is not known."""
@@ -62,7 +66,7 @@ class Eye:
         for cluster in self.sources.clusters:
             listing = self.sources.backend.running(cluster)
             if listing.rows is None:
-                self.failed.append(backend_failure(listing.reply))
+                self.fail(backend_failure(listing.reply))
                 return None
             foreign = {row.cluster for row in listing.rows} - {cluster}
             self._foreign = min(foreign, default=self._foreign)
@@ -77,7 +81,7 @@ class Eye:
         try:
             return self.sources.slurm.board()
         except SlurmError as error:
-            self.failed.append(slurm_failure("slurm", error))
+            self.fail(slurm_failure("slurm", error))
             return None
 
     def introduce(self) -> bool:
@@ -86,7 +90,7 @@ class Eye:
         try:
             self._settings = self.sources.slurm.config()
         except SlurmError as error:
-            self.failed.append(slurm_failure("slurm", error))
+            self.fail(slurm_failure("slurm", error))
             return False
         self._clock = int(self.sources.clock())
         clock = instant_of(self._settings, AS_OF)
@@ -108,7 +112,7 @@ class Eye:
         try:
             rows = self.sources.slurm.accounting(ids, since=max(1, since), until=self.now + 1)
         except SlurmError as error:
-            self.failed.append(slurm_failure("accounting", error))
+            self.fail(slurm_failure("accounting", error))
             return None
         return runs_by_id(rows)
 
@@ -128,7 +132,7 @@ class Eye:
                 end = min(begin + PAGE_SECONDS, self.now)
                 rows = self.sources.slurm.ended(since=begin, until=end)
             except SlurmError as error:
-                self.failed.append(slurm_failure("accounting", error))
+                self.fail(slurm_failure("accounting", error))
                 return [], False
             jobs = (job for runs in runs_by_id(rows).values() for job in runs)
             found |= {job.key: job for job in jobs if is_over(job) and (job.end_time or 0) <= last}
@@ -143,7 +147,7 @@ class Eye:
         for cluster in self.sources.clusters if keys else ():
             listing = lookup_many(self.sources.backend, keys, cluster)
             if listing.rows is None:
-                self.failed.append(backend_failure(listing.reply))
+                self.fail(backend_failure(listing.reply))
                 return None
             for row in listing.rows:
                 rows[row.job_id] += (row,)
@@ -165,7 +169,7 @@ class Eye:
         """Return what was suspicious."""
         asked = bool(self._settings)
         return Answers(
-            failed=tuple(self.failed),
+            failed=tuple(self._failed.values()),
             sees_all=not asked or self.sources.sees_all(self._settings),
             booted=instant_of(self._settings, "BOOT_TIME"),
             controller_clock=instant_of(self._settings, AS_OF),

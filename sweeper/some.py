@@ -74,7 +74,7 @@ def _rows(eye: Eye, ids: Iterable[int]) -> dict[int, list[Row]] | None:
         for job_id in ids:
             listing = eye.sources.backend.lookup(job_id, cluster)
             if listing.rows is None:
-                eye.failed.append(backend_failure(listing.reply))
+                eye.fail(backend_failure(listing.reply))
                 return None
             rows[job_id] += listing.rows
     return rows
@@ -86,10 +86,11 @@ def _records(eye: Eye, ids: Iterable[int]) -> dict[int, Record] | None:
     try:
         found = eye.sources.slurm.jobs(ids)
     except SlurmError as error:
-        eye.failed.append(slurm_failure("slurm", error))
+        eye.fail(slurm_failure("slurm", error))
         return None
-    errors = [record for record in found.values() if isinstance(record, SlurmError)]
-    eye.failed += (slurm_failure("slurm", error) for error in errors)
+    for record in found.values():
+        if isinstance(record, SlurmError):
+            eye.fail(slurm_failure("slurm", record))
     return {i: record for i, record in found.items() if not isinstance(record, SlurmError)}
 
 

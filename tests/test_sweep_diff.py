@@ -104,6 +104,15 @@ def test_a_run_that_ended_and_is_there_is_done() -> None:
     assert found(Facts(ended=(over(7),), there={7: (row(7, state="failed"),)})).starts == []
 
 
+@pytest.mark.parametrize(("apart", "starts"), [(86399, 0), (86400, 1)])
+def test_a_run_that_gave_way_to_its_requeue_is_known(apart: int, starts: int) -> None:
+    """The server holds one run of an id within a day, whichever the site has chosen."""
+    for other in (OLD - apart, OLD + apart):
+        drift = found(Facts(ended=(over(7),), there={7: (row(7, other),)}))
+
+        assert (len(drift.starts), drift.known["requeued"]) == (starts, 1 - starts)
+
+
 def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
     """An opt-out is known to the drain alone; of what it delivered the start is told again."""
     memory = Memory(asked={Key(7, OLD): NOON - 600})
@@ -222,7 +231,24 @@ def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
 
 
 def test_a_start_that_moved_is_the_same_run() -> None:
-    """Nodes powered up late: Slurm knows nothing under the old start."""
+    """Nodes powered up late: Slurm knows nothing under the old start, the spool has it open."""
+    newer = run(7, OLD + 1000)
+    facts = Facts(
+        missing=(newer,),
+        orphans=(row(7),),
+        accounted={7: (newer,)},
+        live={7: OLD + 1000},
+        holdings={Key(7, OLD): Holding(standing=Standing.TOLD, told=OLD)},
+    )
+
+    drift = found(facts)
+
+    assert (drift.starts, drift.stops, drift.reports) == ([], [], [])
+    assert drift.known["moved"] == 1
+
+
+def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
+    """The run that goes on is started, the row reported."""
     newer = run(7, OLD + 1000)
     facts = Facts(
         missing=(newer,), orphans=(row(7),), accounted={7: (newer,)}, live={7: OLD + 1000}
@@ -230,8 +256,7 @@ def test_a_start_that_moved_is_the_same_run() -> None:
 
     drift = found(facts)
 
-    assert (drift.starts, drift.stops, drift.reports) == ([], [], [])
-    assert drift.known["moved"] == 1
+    assert (keys(drift.starts), keys(drift.reports)) == ([newer.key], [Key(7, OLD)])
 
 
 def test_unknown_runs_are_closed_only_by_the_switch() -> None:

@@ -90,7 +90,8 @@ def _sweep(config: Config, args: argparse.Namespace, site: Site) -> int:
     show(plan, as_json=args.json)
     _note(config, sight, written, summary)
     _log.info("sweep: %s, %d applied", "refused" if plan.is_refused else "done", len(written))
-    left = settle(layout, written, _waiting(config, args))
+    is_usable = written or not plan.is_refused
+    left = settle(layout, written, _waiting(config, args)) if is_usable else 0
     return _exit_code(sight, written, left)
 
 

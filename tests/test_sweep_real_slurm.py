@@ -1,0 +1,305 @@
+"""Drift of every kind on a real Slurm cluster: one sweep and one drain repair it.
+
+The hooks are taken away, so that nothing but the sweep can notice. The lab's controller is young:
+`scontrol` shows its begin an hour earlier, or the sweep would wait for two minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_site import RealSite
+from slurm_lab import Lab, Settings, require_slurm, wait_until
+
+HERE = Path(__file__).parent
+HOOKS = HERE.parent / "hooks"
+FIRST_ID = 900
+OLDER = """#!/bin/sh
+{scontrol} "$@" > {root}/scontrol.out 2> {root}/scontrol.err
+code=$?
+cat {root}/scontrol.err >&2
+awk '/^BOOT_TIME/ {{ $NF = $NF - 3600 }} {{ print }}' {root}/scontrol.out
+exit $code
+"""
+pytestmark = pytest.mark.slurm
+
+
+@dataclass
+class Swept:
+    """What a sweep said."""
+
+    code: int
+    plan: dict[str, Any]
+    err: str
+
+
+@dataclass
+class Story:
+    """A cluster, its jobs by name, and what the sweeps said by name."""
+
+    lab: Lab
+    site: RealSite
+    jobs: dict[str, int] = field(default_factory=dict)
+    sweeps: dict[str, Swept] = field(default_factory=dict)
+
+    def sweep(self, name: str, *words: str) -> Swept:
+        """Call `cc-sweep` and keep what it says."""
+        argv = [sys.executable, "-m", "sweeper.cli", *words, "-c", str(self.site.config), "--json"]
+        said = subprocess.run(argv, cwd=HERE.parent, capture_output=True, text=True, check=False)
+        plan = json.loads(said.stdout) if said.stdout else {}
+        self.sweeps[name] = Swept(said.returncode, plan, said.stderr)
+        return self.sweeps[name]
+
+    def submit(self, name: str, *options: str, script: str = "sleep 600") -> int:
+        """Submit a job under a name."""
+        self.jobs[name] = self.lab.jobs.sbatch(*options, script=script)
+        return self.jobs[name]
+
+    def ids(self) -> set[int]:
+        """Return every job id there ever was, of tasks and components too."""
+        return {*self.jobs.values(), *(key[0] for key in self.site.server.model.job)}
+
+
+def planned(swept: Swept) -> dict[int, list[str]]:
+    """Return what a plan would do, by job id."""
+    found: dict[int, list[str]] = {}
+    for change in swept.plan["changes"]:
+        found.setdefault(change["job_id"], []).append(change["what"])
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Run a cluster whose controller forgets jobs after 5 s, and let everything happen."""
+    require_slurm()
+    root = tmp_path_factory.mktemp("sweep")
+    settings = Settings(hooks=HOOKS, options={"MinJobAge": "5"})
+    with Lab(settings) as lab, RealSite(lab, "1.4.4", root) as site:
+        age(site, root)
+        told = Story(lab, site)
+        tell(told)
+        yield told
+
+
+def age(site: RealSite, root: Path) -> None:
+    """Let the controller look older, and every run old enough to be repaired."""
+    older = root / "scontrol"
+    older.write_text(OLDER.format(scontrol=site.lab.command("scontrol"), root=root))
+    older.chmod(0o755)
+    document = json.loads(site.config.read_text())
+    document["slurm"]["scontrol"] = str(older)
+    document["sweep"] = {"grace_seconds": 1}
+    site.config.write_text(json.dumps(document))
+
+
+def tell(story: Story) -> None:
+    """Let everything happen: three times drift is made and repaired."""
+    lab, site = story.lab, story.site
+    for name in ("kept", "deleted", "ends", "cancelled", "requeued", "suspended"):
+        story.submit(name, "-n1", "--requeue")
+    story.submit("node dies", "-n1", "-p", "gpu", "-w", "n2gpu01")
+    site.wait_running(*story.jobs.values())
+    site.stop_drain()
+    story.submit("no drain", "-n1")
+    lab.jobs.wait_ended(story.submit("no drain, over", "-n1", script="true"))
+    story.sweep("first", "apply")
+    lose_hooks(story)
+    run_again(story)
+    lose_accounting(story)
+    wrap_and_be_slow(story)
+
+
+def lose_hooks(story: Story) -> None:
+    """Make drift that no hook tells of."""
+    lab = story.lab
+    lab.set_hooks(None, None)
+    for name in ("deleted", "suspended"):
+        remove_rows(story, name)
+    lab.jobs.control("suspend", story.jobs["suspended"])
+    lab.jobs.control("requeue", story.jobs["requeued"])
+    for name in ("ends", "cancelled"):
+        lab.jobs.cancel(story.jobs[name])
+    lab.fail_node("n2gpu01")
+    story.submit("unseen", "-n1")
+    story.submit("unseen, over", "-n1", script="true")
+    story.submit("array", "-n1", "--array=0-2")
+    story.submit("het", "-n1", ":", "-n1", "-p", "cpu")
+    for name in ("unseen", "array", "het"):
+        lab.jobs.wait_state(story.jobs[name], "RUNNING")
+    for name in ("ends", "cancelled", "unseen, over"):
+        lab.jobs.wait_accounted(story.jobs[name])
+        wait_purged(story, name)
+    story.sweep("lost hooks", "plan")
+    repair(story, "lost hooks")
+
+
+def run_again(story: Story) -> None:
+    """Let jobs run again whose first run was requeued."""
+    story.lab.resume_node("n2gpu01")
+    for name in ("requeued", "node dies"):
+        story.lab.jobs.start_now(story.jobs[name])
+    repair(story, "run again")
+
+
+def lose_accounting(story: Story) -> None:
+    """Let a job end while slurmdbd is away."""
+    lab = story.lab
+    lab.dbd.stop()
+    lab.jobs.cancel(story.jobs["unseen"])
+    lab.jobs.wait_ended(story.jobs["unseen"])
+    wait_purged(story, "unseen")
+    story.sweep("no accounting", "apply")
+    lab.dbd.start()
+    lab.jobs.wait_accounted(story.jobs["unseen"])
+    repair(story, "accounting again")
+
+
+def wrap_and_be_slow(story: Story) -> None:
+    """Let ids begin again, and hooks that tell nobody keep jobs CONFIGURING and COMPLETING."""
+    lab = story.lab
+    slow = lab.root / "slow"
+    slow.write_text("#!/bin/sh\nexec /bin/sleep 8\n")
+    slow.chmod(0o755)
+    lab.configure({"FirstJobId": str(FIRST_ID), "MaxJobId": str(max(story.ids()) + 1)})
+    lab.set_hooks(slow, slow)
+    story.submit("last id", "-n1", "-H")
+    lab.jobs.cancel(story.jobs["last id"])
+    stranger = (story.submit("wrapped", "-n1"), "lab", int(time.time()) - 2 * 86400)
+    row = {**story.site.rows(story.jobs["kept"])[0], "jobId": stranger[0], "id": 999}
+    story.site.server.model.job[stranger] = {**row, "startTime": stranger[2]}
+    lab.jobs.wait_state(story.jobs["wrapped"], "CONFIGURING")
+    lab.jobs.cancel(story.jobs["kept"])
+    lab.jobs.wait_state(story.jobs["kept"], "COMPLETING")
+    lab.jobs.wait_accounted(story.jobs["kept"])
+    time.sleep(1)  # the grace of this site
+    story.sweep("slow", "apply")
+    lab.jobs.wait_state(story.jobs["wrapped"], "RUNNING")
+    kept = story.jobs["kept"]
+    wait_until(lambda: "COMPLETING" not in lab.jobs.states(kept), "kept to be over")
+    repair(story, "wrapped")
+
+
+def repair(story: Story, name: str) -> None:
+    """Sweep until the young is old enough, and look once more."""
+    time.sleep(1.2)  # the grace of this site
+    story.sweep(f"{name}: apply", "apply")
+    story.sweep(f"{name}: after", "plan")
+
+
+def wait_purged(story: Story, name: str) -> None:
+    """Return when the controller has forgotten a job."""
+    wait_until(lambda: not story.lab.jobs.states(story.jobs[name]), f"{name} to be purged")
+
+
+def remove_rows(story: Story, name: str) -> None:
+    """Delete a job's rows on the server."""
+    rows = story.site.server.model.job
+    for key in [key for key in rows if key[0] == story.jobs[name]]:
+        del rows[key]
+
+
+def test_the_first_sweep_looks_and_does_nothing(story: Story) -> None:
+    """It sets its mark; that a drain is missing it takes for no drift."""
+    first = story.sweeps["first"]
+
+    assert (first.code, [guard["name"] for guard in first.plan["guards"]]) == (11, ["first"])
+    assert sum(first.plan["known"].values()) >= 1
+    assert "delivered" not in first.err
+
+
+def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
+    """Array tasks and het components by their own ids; what waits in the spool is known."""
+    jobs = story.jobs
+    wanted = {
+        **{name: ["stop"] for name in ("ends", "cancelled", "requeued", "node dies")},
+        **{name: ["start"] for name in ("deleted", "suspended", "unseen", "unseen, over")},
+    }
+    members = {jobs["array"], jobs["het"]} | {i for i in story.ids() if i > jobs["het"]}
+
+    for name in ("lost hooks", "lost hooks: apply"):
+        found = planned(story.sweeps[name])
+        assert {jobs[job]: what for job, what in wanted.items()} == {
+            i: what for i, what in found.items() if i not in members
+        }
+        assert [["start"]] * 5 == [found[i] for i in members]
+    assert story.sweeps["lost hooks"].code == 10
+    assert story.sweeps["lost hooks"].plan["known"] == {"queued": 2}
+
+
+@pytest.mark.parametrize("what", ["lost hooks", "run again", "accounting again", "wrapped"])
+def test_one_sweep_and_one_drain_repair(story: Story, what: str) -> None:
+    """The next plan is empty but for a row that belongs to nobody."""
+    after = story.sweeps[f"{what}: after"]
+
+    assert story.sweeps[f"{what}: apply"].code == 0
+    assert after.plan["changes"] == []
+    assert [each["job_id"] for each in after.plan["reports"]] == (
+        [story.jobs["wrapped"]] if what == "wrapped" else []
+    )
+    assert after.code == (10 if what == "wrapped" else 0)
+
+
+def test_without_accounting_nothing_is_stopped(story: Story) -> None:
+    """And it says what is the matter."""
+    swept = story.sweeps["no accounting"]
+
+    assert (swept.code, planned(swept)) == (11, {})
+    assert [guard["name"] for guard in swept.plan["guards"]] == ["accounting"]
+    assert planned(story.sweeps["accounting again: apply"]) == {story.jobs["unseen"]: ["stop"]}
+
+
+def test_a_job_between_two_states_is_left_alone(story: Story) -> None:
+    """CONFIGURING is no run yet; COMPLETING is over, and its stop waits for the end of it."""
+    slow = story.sweeps["slow"]
+
+    assert planned(slow) == {story.jobs["kept"]: ["stop"]}
+    assert slow.code == 75
+
+
+def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:
+    """Ids begin again; the row of the one before is reported."""
+    (report,) = story.sweeps["wrapped: apply"].plan["reports"]
+
+    assert planned(story.sweeps["wrapped: apply"]) == {story.jobs["wrapped"]: ["start"]}
+    assert report["why"] == "not in Slurm's queue, and accounting does not know it"
+
+
+STATES = {
+    "kept": "cancelled",
+    "deleted": "running",
+    "ends": "cancelled",
+    "cancelled": "cancelled",
+    "requeued": "running",
+    "suspended": "running",
+    "node dies": "running",
+    "no drain": "running",
+    "no drain, over": "completed",
+    "unseen": "cancelled",
+    "unseen, over": "completed",
+    "array": "running",
+    "het": "running",
+    "wrapped": "running",
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_run_has_its_row_in_the_end(story: Story, name: str) -> None:
+    """With Slurm's own start, and the end of those that are over."""
+    row = story.site.rows(story.jobs[name])[-1]
+    mine = [
+        found
+        for found in story.lab.jobs.accounted(story.jobs[name], "JobIDRaw", "Start", "End")
+        if found[0] == str(story.jobs[name])
+    ]
+    start, end = mine[-1][1], mine[-1][2]
+
+    assert (STATES[name], int(start)) == (row["jobState"], row["startTime"])
+    assert end == "Unknown" or int(end) - row["stopTime"] in {0, -1}  # an end follows its start
