@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := .venv-demo
 
-.PHONY: help install uninstall wheels check test crash clean bench-sweep
+.PHONY: help test-server install uninstall wheels check test crash clean bench-replay bench-sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -26,6 +26,25 @@ demo: $(RUN)/.run ## the life of some jobs, with a stand-in for Slurm and a stub
 
 demo-slurm: $(VENV)/.dev ## the same with real Slurm, where it is installed; needs root
 	@$(BIN)/python tests/demo.py --slurm
+
+WHEEL := build/wheel
+.PHONY: test-wheel
+test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the source folders [TESTS=tests/test_x.py]
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/tree
+	$(BIN)/python tests/wheel_house.py $(WHEEL)
+	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(WHEEL)/venv
+	$(WHEEL)/venv/bin/pip install --quiet --upgrade pip
+	$(WHEEL)/venv/bin/pip install --quiet --group dev $(WHEEL)/*.whl
+	git ls-files -z | grep -zvE '^(slurm|ccbackend|spool|sweeper)/' | xargs -0 cp --parents -t $(WHEEL)/tree
+	cd $(WHEEL)/tree && ../venv/bin/pytest $(or $(TESTS),tests)
+
+RESULTS := tests/data/compatibility.jsonl
+.PHONY: compatibility
+compatibility: $(VENV)/.dev ## run every Slurm with every cc-backend, write the README's table
+	rm -f $(RESULTS)
+	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
+	sort -o $(RESULTS) $(RESULTS)
+	$(BIN)/python tests/compatibility.py $(RESULTS) README.md
 
 $(RUN)/.run: pyproject.toml
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(RUN)
@@ -57,6 +76,12 @@ bench-idle: $(VENV)/.dev ## memory and CPU time of a drain that has nothing to d
 
 crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
+
+bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop of the same library
+	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
+
+test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=/path/to/its/binary]
+	$(BIN)/pytest tests/test_real_backend.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	$(BIN)/python tests/bench_sweep.py

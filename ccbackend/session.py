@@ -8,19 +8,16 @@ verified. The token appears in no message. A failed exchange is a value, no exce
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from ccbackend.guard import Guard, GuardedAdapter
 from ccbackend.outcome import Fault
 
 RETRY_AFTER_CEILING_SECONDS = 900.0
@@ -75,11 +72,11 @@ class Link:
         self._token = token
         self._verify = ca_file or True
         self._clock = clock
-        self._guard = _Guard()
+        self._guard = Guard(clock)
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            session.mount(scheme, _GuardedAdapter(self._guard))
+            session.mount(scheme, GuardedAdapter(self._guard))
 
     def __repr__(self) -> str:
         return f"Link({self._base_url!r})"
@@ -132,22 +129,24 @@ class Link:
             headers["Content-Type"] = "application/json"
         if token is not None:
             headers["X-Auth-Token"] = token
-        with self._guard.watch(self.limits.deadline_seconds):
-            try:
-                response = self._session.request(
-                    method,
-                    self._base_url + path,
-                    data=body,
-                    headers=headers,
-                    timeout=(self.limits.connect_seconds, self.limits.read_seconds),
-                    allow_redirects=False,
-                    stream=True,
-                    verify=self._verify,
-                )
-            except OSError as error:  # what requests raises, and an unreadable ca_file
-                return self._failed(error, token), self._guard.reused and _was_dropped(error)
-            with contextlib.closing(response):
-                return self._received(response, token, limit_bytes), False
+        self._guard.begin(
+            deadline_seconds=self.limits.deadline_seconds, read_seconds=self.limits.read_seconds
+        )
+        try:
+            response = self._session.request(
+                method,
+                self._base_url + path,
+                data=body,
+                headers=headers,
+                timeout=(self.limits.connect_seconds, self.limits.read_seconds),
+                allow_redirects=False,
+                stream=True,
+                verify=self._verify,
+            )
+        except OSError as error:  # what requests raises, and an unreadable ca_file
+            return self._failed(error, token), self._guard.reused and _was_dropped(error)
+        with contextlib.closing(response):
+            return self._received(response, token, limit_bytes), False
 
     def _received(self, response: requests.Response, token: str | None, limit_bytes: int) -> Answer:
         parts: list[bytes] = []
@@ -160,8 +159,6 @@ class Link:
                     return Answer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
         except OSError as error:
             return self._failed(error, token)
-        if self._guard.expired:  # an answer without length ends like this when it is cut
-            return Answer(fault=Fault.TIMED_OUT, text="deadline passed")
         return Answer(
             status=response.status_code,
             text=_without(token, b"".join(parts).decode("utf-8", "replace")),
@@ -175,7 +172,7 @@ class Link:
         if self._guard.connecting:
             fault = Fault.CERTIFICATE if _is_certificate(error) else Fault.UNREACHABLE
             return Answer(fault=fault, text=text, sent=False)
-        if self._guard.expired or any(isinstance(part, TimeoutError) for part in _chain(error)):
+        if any(isinstance(part, TimeoutError) for part in _chain(error)):
             return Answer(fault=Fault.TIMED_OUT, text=text)
         return Answer(fault=Fault.BROKEN, text=text)
 
@@ -228,71 +225,3 @@ def _is_certificate(error: BaseException) -> bool:
     return any(
         isinstance(part, ssl.SSLError) and not isinstance(part, cut) for part in _chain(error)
     )
-
-
-class _Guard:
-    """What the one connection is doing, and the hand that cuts it when the deadline passes.
-
-    A read timeout counts per receive, so a peer that drips bytes would hold a request for ever.
-    """
-
-    def __init__(self) -> None:
-        # Not the connection: that forgets its socket while an answer without length is read.
-        self.sock: socket.socket | None = None
-        self.connecting = False
-        self.reused = True
-        self.expired = False
-        self.opened = 0
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def watch(self, deadline_seconds: float) -> Iterator[None]:
-        """Cut the connection if the block takes longer."""
-        self.connecting, self.reused, self.expired = False, True, False
-        over = threading.Event()
-        timer = threading.Timer(deadline_seconds, self._cut, [over])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                over.set()
-            timer.cancel()
-
-    def _cut(self, over: threading.Event) -> None:
-        with self._lock:
-            late = not over.is_set()
-            self.expired = self.expired or late
-            if late and self.sock is not None:
-                with contextlib.suppress(OSError):
-                    # The plain method: that of an SSL socket would drop the state in use.
-                    socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-
-    def watched(self, kind: type[Any]) -> type[Any]:
-        """The connection class, telling this guard when it connects."""
-        if getattr(kind, "guard", None) is self:
-            return kind
-        guard = self
-
-        def connect(connection: Any) -> None:
-            guard.connecting, guard.reused, guard.sock = True, False, None
-            kind.connect(connection)
-            guard.connecting, guard.sock = False, connection.sock
-            guard.opened += 1
-
-        return type(kind.__name__, (kind,), {"connect": connect, "guard": self})
-
-
-class _GuardedAdapter(HTTPAdapter):
-    """The usual transport, without retries of its own, over guarded connections."""
-
-    def __init__(self, guard: _Guard) -> None:
-        self._guard = guard
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool for a request; its connections report to the guard."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = self._guard.watched(pool.ConnectionCls)
-        return pool

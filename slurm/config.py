@@ -81,7 +81,7 @@ def geometries_of(stdout: bytes) -> Mapping[str, Geometry]:
     """Return the geometry of each node by name, from `scontrol show node`."""
     text = stdout.decode("utf-8", "replace")
     starts = [*_NODE.finditer(text)]
-    ends = [*(found.start() for found in starts[1:]), len(text)]
+    ends = [*(found.start() for found in starts), len(text)][1:]
     geometries: dict[str, Geometry] = {}
     for found, end in zip(starts, ends, strict=True):
         cores = _CORES.search(text, found.start(), end)

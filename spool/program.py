@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from spool import __version__, config, console, exit_codes
+from spool import __version__, config, console
 from spool.config import Config
 from spool.errors import ConfigError
 from spool.identity import become_service, credentials, take_token
@@ -140,6 +140,3 @@ def _call(verb: Verb, args: argparse.Namespace) -> int:
 
 def _module(verb: Verb) -> Any:
     return importlib.import_module(verb.module)
-
-
-__all__ = ["Program", "Verb", "add_common", "enter", "exit_codes", "load"]

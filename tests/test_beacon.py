@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import socket
@@ -12,7 +14,7 @@ import pytest
 from spool.deliver.destination import Destination
 from spool.drain.beacon import Beacon, notify, plain
 from spool.errors import SpoolLockedError
-from spool.files.lock import take_lock
+from spool.files.lock import LockState, lock_state, take_lock
 
 
 def test_a_state_is_written_with_who_and_when(tmp_path: Path) -> None:
@@ -103,3 +105,29 @@ def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
     take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
 
     take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
+
+
+def test_a_lock_that_is_held_is_seen(tmp_path: Path) -> None:
+    """Held, free again, and free before it was ever taken."""
+    path = tmp_path / "drain.lock"
+    states = [lock_state(path)]
+    lock = take_lock(path, tmp_path / "drain.json")
+    states.append(lock_state(path))
+    lock.release()
+    states.append(lock_state(path))
+
+    assert [LockState.FREE, LockState.HELD, LockState.FREE] == states
+
+
+def test_a_lock_of_a_file_system_without_locks_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of what cannot be known."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / "drain.lock").touch()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    assert LockState.UNKNOWN == lock_state(tmp_path / "drain.lock")

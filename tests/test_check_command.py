@@ -25,6 +25,7 @@ from spool.commands.check import Terms, local_results
 from spool.config import load
 from spool.identity import take_token
 from spool.preflight.look import asked_results
+from spool.preflight.reach import Account
 
 CONFIG = """\
 Configuration data as of 2026-11-22T06:35:20
@@ -263,6 +264,7 @@ class SlurmCommands:
         return Answer(tuple(argv), *(answer if isinstance(answer, tuple) else (0, answer, b"")))
 
 
+BOB = Account(name="bob", uid=20002, gids=frozenset({20002}))
 GPU_LAB = {**LAB, "subClusters": [{"name": "gpu", "topology": TOPOLOGY, "nodes": "n2gpu[01-02]"}]}
 AWAY = SlurmError("does not answer", kind=Problem.UNREACHABLE)
 
@@ -276,7 +278,7 @@ def full(
         server = Scripted()
         server.known = clusters(GPU_LAB)
     runner = SlurmCommands(changes or {})
-    results = asked_results(config, take_token(config), runner=runner, backend=server)
+    results = asked_results(config, take_token(config), runner=runner, backend=server, account=BOB)
     assert server.closed
     return {result.name: result for result in results}
 
@@ -328,6 +330,9 @@ def test_full_look_tells_each_silence(site: CommandSite) -> None:
     assert {Verdict.UNKNOWN} == {
         found[name].verdict for name in ("slurm json", "nodes", "rights", "jobs seen")
     }
+    operator = b"bob|Operator\n"
+    trusted = {"sacctmgr -n -P show user": operator, "sacctmgr show configuration": AWAY}
+    assert "rights" not in full(site, trusted)
     late = full(site, {"sacct -a -X": AWAY, "sacctmgr show configuration": AWAY})
     assert Verdict.UNKNOWN is late["accounting seen"].verdict
     assert Verdict.UNKNOWN is late["rights"].verdict

@@ -219,8 +219,8 @@ def test_full_disk_and_unknown_hosts_are_told() -> None:
     """Both wait for somebody's hand."""
     found = worker(beacon(disk_full=True, unknown_hosts=2))
     assert Verdict.CRITICAL is found["disk"].verdict
-    assert Verdict.WARNING is found["hosts"].verdict
-    assert "2 of the hosts" in found["hosts"].text
+    assert Verdict.WARNING is found["unknown hosts"].verdict
+    assert "2 of the hosts" in found["unknown hosts"].text
 
 
 @pytest.mark.parametrize(

@@ -281,19 +281,19 @@ def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
     ("fields", "how", "verdict", "words"),
     [
         ({}, {"wanted": False}, Verdict.OK, "are not sent"),
-        ({}, {}, Verdict.WARNING, "may not read batch scripts"),
+        ({}, {}, Verdict.WARNING, "neither by scontrol nor in /ctld"),
         ({}, {"denied": True}, Verdict.WARNING, "may not read batch scripts"),
-        ({}, {"denied": False}, Verdict.OK, "are read by scontrol"),
+        ({}, {"denied": False}, Verdict.OK, "are read by scontrol (/ctld is closed to us)"),
         ({"admin_level": "Operator"}, {}, Verdict.OK, "they can hold secrets"),
         ({"admin_level": "Operator"}, {"denied": True}, Verdict.WARNING, "may not read"),
-        ({}, {"files": Path("/ctld"), "denied": True}, Verdict.OK, "are read from /ctld"),
+        ({}, {"opens": True, "denied": True}, Verdict.OK, "are read from /ctld"),
     ],
 )
 def test_scripts_are_readable_or_not(
     fields: dict[str, Any], how: dict[str, Any], verdict: Verdict, words: str
 ) -> None:
     """By what was tried, else by the rights."""
-    (found,) = check_scripts(rights(**fields), **{"wanted": True, "files": None, **how})
+    (found,) = check_scripts(rights(**fields), **{"wanted": True, "saved": Path("/ctld"), **how})
     assert verdict is found.verdict
     assert words in found.text
     assert (verdict is Verdict.WARNING) == ("metadata.job_script to false" in found.hint)

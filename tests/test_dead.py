@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm.job import Job
-from spool.files.dead import Why, bury_file, bury_run, dead_names, read_why, safe_name
+from spool.files.dead import Why, bury_file, bury_run, read_why, safe_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.files.store import Group, load
@@ -178,12 +178,3 @@ def test_a_reason_that_is_no_file_is_none(layout: Layout, make: object) -> None:
 def test_a_missing_reason_is_none(layout: Layout) -> None:
     """A dead run has its own words."""
     assert None is read_why(layout, RUN.name)
-
-
-def test_letters_are_listed_without_their_reasons(layout: Layout) -> None:
-    """One name a letter."""
-    (layout.root / "new" / "odd").touch()
-    bury_file(layout, WHY)
-    (layout.root / "dead" / RUN.name).touch()
-
-    assert {"odd", RUN.name} == set(dead_names(layout))

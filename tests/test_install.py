@@ -392,6 +392,54 @@ def test_comments_alone_stand_beside_working_lines(name: str) -> None:
     assert (name == "cron") == (working == [])
 
 
+def configure(prefix: Path, owner: str = "") -> Path:
+    """Make a configuration and a token from what is installed; return the configuration."""
+    settings = prefix / "etc/cc-slurm-sync"
+    document = json.loads((settings / "config.json.example").read_text())
+    document |= {"clustername": "lab", "cc-backend": {"host": "http://127.0.0.1:1"}}
+    document["cc-backend"]["token_file"] = str(settings / "token")
+    for name, text in (("config.json", json.dumps(document)), ("token", "TOKEN:x\n")):
+        (settings / name).write_text(text)
+        (settings / name).chmod(0o600)
+        if owner:
+            shutil.chown(settings / name, owner)
+    return settings / "config.json"
+
+
+def status(prefix: Path, config: Path, *, user: str | None = None) -> dict[str, int]:
+    """Run the installed command in an empty environment; return the counts of the spool."""
+    done = subprocess.run(
+        [str(prefix / "bin/cc-spool"), "status", "--json", "-c", str(config)],
+        env={},
+        cwd="/",
+        user=user,
+        group=None if user is None else pwd.getpwnam(user).pw_gid,
+        extra_groups=None if user is None else [],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, True) == (done.returncode, done.stdout.startswith("{")), done.stderr
+    counts: dict[str, int] = json.loads(done.stdout)["counts"]
+    return counts
+
+
+def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
+    """`bin/cc-spool` works from anywhere, with the places of its own installation."""
+    site = place / "site"
+    config = configure(site)
+    before = status(site, config)["new"]
+    hook(site, "prolog_slurmctld", 21)
+
+    after = status(site, config)["new"]
+
+    for path in (config, config.with_name("token")):
+        path.unlink()
+    for path in (site / "var/spool/cc-slurm-sync/new").iterdir():
+        path.unlink()
+    assert (0, 1) == (before, after)
+
+
 def two_users() -> tuple[str, str]:
     """Return two accounts that every system has and that own nothing of ours."""
     return "daemon", "nobody"
@@ -414,7 +462,9 @@ def test_hooks_and_drain_may_be_two_users(place: Path, wheels: Path) -> None:
 
     hook(prefix, "prolog_slurmctld", 20, user=pwd.getpwnam(slurm_user).pw_uid, group=1)
     (event,) = (spool / "new").iterdir()
-    status = event.stat()
+    made = event.stat()
+    config = configure(prefix, service_user)
+    counts = [status(prefix, config)["new"], status(prefix, config, user=service_user)["new"]]
     read_and_unlink = f"cat {event} && rm {event} && : > {spool}/todo/x && rm {spool}/todo/x"
     as_service = subprocess.run(
         ["/bin/sh", "-c", read_and_unlink],
@@ -427,8 +477,9 @@ def test_hooks_and_drain_may_be_two_users(place: Path, wheels: Path) -> None:
     )
 
     assert (0, "") == (done.returncode, done.stderr)
-    assert (slurm_user, service.pw_gid) == (pwd.getpwuid(status.st_uid).pw_name, status.st_gid)
-    assert 0o640 == stat.S_IMODE(status.st_mode)
+    assert (slurm_user, service.pw_gid) == (pwd.getpwuid(made.st_uid).pw_name, made.st_gid)
+    assert 0o640 == stat.S_IMODE(made.st_mode)
+    assert [1, 1] == counts
     assert (0, "end\n", "") == (as_service.returncode, as_service.stdout, as_service.stderr)
 
 

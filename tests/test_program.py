@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -181,16 +182,18 @@ def test_a_verb_may_judge_the_configuration_itself(tmp_path: Path) -> None:
     assert 3 == said.code
 
 
-def test_the_command_is_a_process(site: CommandSite) -> None:
+def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """`python -m spool.cli`, as the installed script."""
-    done = subprocess.run(
-        [sys.executable, "-m", "spool.cli", "list", "-c", str(site.config)],
-        capture_output=True,
-        check=False,
-        cwd=HERE,
-    )
+    monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
 
-    assert (0, b"") == (done.returncode, done.stdout)
+    def program(_: object) -> int:
+        runpy.run_path(str(HERE / "spool" / "cli.py"), run_name="__main__")
+        return 1
+
+    assert (0, f"cc-spool {spool.__version__}\n") == (
+        (said := call(program=program)).code,
+        said.out,
+    )
 
 
 def test_words_of_the_process_are_taken_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ each: 1.4.4 and 1.5.4, which change places while runs wait in the spools.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import real_story
+from compatibility import Run, note
 from real_expected import expected_metadata, expected_row, shown, told_row
 from real_site import HOLD_SECONDS, RealSite
 from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, Story
@@ -303,6 +305,8 @@ def test_no_row_is_invented(site: RealSite, story: Story) -> None:
     assert {(job, runs[-1].start) for job, runs in story.runs.items()} == {
         (key[0], key[2]) for key in site.server.model.job
     }
+    series = ".".join(re.findall(r"\d+", story.lab.run("squeue", "--version").stdout)[:2])
+    note(Run(series, site.server.model.version, "real", len(site.server.model.job)))
 
 
 def test_nothing_is_told_twice(site: RealSite, story: Story) -> None:

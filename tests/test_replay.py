@@ -280,6 +280,32 @@ def test_a_run_not_to_be_reported_stays_so(site: CommandSite, other: CommandSite
     assert not stored(site, f"5-{NOON}.json").reported
 
 
+def of_cluster(run: Run, cluster: str) -> Run:
+    """Return a run of a Slurm cluster."""
+    return replace(run, job=replace(run.job, cluster=cluster))
+
+
+def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSite) -> None:
+    """Their job ids would hit the wrong rows."""
+    site.put(Directory.OPEN, of_cluster(run_of(9, started=NOON), "fritz"))
+    other.put(Directory.TODO, of_cluster(run_of(5), "alex"))
+    other.put_event(EVENT, "cluster=alex\nend\n")
+    other.put(Directory.TODO, of_cluster(run_of(6), "fritz"))
+    said = site.call("replay", other.spool, "--json")
+
+    assert (11, (1, 0, 2)) == (said.code, counts(said))
+    assert {"of Slurm's cluster alex; this spool serves fritz"} == {
+        each["reason"] for each in said.json["refused"]
+    }
+
+
+def test_an_empty_spool_takes_runs_of_one_cluster(site: CommandSite) -> None:
+    """That of the first."""
+    runs = (of_cluster(run_of(number), name) for number, name in ((5, "fritz"), (6, "alex")))
+
+    assert (1, 0, 1) == counts(site.call("replay", archived(site, *runs), "--json"))
+
+
 def test_a_dry_run_changes_nothing(site: CommandSite, other: CommandSite) -> None:
     """And counts the same."""
     other.put_event(EVENT)

@@ -308,6 +308,20 @@ def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> 
     assert asked == refused.asked()
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) -> None:
+    """Somebody put it there by hand; nothing of it is to be told."""
+    world = World(tmp_path)
+    mark = run_of(5, end=END, reported=False, reason="opted out")
+    (world.root / "todo" / mark.name).write_bytes(codec.encode(mark))
+    if restarts:
+        world.boot()
+    world.run(3)
+
+    assert {} == world.files()
+    assert [] == world.backend.documents
+
+
 def test_a_retried_run_is_told_by_a_running_drain(refused: Refused) -> None:
     """When the cause is mended."""
     refused.world.backend.answers.clear()

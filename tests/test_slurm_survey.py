@@ -10,6 +10,7 @@ from check_world import DBD, NODE_21, NODE_26
 
 from slurm.client import Commands
 from slurm.command import Answer, Sink
+from slurm.config import geometries_of
 from slurm.errors import Problem, SlurmError
 from slurm.release import Release
 from slurm.survey.nodes import Node, nodes_of
@@ -80,6 +81,7 @@ def test_node_without_partition_or_with_odd_gres_is_read() -> None:
 def test_cluster_without_nodes_has_none() -> None:
     """Slurm says so."""
     assert () == nodes_of(b"No nodes in the system\n")
+    assert {} == geometries_of(b"No nodes in the system\n")
 
 
 @pytest.mark.parametrize(

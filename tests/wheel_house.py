@@ -1,4 +1,7 @@
-"""A directory of wheels made without a network: ours is built, what it needs is packed again."""
+"""A directory of wheels made without a network: ours is built, what it needs is packed again.
+
+`python tests/wheel_house.py DIRECTORY` builds ours alone, for `make test-wheel`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def build_wheel(target: Path) -> Path:
 
 def fill(target: Path) -> None:
     """Put our wheel and those of everything that it needs at run time into a directory."""
-    build_wheel(target)
+    if (ROOT / "spool").is_dir():
+        build_wheel(target)
+    else:  # the tests run against an installed wheel, the sources are not there
+        _pack(distribution("cc-slurm-sync"), target)
     for name in sorted(_needed("cc-slurm-sync", set())):
         _pack(distribution(name), target)
 
@@ -59,3 +65,7 @@ def _pack(installed: Distribution, target: Path) -> None:
             is_ours = ".." not in file.parts and file.suffix != ".pyc"
             if is_ours and file.name not in {"INSTALLER", "REQUESTED", "direct_url.json"}:
                 archive.write(str(file.locate()), str(file))
+
+
+if __name__ == "__main__":
+    build_wheel(Path(sys.argv[1]).resolve())

@@ -55,7 +55,7 @@ class AccountingStream:
     def _take(self, record: Mapping[str, Any]) -> None:
         try:
             job = _job(record)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             message = f"a record of sacct is not understood: {error!r}"
             raise SlurmError(message[:300], kind=Problem.MALFORMED) from error
         if self._cluster is not None and job.cluster != self._cluster:

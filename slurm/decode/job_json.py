@@ -29,7 +29,7 @@ def job_of_json(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
     """
     try:
         return _job(record, geometry_of)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not the shape of a job record: {error!r}") from error
 
 

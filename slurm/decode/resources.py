@@ -41,7 +41,7 @@ def resources_of(
         is_live: the job runs, so that an empty `gres_detail` means *none* and not *forgotten*.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: a shape that no known release prints.
+        ValueError, LookupError, TypeError, AttributeError: a shape that no known release prints.
     """
     if not isinstance(document, dict) or not document:
         return Resources()

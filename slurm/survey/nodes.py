@@ -45,7 +45,7 @@ def nodes_of(stdout: bytes) -> tuple[Node, ...]:
         if _NONE in text:
             return ()
         raise SlurmError("no node in the answer", kind=Problem.MALFORMED)
-    ends = [*(found.start() for found in starts[1:]), len(text)]
+    ends = [*(found.start() for found in starts), len(text)][1:]
     return tuple(
         _node(found[1], text[found.start() : end]) for found, end in zip(starts, ends, strict=True)
     )

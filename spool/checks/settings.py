@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from spool.checks.result import Result, Verdict, bad, good
 from spool.errors import Problem
 
+_LOOK = "it works; the README says what the key means"
+
 
 def check_problems(problems: Iterable[Problem], *, as_service: bool) -> Iterator[Result]:
     """Yield each problem.
@@ -31,7 +33,7 @@ def check_warnings(path: str, warnings: Iterable[str], *, strict: bool) -> Itera
     found = tuple(warnings)
     if strict:
         for warning in found:
-            yield bad(Verdict.WARNING, "configuration", warning, "")
+            yield bad(Verdict.WARNING, "configuration", warning, _LOOK)
     if not (strict and found):
         told = f", {len(found)} to look at: see `check --full`" if found else ""
         yield good("configuration", f"{path} has no problems{told}")

@@ -170,8 +170,8 @@ def _hosts(beacon: Mapping[str, Any]) -> Result:
     if count:
         text = f"cc-backend does not know {count} of the hosts, their jobs wait"
         hint = "add them to cluster.json of the server; `check --full` names them"
-        return bad(Verdict.WARNING, "hosts", text, hint, figure)
-    return good("hosts", "all known", figure)
+        return bad(Verdict.WARNING, "unknown hosts", text, hint, figure)
+    return good("unknown hosts", "none", figure)
 
 
 def _number(beacon: Mapping[str, Any] | None, key: str) -> float | None:

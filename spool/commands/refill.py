@@ -16,6 +16,7 @@ from spool.errors import LetterError, NewerFormatError, RunError
 from spool.files import codec
 from spool.files.enqueue import put_event
 from spool.files.event import Event
+from spool.files.inventory import Held, read_runs
 from spool.files.kept import Kept
 from spool.files.layout import Directory, Layout
 from spool.files.revive import clean, where
@@ -71,12 +72,17 @@ class Room:
 
 
 class Refill:
-    """Takes kept items into a spool and counts them. `now` in Unix seconds."""
+    """Takes kept items into a spool and counts them. `now` in Unix seconds.
+
+    One spool serves one Slurm cluster: job ids of another would hit the wrong rows. Its name is
+    that of the runs here, or of the first one taken.
+    """
 
     def __init__(self, layout: Layout, room: Room, *, now: float, dry_run: bool) -> None:
         self._layout = layout
         self._room = room
         self._now = int(now)
+        self._cluster = cluster_of(layout)
         self.dry_run = dry_run
         self.done = 0
         self.known = 0
@@ -105,6 +111,11 @@ class Refill:
         self.refused.append({"what": escape(kept.where, 1000), "reason": escape(reason)})
 
     def _item(self, item: Event | Run) -> bool | None:
+        cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
+        if cluster and self._cluster and cluster != self._cluster:
+            reason = f"of Slurm's cluster {cluster}; this spool serves {self._cluster}"
+            raise LetterError(item.name, reason)
+        self._cluster = self._cluster or cluster
         return self._event(item) if isinstance(item, Event) else self._run(item)
 
     def _event(self, event: Event) -> bool | None:
@@ -142,6 +153,12 @@ class Refill:
             raise LetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
         if facts_of(here) != facts_of(kept):
             raise LetterError(kept.name, f"lies in {directory}/ here with other contents")
+
+
+def cluster_of(layout: Layout) -> str | None:
+    """Return Slurm's name of the cluster that a spool serves, as its runs have it."""
+    runs = (each.run for each in read_runs(layout) if isinstance(each, Held))
+    return next((run.job.cluster for run in runs if run.job.cluster), None)
 
 
 def untold(run: Run, now: int) -> Run:

@@ -155,11 +155,13 @@ class Drain:
                 self._parts.link.cause_changed(now)
 
     def _take_in(self, entry: Entry, now: float) -> None:
-        """Take in a run that lies in the spool; one in the wrong directory is moved."""
+        """Take in a run that lies in the spool; one in the wrong directory is moved, or removed."""
         if entry.run is None:
             self._parts.book.schedule.add(entry, now)
-        else:
+        elif entry.run.end is None:
             self._parts.book.harden(entry, entry.run, now)
+        else:  # over, and not to be reported
+            self._parts.book.finish(entry, entry.run, now)
 
     def _flush(self, now: float, *, at_once: bool = False) -> None:
         """Make a group durable; a full disk costs nothing but time."""

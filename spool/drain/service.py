@@ -88,13 +88,17 @@ class Service:
     def run_once(self) -> bool:
         """Work until nothing can be done now; True if nothing waits any more.
 
-        While cc-backend is down three probes within 30 s are tried.
+        While cc-backend is down three probes within 30 s are tried; a backlog takes as long as
+        it takes.
         """
         self._once = True
         self._begin()
-        until = self._around.clock() + ONCE_SECONDS
+        until, accepted = self._around.clock() + ONCE_SECONDS, 0
         while not self._stopping:
             self._pass()
+            if self._parts.link.accepted > accepted:
+                until = self._around.clock() + ONCE_SECONDS
+                accepted = self._parts.link.accepted
             if self._is_quiet():
                 self._drain.flush()
                 break

@@ -21,6 +21,7 @@ from spool.errors import NewerFormatError, RunError
 from spool.files.run import Run, parse_run_name
 
 VERSION = 1
+_PLAIN = frozenset({int, str, bool, types.NoneType})
 LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 70 MB
 
 
@@ -70,14 +71,19 @@ def decode_line(name: str, contents: bytes) -> Run:
 
 def _plain(value: Any) -> Any:
     """Return a frozen value as JSON data, without None and defaults."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field, getattr(value, field.name)) for field in _fields(type(value)))
-        return {field.name: _plain(item) for field, item in pairs if item != field.default}
-    if isinstance(value, tuple):
-        if value and dataclasses.is_dataclass(value[0]):
-            return [_plain(item) for item in value]
-        return list(value)
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is tuple:
+        return [_plain(item) for item in value] if _holds_records(value) else list(value)
+    if dataclasses.is_dataclass(kind):
+        pairs = ((name, getattr(value, name), default) for name, default in _fields(kind))
+        return {name: _plain(item) for name, item, default in pairs if item != default}
     return value
+
+
+def _holds_records(items: tuple[Any, ...]) -> bool:
+    return bool(items) and dataclasses.is_dataclass(items[0])
 
 
 def _typed(expected: Any, value: Any, path: str) -> Any:
@@ -112,11 +118,30 @@ def _record(expected: type, value: Any, path: str) -> Any:
     hints = _hints(expected)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
-    fields = {key: _typed(hints[key], item, f"{path}.{key}") for key, item in value.items()}
+    simple = _simple(expected)
+    fields = {
+        key: item if type(item) is simple.get(key) else _typed(hints[key], item, f"{path}.{key}")
+        for key, item in value.items()
+    }
     return expected(**fields)
 
 
-_fields = cache(dataclasses.fields)
+@cache
+def _fields(record: type) -> tuple[tuple[str, Any], ...]:
+    """Return names and defaults of a dataclass's fields."""
+    return tuple((field.name, field.default) for field in dataclasses.fields(record))
+
+
+@cache
+def _simple(expected: type) -> dict[str, type]:
+    """Return the fields whose values are taken as they are, and their type: most of a run."""
+    kinds = {name: typing.get_args(hint) or (hint,) for name, hint in _hints(expected).items()}
+    return {name: args[0] for name, args in kinds.items() if args[0] in _PLAIN and _is_one(args)}
+
+
+def _is_one(args: tuple[Any, ...]) -> bool:
+    """Tell whether the arguments of a hint are those of `T` or `T | None`."""
+    return args[1:] in {(), (types.NoneType,)}
 
 
 @cache

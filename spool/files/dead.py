@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from spool.files import codec
@@ -96,10 +95,3 @@ def read_why(layout: Layout, name: str) -> Why | None:
         )
     except (OSError, NotRegularError, *_DAMAGED):
         return None
-
-
-def dead_names(layout: Layout) -> Iterator[str]:
-    """Yield the names in `dead/` that are letters, not their reasons."""
-    for name in layout.names(Directory.DEAD):
-        if not name.endswith(WHY_SUFFIX):
-            yield name

@@ -23,6 +23,7 @@ from spool.config.site import site_map
 from spool.errors import ConfigError
 from spool.identity import HeldToken
 from spool.preflight.hardware import check_hardware, check_patterns
+from spool.preflight.reach import Account, own_account
 from spool.preflight.server import Backend, check_server
 from spool.preflight.slurm_questions import SlurmQuestions
 
@@ -40,15 +41,25 @@ def asked_results(
     *,
     runner: Runner | None = None,
     backend: Server | None = None,
+    account: Account | None = None,
     note: Callable[[str], object] = lambda _: None,
 ) -> list[Result]:
-    """Ask cc-backend and Slurm; return what they tell. `note` is told who is being asked."""
+    """Ask cc-backend and Slurm; return what they tell.
+
+    Args:
+        config: of the site.
+        token: for cc-backend.
+        runner: runs Slurm's commands; None: really.
+        backend: the server; None: the configured one.
+        account: whose rights are judged; None: ours.
+        note: is told who is being asked.
+    """
     note("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
     with closing(backend or backend_of(config, token, Known())) as server:
         results, clusters = check_server(server, _token(token), names)
     note("Slurm")
-    questions = SlurmQuestions(config, runner or ProcessRunner())
+    questions = SlurmQuestions(config, runner or ProcessRunner(), account or own_account())
     results += questions.results()
     results += _hardware(config, clusters or (), questions.nodes)
     return results

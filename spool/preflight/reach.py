@@ -73,8 +73,10 @@ def obstacle(path: Path, account: Account, bits: int) -> str | None:
 
 def opens_scripts(state_save_location: Path) -> bool:
     """Tell whether we may open the batch scripts that slurmctld keeps (`hash.N/job.ID/script`)."""
-    hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser
-    return bool(hashed) and all(os.access(each, os.R_OK | os.X_OK) for each in hashed)
+    hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser, as soon as there is one
+    if not hashed:
+        return os.access(state_save_location, os.R_OK | os.W_OK | os.X_OK)
+    return all(os.access(each, os.R_OK | os.X_OK) for each in hashed)
 
 
 def described(status: os.stat_result) -> str:

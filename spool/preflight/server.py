@@ -42,8 +42,8 @@ def check_server(
         names: of the clusters we report, as the configuration has them.
     """
     probe = backend.probe()
-    if probe.reply.outcome is not Outcome.DELIVERED:
-        verdict = probe.reply.verdict
+    verdict = probe.reply.verdict
+    if verdict.outcome is not Outcome.DELIVERED and verdict.reason is not Reason.API_OFF:
         text = f"{_version(probe)}: {_words(probe.reply)}"
         return [bad(Verdict.CRITICAL, "server", text, f"{verdict.hint}{_roles(token)}")], None
     results = [

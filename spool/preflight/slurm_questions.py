@@ -18,7 +18,7 @@ from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
 from spool.preflight.directories import check_directories
 from spool.preflight.hook_lines import check_hooks
-from spool.preflight.reach import account_of, opens_scripts, own_account
+from spool.preflight.reach import Account, account_of, opens_scripts
 from spool.preflight.slurm_setup import (
     Settings,
     check_accounting,
@@ -45,7 +45,7 @@ _LOOK = "look after slurmctld, and the keys slurm.scontrol and slurm.conf"
 class SlurmQuestions:
     """Slurm as this site has it; `nodes` are known after `results`."""
 
-    def __init__(self, config: Config, runner: Runner) -> None:
+    def __init__(self, config: Config, runner: Runner, account: Account) -> None:
         keys = config.slurm
         commands = Commands(
             squeue=keys.squeue, sacct=keys.sacct, scontrol=keys.scontrol, conf=keys.conf
@@ -53,7 +53,7 @@ class SlurmQuestions:
         self._config = config
         self._slurm = Slurm(commands, runner)
         self._survey = Survey(commands, keys.sacctmgr, runner)
-        self._account = own_account()
+        self._account = account
         self.nodes: tuple[Node, ...] = ()
 
     def results(self) -> Iterator[Result]:
@@ -129,6 +129,8 @@ class SlurmQuestions:
             hidden_accounting=None if isinstance(hidden, SlurmError) else hidden,
         )
         silent = [each for each in (level, hidden) if isinstance(each, SlurmError)]
+        if rights.is_trusted:
+            return rights, []
         return rights, [_silent("rights", error) for error in silent[:1]]
 
     def _accounting(self, rights: Rights, foreign: ListedJob | None) -> Result:
@@ -155,7 +157,8 @@ class SlurmQuestions:
         yield from check_scripts(
             rights,
             wanted=self._config.metadata.job_script,
-            files=saved if saved is not None and opens_scripts(saved) else None,
+            saved=saved,
+            opens=saved is not None and opens_scripts(saved),
             denied=denied,
         )
 

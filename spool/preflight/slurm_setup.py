@@ -16,6 +16,7 @@ SHORT_MEMORY_SECONDS = 60
 SHORT_TIMEOUT_SECONDS = 5
 NO_TIMEOUT = 65534
 _TIMEOUTS = ("PrologTimeout", "EpilogTimeout", "PrologEpilogTimeout")
+_SEE = "look at what `scontrol show config` and `squeue --json` say"
 _ROLE = re.compile(r"([^(,\s]+)")
 
 Settings = Mapping[str, Sequence[str]]
@@ -130,7 +131,7 @@ def _controller(release: Release, config: Settings) -> Result:
     try:
         controller = release_of(words.encode())
     except SlurmError:
-        return bad(Verdict.UNKNOWN, "slurm release", "the controller does not tell", "")
+        return bad(Verdict.UNKNOWN, "slurm release", "the controller does not tell", _SEE)
     if controller.series == release.series:
         return good("slurm release", f"the controller is of {controller}")
     text = f"commands are of {release}, the controller of {controller}"
@@ -145,7 +146,7 @@ def _json(json: bool | str) -> Result:  # noqa: FBT001 - an answer that may be n
         hint = "install Slurm's JSON serializer plugin (built with json-c) beside the commands"
         text = "this squeue cannot write JSON: jobs are read from text, at a higher price"
         return bad(Verdict.WARNING, "slurm json", text, hint)
-    return bad(Verdict.UNKNOWN, "slurm json", json, "see what squeue --json says")
+    return bad(Verdict.UNKNOWN, "slurm json", json, _SEE)
 
 
 def _seconds(config: Settings, name: str) -> int | None:

@@ -68,25 +68,31 @@ def check_accounting_rights(
 
 
 def check_scripts(
-    rights: Rights, *, wanted: bool, files: Path | None, denied: bool | None = None
+    rights: Rights,
+    *,
+    wanted: bool,
+    saved: Path | None,
+    opens: bool = False,
+    denied: bool | None = None,
 ) -> Iterator[Result]:
     """Yield whether we may read what `metadata.job_script` promises, and what that means.
 
     Args:
         rights: of our account.
         wanted: scripts are to be sent.
-        files: StateSaveLocation where we may read it.
+        saved: StateSaveLocation, None where it is not known.
+        opens: we may read the scripts in it.
         denied: scontrol refused another user's script; None: there was none to ask for.
     """
     if not wanted:
         yield good("scripts", "are not sent (metadata.job_script is false)")
         return
     by_command = rights.is_trusted if denied is None else not denied
-    if files is None and not by_command:
-        text = f"{rights.user} may not read batch scripts: jobs are told without them"
+    if not opens and not by_command:
+        text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {saved}"
         yield bad(Verdict.WARNING, "scripts", text, _SCRIPTS)
         return
-    way = "by scontrol" if files is None else f"from {files}"
+    way = f"from {saved}" if opens else f"by scontrol ({saved} is closed to us)"
     yield good(
         "scripts",
         f"are read {way} and sent; they can hold secrets: metadata.job_script false sends none,"

@@ -1,0 +1,103 @@
+"""What one connection is doing, and the deadline of what it receives.
+
+`requests` tells neither whether a connection was fresh nor how long an answer may take in all.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+
+_SHORTEST_SECONDS = 0.001
+
+
+class Guard:
+    """What the one connection is doing, and the deadline of what is under way.
+
+    A read timeout counts per receive, so a peer that drips bytes would hold a request for ever:
+    each receive gets what is left of the time. No thread is needed for that.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.connecting = False
+        self.reused = True
+        self.opened = 0
+        self._clock = clock
+        self._read_seconds = 0.0
+        self._deadline = 0.0
+
+    def begin(self, *, deadline_seconds: float, read_seconds: float) -> None:
+        """Let the deadline of the next exchange count from now."""
+        self.connecting, self.reused = False, True
+        self._read_seconds = read_seconds
+        self._deadline = self._clock() + deadline_seconds
+
+    def left_seconds(self) -> float:
+        """Return how long the next receive may take; never 0, which would mean no waiting."""
+        return min(max(self._deadline - self._clock(), _SHORTEST_SECONDS), self._read_seconds)
+
+    def watched(self, kind: type[Any]) -> type[Any]:
+        """The connection class, telling this guard when it connects and receives."""
+        if getattr(kind, "guard", None) is self:
+            return kind
+        guard = self
+
+        def connect(connection: Any) -> None:
+            guard.connecting, guard.reused = True, False
+            kind.connect(connection)
+            guard.connecting = False
+            guard.opened += 1
+
+        def response(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+            made = http.client.HTTPResponse(sock, *args, **kwargs)
+            made.fp = io.BufferedReader(_Receiver(made.fp.detach(), sock, guard))
+            return made
+
+        members = {"connect": connect, "guard": self, "response_class": staticmethod(response)}
+        return type(kind.__name__, (kind,), members)
+
+
+class _Receiver(io.RawIOBase):
+    """The receiving side of a connection, under a deadline.
+
+    It stands on the socket's own file object, which keeps the socket open when the connection
+    forgets it: while an answer without length is read.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, guard: Guard) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._guard = guard
+
+    def readable(self) -> bool:
+        """Tell that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Receive what is there, waiting no longer than the deadline allows."""
+        self._sock.settimeout(self._guard.left_seconds())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._raw.close()
+        super().close()
+
+
+class GuardedAdapter(HTTPAdapter):
+    """The usual transport, without retries of its own, over guarded connections."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool for a request; its connections report to the guard."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = self._guard.watched(pool.ConnectionCls)
+        return pool

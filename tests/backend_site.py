@@ -1,0 +1,269 @@
+"""A site for tests: a fake Slurm, real events, a real drain and sweeper, and a server of any kind.
+
+Time is real. `Slurm` holds what the controller and accounting say; the server is a stub or, where
+there is one, a real cc-backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+import requests
+from slurm_lab import wait_until
+from stub_server import Model, StubServer
+from sweep_world import SweptSlurm
+
+from ccbackend.client import Backend, Known
+from ccbackend.filters import Filters
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.payload import SiteMap
+from ccbackend.replies import Row
+from ccbackend.session import Link
+from ccbackend.version import Version, server_of
+from slurm.job import Job, NodeAllocation, Sharing
+from spool.deliver.compose import SiteComposer
+from spool.drain.assembly import Outside, Site, assemble
+from spool.files.layout import Directory, Layout
+from sweeper.apply import put
+from sweeper.diff import Policy
+from sweeper.holdings import delivered
+from sweeper.plan import Options
+from sweeper.sources import Sources
+from sweeper.state import State
+from sweeper.sweep import Sight, look, successor
+from sweeper.sweep import Site as SweptSite
+
+CLUSTER = "lab"
+PROMISE_SECONDS = 5.1
+
+
+class Server(Protocol):
+    """A cc-backend that can be ended and started again under the same address."""
+
+    token: str
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+
+    @property
+    def version(self) -> Version:
+        """Its release."""
+
+    def start(self, *, nats: bool = False) -> None:
+        """Start it again."""
+
+    def stop(self) -> None:
+        """End it; its database stays."""
+
+
+class StubbedServer:
+    """A stub in the place of a real server; it commits its job cache as often."""
+
+    def __init__(self, version: str) -> None:
+        self.version = Version.parse(version)
+        self.token = "TOKEN:svc"
+        parts = [{"name": "cpu", "nodes": "n2cn[001-004]"}]
+        clusters = [{"name": CLUSTER, "subClusters": parts}]
+        self.model = Model(version=version, clusters=clusters, commit_seconds=0.2)
+        self._server = StubServer(self.model)
+        self._port = urlsplit(self._server.url).port or 0
+
+    @property
+    def url(self) -> str:
+        """The base URL, the same after a restart."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, *, nats: bool = False) -> None:
+        """Start it again."""
+        self.model.nats = nats
+        self._server = StubServer(self.model, self._port)
+        self._server.__enter__()
+
+    def stop(self) -> None:
+        """End it; its tables stay."""
+        self._server.close()
+
+
+class Slurm(SweptSlurm):
+    """What the controller and accounting say, by the real clock."""
+
+    @property
+    def now(self) -> int:
+        """The controller's clock."""
+        return int(time.time())
+
+    def listing(self) -> tuple[Any, ...]:
+        """Return nothing: open runs are then looked up one by one."""
+        return ()
+
+
+class BackendSite:
+    """Slurm, spool, drain and sweeper in front of one server."""
+
+    def __init__(self, server: Server, root: Path) -> None:
+        self.server = server
+        self.token = server.token
+        self.slurm = Slurm()
+        self.spool = root / "spool"
+        self._state = root / "state"
+        self._pid = 0
+        for directory in Directory:
+            (self.spool / directory).mkdir(parents=True)
+        self._state.mkdir()
+        self._session = requests.Session()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def client(self, known: Known | None = None) -> Backend:
+        """Our client with the token of the site."""
+        link = Link(requests.Session(), self.server.url, token=lambda: self.token)
+        return Backend(link, known)
+
+    def begin(self, job_id: int, start: int, **facts: Any) -> Job:
+        """Let a job begin in Slurm and its prolog run."""
+        base = Job(
+            job_id=job_id,
+            cluster="slurm",
+            user="ada",
+            account="p1",
+            partition="main",
+            state="RUNNING",
+            start_time=start,
+            nodes=("n2cn001",),
+            allocations=(NodeAllocation(name="n2cn001", cores=(0, 1)),),
+            cpus=4,
+            sharing=Sharing.NODE,
+            time_limit_minutes=60,
+            restart_count=0,
+        )
+        self.slurm.records[job_id] = replace(base, **facts)
+        self.hook("start", job_id, start)
+        return self.slurm.records[job_id]
+
+    def end(self, job_id: int, end: int, state: str = "COMPLETED") -> None:
+        """Let a job end in Slurm and its epilog run."""
+        over = replace(self.slurm.records[job_id], state=state, end_time=end)
+        self.slurm.records[job_id] = over
+        self.slurm.rows.append(over)
+        self.hook("stop", job_id, end)
+
+    def requeue(self, job_id: int, end: int, again: int) -> None:
+        """Let a run end and the next one of its job begin."""
+        first = self.slurm.records[job_id]
+        self.slurm.rows.append(replace(first, state="REQUEUED", end_time=end))
+        self.hook("stop", job_id, end)
+        self.begin(job_id, again, restart_count=1)
+
+    def hook(self, kind: str, job_id: int, moment: int) -> None:
+        """Do what a hook does at that moment."""
+        self._pid += 1
+        path = self.spool / "new" / f"1-{kind}-{job_id}-0-0-{self._pid}"
+        path.write_text("end\n")
+        os.utime(path, (moment, moment))
+
+    def drain_all(self) -> bool:
+        """Drain until nothing is left to be told; 1.4.0 and 1.4.1 let every start wait."""
+        told = self.drain()
+        for _ in range(4 if server_of(self.server.version).queues_starts else 0):
+            if told:
+                break
+            time.sleep(PROMISE_SECONDS)
+            told = self.drain()
+        return told
+
+    def drain(self) -> bool:
+        """Drain once; whether nothing is left to be told."""
+        site = Site(
+            spool=self.spool,
+            state=self._state,
+            hold_seconds=0.0,
+            replace_earlier=True,
+            keep_days=3,
+            min_free_bytes=0,
+        )
+        known = Known()
+        outside = Outside(
+            slurm=self.slurm,
+            backends=(self.client(known), self.client(known)),
+            describe=lambda jobs: {job.job_id: ("#!/bin/sh\n", "JobId=1") for job in jobs},
+            user_name=lambda _: None,
+            watch=lambda: False,
+        )
+        mapping = SiteMap(cluster=CLUSTER, assume_core_ids=True)
+        composer = SiteComposer(lambda _: mapping, MetadataPolicy(), Filters())
+        with Layout(self.spool) as layout:
+            return assemble(site, composer, outside, layout=layout).run_once()
+
+    def destination(self) -> dict[str, Any]:
+        """What the last drain believed of the server: `{"health", "reason", ...}`."""
+        found: dict[str, Any] = json.loads((self._state / "drain.json").read_text())["destination"]
+        return found
+
+    def sweep(self, state: State) -> tuple[Sight, State]:
+        """Sweep once and put the repairs into the spool; what was seen, and the next state."""
+        with Layout(self.spool) as layout:
+            sources = Sources(
+                slurm=self.slurm,
+                backend=self.client(),
+                clusters=(CLUSTER,),
+                layout=layout,
+                sees_all=lambda _settings: True,
+                delivered=lambda keys: delivered(self._state / "delivered", keys),
+                clock=time.time,
+            )
+            site = SweptSite(
+                sources=sources,
+                policy=Policy(grace_seconds=60, close_after=None),
+                left_out=lambda _job: None,
+            )
+            sight = look(site, state, Options())
+            changes = sight.decision.plan.changes if sight.decision.applies else ()
+            written = put(layout, changes)
+        return sight, successor(sight, [each.key for each in written])
+
+    def files(self) -> list[str]:
+        """What lies in the spool."""
+        return sorted(
+            f"{directory}/{path.name}"
+            for directory in ("new", "todo", "open", "dead")
+            for path in (self.spool / directory).iterdir()
+        )
+
+    def states(self, job_ids: Iterable[int]) -> dict[tuple[int, int], str]:
+        """The state of every run of some jobs at the server, committed ones alone."""
+        rows: list[Row] = []
+        for job_id in job_ids:
+            rows += self.client().lookup(job_id, CLUSTER).rows or ()
+        return {(row.job_id, row.start_time): row.state for row in rows}
+
+    def wait_for(self, expected: dict[tuple[int, int], str]) -> None:
+        """Return when the server has these runs of these jobs, and no other of them."""
+        ids = {job_id for job_id, _ in expected}
+        wait_until(lambda: self.states(ids) == expected, f"{expected} at the server", timeout=20)
+
+    def shown(self, start: int) -> dict[str, Any]:
+        """The one job that began then, as the server's REST listing shows it."""
+        path = f"/api/jobs/?cluster={CLUSTER}&start-time={start}-{start}&with-metadata=true"
+        answer = self._session.get(
+            self.server.url + path, headers={"X-Auth-Token": self.token}, timeout=10
+        )
+        (job,) = answer.json()["jobs"]
+        found: dict[str, Any] = job
+        return found

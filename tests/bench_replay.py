@@ -1,0 +1,203 @@
+"""How fast a backlog is told: 2000 starts and 2000 stops, against a bare loop of the same library.
+
+Both post the same documents to a stub server in a process of its own, by turns; the ratio counts,
+the figures depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import requests
+from stub_server import Answer, Model, Request, StubServer
+
+from ccbackend.client import Backend, Known
+from ccbackend.filters import Filters
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.payload import SiteMap
+from ccbackend.session import Link
+from ccbackend.version import Version, server_of
+from slurm.job import Job
+from spool.deliver.compose import SiteComposer
+from spool.deliver.schedule import Call
+from spool.drain.assembly import Outside, Site, assemble
+from spool.files import codec
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, Run, Source
+
+BEGAN = int(time.time()) - 2 * 3600
+SCRIPT = "#!/bin/bash\n#SBATCH --nodes=2\n" + "srun ./solve --step 1\n" * 40
+TOKEN = "TOKEN:api"
+START, STOP = "/api/jobs/start_job/", "/api/jobs/stop_job/"
+PACE_SECONDS = {START: 0.0025, STOP: 0.005}
+
+
+class SilentSlurm:
+    """Has forgotten everything; nothing has to be asked."""
+
+    @staticmethod
+    def jobs(_ids: Iterable[int]) -> Mapping[int, Job]:
+        """Return nothing."""
+        return {}
+
+    @staticmethod
+    def accounting(_ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return nothing."""
+        del since, until
+        return ()
+
+    @staticmethod
+    def listing() -> tuple[Any, ...]:
+        """Return nothing."""
+        return ()
+
+
+def runs(number: int) -> list[Run]:
+    """Return runs over of which nothing was told yet."""
+    jobs = (
+        Job(
+            job_id=1000 + i,
+            user=f"u{i % 40}",
+            account="p1",
+            partition="main",
+            state="COMPLETED",
+            start_time=BEGAN + i % 600,
+            end_time=BEGAN + 3600,
+            nodes=(f"n{i % 90}", f"n{i % 90 + 1}"),
+            cpus=64,
+            time_limit_minutes=1440,
+            name=f"job {i}",
+        )
+        for i in range(number)
+    )
+    over = End(time=BEGAN + 3600, state="COMPLETED", source=Source.CONTROLLER)
+    return [
+        Run(job=job, start_time=job.start_time or 0, end=over, script=SCRIPT, description="x" * 900)
+        for job in jobs
+    ]
+
+
+def composer() -> SiteComposer:
+    """Return what makes documents of runs."""
+    return SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), Filters())
+
+
+class PacedModel(Model):
+    """A server that needs as long as cc-backend 1.5.4 did (190 stops/s, up to 400 starts/s)."""
+
+    def respond(self, request: Request) -> Answer:
+        """Answer after a while, one request at a time: the database has one writer."""
+        time.sleep(PACE_SECONDS.get(request.path, 0.0))
+        return super().respond(request)
+
+
+def serve(end: Connection, *, is_paced: bool) -> None:
+    """Be a server until told to end; say how many rows are over."""
+    model = PacedModel if is_paced else Model
+    with StubServer(model(version="1.4.4")) as server:
+        end.send(server.url)
+        end.recv()
+        end.send(sum(state == "completed" for state in server.rows().values()))
+
+
+@contextmanager
+def server(number: int, *, is_paced: bool) -> Iterator[str]:
+    """Give the URL of a fresh server; at the end all runs must be over there."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=serve, args=(there,), kwargs={"is_paced": is_paced})
+    process.start()
+    try:
+        yield here.recv()
+        here.send(None)
+        over = here.recv()
+    finally:
+        process.join(10)
+    if over != number:
+        raise SystemExit(f"{over} of {number} runs are over at the server")
+
+
+def bare(todo: list[Run], *, is_paced: bool) -> float:
+    """Post starts, then stops, in a plain loop; return requests per second."""
+    make, known = composer(), server_of(Version(1, 4, 4))
+    paths = {Call.START: START, Call.STOP: STOP}
+    bodies = [(paths[call], make.document(run, call, known)) for call in paths for run in todo]
+    with server(len(todo), is_paced=is_paced) as url, requests.Session() as session:
+        session.trust_env = False
+        began = time.perf_counter()
+        for path, document in bodies:
+            data = json.dumps(document)
+            reply = session.post(url + path, data, headers={"X-Auth-Token": TOKEN}, timeout=60)
+            reply.raise_for_status()
+        return len(bodies) / (time.perf_counter() - began)
+
+
+def drain(todo: list[Run], *, is_paced: bool) -> float:
+    """Drain a spool once; return requests per second."""
+    with tempfile.TemporaryDirectory() as place, server(len(todo), is_paced=is_paced) as url:
+        root = Path(place)
+        for directory in Directory:
+            (root / directory).mkdir()
+        for run in todo:
+            (root / "todo" / run.name).write_bytes(codec.encode(run))
+        (root / "state").mkdir()
+        site = Site(
+            spool=root,
+            state=root / "state",
+            hold_seconds=0.0,
+            replace_earlier=True,
+            keep_days=3,
+            min_free_bytes=0,
+        )
+        known = Known()
+        links = [Link(requests.Session(), url, token=lambda: TOKEN) for _ in range(2)]
+        outside = Outside(
+            slurm=SilentSlurm(),
+            backends=(Backend(links[0], known), Backend(links[1], known)),
+            describe=lambda _: {},
+            user_name=lambda _: None,
+            watch=lambda: False,
+        )
+        began = time.perf_counter()
+        with Layout(root) as layout:
+            if not assemble(site, composer(), outside, layout=layout).run_once():
+                raise SystemExit("something waits in the spool")
+        return 2 * len(todo) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Run both by turns and print medians and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000, help="each has a start and a stop")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--only-drain", action="store_true", help="for a profiler")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    todo = runs(options.runs)
+    if options.only_drain:
+        print(f"{drain(todo, is_paced=False):.0f} requests/s")
+        return
+    for is_paced, words in ((True, "at cc-backend's pace"), (False, "that answers at once")):
+        turns = [
+            (bare(todo, is_paced=is_paced), drain(todo, is_paced=is_paced))
+            for _ in range(options.turns)
+        ]
+        print(f"a server {words}, {options.runs} starts and as many stops, requests/s:")
+        for loop, spool in turns:
+            print(f"  bare loop {loop:6.0f}, drain {spool:6.0f}, ratio {spool / loop:.2f}")
+        print(f"  median ratio {statistics.median(s / b for b, s in turns):.2f}")
+
+
+if __name__ == "__main__":
+    main()

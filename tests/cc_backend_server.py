@@ -1,0 +1,171 @@
+"""A real cc-backend on loopback, for tests: `with RealServer(binary, root) as server: server.url`.
+
+Its configuration is that of the recorded server of its release (or of the nearest older one), but
+for the address and the interval of the job cache's commit. Keys are made anew each time.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from recorded_backend import files, releases, version_of
+
+from ccbackend.version import Version
+
+COMMIT_INTERVAL = "2s"
+_START_SECONDS = 30.0
+_NO_FILE_NEEDED = Version(1, 5, 0)
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+
+
+class RealServer:
+    """One server with a database of its own; `nats` takes the REST job API away (from 1.5.0)."""
+
+    def __init__(self, binary: Path, root: Path) -> None:
+        self._binary = binary
+        self._root = root
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = _free_port()
+        self.version = self._ask_version()
+        self._lay_out()
+        self._run("-migrate-db")
+        self._run("-add-user", "svc:api:")
+        self.token = self._token()
+
+    @property
+    def url(self) -> str:
+        """The base URL, the same after a restart."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self, *, nats: bool = False) -> None:
+        """Start it and wait for its port."""
+        self._configure(nats=nats)
+        with (self._root / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._binary), "-server", "-loglevel", "info"],
+                cwd=self._root,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        until = time.monotonic() + _START_SECONDS
+        while not self._listens():
+            if self._process.poll() is not None or time.monotonic() > until:
+                words = (self._root / "log").read_text()[-2000:]
+                raise AssertionError(f"the server did not start: {words}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kill it: up to 1.4.4 a failed archiving keeps it from ending otherwise."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _listens(self) -> bool:
+        with socket.socket() as peer:
+            return peer.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def _ask_version(self) -> Version:
+        shown = subprocess.run([self._binary, "-version"], capture_output=True, check=True)
+        found = re.search(r"Version:\s*v?(\d+\.\d+\.\d+)", shown.stdout.decode())
+        if found is None:
+            raise AssertionError(f"no version is shown: {shown.stdout!r}")
+        return Version.parse(found[1])
+
+    def _lay_out(self) -> None:
+        """Write the files of the recorded server of this release, and keys."""
+        older = [each for each in releases() if Version.parse(version_of(each)) <= self.version]
+        for path, content in files((older or releases())[-1]).items():
+            if path.startswith("server/"):
+                target = self._root / path.removeprefix("server/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        seed, public = _ed25519()
+        values = {
+            "JWT_PUBLIC_KEY": public,
+            "JWT_PRIVATE_KEY": seed + public,
+            "SESSION_KEY": secrets.token_bytes(32),
+        }
+        lines = (f'{name}="{base64.b64encode(key).decode()}"\n' for name, key in values.items())
+        (self._root / ".env").write_text("".join(lines))
+
+    def _configure(self, *, nats: bool) -> None:
+        path = self._root / "config.json"
+        config: dict[str, Any] = json.loads(path.read_text())
+        if self.version < _NO_FILE_NEEDED:
+            config["addr"] = f"127.0.0.1:{self._port}"
+        else:
+            config["main"]["addr"] = f"127.0.0.1:{self._port}"
+            config["cron"]["commit-job-worker"] = COMMIT_INTERVAL
+            config["main"].pop("api-subjects", None)
+            config.pop("nats", None)
+        if nats:
+            subjects = {"subject-job-event": "cc.job", "subject-node-state": "cc.node"}
+            config["main"]["api-subjects"] = subjects
+            config["nats"] = {"address": f"nats://127.0.0.1:{_free_port()}"}
+        path.write_text(json.dumps(config))
+
+    def _token(self) -> str:
+        found = _JWT.search(self._run("-jwt", "svc"))
+        if found is None:
+            raise AssertionError("no token is shown")
+        return found[0]
+
+    def _run(self, *words: str) -> str:
+        """Run a command of the server in its directory; what it printed."""
+        self._configure(nats=False)
+        done = subprocess.run(
+            [self._binary, *words],
+            cwd=self._root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=120,
+        )
+        text = done.stdout.decode("utf-8", "replace")
+        if done.returncode != 0:
+            raise AssertionError(f"{words}: {text[-2000:]}")
+        return text
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _ed25519() -> tuple[bytes, bytes]:
+    """A new key pair: 32 bytes of seed and of public key."""
+    private = _openssl("genpkey", "-algorithm", "ed25519", "-outform", "DER")
+    public = _openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER", stdin=private)
+    return private[-32:], public[-32:]
+
+
+def _openssl(*words: str, stdin: bytes = b"") -> bytes:
+    done = subprocess.run(["openssl", *words], input=stdin, stdout=subprocess.PIPE, check=True)
+    return done.stdout

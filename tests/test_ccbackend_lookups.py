@@ -1,0 +1,86 @@
+"""Many jobs are looked up at once, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from ccbackend.lookups import IDS_PER_QUERY, lookup_many
+from ccbackend.outcome import Call, Reason, Verdict
+from ccbackend.replies import Listing, Reply, Row
+
+T = 1_767_225_600
+
+
+def reply(reason: Reason, call: Call = Call.GRAPHQL) -> Reply:
+    """An answer that was classified so."""
+    return Reply(call=call, verdict=Verdict(reason))
+
+
+class Server:
+    """Knows a row for every even job id; GraphQL and REST fail as told, the n-th time on."""
+
+    def __init__(self, graphql: Reason | None = None, rest_from: int | None = None) -> None:
+        self.graphql = graphql
+        self.rest_from = rest_from
+        self.queries: list[int] = []
+        self.lookups = 0
+
+    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+        """List by GraphQL."""
+        ids = list(job_ids)
+        self.queries.append(len(ids))
+        if self.graphql is not None:
+            return Listing(reply(self.graphql))
+        rows = tuple(Row(i, cluster, T, "running", i) for i in ids if i % 2 == 0)
+        return Listing(reply(Reason.LISTED), rows)
+
+    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
+        """List by REST."""
+        self.lookups += 1
+        if self.rest_from is not None and self.lookups >= self.rest_from:
+            return Listing(reply(Reason.BUSY, Call.LISTING))
+        row = Row(job_id, cluster, start_time or 0, "running", job_id)
+        return Listing(reply(Reason.LISTED, Call.LISTING), (row,) if job_id % 2 == 0 else ())
+
+
+def keys(count: int) -> list[tuple[int, int]]:
+    """So many jobs that began at the same time."""
+    return [(job_id, T) for job_id in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, IDS_PER_QUERY, IDS_PER_QUERY + 1, 2 * IDS_PER_QUERY + 7])
+def test_all_are_found_by_few_queries(count: int) -> None:
+    """None of which asks for more ids than a database takes."""
+    server = Server()
+    found = lookup_many(server, keys(count), "lab")
+
+    assert (count + 1) // 2 == len(found.rows or ())
+    assert (count, True) == (sum(server.queries), max(server.queries) <= IDS_PER_QUERY)
+
+
+def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
+    """By start time, since REST knows no filter for job ids."""
+    server = Server(graphql=Reason.QUERY_FAILED)
+    found = lookup_many(server, keys(4), "lab")
+
+    assert [0, 2] == [row.job_id for row in found.rows or ()]
+    assert 4 == server.lookups
+
+
+@pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.UNREACHABLE])
+def test_what_stops_everything_stops_the_look_up(reason: Reason) -> None:
+    """No further query, and no rows."""
+    server = Server(graphql=reason)
+    found = lookup_many(server, keys(IDS_PER_QUERY + 1), "lab")
+
+    assert (None, reason) == (found.rows, found.reply.verdict.reason)
+    assert ([IDS_PER_QUERY], 0) == (server.queries, server.lookups)
+
+
+def test_a_look_up_that_breaks_off_tells_nothing() -> None:
+    """A part would pass for the whole."""
+    found = lookup_many(Server(graphql=Reason.QUERY_FAILED, rest_from=2), keys(4), "lab")
+
+    assert (None, Reason.BUSY) == (found.rows, found.reply.verdict.reason)

@@ -1,0 +1,55 @@
+"""The README's table of Slurm and cc-backend releases is what tests have run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from compatibility import BEGIN, END, SERIES, SERVERS, VARIABLE, Run, note, put, read, table
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "data" / "compatibility.jsonl"
+
+
+def test_the_readme_shows_the_results_of_the_tests() -> None:
+    """The table is the one that `make compatibility` makes of the kept results."""
+    readme = (ROOT / "README.md").read_text()
+
+    assert put(readme, read(RESULTS)) == readme
+
+
+def test_every_pair_was_run() -> None:
+    """No pair of a series and a generation of the server is left out."""
+    expected = {(series, server) for series in SERIES for server in SERVERS}
+
+    assert expected <= {(run.series, run.server) for run in read(RESULTS)}
+
+
+def test_a_pair_is_named_by_how_it_was_run() -> None:
+    """A cell says stand-in, real or both, and nothing where nothing was run."""
+    runs = [Run("22.05", "1.4.4", "real", 3), Run("22.05", "1.4.4", "stand-in", 9)]
+    lines = table([*runs, Run("26.05", "1.5.4", "stand-in", 9)]).splitlines()
+
+    assert "| 22.05 |  |  |  |  | real, stand-in |  |" == lines[3]
+    assert "| 26.05 |  |  |  |  |  | stand-in |" == lines[-1]
+
+
+def test_a_text_without_the_marks_is_refused() -> None:
+    """The table is put nowhere but between its marks."""
+    with pytest.raises(ValueError, match="marks are missing"):
+        put("# a README\n", [])
+
+    assert f"a{BEGIN}{table([])}{END}b" == put(f"a{BEGIN}old\n{END}b", [])
+
+
+def test_results_are_written_where_they_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the variable nothing is written."""
+    path = tmp_path / "results"
+    monkeypatch.delenv(VARIABLE, raising=False)
+    note(Run("22.05", "1.4.4", "real", 3))
+    monkeypatch.setenv(VARIABLE, str(path))
+    note(Run("22.05", "1.5.4", "real", 3))
+
+    assert [Run("22.05", "1.5.4", "real", 3)] == read(path)

@@ -1,0 +1,207 @@
+"""The main scenarios against a real cc-backend: `CC_BACKEND=/path/to/binary make test-server`.
+
+Each also runs against the stub of both generations, which shows that stub and server agree.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from backend_site import CLUSTER, BackendSite, Server, StubbedServer
+from cc_backend_server import RealServer
+
+from ccbackend.outcome import Outcome
+from ccbackend.version import Version, server_of
+from sweeper.state import State
+
+BINARY = os.environ.get("CC_BACKEND", "")
+HOUR = 3600
+
+
+@pytest.fixture(params=["1.4.4", "1.5.4", "real"], scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Return a server that runs: a stub of some release, or the real one."""
+    if request.param != "real":
+        with StubbedServer(request.param) as stub:
+            yield stub
+        return
+    if not BINARY:
+        pytest.skip("no real cc-backend: CC_BACKEND names no server binary")
+    with RealServer(Path(BINARY).resolve(), tmp_path_factory.mktemp("cc-backend")) as real:
+        yield real
+
+
+@pytest.fixture
+def site(server: Server, tmp_path: Path) -> Iterator[BackendSite]:
+    """Return a site in front of it; the server keeps the jobs of the tests before."""
+    site = BackendSite(server, tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def job_id() -> int:
+    """Return a job id that no other test has."""
+    return next(_IDS)
+
+
+_IDS = iter(range(1000, 9000, 10))
+
+
+def test_the_version_is_found_and_the_token_taken(site: BackendSite) -> None:
+    """By the login page."""
+    probe = site.client().probe()
+
+    assert server_of(site.server.version) == probe.server
+    assert Outcome.DELIVERED is probe.reply.outcome
+
+
+def test_clusters_and_nodes_are_told(site: BackendSite) -> None:
+    """From 1.3.0 on."""
+    clusters = site.client().clusters().clusters
+    known = {cluster.name: cluster for cluster in clusters or ()}
+
+    assert site.server.version < Version(1, 3, 0) or known[CLUSTER].subcluster("n2cn001")
+
+
+def test_a_wrong_token_halts(site: BackendSite) -> None:
+    """Whatever the server says of it."""
+    site.token = "abc"
+
+    assert Outcome.HALT is site.client().probe().reply.outcome
+
+
+def test_a_job_is_there_while_it_runs_and_closed_when_it_ends(
+    site: BackendSite, job_id: int
+) -> None:
+    """With its cores, its script and its true times."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start)
+    told = [site.drain_all()]
+    site.wait_for({(job_id, start): "running"})
+    shown = site.shown(start)
+    site.end(job_id, start + 600, "TIMEOUT")
+    told.append(site.drain_all())
+    site.wait_for({(job_id, start): "timeout"})
+
+    assert [True, True] == told
+    assert [{"hostname": "n2cn001", "hwthreads": [0, 1]}] == shown["resources"]
+    assert ("ada", "p1", 3600) == (shown["user"], shown["project"], shown["walltime"])
+    assert "#!/bin/sh\n" == shown["metaData"]["jobScript"]
+    assert 600 == site.shown(start)["duration"]
+    assert [] == site.files()
+
+
+def test_a_job_that_is_over_before_it_is_told_is_there_in_full(
+    site: BackendSite, job_id: int
+) -> None:
+    """Start and stop go out right behind each other."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start)
+    site.end(job_id, start + 5)
+    site.drain_all()
+    site.wait_for({(job_id, start): "completed"})
+
+    assert [] == site.files()
+
+
+def test_a_requeued_job_takes_the_place_of_its_first_run(site: BackendSite, job_id: int) -> None:
+    """The first run is closed, then its row makes room."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start)
+    site.drain_all()
+    site.wait_for({(job_id, start): "running"})
+    site.requeue(job_id, start + 60, start + 120)
+    site.drain_all()
+    site.wait_for({(job_id, start + 120): "running"})
+
+    assert [f"open/{job_id}-{start + 120}.json"] == site.files()
+
+
+def test_jobs_of_an_outage_are_told_afterwards(site: BackendSite, job_id: int) -> None:
+    """One ended meanwhile, one still runs; the token is good after the restart."""
+    start = int(time.time()) - HOUR - job_id
+    site.server.stop()
+    site.begin(job_id, start)
+    site.end(job_id, start + 5, "FAILED")
+    site.begin(job_id + 1, start + 1)
+    during = site.drain()
+    health = site.destination()["health"]
+    site.server.start()
+    site.drain_all()
+    site.wait_for({(job_id, start): "failed", (job_id + 1, start + 1): "running"})
+
+    assert (False, "down") == (during, health)
+    assert [f"open/{job_id + 1}-{start + 1}.json"] == site.files()
+
+
+def test_one_refused_job_is_buried_and_the_others_are_told(site: BackendSite, job_id: int) -> None:
+    """A host that the server does not know waits; a value that it never takes is buried."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start, nodes=("n2cn999",), allocations=())
+    site.begin(job_id + 1, start, user="")
+    site.begin(job_id + 2, start)
+    site.drain_all()
+    site.wait_for({(job_id + 2, start): "running"})
+
+    waiting = f"todo/{job_id}-{start}.json"
+    assert [f"open/{job_id + 2}-{start}.json", waiting] == [
+        name for name in site.files() if not name.startswith("dead/")
+    ]
+
+
+def test_a_start_that_was_told_is_told_again_without_harm(site: BackendSite, job_id: int) -> None:
+    """A second hint of a run that lies in open/."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start)
+    site.drain_all()
+    site.hook("start", job_id, start)
+    site.drain_all()
+    site.wait_for({(job_id, start): "running"})
+
+    assert [f"open/{job_id}-{start}.json"] == site.files()
+
+
+def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int) -> None:
+    """What runs unseen is started, what ended unseen is stopped, and nothing else is planned."""
+    start = int(time.time()) - HOUR - job_id
+    site.begin(job_id, start)
+    site.drain_all()
+    site.wait_for({(job_id, start): "running"})
+    site.end(job_id, start + 60)
+    site.begin(job_id + 1, start + 2)
+    for path in site.spool.glob("*/*"):  # a spool that was lost, with hints and all
+        path.unlink()
+    state = State(mark=start - 60)
+    _, state = site.sweep(state)
+    site.drain_all()
+    site.wait_for({(job_id, start): "completed", (job_id + 1, start + 2): "running"})
+    again, _ = site.sweep(state)
+
+    assert () == again.decision.plan.changes
+
+
+def test_nats_mode_halts_and_says_so(site: BackendSite, job_id: int) -> None:
+    """Deliveries stop, nobody is charged, events become runs all the same."""
+    if site.server.version < Version(1, 5, 0):
+        pytest.skip("NATS mode came with 1.5.0")
+    start = int(time.time()) - HOUR - job_id
+    site.server.stop()
+    site.server.start(nats=True)
+    site.begin(job_id, start)
+    told = site.drain()
+    destination = site.destination()
+    waiting = site.files()
+    site.server.stop()
+    site.server.start()
+    site.drain_all()
+    site.wait_for({(job_id, start): "running"})
+
+    assert (False, "halted", True) == (told, destination["health"], "NATS" in destination["reason"])
+    assert [f"todo/{job_id}-{start}.json"] == waiting

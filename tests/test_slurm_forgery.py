@@ -1,0 +1,194 @@
+"""Names and comments that imitate Slurm's own output change nothing but their own text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from recorded_slurm import Situation, geometry_of, json_jobs, lookup_lines, text_jobs, text_records
+
+from slurm.decode.detail_text import SuspectTextError, with_detail
+from slurm.decode.lookup_text import columns_of, looked_up
+from slurm.description import own_record
+from slurm.errors import SlurmError
+from slurm.job import Job
+from slurm.release import Release
+from slurm.sources import sources_of
+
+NODES_LINE = "     Nodes=n2cn002 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
+OTHERS_RECORD = (
+    "JobId=815 JobName=y\n   UserId=bob(5002) GroupId=hpcusers(5000) MCS_label=N/A\n"
+    "   JobState=RUNNING Reason=None Dependency=(null)\n   NodeList=n2cn002\n"
+    "   Socks/Node=* NtasksPerN:B:S:C=0:0:*:* CoreSpec=*\n   JOB_GRES=(null)\n" + NODES_LINE
+)
+HOSTILE = {
+    "an allocation": f"x\n{NODES_LINE}",
+    "a record of somebody else": f"x\n\n{OTHERS_RECORD}",
+    "a record of the same id": f"x\n\n{OTHERS_RECORD}".replace("815", "4200901"),
+    "the second line": "x\n   UserId=bob(5002) GroupId=hpcusers(5000) MCS_label=N/A",
+    "all lines up to the nodes": "x\n" + OTHERS_RECORD.partition("\n")[2],
+    "the GRES line": f"x\n   JOB_GRES=gpu:a100:4\n{NODES_LINE}",
+    "the node list": "x\n   NodeList=n2cn[001-004]",
+    "a state": "x\n   JobState=COMPLETED Reason=None Dependency=(null)",
+    "other line breaks": "".join(f"x{mark}{NODES_LINE}" for mark in "\r\v\f\x85\u2028\u2029"),
+    "one line": f"x JobName=y ArrayJobId=7 ArrayTaskId=8 {NODES_LINE.strip()} UserId=bob(5002)",
+    "an empty line": "x\n",
+    "JSON": '","job_id":815,"user_name":"bob","job_resources":{},"x":"',
+    "the separators of squeue and sacct": "x|815|bob|\n815|815|N/A|N/A|N/A|RUNNING|\x1f815\x1f",
+    "bytes that are no UTF-8": "x\udcff\udcfe",
+    "nothing": "",
+    "control characters": "\x1b[2J\x00\x07\x7f",
+}
+FREE = (
+    "JobName",
+    "Command",
+    "WorkDir",
+    "Comment",
+    "StdErr",
+    "StdOut",
+    "AdminComment",
+    "SubmitLine",
+)
+SERIES = ("21.08", "22.05", "24.11", "26.05")
+
+
+def truth(series: str) -> tuple[Job, str]:
+    """Return the second job of gpu-two-nodes as squeue tells it, and its text."""
+    situation = Situation(series, "gpu-two-nodes")
+    columns = columns_of(sources_of(Release(*map(int, series.split(".")))))
+    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    records = text_records(situation.files["scontrol.txt"])
+    job_id = max(jobs)
+    return jobs[job_id], records[job_id]
+
+
+def forged(text: str, field: str, value: str) -> str:
+    """Return a record in which a user has written a field; it is added where it is not shown."""
+    raw = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    lines = text.split("\n")
+    if field == "JobName":
+        lines[0] = lines[0].partition(" JobName=")[0] + f" JobName={raw}"
+        return "\n".join(lines)
+    own = [line for line in lines if line.strip().startswith(f"{field}=")]
+    place = lines.index(own[0]) if own else lines.index(next(x for x in lines if "WorkDir=" in x))
+    lines[place : place + bool(own)] = [f"   {field}={raw}"]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("field", FREE)
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("series", SERIES)
+def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
+    """Whatever a user writes, the text tells the true nodes, cores and GRES, or nothing."""
+    job, text = truth(series)
+    honest = with_detail(job, text, geometry_of=geometry_of)
+    try:
+        found = with_detail(job, forged(text, field, HOSTILE[name]), geometry_of=geometry_of)
+    except SuspectTextError:
+        assert "\n" in HOSTILE[name]
+    else:
+        assert honest == replace(found, name=honest.name)
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_name_of_one_line_is_taken_as_it_is(series: str) -> None:
+    """A name that imitates fields within its line stays a name."""
+    job, text = truth(series)
+    forgery = forged(text, "JobName", HOSTILE["one line"])
+
+    assert HOSTILE["one line"] == with_detail(job, forgery, geometry_of=geometry_of).name
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_forged_names_in_json_stay_names(name: str) -> None:
+    """JSON escapes what users write: only the name differs, whatever bytes it holds."""
+    document = Situation("24.11", "gpu-two-nodes").files["squeue.json"]
+    honest = json_jobs(document)
+    changed = json.loads(document)
+    for record in changed["jobs"]:
+        record["name"] = record["comment"] = HOSTILE[name]
+    raw = json.dumps(changed, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    found = json_jobs(raw)
+
+    assert honest == {i: replace(job, name=honest[i].name) for i, job in found.items()}
+    for job in found.values():
+        assert job.name is None or job.name.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "disable_cc_submission",
+        "a|b|c",
+        "a|b\n815|815|N/A|N/A|N/A|RUNNING|1|1|N/A|1:00|0|1|bob|5002|k|cpu|n|(null)|n2cn002||OK|x",
+        "x\n",
+        "|\n|",
+    ],
+)
+def test_admin_comment_cannot_make_another_job(comment: str) -> None:
+    """The comment of an administrator is the last field: it is read whole, or nothing is."""
+    columns = columns_of(sources_of(Release(22, 5)))
+    line = "7|7|N/A|N/A|N/A|RUNNING|1|2|3|1:00:00|0|2|alice|5001|k1|cpu|n|(null)|n2cn001|cpu=2|OK|"
+    stdout = f"{line}{comment}|\n".encode()
+    try:
+        jobs = looked_up(stdout, columns, cluster="lab")
+    except SlurmError:
+        assert "\n" in comment
+    else:
+        assert [7] == list(jobs)
+        assert comment == jobs[7].admin_comment
+
+
+def test_description_shows_the_job_asked_for() -> None:
+    """A name that imitates a record cuts its own text, it shows nobody else's."""
+    job, text = truth("22.05")
+    forgery = forged(text, "JobName", HOSTILE["a record of somebody else"])
+    own = own_record(forgery, job.job_id)
+
+    assert own is not None
+    assert own.startswith(f"JobId={job.job_id} JobName=x")
+    assert "UserId=bob" not in own
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("CPU_IDs=8-9", "CPU_IDs=8-15"),  # more CPUs than squeue counts
+        ("CPU_IDs=8-9", "CPU_IDs=8-99"),  # no such core
+        ("CPU_IDs=8-9", "CPU_IDs=9-8"),
+        ("CPU_IDs=8-9", "CPU_IDs=" + "0,2," * 40),  # cut after 127 characters, up to 24.11
+        ("CPU_IDs=8-9 Mem", "CPU_IDs=8-9 Memory"),
+        ("Nodes=n2gpu01 ", "Nodes=n2gpu02 "),  # not squeue's nodes
+        ("Nodes=n2gpu01 ", "Nodes=n2gpu[01 "),
+        ("     Nodes=n2gpu01 CPU_IDs=8-9 Mem=2000 GRES=gpu:a100:2(IDX:2-3)\n", ""),
+        ("JobId=4200901", "JobId=4200902"),
+        ("   JOB_GRES=gpu:a100:4\n", ""),
+        ("   Partition=gpu", "     Partition=gpu"),
+    ],
+)
+def test_text_that_does_not_fit_is_suspect(old: str, new: str) -> None:
+    """Text that disagrees with squeue, or is not whole, is not believed."""
+    job, text = truth("22.05")
+    changed = text.replace(old, new)
+    assert changed != text
+    with pytest.raises(SuspectTextError):
+        with_detail(job, changed, geometry_of=geometry_of)
+
+
+def test_text_of_an_unknown_node_tells_no_cores() -> None:
+    """Without the threads of a core CPU numbers say nothing; GRES and nodes still do."""
+    job, text = truth("22.05")
+    found = with_detail(job, text, geometry_of=lambda _name: None)
+
+    assert [None, None] == [node.cores for node in found.allocations]
+    assert [(2, 3), (0, 1)] == [node.gres[0].indices for node in found.allocations if node.gres]
+
+
+def test_all_recorded_texts_are_believed_but_the_hostile_ones() -> None:
+    """No honest record of any scenario is given up for JSON."""
+    for series in SERIES:
+        for scenario in ("many-states", "cr-cpu", "overcommit", "uneven-multinode"):
+            assert all(
+                isinstance(j, Job) for j in text_jobs(Situation(series, scenario), "").values()
+            )

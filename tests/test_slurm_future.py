@@ -1,0 +1,207 @@
+"""A Slurm nobody has seen yet works, or it is said what is not understood; nothing is stopped."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from recorded_commands import commands, described, expected, ids_of
+from recorded_slurm import SERIES, Situation, geometry_of, json_records, sacct_runs
+
+from slurm.command import Answer
+from slurm.decode.accounting_json import AccountingStream
+from slurm.decode.detail_text import with_detail
+from slurm.decode.job_json import job_of_json
+from slurm.decode.stream import RecordStream
+from slurm.errors import SlurmError
+from slurm.job import Job, Sharing
+from slurm.release import Release
+from spool.resolve.slurm_runs import Stage, stage
+
+ODD: tuple[object, ...] = (None, [], {}, "odd", -5, True, [[[]]], {"set": True})
+JSON_SERIES = ("21.08", "22.05", "23.02", "24.05", "26.05")
+
+
+def record(series: str) -> dict[str, Any]:
+    """Return the JSON record of a running GPU job."""
+    return json_records(Situation(series, "gpu-two-nodes").files["squeue.json"])[1]
+
+
+def job(document: dict[str, Any]) -> Job:
+    """Return the job of a record."""
+    return job_of_json(document, geometry_of=geometry_of)
+
+
+def with_more(value: object) -> object:
+    """Return a JSON value with an unknown field in every object of it."""
+    if isinstance(value, dict):
+        more = {name: with_more(item) for name, item in value.items()}
+        is_keyed_by_number = any(name.isdigit() for name in more)
+        return more if is_keyed_by_number else {"a new field": {"x": [1]}, **more}
+    return [with_more(item) for item in value] if isinstance(value, list) else value
+
+
+def paths(value: object, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of every field in a JSON value."""
+    items = value.items() if isinstance(value, dict) else ()
+    for name, item in items:
+        yield (*here, name)
+        yield from paths(item, (*here, name))
+    if isinstance(value, list) and value:
+        yield from paths(value[0], (*here, 0))
+
+
+@pytest.mark.parametrize("series", JSON_SERIES)
+def test_new_fields_change_nothing(series: str) -> None:
+    """A field that nobody knows, anywhere in the record, is passed over."""
+    document = record(series)
+    more = with_more(document)
+    assert isinstance(more, dict)
+
+    assert job(document) == job(more)
+
+
+@pytest.mark.parametrize("series", JSON_SERIES)
+def test_missing_field_is_missing_or_said(series: str) -> None:
+    """Without any one field the record is read, or an error says what it lacks."""
+    truth = job(record(series))
+    for path in paths(record(series)):
+        document = record(series)
+        parent: Any = document
+        for step in path[:-1]:
+            parent = parent[step]
+        del parent[path[-1]]
+        try:
+            found = job(document)
+        except ValueError as error:
+            assert str(error)  # noqa: PT017 - either way is right, and both are looked at
+        else:
+            assert found.job_id == truth.job_id
+            assert stage(found) in {Stage.LIVE, Stage.UNSETTLED}
+
+
+@pytest.mark.parametrize("series", JSON_SERIES)
+def test_field_of_another_kind_is_said(series: str) -> None:
+    """A field that turns into something else is nothing or an error, never a wrong end."""
+    for path in paths(record(series)):
+        for odd in ODD:
+            document = copy.deepcopy(record(series))
+            parent: Any = document
+            for step in path[:-1]:
+                parent = parent[step]
+            parent[path[-1]] = odd
+            try:
+                found = job(document)
+            except ValueError as error:
+                assert str(error)  # noqa: PT017 - as above
+            else:
+                assert stage(found) is not Stage.ENDED
+
+
+@pytest.mark.parametrize("words", ["NEW1", ["NEW2"], ["RUNNING", "NEW3"], ["NEW4", "RUNNING"]])
+def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown word is no end, whatever the expected end time says, and is named in the log."""
+    document = record("24.05") | {"job_state": words}
+    found = job(document)
+    job(document)
+
+    assert stage(found) in {Stage.LIVE, Stage.UNSETTLED}
+    assert found.end_time is None
+    assert 1 == len(re.findall(r"job state NEW\d is not known", caplog.text))
+
+
+def test_new_state_word_in_text_stops_nothing() -> None:
+    """The same by text."""
+    recorded = commands("22.05")
+    slurm = recorded.slurm()
+    columns = Answer((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
+    recorded.answers[" -O "] = columns
+    found = slurm.job(ids_of(recorded)[0])
+
+    assert Stage.UNSETTLED is stage(found)
+    assert found.nodes
+
+
+def looked_up_with(job_id: int, state: str) -> bytes:
+    """Return a line of squeue about the first job of gpu-two-nodes in another state."""
+    return (
+        f"{job_id}|{job_id}|N/A|N/A|N/A|{state}|1|2|3|1:00:00|0|2|bob|5002|k2000|gpu|normal|(null)|"
+        "n2gpu01|cpu=2|OK|(null)|\n"
+    ).encode()
+
+
+def test_new_state_word_of_accounting_without_an_end_stops_nothing() -> None:
+    """A row that has no end is no end."""
+    document = Situation("24.05", "gpu-two-nodes").files["sacct.json"]
+    stream = AccountingStream()
+    stream.feed(document.replace(b'"RUNNING"', b'"HIBERNATING"'))
+    for run in stream.close():
+        assert Stage.UNSETTLED is stage(run)
+
+
+def test_new_sharing_value_is_shared_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A new word for sharing is taken as shared nodes, with one warning."""
+    document = record("24.05") | {"shared": ["rack"]}
+
+    assert Sharing.SHARED == job(document).sharing == job(document).sharing
+    assert 1 == caplog.text.count("node sharing rack is not known")
+
+
+@pytest.mark.parametrize("series", SERIES[3:])
+def test_new_parser_version_is_read_by_its_shape(series: str) -> None:
+    """Which version made the JSON does not matter as long as its shape is known."""
+    document = Situation(series, "gpu-two-nodes").files["squeue.json"]
+    renamed = json.loads(document)
+    renamed["meta"]["plugin"]["data_parser"] = "data_parser/v0.0.99"
+    stream_found: list[dict[str, Any]] = []
+    stream = RecordStream(stream_found.append)
+    stream.feed(json.dumps(renamed).encode())
+
+    assert "data_parser/v0.0.99" == stream.close()["meta"]["plugin"]["data_parser"]
+    assert [job(item) for item in json_records(document)] == [job(item) for item in stream_found]
+
+
+def test_release_that_dropped_the_pinned_parser_is_read_by_text() -> None:
+    """A later release without v0.0.44 refuses it; the same jobs come by text."""
+    recorded = commands("26.05")
+    recorded.release = Release(27, 11, 1)
+    words = b"squeue: error: Unable to find plugin: data_parser/v0.0.44\n"
+    recorded.answers["--json"] = Answer((), 1, b"", words)
+    found = recorded.slurm().jobs(ids_of(recorded))
+
+    assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
+
+
+def test_new_lines_in_text_change_nothing() -> None:
+    """More lines of Slurm's own, before and behind the nodes, are passed over."""
+    recorded = commands("26.05")
+    recorded.answers["--json"] = Answer((), 1, b"", b"no serializer")
+    found = recorded.slurm().jobs(ids_of(recorded))
+    text = recorded.situation.files["scontrol.txt"].decode().split("\n\nJobId=")[0]
+    more = text.replace("   Partition=", "   NewField=x/y Other=z\n   Partition=")
+    more = more.replace("   WorkDir=", "   Late=1\n   WorkDir=")
+    first = found[ids_of(recorded)[0]]
+    assert isinstance(first, Job)
+
+    assert first == with_detail(first, more, geometry_of=geometry_of)
+
+
+def test_answer_of_another_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no answer of these commands is an error with words, for JSON and accounting."""
+    caplog.set_level(logging.WARNING)
+    for document in (
+        b"<html>",
+        b'{"jobs": {}}',
+        b'{"jobs": [1]}',
+        b"\xff\xfe",
+        b"null",
+        b"[" * 9999,
+    ):
+        with pytest.raises(SlurmError) as caught:
+            sacct_runs(document)
+        assert str(caught.value)

@@ -1,0 +1,120 @@
+"""JSON is read piece by piece; every cut is noticed, and bytes that are no UTF-8 do no harm."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded_slurm import SERIES, Situation
+
+from slurm.decode.stream import RecordStream
+from slurm.errors import Problem, SlurmError
+
+WHOLE = b'{ "meta" : {"a": [1, 2]},\n "jobs": [{"x": 1} , {"y": "]}"}], "errors": [], "n": 12 }\n'
+
+
+def read(document: bytes, size: int = 7) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the records and what stands beside them, fed in pieces."""
+    found: list[dict[str, Any]] = []
+    stream = RecordStream(found.append)
+    for start in range(0, len(document), size):
+        stream.feed(document[start : start + size])
+    return found, stream.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_pieces_of_any_size_give_the_same(size: int) -> None:
+    """Records and the fields beside them do not depend on where the answer is divided."""
+    records, beside = read(WHOLE, size)
+
+    assert [{"x": 1}, {"y": "]}"}] == records
+    assert {"meta": {"a": [1, 2]}, "jobs": True, "errors": [], "n": 12} == beside
+
+
+def test_every_cut_is_noticed() -> None:
+    """No beginning of an answer is taken for an answer."""
+    for length in range(len(WHOLE.rstrip())):
+        with pytest.raises(SlurmError) as caught:
+            read(WHOLE[:length])
+        assert Problem.CUT is caught.value.kind
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_cuts_of_recorded_answers_are_noticed(series: str) -> None:
+    """The same for what each release printed."""
+    document = Situation(series, "gpu-two-nodes").files["squeue.json"].rstrip()
+    for length in range(0, len(document), 997):
+        with pytest.raises(SlurmError):
+            read(document[:length], 4096)
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        (b"", Problem.CUT),
+        (b"{}", Problem.CUT),
+        (b"[]", Problem.MALFORMED),
+        (b'{"jobs": [1], "meta": 1, "errors": []}', Problem.MALFORMED),
+        (b'{"jobs": {}, "meta": 1, "errors": []}', Problem.MALFORMED),
+        (b'{"jobs": [] "meta": 1}', Problem.MALFORMED),
+        (b'{"jobs": [{}{}], "meta": 1, "errors": []}', Problem.MALFORMED),
+        (b'{"jobs": [], "errors": []}', Problem.MALFORMED),
+        (b'{"jobs": [], "meta": {}, "errors": []} {', Problem.MALFORMED),
+        (b'{"jobs": [], "meta": {}, "errors": ["x"]}', Problem.REPORTED),
+        (b'{"jobs": [], "meta": ' + b"[" * 200000, Problem.MALFORMED),
+        (b'{"jobs": [], "meta": ' + b"9" * 5000 + b', "errors": []}', Problem.MALFORMED),
+    ],
+)
+def test_what_is_no_answer_is_an_error(document: bytes, kind: Problem) -> None:
+    """Another grammar, missing parts and reported errors have kinds of their own."""
+    with pytest.raises(SlurmError) as caught:
+        read(document, 1 << 16)
+    assert kind is caught.value.kind
+
+
+def test_bytes_that_are_no_utf_8_spoil_one_name_alone() -> None:
+    """Slurm passes the bytes of names through; the other jobs are read as ever."""
+    document = b'{"meta": {}, "errors": [], "jobs": [{"name": "a\xff\xc3"}, {"name": "\xc3\xbc"}]}'
+
+    assert [{"name": "a\ufffd\ufffd"}, {"name": "ü"}] == read(document, 1)[0]
+
+
+def test_large_answer_needs_the_memory_of_a_record() -> None:
+    """Of ten megabytes about two thousand jobs no more than a few pieces are held."""
+    record = json.dumps({"name": "x" * 5000}).encode()
+    count = 0
+
+    def take(_record: dict[str, Any]) -> None:
+        nonlocal count
+        count += 1
+
+    tracemalloc.start()
+    stream = RecordStream(take)
+    stream.feed(b'{"meta": {}, "errors": [], "jobs": [')
+    for _ in range(2000):
+        stream.feed(record + b",")
+    stream.feed(record + b"]}")
+    stream.close()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert 2001 == count
+    assert peak < 1 << 18
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(records=st.lists(st.dictionaries(st.text(), JSON, max_size=3)), size=st.integers(1, 50))
+def test_any_records_come_out_as_they_went_in(records: list[dict[str, Any]], size: int) -> None:
+    """Whatever JSON the records hold, they are given on unchanged and in order."""
+    document = json.dumps({"jobs": records, "errors": [], "meta": {}}).encode()
+    assert records == read(document, size)[0]
