@@ -20,7 +20,10 @@ SERVERS = ("1.0.0", "1.2.0", "1.3.1", "1.4.1", "1.4.4", "1.5.4")
 
 
 class Run(NamedTuple):
-    """A pair that was run: what the Slurm was (`stand-in`, `real`), and in how many jobs' lives."""
+    """A pair that was run, and how many rows came of it.
+
+    `how`: whole lives of jobs with a `stand-in` or `real` Slurm, or drift repaired by a `sweep`.
+    """
 
     series: str
     server: str

@@ -493,3 +493,59 @@ def test_no_other_distribution_ships_our_names() -> None:
     }
 
     assert set() == {(name, top) for name, top in others if top in PACKAGES}
+
+
+OVERLAY = """
+set -eu
+mount -t tmpfs none "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t proc none "$1/root/proc"
+mount --bind /dev "$1/root/dev"
+[ $# = 1 ] || exec chroot "$1/root" /bin/sh -c "$2"
+"""
+INSIDE = """
+set -eu
+cd {root}
+make -s install WHEELS={wheels} SLURM_USER=daemon
+stat -c '%U:%G %a' /var/spool/cc-slurm-sync/new /var/spool/cc-slurm-sync/todo /var/lib/cc-slurm-sync
+stat -c '%U:%G %a' /etc/cc-slurm-sync/config.json.example
+readlink /usr/local/bin/cc-spool
+ls /usr/local/lib/systemd/system
+grep SPOOL= /etc/slurm/cc-slurm-sync/prolog_slurmctld
+make -s uninstall
+"""
+
+
+def in_a_throwaway_root(base: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as root where nothing that it changes is kept; none: only try to get there."""
+    argv = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-c", OVERLAY, "-", str(base)]
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    return subprocess.run(
+        [*argv, *command], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="installs where the system looks, which needs root")
+def test_the_default_places_are_those_where_the_system_looks(wheels: Path, tmp_path: Path) -> None:
+    """Account, owners, modes, links, units and stubs of a plain `make install`."""
+    if in_a_throwaway_root(tmp_path).returncode != 0:
+        pytest.skip("no overlay of the root file system can be mounted here")
+
+    done = in_a_throwaway_root(tmp_path, INSIDE.format(root=ROOT, wheels=wheels))
+
+    expected = """\
+daemon:cc-slurm-sync 2770
+cc-slurm-sync:cc-slurm-sync 750
+cc-slurm-sync:cc-slurm-sync 750
+root:cc-slurm-sync 640
+/opt/cc-slurm-sync/venv/bin/cc-spool
+cc-spool.service
+cc-sweep.service
+cc-sweep.timer
+#CC_SLURM_SYNC_SPOOL=/var/spool/cc-slurm-sync
+"""
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "PrologSlurmctld=/etc/slurm/cc-slurm-sync/prolog_slurmctld\n" in done.stdout
+    assert expected in done.stdout
+    assert done.stdout.endswith("The account cc-slurm-sync stays.\n")

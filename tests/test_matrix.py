@@ -1,4 +1,4 @@
-"""Every series of Slurm with every generation of cc-backend: hooks, drain, rows.
+"""Every series of Slurm with every generation of cc-backend: hooks, drain, sweep, rows.
 
 Slurm is the stand-in that prints what the release printed, the server the stub that answers as the
 version did; hooks, drain and its configuration are the real ones.
@@ -21,6 +21,7 @@ from stub_server import Model, StubServer
 
 from spool import cli
 from spool.deliver import reaction
+from sweeper import cli as sweep_cli
 
 SCRIPT = "#!/bin/bash\nsrun ./simulation\n"
 
@@ -60,6 +61,7 @@ class Site:
             "gpuPciAddrs": {"^n2gpu0[12]$": GPUS},
             "topology_files": [] if has_clusters else [str(topology)],
             "spool": {"directory": str(self.spool), "state_directory": str(root / "state")},
+            "sweep": {"grace_seconds": 0},
         }
         self._config.write_text(json.dumps(document))
         self._config.chmod(0o600)
@@ -69,6 +71,18 @@ class Site:
         code = cli.main(["drain", "--once", "-c", str(self._config)])
         self.server.model.commit()
         return code
+
+    def sweep(self, verb: str) -> int:
+        """Sweep; then the server commits what it holds in its cache."""
+        code = sweep_cli.main([verb, "--json", "-c", str(self._config)])
+        self.server.model.commit()
+        return code
+
+    def lose(self, *directories: str) -> None:
+        """Lose what lies in some directories of the spool."""
+        for name in directories:
+            for path in (self.spool / name).iterdir():
+                path.unlink()
 
     def left(self) -> dict[str, list[str]]:
         """Return what lies in the spool."""
@@ -209,3 +223,35 @@ def test_jobs_of_every_slurm_reach_every_cc_backend(
     scripts = {i: row["metaData"].get("jobScript") for i, row in found.items()}
     assert {i: None if i == jobs["interactive"] else SCRIPT for i in found} == scripts
     note(Run(series, version, "stand-in", len(found)))
+
+
+@pytest.mark.usefixtures("quiet_signals")
+@pytest.mark.parametrize("version", SERVERS)
+@pytest.mark.parametrize("series", SERIES)
+def test_a_sweep_repairs_drift_of_every_pair(
+    series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost row, a lost stop and a job that nobody told of are repaired; then nothing differs."""
+    monkeypatch.setattr(reaction, "QUEUE_SECONDS", 0)
+    model = Model(version=version, clusters=CLUSTERS)
+    with StubServer(model) as server:
+        site = Site(tmp_path, series, server)
+        codes = [site.sweep("apply")]  # the first one ever only looks
+        lost_row = site.slurm.start({"n2cn001": [0]})
+        lost_stop = site.slurm.start({"n2cn001": [1]})
+        codes.append(site.drain())
+        site.clock.now += 60
+        never_told = site.slurm.start({"n2gpu01": [0]}, gpus={"n2gpu01": [1]}, partition="gpu")
+        site.clock.now += 60
+        for job in (lost_stop, never_told):
+            site.slurm.end(job)
+        site.lose("new", "open")
+        (key,) = (key for key in model.job if key[0] == lost_row)
+        del model.job[key]
+        codes += [site.sweep("apply"), site.sweep("apply"), site.sweep("plan")]
+
+    states = {key[0]: row["jobState"] for key, row in model.job.items()}
+    assert {lost_row: "running", lost_stop: "completed", never_told: "completed"} == states
+    assert [11, 0, 0, 0, 0] == codes
+    assert ["open"] == [*site.left()]
+    note(Run(series, version, "sweep", len(states)))

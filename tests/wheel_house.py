@@ -52,17 +52,16 @@ def _needed(name: str, known: set[str]) -> set[str]:
 
 
 def _pack(installed: Distribution, target: Path) -> None:
-    """Pack an installed distribution as the wheel that it came from."""
-    tag = next(
-        line.removeprefix("Tag: ")
-        for line in (installed.read_text("WHEEL") or "").splitlines()
-        if line.startswith("Tag: ")
-    )
+    """Pack an installed distribution as a wheel for every Python.
+
+    Compiled modules are left out: the one distribution that has some works without them, and the
+    Python that installs may be another one than ours.
+    """
     name = installed.metadata["Name"].replace("-", "_")
-    wheel = target / f"{name}-{installed.version}-{tag}.whl"
+    wheel = target / f"{name}-{installed.version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in installed.files or []:
-            is_ours = ".." not in file.parts and file.suffix != ".pyc"
+            is_ours = ".." not in file.parts and file.suffix not in {".pyc", ".so"}
             if is_ours and file.name not in {"INSTALLER", "REQUESTED", "direct_url.json"}:
                 archive.write(str(file.locate()), str(file))
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from standin_slurm.model import Job, display_id, has_run, word
+from standin_slurm.model import Job, display_id, has_run, instant, word
 from standin_slurm.records import record_of
 from standin_slurm.texts import (
+    COMPACT,
     NoSuchFieldError,
     sacct_field,
     scontrol_text,
@@ -159,13 +161,24 @@ def scontrol(state: State, argv: list[str]) -> str:
         return f"Slurmctld(primary) at ctl01 is {is_up}\n"
     if state["is_down"]:
         raise Refusal(f"slurm_load_jobs error: {UNREACHABLE}")
-    if rest in (["show", "config"], ["show", "node"], ["show", "nodes"]):
-        return str(stencils["config" if rest[1] == "config" else "nodes"])
+    if rest == ["show", "config"]:
+        return _config(state)
+    if rest in (["show", "node"], ["show", "nodes"]):
+        return str(stencils["nodes"])
     if rest[:2] == ["show", "job"] and len(rest) == 3:
         return _scontrol_job(state, rest[2], with_details="-d" in given)
     if rest[:2] == ["write", "batch_script"] and rest[3:] == ["-"]:
         return _script(state, int(rest[2]))
     raise Refusal(f"scontrol: invalid keyword: {rest}")
+
+
+def _config(state: State) -> str:
+    """Return the recorded configuration as of now, of a controller that began an hour ago."""
+    now = int(time.time())
+    asked = instant(now, epoch=state["epoch"], missing="")
+    began = instant(now - 3600, epoch=state["epoch"], missing="")
+    text = re.sub(r"(data as of ).*", rf"\g<1>{asked}", state["stencils"]["config"], count=1)
+    return re.sub(r"(BOOT_TIME +).*", rf"\g<1>= {began}", text, count=1)
 
 
 def _scontrol_job(state: State, job_id: str, *, with_details: bool) -> str:
@@ -193,13 +206,15 @@ def _script(state: State, job_id: int) -> str:
 
 def sacct(state: State, argv: list[str]) -> str:
     """Answer sacct: runs in a window, of some jobs or of all."""
-    given, rest = options(argv, "-X -D -P -n -a", "--delimiter -M -S -E -o -j")
+    given, rest = options(argv, "-X -D -P -n -a", "--delimiter -M -S -E -o -j -s")
     if rest or "-P" not in given or "-X" not in given:
         raise Refusal(f"sacct: the stand-in answers -X -P alone, not {argv}")
     if state["is_dbd_down"]:
         raise Refusal("sacct: error: Problem talking to the database: Connection refused")
     since, until = (int(given[name].removeprefix("uts")) for name in ("-S", "-E"))
     runs = [run for run in state["accounting"] if _is_in(run, since, until)]
+    if "-s" in given:
+        runs = [run for run in runs if _ended_so(run, given["-s"], since, until)]
     if "-j" in given:
         runs = of_ids(runs, given["-j"])
     if "-D" not in given:
@@ -212,6 +227,13 @@ def sacct(state: State, argv: list[str]) -> str:
     if "-n" not in given:
         lines.insert(0, separator.join(names))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _ended_so(run: Job, states: str, since: int, until: int) -> bool:
+    """Tell whether a run ended in a window in one of some states (long or short words)."""
+    own = run["state"].split()[0]
+    is_wanted = {own, COMPACT.get(own)} & {*states.split(",")}
+    return bool(is_wanted) and run["end"] is not None and since <= run["end"] <= until
 
 
 def _is_in(run: Job, since: int, until: int) -> bool:

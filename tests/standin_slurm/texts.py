@@ -30,6 +30,7 @@ from standin_slurm.model import (
 COMPACT = {"RUNNING": "R", "PENDING": "PD", "COMPLETED": "CD", "COMPLETING": "CG"}
 COMPACT |= {"CONFIGURING": "CF", "SUSPENDED": "S", "FAILED": "F", "TIMEOUT": "TO"}
 COMPACT |= {"CANCELLED": "CA", "NODE_FAIL": "NF", "PREEMPTED": "PR", "OUT_OF_MEMORY": "OOM"}
+COMPACT |= {"BOOT_FAIL": "BF", "DEADLINE": "DL", "REQUEUED": "RQ"}
 LETTERS = {
     "A": "JobID",
     "i": "DisplayID",
