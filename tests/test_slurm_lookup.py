@@ -293,8 +293,8 @@ def test_json_alone_tells_what_text_tells(caplog: pytest.LogCaptureFixture) -> N
 def test_last_task_of_an_array_is_asked_for_alone(series: str) -> None:
     """Its id is the array's own: asked for by that, all tasks would answer."""
     recorded = commands(series, "array-running-pending", "ended")
-    found = recorded.slurm().jobs(ids_of(recorded))
     array = ids_of(recorded)[0]
+    job = recorded.slurm().job(array)
 
-    assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
+    assert expected(recorded)[0] == described(job)
     assert f"scontrol show job {array}_6 -d" in recorded.asked
