@@ -10,6 +10,7 @@ import gzip
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -124,8 +125,10 @@ class Step:
 def play(release: str, name: str) -> Iterator[Played | Seen]:
     """Play one scenario of a release over HTTP, with the steps of its setup before it."""
     scenario = scenarios(release)[name]
-    with StubServer(new_model(release)) as server:
-        replay = _Replay(release, name, server)
+    with (
+        StubServer(new_model(release)) as server,
+        closing(_Replay(release, name, server)) as replay,
+    ):
         waiting = list(_steps(scenarios(release)[scenario.setup])) if scenario.setup else []
         for step in _steps(scenario):
             if waiting and step.what.at > waiting[-1].what.at:
@@ -140,7 +143,6 @@ def play(release: str, name: str) -> Iterator[Played | Seen]:
                 yield Seen(release, name, step.what.note, step.what.rows, rows)
         replay.work(step.what.at)
         yield Seen(release, name, "the end", scenario.rows, tables_of(server.model))
-        replay.close()
 
 
 def new_model(release: str, setting: str = "") -> Model:
