@@ -80,7 +80,7 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop of the same library
 	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
 
-test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=/path/to/its/binary]
+test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=FILE CC_BACKEND_NEXT=FILE]
 	$(BIN)/pytest tests/test_real_backend.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs

@@ -98,6 +98,12 @@ class StubbedServer:
         """End it; its tables stay."""
         self._server.close()
 
+    def become(self, version: str) -> None:
+        """Take the place of another release with the same tables, as an upgrade does."""
+        self.stop()
+        self.version = Version.parse(version)
+        self.model.version = version
+
 
 class Slurm(SweptSlurm):
     """What the controller and accounting say, by the real clock."""

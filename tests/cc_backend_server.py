@@ -38,7 +38,8 @@ class RealServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._port = _free_port()
         self.version = self._ask_version()
-        self._lay_out()
+        self._write_settings()
+        self._make_keys()
         self._run("-migrate-db")
         self._run("-add-user", "svc:api:")
         self.token = self._token()
@@ -86,6 +87,14 @@ class RealServer:
             self._process.wait()
             self._process = None
 
+    def become(self, binary: Path) -> None:
+        """Take the place of another release with the same database, as an upgrade does."""
+        self.stop()
+        self._binary = binary
+        self.version = self._ask_version()
+        self._write_settings()
+        self._run("-migrate-db")
+
     def _listens(self) -> bool:
         with socket.socket() as peer:
             return peer.connect_ex(("127.0.0.1", self._port)) == 0
@@ -97,14 +106,16 @@ class RealServer:
             raise AssertionError(f"no version is shown: {shown.stdout!r}")
         return Version.parse(found[1])
 
-    def _lay_out(self) -> None:
-        """Write the files of the recorded server of this release, and keys."""
+    def _write_settings(self) -> None:
+        """Write the files of the recorded server of this release."""
         older = [each for each in releases() if Version.parse(version_of(each)) <= self.version]
         for path, content in files((older or releases())[-1]).items():
             if path.startswith("server/"):
                 target = self._root / path.removeprefix("server/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
+
+    def _make_keys(self) -> None:
         seed, public = _ed25519()
         values = {
             "JWT_PUBLIC_KEY": public,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from ccbackend.version import Version, server_of
 from sweeper.state import State
 
 BINARY = os.environ.get("CC_BACKEND", "")
+NEXT = os.environ.get("CC_BACKEND_NEXT", "")  # a later release, for the upgrade
 HOUR = 3600
 
 
@@ -205,3 +206,50 @@ def test_nats_mode_halts_and_says_so(site: BackendSite, job_id: int) -> None:
 
     assert (False, "halted", True) == (told, destination["health"], "NATS" in destination["reason"])
     assert [f"todo/{job_id}-{start}.json"] == waiting
+
+
+@pytest.fixture(params=[("1.4.4", "1.5.4"), ("1.3.1", "1.4.4"), "real"])
+def upgraded(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[BackendSite, Callable[[], None]]]:
+    """Return a site, and what makes its server one of a later release."""
+    if request.param != "real":
+        before, after = request.param
+        with StubbedServer(before) as stub:
+            yield BackendSite(stub, tmp_path / "site"), lambda: stub.become(after)
+        return
+    if not (BINARY and NEXT):
+        pytest.skip("no two real servers: CC_BACKEND and CC_BACKEND_NEXT name their binaries")
+    (tmp_path / "server").mkdir()
+    with RealServer(Path(BINARY).resolve(), tmp_path / "server") as real:
+        yield BackendSite(real, tmp_path / "site"), lambda: real.become(Path(NEXT).resolve())
+
+
+def test_an_upgrade_loses_and_doubles_nothing(
+    upgraded: tuple[BackendSite, Callable[[], None]],
+) -> None:
+    """Starts and stops wait in the spool meanwhile; they are told in the new server's words."""
+    site, upgrade = upgraded
+    start = int(time.time()) - HOUR
+    site.begin(1, start)
+    site.begin(2, start)
+    site.drain_all()
+    site.wait_for({(1, start): "running", (2, start): "running"})
+    site.server.stop()
+    site.end(1, start + 60)
+    site.begin(3, start + 30)
+    site.begin(4, start + 40)
+    site.end(4, start + 50)
+    told = site.drain()
+    upgrade()
+    site.server.start()
+    site.drain_all()
+    site.end(2, start + 600, "NODE_FAIL")
+    site.drain_all()
+    word = "node_fail" if site.server.version >= Version(1, 5, 0) else "failed"
+    site.wait_for({(1, start): "completed", (2, start): word})
+    site.wait_for({(3, start + 30): "running", (4, start + 40): "completed"})
+    site.close()
+
+    assert not told
+    assert [f"open/3-{start + 30}.json"] == site.files()
