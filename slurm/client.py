@@ -34,6 +34,7 @@ from slurm.sources import Sources, sources_of
 __all__ = ["Commands", "Slurm"]
 
 WINDOW_TIMEOUT_SECONDS = 300.0
+EARLIEST = 1_000_000  # sacct takes no earlier `uts` time (`src/common/parse_time.c`, all releases)
 VERSION_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 _OVER = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
@@ -257,7 +258,16 @@ class Slurm:
         if not self._has_accounting:
             return ()
         argv = [self._ask.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
-        argv += ["-M", cluster, "-S", f"uts{since}", "-E", f"uts{until}", "-o", SACCT_FIELDS]
+        argv += [
+            "-M",
+            cluster,
+            "-S",
+            f"uts{max(since, EARLIEST)}",
+            "-E",
+            f"uts{until}",
+            "-o",
+            SACCT_FIELDS,
+        ]
         answer = self._ask(
             [*argv, *selection], limit_bytes=LISTING_BYTES, timeout_seconds=timeout_seconds
         )

@@ -169,9 +169,10 @@ def test_accounting_gives_every_run(series: str) -> None:
     truth = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
     slurm = recorded.slurm()
 
-    assert truth == slurm.accounting([3, 1, 2], since=5, until=9)
-    assert "-M lab -S uts5 -E uts9" in recorded.asked[-1]
-    assert truth == slurm.ended(since=5, until=9)
+    assert truth == slurm.accounting([3, 1, 2], since=1700000005, until=1700000009)
+    assert "-S uts1700000005 -E uts1700000009 -M lab" in recorded.asked[-1]
+    assert truth == slurm.ended(since=0, until=1700000009)
+    assert "-S uts1000000 " in recorded.asked[-1]  # 24.11 refuses uts0
 
 
 def test_accounting_that_does_not_exist_has_answered_nothing() -> None:

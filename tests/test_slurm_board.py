@@ -1,0 +1,86 @@
+"""The board of all jobs: running starts at once, a line for the few that are looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from slurm.board import board_of
+from slurm.config import AS_OF, config_of, geometries_of, instant_of
+from slurm.errors import Problem, SlurmError
+
+LINES = (
+    b"7|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n"
+    b"8|7|3|SUSPENDED|101|900|90|1|cpu|alice|k|n1\n"
+    b"9|9|7|CONFIGURING|102|900|90|1|cpu|alice|k|n1\n"
+    b"10|10|N/A|PENDING|N/A|N/A|90|1|cpu|bob|k|\n"
+)
+
+
+def test_board_tells_running_waiting_and_unsettled_jobs() -> None:
+    """Starts of what runs, ids of what is neither begun nor over, and each line on demand."""
+    board = board_of(LINES)
+    found = board.job(10)
+
+    assert 4 == len(board)
+    assert {7: 100, 8: 101} == board.running
+    assert {9} == board.unsettled
+    assert found is not None
+    assert ("bob", None) == (found.user, found.start_time)
+    assert board.job(11) is None
+
+
+def test_board_knows_the_tasks_of_an_array() -> None:
+    """A task has the array's id in its line; the array's own id and others are none."""
+    board = board_of(LINES)
+
+    assert (8,) == board.members(7)
+    assert () == board.members(10)
+
+
+@pytest.mark.parametrize(
+    ("stdout", "kind"),
+    [
+        (LINES[:-1], Problem.CUT),
+        (b"7|7|N/A\n", Problem.CUT),
+        (b"x|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n", Problem.MALFORMED),
+        (b"7|7|N/A|RUNNING|N/A|900|90|1|cpu|alice|k|n1\n", Problem.MALFORMED),
+    ],
+)
+def test_board_that_is_cut_or_odd_is_unknown(stdout: bytes, kind: Problem) -> None:
+    """An answer that is not whole is none."""
+    with pytest.raises(SlurmError) as caught:
+        board_of(stdout)
+    assert kind is caught.value.kind
+
+
+CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(primary) at c is UP\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("Configuration data as of 1700000000", 1700000000),
+        ("Configuration data as of 2023-11-14T22:13:20", 1700000000),
+        ("Configuration data as of Unknown", None),
+        ("Configuration", None),
+    ],
+)
+def test_configuration_tells_its_time(first: str, expected: int | None) -> None:
+    """Epoch seconds or ISO 8601 in UTC, as the release prints it; names may repeat."""
+    settings = config_of(CONFIG.format(first).encode())
+
+    assert expected == instant_of(settings, AS_OF)
+    assert (("a", "b"), ()) == (settings["X"], settings["Y"])
+    assert instant_of(settings, "Z") is None
+
+
+def test_configuration_that_is_cut_is_unknown() -> None:
+    """Without the controllers' state at its end it is not whole."""
+    with pytest.raises(SlurmError):
+        config_of(CONFIG.encode()[:40])
+
+
+def test_node_without_its_size_has_no_geometry() -> None:
+    """What does not tell sockets, cores and threads tells nothing."""
+    text = b"NodeName=a CoresPerSocket=4 \n   Sockets=2\n   ThreadsPerCore=2 \n\nNodeName=b x\n"
+    assert ["a"] == list(geometries_of(text))
