@@ -170,7 +170,7 @@ def test_accounting_gives_every_run(series: str) -> None:
     slurm = recorded.slurm()
 
     assert truth == slurm.accounting([3, 1, 2], since=1700000005, until=1700000009)
-    assert "-S uts1700000005 -E uts1700000009 -M lab" in recorded.asked[-1]
+    assert "-M lab -S uts1700000005 -E uts1700000009" in recorded.asked[-1]
     assert truth == slurm.ended(since=0, until=1700000009)
     assert "-S uts1000000 " in recorded.asked[-1]  # 24.11 refuses uts0
 
