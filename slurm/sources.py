@@ -18,10 +18,10 @@ from slurm.release import Release
 class Way(StrEnum):
     """How job records are read."""
 
-    TEXT = "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
-    JSON_EACH = "`squeue --json -j ID` each"
-    JSON_IDS = "`squeue --json -j IDS`"
-    JSON_ALL = "`squeue --json`"
+    TEXT = "text"
+    JSON_EACH = "JSON with `-j ID`, each"
+    JSON_IDS = "JSON with `-j IDS`"
+    JSON_ALL = "JSON of all jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,24 +81,34 @@ def sources_of(release: Release) -> Sources:
 
 def markdown() -> str:
     """Return the table as the README shows it."""
-    head = "| Slurm from | few jobs | many jobs | JSON | instead of JSON | sharing in text |"
+    head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
     lines = [head, "|---" * (head.count("|") - 1) + "|"]
     for row in TABLE:
-        few, many = (str(way).replace("--json", row.json_option) for way in (row.few, row.many))
-        suspect = "suspect text only" if row.few is Way.TEXT else "always"
-        json = f"`{row.json_option}`, {suspect}" if row.many is Way.TEXT else f"`{row.json_option}`"
-        fallback = "hosts without cores" if row.few is Way.TEXT else "text"
-        cells = (str(row.since), few, many, json, fallback, f"`{row.sharing_column}`")
+        name = str(row.since).removesuffix(".0")
+        rest = "JSON, else hosts alone" if row.few is Way.TEXT else "text"
+        cells = (name, row.few, row.many, f"`{row.json_option}`", rest, f"`{row.sharing_column}`")
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
-    lines += [f"- {what}: {how}, in every release" for what, how in EVERYWHERE]
+    lines += [f"- {what}: {how}." for what, how in LEGEND]
     return "\n".join(lines) + "\n"
 
 
-EVERYWHERE = (
-    ("all jobs, their states and start times", "text of `squeue -o` without free text"),
-    ("ended and earlier runs", "text of `sacct -X -D -P` with an explicit window"),
-    ("batch script", "`scontrol write batch_script`"),
-    ("description", "`scontrol show job ID`, the text just read where there is one"),
+LEGEND = (
+    (
+        "Text",
+        (
+            "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
+            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no user "
+            "can have forged it"
+        ),
+    ),
+    ("JSON", "`squeue` with the option shown"),
+    ("All jobs, their states and start times", "text of `squeue -o`, in every release"),
+    (
+        "Ended and earlier runs",
+        "text of `sacct -X -D -P` with an explicit window, in every release",
+    ),
+    ("Script", "the file in StateSaveLocation, else `scontrol write batch_script`"),
+    ("Description", "`scontrol show job ID`; the text just read where there is one"),
 )
-"""What is asked alike in every release."""
+"""What the words of the table mean, and what is asked alike in every release."""

@@ -241,4 +241,4 @@ def test_table_is_shown_as_markdown() -> None:
 
     assert len(TABLE) + 2 == len([line for line in lines if line.startswith("|")])
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert 4 == len([line for line in lines if line.startswith("- ")])
+    assert 6 == len([line for line in lines if line.startswith("- ")])
