@@ -242,3 +242,10 @@ def test_table_is_shown_as_markdown() -> None:
     assert len(TABLE) + 2 == len([line for line in lines if line.startswith("|")])
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
     assert 6 == len([line for line in lines if line.startswith("- ")])
+
+
+def test_readme_shows_the_table() -> None:
+    """What the README says of the sources is what the code has."""
+    readme = Path(__file__).parent.parent / "README.md"
+
+    assert markdown() in readme.read_text()
