@@ -98,8 +98,8 @@ LEGEND = (
         "Text",
         (
             "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no user "
-            "can have forged it"
+            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+            "user can have forged it"
         ),
     ),
     ("JSON", "`squeue` with the option shown"),
