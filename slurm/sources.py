@@ -35,6 +35,10 @@ class Sources:
     sharing_column: str = "OverSubscribe"
     has_sluid: bool = False
 
+    def words(self, way: Way) -> str:
+        """Return a way with the form of JSON that it takes here."""
+        return way if way is Way.TEXT else f"{way}, {self.json_option}"
+
 
 TABLE = (
     Sources(since=Release(21, 8), few=Way.TEXT, many=Way.TEXT),
@@ -90,25 +94,25 @@ def markdown() -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     lines += [f"- {what}: {how}." for what, how in LEGEND]
+    lines += [f"- In every release {what}: {how}." for what, how in EVERYWHERE]
     return "\n".join(lines) + "\n"
 
 
 LEGEND = (
     (
         "Text",
-        (
-            "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
-            "user can have forged it"
-        ),
+        "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
+        "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+        "user can have forged it",
     ),
     ("JSON", "`squeue` with the option shown"),
-    ("All jobs, their states and start times", "text of `squeue -o`, in every release"),
-    (
-        "Ended and earlier runs",
-        "text of `sacct -X -D -P` with an explicit window, in every release",
-    ),
-    ("Script", "the file in StateSaveLocation, else `scontrol write batch_script`"),
-    ("Description", "`scontrol show job ID`; the text just read where there is one"),
 )
-"""What the words of the table mean, and what is asked alike in every release."""
+"""What the words of the table mean."""
+
+EVERYWHERE = (
+    ("all jobs, their states and start times", "text of `squeue -o`"),
+    ("ended and earlier runs", "text of `sacct -X -D -P` with an explicit window"),
+    ("script", "the file in StateSaveLocation, else `scontrol write batch_script`"),
+    ("description", "`scontrol show job ID`; the text just read where there is one"),
+)
+"""What is asked alike in every release."""

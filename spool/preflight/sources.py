@@ -15,10 +15,9 @@ def check_sources(release: Release) -> Iterator[Result]:
     """Yield what is asked of which source."""
     row = sources_of(release)
     times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "job id alone"
-    few, many = (str(way).replace("--json", row.json_option) for way in (row.few, row.many))
     yield good("source of events", f"the hooks: {times}")
-    yield good("source of few jobs", few)
-    yield good("source of many jobs", many)
+    yield good("source of few jobs", row.words(row.few))
+    yield good("source of many jobs", row.words(row.many))
     yield good("source of sharing in text", f"column {row.sharing_column}")
     for what, how in EVERYWHERE:
         yield good(f"source of {what}", how)
