@@ -37,7 +37,9 @@ class Sources:
 
     def words(self, way: Way) -> str:
         """Return a way with the form of JSON that it takes here."""
-        return way if way is Way.TEXT else f"{way}, {self.json_option}"
+        if way is Way.TEXT:
+            return "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
+        return f"{way}, `{self.json_option}`"
 
 
 TABLE = (
@@ -101,9 +103,11 @@ def markdown() -> str:
 LEGEND = (
     (
         "Text",
-        "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-        "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
-        "user can have forged it",
+        (
+            "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
+            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+            "user can have forged it"
+        ),
     ),
     ("JSON", "`squeue` with the option shown"),
 )

@@ -181,7 +181,7 @@ def test_accelerators_should_be_counted(tracked: str, verdict: Verdict) -> None:
         (Release(21, 8, 8), "the hooks: job id alone"),
         (OLD, "text: `squeue -j IDS`"),
         (Release(23, 2), "the hooks: job id, start and end"),
-        (Release(26, 5, 3), "`squeue --json=v0.0.44 -j IDS`"),
+        (Release(26, 5, 3), "JSON with `-j IDS`, `--json=v0.0.44`"),
     ],
 )
 def test_sources_are_told_by_release(release: Release, words: str) -> None:
