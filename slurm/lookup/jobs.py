@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from slurm.ask import LISTING_BYTES, Ask
 from slurm.decode.detail_text import SuspectTextError, with_detail
@@ -38,6 +38,13 @@ class AskedSources(Protocol):
 
     def __call__(self, *, anew: bool = False) -> Sources:
         """Return it; `anew`: an answer cannot be read, so the release may be another."""
+
+
+class _Place(NamedTuple):
+    """Where one call of `find` asks."""
+
+    sources: Sources
+    cluster: str
 
 
 class Lookup:
@@ -78,14 +85,15 @@ class Lookup:
         """
         self._texts = {}
         sources = asked()
+        place = _Place(sources, cluster)
         single = [
             job_id for job_id in wanted if sources.few is not Way.TEXT or job_id not in briefly
         ]
         way = self._choose(len(single), sources) if self._has_json else Way.TEXT
         if way is Way.TEXT:
-            return self._by_text(wanted, sources, cluster, briefly=briefly)
+            return self._by_text(wanted, place, briefly=briefly)
         try:
-            found = self._by_json(wanted, way, sources, cluster)
+            found = self._by_json(wanted, way, place=place)
         except SlurmError as error:
             if error.kind not in _UNREADABLE:
                 raise
@@ -93,10 +101,10 @@ class Lookup:
             if newer != sources:
                 return self.find(wanted, asked, cluster=cluster, briefly=briefly)
             self._note(error)
-            return self._by_text(wanted, sources, cluster, json=False)
+            return self._by_text(wanted, place, json=False)
         doubtful = [job_id for job_id, job in found.items() if isinstance(job, SlurmError)]
         if doubtful:
-            found |= self._by_text(doubtful, sources, cluster, json=False)
+            found |= self._by_text(doubtful, place, json=False)
         return found
 
     def _choose(self, count: int, sources: Sources) -> Way:
@@ -115,21 +123,22 @@ class Lookup:
 
     # JSON
 
-    def _by_json(self, wanted: list[int], way: Way, sources: Sources, cluster: str) -> Found:
-        argv = [self._ask.squeue, "--local", "-a", "-t", "all", sources.json_option]
+    def _by_json(self, wanted: list[int], way: Way, *, place: _Place) -> Found:
+        argv = [self._ask.squeue, "--local", "-a", "-t", "all", place.sources.json_option]
         found: Found = {}
         if way is Way.JSON_ALL:
             begin = self._clock()
-            found = self._read_json(argv, wanted, cluster)
+            found = self._read_json(argv, wanted, cluster=place.cluster)
             self._listing_seconds = self._clock() - begin
             return found
         size = 1 if way is Way.JSON_EACH else IDS_PER_CALL
         for first in range(0, len(wanted), size):
             part = wanted[first : first + size]
-            found |= self._read_json([*argv, "-j", ",".join(map(str, part))], part, cluster)
+            ids = ",".join(map(str, part))
+            found |= self._read_json([*argv, "-j", ids], part, cluster=place.cluster)
         return found
 
-    def _read_json(self, argv: list[str], wanted: list[int], cluster: str) -> Found:
+    def _read_json(self, argv: list[str], wanted: list[int], *, cluster: str) -> Found:
         """Return the wanted jobs of one answer; of an array or het job the very ids."""
         ids = frozenset(wanted)
         found: Found = {}
@@ -162,14 +171,13 @@ class Lookup:
     def _by_text(
         self,
         wanted: list[int],
-        sources: Sources,
-        cluster: str,
+        place: _Place,
         *,
         json: bool = True,
         briefly: Container[int] = (),
     ) -> Found:
         """Return the jobs by text; `json` also where that is suspect, if there is JSON at all."""
-        columns = columns_of(sources)
+        columns = columns_of(place.sources)
         found: Found = {}
         for first in range(0, len(wanted), IDS_PER_CALL):
             part = wanted[first : first + IDS_PER_CALL]
@@ -180,7 +188,7 @@ class Lookup:
                 answer = self._ask(argv, limit_bytes=LISTING_BYTES).stdout
             except UnknownJob:
                 continue
-            jobs = looked_up(answer, columns, cluster=cluster)
+            jobs = looked_up(answer, columns, cluster=place.cluster)
             found |= {job_id: jobs[job_id] for job_id in part if job_id in jobs}
         suspect: dict[int, str] = {}
         for job in [job for job in found.values() if isinstance(job, Job)]:
@@ -192,7 +200,7 @@ class Lookup:
                 suspect[job.job_id] = str(error)
                 found[job.job_id] = _hosts_alone(job)
         if suspect and json and self._has_json:
-            return found | self._instead(suspect, sources, cluster)
+            return found | self._instead(suspect, place)
         _warn(suspect)
         return found
 
@@ -206,10 +214,10 @@ class Lookup:
         self._texts[job.job_id] = stdout
         return with_detail(job, stdout, geometry_of=self._nodes.geometry)
 
-    def _instead(self, suspect: Mapping[int, str], sources: Sources, cluster: str) -> Found:
+    def _instead(self, suspect: Mapping[int, str], place: _Place) -> Found:
         """Return by JSON the jobs whose text is suspect; what it does not have stays as it is."""
         try:
-            found = self._by_json(sorted(suspect), Way.JSON_ALL, sources, cluster)
+            found = self._by_json(sorted(suspect), Way.JSON_ALL, place=place)
         except SlurmError as error:
             self._note(error)
             found = {}
