@@ -131,16 +131,17 @@ def _seen(question: Question, knowledge: Knowledge) -> Iterator[_Span]:
     ended ones count: a live one may be late, or a runaway.
     """
     seen: list[_Span] = []
-    rows = runs_of_accounting(knowledge.rows or (), question.job_id)
-    record = knowledge.record
+    shown: list[_Span] = []  # under Slurm's own start times
+    record, rows = knowledge.record, runs_of_accounting(knowledge.rows or (), question.job_id)
     if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
         seen.append(_known(record, Source.CONTROLLER, question.runs, rows))
+        shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = question.since()
     for row in rows:
         span = _known(row, Source.ACCOUNTING, question.runs, ())
-        if span.end is None or span.end.time < since or any(_same(span, s) for s in seen):
-            continue
-        seen.append(span)
+        is_shown = any(_same(span, other) for other in (*seen, *shown))
+        if span.end is not None and span.end.time >= since and not is_shown:
+            seen.append(span)
     yield from seen
 
 
@@ -224,8 +225,7 @@ def _forgotten(
 ) -> dict[int, End]:
     """Return ends of runs that Slurm has forgotten for a day although something proves them over.
 
-    Proof is the epilog's event or a later run of the same id (operations: "unknown to controller
-    and accounting").
+    Proof is the epilog's event or a later run of the same id.
     """
     if knowledge.rows is None:
         return {}

@@ -1,0 +1,304 @@
+"""What Slurm's answers mean for the runs and events of one job id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm.job import Job
+from spool.files.event import Event, Kind, event_name
+from spool.files.run import End, Source
+from spool.resolve.account import Account, Knowledge, Question, Tracked, account
+from spool.resolve.slurm_runs import Stage
+
+T = 1_767_225_600
+HOUR, DAY = 3600, 24 * 3600
+RUNNING = Job(job_id=5, state="RUNNING", start_time=T, nodes=("n1",))
+OVER = replace(RUNNING, state="COMPLETED", end_time=T + 60)
+PENDING = replace(RUNNING, state="PENDING", start_time=None, nodes=())
+OPEN = Tracked(start_time=T, started=True)
+
+
+def event(kind: Kind, time: float, *, start: int | None = None, end: int | None = None) -> Event:
+    """Return an event of job 5."""
+    name = event_name(kind, 5, start=start, end=end, pid=int(time))
+    return Event(name=name, kind=kind, job_id=5, start=start, end=end, time=time)
+
+
+START, STOP = event(Kind.START, T), event(Kind.STOP, T + 60)
+
+
+def concluded(
+    *events: Event,
+    runs: tuple[Tracked, ...] = (),
+    record: Job | None = None,
+    rows: tuple[Job, ...] | None = None,
+    now: float = T + 61,
+) -> Account:
+    """Return what follows."""
+    question = Question(job_id=5, events=events, runs=runs)
+    return account(question, Knowledge(record=record, rows=rows), now)
+
+
+def by(source: Source, time: int, state: str = "COMPLETED") -> End:
+    """Return an end."""
+    return End(time=time, state=state, source=source)
+
+
+def test_a_question_reaches_back_to_the_oldest_event_or_open_run() -> None:
+    """Some time before it: an epilog follows the fact."""
+    named = event(Kind.START, T + 500, start=T + 400)
+
+    assert T - 60 == Question(job_id=5, events=(STOP,), runs=(OPEN,)).since()
+    assert T + 340 == Question(job_id=5, events=(named,)).since()
+    assert 0 == Question(job_id=5).since()
+
+
+def test_a_live_record_is_a_new_run() -> None:
+    """Its start event is dealt with."""
+    result = concluded(START, record=RUNNING, now=T + 1)
+
+    assert (((RUNNING, None),), (START,), ()) == (result.new, result.finished, result.waiting)
+
+
+def test_an_ended_record_is_a_new_run_that_is_over() -> None:
+    """Both events are dealt with, in one look."""
+    result = concluded(START, STOP, record=OVER)
+
+    assert ((OVER, by(Source.CONTROLLER, T + 60)),) == result.new
+    assert (START, STOP) == result.finished
+
+
+def test_an_open_run_ends_with_its_record() -> None:
+    """It is no new run."""
+    result = concluded(STOP, runs=(OPEN,), record=OVER)
+
+    assert ((), {T: by(Source.CONTROLLER, T + 60)}) == (result.new, result.ended)
+
+
+def test_a_started_run_is_told_again_at_a_start_event() -> None:
+    """Its row may have vanished."""
+    result = concluded(START, runs=(OPEN,), record=RUNNING)
+
+    assert (T,) == result.again
+
+
+@pytest.mark.parametrize("run", [replace(OPEN, started=False), replace(OPEN, reported=False)])
+def test_only_a_started_live_run_is_told_again(run: Tracked) -> None:
+    """Not one that waits, or is not reported."""
+    assert () == concluded(START, runs=(run,), record=RUNNING).again
+
+
+def test_a_revoked_record_finishes_all_events() -> None:
+    """A federation sibling runs elsewhere."""
+    result = concluded(START, STOP, record=replace(RUNNING, state="REVOKED"))
+
+    assert ((START, STOP), Stage.FOREIGN) == (result.finished, result.stage)
+
+
+def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:
+    """A stop event of a requeued run is unexplained."""
+    result = concluded(STOP, runs=(OPEN,), record=PENDING)
+
+    assert ((STOP,), True, (T,)) == (result.waiting, result.ask_accounting, result.vanished)
+
+
+def test_accounting_ends_a_requeued_run() -> None:
+    """The controller shows the job waiting for its next run."""
+    row = replace(OVER, state="REQUEUED")
+    result = concluded(STOP, runs=(OPEN,), record=PENDING, rows=(row,))
+
+    assert {T: by(Source.ACCOUNTING, T + 60, "REQUEUED")} == result.ended
+    assert ((STOP,), ()) == (result.finished, result.waiting)
+
+
+def test_a_live_row_of_accounting_proves_nothing() -> None:
+    """It may be late, or a runaway."""
+    result = concluded(STOP, runs=(OPEN,), rows=(RUNNING,))
+
+    assert ({}, (T,)) == (result.ended, result.vanished)
+
+
+def test_rows_before_the_question_are_no_news() -> None:
+    """They ended long before the oldest event."""
+    old = replace(OVER, start_time=T - 5000, end_time=T - 4000)
+
+    assert () == concluded(START, rows=(old,)).new
+
+
+def test_the_controllers_record_goes_before_the_row_of_the_same_run() -> None:
+    """It has cores and GRES; the start may differ by seconds."""
+    row = replace(OVER, start_time=T + 2)
+    result = concluded(START, STOP, record=OVER, rows=(row,))
+
+    assert [OVER] == [job for job, _ in result.new]
+
+
+def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
+    """A requeued job ran again within seconds."""
+    first = replace(OVER, end_time=T + 1)
+    second = replace(OVER, start_time=T + 3, end_time=T + 60)
+    result = concluded(START, STOP, rows=(first, second))
+
+    assert [T, T + 3] == [job.start_time for job, _ in result.new]
+
+
+def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
+    """Nodes powered up late; accounting has the run under the new start alone."""
+    moved = replace(OVER, start_time=T + 300, end_time=T + 400)
+    result = concluded(STOP, runs=(OPEN,), record=moved, rows=(moved,), now=T + 401)
+
+    assert ((), {T: by(Source.CONTROLLER, T + 400)}) == (result.new, result.ended)
+
+
+def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
+    """The job was requeued."""
+    later = replace(OVER, start_time=T + 300, end_time=T + 400)
+    result = concluded(STOP, runs=(OPEN,), record=later, rows=(OVER, later), now=T + 401)
+
+    assert [later] == [job for job, _ in result.new]
+    assert {T: by(Source.ACCOUNTING, T + 60)} == result.ended
+
+
+def test_of_two_near_starts_that_accounting_has_each_is_its_own_run() -> None:
+    """Both are claimed."""
+    second = replace(RUNNING, start_time=T + 3)
+    first = replace(OVER, end_time=T + 1)
+    result = concluded(START, runs=(OPEN,), record=second, rows=(first, second), now=T + 4)
+
+    assert [second] == [job for job, _ in result.new]
+
+
+def test_a_delivered_run_explains_its_late_events() -> None:
+    """Nothing is told twice."""
+    past = replace(OPEN, end=T + 60)
+    result = concluded(START, STOP, runs=(past,), record=None, rows=())
+
+    assert ((START, STOP), ()) == (result.finished, result.new)
+
+
+def test_a_close_event_ends_a_run_without_proof() -> None:
+    """The sweeper waives it."""
+    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    result = concluded(close, runs=(OPEN,), rows=())
+
+    assert ({T: by(Source.CLOSE, T + 60, "FAILED")}, (close,)) == (result.ended, result.finished)
+
+
+def test_a_close_event_of_an_unknown_run_makes_one() -> None:
+    """Its row is to be closed."""
+    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    job = Job(job_id=5, start_time=T, end_time=T + 60)
+
+    assert ((job, by(Source.CLOSE, T + 60, "FAILED")),) == concluded(close, rows=()).new
+
+
+def test_slurms_own_word_goes_before_a_close_event() -> None:
+    """The run is live."""
+    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    result = concluded(close, runs=(OPEN,), record=RUNNING)
+
+    assert ({}, (close,)) == (result.ended, result.finished)
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("0:0", "COMPLETED"), ("1:0", "FAILED"), (None, "CANCELLED")]
+)
+def test_a_forgotten_run_ends_with_its_epilog(code: str | None, state: str) -> None:
+    """After a day, with the state that the exit code tells."""
+    stop = replace(STOP, extras={} if code is None else {"exit_code": code})
+    result = concluded(stop, runs=(OPEN,), rows=(), now=T + 61 + DAY)
+
+    assert {T: by(Source.EVENT, T + 60, state)} == result.ended
+
+
+def test_an_epilogs_own_end_time_counts() -> None:
+    """From Slurm 23.02 the event names it."""
+    stop = event(Kind.STOP, T + 62, end=T + 60)
+    result = concluded(stop, runs=(OPEN,), rows=(), now=T + 63 + DAY)
+
+    assert T + 60 == result.ended[T].time
+
+
+def test_a_run_is_not_forgotten_within_a_day() -> None:
+    """Accounting may be late."""
+    result = concluded(STOP, runs=(OPEN,), rows=(), now=T + 59 + DAY)
+
+    assert ({}, (T,)) == (result.ended, result.vanished)
+
+
+def test_a_forgotten_run_is_over_when_the_next_began() -> None:
+    """Its own epilog never ran."""
+    following = replace(RUNNING, start_time=T + 500)
+    result = concluded(runs=(OPEN,), record=following, rows=(), now=T + 501 + DAY)
+
+    assert {T: by(Source.NEXT_RUN, T + 500, "CANCELLED")} == result.ended
+
+
+def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
+    """It tells of the later run."""
+    following = replace(OPEN, start_time=T + 500)
+    stop = event(Kind.STOP, T + 900)
+    result = concluded(stop, runs=(OPEN, following), rows=(), now=T + 600 + DAY)
+
+    assert {T: by(Source.NEXT_RUN, T + 500, "CANCELLED")} == result.ended
+
+
+def test_an_event_that_names_its_start_is_explained_by_that_run_alone() -> None:
+    """Not by another run of the id."""
+    stop = event(Kind.STOP, T + 60, start=T - 500)
+    result = concluded(stop, record=OVER, rows=())
+
+    assert (stop,) == result.waiting
+
+
+def test_a_stop_without_times_is_not_explained_while_an_earlier_run_is_live() -> None:
+    """Slurm has not noticed the end yet."""
+    result = concluded(STOP, record=RUNNING)
+
+    assert (STOP,) == result.waiting
+
+
+def test_a_start_whose_run_began_later_is_explained() -> None:
+    """The run it told of was rolled back."""
+    later = replace(RUNNING, start_time=T + 100)
+    named = event(Kind.START, T, start=T - 50)
+
+    assert (START,) == concluded(START, record=later, now=T + 101).finished
+    assert (named,) == concluded(named, record=later, now=T + 101).finished
+
+
+def test_a_start_long_after_a_runs_end_is_not_explained() -> None:
+    """It tells of the next one."""
+    late = event(Kind.START, T + 500)
+
+    assert (late,) == concluded(late, record=OVER).waiting
+
+
+@pytest.mark.parametrize(("age", "is_lost"), [(DAY - 1, False), (DAY + 1, True)])
+def test_an_event_that_nobody_knows_is_lost_after_a_day(age: int, *, is_lost: bool) -> None:
+    """Controller and accounting have answered."""
+    result = concluded(START, rows=(), now=T + age)
+
+    assert ((START,) if is_lost else ()) == result.lost
+    assert () == result.finished
+
+
+@pytest.mark.parametrize(("age", "is_let_go"), [(HOUR - 1, False), (HOUR + 1, True)])
+def test_an_event_of_a_run_that_never_was_is_let_go_after_an_hour(
+    age: int, *, is_let_go: bool
+) -> None:
+    """Slurm shows the job waiting, and accounting nothing."""
+    result = concluded(START, record=PENDING, rows=(), now=T + age)
+
+    assert ((START,) if is_let_go else ()) == result.finished
+    assert () == result.lost
+
+
+def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
+    """It waits as long as Slurm says so; accounting is not asked."""
+    record = replace(RUNNING, flags=("CONFIGURING",))
+    result = concluded(START, record=record, rows=(), now=T + 2 * DAY)
+
+    assert ((START,), False) == (result.waiting, result.ask_accounting)

@@ -1,0 +1,94 @@
+"""Where a record of Slurm stands in the life of a run, and which runs accounting's rows make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from slurm.job import Job
+from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, same_start, stage
+
+RUNNING = Job(job_id=5, state="RUNNING", start_time=1000, nodes=("n1",))
+OVER = replace(RUNNING, state="COMPLETED", end_time=1060)
+
+
+@pytest.mark.parametrize(
+    ("expected", "job"),
+    [
+        (Stage.LIVE, RUNNING),
+        (Stage.LIVE, replace(RUNNING, state="SUSPENDED")),
+        (Stage.LIVE, replace(RUNNING, flags=("COMPLETING",))),
+        (Stage.FOREIGN, replace(RUNNING, state="REVOKED")),
+        (Stage.FOREIGN, replace(RUNNING, flags=("REVOKED",))),
+        (Stage.NOT_YET, replace(RUNNING, state="PENDING")),
+        (Stage.CONFIGURING, replace(RUNNING, flags=("CONFIGURING",))),
+        (Stage.CONFIGURING, replace(RUNNING, flags=("POWER_UP_NODE",))),
+        (Stage.UNSETTLED, replace(RUNNING, start_time=None)),
+        (Stage.UNSETTLED, replace(RUNNING, nodes=())),
+        (Stage.UNSETTLED, replace(RUNNING, flags=("RESIZING",))),
+        (Stage.UNSETTLED, replace(RUNNING, state=None, flags=("COMPLETING",))),
+        (Stage.ENDED, OVER),
+        (Stage.ENDED, replace(OVER, state="A_WORD_OF_LATER_RELEASES")),
+        (Stage.NOT_YET, replace(OVER, start_time=None)),
+        (Stage.UNSETTLED, replace(OVER, end_time=None)),
+        (Stage.NOT_YET, replace(OVER, end_time=1000, nodes=())),
+        (Stage.ENDED, replace(OVER, nodes=())),
+        (Stage.ENDED, replace(OVER, end_time=1000, nodes=(), flags=("COMPLETING",))),
+    ],
+)
+def test_a_record_has_a_stage(expected: Stage, job: Job) -> None:
+    """State word, flags, times and nodes decide."""
+    assert expected is stage(job)
+
+
+@pytest.mark.parametrize(("other", "expected"), [(1005, True), (995, True), (1006, False)])
+def test_a_start_may_move_by_seconds(other: int, *, expected: bool) -> None:
+    """Controller and accounting differ."""
+    assert expected is same_start(1000, other)
+
+
+@pytest.mark.parametrize(
+    ("expected", "candidates"),
+    [(1000, [998, 1000]), (1003, [1003, 2000]), (None, [998, 1003]), (None, [2000]), (None, [])],
+)
+def test_a_start_is_matched_if_that_is_unambiguous(
+    expected: int | None, candidates: list[int]
+) -> None:
+    """The exact one, or the only near one."""
+    assert expected == match_start(1000, candidates)
+
+
+def test_the_rows_of_one_id_are_its_runs_oldest_first() -> None:
+    """Rows of other jobs, and rows that never ran, are left out."""
+    later = replace(OVER, start_time=2000, end_time=2060)
+    rows = [
+        later,
+        OVER,
+        replace(OVER, job_id=6),
+        replace(OVER, start_time=None),
+        replace(OVER, state="PENDING"),
+        replace(later, start_time=3000, state="RUNNING", end_time=None),
+    ]
+
+    assert [1000, 2000, 3000] == [run.start_time for run in runs_of_accounting(rows, 5)]
+
+
+def test_a_resized_run_is_one_run() -> None:
+    """It keeps its first start and its first nodes, and has the last row's end."""
+    rows = [
+        replace(OVER, state="RESIZING", nodes=("n1", "n2")),
+        replace(OVER, start_time=1060, end_time=1100, state="RESIZING"),
+        replace(OVER, start_time=1100, end_time=1200),
+    ]
+
+    assert [(1000, 1200, ("n1", "n2"))] == [
+        (run.start_time, run.end_time, run.nodes) for run in runs_of_accounting(rows, 5)
+    ]
+
+
+def test_a_run_long_after_a_resize_is_another() -> None:
+    """The row between them is missing."""
+    rows = [replace(OVER, state="RESIZING"), replace(OVER, start_time=2000, end_time=2060)]
+
+    assert [2000] == [run.start_time for run in runs_of_accounting(rows, 5)]
