@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -29,8 +29,11 @@ class Slurm:
     accounting_silent: bool = False
     asked: list[list[int]] = field(default_factory=list)
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
+    def jobs(
+        self, ids: Iterable[int], *, briefly: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
         """Return the records."""
+        del briefly
         self.asked.append(list(ids))
         if self.silent:
             raise SILENCE
