@@ -124,9 +124,11 @@ def make_spool(path: Path) -> Path:
 class Stage:
     """A server, a drain and the operator's commands around a cluster."""
 
-    def __init__(self, cluster: Cluster, root: Path, version: str) -> None:
+    def __init__(
+        self, cluster: Cluster, root: Path, version: str, *, server: type[Model] = Model
+    ) -> None:
         self.cluster = cluster
-        self.model = Model(version=version, token=TOKEN, clusters=CLUSTERS)
+        self.model = server(version=version, token=TOKEN, clusters=CLUSTERS)
         self._server = StubServer(self.model)
         self.config = root / "config.json"
         self.log = root / "drain.log"

@@ -59,6 +59,7 @@ class Drain:
         self._space_at = 0.0
         self._todo_at = 0.0
         self._todo_ns = -1
+        self._left: set[str] = set()
 
     @property
     def is_full(self) -> bool:
@@ -145,14 +146,21 @@ class Drain:
             return
         self._todo_ns = modified_ns
         book = self._parts.book
+        present = set(layout.names(Directory.TODO))
+        self._left &= present
         known = {e.name for e in book.schedule if e.stored is Directory.TODO}
-        for name in set(layout.names(Directory.TODO)) - known:
-            if book.is_leaving(name):
-                continue
-            run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
-            if run is not None and book.schedule.get(run.job_id, run.start_time) is None:
-                self._take_in(entry_in_todo(run), now)
-                self._parts.link.cause_changed(now)
+        for name in present - known - self._left:
+            if not book.is_leaving(name):
+                self._take_from_todo(name, now)
+
+    def _take_from_todo(self, name: str, now: float) -> None:
+        layout = self._parts.layout
+        run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
+        if run is None:  # set aside, or left alone and told of once: it is of a later version
+            self._left.update({name}.intersection(layout.names(Directory.TODO)))
+        elif self._parts.book.schedule.get(run.job_id, run.start_time) is None:
+            self._take_in(entry_in_todo(run), now)
+            self._parts.link.cause_changed(now)
 
     def _take_in(self, entry: Entry, now: float) -> None:
         """Take in a run that lies in the spool; one in the wrong directory is moved, or removed."""

@@ -40,7 +40,7 @@ def main(command: str, directory: str, argv: list[str]) -> int:
     """Run one command; return its exit status."""
     place = Path(directory)
     state = json.loads((place / "state.json").read_text())
-    state["stencils"] = json.loads((place / "stencils.json").read_text())
+    state["stencils"] = json.loads((place / f"stencils-{state['series']}.json").read_text())
     state["epoch"] = os.environ.get("SLURM_TIME_FORMAT") == "%s"
     run: dict[str, Callable[[State, list[str]], str]] = {
         "squeue": squeue,

@@ -53,13 +53,28 @@ class Controller:
             (root / name).mkdir(parents=True)
         self._make_commands()
         self._install_hooks(spool)
-        settings = {
+        self._settings = {
             "StateSaveLocation": str(self.saved),
             "PrologSlurmctld": str(root / "hooks" / "prolog_slurmctld"),
             "EpilogSlurmctld": str(root / "hooks" / "epilog_slurmctld"),
         }
-        self._replace("stencils.json", stencils_of(series, settings))
+        self._keep_stencils()
         self._save()
+
+    def upgrade(self, series: str, *, keeps_files: bool = False) -> None:
+        """Become another release; jobs go on. The controller is down while files are replaced.
+
+        Args:
+            series: the release.
+            keeps_files: squeue and the others are a site's wrappers, which stay as they are.
+        """
+        self.set_down(controller=True)
+        self.series = series
+        self._keep_stencils()
+        self._save()
+        if not keeps_files:
+            self._make_commands()
+        self.set_down()
 
     def command(self, name: str) -> Path:
         """Return the path of squeue, scontrol or sacct."""
@@ -235,8 +250,14 @@ class Controller:
                 name=name,
                 state=shlex.quote(str(self.root)),
             )
-            self.command(name).write_text(text)
-            self.command(name).chmod(0o755)
+            new = self.root / "bin" / f"{name}.new"
+            new.write_text(text)
+            new.chmod(0o755)
+            new.replace(self.command(name))
+
+    def _keep_stencils(self) -> None:
+        stencils = stencils_of(self.series, self._settings)
+        self._replace(f"stencils-{self.series}.json", stencils)
 
     def _install_hooks(self, spool: Path) -> None:
         """Copy the hooks as an installation does, with this spool named in the stubs."""

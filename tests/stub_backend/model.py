@@ -67,7 +67,7 @@ class Model(State):
         if request.method != "GET" or request.plain_path != "/login":
             return None
         lines = (
-            f'<li class="build-list-item">Version {self.version}</li>',
+            f'<li class="build-list-item">Version {self.build}</li>',
             f'<li class="build-list-item">Hash {HASHES.get(self.version, "unknown")}</li>',
         )
         return page(200, "Login - ClusterCockpit", *lines)

@@ -79,6 +79,11 @@ class State:
         return release(self.version)
 
     @property
+    def build(self) -> str:
+        """The version as the login page shows it; a build of one's own may carry none."""
+        return self.version
+
+    @property
     def is_new(self) -> bool:
         """Tell whether starts are cached and sharing is a word (from 1.5.0)."""
         return self.release.is_new
