@@ -235,6 +235,7 @@ class World:
             replies=replies,
             min_free_bytes=self.min_free_bytes,
         )
+        self.parts = parts
         self.drain = Drain(parts, lambda: self.now)
         self.drain.take_up(recover(layout, handling, self.now))
 
