@@ -14,6 +14,7 @@ from spool.files.layout import Directory
 from spool.files.run import LastError, Run
 from spool.text import escape
 
+_HINT = "mend the cause, then `cc-spool retry` it, or `cc-spool discard` it"
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +30,8 @@ def bury_refused(book: Book, entry: Entry, run: Run, request: Request, now: floa
         run.attempts,
         escape(error.message),
     )
-    book.bury(entry, run, replace(error, request=json.dumps(sent)), now)
+    hint = error.hint if "cc-spool" in error.hint else "; ".join(filter(None, [error.hint, _HINT]))
+    book.bury(entry, run, replace(error, request=json.dumps(sent), hint=hint), now)
 
 
 def bury_unsendable(book: Book, entry: Entry, run: Run, reason: str, now: float) -> None:

@@ -1,0 +1,105 @@
+"""A drain as a process of its own, between a stand-in for Slurm and a stub of cc-backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from command_site import TOKEN, CommandSite
+from standin_slurm.controller import Controller
+from stub_server import StubServer
+
+HERE = Path(__file__).parent
+PATIENCE_SECONDS = 20.0
+NODE = {"n2cn0101": [0, 1]}
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> float:
+    """Wait until something holds; return how long that took.
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+class DrainProcess:
+    """A site with a Slurm, and a drain that lives as long as the block."""
+
+    def __init__(self, root: Path, server: StubServer) -> None:
+        self.site = CommandSite(root / "site")
+        self.slurm = Controller(root / "slurm", "24.11", spool=self.site.spool)
+        self.server = server
+        commands = {name: str(self.slurm.command(name)) for name in ("squeue", "sacct", "scontrol")}
+        self.site.document["slurm"] = commands
+        self.site.document["cc-backend"]["host"] = server.url
+        self.site.document["spool"]["min_free_bytes"] = 0
+        self.site.write()
+        self.log = root / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def arguments(self) -> list[str]:
+        """Return the command line of the drain."""
+        return [sys.executable, "-m", "spool.cli", "drain", "-c", str(self.site.config)]
+
+    def start(self, *before: str) -> None:
+        """Start the drain, behind another command if one is given."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*before, *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=HERE.parent,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE.parent)},
+            )
+
+    def end(self) -> int:
+        """End the drain as systemd does; return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def status(self) -> dict[str, Any]:
+        """Return what `cc-spool status --json` says."""
+        document: dict[str, Any] = json.loads(self.site.call("status", "--json").out)
+        return document
+
+    def files(self) -> dict[str, list[str]]:
+        """Return the names in the spool, without empty directories."""
+        names = {d: self.site.names(d) for d in ("new", "todo", "open", "dead")}
+        return {directory: found for directory, found in names.items() if found}
+
+    def states(self) -> dict[int, str]:
+        """Return the state of every row at the server, by job id."""
+        return {job_id: state for (job_id, _), state in self.server.rows().items()}
+
+
+__all__ = ["NODE", "TOKEN", "DrainProcess", "until"]
