@@ -39,10 +39,11 @@ class Board:
         return None if line is None else listed_jobs(line + b"\n")[0]
 
     def members(self, array_job_id: int) -> tuple[int, ...]:
-        """Return the ids of the tasks of an array that have begun, its own id left out."""
+        """Return the job ids of the tasks of an array that have begun."""
         mark = b"|%d|" % array_job_id
-        found = (i for i, line in self._lines.items() if mark in line and i != array_job_id)
-        return tuple(i for i in found if (job := self.job(i)) and job.array_job_id == array_job_id)
+        jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
+        own = (job for job in jobs if job is not None and job.array_job_id == array_job_id)
+        return tuple(job.job_id for job in own if job.state != "PENDING")
 
 
 def board_of(stdout: bytes) -> Board:

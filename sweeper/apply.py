@@ -15,9 +15,9 @@ from spool.errors import SpoolLockedError
 from spool.files.enqueue import enqueue
 from spool.files.event import Kind
 from spool.files.layout import Directory, Layout
-from spool.files.lock import take_lock
+from spool.files.lock import LockState, lock_state
 from spool.files.run import run_name
-from sweeper.values import Change, Close, Key, Start, Stop
+from sweeper.values import Change, Close, Key, Start
 
 AGAIN = {"again": "1"}
 POLL_SECONDS = 0.2
@@ -87,11 +87,7 @@ def _holds_anything(layout: Layout) -> bool:
 
 def is_draining(state: Path) -> bool:
     """Tell whether a drain holds its lock."""
-    try:
-        take_lock(state / "drain.lock", state / "drain.json").release()
-    except SpoolLockedError:
-        return True
-    return False
+    return lock_state(state / "drain.lock") is not LockState.FREE
 
 
 def unsettled(layout: Layout, written: Iterable[Written]) -> int:
@@ -101,10 +97,7 @@ def unsettled(layout: Layout, written: Iterable[Written]) -> int:
 
 
 def _event(change: Change) -> tuple[Kind, Key, int | None]:
-    match change:
-        case Start(job=job):
-            return Kind.START, job.key, job.end_time
-        case Stop(job=job):
-            return Kind.STOP, job.key, job.end_time
-        case Close(key=key, end_time=end):
-            return Kind.CLOSE, key, end
+    if isinstance(change, Close):
+        return Kind.CLOSE, change.key, change.end_time
+    kind = Kind.START if isinstance(change, Start) else Kind.STOP
+    return kind, change.key, change.job.end_time

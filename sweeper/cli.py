@@ -23,6 +23,18 @@ CC_SWEEP = Program(
             help="repair what differs, through the spool",
             delivers=True,
         ),
+        Verb(
+            name="explain",
+            module="sweeper.commands.explain",
+            help="show one job: Slurm, spool, cc-backend, the verdict",
+            delivers=True,
+        ),
+        Verb(
+            name="backfill",
+            module="sweeper.commands.backfill",
+            help="tell history from accounting",
+            delivers=True,
+        ),
     ),
 )
 _ALONE = frozenset({"-h", "--help", "--version"})

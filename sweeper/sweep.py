@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sweeper.diff import Drift, Policy, diff
-from sweeper.eye import Observation
 from sweeper.guard import Sizes, answer_guards
-from sweeper.observe import observe
+from sweeper.look.eye import Observation
+from sweeper.look.observe import observe
+from sweeper.look.some import observe_some
+from sweeper.look.sources import Sources
 from sweeper.plan import Case, Decision, Options, decide
-from sweeper.some import observe_some
-from sweeper.sources import Sources
 from sweeper.state import State, remember
 from sweeper.values import GuardKind, Job, Key
 

@@ -33,9 +33,9 @@ from spool.drain.assembly import Outside, Site, assemble
 from spool.files.layout import Directory, Layout
 from sweeper.apply import put
 from sweeper.diff import Policy
-from sweeper.holdings import delivered
+from sweeper.look.holdings import delivered
+from sweeper.look.sources import Sources
 from sweeper.plan import Options
-from sweeper.sources import Sources
 from sweeper.state import State
 from sweeper.sweep import Sight, look, successor
 from sweeper.sweep import Site as SweptSite

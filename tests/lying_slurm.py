@@ -115,7 +115,8 @@ class LyingSlurm:
             rows = [run for run in rows if run.end >= since]
         return "".join(run.sacct(self.cluster) for run in rows)
 
-    def _config(self, _argv: Sequence[str]) -> str:
+    def configuration(self) -> str:
+        """Return what `scontrol show config` prints."""
         booted = self.now - 9999 if self.booted is None else self.booted
         settings = {
             "AccountingStorageType": "accounting_storage/slurmdbd",
@@ -127,6 +128,9 @@ class LyingSlurm:
         }
         lines = "".join(f"{name:<23} = {value}\n" for name, value in settings.items())
         return f"Configuration data as of {self.now}\n{lines}\nSlurmctld(primary) at ctl01 is UP\n"
+
+    def _config(self, _argv: Sequence[str]) -> str:
+        return self.configuration()
 
     def _ping(self, _argv: Sequence[str]) -> str:
         return "Slurmctld(primary) at ctl01 is UP\n"

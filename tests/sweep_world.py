@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,14 +17,15 @@ from slurm.job import Job
 from spool.files.layout import Layout
 from sweeper.apply import put
 from sweeper.diff import Policy
-from sweeper.holdings import delivered
+from sweeper.look.holdings import delivered
+from sweeper.look.sources import Sources
 from sweeper.plan import Options
-from sweeper.sources import Sources
 from sweeper.state import State
 from sweeper.sweep import Sight, Site, look, successor
 from sweeper.values import Key
 
 CLUSTER = "alex"
+UNKNOWN = Listing(Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.QUERY_FAILED, "cut"), status=200))
 LISTED = Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.LISTED), status=200)
 
 
@@ -36,9 +37,11 @@ class SweptSlurm(FakeSlurm):
     settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     failures: dict[str, SlurmError] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
+    arrays: dict[int, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     booted: int | None = None
     cluster: str = "lab"
+    odd: dict[int, SlurmError] = field(default_factory=dict)
 
     @property
     def now(self) -> int:
@@ -62,10 +65,20 @@ class SweptSlurm(FakeSlurm):
         self._ask("ping")
         return (("primary", "ctl01", True),)
 
+    def jobs(
+        self, ids: Iterable[int], *, briefly: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
+        """Return the records of some ids; some may not be readable."""
+        wanted = tuple(ids)
+        found = dict(super().jobs(wanted, briefly=briefly))
+        return {**found, **{i: self.odd[i] for i in wanted if i in self.odd}}
+
     def board(self) -> Board:
         """Return what squeue lists."""
         self._ask("board")
-        return board_of(b"".join(_line(j) for i, j in self.records.items() if i not in self.hidden))
+        shown = {i: job for i, job in self.records.items() if i not in self.hidden}
+        lines = (_line(replace(job, job_id=i), self.arrays.get(i, i)) for i, job in shown.items())
+        return board_of(b"".join(lines))
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of some ids."""
@@ -83,9 +96,9 @@ class SweptSlurm(FakeSlurm):
             raise self.failures[what]
 
 
-def _line(job: Job) -> bytes:
+def _line(job: Job, array: int) -> bytes:
     start, end = job.start_time or "N/A", job.end_time or "NONE"
-    text = f"{job.job_id}|{job.job_id}|N/A|{job.state}|{start}|{end}|1|1|{job.partition}|"
+    text = f"{job.job_id}|{array}|N/A|{job.state}|{start}|{end}|1|1|{job.partition}|"
     return f"{text}{job.user}|{job.account}|n1\n".encode()
 
 
@@ -96,6 +109,7 @@ class SweptBackend:
     backend: FakeBackend
     listing: Listing | None = None
     lookups: int = 0
+    silent: bool = False
 
     def running(self, cluster: str) -> Listing:
         """List what runs."""
@@ -107,13 +121,17 @@ class SweptBackend:
     def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
         """List the rows of some ids."""
         self.lookups += 1
+        if self.silent:
+            return UNKNOWN
         wanted = set(job_ids)
         return Listing(LISTED, tuple(r for r in self._rows(cluster) if r.job_id in wanted))
 
     def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
         """List the rows of one id."""
-        rows = self.listed([job_id], cluster).rows or ()
-        return Listing(LISTED, tuple(r for r in rows if start_time in (None, r.start_time)))
+        found = self.listed([job_id], cluster)
+        rows = found.rows or ()
+        own = tuple(row for row in rows if start_time in (None, row.start_time))
+        return found if found.rows is None else Listing(LISTED, own)
 
     def _rows(self, cluster: str) -> list[Row]:
         found = self.backend.rows.items()

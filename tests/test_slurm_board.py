@@ -30,10 +30,10 @@ def test_board_tells_running_waiting_and_unsettled_jobs() -> None:
 
 
 def test_board_knows_the_tasks_of_an_array() -> None:
-    """A task has the array's id in its line; the array's own id and others are none."""
+    """A task has the array's id in its line, the last one to begin also as its own."""
     board = board_of(LINES)
 
-    assert (8,) == board.members(7)
+    assert (7, 8) == board.members(7)
     assert () == board.members(10)
 
 

@@ -32,8 +32,8 @@ from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILA
 from spool.files.layout import Directory, Layout
 from sweeper.commands.site import sees_all
 from sweeper.diff import Policy
+from sweeper.look.sources import Sources
 from sweeper.plan import Options
-from sweeper.sources import Sources
 from sweeper.state import State
 from sweeper.sweep import Sight, Site, look, successor
 from sweeper.values import Start

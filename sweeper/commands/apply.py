@@ -17,8 +17,8 @@ from spool.files.lock import take_lock
 from sweeper.apply import Waiting, Written, put, settle
 from sweeper.commands.plan import add_selection, positive, show, usage_error
 from sweeper.commands.site import active_elsewhere, site_of
+from sweeper.look.some import UnknownJobsError
 from sweeper.plan import ForceError, Options
-from sweeper.some import UnknownJobsError
 from sweeper.state import NAME, State, Summary, read_state, write_state
 from sweeper.sweep import Sight, Site, look, successor
 

@@ -9,9 +9,9 @@ from spool.config import Config
 from spool.console import say, say_json
 from spool.exit_codes import USAGE
 from sweeper.commands.site import site_of
+from sweeper.look.some import UnknownJobsError
 from sweeper.plan import LIMIT, ForceError, Options
 from sweeper.show import document, table
-from sweeper.some import UnknownJobsError
 from sweeper.state import read_state
 from sweeper.sweep import look
 from sweeper.values import Plan

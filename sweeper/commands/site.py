@@ -27,8 +27,8 @@ from spool.config import Config
 from spool.config.site import filters_of, site_map
 from spool.files.layout import Layout
 from sweeper.diff import Policy
-from sweeper.holdings import delivered
-from sweeper.sources import Sources
+from sweeper.look.holdings import delivered
+from sweeper.look.sources import Sources
 from sweeper.sweep import Site
 from sweeper.values import Job
 

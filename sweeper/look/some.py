@@ -11,10 +11,10 @@ from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.resolve.slurm_runs import Stage, same_start, stage
 from sweeper.diff import Facts, is_over
-from sweeper.eye import Eye, Observation, job_of
-from sweeper.failures import backend_failure, slurm_failure
-from sweeper.holdings import holdings_of, knows
-from sweeper.sources import Sources
+from sweeper.look.eye import Eye, Observation, job_of
+from sweeper.look.failures import backend_failure, slurm_failure
+from sweeper.look.holdings import holdings_of, knows
+from sweeper.look.sources import Sources
 from sweeper.state import State
 from sweeper.values import Job, Key
 

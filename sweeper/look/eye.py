@@ -14,9 +14,9 @@ from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import Facts, Policy, is_over
-from sweeper.failures import backend_failure, slurm_failure
 from sweeper.guard import Answers
-from sweeper.sources import Settings, Sources
+from sweeper.look.failures import backend_failure, slurm_failure
+from sweeper.look.sources import Settings, Sources
 from sweeper.values import Guard, Job, Key
 
 SLACK_SECONDS = 60
@@ -109,12 +109,13 @@ class Eye:
     def history(self, ids: Iterable[int], since: int) -> Mapping[int, tuple[Job, ...]] | None:
         """Return accounting's runs of some job ids; None if it does not answer."""
         self.sources.step("accounting")
+        wanted = set(ids)
         try:
-            rows = self.sources.slurm.accounting(ids, since=max(1, since), until=self.now + 1)
+            rows = self.sources.slurm.accounting(wanted, since=max(1, since), until=self.now + 1)
         except SlurmError as error:
             self.fail(slurm_failure("accounting", error))
             return None
-        return runs_by_id(rows)
+        return runs_by_id(row for row in rows if row.job_id in wanted)
 
     def ended(self, mark: int | None, policy: Policy) -> tuple[list[Job], bool]:
         """Return the runs that ended since the mark; and whether that is all.

@@ -6,6 +6,7 @@ we look was moved by the drain, which has it in hand.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,14 +51,18 @@ def knows(layout: Layout, job_id: int) -> bool:
 def delivered(directory: Path, keys: Iterable[Key]) -> frozenset[Key]:
     """Return which of some runs are in the archive of what cc-backend has taken."""
     marks = {
-        (b'"job_id":%d,' % key.job_id, b'"start_time":%d,' % key.start_time): key for key in keys
+        key: (_mark(b"job_id", key.job_id), _mark(b"start_time", key.start_time)) for key in keys
     }
     found: set[Key] = set()
     for path in sorted(directory.glob("*.jsonl")) if marks else ():
         with path.open("rb") as lines:
             for line in lines:
-                found |= {key for marks, key in marks.items() if all(m in line for m in marks)}
+                found |= {key for key, own in marks.items() if all(m.search(line) for m in own)}
     return frozenset(found)
+
+
+def _mark(name: bytes, number: int) -> re.Pattern[bytes]:
+    return re.compile(rb'"%b":%d\b' % (name, number))
 
 
 def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:

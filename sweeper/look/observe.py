@@ -14,9 +14,9 @@ from slurm.board import Board
 from slurm.rows import ListedJob
 from spool.resolve.slurm_runs import END_STATES, same_start
 from sweeper.diff import Facts, Policy
-from sweeper.eye import Eye, Observation
-from sweeper.holdings import holdings_of
-from sweeper.sources import Sources
+from sweeper.look.eye import Eye, Observation
+from sweeper.look.holdings import holdings_of
+from sweeper.look.sources import Sources
 from sweeper.state import State
 from sweeper.values import Job, Key
 

@@ -1,0 +1,219 @@
+"""Changes become events, and are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from sweep_values import NOON, OLD, over, start, stop
+
+from slurm.errors import Problem, SlurmError
+from spool.errors import SpoolLockedError
+from spool.files.event import parse_extras, parse_name
+from spool.files.layout import Directory, Layout
+from sweeper.apply import Waiting, Written, put, settle
+from sweeper.commands.site import active_elsewhere, sees_all
+from sweeper.show import document, table
+from sweeper.values import Close, Guard, GuardKind, Key, Plan, Report, Start
+
+CLOSE = Close(key=Key(3, OLD), end_time=OLD + 60, why="unknown")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """An empty spool."""
+    for directory in Directory:
+        (tmp_path / "spool" / directory).mkdir(parents=True)
+    return Layout(tmp_path / "spool")
+
+
+def names(layout: Layout) -> list[str]:
+    """What waits in new/, without the writer's number."""
+    return sorted(name.rpartition("-")[0] for name in layout.names(Directory.NEW))
+
+
+def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
+    """It carries the mark that it is to be told again."""
+    written = put(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
+
+    assert [each.key for each in written] == [(1, OLD), (2, OLD), (3, OLD), (4, OLD)]
+    assert names(layout) == [
+        f"1-close-3-{OLD}-{OLD + 60}",
+        f"1-start-1-{OLD}-0",
+        f"1-start-2-{OLD}-{NOON - 3600}",
+        f"1-stop-4-{OLD}-{NOON - 3600}",
+    ]
+    for each in written:
+        contents = (layout.root / "new" / each.event).read_bytes()
+        assert parse_extras(contents) == {"again": "1"}
+        assert parse_name(each.event, time=0).job_id == each.key.job_id
+
+
+def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
+    """A double sweep is harmless."""
+    put(layout, [stop(4)])
+    put(layout, [stop(4)])
+
+    assert len(names(layout)) == 1
+
+
+def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 60) -> Waiting:
+    """A wait on a clock that runs a second at each look."""
+    times = iter(range(10**6))
+    return Waiting(
+        state=state,
+        seconds=seconds,
+        drain_once=drain_once,
+        clock=lambda: next(times),
+        sleep=lambda _seconds: None,
+    )
+
+
+def never() -> None:
+    """Fail: nobody may drain here."""
+    raise AssertionError("a drain is running")
+
+
+def emptied(layout: Layout) -> Callable[[], None]:
+    """A drain that tells all."""
+
+    def drain() -> None:
+        for path in (layout.root / "new").iterdir():
+            path.unlink()
+
+    return drain
+
+
+def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None:
+    """Also for what the hooks left, where a sweep plans nothing."""
+    assert settle(layout, put(layout, [stop(4)]), waiting(tmp_path, emptied(layout))) == 0
+    (layout.root / "new" / "1-stop-7-0-0-3").touch()
+    assert settle(layout, [], waiting(tmp_path, emptied(layout))) == 0
+    assert names(layout) == []
+    assert settle(layout, [], waiting(tmp_path, never)) == 0
+
+
+def test_what_a_drain_here_cannot_tell_is_left(layout: Layout, tmp_path: Path) -> None:
+    """It has tried what could be tried."""
+    assert settle(layout, put(layout, [stop(4)]), waiting(tmp_path, lambda: None)) == 1
+
+
+def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
+    """Until it has told all, or the time is over."""
+    written = put(layout, [stop(4)])
+    seen: list[int] = []
+
+    def told(left: int) -> None:
+        seen.append(left)
+        if len(seen) == 3:
+            emptied(layout)()
+
+    with FileLock(tmp_path / "drain.lock"):
+        patient = replace(waiting(tmp_path, never), told=told)
+        assert settle(layout, written, patient) == 0
+        assert seen == [1, 1, 1, 0]
+        written = put(layout, [stop(4)])
+        assert settle(layout, written, waiting(tmp_path, never, seconds=2)) == 1
+
+
+def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: Path) -> None:
+    """Instead of a second one."""
+    locks: list[FileLock] = []
+
+    def starts() -> None:
+        locks.append(FileLock(tmp_path / "drain.lock"))
+        locks[0].acquire()
+        raise SpoolLockedError("drain.lock", "process 1")
+
+    left = settle(layout, put(layout, [stop(4)]), waiting(tmp_path, starts, seconds=3))
+
+    locks[0].release()
+    assert left == 1
+
+
+def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
+    """For the hold, or for a server that is away."""
+    (layout.root / "todo" / f"4-{OLD}.json").touch()
+
+    left = settle(layout, [Written(key=Key(4, OLD), event="x")], waiting(tmp_path, lambda: None))
+
+    assert left == 1
+
+
+def test_a_table_is_short_and_json_is_whole() -> None:
+    """Held stops are marked; users' names cannot break a line."""
+    evil = replace(start(1), job=replace(start(1).job, user="a\nb"))
+    reports = tuple(Report(key=Key(i, OLD), user="eve", why="odd") for i in range(100, 160))
+    guard = Guard(name="stops", kind=GuardKind.SIZE, text="many")
+    plan = Plan(
+        changes=(evil, CLOSE), held=(stop(4),), reports=reports, guards=(guard,), left=2,
+        known={"young": 1}, running=(5, 6),
+    )  # fmt: skip
+
+    lines = list(table(plan))
+    data = document(plan)
+
+    assert len(lines) == 1 + 50 + 2
+    assert lines[1].split()[:3] == ["start", "1", "a\\x0ab"]
+    assert lines[3].split()[:3] == ["held", "stop", "4"]
+    assert lines[-2] == "... and 13 more; --json shows all"
+    assert lines[-1] == (
+        "1 start, 1 stop, 1 close, 60 reports; 1 of them held; 2 left for the next sweep;"
+        " known: 1 young; running: 5 in Slurm, 6 at cc-backend"
+    )
+    assert (len(data["reports"]), data["refused"]) == (60, True)
+    assert data["changes"][1] == {
+        "what": "close", "job_id": 3, "start": OLD, "user": "", "why": "unknown",
+        "end": OLD + 60,
+    }  # fmt: skip
+    assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
+
+
+@pytest.mark.parametrize(
+    ("controllers", "host", "active"),
+    [
+        ([("primary", "a", True)], "b", None),
+        ([("primary", "a", True), ("backup", "b", True)], "a", None),
+        ([("primary", "a", True), ("backup", "b", True)], "b", "a"),
+        ([("primary", "a", False), ("backup", "b", True)], "b.site", None),
+        ([("primary", "a.site", True), ("backup", "b", True)], "a", None),
+        ([("primary", "a", False), ("backup", "b", False)], "b", None),
+        ([], "b", None),
+    ],
+)
+def test_the_first_controller_that_is_up_is_the_active_one(
+    controllers: list[tuple[str, str, bool]], host: str, active: str | None
+) -> None:
+    """With one controller a sweep may run anywhere."""
+    assert active == active_elsewhere(tuple(controllers), host)
+
+
+def _unknown(_user: str) -> str | None:
+    raise SlurmError("sacctmgr is away", kind=Problem.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("private", "user", "level", "sees"),
+    [
+        ("none", ("eve", 7), lambda _user: None, True),
+        ("accounts,users", ("eve", 7), lambda _user: None, True),
+        ("jobs", ("eve", 7), lambda _user: None, False),
+        ("jobs", ("eve", 7), lambda _user: "Operator", True),
+        ("jobs", ("slurm", 7), lambda _user: None, True),
+        ("jobs", ("root", 0), _unknown, True),
+        ("jobs", ("eve", 7), _unknown, False),
+    ],
+)
+def test_hidden_jobs_are_seen_by_few(
+    private: str,
+    user: tuple[str, int],
+    level: Callable[[str], str | None],
+    sees: bool,  # noqa: FBT001 - a parameter of the table
+) -> None:
+    """Where Slurm hides jobs, only root, SlurmUser and Operators see all."""
+    settings = {"PrivateData": (private,), "SlurmUser": ("slurm(64030)",)}
+
+    assert sees == sees_all(settings, user=user, admin_level=level)

@@ -1,0 +1,310 @@
+"""History from accounting: paged, paced, resumed, and repeated without harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from lying_slurm import Told
+from sweep_site import SweepSite, site
+from sweep_world import SweptWorld
+
+from slurm.errors import Problem, SlurmError
+from spool.exit_codes import REFUSED, TRY_AGAIN
+from spool.files.layout import Directory
+from sweeper import backfill as module
+from sweeper.apply import Waiting
+from sweeper.backfill import Pace, Tally, Window, backfill
+from sweeper.commands.backfill import has_room
+from sweeper.dates import instant_of
+from sweeper.values import Key
+
+HOUR, DAY = 3600, 86400
+NOON = 1_774_785_600
+
+
+@pytest.fixture
+def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_berlin")
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("now", NOON),
+        ("1774785600", NOON),
+        ("@1774785600", NOON),
+        ("90s", NOON - 90),
+        ("36h", NOON - 36 * HOUR),
+        ("7d", NOON - 7 * DAY),
+        ("2w", NOON - 14 * DAY),
+        ("2026-03-29", 1_774_738_800),
+        ("2026-03-29T14:00", NOON),
+        ("2026-03-29 14:00:30", NOON + 30),
+        ("2026-03-29T12:00Z", NOON),
+        ("2026-03-29T14:00:00+02:00", NOON),
+        ("2026-03-28T12:00", NOON - DAY - HOUR),
+    ],
+)
+def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> None:
+    """Without an offset it is in this machine's zone, as on that day."""
+    assert instant == instant_of(text, now=NOON + 0.7)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
+def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match="write one like 2026-03-29"):
+        instant_of(text, now=NOON)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> SweptWorld:
+    """A site whose accounting has three days of history."""
+    made = SweptWorld(tmp_path / "spool")
+    for number in range(1, 7):
+        end = int(made.world.now) - number * 12 * HOUR
+        job = made.world.job(number, start_time=end - 60, state="COMPLETED", end_time=end)
+        made.slurm.rows.append(job)
+    return made
+
+
+def window(world: SweptWorld, **facts: int) -> Window:
+    """The last four days."""
+    now = int(world.world.now)
+    return replace(Window(since=now - 4 * DAY, until=now), **facts)
+
+
+def pace(*, room: bool = True, dry_run: bool = False) -> Pace:
+    """As fast as it goes."""
+    return Pace(make_room=lambda: room, page_done=lambda _tally: None, dry_run=dry_run)
+
+
+def test_history_is_told_oldest_first_and_once(world: SweptWorld) -> None:
+    """What is there is skipped when the command is repeated."""
+    pages: list[int] = []
+    slow = replace(pace(), page_done=lambda tally: pages.append(tally.told))
+
+    tally = backfill(world.site, window(world), slow)
+    world.drain()
+    again = backfill(world.site, window(world), pace())
+
+    assert (tally.seen, tally.there, tally.told, tally.failed) == (6, 0, 6, None)
+    assert pages == [0, 2, 4, 6]
+    assert {key.job_id: state for key, state in world.rows().items()} == dict.fromkeys(
+        range(1, 7), "completed"
+    )
+    assert (again.seen, again.there, again.told) == (6, 6, 0)
+
+
+def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> None:
+    """`--monitoring-status 0` reaches the server's document."""
+    backfill(world.site, window(world, monitoring_status=0), pace())
+    world.drain()
+
+    starts = [d for d in world.world.backend.documents if "stopTime" not in d]
+    assert {document["monitoringStatus"] for document in starts} == {0}
+    assert len(starts) == 6
+
+
+def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> None:
+    """Filtered, queued, requeued within a day."""
+    rows = world.slurm.rows
+    rows[0] = replace(rows[0], partition="quiet")
+    world.world.hook("stop", 2)
+    world.world.backend.rows[3, (rows[2].start_time or 0) + 7200] = "completed"
+
+    tally = backfill(world.site, window(world), pace(dry_run=True))
+
+    assert (tally.seen, tally.left_out, tally.known, tally.there, tally.told) == (6, 1, 1, 1, 3)
+    assert world.world.files()["new"] == [f"1-stop-2-0-0-{world.world.pid}"]
+
+
+@pytest.mark.parametrize("what", ["config", "ended", "accounting"])
+def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> None:
+    """Where to go on is told."""
+    world.slurm.failures = {what: SlurmError("away", kind=Problem.FAILED)}
+
+    tally = backfill(world.site, window(world), pace())
+
+    assert tally.failed is not None
+    assert (tally.failed.exit_code, tally.told) == (REFUSED, 0)
+    assert tally.at <= int(world.world.now) - 3 * DAY
+
+
+def test_look_ups_that_fail_end_it(world: SweptWorld) -> None:
+    """Nothing is told that may be there."""
+    world.backend.silent = True
+
+    tally = backfill(world.site, window(world), pace())
+
+    assert (tally.told, tally.failed is None) == (0, False)
+    assert world.world.files() == {}
+
+
+def test_a_drain_that_does_not_keep_up_is_waited_for(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most so many events lie in new/; one that never does ends it."""
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "CROWD", 3)
+    crowds: list[int] = []
+
+    def make_room() -> bool:
+        crowds.append(module.crowd(world.layout))
+        world.drain()
+        return True
+
+    tally = backfill(world.site, window(world), replace(pace(), make_room=make_room))
+
+    assert (crowds, tally.told, tally.failed) == ([3], 6, None)
+
+
+def test_a_drain_that_never_keeps_up_ends_it(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 75; what was told counts."""
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "CROWD", 3)
+
+    tally = backfill(world.site, window(world), pace(room=False))
+
+    assert tally.failed is not None
+    assert (tally.told, tally.failed.exit_code) == (3, TRY_AGAIN)
+
+
+def waiting(state: Path, *, drained: list[int], counts: list[int]) -> Waiting:
+    """A wait whose clock runs a minute at each look."""
+    times = iter(range(0, 10**6, 60))
+
+    def less(_seconds: float = 0) -> None:
+        if len(counts) > 1:
+            counts.pop(0)
+
+    def drain_once() -> None:
+        drained.append(1)
+        less()
+
+    return Waiting(
+        state=state,
+        seconds=60,
+        drain_once=drain_once,
+        clock=lambda: next(times),
+        sleep=less,
+    )
+
+
+def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
+    """A running one is waited for, else one runs here; without progress it is given up."""
+    drained: list[int] = []
+    counts = [1000, 900, 800, 400]
+    assert has_room(lambda: counts[0], waiting(tmp_path, drained=drained, counts=counts))
+    assert len(drained) == 3
+    assert not has_room(lambda: 900, waiting(tmp_path, drained=drained, counts=[]))
+    with FileLock(tmp_path / "drain.lock"):
+        counts = [1000, 900, 900, 400]
+        assert has_room(lambda: counts[0], waiting(tmp_path, drained=[], counts=counts))
+        assert not has_room(lambda: 900, waiting(tmp_path, drained=[], counts=[]))
+
+
+def history(made: SweepSite, count: int = 3) -> list[Told]:
+    """Runs that ended hours ago, unknown to cc-backend."""
+    runs = [
+        Told(i, made.now - i * HOUR, "FAILED", made.now - i * HOUR + 60, in_squeue=False)
+        for i in range(1, count + 1)
+    ]
+    made.run(*runs)
+    return runs
+
+
+def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
+    """Where no drain is running it drains itself; repeated it skips what is there."""
+    with site(tmp_path) as made:
+        runs = history(made)
+
+        dry = made.sweep("backfill", "--since", "2d", "--until", "now", "--dry-run")
+        told = made.sweep("backfill", "--since", "2d", "--until", "now")
+        again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
+
+        assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
+    assert "3 to be told, 0 waiting" in dry.out
+    assert told.code == 0, told.err
+    assert "3 runs ended: 0 there" in told.out
+    assert (again.json["there"], again.json["told"], again.json["failed"]) == (3, 0, None)
+
+
+def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """The same window alone; another begins anew."""
+    with site(tmp_path) as made:
+        history(made)
+        since, until = made.now - 3 * DAY, made.now - 60
+        made.say(sacct=1)
+        failed = made.sweep("backfill", "--since", since, "--until", until)
+        made.say()
+        path = made.state / "backfill.json"
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps(document | {"at": made.now - DAY}))
+
+        on = made.sweep("backfill", "--since", since, "--until", until, "--json")
+        anew = made.sweep("backfill", "--since", since - 1, "--until", until)
+
+    assert failed.code == 11
+    assert "the same command goes on there" in failed.err
+    assert "goes on where the last call ended" in on.err
+    assert on.json["told"] == 3
+    assert "goes on" not in anew.err
+
+
+def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 75."""
+    monkeypatch.setattr("sweeper.commands.backfill.WAIT_SECONDS", 0)
+    with site(tmp_path) as made:
+        history(made)
+        with FileLock(made.state / "drain.lock"):
+            said = made.sweep("backfill", "--since", "2d", "--until", "now")
+
+        assert len(list((made.spool / Directory.NEW).iterdir())) == 3
+    assert said.code == 75
+    assert "3 waiting" in said.out
+
+
+def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By draining itself where no drain runs."""
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "CROWD", 1)
+    monkeypatch.setattr("sweeper.commands.backfill.CROWD", 1)
+    with site(tmp_path) as made:
+        runs = history(made)
+
+        said = made.sweep("backfill", "--since", "2d", "--until", "now")
+
+        assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
+    assert said.code == 0, said.err
+
+
+def test_two_backfills_do_not_mix(tmp_path: Path) -> None:
+    """The second says who holds the lock."""
+    with site(tmp_path) as made:
+        (made.state / "backfill.json").write_text(json.dumps({"pid": os.getpid()}))
+        with FileLock(made.state / "backfill.lock"):
+            said = made.sweep("backfill", "--since", "2d", "--until", "now")
+
+    assert said.code == 75
+    assert f"held by process {os.getpid()}" in said.err
+
+
+def test_a_tally_begins_with_nothing() -> None:
+    """So that a report of nothing is one of zeros."""
+    assert Tally() == Tally(seen=0, there=0, known=0, left_out=0, told=0, at=0)
+    assert Key(1, 2) == (1, 2)

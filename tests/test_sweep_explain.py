@@ -1,0 +1,217 @@
+"""`cc-sweep explain`: every case of a job on one page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_site import REFUSED
+from lying_slurm import Told
+from sweep_site import SweepSite, site
+from sweep_values import NOON, OLD, run, start, stop
+from sweep_world import SweptWorld
+
+from ccbackend.replies import Row
+from slurm.errors import Problem, SlurmError
+from slurm.job import Job
+from spool.files import codec
+from spool.files.layout import Directory
+from spool.files.run import End, Run, Source
+from sweeper.explain import Page, explain
+from sweeper.page import document, lines
+from sweeper.values import Guard, GuardKind, Key, Plan, Report
+
+HOUR = 3600
+EMPTY = Page(
+    job_id=7,
+    record=None,
+    members=(),
+    runs=(),
+    events=(),
+    held=(),
+    delivered=(),
+    rows=(),
+    plan=Plan(),
+)
+ROW = Row(7, "alex", OLD, "running", 70)
+GUARD = Guard(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
+
+
+def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: object) -> Run:
+    """A run in the spool."""
+    begun = made.now - 2 * HOUR
+    job = Job(job_id=job_id, user="ada", start_time=begun, nodes=("n1",))
+    held = replace(Run(job=job, start_time=begun), **fields)  # type: ignore[arg-type]
+    return made.put(directory, held)
+
+
+def test_a_job_in_order_says_so(tmp_path: Path) -> None:
+    """Each side has its line."""
+    with site(tmp_path) as made:
+        made.run(Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+        made.row(7, made.now - 2 * HOUR, "failed")
+
+        said = made.sweep("explain", 7)
+
+    assert said.code == 0, said.err
+    first, *rest = said.out.splitlines()
+    assert first == "job 7: in order: cc-backend has what Slurm says"
+    labels = [line.split()[0] for line in rest]
+    assert labels == ["controller", "accounting", "spool", "cc-backend"]
+    assert "FAILED, started" in rest[1]
+    assert "holds nothing of it" in rest[2]
+    assert "row 70 on lab: failed, started" in rest[3]
+
+
+def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
+    """Which is run as written, and the page is in order."""
+    with site(tmp_path) as made:
+        made.run(Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+        made.row(7, made.now - 2 * HOUR)
+
+        page = made.sweep("explain", 7, "--json").json
+        assert page["command"] == "cc-sweep apply -j 7"
+        assert page["verdict"].startswith("to be repaired (stop): accounting: FAILED")
+        assert made.sweep(*page["command"].split()[1:]).code == 0
+        after = made.sweep("explain", 7, "--json").json
+
+    assert after["verdict"] == "in order: cc-backend has what Slurm says"
+    assert after["command"] is None
+    assert [row["state"] for row in after["cc_backend"]] == ["failed"]
+    assert [run["state"] for run in after["spool"]["delivered"]] == ["FAILED"]
+
+
+def test_the_spools_side_is_shown(tmp_path: Path) -> None:
+    """Runs, events, and what was refused and why."""
+    with site(tmp_path) as made:
+        told = Told(7, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False)
+        made.run(told)
+        made.row(7, told.start)
+        spooled(made, Directory.DEAD, last_error=REFUSED, attempts=3, end=None)
+        made.put_event("1-stop-8-0-0-3")
+        spooled(made, Directory.OPEN, reported=False, reason="opted out")
+        spooled(made, Directory.OPEN, 77)
+        event = made.put_event("1-stop-7-0-0-3")
+        made.bury("1-start-7-0-0-5", b"end\n")
+
+        page = made.sweep("explain", 7)
+        data = made.sweep("explain", 7, "--json").json
+
+    assert "left out: opted out" in page.out
+    assert "77-" not in page.out
+    assert "no such subcluster, correct cluster.json, then retry" in page.out
+    assert f"new/{event}, since" in page.out
+    assert "dead/1-start-7-0-0-5" in page.out
+    assert data["command"] == f"cc-spool retry 7-{told.start}.json"
+    assert data["verdict"] == "in hand: the spool holds it, the drain will tell it"
+    assert [each["kind"] for each in data["spool"]["events"]] == ["stop", "start"]
+    assert [each["directory"] for each in data["spool"]["runs"]] == ["open", "dead"]
+    assert data["spool"]["runs"][1]["last_error"]["call"] == "start"
+
+
+def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> None:
+    """All of its runs, and the other tasks that have begun."""
+    world = SweptWorld(tmp_path / "spool")
+    task = world.world.job(12, array_job_id=10, array_task_id=3, restart_count=1)
+    world.slurm.records = {10: task, 12: task, 13: task}
+    world.slurm.arrays = {12: 10, 13: 10, 10: 10}
+    old = replace(task, state="REQUEUED", start_time=NOON - 99, end_time=NOON - 50)
+    world.slurm.rows = [old, task]
+    sight = world.plan(12)
+
+    page = explain(world.sources, tmp_path, 12, seen=sight.observation, plan=sight.decision.plan)
+
+    assert page.members == (10, 13)
+    assert [each.state for each in page.runs] == ["REQUEUED", "RUNNING"]
+    text = "\n".join(lines(page))
+    assert "other tasks of the array: 10, 13" in text
+    assert "task 3 of array 10, restarted 1 times" in text
+
+
+def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Each of the sides, in its own words."""
+    world = SweptWorld(tmp_path / "spool")
+    world.world.begin(7)
+    world.slurm.records[7] = replace(world.slurm.records[7], array_job_id=5)
+    sight = world.plan(7)
+    gone = SlurmError("sacct is away", kind=Problem.UNREACHABLE)
+    world.slurm.failures = {"accounting": gone, "board": gone}
+    world.backend.silent = True
+
+    page = explain(world.sources, tmp_path, 7, seen=sight.observation, plan=sight.decision.plan)
+    world.slurm.silent = True
+    darker = explain(world.sources, tmp_path, 7, seen=sight.observation, plan=sight.decision.plan)
+
+    assert [words.partition(":")[0] for words in page.silent] == [
+        *("controller", "accounting", "cc-backend")
+    ]
+    assert darker.record is None
+    assert any("no answer" in line for line in lines(darker))
+
+
+@pytest.mark.parametrize(
+    ("page", "verdict", "command"),
+    [
+        (EMPTY, "has not begun: there is nothing to tell", None),
+        (replace(EMPTY, rows=(ROW,)), "in order: cc-backend has what Slurm says", None),
+        (replace(EMPTY, plan=Plan(guards=(GUARD,))), "cannot be judged now: up for 3 s", None),
+        (
+            replace(EMPTY, plan=Plan(changes=(start(7), stop(7)))),
+            "to be repaired (start): missing; to be repaired (stop): over",
+            "cc-sweep apply -j 7",
+        ),
+        (
+            replace(EMPTY, plan=Plan(changes=(start(7),), guards=(GUARD,))),
+            "cannot be judged now: up for 3 s; to be repaired (start): missing",
+            None,
+        ),
+        (
+            replace(EMPTY, plan=Plan(reports=(Report(key=Key(7, OLD), why="odd"),))),
+            "to be looked at: odd",
+            None,
+        ),
+        (
+            replace(EMPTY, plan=Plan(known={"unreported": 1, "strange": 1})),
+            "left out by choice: an opt-out, a filter, or the requeue policy",
+            None,
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(page: Page, verdict: str, command: str | None) -> None:
+    """And the command fits it."""
+    assert (page.verdict, page.command) == (verdict, command)
+    assert document(page)["verdict"] == verdict
+
+
+def test_records_of_every_kind_have_a_line() -> None:
+    """Het components, flags, runs without end."""
+    het = Job(job_id=7, het_job_id=6, het_job_offset=1, flags=("COMPLETING",), end_time=NOON)
+    page = replace(EMPTY, record=het, runs=(Job(job_id=7, state="FAILED", nodes=("a", "b")),))
+
+    text = "\n".join(lines(page))
+
+    assert "state not known COMPLETING, ended" in text
+    assert "component 1 of 6" in text
+    assert "FAILED, 2 nodes" in text
+
+
+def test_delivered_runs_are_found_among_many(tmp_path: Path) -> None:
+    """A damaged line is passed over."""
+    world = SweptWorld(tmp_path / "spool")
+    archive = tmp_path / "delivered"
+    archive.mkdir()
+    end = End(time=NOON, state="FAILED", source=Source.ACCOUNTING)
+    mine, other = (Run(job=Job(job_id=i), start_time=OLD, end=end) for i in (7, 8))
+    odd = codec.encode(mine)[:-9] + b"\n"
+    like = codec.encode(replace(other, job=Job(job_id=8, name='"job_id":7,')))
+    kept = codec.encode(replace(mine, end=None))
+    (archive / "1.jsonl").write_bytes(odd + codec.encode(other) + codec.encode(mine) + like + kept)
+    world.slurm.records[7] = world.world.job(7)
+    sight = world.plan(7)
+
+    page = explain(world.sources, archive, 7, seen=sight.observation, plan=sight.decision.plan)
+
+    assert [each.end for each in page.delivered] == [end, None]
+    assert "FAILED" in "\n".join(lines(page))
+    assert run(7).key == Key(7, OLD)

@@ -1,0 +1,109 @@
+"""What the spool has of a run, by file names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_site import run_of
+from sweep_values import NOON, OLD
+
+from spool.files import codec
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, Run, Source
+from sweeper.diff import Holding, Standing
+from sweeper.look.holdings import delivered, holdings_of, knows
+from sweeper.values import Key
+
+KEY = Key(7, OLD)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """An empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    return Layout(tmp_path)
+
+
+def put(layout: Layout, directory: str, name: str, contents: bytes = b"") -> None:
+    """Put a file."""
+    (layout.root / directory / name).write_bytes(contents)
+
+
+def stored(**fields: object) -> bytes:
+    """A run file of the key."""
+    return codec.encode(replace(run_of(7, OLD), **fields))  # type: ignore[arg-type]
+
+
+def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:
+    """Other runs and odd names do not count."""
+    put(layout, "open", f"7-{OLD + 9}.json", stored())
+    put(layout, "open", f"77-{OLD}.json")
+    put(layout, "open", "7-odd")
+    put(layout, "dead", "1-start-7-0-0-3")
+    for name in ("1-start-77-0-0-3", "odd", "1-begin-7-0-0-3", "9-start-7-0-0-3", "1-start-7-0"):
+        put(layout, "new", name)
+    put(layout, "new", f"1-stop-7-{OLD + 6}-0-3")
+
+    assert holdings_of(layout, [KEY]) == {}
+    assert holdings_of(layout, []) == {}
+
+
+@pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])
+def test_an_event_without_another_start_queues_a_run(layout: Layout, name: str) -> None:
+    """Whatever lies elsewhere."""
+    put(layout, "new", name)
+    put(layout, "open", f"7-{OLD}.json", stored())
+
+    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+
+
+def test_the_directory_is_the_state(layout: Layout) -> None:
+    """Of two copies the earlier one in the order wins; starts may differ by some seconds."""
+    put(layout, "dead", f"7-{OLD + 3}.json")
+    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.DEAD)}
+    put(layout, "open", f"7-{OLD}.json", stored(started=OLD + 9, seen=OLD + 10))
+    told = Holding(standing=Standing.TOLD, told=OLD + 9, seen=OLD + 10)
+    assert holdings_of(layout, [KEY]) == {KEY: told}
+    put(layout, "todo", f"7-{OLD}.json")
+    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+
+
+def test_a_run_left_out_by_choice_is_seen_as_such(layout: Layout) -> None:
+    """Its mark lies in open/."""
+    put(layout, "open", f"7-{OLD}.json", stored(reported=False, reason="opted out"))
+
+    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.UNREPORTED)}
+
+
+def test_a_run_that_cannot_be_read_is_the_drains_business(layout: Layout) -> None:
+    """Neither planned nor lost."""
+    put(layout, "open", f"7-{OLD}.json", b"odd")
+
+    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"),
+    [("new", "1-stop-7-0-0-1"), ("todo", "7-1.json"), ("open", "7-1.json"), ("dead", "7-1.json")],
+)
+def test_a_job_id_is_known_by_anything_of_it(layout: Layout, directory: str, name: str) -> None:
+    """An event or a run."""
+    assert not knows(layout, 7)
+    put(layout, directory, name)
+
+    assert knows(layout, 7)
+
+
+def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
+    """In the archive of what cc-backend has taken."""
+    end = End(time=NOON, state="FAILED", source=Source.ACCOUNTING)
+    runs: list[Run] = [run_of(7, OLD, end=end), run_of(8, OLD + 1, end=end)]
+    (tmp_path / "1.jsonl").write_bytes(b"".join(map(codec.encode, runs)))
+    wanted = [KEY, Key(7, OLD + 1), Key(8, OLD), Key(8, OLD + 1), Key(70, OLD)]
+
+    assert delivered(tmp_path, wanted) == {KEY, Key(8, OLD + 1)}
+    assert delivered(tmp_path, []) == frozenset()
+    assert delivered(tmp_path / "none", wanted) == frozenset()
