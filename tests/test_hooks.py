@@ -140,6 +140,56 @@ def test_hostile_word_is_left_out(shell: list[str], spool: Path, variable: str) 
     assert "all" not in event.read_text()
 
 
+def test_an_event_that_exists_already_stays_as_it_is(
+    shell: list[str], spool: Path, tmp_path: Path
+) -> None:
+    """It says the same; nothing is written over it, nor through a link."""
+    stub = tmp_path / "prolog_slurmctld"
+    shutil.copy(HOOKS / "prolog_slurmctld", stub)
+    same_pid = (HOOKS / "spool_event").read_text().replace("-$$", "-77")
+    (tmp_path / "spool_event").write_text(same_pid)
+    other = tmp_path / "other"
+    other.write_text("other")
+    (spool / "new" / "1-start-5-0-0-77").symlink_to(other)
+    (spool / "new" / "1-start-4711-0-0-77").write_text("first")
+
+    assert was_harmless(run_hook(shell, spool, stub=stub))
+    assert was_harmless(run_hook(shell, spool, stub=stub, environment={"SLURM_JOB_ID": "5"}))
+    assert ("first", "other") == (
+        (spool / "new" / "1-start-4711-0-0-77").read_text(),
+        other.read_text(),
+    )
+
+
+def test_signals_that_would_end_it_do_not(shell: list[str], spool: Path, tmp_path: Path) -> None:
+    """A prolog that was killed is a failed one: its job would be requeued."""
+    stub = tmp_path / "prolog_slurmctld"
+    shutil.copy(HOOKS / "prolog_slurmctld", stub)
+    killed = "".join(f"kill -{name} $$\n" for name in ("HUP", "INT", "PIPE", "TERM", "XFSZ"))
+    whole = (HOOKS / "spool_event").read_text()
+    (tmp_path / "spool_event").write_text(whole.replace("extras=\n", f"extras=\n{killed}", 1))
+
+    assert was_harmless(run_hook(shell, spool, stub=stub))
+    assert ["1-start-4711-0-0"] == events(spool)
+
+
+def test_a_spool_that_is_no_directory_is_silent(shell: list[str], tmp_path: Path) -> None:
+    """Whatever lies there instead."""
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "new").touch()
+
+    assert was_harmless(run_hook(shell, tmp_path / "spool"))
+
+
+@pytest.mark.parametrize("size", [32_768, 32_769])
+def test_a_node_list_has_a_limit(shell: list[str], spool: Path, size: int) -> None:
+    """32 kB are written, one more is not."""
+    run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": "n" * size})
+
+    [event] = (spool / "new").iterdir()
+    assert (size == 32_768) is event.read_text().startswith("nodes=")
+
+
 def test_missing_spool_is_silent(shell: list[str], tmp_path: Path) -> None:
     """Without a spool the job goes on and nothing is printed."""
     assert was_harmless(run_hook(shell, tmp_path / "absent"))
@@ -226,13 +276,14 @@ def test_unreadable_sourced_file_is_passed_over(
     assert was_harmless(run_hook(shell, spool, stub=stub))
 
 
-def test_hook_is_one_process(spool: Path, tmp_path: Path) -> None:
+def test_hook_is_one_process(shell: list[str], spool: Path, tmp_path: Path) -> None:
     """The hook executes one program and never forks."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     log = tmp_path / "strace"
+    found = [str(shutil.which(shell[0])), *shell[1:]]
     subprocess.run(
-        ["strace", "-f", "-o", log, "-e", "trace=process", HOOKS / "prolog_slurmctld"],
+        ["strace", "-f", "-o", log, "-e", "trace=process", *found, HOOKS / "prolog_slurmctld"],
         env={**ENVIRONMENT, "CC_SLURM_SYNC_SPOOL": str(spool)},
         check=True,
     )
