@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, TOKEN, CommandSite, run_of
-from stub_server import Answer, Model, StubServer
+from stub_server import Answer, Model, Request, StubServer
 
 from spool import config
 from spool.commands.drain import Watch, token_of_successor, user_name
@@ -26,10 +26,10 @@ class Served(Model):
 
     on_request: Callable[[str], None] = staticmethod(lambda _path: None)
 
-    def answer(self, method: str, path: str, body: str, token: str | None) -> Answer:
+    def respond(self, request: Request) -> Answer:
         """Answer one request."""
-        self.on_request(path)
-        return super().answer(method, path, body, token)
+        self.on_request(request.path)
+        return super().respond(request)
 
 
 @pytest.fixture
