@@ -24,6 +24,7 @@ from slurm.release import Release, release_of
 from slurm.rows import (
     SACCT_FIELDS,
     SACCT_SEPARATOR,
+    SACCT_SHARING,
     SQUEUE_FORMAT,
     ListedJob,
     accounted_jobs,
@@ -258,16 +259,11 @@ class Slurm:
         if not self._has_accounting:
             return ()
         argv = [self._ask.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
-        argv += [
-            "-M",
-            cluster,
-            "-S",
-            f"uts{max(since, EARLIEST)}",
-            "-E",
-            f"uts{until}",
-            "-o",
-            SACCT_FIELDS,
-        ]
+        fields = SACCT_FIELDS
+        if sources_of(self.version()).accounts_sharing:
+            fields += SACCT_SHARING
+        argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST)}", "-E", f"uts{until}"]
+        argv += ["-o", fields]
         answer = self._ask(
             [*argv, *selection], limit_bytes=LISTING_BYTES, timeout_seconds=timeout_seconds
         )

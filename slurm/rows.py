@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from slurm.decode.scalars import MISSING, digits, instant, state_words
+from slurm.decode.sharing import sharing_of_words
 from slurm.decode.tres import counted
 from slurm.errors import Problem, SlurmError, excerpt
 from slurm.hostlist import HostlistError, expand
@@ -23,6 +24,8 @@ SACCT_FIELDS = (
     "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
     "AllocCPUS,AllocTRES,ExitCode,QOS,NodeList"
 )
+SACCT_SHARING = ",Exclusive"
+"""One more field, behind the others, from 26.05 on."""
 _DISPLAY = re.compile(r"([0-9]{1,18})(?:([_+])([0-9]{1,18}))?")
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 
@@ -60,6 +63,8 @@ def listed_jobs(stdout: bytes) -> tuple[ListedJob, ...]:
 def accounted_jobs(stdout: bytes, *, cluster: str | None = None) -> tuple[Job, ...]:
     """Read `sacct -X -P -n -o SACCT_FIELDS` with epoch times, one job a run.
 
+    With SACCT_SHARING behind them each row tells sharing too; all rows have as many fields.
+
     Args:
         stdout: the answer.
         cluster: Slurm's own name; rows of another one void the answer. None: not checked.
@@ -68,7 +73,11 @@ def accounted_jobs(stdout: bytes, *, cluster: str | None = None) -> tuple[Job, .
         SlurmError: the answer is cut, not of this form, or another cluster's.
     """
     jobs = []
-    for fields in _lines(stdout, SACCT_SEPARATOR, SACCT_FIELDS.count(",") + 1):
+    count = SACCT_FIELDS.count(",") + 1
+    head = stdout.partition(b"\n")[0]
+    if head.count(SACCT_SEPARATOR.encode()) == count:
+        count += SACCT_SHARING.count(",")
+    for fields in _lines(stdout, SACCT_SEPARATOR, count):
         if cluster is not None and fields[0] != cluster:
             message = f"sacct answers for cluster {fields[0]!r}, not {cluster!r}"
             raise SlurmError(message, kind=Problem.WRONG_CLUSTER)
@@ -116,7 +125,7 @@ def _accounted(fields: list[str]) -> Job:
     its uid is 0 and its nodes are those of the step (seen in 21.08 ... 24.05).
     """
     cluster, raw, display, user, uid, account, partition, states = fields[:8]
-    submit, start, end, limit, cpus, tres, exit_code, qos, nodes = fields[8:]
+    submit, start, end, limit, cpus, tres, exit_code, qos, nodes, *sharing = fields[8:]
     state, flags = state_words(states)
     array, het, member = _members(display)
     _, gpus = counted(tres)
@@ -137,6 +146,7 @@ def _accounted(fields: list[str]) -> Job:
         nodes=_nodes(nodes) if is_whole else (),
         cpus=None if state == "PENDING" else digits(cpus) or None,
         gpus=None if state == "PENDING" else gpus,
+        sharing=sharing_of_words(exclusive=sharing[0] if sharing else None, oversubscribe=None),
         array_job_id=array,
         array_task_id=member if array else None,
         het_job_id=het,

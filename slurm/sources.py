@@ -34,6 +34,7 @@ class Sources:
     json_option: str = "--json"
     sharing_column: str = "OverSubscribe"
     has_sluid: bool = False
+    accounts_sharing: bool = False
 
     def words(self, way: Way) -> str:
         """Return a way with the form of JSON that it takes here."""
@@ -75,6 +76,7 @@ TABLE = (
         json_option="--json=v0.0.44",
         sharing_column="Exclusive",
         has_sluid=True,
+        accounts_sharing=True,
     ),
 )
 

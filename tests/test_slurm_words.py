@@ -12,8 +12,8 @@ from slurm.decode.scalars import minutes, number, positive, state_words, text
 from slurm.decode.sharing import sharing_of_json
 from slurm.decode.tres import counted
 from slurm.errors import Problem, SlurmError
-from slurm.job import Job
-from slurm.rows import SACCT_FIELDS, accounted_jobs, listed_jobs
+from slurm.job import Job, Sharing
+from slurm.rows import SACCT_FIELDS, SACCT_SHARING, accounted_jobs, listed_jobs
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|n1
     ("line", "kind"),
     [
         (SACCT, Problem.CUT),
-        (SACCT + "|x\n", Problem.CUT),
+        (SACCT + "|x|y\n", Problem.CUT),
         (SACCT.replace("lab", "other") + "\n", Problem.WRONG_CLUSTER),
         (SACCT.replace("|7|", "|x|") + "\n", Problem.MALFORMED),
         (SACCT.replace("|n1", "|n[1") + "\n", Problem.MALFORMED),
@@ -224,3 +224,20 @@ def test_sacct_json_of_any_cluster_is_read_where_none_is_named() -> None:
     stream = AccountingStream()
     stream.feed(Situation("24.11", "gpu-1of4").files["sacct.json"])
     assert ["lab"] == [run.cluster for run in stream.close()]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
+)
+def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
+    """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
+    line = SACCT.replace("|", "\x1f")
+    (told,) = accounted_jobs(f"{line}\x1f{value}\n".encode())
+    (silent,) = accounted_jobs(f"{line}\n".encode())
+
+    assert 1 == SACCT_SHARING.count(",")
+    assert expected == told.sharing
+    assert silent.sharing is None
+    with pytest.raises(SlurmError):
+        accounted_jobs(f"{line}\x1f{value}\n{line}\n".encode())

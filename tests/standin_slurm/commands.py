@@ -222,7 +222,8 @@ def sacct(state: State, argv: list[str]) -> str:
     names = given["-o"].split(",")
     separator = given.get("--delimiter", "|")
     lines = [
-        separator.join(sacct_field(run, n, epoch=state["epoch"]) for n in names) for run in runs
+        separator.join(sacct_field(run, n, state["series"], epoch=state["epoch"]) for n in names)
+        for run in runs
     ]
     if "-n" not in given:
         lines.insert(0, separator.join(names))

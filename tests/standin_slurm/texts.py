@@ -115,10 +115,10 @@ def _squeue_field(job: Job, name: str, series: str, *, epoch: bool) -> str:
         "Name": lambda: job["name"],
         "admin_comment": lambda: job["admin_comment"] or "(null)",
     }
-    if series >= "26.05":
-        known["Exclusive"] = lambda: sharing(job, series)[1]
     if series >= "25.11":
         known["SLUID"] = lambda: job["sluid"]
+    if series >= "26.05":
+        known["Exclusive"] = lambda: sharing(job, series)[1]
     if name not in known:
         raise NoSuchFieldError(name)
     return str(known[name]())
@@ -226,7 +226,7 @@ def _tokens(job: Job, series: str, *, epoch: bool, now: int) -> dict[str, object
     }
 
 
-def sacct_field(job: Job, name: str, *, epoch: bool) -> str:
+def sacct_field(job: Job, name: str, series: str, *, epoch: bool) -> str:
     """Return one field of `sacct -P`."""
     started = has_run(job)
     known: dict[str, Callable[[], object]] = {
@@ -252,6 +252,8 @@ def sacct_field(job: Job, name: str, *, epoch: bool) -> str:
         "AllocTRES": lambda: ",".join(sorted(tres(job).split(","))) if started else "",
         "NodeList": lambda: fold(job["nodes"]) or "None assigned",
     }
+    if series >= "26.05":
+        known["Exclusive"] = lambda: sharing(job, series)[1]
     if name not in known:
         raise NoSuchFieldError(name)
     return str(known[name]())
