@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := .venv-demo
 
-.PHONY: help test-server install uninstall wheels check test crash clean bench-hook bench-replay bench-sweep
+.PHONY: help test-server install uninstall wheels check test crash planted clean bench-hook bench-replay bench-sweep
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -76,6 +76,9 @@ bench-idle: $(VENV)/.dev ## memory and CPU time of a drain that has nothing to d
 
 crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
+
+planted: $(VENV)/.dev ## plant known bugs one by one in a copy: the suite must catch each
+	$(BIN)/python tests/planted.py
 
 bench-hook: $(VENV)/.dev ## time a hook's whole process against an empty script of the same shell
 	$(BIN)/python tests/bench_hook.py

@@ -1,0 +1,259 @@
+"""The runs in memory and on disk: what is durable when, and when an event may go."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from slurm.job import Job
+from spool.deliver.schedule import Schedule, entry_of
+from spool.drain.book import GROUP_SECONDS, GROUP_SIZE, REMEMBERED, SOFT_SECONDS, Book
+from spool.errors import RunError
+from spool.files import codec
+from spool.files.archive import Archive
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, LastError, Run, Source
+from spool.files.store import Group, load
+
+NOW = 1_767_225_600.0
+START = int(NOW) - 100
+OVER = End(time=START + 50, state="COMPLETED", source=Source.CONTROLLER)
+REFUSED = LastError(time=START, call="start", outcome="rejected", reason="bad", message="no")
+
+
+class Disk(Group):
+    """A disk that fails at a write or at a commit if told to."""
+
+    put_error: ClassVar[OSError | None] = None
+
+    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+        """Fail, or write."""
+        if Disk.put_error is not None:
+            raise Disk.put_error
+        super().put(directory, name, contents)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def book(layout: Layout, tmp_path: Path) -> Iterator[Book]:
+    """Return an empty book on a disk that works."""
+    Disk.put_error = None
+    yield Book(layout, Schedule(), Archive(tmp_path / "delivered", keep_days=3), new_group=Disk)
+    Disk.put_error = None
+
+
+def run(job_id: int = 1, **facts: object) -> Run:
+    """Return a run."""
+    made = Run(job=Job(job_id=job_id, nodes=("n1",)), start_time=START)
+    return replace(made, **facts)  # type: ignore[arg-type]
+
+
+def event(layout: Layout, name: str) -> str:
+    """Put an event into `new/`."""
+    (layout.root / "new" / name).touch()
+    return name
+
+
+def files(layout: Layout) -> dict[str, list[str]]:
+    """Return what lies where, without empty directories."""
+    names = {d.value: sorted(layout.names(d)) for d in Directory}
+    return {directory: found for directory, found in names.items() if found}
+
+
+def test_a_soft_run_lies_in_memory_and_its_event_stays(layout: Layout, book: Book) -> None:
+    """Until it is told or gets old."""
+    entry = book.soften(run(), [event(layout, "e")], NOW)
+    book.flush()
+
+    assert ({"new": ["e"]}, run()) == (files(layout), book.run_of(entry))
+
+
+def test_an_old_soft_run_is_made_durable_and_its_event_goes(layout: Layout, book: Book) -> None:
+    """Not a younger one."""
+    book.soften(run(1), [event(layout, "e1")], NOW)
+    book.soften(run(2), [event(layout, "e2")], NOW + 0.1)
+    book.harden_old(NOW + SOFT_SECONDS, all_of_them=False)
+    book.flush()
+
+    assert {"new": ["e2"], "todo": [f"1-{START}.json"]} == files(layout)
+    assert {"e1"} == book.take_removed_events()
+    assert set() == book.take_removed_events()
+
+
+def test_a_soft_run_that_is_told_of_again_keeps_its_age(layout: Layout, book: Book) -> None:
+    """It cannot stay soft for ever."""
+    book.soften(run(), [event(layout, "e1")], NOW)
+    book.soften(run(), [event(layout, "e2")], NOW + SOFT_SECONDS)
+    book.harden_old(NOW + SOFT_SECONDS, all_of_them=False)
+    book.flush()
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_all_soft_runs_are_made_durable_when_cc_backend_is_not_well(
+    layout: Layout, book: Book
+) -> None:
+    """However young."""
+    book.soften(run(), [event(layout, "e")], NOW)
+    book.harden_old(NOW, all_of_them=True)
+    book.flush()
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_an_event_stays_while_a_run_that_it_told_of_is_soft(layout: Layout, book: Book) -> None:
+    """It told of two; one of them is durable."""
+    event(layout, "e")
+    first = book.soften(run(1), ["e"], NOW)
+    book.soften(run(2), ["e"], NOW)
+    book.harden(first, run(1), NOW)
+    book.drop_events(["e"], NOW)
+    book.flush()
+
+    assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_a_delivered_run_leaves_the_spool_and_is_archived(
+    layout: Layout, book: Book, tmp_path: Path
+) -> None:
+    """It is remembered for its late events."""
+    done = run(started=START, end=OVER)
+    entry = book.soften(done, [event(layout, "e")], NOW)
+    book.harden(entry, done, NOW)
+    book.flush()
+    book.finish(entry, done, NOW)
+    book.flush()
+    (archived,) = (tmp_path / "delivered").iterdir()
+
+    assert ({}, codec.encode(done)) == (files(layout), archived.read_bytes())
+    assert [(START, OVER.time, True)] == [(t.start_time, t.end, t.started) for t in book.tracked(1)]
+    assert book.is_leaving(entry.name) is False
+
+
+def test_a_run_that_is_not_reported_is_not_archived(
+    layout: Layout, book: Book, tmp_path: Path
+) -> None:
+    """Nothing of it was told."""
+    kept = run(reported=False, end=OVER)
+    book.finish(book.soften(kept, [event(layout, "e")], NOW), kept, NOW)
+    book.flush()
+
+    assert ({}, False, ()) == (files(layout), (tmp_path / "delivered").exists(), book.tracked(1))
+
+
+def test_what_was_delivered_long_ago_is_forgotten(book: Book) -> None:
+    """Memory has a limit."""
+    done = run(started=START, end=OVER)
+    for job_id in range(1, REMEMBERED + 2):
+        each = replace(done, job=Job(job_id=job_id))
+        book.finish(entry_of(each, None), replace(each, reported=True), NOW)
+
+    assert ((), 1) == (book.tracked(1), len(book.tracked(2)))
+
+
+def test_a_run_that_is_told_of_again_does_not_leave(layout: Layout, book: Book) -> None:
+    """It was delivered, and its file not yet removed."""
+    done = run(started=START, end=OVER)
+    entry = book.soften(done, [event(layout, "e1")], NOW)
+    book.finish(entry, done, NOW)
+    assert book.is_leaving(entry.name)
+    again = book.soften(run(), [event(layout, "e2")], NOW)
+    assert {"e1", "e2"} == again.events
+    book.harden(again, run(), NOW)
+    book.flush()
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+    assert 1 == len(book.tracked(1))
+
+
+def test_a_run_that_waits_for_its_group_takes_in_what_is_new(layout: Layout, book: Book) -> None:
+    """Its end is written with its start."""
+    entry = book.soften(run(), [event(layout, "e1")], NOW)
+    book.harden(entry, run(started=START, cluster="lab"), NOW)
+    book.soften(run(started=START, cluster="lab", end=OVER), [event(layout, "e2")], NOW)
+    book.flush()
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+    assert OVER == load(layout, Directory.TODO, f"1-{START}.json").end
+
+
+def test_a_refused_run_is_buried(layout: Layout, book: Book) -> None:
+    """Its events go with it."""
+    entry = book.soften(run(), [event(layout, "e")], NOW)
+    book.bury(entry, run(), REFUSED, NOW)
+    assert book.is_leaving(entry.name)
+    book.flush()
+
+    assert {"dead": [f"1-{START}.json"]} == files(layout)
+    assert REFUSED == load(layout, Directory.DEAD, f"1-{START}.json").last_error
+
+
+def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, book: Book) -> None:
+    """What follows an accepted request is written in groups."""
+    assert not book.is_due(NOW)
+    book.drop_events([event(layout, "e0")], NOW)
+    assert not book.is_due(NOW + GROUP_SECONDS - 0.01)
+    assert book.is_due(NOW + GROUP_SECONDS)
+    book.drop_events([event(layout, f"e{i}") for i in range(GROUP_SIZE)], NOW)
+    assert book.is_due(NOW)
+    book.flush()
+
+    assert ({}, False) == (files(layout), book.is_due(NOW + 9))
+
+
+def test_a_disk_that_takes_nothing_loses_nothing(layout: Layout, book: Book) -> None:
+    """The next flush does all of it."""
+    entry = book.soften(run(), [event(layout, "e")], NOW)
+    book.harden(entry, run(), NOW)
+    Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        book.flush()
+    assert {"new": ["e"]} == files(layout)
+    Disk.put_error = None
+    book.flush()
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_with_little_space_texts_are_left_out(layout: Layout, book: Book) -> None:
+    """The run itself is kept."""
+    large = run(script="#!/bin/sh\n", description="JobId=1")
+    book.harden(book.soften(large, [], NOW), large, NOW)
+    book.flush(slim=True)
+
+    assert run() == load(layout, Directory.TODO, f"1-{START}.json")
+
+
+def test_a_stored_run_is_read_from_its_file(layout: Layout, book: Book) -> None:
+    """One that is damaged says so."""
+    book.harden(book.soften(run(), [], NOW), run(), NOW)
+    book.flush()
+    (entry,) = book.schedule
+
+    assert (None, run()) == (entry.run, book.run_of(entry))
+    (layout.root / "todo" / entry.name).write_text("{")
+    with pytest.raises(RunError):
+        book.run_of(entry)
+
+
+def test_a_hard_run_without_facts_in_memory_is_not_written(layout: Layout, book: Book) -> None:
+    """Its file is as it was."""
+    book.harden(book.soften(run(), [], NOW), run(), NOW)
+    (entry,) = book.schedule
+    entry.run = None
+    book.flush()
+
+    assert ({}, None) == (files(layout), entry.stored)
