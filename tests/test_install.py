@@ -18,6 +18,10 @@ from pathlib import Path
 import pytest
 import wheel_house
 
+from spool.cli import CC_SPOOL
+from spool.program import Program
+from sweeper.cli import CC_SWEEP
+
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 PACKAGES = {"slurm", "ccbackend", "spool", "sweeper"}
@@ -351,6 +355,24 @@ def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> Non
     }
 
     assert expected == expected & set(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "verb"),
+    [
+        ("cc-spool.service", CC_SPOOL, "drain"),
+        ("cc-sweep.service", CC_SWEEP, "apply"),
+        ("cron", CC_SWEEP, "apply"),
+    ],
+)
+def test_services_and_cron_call_what_there_is(name: str, program: Program, verb: str) -> None:
+    """The programs take the arguments that service and cron line give them."""
+    (words,) = re.findall(rf"@bin@/{program.name} (.*)", (DEPLOY / name).read_text())
+    argv = words.split()
+
+    args = program.parser(argv).parse_args(argv)
+
+    assert (verb, Path("@settings@/config.json")) == (args.verb, Path(args.config))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

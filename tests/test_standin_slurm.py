@@ -139,13 +139,17 @@ def series(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def long_ago() -> float:
+    """Return a time before all recordings: no recorded job ended so long before to be forgotten."""
+    return 1_000_001
+
+
 class Printer:
     """Runs the stand-in's commands in this process."""
 
     def __init__(self, root: Path, series: str, capsys: pytest.CaptureFixture[str]) -> None:
         (root / "spool" / "new").mkdir(parents=True)
-        # before all recordings: by its clock no job ended long enough ago to be forgotten
-        self.controller = Controller(root / "slurm", series, spool=root / "spool", clock=lambda: 1)
+        self.controller = Controller(root / "slurm", series, spool=root / "spool", clock=long_ago)
         self._capsys = capsys
 
     def all(self, name: str, *argv: str) -> tuple[int, str, str]:
@@ -345,7 +349,7 @@ def test_the_row_of_sacct_is_as_recorded(
 ) -> None:
     """What we ask of accounting is printed as the release printed it."""
     names = SACCT_FIELDS.split(",")
-    argv = ["-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}", "-S", "uts0"]
+    argv = ["-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}", "-S", "uts1000000"]
     argv += ["-E", "uts9999999999", "-o", SACCT_FIELDS]
     differences = []
     for situation, moment, job_id, _ in told_jobs(printer, series, moments):
@@ -459,7 +463,7 @@ def test_an_ended_job_is_forgotten_after_a_while(printer: Printer) -> None:
     printer.controller.forget(ended)
 
     listed = printer("squeue", "-a", "-h", "-t", "all", "-o", "%A").split()
-    window = ("-S", "uts0", "-E", "uts9999999999")
+    window = ("-S", "uts1000000", "-E", "uts9999999999")
     accounted = printer("sacct", "-X", "-P", "-n", *window, "-o", "JobIDRaw").split()
     assert [str(running)] == listed
     assert [str(running), str(ended)] == accounted
@@ -471,6 +475,8 @@ def test_an_option_that_is_not_played_is_refused(printer: Printer) -> None:
 
     assert 1 == refusal(printer, "squeue", "--me")[0]
     assert 1 == refusal(printer, "sacct", "--json")[0]
+    window = ("-S", "uts0", "-E", "uts1795330049")
+    assert 1 == refusal(printer, "sacct", "-X", "-P", *window, "-o", "State")[0]
     assert 1 == refusal(printer, "squeue", "-h", "-O", "Nonsense:|")[0]
 
 

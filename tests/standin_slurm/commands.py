@@ -28,6 +28,7 @@ from standin_slurm.texts import (
 
 State = dict[str, Any]
 SHOWN_WITHOUT_T = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
+EARLIEST = 1_000_000  # parse_time.c, all releases
 UNKNOWN_ID = "Invalid job id specified"
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 
@@ -211,7 +212,7 @@ def sacct(state: State, argv: list[str]) -> str:
         raise Refusal(f"sacct: the stand-in answers -X -P alone, not {argv}")
     if state["is_dbd_down"]:
         raise Refusal("sacct: error: Problem talking to the database: Connection refused")
-    since, until = (int(given[name].removeprefix("uts")) for name in ("-S", "-E"))
+    since, until = (_moment(given[name]) for name in ("-S", "-E"))
     runs = [run for run in state["accounting"] if _is_in(run, since, until)]
     if "-s" in given:
         runs = [run for run in runs if _ended_so(run, given["-s"], since, until)]
@@ -228,6 +229,14 @@ def sacct(state: State, argv: list[str]) -> str:
     if "-n" not in given:
         lines.insert(0, separator.join(names))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _moment(text: str) -> int:
+    """Return the seconds of `uts1795330049`; fewer than a million are no time to sacct."""
+    seconds = int(text.removeprefix("uts"))
+    if seconds < EARLIEST:
+        raise Refusal(f"sacct: error: Invalid time specification (pos=3): {text}")
+    return seconds
 
 
 def _ended_so(run: Job, states: str, since: int, until: int) -> bool:
