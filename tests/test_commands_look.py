@@ -452,12 +452,21 @@ def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
     assert "a file that is neither event nor run" in out
 
 
-def test_show_of_nothing_is_a_wrong_argument(site: CommandSite) -> None:
+@pytest.mark.parametrize("wanted", ["99", "9" * 5000, "None", "", "\udcff"])
+def test_show_of_nothing_is_a_wrong_argument(site: CommandSite, wanted: str) -> None:
     """There is nothing of that name."""
-    said = site.call("show", "99")
+    site.put(Directory.OPEN, run_of(9))
+    said = site.call("show", wanted)
 
     assert (2, "") == (said.code, said.out)
-    assert "99: nothing in the spool has this name or job id" in said.err
+    assert "nothing in the spool has this name or job id" in said.err
+
+
+def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
+    """By its name."""
+    site.bury("77")
+
+    assert 0 == site.call("show", "77").code
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,19 @@ def test_a_signal_to_end_counts_more_than_a_new_configuration(
     assert 0 == site.call("drain").code
 
 
+def test_a_signal_between_two_configurations_counts(site: CommandSite, server: StubServer) -> None:
+    """While the next drain is put together, here by the Slurm that it asks."""
+    script = site.root / "scontrol"
+    marker = site.root / "asked"
+    script.write_text(f"#!/bin/sh\n[ -e {marker} ] && kill -TERM $PPID\n: >{marker}\nexit 1\n")
+    script.chmod(0o755)
+    site.document["slurm"]["scontrol"] = str(script)
+    site.write()
+    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    assert 0 == site.call("drain").code
+
+
 def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
     """Root may have read it for us."""
     held = HeldToken(config.load(site.config))

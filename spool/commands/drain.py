@@ -7,6 +7,7 @@ import functools
 import logging
 import pwd
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,20 +52,23 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / "drain.lock", state / "drain.json")
-    current, token = config, args.token
+    current, token, over = config, args.token, threading.Event()
     try:
         while True:
             watch = Watch(current, token)
             with Layout(current.spool.directory) as layout:
-                code = _drain(current, layout, watch, once=args.once)
-            if watch.successor is None or watch.is_over:
+                code = _drain(current, layout, watch, over, once=args.once)
+            if watch.successor is None or over.is_set():
                 return code
             current, token = watch.successor, token_of_successor(watch.successor, token)
     finally:
         lock.release()
 
 
-def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
+def _drain(
+    config: Config, layout: Layout, watch: Watch, over: threading.Event, *, once: bool
+) -> int:
+    """Drain until it is `over` or `watch` has a successor of the configuration."""
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
@@ -98,7 +102,7 @@ def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
     watch.on_successor = service.stop
 
     def stop(_number: int, _frame: object) -> None:
-        watch.is_over = True
+        over.set()  # also for one that is only being put together
         service.stop()
         runner.stop()
 
@@ -108,6 +112,8 @@ def _drain(config: Config, layout: Layout, watch: Watch, *, once: bool) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, reload)
+    if over.is_set():
+        service.stop()
     if once:
         return OK if service.run_once() else TRY_AGAIN
     service.run()
@@ -143,14 +149,12 @@ def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backen
 class Watch:
     """Looks after token and configuration; `successor` is a changed configuration.
 
-    `is_over` is set when the drain is to end whatever was found. Called at every pass, it tells
-    whether a halt's cause may be gone.
+    Called at every pass, it tells whether a halt's cause may be gone.
     """
 
     def __init__(self, config: Config, token: HeldToken) -> None:
         self.token = token
         self.successor: Config | None = None
-        self.is_over = False
         self.on_successor: Callable[[], None] = lambda: None
         self._config = config
         self._mark = _mark(config.path)

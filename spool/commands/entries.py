@@ -38,9 +38,11 @@ def entries(layout: Layout, directories: Collection[Directory] = SHOWN) -> Itera
 
 def named(found: Iterable[Entry], wanted: str) -> list[Entry]:
     """Return the entries that an ID means."""
-    if wanted.isascii() and wanted.isdigit():
-        return [entry for entry in found if job_id_of(entry) == int(wanted)]
-    return [entry for entry in found if wanted in {entry.name, escape(entry.name)}]
+    return [entry for entry in found if wanted in _ids(entry)]
+
+
+def _ids(entry: Entry) -> set[str]:
+    return {entry.name, escape(entry.name), str(job_id_of(entry))}
 
 
 def job_id_of(entry: Entry) -> int | None:

@@ -61,7 +61,9 @@ class Layout:
                 self._fds[directory] = os.open(root / directory, _OPEN_DIRECTORY)
         except OSError as error:
             self.close()
-            hint = "create it as deploy/tmpfiles.d shows, or correct spool.directory"
+            hint = "create it as the README shows, or correct spool.directory"
+            if isinstance(error, PermissionError):
+                hint = "work as root or as the service user"
             raise SpoolError(str(error.filename), error.strerror or "cannot open", hint) from error
 
     def __enter__(self) -> Self:
