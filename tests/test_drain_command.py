@@ -32,6 +32,20 @@ class Served(Model):
         return super().respond(request)
 
 
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    """End a drain that nobody ends."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("the drain goes on")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture
 def server() -> Iterator[StubServer]:
     """Return a cc-backend that knows our token."""
@@ -244,11 +258,16 @@ def test_a_signal_between_two_configurations_counts(site: CommandSite, server: S
     """While the next drain is put together, here by the Slurm that it asks."""
     script = site.root / "scontrol"
     marker = site.root / "asked"
-    script.write_text(f"#!/bin/sh\n[ -e {marker} ] && kill -TERM $PPID\n: >{marker}\nexit 1\n")
+    script.write_text(f"#!/bin/sh\n[ -e {marker} ] && kill -TERM $PPID\nexit 1\n")
     script.chmod(0o755)
     site.document["slurm"]["scontrol"] = str(script)
     site.write()
-    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
+
+    def act() -> None:
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    on_start(server, act)
 
     assert 0 == site.call("drain").code
 
