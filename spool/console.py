@@ -25,9 +25,11 @@ from spool.errors import ConfigError, SpoolError, SpoolLockedError
 from spool.text import escape
 
 LINE_CHARACTERS = 20_000
+REPEAT_SECONDS = 600
 HIDDEN = "***"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
 _SHORTEST_SECRET = 4  # hiding less would hide every second word
+_REMEMBERED = 1000
 _secrets: set[str] = set()
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,8 @@ def is_terminal(stream: TextIO) -> bool:
 def start_logging(program: str, *, debug: bool = False) -> None:
     """Log to stderr; nothing else writes there."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"{program}: %(word)s%(message)s"))
+    handler.setFormatter(_Formatter(f"{program}: %(word)s%(message)s%(times)s"))
+    handler.addFilter(_Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -81,7 +84,10 @@ def log_to(path: Path) -> None:
         OSError: it cannot be written.
     """
     handler = WatchedFileHandler(path, encoding="ascii")
-    handler.setFormatter(_Formatter("%(asctime)s %(word)s%(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(
+        _Formatter("%(asctime)s %(word)s%(message)s%(times)s", "%Y-%m-%dT%H:%M:%S%z")
+    )
+    handler.addFilter(_Repeats())
     root = logging.getLogger()
     for other in root.handlers:
         other.setLevel(logging.ERROR)
@@ -144,11 +150,34 @@ _CODES: dict[type[Exception], int] = {
 }
 
 
+class _Repeats(logging.Filter):
+    """Lets the same fault through once, and again after a while with how often it was hushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.exc_info:
+            return True
+        words = record.getMessage()
+        told, hushed = self._told.get(words, (float("-inf"), 0))
+        if record.created - told < REPEAT_SECONDS:
+            self._told[words] = (told, hushed + 1)
+            return False
+        if len(self._told) >= _REMEMBERED:
+            self._told.clear()
+        self._told[words] = (record.created, 0)
+        record.times = f" ({hushed} times more since it was said)" if hushed else ""
+        return True
+
+
 class _Formatter(logging.Formatter):
     """One line per message; of a traceback each line is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.word = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        record.times = getattr(record, "times", "")
         shown = super().format(record)
         record.exc_text = None  # kept there it would reach the next handler unseen
         lines = shown.split("\n") if record.exc_info else [shown]

@@ -180,6 +180,50 @@ def test_warnings_of_python_are_logged() -> None:
     assert 1 == len(ended(work).err.splitlines())
 
 
+def test_the_same_fault_is_said_once_and_later_with_a_count(tmp_path: Path) -> None:
+    """To each place it is logged to; what is said in between counts for itself."""
+
+    def work() -> int:
+        for created in (0, 1, 599, 600, 601, 1300):
+            record = _log.makeRecord("test", logging.WARNING, "x", 1, "away", (), None)
+            record.created = created
+            _log.handle(record)
+        _log.warning("other")
+        return 0
+
+    said = [
+        line.partition("warning: ")[2]
+        for text in (ended(work).err, _logged(work, tmp_path / "log"))
+        for line in text.splitlines()
+    ]
+
+    expected = ["away", "away (2 times more since it was said)"]
+    expected += ["away (1 times more since it was said)", "other"]
+    assert expected * 2 == said
+
+
+def _logged(work: Callable[[], int], path: Path) -> str:
+    """Return what is in the log file afterwards."""
+    ended(work, log_file=path)
+    return path.read_text()
+
+
+def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So may tracebacks; and only so many faults are remembered."""
+    monkeypatch.setattr(console, "_REMEMBERED", 2)
+
+    def work() -> int:
+        for words in ("a", "a", "b", "c", "a"):
+            _log.info("told %s", words)
+            _log.warning("%s", words)
+        return 0
+
+    assert ["told a", "warning: a", "told a", "told b", "warning: b"] == [
+        line.partition(": ")[2] for line in ended(work).err.splitlines()
+    ][:5]
+    assert 9 == len(ended(work).err.splitlines())
+
+
 @pytest.fixture
 def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a secret that is hidden."""
