@@ -17,7 +17,7 @@ from spool.commands.refill import MOST_EVENTS, SPACE_EVERY, Refill, Room
 from spool.files import codec, kept
 from spool.files.archive import Archive
 from spool.files.event import parse_name
-from spool.files.kept import Kept
+from spool.files.kept import Kept, read_kept
 from spool.files.layout import Directory, Layout
 from spool.files.lock import take_lock
 from spool.files.run import End, Run, Source
@@ -154,6 +154,30 @@ def test_strange_files_are_refused_by_name(
     assert f"{source}/{name}" in said.err
     assert reason in said.err
     assert contents == (source / name).read_bytes()
+
+
+def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
+    """The drain archives what is told again, into the file that is being read."""
+    directory = archived(site, TOLD, run_of(6, end=END))
+    found = []
+    for each in read_kept(directory):
+        found.append(each)
+        assert isinstance(each.item, Run)
+        archived(site, each.item)
+
+    assert 2 == len(found)
+
+
+def test_an_archive_that_became_shorter_ends_where_it_ends(site: CommandSite) -> None:
+    """It expired meanwhile."""
+    directory = archived(site, TOLD, TOLD)
+    kept_runs = read_kept(directory)
+    first = next(kept_runs)
+    (archive,) = directory.iterdir()
+    os.truncate(archive, 0)
+
+    assert TOLD == first.item
+    assert len(list(kept_runs)) <= 1  # what was read ahead
 
 
 def test_a_spoilt_line_does_not_spoil_the_archive(site: CommandSite) -> None:

@@ -1,7 +1,8 @@
 """Kept events and runs outside of this spool: of another or older spool, or delivered and archived.
 
 A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
-only read. What is not understood is handed on with the reason.
+only read, as far as it goes at the beginning: a drain adds to the archive what is told again. What
+is not understood is handed on with the reason.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ def read_kept(source: Path) -> Iterator[Kept]:
     real = Path(os.path.realpath(source))
     try:
         files = list(_files(real)) if real.is_dir() else [real]
+        sizes = [file.lstat().st_size for file in files]
     except OSError as error:
         yield _refused(str(source), error)
         return
-    for file in files:
-        yield from _read(file)
+    for file, size_bytes in zip(files, sizes, strict=True):
+        yield from _read(file, size_bytes)
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -57,21 +59,21 @@ def _files(directory: Path) -> Iterator[Path]:
         yield from sorted(inside, key=lambda file: (file.lstat().st_mtime, file.name))
 
 
-def _read(file: Path) -> Iterator[Kept]:
+def _read(file: Path, size_bytes: int) -> Iterator[Kept]:
     try:
         with _opened(file) as stream:
             if file.suffix == ARCHIVE_SUFFIX:
-                yield from _lines(str(file), stream)
+                yield from _lines(str(file), stream, size_bytes)
             else:
                 yield Kept(where=str(file), item=_item(file, stream))
     except (OSError, EventError, RunError, NewerFormatError) as error:
         yield _refused(str(file), error)
 
 
-def _lines(where: str, stream: BinaryIO) -> Iterator[Kept]:
+def _lines(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Kept]:
     """Yield the runs of an archive; a line that is none does not spoil the others."""
     number = 0
-    while line := stream.readline(codec.LIMIT_BYTES):
+    while stream.tell() < size_bytes and (line := stream.readline(codec.LIMIT_BYTES)):
         number += 1
         at = f"{where}:{number}"
         try:
