@@ -74,6 +74,10 @@ bench-latency: $(VENV)/.dev ## from hook to cc-backend on real Slurm, beside an 
 bench-idle: $(VENV)/.dev ## memory and CPU time of a drain that has nothing to do
 	@$(BIN)/python tests/bench_idle.py
 
+.PHONY: test-all
+test-all: check ## the same on Slurm 24.11 and 26.05 too, built from Debian's packages; needs root
+	SLURM_LAB_BUILD=1 $(BIN)/pytest tests
+
 crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
 

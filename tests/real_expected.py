@@ -17,8 +17,10 @@ SHOW = 'scontrol show job -d $SLURM_JOB_ID >"$HOME/shown.$SLURM_JOB_ID"'
 GPUS = ["00000000:0A:00.0", "00000000:1B:00.0", "00000000:2C:00.0", "00000000:3D:00.0"]
 CORES = 8
 FIELDS = "JobIDRaw,Submit,Start,End,State,NodeList"
-SHARING = {"NO": (1, "none"), "USER": (2, "single_user"), "OK": (0, "multi_user")}
-SHARING |= {"YES": (0, "multi_user"), "NODE": (1, "none")}
+SERVERS_OWN = frozenset({"id", "subCluster", "monitoringStatus", "archived"})
+WHOLE, OWN, SHARED = (1, "none"), (2, "single_user"), (0, "multi_user")
+OVERSUBSCRIBE = {"NO": WHOLE, "USER": OWN, "OK": SHARED, "YES": SHARED}
+EXCLUSIVE = {"NO": SHARED, "USER": OWN, "NODE": WHOLE}  # from 26.05 on it alone decides
 _FIELD = re.compile(r"(?:^|\s)([A-Za-z:/]+)=(\S*)")
 _NODES = re.compile(r"^ +Nodes=(\S+) CPU_IDs=(\S+) Mem=\d+ GRES=(\S*)", re.MULTILINE)
 _INDICES = re.compile(r"gpu:[^(]*\(IDX:([0-9,-]+)\)")
@@ -67,9 +69,10 @@ def shown(lab: Lab, job: int) -> str:
 def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
     """Return the row of a job of one run, without what the server itself adds and `metaData`."""
     words = dict(_FIELD.findall(record))
-    sharing = SHARING[str(words.get("Exclusive", words["OverSubscribe"]))]
+    exclusive = words.get("Exclusive")
+    sharing = EXCLUSIVE[exclusive] if exclusive else OVERSUBSCRIBE[words["OverSubscribe"]]
     resources = [node for found in _NODES.findall(record) for node in _nodes(*found)]
-    gpus = re.search(r"gres/gpu=(\d+)", words["TRES"])
+    gpus = re.search(r"gres/gpu=(\d+)", words.get("AllocTRES") or words["TRES"])
     row = {
         "jobId": int(words["JobId"]),
         "user": words["UserId"].partition("(")[0],
@@ -94,7 +97,7 @@ def expected_row(record: str, run: Run, version: str) -> dict[str, Any]:
 
 def told_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as `expected_row` does."""
-    return {key: value for key, value in row.items() if key not in {"id", "metaData"}}
+    return {key: value for key, value in row.items() if key not in SERVERS_OWN | {"metaData"}}
 
 
 def expected_metadata(record: str, run: Run, script: str | None) -> dict[str, str]:

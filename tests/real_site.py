@@ -160,6 +160,11 @@ class RealSite:
                     names.append(f"{directory}/{path.name}")
         return sorted(names)
 
+    @property
+    def has_told_all(self) -> bool:
+        """Whether nothing waits to be told but ends that are yet to come."""
+        return all(name.startswith("open/") for name in self.files())
+
     def files(self) -> list[str]:
         """Return all that lies in the spool, but for what dead drains had begun to write."""
         found = [f"{path.parent.name}/{path.name}" for path in self.spool.glob("*/*")]

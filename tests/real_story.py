@@ -15,6 +15,7 @@ from slurm_lab.jobs import ENDED
 
 FOR_EVER = f"{SHOW}; sleep 600"
 A_SECOND = f"{SHOW}; sleep 1"
+SOME_SECONDS = f"{SHOW}; sleep 6"  # GPU indices are to be had while a job runs alone
 NOTHING = "true"
 ALLOCATION = "x\n     Nodes=n2cn004 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
 SEPARATORS = "a|b\x1fc\x1ed|RUNNING|1|1|n2cn004\n1|1|N/A|RUNNING|1|1|1|1|cpu|bob|k2000|n2cn004"
@@ -151,10 +152,12 @@ def _kills(story: Story) -> None:
 def _outage(story: Story) -> None:
     """Let both servers go for longer than Slurm remembers, and come back as the other release."""
     for site in story.sites:
+        wait_until(lambda site=site: site.has_told_all, "everything to be told")  # type: ignore[misc]
         site.go_away()
         story.seen[site.name, "requests before"] = len(site.server.log)
     story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")
-    story.submit("away with gpu", "-pgpu", "-n2", "--gpus=a100:2", user="bob")
+    gpus = ("-pgpu", "-n2", "--gpus=a100:2")
+    story.submit("away with gpu", *gpus, script=SOME_SECONDS, user="bob")
     story.submit("over", "-wn2cn003", script=FOR_EVER, user="bob")
     story.lab.jobs.wait_state(story.one("over"), "RUNNING")
     story.lab.jobs.cancel(story.one("long"))

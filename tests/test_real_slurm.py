@@ -16,8 +16,8 @@ import real_story
 from compatibility import Run, note
 from real_expected import expected_metadata, expected_row, shown, told_row
 from real_site import HOLD_SECONDS, RealSite
-from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, Story
-from slurm_lab import Lab, Settings, require_slurm
+from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, SOME_SECONDS, Story
+from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
 SPOOLS = ("old", "new")
@@ -42,11 +42,14 @@ TOLD_LATE = frozenset({"long", "over", "away", "away with gpu"})
 pytestmark = pytest.mark.slurm
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+@pytest.fixture(scope="module", params=RELEASES)
+def story(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Story]:
     """Run one cluster whose controller forgets jobs after 20 s, and let everything happen."""
     require_slurm()
-    settings = Settings(hooks=HOOKS, options={"MinJobAge": "20"}, spools=SPOOLS)
+    tree = require_tree(request.param)
+    settings = Settings(hooks=HOOKS, options={"MinJobAge": "20"}, spools=SPOOLS, tree=tree)
     roots = [tmp_path_factory.mktemp(name) for name in SPOOLS]
     with (
         Lab(settings) as lab,
@@ -155,7 +158,7 @@ def test_gpus_are_told_on_both_nodes(site: RealSite, story: Story) -> None:
 
 @pytest.mark.parametrize(
     ("name", "script"),
-    [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", A_SECOND)],
+    [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", SOME_SECONDS)],
 )
 def test_texts_are_told(site: RealSite, story: Story, name: str, script: str | None) -> None:
     """Name, script and description go along; an srun has no script."""

@@ -180,3 +180,13 @@ def test_a_run_that_is_told_of_again_replaces_its_entry() -> None:
 
     assert [] == taken(made, stops=False)
     assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> None:
+    """A server that turns out to have a cache gets it when the hold is over."""
+    made = schedule(entry(1, 100, started=NOW - 10, end_time=200))
+    made.hold(180, NOW)
+
+    early, late = taken(made, stops=True), taken(made, stops=True, now=NOW + 171)
+
+    assert ([], [(1, 100)]) == (early, late)

@@ -178,6 +178,8 @@ class Schedule:
             if self._is_eligible(entry, now) and (entry.due is Call.STOP) is stops:
                 entry.in_flight = entry.due
                 return entry
+            if self._ready_at(entry) > now:  # the hold has become longer since it was put here
+                self.touch(entry.job_id, now)
         return None
 
     def is_ready(self, now: float) -> bool:

@@ -9,6 +9,15 @@ from __future__ import annotations
 from slurm_lab.files import Settings
 from slurm_lab.lab import Lab
 from slurm_lab.present import require_slurm
+from slurm_lab.trees import RELEASES, require_tree
 from slurm_lab.wait import LabError, wait_until
 
-__all__ = ["Lab", "LabError", "Settings", "require_slurm", "wait_until"]
+__all__ = [
+    "RELEASES",
+    "Lab",
+    "LabError",
+    "Settings",
+    "require_slurm",
+    "require_tree",
+    "wait_until",
+]

@@ -18,35 +18,47 @@ from slurm_lab.wait import LabError
 # SIGCHLD ignored: the kernel reaps what daemons leave behind, `cat` need not.
 KEEPER = (
     "unshare --mount --uts --net --pid --ipc --fork --kill-child --propagation private"
-    ' sh "$1/init" "$1"; rm -rf --one-file-system "$1"'
+    ' sh "$1/init" "$1" "$2"; rm -rf --one-file-system "$1"'
 )
 INIT = """\
 set -eu
-root=$1
+root=$1 tree=$2
 read -r pid rest </proc/self/stat # /proc is still the one outside
 mount -t proc proc /proc
 hostname ctl01
 ip link set lo up
 ip addr add 10.20.0.1/24 dev lo
-mount --bind "$root/etc/slurm" /etc/slurm
-mount --bind "$root/run" /run
-for file in hosts passwd group; do mount --bind "$root/etc/$file" "/etc/$file"; done
 mount -t tmpfs -o mode=755 tmpfs "$root/mysql"
-echo "$pid"
+if [ -n "$tree" ]; then
+    mount -t proc proc "$tree/proc"
+    mount --rbind /dev "$tree/dev"
+    mount -t tmpfs -o mode=1777 tmpfs "$tree/tmp"
+    mkdir -p "$tree$root"
+    mount --rbind "$root" "$tree$root"
+fi
+mount --bind "$root/etc/slurm" "$tree/etc/slurm"
+mount --bind "$root/run" "$tree/run"
+for file in hosts passwd group; do
+    [ -e "$tree/etc/$file" ] || : >"$tree/etc/$file"
+    mount --bind "$root/etc/$file" "$tree/etc/$file"
+done
 trap '' CHLD
-exec cat
+exec chroot "${tree:-/}" sh -c 'echo "$1"; exec cat' sh "$pid"
 """
 
 
 class Cage:
     """Holds one set of namespaces and runs commands inside."""
 
-    def __init__(self, root: Path) -> None:
-        """Enter the files below `root`; they are removed when the cage is closed."""
+    def __init__(self, root: Path, tree: Path | None = None) -> None:
+        """Enter the files below `root`; they are removed when the cage is closed.
+
+        With `tree` everything inside sees that directory as `/`, and `root` under its own path.
+        """
         self._root = root
         (root / "init").write_text(INIT)
         self._keeper = subprocess.Popen(
-            ["sh", "-c", KEEPER, "sh", str(root)],
+            ["sh", "-c", KEEPER, "sh", str(root), str(tree or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PATH": PATH, "LC_ALL": "C"},
@@ -70,7 +82,7 @@ class Cage:
             uid: User and group id of the command.
             directory: Where it starts; `/` if not given.
         """
-        words = f"nsenter -t {self._pid} -m -u -n -i{' -p' if own_pids else ''}"
+        words = f"nsenter -t {self._pid} -m -u -n -i -r{' -p' if own_pids else ''}"
         if directory is not None:
             words += f" --wdns={directory}"
         return f"{words} -S {uid} -G {uid} --" if uid else f"{words} --"

@@ -51,6 +51,7 @@ class Settings:
         slurm_user: The account that slurmctld, slurmdbd and the hooks run as.
         spools: Names of the spools. With several the hooks are scripts of the site's own that run
             ours once for each, so that one job is told to several drains.
+        tree: Directory with another release of Debian, whose Slurm is used instead of ours.
     """
 
     accounting: bool = True
@@ -58,6 +59,7 @@ class Settings:
     options: Mapping[str, str] = field(default_factory=dict)
     slurm_user: str = "slurm"
     spools: tuple[str, ...] = ("spool",)
+    tree: Path | None = None
 
 
 def slurm_conf(root: Path, settings: Settings) -> str:
@@ -169,8 +171,10 @@ def write_slurm_files(root: Path, settings: Settings) -> None:
     slurm = root / "etc" / "slurm"
     (slurm / "slurm.conf").write_text(slurm_conf(root, settings))
     (slurm / "gres.conf").write_text(gres_conf(root))
-    # Slurm 22.05 to 23.11: no cgroup is touched; without the line slurmd looks for a mount.
-    (slurm / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+    # No cgroup is touched; without the line slurmd looks for a mount. Slurm 22.05 to 23.11 know
+    # nothing of `disabled`, and 24.05 on take it alone.
+    plugin = "disabled" if settings.tree else "cgroup/v1"
+    (slurm / "cgroup.conf").write_text(f"CgroupPlugin={plugin}\n")
     (root / "etc" / "accounts").write_text(ACCOUNTS)
 
 

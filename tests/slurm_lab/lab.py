@@ -64,7 +64,7 @@ class Lab:
         """Start everything and return when all nodes are idle."""
         try:
             lay_out(self.root, self.settings)
-            self._cage = Cage(self.root)
+            self._cage = Cage(self.root, self.settings.tree)
             self._describe()
             self._start()
         except BaseException:
