@@ -13,6 +13,7 @@ from command_line import call
 from command_site import CommandSite, run_of
 
 import spool
+from spool import cli
 from spool.cli import CC_SPOOL
 from spool.files.layout import Directory
 from spool.program import Program, Verb
@@ -187,7 +188,7 @@ def test_the_module_is_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["cc-spool", "--version"])
 
     def program(_: object) -> int:
-        runpy.run_path(str(HERE / "spool" / "cli.py"), run_name="__main__")
+        runpy.run_path(cli.__file__, run_name="__main__")
         return 1
 
     assert (0, f"cc-spool {spool.__version__}\n") == (
