@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spool.commands.belief import Belief, read_belief
 from spool.commands.entries import job_id_of, waits
@@ -582,3 +585,54 @@ def test_a_belief_is_read_whole(site: CommandSite) -> None:
         dialect="exclusive",
         disk_full=True,
     ) == read_belief(site.state)
+
+
+_KEYS = st.sampled_from(
+    [
+        *("pid", "updated", "destination", "server", "health", "since", "reason", "next_probe"),
+        *("version", "dialect", "slurm_silent_since", "disk_full", "unknown_hosts"),
+        *("name", "from", "time", "hint", "finished", "refused", "guards", "drift", "job"),
+    ]
+)
+NAMES = st.one_of(
+    st.sampled_from([EVENT, "5-100.json", "5-100.json.why", "odd.why", "9-1.json", "2-x"]),
+    st.binary(min_size=1, max_size=30)
+    .map(os.fsdecode)
+    .filter(lambda name: "/" not in name and "\0" not in name and name not in {".", ".."}),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(_KEYS | st.text(), inner),
+    max_leaves=10,
+)
+CONTENTS = st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    files=st.dictionaries(
+        st.tuples(st.sampled_from(["new", "todo", "open", "dead"]), NAMES), CONTENTS, max_size=6
+    ),
+    states=st.fixed_dictionaries({}, optional={"drain.json": CONTENTS, "sweep.json": CONTENTS}),
+)
+def test_no_damage_keeps_anybody_from_looking(
+    files: dict[tuple[str, str], bytes], states: dict[str, bytes]
+) -> None:
+    """Any names, any contents, in the spool and in the state directory."""
+    with tempfile.TemporaryDirectory() as root:
+        site = CommandSite(Path(root) / "site")
+        for (directory, name), contents in files.items():
+            (site.spool / directory / name).write_bytes(contents)
+        for name, contents in states.items():
+            (site.state / name).write_bytes(contents)
+        said = [site.call(*words) for words in (["status"], ["list"], ["list", "--json"])]
+        said += [site.call("show", each["id"]) for each in said[-1].json]
+        letters = {name for directory, name in files if not _is_reason(directory, name)}
+
+    assert {0} == {each.code for each in said}
+    assert all((each.out + each.err).replace("\n", "").isprintable() for each in said)
+    assert len(letters) <= len(said) - 3
+
+
+def _is_reason(directory: str, name: str) -> bool:
+    return directory == "dead" and name.endswith(".why")

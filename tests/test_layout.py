@@ -34,6 +34,17 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         Layout(tmp_path)
 
 
+def test_a_spool_of_others_names_who_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not missing."""
+
+    def refuse(path: Path, _flags: int) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(SpoolError, match="Permission denied; work as root or as the service user"):
+        Layout(tmp_path)
+
+
 def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
     """Descriptors of the directories that are there are closed."""
     (tmp_path / "new").mkdir()

@@ -43,7 +43,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         found = named(entries(layout), args.id)
     if not found:
-        _log.error("%s: nothing in the spool has this name or job id", args.id)
+        _log.error("%s: nothing in the spool has this name or job id; told runs leave it", args.id)
         return USAGE
     if args.json:
         say_json([_document(entry, belief, now) for entry in found])
