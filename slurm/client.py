@@ -250,6 +250,10 @@ class Slurm:
         argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
         return self._ask(argv, limit_bytes=LISTING_BYTES).stdout
 
+    def _accounts_sharing(self) -> bool:
+        """Tell whether sacct has sharing; for that alone the release is not asked for."""
+        return self._release is not None and sources_of(self._release).accounts_sharing
+
     def _accounted(
         self, selection: Sequence[str], since: int, until: int, *, timeout_seconds: float
     ) -> tuple[Job, ...]:
@@ -259,9 +263,7 @@ class Slurm:
         if not self._has_accounting:
             return ()
         argv = [self._ask.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
-        fields = SACCT_FIELDS
-        if sources_of(self.version()).accounts_sharing:
-            fields += SACCT_SHARING
+        fields = SACCT_FIELDS + (SACCT_SHARING if self._accounts_sharing() else "")
         argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST)}", "-E", f"uts{until}"]
         argv += ["-o", fields]
         answer = self._ask(

@@ -41,12 +41,13 @@ NO_JSON = Answer((), 1, b"", b"squeue: fatal: Unable to find plugin: serializer/
 
 @dataclass(slots=True)
 class RecordedCommands:
-    """A runner. `asked` are the command lines so far, without paths and formats."""
+    """A runner. `asked` are the command lines so far without paths and formats, `last` is whole."""
 
     situation: Situation
     moment: str = ""
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    last: str = ""
     release: Release | None = None
     seconds: float = 0.0
     time: float = 1000.0
@@ -70,6 +71,7 @@ class RecordedCommands:
         assert limit_bytes > 0
         line = " ".join([Path(argv[0]).name, *argv[1:]])
         self.asked.append(line.partition(" -O ")[0].partition(" -o ")[0])
+        self.last = line
         self.time += self.seconds
         given = [answer for words, answer in self.answers.items() if words in line]
         answer = given[0] if given else self._answer(list(argv))

@@ -173,7 +173,9 @@ def test_accounting_gives_every_run(series: str) -> None:
     assert "-M lab -S uts1700000005 -E uts1700000009" in recorded.asked[-1]
     assert truth == slurm.ended(since=0, until=1700000009)
     assert "-S uts1000000 " in recorded.asked[-1]  # 24.11 refuses uts0
-    assert (series == "26.05") == sources_of(RELEASES[series]).accounts_sharing
+    slurm.version()
+    slurm.ended(since=0, until=1700000009)
+    assert (series == "26.05") == (",NodeList,Exclusive -a" in recorded.last)
 
 
 def test_accounting_that_does_not_exist_has_answered_nothing() -> None:
