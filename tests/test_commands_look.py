@@ -626,7 +626,7 @@ def test_no_damage_keeps_anybody_from_looking(
         for name, contents in states.items():
             (site.state / name).write_bytes(contents)
         said = [site.call(*words) for words in (["status"], ["list"], ["list", "--json"])]
-        said += [site.call("show", each["id"]) for each in said[-1].json]
+        said += [site.call("show", "--", each["id"]) for each in said[-1].json]
         letters = {name for directory, name in files if not _is_reason(directory, name)}
 
     assert {0} == {each.code for each in said}
