@@ -36,6 +36,18 @@ class State:
     memory: Memory = field(default_factory=Memory)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a sweep went, for people and monitoring."""
+
+    started: float
+    finished: float | None
+    pid: int
+    refused: bool = False
+    guards: tuple[str, ...] = ()
+    drift: Mapping[str, int] = field(default_factory=dict)
+
+
 def read_state(directory: Path) -> State:
     """Return what the last sweep left; defaults where there was none or the file is damaged."""
     found = read_json(directory / NAME)
@@ -57,16 +69,22 @@ def read_state(directory: Path) -> State:
         return State()  # as at a first sweep: it looks before it acts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How a sweep went, for people and monitoring."""
-
-    started: float
-    finished: float | None
-    pid: int
-    refused: bool = False
-    guards: tuple[str, ...] = ()
-    drift: Mapping[str, int] = field(default_factory=dict)
+def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
+    """Return how the last sweep went, as a new one begins: a refusal stays visible meanwhile."""
+    found = read_json(directory / NAME)
+    try:
+        drift = {str(kind): int(count) for kind, count in found.get("drift", {}).items()}
+        guards = tuple(map(str, found.get("guards", ())))
+    except (TypeError, ValueError, AttributeError):
+        drift, guards = {}, ()
+    return Summary(
+        started=started,
+        finished=None,
+        pid=pid,
+        refused=found.get("refused") is True,
+        guards=guards,
+        drift=drift,
+    )
 
 
 def write_state(directory: Path, state: State, summary: Summary) -> None:

@@ -257,6 +257,24 @@ def test_a_cut_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
     assert state["mark"] == made.now - 600
 
 
+def test_a_refusal_is_not_hidden_by_a_sweep_of_one_job(tmp_path: Path) -> None:
+    """Only a sweep of all is clean."""
+    with site(tmp_path) as made:
+        drifted(made)
+        listing = made.root / "squeue.txt"
+        listing.write_text(listing.read_text()[:-3])
+        made.sweep("apply")
+        made.say()
+
+        assert made.sweep("apply", "-j", 8).code == 0
+        after_one = json.loads((made.state / "sweep.json").read_text())
+        made.sweep("apply")
+        after_all = json.loads((made.state / "sweep.json").read_text())
+
+    assert (after_one["refused"], after_one["guards"]) == (True, ["slurm"])
+    assert (after_all["refused"], after_all["guards"]) == (False, [])
+
+
 def test_a_token_that_rest_refuses_sees_an_empty_cluster_and_does_nothing(tmp_path: Path) -> None:
     """GraphQL does not look at roles; no listing is believed without REST: exit 77."""
     with site(tmp_path) as made:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,15 @@ from sweep_values import NOON, OLD, over, start, stop
 
 from sweeper.diff import Drift, Memory
 from sweeper.guard import Held
-from sweeper.state import ASKED_SECONDS, State, Summary, read_state, remember, write_state
+from sweeper.state import (
+    ASKED_SECONDS,
+    State,
+    Summary,
+    read_state,
+    read_summary,
+    remember,
+    write_state,
+)
 from sweeper.values import Key, Plan, Start
 
 STATE = State(
@@ -81,3 +90,17 @@ def test_memory_keeps_what_the_next_sweep_needs() -> None:
         told={Key(2, 2): 11, Key(7, OLD): 21},
         asked={Key(4, 4): NOON - ASKED_SECONDS + 1, Key(6, OLD): NOON},
     )
+
+
+def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path) -> None:
+    """Also if that one dies; a damaged file has nothing to say."""
+    last = Summary(
+        started=1.0, finished=2.0, pid=7, refused=True, guards=("boot",), drift={"start": 1}
+    )
+    write_state(tmp_path, STATE, last)
+
+    assert read_summary(tmp_path, started=3.0, pid=8) == replace(
+        last, started=3.0, finished=None, pid=8
+    )
+    (tmp_path / "sweep.json").write_text('{"drift": 3}')
+    assert read_summary(tmp_path, started=3.0, pid=8) == Summary(started=3.0, finished=None, pid=8)

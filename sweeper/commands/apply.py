@@ -19,7 +19,7 @@ from sweeper.commands.plan import add_selection, positive, show, usage_error
 from sweeper.commands.site import active_elsewhere, site_of
 from sweeper.look.some import UnknownJobsError
 from sweeper.plan import ForceError, Options
-from sweeper.state import NAME, State, Summary, read_state, write_state
+from sweeper.state import NAME, State, Summary, read_state, read_summary, write_state
 from sweeper.sweep import Sight, Site, look, successor
 
 WAIT_SECONDS = 60
@@ -74,8 +74,8 @@ def _sweep(config: Config, args: argparse.Namespace, site: Site) -> int:
         _log.info("the controller on %s is active: the sweep there acts, this one does not", active)
         return OK
     directory = config.spool.state_directory
-    state, started = read_state(directory), time.time()
-    summary = Summary(started=started, finished=None, pid=os.getpid())
+    state = read_state(directory)
+    summary = read_summary(directory, started=time.time(), pid=os.getpid())
     write_state(directory, state, summary)
     options = Options(
         limit=args.limit,
@@ -96,15 +96,19 @@ def _sweep(config: Config, args: argparse.Namespace, site: Site) -> int:
 
 
 def _note(config: Config, sight: Sight, written: list[Written], summary: Summary) -> None:
-    """Leave what the next sweep and `status` need."""
+    """Leave what the next sweep and `status` need; single jobs say nothing about the site."""
     plan = sight.decision.plan
     state: State = successor(sight, [each.key for each in written])
-    done = replace(
-        summary,
-        finished=time.time(),
-        refused=plan.is_refused,
-        guards=tuple(guard.name for guard in plan.guards),
-        drift=plan.drift,
+    ended = replace(summary, finished=time.time())
+    done = (
+        ended
+        if sight.options.only_some
+        else replace(
+            ended,
+            refused=plan.is_refused,
+            guards=tuple(guard.name for guard in plan.guards),
+            drift=plan.drift,
+        )
     )
     write_state(config.spool.state_directory, state, done)
 

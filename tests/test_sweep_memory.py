@@ -1,0 +1,162 @@
+"""What takes several sweeps: confirmations, second looks, closing what nobody knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweep_values import keys
+from sweep_world import SweptWorld
+
+from sweeper.values import Key
+
+AGO = 7000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> SweptWorld:
+    """A site in order: one job runs on both sides."""
+    made = SweptWorld(tmp_path / "spool")
+    live(made, 1, there=True)
+    return made
+
+
+def live(world: SweptWorld, job_id: int, *, there: bool) -> Key:
+    """A job that runs in Slurm."""
+    job = world.world.job(job_id, start_time=int(world.world.now) - AGO)
+    world.slurm.records[job_id] = job
+    world.slurm.rows.append(job)
+    key = Key(job_id, job.start_time or 0)
+    if there:
+        world.world.backend.rows[key] = "running"
+    return key
+
+
+def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> Key:
+    """A job that ended in Slurm and runs at cc-backend."""
+    key = live(world, job_id, there=True)
+    job = world.slurm.records.pop(job_id)
+    end = int(world.world.now) - ago
+    world.slurm.rows[-1] = replace(job, state="COMPLETED", end_time=end)
+    return key
+
+
+def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: SweptWorld) -> None:
+    """The server answered 200 and the row runs on."""
+    key = ended(world, 7)
+
+    planned = []
+    for _ in range(4):
+        sight = world.sweep()
+        planned.append((keys(sight.decision.plan.changes), dict(sight.decision.plan.known)))
+        if len(planned) < 3:
+            world.world.backend.rows[key] = "running"
+
+    assert planned == [([key], {}), ([], {"confirming": 1}), ([key], {}), ([], {})]
+    assert world.rows()[key] == "completed"
+
+
+def test_a_start_that_vanished_is_told_again_after_the_cache_interval(world: SweptWorld) -> None:
+    """It was accepted; until then its absence means nothing."""
+    key = live(world, 7, there=False)
+
+    first = world.sweep()
+    del world.world.backend.rows[key]
+    world.world.now -= 300
+    early = world.plan()
+    world.world.now += 300
+    later = world.sweep()
+
+    assert keys(first.decision.plan.changes) == [key]
+    assert (early.decision.plan.changes, early.decision.plan.known) == ((), {"young": 1})
+    assert keys(later.decision.plan.changes) == [key]
+    assert world.rows()[key] == "running"
+
+
+def test_an_end_of_just_now_is_stopped_when_seen_twice(world: SweptWorld) -> None:
+    """The drain has its own time for it first."""
+    key = ended(world, 7, ago=0)
+
+    sight = world.plan()
+    world.sweep()
+    world.world.now -= 600
+
+    assert (sight.decision.plan.changes, sight.decision.plan.known) == ((), {"young": 1})
+    assert keys(world.plan().decision.plan.changes) == [key]
+
+
+def test_what_nobody_knows_is_closed_only_by_the_switch(tmp_path: Path) -> None:
+    """Seen for long enough; the end is the last moment it was seen running, else its start."""
+    never, after = (SweptWorld(tmp_path / n, close_after=c) for n, c in (("a", None), ("b", 600)))
+    for world in (never, after):
+        live(world, 1, there=True)
+        world.world.backend.rows[7, int(world.world.now) - AGO] = "running"
+        for _ in range(3):
+            world.sweep()
+
+    assert [state for key, state in never.rows().items() if key.job_id == 7] == ["running"]
+    assert [state for key, state in after.rows().items() if key.job_id == 7] == ["failed"]
+    assert never.plan().decision.plan.drift["report"] == 1
+    assert after.plan().decision.plan.drift["report"] == 0
+
+
+def test_what_was_asked_for_and_not_told_is_left(world: SweptWorld) -> None:
+    """A job that opted out ended unseen: only the drain sees its comment."""
+    key = ended(world, 7)
+    del world.world.backend.rows[key]
+    row = world.slurm.rows[-1]
+    world.slurm.rows[-1] = replace(row, admin_comment="disable_cc_submission")
+
+    first, second = world.sweep(), world.sweep()
+
+    assert keys(first.decision.plan.changes) == [key]
+    assert (second.decision.plan.changes, second.decision.plan.known) == ((), {"unreported": 1})
+    assert key not in world.rows()
+
+
+def test_a_run_that_was_told_and_vanished_is_told_again(world: SweptWorld) -> None:
+    """The server's database is younger than the delivery."""
+    key = ended(world, 7)
+    del world.world.backend.rows[key]
+    world.sweep()
+    assert world.rows()[key] == "completed"
+    del world.world.backend.rows[key]
+
+    assert keys(world.sweep().decision.plan.changes) == [key]
+    assert world.rows()[key] == "completed"
+    assert world.sweep().decision.plan.changes == ()
+
+
+def test_dead_and_unreported_runs_are_counted_and_never_planned(world: SweptWorld) -> None:
+    """Sweep after sweep."""
+    dead = live(world, 7, there=False)
+    live(world, 8, there=False)
+    record = world.slurm.records[8]
+    world.slurm.records[8] = replace(record, admin_comment="disable_cc_submission")
+    (world.world.root / "dead" / f"7-{dead.start_time}.json").touch()
+
+    first, second = world.sweep(), world.sweep()
+
+    assert [key.job_id for key in keys(first.decision.plan.changes)] == [8]
+    assert (second.decision.plan.changes, second.decision.plan.known) == (
+        (),
+        {"dead": 1, "unreported": 1},
+    )
+
+
+def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None:
+    """The first run is stopped, then gives way; nothing is planned for it again."""
+    first = ended(world, 7)
+    row = world.slurm.rows[-1]
+    world.slurm.rows[-1] = replace(row, state="REQUEUED")
+    again = replace(row, state="RUNNING", end_time=None, restart_count=1)
+    again = replace(again, start_time=int(world.world.now) - 1000)
+    world.slurm.records[7] = again
+    world.slurm.rows.append(again)
+
+    sweeps = [world.sweep() for _ in range(3)]
+
+    assert [len(sight.decision.plan.changes) for sight in sweeps] == [2, 0, 0]
+    assert world.rows()[Key(7, again.start_time or 0)] == "running"
+    assert first not in world.rows()
