@@ -85,7 +85,7 @@ def explain(sources: Sources, archive: Path, job_id: int, *, seen: Observation, 
         job_id=job_id,
         record=record,
         members=_members(sources, record, silent),
-        runs=_runs(sources, job_id, seen.now, silent),
+        runs=_runs(sources, job_id, seen, silent),
         events=tuple(_own_events(layout, job_id)),
         held=tuple(_own_runs(layout, job_id)),
         delivered=tuple(_delivered(archive, job_id)),
@@ -145,14 +145,18 @@ def _members(sources: Sources, record: Record | None, silent: list[str]) -> tupl
     return tuple(sorted({*found} - {record.job_id}))
 
 
-def _runs(sources: Sources, job_id: int, now: int, silent: list[str]) -> tuple[Record, ...]:
+def _runs(
+    sources: Sources, job_id: int, seen: Observation, silent: list[str]
+) -> tuple[Record, ...]:
+    now = seen.now
     since = max(1, now - 5 * YEAR_SECONDS)
+    starts = {row.start_time for row in seen.facts.there.get(job_id, ())}
     try:
         rows = sources.slurm.accounting([job_id], since=since, until=now + 1)
     except SlurmError as error:
         silent.append(escape(f"accounting: {error}"))
         return ()
-    return runs_of_accounting(rows, job_id)
+    return runs_of_accounting(rows, job_id, starts=starts)
 
 
 def _rows(sources: Sources, job_id: int, silent: list[str]) -> tuple[Row, ...]:

@@ -51,6 +51,7 @@ Slurmctld(primary) at ctl01 is UP
 SCRIPT = """#!/bin/sh
 case "$*" in
 *"show config"*) cat {root}/config.txt ;;
+*--version*) echo 'slurm 22.05.8' ;;
 *ping*) echo 'Slurmctld(primary) at ctl01 is UP' ;;
 *-j*) cat {root}/accounted.txt ;;
 *-E*) : ;;

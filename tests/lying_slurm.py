@@ -100,6 +100,8 @@ class LyingSlurm:
     @staticmethod
     def _question(argv: Sequence[str]) -> str:
         command = Path(argv[0]).name
+        if "--version" in argv:
+            return "version"
         return {"scontrol": argv[1] if argv[1] == "ping" else "config"}.get(command, command)
 
     def _squeue(self, _argv: Sequence[str]) -> str:
@@ -131,6 +133,9 @@ class LyingSlurm:
 
     def _config(self, _argv: Sequence[str]) -> str:
         return self.configuration()
+
+    def _version(self, _argv: Sequence[str]) -> str:
+        return "slurm 22.05.8\n"
 
     def _ping(self, _argv: Sequence[str]) -> str:
         return "Slurmctld(primary) at ctl01 is UP\n"

@@ -160,3 +160,32 @@ def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None
     assert [len(sight.decision.plan.changes) for sight in sweeps] == [2, 0, 0]
     assert world.rows()[Key(7, again.start_time or 0)] == "running"
     assert first not in world.rows()
+
+
+def test_an_end_whose_start_accounting_has_lost_is_proven_by_the_row(world: SweptWorld) -> None:
+    """A controller that stopped in time: the run lies between submission and end of one row."""
+    key = ended(world, 7)
+    row = replace(world.slurm.rows[-1], submit_time=key.start_time - 5)
+    world.slurm.rows[-1] = replace(row, start_time=None, nodes=())
+    world.world.hook("start", 7)
+    (world.world.root / "new").joinpath(next(iter(world.world.files()["new"]))).unlink()
+
+    first, second = world.sweep(), world.sweep()
+
+    assert keys(first.decision.plan.changes) == [key]
+    assert (second.decision.plan.changes, second.decision.plan.reports) == ((), ())
+
+
+def test_a_row_that_may_belong_to_another_run_proves_nothing(world: SweptWorld) -> None:
+    """Submitted after the start, ended before it, or not over."""
+    key = ended(world, 7)
+    row = replace(world.slurm.rows[-1], start_time=None, nodes=())
+    for facts in (
+        {"submit_time": key.start_time + 1},
+        {"submit_time": key.start_time - 9, "end_time": key.start_time},
+        {"submit_time": key.start_time - 9, "state": "RUNNING"},
+        {"submit_time": None},
+        {"submit_time": key.start_time - 9, "end_time": None},
+    ):
+        world.slurm.rows[-1] = replace(row, **facts)
+        assert world.plan().decision.plan.changes == ()

@@ -115,6 +115,20 @@ def tell(story: Story) -> None:
     run_again(story)
     lose_accounting(story)
     wrap_and_be_slow(story)
+    for name in ("requeued", "array", "het", "wrapped", "ends"):
+        story.sweep(f"explain {name}", "explain", str(story.jobs[name]))
+    forget(story)
+
+
+def forget(story: Story) -> None:
+    """Let the server lose what is long over, and bring it back: one job, then history."""
+    for name in ("ends", "unseen", "unseen, over"):
+        remove_rows(story, name)
+    story.sweep("one job", "apply", "-j", str(story.jobs["ends"]))
+    history = ("backfill", "--since", "1d", "--until", "now")
+    story.sweep("history, counted", *history, "--dry-run")
+    story.sweep("history", *history)
+    story.sweep("history again", *history)
 
 
 def lose_hooks(story: Story) -> None:
@@ -137,6 +151,10 @@ def lose_hooks(story: Story) -> None:
     for name in ("ends", "cancelled", "unseen, over"):
         lab.jobs.wait_accounted(story.jobs[name])
         wait_purged(story, name)
+    for name, job in story.jobs.items():  # shown with a failure
+        print(
+            name, lab.jobs.accounted(job, "JobIDRaw", "State", "Start", "End", "NodeList", "User")
+        )
     story.sweep("lost hooks", "plan")
     repair(story, "lost hooks")
 
@@ -222,7 +240,7 @@ def test_a_plan_names_every_drift_and_nothing_else(story: Story) -> None:
         **{name: ["stop"] for name in ("ends", "cancelled", "requeued", "node dies")},
         **{name: ["start"] for name in ("deleted", "suspended", "unseen", "unseen, over")},
     }
-    members = {jobs["array"], jobs["het"]} | {i for i in story.ids() if i > jobs["het"]}
+    members = {i for i in story.ids() if i >= jobs["array"]}
 
     for name in ("lost hooks", "lost hooks: apply"):
         found = planned(story.sweeps[name])
@@ -270,6 +288,38 @@ def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:
 
     assert planned(story.sweeps["wrapped: apply"]) == {story.jobs["wrapped"]: ["start"]}
     assert report["why"] == "not in Slurm's queue, and accounting does not know it"
+
+
+EXPLAINED = {
+    "requeued": ["REQUEUED", "RUNNING"],
+    "array": ["RUNNING"],
+    "het": ["RUNNING"],
+    "wrapped": ["RUNNING"],
+    "ends": ["CANCELLED"],
+}
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_a_job_is_explained_with_all_of_its_runs(story: Story, name: str) -> None:
+    """Requeued, task of an array, component of a het job, under an id used again."""
+    page = story.sweeps[f"explain {name}"].plan
+
+    assert EXPLAINED[name] == [run["state"] for run in page["slurm"]["accounting"]]
+    assert page["command"] is None
+    assert page["verdict"].startswith("to be looked at" if name == "wrapped" else "in order")
+    assert len(page["slurm"]["members"]) == (2 if name == "array" else 0)
+
+
+def test_history_is_brought_back(story: Story) -> None:
+    """One job by its id; the rest from accounting, counted first and skipped when repeated."""
+    one, dry, told, again = (
+        story.sweeps[name] for name in ("one job", "history, counted", "history", "history again")
+    )
+
+    assert (one.code, planned(one)) == (0, {story.jobs["ends"]: ["start"]})
+    assert (dry.plan["told"], dry.plan["dry_run"]) == (2, True)
+    assert (told.code, told.plan["told"], told.plan["waiting"]) == (0, 2, 0)
+    assert (again.plan["told"], again.plan["there"]) == (0, again.plan["seen"])
 
 
 STATES = {

@@ -39,6 +39,11 @@ class Question:
     events: tuple[Event, ...] = ()
     runs: tuple[Tracked, ...] = ()
 
+    def starts(self) -> set[int]:
+        """Return the start times that are known of unfinished runs, by events or by the spool."""
+        open_runs = {run.start_time for run in self.runs if run.end is None}
+        return open_runs | {event.start for event in self.events if event.start}
+
     def since(self) -> int:
         """Return from when on every run of the id must be accounted for, Unix seconds."""
         times = [event.start or int(event.time) for event in self.events]
@@ -132,7 +137,8 @@ def _seen(question: Question, knowledge: Knowledge) -> Iterator[_Span]:
     """
     seen: list[_Span] = []
     shown: list[_Span] = []  # under Slurm's own start times
-    record, rows = knowledge.record, runs_of_accounting(knowledge.rows or (), question.job_id)
+    record = knowledge.record
+    rows = runs_of_accounting(knowledge.rows or (), question.job_id, starts=question.starts())
     if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
         seen.append(_known(record, Source.CONTROLLER, question.runs, rows))
         shown.append(replace(seen[0], start_time=record.start_time or 0))

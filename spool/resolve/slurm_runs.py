@@ -92,14 +92,23 @@ def match_start(start: int, candidates: Iterable[int]) -> int | None:
     return near[0] if len(near) == 1 else None
 
 
-def runs_of_accounting(rows: Iterable[Job], job_id: int) -> tuple[Job, ...]:
+def runs_of_accounting(
+    rows: Iterable[Job], job_id: int, *, starts: Iterable[int] = ()
+) -> tuple[Job, ...]:
     """Return the runs of one job id, oldest first, from accounting rows (`sacct -D`).
+
+    `starts` are start times that are known otherwise: a row that lost its own (slurmctld was
+    stopped before it told accounting; seen with 22.05.8, a requeue) gets the only one of them that
+    lies between its submission and its end.
 
     A resize ends one row with state RESIZING and opens another: both belong to one run, which keeps
     the first start (`src/plugins/accounting_storage`, Slurm 21.08 ... 26.05). Rows that never ran
     are left out.
     """
-    started = (row for row in rows if row.job_id == job_id and row.start_time)
+    own = [row for row in rows if row.job_id == job_id]
+    known = [row.start_time for row in own if row.start_time]
+    lost = [start for start in starts if match_start(start, known) is None]
+    started = [each for row in own if (each := _with_start(row, lost)).start_time]
     runs: list[Job] = []
     resizing: Job | None = None
     for row in sorted(started, key=lambda row: (row.start_time or 0, row.end_time or 1 << 62)):
@@ -110,3 +119,12 @@ def runs_of_accounting(rows: Iterable[Job], job_id: int) -> tuple[Job, ...]:
         if row.state != "RESIZING" and stage(joined) in {Stage.LIVE, Stage.ENDED}:
             runs.append(joined)
     return tuple(runs)
+
+
+def _with_start(row: Job, starts: Iterable[int]) -> Job:
+    """Return a row that is over under the start time that it lost; as it is if that is unclear."""
+    end, submitted = row.end_time, row.submit_time
+    if row.start_time or not end or submitted is None or row.state not in END_STATES:
+        return row
+    fitting = {start for start in starts if submitted <= start < end}
+    return replace(row, start_time=fitting.pop()) if len(fitting) == 1 else row

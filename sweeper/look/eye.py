@@ -103,11 +103,19 @@ class Eye:
         """Return accounting's runs of the job ids of some rows; None if it does not answer."""
         if not rows:
             return {}
-        since = min(row.start_time for row in rows) - SLACK_SECONDS
-        return self.history({row.job_id for row in rows}, since)
+        return self.history(
+            {row.job_id for row in rows},
+            since=min(row.start_time for row in rows) - SLACK_SECONDS,
+            starts=[Key(row.job_id, row.start_time) for row in rows],
+        )
 
-    def history(self, ids: Iterable[int], since: int) -> Mapping[int, tuple[Job, ...]] | None:
-        """Return accounting's runs of some job ids; None if it does not answer."""
+    def history(
+        self, ids: Iterable[int], *, since: int, starts: Iterable[Key] = ()
+    ) -> Mapping[int, tuple[Job, ...]] | None:
+        """Return accounting's runs of some job ids; None if it does not answer.
+
+        `starts` are runs that are known otherwise, for rows that have lost their start.
+        """
         self.sources.step("accounting")
         wanted = set(ids)
         try:
@@ -115,7 +123,7 @@ class Eye:
         except SlurmError as error:
             self.fail(slurm_failure("accounting", error))
             return None
-        return runs_by_id(row for row in rows if row.job_id in wanted)
+        return runs_by_id((row for row in rows if row.job_id in wanted), starts)
 
     def ended(self, mark: int | None, policy: Policy) -> tuple[list[Job], bool]:
         """Return the runs that ended since the mark; and whether that is all.
@@ -162,7 +170,7 @@ class Eye:
         if not jobs:
             return []
         since = min(job.start_time for job in jobs) - SLACK_SECONDS
-        runs = self.history({job.job_id for job in jobs}, since) or {}
+        runs = self.history({job.job_id for job in jobs}, since=since) or {}
         wanted = {job.key for job in jobs}
         return [run for each in runs.values() for run in each if run.key in wanted and is_over(run)]
 
@@ -185,13 +193,16 @@ class Eye:
         return Observation(answers=self.answers(), now=self.now, accounts=self.accounts)
 
 
-def runs_by_id(rows: Iterable[Record]) -> dict[int, tuple[Job, ...]]:
+def runs_by_id(rows: Iterable[Record], starts: Iterable[Key] = ()) -> dict[int, tuple[Job, ...]]:
     """Return the runs in accounting's rows by job id, oldest first."""
     by_id: defaultdict[int, list[Record]] = defaultdict(list)
     for row in rows:
         by_id[row.job_id].append(row)
+    known: defaultdict[int, list[int]] = defaultdict(list)
+    for job_id, start in starts:
+        known[job_id].append(start)
     return {
-        job_id: tuple(job_of(run) for run in runs_of_accounting(own, job_id))
+        job_id: tuple(map(job_of, runs_of_accounting(own, job_id, starts=known[job_id])))
         for job_id, own in by_id.items()
     }
 

@@ -37,15 +37,13 @@ def observe_some(sources: Sources, state: State, ids: Sequence[int]) -> Observat
     records = _records(eye, ids) if rows is not None else None
     if rows is None or records is None:
         return eye.closed()
-    since = min(
-        [eye.now - HISTORY_DAYS * DAY_SECONDS]
-        + [row.start_time for found in rows.values() for row in found if row.state == "running"]
-    )
-    accounted = eye.history(ids, since)
+    open_there = [row for found in rows.values() for row in found if row.state == "running"]
+    open_keys = [Key(row.job_id, row.start_time) for row in open_there]
+    since = min([eye.now - HISTORY_DAYS * DAY_SECONDS, *(key.start_time for key in open_keys)])
+    accounted = eye.history(ids, since=since, starts=open_keys)
     _check_known(sources, ids, (rows, records, accounted or {}))
     live = {i: job_of(r) for i, r in records.items() if stage(r) is Stage.LIVE}
     there = {job_id: tuple(found) for job_id, found in rows.items()}
-    open_there = [row for found in rows.values() for row in found if row.state == "running"]
     orphans = [row for row in open_there if not _is_live(row, live)]
     known = {job.key for job in live.values()}
     missing = [job for job in live.values() if not _is_open(job, open_there)]
