@@ -13,6 +13,7 @@ from stub_server import Answer, Model, Request, StubServer
 
 from spool import config
 from spool.commands.drain import Watch, token_of_successor, user_name
+from spool.drain import service
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.files.run import End, Source
@@ -175,6 +176,27 @@ def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
 
     assert 0 == said.code
     assert "the configuration is read again" in said.err
+
+
+def test_systemd_hears_of_the_end_alone(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of a changed configuration: it would kill what goes on after that."""
+    asked: list[str] = []
+
+    def act(path: str) -> None:
+        asked.append(path)
+        if path.endswith("/start_job/"):
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif asked.count("/login") == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    on_request(server, act)
+    heard: list[str] = []
+    monkeypatch.setattr(service, "notify", heard.append)
+    site.call("drain")
+
+    assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]
 
 
 def watch_of(site: CommandSite) -> Watch:

@@ -99,7 +99,7 @@ def _drain(
         watch=watch,
     )
     service = assemble(site, composer, outside, layout=layout)
-    watch.on_successor = service.stop
+    watch.on_successor = service.hand_over
 
     def stop(_number: int, _frame: object) -> None:
         over.set()  # also for one that is only being put together

@@ -87,7 +87,7 @@ def usage_unless(chosen: list[Entry] | None) -> int:
 def _told(done: list[dict[str, Any]], *, dry_run: bool) -> int:
     refused = sum(not each["done"] for each in done)
     what = "dry run, nothing was changed: " if dry_run else ""
-    _log.info("%s%s, %d refused", what, count(len(done) - refused, "dead letter"), refused)
+    _log.info("%s%s treated, %d refused", what, count(len(done) - refused, "letter"), refused)
     return REFUSED if refused else OK
 
 

@@ -69,6 +69,7 @@ class Service:
         self._parts = parts
         self._around = surroundings
         self._stopping = False
+        self._handed_over = False
         self._once = False
         self._compare_at = 0.0
 
@@ -76,13 +77,23 @@ class Service:
         """Let the current pass be the last."""
         self._stopping = True
 
+    def hand_over(self) -> None:
+        """Let the current pass be the last, for a service that goes on in this process.
+
+        systemd must not hear that we stop: it would kill the successor (systemd v257,
+        src/core/service.c, service_notify_message).
+        """
+        self._handed_over = True
+        self.stop()
+
     def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop` or `hand_over`."""
         self._begin()
         notify("READY=1")
         while not self._stopping:
             self._pass()
-        notify("STOPPING=1")
+        if not self._handed_over:
+            notify("STOPPING=1")
         self.end()
 
     def run_once(self) -> bool:
