@@ -154,6 +154,7 @@ def test_listing_has_every_job(series: str) -> None:
     listed = {job.job_id: job for job in recorded.slurm().listing()}
 
     assert ids_of(recorded) == sorted(listed)
+    assert len(listed) == len(recorded.slurm().board())
     for job_id, sight in controller_sights(recorded.situation, "").items():
         job = sight.job()
         assert job.start_time == listed[job_id].start_time
@@ -236,6 +237,14 @@ def test_table_has_a_row_for_every_release() -> None:
     assert TABLE[-1] == sources_of(Release(30, 11))
     assert TABLE[0] == sources_of(Release(20, 11))
     assert "--json=v0.0.44" == sources_of(Release(26, 5, 5)).json_option
+
+
+def test_way_is_told_with_its_form_of_json() -> None:
+    """What check says of a source names the commands or the pinned JSON."""
+    row = sources_of(Release(26, 5))
+
+    assert "JSON with `-j IDS`, `--json=v0.0.44`" == row.words(row.few)
+    assert "scontrol show job ID -d" in row.words(Way.TEXT)
 
 
 def test_table_is_shown_as_markdown() -> None:
