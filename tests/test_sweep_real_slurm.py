@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from real_site import RealSite
-from slurm_lab import Lab, Settings, require_slurm, wait_until
+from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
 
 HERE = Path(__file__).parent
 HOOKS = HERE.parent / "hooks"
@@ -76,12 +76,15 @@ def planned(swept: Swept) -> dict[int, list[str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+@pytest.fixture(scope="module", params=RELEASES)
+def story(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Story]:
     """Run a cluster whose controller forgets jobs after 5 s, and let everything happen."""
     require_slurm()
+    tree = require_tree(request.param)
     root = tmp_path_factory.mktemp("sweep")
-    settings = Settings(hooks=HOOKS, options={"MinJobAge": "5"})
+    settings = Settings(hooks=HOOKS, options={"MinJobAge": "5"}, tree=tree)
     with Lab(settings) as lab, RealSite(lab, "1.4.4", root) as site:
         age(site, root)
         told = Story(lab, site)
@@ -277,9 +280,10 @@ def test_without_accounting_nothing_is_stopped(story: Story) -> None:
 def test_a_job_between_two_states_is_left_alone(story: Story) -> None:
     """CONFIGURING is no run yet; COMPLETING is over, and its stop waits for the end of it."""
     slow = story.sweeps["slow"]
+    hides_the_end = story.lab.settings.tree is None  # squeue of 22.05 shows one word of the state
 
     assert planned(slow) == {story.jobs["kept"]: ["stop"]}
-    assert slow.code == 75
+    assert slow.code == (75 if hides_the_end else 0)
 
 
 def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:

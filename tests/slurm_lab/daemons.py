@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,17 +55,33 @@ class Daemon:
         """Its process id, seen from outside."""
         if self._process is None:
             raise LabError(f"{self._argv[0]} was never started")
-        entry = self._process.pid  # nsenter, which has forked the daemon
-        children = Path(f"/proc/{entry}/task/{entry}/children")
-        wait_until(lambda: bool(children.read_text()), f"the process of {self._argv[0]}")
-        return int(children.read_text().split()[0])
+        wait_until(lambda: self._child() is not None, f"the process of {self._argv[0]}")
+        return self._child() or 0
+
+    def _child(self) -> int | None:
+        """Return the process id of what nsenter has forked; None if there is none."""
+        entry = 0 if self._process is None else self._process.pid
+        try:
+            found = Path(f"/proc/{entry}/task/{entry}/children").read_text().split()
+        except OSError:
+            return None
+        return int(found[0]) if found else None
 
     def stop(self, number: int = signal.SIGTERM, *, timeout: float = 60) -> None:
-        """Send it a signal and return when it has ended; nothing happens if it had ended."""
-        if self._process is None or not self.running:
-            return
-        os.kill(self.pid, number)
-        self._process.wait(timeout=timeout)
+        """Send it a signal and return when it has ended; nothing happens if it had ended.
+
+        The signal is repeated: a slurmctld that executes itself anew (`scontrol reconfigure`, from
+        23.11 on) may lose one.
+        """
+
+        def ended() -> bool:
+            child = self._child() if self.running else None
+            if child is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, number)
+            return self._ends_within(1.0)
+
+        wait_until(ended, f"the end of {self._argv[0]}", timeout=timeout, interval=0)
 
     def kill(self) -> None:
         """End it as a crash would: it saves nothing."""
@@ -74,6 +91,12 @@ class Daemon:
         """Stop it and start it again."""
         self.stop()
         self.start()
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            return self._process is None or self._process.wait(timeout=seconds) is not None
+        except subprocess.TimeoutExpired:
+            return False
 
     def _ready_or_dead(self) -> bool:
         return not self.running or self._ready()
