@@ -129,3 +129,21 @@ def test_an_archive_that_is_not_there_expires_in_peace(tmp_path: Path) -> None:
     archive(tmp_path).expire(NOW)
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    """Of the two newest files; a copy is nothing to fail about."""
+    archive = Archive(tmp_path / "delivered", keep_days=3)
+    before = archive.lately()
+    (tmp_path / "delivered").mkdir()
+    line = '{"job":{"job_id":%d},"start_time":5,"end":{"time":9}}\n'
+    for hour in range(3):
+        text = "".join([line % hour, "}\n", "{}\n", '{"job":{"job_id":1},"end":null}\n'])
+        (tmp_path / "delivered" / f"20260101T0{hour}.jsonl").write_text(text)
+    after = archive.lately()
+    (tmp_path / "delivered" / "20260101T03.jsonl").mkdir()
+
+    assert ([], [(1, 5, 9), (2, 5, 9)]) == (before, after)
+    assert [(2, 5, 9)] == archive.lately()

@@ -166,6 +166,25 @@ def test_a_requeued_job_replaces_its_first_run(world: World) -> None:
     assert {"open": [f"2-{second.start_time}.json"]} == world.files()
 
 
+def test_a_run_told_before_a_restart_is_not_told_again(world: World) -> None:
+    """Accounting shows the replaced first run beside the second one whose end is asked for."""
+    world.begin(2)
+    world.run()
+    world.requeue(2)
+    world.run(2)
+    world.begin(2, restart_count=1)
+    world.run(2)
+    world.end(2)
+    del world.slurm.records[2]
+    world.boot()
+
+    world.run(3)
+
+    assert [Call.START, Call.STOP, Call.START, Call.DELETE, Call.START, Call.STOP] == [
+        call for call, job_id in world.backend.asked if job_id == 2
+    ]
+
+
 def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
     """With drain.requeue keep the second run stays here, unreported."""
     world = World(tmp_path, replace_earlier=False)

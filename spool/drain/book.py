@@ -50,6 +50,8 @@ class Book:
         self._done_events: set[str] = set()
         self._waiting_since: float | None = None
         self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
+        for job_id, start, end in archive.lately():
+            self._remember(job_id, start, end)
         self._removed_events: set[str] = set()
 
     def tracked(self, job_id: int) -> tuple[Tracked, ...]:
@@ -105,9 +107,7 @@ class Book:
         self._gone[entry.name] = entry
         if run.reported and run.end is not None:
             self._archive.add(run, now)
-            self._delivered.setdefault(run.job_id, {})[run.start_time] = run.end.time
-            while len(self._delivered) > REMEMBERED:
-                self._delivered.popitem(last=False)
+            self._remember(run.job_id, run.start_time, run.end.time)
         self._wait(now)
         self.schedule.drop(entry, now)
 
@@ -183,6 +183,12 @@ class Book:
         self._done_events.clear()
         self._waiting_since = None
         self._removed_events |= events
+
+    def _remember(self, job_id: int, start: int, end: int) -> None:
+        """Know a run as told in full: accounting may show it again beside a later one."""
+        self._delivered.setdefault(job_id, {})[start] = end
+        while len(self._delivered) > REMEMBERED:
+            self._delivered.popitem(last=False)
 
     def _revive(self, entry: Entry) -> None:
         """Keep a run that was about to be removed and is told of again."""

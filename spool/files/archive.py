@@ -7,6 +7,7 @@ delivery. A copy of what is done: it may expire, and a power cut may cost its la
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from spool.files import codec
 from spool.files.run import Run
 
 LIMIT_BYTES = 1_000_000_000
+TAIL_BYTES = 16_000_000  # of each file that `lately` reads
 _DAY_SECONDS = 86400
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,19 @@ class Archive:
         except OSError as error:
             _log.warning("delivered run %s is not kept: %s", run.name, error)
 
+    def lately(self) -> list[tuple[int, int, int]]:
+        """Return job id, start and end of the runs delivered last, oldest first; never an error.
+
+        From the ends of the two newest files; lines that cannot be read are left out.
+        """
+        found = []
+        for file in sorted(self.directory.glob("*.jsonl"))[-2:]:
+            try:
+                found += [told for line in _tail(file) if (told := _told(line)) is not None]
+            except OSError as error:
+                _log.warning("delivered runs in %s cannot be read: %s", file.name, error)
+        return found
+
     def expire(self, now: float) -> None:
         """Remove the files that are too old, and the oldest ones above the size limit."""
         if not self.directory.is_dir():
@@ -54,6 +69,21 @@ class Archive:
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
                 file.unlink(missing_ok=True)
+
+
+def _tail(file: Path) -> list[bytes]:
+    """Return the last lines of a file; the first of them may be cut."""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
+        return opened.read().splitlines()
+
+
+def _told(line: bytes) -> tuple[int, int, int] | None:
+    try:
+        run = json.loads(line)
+        return int(run["job"]["job_id"]), int(run["start_time"]), int(run["end"]["time"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _append(fd: int, line: bytes) -> None:
