@@ -302,3 +302,14 @@ def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
     result = concluded(START, record=record, rows=(), now=T + 2 * DAY)
 
     assert ((START,), False) == (result.waiting, result.ask_accounting)
+
+
+def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
+    """Slurm shows nothing, accounting the requeued run alone: the next one may be under way."""
+    second = event(Kind.START, T + 72)
+    row = replace(OVER, state="REQUEUED")
+    soon = concluded(START, STOP, second, rows=(row,), now=T + 73)
+    late = concluded(START, STOP, second, rows=(row,), now=T + 72 + HOUR)
+
+    assert ((second,), (START, STOP)) == (soon.waiting, soon.finished)
+    assert ((), (START, STOP, second)) == (late.waiting, late.finished)

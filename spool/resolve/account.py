@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from slurm.job import Job
 from spool.files.event import Event, Kind
 from spool.files.run import End, Source
+from spool.resolve.explain import EPILOG_SECONDS, SLACK_SECONDS, Span, explained
 from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, same_start, stage
 
-SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
-EPILOG_SECONDS = 60  # an epilog, or a prolog that waited, follows the fact within this
 QUIET_SECONDS = 3600  # when Slurm says that nothing happened, an event is let go after this
 FORGOTTEN_SECONDS = 24 * 3600  # accounting may be late by as much
 
@@ -50,6 +49,10 @@ class Question:
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_SECONDS)
 
+    def latest(self) -> float:
+        """Return the time of the last event, Unix seconds."""
+        return max((event.time for event in self.events), default=0.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
@@ -81,18 +84,6 @@ class Account:
     stage: Stage | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A run whose state is known for sure: live (`end` None) or over."""
-
-    start_time: int
-    end: End | None
-    job: Job | None = None  # None: known to the spool alone
-
-    def over_by(self, time: float) -> bool:
-        return self.end is not None and self.end.time <= time + SLACK_SECONDS
-
-
 def account(question: Question, knowledge: Knowledge, now: float) -> Account:
     """Return what Slurm's answers mean for a job id; `now` in Unix seconds."""
     at = None if knowledge.record is None else stage(knowledge.record)
@@ -103,8 +94,9 @@ def account(question: Question, knowledge: Knowledge, now: float) -> Account:
     open_runs = [run.start_time for run in question.runs if run.end is None]
     vanished = [start for start in open_runs if start not in shown]
     closed = {**_closed(question, seen), **_forgotten(question, knowledge, vanished, seen, now)}
-    spans = (*seen, *(_Span(start, end) for start, end in closed.items()), *_delivered(question))
-    waiting = tuple(event for event in question.events if not _explained(event, spans))
+    spans = (*seen, *(Span(start, end) for start, end in closed.items()), *_delivered(question))
+    hidden = knowledge.record is None and now - question.latest() < QUIET_SECONDS
+    waiting = tuple(e for e in question.events if not explained(e, spans, is_hidden=hidden))
     gone = tuple(event for event in waiting if _let_go(event, knowledge, now))
     known = {run.start_time for run in question.runs}
     lost = gone if knowledge.record is None else ()
@@ -129,14 +121,14 @@ def account(question: Question, knowledge: Knowledge, now: float) -> Account:
     )
 
 
-def _seen(question: Question, knowledge: Knowledge) -> Iterator[_Span]:
+def _seen(question: Question, knowledge: Knowledge) -> Iterator[Span]:
     """Yield the runs Slurm shows, under the start time the spool knows them by.
 
     The controller's record comes first and wins: it has cores and GRES. Of accounting's rows only
     ended ones count: a live one may be late, or a runaway.
     """
-    seen: list[_Span] = []
-    shown: list[_Span] = []  # under Slurm's own start times
+    seen: list[Span] = []
+    shown: list[Span] = []  # under Slurm's own start times
     record = knowledge.record
     rows = runs_of_accounting(knowledge.rows or (), question.job_id, starts=question.starts())
     if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
@@ -157,18 +149,18 @@ def _end(job: Job, source: Source) -> End | None:
     return End(time=job.end_time, state=job.state, source=source)
 
 
-def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job, ...]) -> _Span:
+def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job, ...]) -> Span:
     """Return a run that Slurm shows, under the start time by which the spool knows it.
 
     A start moves when nodes power up late: the tuple that was reported stays if accounting has the
     run under the new start and nothing under the old one.
     """
-    span = _Span(job.start_time or 0, _end(job, source), job)
+    span = Span(job.start_time or 0, _end(job, source), job)
     accounted = {row.start_time or 0 for row in rows}
     for run in sorted(runs, key=lambda run: run.start_time != span.start_time):
         claimed = run.start_time in accounted and span.start_time in accounted
         own = span.start_time == run.start_time
-        if own or (not claimed and _same(span, _Span(run.start_time, _told_end(run)))):
+        if own or (not claimed and _same(span, Span(run.start_time, _told_end(run)))):
             return replace(span, start_time=run.start_time)
     if len(runs) == 1 and runs[0].end is None and match_start(span.start_time, accounted):
         old = runs[0].start_time
@@ -177,7 +169,7 @@ def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job,
     return span
 
 
-def _same(one: _Span, other: _Span) -> bool:
+def _same(one: Span, other: Span) -> bool:
     """Tell whether two views show one run: equal starts, or near ones and no end in between."""
     if one.start_time == other.start_time:
         return True
@@ -190,14 +182,14 @@ def _told_end(run: Tracked) -> End | None:
     return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
 
 
-def _delivered(question: Question) -> Iterator[_Span]:
+def _delivered(question: Question) -> Iterator[Span]:
     """Yield the runs whose end the spool knows already."""
     for run in question.runs:
         if run.end is not None:
-            yield _Span(run.start_time, _told_end(run))
+            yield Span(run.start_time, _told_end(run))
 
 
-def _closed(question: Question, seen: tuple[_Span, ...]) -> dict[int, End]:
+def _closed(question: Question, seen: tuple[Span, ...]) -> dict[int, End]:
     """Return the ends that the sweeper's close events carry; Slurm's own word goes before."""
     shown = [span.start_time for span in seen]
     tracked = [run.start_time for run in question.runs]
@@ -226,7 +218,7 @@ def _forgotten(
     question: Question,
     knowledge: Knowledge,
     vanished: list[int],
-    seen: tuple[_Span, ...],
+    seen: tuple[Span, ...],
     now: float,
 ) -> dict[int, End]:
     """Return ends of runs that Slurm has forgotten for a day although something proves them over.
@@ -255,37 +247,6 @@ def _end_by_event(event: Event) -> End:
     return End(time=event.end or int(event.time), state=state, source=Source.EVENT)
 
 
-def _explained(event: Event, spans: tuple[_Span, ...]) -> bool:
-    """Tell whether some run whose state is known accounts for an event."""
-    if event.kind is Kind.CLOSE:
-        return True
-    if event.kind is Kind.START:
-        return any(_explains_start(event, span) for span in spans)
-    return _explains_stop(event, spans)
-
-
-def _explains_start(event: Event, span: _Span) -> bool:
-    if event.start is not None:
-        return same_start(event.start, span.start_time) or span.start_time > event.time
-    if span.start_time > event.time + SLACK_SECONDS:
-        return True  # the run it told of was rolled back, or its start moved
-    return span.end is None or span.end.time >= event.time - EPILOG_SECONDS
-
-
-def _explains_stop(event: Event, spans: tuple[_Span, ...]) -> bool:
-    """Tell whether the run that an epilog speaks of is over.
-
-    Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
-    One that began within the same second may be the next run of a requeued job.
-    """
-    if event.start is not None:
-        own = [span for span in spans if same_start(event.start, span.start_time)]
-        return any(span.over_by(event.time) for span in own)
-    if any(span.end is None and span.start_time < event.time - 1 for span in spans):
-        return False
-    return any(span.over_by(event.time) and span.start_time <= event.time + 1 for span in spans)
-
-
 def _let_go(event: Event, knowledge: Knowledge, now: float) -> bool:
     """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
     if knowledge.rows is None:
@@ -297,7 +258,7 @@ def _let_go(event: Event, knowledge: Knowledge, now: float) -> bool:
 
 
 def _again(
-    question: Question, finished: tuple[Event, ...], seen: tuple[_Span, ...]
+    question: Question, finished: tuple[Event, ...], seen: tuple[Span, ...]
 ) -> tuple[int, ...]:
     """Return the started live runs that a start event speaks of."""
     live = {span.start_time for span in seen if span.end is None}

@@ -1,0 +1,305 @@
+"""A site under everything at once: what goes in comes out, whatever fails in between.
+
+Jobs begin, end and are requeued; hooks run twice; the drain dies at any call; cc-backend is away,
+halts, refuses, and loses replies; Slurm is silent or shows nothing; operators retry and discard.
+Oracle: no row is lost, unexpected or double, and no running job is ever stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from drain_world import FakeBackend, World
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ccbackend.outcome import Reason, Verdict
+from slurm.job import Job
+from spool.deliver.schedule import Call
+from spool.deliver.senders import Reply, Request
+from spool.drain.assembly import Proof
+from spool.files import revive
+from spool.files.inventory import Held, read_dead
+from spool.files.layout import Layout
+from spool.files.run import Run
+from spool.files.store import Group
+
+JOBS = st.integers(1, 4)
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "40"))
+END_STATES = st.sampled_from(["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"])
+Key = tuple[int, int]
+
+
+class DeathError(BaseException):
+    """The process dies here."""
+
+
+class Lossy(FakeBackend):
+    """A server whose next replies may be lost after they took effect."""
+
+    lost = 0
+
+    def answer(self, request: Request) -> Reply:
+        """Answer, or do and say nothing."""
+        reply = super().answer(request)
+        if self.lost and request.call is not Call.PROBE:
+            self.lost -= 1
+            return replace(reply, verdict=Verdict(Reason.BROKEN, "made up"), starts=())
+        return reply
+
+
+@dataclass
+class Calls:
+    """The disk's calls; the process dies at one of them if told to."""
+
+    left: int | None = None
+
+    def fsync(self, _fd: int, /) -> None:
+        """Do nothing: nobody cuts the power here."""
+        self._count()
+
+    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """Move a name."""
+        self._count()
+        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    def unlink(self, path: str, *, dir_fd: int) -> None:
+        """Remove a name."""
+        self._count()
+        os.unlink(path, dir_fd=dir_fd)
+
+    def _count(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left <= 0:
+                self.left = None
+                raise DeathError
+
+
+class Site(World):
+    """A world whose drain can die and whose proofs are the real ones."""
+
+    def __init__(self, root: Path) -> None:
+        self.calls = Calls()
+        super().__init__(root)
+        self.backend = Lossy()
+        self.group = lambda layout: Group(layout, self.calls)  # type: ignore[assignment]
+        self.die()
+
+    def die(self) -> None:
+        """Lose all that is in memory, and start anew."""
+        self.calls.left = None
+        self.parts.layout.close()
+        self.parts.handling.close()
+        self.boot()
+
+    def work(self, steps: int, seconds: float) -> None:
+        """Let the drain work; if it dies, it is started again."""
+        for _ in range(steps):
+            try:
+                self.drain.step(0.0)
+            except DeathError:
+                self.die()
+            self.now += seconds
+
+    def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
+        return Proof(self.book, self.slurm, lambda: self.now)(run, others)
+
+
+class Everything(RuleBasedStateMachine):
+    """The rules. `truth` is what really happened: how each run ended, None while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._place = tempfile.TemporaryDirectory()
+        self.site = Site(Path(self._place.name))
+        self.truth: dict[Key, str | None] = {}
+        self.given_up: set[int] = set()
+
+    def record(self, job_id: int) -> Job | None:
+        """Return the controller's record of a job."""
+        return self.site.slurm.records.get(job_id)
+
+    def live(self) -> dict[int, int]:
+        """Return the start times of the runs under way by job id."""
+        return {job_id: start for (job_id, start), state in self.truth.items() if state is None}
+
+    @rule(job_id=JOBS, twice=st.booleans())
+    def begin(self, job_id: int, *, twice: bool) -> None:
+        """Let a job, or the next run of a requeued one, begin."""
+        record = self.record(job_id)
+        if job_id in self.live() or (record is None) != (not self._runs(job_id)):
+            return
+        if record is not None and record.state != "PENDING":
+            return
+        self.site.now = float(int(self.site.now) + 10)
+        start = int(self.site.now)
+        if record is None:
+            self.site.begin(job_id)
+        else:
+            again = replace(record, state="RUNNING", start_time=start, nodes=("n1",))
+            self.site.slurm.records[job_id] = again
+            self.site.hook("start", job_id)
+        self.truth[job_id, start] = None
+        if twice:
+            self.site.hook("start", job_id, start=start)
+
+    @rule(job_id=JOBS, state=END_STATES, twice=st.booleans())
+    def end(self, job_id: int, state: str, *, twice: bool) -> None:
+        """Let a run end."""
+        if job_id in self.live():
+            self.site.now += 2
+            self.truth[job_id, self.live()[job_id]] = state
+            self.site.end(job_id, state)
+            if twice:
+                self.site.hook("stop", job_id)
+
+    @rule(job_id=JOBS)
+    def requeue(self, job_id: int) -> None:
+        """End a run for another one."""
+        if job_id in self.live():
+            self.site.now += 2
+            self.truth[job_id, self.live()[job_id]] = "REQUEUED"
+            record = self.site.slurm.records[job_id]
+            self.site.requeue(job_id)
+            restarts = (record.restart_count or 0) + 1
+            waiting = replace(self.site.slurm.records[job_id], restart_count=restarts)
+            self.site.slurm.records[job_id] = waiting
+
+    @rule(job_id=JOBS)
+    def purge(self, job_id: int) -> None:
+        """Let the controller forget a job that is over; accounting has it."""
+        record = self.record(job_id)
+        if record is not None and record.end_time is not None:
+            del self.site.slurm.records[job_id]
+
+    @rule(steps=st.integers(1, 60), seconds=st.sampled_from([0.01, 0.05, 0.3, 5.0]))
+    def work(self, steps: int, seconds: float) -> None:
+        """Let the drain work."""
+        self.site.work(steps, seconds)
+
+    @rule()
+    def die(self) -> None:
+        """Kill the drain between two passes."""
+        self.site.die()
+
+    @rule(calls=st.integers(1, 25))
+    def die_while_writing(self, calls: int) -> None:
+        """Kill the drain at one of its next calls."""
+        self.site.calls.left = calls
+        self.site.work(30, 0.1)
+
+    @rule(
+        reason=st.sampled_from([None, None, Reason.UNREACHABLE, Reason.BUSY, Reason.TOKEN_REFUSED])
+    )
+    def turn(self, reason: Reason | None) -> None:
+        """Let cc-backend be away, halt, or come back."""
+        self.site.backend.everything = reason
+        self.site.link.cause_changed(self.site.now)
+
+    @rule(number=st.integers(1, 3))
+    def lose_replies(self, number: int) -> None:
+        """Lose replies of requests that took effect."""
+        self.backend.lost = number
+
+    @rule(job_id=JOBS)
+    def refuse(self, job_id: int) -> None:
+        """Refuse a job for good."""
+        self.site.backend.answers[job_id] = Reason.BAD_REQUEST
+
+    @rule()
+    def mend(self) -> None:
+        """Mend the cause of refusals."""
+        self.site.backend.answers.clear()
+
+    @rule(silent=st.booleans(), accounting_silent=st.booleans())
+    def hush(self, *, silent: bool, accounting_silent: bool) -> None:
+        """Let Slurm or accounting be silent."""
+        self.site.slurm.silent, self.site.slurm.accounting_silent = silent, accounting_silent
+
+    @rule(steps=st.integers(1, 30))
+    def lie(self, steps: int) -> None:
+        """Let squeue show nothing for a while, although jobs run."""
+        records, self.site.slurm.records = self.site.slurm.records, {}
+        self.site.work(steps, 0.2)
+        self.site.slurm.records = records
+
+    @rule()
+    def retry(self) -> None:
+        """Have all dead letters tried again."""
+        with Layout(self.site.root) as layout:
+            for letter in list(read_dead(layout)):
+                with suppress(FileNotFoundError):
+                    revive.retry(layout, letter.name)
+
+    @precondition(lambda self: self.site.backend.answers)
+    @rule()
+    def discard(self) -> None:
+        """Give all dead letters up."""
+        with Layout(self.site.root) as layout:
+            for letter in list(read_dead(layout)):
+                if isinstance(letter, Held):
+                    self.given_up.add(letter.run.job_id)
+                revive.discard(layout, letter.name)
+
+    @invariant()
+    def no_running_job_is_stopped(self) -> None:
+        """Absence is no evidence."""
+        for key, state in self.site.backend.rows.items():
+            assert key in self.truth, f"row {key} of no run"
+            assert state == "running" or self.truth[key] is not None, f"{key} runs and was stopped"
+
+    def teardown(self) -> None:
+        """Mend everything; then every run must be where it belongs."""
+        self.site.slurm.silent = self.site.slurm.accounting_silent = False
+        self.site.backend.everything = None
+        self.backend.lost = 0
+        self.mend()
+        self.site.link.cause_changed(self.site.now)
+        for steps, seconds in ((40, 0.05), (40, 5.0), (30, 60.0), (20, 700.0)):
+            self.retry()
+            self.site.drain.doubt(self.live())
+            self.site.work(steps, seconds)
+        self.site.drain.flush()
+        last = {job_id: max(self._runs(job_id)) for job_id, _ in self.truth}
+        wanted = {
+            (job_id, start): self.truth[job_id, start] is None
+            for job_id, start in last.items()
+            if job_id not in self.given_up
+        }
+        rows = {
+            key: state == "running"
+            for key, state in self.site.backend.rows.items()
+            if key[0] not in self.given_up
+        }
+        files = self.site.files()
+        self._place.cleanup()
+        assert wanted == rows
+        still = {f"{job_id}-{start}.json" for job_id, start in self.live().items()}
+        assert {"tmp"} >= files.keys() - {"open"}  # a death leaves drafts
+        assert {*files.get("open", ())} <= still
+
+    @property
+    def backend(self) -> Lossy:
+        """Return the server."""
+        assert isinstance(self.site.backend, Lossy)
+        return self.site.backend
+
+    def _runs(self, job_id: int) -> list[int]:
+        return [start for known, start in self.truth if known == job_id]
+
+
+TestEverything = Everything.TestCase
+TestEverything.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
