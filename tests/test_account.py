@@ -313,3 +313,10 @@ def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
 
     assert ((second,), (START, STOP)) == (soon.waiting, soon.finished)
     assert ((), (START, STOP, second)) == (late.waiting, late.finished)
+
+
+def test_silence_of_accounting_proves_no_end() -> None:
+    """Not even after a day."""
+    result = concluded(STOP, runs=(OPEN,), rows=None, now=T + 61 + DAY)
+
+    assert ({}, (STOP,), True) == (result.ended, result.waiting, result.ask_accounting)
