@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from spool.files import codec
@@ -71,11 +72,11 @@ class Archive:
                 file.unlink(missing_ok=True)
 
 
-def _tail(file: Path) -> list[bytes]:
-    """Return the last lines of a file; the first of them may be cut."""
+def _tail(file: Path) -> Iterator[bytes]:
+    """Yield the last lines of a file, never all in memory; the first of them may be cut."""
     with file.open("rb") as opened:
         opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        return opened.read().splitlines()
+        yield from opened
 
 
 def _told(line: bytes) -> tuple[int, int, int] | None:
