@@ -160,6 +160,10 @@ class RealSite:
                     names.append(f"{directory}/{path.name}")
         return sorted(names)
 
+    def has_stored(self, job: int) -> bool:
+        """Tell whether a run of a job waits to be told, with what Slurm knew of it."""
+        return any(name.startswith("todo/") for name in self.waiting(job))
+
     @property
     def has_told_all(self) -> bool:
         """Whether nothing waits to be told but ends that are yet to come."""

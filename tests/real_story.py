@@ -15,7 +15,9 @@ from slurm_lab.jobs import ENDED
 
 FOR_EVER = f"{SHOW}; sleep 600"
 A_SECOND = f"{SHOW}; sleep 1"
-SOME_SECONDS = f"{SHOW}; sleep 6"  # GPU indices are to be had while a job runs alone
+# GPU indices are to be had while a job runs alone: such jobs end when they have been seen.
+UNTIL_SEEN = f'{SHOW}; until [ -e "$HOME/seen" ]; do sleep 0.1; done'
+UNTIL_STORED = f'{SHOW}; until [ -e "$HOME/stored" ]; do sleep 0.1; done'
 NOTHING = "true"
 ALLOCATION = "x\n     Nodes=n2cn004 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
 SEPARATORS = "a|b\x1fc\x1ed|RUNNING|1|1|n2cn004\n1|1|N/A|RUNNING|1|1|1|1|cpu|bob|k2000|n2cn004"
@@ -75,10 +77,12 @@ def _days_work(story: Story) -> None:
     story.submit("own", "--exclusive=user", "-n1")
     story.submit("batch", "-n2", "-t90", "-Ak2000", "-Jname")
     story.submit("two nodes", "-N2", "-n4", user="bob")
-    story.submit("typed", "-pgpu", "-N2", "-n2", "--gpus-per-node=a100:2")
-    story.submit("untyped", "-pgpu", "-wn2gpu01", "--gpus=1", user="bob")
-    story.submit("untyped", "-pgpu", "-wn2gpu02", "--gres=gpu:1", user="bob")
-    story.submit("het", "-n1", ":", "-pgpu", "-n1", "--gpus=1")
+    gpu = ("-pgpu", "-n1")
+    two_nodes = ("-pgpu", "-N2", "-n2", "--gpus-per-node=a100:2")
+    story.submit("typed", *two_nodes, script=UNTIL_SEEN)
+    story.submit("untyped", *gpu, "-wn2gpu01", "--gpus=1", script=UNTIL_SEEN, user="bob")
+    story.submit("untyped", *gpu, "-wn2gpu02", "--gres=gpu:1", script=UNTIL_SEEN, user="bob")
+    story.submit("het", "-n1", ":", *gpu, "--gpus=1", script=UNTIL_SEEN)
     story.submit("array", "--array=0-19")
     _forgeries(story)
     out, _ = bare.communicate(timeout=120)
@@ -101,11 +105,14 @@ def _changes(story: Story) -> None:
     """Cancel, suspend, resume and requeue what runs."""
     jobs = story.lab.jobs
     running = [story.one(name) for name in ("cancelled", "requeued", "suspended", "long")]
-    for job in (*running, story.one("timeout")):
+    running.append(story.one("timeout"))
+    for job in running:
         jobs.wait_state(job, "RUNNING")
+    gpus = [*story.jobs["typed"], *story.jobs["untyped"], story.one("het"), story.one("het") + 1]
     for site in story.sites:
-        site.wait_running(*running, story.one("timeout"))
+        site.wait_running(*running, *gpus)
         site.server.model.commit()  # else 1.5.4 takes the second run beside the cached first one
+    _let_go(story, "seen")
     jobs.cancel(story.one("cancelled"))
     jobs.control("suspend", story.one("suspended"))
     jobs.wait_state(story.one("suspended"), "SUSPENDED")
@@ -157,9 +164,11 @@ def _outage(story: Story) -> None:
         story.seen[site.name, "requests before"] = len(site.server.log)
     story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")
     gpus = ("-pgpu", "-n2", "--gpus=a100:2")
-    story.submit("away with gpu", *gpus, script=SOME_SECONDS, user="bob")
+    gpu_job = story.submit("away with gpu", *gpus, script=UNTIL_STORED, user="bob")
     story.submit("over", "-wn2cn003", script=FOR_EVER, user="bob")
     story.lab.jobs.wait_state(story.one("over"), "RUNNING")
+    wait_until(lambda: all(site.has_stored(gpu_job) for site in story.sites), "the GPUs' indices")
+    _let_go(story, "stored")
     story.lab.jobs.cancel(story.one("long"))
     away = [story.one("away"), story.one("away with gpu"), story.one("long")]
     for job in away:
@@ -188,6 +197,12 @@ def _end(story: Story) -> None:
     for name in ("array", "killed", "away"):
         tasks = lab.jobs.accounted(story.one(name), "JobIDRaw")
         story.tasks[name] = sorted(int(task) for (task,) in tasks)
+
+
+def _let_go(story: Story, name: str) -> None:
+    """Let the jobs end that wait to be seen or stored."""
+    for user in ("alice", "bob"):
+        (story.lab.root / "home" / user / name).touch()
 
 
 def _live(lab: Lab, job: int) -> int:

@@ -16,7 +16,7 @@ import real_story
 from compatibility import Run, note
 from real_expected import expected_metadata, expected_row, shown, told_row
 from real_site import HOLD_SECONDS, RealSite
-from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, SOME_SECONDS, Story
+from real_story import A_SECOND, FOR_EVER, FORGERIES, NOTHING, UNTIL_STORED, Story
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
@@ -158,7 +158,7 @@ def test_gpus_are_told_on_both_nodes(site: RealSite, story: Story) -> None:
 
 @pytest.mark.parametrize(
     ("name", "script"),
-    [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", SOME_SECONDS)],
+    [("batch", A_SECOND), ("srun", None), ("timeout", FOR_EVER), ("away with gpu", UNTIL_STORED)],
 )
 def test_texts_are_told(site: RealSite, story: Story, name: str, script: str | None) -> None:
     """Name, script and description go along; an srun has no script."""
