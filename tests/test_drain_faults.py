@@ -1,0 +1,318 @@
+"""A drain between a server and a disk that fail: nothing is lost or doubled, other runs go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from command_site import run_of
+from drain_process import NODE, TOKEN, DrainProcess, until
+from stub_backend.wire.faults import Fault, Kind
+from stub_server import Answer, Model, Request, StubServer
+
+from ccbackend.client import Backend, Known
+from ccbackend.filters import Filters
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.payload import SiteMap
+from ccbackend.session import Link
+from slurm.errors import SlurmError
+from slurm.job import Job
+from spool.deliver.compose import SiteComposer
+from spool.drain.assembly import Outside, Site, assemble
+from spool.files import codec, revive
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, Source
+
+BEGAN = int(time.time()) - 3600
+RUNS = range(1, 6)
+ODD = 3  # whose start gets a strange answer
+HOUR = 3600.0
+HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
+CRITICAL = 2
+
+
+class Picky(Model):
+    """A server with one strange answer to one start."""
+
+    odd: Answer | None = None
+
+    def respond(self, request: Request) -> Answer:
+        """Answer."""
+        is_start = request.path.endswith("/start_job/")
+        if self.odd is not None and is_start and json.loads(request.body)["jobId"] == ODD:
+            return self.odd
+        return super().respond(request)
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    """Return a cc-backend that knows our token."""
+    with StubServer(Picky(version="1.4.4", token=TOKEN)) as stub:
+        yield stub
+
+
+def accepted(server: StubServer) -> Counter[tuple[str, int]]:
+    """Return how often the start and the stop of each job were accepted."""
+    told = (e for e in server.log if e.method == "POST" and "_job/" in e.path)
+    return Counter(
+        (e.path.split("/")[-2], json.loads(e.body)["jobId"]) for e in told if e.status in {200, 201}
+    )
+
+
+class Backlog:
+    """Five runs that are over, in a spool that is drained once, by a clock that runs fast."""
+
+    def __init__(self, root: Path, server: StubServer) -> None:
+        self.root = root
+        self.server = server
+        self.now = float(BEGAN + HOUR)
+        for directory in Directory:
+            (root / directory).mkdir()
+        (root / "state").mkdir()
+        end = End(time=BEGAN + 60, state="COMPLETED", source=Source.CONTROLLER)
+        for job_id in RUNS:
+            run = run_of(job_id, BEGAN, end=end)
+            (root / "todo" / run.name).write_bytes(codec.encode(run))
+
+    def clock(self) -> float:
+        """Return the time, later each time."""
+        self.now += 0.05
+        return self.now
+
+    def drain(self) -> bool:
+        """Drain once."""
+        site = Site(
+            spool=self.root,
+            state=self.root / "state",
+            hold_seconds=0.0,
+            replace_earlier=True,
+            keep_days=0,
+            min_free_bytes=0,
+        )
+        known, silent = Known(), _Silent()
+        links = [Link(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)]
+        outside = Outside(
+            slurm=silent,
+            backends=(Backend(links[0], known), Backend(links[1], known)),
+            describe=lambda _: {},
+            user_name=lambda _: None,
+            watch=lambda: False,
+            clock=self.clock,
+        )
+        composer = SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), Filters())
+        with Layout(self.root) as layout:
+            return assemble(site, composer, outside, layout=layout).run_once()
+
+    def where(self, job_id: int) -> list[str]:
+        """Return the directories that hold a run."""
+        return [d for d in ("todo", "open", "dead") if list((self.root / d).glob(f"{job_id}-*"))]
+
+    def health(self) -> str:
+        """Return what the drain believed of the server at its end."""
+        document = json.loads((self.root / "state" / "drain.json").read_text())
+        return str(document["destination"]["health"])
+
+    def retry(self) -> None:
+        """Have dead letters tried again."""
+        with Layout(self.root) as layout:
+            for name in list(layout.names(Directory.DEAD)):
+                revive.retry(layout, name)
+
+
+class _Silent:
+    """A Slurm that has forgotten everything."""
+
+    @staticmethod
+    def jobs(ids: Iterable[int], *, briefly: Container[int] = ()) -> dict[int, Job | SlurmError]:
+        """Return nothing."""
+        del ids, briefly
+        return {}
+
+    @staticmethod
+    def accounting(ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return nothing."""
+        del ids, since, until
+        return ()
+
+    @staticmethod
+    def listing() -> tuple[Any, ...]:
+        """Return nothing."""
+        return ()
+
+
+STATUSES = [
+    *(200, 201, 204, 300, 303, 304, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 413),
+    *(415, 418, 422, 425, 451, 500, 501, 502, 503, 504, 507, 511, 520, 599),
+]
+ANSWERS = {
+    **{f"{status} empty": Answer(status, "") for status in STATUSES},
+    "200 login page": Answer(200, HTML, "text/html"),
+    "201 cut": Answer(201, '{"msg":"succ'),
+    "301 elsewhere": Answer(301, "", headers=(("Location", "http://127.0.0.1:1/x"),)),
+    "307 elsewhere": Answer(307, "", headers=(("Location", "http://127.0.0.1:1/x"),)),
+    "400 plain": Answer(400, "Bad Request\n", "text/plain"),
+    "429 with a wish": Answer(429, "", headers=(("Retry-After", "2"),)),
+    "502 page": Answer(502, HTML, "text/html"),
+    "503 page": Answer(503, HTML, "text/html"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(ANSWERS))
+def test_no_answer_loses_or_doubles_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
+    """Others go on unless all are halted; when the server is well again, all is told once."""
+    assert isinstance(server.model, Picky)
+    backlog = Backlog(tmp_path, server)
+    server.model.odd = ANSWERS[what]
+    backlog.drain()
+    others = {(job_id, BEGAN): "completed" for job_id in RUNS if job_id != ODD}
+    health = backlog.health()
+
+    assert backlog.where(ODD) in (["todo"], ["dead"])
+    assert (ODD, BEGAN) not in server.rows()
+    assert health == "halted" or others == server.rows()
+
+    before = accepted(server)
+    before.pop(("start_job", ODD), None)  # the strange answer itself
+    server.log.clear()
+    server.model.odd = None
+    backlog.retry()
+    backlog.now += 2 * HOUR
+    assert backlog.drain()
+    assert {**others, (ODD, BEGAN): "completed"} == server.rows()
+    assert {(call, job_id): 1 for call in ("start_job", "stop_job") for job_id in RUNS} == dict(
+        before + accepted(server)
+    )
+
+
+FAULTS = {
+    "reset": Fault(Kind.RESET, times=3, path="/api/jobs/"),
+    "reset when done": Fault(Kind.RESET, times=3, path="/api/jobs/", handled=True),
+    "closed": Fault(Kind.CLOSE, times=3, path="/api/jobs/"),
+    "closed when done": Fault(Kind.CLOSE, times=3, path="/api/jobs/", handled=True),
+    "cut at once": Fault(Kind.CUT, times=3, path="/api/jobs/"),
+    "cut in the head": Fault(Kind.CUT, times=3, path="/api/jobs/", after_bytes=20),
+    "cut in the body when done": Fault(
+        Kind.CUT, times=3, path="/api/jobs/", handled=True, after_bytes=150
+    ),
+    "drip": Fault(Kind.DRIP, times=3, path="/api/jobs/", handled=True, pause_seconds=0.001),
+}
+
+
+@pytest.mark.parametrize("what", sorted(FAULTS))
+def test_no_fault_of_the_network_loses_or_doubles_a_run(
+    tmp_path: Path, server: StubServer, what: str
+) -> None:
+    """Also when a request took effect and only its answer was lost."""
+    backlog = Backlog(tmp_path, server)
+    server.fail(FAULTS[what])
+    backlog.drain()
+    server.fail(None)
+    backlog.now += HOUR
+    done = backlog.drain()
+
+    assert done
+    assert {(job_id, BEGAN): "completed" for job_id in RUNS} == server.rows()
+    assert {1} == set(accepted(server).values())
+
+
+def test_a_server_that_is_away_for_a_while(tmp_path: Path, server: StubServer) -> None:
+    """Connections are refused, then there is one of another release."""
+    port = int(server.url.rpartition(":")[2])
+    server.close()
+    backlog = Backlog(tmp_path, server)
+    assert not backlog.drain()
+    assert {"todo"} == {place for job_id in RUNS for place in backlog.where(job_id)}
+    with StubServer(Model(version="1.5.4", token=TOKEN), port) as again:
+        backlog.now += HOUR
+        assert backlog.drain()
+        assert {(job_id, BEGAN): "completed" for job_id in RUNS} == again.rows()
+
+
+@contextmanager
+def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
+    """Put the spool on a file system of its own, and a drain to work on it."""
+    spool = drain.site.spool
+    mount = ["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "none", str(spool)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        for directory in Directory:
+            (spool / directory).mkdir()
+        with drain:
+            yield spool
+    finally:
+        subprocess.run(["umount", str(spool)], check=True)
+
+
+def test_a_full_disk_costs_nothing_but_time(tmp_path: Path, server: StubServer) -> None:
+    """Nothing new is posted but stops; the check is critical; with space all goes on."""
+    drain = DrainProcess(tmp_path, server)
+    with small_disk(drain, "size=256k") as spool:
+        first = drain.slurm.start(NODE)
+        until(lambda: drain.states() == {first: "running"} and drain.site.names("open"))
+        healthy = drain.site.call("check").code
+        with (spool / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+            while ballast.write(b"x" * 512):
+                pass
+        second = drain.slurm.start(NODE)
+        until(lambda: drain.status()["disk_full"])
+        third = drain.slurm.start(NODE)
+        drain.slurm.end(first)
+        until(lambda: drain.states()[first] == "completed")
+        full = drain.site.call("check").code
+        while_full = (drain.states(), len(drain.site.names("new")))
+        (spool / "ballast").unlink()
+        until(lambda: third in drain.states() and not drain.site.names("new"))
+        until(lambda: not drain.status()["disk_full"])
+
+        assert (CRITICAL, True) == (full, healthy != CRITICAL)
+        assert ({first: "completed", second: "running"}, 3) == while_full
+        assert {first: "completed", second: "running", third: "running"} == drain.states()
+
+
+def test_a_disk_without_inodes_keeps_the_event(tmp_path: Path, server: StubServer) -> None:
+    """There is room for its name, but not for the run's file."""
+    drain = DrainProcess(tmp_path, server)
+    with small_disk(drain, "size=4m,nr_inodes=20") as spool:
+        until(lambda: drain.status()["server"])
+        number = 0
+        with suppress(OSError):
+            while True:
+                (spool / f"ballast{number}").touch()
+                number += 1
+        (spool / f"ballast{number - 1}").unlink()
+        job_id = drain.slurm.start(NODE)
+        until(lambda: drain.status()["disk_full"])
+        kept = drain.site.names("new")
+        for ballast in spool.glob("ballast*"):
+            ballast.unlink()
+        until(lambda: drain.site.names("open") and not drain.site.names("new"))
+
+        assert (1, {job_id: "running"}) == (len(kept), drain.states())
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("inject", ["fsync:error=ENOSPC", "fsync:error=EIO"])
+def test_an_error_of_the_disk_costs_nothing_but_time(
+    tmp_path: Path, server: StubServer, inject: str
+) -> None:
+    """The first calls fail; ten seconds later all is written."""
+    drain = DrainProcess(tmp_path, server)
+    drain.start("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}:when=3..4")
+    try:
+        first = drain.slurm.start(NODE)
+        until(lambda: drain.states() == {first: "running"}, 30)
+        until(lambda: drain.site.names("open") and not drain.site.names("new"), 40)
+    finally:
+        drain.__exit__(None, None, None)
+
+    assert 1 == accepted(server)["start_job", first]
