@@ -21,7 +21,6 @@ from ccbackend.outcome import (
 )
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import Clusters, Listing, ListingError, Probe, Reply, not_whole, reply_to
-from ccbackend.session import Link
 from ccbackend.sharing import in_dialect
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
@@ -31,6 +30,7 @@ from ccbackend.version import (
     server_of,
     version_of_login_page,
 )
+from ccbackend.wire.session import Link
 
 _METHODS = {Call.START: "POST", Call.STOP: "POST", Call.DELETE: "DELETE"}
 _PATHS = {

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from ccbackend.outcome import Call, Fault, Outcome, Reason, Verdict, classify, classify_fault
 from ccbackend.payload import Document
-from ccbackend.session import Answer
 from ccbackend.topology import Cluster
 from ccbackend.version import Server, Version
+from ccbackend.wire.session import Answer
 
 PAGE_ITEMS = 100_000
 # Valid against the schema of every server from 1.0.0 to 1.5.4: no order, no sharing, no next page.

@@ -25,8 +25,8 @@ from ccbackend.filters import Filters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.replies import Row
-from ccbackend.session import Link
 from ccbackend.version import Version, server_of
+from ccbackend.wire.session import Link
 from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble

@@ -26,8 +26,8 @@ from ccbackend.client import Backend, Known
 from ccbackend.filters import Filters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.session import Link
 from ccbackend.version import Version, server_of
+from ccbackend.wire.session import Link
 from slurm.job import Job
 from spool.deliver.compose import SiteComposer
 from spool.deliver.schedule import Call

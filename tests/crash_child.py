@@ -28,7 +28,7 @@ from ccbackend.client import Backend, Known
 from ccbackend.filters import Filters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.session import Link
+from ccbackend.wire.session import Link
 from slurm.job import Job
 from spool.commands import discard, replay, retry
 from spool.config import load

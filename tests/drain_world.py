@@ -19,12 +19,13 @@ from ccbackend.payload import SiteMap
 from ccbackend.version import Server, Version, server_of
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
+from spool.deliver.book import Book
 from spool.deliver.compose import SiteComposer
 from spool.deliver.delivery import Delivery, Terms
 from spool.deliver.link import Link
 from spool.deliver.schedule import Call, Schedule
 from spool.deliver.senders import Reply, Request
-from spool.drain.book import Book
+from spool.drain.conclusions import Conclusions
 from spool.drain.loop import Drain, Parts
 from spool.drain.recover import recover
 from spool.files import codec
@@ -33,7 +34,6 @@ from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 from spool.files.state import Handling
 from spool.files.store import Group
-from spool.resolve.conclusions import Conclusions
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Resolver
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 
 from slurm.job import Job
+from spool.deliver.book import GROUP_SECONDS, GROUP_SIZE, REMEMBERED, SOFT_SECONDS, Book
 from spool.deliver.schedule import Schedule, entry_of
-from spool.drain.book import GROUP_SECONDS, GROUP_SIZE, REMEMBERED, SOFT_SECONDS, Book
 from spool.errors import RunError
 from spool.files import codec
 from spool.files.archive import Archive

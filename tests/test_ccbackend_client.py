@@ -15,8 +15,8 @@ from ccbackend.client import Backend, Known, encoded
 from ccbackend.errors import TokenError
 from ccbackend.outcome import Call, Outcome, Reason
 from ccbackend.replies import Row
-from ccbackend.session import Link
 from ccbackend.version import Dialect, Server, Version, server_of
+from ccbackend.wire.session import Link
 
 T = 1767225600
 OLD = server_of(Version(1, 4, 4))

@@ -16,7 +16,7 @@ import requests
 from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
 
 from ccbackend.outcome import Fault
-from ccbackend.session import Limits, Link, retry_after
+from ccbackend.wire.session import Limits, Link, retry_after
 
 OK = answer(200, "{}")
 TOKEN = "eyJ-secret"

@@ -12,8 +12,8 @@ from stub_server import Model, StubServer
 
 from ccbackend.client import Backend, Known
 from ccbackend.outcome import Outcome, Reason
-from ccbackend.session import Link
 from ccbackend.version import Server, Version, server_of
+from ccbackend.wire.session import Link
 
 BEGAN = 1_767_225_600
 RESOURCES = [{"hostname": "n1"}]

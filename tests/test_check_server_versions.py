@@ -7,8 +7,8 @@ import requests
 from stub_server import Model, StubServer
 
 from ccbackend.client import Backend
-from ccbackend.session import Link
 from ccbackend.token import Token
+from ccbackend.wire.session import Link
 from spool.checks.result import Result, Verdict
 from spool.preflight.server import check_server
 

@@ -23,7 +23,7 @@ from ccbackend.client import Backend, Known
 from ccbackend.filters import Filters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.session import Link
+from ccbackend.wire.session import Link
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.deliver.compose import SiteComposer

@@ -9,9 +9,9 @@ import pytest
 
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
+from spool.deliver.book import Book
 from spool.deliver.schedule import Schedule, entry_of
 from spool.drain.assembly import Proof
-from spool.drain.book import Book
 from spool.files.archive import Archive
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run

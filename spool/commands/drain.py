@@ -11,15 +11,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
-from ccbackend.client import Backend, Known
-from ccbackend.session import Link
-from slurm.client import Commands, Slurm
+from ccbackend.client import Known
+from slurm.client import Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
 from spool.config import Config, load_checked
 from spool.config.site import filters_of, metadata_policy, site_map
+from spool.connections import backend_of, slurm_of
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.errors import ConfigError
@@ -118,32 +116,6 @@ def _drain(
         return OK if service.run_once() else TRY_AGAIN
     service.run()
     return OK
-
-
-def slurm_of(config: Config, runner: ProcessRunner) -> Slurm:
-    """Return Slurm by the configured commands."""
-    commands = Commands(
-        squeue=config.slurm.squeue,
-        sacct=config.slurm.sacct,
-        scontrol=config.slurm.scontrol,
-        conf=config.slurm.conf,
-    )
-    return Slurm(commands, runner)
-
-
-def backend_of(config: Config, token: Callable[[], str], known: Known) -> Backend:
-    """Return cc-backend by a session of its own."""
-    session = requests.Session()
-    if config.cc_backend.proxy:
-        session.proxies = {"http": config.cc_backend.proxy, "https": config.cc_backend.proxy}
-    ca_file = config.cc_backend.ca_file
-    link = Link(
-        session,
-        config.cc_backend.host,
-        token=token,
-        ca_file=None if ca_file is None else str(ca_file),
-    )
-    return Backend(link, known)
 
 
 class Watch:

@@ -6,9 +6,9 @@ import json
 import logging
 from dataclasses import replace
 
+from spool.deliver.book import Book
 from spool.deliver.schedule import Entry
 from spool.deliver.senders import Request
-from spool.drain.book import Book
 from spool.files.dead import Why, bury_file
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run

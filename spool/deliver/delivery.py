@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ccbackend.outcome import Outcome, Verdict
+from spool.deliver.book import Book
 from spool.deliver.burial import bury_refused
 from spool.deliver.held import HeldStops
 from spool.deliver.link import Link
@@ -21,7 +22,6 @@ from spool.deliver.reaction import (
 from spool.deliver.requests import Composer, RequestMaker
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Reply, Request
-from spool.drain.book import Book
 from spool.files.run import Run
 from spool.files.state import Handling
 from spool.text import escape

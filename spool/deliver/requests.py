@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from ccbackend.outcome import Outcome, Reason, Verdict
 from ccbackend.topology import Cluster
 from ccbackend.version import Server
+from spool.deliver.book import Book
 from spool.deliver.burial import bury_unreadable, bury_unsendable
 from spool.deliver.hosts import Unknown
 from spool.deliver.link import Link
 from spool.deliver.reaction import CLUSTER_SECONDS
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Request
-from spool.drain.book import Book
 from spool.errors import NewerFormatError, RunError
 from spool.files.run import Run
 from spool.files.state import Handling

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.deliver.book import Book
 from spool.deliver.compose import SiteComposer
 from spool.deliver.delivery import Delivery, Terms
 from spool.deliver.link import Link
@@ -19,7 +20,7 @@ from spool.deliver.reaction import DAY_SECONDS
 from spool.deliver.schedule import Schedule
 from spool.deliver.senders import Backend, Reply, Sender
 from spool.drain.beacon import Beacon
-from spool.drain.book import Book
+from spool.drain.conclusions import Conclusions, Describer
 from spool.drain.loop import Drain, Parts
 from spool.drain.recover import recover
 from spool.drain.service import Listed, Service, Surroundings
@@ -28,7 +29,6 @@ from spool.files.layout import Layout
 from spool.files.run import Run
 from spool.files.state import Handling
 from spool.files.store import Group
-from spool.resolve.conclusions import Conclusions, Describer
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Controller, Resolver
 from spool.resolve.slurm_runs import match_start

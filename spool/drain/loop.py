@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from spool.deliver.book import Book
 from spool.deliver.delivery import Delivery
 from spool.deliver.link import Link
 from spool.deliver.schedule import Entry
 from spool.deliver.senders import Reply
-from spool.drain.book import Book
+from spool.drain.conclusions import Conclusions
 from spool.drain.recover import entry_in_todo, read_run
 from spool.files.layout import Directory, Layout
 from spool.files.state import Handling
-from spool.resolve.conclusions import Conclusions
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Resolver
 

@@ -17,9 +17,9 @@ from ccbackend.topology import Cluster
 from slurm.command import ProcessRunner, Runner
 from slurm.survey.nodes import Node
 from spool.checks.result import Result, Verdict, bad
-from spool.commands.drain import backend_of
 from spool.config import Config
 from spool.config.site import site_map
+from spool.connections import backend_of
 from spool.errors import ConfigError
 from spool.identity import HeldToken
 from spool.preflight.hardware import check_hardware, check_patterns

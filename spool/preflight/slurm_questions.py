@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from slurm.client import Commands, Slurm
+from slurm.client import Slurm
 from slurm.command import Runner
 from slurm.errors import Problem, SlurmError
 from slurm.release import Release
@@ -16,6 +16,7 @@ from slurm.survey.questions import Survey
 from slurm.survey.rights import Rights, private_data_of, slurm_user_of
 from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
+from spool.connections import commands_of
 from spool.preflight.directories import check_directories
 from spool.preflight.hook_lines import check_hooks
 from spool.preflight.reach import Account, account_of, opens_scripts
@@ -46,13 +47,10 @@ class SlurmQuestions:
     """Slurm as this site has it; `nodes` are known after `results`."""
 
     def __init__(self, config: Config, runner: Runner, account: Account) -> None:
-        keys = config.slurm
-        commands = Commands(
-            squeue=keys.squeue, sacct=keys.sacct, scontrol=keys.scontrol, conf=keys.conf
-        )
+        commands = commands_of(config)
         self._config = config
         self._slurm = Slurm(commands, runner)
-        self._survey = Survey(commands, keys.sacctmgr, runner)
+        self._survey = Survey(commands, config.slurm.sacctmgr, runner)
         self._account = account
         self.nodes: tuple[Node, ...] = ()
 

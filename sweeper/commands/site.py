@@ -14,7 +14,6 @@ from contextlib import contextmanager
 
 from ccbackend.client import Backend, Known
 from ccbackend.filters import unreported_reason
-from slurm.ask import Commands
 from slurm.client import Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
@@ -22,9 +21,9 @@ from slurm.hostlist import expand
 from slurm.job import Job as Record
 from slurm.survey.questions import Survey
 from slurm.survey.rights import Rights, private_data_of, slurm_user_of
-from spool.commands.drain import backend_of, slurm_of
 from spool.config import Config
 from spool.config.site import filters_of, site_map
+from spool.connections import backend_of, commands_of, slurm_of
 from spool.files.layout import Layout
 from sweeper.diff import Policy
 from sweeper.look.holdings import delivered
@@ -156,13 +155,7 @@ def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
 
 def survey_of(config: Config) -> Survey:
     """Return the questions about the cluster itself."""
-    commands = Commands(
-        squeue=config.slurm.squeue,
-        sacct=config.slurm.sacct,
-        scontrol=config.slurm.scontrol,
-        conf=config.slurm.conf,
-    )
-    return Survey(commands, config.slurm.sacctmgr, ProcessRunner())
+    return Survey(commands_of(config), config.slurm.sacctmgr, ProcessRunner())
 
 
 def _own_account() -> tuple[str, int]:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from slurm.job import Job
+from spool.deliver.book import Book
 from spool.deliver.burial import bury_unsendable
 from spool.deliver.schedule import Entry
-from spool.drain.book import Book
 from spool.errors import NewerFormatError, RunError
 from spool.files.dead import Why, bury_file
 from spool.files.event import Event

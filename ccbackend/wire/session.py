@@ -17,8 +17,8 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 
-from ccbackend.guard import Guard, GuardedAdapter
 from ccbackend.outcome import Fault
+from ccbackend.wire.guard import Guard, GuardedAdapter
 
 RETRY_AFTER_CEILING_SECONDS = 900.0
 _STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work

@@ -1,0 +1,1 @@
+"""The wire to one server: exchanges that are bounded in time and size, and never led elsewhere."""
