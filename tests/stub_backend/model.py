@@ -51,7 +51,7 @@ class Model(State):
         return answer
 
     def answer(self, method: str, path: str, body: str, token: str | None) -> Answer:
-        """Answer a request told as texts, as from our client."""
+        """Answer a request told as texts; a subclass that acts on requests overrides `respond`."""
         headers = {"content-type": "application/json"}
         if token is not None:
             headers["x-auth-token"] = token
