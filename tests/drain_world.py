@@ -9,7 +9,7 @@ import os
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any
 
 from ccbackend.filters import Filters
@@ -150,7 +150,7 @@ class FakeBackend:
 class FakeSender:
     """Answers at once; a request of a wave that failed comes back unsent, as from the real one."""
 
-    def __init__(self, backend: FakeBackend, replies: SimpleQueue[Reply]) -> None:
+    def __init__(self, backend: FakeBackend, replies: Queue[Reply]) -> None:
         self._backend = backend
         self._replies = replies
         self._failed_wave = -1
@@ -199,7 +199,7 @@ class World:
         archive = Archive(self.root / "delivered", keep_days=3)
         self.book = Book(layout, schedule, archive, new_group=self.group)
         self.link = Link(lambda: 0.5)
-        replies: SimpleQueue[Reply] = SimpleQueue()
+        replies: Queue[Reply] = Queue()
         self.composer = SiteComposer(
             lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
             MetadataPolicy(),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +104,27 @@ def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
     told = [call for call, job_id in world.backend.asked if job_id == 1]
     assert ([Call.START, Call.STOP], {}) == (told[-2:], world.files())
     assert 1 == told.count(Call.STOP)
+
+
+def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> None:
+    """The handler takes longer than was left to wait; a second signal would show a hang."""
+    signals = []
+
+    def handler(_number: int, _frame: object) -> None:
+        signals.append(time.monotonic())
+        assert len(signals) == 1, "the wait did not end"
+        while time.monotonic() < signals[0] + 0.1:
+            pass
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 2.0)
+    try:
+        world.drain.take_replies(0.06)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert 1 == len(signals)
 
 
 def test_a_refused_run_lies_alone_in_dead(world: World) -> None:

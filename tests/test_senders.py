@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -89,7 +89,7 @@ class Sending:
     """A sender with its replies; ends its thread."""
 
     def __init__(self, backend: Scripted, naps: list[float]) -> None:
-        self.replies: SimpleQueue[Reply] = SimpleQueue()
+        self.replies: Queue[Reply] = Queue()
         self.sender = Sender("test", backend, self.replies, sleep=naps.append)
         self.sender.start()
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Queue, SimpleQueue
 from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
@@ -125,7 +125,7 @@ class Sender:
         self,
         name: str,
         backend: Backend,
-        replies: SimpleQueue[Reply],
+        replies: Queue[Reply],
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

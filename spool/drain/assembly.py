@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Queue
 from random import random
 from typing import Protocol
 
@@ -76,7 +76,7 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
     handling = Handling(site.state / "handling")
     archive = Archive(site.state / "delivered", keep_days=site.keep_days)
     book = Book(layout, Schedule(), archive, new_group=outside.new_group)
-    replies: SimpleQueue[Reply] = SimpleQueue()
+    replies: Queue[Reply] = Queue()
     starts, stops = outside.backends
     senders = (Sender("starts", starts, replies), Sender("stops", stops, replies))
     link = Link(random)

@@ -9,7 +9,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from spool.deliver.book import Book
 from spool.deliver.delivery import Delivery
@@ -43,7 +43,7 @@ class Parts:
     book: Book
     link: Link
     delivery: Delivery
-    replies: SimpleQueue[Reply]
+    replies: Queue[Reply]
     min_free_bytes: int
 
 
@@ -86,7 +86,11 @@ class Drain:
         parts.delivery.fill(self._clock(), stops_only=now < self._full_until)
 
     def take_replies(self, wait: float) -> None:
-        """Take in every reply that is there, waiting for the first."""
+        """Take in every reply that is there, waiting for the first.
+
+        By no SimpleQueue: its `get` waits for ever when a signal comes just before the deadline
+        (CPython 3.11, `Modules/_queuemodule.c`: the rest of the time becomes negative).
+        """
         try:
             reply = (
                 self._parts.replies.get(timeout=wait)
