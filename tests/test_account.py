@@ -320,3 +320,67 @@ def test_silence_of_accounting_proves_no_end() -> None:
     result = concluded(STOP, runs=(OPEN,), rows=None, now=T + 61 + DAY)
 
     assert ({}, (STOP,), True) == (result.ended, result.waiting, result.ask_accounting)
+
+
+def test_a_requeued_run_that_no_accounting_knows_ends_with_its_epilog() -> None:
+    """The next run, shown by the controller, proves it; that one must not wait for a day."""
+    later = replace(RUNNING, start_time=T + 122, restart_count=1)
+    runs = (replace(OPEN, restarts=0), Tracked(start_time=T + 122, restarts=1))
+    stop = replace(STOP, extras={"exit_code": "0:0"})
+    ends = [
+        concluded(stop, runs=runs, record=later, rows=(), now=T + 122 + seconds).ended
+        for seconds in (300, 301)
+    ]
+
+    assert [{}, {T: by(Source.EVENT, T + 60, "CANCELLED")}] == ends
+
+
+def test_a_later_runs_epilog_is_no_proof_for_an_earlier_one() -> None:
+    """The event names another start, or came after the next run began."""
+    runs = (replace(OPEN, restarts=0), Tracked(start_time=T + 20, end=T + 40, restarts=1))
+    named = event(Kind.STOP, T + 23, start=T + 20, end=T + 23)
+    late = event(Kind.STOP, T + 40)
+    ends = [
+        concluded(stop, runs=runs, rows=(), record=PENDING, now=T + HOUR).ended
+        for stop in (named, late)
+    ]
+
+    assert [{}, {}] == ends
+
+
+@pytest.mark.parametrize("gap", [1, 2, 5])
+def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) -> None:
+    """The number of restarts tells them apart, accounting may be late."""
+    record = replace(RUNNING, start_time=T + gap, restart_count=1)
+    result = concluded(
+        event(Kind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()
+    )
+
+    assert (((record, None),), (T,)) == (result.new, result.vanished)
+
+
+def test_a_start_that_moved_is_no_requeue() -> None:
+    """The number of restarts is the same: within seconds it is one run."""
+    record = replace(RUNNING, start_time=T + 3, restart_count=1)
+    result = concluded(START, runs=(replace(OPEN, restarts=1),), record=record)
+
+    assert ((), ()) == (result.new, result.vanished)
+
+
+def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
+    """Accounting has the new run alone, for it is late with the old one."""
+    record = replace(RUNNING, start_time=T + 300, restart_count=1)
+    result = concluded(
+        STOP, runs=(replace(OPEN, restarts=0),), record=record, rows=(record,), now=T + 301
+    )
+
+    assert (((record, None),), {}) == (result.new, result.ended)
+
+
+def test_an_event_that_names_its_start_is_not_explained_by_a_run_that_ended_before() -> None:
+    """However near: the job was requeued within seconds."""
+    before = Tracked(start_time=T, end=T + 1, started=True)
+    begun, over = event(Kind.START, T + 2, start=T + 2), event(Kind.STOP, T + 3, start=T + 2)
+    result = concluded(begun, over, runs=(before,), record=PENDING, now=T + 4)
+
+    assert (begun, over) == result.waiting

@@ -44,6 +44,7 @@ class Entry:
     end_time: int | None = None
     started: int | None = None
     reported: bool = True
+    restarts: int | None = None
     not_before: float = 0.0
     replaces: tuple[int, ...] = ()
     host: str = ""
@@ -64,6 +65,7 @@ class Entry:
         self.end_time = None if run.end is None else run.end.time
         self.started = run.started
         self.reported = run.reported
+        self.restarts = run.job.restart_count
         self.not_before = run.not_before
         self.replaces = run.replaces
         self.host = run.job.nodes[0] if run.job.nodes else ""
@@ -90,6 +92,7 @@ class Entry:
             end=self.end_time,
             started=self.started is not None,
             reported=self.reported,
+            restarts=self.restarts,
         )
 
 

@@ -13,21 +13,15 @@ from dataclasses import dataclass, field, replace
 from slurm.job import Job
 from spool.files.event import Event, Kind
 from spool.files.run import End, Source
-from spool.resolve.explain import EPILOG_SECONDS, SLACK_SECONDS, Span, explained
-from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, same_start, stage
+from spool.resolve.explain import EPILOG_SECONDS, explained
+from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, stage
+from spool.resolve.spans import SLACK_SECONDS, Span, Tracked, known_as, same_run, told_end
+
+__all__ = ["Account", "Knowledge", "Question", "Tracked", "account"]
 
 QUIET_SECONDS = 3600  # when Slurm says that nothing happened, an event is let go after this
+EVIDENT_SECONDS = 300  # accounting is waited for where epilog and next run show that a run is over
 FORGOTTEN_SECONDS = 24 * 3600  # accounting may be late by as much
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
-    """A run of the id that the spool holds, or that it delivered lately (then `end` is set)."""
-
-    start_time: int
-    end: int | None = None
-    started: bool = False
-    reported: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,61 +126,22 @@ def _seen(question: Question, knowledge: Knowledge) -> Iterator[Span]:
     record = knowledge.record
     rows = runs_of_accounting(knowledge.rows or (), question.job_id, starts=question.starts())
     if record is not None and stage(record) in {Stage.LIVE, Stage.ENDED}:
-        seen.append(_known(record, Source.CONTROLLER, question.runs, rows))
+        seen.append(known_as(record, Source.CONTROLLER, question.runs, rows))
         shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = question.since()
     for row in rows:
-        span = _known(row, Source.ACCOUNTING, question.runs, ())
-        is_shown = any(_same(span, other) for other in (*seen, *shown))
+        span = known_as(row, Source.ACCOUNTING, question.runs, ())
+        is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     yield from seen
-
-
-def _end(job: Job, source: Source) -> End | None:
-    if stage(job) is not Stage.ENDED or job.end_time is None or job.state is None:
-        return None
-    return End(time=job.end_time, state=job.state, source=source)
-
-
-def _known(job: Job, source: Source, runs: tuple[Tracked, ...], rows: tuple[Job, ...]) -> Span:
-    """Return a run that Slurm shows, under the start time by which the spool knows it.
-
-    A start moves when nodes power up late: the tuple that was reported stays if accounting has the
-    run under the new start and nothing under the old one.
-    """
-    span = Span(job.start_time or 0, _end(job, source), job)
-    accounted = {row.start_time or 0 for row in rows}
-    for run in sorted(runs, key=lambda run: run.start_time != span.start_time):
-        claimed = run.start_time in accounted and span.start_time in accounted
-        own = span.start_time == run.start_time
-        if own or (not claimed and _same(span, Span(run.start_time, _told_end(run)))):
-            return replace(span, start_time=run.start_time)
-    if len(runs) == 1 and runs[0].end is None and match_start(span.start_time, accounted):
-        old = runs[0].start_time
-        if old < span.start_time and match_start(old, accounted) is None:
-            return replace(span, start_time=old)
-    return span
-
-
-def _same(one: Span, other: Span) -> bool:
-    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
-    if one.start_time == other.start_time:
-        return True
-    first, second = sorted((one, other), key=lambda span: span.start_time)
-    is_near = same_start(first.start_time, second.start_time)
-    return is_near and (first.end is None or first.end.time > second.start_time)
-
-
-def _told_end(run: Tracked) -> End | None:
-    return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
 
 
 def _delivered(question: Question) -> Iterator[Span]:
     """Yield the runs whose end the spool knows already."""
     for run in question.runs:
         if run.end is not None:
-            yield Span(run.start_time, _told_end(run))
+            yield Span(run.start_time, told_end(run))
 
 
 def _closed(question: Question, seen: tuple[Span, ...]) -> dict[int, End]:
@@ -221,28 +176,42 @@ def _forgotten(
     seen: tuple[Span, ...],
     now: float,
 ) -> dict[int, End]:
-    """Return ends of runs that Slurm has forgotten for a day although something proves them over.
+    """Return ends of runs that Slurm does not show although something proves them over.
 
-    Proof is the epilog's event or a later run of the same id.
+    Proof is the epilog's event or a later run of the same id; accounting, which has the true end,
+    is waited for by a day, and by minutes where both say so: the later run is not shown meanwhile.
     """
     if knowledge.rows is None:
         return {}
     later = sorted([s.start_time for s in seen] + [r.start_time for r in question.runs])
     ends: dict[int, End] = {}
     for start in vanished:
-        following = [other for other in later if other > start + SLACK_SECONDS]
-        limit = following[0] + SLACK_SECONDS if following else now
-        stops = [e for e in question.events if e.kind is Kind.STOP and start <= e.time <= limit]
-        if stops and now - stops[0].time > FORGOTTEN_SECONDS:
-            ends[start] = _end_by_event(stops[0])
-        elif following and now - following[0] > FORGOTTEN_SECONDS:
-            ends[start] = End(time=following[0], state="CANCELLED", source=Source.NEXT_RUN)
+        following = next((other for other in later if other > start), None)
+        stop = _stop_of(start, following or now, question.events)
+        is_evident = now - (following or now) > EVIDENT_SECONDS
+        if stop and (is_evident or now - stop.time > FORGOTTEN_SECONDS):
+            ends[start] = _end_by_event(stop, is_requeued=following is not None)
+        elif following and now - following > FORGOTTEN_SECONDS:
+            ends[start] = End(time=following, state="CANCELLED", source=Source.NEXT_RUN)
     return ends
 
 
-def _end_by_event(event: Event) -> End:
-    """Return the end that an epilog's event alone can tell: its time and exit code."""
-    code = event.extras.get("exit_code")
+def _stop_of(start: int, before: float, events: tuple[Event, ...]) -> Event | None:
+    """Return the epilog's event of a run that was over before a time, as far as can be told."""
+    for event in events:
+        is_named = event.start is not None and match_start(event.start, [start]) is not None
+        is_near = event.start is None and start <= event.time <= before + SLACK_SECONDS
+        if event.kind is Kind.STOP and (is_named or is_near):
+            return event
+    return None
+
+
+def _end_by_event(event: Event, *, is_requeued: bool) -> End:
+    """Return the end that an epilog's event alone can tell: its time and exit code.
+
+    That of a requeued run is 0 whatever became of it (slurm: SLURM_JOB_EXIT_CODE).
+    """
+    code = None if is_requeued else event.extras.get("exit_code")
     state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
     return End(time=event.end or int(event.time), state=state, source=Source.EVENT)
 

@@ -1,0 +1,92 @@
+"""Which run a record of Slurm shows, and under which start time the spool knows it. Pure.
+
+A start moves by seconds between controller and accounting, and by minutes when nodes power up late;
+a requeued job may run again within seconds. What tells these apart is, in this order: the number of
+restarts, an end in between, and what accounting has under which start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from slurm.job import Job
+from spool.files.run import End, Source
+from spool.resolve.slurm_runs import Stage, match_start, same_start, stage
+
+SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """A run of the id that the spool holds, or that it delivered lately (then `end` is set).
+
+    `restarts` is how often the job was requeued before it, None if that is not known.
+    """
+
+    start_time: int
+    end: int | None = None
+    started: bool = False
+    reported: bool = True
+    restarts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run whose state is known for sure: live (`end` None) or over."""
+
+    start_time: int
+    end: End | None
+    job: Job | None = None  # None: known to the spool alone
+
+    def over_by(self, time: float) -> bool:
+        """Tell whether it was over at a time, as far as clocks agree."""
+        return self.end is not None and self.end.time <= time + SLACK_SECONDS
+
+
+def known_as(job: Job, source: Source, runs: tuple[Tracked, ...], rows: Iterable[Job]) -> Span:
+    """Return a run that Slurm shows, under the start time by which the spool knows it.
+
+    A start moves when nodes power up late: the tuple that was reported stays if accounting (`rows`)
+    has the run under the new start and nothing under the old one.
+    """
+    span = Span(job.start_time or 0, _end(job, source), job)
+    accounted = {row.start_time or 0 for row in rows}
+    own = [run for run in runs if not _is_another(run, job)]
+    for run in sorted(own, key=lambda run: run.start_time != span.start_time):
+        claimed = run.start_time in accounted and span.start_time in accounted
+        is_it = span.start_time == run.start_time
+        if is_it or (not claimed and same_run(span, Span(run.start_time, told_end(run)))):
+            return replace(span, start_time=run.start_time)
+    if len(runs) == len(own) == 1 and own[0].end is None:
+        old = own[0].start_time
+        is_new = match_start(span.start_time, accounted) and match_start(old, accounted) is None
+        if old < span.start_time and is_new:
+            return replace(span, start_time=old)
+    return span
+
+
+def same_run(one: Span, other: Span) -> bool:
+    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
+    if one.start_time == other.start_time:
+        return True
+    first, second = sorted((one, other), key=lambda span: span.start_time)
+    is_near = same_start(first.start_time, second.start_time)
+    return is_near and (first.end is None or first.end.time > second.start_time)
+
+
+def told_end(run: Tracked) -> End | None:
+    """Return the end of a run that the spool knows to be over; its state is of no interest."""
+    return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
+
+
+def _is_another(run: Tracked, job: Job) -> bool:
+    """Tell whether the job was requeued between a known run and that of a record."""
+    counts = (run.restarts, job.restart_count)
+    return None not in counts and counts[0] != counts[1] and run.start_time != job.start_time
+
+
+def _end(job: Job, source: Source) -> End | None:
+    if stage(job) is not Stage.ENDED or job.end_time is None or job.state is None:
+        return None
+    return End(time=job.end_time, state=job.state, source=source)
