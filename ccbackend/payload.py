@@ -26,7 +26,6 @@ Document = dict[str, Any]
 Warn = Callable[[str], None]
 
 LONGEST_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
-FUTURE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +169,6 @@ def amend(document: Document, reason: Reason) -> Document | None:
     else:
         changed = document | {"stopTime": clamped(document["stopTime"], document["startTime"])}
     return None if changed == document else changed
-
-
-def in_future(document: Mapping[str, Any], now: float) -> bool:
-    """Does a start lie more than 5 minutes ahead? Clocks differ then: wait."""
-    return bool(document["startTime"] > now + FUTURE_SECONDS)
 
 
 def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,8 @@ class HeldToken:
     A file that root could read once and the service cannot is used until it changes.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self.path = token_source(config, credentials=credentials())
         if self.path is None:
             fixed = token_of(config.cc_backend.apikey or "")
@@ -46,8 +48,16 @@ class HeldToken:
         return token
 
     def __call__(self) -> str:
-        """Return the token's text, for a header."""
-        return self.current().value
+        """Return the token's text, for a header.
+
+        Raises:
+            TokenError: it cannot be used, or has expired: then nobody need be asked with it.
+        """
+        token = self.current()
+        if token.expired(self._clock()):
+            where = str(self.path or "cc-backend.apikey")
+            raise TokenError(where, "the token has expired", "put a new one there")
+        return token.value
 
     def changed(self) -> bool:
         """Tell whether the file was replaced since it was read; never of a fixed one."""

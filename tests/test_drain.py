@@ -396,6 +396,33 @@ def test_an_opted_out_job_that_is_over_is_not_stored(world: World) -> None:
     assert ({}, {}) == (world.files(), world.backend.rows)
 
 
+@pytest.mark.parametrize(("ahead", "rows"), [(300, {(1, NOON + 300): "running"}), (302, {})])
+def test_a_start_more_than_five_minutes_ahead_waits(
+    world: World, ahead: int, rows: dict[tuple[int, int], str]
+) -> None:
+    """The clocks differ; no server should hear of it."""
+    world.begin(1, start_time=NOON + ahead)
+
+    world.run()
+
+    assert rows == world.backend.rows
+
+
+def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> None:
+    """No row is closed with a time that somebody's clock made up."""
+    world.begin(1)
+    world.run()
+    over = replace(world.slurm.records[1], state="COMPLETED", end_time=NOON + 305)
+    world.slurm.records[1] = over
+    world.hook("stop", 1)
+    world.run()
+    before = dict(world.backend.rows)
+    world.run(5)
+
+    assert ({(1, NOON): "running"}, {(1, NOON): "completed"}) == (before, world.backend.rows)
+    assert {(1, NOON): NOON + 305} == world.backend.ends
+
+
 def test_an_unknown_host_delays_only_its_own_runs(world: World) -> None:
     """One probe an hour for the host, the others pass."""
     world.backend.answers[1] = Reason.UNKNOWN_HOST

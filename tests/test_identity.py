@@ -144,6 +144,27 @@ def test_a_token_that_cannot_be_read_is_told_at_its_use(site: CommandSite) -> No
         held()
 
 
+@pytest.mark.parametrize("is_in_a_file", [True, False])
+def test_an_expired_token_is_not_used(
+    site: CommandSite,
+    is_in_a_file: bool,  # noqa: FBT001 - a table
+) -> None:
+    """Its last second is the one before `exp`; looking at it goes on."""
+    expires_at_5 = "e30.eyJleHAiOjV9.c2ln"  # {}, {"exp":5}
+    if not is_in_a_file:
+        site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": expires_at_5}
+        site.write()
+    site.token.write_text(expires_at_5)
+    now = 4.9
+    held = HeldToken(config.load(site.config), clock=lambda: now)
+    in_time = held()
+    now = 5.0
+
+    assert (expires_at_5, 5.0) == (in_time, held.current().expires_at)
+    with pytest.raises(TokenError, match="the token has expired; put a new one there"):
+        held()
+
+
 def test_a_credential_of_systemd_comes_first(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

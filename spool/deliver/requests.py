@@ -22,6 +22,7 @@ from spool.files.run import Run
 from spool.files.state import Handling
 from spool.text import escape
 
+FUTURE_SECONDS = 300
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,9 @@ class RequestMaker:
         """Return the request of a run in flight; None if it waits, is left out or buried."""
         schedule = self._book.schedule
         is_start = entry.in_flight is Call.START
-        if is_start and self.hosts.keeps(entry, entry.host, schedule, now):
+        if self._lies_ahead(entry, now) or (
+            is_start and self.hosts.keeps(entry, entry.host, schedule, now)
+        ):
             return None
         run = self.run_of(entry, now)
         if run is None:
@@ -126,6 +129,22 @@ class RequestMaker:
         elif verdict.outcome in _ACCEPTED:
             self.hosts.accept(entry.host, self._book.schedule, now)
             self.clusters.accept(request.cluster, self._book.schedule, now)
+
+    def _lies_ahead(self, entry: Entry, now: float) -> bool:
+        """Tell whether a start or end lies in the future: it waits there, the clocks differ."""
+        instant = entry.end_time if entry.in_flight is Call.STOP else entry.start_time
+        at = (instant or 0) - FUTURE_SECONDS
+        if at <= now:
+            return False
+        _log.warning(
+            "job=%d start=%d: its %s lies in the future; compare the clocks",
+            entry.job_id,
+            entry.start_time,
+            entry.in_flight,
+        )
+        entry.in_flight, entry.not_before = None, at
+        self._book.schedule.touch(entry.job_id, now)
+        return True
 
     def _leave_out(self, entry: Entry, run: Run, reason: str, now: float) -> None:
         """Keep a run that is not to be reported until its end, or forget it if that is known."""
