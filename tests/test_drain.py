@@ -571,6 +571,40 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
     assert cores == world.stored("open", 1).job.allocations
 
 
+@pytest.mark.parametrize(
+    ("next_run", "said"),
+    [
+        (False, f"told as CANCELLED at {NOON + 1}, by the word of its epilog"),
+        (True, f"told as CANCELLED at {NOON + 3601}, by the word of its next run"),
+    ],
+)
+def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    next_run: bool,  # noqa: FBT001 - a table
+    said: str,
+) -> None:
+    """A day after Slurm has forgotten the run; an admin should know who vouches for it."""
+    world.begin(1)
+    world.run()
+    world.slurm.records.clear()
+    if next_run:
+        world.now += 3600
+        world.begin(1)
+    else:
+        world.hook("stop", 1)
+    world.run(2)
+    world.now += 24 * 3600 + 400
+    world.resolver.doubt(1, world.now)
+    world.run(2)
+
+    assert [said] == [
+        found.getMessage().partition("by Slurm: ")[2]
+        for found in caplog.records
+        if "is forgotten by Slurm" in found.getMessage()
+    ]
+
+
 def test_cores_of_a_configuring_job_that_never_ran_are_forgotten(world: World) -> None:
     """They belong to nobody."""
     cores = (NodeAllocation(name="n1", cores=(4, 5)),)

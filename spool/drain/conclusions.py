@@ -15,7 +15,7 @@ from spool.errors import NewerFormatError, RunError
 from spool.files.dead import Why, bury_file
 from spool.files.event import Event
 from spool.files.layout import Directory
-from spool.files.run import End, Run
+from spool.files.run import End, Run, Source
 from spool.resolve.account import Account, Question
 from spool.resolve.admit import Facts, IncompleteRunError, admit
 from spool.resolve.intake import Intake
@@ -91,8 +91,13 @@ class Conclusions:
             if end is None and entry.start_time not in result.again:
                 continue
             run = self._run(entry, now)
-            if run is not None:
-                yield replace(run, started=None) if end is None else replace(run, end=end)
+            if run is None:
+                continue
+            if end is None:
+                yield replace(run, started=None)
+            else:
+                _warn_guessed(run, end)
+                yield replace(run, end=end)
 
     def _enter(self, run: Run, events: list[str], now: float) -> None:
         """Take a new or changed run into the book; without events to keep it safe, durably."""
@@ -164,3 +169,16 @@ class Conclusions:
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
         self._intake.forget([event.name])
+
+
+def _warn_guessed(run: Run, end: End) -> None:
+    """Say that Slurm does not prove an end, only an event or the next run does."""
+    if end.source in {Source.EVENT, Source.NEXT_RUN}:
+        _log.warning(
+            "job=%d start=%d is forgotten by Slurm: told as %s at %d, by the word of its %s",
+            run.job_id,
+            run.start_time,
+            end.state,
+            end.time,
+            "epilog" if end.source is Source.EVENT else end.source,
+        )
