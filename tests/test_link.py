@@ -110,6 +110,17 @@ def test_an_answer_that_proves_nothing_ends_no_outage(link: Link) -> None:
     assert (Health.DOWN, 2) == (link.destination.health, link.destination.failures)
 
 
+def test_an_answer_to_an_older_request_ends_no_halt(link: Link) -> None:
+    """It was under way already when the token was refused."""
+    before = link.wave
+    link.note(Verdict(Reason.TOKEN_REFUSED), 10.0, wave=before)
+    link.note(Verdict(Reason.STOPPED), 10.1, wave=before)
+    health = link.destination.health
+    link.note(Verdict(Reason.STOPPED), 10.2, wave=link.wave)
+
+    assert (Health.HALTED, Health.UP) == (health, link.destination.health)
+
+
 def test_an_answer_that_proves_nothing_starts_no_outage(link: Link) -> None:
     """One run may be the cause."""
     link.note(Verdict(Reason.PANIC), 10.0)

@@ -116,7 +116,7 @@ class Delivery:
         verdict = self._maker.own(verdict)
         others_pass = entry.failed_at is not None and self._link.accepted > entry.failed_at
         retry_after = reply.retry_after_seconds
-        self._link.note(verdict, now, alone=others_pass, retry_after=retry_after)
+        self._link.note(verdict, now, alone=others_pass, retry_after=retry_after, wave=request.wave)
         run = self._maker.run_of(entry, now)
         if run is None:
             return
@@ -162,7 +162,8 @@ class Delivery:
     def _take_bare(self, reply: Reply, now: float) -> None:
         if reply.verdict is None:
             return
-        self._link.note(reply.verdict, now, retry_after=reply.retry_after_seconds)
+        wave = reply.request.wave
+        self._link.note(reply.verdict, now, retry_after=reply.retry_after_seconds, wave=wave)
         if reply.request.call is Call.LIST:
             self._held.take(reply.listed, self._book.schedule, now)
         else:

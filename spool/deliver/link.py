@@ -53,11 +53,13 @@ class Link:
         *,
         alone: bool = False,
         retry_after: float | None = None,
+        wave: int | None = None,
     ) -> None:
         """Take in what an answer says about cc-backend itself.
 
         `alone`: only this run fails, others pass; then it is no outage. `retry_after` (seconds) is
-        the server's own wish.
+        the server's own wish. `wave` is that of the request: one handed out before the last failure
+        ends no outage and no halt.
         """
         if verdict.outcome is Outcome.HALT:
             self._halted(verdict, now)
@@ -65,7 +67,7 @@ class Link:
             if not alone:
                 self._failed(verdict, now, retry_after)
         elif verdict.reason not in _UNPROVEN:
-            self._passed(now)
+            self._passed(now, is_stale=wave is not None and wave < self.wave)
         elif not self.destination.is_up:
             self._failed(verdict, now, retry_after)
 
@@ -101,9 +103,9 @@ class Link:
             _log.info("cc-backend %s, dialect %s", version, server.dialect)
         self.server = server
 
-    def _passed(self, now: float) -> None:
+    def _passed(self, now: float, *, is_stale: bool) -> None:
         self.accepted += 1
-        if self.destination.is_up:
+        if self.destination.is_up or is_stale:
             return
         old = self.destination
         seconds, tries = now - old.since, old.failures
