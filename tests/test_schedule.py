@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spool.deliver.held import HeldStops
 from spool.deliver.schedule import Call, Entry, Schedule
 from spool.files.layout import Directory
 
@@ -190,3 +191,15 @@ def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> Non
     early, late = taken(made, stops=True), taken(made, stops=True, now=NOW + 171)
 
     assert ([], [(1, 100)]) == (early, late)
+
+
+def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
+    """Nor does it matter that a run was listed before."""
+    mine = entry(1, 100, started=NOW, end_time=200)
+    made = schedule(mine, hold=180.0)
+    held = HeldStops()
+    held.take([(2, 100)], made, NOW)
+    assert [] == taken(made, stops=True)
+    held.take([(1, 100), (1, 100)], made, NOW)
+
+    assert [(1, 100)] == taken(made, stops=True)

@@ -304,3 +304,21 @@ def test_the_beacon_tells_what_the_drain_believes(site: Site) -> None:
         last["disk_full"],
         last["unknown_hosts"],
     )
+
+
+def test_a_service_that_hands_over_says_nothing_of_stopping(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd would kill its successor in the same process."""
+    said: list[str] = []
+    monkeypatch.setattr("spool.drain.service.notify", said.append)
+    made = site.service()
+
+    def watched(_: int) -> bool:
+        made.hand_over()
+        return False
+
+    site.watched = watched
+    made.run()
+
+    assert ["READY=1", "WATCHDOG=1"] == said

@@ -92,3 +92,15 @@ def test_a_run_long_after_a_resize_is_another() -> None:
     rows = [replace(OVER, state="RESIZING"), replace(OVER, start_time=2000, end_time=2060)]
 
     assert [2000] == [run.start_time for run in runs_of_accounting(rows, 5)]
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"), [({1000}, [1000]), ({1000, 1010}, []), ({1060}, []), (set(), [])]
+)
+def test_a_row_that_lost_its_start_gets_the_only_one_that_fits(
+    starts: set[int], expected: list[int]
+) -> None:
+    """One that is known of an unfinished run, between submission and end."""
+    row = replace(OVER, start_time=None, submit_time=990)
+
+    assert expected == [run.start_time for run in runs_of_accounting([row], 5, starts=starts)]
