@@ -37,7 +37,9 @@ class Slurm:
             raise SlurmError("sacct does not answer", kind=Problem.UNREACHABLE)
         wanted = set(ids)
         return tuple(
-            r for r in self._rows if r.job_id in wanted and since <= (r.start_time or 0) <= until
+            r
+            for r in self._rows
+            if r.job_id in wanted and since <= (r.start_time or r.end_time or 0) <= until
         )
 
 
@@ -114,3 +116,11 @@ def test_a_row_of_another_user_proves_nothing(book: Book) -> None:
 def test_silence_proves_nothing(book: Book) -> None:
     """Accounting does not answer."""
     assert set() == proven(book, job(SECOND, restarts=1), {FIRST}, Slurm(silent=True))
+
+
+def test_a_row_that_lost_its_start_proves_the_run_it_encloses(book: Book) -> None:
+    """The controller stopped before it told accounting (seen with 22.05.8)."""
+    lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
+
+    assert {FIRST} == proven(book, job(SECOND, restarts=1), {FIRST}, Slurm(lost))
+    assert set() == proven(book, job(SECOND, restarts=1), {FIRST - 10}, Slurm(lost))

@@ -31,7 +31,7 @@ from spool.files.state import Handling
 from spool.files.store import Group
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Controller, Resolver
-from spool.resolve.slurm_runs import match_start
+from spool.resolve.slurm_runs import match_start, runs_of_accounting
 
 
 class SlurmSide(Controller, Protocol):
@@ -147,7 +147,9 @@ class Proof:
             rows = self._slurm.accounting([run.job_id], since=since, until=until)
         except SlurmError:
             return set()
-        starts = [row.start_time for row in rows if _is_same_job(row, run) and row.start_time]
+        own = [row for row in rows if _is_same_job(row, run)]
+        runs = runs_of_accounting(own, run.job_id, starts=missing)  # a row may have lost its start
+        starts = [row.start_time for row in (*runs, *own) if row.start_time]
         return {start for start in missing if match_start(start, starts) is not None}
 
 
