@@ -204,7 +204,7 @@ def wrap_and_be_slow(story: Story) -> None:
     story.sweep("slow", "apply")
     lab.jobs.wait_state(story.jobs["wrapped"], "RUNNING")
     kept = story.jobs["kept"]
-    wait_until(lambda: "COMPLETING" not in lab.jobs.states(kept), "kept to be over")
+    wait_until(lambda: "COMPLETING" not in lab.jobs.states(kept), "kept to be over", timeout=150)
     repair(story, "wrapped")
 
 
