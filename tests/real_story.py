@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from real_expected import SHOW, Accounting, accounting
+from real_expected import SHOW, Accounting, accounting, with_start
 from real_site import RealSite
 from slurm_lab import Lab, wait_until
 from slurm_lab.jobs import ENDED
@@ -40,6 +40,7 @@ class Story:
     jobs: dict[str, list[int]] = field(default_factory=dict)
     seen: dict[tuple[str, str], Any] = field(default_factory=dict)
     runs: Accounting = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
     tasks: dict[str, list[int]] = field(default_factory=dict)
 
     def submit(self, name: str, *options: str, script: str = A_SECOND, user: str = "alice") -> int:
@@ -56,13 +57,11 @@ class Story:
 
 def tell(story: Story) -> None:
     """Let all of it happen."""
-    _days_work(story)
-    _changes(story)
-    _restart(story)
-    _without_drain(story)
-    _kills(story)
-    _outage(story)
-    _end(story)
+    for act in (_days_work, _changes, _restart, _without_drain, _kills, _outage, _end):
+        act(story)
+        note_starts(story)
+    for job, start in story.starts.items():
+        story.runs[job][-1] = with_start(story.runs[job][-1], start)
 
 
 def _days_work(story: Story) -> None:
@@ -152,6 +151,7 @@ def _kills(story: Story) -> None:
         for site in story.sites:
             site.kill_drain()
             site.start_drain()
+        note_starts(story)
         kills += 1
     story.seen["", "kills"] = kills
 
@@ -173,6 +173,7 @@ def _outage(story: Story) -> None:
     away = [story.one("away"), story.one("away with gpu"), story.one("long")]
     for job in away:
         _wait_fewer(story.lab, job, 0)
+    note_starts(story)
     wait_until(
         lambda: not any(story.lab.jobs.states(job) for job in away),
         "Slurm to forget",
@@ -197,6 +198,15 @@ def _end(story: Story) -> None:
     for name in ("array", "killed", "away"):
         tasks = lab.jobs.accounted(story.one(name), "JobIDRaw")
         story.tasks[name] = sorted(int(task) for (task,) in tasks)
+
+
+def note_starts(story: Story) -> None:
+    """Note when the runs that the controller remembers began, by itself."""
+    asked = ("squeue", "-h", "-a", "-r", "-t", "all", "-o", "%A|%T|%S")
+    for line in story.lab.run("env", "SLURM_TIME_FORMAT=%s", *asked).stdout.splitlines():
+        job, state, start = line.split("|")
+        if state != "PENDING" and start.isdigit():
+            story.starts[int(job)] = int(start)
 
 
 def _let_go(story: Story, name: str) -> None:
