@@ -131,3 +131,11 @@ def test_a_lock_of_a_file_system_without_locks_is_not_known(
     monkeypatch.setattr(fcntl, "flock", refuse)
 
     assert LockState.UNKNOWN == lock_state(tmp_path / "drain.lock")
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Nothing is said of what cannot be known."""
+    path = tmp_path / "drain.lock"
+    path.symlink_to(tmp_path / "other")
+
+    assert LockState.UNKNOWN is lock_state(path)

@@ -136,3 +136,42 @@ def test_a_failing_file_system_is_told_once(
     assert (False, {"open": [NAME]}) == (world.drain.is_full, world.files())
     assert 1 == sum(line.startswith("the spool cannot be written") for line in said)
     assert "the spool can be written again" in said
+
+
+def test_a_host_that_is_not_known_is_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many runs of it were under way."""
+    world.backend.answers = {1: Reason.UNKNOWN_HOST, 2: Reason.UNKNOWN_HOST}
+    stored(world, 1, 2)
+    world.run(60)
+
+    assert (1, 1) == (
+        sum("does not know host n1" in record.message for record in caplog.records),
+        world.delivery.unknown_hosts,
+    )
+
+
+def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
+    """Its request stood behind one that found cc-backend away."""
+    stored(world, 1)
+    entry = world.book.schedule.take(world.now, stops=False)
+    assert entry is not None
+    request = Request(call=Call.START, job_id=1, start_time=NOON, cluster="alex")
+    world.delivery.take(Reply(request=request, verdict=None), world.now)
+
+    assert entry is world.book.schedule.take(world.now, stops=False)
+
+
+def test_an_event_that_nobody_knows_and_that_is_gone_is_told_of(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It cannot be set aside a day later."""
+    world.hook("start", 9)
+    world.run()
+    (event,) = (world.root / "new").iterdir()
+    event.unlink()
+    world.now += 25 * 3600
+    world.run(400)
+
+    assert f"new/{event.name} cannot be set aside" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 
 from slurm.job import Job
 from spool.deliver.schedule import Entry
-from spool.drain.recover import recover
+from spool.drain.recover import read_run, recover
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, Run, Source
@@ -169,3 +169,9 @@ def test_a_reason_without_its_letter_is_removed(layout: Layout, handling: Handli
     list(recover(layout, handling, NOW))
 
     assert [f"5-{BEGAN}.json", "here", "here.why"] == sorted(layout.names(Directory.DEAD))
+
+
+def test_a_run_that_is_gone_is_not_read(layout: Layout, handling: Handling) -> None:
+    """It was told between the look at the directory and the look at the file."""
+    assert None is read_run(layout, handling, Directory.TODO, f"5-{BEGAN}.json", NOW)
+    assert [] == list(layout.names(Directory.DEAD))

@@ -129,7 +129,7 @@ class Delivery:
         reaction = react(run, verdict, asked)
         if verdict.outcome is Outcome.CONFLICT:
             reaction = self._settled(reaction.run, reply, now)
-        self._apply(entry, reaction, replace(reply, verdict=verdict), now)
+        self._apply(entry, reaction, verdict=verdict, reply=reply, now=now)
 
     def _fill(self, sender: Outlet, now: float, *, stops: bool) -> None:
         while sender.outstanding < DEPTH:
@@ -171,11 +171,11 @@ class Delivery:
             if reply.clusters is not None:
                 self._composer.learn(reply.clusters)
 
-    def _apply(self, entry: Entry, reaction: Reaction, reply: Reply, now: float) -> None:
+    def _apply(
+        self, entry: Entry, reaction: Reaction, *, verdict: Verdict, reply: Reply, now: float
+    ) -> None:
         """Let a reaction change the book."""
-        verdict, request = reply.verdict, reply.request
-        if verdict is None:
-            return
+        request = reply.request
         self._count(entry, request, verdict, now)
         if reaction.fate is Fate.GONE:
             self._log(entry, request, verdict)
