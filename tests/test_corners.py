@@ -1,0 +1,225 @@
+"""What Slurm does to a job id beside start and end, told by a whole drain: one row, the true end.
+
+Hooks of 21.08 and 22.05 name no times, so events are explained by when they came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+
+from slurm.job import Job
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site."""
+    return World(tmp_path)
+
+
+def again(world: World, job_id: int, **facts: object) -> Job:
+    """Let a requeued job begin its next run, whose prolog runs."""
+    restarts = world.slurm.records[job_id].restart_count
+    return world.begin(job_id, restart_count=restarts, **facts)
+
+
+def told(world: World, job_id: int = 5) -> dict[int, tuple[str, int | None]]:
+    """Return state and end of the rows of a job by start, in seconds since noon."""
+    rows = {key[1]: state for key, state in world.backend.rows.items() if key[0] == job_id}
+    ends = {start: world.backend.ends.get((job_id, start)) for start in rows}
+    return {
+        start - NOON: (state, None if ends[start] is None else (ends[start] or 0) - NOON)
+        for start, state in rows.items()
+    }
+
+
+def test_a_prolog_that_ran_again_starts_nothing_new(world: World) -> None:
+    """The controller was restarted while it ran."""
+    world.begin(5)
+    world.run(30)
+    world.hook("start", 5)
+    world.run()
+
+    assert {0: ("running", None)} == told(world)
+    assert {"open": [f"5-{NOON}.json"]} == world.files()
+
+
+def test_a_prolog_that_comes_behind_its_epilog_starts_nothing(world: World) -> None:
+    """The scripts run in parallel, in any order."""
+    world.slurm.records[5] = world.job(5)
+    world.now += 3
+    world.end(5)
+    world.run(2)
+    world.hook("start", 5)
+    world.run(2)
+
+    assert {0: ("completed", 3)} == told(world)
+    assert {} == world.files()
+
+
+def test_an_epilog_alone_tells_a_whole_run(world: World) -> None:
+    """The prolog was killed, and Slurm has purged the job."""
+    world.slurm.records[5] = world.job(5)
+    world.now += 60
+    world.end(5, "FAILED")
+    del world.slurm.records[5]
+    world.run()
+
+    assert {0: ("failed", 60)} == told(world)
+    assert {} == world.files()
+
+
+@pytest.mark.parametrize("gap", [1, 2, 5, 121])
+def test_a_requeued_job_has_its_second_run_however_soon(world: World, gap: int) -> None:
+    """Accounting tells the first one's end an hour late."""
+    world.begin(5)
+    world.run(10)
+    first_end = int(world.now)
+    world.requeue(5)
+    late = world.slurm.rows.pop()
+    world.now = first_end + gap
+    again(world, 5)
+    world.run(3600)
+    world.slurm.rows.append(late)
+    world.run(600)
+
+    assert {10 + gap: ("running", None)} == told(world)
+    assert {"open": [f"5-{NOON + 10 + gap}.json"]} == world.files()
+
+
+def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
+    """It is requeued after every run, under the same id."""
+    for _ in range(4):
+        again(world, 5) if 5 in world.slurm.records else world.begin(5)
+        world.run(20)
+        world.requeue(5)
+        world.run(580)
+
+    assert {1800: ("cancelled", 1820)} == told(world)
+    assert {} == world.files()
+
+
+def test_a_job_cancelled_while_configuring_is_told(world: World) -> None:
+    """It had nodes: the hooks of both kinds ran, one may have been killed."""
+    world.begin(5, flags=("CONFIGURING",))
+    world.run(5)
+    before = told(world)
+    record = world.slurm.records[5]
+    world.slurm.records[5] = replace(record, flags=())
+    world.end(5, "CANCELLED")
+    world.run()
+
+    assert ({}, {0: ("cancelled", 5)}) == (before, told(world))
+    assert {} == world.files()
+
+
+def test_a_start_that_moves_while_nodes_power_up_is_told_as_it_is_in_the_end(world: World) -> None:
+    """The prolog ran at allocation; accounting has the run under the last start."""
+    world.begin(5, flags=("CONFIGURING",))
+    world.run(300)
+    before = told(world)
+    world.slurm.records[5] = world.job(5)
+    world.run(60)
+    world.end(5)
+    world.run()
+
+    assert ({}, {300: ("completed", 360)}) == (before, told(world))
+    assert {} == world.files()
+
+
+def test_a_reported_start_that_moved_stays(world: World) -> None:
+    """The controller lost its state; accounting has the later start alone."""
+    world.begin(5)
+    world.run(10)
+    moved = world.begin(5)
+    world.slurm.rows.append(moved)
+    world.run(60)
+    world.slurm.rows.clear()
+    world.end(5)
+    world.run()
+
+    assert {0: ("completed", 70)} == told(world)
+    assert {} == world.files()
+
+
+def test_a_resized_run_ends_once_with_its_last_row(world: World) -> None:
+    """Accounting has a row for each size, purged from the controller."""
+    first = world.begin(5)
+    world.run(50)
+    resized = int(world.now)
+    world.run(50)
+    over = replace(first, state="COMPLETED", end_time=int(world.now))
+    world.slurm.rows += [
+        replace(first, state="RESIZING", end_time=resized),
+        replace(over, start_time=resized, submit_time=resized),
+    ]
+    del world.slurm.records[5]
+    world.hook("stop", 5)
+    world.run()
+
+    assert {0: ("completed", 100)} == told(world)
+    assert {} == world.files()
+
+
+def test_an_id_used_again_closes_the_old_job_at_its_true_end(world: World) -> None:
+    """Its epilog was lost, days ago; the new job is another user's."""
+    world.begin(5)
+    world.run(60)
+    old = replace(world.slurm.records.pop(5), state="TIMEOUT", end_time=int(world.now))
+    world.slurm.rows.append(old)
+    world.now += 3 * DAY
+    world.begin(5, user="bob")
+    world.run(5)
+
+    assert {0: ("timeout", 60), 3 * DAY + 60: ("running", None)} == told(world)
+    assert {"open": [f"5-{NOON + 3 * DAY + 60}.json"]} == world.files()
+
+
+def test_accounting_that_is_late_by_an_hour_is_waited_for(world: World) -> None:
+    """The controller has purged the job; nothing is guessed meanwhile."""
+    world.begin(5)
+    world.run(60)
+    record = world.slurm.records.pop(5)
+    world.slurm.rows.append(record)
+    world.hook("stop", 5)
+    world.run(3600)
+    before = told(world)
+    world.slurm.rows[:] = [replace(record, state="NODE_FAIL", end_time=NOON + 60)]
+    world.run(600)
+
+    assert ({0: ("running", None)}, {0: ("failed", 60)}) == (before, told(world))
+    assert {} == world.files()
+
+
+def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
+    """The first run's end is what accounting says."""
+    first = world.begin(5)
+    world.run(100)
+    world.slurm.rows.append(replace(first, state="NODE_FAIL", end_time=int(world.now)))
+    world.slurm.records[5] = replace(first, restart_count=1)
+    world.now += 30
+    again(world, 5)
+    world.run(5)
+
+    assert {130: ("running", None)} == told(world)
+    assert {"open": [f"5-{NOON + 130}.json"]} == world.files()
+    assert (NOON + 100) == world.backend.ends[5, NOON]
+
+
+def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World) -> None:
+    """Its next run and its epilog prove the first one over; nobody else will tell."""
+    world.begin(5)
+    world.run(100)
+    world.requeue(5)
+    world.slurm.rows.clear()
+    world.now += 121
+    again(world, 5)
+    world.run(900)
+
+    assert [("running", None)] == [*told(world).values()]
+    assert "cancelled" in {document.get("jobState") for document in world.backend.documents}
