@@ -76,20 +76,21 @@ def test_an_epilog_alone_tells_a_whole_run(world: World) -> None:
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 121])
 def test_a_requeued_job_has_its_second_run_however_soon(world: World, gap: int) -> None:
-    """Accounting tells the first one's end an hour late."""
+    """Accounting has the second one at once, and tells the first one's end an hour late."""
     world.begin(5)
-    world.run(10)
-    first_end = int(world.now)
+    world.run(1)
     world.requeue(5)
     late = world.slurm.rows.pop()
-    world.now = first_end + gap
-    again(world, 5)
+    world.now += gap
+    second = again(world, 5)
+    world.slurm.rows.append(second)
     world.run(3600)
     world.slurm.rows.append(late)
     world.run(600)
+    start = (second.start_time or 0) - NOON
 
-    assert {10 + gap: ("running", None)} == told(world)
-    assert {"open": [f"5-{NOON + 10 + gap}.json"]} == world.files()
+    assert {start: ("running", None)} == told(world)
+    assert {"open": [f"5-{second.start_time}.json"]} == world.files()
 
 
 def test_a_scrontab_job_has_its_latest_run(world: World) -> None:
