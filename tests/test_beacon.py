@@ -89,6 +89,7 @@ def test_a_deaf_systemd_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ('{"pid": 99999999}', "another process"),  # its state file is older than its lock
         ("", "another process"),
     ],
+    ids=["alive", "gone", "missing"],
 )
 def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, holder: str) -> None:
     """And the first one keeps it."""
