@@ -65,7 +65,8 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 	if command -v shellcheck >/dev/null; then shellcheck -x hooks/* .ci/run deploy/install deploy/uninstall deploy/wheels deploy/find_python; else echo "shellcheck is not installed: skipped"; fi
 
 test: check ## everything CI runs
-	$(BIN)/pytest tests
+	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm' --cov --cov-report=term --cov-fail-under=100 tests
+	$(BIN)/pytest -m slurm tests
 
 .PHONY: bench-latency bench-idle
 bench-latency: $(VENV)/.dev ## from hook to cc-backend on real Slurm, beside an empty POST loop; needs root
