@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from slurm_lab import Lab, Settings, require_slurm
+from slurm_recorder.archive import archive_of, keep, series_of
 from slurm_recorder.fates import FATES
 from slurm_recorder.names import Pseudonyms, prefix_of
 from slurm_recorder.notebook import Notebook, Said, jobs_at
@@ -32,6 +34,22 @@ class Scripted:
 def story(folder: Path) -> str:
     """Return the text of a recording's story."""
     return (folder / "commands.txt").read_text()
+
+
+def test_a_situation_recorded_again_replaces_its_own_alone(tmp_path: Path) -> None:
+    """The others of the release stay in its file."""
+    for round_, names in enumerate((("array", "batch"), ("batch",))):
+        folder = tmp_path / str(round_) / "new"
+        for name in names:
+            (folder / name).mkdir(parents=True)
+            (folder / name / "squeue.txt").write_text(f"{round_}\n")
+        keep(folder, tmp_path, series_of("24.11.7"))
+
+    with tarfile.open(archive_of(tmp_path, "24.11")) as kept:
+        files = {each.name: kept.extractfile(each) for each in kept if each.isfile()}
+        said = {name: file.read() for name, file in files.items() if file is not None}
+
+    assert {"24.11/array/squeue.txt": b"0\n", "24.11/batch/squeue.txt": b"1\n"} == said
 
 
 def test_a_name_is_hidden_wherever_it_stands() -> None:

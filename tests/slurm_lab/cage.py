@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from slurm_lab.present import PATH
+from slurm_lab.present import CONF, PATH
 from slurm_lab.wait import LabError
 
 # SIGCHLD ignored: the kernel reaps what daemons leave behind, `cat` need not.
@@ -36,6 +36,7 @@ if [ -n "$tree" ]; then
     mkdir -p "$tree$root"
     mount --rbind "$root" "$tree$root"
 fi
+mkdir -p "$tree/etc/slurm"
 mount --bind "$root/etc/slurm" "$tree/etc/slurm"
 mount --bind "$root/run" "$tree/run"
 for file in hosts passwd group; do
@@ -104,7 +105,8 @@ class Cage:
                 stdin=subprocess.DEVNULL if log else subprocess.PIPE,
                 stdout=sink if log else subprocess.PIPE,
                 stderr=sink if log else subprocess.PIPE,
-                env={"PATH": PATH, "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+                env={"PATH": PATH, "LC_ALL": "C", "TZ": "UTC", "SLURM_CONF": CONF}
+                | {**(environment or {})},
                 start_new_session=True,
                 text=True,
             )

@@ -23,6 +23,7 @@ from slurm_lab.files import (
     write_slurm_files,
 )
 from slurm_lab.jobs import Jobs
+from slurm_lab.present import PATH
 from slurm_lab.wait import LabError, wait_until
 
 WRAPPED = ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr", "sbatch", "scancel")
@@ -201,7 +202,9 @@ class Lab:
         }
         for name in WRAPPED:
             path = self.command(name)
-            path.write_text(f'#!/bin/sh\nexec {self._cage.prefix(own_pids=False)} {name} "$@"\n')
+            words = f'{self._cage.prefix(own_pids=False)} {name} "$@"'
+            # a caller may have this directory on its path: inside it must not be found again
+            path.write_text(f"#!/bin/sh\nexport PATH={PATH}\nexec {words}\n")
             path.chmod(0o755)
 
     def _start(self) -> None:

@@ -9,7 +9,12 @@ import pytest
 
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "squeue", "sacct", "sacctmgr", "scontrol", "srun", "ip", "nsenter", "unshare")
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PREFIX = os.environ.get("SLURM_LAB_PREFIX", "")
+"""Directory with a Slurm built by oneself, in `bin` and `sbin`; empty: the machine's own."""
+PATH = f"{PREFIX}/sbin:{PREFIX}/bin:" if PREFIX else ""
+PATH += "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CONF = "/etc/slurm/slurm.conf"
+"""Where the lab's file lies inside; a Slurm of one's own looks elsewhere by itself."""
 
 
 def what_is_missing() -> str:

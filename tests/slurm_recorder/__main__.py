@@ -1,14 +1,20 @@
-"""`python -m slurm_recorder FOLDER [SCENARIO...]` from tests/, or `--snapshot FOLDER`."""
+"""`python -m slurm_recorder FOLDER [SCENARIO...]` from tests/, or `--snapshot FOLDER`.
+
+Run by `make fixtures`. Scenarios go into `FOLDER/slurm-SERIES.tar.xz`, a snapshot into a folder of
+its own, to be read before it is given away.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 from slurm_lab import Lab, Settings
 from slurm_lab.present import what_is_missing
 
+from slurm_recorder.archive import keep, series_of
 from slurm_recorder.fates import FATES
 from slurm_recorder.shapes import SHAPES
 from slurm_recorder.snapshot import snapshot
@@ -20,7 +26,7 @@ IDS_PER_SCENARIO = 100
 def main(argv: list[str] | None = None) -> int:
     """Record; say what was recorded."""
     parser = argparse.ArgumentParser(prog="slurm_recorder", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the release's folder is made")
+    parser.add_argument("folder", type=Path, help="where the recordings are kept")
     parser.add_argument("scenarios", nargs="*", help="their names; all if none is given")
     parser.add_argument("--snapshot", action="store_true", help="read the live cluster, once")
     args = parser.parse_args(argv)
@@ -34,12 +40,14 @@ def main(argv: list[str] | None = None) -> int:
     wanted = [
         each for each in (*SHAPES, *FATES) if not args.scenarios or each.name in args.scenarios
     ]
-    with Lab(Settings()) as lab:
-        stage = Stage(lab, args.folder)
+    with tempfile.TemporaryDirectory() as directory, Lab(Settings()) as lab:
+        folder = Path(directory) / "new"
+        stage = Stage(lab, folder)
         for number, scenario in enumerate(wanted, start=1):
             print(f"{scenario.name} ({number} of {len(wanted)})", flush=True)
             stage.record(scenario, 4_200_000 + IDS_PER_SCENARIO * number)
-    print(f"recorded: Slurm {stage.release}, {len(wanted)} situations in {args.folder}")
+        kept = keep(folder, args.folder, series_of(stage.release))
+    print(f"recorded: Slurm {stage.release}, {len(wanted)} situations in {kept}")
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slurm_lab import Lab, wait_until
 from slurm_lab.jobs import ENDED
+from slurm_lab.present import CONF, PATH
 
 from slurm_recorder.notebook import ACCOUNTING_FIELDS, FIELDS, Notebook, Said, jobs_at
 
@@ -26,7 +27,7 @@ exit 0
 
 ASK = f"""\
 #!/bin/sh
-PATH=/usr/local/bin:/usr/bin:/bin
+export PATH={PATH} SLURM_CONF={CONF}
 at={{root}}/env/asked.{{kind}}
 date +%s.%N >"$at-time.txt"
 squeue --json >"$at-squeue.json"
@@ -64,7 +65,7 @@ class Stage:
         self._dumps = lab.root / "env"
         self._jobs: list[int] = []
         self._first_id = 0
-        self._is_altered = False
+        self._is_altered = True  # the nodes have not read of their epilog yet
         self.release = lab.run("squeue", "--version").stdout.split()[-1]
         self._said = lab.root / "said"
         for directory in (self._dumps, self._said):

@@ -1,0 +1,45 @@
+"""The recordings of one release as one file, `slurm-SERIES.tar.xz`: `SERIES/SITUATION/FILE`."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+
+def archive_of(data: Path, series: str) -> Path:
+    """Return the file of a series."""
+    return data / f"slurm-{series}.tar.xz"
+
+
+def series_of(release: str) -> str:
+    """Return the series of a release: `24.11` of `24.11.7`."""
+    return ".".join(release.split(".")[:2])
+
+
+def keep(folder: Path, data: Path, series: str) -> Path:
+    """Put the situations in a folder into the series' file, beside those that are there; return it.
+
+    A situation that was recorded before is replaced. The old file stays until the new one is whole.
+    """
+    data.mkdir(exist_ok=True)
+    target = archive_of(data, series)
+    if target.exists():
+        fresh = {path.name for path in folder.iterdir()}
+        with tarfile.open(target) as old:
+            old.extractall(folder.parent / "old", filter="data")
+        for path in (folder.parent / "old" / series).iterdir():
+            if path.name not in fresh:
+                path.rename(folder / path.name)
+    part = target.with_suffix(".part")
+    with tarfile.open(part, "w:xz") as new:
+        for path in sorted(folder.rglob("*")):
+            new.add(path, f"{series}/{path.relative_to(folder)}", recursive=False, filter=_plain)
+    part.rename(target)
+    return target
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return a member that does not tell who recorded it, or when."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = "root"
+    return member
