@@ -111,7 +111,8 @@ class Lookup:
         """Choose single look-ups while they cost less than a listing, and Slurm allows so many."""
         if sources.few is sources.many:
             return sources.few
-        is_dear = count * self._single_seconds > self._listing_seconds
+        processes = count + (sources.few is Way.TEXT)  # squeue goes before scontrol for each
+        is_dear = processes * self._single_seconds > self._listing_seconds
         if is_dear or (self.is_limited and count > self._pace.left()):
             return sources.many
         return sources.few
