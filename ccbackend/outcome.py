@@ -278,9 +278,9 @@ def server_words(text: str) -> str:
 
 
 def _reason(call: Call, status: int, text: str, haystack: str) -> Reason:
-    if status == 500 and not text.strip():  # noqa: PLR2004
+    if status == 500 and not text.strip():  # noqa: PLR2004 - the status itself is the question
         return Reason.NO_TOKENS if call is Call.LISTING else Reason.PANIC
-    if call is Call.NODESTATE and status == 200 and not text:  # noqa: PLR2004
+    if call is Call.NODESTATE and status == 200 and not text:  # noqa: PLR2004 - the same
         return Reason.NODES_TAKEN
     if status in (200, 201) and not _is_json(text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page

@@ -17,10 +17,11 @@ from spool.files.event import Kind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import run_name
+from spool.files.state import DRAIN_LOCK
 from sweeper.values import Change, Close, Key, Start
 
 AGAIN = {"again": "1"}
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5  # progress is rewritten no oftener
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +88,7 @@ def _holds_anything(layout: Layout) -> bool:
 
 def is_draining(state: Path) -> bool:
     """Tell whether a drain holds its lock."""
-    return lock_state(state / "drain.lock") is not LockState.FREE
+    return lock_state(state / DRAIN_LOCK) is not LockState.FREE
 
 
 def unsettled(layout: Layout, written: Iterable[Written]) -> int:

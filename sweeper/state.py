@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spool.files.state import read_json, write_json
+from spool.files.state import SWEEP_STATE, read_json, write_json
 from sweeper.diff import Drift, Memory
 from sweeper.guard import Held
 from sweeper.values import Key, Plan, Start
 
-NAME = "sweep.json"
 ASKED_SECONDS = 30 * 86400
 _SWEEPS_KEPT = 10
 
@@ -50,7 +49,7 @@ class Summary:
 
 def read_state(directory: Path) -> State:
     """Return what the last sweep left; defaults where there was none or the file is damaged."""
-    found = read_json(directory / NAME)
+    found = read_json(directory / SWEEP_STATE)
     try:
         return State(
             mark=_optional(found.get("mark")),
@@ -71,7 +70,7 @@ def read_state(directory: Path) -> State:
 
 def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
     """Return how the last sweep went, as a new one begins: a refusal stays visible meanwhile."""
-    found = read_json(directory / NAME)
+    found = read_json(directory / SWEEP_STATE)
     try:
         drift = {str(kind): int(count) for kind, count in found.get("drift", {}).items()}
         guards = tuple(map(str, found.get("guards", ())))
@@ -112,7 +111,7 @@ def write_state(directory: Path, state: State, summary: Summary) -> None:
         "told": _texts(state.memory.told),
         "asked": _texts(state.memory.asked),
     }
-    write_json(directory / NAME, document)
+    write_json(directory / SWEEP_STATE, document)
 
 
 def remember(memory: Memory, drift: Drift, plan: Plan, applied: Iterable[Key], now: int) -> Memory:

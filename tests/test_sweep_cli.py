@@ -328,14 +328,19 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
         assert "known: 2 queued" in made.sweep("plan").out
 
 
-def test_on_a_terminal_the_wait_is_shown(tmp_path: Path) -> None:
-    """And wiped away."""
+def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And wiped away; never where NO_COLOR is set."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     with site(tmp_path) as made:
         drifted(made)
         with FileLock(made.state / "drain.lock"):
             said = made.sweep("apply", "--wait", 0, terminal=True)
+            monkeypatch.setenv("NO_COLOR", "")
+            plain = made.sweep("apply", "--wait", 0, terminal=True)
 
         assert "waiting for the drain: 2 left" in said.err
+        assert "waiting for the drain" not in plain.err
         assert made.sweep("apply", terminal=True).code == 0
 
 

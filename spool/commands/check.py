@@ -30,6 +30,7 @@ from spool.config.places import examine
 from spool.errors import ConfigError, SpoolError
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
+from spool.files.state import DRAIN_LOCK, DRAIN_STATE, SWEEP_STATE
 from spool.identity import HeldToken, become_service, credentials, take_token
 
 _SUMMARY = ("runs", "cc-backend")
@@ -131,13 +132,13 @@ def _spool(config: Config, terms: Terms) -> Iterator[Result]:
 
 
 def _drain(state: Path, terms: Terms) -> Iterator[Result]:
-    held = lock_state(state / "drain.lock")
+    held = lock_state(state / DRAIN_LOCK)
     if held is LockState.UNKNOWN:
         hint = "run this as root or as the service's user"
         text = f"{state / 'drain.lock'} may not be looked at"
         yield bad(Verdict.UNKNOWN, "drain", text, hint)
         return
-    path = state / "drain.json"
+    path = state / DRAIN_STATE
     try:
         beacon = read_state(path)
     except (OSError, ValueError) as error:
@@ -153,7 +154,7 @@ def _drain(state: Path, terms: Terms) -> Iterator[Result]:
 
 
 def _sweep(state: Path, terms: Terms) -> Result:
-    path = state / "sweep.json"
+    path = state / SWEEP_STATE
     try:
         return check_sweep(read_state(path), terms.now, terms.sweep_age_seconds)
     except (OSError, ValueError) as error:

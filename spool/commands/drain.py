@@ -24,6 +24,7 @@ from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
+from spool.files.state import DRAIN_LOCK, DRAIN_STATE
 from spool.identity import HeldToken, credentials
 from spool.resolve.describe import SlurmDescriber
 from spool.text import escape
@@ -49,7 +50,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: spool or state directory cannot be used.
     """
     state = config.spool.state_directory
-    lock = take_lock(state / "drain.lock", state / "drain.json")
+    lock = take_lock(state / DRAIN_LOCK, state / DRAIN_STATE)
     current, token, over = config, args.token, threading.Event()
     try:
         while True:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spool.commands.belief import LOCK
 from spool.commands.refill import Refill, Room
 from spool.config import Config
 from spool.console import is_terminal, say, say_json
@@ -19,6 +18,7 @@ from spool.exit_codes import OK, REFUSED, TRY_AGAIN
 from spool.files.kept import Kept, read_kept
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
+from spool.files.state import DRAIN_LOCK
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     Raises:
         SpoolError, OSError: the spool cannot be used.
     """
-    lock = config.spool.state_directory / LOCK
+    lock = config.spool.state_directory / DRAIN_LOCK
     with Layout(config.spool.directory) as layout:
         room = Room(
             layout,

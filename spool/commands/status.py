@@ -22,11 +22,10 @@ from spool.console import say, say_json
 from spool.exit_codes import OK
 from spool.files.inventory import Held, Unread
 from spool.files.layout import Directory, Layout
-from spool.files.state import read_json
+from spool.files.state import SWEEP_STATE, read_json
 from spool.identity import HeldToken
 from spool.text import escape
 
-SWEEP = "sweep.json"
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 OLDER = "older"
 _log = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ def histogram(ages: Iterable[float]) -> dict[str, int]:
 
 def read_sweep(state_directory: Path) -> dict[str, Any] | None:
     """Return what the last sweep left; None if there is nothing to read."""
-    return read_json(state_directory / SWEEP) or None
+    return read_json(state_directory / SWEEP_STATE) or None
 
 
 def _of_belief(belief: Belief, next_run: float | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from spool.drain.service import Listed, Service, Surroundings
 from spool.files.archive import Archive
 from spool.files.layout import Layout
 from spool.files.run import Run
-from spool.files.state import Handling
+from spool.files.state import DELIVERED, DRAIN_STATE, Handling
 from spool.files.store import Group
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Controller, Resolver
@@ -74,7 +74,7 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
     """
     now = outside.clock()
     handling = Handling(site.state / "handling")
-    archive = Archive(site.state / "delivered", keep_days=site.keep_days)
+    archive = Archive(site.state / DELIVERED, keep_days=site.keep_days)
     book = Book(layout, Schedule(), archive, new_group=outside.new_group)
     replies: Queue[Reply] = Queue()
     starts, stops = outside.backends
@@ -111,7 +111,7 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
     surroundings = Surroundings(
         senders=senders,
         archive=archive,
-        beacon=Beacon(site.state / "drain.json", now=now),
+        beacon=Beacon(site.state / DRAIN_STATE, now=now),
         listing=outside.slurm.listing,
         watch=outside.watch,
         clock=outside.clock,

@@ -20,9 +20,9 @@ from spool.files.dead import WHY_SUFFIX
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
 from spool.files.layout import Directory
 from spool.files.run import Run
+from spool.files.state import DELIVERED
 
 ARCHIVE_SUFFIX = ".jsonl"
-DELIVERED = "delivered"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FULL = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 

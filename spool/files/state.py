@@ -14,6 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+# what lies in the state directory and more than one part of the program looks at
+DRAIN_STATE = "drain.json"
+DRAIN_LOCK = "drain.lock"
+SWEEP_STATE = "sweep.json"
+DELIVERED = "delivered"
 MODE = 0o640
 BURIED_AFTER = 3
 _WIDTH = 512

@@ -12,14 +12,16 @@ from dataclasses import replace
 from slurm.errors import SlurmError
 from spool.commands import drain
 from spool.config import Config
+from spool.console import is_terminal
 from spool.exit_codes import OK, TRY_AGAIN, UNAVAILABLE
 from spool.files.lock import take_lock
+from spool.files.state import SWEEP_STATE
 from sweeper.apply import Waiting, Written, put, settle
 from sweeper.commands.plan import add_selection, positive, show, usage_error
 from sweeper.commands.site import active_elsewhere, site_of
 from sweeper.look.some import UnknownJobsError
 from sweeper.plan import ForceError, Options
-from sweeper.state import NAME, State, Summary, read_state, read_summary, write_state
+from sweeper.state import State, Summary, read_state, read_summary, write_state
 from sweeper.sweep import Sight, Site, look, successor
 
 WAIT_SECONDS = 60
@@ -54,7 +56,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.force != (args.stops is not None):
         return usage_error(ValueError("--force and --stops N go together"))
     directory = config.spool.state_directory
-    lock = take_lock(directory / "sweep.lock", directory / NAME)
+    lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE)
     try:
         with site_of(config, args) as site:
             return _sweep(config, args, site)
@@ -115,7 +117,7 @@ def _note(config: Config, sight: Sight, written: list[Written], summary: Summary
 
 def _waiting(config: Config, args: argparse.Namespace) -> Waiting:
     once = argparse.Namespace(**{**vars(args), "once": True})
-    told = _progress if sys.stderr.isatty() and not args.json else _silence
+    told = _progress if is_terminal(sys.stderr) else _silence
     return Waiting(
         state=config.spool.state_directory,
         seconds=args.wait,

@@ -7,6 +7,7 @@ import argparse
 from spool.config import Config
 from spool.console import say, say_json
 from spool.exit_codes import OK
+from spool.files.state import DELIVERED
 from sweeper.commands.plan import positive, usage_error
 from sweeper.commands.site import site_of
 from sweeper.explain import explain
@@ -33,7 +34,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             return usage_error(error)
         page = explain(
             site.sources,
-            directory / "delivered",
+            directory / DELIVERED,
             args.jobid,
             seen=sight.observation,
             plan=sight.decision.plan,

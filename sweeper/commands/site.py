@@ -24,7 +24,9 @@ from slurm.survey.rights import Rights, private_data_of, slurm_user_of
 from spool.config import Config
 from spool.config.site import filters_of, site_map
 from spool.connections import backend_of, commands_of, slurm_of
+from spool.console import is_terminal
 from spool.files.layout import Layout
+from spool.files.state import DELIVERED
 from sweeper.diff import Policy
 from sweeper.look.holdings import delivered
 from sweeper.look.sources import Sources
@@ -68,7 +70,7 @@ def sources_of(
     """Return whom to ask."""
     filters = filters_of(config)
     names = {config.clustername, *config.partition_clusters.values()}
-    archive = config.spool.state_directory / "delivered"
+    archive = config.spool.state_directory / DELIVERED
     return Sources(
         slurm=slurm,
         backend=backend,
@@ -137,7 +139,7 @@ def active_elsewhere(
 @contextmanager
 def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
     """Show on a terminal what is asked, when it takes longer than a second."""
-    if not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not is_terminal(sys.stderr):
         yield lambda _what: None
         return
     from tqdm import tqdm  # noqa: PLC0415 - loaded on a terminal only
