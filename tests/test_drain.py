@@ -656,6 +656,17 @@ def test_a_run_put_into_todo_is_told(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
+def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> None:
+    """The drain holds it already."""
+    world.begin(1)
+    world.run()
+    run = replace(world.stored("open", 1), started=None)
+    (world.root / "todo" / run.name).write_bytes(codec.encode(run))
+    world.run(3)
+
+    assert 1 == world.backend.asked.count((Call.START, 1))
+
+
 def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
     """Events stay, and all is made good when there is space."""
     world.group = FullDisk
