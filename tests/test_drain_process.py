@@ -56,8 +56,11 @@ def test_one_refused_run_holds_up_nobody(drain: DrainProcess, server: StubServer
         letter = json.loads((drain.site.spool / "dead" / f"42-{BEGAN}.json").read_text())
         error = letter["last_error"]
         assert "no such project: \\x1b[31mp1" in error["message"]
-        assert (42, True) == (json.loads(error["request"])["jobId"], bool(error["hint"]))
-        assert "retry" in drain.site.call("show", "42").out
+        sent = json.loads(error["request"])["jobId"]
+        assert (42, 400, True) == (sent, error["status"], bool(error["hint"]))
+        shown = drain.site.call("show", "42").out
+        assert "rejected, bad_request (HTTP 400)" in shown
+        assert "retry" in shown
 
         server.model.poison.clear()
         assert OK == drain.site.call("retry", "ALL").code

@@ -82,7 +82,9 @@ def _told(run: Run) -> Iterator[str]:
     yield f"  told     {_so_far(run)}"
     error = run.last_error
     if error is not None:
-        yield f"  asked    {error.call} at {instant(error.time)}: {error.outcome}, {error.reason}"
+        status = f" (HTTP {error.status})" if error.status is not None else ""
+        why = f"{error.outcome}, {error.reason}{status}"
+        yield f"  asked    {error.call} at {instant(error.time)}: {why}"
         yield f"  said     {escape(error.message, _WORDS_CHARACTERS)}"
     if error is not None and error.request is not None:
         yield f"  request  {escape(error.request, _LINE_CHARACTERS)}"

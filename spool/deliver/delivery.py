@@ -124,6 +124,7 @@ class Delivery:
             call=request.call,
             now=now,
             cluster=request.cluster,
+            status=reply.status,
             others_pass=others_pass,
         )
         reaction = react(run, verdict, asked)

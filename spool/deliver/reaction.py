@@ -51,12 +51,14 @@ class Reaction:
 class Asked:
     """A request and the moment of its answer, Unix seconds.
 
-    `others_pass` says that cc-backend accepted other requests since this run last failed.
+    `status` is the HTTP status, None without an answer. `others_pass` says that cc-backend accepted
+    other requests since this run last failed.
     """
 
     call: Call
     now: float
     cluster: str
+    status: int | None = None
     others_pass: bool = False
 
 
@@ -131,6 +133,7 @@ def _noted(run: Run, verdict: Verdict, asked: Asked) -> Run:
         reason=verdict.reason.name.lower(),
         message=escape(verdict.message, ANSWER_CHARACTERS),
         hint=verdict.hint,
+        status=asked.status,
     )
     return replace(run, last_error=error)
 

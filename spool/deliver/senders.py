@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came of a request; `verdict` None: it was not sent.
+    """What came of a request; `verdict` None: it was not sent, `status` None: no HTTP answer.
 
     `starts` are the start times of the job id's rows where cc-backend refused a start because of
     one; `document` the body as last sent; `server` is what is known of it by now (None: nothing
@@ -61,6 +61,7 @@ class Reply:
 
     request: Request
     verdict: Verdict | None
+    status: int | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     starts: tuple[int, ...] = ()
     server: Server | None = None
@@ -75,6 +76,10 @@ class Answer(Protocol):
     @property
     def verdict(self) -> Verdict:
         """Return what it means."""
+
+    @property
+    def status(self) -> int | None:
+        """Return its HTTP status; None where none came."""
 
     @property
     def retry_after_seconds(self) -> float | None:
@@ -216,6 +221,7 @@ class Sender:
         return Reply(
             request=request,
             verdict=answer.verdict,
+            status=answer.status,
             document=answer.document,
             starts=tuple(row.start_time for row in answer.rows or ()),
             server=self._backend.server,

@@ -41,7 +41,8 @@ class End:
 class LastError:
     """Why the last request for a run did not finish it.
 
-    `message` holds cc-backend's words, escaped; `request` (dead letters only) what was sent, as
+    `message` holds cc-backend's words, escaped, `status` its HTTP status (None: no answer, or the
+    error is our own); `request` (dead letters only) what was sent, as
     JSON without metaData, which the run holds itself.
     """
 
@@ -51,6 +52,7 @@ class LastError:
     reason: str
     message: str
     hint: str = ""
+    status: int | None = None
     request: str | None = None
 
 
