@@ -43,9 +43,9 @@ CALLS = {
 class Crashes:
     """Runs children on fresh copies of a day."""
 
-    def __init__(self, root: Path, server: StubServer, child: subprocess.Popen[str]) -> None:
+    def __init__(self, root: Path, child: subprocess.Popen[str]) -> None:
         self._root = root
-        self._server = server
+        self._server = StubServer()
         self._child = child
         self._count = 0
 
@@ -97,9 +97,13 @@ class Crashes:
         model = Model(version="1.4.4", poison=day.poison)
         for number, ((job_id, start), state) in enumerate(day.stored.items()):
             model.job[job_id, "lab", start] = {"id": 900 + number, "jobState": state}
-        self._server.model = model
-        self._server.log.clear()
+        self._server.close()  # what a killed child has sent must not reach the next one's rows
+        self._server = StubServer(model).__enter__()
         return root
+
+    def close(self) -> None:
+        """End the last server."""
+        self._server.close()
 
     def outcome(self, root: Path) -> Outcome:
         """Return the server's rows, what it accepted, and the spool's files but for tmp/."""
@@ -128,8 +132,10 @@ class Crashes:
             status = self.order(root, **again)["status"]
             if "scenario" in how:
                 status = status or self.order(root)["status"]
-            is_right = (status, self.outcome(root)) == (0, day.outcome)
-            yield None if is_right else f"call {number}: status {status}, {self.outcome(root)}"
+            found, wanted = self.outcome(root), day.outcome
+            wrong = [f"status {status}"] if status else []
+            wrong += [f"{a} is not {b}" for a, b in zip(found, wanted, strict=True) if a != b]
+            yield f"call {number}: {'; '.join(wrong)}" if wrong else None
 
 
 def _plain(record: Job) -> dict[str, Any]:
@@ -139,20 +145,21 @@ def _plain(record: Job) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
-    """Return a maker of crashes with a server of its own."""
+    """Return a maker of crashes."""
     path = f"{HERE}{os.pathsep}{HERE.parent}"
-    with StubServer() as server:
-        child = subprocess.Popen(
-            [sys.executable, str(HERE / "crash_child.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | {"PYTHONPATH": path},
-        )
-        with child:
-            yield Crashes(tmp_path_factory.mktemp("crash"), server, child)
-            child.kill()
+    child = subprocess.Popen(
+        [sys.executable, str(HERE / "crash_child.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    with child:
+        made = Crashes(tmp_path_factory.mktemp("crash"), child)
+        yield made
+        child.kill()
+        made.close()
 
 
 def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
