@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.errors import NewerFormatError, RunError
 from spool.files import codec
+from spool.files.archive import archived
 from spool.files.inventory import Hinted, read_dead, read_events
 from spool.files.layout import RUN_ORDER, Directory, Layout
 from spool.files.run import Run
@@ -185,12 +186,7 @@ def _own_runs(layout: Layout, job_id: int) -> Iterator[Lies]:
 
 def _delivered(archive: Path, job_id: int) -> Iterator[Run]:
     mark = re.compile(rb'"job_id":%d\b' % job_id)
-    for path in sorted(archive.glob("*.jsonl")):
-        with path.open("rb") as lines:
-            yield from _decoded(line for line in lines if mark.search(line))
-
-
-def _decoded(lines: Iterable[bytes]) -> Iterator[Run]:
-    for line in lines:
-        with suppress(RunError, NewerFormatError):
-            yield codec.decode_line("a delivered run", line)
+    for line in archived(archive):
+        if mark.search(line):
+            with suppress(RunError, NewerFormatError):
+                yield codec.decode_line("a delivered run", line)

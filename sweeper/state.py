@@ -10,6 +10,7 @@ found; it moves after success only. `cc-spool status` and `check` read this file
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from sweeper.values import Key, Plan, Start
 
 ASKED_SECONDS = 30 * 86400
 _SWEEPS_KEPT = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,8 @@ def read_state(directory: Path) -> State:
                 asked=_times(found.get("asked", {})),
             ),
         )
-    except (TypeError, ValueError, AttributeError, KeyError):
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        _log.warning("%s is not understood, as if no sweep had been: %r", SWEEP_STATE, error)
         return State()  # as at a first sweep: it looks before it acts
 
 

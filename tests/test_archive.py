@@ -11,7 +11,7 @@ import pytest
 from slurm.job import Job
 from spool.files import archive as module
 from spool.files import codec
-from spool.files.archive import Archive
+from spool.files.archive import Archive, archived
 from spool.files.run import End, Run, Source
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -147,3 +147,14 @@ def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
 
     assert ([], [(1, 5, 9), (2, 5, 9)]) == (before, after)
     assert [(2, 5, 9)] == archive.lately()
+
+
+def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path) -> None:
+    """The drain removes the oldest ones meanwhile."""
+    for name in ("20260101T00.jsonl", "20260101T01.jsonl", "20260101T02.jsonl"):
+        (tmp_path / name).write_text(f"{name}\n")
+    lines = archived(tmp_path)
+    first = next(lines)
+    (tmp_path / "20260101T01.jsonl").unlink()
+
+    assert [b"20260101T00.jsonl\n", b"20260101T02.jsonl\n"] == [first, *lines]

@@ -105,7 +105,7 @@ def test_a_halt_that_lasts_keeps_its_beginning() -> None:
     """Its reason is the last one."""
     belief = Destination().halted(NOW, "wrong token").halted(NOW + 300, "no role")
 
-    assert (NOW, "no role") == (belief.since, belief.reason)
+    assert (NOW, "no role", 2) == (belief.since, belief.reason, belief.failures)
 
 
 def test_a_halt_after_an_outage_begins_by_itself() -> None:
@@ -117,7 +117,7 @@ def test_an_outage_after_a_halt_begins_by_itself() -> None:
     """The halt is not known to last."""
     belief = Destination().halted(NOW, "wrong token").failed(NOW + 7, "refused", random=0.0)
 
-    assert (NOW + 7, Health.DOWN) == (belief.since, belief.health)
+    assert (NOW + 7, Health.DOWN, 1) == (belief.since, belief.health, belief.failures)
 
 
 @pytest.mark.parametrize("belief", [failed(9), Destination().halted(NOW, "wrong token")])

@@ -63,11 +63,14 @@ def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"mark": "soon"}', '{"held": {}}', '{"told": 1}',
                                   '{"young": ["x"]}'])  # fmt: skip
-def test_a_damaged_file_is_as_none(tmp_path: Path, text: str) -> None:
-    """The next sweep looks before it acts."""
+def test_a_damaged_file_is_as_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    """The next sweep looks before it acts, and says why."""
     (tmp_path / "sweep.json").write_text(text)
 
     assert read_state(tmp_path) == State()
+    assert ["WARNING"] == [record.levelname for record in caplog.records]
 
 
 def test_memory_keeps_what_the_next_sweep_needs() -> None:

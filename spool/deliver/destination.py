@@ -25,7 +25,10 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """The belief, since when, why, and when the next probe may go; Unix seconds."""
+    """The belief, since when, why, and when the next probe may go; Unix seconds.
+
+    `failures` counts the tries since then.
+    """
 
     health: Health = Health.UP
     since: float = 0.0
@@ -53,14 +56,15 @@ class Destination:
 
         `retry_after` (seconds) is cc-backend's own wish, a minimum.
         """
-        longest = min(LONGEST_DELAY_SECONDS, 2.0 ** min(self.failures, 6))
+        before = self.failures if self.health is Health.DOWN else 0
+        longest = min(LONGEST_DELAY_SECONDS, 2.0 ** min(before, 6))
         delay = longest * (1 + random) / 2
         wish = min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS)
         return Destination(
             health=Health.DOWN,
             since=self.since if self.health is Health.DOWN else now,
             reason=reason,
-            failures=self.failures + 1,
+            failures=before + 1,
             next_probe=now + max(delay, wish),
         )
 
@@ -70,6 +74,7 @@ class Destination:
             health=Health.HALTED,
             since=self.since if self.health is Health.HALTED else now,
             reason=reason,
+            failures=1 + (self.failures if self.health is Health.HALTED else 0),
             next_probe=now + HALT_PROBE_SECONDS,
         )
 

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from spool.files import codec
@@ -70,6 +71,13 @@ class Archive:
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
                 file.unlink(missing_ok=True)
+
+
+def archived(directory: Path) -> Iterator[bytes]:
+    """Yield the lines of an archive, oldest first; a file that expires meanwhile is no error."""
+    for file in sorted(directory.glob("*.jsonl")):
+        with suppress(FileNotFoundError), file.open("rb") as lines:
+            yield from lines
 
 
 def _tail(file: Path) -> Iterator[bytes]:

@@ -61,7 +61,10 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         _log.warning("state file %s is ignored: %s", path, error)
         return {}
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        _log.warning("state file %s is ignored: it holds no object", path)
+        return {}
+    return value
 
 
 def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from spool.errors import EventError, NewerFormatError, RunError
+from spool.files.archive import archived
 from spool.files.event import parse_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import parse_run_name
@@ -54,10 +55,8 @@ def delivered(directory: Path, keys: Iterable[Key]) -> frozenset[Key]:
         key: (_mark(b"job_id", key.job_id), _mark(b"start_time", key.start_time)) for key in keys
     }
     found: set[Key] = set()
-    for path in sorted(directory.glob("*.jsonl")) if marks else ():
-        with path.open("rb") as lines:
-            for line in lines:
-                found |= {key for key, own in marks.items() if all(m.search(line) for m in own)}
+    for line in archived(directory) if marks else ():
+        found |= {key for key, own in marks.items() if all(m.search(line) for m in own)}
     return frozenset(found)
 
 
