@@ -112,7 +112,7 @@ def test_strange_files_are_set_aside_and_the_others_go_on(
     with drain:
         job_id = drain.slurm.start(NODE)
         until(lambda: drain.states() == {job_id: "running"})
-        until(lambda: len(drain.site.names("dead")) == 10)
+        until(lambda: len(drain.site.names("dead")) == 10 and not drain.site.names("new"))
         dead = drain.site.names("dead")
 
     assert ({job_id: "running"}, []) == (drain.states(), drain.site.names("new"))
