@@ -362,6 +362,7 @@ def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> Non
     [
         ("cc-spool.service", CC_SPOOL, "drain"),
         ("cc-sweep.service", CC_SWEEP, "apply"),
+        ("cron", CC_SPOOL, "drain"),
         ("cron", CC_SWEEP, "apply"),
     ],
 )
@@ -407,7 +408,7 @@ def test_nothing_in_the_spool_expires(place: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cron", "tmpfiles.conf", "sysusers.conf"])
 def test_comments_alone_stand_beside_working_lines(name: str) -> None:
-    """The cron line ships commented out; the other files hold working lines."""
+    """The cron lines ship commented out; the other files hold working lines."""
     lines = (DEPLOY / name).read_text().splitlines()
     working = [line for line in lines if not line.startswith("#")]
 
