@@ -29,17 +29,21 @@ class Commands:
 
 
 class Ask:
-    """One way to every command; nothing of our own environment reaches it."""
+    """One way to every command; nothing of our own environment reaches it.
+
+    Times are epoch seconds, but for `scontrol show job`: of that text people are shown the whole
+    and no time is read, so it has times as this host's users write them.
+    """
 
     def __init__(self, commands: Commands, runner: Runner) -> None:
         self.squeue = str(commands.squeue)
         self.sacct = str(commands.sacct)
         self.scontrol = str(commands.scontrol)
         self._runner = runner
-        self._environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        self._environment |= {"SLURM_TIME_FORMAT": "%s", "SLURM_JSON": "compact"}
+        self._for_people = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "SLURM_JSON": "compact"}
         if commands.conf is not None:
-            self._environment["SLURM_CONF"] = str(commands.conf)
+            self._for_people["SLURM_CONF"] = str(commands.conf)
+        self._environment = self._for_people | {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
 
     def __call__(
         self,
@@ -76,9 +80,10 @@ class Ask:
         Raises:
             SlurmError: there is none.
         """
+        is_for_people = list(argv[1:3]) == ["show", "job"]
         return self._runner(
             argv,
-            environment=self._environment,
+            environment=self._for_people if is_for_people else self._environment,
             timeout_seconds=timeout_seconds,
             limit_bytes=limit_bytes,
             sink=sink,

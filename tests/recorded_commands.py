@@ -66,7 +66,8 @@ class RecordedCommands:
         sink: Sink | None = None,
     ) -> Answer:
         """Answer as the release did; every call takes `seconds`."""
-        assert {"PATH", "LC_ALL", "TZ", "SLURM_TIME_FORMAT", "SLURM_JSON"} == set(environment)
+        epoch = set() if list(argv[1:3]) == ["show", "job"] else {"TZ", "SLURM_TIME_FORMAT"}
+        assert {"PATH", "LC_ALL", "SLURM_JSON"} | epoch == set(environment)
         assert timeout_seconds > 0
         assert limit_bytes > 0
         line = " ".join([Path(argv[0]).name, *argv[1:]])
