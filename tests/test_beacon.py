@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 from pathlib import Path
@@ -69,17 +70,26 @@ def test_systemd_is_told(
 
 
 def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drain in a terminal needs none."""
+    """A drain in a terminal needs none: no socket is opened."""
+    opened: list[object] = []
+    monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     notify("READY=1")
 
+    assert [] == opened
 
-def test_a_deaf_systemd_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket may be gone."""
+
+def test_a_deaf_systemd_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The socket may be gone; who debugs it is told."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    caplog.set_level(logging.DEBUG)
 
     notify("READY=1")
+
+    assert ["DEBUG"] == [record.levelname for record in caplog.records]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +112,13 @@ def test_a_second_drain_is_told_who_holds_the_lock(tmp_path: Path, state: str, h
 
 
 def test_a_released_lock_can_be_taken(tmp_path: Path) -> None:
-    """The kernel frees it, the file may stay."""
-    take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
+    """The kernel frees it; the file stays, or two could hold what they think is one lock."""
+    path = tmp_path / "drain.lock"
+    take_lock(path, tmp_path / "drain.json").release()
+    first = path.stat().st_ino
+    take_lock(path, tmp_path / "drain.json").release()
 
-    take_lock(tmp_path / "drain.lock", tmp_path / "drain.json").release()
+    assert first == path.stat().st_ino
 
 
 def test_a_lock_that_is_held_is_seen(tmp_path: Path) -> None:

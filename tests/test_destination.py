@@ -63,7 +63,7 @@ def test_a_wish_of_the_server_is_a_minimum(wish: float | None, delay: float) -> 
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(-0.001, False), (0.0, True)])
-def test_a_probe_is_due_when_its_time_comes(later: float, is_due: bool) -> None:  # noqa: FBT001
+def test_a_probe_is_due_when_its_time_comes(later: float, is_due: bool) -> None:  # noqa: FBT001 - a table
     """Not before."""
     belief = failed(3)
 

@@ -309,7 +309,7 @@ def test_a_look_is_due_when_something_may_be_new(
     reader: Reader,
     age: float,
     later: float,
-    is_due: bool,  # noqa: FBT001
+    is_due: bool,  # noqa: FBT001 - a table
 ) -> None:
     """One stat tells."""
     os.utime(reader.new, (NOW - age, NOW - age))
@@ -332,7 +332,7 @@ def test_a_crowd_is_looked_at_once_a_second(
     reader: Reader,
     monkeypatch: pytest.MonkeyPatch,
     later: float,
-    is_due: bool,  # noqa: FBT001
+    is_due: bool,  # noqa: FBT001 - a table
 ) -> None:
     """A scan of ten thousand names is dear."""
     crowd = [f"1-start-{number + 1}-0-0-1" for number in range(CROWD + 1)]

@@ -155,7 +155,7 @@ def test_once_gives_up_when_nothing_moves_for_half_a_minute(site: Site) -> None:
     """A request has no answer yet."""
     site.world.begin(1)
     before, site.tick = site.world.now, 1.0
-    site.world.parts.delivery._starts.outstanding = 1  # noqa: SLF001
+    site.world.parts.delivery._starts.outstanding = 1  # noqa: SLF001 - none is made
 
     assert not site.service().run_once()
     assert 30 <= site.world.now - before < 60

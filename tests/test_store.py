@@ -135,7 +135,7 @@ def after_power_cut(
         yield disk
 
 
-def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None]:  # noqa: FBT001
+def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None]:  # noqa: FBT001 - a table
     """Return what may come of a change: None undone, else the share of the contents."""
     outcomes: list[float | None] = [1.0]
     if call.verb == "rename" and call.source not in durable:
