@@ -34,8 +34,9 @@ def summary(plan: Plan) -> str:
         parts.append(f"{plan.left} left for the next sweep")
     if plan.known:
         parts.append("known: " + ", ".join(f"{n} {word}" for word, n in plan.known.items()))
-    ours, theirs = plan.running
-    parts.append(f"running: {ours} in Slurm, {theirs} at cc-backend")
+    if None not in plan.running:
+        ours, theirs = plan.running
+        parts.append(f"running: {ours} in Slurm, {theirs} at cc-backend")
     return "; ".join(parts)
 
 

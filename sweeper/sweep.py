@@ -51,8 +51,8 @@ def look(site: Site, state: State, options: Options, ids: Sequence[int] = ()) ->
     sizes = Sizes(
         stops=len(drift.stops) + len(drift.closes) if stops else 0,
         candidates=drift.candidates if stops else 0,
-        running_there=seen.running_there,
-        running=seen.running,
+        running_there=seen.running_there or 0,
+        running=seen.running or 0,
         running_before=state.running,
         has_mark=state.mark is not None,
     )
@@ -65,8 +65,14 @@ def look(site: Site, state: State, options: Options, ids: Sequence[int] = ()) ->
         now=seen.now,
         accounts=seen.accounts,
     )
+    decision = decide(case)
+    plan = replace(decision.plan, running=(seen.running, seen.running_there))
     return Sight(
-        state=state, observation=seen, drift=drift, decision=decide(case), options=case.options
+        state=state,
+        observation=seen,
+        drift=drift,
+        decision=replace(decision, plan=plan),
+        options=case.options,
     )
 
 

@@ -300,6 +300,7 @@ def test_a_server_that_is_away_is_told(tmp_path: Path) -> None:
         made.server = type(made.server)()
         made.server.__enter__()
     assert (said.code, said.json["changes"]) == (69, [])
+    assert said.json["running"] == {"slurm": None, "cc_backend": None}
 
 
 def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:

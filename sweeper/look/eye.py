@@ -29,15 +29,16 @@ ENOUGH = 10_000  # runs that ended unseen: the rest waits for the next sweeps
 class Observation:
     """What was seen.
 
-    `now` is the controller's clock. `saw_window` tells whether all that ended since the last sweep
-    was looked at.
+    `now` is the controller's clock. `running` and `running_there` count what runs by Slurm and by
+    cc-backend, None where that was not seen. `saw_window` tells whether all that ended since the
+    last sweep was looked at.
     """
 
     facts: Facts = field(default_factory=Facts)
     answers: Answers
     now: int
-    running: int = 0
-    running_there: int = 0
+    running: int | None = None
+    running_there: int | None = None
     accounts: bool = True
     saw_window: bool = False
 
