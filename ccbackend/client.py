@@ -22,6 +22,7 @@ from ccbackend.outcome import (
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import Clusters, Listing, ListingError, Probe, Reply, not_whole, reply_to
 from ccbackend.sharing import in_dialect
+from ccbackend.states import depends_on_dialect, end_state
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
     Dialect,
@@ -115,8 +116,14 @@ class Backend:
             return reply
         return self._settled(reply, maybe_cached=told_before and self.server.caches_starts)
 
-    def stop(self, document: Document) -> Reply:
-        """Tell an end. Safe to repeat."""
+    def stop(self, document: Document, *, state: str | None = None) -> Reply:
+        """Tell an end. Safe to repeat.
+
+        `state` is Slurm's word. If its name depends on the server's generation, that is asked for
+        first: a server just upgraded takes an old name, and no row can be corrected.
+        """
+        if state is not None and depends_on_dialect(state):
+            document = document | {"jobState": end_state(state, (), self.detect().dialect)}
         return self._told(Call.STOP, document)
 
     def delete(self, document: Document) -> Reply:

@@ -46,6 +46,11 @@ def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str 
     return next(names, None)
 
 
+def depends_on_dialect(state: str) -> bool:
+    """Is this end named otherwise by the other generation of servers?"""
+    return len(set(_NAMES.get(_word(state), {}).values())) > 1
+
+
 def is_known(state: str) -> bool:
     """Is this a word that some known release of Slurm uses?"""
     return _word(state) in _NAMES or _word(state) in _NO_END

@@ -90,10 +90,13 @@ class FakeBackend:
     everything: Reason | None = None
     is_cached: bool = False
     promises: int = 0
+    told_before: list[bool] = field(default_factory=list)
 
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
         self.asked.append((request.call, request.job_id))
+        if request.call is Call.START:
+            self.told_before.append(request.told_before)
         verdict = self._verdict(request)
         starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
         if verdict.outcome is Outcome.CONFLICT:

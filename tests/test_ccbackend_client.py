@@ -218,6 +218,24 @@ def test_a_start_sent_before_may_be_cached_on_new_servers(server: Server, outcom
     assert reply.outcome is outcome
 
 
+UPGRADED = answer(200, "<li>Version 1.5.4</li>")
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("NODE_FAIL", "node_fail"), ("DEADLINE", "deadline"), ("TIMEOUT", "timeout")],
+)
+def test_an_end_has_the_name_of_the_server_that_takes_it(state: str, told: str) -> None:
+    """It may have been upgraded since the request was made."""
+    actions = (STOPPED,) if state == "TIMEOUT" else (UPGRADED, STOPPED)
+    old = {**STOP, "jobState": "timeout" if state != "NODE_FAIL" else "failed"}
+    with backend(*actions, server=OLD) as (there, peer):
+        there.stop(old, state=state)
+
+    stops = [request for request in peer.requests if "stop_job" in request.path]
+    assert told == json.loads(stops[-1].body)["jobState"]
+
+
 QUEUEING = server_of(Version(1, 4, 1))
 
 

@@ -296,6 +296,29 @@ def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: Wor
     assert {"open": [f"1-{NOON}.json"]} == world.files()
 
 
+@pytest.mark.parametrize(
+    ("reason", "told_before"),
+    [
+        (Reason.UNREACHABLE, False),
+        (Reason.TIMED_OUT, True),
+        (Reason.QUEUED, True),
+        (Reason.AFTER_FLUSH, False),
+    ],
+)
+def test_a_start_says_whether_it_may_have_been_told_before(
+    world: World, reason: Reason, *, told_before: bool
+) -> None:
+    """Then another run's row may be no proof of a conflict; but not for ever."""
+    world.backend.answers[1] = reason
+    world.begin(1)
+    world.run()
+    world.backend.answers.clear()
+
+    world.run(200)
+
+    assert told_before == world.backend.told_before[-1]
+
+
 def test_of_several_clusters_an_unknown_one_halts_itself_alone(world: World) -> None:
     """The others' jobs are told; its own follow when it is known."""
     world.partition_clusters["gpu"] = "tinygpu"

@@ -33,6 +33,7 @@ class Scripted:
         self.known = SERVER
         self.bodies: list[dict[str, Any]] = []
         self.told_before: list[bool] = []
+        self.states: list[str | None] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -63,8 +64,9 @@ class Scripted:
         self.told_before.append(told_before)
         return self._answer(BackendCall.START, document)
 
-    def stop(self, document: dict[str, Any]) -> Answer:
+    def stop(self, document: dict[str, Any], *, state: str | None = None) -> Answer:
         """Answer a stop."""
+        self.states.append(state)
         return self._answer(BackendCall.STOP, document)
 
     def delete(self, document: dict[str, Any]) -> Answer:

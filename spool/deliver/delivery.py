@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ccbackend.outcome import Outcome, Verdict
+from ccbackend.outcome import Outcome, Reason, Verdict
 from spool.deliver.book import Book
 from spool.deliver.burial import bury_refused
 from spool.deliver.held import HeldStops
@@ -210,8 +210,10 @@ class Delivery:
         if verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
             entry.failures += 1
             entry.failed_at = self._link.accepted
+            is_unknown = verdict.outcome is Outcome.RETRY
+            entry.is_unsure |= is_unknown and verdict.reason is not Reason.UNREACHABLE
             return
-        entry.failures, entry.failed_at = 0, None
+        entry.failures, entry.failed_at, entry.is_unsure = 0, None, False
         self._maker.learn(entry, request, verdict, now)
 
     def _log(self, entry: Entry, request: Request, verdict: Verdict) -> None:

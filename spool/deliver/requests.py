@@ -165,5 +165,11 @@ class RequestMaker:
             cluster=cluster,
             document=self._composer.document(run, call, self._link.server or Server()),
             wave=self._link.wave,
-            told_before=bool(entry.failures or run.last_error),
+            told_before=entry.is_unsure or _is_promised(run),
+            state=None if run.end is None else run.end.state,
         )
+
+
+def _is_promised(run: Run) -> bool:
+    """Tell whether cc-backend has queued the start, and perhaps stored it."""
+    return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

@@ -36,7 +36,7 @@ class Entry:
     `events` must stay). `run` may be dropped when it is stored. `listed`: a listing of cc-backend
     shows it. `failures` counts requests lost to an outage, `failed_at` is how
     many requests of all runs had been accepted at the last of them. `waits_for` names a host or
-    cluster that cc-backend does not know.
+    cluster that cc-backend does not know. `is_unsure`: the last request may have reached it.
     """
 
     job_id: int
@@ -57,6 +57,7 @@ class Entry:
     failures: int = 0
     failed_at: int | None = None
     waits_for: str = ""
+    is_unsure: bool = False
     since: float = 0.0
 
     def take(self, run: Run) -> None:

@@ -35,7 +35,7 @@ class Request:
 
     `is_probe`: cc-backend is believed down or halted; exactly one request, never repeated here.
     `told_before`: the same request may have reached cc-backend. `job_ids` are what a listing is
-    asked about.
+    asked about, `state` is Slurm's word for the end that a stop tells.
     """
 
     call: Call
@@ -46,6 +46,7 @@ class Request:
     wave: int = 0
     is_probe: bool = False
     told_before: bool = False
+    state: str | None = None
     job_ids: tuple[int, ...] = ()
 
 
@@ -107,8 +108,8 @@ class Backend(Protocol):
     def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
         """Tell a start, perhaps once more."""
 
-    def stop(self, document: dict[str, Any]) -> Answer:
-        """Tell a stop."""
+    def stop(self, document: dict[str, Any], *, state: str | None = None) -> Answer:
+        """Tell a stop; `state` is Slurm's word for the end."""
 
     def delete(self, document: dict[str, Any]) -> Answer:
         """Remove one row."""
@@ -195,7 +196,7 @@ class Sender:
                 again = request.told_before
                 return self._told(request, lambda: backend.start(body, told_before=again))
             case Call.STOP:
-                return self._told(request, lambda: backend.stop(body))
+                return self._told(request, lambda: backend.stop(body, state=request.state))
             case Call.DELETE:
                 return self._told(request, lambda: backend.delete(body))
             case Call.LIST:
