@@ -761,3 +761,51 @@ def test_an_event_from_the_future_is_not_waited_for(world: World) -> None:
     world.run()
 
     assert {"open": [f"1-{NOON}.json"]} == world.files()
+
+
+def test_a_copy_in_todo_of_a_run_that_is_here_changes_nothing(world: World) -> None:
+    """Nothing is told twice."""
+    world.begin(1)
+    world.run()
+    name = f"1-{NOON}.json"
+    (world.root / "todo" / name).write_bytes((world.root / "open" / name).read_bytes())
+
+    world.run(3)
+
+    assert 1 == world.backend.asked.count((Call.START, 1))
+
+
+def test_a_probe_passes_by_a_run_that_is_not_to_be_told(world: World) -> None:
+    """It is left out, and a bare question goes instead."""
+    world.begin(1)
+    world.run()
+    world.backend.everything = Reason.UNREACHABLE
+    world.end(1)
+    world.run()
+    world.begin(2, admin_comment="disable_cc_submission")
+    world.run(120)
+    world.backend.everything = None
+
+    world.run(120)
+
+    assert {(1, NOON): "completed"} == world.backend.rows
+    assert not world.stored("open", 2).reported
+
+
+def test_a_second_run_that_is_over_is_forgotten_by_policy(tmp_path: Path) -> None:
+    """The first one stays; nothing waits for the second."""
+    world = World(tmp_path, replace_earlier=False)
+    world.begin(1)
+    world.run()
+    world.requeue(1)
+    world.run()
+    world.now += 120
+    world.slurm.records[1] = world.job(1, restart_count=1)
+    world.hook("start", 1)
+    world.now += 1
+    world.end(1)
+
+    world.run(5)
+
+    assert [(1, NOON)] == list(world.backend.rows)
+    assert {} == world.files()

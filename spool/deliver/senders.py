@@ -205,7 +205,7 @@ class Sender:
                 listed = frozenset((row.job_id, row.start_time) for row in rows)
                 verdict = listing.reply.verdict
                 return Reply(request=request, verdict=verdict, listed=listed, server=backend.server)
-            case Call.PROBE:
+            case _:  # PROBE
                 probe = backend.probe()
                 is_well = probe.reply.verdict.outcome is Outcome.DELIVERED
                 return Reply(
