@@ -115,7 +115,7 @@ def test_strange_files_are_set_aside_and_the_others_go_on(
         until(lambda: len(drain.site.names("dead")) == 10 and not drain.site.names("new"))
         dead = drain.site.names("dead")
 
-    assert ({job_id: "running"}, []) == (drain.states(), drain.site.names("new"))
+    assert {job_id: "running"} == drain.states()
     assert {"1-start-5-0-0-1", "1-start-6-0-0-1", "1-start-7-0-0-1", "big"} <= {*dead}
     assert all(name.isascii() and name.isprintable() for name in dead)
     del server
