@@ -1,0 +1,118 @@
+"""Hardware threads on machines as sites have them: a flat core index to the OS's own numbers.
+
+Each machine is described as cluster.json does; what a job holds is told in Slurm's core numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ccbackend.accelerators import accelerator_map
+from ccbackend.payload import SiteMap, start_payload
+from ccbackend.topology import Cluster, clusters_of_json
+from ccbackend.version import Dialect
+from slurm.job import Gres, Job, NodeAllocation, Sharing
+
+GRACE_GPUS = [f"{domain:08X}:01:00.0" for domain in (0x9, 0x19, 0x29, 0x39)]
+
+
+def machine(sockets: list[list[list[int]]], gpus: list[str] | None = None) -> Cluster:
+    """Return a cluster of one host `m1`: the threads of each core of each socket."""
+    cores = [core for socket in sockets for core in socket]
+    topology: dict[str, Any] = {
+        "node": sorted(thread for core in cores for thread in core),
+        "socket": [sorted(thread for core in socket for thread in core) for socket in sockets],
+        "core": sorted(cores),
+        "accelerators": [{"id": gpu, "type": "GPU", "model": "x"} for gpu in gpus or ()],
+    }
+    sub = {"name": "m", "nodes": "m1", "topology": topology}
+    return clusters_of_json({"clusters": [{"name": "c", "subClusters": [sub]}]})[0]
+
+
+def interleaved() -> Cluster:
+    """Two sockets of 20 cores; Linux numbers them by turns, second threads from 40 on."""
+    return machine([[[n, n + 40] for n in range(first, 40, 2)] for first in (0, 1)])
+
+
+def contiguous() -> Cluster:
+    """Two sockets of 64 cores with four NUMA domains each; second threads from 128 on."""
+    return machine([[[n, n + 128] for n in range(first, first + 64)] for first in (0, 64)])
+
+
+def without_smt() -> Cluster:
+    """Two sockets of 24 cores, one thread each, numbered by turns."""
+    return machine([[[n] for n in range(first, 48, 2)] for first in (0, 1)])
+
+
+def adjacent() -> Cluster:
+    """One socket of 16 cores whose threads have adjacent numbers."""
+    return machine([[[2 * n, 2 * n + 1] for n in range(16)]])
+
+
+def grace() -> Cluster:
+    """One socket of 72 cores with four GPUs."""
+    return machine([[[n] for n in range(72)]], GRACE_GPUS)
+
+
+def told(cluster: Cluster, cores: tuple[int, ...], count: int, *gpus: int) -> dict[str, Any]:
+    """Return the resources of a job that holds some cores and GPUs of the host."""
+    gres = (Gres(name="gpu", count=len(gpus), indices=gpus),) if gpus else ()
+    node = NodeAllocation(name="m1", cores=cores, core_count=count, gres=gres)
+    job = Job(
+        job_id=1, user="ada", start_time=1, nodes=("m1",), allocations=(node,),
+        sharing=Sharing.SHARED,
+    )  # fmt: skip
+    site = SiteMap(
+        cluster="c",
+        clusters={"c": cluster},
+        accelerators=accelerator_map({}, {"^m1$": GRACE_GPUS}),
+    )
+    document = start_payload(job, mapping=site, dialect=Dialect.SHARED, metadata={})
+    (host,) = document["resources"]
+    return dict(host)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "count", "cores", "threads"),
+    [
+        (interleaved(), 40, (0, 1, 19), [0, 2, 38, 40, 42, 78]),
+        (interleaved(), 40, (20, 39), [1, 39, 41, 79]),
+        (contiguous(), 128, (0, 15, 16, 64, 127), [0, 15, 16, 64, 127, 128, 143, 144, 192, 255]),
+        (without_smt(), 48, (0, 1, 24, 47), [0, 1, 2, 47]),
+        (adjacent(), 16, (0, 3, 15), [0, 1, 6, 7, 30, 31]),
+        (grace(), 72, (0, 17, 71), [0, 17, 71]),
+    ],
+    ids=["interleaved-0", "interleaved-1", "8-numa", "no-smt", "adjacent", "grace"],
+)
+def test_cores_are_told_as_the_machine_numbers_its_threads(
+    cluster: Cluster, count: int, cores: tuple[int, ...], threads: list[int]
+) -> None:
+    """Both threads of each core, in ascending order."""
+    assert threads == told(cluster, cores, count)["hwthreads"]
+
+
+@pytest.mark.parametrize("cores", [(112,), (16, 112)])
+def test_numa_domains_that_slurm_calls_sockets_change_nothing(cores: tuple[int, ...]) -> None:
+    """Eight sockets of 16 in Slurm, two of 64 at the server: the flat index is the same."""
+    expected = sorted(thread for core in cores for thread in (core, core + 128))
+
+    assert expected == told(contiguous(), cores, 8 * 16)["hwthreads"]
+
+
+def test_every_core_of_a_machine_is_told_once() -> None:
+    """A whole node has all of its threads."""
+    assert list(range(80)) == told(interleaved(), tuple(range(40)), 40)["hwthreads"]
+
+
+def test_a_machine_of_another_size_is_not_told_wrongly() -> None:
+    """Slurm's 36 cores are not the server's 40."""
+    assert "hwthreads" not in told(interleaved(), (0, 1), 36)
+
+
+def test_four_gpus_are_told_by_slurms_order() -> None:
+    """Beside the cores of the one socket."""
+    host = told(grace(), (0, 1), 72, 1, 3)
+
+    assert [GRACE_GPUS[1], GRACE_GPUS[3]] == host["accelerators"]
