@@ -186,3 +186,14 @@ def test_script_goes_before_description_when_a_body_is_too_large() -> None:
 
     assert (first, second) == ({"jobName": "n", "slurmInfo": "i"}, {"jobName": "n"})
     assert without_largest(second or {}) is None
+
+
+def test_a_script_is_shortened_before_the_description_is() -> None:
+    """What is left of it is sent; the name is never touched."""
+    whole = {"jobName": "n", "jobScript": "x" * 500, "slurmInfo": "y" * 100}
+
+    sent = fitted(whole, 300)
+
+    assert {**whole, "jobScript": sent["jobScript"]} == sent
+    assert sent["jobScript"].startswith("xxx")
+    assert sum(map(len, sent.values())) <= 300

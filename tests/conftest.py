@@ -1,0 +1,29 @@
+"""What no test may leave behind for the next one: umask, signal handlers, the root logger."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """Give every test the process as it was, whatever a command has changed."""
+    root = logging.getLogger()
+    level, hook, umask = root.level, threading.excepthook, os.umask(0o022)
+    handlers = root.handlers[:]
+    signals = {each: signal.getsignal(each) for each in SIGNALS}
+    yield
+    os.umask(umask)
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    threading.excepthook = hook
+    for each, handler in signals.items():
+        signal.signal(each, handler)
