@@ -82,6 +82,8 @@ fixtures: $(VENV)/.dev ## record what a Slurm prints into tests/data [SLURM=PREF
 
 # ---- measurements
 
+bench: bench-hook bench-replay bench-idle bench-sweep bench-decode bench-latency ## every bench, one after another
+
 bench-hook: $(VENV)/.dev ## time a hook's whole process against an empty script of the same shell
 	$(BIN)/python tests/bench_hook.py
 
