@@ -159,10 +159,11 @@ class Schedule:
             self.touch(job_id, now)
 
     def held(self, now: float) -> Iterator[Entry]:
-        """Yield the runs whose stop waits for the hold alone."""
-        for entry in self:
-            if entry.due is Call.STOP and entry.not_before <= now < self._ready_at(entry):
-                yield entry
+        """Yield the runs whose stop waits for the hold alone; looks at waiting lanes only."""
+        for job_id in {job_id for _, _, job_id in self._later}:
+            for entry in self.lane(job_id):
+                if entry.due is Call.STOP and entry.not_before <= now < self._ready_at(entry):
+                    yield entry
 
     def touch(self, job_id: int, now: float) -> None:
         """Look again at what a lane has to tell."""
