@@ -12,13 +12,7 @@ from dataclasses import replace
 
 from ccbackend import replies
 from ccbackend.errors import TokenError
-from ccbackend.outcome import (
-    Call,
-    Outcome,
-    Reason,
-    Verdict,
-    settle,
-)
+from ccbackend.outcome import Call, Outcome, Reason, Verdict, settle
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import Clusters, Listing, ListingError, Probe, Reply, not_whole, reply_to
 from ccbackend.sharing import in_dialect
