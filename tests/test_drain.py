@@ -127,6 +127,35 @@ def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> Non
     assert 1 == len(signals)
 
 
+@pytest.mark.parametrize("kind", ["start", "stop"])
+@pytest.mark.parametrize(
+    "reason", [Reason.DATABASE, Reason.BUSY, Reason.BROKEN, Reason.NOT_THE_API]
+)
+def test_a_run_that_always_fails_does_not_stop_later_runs(
+    world: World, reason: Reason, kind: str
+) -> None:
+    """One run that alone gets a retryable error, again and again, never holds back new runs."""
+    world.begin(1)
+    if kind == "stop":
+        world.run(2)
+    world.backend.answers[1] = reason
+    if kind == "stop":
+        world.end(1)
+    for job_id in range(2, 6):
+        world.begin(job_id)
+    world.run(60)  # long enough for its second failure and more
+
+    for job_id in range(6, 26):
+        world.begin(job_id)
+    world.run(5)
+    for job_id in range(6, 26):
+        world.end(job_id)
+    world.run(5)
+
+    reported = {job_id for (job_id, _), state in world.backend.rows.items() if state == "completed"}
+    assert set(range(6, 26)) == reported
+
+
 def test_a_refused_run_lies_alone_in_dead(world: World) -> None:
     """Poison is buried in the same pass in which the others are delivered."""
     world.backend.answers[7] = Reason.BAD_REQUEST

@@ -142,10 +142,17 @@ class Delivery:
                 sender.send(request)
 
     def _probe(self, now: float) -> None:
-        """Send the head of one lane, or a bare question where no run waits."""
+        """Send the head of one lane; a bare question where no run waits but those that failed.
+
+        A run that failed proves nothing by failing again: others would wait for it for ever.
+        """
         outlets = ((self._starts, False), (self._stops, True))
         for sender, stops in outlets if self._link.server is not None else ():
             entry = self._book.schedule.take(now, stops=stops)
+            if entry is not None and entry.failures:
+                entry.in_flight = None
+                self._book.schedule.touch(entry.job_id, now)
+                continue
             request = None if entry is None else self._maker.request_of(entry, now)
             if request is not None:
                 sender.send(replace(request, is_probe=True))
@@ -164,7 +171,8 @@ class Delivery:
         if reply.verdict is None:
             return
         wave = reply.request.wave
-        self._link.note(reply.verdict, now, retry_after=reply.retry_after_seconds, wave=wave)
+        after = reply.retry_after_seconds
+        self._link.note(reply.verdict, now, retry_after=after, wave=wave, is_bare=True)
         if reply.request.call is Call.LIST:
             self._held.take(reply.listed, self._book.schedule, now)
         else:

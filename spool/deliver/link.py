@@ -22,7 +22,7 @@ class Link:
     """The drain's belief about cc-backend. Times are Unix seconds.
 
     `wave` numbers what is handed to the senders between two failures; `accepted` counts answers
-    that show cc-backend at work.
+    to requests about runs that show cc-backend at work.
     """
 
     def __init__(self, random: Callable[[], float]) -> None:
@@ -54,19 +54,24 @@ class Link:
         alone: bool = False,
         retry_after: float | None = None,
         wave: int | None = None,
+        is_bare: bool = False,
     ) -> None:
         """Take in what an answer says about cc-backend itself.
 
         `alone`: only this run fails, others pass; then it is no outage. `retry_after` (seconds) is
         the server's own wish. `wave` is that of the request: one handed out before the last failure
-        ends no outage and no halt.
+        ends no outage and no halt. `is_bare`: the request was about no run, so its success does not
+        show that runs are accepted.
         """
         if verdict.outcome is Outcome.HALT:
             self._halted(verdict, now)
         elif verdict.outcome is Outcome.RETRY:
-            if not alone:
+            if alone:
+                self.go_on()  # the sender holds back what was handed out with it
+            else:
                 self._failed(verdict, now, retry_after)
         elif verdict.reason not in _UNPROVEN:
+            self.accepted += not is_bare
             self._passed(now, is_stale=wave is not None and wave < self.wave)
         elif not self.destination.is_up:
             self._failed(verdict, now, retry_after)
@@ -104,7 +109,6 @@ class Link:
         self.server = server
 
     def _passed(self, now: float, *, is_stale: bool) -> None:
-        self.accepted += 1
         if self.destination.is_up or is_stale:
             return
         old = self.destination
