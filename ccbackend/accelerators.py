@@ -100,9 +100,11 @@ def accelerators_of(node: NodeFacts, site: AcceleratorMap) -> NodeAccelerators:
     pieces = [gres for gres in node.gres or () if _counts(gres, site.kinds)]
     known = [_indices(gres) for gres in pieces]
     indices = sorted({index for some in known if some is not None for index in some})
-    lost = sum(_devices(gres) for gres, some in zip(pieces, known, strict=True) if some is None)
-    allocated = len(indices) + lost
-    problems = [f"devices of {lost} accelerators are not known"] if lost else []
+    unindexed = sum(
+        _devices(gres) for gres, some in zip(pieces, known, strict=True) if some is None
+    )
+    allocated = len(indices) + unindexed
+    problems = [f"devices of {unindexed} accelerators are not known"] if unindexed else []
     if not indices:
         return NodeAccelerators((), allocated, tuple(problems))
     table = site.table(node.name)

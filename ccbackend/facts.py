@@ -148,7 +148,7 @@ class JobFacts(Protocol):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class JobKey:
+class BackendRunKey:
     """The identity of a run at cc-backend; start and stop use the same one."""
 
     job_id: int

@@ -18,13 +18,13 @@ class NameFilter:
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
 
-    def passes(self, name: str) -> bool:
+    def allows(self, name: str) -> bool:
         """Is a job with this name to be reported?"""
         return name not in self.deny and (not self.allow or name in self.allow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class JobFilters:
     """What the site leaves out. `ignore_hosts` is searched, not anchored."""
 
     clusters: NameFilter = NameFilter()
@@ -34,7 +34,7 @@ class Filters:
     opt_out_flag: str = "disable_cc_submission"
 
 
-def unreported_reason(job: JobFacts, filters: Filters, *, cluster: str) -> str | None:
+def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
     """Say why a job is not to be reported; None if it is.
 
     Args:
@@ -48,17 +48,17 @@ def unreported_reason(job: JobFacts, filters: Filters, *, cluster: str) -> str |
         ("account", job.account or "", filters.accounts),
     )
     for what, name, names in named:
-        if not names.passes(name):
+        if not names.allows(name):
             return f"{what} {name} is filtered"
     hosts = filters.ignore_hosts
     if hosts is not None and job.nodes and all(hosts.search(node) for node in job.nodes):
         return "all hosts are ignored"
-    if filters.opt_out_flag in flags(job):
+    if filters.opt_out_flag in admin_comment_flags(job):
         return f"opted out by {filters.opt_out_flag}"
     return None
 
 
-def flags(job: JobFacts) -> frozenset[str]:
+def admin_comment_flags(job: JobFacts) -> frozenset[str]:
     """The parts of the admin comment: split at commas, blanks stripped, compared exactly."""
     parts = (part.strip() for part in (job.admin_comment or "").split(","))
     return frozenset(part for part in parts if part)

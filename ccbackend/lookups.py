@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ccbackend.outcome import Outcome
-from ccbackend.replies import Listing, Row
+from ccbackend.classify import Outcome
+from ccbackend.replies import BackendRow, JobList
 
 IDS_PER_QUERY = 500  # a database takes so many values in one condition, and more
 
 
-class Lookups(Protocol):
-    """What is asked of the server; `ccbackend.client.Backend` answers."""
+class RunLookup(Protocol):
+    """What is asked of the server; `ccbackend.client.BackendClient` answers."""
 
-    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """List the runs of some job ids by GraphQL."""
 
-    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
+    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> JobList:
         """List the runs of one job id; by REST where GraphQL fails and a start time is given."""
 
 
-def lookup_many(backend: Lookups, keys: Iterable[tuple[int, int]], cluster: str) -> Listing:
+def lookup_runs(backend: RunLookup, keys: Iterable[tuple[int, int]], cluster: str) -> JobList:
     """List the runs of many jobs.
 
     Args:
@@ -31,24 +31,24 @@ def lookup_many(backend: Lookups, keys: Iterable[tuple[int, int]], cluster: str)
         cluster: its name at the server.
     """
     wanted = sorted(set(keys))
-    rows: list[Row] = []
-    found = _some(backend, wanted[:IDS_PER_QUERY], cluster)
+    rows: list[BackendRow] = []
+    found = _lookup_batch(backend, wanted[:IDS_PER_QUERY], cluster)
     for first in range(IDS_PER_QUERY, len(wanted), IDS_PER_QUERY):
         if found.rows is None:
             return found
         rows += found.rows
-        found = _some(backend, wanted[first : first + IDS_PER_QUERY], cluster)
-    return found if found.rows is None else Listing(found.reply, (*rows, *found.rows))
+        found = _lookup_batch(backend, wanted[first : first + IDS_PER_QUERY], cluster)
+    return found if found.rows is None else JobList(found.reply, (*rows, *found.rows))
 
 
-def _some(backend: Lookups, keys: Sequence[tuple[int, int]], cluster: str) -> Listing:
-    found = backend.listed(sorted({job_id for job_id, _ in keys}), cluster)
+def _lookup_batch(backend: RunLookup, keys: Sequence[tuple[int, int]], cluster: str) -> JobList:
+    found = backend.list_runs(sorted({job_id for job_id, _ in keys}), cluster)
     if found.rows is not None or found.reply.outcome in {Outcome.HALT, Outcome.RETRY}:
         return found
-    rows: list[Row] = []
+    rows: list[BackendRow] = []
     for job_id, start_time in keys:
         found = backend.lookup(job_id, cluster, start_time)
         if found.rows is None:
             return found
         rows += found.rows
-    return Listing(found.reply, tuple(rows))
+    return JobList(found.reply, tuple(rows))

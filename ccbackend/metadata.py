@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccbackend.facts import JobFacts
-from ccbackend.filters import flags
+from ccbackend.filters import admin_comment_flags
 
-SCRIPT = "jobScript"
-DESCRIPTION = "slurmInfo"
-NAME = "jobName"
+SCRIPT_KEY = "jobScript"
+DESCRIPTION_KEY = "slurmInfo"
+NAME_KEY = "jobName"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -53,28 +53,30 @@ def metadata_of(
         description: text of `scontrol show job` for exactly this job.
         policy: of the site.
     """
-    open_text = not withheld(job, policy)
+    with_text = not withholds_text(job, policy)
     found = {
-        NAME: limited(clean(job.name or ""), policy.name_bytes),
-        **_small(job, policy.other_bytes),
+        NAME_KEY: cut_to_bytes(clean_text(job.name or ""), policy.name_bytes),
+        **_small_fields(job, policy.other_bytes),
     }
-    if open_text and policy.job_script and script is not None:
-        found[SCRIPT] = limited(_masked(clean(script), policy), policy.script_bytes)
-    if open_text and policy.slurm_info and description is not None:
-        found[DESCRIPTION] = limited(_masked(clean(description), policy), policy.description_bytes)
-    return fitted({key: value for key, value in found.items() if value}, policy.total_bytes)
+    if with_text and policy.job_script and script is not None:
+        found[SCRIPT_KEY] = cut_to_bytes(_masked(clean_text(script), policy), policy.script_bytes)
+    if with_text and policy.slurm_info and description is not None:
+        found[DESCRIPTION_KEY] = cut_to_bytes(
+            _masked(clean_text(description), policy), policy.description_bytes
+        )
+    return fit_to_total({key: value for key, value in found.items() if value}, policy.total_bytes)
 
 
-def withheld(job: JobFacts, policy: MetadataPolicy) -> bool:
+def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
     """Are script and description of this job kept back?"""
     return (
         (job.partition or "") in policy.withheld_partitions
         or (job.account or "") in policy.withheld_accounts
-        or policy.withheld_flag in flags(job)
+        or policy.withheld_flag in admin_comment_flags(job)
     )
 
 
-def clean(value: bytes | str) -> str:
+def clean_text(value: bytes | str) -> str:
     r"""Decode and keep what every reader can show.
 
     Invalid UTF-8 and lone surrogates become U+FFFD, `\r\n` becomes `\n`, control characters but tab
@@ -85,7 +87,7 @@ def clean(value: bytes | str) -> str:
     return _CONTROL.sub("", text)
 
 
-def limited(text: str, limit_bytes: int) -> str:
+def cut_to_bytes(text: str, limit_bytes: int) -> str:
     """Cut at a character border; a last line says how many bytes are missing.
 
     Where the limit has no room for that line the text is only cut.
@@ -93,35 +95,35 @@ def limited(text: str, limit_bytes: int) -> str:
     data = text.encode()
     if len(data) <= limit_bytes:
         return text
-    room = limit_bytes - len(_note(len(data)))
+    room = limit_bytes - len(_cut_notice(len(data)))
     if room < 0:
-        return _cut(data, max(limit_bytes, 0))
-    kept = _cut(data, room)
-    return kept + _note(len(data) - len(kept.encode()))
+        return _cut_bytes(data, max(limit_bytes, 0))
+    kept = _cut_bytes(data, room)
+    return kept + _cut_notice(len(data) - len(kept.encode()))
 
 
-def fitted(metadata: Mapping[str, str], total_bytes: int) -> dict[str, str]:
+def fit_to_total(metadata: Mapping[str, str], total_bytes: int) -> dict[str, str]:
     """Shorten the script, then the description, until all values fit; never the name."""
     found = dict(metadata)
-    for key in (SCRIPT, DESCRIPTION):
+    for key in (SCRIPT_KEY, DESCRIPTION_KEY):
         excess = sum(len(value.encode()) for value in found.values()) - total_bytes
         if excess > 0 and key in found:
             size = len(found[key].encode())
-            found[key] = limited(found[key], size - excess)
+            found[key] = cut_to_bytes(found[key], size - excess)
             if not found[key]:
                 del found[key]
     return found
 
 
-def without_largest(metadata: Mapping[str, str]) -> dict[str, str] | None:
+def drop_largest(metadata: Mapping[str, str]) -> dict[str, str] | None:
     """Drop the script, next time the description; None if there is nothing to drop."""
-    for key in (SCRIPT, DESCRIPTION):
+    for key in (SCRIPT_KEY, DESCRIPTION_KEY):
         if key in metadata:
             return {name: value for name, value in metadata.items() if name != key}
     return None
 
 
-def _small(job: JobFacts, limit_bytes: int) -> dict[str, str]:
+def _small_fields(job: JobFacts, limit_bytes: int) -> dict[str, str]:
     values = {
         "submitTime": job.submit_time,
         "qos": job.qos,
@@ -134,7 +136,7 @@ def _small(job: JobFacts, limit_bytes: int) -> dict[str, str]:
         "restartCount": job.restart_count or None,
     }
     return {
-        key: limited(clean(str(value)), limit_bytes)
+        key: cut_to_bytes(clean_text(str(value)), limit_bytes)
         for key, value in values.items()
         if value is not None
     }
@@ -146,9 +148,9 @@ def _masked(text: str, policy: MetadataPolicy) -> str:
     return text
 
 
-def _note(missing_bytes: int) -> str:
+def _cut_notice(missing_bytes: int) -> str:
     return f"\n[{missing_bytes} bytes cut]"
 
 
-def _cut(data: bytes, size: int) -> str:
+def _cut_bytes(data: bytes, size: int) -> str:
     return data[:size].decode("utf-8", "ignore")

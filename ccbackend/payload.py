@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ccbackend.accelerators import AcceleratorMap, NodeAccelerators, accelerators_of
+from ccbackend.classify import Reason
+from ccbackend.end_states import FALLBACK_STATE, end_state, is_known_state
 from ccbackend.errors import PayloadError
-from ccbackend.facts import JobFacts, JobKey, NodeFacts
-from ccbackend.metadata import clean, without_largest
-from ccbackend.outcome import Reason
-from ccbackend.sharing import sharing_field, sharing_problem
-from ccbackend.states import FALLBACK, end_state, is_known
+from ccbackend.facts import BackendRunKey, JobFacts, NodeFacts
+from ccbackend.metadata import clean_text, drop_largest
+from ccbackend.node_sharing import sharing_field, sharing_problem
 from ccbackend.topology import Cluster, NodeTopology, hwthreads
 from ccbackend.version import Dialect
 
 Document = dict[str, Any]
 Warn = Callable[[str], None]
 
-LONGEST_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
+MAX_DURATION_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class SiteMap:
         return short
 
 
-def ignore(_message: str) -> None:
+def ignore_warning(_message: str) -> None:
     """Drop a warning."""
 
 
@@ -70,7 +70,7 @@ def start_payload(
     dialect: Dialect,
     metadata: Mapping[str, str],
     cluster: str | None = None,
-    warn: Warn = ignore,
+    warn: Warn = ignore_warning,
 ) -> Document:
     """Make the body of a start request.
 
@@ -93,9 +93,9 @@ def start_payload(
     document: Document = {
         "jobId": job.job_id,
         "cluster": name,
-        "user": clean(job.user or ""),
-        "project": clean(job.account or ""),
-        "partition": clean(job.partition or ""),
+        "user": clean_text(job.user or ""),
+        "project": clean_text(job.account or ""),
+        "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
         "numNodes": len(resources),
         "numHwthreads": _cpus(job),
@@ -109,11 +109,13 @@ def start_payload(
     problems = start_problems(document)
     if problems:
         raise PayloadError(problems)
-    return {key: value for key, value in document.items() if value or key not in _OPTIONAL}
+    return {
+        key: value for key, value in document.items() if value or key not in _OMITTED_WHEN_EMPTY
+    }
 
 
 def stop_payload(
-    key: JobKey, *, end_time: int, state: str, dialect: Dialect, warn: Warn = ignore
+    key: BackendRunKey, *, end_time: int, state: str, dialect: Dialect, warn: Warn = ignore_warning
 ) -> Document:
     """Make the body of a stop request.
 
@@ -130,9 +132,9 @@ def stop_payload(
     name = end_state(state, (), dialect)
     if name is None:
         raise PayloadError((f"{state} is no end state",))
-    if not is_known(state):
+    if not is_known_state(state):
         warn(f"end state {state!r} is new: sent as {name}")
-    stop_time = clamped(end_time, key.start_time)
+    stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
         warn(f"end time moved by {stop_time - end_time} s to lie after the start")
     return {
@@ -144,30 +146,32 @@ def stop_payload(
     }
 
 
-def delete_payload(key: JobKey) -> Document:
+def delete_payload(key: BackendRunKey) -> Document:
     """Make the body of a delete request; always the whole tuple, or another run would go."""
     return {"jobId": key.job_id, "cluster": key.cluster, "startTime": key.start_time}
 
 
-def key_of(document: Mapping[str, Any]) -> JobKey:
+def key_of(document: Mapping[str, Any]) -> BackendRunKey:
     """The run that a start, stop or delete body is about."""
-    return JobKey(document["jobId"], document["cluster"], document["startTime"])
+    return BackendRunKey(document["jobId"], document["cluster"], document["startTime"])
 
 
-def clamped(end_time: int, start_time: int) -> int:
+def clamp_end_time(end_time: int, start_time: int) -> int:
     """Bring an end behind its start and within what the server's 32-bit duration holds."""
-    return min(max(end_time, start_time + 1), start_time + LONGEST_SECONDS)
+    return min(max(end_time, start_time + 1), start_time + MAX_DURATION_SECONDS)
 
 
 def amend(document: Document, reason: Reason) -> Document | None:
     """Change a request as the server asks; None if there is nothing (more) to change."""
     if reason is Reason.METADATA_TOO_LARGE:
-        smaller = without_largest(document.get("metaData", {}))
+        smaller = drop_largest(document.get("metaData", {}))
         return None if smaller is None else document | {"metaData": smaller}
     if reason is Reason.STATE_UNKNOWN:
-        changed = document | {"jobState": FALLBACK}
+        changed = document | {"jobState": FALLBACK_STATE}
     else:
-        changed = document | {"stopTime": clamped(document["stopTime"], document["startTime"])}
+        changed = document | {
+            "stopTime": clamp_end_time(document["stopTime"], document["startTime"])
+        }
     return None if changed == document else changed
 
 
@@ -191,11 +195,11 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 # Zero and empty mean "absent" to the server: such fields are left out.
-_OPTIONAL = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
+_OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Bare:
+class _NameOnlyNode:
     """A node of which nothing but the name is known."""
 
     name: str
@@ -215,7 +219,7 @@ def _resources(
     found: list[Document] = []
     allocated = listed = 0
     for node_name in job.nodes:
-        node = held.get(node_name) or _Bare(node_name)
+        node = held.get(node_name) or _NameOnlyNode(node_name)
         host = mapping.host(node_name)
         topology = _topology(cluster, host, warn)
         gpus = accelerators_of(node, mapping.accelerators)
@@ -227,7 +231,7 @@ def _resources(
                 **_addresses(gpus, warn),
             }
         )
-    return _known_first(found, cluster), max(job.gpus or 0, allocated, listed)
+    return _known_host_first(found, cluster), max(job.gpus or 0, allocated, listed)
 
 
 def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | None:
@@ -263,7 +267,7 @@ def _addresses(found: NodeAccelerators, warn: Warn) -> Document:
     return {"accelerators": list(found.addresses)} if found.addresses else {}
 
 
-def _known_first(resources: list[Document], cluster: Cluster | None) -> list[Document]:
+def _known_host_first(resources: list[Document], cluster: Cluster | None) -> list[Document]:
     """The server derives the subcluster from the first host alone: it must be one it knows."""
     if cluster is None:
         return resources

@@ -15,11 +15,19 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from ccbackend.outcome import Call, Fault, Outcome, Reason, Verdict, classify, classify_fault
+from ccbackend.classify import (
+    ApiCall,
+    Fault,
+    Outcome,
+    Reason,
+    ReplyVerdict,
+    classify,
+    classify_fault,
+)
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster
-from ccbackend.version import Server, Version
-from ccbackend.wire.session import Answer
+from ccbackend.version import ServerInfo, Version
+from ccbackend.wire.transport import HttpAnswer
 
 PAGE_ITEMS = 100_000
 # Valid against the schema of every server from 1.0.0 to 1.5.4: no order, no sharing, no next page.
@@ -30,7 +38,7 @@ _QUERY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BackendRow:
     """One run at the server; `start_time` in Unix seconds, `db_id` its row there."""
 
     job_id: int
@@ -41,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class ApiReply:
     """One classified answer.
 
     `sent` says whether the server may have seen the request; `document` is the body as last sent,
@@ -49,14 +57,14 @@ class Reply:
     settled by looking them up.
     """
 
-    call: Call
-    verdict: Verdict
+    call: ApiCall
+    verdict: ReplyVerdict
     status: int | None = None
     sent: bool = True
     retry_after_seconds: float | None = None
     document: Document | None = field(default=None, repr=False)  # holds users' text
     amended: tuple[Reason, ...] = ()
-    rows: tuple[Row, ...] | None = None
+    rows: tuple[BackendRow, ...] | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -65,18 +73,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class JobList:
     """Runs at the server; `rows` is None when they are not known, never short."""
 
-    reply: Reply
-    rows: tuple[Row, ...] | None = None
+    reply: ApiReply
+    rows: tuple[BackendRow, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
+class ClusterList:
     """Clusters of the server; None when they are not known (also before 1.3.0)."""
 
-    reply: Reply
+    reply: ApiReply
     clusters: tuple[Cluster, ...] | None = None
 
 
@@ -84,17 +92,17 @@ class Clusters:
 class Probe:
     """Is the server there, which one, and does it take our token?"""
 
-    server: Server
-    reply: Reply
+    server: ServerInfo
+    reply: ApiReply
 
 
-def reply_to(call: Call, answer: Answer, version: Version | None) -> Reply:
+def reply_to(call: ApiCall, answer: HttpAnswer, version: Version | None) -> ApiReply:
     """Classify an answer, or what stands in for one."""
     if answer.status is None:
         verdict = classify_fault(answer.fault or Fault.BROKEN, answer.text)
     else:
         verdict = classify(call, answer.status, answer.text, version)
-    return Reply(
+    return ApiReply(
         call=call,
         verdict=verdict,
         status=answer.status,
@@ -103,29 +111,31 @@ def reply_to(call: Call, answer: Answer, version: Version | None) -> Reply:
     )
 
 
-def not_whole(reply: Reply, text: str) -> Reply:
+def incomplete(reply: ApiReply, text: str) -> ApiReply:
     """The same reply, whose text turned out to be no whole listing."""
-    return replace(reply, verdict=Verdict(Reason.QUERY_FAILED, text))
+    return replace(reply, verdict=ReplyVerdict(Reason.QUERY_FAILED, text))
 
 
-def worth_rest(reply: Reply) -> bool:
+def needs_rest(reply: ApiReply) -> bool:
     """Did GraphQL itself fail, while REST knows the token and the server is well?"""
     return (
-        reply.call is Call.GRAPHQL
+        reply.call is ApiCall.GRAPHQL
         and reply.status is not None
         and reply.outcome is not Outcome.RETRY
     )
 
 
-def only(found: Listing, job_id: int, cluster: str, start_time: int | None) -> Listing:
+def matching_rows(listing: JobList, job_id: int, cluster: str, start_time: int | None) -> JobList:
     """The rows that were asked for, whatever else was listed."""
-    if found.rows is None:
-        return found
-    rows = (row for row in found.rows if (row.job_id, row.cluster) == (job_id, cluster))
-    return Listing(found.reply, tuple(row for row in rows if start_time in (None, row.start_time)))
+    if listing.rows is None:
+        return listing
+    rows = (row for row in listing.rows if (row.job_id, row.cluster) == (job_id, cluster))
+    return JobList(
+        listing.reply, tuple(row for row in rows if start_time in (None, row.start_time))
+    )
 
 
-class ListingError(ValueError):
+class JobListError(ValueError):
     """An answer that is no whole listing; the text says why. `count` is the server's, if given."""
 
     def __init__(self, text: str, count: int | None = None) -> None:
@@ -157,43 +167,43 @@ def rest_window(cluster: str, start_time: int, items: int = PAGE_ITEMS) -> str:
     return f"/api/jobs/?cluster={quote(cluster, safe='')}&{window}&items-per-page={items}&page=1"
 
 
-def graphql_rows(text: str) -> tuple[Row, ...]:
+def graphql_rows(text: str) -> tuple[BackendRow, ...]:
     """Read `{"data":{"jobs":{"count":n,"items":[{"id","jobId","cluster","startTime","state"}]}}}`.
 
     Raises:
-        ListingError: errors beside the data, another shape, or a count that differs.
+        JobListError: errors beside the data, another shape, or a count that differs.
     """
     try:
-        answer = json.loads(text, object_hook=_row_at_once)
+        answer = json.loads(text, object_hook=_row_or_object)
         if answer.get("errors"):
-            raise ListingError("the query failed")
+            raise JobListError("the query failed")
         jobs = answer["data"]["jobs"]
-        count, rows = int(jobs["count"]), tuple(map(_is_row, jobs["items"]))
+        count, rows = int(jobs["count"]), tuple(map(_checked_row, jobs["items"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _wrapped(error) from error
+        raise _list_error(error) from error
     if count != len(rows):
-        raise ListingError(f"{len(rows)} of {count} jobs listed", count)
+        raise JobListError(f"{len(rows)} of {count} jobs listed", count)
     return rows
 
 
-def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[Row, ...]:
+def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[BackendRow, ...]:
     """Read `{"jobs":[{"id","jobId","cluster","startTime","jobState",...}],"items":n,"page":1}`.
 
     There is no total: a full page counts as cut.
 
     Raises:
-        ListingError: another shape, another page than asked for, or a full page.
+        JobListError: another shape, another page than asked for, or a full page.
     """
     try:
         answer = json.loads(text)
         rows = tuple(_row(item, "jobState") for item in answer["jobs"])
         page = (answer["items"], answer["page"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _wrapped(error) from error
+        raise _list_error(error) from error
     if page != (items, 1):
-        raise ListingError(f"page {page[1]} of {page[0]} items instead of 1 of {items}")
+        raise JobListError(f"page {page[1]} of {page[0]} items instead of 1 of {items}")
     if len(rows) >= items:
-        raise ListingError(f"the page is full at {items} jobs: there may be more")
+        raise JobListError(f"the page is full at {items} jobs: there may be more")
     return rows
 
 
@@ -202,13 +212,13 @@ def _graphql(filters: Mapping[str, Any], items: int) -> dict[str, Any]:
     return {"query": _QUERY, "variables": {"f": [filters], "p": page}}
 
 
-def _row_at_once(item: dict[str, Any]) -> Any:
+def _row_or_object(item: dict[str, Any]) -> Any:
     """Return a row instead of its object as soon as it is read: a listing may hold 100 000."""
     return _row(item, "state") if "jobId" in item else item
 
 
-def _row(item: Mapping[str, Any], state: str) -> Row:
-    return Row(
+def _row(item: Mapping[str, Any], state: str) -> BackendRow:
+    return BackendRow(
         _number(item["jobId"]),
         sys.intern(_text(item["cluster"])),
         _instant(item["startTime"]),
@@ -217,8 +227,8 @@ def _row(item: Mapping[str, Any], state: str) -> Row:
     )
 
 
-def _is_row(value: object) -> Row:
-    if not isinstance(value, Row):
+def _checked_row(value: object) -> BackendRow:
+    if not isinstance(value, BackendRow):
         raise TypeError(f"{value!r} is no job")
     return value
 
@@ -245,7 +255,7 @@ def _instant(value: object) -> int:
     return int(instant.timestamp())
 
 
-def _wrapped(error: Exception) -> ListingError:
-    if isinstance(error, ListingError):
+def _list_error(error: Exception) -> JobListError:
+    if isinstance(error, JobListError):
         return error
-    return ListingError(f"not a listing: {error!r}"[:300])
+    return JobListError(f"not a listing: {error!r}"[:300])

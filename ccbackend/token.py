@@ -36,7 +36,7 @@ class Token:
         return self.expires_at is not None and now >= self.expires_at
 
 
-def token_of(text: str) -> Token:
+def parse_token(text: str) -> Token:
     """Read a token's text; one trailing newline is stripped.
 
     Raises:
@@ -70,12 +70,12 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mark: tuple[int, ...] | None = None
+        self._fingerprint: tuple[int, ...] | None = None
         self._token: Token | None = None
 
     def changed(self) -> bool:
         """Was the file replaced since it was read? True before the first reading."""
-        return self._token is None or self._mark != self._now()
+        return self._token is None or self._fingerprint != self._current_fingerprint()
 
     def current(self) -> Token:
         """The token, read again if the file has changed.
@@ -83,17 +83,17 @@ class TokenFile:
         Raises:
             TokenError: it cannot be used.
         """
-        if self._token is None or self._mark != self._now():
-            self._token, self._mark = _read(self._path)
+        if self._token is None or self._fingerprint != self._current_fingerprint():
+            self._token, self._fingerprint = _read(self._path)
         return self._token
 
     def __call__(self) -> str:
         """The token's text, for a header."""
         return self.current().value
 
-    def _now(self) -> tuple[int, ...] | None:
+    def _current_fingerprint(self) -> tuple[int, ...] | None:
         try:
-            return _mark(self._path.lstat())
+            return _fingerprint(self._path.lstat())
         except OSError:
             return None
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
     if len(data) > SIZE_LIMIT_BYTES:
         raise TokenError(str(path), "too large for a token", "put the token alone into it")
     try:
-        return token_of(data.decode("ascii", "replace")), _mark(status)
+        return parse_token(data.decode("ascii", "replace")), _fingerprint(status)
     except ValueError as error:
         raise TokenError(str(path), str(error), "put the token alone into it") from error
 
@@ -161,7 +161,7 @@ def _check_status(path: Path, status: os.stat_result) -> None:
         raise TokenError(str(path), "others can read or change the token", hint)
 
 
-def _mark(status: os.stat_result) -> tuple[int, ...]:
+def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
 
 

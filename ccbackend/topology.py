@@ -37,17 +37,17 @@ class NodeList:
     """A node list of cluster.json: `n2cn[001-004],a1`; letters, digits, dashes, fixed widths."""
 
     items: tuple[tuple[re.Pattern[str], tuple[tuple[tuple[str, str], ...], ...]], ...]
-    everything: bool = False
+    matches_all: bool = False
 
     @classmethod
     def parse(cls, text: str) -> NodeList:
         """Read a node list; `*` holds every host. What cannot be read matches nothing."""
         if text.strip() == "*":
-            return cls((), everything=True)
+            return cls((), matches_all=True)
         return cls(tuple(_item(part.strip()) for part in _ITEM.findall(text)))
 
     def __contains__(self, host: str) -> bool:
-        return self.everything or any(_matches(host, *item) for item in self.items)
+        return self.matches_all or any(_matches(host, *item) for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)

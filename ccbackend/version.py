@@ -51,11 +51,11 @@ class Version:
 
 FIRST_WITH_CLUSTERS = Version(1, 3, 0)
 FIRST_WITH_SHARED = Version(1, 5, 0)
-QUEUEING = (Version(1, 4, 0), Version(1, 4, 1))
+QUEUEING_VERSIONS = (Version(1, 4, 0), Version(1, 4, 1))
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerInfo:
     """What is known of the server: its version, None where it does not show it, and its dialect."""
 
     version: Version | None = None
@@ -73,17 +73,17 @@ class Server:
     @property
     def queues_starts(self) -> bool:
         """Is a 201 only a promise, a stop right behind it refused (1.4.0 and 1.4.1)?"""
-        return self.version in QUEUEING
+        return self.version in QUEUEING_VERSIONS
 
-    def flipped(self) -> Server:
+    def with_other_dialect(self) -> ServerInfo:
         """The same server after it refused our dialect: the version known was wrong, so unknown."""
-        return Server(None, self.dialect.other)
+        return ServerInfo(None, self.dialect.other)
 
 
-def server_of(version: Version | None) -> Server:
+def server_info(version: Version | None) -> ServerInfo:
     """The server of a version; an unknown one is taken for a new one."""
     old = version is not None and version < FIRST_WITH_SHARED
-    return Server(version, Dialect.EXCLUSIVE if old else Dialect.SHARED)
+    return ServerInfo(version, Dialect.EXCLUSIVE if old else Dialect.SHARED)
 
 
 def version_of_login_page(text: str) -> Version | None:
@@ -92,7 +92,7 @@ def version_of_login_page(text: str) -> Version | None:
     return None if found is None else Version(*map(int, found.groups()))
 
 
-def dialect_of_unknown_path(status: int, text: str) -> Dialect | None:
+def dialect_of_404(status: int, text: str) -> Dialect | None:
     """The generation by the answer to an unknown path below /api; None if it is no such answer.
 
     From 1.5.0 a JSON 404 without authentication, before a text one.

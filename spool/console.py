@@ -1,8 +1,8 @@
 """What the commands say: answers on stdout, everything else on stderr, one line per message.
 
 Every line passes here, so no control character of anybody reaches a terminal or log, and no token:
-`hide` names a secret once, and what looks like a JWT is hidden unasked. `run_command` is the one
-place where exceptions become a line and an exit code.
+`hide_secret` names a secret once, and what looks like a JWT is hidden unasked. `run_command` is
+the one place where exceptions become a line and an exit code.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from ccbackend.errors import TokenError
 from slurm.errors import SlurmError
 from spool import exit_codes
 from spool.errors import ConfigError, SpoolError, SpoolLockedError
-from spool.text import escape
+from spool.escaping import escape
 
-LINE_CHARACTERS = 20_000
+MAX_LINE_CHARACTERS = 20_000
 REPEAT_SECONDS = 600
 HIDDEN = "***"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
-_SHORTEST_SECRET = 4  # hiding less would hide every second word
-_REMEMBERED = 1000
+_MIN_SECRET_CHARACTERS = 4  # hiding less would hide every second word
+_MAX_REMEMBERED = 1000
 _secrets: set[str] = set()
 _log = logging.getLogger(__name__)
 
 
-def hide(secret: str) -> str:
+def hide_secret(secret: str) -> str:
     """Let a secret never be shown from now on; return it."""
-    if len(secret) >= _SHORTEST_SECRET:
+    if len(secret) >= _MIN_SECRET_CHARACTERS:
         _secrets.update({secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]})
     return secret
 
 
-def clean(text: str) -> str:
+def safe_line(text: str) -> str:
     """Return a line that may be shown: without secrets, printable ASCII alone."""
-    return escape(_without_secrets(text), LINE_CHARACTERS)
+    return escape(_without_secrets(text), MAX_LINE_CHARACTERS)
 
 
-def say(line: str = "") -> None:
+def print_line(line: str = "") -> None:
     """Write one line of the answer to stdout."""
-    sys.stdout.write(clean(line) + "\n")
+    sys.stdout.write(safe_line(line) + "\n")
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Write the answer as one JSON document to stdout."""
     for line in json.dumps(value, indent=2).splitlines():  # ASCII; cut nowhere
         sys.stdout.write(_without_secrets(line) + "\n")
@@ -66,18 +66,18 @@ def is_terminal(stream: TextIO) -> bool:
 def start_logging(program: str, *, debug: bool = False) -> None:
     """Log to stderr; nothing else writes there."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"{program}: %(word)s%(message)s%(times)s"))
-    handler.addFilter(_Repeats())
+    handler.setFormatter(_Formatter(f"{program}: %(level_prefix)s%(message)s%(repeat_note)s"))
+    handler.addFilter(_RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
     for library in ("urllib3", "filelock"):  # they tell of requests and files, not of jobs
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
-    threading.excepthook = _thread_died
+    threading.excepthook = _log_thread_crash
 
 
-def log_to(path: Path) -> None:
+def log_to_file(path: Path) -> None:
     """Log to a file that a logrotate may move away; errors go to stderr as well.
 
     Raises:
@@ -85,9 +85,9 @@ def log_to(path: Path) -> None:
     """
     handler = WatchedFileHandler(path, encoding="ascii")
     handler.setFormatter(
-        _Formatter("%(asctime)s %(word)s%(message)s%(times)s", "%Y-%m-%dT%H:%M:%S%z")
+        _Formatter("%(asctime)s %(level_prefix)s%(message)s%(repeat_note)s", "%Y-%m-%dT%H:%M:%S%z")
     )
-    handler.addFilter(_Repeats())
+    handler.addFilter(_RepeatFilter())
     root = logging.getLogger()
     for other in root.handlers:
         other.setLevel(logging.ERROR)
@@ -110,11 +110,11 @@ def run_command(work: Callable[[], int]) -> int:
         _log.error("interrupted; nothing is half done, the command may be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
-        return _told(error)
+        return _log_failure(error)
     return code
 
 
-def _told(error: Exception) -> int:
+def _log_failure(error: Exception) -> int:
     """Tell what went wrong; return the exit code for it."""
     code = exit_code_of(error)
     if code == exit_codes.INTERNAL:
@@ -134,13 +134,13 @@ def exit_code_of(error: Exception) -> int:
     """Return what a command that ended with this exception exits with."""
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
         return exit_codes.NO_PERMISSION
-    for kind, code in _CODES.items():
+    for kind, code in _EXIT_CODES.items():
         if isinstance(error, kind):
             return code
     return exit_codes.INTERNAL
 
 
-_CODES: dict[type[Exception], int] = {
+_EXIT_CODES: dict[type[Exception], int] = {
     ConfigError: exit_codes.CONFIG,
     SpoolError: exit_codes.CONFIG,
     SpoolLockedError: exit_codes.TRY_AGAIN,
@@ -150,25 +150,25 @@ _CODES: dict[type[Exception], int] = {
 }
 
 
-class _Repeats(logging.Filter):
-    """Lets the same fault through once, and again after a while with how often it was hushed."""
+class _RepeatFilter(logging.Filter):
+    """Lets the same fault through once, and again after a while with how often it was hidden."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, tuple[float, int]] = {}
+        self._last_shown: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.exc_info:
             return True
         words = record.getMessage()
-        told, hushed = self._told.get(words, (float("-inf"), 0))
-        if record.created - told < REPEAT_SECONDS:
-            self._told[words] = (told, hushed + 1)
+        last_shown, suppressed = self._last_shown.get(words, (float("-inf"), 0))
+        if record.created - last_shown < REPEAT_SECONDS:
+            self._last_shown[words] = (last_shown, suppressed + 1)
             return False
-        if len(self._told) >= _REMEMBERED:
-            self._told.clear()
-        self._told[words] = (record.created, 0)
-        record.times = f" ({hushed} times more since it was said)" if hushed else ""
+        if len(self._last_shown) >= _MAX_REMEMBERED:
+            self._last_shown.clear()
+        self._last_shown[words] = (record.created, 0)
+        record.repeat_note = f" ({suppressed} times more since it was said)" if suppressed else ""
         return True
 
 
@@ -176,17 +176,19 @@ class _Formatter(logging.Formatter):
     """One line per message; of a traceback each line is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        record.word = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        record.times = getattr(record, "times", "")
+        record.level_prefix = (
+            "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        )
+        record.repeat_note = getattr(record, "repeat_note", "")
         shown = super().format(record)
         record.exc_text = None  # kept there it would reach the next handler unseen
         lines = shown.split("\n") if record.exc_info else [shown]
-        return "\n".join(map(clean, lines))
+        return "\n".join(map(safe_line, lines))
 
 
-def _thread_died(what: threading.ExceptHookArgs) -> None:
+def _log_thread_crash(details: threading.ExceptHookArgs) -> None:
     """Log the end of a thread, as Python would print it."""
-    error = what.exc_value
+    error = details.exc_value
     _log.critical("a thread died of a bug, please report it: %s", error, exc_info=error)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spool.text import escape
+from spool.escaping import escape
 
 
 class CcSyncError(Exception):
@@ -12,7 +12,7 @@ class CcSyncError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """One thing wrong with the configuration: the key's path, what is wrong, what to do."""
 
     path: str
@@ -26,7 +26,7 @@ class Problem:
 class ConfigError(CcSyncError):
     """A configuration that cannot be used: all `problems` of it, none of them holds a secret."""
 
-    def __init__(self, path: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, path: str, problems: tuple[ConfigProblem, ...]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(
             "\n".join([f"{escape(path)}: {count}", *(f"  {each}" for each in problems)])
@@ -35,7 +35,7 @@ class ConfigError(CcSyncError):
         self.problems = problems
 
 
-class EventError(CcSyncError):
+class EventNameError(CcSyncError):
     """A name in `new/` that is no event: `reason` says why, for the dead letter."""
 
     def __init__(self, name: str, reason: str) -> None:
@@ -44,7 +44,7 @@ class EventError(CcSyncError):
         self.reason = reason
 
 
-class LetterError(CcSyncError):
+class DeadLetterError(CcSyncError):
     """A dead letter or kept file that is not taken: `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
@@ -62,7 +62,7 @@ class NewerFormatError(CcSyncError):
         self.version = version
 
 
-class RunError(CcSyncError):
+class RunFileError(CcSyncError):
     """A run file that cannot be understood: `reason` says why, for the dead letter."""
 
     def __init__(self, name: str, reason: str) -> None:

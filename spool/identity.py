@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from ccbackend.errors import TokenError
-from ccbackend.token import Token, TokenFile, token_of
+from ccbackend.token import Token, TokenFile, parse_token
 from spool import console
 from spool.config import Config, token_source
 from spool.errors import SpoolError
 
 
-class HeldToken:
+class MaskedToken:
     """The token as a command uses it: every value it ever had is hidden from what we say.
 
     A file that root could read once and the service cannot is used until it changes.
@@ -28,9 +28,9 @@ class HeldToken:
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self.path = token_source(config, credentials=credentials())
+        self.path = token_source(config, credentials=credentials_directory())
         if self.path is None:
-            fixed = token_of(config.cc_backend.apikey or "")
+            fixed = parse_token(config.cc_backend.apikey or "")
             self._read: Callable[[], Token] = lambda: fixed
             self._changed: Callable[[], bool] = lambda: False
         else:
@@ -44,7 +44,7 @@ class HeldToken:
             TokenError: it cannot be used.
         """
         token = self._read()
-        console.hide(token.value)
+        console.hide_secret(token.value)
         return token
 
     def __call__(self) -> str:
@@ -64,15 +64,15 @@ class HeldToken:
         return self._changed()
 
 
-def credentials() -> Path | None:
+def credentials_directory() -> Path | None:
     """Return systemd's directory of credentials (LoadCredential), if there is one."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(directory) if directory else None
 
 
-def take_token(config: Config) -> HeldToken:
+def open_token(config: Config) -> MaskedToken:
     """Return the token, read as whoever we are now; that it is unreadable is told at its use."""
-    token = HeldToken(config)
+    token = MaskedToken(config)
     with suppress(TokenError):
         token.current()
     return token

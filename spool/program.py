@@ -1,6 +1,6 @@
-"""What `cc-spool` and `cc-sweep` have in common: options, verbs, and the steps before a verb runs.
+"""What `cc-spool` and `cc-sweep` have in common: options, subcommands, the steps before one runs.
 
-Only the module of the verb that is called is imported: a look at the spool needs no HTTP library.
+Only the module of the called subcommand is imported: a look at the spool needs no HTTP library.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from typing import Any, cast
 from spool import __version__, config, console
 from spool.config import Config
 from spool.errors import ConfigError
-from spool.identity import become_service, credentials, take_token
+from spool.identity import become_service, credentials_directory, open_token
 
 _SPOOL_KEY = "spool."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
-    """A verb: where it lives, what `--help` says, and what it demands of the site.
+class Subcommand:
+    """A subcommand: where it lives, what `--help` says, and what it demands of the site.
 
-    The module has `add_arguments(parser)` and `run(config, args) -> int`. With `delivers` all that
-    the configuration names must be usable, else the spool alone: who looks after a halt must not
-    be shut out by its cause. A verb with `judges` reads the configuration itself: its module has
-    `run_unread(path, args)` instead.
+    The module has `add_arguments(parser)` and `run(config, args) -> int`. With `needs_delivery` all
+    that the configuration names must be usable, else the spool alone: who looks after a halt must
+    not be shut out by its cause. A subcommand with `reads_own_config` reads the configuration
+    itself: its module has `run_without_config(args)` instead.
     """
 
     name: str
     module: str
     help: str
-    delivers: bool = False
-    judges: bool = False
+    needs_delivery: bool = False
+    reads_own_config: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A command with its verbs."""
+    """A command with its subcommands."""
 
     name: str
     about: str
-    verbs: tuple[Verb, ...]
+    subcommands: tuple[Subcommand, ...]
 
     def run(self, argv: Sequence[str] | None = None) -> int:
         """Run the command; return its exit code.
@@ -55,34 +55,39 @@ class Program:
         words = sys.argv[1:] if argv is None else list(argv)
         args = self.parser(words).parse_args(words)
         console.start_logging(self.name, debug=bool(args.debug))
-        verb = next(verb for verb in self.verbs if verb.name == args.verb)
-        return console.run_command(lambda: _call(verb, args))
+        subcommand = next(
+            subcommand for subcommand in self.subcommands if subcommand.name == args.subcommand
+        )
+        return console.run_command(lambda: _run_subcommand(subcommand, args))
 
     def parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
-        """Return the parser; of the verbs among the words with all of their arguments."""
+        """Return the parser; of the subcommands among the words with all of their arguments."""
         parser = argparse.ArgumentParser(prog=self.name, description=self.about, allow_abbrev=False)
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
-        verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-        for verb in self.verbs:
-            own = verbs.add_parser(
-                verb.name, help=verb.help, description=verb.help, allow_abbrev=False
+        subcommands = parser.add_subparsers(dest="subcommand", metavar="VERB", required=True)
+        for subcommand in self.subcommands:
+            subparser = subcommands.add_parser(
+                subcommand.name,
+                help=subcommand.help,
+                description=subcommand.help,
+                allow_abbrev=False,
             )
-            add_common(own, again=True)
-            if verb.name in words:
-                _module(verb).add_arguments(own)
+            add_common(subparser, after_subcommand=True)
+            if subcommand.name in words:
+                _module_of(subcommand).add_arguments(subparser)
         return parser
 
 
-def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
-    """Add the options of every command; `again` behind the verb, where they need not be given."""
-    absent = argparse.SUPPRESS if again else None
+def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = False) -> None:
+    """Add the options of every command; `after_subcommand` makes them optional there."""
+    absent = argparse.SUPPRESS if after_subcommand else None
     parser.add_argument(
         "-c",
         "--config",
         type=Path,
         metavar="FILE",
-        default=argparse.SUPPRESS if again else config.DEFAULT_PATH,
+        default=argparse.SUPPRESS if after_subcommand else config.DEFAULT_PATH,
         help=f"configuration (default: {config.DEFAULT_PATH})",
     )
     parser.add_argument("-d", "--debug", action="store_true", default=absent, help="log more")
@@ -95,7 +100,7 @@ def add_common(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     )
 
 
-def enter(args: argparse.Namespace, *, delivers: bool) -> Config:
+def prepare(args: argparse.Namespace, *, needs_delivery: bool) -> Config:
     """Read the configuration and the token, become the service user, open the log.
 
     The token is left in `args.token`.
@@ -105,24 +110,24 @@ def enter(args: argparse.Namespace, *, delivers: bool) -> Config:
         SpoolError: there is no state directory.
         OSError: the log cannot be written.
     """
-    loaded = load(args.config, delivers=delivers)
-    args.token = take_token(loaded)
+    loaded = load_config(args.config, needs_delivery=needs_delivery)
+    args.token = open_token(loaded)
     become_service(loaded.spool.state_directory)
     if args.log_file is not None:
-        console.log_to(args.log_file)
+        console.log_to_file(args.log_file)
     return loaded
 
 
-def load(path: Path, *, delivers: bool) -> Config:
+def load_config(path: Path, *, needs_delivery: bool) -> Config:
     """Read the configuration and look at what it names.
 
     Raises:
         ConfigError: all problems; those beside the spool only warn where nothing is delivered.
     """
     try:
-        return config.load_checked(path, credentials=credentials())
+        return config.load_checked(path, credentials=credentials_directory())
     except ConfigError as error:
-        if delivers or any(problem.path.startswith(_SPOOL_KEY) for problem in error.problems):
+        if needs_delivery or any(problem.path.startswith(_SPOOL_KEY) for problem in error.problems):
             raise
         try:
             loaded = config.load(path)
@@ -131,12 +136,12 @@ def load(path: Path, *, delivers: bool) -> Config:
         return replace(loaded, warnings=loaded.warnings + tuple(map(str, error.problems)))
 
 
-def _call(verb: Verb, args: argparse.Namespace) -> int:
-    module = _module(verb)
-    if verb.judges:
-        return cast("int", module.run_unread(args))
-    return cast("int", module.run(enter(args, delivers=verb.delivers), args))
+def _run_subcommand(subcommand: Subcommand, args: argparse.Namespace) -> int:
+    module = _module_of(subcommand)
+    if subcommand.reads_own_config:
+        return cast("int", module.run_without_config(args))
+    return cast("int", module.run(prepare(args, needs_delivery=subcommand.needs_delivery), args))
 
 
-def _module(verb: Verb) -> Any:
-    return importlib.import_module(verb.module)
+def _module_of(subcommand: Subcommand) -> Any:
+    return importlib.import_module(subcommand.module)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from spool.resolve.slurm_runs import END_STATES, match_start, same_start
 from sweeper.values import Close, Job, Key, Report, Source, Start, Stop
 
@@ -79,8 +79,10 @@ class Facts:
 
     missing: tuple[Job, ...] = ()
     ended: tuple[Job, ...] = ()
-    orphans: tuple[Row, ...] = ()
-    there: Mapping[int, tuple[Row, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    orphans: tuple[BackendRow, ...] = ()
+    there: Mapping[int, tuple[BackendRow, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     records: Mapping[int, Job] = field(default_factory=lambda: MappingProxyType({}))
     accounted: Mapping[int, tuple[Job, ...]] | None = None
     live: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -179,7 +181,7 @@ def _ended(job: Job, drift: Drift, facts: Facts, memory: Memory, *, reason: str 
 
 
 def _orphan(
-    row: Row, drift: Drift, facts: Facts, memory: Memory, *, policy: Policy, now: int
+    row: BackendRow, drift: Drift, facts: Facts, memory: Memory, *, policy: Policy, now: int
 ) -> None:
     """Judge a run that runs at cc-backend and not in Slurm."""
     key = _key(row)
@@ -204,7 +206,7 @@ def _orphan(
 
 
 def _undecided(
-    row: Row, drift: Drift, facts: Facts, memory: Memory, *, policy: Policy, now: int
+    row: BackendRow, drift: Drift, facts: Facts, memory: Memory, *, policy: Policy, now: int
 ) -> None:
     """Judge a run that nobody proves to be over: report it, close it if the site says so."""
     key = _key(row)
@@ -235,7 +237,7 @@ def _is_held(key: Key, drift: Drift, facts: Facts) -> bool:
     return True
 
 
-def _proof(row: Row, facts: Facts) -> tuple[Job, Source] | None:
+def _proof(row: BackendRow, facts: Facts) -> tuple[Job, Source] | None:
     """Return the run of a row as it ended, under the row's start time; None: not proven."""
     runs = {job.start_time: job for job in (facts.accounted or {}).get(row.job_id, ())}
     start = match_start(row.start_time, runs)
@@ -252,7 +254,7 @@ def is_over(job: Job) -> bool:
     return job.state in END_STATES and bool(job.end_time)
 
 
-def _named(job: Job, row: Row) -> Job:
+def _named(job: Job, row: BackendRow) -> Job:
     """Return a run under the start time by which cc-backend has it."""
     return Job(
         job_id=row.job_id,
@@ -266,7 +268,7 @@ def _named(job: Job, row: Row) -> Job:
     )
 
 
-def _has_moved(row: Row, facts: Facts) -> bool:
+def _has_moved(row: BackendRow, facts: Facts) -> bool:
     """Tell whether a row is the live run of its id, whose start moved when nodes powered up.
 
     Then the spool has the run open under the old start, and accounting has one under the new start
@@ -280,10 +282,10 @@ def _has_moved(row: Row, facts: Facts) -> bool:
     return was_told and row.start_time < live and is_known and is_lost
 
 
-def _same_run(job: Job, rows: tuple[Row, ...]) -> Row | None:
+def _same_run(job: Job, rows: tuple[BackendRow, ...]) -> BackendRow | None:
     start = match_start(job.start_time, [row.start_time for row in rows])
     return next((row for row in rows if row.start_time == start), None)
 
 
-def _key(row: Row) -> Key:
+def _key(row: BackendRow) -> Key:
     return Key(row.job_id, row.start_time)

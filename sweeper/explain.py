@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files import codec
 from spool.files.archive import archived
 from spool.files.inventory import Hinted, read_dead, read_events
@@ -20,7 +21,6 @@ from spool.files.layout import RUN_ORDER, Directory, Layout
 from spool.files.run import Run
 from spool.files.store import load
 from spool.resolve.slurm_runs import runs_of_accounting
-from spool.text import escape
 from sweeper.look.eye import Observation
 from sweeper.look.sources import Sources
 from sweeper.values import Plan
@@ -51,7 +51,7 @@ class Page:
     events: tuple[Hinted, ...]
     held: tuple[Lies, ...]
     delivered: tuple[Run, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BackendRow, ...]
     plan: Plan
     silent: tuple[str, ...] = ()
 
@@ -160,8 +160,8 @@ def _runs(
     return runs_of_accounting(rows, job_id, starts=starts)
 
 
-def _rows(sources: Sources, job_id: int, silent: list[str]) -> tuple[Row, ...]:
-    rows: list[Row] = []
+def _rows(sources: Sources, job_id: int, silent: list[str]) -> tuple[BackendRow, ...]:
+    rows: list[BackendRow] = []
     for cluster in sources.clusters:
         listing = sources.backend.lookup(job_id, cluster)
         if listing.rows is None:
@@ -180,7 +180,7 @@ def _own_runs(layout: Layout, job_id: int) -> Iterator[Lies]:
     for directory in RUN_ORDER:
         for name in sorted(layout.names(directory)):
             if name.startswith(f"{job_id}-"):
-                with suppress(OSError, RunError, NewerFormatError):  # moved, or odd: see `list`
+                with suppress(OSError, RunFileError, NewerFormatError):  # moved, or odd: see `list`
                     yield Lies(directory, load(layout, directory, name))
 
 
@@ -188,5 +188,5 @@ def _delivered(archive: Path, job_id: int) -> Iterator[Run]:
     mark = re.compile(rb'"job_id":%d\b' % job_id)
     for line in archived(archive):
         if mark.search(line):
-            with suppress(RunError, NewerFormatError):
+            with suppress(RunFileError, NewerFormatError):
                 yield codec.decode_line("a delivered run", line)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from slurm.job import Job as Record
+from spool.escaping import escape
 from spool.files.inventory import Hinted
 from spool.files.run import Run
-from spool.text import escape
 from sweeper.explain import Lies, Page
 from sweeper.show import document as plan_document
 from sweeper.show import instant

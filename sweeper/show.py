@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from spool.text import escape
+from spool.escaping import escape
 from sweeper.values import Change, Close, Guard, Key, Plan, Report, Start
 
 ROWS = 50

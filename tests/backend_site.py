@@ -20,13 +20,13 @@ from slurm_lab import wait_until
 from stub_server import Model, StubServer
 from sweep_world import SweptSlurm
 
-from ccbackend.client import Backend, Known
-from ccbackend.filters import Filters
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.replies import Row
-from ccbackend.version import Version, server_of
-from ccbackend.wire.session import Link
+from ccbackend.replies import BackendRow
+from ccbackend.version import Version, server_info
+from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
@@ -137,10 +137,10 @@ class BackendSite:
         """Close the connections."""
         self._session.close()
 
-    def client(self, known: Known | None = None) -> Backend:
+    def client(self, known: SharedServerInfo | None = None) -> BackendClient:
         """Our client with the token of the site."""
-        link = Link(requests.Session(), self.server.url, token=lambda: self.token)
-        return Backend(link, known)
+        transport = Transport(requests.Session(), self.server.url, token=lambda: self.token)
+        return BackendClient(transport, known)
 
     def begin(self, job_id: int, start: int, **facts: Any) -> Job:
         """Let a job begin in Slurm and its prolog run."""
@@ -187,7 +187,7 @@ class BackendSite:
     def drain_all(self) -> bool:
         """Drain until nothing is left to be told; 1.4.0 and 1.4.1 let every start wait."""
         told = self.drain()
-        for _ in range(4 if server_of(self.server.version).queues_starts else 0):
+        for _ in range(4 if server_info(self.server.version).queues_starts else 0):
             if told:
                 break
             time.sleep(PROMISE_SECONDS)
@@ -204,7 +204,7 @@ class BackendSite:
             keep_days=3,
             min_free_bytes=0,
         )
-        known = Known()
+        known = SharedServerInfo()
         outside = Outside(
             slurm=self.slurm,
             backends=(self.client(known), self.client(known)),
@@ -213,7 +213,7 @@ class BackendSite:
             watch=lambda: False,
         )
         mapping = SiteMap(cluster=CLUSTER, assume_core_ids=True)
-        composer = SiteComposer(lambda _: mapping, MetadataPolicy(), Filters())
+        composer = SiteComposer(lambda _: mapping, MetadataPolicy(), JobFilters())
         with Layout(self.spool) as layout:
             return assemble(site, composer, outside, layout=layout).run_once()
 
@@ -254,7 +254,7 @@ class BackendSite:
 
     def states(self, job_ids: Iterable[int]) -> dict[tuple[int, int], str]:
         """The state of every run of some jobs at the server, committed ones alone."""
-        rows: list[Row] = []
+        rows: list[BackendRow] = []
         for job_id in job_ids:
             rows += self.client().lookup(job_id, CLUSTER).rows or ()
         return {(row.job_id, row.start_time): row.state for row in rows}

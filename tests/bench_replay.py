@@ -22,12 +22,12 @@ from typing import Any
 import requests
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import Backend, Known
-from ccbackend.filters import Filters
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.version import Version, server_of
-from ccbackend.wire.session import Link
+from ccbackend.version import Version, server_info
+from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.deliver.compose import SiteComposer
 from spool.deliver.schedule import Call
@@ -91,7 +91,7 @@ def runs(number: int) -> list[Run]:
 
 def composer() -> SiteComposer:
     """Return what makes documents of runs."""
-    return SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), Filters())
+    return SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
 
 
 class PacedModel(Model):
@@ -131,7 +131,7 @@ def server(number: int, *, is_paced: bool) -> Iterator[str]:
 
 def bare(todo: list[Run], *, is_paced: bool) -> float:
     """Post starts, then stops, in a plain loop; return requests per second."""
-    make, known = composer(), server_of(Version(1, 4, 4))
+    make, known = composer(), server_info(Version(1, 4, 4))
     paths = {Call.START: START, Call.STOP: STOP}
     bodies = [(paths[call], make.document(run, call, known)) for call in paths for run in todo]
     with server(len(todo), is_paced=is_paced) as url, requests.Session() as session:
@@ -161,11 +161,11 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
             keep_days=3,
             min_free_bytes=0,
         )
-        known = Known()
-        links = [Link(requests.Session(), url, token=lambda: TOKEN) for _ in range(2)]
+        known = SharedServerInfo()
+        links = [Transport(requests.Session(), url, token=lambda: TOKEN) for _ in range(2)]
         outside = Outside(
             slurm=SilentSlurm(),
-            backends=(Backend(links[0], known), Backend(links[1], known)),
+            backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
             describe=lambda _: {},
             user_name=lambda _: None,
             watch=lambda: False,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccbackend.outcome import Call, Reason
-from ccbackend.outcome import Verdict as Answered
-from ccbackend.replies import Clusters, Listing, Probe, Reply, Row
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster, clusters_of_json
-from ccbackend.version import Dialect, Server, Version
+from ccbackend.version import Dialect, ServerInfo, Version
 
 NODE_21 = b"""\
 NodeName=n2cn001 Arch=x86_64 CoresPerSocket=4 
@@ -78,31 +77,31 @@ class Scripted:
     def __init__(self, **reasons: Reason) -> None:
         self.closed = False
         self.reasons = reasons
-        self.server = Server(Version(1, 5, 4), Dialect.SHARED)
+        self.server = ServerInfo(Version(1, 5, 4), Dialect.SHARED)
         self.known: tuple[Cluster, ...] | None = clusters(LAB)
-        self.rows: tuple[Row, ...] | None = ()
+        self.rows: tuple[BackendRow, ...] | None = ()
 
-    def reply(self, name: str, call: Call, usual: Reason) -> Reply:
+    def reply(self, name: str, call: ApiCall, usual: Reason) -> ApiReply:
         """Return the answer to one call."""
-        verdict = Answered(self.reasons.get(name, usual), "its words")
-        return Reply(call=call, verdict=verdict, status=400)
+        verdict = ReplyVerdict(self.reasons.get(name, usual), "its words")
+        return ApiReply(call=call, verdict=verdict, status=400)
 
     def probe(self) -> Probe:
         """Answer as the server and its REST listing."""
-        return Probe(self.server, self.reply("probe", Call.LISTING, Reason.LISTED))
+        return Probe(self.server, self.reply("probe", ApiCall.LISTING, Reason.LISTED))
 
-    def takes_jobs(self) -> Reply:
+    def check_job_api(self) -> ApiReply:
         """Answer a start without body."""
-        return self.reply("jobs", Call.START, Reason.BAD_REQUEST)
+        return self.reply("jobs", ApiCall.START, Reason.BAD_REQUEST)
 
-    def running(self, cluster: str) -> Listing:
+    def running_jobs(self, cluster: str) -> JobList:
         """Answer the sweep's question."""
         assert cluster == "lab"
-        return Listing(self.reply("running", Call.GRAPHQL, Reason.LISTED), self.rows)
+        return JobList(self.reply("running", ApiCall.GRAPHQL, Reason.LISTED), self.rows)
 
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterList:
         """Answer with the clusters."""
-        return Clusters(self.reply("clusters", Call.CLUSTERS, Reason.LISTED), self.known)
+        return ClusterList(self.reply("clusters", ApiCall.CLUSTERS, Reason.LISTED), self.known)
 
     def close(self) -> None:
         """Note that nobody will ask any more."""

@@ -24,11 +24,11 @@ import requests
 from crash_broken import broken_group
 from crash_calls import Calls
 
-from ccbackend.client import Backend, Known
-from ccbackend.filters import Filters
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.wire.session import Link
+from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.commands import discard, replay, retry
 from spool.config import load
@@ -77,9 +77,11 @@ def drain(order: dict[str, Any]) -> None:
         keep_days=3,
         min_free_bytes=0,
     )
-    known = Known()
+    known = SharedServerInfo()
     backends = tuple(
-        Backend(Link(requests.Session(), order["url"], token=lambda: order["token"]), known)
+        BackendClient(
+            Transport(requests.Session(), order["url"], token=lambda: order["token"]), known
+        )
         for _ in range(2)
     )
     outside = Outside(
@@ -92,7 +94,7 @@ def drain(order: dict[str, Any]) -> None:
         new_group=broken_group(order["broken"]),
     )
     composer = SiteComposer(
-        lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), Filters()
+        lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), JobFilters()
     )
     with Layout(root / "spool") as layout:
         assemble(site, composer, outside, layout=layout).run_once()

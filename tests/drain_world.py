@@ -12,11 +12,11 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from ccbackend.filters import Filters
+from ccbackend.classify import Outcome, Reason, ReplyVerdict, check_duplicate
+from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.outcome import Outcome, Reason, Verdict, settle
 from ccbackend.payload import SiteMap
-from ccbackend.version import Server, Version, server_of
+from ccbackend.version import ServerInfo, Version, server_info
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
 from spool.deliver.book import Book
@@ -90,20 +90,20 @@ class FakeBackend:
     everything: Reason | None = None
     is_cached: bool = False
     promises: int = 0
-    told_before: list[bool] = field(default_factory=list)
+    maybe_sent: list[bool] = field(default_factory=list)
 
     def answer(self, request: Request) -> Reply:
         """Answer one request."""
         self.asked.append((request.call, request.job_id))
         if request.call is Call.START:
-            self.told_before.append(request.told_before)
+            self.maybe_sent.append(request.maybe_sent)
         verdict = self._verdict(request)
         starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
         if verdict.outcome is Outcome.CONFLICT:
-            verdict = settle(verdict, starts, request.start_time)
-        server: Server | None = None
+            verdict = check_duplicate(verdict, starts, request.start_time)
+        server: ServerInfo | None = None
         if request.call is Call.PROBE and verdict.outcome is Outcome.DELIVERED:
-            server = server_of(self.version)
+            server = server_info(self.version)
         listed = frozenset(key for key in self.rows if key[0] in request.job_ids)
         return Reply(
             request=request,
@@ -113,15 +113,15 @@ class FakeBackend:
             listed=frozenset() if self.is_cached else listed,
         )
 
-    def _verdict(self, request: Request) -> Verdict:
+    def _verdict(self, request: Request) -> ReplyVerdict:
         reason = self.everything or self.answers.get(request.job_id)
         if reason is not None:
-            return Verdict(reason, f"made up: {reason.name}")
+            return ReplyVerdict(reason, f"made up: {reason.name}")
         if request.call in {Call.PROBE, Call.LIST}:
-            return Verdict(Reason.LISTED)
+            return ReplyVerdict(Reason.LISTED)
         self.documents.append(dict(request.document))
         key = (request.job_id, request.document["startTime"])
-        return Verdict(
+        return ReplyVerdict(
             {Call.START: self._start, Call.STOP: self._stop}.get(request.call, self._delete)(
                 key, request.document
             )
@@ -184,7 +184,7 @@ class World:
         self.slurm = FakeSlurm()
         self.backend = FakeBackend()
         self.replace_earlier = replace_earlier
-        self.filters = Filters()
+        self.filters = JobFilters()
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
         self.min_free_bytes = 0

@@ -12,8 +12,8 @@ from functools import cache
 
 from recorded_backend import Recorded, exchanges
 
-from ccbackend.outcome import Call, Outcome
-from ccbackend.version import Version, server_of
+from ccbackend.classify import ApiCall, Outcome
+from ccbackend.version import Version, server_info
 
 DONE, BEFORE, CONFIRM = Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM
 AMEND, START, CONFLICT = Outcome.AMEND, Outcome.NEEDS_START, Outcome.CONFLICT
@@ -185,25 +185,25 @@ TABLE: tuple[tuple[str, str, str, str, Outcome], ...] = (
 )  # fmt: skip
 
 CALLS = (
-    ("start_job", Call.START),
-    ("stop_job", Call.STOP),
-    ("delete_job", Call.DELETE),
-    ("nodestate", Call.NODESTATE),
-    ("clusters", Call.CLUSTERS),
-    ("query", Call.GRAPHQL),
+    ("start_job", ApiCall.START),
+    ("stop_job", ApiCall.STOP),
+    ("delete_job", ApiCall.DELETE),
+    ("nodestate", ApiCall.NODESTATE),
+    ("clusters", ApiCall.CLUSTERS),
+    ("query", ApiCall.GRAPHQL),
 )
 
 
-def call_of(path: str) -> Call | None:
+def call_of(path: str) -> ApiCall | None:
     """Which call a path means, also where it is misspelled; None for other endpoints."""
     plain = path.partition("?")[0]
     for word, call in CALLS:
         if word in plain:
             return call
-    return Call.LISTING if plain.rstrip("/").endswith("/api/jobs") else None
+    return ApiCall.LISTING if plain.rstrip("/").endswith("/api/jobs") else None
 
 
-def asked(release: str) -> Iterator[tuple[Recorded, Call]]:
+def asked(release: str) -> Iterator[tuple[Recorded, ApiCall]]:
     """All recorded exchanges of the calls that this program makes."""
     for each in exchanges(release):
         call = call_of(each.request.path)
@@ -211,7 +211,7 @@ def asked(release: str) -> Iterator[tuple[Recorded, Call]]:
             yield each, call
 
 
-def situation(each: Recorded, call: Call) -> str:
+def situation(each: Recorded, call: ApiCall) -> str:
     """Call and note; with what tells equal notes apart."""
     text = f"{call} {each.note}"
     if each.scenario == "wrong-method":
@@ -235,11 +235,11 @@ def row_for(scenario: str, text: str, version: Version) -> int | None:
     return None
 
 
-def expected(each: Recorded, call: Call) -> Outcome:
+def expected(each: Recorded, call: ApiCall) -> Outcome:
     """What the situation demands."""
     version = Version.parse(each.version)
     row = row_for(each.scenario, situation(each, call), version)
     if row is not None:
         return TABLE[row][4]
-    queued = call is Call.START and server_of(version).queues_starts
+    queued = call is ApiCall.START and server_info(version).queues_starts
     return CONFIRM if queued else DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from sweeper.diff import Drift, Facts, Memory, Policy, diff
 from sweeper.guard import Sizes
 from sweeper.values import Job, Key, Source, Start, Stop
@@ -25,9 +25,9 @@ def over(job_id: int, start: int = OLD, end: int = NOON - 3600, **facts: Any) ->
     return run(job_id, start, **({"state": "COMPLETED", "end_time": end} | facts))
 
 
-def row(job_id: int, start: int = OLD, state: str = "running", cluster: str = "alex") -> Row:
+def row(job_id: int, start: int = OLD, state: str = "running", cluster: str = "alex") -> BackendRow:
     """A run at cc-backend."""
-    return Row(job_id, cluster, start, state, job_id * 10)
+    return BackendRow(job_id, cluster, start, state, job_id * 10)
 
 
 def found(facts: Facts, memory: Memory | None = None, *, now: int = NOON, **policy: Any) -> Drift:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from drain_world import FakeBackend, FakeSlurm, World
 
-from ccbackend.outcome import Call, Reason, Verdict
-from ccbackend.replies import Listing, Reply, Row
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.board import Board, board_of
 from slurm.config import AS_OF
 from slurm.errors import SlurmError
@@ -25,8 +25,10 @@ from sweeper.sweep import Sight, Site, look, successor
 from sweeper.values import Key
 
 CLUSTER = "alex"
-UNKNOWN = Listing(Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.QUERY_FAILED, "cut"), status=200))
-LISTED = Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.LISTED), status=200)
+UNKNOWN = JobList(
+    ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(Reason.QUERY_FAILED, "cut"), status=200)
+)
+LISTED = ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(Reason.LISTED), status=200)
 
 
 @dataclass
@@ -107,35 +109,35 @@ class SweptBackend:
     """Lists the rows of drain_world's backend; `listing` replaces its answer."""
 
     backend: FakeBackend
-    listing: Listing | None = None
+    listing: JobList | None = None
     lookups: int = 0
     silent: bool = False
 
-    def running(self, cluster: str) -> Listing:
+    def running_jobs(self, cluster: str) -> JobList:
         """List what runs."""
         if self.listing is not None:
             return self.listing
         rows = [r for r in self._rows(cluster) if r.state == "running"]
-        return Listing(LISTED, tuple(rows))
+        return JobList(LISTED, tuple(rows))
 
-    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """List the rows of some ids."""
         self.lookups += 1
         if self.silent:
             return UNKNOWN
         wanted = set(job_ids)
-        return Listing(LISTED, tuple(r for r in self._rows(cluster) if r.job_id in wanted))
+        return JobList(LISTED, tuple(r for r in self._rows(cluster) if r.job_id in wanted))
 
-    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
+    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> JobList:
         """List the rows of one id."""
-        found = self.listed([job_id], cluster)
+        found = self.list_runs([job_id], cluster)
         rows = found.rows or ()
         own = tuple(row for row in rows if start_time in (None, row.start_time))
-        return found if found.rows is None else Listing(LISTED, own)
+        return found if found.rows is None else JobList(LISTED, own)
 
-    def _rows(self, cluster: str) -> list[Row]:
+    def _rows(self, cluster: str) -> list[BackendRow]:
         found = self.backend.rows.items()
-        return [Row(i, cluster, start, state, i * 10) for (i, start), state in found]
+        return [BackendRow(i, cluster, start, state, i * 10) for (i, start), state in found]
 
 
 class SweptWorld:

@@ -13,7 +13,7 @@ import pytest
 from slurm.job import Job
 from spool.deliver.book import GROUP_SECONDS, GROUP_SIZE, REMEMBERED, SOFT_SECONDS, Book
 from spool.deliver.schedule import Schedule, entry_of
-from spool.errors import RunError
+from spool.errors import RunFileError
 from spool.files import codec
 from spool.files.archive import Archive
 from spool.files.layout import Directory, Layout
@@ -245,7 +245,7 @@ def test_a_stored_run_is_read_from_its_file(layout: Layout, book: Book) -> None:
 
     assert (None, run()) == (entry.run, book.run_of(entry))
     (layout.root / "todo" / entry.name).write_text("{")
-    with pytest.raises(RunError):
+    with pytest.raises(RunFileError):
         book.run_of(entry)
 
 

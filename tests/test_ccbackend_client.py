@@ -11,16 +11,16 @@ import pytest
 import requests
 from scripted_server import Action, ScriptedServer, answer, hang_up, raw
 
-from ccbackend.client import Backend, Known, encoded
+from ccbackend.classify import ApiCall, Outcome, Reason
+from ccbackend.client import BackendClient, SharedServerInfo, encoded
 from ccbackend.errors import TokenError
-from ccbackend.outcome import Call, Outcome, Reason
-from ccbackend.replies import Row
-from ccbackend.version import Dialect, Server, Version, server_of
-from ccbackend.wire.session import Link
+from ccbackend.replies import BackendRow
+from ccbackend.version import Dialect, ServerInfo, Version, server_info
+from ccbackend.wire.transport import Transport
 
 T = 1767225600
-OLD = server_of(Version(1, 4, 4))
-NEW = server_of(Version(1, 5, 4))
+OLD = server_info(Version(1, 4, 4))
+NEW = server_info(Version(1, 5, 4))
 CREATED = answer(201, '{"msg":"success"}\n')
 STOPPED = answer(200, '{"jobState":"completed"}\n')
 EMPTY = answer(200, '{"jobs":[],"items":1,"page":1}\n')
@@ -30,11 +30,13 @@ STOP = {"jobId": 7, "cluster": "lab", "startTime": T, "stopTime": T + 9, "jobSta
 
 
 @contextmanager
-def backend(*actions: Action, server: Server = NEW) -> Iterator[tuple[Backend, ScriptedServer]]:
+def backend(
+    *actions: Action, server: ServerInfo = NEW
+) -> Iterator[tuple[BackendClient, ScriptedServer]]:
     """A backend that speaks to a server with this script."""
     with ScriptedServer(actions) as peer, requests.Session() as session:
-        link = Link(session, peer.url, token=lambda: "secret-token")
-        yield Backend(link, Known(server)), peer
+        transport = Transport(session, peer.url, token=lambda: "secret-token")
+        yield BackendClient(transport, SharedServerInfo(server)), peer
 
 
 def error(status: int, text: str) -> Action:
@@ -107,7 +109,7 @@ def test_stop_and_delete_have_their_own_paths() -> None:
     ],
 )
 def test_a_refused_dialect_is_switched_and_remembered(
-    server: Server, given: dict[str, Any], sent: dict[str, Any]
+    server: ServerInfo, given: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     """The telling 400 turns the dialect; the version known before was wrong."""
     field = next(iter(given))
@@ -119,7 +121,7 @@ def test_a_refused_dialect_is_switched_and_remembered(
     assert reply.outcome is Outcome.DELIVERED
     assert reply.amended == (Reason.WRONG_DIALECT,)
     assert peer.requests[1].json == {"jobId": 7, **sent}
-    assert after == Server(None, server.dialect.other)
+    assert after == ServerInfo(None, server.dialect.other)
 
 
 def test_a_dialect_that_another_sender_has_found_stays() -> None:
@@ -210,10 +212,12 @@ def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Ou
 
 
 @pytest.mark.parametrize(("server", "outcome"), [(NEW, Outcome.LATER), (OLD, Outcome.CONFLICT)])
-def test_a_start_sent_before_may_be_cached_on_new_servers(server: Server, outcome: Outcome) -> None:
+def test_a_start_sent_before_may_be_cached_on_new_servers(
+    server: ServerInfo, outcome: Outcome
+) -> None:
     """Only then another run's row is no proof of a conflict."""
     with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
-        reply = there.start(START, told_before=True)
+        reply = there.start(START, maybe_sent=True)
 
     assert reply.outcome is outcome
 
@@ -236,13 +240,13 @@ def test_an_end_has_the_name_of_the_server_that_takes_it(state: str, told: str) 
     assert told == json.loads(stops[-1].body)["jobState"]
 
 
-QUEUEING = server_of(Version(1, 4, 1))
+QUEUEING_VERSIONS = server_info(Version(1, 4, 1))
 
 
 def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> None:
     """cc-backend 1.4.0 and 1.4.1 would stall for 5 s over a second one."""
-    with backend(EMPTY, graphql((7, 0)), server=QUEUEING) as (there, peer):
-        reply = there.start(START, told_before=True)
+    with backend(EMPTY, graphql((7, 0)), server=QUEUEING_VERSIONS) as (there, peer):
+        reply = there.start(START, maybe_sent=True)
 
     assert (Reason.STORED_BEFORE, False) == (reply.verdict.reason, reply.sent)
     assert not [request for request in peer.requests if "start_job" in request.path]
@@ -251,16 +255,16 @@ def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> Non
 def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
     """The look-up shows other runs alone."""
     promise = answer(201, '{"msg":"Successfully triggered job start"}')
-    with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING) as (there, _):
-        reply = there.start(START, told_before=True)
+    with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING_VERSIONS) as (there, _):
+        reply = there.start(START, maybe_sent=True)
 
     assert Outcome.CONFIRM is reply.outcome
 
 
 def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
     """The look-up's answer counts."""
-    with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING) as (there, _):
-        reply = there.start(START, told_before=True)
+    with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING_VERSIONS) as (there, _):
+        reply = there.start(START, maybe_sent=True)
 
     assert (Outcome.RETRY, START) == (reply.outcome, reply.document)
 
@@ -286,7 +290,7 @@ def test_a_duplicate_that_cannot_be_looked_up_is_what_the_look_up_is() -> None:
 def test_graphql_is_not_believed_before_rest_has_answered() -> None:
     """A token that REST refuses makes GraphQL show an empty cluster."""
     with backend(REFUSED) as (there, peer):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert (found.rows, found.reply.outcome) == (None, Outcome.HALT)
     assert [request.path.partition("?")[0] for request in peer.requests] == ["/api/jobs/"]
@@ -295,11 +299,11 @@ def test_graphql_is_not_believed_before_rest_has_answered() -> None:
 def test_running_jobs_are_listed_after_one_rest_answer() -> None:
     """Five fields; times with the server's offset become Unix seconds."""
     with backend(EMPTY, graphql((7, 0), (8, 1))) as (there, peer):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert found.rows == (
-        Row(7, "lab", T, "running", 0),
-        Row(8, "lab", T + 3600, "running", 1),
+        BackendRow(7, "lab", T, "running", 0),
+        BackendRow(8, "lab", T + 3600, "running", 1),
     )
     assert peer.requests[1].json["variables"]["f"] == [
         {"cluster": {"eq": "lab"}, "state": ["running"]}
@@ -309,7 +313,7 @@ def test_running_jobs_are_listed_after_one_rest_answer() -> None:
 def test_every_listing_of_running_jobs_asks_rest_again() -> None:
     """Rights may have been taken away since the last sweep."""
     with backend(EMPTY, graphql(), REFUSED) as (there, _):
-        found = [there.running("lab").rows, there.running("lab").rows]
+        found = [there.running_jobs("lab").rows, there.running_jobs("lab").rows]
 
     assert found == [(), None]
 
@@ -320,14 +324,14 @@ def test_a_look_up_after_a_delivery_needs_no_further_proof() -> None:
         there.start(START)
         found = there.lookup(7, "lab", T)
 
-    assert found.rows == (Row(7, "lab", T, "running", 0),)
+    assert found.rows == (BackendRow(7, "lab", T, "running", 0),)
     assert len(peer.requests) == 2
 
 
 def test_a_count_that_moves_is_asked_again_with_a_larger_page() -> None:
     """A listing is whole or it is none."""
     with backend(EMPTY, graphql((7, 0), count=200_000), graphql((7, 0))) as (there, peer):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert len(found.rows or ()) == 1
     assert peer.requests[2].json["variables"]["p"]["itemsPerPage"] == 201_000
@@ -337,7 +341,7 @@ def test_a_count_that_never_fits_falls_back_to_rest() -> None:
     """After three tries the other listing is asked."""
     short = graphql((7, 0), count=2)
     with backend(EMPTY, short, short, short, rest((7, 0), (8, 0))) as (there, _):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert [row.job_id for row in found.rows or ()] == [7, 8]
 
@@ -346,7 +350,7 @@ def test_a_count_that_never_fits_falls_back_to_rest() -> None:
 def test_a_rest_listing_that_is_not_whole_is_unknown(last: Action) -> None:
     """Another page size, another shape or a refusal gives no rows."""
     with backend(EMPTY, answer(404, "404 page not found"), last) as (there, _):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert found.rows is None
     assert found.reply.outcome is not Outcome.DELIVERED
@@ -355,7 +359,7 @@ def test_a_rest_listing_that_is_not_whole_is_unknown(last: Action) -> None:
 def test_an_outage_during_a_listing_asks_nothing_more() -> None:
     """REST would fail the same way."""
     with backend(EMPTY, answer(502, "")) as (there, peer):
-        found = there.running("lab")
+        found = there.running_jobs("lab")
 
     assert (found.rows, found.reply.outcome, len(peer.requests)) == (None, Outcome.RETRY, 2)
 
@@ -381,18 +385,20 @@ PLAIN = answer(200, "<html>login</html>")
     ("actions", "server"),
     [
         ((LOGIN,), OLD),
-        ((PLAIN, error(404, "the requested endpoint does not exist")), Server()),
-        ((PLAIN, answer(404, "404 page not found")), Server(None, Dialect.EXCLUSIVE)),
+        ((PLAIN, error(404, "the requested endpoint does not exist")), ServerInfo()),
+        ((PLAIN, answer(404, "404 page not found")), ServerInfo(None, Dialect.EXCLUSIVE)),
         ((PLAIN, answer(200, "<html>")), NEW),
         ((PLAIN, hang_up, hang_up), NEW),
         ((hang_up,), NEW),
         ((answer(503, "404 page not found"),), NEW),
     ],
 )
-def test_the_server_is_detected_without_token(actions: tuple[Action, ...], server: Server) -> None:
+def test_the_server_is_detected_without_token(
+    actions: tuple[Action, ...], server: ServerInfo
+) -> None:
     """By the login page, else by an unknown path; what was known stays if neither tells."""
     with backend(*actions) as (there, peer):
-        found = there.detect()
+        found = there.detect_server()
 
     assert found == server
     assert not any("x-auth-token" in request.headers for request in peer.requests)
@@ -405,7 +411,7 @@ def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
 
     assert (found.server, found.reply.call, found.reply.outcome) == (
         OLD,
-        Call.LISTING,
+        ApiCall.LISTING,
         Outcome.DELIVERED,
     )
 
@@ -415,7 +421,7 @@ def test_a_start_without_body_shows_whether_jobs_are_taken() -> None:
     refused = error(400, "parsing request body failed: EOF")
     absent = error(404, "the requested endpoint does not exist")
     with backend(refused, absent) as (there, peer):
-        reasons = [there.takes_jobs().verdict.reason for _ in range(2)]
+        reasons = [there.check_job_api().verdict.reason for _ in range(2)]
 
     assert reasons == [Reason.BAD_REQUEST, Reason.API_OFF]
     assert peer.requests[0].body == b""
@@ -426,12 +432,12 @@ def test_an_unreachable_server_is_a_reply() -> None:
     with ScriptedServer([]) as peer:
         url = peer.url
     with requests.Session() as session:
-        there = Backend(Link(session, url, token=lambda: "t"))
+        there = BackendClient(Transport(session, url, token=lambda: "t"))
         reply = there.start(START)
         there.close()
 
     assert (reply.verdict.reason, reply.sent, reply.status) == (Reason.UNREACHABLE, False, None)
-    assert there.server == Server()
+    assert there.server == ServerInfo()
 
 
 def test_an_unreadable_token_halts_without_a_request() -> None:
@@ -441,7 +447,7 @@ def test_an_unreadable_token_halts_without_a_request() -> None:
         raise TokenError("/t", "gone", "put it back")
 
     with ScriptedServer([]) as peer, requests.Session() as session:
-        there = Backend(Link(session, peer.url, token=token))
+        there = BackendClient(Transport(session, peer.url, token=token))
         replies = [there.start(START), there.lookup(7, "lab").reply]
 
     assert [reply.verdict.reason for reply in replies] == [Reason.TOKEN_UNREADABLE] * 2
@@ -458,7 +464,7 @@ def test_a_token_that_vanishes_after_a_delivery_is_noticed() -> None:
         return tokens.pop()
 
     with ScriptedServer([CREATED]) as peer, requests.Session() as session:
-        there = Backend(Link(session, peer.url, token=token))
+        there = BackendClient(Transport(session, peer.url, token=token))
         there.start(START)
         found = there.lookup(7, "lab")
 

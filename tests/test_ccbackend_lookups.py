@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 import pytest
 
-from ccbackend.lookups import IDS_PER_QUERY, lookup_many
-from ccbackend.outcome import Call, Reason, Verdict
-from ccbackend.replies import Listing, Reply, Row
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.lookups import IDS_PER_QUERY, lookup_runs
+from ccbackend.replies import ApiReply, BackendRow, JobList
 
 T = 1_767_225_600
 
 
-def reply(reason: Reason, call: Call = Call.GRAPHQL) -> Reply:
+def reply(reason: Reason, call: ApiCall = ApiCall.GRAPHQL) -> ApiReply:
     """An answer that was classified so."""
-    return Reply(call=call, verdict=Verdict(reason))
+    return ApiReply(call=call, verdict=ReplyVerdict(reason))
 
 
 class Server:
@@ -27,22 +27,22 @@ class Server:
         self.queries: list[int] = []
         self.lookups = 0
 
-    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """List by GraphQL."""
         ids = list(job_ids)
         self.queries.append(len(ids))
         if self.graphql is not None:
-            return Listing(reply(self.graphql))
-        rows = tuple(Row(i, cluster, T, "running", i) for i in ids if i % 2 == 0)
-        return Listing(reply(Reason.LISTED), rows)
+            return JobList(reply(self.graphql))
+        rows = tuple(BackendRow(i, cluster, T, "running", i) for i in ids if i % 2 == 0)
+        return JobList(reply(Reason.LISTED), rows)
 
-    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> Listing:
+    def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> JobList:
         """List by REST."""
         self.lookups += 1
         if self.rest_from is not None and self.lookups >= self.rest_from:
-            return Listing(reply(Reason.BUSY, Call.LISTING))
-        row = Row(job_id, cluster, start_time or 0, "running", job_id)
-        return Listing(reply(Reason.LISTED, Call.LISTING), (row,) if job_id % 2 == 0 else ())
+            return JobList(reply(Reason.BUSY, ApiCall.LISTING))
+        row = BackendRow(job_id, cluster, start_time or 0, "running", job_id)
+        return JobList(reply(Reason.LISTED, ApiCall.LISTING), (row,) if job_id % 2 == 0 else ())
 
 
 def keys(count: int) -> list[tuple[int, int]]:
@@ -54,7 +54,7 @@ def keys(count: int) -> list[tuple[int, int]]:
 def test_all_are_found_by_few_queries(count: int) -> None:
     """None of which asks for more ids than a database takes."""
     server = Server()
-    found = lookup_many(server, keys(count), "lab")
+    found = lookup_runs(server, keys(count), "lab")
 
     assert (count + 1) // 2 == len(found.rows or ())
     assert (count, True) == (sum(server.queries), max(server.queries) <= IDS_PER_QUERY)
@@ -63,7 +63,7 @@ def test_all_are_found_by_few_queries(count: int) -> None:
 def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
     """By start time, since REST knows no filter for job ids."""
     server = Server(graphql=Reason.QUERY_FAILED)
-    found = lookup_many(server, keys(4), "lab")
+    found = lookup_runs(server, keys(4), "lab")
 
     assert [0, 2] == [row.job_id for row in found.rows or ()]
     assert 4 == server.lookups
@@ -73,7 +73,7 @@ def test_rest_is_asked_one_by_one_where_graphql_fails() -> None:
 def test_what_stops_everything_stops_the_look_up(reason: Reason) -> None:
     """No further query, and no rows."""
     server = Server(graphql=reason)
-    found = lookup_many(server, keys(IDS_PER_QUERY + 1), "lab")
+    found = lookup_runs(server, keys(IDS_PER_QUERY + 1), "lab")
 
     assert (None, reason) == (found.rows, found.reply.verdict.reason)
     assert ([IDS_PER_QUERY], 0) == (server.queries, server.lookups)
@@ -81,6 +81,6 @@ def test_what_stops_everything_stops_the_look_up(reason: Reason) -> None:
 
 def test_a_look_up_that_breaks_off_tells_nothing() -> None:
     """A part would pass for the whole."""
-    found = lookup_many(Server(graphql=Reason.QUERY_FAILED, rest_from=2), keys(4), "lab")
+    found = lookup_runs(Server(graphql=Reason.QUERY_FAILED, rest_from=2), keys(4), "lab")
 
     assert (None, Reason.BUSY) == (found.rows, found.reply.verdict.reason)

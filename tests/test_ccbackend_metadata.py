@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from ccbackend.client import encoded
 from ccbackend.metadata import (
     MetadataPolicy,
-    clean,
-    fitted,
-    limited,
+    clean_text,
+    cut_to_bytes,
+    drop_largest,
+    fit_to_total,
     metadata_of,
-    withheld,
-    without_largest,
+    withholds_text,
 )
 from slurm.job import Job
 
@@ -83,7 +83,7 @@ def test_the_site_or_the_job_withholds_text(policy: dict[str, Any], missing: set
     job = Job(job_id=1, name="n", partition="secret", account="p1", admin_comment="quiet")
 
     assert set(made(job, **policy)) == {"jobName", "jobScript", "slurmInfo"} - missing
-    assert withheld(job, MetadataPolicy(**policy)) == (len(missing) == 2)
+    assert withholds_text(job, MetadataPolicy(**policy)) == (len(missing) == 2)
 
 
 def test_secrets_are_masked_before_anything_is_cut() -> None:
@@ -104,26 +104,26 @@ def test_secrets_are_masked_before_anything_is_cut() -> None:
 )
 def test_text_is_cleaned(value: bytes | str, text: str) -> None:
     """Control characters go, tab and newline stay."""
-    assert clean(value) == text
+    assert clean_text(value) == text
 
 
 @settings(deadline=None)
 @given(ANY_TEXT)
 def test_cleaned_text_is_always_valid_and_stays_as_it_is(value: bytes | str) -> None:
     """Encodable, without control characters; cleaning again changes nothing."""
-    text = clean(value)
+    text = clean_text(value)
 
     assert text.encode("utf-8").decode("utf-8") == text
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
-    assert clean(text) == text
+    assert clean_text(text) == text
 
 
 @settings(deadline=None)
 @given(ANY_TEXT, st.integers(-5, 200))
 def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) -> None:
     """It is cut at a character border and says how much is missing."""
-    text = clean(value)
-    found = limited(text, limit)
+    text = clean_text(value)
+    found = cut_to_bytes(text, limit)
     size = len(found.encode("utf-8"))
 
     assert size <= max(limit, 0)
@@ -138,9 +138,9 @@ def test_limited_text_never_exceeds_its_limit(value: bytes | str, limit: int) ->
 
 def test_a_limit_without_room_for_the_note_only_cuts() -> None:
     """Half a character is dropped."""
-    assert limited("ääää", 3) == "ä"
-    assert limited("ää", 4) == "ää"
-    assert limited("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
+    assert cut_to_bytes("ääää", 3) == "ä"
+    assert cut_to_bytes("ää", 4) == "ää"
+    assert cut_to_bytes("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
 
 
 @settings(deadline=None)
@@ -154,7 +154,7 @@ def test_all_values_together_fit_unless_only_short_ones_are_left(
     metadata: dict[str, str], total: int
 ) -> None:
     """The script is shortened first, then the description, never the name."""
-    found = fitted(metadata, total)
+    found = fit_to_total(metadata, total)
     size = sum(len(value.encode()) for value in found.values())
 
     assert size <= total or not {"jobScript", "slurmInfo"} & set(found)
@@ -181,18 +181,18 @@ def test_whatever_a_user_writes_gives_json_that_loads(
 
 def test_script_goes_before_description_when_a_body_is_too_large() -> None:
     """The last step leaves nothing to drop."""
-    first = without_largest({"jobName": "n", "jobScript": "s", "slurmInfo": "i"})
-    second = without_largest(first or {})
+    first = drop_largest({"jobName": "n", "jobScript": "s", "slurmInfo": "i"})
+    second = drop_largest(first or {})
 
     assert (first, second) == ({"jobName": "n", "slurmInfo": "i"}, {"jobName": "n"})
-    assert without_largest(second or {}) is None
+    assert drop_largest(second or {}) is None
 
 
 def test_a_script_is_shortened_before_the_description_is() -> None:
     """What is left of it is sent; the name is never touched."""
     whole = {"jobName": "n", "jobScript": "x" * 500, "slurmInfo": "y" * 100}
 
-    sent = fitted(whole, 300)
+    sent = fit_to_total(whole, 300)
 
     assert {**whole, "jobScript": sent["jobScript"]} == sent
     assert sent["jobScript"].startswith("xxx")

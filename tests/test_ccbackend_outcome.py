@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from ccbackend.outcome import (
-    Call,
+from ccbackend.classify import (
+    ApiCall,
     Fault,
     Outcome,
     Reason,
-    Verdict,
+    ReplyVerdict,
+    check_duplicate,
     classify,
     classify_fault,
-    server_words,
-    settle,
+    server_message,
 )
 from ccbackend.version import Version
 
@@ -25,19 +25,19 @@ UNKNOWN = '{"status":"Unprocessable Entity","error":"finding job failed: sql: no
 @pytest.mark.parametrize("text", ["", "<html>login</html>", '{"id":', "[" * 100_000])
 def test_a_cut_or_foreign_answer_never_counts_as_stored(text: str) -> None:
     """201 without a whole JSON document is an unknown outcome."""
-    assert classify(Call.START, 201, text).reason is Reason.NOT_THE_API
+    assert classify(ApiCall.START, 201, text).reason is Reason.NOT_THE_API
 
 
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
-@pytest.mark.parametrize("call", list(Call))
-def test_busy_statuses_are_retried_for_every_call(call: Call, status: int) -> None:
+@pytest.mark.parametrize("call", list(ApiCall))
+def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) -> None:
     """Whatever a proxy writes into its error page, the destination backs off."""
     assert classify(call, status, "<h1>Bad Gateway</h1>").outcome is Outcome.RETRY
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 405])
-@pytest.mark.parametrize("call", list(Call))
-def test_configuration_errors_halt_for_every_call(call: Call, status: int) -> None:
+@pytest.mark.parametrize("call", list(ApiCall))
+def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) -> None:
     """Redirects, refused tokens and wrong methods stop all deliveries."""
     assert classify(call, status, "").outcome is Outcome.HALT
 
@@ -54,41 +54,41 @@ def test_configuration_errors_halt_for_every_call(call: Call, status: int) -> No
 )
 def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome) -> None:
     """Only a certificate that is not trusted needs an operator."""
-    assert classify_fault(fault, "words") == Verdict(classify_fault(fault).reason, "words")
+    assert classify_fault(fault, "words") == ReplyVerdict(classify_fault(fault).reason, "words")
     assert classify_fault(fault).outcome is outcome
 
 
 @pytest.mark.parametrize(
     ("call", "status", "text", "reason"),
     [
-        (Call.START, 413, "", Reason.METADATA_TOO_LARGE),
-        (Call.STOP, 413, "", Reason.BAD_REQUEST),
-        (Call.START, 500, "", Reason.PANIC),
-        (Call.LISTING, 500, "\n", Reason.NO_TOKENS),
-        (Call.LISTING, 500, '{"error":"open meta.json: none"}', Reason.ARCHIVE_UNREADABLE),
-        (Call.START, 500, '{"error":"insert into database failed: Data too long"}',
+        (ApiCall.START, 413, "", Reason.METADATA_TOO_LARGE),
+        (ApiCall.STOP, 413, "", Reason.BAD_REQUEST),
+        (ApiCall.START, 500, "", Reason.PANIC),
+        (ApiCall.LISTING, 500, "\n", Reason.NO_TOKENS),
+        (ApiCall.LISTING, 500, '{"error":"open meta.json: none"}', Reason.ARCHIVE_UNREADABLE),
+        (ApiCall.START, 500, '{"error":"insert into database failed: Data too long"}',
          Reason.METADATA_TOO_LARGE),
-        (Call.START, 500, '{"error":"insert into database failed: Duplicate entry"}',
+        (ApiCall.START, 500, '{"error":"insert into database failed: Duplicate entry"}',
          Reason.STORED_BEFORE),
-        (Call.START, 500, '{"error":"database is locked"}', Reason.DATABASE),
-        (Call.STOP, 500, '{"error":"database is locked"}', Reason.DATABASE),
-        (Call.STOP, 500, '{"error":"CHECK constraint failed: job"}', Reason.BAD_VALUE),
-        (Call.STOP, 500, '{"error":"transferring cached job failed: UNIQUE constraint"}',
+        (ApiCall.START, 500, '{"error":"database is locked"}', Reason.DATABASE),
+        (ApiCall.STOP, 500, '{"error":"database is locked"}', Reason.DATABASE),
+        (ApiCall.STOP, 500, '{"error":"CHECK constraint failed: job"}', Reason.BAD_VALUE),
+        (ApiCall.STOP, 500, '{"error":"transferring cached job failed: UNIQUE constraint"}',
          Reason.AFTER_FLUSH),
-        (Call.LISTING, 500, '{"error":"user has no or unknown roles"}', Reason.NO_TOKENS),
-        (Call.GRAPHQL, 200, '{"errors":[{"message":"user has no or unknown roles"}]}',
+        (ApiCall.LISTING, 500, '{"error":"user has no or unknown roles"}', Reason.NO_TOKENS),
+        (ApiCall.GRAPHQL, 200, '{"errors":[{"message":"user has no or unknown roles"}]}',
          Reason.NO_TOKENS),
-        (Call.START, 418, "teapot", Reason.UNEXPECTED),
-        (Call.DELETE, 500, '{"error":"database is locked"}', Reason.UNEXPECTED),
-        (Call.STOP, 200, '{"error":"?"}', Reason.UNEXPECTED),
-        (Call.STOP, 202, "", Reason.NOT_THE_API),
-        (Call.NODESTATE, 200, "", Reason.NODES_TAKEN),
-        (Call.START, 400, "400 The plain HTTP request was sent to HTTPS port",
+        (ApiCall.START, 418, "teapot", Reason.UNEXPECTED),
+        (ApiCall.DELETE, 500, '{"error":"database is locked"}', Reason.UNEXPECTED),
+        (ApiCall.STOP, 200, '{"error":"?"}', Reason.UNEXPECTED),
+        (ApiCall.STOP, 202, "", Reason.NOT_THE_API),
+        (ApiCall.NODESTATE, 200, "", Reason.NODES_TAKEN),
+        (ApiCall.START, 400, "400 The plain HTTP request was sent to HTTPS port",
          Reason.NOT_THE_API),
     ],
 )  # fmt: skip
 def test_answers_that_no_recording_holds(
-    call: Call, status: int, text: str, reason: Reason
+    call: ApiCall, status: int, text: str, reason: Reason
 ) -> None:
     """Rows of the table known from the sources or from proxies alone."""
     assert classify(call, status, text).reason is reason
@@ -111,9 +111,9 @@ def test_answers_that_no_recording_holds(
 )
 def test_a_halt_says_what_the_operator_must_do(status: int, words: str, reason: Reason) -> None:
     """All halt; the hints differ."""
-    verdict = classify(Call.START, status, json.dumps({"status": "x", "error": words}))
+    verdict = classify(ApiCall.START, status, json.dumps({"status": "x", "error": words}))
 
-    assert verdict == Verdict(reason, words)
+    assert verdict == ReplyVerdict(reason, words)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_queueing_server_may_not_know_the_run_yet(
     version: Version | None, reason: Reason
 ) -> None:
     """1.4.0 and 1.4.1 refuse a stop while the start is still queued."""
-    assert classify(Call.STOP, 422, UNKNOWN, version).reason is reason
+    assert classify(ApiCall.STOP, 422, UNKNOWN, version).reason is reason
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_queueing_server_may_not_know_the_run_yet(
 )
 def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) -> None:
     """From 1.5.0 an unknown row may still lie in the server's cache."""
-    assert classify(Call.DELETE, 422, UNKNOWN, version).reason is reason
+    assert classify(ApiCall.DELETE, 422, UNKNOWN, version).reason is reason
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_a_row_to_delete_may_be_cached(version: Version | None, reason: Reason) 
 )
 def test_a_duplicate_is_settled_by_the_listed_starts(starts: list[int], reason: Reason) -> None:
     """The same start: stored. Another: conflict. None: perhaps cached."""
-    verdict = Verdict(Reason.DUPLICATE, "words")
+    verdict = ReplyVerdict(Reason.DUPLICATE, "words")
 
-    assert settle(verdict, starts, 100) == Verdict(reason, "words")
+    assert check_duplicate(verdict, starts, 100) == ReplyVerdict(reason, "words")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_duplicate_is_settled_by_the_listed_starts(starts: list[int], reason: 
 )
 def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
     """Two documents, text in front, bad escapes, overlong text: the first message counts."""
-    assert server_words(text) == words
+    assert server_message(text) == words
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ def test_the_servers_words_are_found_leniently(text: str, words: str) -> None:
 )
 def test_a_run_that_may_be_cached_is_no_conflict_yet(starts: list[int], reason: Reason) -> None:
     """Replacing the other run would delete it for nothing."""
-    verdict = Verdict(Reason.DUPLICATE)
+    verdict = ReplyVerdict(Reason.DUPLICATE)
 
-    assert settle(verdict, starts, 100, maybe_cached=True).reason is reason
+    assert check_duplicate(verdict, starts, 100, maybe_cached=True).reason is reason
 
 
 def test_every_reason_has_an_outcome_and_a_hint() -> None:
     """No two reasons are aliases of each other, and each says what to do."""
     assert len({reason.hint for reason in Reason}) == len(list(Reason.__members__))
     assert {reason.outcome for reason in Reason} == set(Outcome)
-    assert Verdict(Reason.CREATED).hint == "stored"
+    assert ReplyVerdict(Reason.CREATED).hint == "stored"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from ccbackend.accelerators import accelerator_map
+from ccbackend.classify import Reason
 from ccbackend.errors import PayloadError
-from ccbackend.facts import JobFacts, JobKey
-from ccbackend.outcome import Reason
+from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.payload import (
     SiteMap,
     amend,
-    clamped,
+    clamp_end_time,
     delete_payload,
     key_of,
     start_payload,
@@ -27,7 +27,7 @@ from ccbackend.version import Dialect
 from slurm.job import Gres, Job, NodeAllocation, Sharing
 
 T = 1767225600
-KEY = JobKey(7, "lab", T)
+KEY = BackendRunKey(7, "lab", T)
 SMT = {
     "socket": [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]],
     "core": [[0, 8], [1, 9], [2, 10], [3, 11], [4, 12], [5, 13], [6, 14], [7, 15]],
@@ -320,7 +320,7 @@ def test_the_end_lies_behind_the_start_and_within_32_bits(
         "jobState": "completed",
     }
     assert len(told) == warnings
-    assert clamped(end, T) == sent
+    assert clamp_end_time(end, T) == sent
 
 
 def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:

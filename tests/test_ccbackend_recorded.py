@@ -9,17 +9,17 @@ from recorded_backend import Recorded, releases, scenarios
 from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, row_for, situation
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.outcome import Call, Outcome, classify
+from ccbackend.classify import ApiCall, Outcome, classify
+from ccbackend.end_states import end_state
 from ccbackend.payload import SiteMap, start_payload
-from ccbackend.replies import ListingError, graphql_rows, rest_rows
-from ccbackend.states import end_state
+from ccbackend.replies import JobListError, graphql_rows, rest_rows
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
     FIRST_WITH_CLUSTERS,
     Dialect,
     Version,
-    dialect_of_unknown_path,
-    server_of,
+    dialect_of_404,
+    server_info,
     version_of_login_page,
 )
 from slurm.job import Gres, Job, NodeAllocation, Sharing
@@ -27,7 +27,7 @@ from slurm.job import Gres, Job, NodeAllocation, Sharing
 EVERY = pytest.mark.parametrize("release", releases())
 
 
-def found(each: Recorded, call: Call, version: Version | None) -> Outcome:
+def found(each: Recorded, call: ApiCall, version: Version | None) -> Outcome:
     """What the answer is taken for."""
     return classify(call, each.answer.status, each.answer.body, version).outcome
 
@@ -87,12 +87,12 @@ def test_the_version_is_on_the_login_page(release: str) -> None:
 def test_the_generation_shows_at_an_unknown_path(release: str) -> None:
     """Without a token, below /api, by GET."""
     dialects = {
-        dialect_of_unknown_path(each.answer.status, each.answer.body)
+        dialect_of_404(each.answer.status, each.answer.body)
         for each in scenarios(release)["unknown-path-unauthenticated"].exchanges
         if each.request.method == "GET" and each.request.path.startswith("/api/non")
     }
 
-    assert dialects == {server_of(Version.parse(release)).dialect}
+    assert dialects == {server_info(Version.parse(release)).dialect}
 
 
 @EVERY
@@ -103,7 +103,7 @@ def test_graphql_listings_are_read_whole_or_not_at_all(release: str) -> None:
         try:
             rows = graphql_rows(each.answer.body)
             listed[each.note] = sorted(row.job_id for row in rows)
-        except ListingError as error:
+        except JobListError as error:
             listed[each.note] = error.count
 
     assert listed["running"] == [6001, 6005, 6007]
@@ -164,7 +164,7 @@ def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, rel
 def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> None:
     """Our fields are among those of the recorded start that every release took."""
     full = json.loads(scenarios(release)["start-full"].exchanges[0].request.body or b"{}")
-    server = server_of(Version.parse(release))
+    server = server_info(Version.parse(release))
     job = Job(
         job_id=1,
         user="ada",

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ccbackend.replies import (
-    ListingError,
-    Row,
+    BackendRow,
+    JobListError,
     graphql_jobs,
     graphql_rows,
     graphql_running,
@@ -26,7 +26,7 @@ ITEM = {
     "state": "failed",
 }
 JOB = {"id": 1, "jobId": 7, "cluster": "lab", "startTime": 1767225600, "jobState": "failed"}
-ROW = Row(7, "lab", 1767225600, "failed", 1)
+ROW = BackendRow(7, "lab", 1767225600, "failed", 1)
 
 
 def graphql(items: object, count: object = 1) -> str:
@@ -60,7 +60,7 @@ def test_times_are_unix_seconds_whatever_the_servers_zone() -> None:
 )
 def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> None:
     """What else may be wrong is not known."""
-    with pytest.raises(ListingError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a listing"):
         graphql_rows(graphql([ITEM | change]))
 
 
@@ -71,35 +71,35 @@ def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> 
 )  # fmt: skip
 def test_another_shape_is_no_empty_listing(text: str) -> None:
     """Neither by GraphQL nor by REST."""
-    with pytest.raises(ListingError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a listing"):
         graphql_rows(text)
-    with pytest.raises(ListingError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a listing"):
         rest_rows(text)
 
 
 def test_errors_beside_data_void_it() -> None:
     """One unknown state in a filter fails the whole query with status 200."""
-    with pytest.raises(ListingError, match="the query failed"):
+    with pytest.raises(JobListError, match="the query failed"):
         graphql_rows('{"errors":[{"message":"x"}],"data":{"jobs":{"count":0,"items":[]}}}')
 
 
 def test_a_count_that_differs_tells_the_servers_count() -> None:
     """The next query can ask for more."""
-    with pytest.raises(ListingError, match="1 of 5 jobs listed") as caught:
+    with pytest.raises(JobListError, match="1 of 5 jobs listed") as caught:
         graphql_rows(graphql([ITEM], 5))
     assert caught.value.count == 5
 
 
 def test_a_full_rest_page_counts_as_cut() -> None:
     """There is no total to compare with."""
-    with pytest.raises(ListingError, match="the page is full at 1 jobs"):
+    with pytest.raises(JobListError, match="the page is full at 1 jobs"):
         rest_rows(rest([JOB], items=1), 1)
 
 
 @pytest.mark.parametrize(("items", "page"), [(25, 1), (10, 0)])
 def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
     """Page 0 is an empty list with status 200 on old servers."""
-    with pytest.raises(ListingError, match=f"page {page} of {items}"):
+    with pytest.raises(JobListError, match=f"page {page} of {items}"):
         rest_rows(rest([], items, page), 10)
 
 

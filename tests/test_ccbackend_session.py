@@ -15,21 +15,21 @@ import pytest
 import requests
 from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
 
-from ccbackend.outcome import Fault
-from ccbackend.wire.session import Limits, Link, retry_after
+from ccbackend.classify import Fault
+from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 
 OK = answer(200, "{}")
 TOKEN = "eyJ-secret"
 
 
 @contextmanager
-def link(
+def transport(
     *actions: Action, context: ssl.SSLContext | None = None, **settings: Any
-) -> Iterator[tuple[Link, ScriptedServer]]:
-    """A link to a server with this script."""
+) -> Iterator[tuple[Transport, ScriptedServer]]:
+    """A transport to a server with this script."""
     given: dict[str, Any] = {"token": lambda: TOKEN} | settings
     with ScriptedServer(actions, context) as peer, requests.Session() as session:
-        yield Link(session, peer.url, **given), peer
+        yield Transport(session, peer.url, **given), peer
 
 
 def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path:
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with link(OK) as (there, peer):
+    with transport(OK) as (there, peer):
         found = there.exchange("GET", "/x")
 
     assert found.status == 200
@@ -49,7 +49,7 @@ def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
     """A redirect is an answer like any other."""
     moved = answer(302, "", "Location: /elsewhere\r\nSet-Cookie: a=b; Path=/\r\n")
-    with link(moved, OK) as (there, peer):
+    with transport(moved, OK) as (there, peer):
         statuses = [
             there.exchange("POST", "/x", body=b"{}").status,
             there.exchange("GET", "/").status,
@@ -64,7 +64,7 @@ def test_a_proxy_of_the_session_is_used() -> None:
     """The one that the site has configured, not the environment's."""
     with ScriptedServer([OK]) as peer, requests.Session() as session:
         session.proxies = {"http": peer.url}
-        found = Link(session, "http://cc.invalid", token=lambda: TOKEN).exchange("GET", "/x")
+        found = Transport(session, "http://cc.invalid", token=lambda: TOKEN).exchange("GET", "/x")
 
     assert found.status == 200
     assert peer.requests[0].path == "http://cc.invalid/x"
@@ -72,7 +72,7 @@ def test_a_proxy_of_the_session_is_used() -> None:
 
 def test_connections_are_reused() -> None:
     """One connection carries request after request."""
-    with link(OK, OK, OK) as (there, peer):
+    with transport(OK, OK, OK) as (there, peer):
         for _ in range(3):
             there.exchange("GET", "/")
         there.close()
@@ -82,7 +82,7 @@ def test_connections_are_reused() -> None:
 
 def test_the_token_is_sent_only_where_asked_for() -> None:
     """The server is detected without it."""
-    with link(OK, OK) as (there, peer):
+    with transport(OK, OK) as (there, peer):
         there.exchange("GET", "/", with_token=False)
         there.exchange("GET", "/")
 
@@ -92,7 +92,7 @@ def test_the_token_is_sent_only_where_asked_for() -> None:
 
 def test_the_token_is_in_no_answer_and_no_representation() -> None:
     """A server or proxy that echoes its request does not leak it into our messages."""
-    with link(answer(400, f"header X-Auth-Token: {TOKEN}")) as (there, _):
+    with transport(answer(400, f"header X-Auth-Token: {TOKEN}")) as (there, _):
         found = there.exchange("GET", "/")
 
     assert found.text == "header X-Auth-Token: ***"
@@ -101,7 +101,7 @@ def test_the_token_is_in_no_answer_and_no_representation() -> None:
 
 def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
     """The library's own message would quote it."""
-    with link(OK, token=lambda: "bad\ntoken") as (there, _):
+    with transport(OK, token=lambda: "bad\ntoken") as (there, _):
         found = there.exchange("GET", "/")
 
     assert found.fault is Fault.BROKEN
@@ -111,13 +111,13 @@ def test_a_token_that_cannot_be_a_header_does_not_leak() -> None:
 @pytest.mark.parametrize("status", [204, 301, 401, 404, 500, 503])
 def test_every_status_is_an_answer(status: int) -> None:
     """What it means is not decided here."""
-    with link(answer(status, "")) as (there, _):
+    with transport(answer(status, "")) as (there, _):
         assert there.exchange("GET", "/").status == status
 
 
 def test_a_stale_connection_is_replaced_once() -> None:
     """The server had closed it while idle: nothing was processed."""
-    with link(OK, hang_up, OK) as (there, peer):
+    with transport(OK, hang_up, OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
 
@@ -127,7 +127,7 @@ def test_a_stale_connection_is_replaced_once() -> None:
 
 def test_a_connection_that_breaks_twice_is_broken() -> None:
     """The second one was fresh, so the outcome is unknown."""
-    with link(OK, hang_up, hang_up, OK) as (there, peer):
+    with transport(OK, hang_up, hang_up, OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
 
@@ -137,7 +137,7 @@ def test_a_connection_that_breaks_twice_is_broken() -> None:
 
 def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
     """The server may have worked on the request."""
-    with link(hang_up, OK) as (there, peer):
+    with transport(hang_up, OK) as (there, peer):
         found = there.exchange("POST", "/x", body=b"{}")
 
     assert found.fault is Fault.BROKEN
@@ -147,7 +147,7 @@ def test_a_fresh_connection_that_breaks_is_not_resent() -> None:
 def test_a_break_after_a_long_time_is_not_resent() -> None:
     """End of file after the server's write timeout means that it was at work."""
     ticks = count(0, 10)
-    with link(OK, hang_up, OK, clock=lambda: next(ticks)) as (there, peer):
+    with transport(OK, hang_up, OK, clock=lambda: next(ticks)) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
 
@@ -157,7 +157,7 @@ def test_a_break_after_a_long_time_is_not_resent() -> None:
 
 def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
     """An answer had begun."""
-    with link(OK, raw(b"HTTP/1."), OK) as (there, peer):
+    with transport(OK, raw(b"HTTP/1."), OK) as (there, peer):
         there.exchange("GET", "/")
         found = there.exchange("POST", "/x", body=b"{}")
 
@@ -175,7 +175,7 @@ def test_half_a_status_line_on_a_reused_connection_is_not_resent() -> None:
 )
 def test_a_cut_answer_is_no_answer(data: bytes) -> None:
     """The status alone does not count."""
-    with link(raw(data)) as (there, _):
+    with transport(raw(data)) as (there, _):
         found = there.exchange("GET", "/")
 
     assert (found.status, found.fault, found.sent) == (None, Fault.BROKEN, True)
@@ -183,7 +183,7 @@ def test_a_cut_answer_is_no_answer(data: bytes) -> None:
 
 def test_an_answer_over_the_limit_is_dropped() -> None:
     """The limit itself is still fine."""
-    with link(answer(200, "x" * 100), answer(200, "x" * 300_000), OK) as (there, peer):
+    with transport(answer(200, "x" * 100), answer(200, "x" * 300_000), OK) as (there, peer):
         sizes = [there.exchange("GET", "/", limit_bytes=100) for _ in range(2)]
         after = there.exchange("GET", "/")
 
@@ -194,7 +194,7 @@ def test_an_answer_over_the_limit_is_dropped() -> None:
 
 def test_silence_ends_with_the_read_timeout() -> None:
     """The request was sent; its outcome is unknown."""
-    with link(stall, limits=Limits(read_seconds=0.1)) as (there, _):
+    with transport(stall, limits=ExchangeLimits(read_seconds=0.1)) as (there, _):
         found = there.exchange("GET", "/")
 
     assert (found.fault, found.sent) == (Fault.TIMED_OUT, True)
@@ -211,8 +211,8 @@ def test_silence_ends_with_the_read_timeout() -> None:
 )
 def test_a_dripping_server_is_cut_at_the_deadline(head: bytes) -> None:
     """Every byte restarts the read timeout, not the deadline."""
-    limits = Limits(read_seconds=30, deadline_seconds=0.3)
-    with link(drip(head, threading.Event()), OK, limits=limits) as (there, peer):
+    limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
+    with transport(drip(head, threading.Event()), OK, limits=limits) as (there, peer):
         found = there.exchange("GET", "/")
         after = there.exchange("GET", "/")
 
@@ -225,7 +225,7 @@ def test_an_address_without_server_is_unreachable() -> None:
     with ScriptedServer([]) as peer:
         url = peer.url
     with requests.Session() as session:
-        found = Link(session, url, token=lambda: TOKEN).exchange("GET", "/")
+        found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
 
     assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
     assert "refused" in found.text
@@ -259,25 +259,25 @@ def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
 
 def test_tls_with_the_sites_certificate_works(pair: tuple[Path, Path]) -> None:
     """The file with the site's authority is enough."""
-    with link(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
+    with transport(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
         assert there.exchange("GET", "/").status == 200
 
 
 def test_a_dripping_tls_server_is_cut_too(pair: tuple[Path, Path]) -> None:
     """The deadline reaches below the encryption."""
-    limits = Limits(read_seconds=30, deadline_seconds=0.3)
+    limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
     dripping = drip(b"HTTP/1.1 200 OK\r\nX: ", threading.Event())
     context = server_context(pair)
-    with link(dripping, context=context, ca_file=str(pair[0]), limits=limits) as (there, _):
+    with transport(dripping, context=context, ca_file=str(pair[0]), limits=limits) as (there, _):
         assert there.exchange("GET", "/").fault is Fault.TIMED_OUT
 
 
 def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
     """The connect timeout bounds it, also beyond the deadline."""
-    limits = Limits(connect_seconds=0.3, deadline_seconds=0.1)
+    limits = ExchangeLimits(connect_seconds=0.3, deadline_seconds=0.1)
     with ScriptedServer([]) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
-        there = Link(session, url, token=lambda: TOKEN, ca_file=str(pair[0]), limits=limits)
+        there = Transport(session, url, token=lambda: TOKEN, ca_file=str(pair[0]), limits=limits)
         found = there.exchange("GET", "/")
 
     assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
@@ -287,7 +287,7 @@ def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> No
     """Not even where the session given does not verify."""
     with ScriptedServer([OK], server_context(pair)) as peer, requests.Session() as session:
         session.verify = False
-        found = Link(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
+        found = Transport(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
 
     assert (found.fault, found.sent) == (Fault.CERTIFICATE, False)
     assert peer.requests == []
@@ -303,14 +303,14 @@ def test_no_tls_at_all_is_a_certificate_fault_but_a_cut_is_none(
     """The URL is wrong, or the server is just restarting."""
     with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
-        found = Link(session, url, token=lambda: TOKEN).exchange("GET", "/")
+        found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
 
     assert (found.fault, found.sent) == (fault, False)
 
 
 def test_a_missing_authority_file_is_a_certificate_fault(pair: tuple[Path, Path]) -> None:
     """It is named by the message."""
-    with link(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
+    with transport(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
         found = there.exchange("GET", "/")
 
     assert found.fault is Fault.CERTIFICATE
@@ -339,5 +339,5 @@ def test_retry_after_is_read_as_seconds_or_date(value: str | None, seconds: floa
 
 def test_retry_after_travels_with_the_answer() -> None:
     """A busy server says how long."""
-    with link(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
+    with transport(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
         assert there.exchange("GET", "/").retry_after_seconds == 12.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccbackend.errors import TokenError, UrlError
-from ccbackend.token import Token, TokenFile, check_url, is_loopback, read_token, token_of
+from ccbackend.token import Token, TokenFile, check_url, is_loopback, parse_token, read_token
 
 
 def jwt(claims: object) -> str:
@@ -29,7 +29,7 @@ def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
 
 def test_claims_are_read_without_verification() -> None:
     """They tell when to warn and why a server may refuse."""
-    token = token_of(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
+    token = parse_token(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
 
     assert (token.expires_at, token.roles) == (1767225600.0, ("api",))
     assert [token.expired(now) for now in (1767225599.9, 1767225600)] == [False, True]
@@ -41,7 +41,7 @@ def test_claims_are_read_without_verification() -> None:
 )
 def test_a_token_without_readable_claims_has_no_expiry(text: str) -> None:
     """The server may take it all the same."""
-    token = token_of(text)
+    token = parse_token(text)
 
     assert (token.expires_at, token.roles, token.expired(9e9)) == (None, None, False)
 
@@ -50,14 +50,14 @@ def test_claims_nested_without_end_are_ignored() -> None:
     """A hostile file cannot crash the reader."""
     deep = base64.urlsafe_b64encode(b"[" * 30_000).decode()
 
-    assert token_of(f"e30.{deep}.x").expires_at is None
+    assert parse_token(f"e30.{deep}.x").expires_at is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a b", "a\n\n", " a", "a\tb", "a\x00", "ä"])
 def test_anything_but_one_word_is_refused(text: str) -> None:
     """One newline at the end is stripped, nothing else."""
     with pytest.raises(ValueError, match=r"empty|inside the token"):
-        token_of(text)
+        parse_token(text)
 
 
 def test_a_token_is_in_no_representation() -> None:

@@ -10,27 +10,27 @@ import pytest
 import requests
 from stub_server import Model, StubServer
 
-from ccbackend.client import Backend, Known
-from ccbackend.outcome import Outcome, Reason
-from ccbackend.version import Server, Version, server_of
-from ccbackend.wire.session import Link
+from ccbackend.classify import Outcome, Reason
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.version import ServerInfo, Version, server_info
+from ccbackend.wire.transport import Transport
 
 BEGAN = 1_767_225_600
 RESOURCES = [{"hostname": "n1"}]
 START = {"jobId": 7, "user": "ada", "cluster": "lab", "numNodes": 1, "startTime": BEGAN}
-OLD = server_of(Version(1, 4, 4))
-NEW = server_of(Version(1, 5, 4))
+OLD = server_info(Version(1, 4, 4))
+NEW = server_info(Version(1, 5, 4))
 
 
 @contextmanager
-def backend(url: str, server: Server | None = None) -> Iterator[Backend]:
+def backend(url: str, server: ServerInfo | None = None) -> Iterator[BackendClient]:
     """Our client of a server."""
     with requests.Session() as session:
-        link = Link(session, url, token=lambda: "TOKEN:api")
-        yield Backend(link, Known(server))
+        transport = Transport(session, url, token=lambda: "TOKEN:api")
+        yield BackendClient(transport, SharedServerInfo(server))
 
 
-def start(there: Backend, job_id: int) -> Reason:
+def start(there: BackendClient, job_id: int) -> Reason:
     """Tell a start in the dialect that is known; why it ended as it did."""
     sharing = {"exclusive": 1} if there.server == OLD else {"shared": "none"}
     return there.start(START | sharing | {"jobId": job_id, "resources": RESOURCES}).verdict.reason
@@ -48,7 +48,7 @@ def test_a_server_that_comes_back_as_another_release_is_recognised(before: str, 
             asked = [exchange.path for exchange in second.log]
 
     assert [Reason.CREATED] * 2 == reasons
-    assert server_of(Version.parse(after)) == there.server
+    assert server_info(Version.parse(after)) == there.server
     assert "/login" in asked
 
 

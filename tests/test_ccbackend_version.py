@@ -6,10 +6,10 @@ import pytest
 
 from ccbackend.version import (
     Dialect,
-    Server,
+    ServerInfo,
     Version,
-    dialect_of_unknown_path,
-    server_of,
+    dialect_of_404,
+    server_info,
     version_of_login_page,
 )
 
@@ -52,7 +52,7 @@ def test_the_dialect_follows_from_the_version(
     queues: bool,  # noqa: FBT001 - a table
 ) -> None:
     """An unknown server is treated as a new one."""
-    server = server_of(version)
+    server = server_info(version)
 
     assert (server.dialect, server.caches_starts, server.queues_starts) == (
         dialect,
@@ -63,8 +63,8 @@ def test_the_dialect_follows_from_the_version(
 
 def test_a_server_that_refuses_the_dialect_becomes_unknown() -> None:
     """The version known before was wrong; the other dialect is tried."""
-    assert server_of(Version(1, 4, 4)).flipped() == Server(None, Dialect.SHARED)
-    assert Server().flipped() == Server(None, Dialect.EXCLUSIVE)
+    assert server_info(Version(1, 4, 4)).with_other_dialect() == ServerInfo(None, Dialect.SHARED)
+    assert ServerInfo().with_other_dialect() == ServerInfo(None, Dialect.EXCLUSIVE)
 
 
 @pytest.mark.parametrize(
@@ -93,4 +93,4 @@ def test_an_unknown_path_tells_the_generation(
     status: int, text: str, dialect: Dialect | None
 ) -> None:
     """JSON from 1.5.0, text before, anything else is another program."""
-    assert dialect_of_unknown_path(status, text) is dialect
+    assert dialect_of_404(status, text) is dialect

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ccbackend.filters import Filters, NameFilter, flags, unreported_reason
-from ccbackend.sharing import in_dialect, sharing_field, sharing_problem
-from ccbackend.states import end_state, is_known
+from ccbackend.end_states import end_state, is_known_state
+from ccbackend.filters import JobFilters, NameFilter, admin_comment_flags, exclusion_reason
+from ccbackend.node_sharing import sharing_field, sharing_problem, translate_sharing
 from ccbackend.version import Dialect
 from slurm.job import Job, NodeAllocation, Sharing
 
@@ -75,7 +75,7 @@ def test_a_base_state_decides_before_flags() -> None:
 
 def test_new_words_are_noticed() -> None:
     """They are sent as failed, and somebody should hear of it."""
-    assert [is_known(word) for word in ("COMPLETED", "RUNNING", "NEVER_SEEN", "")] == [
+    assert [is_known_state(word) for word in ("COMPLETED", "RUNNING", "NEVER_SEEN", "")] == [
         True,
         True,
         False,
@@ -148,7 +148,7 @@ def test_a_body_is_translated_into_the_other_dialect(
     given: dict[str, Any], dialect: Dialect, found: dict[str, Any]
 ) -> None:
     """Nothing but the sharing field changes."""
-    assert in_dialect(given, dialect) == found
+    assert translate_sharing(given, dialect) == found
 
 
 @pytest.mark.parametrize(
@@ -166,21 +166,21 @@ def test_a_body_is_translated_into_the_other_dialect(
 )
 def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
     """One foreign host is enough to be reported."""
-    filters = Filters(
+    filters = JobFilters(
         partitions=NameFilter(deny=frozenset({"debug"})),
         accounts=NameFilter(allow=frozenset({"p1"})),
         ignore_hosts=re.compile("^t"),
     )
     job = Job(**{"job_id": 1, "account": "p1", **facts})
 
-    assert unreported_reason(job, filters, cluster="lab") == reason
+    assert exclusion_reason(job, filters, cluster="lab") == reason
 
 
 def test_nothing_is_filtered_by_default_but_the_flag() -> None:
     """Missing names pass; a cluster can be denied by its name at the server."""
     job = Job(job_id=1, nodes=("t1",))
-    denied = Filters(clusters=NameFilter(deny=frozenset({"lab"})))
+    denied = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 
-    assert unreported_reason(job, Filters(), cluster="lab") is None
-    assert unreported_reason(job, denied, cluster="lab") == "cluster lab is filtered"
-    assert flags(Job(job_id=1, admin_comment=" a ,,b")) == {"a", "b"}
+    assert exclusion_reason(job, JobFilters(), cluster="lab") is None
+    assert exclusion_reason(job, denied, cluster="lab") == "cluster lab is filtered"
+    assert admin_comment_flags(Job(job_id=1, admin_comment=" a ,,b")) == {"a", "b"}

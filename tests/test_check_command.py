@@ -17,13 +17,13 @@ from check_world import DBD, LAB, NODE_26, TOPOLOGY, Scripted, clusters
 from command_line import Said
 from command_site import CommandSite
 
-from ccbackend.outcome import Reason
+from ccbackend.classify import Reason
 from slurm.command import Answer
 from slurm.errors import Problem, SlurmError
 from spool.checks.result import Limits, Result, Verdict
 from spool.commands.check import Terms, local_results
 from spool.config import load
-from spool.identity import take_token
+from spool.identity import open_token
 from spool.preflight.look import asked_results
 from spool.preflight.reach import Account
 
@@ -188,7 +188,7 @@ def test_what_another_account_may_not_see_is_unknown(
     terms = Terms(limits=Limits(), now=time.time())
     for uid, verdict in ((0, Verdict.UNKNOWN), (1, Verdict.CRITICAL)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: site.state.stat().st_uid + 1 - uid)
-        first, *_ = local_results(config, take_token(config), terms)
+        first, *_ = local_results(config, open_token(config), terms)
         assert (verdict, "configuration") == (first.verdict, first.name)
 
 
@@ -278,7 +278,7 @@ def full(
         server = Scripted()
         server.known = clusters(GPU_LAB)
     runner = SlurmCommands(changes or {})
-    results = asked_results(config, take_token(config), runner=runner, backend=server, account=BOB)
+    results = asked_results(config, open_token(config), runner=runner, backend=server, account=BOB)
     assert server.closed
     return {result.name: result for result in results}
 

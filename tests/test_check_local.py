@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 
-from ccbackend.token import token_of
+from ccbackend.token import parse_token
 from spool.checks.last_sweep import check_sweep
 from spool.checks.result import Limits, Result, Verdict
 from spool.checks.settings import check_problems, check_warnings
 from spool.checks.token_age import check_token
 from spool.checks.waiting import Waiting, check_waiting, look, waiting_since
 from spool.checks.worker import check_worker, read_state
-from spool.errors import Problem
+from spool.errors import ConfigProblem
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, Source
 
@@ -327,7 +327,7 @@ def jwt(exp: Any) -> str:
 )
 def test_token_is_told_in_time(exp: Any, verdict: Verdict, text: str) -> None:
     """Two weeks before its end somebody should know."""
-    found = check_token(token_of(jwt(exp)), NOON)
+    found = check_token(parse_token(jwt(exp)), NOON)
     assert (verdict, text) == (found.verdict, found.text)
 
 
@@ -337,8 +337,8 @@ def test_token_is_told_in_time(exp: Any, verdict: Verdict, text: str) -> None:
 def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
     """A monitoring account that may not read the token says so, and is no alarm."""
     problems = [
-        Problem("clustername", "missing", "write it"),
-        Problem("cc-backend.token_file", "/t: cannot be opened: Permission denied", "chmod"),
+        ConfigProblem("clustername", "missing", "write it"),
+        ConfigProblem("cc-backend.token_file", "/t: cannot be opened: Permission denied", "chmod"),
     ]
     other = [*check_problems(problems, as_service=False)]
     assert [Verdict.CRITICAL, Verdict.UNKNOWN] == [result.verdict for result in other]

@@ -11,11 +11,10 @@ import pytest
 from check_world import LAB, Scripted, clusters
 from command_site import CommandSite
 
-from ccbackend.outcome import Call, Reason
-from ccbackend.outcome import Verdict as Answered
-from ccbackend.replies import Probe, Reply
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply, Probe
 from ccbackend.token import Token
-from ccbackend.version import Dialect, Server
+from ccbackend.version import Dialect, ServerInfo
 from slurm.survey.nodes import Node
 from spool.checks.result import Result, Verdict
 from spool.config import Config, load
@@ -55,7 +54,7 @@ def test_refused_token_is_the_only_news() -> None:
 def test_server_of_unknown_version_may_be_well() -> None:
     """A build without version shows its dialect."""
     server = Scripted()
-    server.server = Server(None, Dialect.EXCLUSIVE)
+    server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     found = asked(server)
     assert "cc-backend of unknown version, dialect exclusive" == found["server"].text
     assert "is accepted" == found["server token"].text
@@ -107,7 +106,7 @@ def test_server_may_not_tell_its_clusters(reason: Reason, verdict: Verdict) -> N
     """Up to 1.2 it cannot."""
     server = Scripted(clusters=reason)
     server.known = None
-    server.server = Server(None, Dialect.EXCLUSIVE)
+    server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     results, known = check_server(server, None, ("lab",))
     assert known is None
     assert verdict is results[-1].verdict
@@ -116,7 +115,7 @@ def test_server_may_not_tell_its_clusters(reason: Reason, verdict: Verdict) -> N
 def test_answer_without_status_or_words_shows_its_hint() -> None:
     """No connection, for example."""
     server = Scripted()
-    lost = Reply(call=Call.LISTING, verdict=Answered(Reason.UNREACHABLE), sent=False)
+    lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
     assert asked(server)["server"].text.endswith(
         "shared: no connection to the server: check its address, that it runs"

@@ -6,9 +6,9 @@ import pytest
 import requests
 from stub_server import Model, StubServer
 
-from ccbackend.client import Backend
+from ccbackend.client import BackendClient
 from ccbackend.token import Token
-from ccbackend.wire.session import Link
+from ccbackend.wire.transport import Transport
 from spool.checks.result import Result, Verdict
 from spool.preflight.server import check_server
 
@@ -19,7 +19,7 @@ def asked(model: Model, account: str = "api") -> dict[str, Result]:
     """Return what a server of this kind is found to be."""
     token = f"TOKEN:{account}"
     with StubServer(model) as server:
-        backend = Backend(Link(requests.Session(), server.url, token=lambda: token))
+        backend = BackendClient(Transport(requests.Session(), server.url, token=lambda: token))
         results, _ = check_server(backend, Token(token), ("lab",))
         backend.close()
     return {result.name: result for result in results}

@@ -21,8 +21,8 @@ from slurm.errors import SlurmError
 from spool import console, exit_codes
 from spool.errors import (
     ConfigError,
-    Problem,
-    RunError,
+    ConfigProblem,
+    RunFileError,
     SpoolError,
     SpoolLockedError,
 )
@@ -38,7 +38,7 @@ def ended(work: Callable[[], int], *, debug: bool = False, log_file: Path | None
     def program(_: object) -> int:
         console.start_logging("cc-test", debug=debug)
         if log_file is not None:
-            console.log_to(log_file)
+            console.log_to_file(log_file)
         return console.run_command(work)
 
     return call(program=program)
@@ -66,7 +66,11 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
-        (ConfigError("/c", (Problem("a.b", "bad", "mend"),)), 78, "/c: 1 problem\n|  a.b: bad; m"),
+        (
+            ConfigError("/c", (ConfigProblem("a.b", "bad", "mend"),)),
+            78,
+            "/c: 1 problem\n|  a.b: bad; m",
+        ),
         (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
         (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
         (SlurmError("squeue failed", kind=SlurmProblem.FAILED), 69, "squeue failed"),
@@ -74,7 +78,11 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
         (PermissionError(13, "Permission denied", "/p"), 77, "/p: Permission denied"),
         (OSError(28, "No space left on device", "/f"), 75, "/f: No space left on device"),
         (OSError("odd"), 75, "odd"),
-        (RunError("5-1.json", "odd"), 1, "a bug, please report it: RunError: 5-1.json: odd"),
+        (
+            RunFileError("5-1.json", "odd"),
+            1,
+            "a bug, please report it: RunFileError: 5-1.json: odd",
+        ),
         (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
         (KeyboardInterrupt(), 75, "interrupted; nothing is half done"),
     ],
@@ -157,8 +165,8 @@ def test_no_control_character_is_shown(text: str) -> None:
 
     def work() -> int:
         _log.info("%s", text)
-        console.say(text)
-        console.say_json({text: text})
+        console.print_line(text)
+        console.print_json({text: text})
         return 0
 
     said = ended(work)
@@ -210,7 +218,7 @@ def _logged(work: Callable[[], int], path: Path) -> str:
 
 def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """So may tracebacks; and only so many faults are remembered."""
-    monkeypatch.setattr(console, "_REMEMBERED", 2)
+    monkeypatch.setattr(console, "_MAX_REMEMBERED", 2)
 
     def work() -> int:
         for words in ("a", "a", "b", "c", "a"):
@@ -228,7 +236,7 @@ def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> N
 def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return a secret that is hidden."""
     monkeypatch.setattr(console, "_secrets", set())
-    return console.hide(SECRET)
+    return console.hide_secret(SECRET)
 
 
 def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> None:
@@ -237,8 +245,8 @@ def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> 
     def work() -> int:
         _log.error("got %s", secret)
         _log.error("got %r", [secret])
-        console.say(f"x{secret}x")
-        console.say_json({"token": secret, secret: 1})
+        console.print_line(f"x{secret}x")
+        console.print_json({"token": secret, secret: 1})
         raise ValueError(f"no good: {secret}")
 
     said = ended(work, log_file=tmp_path / "log")
@@ -290,18 +298,18 @@ def test_what_looks_like_a_token_is_hidden_unasked() -> None:
 def test_a_secret_of_a_few_letters_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hide every second word."""
     monkeypatch.setattr(console, "_secrets", set())
-    console.hide("a")
+    console.hide_secret("a")
 
-    assert "data" == console.clean("data")
+    assert "data" == console.safe_line("data")
 
 
 def test_a_long_secret_is_hidden_before_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """An old token may be the beginning of the new one."""
     monkeypatch.setattr(console, "_secrets", set())
-    console.hide("made-up")
-    console.hide("made-up-too")
+    console.hide_secret("made-up")
+    console.hide_secret("made-up-too")
 
-    assert "***" == console.clean("made-up-too")
+    assert "***" == console.safe_line("made-up-too")
 
 
 def test_a_log_file_has_times_and_leaves_errors_on_stderr(tmp_path: Path) -> None:
@@ -364,7 +372,7 @@ def test_a_reader_that_goes_away_is_fine() -> None:
         "import sys; from spool import console\n"
         "console.start_logging('cc-test')\n"
         "def work():\n"
-        "    while True: console.say('line')\n"
+        "    while True: console.print_line('line')\n"
         "sys.exit(console.run_command(work))"
     )
     with subprocess.Popen(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.outcome import Reason, Verdict
+from ccbackend.classify import Reason, ReplyVerdict
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request
 
@@ -73,7 +73,7 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     world.run()
     before = world.files()
     request = Request(call=Call.START, job_id=7, start_time=NOON, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=Verdict(Reason.CREATED)), world.now)
+    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now)
 
     assert before == world.files()
 
@@ -85,7 +85,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_any_more(world: World) -> None:
     entry.in_flight = Call.START
     (world.root / "todo" / NAME).write_text("{")
     request = Request(call=Call.START, job_id=1, start_time=NOON, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=Verdict(Reason.CREATED)), world.now)
+    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now)
 
     assert {"dead": [NAME, f"{NAME}.why"]} == world.files()
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.outcome import Reason, Verdict
+from ccbackend.classify import Reason, ReplyVerdict
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
 from spool.deliver.schedule import Call
@@ -326,7 +326,7 @@ def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: Wor
 
 
 @pytest.mark.parametrize(
-    ("reason", "told_before"),
+    ("reason", "maybe_sent"),
     [
         (Reason.UNREACHABLE, False),
         (Reason.TIMED_OUT, True),
@@ -335,7 +335,7 @@ def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: Wor
     ],
 )
 def test_a_start_says_whether_it_may_have_been_told_before(
-    world: World, reason: Reason, *, told_before: bool
+    world: World, reason: Reason, *, maybe_sent: bool
 ) -> None:
     """Then another run's row may be no proof of a conflict; but not for ever."""
     world.backend.answers[1] = reason
@@ -345,7 +345,7 @@ def test_a_start_says_whether_it_may_have_been_told_before(
 
     world.run(200)
 
-    assert told_before == world.backend.told_before[-1]
+    assert maybe_sent == world.backend.maybe_sent[-1]
 
 
 def test_of_several_clusters_an_unknown_one_halts_itself_alone(world: World) -> None:
@@ -513,7 +513,7 @@ def test_an_idle_halted_drain_asks_by_itself(world: World) -> None:
     world.backend.everything = None
     (world.root / "todo" / f"1-{NOON + 1}.json").unlink()
     world.boot()
-    world.link.note(Verdict(Reason.TOKEN_REFUSED), world.now)
+    world.link.note(ReplyVerdict(Reason.TOKEN_REFUSED), world.now)
     world.link.cause_changed(world.now)
 
     world.run()
@@ -776,7 +776,7 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     """Its file may have been set aside meanwhile."""
     request = Request(call=Call.STOP, job_id=99, start_time=1, cluster="alex")
 
-    world.delivery.take(Reply(request=request, verdict=Verdict(Reason.STOPPED)), world.now)
+    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.STOPPED)), world.now)
 
     assert {} == world.files()
 

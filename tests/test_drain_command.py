@@ -17,7 +17,7 @@ from spool.drain import service
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.files.run import End, Source
-from spool.identity import HeldToken
+from spool.identity import MaskedToken
 
 END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
 
@@ -202,7 +202,7 @@ def test_systemd_hears_of_the_end_alone(
 def watch_of(site: CommandSite) -> Watch:
     """Return a watch on a site's configuration and token."""
     loaded = config.load(site.config)
-    held = HeldToken(loaded)
+    held = MaskedToken(loaded)
     held.current()
     return Watch(loaded, held)
 
@@ -296,7 +296,7 @@ def test_a_signal_between_two_configurations_counts(site: CommandSite, server: S
 
 def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
     """Root may have read it for us."""
-    held = HeldToken(config.load(site.config))
+    held = MaskedToken(config.load(site.config))
     same = token_of_successor(config.load(site.config), held)
     other = token_of_successor(config.load(CommandSite(tmp_path / "other").config), held)
 

@@ -19,11 +19,11 @@ from drain_process import NODE, TOKEN, DrainProcess, until
 from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import Backend, Known
-from ccbackend.filters import Filters
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
-from ccbackend.wire.session import Link
+from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.deliver.compose import SiteComposer
@@ -98,17 +98,19 @@ class Backlog:
             keep_days=0,
             min_free_bytes=0,
         )
-        known, silent = Known(), _Silent()
-        links = [Link(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)]
+        known, silent = SharedServerInfo(), _Silent()
+        links = [
+            Transport(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)
+        ]
         outside = Outside(
             slurm=silent,
-            backends=(Backend(links[0], known), Backend(links[1], known)),
+            backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
             describe=lambda _: {},
             user_name=lambda _: None,
             watch=lambda: False,
             clock=self.clock,
         )
-        composer = SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), Filters())
+        composer = SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
         with Layout(self.root) as layout:
             return assemble(site, composer, outside, layout=layout).run_once()
 

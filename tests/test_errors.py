@@ -7,22 +7,22 @@ import pytest
 from spool.errors import (
     CcSyncError,
     ConfigError,
-    EventError,
+    ConfigProblem,
+    EventNameError,
     NewerFormatError,
-    Problem,
-    RunError,
+    RunFileError,
     SpoolError,
     SpoolLockedError,
 )
 
-PROBLEM = Problem("drain.requeue", "'maybe' is not known", "say replace or keep")
+PROBLEM = ConfigProblem("drain.requeue", "'maybe' is not known", "say replace or keep")
 
 
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (EventError("1-x", "no event"), "1-x: no event"),
-        (RunError("5-9.json", "not JSON"), "5-9.json: not JSON"),
+        (EventNameError("1-x", "no event"), "1-x: no event"),
+        (RunFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
         (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; left alone"),
         (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
         (SpoolLockedError("/l", "pid 7"), "/l is held by pid 7"),
@@ -40,14 +40,14 @@ def test_a_problem_names_path_fault_and_cure() -> None:
 
 def test_a_problem_is_shown_escaped() -> None:
     """A value of the configuration may hold anything."""
-    assert "\x1b" not in str(Problem("a", "\x1b[2J", "b"))
+    assert "\x1b" not in str(ConfigProblem("a", "\x1b[2J", "b"))
 
 
 @pytest.mark.parametrize(
     ("problems", "head"), [((PROBLEM,), "c: 1 problem"), ((PROBLEM, PROBLEM), "c: 2 problems")]
 )
 def test_a_configuration_error_counts_its_problems(
-    problems: tuple[Problem, ...], head: str
+    problems: tuple[ConfigProblem, ...], head: str
 ) -> None:
     """The first line says how many."""
     assert head == str(ConfigError("c", problems)).splitlines()[0]
@@ -60,7 +60,7 @@ def test_a_configuration_error_lists_every_problem() -> None:
 
 def test_errors_carry_what_a_handler_needs() -> None:
     """Name and reason stand apart from the text."""
-    event, run = EventError("n", "r"), RunError("m", "s")
+    event, run = EventNameError("n", "r"), RunFileError("m", "s")
     newer, spool = NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 

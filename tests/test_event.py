@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.errors import EventError, NewerFormatError
+from spool.errors import EventNameError, NewerFormatError
 from spool.files.event import (
     EXTRAS_LIMIT_BYTES,
     Event,
@@ -88,7 +88,7 @@ def test_names_survive_the_round_trip(
 )
 def test_any_other_name_is_refused(name: str) -> None:
     """It keeps the name and a reason for the dead letter."""
-    with pytest.raises(EventError) as caught:
+    with pytest.raises(EventNameError) as caught:
         parse(name)
 
     assert name == caught.value.name
@@ -106,7 +106,7 @@ def test_no_name_ends_in_another_error(name: str) -> None:
     """Names are hostile."""
     try:
         parse(name)
-    except (EventError, NewerFormatError) as error:
+    except (EventNameError, NewerFormatError) as error:
         assert name == error.name  # noqa: PT017 - either error is right
 
 

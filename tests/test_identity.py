@@ -22,7 +22,7 @@ from spool import config, console, identity
 from spool.errors import SpoolError
 from spool.files.layout import Directory
 from spool.files.run import End, Source
-from spool.identity import HeldToken, become_service, credentials, take_token
+from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 
 END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
 HERE = Path(identity.__file__).parent.parent
@@ -108,17 +108,17 @@ def test_without_a_state_directory_there_is_nobody_to_become(
 
 def test_a_held_token_is_hidden_from_all_we_say(site: CommandSite) -> None:
     """The old one and the one that replaces it."""
-    held = HeldToken(config.load(site.config))
+    held = MaskedToken(config.load(site.config))
     held()
     site.token.write_text("made-up-new-one\n")
     held()
 
-    assert "***, ***" == console.clean(f"{TOKEN}, made-up-new-one")
+    assert "***, ***" == console.safe_line(f"{TOKEN}, made-up-new-one")
 
 
 def test_a_replaced_token_is_news(site: CommandSite) -> None:
     """Until it is read."""
-    held = take_token(config.load(site.config))
+    held = open_token(config.load(site.config))
     unchanged = held.changed()
     site.token.write_text("made-up-new-one\n")
 
@@ -130,7 +130,7 @@ def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
     """But with the configuration itself."""
     site.document["cc-backend"] = {"host": "http://127.0.0.1:9", "apikey": TOKEN}
     site.write()
-    held = take_token(config.load(site.config))
+    held = open_token(config.load(site.config))
 
     assert (None, TOKEN, False) == (held.path, held(), held.changed())
 
@@ -138,7 +138,7 @@ def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
 def test_a_token_that_cannot_be_read_is_told_at_its_use(site: CommandSite) -> None:
     """Many commands do without it."""
     site.token.unlink()
-    held = take_token(config.load(site.config))
+    held = open_token(config.load(site.config))
 
     with pytest.raises(TokenError, match="cannot be opened"):
         held()
@@ -156,7 +156,7 @@ def test_an_expired_token_is_not_used(
         site.write()
     site.token.write_text(expires_at_5)
     now = 4.9
-    held = HeldToken(config.load(site.config), clock=lambda: now)
+    held = MaskedToken(config.load(site.config), clock=lambda: now)
     in_time = held()
     now = 5.0
 
@@ -172,10 +172,10 @@ def test_a_credential_of_systemd_comes_first(
     directory = site.root / "credentials"
     directory.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
-    without = HeldToken(config.load(site.config)).path
+    without = MaskedToken(config.load(site.config)).path
     (directory / "token").write_text("made-up-credential\n")
     (directory / "token").chmod(0o400)
-    held = take_token(config.load(site.config))
+    held = open_token(config.load(site.config))
 
     assert (site.token, directory / "token") == (without, held.path)
     assert "made-up-credential" == held()
@@ -185,10 +185,10 @@ def test_a_credential_of_systemd_comes_first(
 def test_no_credentials_is_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands run by hand have none."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    by_hand = credentials()
+    by_hand = credentials_directory()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
 
-    assert (None, Path("/run/credentials/x")) == (by_hand, credentials())
+    assert (None, Path("/run/credentials/x")) == (by_hand, credentials_directory())
 
 
 @pytest.fixture

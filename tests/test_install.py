@@ -373,7 +373,7 @@ def test_services_and_cron_call_what_there_is(name: str, program: Program, verb:
 
     args = program.parser(argv).parse_args(argv)
 
-    assert (verb, Path("@settings@/config.json")) == (args.verb, Path(args.config))
+    assert (verb, Path("@settings@/config.json")) == (args.subcommand, Path(args.config))
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

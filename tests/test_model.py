@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ccbackend.outcome import Reason, Verdict
+from ccbackend.classify import Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request
@@ -50,7 +50,7 @@ class Lossy(FakeBackend):
         reply = super().answer(request)
         if self.lost and request.call is not Call.PROBE:
             self.lost -= 1
-            return replace(reply, verdict=Verdict(Reason.BROKEN, "made up"), starts=())
+            return replace(reply, verdict=ReplyVerdict(Reason.BROKEN, "made up"), starts=())
         return reply
 
 

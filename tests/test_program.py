@@ -16,7 +16,7 @@ import spool
 from spool import cli
 from spool.cli import CC_SPOOL
 from spool.files.layout import Directory
-from spool.program import Program, Verb
+from spool.program import Program, Subcommand
 
 HERE = Path(__file__).parent.parent
 LIGHT = [
@@ -91,7 +91,7 @@ def test_the_default_configuration_is_named_in_the_help() -> None:
 
 def test_every_verb_has_a_help() -> None:
     """With its own arguments."""
-    helps = {verb.name: call(verb.name, "--help") for verb in CC_SPOOL.verbs}
+    helps = {verb.name: call(verb.name, "--help") for verb in CC_SPOOL.subcommands}
 
     assert {0} == {said.code for said in helps.values()}
     assert "--once" in helps["drain"].out
@@ -170,10 +170,10 @@ def test_a_verb_may_judge_the_configuration_itself(tmp_path: Path) -> None:
     """As a check for monitoring does; then none is read."""
     (tmp_path / "judging.py").write_text(
         "def add_arguments(parser): parser.add_argument('--code', type=int)\n"
-        "def run_unread(args): return args.code + (str(args.config) == 'none')\n"
+        "def run_without_config(args): return args.code + (str(args.config) == 'none')\n"
     )
-    verb = Verb(name="judge", module="judging", help="judges", judges=True)
-    program = Program(name="cc-test", about="Test.", verbs=(verb,))
+    verb = Subcommand(name="judge", module="judging", help="judges", reads_own_config=True)
+    program = Program(name="cc-test", about="Test.", subcommands=(verb,))
     sys.path.insert(0, str(tmp_path))
     try:
         said = call("judge", "-c", "none", "--code", "2", program=program.run)

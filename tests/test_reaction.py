@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.reaction import Asked, Fate, react, settle_conflict
 from spool.deliver.schedule import Call
@@ -27,7 +27,7 @@ def asked(call: Call, *, others_pass: bool = False) -> Asked:
 @pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
 def test_an_accepted_start_fixes_time_and_cluster(reason: Reason) -> None:
     """The cluster's name is kept from the first accepted start on."""
-    reaction = react(RUN, Verdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
 
     assert replace(RUN, started=NOW, cluster="alex") == reaction.run
 
@@ -36,12 +36,12 @@ def test_a_start_told_again_keeps_its_cluster() -> None:
     """A renamed cluster in the configuration does not change a reported run."""
     again = replace(RUN, cluster="old")
 
-    assert "old" == react(again, Verdict(Reason.CREATED), asked(Call.START)).run.cluster
+    assert "old" == react(again, ReplyVerdict(Reason.CREATED), asked(Call.START)).run.cluster
 
 
 def test_a_queued_start_is_told_again_after_some_seconds() -> None:
     """cc-backend 1.4.0 and 1.4.1 store a start only later, or never."""
-    reaction = react(RUN, Verdict(Reason.QUEUED), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(Reason.QUEUED), asked(Call.START))
 
     assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
 
@@ -50,7 +50,7 @@ def test_a_start_that_is_queued_again_and_again_is_buried() -> None:
     """Those servers promise to store what their database refuses."""
     run = replace(RUN, attempts=3)
 
-    assert Fate.DEAD is react(run, Verdict(Reason.QUEUED), asked(Call.START)).fate
+    assert Fate.DEAD is react(run, ReplyVerdict(Reason.QUEUED), asked(Call.START)).fate
 
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
@@ -58,19 +58,19 @@ def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
     """Nothing is left to tell."""
     run = replace(STARTED, end=OVER)
 
-    assert Fate.GONE is react(run, Verdict(reason), asked(Call.STOP)).fate
+    assert Fate.GONE is react(run, ReplyVerdict(reason), asked(Call.STOP)).fate
 
 
 def test_a_deleted_row_is_struck_off() -> None:
     """Each row in the way is deleted once."""
     run = replace(RUN, replaces=(1, 2))
 
-    assert (2,) == react(run, Verdict(Reason.DELETED), asked(Call.DELETE)).run.replaces
+    assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(Call.DELETE)).run.replaces
 
 
 def test_an_unknown_stop_leads_back_to_the_start() -> None:
     """The run is started again before it is stopped."""
-    reaction = react(replace(STARTED, end=OVER), Verdict(Reason.UNKNOWN_RUN), asked(Call.STOP))
+    reaction = react(replace(STARTED, end=OVER), ReplyVerdict(Reason.UNKNOWN_RUN), asked(Call.STOP))
 
     assert (None, Fate.KEEP) == (reaction.run.started, reaction.fate)
 
@@ -79,18 +79,18 @@ def test_a_run_that_is_forgotten_again_and_again_is_buried() -> None:
     """A server that accepts every start and knows none is no reason to go on for ever."""
     run = replace(STARTED, end=OVER, attempts=3)
 
-    assert Fate.DEAD is react(run, Verdict(Reason.UNKNOWN_RUN), asked(Call.STOP)).fate
+    assert Fate.DEAD is react(run, ReplyVerdict(Reason.UNKNOWN_RUN), asked(Call.STOP)).fate
 
 
 @pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
 def test_a_refused_run_is_buried_at_once(reason: Reason) -> None:
     """What no resend can mend does not wait."""
-    assert Fate.DEAD is react(RUN, Verdict(reason), asked(Call.START)).fate
+    assert Fate.DEAD is react(RUN, ReplyVerdict(reason), asked(Call.START)).fate
 
 
 def test_the_words_of_cc_backend_are_kept_harmless() -> None:
     """Terminal codes of an answer never reach a file as they are."""
-    reaction = react(RUN, Verdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(Call.START))
 
     expected = LastError(
         time=NOW,
@@ -106,14 +106,14 @@ def test_the_words_of_cc_backend_are_kept_harmless() -> None:
 @pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.TOKEN_REFUSED])
 def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
     """Only the last error is noted."""
-    reaction = react(RUN, Verdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
 
     assert (RUN, Fate.KEEP) == (replace(reaction.run, last_error=None), reaction.fate)
 
 
 def test_a_run_that_fails_alone_waits_alone() -> None:
     """While others pass it is charged and tried rarely."""
-    reaction = react(RUN, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(RUN, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
 
     assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
 
@@ -122,7 +122,7 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
     """The wait grows to an hour."""
     run = replace(RUN, attempts=20)
 
-    reaction = react(run, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
 
     assert (NOW + 3600, Fate.KEEP) == (reaction.run.not_before, reaction.fate)
 
@@ -131,7 +131,7 @@ def test_a_run_that_fails_alone_24_times_is_buried() -> None:
     """Nobody waits for ever."""
     run = replace(RUN, attempts=23)
 
-    reaction = react(run, Verdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
 
     assert Fate.DEAD is reaction.fate
 
@@ -139,7 +139,7 @@ def test_a_run_that_fails_alone_24_times_is_buried() -> None:
 @pytest.mark.parametrize(("attempts", "fate"), [(0, Fate.KEEP), (1, Fate.KEEP), (2, Fate.DEAD)])
 def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -> None:
     """An hour apart, then the run is buried."""
-    reaction = react(replace(RUN, attempts=attempts), Verdict(Reason.PANIC), asked(Call.START))
+    reaction = react(replace(RUN, attempts=attempts), ReplyVerdict(Reason.PANIC), asked(Call.START))
 
     assert (NOW + 3600, fate) == (reaction.run.not_before, reaction.fate)
 
@@ -154,7 +154,7 @@ def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -
 )
 def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
     """Parking charges nobody."""
-    reaction = react(RUN, Verdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
 
     assert (NOW + seconds, 0) == (reaction.run.not_before, reaction.run.attempts)
 
@@ -166,7 +166,7 @@ def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
     """The start may still stand in the queue of 1.4.0 and 1.4.1."""
     run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
 
-    reaction = react(run, Verdict(Reason.UNKNOWN_RUN_YET), asked(Call.STOP))
+    reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(Call.STOP))
 
     assert (Fate.KEEP, started) == (reaction.fate, reaction.run.started)
 
@@ -175,7 +175,7 @@ def test_every_outcome_has_a_reaction() -> None:
     """The closed list is covered."""
     reasons = {reason.outcome: reason for reason in Reason}
 
-    fates = {o: react(RUN, Verdict(r), asked(Call.START)).fate for o, r in reasons.items()}
+    fates = {o: react(RUN, ReplyVerdict(r), asked(Call.START)).fate for o, r in reasons.items()}
 
     assert set(Outcome) == set(fates)
 
@@ -240,7 +240,7 @@ def test_a_run_older_than_a_stranger_waits_for_a_person(
 
 def test_a_dead_run_out_of_order_says_what_to_do() -> None:
     """The later row has to go first."""
-    refused = react(RUN, Verdict(Reason.DUPLICATE), asked(Call.START)).run
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(Call.START)).run
 
     reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)
 

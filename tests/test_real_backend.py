@@ -14,8 +14,8 @@ import pytest
 from backend_site import CLUSTER, BackendSite, Server, StubbedServer
 from cc_backend_server import RealServer
 
-from ccbackend.outcome import Outcome
-from ccbackend.version import Version, server_of
+from ccbackend.classify import Outcome
+from ccbackend.version import Version, server_info
 from sweeper.state import State
 
 BINARY = os.environ.get("CC_BACKEND", "")
@@ -59,7 +59,7 @@ def test_the_version_is_found_and_the_token_taken(site: BackendSite) -> None:
     """By the login page."""
     probe = site.client().probe()
 
-    assert server_of(site.server.version) == probe.server
+    assert server_info(site.server.version) == probe.server
     assert Outcome.DELIVERED is probe.reply.outcome
 
 

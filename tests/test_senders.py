@@ -9,19 +9,17 @@ from typing import Any
 
 import pytest
 
-from ccbackend.outcome import Call as BackendCall
-from ccbackend.outcome import Reason, Verdict
-from ccbackend.replies import Clusters, Listing, Probe, Row
-from ccbackend.replies import Reply as Answer
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
-from ccbackend.version import Server, Version, server_of
+from ccbackend.version import ServerInfo, Version, server_info
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request, Sender
 
-SERVER = server_of(Version(1, 5, 4))
-OLD = server_of(Version(1, 4, 4))
+SERVER = server_info(Version(1, 5, 4))
+OLD = server_info(Version(1, 4, 4))
 CLUSTER = Cluster("alex", ())
-ROW = Row(7, "alex", 100, "running", 1)
+ROW = BackendRow(7, "alex", 100, "running", 1)
 
 
 class Scripted:
@@ -32,18 +30,18 @@ class Scripted:
         self.wish = wish
         self.known = SERVER
         self.bodies: list[dict[str, Any]] = []
-        self.told_before: list[bool] = []
+        self.maybe_sent: list[bool] = []
         self.states: list[str | None] = []
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ServerInfo:
         """Return what is known of the server."""
         return self.known
 
-    def _answer(self, call: BackendCall, document: dict[str, Any]) -> Answer:
+    def _answer(self, call: ApiCall, document: dict[str, Any]) -> ApiReply:
         self.bodies.append(document)
         self.entered.set()
         self.gate.wait()
@@ -51,40 +49,40 @@ class Scripted:
         if isinstance(reason, Exception):
             raise reason
         rows = (ROW,) if reason is Reason.DUPLICATE else None
-        return Answer(
+        return ApiReply(
             call=call,
-            verdict=Verdict(reason),
+            verdict=ReplyVerdict(reason),
             document=document,
             rows=rows,
             retry_after_seconds=self.wish,
         )
 
-    def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
+    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
         """Answer a start."""
-        self.told_before.append(told_before)
-        return self._answer(BackendCall.START, document)
+        self.maybe_sent.append(maybe_sent)
+        return self._answer(ApiCall.START, document)
 
-    def stop(self, document: dict[str, Any], *, state: str | None = None) -> Answer:
+    def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
         """Answer a stop."""
         self.states.append(state)
-        return self._answer(BackendCall.STOP, document)
+        return self._answer(ApiCall.STOP, document)
 
-    def delete(self, document: dict[str, Any]) -> Answer:
+    def delete(self, document: dict[str, Any]) -> ApiReply:
         """Answer a delete."""
-        return self._answer(BackendCall.DELETE, document)
+        return self._answer(ApiCall.DELETE, document)
 
-    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """Answer a listing."""
-        answer = self._answer(BackendCall.GRAPHQL, {"cluster": cluster, "jobs": list(job_ids)})
-        return Listing(answer, (ROW,))
+        answer = self._answer(ApiCall.GRAPHQL, {"cluster": cluster, "jobs": list(job_ids)})
+        return JobList(answer, (ROW,))
 
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterList:
         """Answer the question for clusters."""
-        return Clusters(self._answer(BackendCall.CLUSTERS, {}), (CLUSTER,))
+        return ClusterList(self._answer(ApiCall.CLUSTERS, {}), (CLUSTER,))
 
     def probe(self) -> Probe:
         """Answer a probe."""
-        return Probe(self.known, self._answer(BackendCall.LISTING, {}))
+        return Probe(self.known, self._answer(ApiCall.LISTING, {}))
 
 
 class Sending:
@@ -135,7 +133,7 @@ def test_a_request_is_answered(sending: Callable[[Scripted], Sending], call: Cal
     """The verdict and the body as sent come back."""
     reply = sending(Scripted()).ask(call, document={"jobId": 7})
 
-    assert (Verdict(Reason.CREATED), {"jobId": 7}) == (reply.verdict, reply.document)
+    assert (ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (reply.verdict, reply.document)
 
 
 def test_a_refused_start_tells_which_runs_there_are(
@@ -162,7 +160,7 @@ def test_a_refused_probe_tells_the_version_alone(sending: Callable[[Scripted], S
 def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) -> None:
     """What was known of the server stays."""
     backend = Scripted(Reason.UNREACHABLE)
-    backend.known = Server()
+    backend.known = ServerInfo()
     reply = sending(backend).ask(Call.PROBE)
 
     assert (None, None) == (reply.server, reply.clusters)
@@ -189,7 +187,7 @@ def test_a_broken_connection_is_bridged(
     """A second try within a second is made without being an outage."""
     reply = sending(Scripted(Reason.BROKEN)).ask(Call.START)
 
-    assert Verdict(Reason.CREATED) == reply.verdict
+    assert ReplyVerdict(Reason.CREATED) == reply.verdict
     assert 1 == len(naps)
 
 
@@ -197,14 +195,14 @@ def test_a_probe_is_one_request(sending: Callable[[Scripted], Sending], naps: li
     """While cc-backend is believed down nothing is repeated."""
     reply = sending(Scripted(Reason.BROKEN)).ask(Call.START, is_probe=True)
 
-    assert (Verdict(Reason.BROKEN), []) == (reply.verdict, naps)
+    assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
 
 
 def test_a_second_failure_is_the_answer(sending: Callable[[Scripted], Sending]) -> None:
     """Hours are not bridged here."""
     reply = sending(Scripted(Reason.BUSY, Reason.BUSY)).ask(Call.START)
 
-    assert Verdict(Reason.BUSY) == reply.verdict
+    assert ReplyVerdict(Reason.BUSY) == reply.verdict
 
 
 def test_a_long_wish_is_not_bridged(
@@ -233,7 +231,7 @@ def test_the_next_wave_is_sent(sending: Callable[[Scripted], Sending]) -> None:
     made = sending(Scripted(Reason.TOKEN_REFUSED))
     made.ask(Call.START)
 
-    assert Verdict(Reason.CREATED) == made.ask(Call.START, wave=1).verdict
+    assert ReplyVerdict(Reason.CREATED) == made.ask(Call.START, wave=1).verdict
 
 
 def test_an_error_of_our_own_concerns_one_request(
@@ -246,7 +244,7 @@ def test_an_error_of_our_own_concerns_one_request(
 
     assert first.verdict is not None
     assert Reason.UNEXPECTED is first.verdict.reason
-    assert Verdict(Reason.CREATED) == made.ask(Call.START).verdict
+    assert ReplyVerdict(Reason.CREATED) == made.ask(Call.START).verdict
 
 
 def test_a_request_under_way_can_outlast_the_end(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.outcome import Reason
+from ccbackend.classify import Reason
 from slurm.errors import Problem, SlurmError
 from spool.drain.beacon import Beacon
 from spool.drain.service import Service, Surroundings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spool.errors import RunError
+from spool.errors import RunFileError
 from spool.files.state import Handling, read_json, replace_file, write_json
 
 
@@ -224,7 +224,7 @@ def test_a_fourth_death_is_still_poison(process: Process) -> None:
     [
         (KeyError("x"), b"1 a"),
         (RecursionError(), b"1 a"),
-        (RunError("a", "cut"), b""),
+        (RunFileError("a", "cut"), b""),
         (OSError(), b""),
     ],
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from slurm.job import Job
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
 from spool.files import codec
 from spool.files.dead import bury_run
 from spool.files.layout import RUN_ORDER, Directory, Layout
@@ -192,7 +192,7 @@ def loss(disk: Files, number: int) -> str | None:
     values = KNOWN[number]
     try:
         found = winner(disk, values[0].name)
-    except RunError as error:
+    except RunFileError as error:
         return str(error)
     has_event = (Directory.NEW, f"e{number}") in disk
     if found is None:
@@ -499,7 +499,7 @@ def test_what_is_no_run_file_is_refused(
 ) -> None:
     """With the reason for its dead letter."""
     make(layout.root / "todo" / "5-100.json")
-    with pytest.raises(RunError, match=reason):
+    with pytest.raises(RunFileError, match=reason):
         load(layout, Directory.TODO, "5-100.json")
 
 

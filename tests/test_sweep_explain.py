@@ -12,7 +12,7 @@ from sweep_site import SweepSite, site
 from sweep_values import NOON, OLD, run, start, stop
 from sweep_world import SweptWorld
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from slurm.errors import Problem, SlurmError
 from slurm.job import Job
 from spool.files import codec
@@ -34,7 +34,7 @@ EMPTY = Page(
     rows=(),
     plan=Plan(),
 )
-ROW = Row(7, "alex", OLD, "running", 70)
+ROW = BackendRow(7, "alex", OLD, "running", 70)
 GUARD = Guard(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
 
 

@@ -24,8 +24,8 @@ from lying_slurm import (
 from recorded_slurm import SERIES, recordings, sacct_lines
 from sweep_values import NOON, OLD
 
-from ccbackend.outcome import Call, Reason, Verdict
-from ccbackend.replies import Listing, Reply, Row
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import Problem, SlurmError
 from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILABLE
@@ -49,23 +49,23 @@ GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect fail
 class ListedThere:
     """cc-backend: forty running rows, or another listing."""
 
-    def __init__(self, listing: Listing | None = None) -> None:
-        reply = Reply(call=Call.GRAPHQL, verdict=Verdict(Reason.LISTED), status=200)
-        rows = tuple(Row(i, "alex", OLD, "running", i) for i in RUNNING)
-        self.listing = listing or Listing(reply, rows)
+    def __init__(self, listing: JobList | None = None) -> None:
+        reply = ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(Reason.LISTED), status=200)
+        rows = tuple(BackendRow(i, "alex", OLD, "running", i) for i in RUNNING)
+        self.listing = listing or JobList(reply, rows)
 
-    def running(self, _cluster: str) -> Listing:
+    def running_jobs(self, _cluster: str) -> JobList:
         """List what runs."""
         return self.listing
 
-    def listed(self, job_ids: object, _cluster: str) -> Listing:
+    def list_runs(self, job_ids: object, _cluster: str) -> JobList:
         """List nothing in other states."""
         del job_ids
         return replace(self.listing, rows=() if self.listing.rows is not None else None)
 
-    def lookup(self, _job_id: int, cluster: str, _start_time: int | None = None) -> Listing:
+    def lookup(self, _job_id: int, cluster: str, _start_time: int | None = None) -> JobList:
         """List nothing."""
-        return self.listed((), cluster)
+        return self.list_runs((), cluster)
 
 
 def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> Site:
@@ -235,13 +235,13 @@ def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
     assert stops(swept(tmp_path, slurm)) == 0
 
 
-def reply(reason: Reason, status: int | None, text: str = "") -> Listing:
+def reply(reason: Reason, status: int | None, text: str = "") -> JobList:
     """A listing that is not known."""
-    verdict = Verdict(reason, text)
-    return Listing(Reply(call=Call.GRAPHQL, verdict=verdict, status=status))
+    verdict = ReplyVerdict(reason, text)
+    return JobList(ApiReply(call=ApiCall.GRAPHQL, verdict=verdict, status=status))
 
 
-THERE: dict[str, tuple[Listing, int, str]] = {
+THERE: dict[str, tuple[JobList, int, str]] = {
     "cut": (reply(Reason.QUERY_FAILED, 200, "not a listing"), REFUSED, "not a listing"),
     "a wrong count": (reply(Reason.QUERY_FAILED, 200, "3 of 9 jobs listed"), REFUSED, "3 of 9"),
     "500": (reply(Reason.UNEXPECTED, 500), REFUSED, "status 500"),
@@ -252,7 +252,7 @@ THERE: dict[str, tuple[Listing, int, str]] = {
     "an expired token": (reply(Reason.TOKEN_EXPIRED, 401), NO_PERMISSION, "token"),
     "a redirect": (reply(Reason.REDIRECTED, 301), CONFIG, "base URL"),
     "another cluster": (
-        Listing(ListedThere().listing.reply, (Row(1, "fritz", OLD, "running", 1),)),
+        JobList(ListedThere().listing.reply, (BackendRow(1, "fritz", OLD, "running", 1),)),
         REFUSED, "'fritz'"),
 }  # fmt: skip
 
@@ -344,8 +344,8 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
         for line in truth.squeue.splitlines(keepends=True)
         if int(line.partition("|")[0]) not in hidden
     )
-    rows = tuple(Row(i, "alex", start, "running", i) for i, start in truth.runs.items())
-    there = ListedThere(Listing(ListedThere().listing.reply, rows))
+    rows = tuple(BackendRow(i, "alex", start, "running", i) for i, start in truth.runs.items())
+    there = ListedThere(JobList(ListedThere().listing.reply, rows))
     now = max(truth.runs.values()) + 7200
     config = re.sub(r"(?<=as of )\S+", str(now), truth.config)
     config = re.sub(r"(?<=BOOT_TIME               = )\S+", str(now - 7200), config)

@@ -10,7 +10,7 @@ from lying_slurm import COMMANDS, LyingSlurm, Told
 from sweep_values import keys
 from sweep_world import SweptWorld
 
-from ccbackend.replies import Listing, Row
+from ccbackend.replies import BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import Problem, SlurmError
 from sweeper.look import eye
@@ -169,9 +169,9 @@ def test_starts_that_differ_by_seconds_are_one_run(world: SweptWorld) -> None:
 
 def test_a_listing_of_another_cluster_is_not_believed(world: SweptWorld) -> None:
     """Whatever it holds."""
-    listing = world.backend.running("alex")
-    row = Row(5, "fritz", 1, "running", 50)
-    world.backend.listing = Listing(listing.reply, (*(listing.rows or ()), row))
+    listing = world.backend.running_jobs("alex")
+    row = BackendRow(5, "fritz", 1, "running", 50)
+    world.backend.listing = JobList(listing.reply, (*(listing.rows or ()), row))
 
     plan = world.plan().decision.plan
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.text import SHOWN_CHARACTERS, escape
+from spool.escaping import MAX_SHOWN_CHARACTERS, escape
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def test_no_text_gets_through_unescaped(text: str, limit: int) -> None:
     assert (True, True) == (len(shown) <= limit, all(" " <= letter <= "~" for letter in shown))
 
 
-@pytest.mark.parametrize(("length", "end"), [(SHOWN_CHARACTERS, "x"), (SHOWN_CHARACTERS + 1, ".")])
+@pytest.mark.parametrize(
+    ("length", "end"), [(MAX_SHOWN_CHARACTERS, "x"), (MAX_SHOWN_CHARACTERS + 1, ".")]
+)
 def test_long_text_is_cut_with_three_dots(length: int, end: str) -> None:
     """Text of just the limit is whole."""
-    assert (SHOWN_CHARACTERS, end) == (len(escape("x" * length)), escape("x" * length)[-1])
+    assert (MAX_SHOWN_CHARACTERS, end) == (len(escape("x" * length)), escape("x" * length)[-1])

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from spool.text import escape
+from spool.escaping import escape
 
 TEXT_CHARACTERS = 400
 

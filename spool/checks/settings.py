@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from spool.checks.result import Result, Verdict, bad, good
-from spool.errors import Problem
+from spool.errors import ConfigProblem
 
 _LOOK = "it works; the README says what the key means"
 
 
-def check_problems(problems: Iterable[Problem], *, as_service: bool) -> Iterator[Result]:
+def check_problems(problems: Iterable[ConfigProblem], *, as_service: bool) -> Iterator[Result]:
     """Yield each problem.
 
     What we may not look at is not known to be wrong, unless we are (`as_service`) whom it must be

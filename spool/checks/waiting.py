@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
 from spool.files.inventory import lying
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
@@ -132,5 +132,5 @@ def _read(layout: Layout, name: str) -> Run | None:
     """Return a run; None for one that vanished or cannot be read, which the drain sets aside."""
     try:
         return load(layout, Directory.TODO, name)
-    except (OSError, RunError, NewerFormatError):
+    except (OSError, RunFileError, NewerFormatError):
         return None

@@ -31,7 +31,7 @@ from spool.errors import ConfigError, SpoolError
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.state import DRAIN_LOCK, DRAIN_STATE, SWEEP_STATE
-from spool.identity import HeldToken, become_service, credentials, take_token
+from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 
 _SUMMARY = ("runs", "cc-backend")
 
@@ -47,7 +47,7 @@ class Terms:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     usual = Limits()
     parser.add_argument(
         "-w",
@@ -77,18 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write the results as JSON")
 
 
-def run_unread(args: argparse.Namespace) -> int:
+def run_without_config(args: argparse.Namespace) -> int:
     """Look, tell, and return a plugin's exit code."""
     try:
         config = load(args.config)
     except ConfigError as error:
         return _tell(list(check_problems(error.problems, as_service=False)), as_json=args.json)
-    token = take_token(config)
+    token = open_token(config)
     with suppress(SpoolError, PermissionError):  # then the configuration's checks tell
         become_service(config.spool.state_directory)
     try:
         if args.log_file is not None:
-            console.log_to(args.log_file)
+            console.log_to_file(args.log_file)
     except OSError as error:
         return _tell([unreadable("log", args.log_file, error)], as_json=args.json)
     terms = Terms(
@@ -106,9 +106,9 @@ def run_unread(args: argparse.Namespace) -> int:
     return _tell(results, as_json=args.json)
 
 
-def local_results(config: Config, token: HeldToken, terms: Terms) -> Iterator[Result]:
+def local_results(config: Config, token: MaskedToken, terms: Terms) -> Iterator[Result]:
     """Yield what the state on this host tells."""
-    problems, warnings = examine(config, credentials=credentials())
+    problems, warnings = examine(config, credentials=credentials_directory())
     as_service = _is_service(config.spool.state_directory)
     yield from check_problems(problems, as_service=as_service)
     if not problems:
@@ -175,11 +175,11 @@ def _progress() -> Iterator[Callable[[str], object]]:
 
 def _tell(results: list[Result], *, as_json: bool) -> int:
     if as_json:
-        console.say_json(document(results))
+        console.print_json(document(results))
     else:
         summary = "; ".join(f"{r.name}: {r.text}" for r in results if r.name in _SUMMARY)
         for line in plugin_lines(results, summary):
-            console.say(line)
+            console.print_line(line)
     return worst(results).value
 
 

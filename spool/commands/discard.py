@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     letters.add_arguments(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask; needed off a terminal")
 

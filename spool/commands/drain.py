@@ -11,29 +11,29 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ccbackend.client import Known
+from ccbackend.client import SharedServerInfo
 from slurm.client import Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
 from spool.config import Config, load_checked
 from spool.config.site import filters_of, metadata_policy, site_map
-from spool.connections import backend_of, slurm_of
+from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
 from spool.errors import ConfigError
+from spool.escaping import escape
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state import DRAIN_LOCK, DRAIN_STATE
-from spool.identity import HeldToken, credentials
+from spool.identity import MaskedToken, credentials_directory
 from spool.resolve.describe import SlurmDescriber
-from spool.text import escape
 
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument(
         "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
     )
@@ -71,9 +71,9 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    slurm = slurm_of(config, runner)
-    known = Known()
-    backends = tuple(backend_of(config, watch.token, known) for _ in range(2))
+    slurm = slurm_client(config, runner)
+    known = SharedServerInfo()
+    backends = tuple(backend_client(config, watch.token, known) for _ in range(2))
     composer = SiteComposer(
         functools.partial(site_map, config), metadata_policy(config), filters_of(config)
     )
@@ -125,7 +125,7 @@ class Watch:
     Called at every pass, it tells whether a halt's cause may be gone.
     """
 
-    def __init__(self, config: Config, token: HeldToken) -> None:
+    def __init__(self, config: Config, token: MaskedToken) -> None:
         self.token = token
         self.successor: Config | None = None
         self.on_successor: Callable[[], None] = lambda: None
@@ -152,7 +152,7 @@ class Watch:
 
     def _reload(self) -> None:
         try:
-            found = load_checked(self._config.path, credentials=credentials())
+            found = load_checked(self._config.path, credentials=credentials_directory())
         except ConfigError as error:
             for problem in error.problems:
                 _log.error("the changed configuration is not used: %s", problem)
@@ -165,9 +165,9 @@ class Watch:
         self.on_successor()
 
 
-def token_of_successor(config: Config, token: HeldToken) -> HeldToken:
+def token_of_successor(config: Config, token: MaskedToken) -> MaskedToken:
     """Return the token of a new configuration: the one we hold if it is in the same file."""
-    new = HeldToken(config)
+    new = MaskedToken(config)
     return token if new.path is not None and new.path == token.path else new
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from spool.commands.belief import Belief
 from spool.commands.words import duration, instant
-from spool.errors import EventError, NewerFormatError, RunError
+from spool.errors import EventNameError, NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files.event import parse_name
 from spool.files.inventory import Held, Hinted, Unread, read_dead, read_events, read_runs
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, parse_run_name
-from spool.text import escape
 
 Entry = Held | Hinted | Unread
 ALL = "ALL"
@@ -54,7 +54,7 @@ def job_id_of(entry: Entry) -> int | None:
     name = entry.why.name if entry.why else entry.name
     try:
         return parse_run_name(name)[0]
-    except RunError:
+    except RunFileError:
         return _job_id_of_event(name)
 
 
@@ -157,7 +157,7 @@ def _told_late_since(run: Run) -> float:
 def _job_id_of_event(name: str) -> int | None:
     try:
         return parse_name(name, time=0).job_id
-    except (EventError, NewerFormatError):
+    except (EventNameError, NewerFormatError):
         return None
 
 

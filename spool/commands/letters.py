@@ -10,12 +10,12 @@ from typing import Any
 
 from spool.commands.entries import ALL, Entry, entries, job_id_of, named
 from spool.commands.words import count
-from spool.console import say, say_json
-from spool.errors import LetterError
+from spool.console import print_json, print_line
+from spool.errors import DeadLetterError
+from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.inventory import Held
 from spool.files.layout import Directory, Layout
-from spool.text import escape
 
 _LIVE = (Directory.NEW, Directory.TODO, Directory.OPEN)
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def treat(
         shown = {"id": escape(entry.name), "job_id": job_id_of(entry)}
         try:
             words = deed(layout, entry.name, dry_run=args.dry_run)
-        except LetterError as error:
+        except DeadLetterError as error:
             done.append({**shown, "done": False, "words": escape(error.reason)})
             _log.error("%s: %s", shown["id"], escape(error.reason))
         except FileNotFoundError:
@@ -73,9 +73,9 @@ def treat(
         else:
             done.append({**shown, "done": True, "words": words})
             if not args.json:
-                say(f"{shown['id']} {words}")
+                print_line(f"{shown['id']} {words}")
     if args.json:
-        say_json(done)
+        print_json(done)
     return _told(done, dry_run=args.dry_run)
 
 

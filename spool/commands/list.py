@@ -10,17 +10,17 @@ from spool.commands.belief import read_belief
 from spool.commands.entries import SHOWN, entries, row
 from spool.commands.words import duration, instant, table
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
+from spool.escaping import escape
 from spool.exit_codes import OK
 from spool.files.layout import Directory, Layout
-from spool.text import escape
 
 _HEAD = ("in", "id", "job", "start", "waits for", "why")
 _ORDER = {str(directory): position for position, directory in enumerate(SHOWN)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument(
         "directory", nargs="?", choices=[str(each) for each in SHOWN], help="only what lies there"
     )
@@ -40,10 +40,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         found = [row(entry, belief, now) for entry in entries(layout, directories)]
     found.sort(key=lambda each: (_ORDER[each["state"]], each["since"], each["id"]))
     if args.json:
-        say_json(found)
+        print_json(found)
     elif found:
         for line in table([_HEAD, *(_cells(each, now) for each in found)]):
-            say(line)
+            print_line(line)
     return OK
 
 

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from spool.errors import LetterError, NewerFormatError, RunError
+from spool.errors import DeadLetterError, NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files import codec
 from spool.files.enqueue import put_event
 from spool.files.event import Event
@@ -22,7 +23,6 @@ from spool.files.layout import Directory, Layout
 from spool.files.revive import clean, where
 from spool.files.run import Run
 from spool.files.store import load, place
-from spool.text import escape
 
 MOST_EVENTS = 1000
 SPACE_EVERY = 100
@@ -99,7 +99,7 @@ class Refill:
             return True
         try:
             is_new = self._item(kept.item)
-        except LetterError as error:
+        except DeadLetterError as error:
             self._refuse(kept, error.reason)
             return True
         if is_new is not None:
@@ -114,7 +114,7 @@ class Refill:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
             reason = f"of Slurm's cluster {cluster}; this spool serves {self._cluster}"
-            raise LetterError(item.name, reason)
+            raise DeadLetterError(item.name, reason)
         self._cluster = self._cluster or cluster
         return self._event(item) if isinstance(item, Event) else self._run(item)
 
@@ -136,7 +136,7 @@ class Refill:
             self._raise_if_different(kept, place_of_it)
             return False
         if self._layout.holds(Directory.DEAD, kept.name):
-            raise LetterError(kept.name, "lies in dead/ here; retry or discard that one")
+            raise DeadLetterError(kept.name, "lies in dead/ here; retry or discard that one")
         if self.dry_run:
             return True
         if not self._room.for_run():
@@ -149,10 +149,10 @@ class Refill:
             here = load(self._layout, directory, kept.name)
         except FileNotFoundError:
             return  # it was told meanwhile
-        except (RunError, NewerFormatError) as error:
-            raise LetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
+        except (RunFileError, NewerFormatError) as error:
+            raise DeadLetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
         if facts_of(here) != facts_of(kept):
-            raise LetterError(kept.name, f"lies in {directory}/ here with other contents")
+            raise DeadLetterError(kept.name, f"lies in {directory}/ here with other contents")
 
 
 def cluster_of(layout: Layout) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spool.commands.refill import Refill, Room
 from spool.config import Config
-from spool.console import is_terminal, say, say_json
+from spool.console import is_terminal, print_json, print_line
 from spool.exit_codes import OK, REFUSED, TRY_AGAIN
 from spool.files.kept import Kept, read_kept
 from spool.files.layout import Layout
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument(
         "sources",
         nargs="+",
@@ -92,7 +92,7 @@ def _report(refill: Refill, *, is_whole: bool, as_json: bool) -> int:
     for each in refill.refused:
         _log.warning("%s is refused: %s", each["what"], each["reason"])
     if as_json:
-        say_json(
+        print_json(
             {
                 "done": refill.done,
                 "known": refill.known,
@@ -103,7 +103,7 @@ def _report(refill: Refill, *, is_whole: bool, as_json: bool) -> int:
         )
     else:
         what = " (dry run, nothing was changed)" if refill.dry_run else ""
-        say(
+        print_line(
             f"{refill.done} done, {refill.known} already known, {len(refill.refused)} refused{what}"
         )
     if not is_whole:

@@ -11,7 +11,7 @@ from spool.files.layout import Layout
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     letters.add_arguments(parser)
 
 

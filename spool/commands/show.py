@@ -13,13 +13,13 @@ from spool.commands.belief import Belief, read_belief
 from spool.commands.entries import MEND, Entry, age, entries, named, row
 from spool.commands.words import instant
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
+from spool.escaping import escape
 from spool.exit_codes import OK, USAGE
 from spool.files import codec
 from spool.files.inventory import Held, Hinted
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.text import escape
 
 _WORDS_CHARACTERS = 2000
 _LINE_CHARACTERS = 10_000
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument("id", metavar="ID", help="a file's name, or a job id: all of its runs")
     parser.add_argument("--json", action="store_true", help="a list of objects")
 
@@ -46,13 +46,13 @@ def run(config: Config, args: argparse.Namespace) -> int:
         _log.error("%s: nothing in the spool has this name or job id; told runs leave it", args.id)
         return USAGE
     if args.json:
-        say_json([_document(entry, belief, now) for entry in found])
+        print_json([_document(entry, belief, now) for entry in found])
         return OK
     for position, entry in enumerate(found):
         if position:
-            say()
+            print_line()
         for line in _lines(entry, belief, now):
-            say(line)
+            print_line(line)
     return OK
 
 

@@ -18,13 +18,13 @@ from spool.commands.belief import Belief, number, read_belief
 from spool.commands.entries import SHOWN, Entry, entries, since
 from spool.commands.words import count, duration, instant, table
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
+from spool.escaping import escape
 from spool.exit_codes import OK
 from spool.files.inventory import Held, Unread
 from spool.files.layout import Directory, Layout
 from spool.files.state import SWEEP_STATE, read_json
-from spool.identity import HeldToken
-from spool.text import escape
+from spool.identity import MaskedToken
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 OLDER = "older"
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument("--json", action="store_true", help="one object with stable keys")
 
 
@@ -56,10 +56,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
     for warning in config.warnings:
         _log.warning("%s", warning)
     if args.json:
-        say_json(document)
+        print_json(document)
         return OK
     for line in _lines(document, belief, now):
-        say(line)
+        print_line(line)
     return OK
 
 
@@ -117,7 +117,7 @@ def _of_belief(belief: Belief, next_run: float | None) -> dict[str, Any]:
     }
 
 
-def _token(token: HeldToken) -> dict[str, Any]:
+def _token(token: MaskedToken) -> dict[str, Any]:
     """Return where the token is and when it ends; never the token."""
     source = "configuration" if token.path is None else str(token.path)
     try:

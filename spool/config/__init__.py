@@ -20,7 +20,7 @@ from spool.config.read import (
 )
 from spool.config.rules import contradictions, warnings_of
 from spool.config.schema import Config
-from spool.errors import ConfigError, Problem
+from spool.errors import ConfigError, ConfigProblem
 
 __all__ = [
     "DEFAULT_PATH",
@@ -43,7 +43,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: all problems of the file.
     """
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     config = _read(path, problems)
     if problems:
         raise ConfigError(str(path), tuple(problems))
@@ -66,7 +66,7 @@ def load_checked(
     Raises:
         ConfigError: all problems of the file and of what it names.
     """
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     config = _read(path, problems)
     refused = {problem.path for problem in problems}
     found, warnings = examine(config, credentials=credentials, temporary=temporary)
@@ -76,7 +76,7 @@ def load_checked(
     return replace(config, warnings=config.warnings + warnings)
 
 
-def _read(path: Path, problems: list[Problem]) -> Config:
+def _read(path: Path, problems: list[ConfigProblem]) -> Config:
     """Return the configuration, worth nothing if problems were appended."""
     document = read_document(path)
     config = _with_one_token(read_config(document, problems), document)

@@ -19,7 +19,7 @@ from ccbackend.errors import TokenError
 from ccbackend.token import read_token
 from ccbackend.topology import Cluster, clusters_of_json
 from spool.config.schema import Config
-from spool.errors import ConfigError, Problem
+from spool.errors import ConfigError, ConfigProblem
 from spool.files.layout import Directory
 
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
@@ -37,11 +37,11 @@ class _Check:
 
     key: str
     path: Path
-    problems: list[Problem]
+    problems: list[ConfigProblem]
     warnings: list[str]
 
     def refuse(self, problem: str, hint: str) -> None:
-        self.problems.append(Problem(self.key, problem, hint))
+        self.problems.append(ConfigProblem(self.key, problem, hint))
 
 
 def check_files(
@@ -69,9 +69,9 @@ def examine(
     credentials: Path | None = None,
     temporary: Iterable[Path] = TEMPORARY,
     mounts: Path = MOUNTS,
-) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+) -> tuple[tuple[ConfigProblem, ...], tuple[str, ...]]:
     """Return the problems and warnings of all that the configuration names."""
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     warnings: list[str] = []
     refused = tuple(temporary)
     for key, path in (
@@ -194,28 +194,30 @@ def _check_parts(check: _Check) -> None:
         check.refuse("its directories lie on several file systems", "put them on one")
 
 
-def _token_problems(config: Config, credentials: Path | None) -> Iterator[Problem]:
+def _token_problems(config: Config, credentials: Path | None) -> Iterator[ConfigProblem]:
     path = token_source(config, credentials=credentials)
     if path is None:
         return
     try:
         read_token(path)
     except TokenError as error:
-        yield Problem("cc-backend.token_file", f"{path}: {error.problem}", f"needed: {error.hint}")
+        yield ConfigProblem(
+            "cc-backend.token_file", f"{path}: {error.problem}", f"needed: {error.hint}"
+        )
 
 
-def _file_problems(config: Config) -> Iterator[Problem]:
+def _file_problems(config: Config) -> Iterator[ConfigProblem]:
     authority = config.cc_backend.ca_file
     if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
         hint = "name a readable file of certificates (PEM)"
-        yield Problem("cc-backend.ca_file", f"{authority} cannot be read", hint)
+        yield ConfigProblem("cc-backend.ca_file", f"{authority} cannot be read", hint)
     for position, path in enumerate(config.topology_files):
         try:
             read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
             hint = "name a cluster.json of the server"
             key = f"topology_files[{position}]"
-            yield Problem(key, f"{path} cannot be used: {_why(error)}", hint)
+            yield ConfigProblem(key, f"{path} cannot be used: {_why(error)}", hint)
 
 
 def _why(error: Exception) -> str:

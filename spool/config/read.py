@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from spool.config.schema import Config
 from spool.config.values import Place, kind
-from spool.errors import ConfigError, Problem
+from spool.errors import ConfigError, ConfigProblem
 
 C = TypeVar("C")
 LIMIT_BYTES = 4 * 1024 * 1024
@@ -75,7 +75,7 @@ def read_document(path: Path) -> Document:
     return Document(values, mode)
 
 
-def read_config(document: Document, problems: list[Problem]) -> Config:
+def read_config(document: Document, problems: list[ConfigProblem]) -> Config:
     """Read all keys; problems are appended."""
     root = Place("", problems)
     _note_doubled(document.values, root)
@@ -188,7 +188,7 @@ def _contents(path: Path) -> tuple[bytes, int]:
 
 
 def _unreadable(path: Path, problem: str, hint: str) -> ConfigError:
-    return ConfigError(str(path), (Problem("the file", problem, hint),))
+    return ConfigError(str(path), (ConfigProblem("the file", problem, hint),))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:

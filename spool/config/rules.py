@@ -13,28 +13,28 @@ from ccbackend.token import is_loopback
 from spool.config.patterns import is_anchored, overlaps
 from spool.config.read import Document
 from spool.config.schema import DAY_SECONDS, Config
-from spool.errors import Problem
-from spool.text import escape
+from spool.errors import ConfigProblem
+from spool.escaping import escape
 
 COMMIT_SECONDS = 120  # cc-backend >= 1.5 moves new jobs from its cache every 2 min by default
 
 
-def contradictions(config: Config, document: Document) -> Iterator[Problem]:
+def contradictions(config: Config, document: Document) -> Iterator[ConfigProblem]:
     """Yield the problems that lie between keys, or between a key and the file's mode."""
     backend = document.values.get("cc-backend")
     raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
     if document.mode & stat.S_IROTH and raw.get("apikey") is not None:
         hint = "chmod o= the file, or put the token into a file of its own (cc-backend.token_file)"
-        yield Problem("cc-backend.apikey", "others can read this file", hint)
+        yield ConfigProblem("cc-backend.apikey", "others can read this file", hint)
     if document.mode & stat.S_IWOTH:
-        yield Problem("the file", "others can change it", "chmod o-w the file")
+        yield ConfigProblem("the file", "others can change it", "chmod o-w the file")
     if config.cc_backend.token_file is None and raw.get("apikey") is None:
         hint = "name the file that holds the token"
-        yield Problem("cc-backend.token_file", "there is no token", hint)
+        yield ConfigProblem("cc-backend.token_file", "there is no token", hint)
     allowed = document.values.get("allow_plain_http", False)
     if is_plain_http(raw.get("host")) and allowed is False:
         hint = "use https, or set allow_plain_http if the network is trusted"
-        yield Problem("cc-backend.host", "http sends the token in the clear", hint)
+        yield ConfigProblem("cc-backend.host", "http sends the token in the clear", hint)
     yield from _places(config)
 
 
@@ -72,17 +72,19 @@ def warnings_of(config: Config) -> Iterator[str]:
     yield from _accelerators(config)
 
 
-def _places(config: Config) -> Iterator[Problem]:
+def _places(config: Config) -> Iterator[ConfigProblem]:
     spool, saved = config.spool, config.slurm.state_save_location
     if spool.directory == spool.state_directory:
-        yield Problem("spool.state_directory", "the same as spool.directory", "choose another one")
+        yield ConfigProblem(
+            "spool.state_directory", "the same as spool.directory", "choose another one"
+        )
     for key, path in (
         ("spool.directory", spool.directory),
         ("spool.state_directory", spool.state_directory),
     ):
         if saved is not None and Path(saved) in (path, *path.parents):
             hint = "slurmctld alone may write there; choose another directory"
-            yield Problem(key, "inside slurm.state_save_location", hint)
+            yield ConfigProblem(key, "inside slurm.state_save_location", hint)
 
 
 def _old_keys(config: Config) -> Iterator[str]:

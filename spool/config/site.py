@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.filters import Filters, NameFilter
+from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.topology import Cluster
@@ -13,7 +13,7 @@ from spool.config.patterns import overlaps
 from spool.config.places import read_topology
 from spool.config.rules import overlap_text
 from spool.config.schema import Config, NamesKeys
-from spool.errors import ConfigError, Problem
+from spool.errors import ConfigError, ConfigProblem
 
 
 def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
@@ -39,9 +39,9 @@ def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
     )
 
 
-def filters_of(config: Config) -> Filters:
+def filters_of(config: Config) -> JobFilters:
     """Return which jobs are left out."""
-    return Filters(
+    return JobFilters(
         clusters=_names(config.filters.clusters),
         partitions=_names(config.filters.partitions),
         accounts=_names(config.filters.accounts),
@@ -84,5 +84,5 @@ def _from_files(config: Config) -> Iterator[Cluster]:
             yield from read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
             hint = "name a cluster.json of the server"
-            problem = Problem(f"topology_files[{position}]", f"{path} cannot be used", hint)
+            problem = ConfigProblem(f"topology_files[{position}]", f"{path} cannot be used", hint)
             raise ConfigError(str(config.path), (problem,)) from error

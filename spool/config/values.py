@@ -15,13 +15,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ccbackend.errors import UrlError
-from ccbackend.token import check_url, token_of
-from spool.errors import Problem
-from spool.text import escape
+from ccbackend.token import check_url, parse_token
+from spool.errors import ConfigProblem
+from spool.escaping import escape
 
 T = TypeVar("T")
 S = TypeVar("S")
-SHOWN_CHARACTERS = 80
+MAX_SHOWN_CHARACTERS = 80
 _KINDS = {
     dict: "an object",
     list: "a list",
@@ -47,11 +47,11 @@ class Place:
     """Where in the file a value stands, and the list that takes all problems."""
 
     path: str
-    problems: list[Problem]
+    problems: list[ConfigProblem]
 
     def key(self, name: str) -> Place:
         """Return the place of a member of an object here: `a.b`, `a."^b$"`."""
-        shown = name if _PLAIN_KEY.fullmatch(name) else f'"{escape(name, SHOWN_CHARACTERS)}"'
+        shown = name if _PLAIN_KEY.fullmatch(name) else f'"{escape(name, MAX_SHOWN_CHARACTERS)}"'
         return Place(f"{self.path}.{shown}" if self.path else shown, self.problems)
 
     def item(self, index: int) -> Place:
@@ -60,7 +60,7 @@ class Place:
 
     def refuse(self, problem: str, hint: str) -> None:
         """Note a problem."""
-        self.problems.append(Problem(self.path or "the file", problem, hint))
+        self.problems.append(ConfigProblem(self.path or "the file", problem, hint))
 
     def read(self, reader: Reader[T], value: Any, otherwise: S) -> T | S:
         """Return what a reader makes of the value here; `otherwise` when it is refused."""
@@ -179,7 +179,7 @@ def token(value: Any, _place: Place) -> str:
     """Read a token's text."""
     hint = "put the token into a file of its own and name that in cc-backend.token_file"
     try:
-        return token_of(_typed(value, str, hint)).value
+        return parse_token(_typed(value, str, hint)).value
     except ValueError as error:
         raise RefusedError(str(error), hint) from None
 

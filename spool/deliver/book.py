@@ -69,7 +69,7 @@ class Book:
         """Return an entry's run, from memory or disk.
 
         Raises:
-            RunError, NewerFormatError, OSError: as `store.load`.
+            RunFileError, NewerFormatError, OSError: as `store.load`.
         """
         if entry.run is not None:
             return entry.run

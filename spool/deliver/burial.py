@@ -9,10 +9,10 @@ from dataclasses import replace
 from spool.deliver.book import Book
 from spool.deliver.schedule import Entry
 from spool.deliver.senders import Request
+from spool.escaping import escape
 from spool.files.dead import Why, bury_file
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run
-from spool.text import escape
 
 _HINT = "mend the cause, then `cc-spool retry` it, or `cc-spool discard` it"
 _log = logging.getLogger(__name__)

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ccbackend.errors import PayloadError
-from ccbackend.facts import JobKey
-from ccbackend.filters import Filters, unreported_reason
+from ccbackend.facts import BackendRunKey
+from ccbackend.filters import JobFilters, exclusion_reason
 from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
 from ccbackend.topology import Cluster
-from ccbackend.version import Server
+from ccbackend.version import ServerInfo
 from spool.deliver.requests import UnsendableError
 from spool.deliver.schedule import Call
+from spool.escaping import escape
 from spool.files.run import Run
-from spool.text import escape
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class SiteComposer:
 
     site_of: Callable[[Iterable[Cluster]], SiteMap]
     metadata: MetadataPolicy
-    filters: Filters
+    filters: JobFilters
 
     def __post_init__(self) -> None:
         self._site = self.site_of(())
@@ -50,20 +50,20 @@ class SiteComposer:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
 
-    def unreported_reason(self, run: Run) -> str | None:
+    def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
-        return unreported_reason(run.job, self.filters, cluster=self.cluster(run))
+        return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def document(self, run: Run, call: Call, server: Server) -> Mapping[str, Any]:
+    def document(self, run: Run, call: Call, server: ServerInfo) -> Mapping[str, Any]:
         """Return the body of a start, stop or delete.
 
         Raises:
             UnsendableError: what every server would refuse.
         """
-        key = JobKey(run.job_id, self.cluster(run), run.start_time)
+        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:
             if call is Call.DELETE:
-                return delete_payload(JobKey(key.job_id, key.cluster, run.replaces[0]))
+                return delete_payload(BackendRunKey(key.job_id, key.cluster, run.replaces[0]))
             if call is Call.STOP and run.end is not None:
                 return stop_payload(
                     key,
@@ -76,7 +76,7 @@ class SiteComposer:
         except PayloadError as error:
             raise UnsendableError("; ".join(error.problems)) from error
 
-    def _start(self, run: Run, key: JobKey, server: Server) -> Mapping[str, Any]:
+    def _start(self, run: Run, key: BackendRunKey, server: ServerInfo) -> Mapping[str, Any]:
         metadata = metadata_of(
             run.job, script=run.script, description=run.description, policy=self.metadata
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from spool.deliver.book import Book
 from spool.deliver.burial import bury_refused
 from spool.deliver.held import HeldStops
@@ -22,9 +22,9 @@ from spool.deliver.reaction import (
 from spool.deliver.requests import Composer, RequestMaker
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Reply, Request
+from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state import Handling
-from spool.text import escape
 
 DEPTH = 16  # requests a sender holds: enough to stay busy while Slurm is asked
 _BY_STOPS = frozenset({Call.STOP, Call.LIST})
@@ -181,7 +181,7 @@ class Delivery:
                 self._composer.learn(reply.clusters)
 
     def _apply(
-        self, entry: Entry, reaction: Reaction, *, verdict: Verdict, reply: Reply, now: float
+        self, entry: Entry, reaction: Reaction, *, verdict: ReplyVerdict, reply: Reply, now: float
     ) -> None:
         """Let a reaction change the book."""
         request = reply.request
@@ -195,7 +195,9 @@ class Delivery:
         else:
             self._keep(entry, reaction.run, verdict, request, now)
 
-    def _keep(self, entry: Entry, run: Run, verdict: Verdict, request: Request, now: float) -> None:
+    def _keep(
+        self, entry: Entry, run: Run, verdict: ReplyVerdict, request: Request, now: float
+    ) -> None:
         """Store what an answer changed; an outage by itself changes no file."""
         if run.end is not None and not run.reported:
             self._book.finish(entry, run, now)
@@ -213,7 +215,7 @@ class Delivery:
         replace_earlier = self._terms.replace_earlier
         return settle_conflict(run, others, proven, replace_earlier=replace_earlier, now=now)
 
-    def _count(self, entry: Entry, request: Request, verdict: Verdict, now: float) -> None:
+    def _count(self, entry: Entry, request: Request, verdict: ReplyVerdict, now: float) -> None:
         """Note what an answer says about the run's luck, its first host and its cluster."""
         if verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
             entry.failures += 1
@@ -224,7 +226,7 @@ class Delivery:
         entry.failures, entry.failed_at, entry.is_unsure = 0, None, False
         self._maker.learn(entry, request, verdict, now)
 
-    def _log(self, entry: Entry, request: Request, verdict: Verdict) -> None:
+    def _log(self, entry: Entry, request: Request, verdict: ReplyVerdict) -> None:
         _log.info(
             "job=%d cluster=%s start=%d call=%s outcome=%s",
             entry.job_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from spool.deliver.schedule import Entry, Schedule
-from spool.text import escape
+from spool.escaping import escape
 
 HOST_SECONDS = 3600.0
 _log = logging.getLogger(__name__)

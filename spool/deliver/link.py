@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from ccbackend.outcome import Outcome, Reason, Verdict
-from ccbackend.version import Server
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.version import ServerInfo
 from spool.deliver.destination import Destination, Health
-from spool.text import escape
+from spool.escaping import escape
 
 PROBE_SECONDS = 3600.0
 _UNPROVEN = frozenset({Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED})
@@ -27,7 +27,7 @@ class Link:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.destination = Destination()
-        self.server: Server | None = None
+        self.server: ServerInfo | None = None
         self.wave = 0
         self.accepted = 0
         self._random = random
@@ -48,7 +48,7 @@ class Link:
 
     def note(
         self,
-        verdict: Verdict,
+        verdict: ReplyVerdict,
         now: float,
         *,
         alone: bool = False,
@@ -80,13 +80,13 @@ class Link:
         """Let flow what the senders hold back since an answer that turned out to stop nobody."""
         self.wave += 1
 
-    def found(self, server: Server | None, now: float) -> None:
+    def found(self, server: ServerInfo | None, now: float) -> None:
         """Take in the answer to a probe."""
         self._version_at = now + PROBE_SECONDS
         if server is not None:
             self._learn(server)
 
-    def noticed(self, server: Server | None) -> None:
+    def noticed(self, server: ServerInfo | None) -> None:
         """Take in which server gave an answer, None if it did not show.
 
         It may be another one than before: upgraded while a connection was lost. Or it refused our
@@ -102,7 +102,7 @@ class Link:
         """Allow a probe at once: token, configuration or an operator's word changed."""
         self.destination = self.destination.cause_changed(now)
 
-    def _learn(self, server: Server) -> None:
+    def _learn(self, server: ServerInfo) -> None:
         if server != self.server:
             version = server.version or "of unknown version"
             _log.info("cc-backend %s, dialect %s", version, server.dialect)
@@ -117,7 +117,7 @@ class Link:
         self.destination = old.succeeded(now)
         self._version_at = 0.0  # it may be another release now
 
-    def _failed(self, verdict: Verdict, now: float, retry_after: float | None) -> None:
+    def _failed(self, verdict: ReplyVerdict, now: float, retry_after: float | None) -> None:
         if self.destination.health is not Health.DOWN:
             _log.warning("cc-backend is down: %s", _words(verdict))
         self.wave += 1
@@ -126,14 +126,14 @@ class Link:
             now, reason, random=self._random(), retry_after=retry_after
         )
 
-    def _halted(self, verdict: Verdict, now: float) -> None:
+    def _halted(self, verdict: ReplyVerdict, now: float) -> None:
         if self.destination.health is not Health.HALTED:
             _log.error("deliveries are halted: %s", _words(verdict))
         self.wave += 1
         self.destination = self.destination.halted(now, _words(verdict))
 
 
-def _words(verdict: Verdict) -> str:
+def _words(verdict: ReplyVerdict) -> str:
     """Return hint and the server's own words."""
     said = escape(verdict.message)
     return f"{verdict.hint} ({said})" if said else verdict.hint

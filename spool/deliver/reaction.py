@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from spool.deliver.schedule import Call
+from spool.escaping import escape
 from spool.files.run import LastError, Run
-from spool.text import escape
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS
@@ -62,12 +62,12 @@ class Asked:
     others_pass: bool = False
 
 
-def react(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def react(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return what an answer does to a run."""
     return _REACTIONS[verdict.outcome](run, verdict, asked)
 
 
-def _accepted(run: Run, _verdict: Verdict, asked: Asked) -> Reaction:
+def _accepted(run: Run, _verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return the run after cc-backend did what was asked."""
     clean = replace(run, last_error=None, not_before=0, attempts=0)
     if asked.call is Call.STOP:
@@ -84,13 +84,13 @@ def _accepted(run: Run, _verdict: Verdict, asked: Asked) -> Reaction:
     )
 
 
-def _promised(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _promised(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return the run with its start to be looked up: cc-backend only queued it, and may drop it."""
     noted = _noted(run, verdict, asked)
     return _charged(noted, asked, wait_seconds=QUEUE_SECONDS, limit=PROMISES)
 
 
-def _needs_start(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _needs_start(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return the run with its start to be told again; a server that forgets it always is odd."""
     noted = replace(_noted(run, verdict, asked), started=None, attempts=run.attempts + 1)
     if noted.attempts > RESTARTS:
@@ -98,7 +98,7 @@ def _needs_start(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     return Reaction(run=noted)
 
 
-def _later(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _later(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return the run parked; only answers about this very run are counted."""
     noted = _noted(run, verdict, asked)
     if verdict.reason in {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED}:
@@ -111,7 +111,7 @@ def _later(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
     return Reaction(run=replace(noted, not_before=int(asked.now) + wait))
 
 
-def _retry(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _retry(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     """Return the run as it is while all fail; alone and rarely when only this one does."""
     noted = _noted(run, verdict, asked)
     if not asked.others_pass:
@@ -125,7 +125,7 @@ def _charged(run: Run, asked: Asked, *, wait_seconds: int, limit: int) -> Reacti
     return Reaction(run=charged, fate=Fate.DEAD if charged.attempts >= limit else Fate.KEEP)
 
 
-def _noted(run: Run, verdict: Verdict, asked: Asked) -> Run:
+def _noted(run: Run, verdict: ReplyVerdict, asked: Asked) -> Run:
     error = LastError(
         time=int(asked.now),
         call=asked.call,
@@ -138,11 +138,11 @@ def _noted(run: Run, verdict: Verdict, asked: Asked) -> Run:
     return replace(run, last_error=error)
 
 
-def _unchanged(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _unchanged(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     return Reaction(run=_noted(run, verdict, asked))
 
 
-def _rejected(run: Run, verdict: Verdict, asked: Asked) -> Reaction:
+def _rejected(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
     return Reaction(run=_noted(run, verdict, asked), fate=Fate.DEAD)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ccbackend.outcome import Outcome, Reason, Verdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.topology import Cluster
-from ccbackend.version import Server
+from ccbackend.version import ServerInfo
 from spool.deliver.book import Book
 from spool.deliver.burial import bury_unreadable, bury_unsendable
 from spool.deliver.hosts import Unknown
@@ -17,10 +17,10 @@ from spool.deliver.link import Link
 from spool.deliver.reaction import CLUSTER_SECONDS
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Request
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state import Handling
-from spool.text import escape
 
 FUTURE_SECONDS = 300
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
@@ -44,10 +44,10 @@ class Composer(Protocol):
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
 
-    def unreported_reason(self, run: Run) -> str | None:
+    def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
-    def document(self, run: Run, call: Call, server: Server) -> Mapping[str, Any]:
+    def document(self, run: Run, call: Call, server: ServerInfo) -> Mapping[str, Any]:
         """Return the body of a start, stop or delete.
 
         Raises:
@@ -93,7 +93,7 @@ class RequestMaker:
             return None
         try:
             with self._handling(entry.name):
-                reason = None if run.cluster else self._composer.unreported_reason(run)
+                reason = None if run.cluster else self._composer.exclusion_reason(run)
                 if reason is None:
                     return self._compose(entry, run, cluster)
                 self._leave_out(entry, run, reason, now)
@@ -109,18 +109,18 @@ class RequestMaker:
         try:
             with self._handling(entry.name):
                 return self._book.run_of(entry)
-        except (OSError, RunError, NewerFormatError) as error:
+        except (OSError, RunFileError, NewerFormatError) as error:
             bury_unreadable(self._book, entry, str(error), now)
         return None
 
-    def own(self, verdict: Verdict) -> Verdict:
+    def own(self, verdict: ReplyVerdict) -> ReplyVerdict:
         """Return a verdict as it counts here: of several clusters an unknown one halts itself."""
         if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
             self._link.go_on()
-            return Verdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
+            return ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
         return verdict
 
-    def learn(self, entry: Entry, request: Request, verdict: Verdict, now: float) -> None:
+    def learn(self, entry: Entry, request: Request, verdict: ReplyVerdict, now: float) -> None:
         """Note what an answer says about the first host and the cluster of a run."""
         if verdict.reason is Reason.UNKNOWN_HOST:
             self.hosts.refuse(entry, entry.host, verdict.message, now)
@@ -163,9 +163,9 @@ class RequestMaker:
             job_id=entry.job_id,
             start_time=entry.start_time,
             cluster=cluster,
-            document=self._composer.document(run, call, self._link.server or Server()),
+            document=self._composer.document(run, call, self._link.server or ServerInfo()),
             wave=self._link.wave,
-            told_before=entry.is_unsure or _is_promised(run),
+            maybe_sent=entry.is_unsure or _is_promised(run),
             state=None if run.end is None else run.end.state,
         )
 

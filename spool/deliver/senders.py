@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
 
-from ccbackend.outcome import Outcome, Reason, Verdict
-from ccbackend.replies import Clusters, Listing, Probe, Row
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.replies import BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
-from ccbackend.version import Server
+from ccbackend.version import ServerInfo
 from spool.deliver.schedule import Call
 
 ATTEMPTS = 2
@@ -34,7 +34,7 @@ class Request:
     """One request. `wave` numbers what was handed out between two failures of the destination.
 
     `is_probe`: cc-backend is believed down or halted; exactly one request, never repeated here.
-    `told_before`: the same request may have reached cc-backend. `job_ids` are what a listing is
+    `maybe_sent`: the same request may have reached cc-backend. `job_ids` are what a listing is
     asked about, `state` is Slurm's word for the end that a stop tells.
     """
 
@@ -45,7 +45,7 @@ class Request:
     document: Mapping[str, Any] = field(default_factory=dict)
     wave: int = 0
     is_probe: bool = False
-    told_before: bool = False
+    maybe_sent: bool = False
     state: str | None = None
     job_ids: tuple[int, ...] = ()
 
@@ -61,21 +61,21 @@ class Reply:
     """
 
     request: Request
-    verdict: Verdict | None
+    verdict: ReplyVerdict | None
     status: int | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
     starts: tuple[int, ...] = ()
-    server: Server | None = None
+    server: ServerInfo | None = None
     clusters: tuple[Cluster, ...] | None = None
     listed: frozenset[tuple[int, int]] = frozenset()
     retry_after_seconds: float | None = None
 
 
 class Answer(Protocol):
-    """A classified answer; `ccbackend.client.Reply` is one."""
+    """A classified answer; `ccbackend.replies.ApiReply` is one."""
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ReplyVerdict:
         """Return what it means."""
 
     @property
@@ -91,21 +91,21 @@ class Answer(Protocol):
         """Return the body as last sent."""
 
     @property
-    def rows(self) -> tuple[Row, ...] | None:
+    def rows(self) -> tuple[BackendRow, ...] | None:
         """Return the runs of the job id where a start was settled by looking them up."""
 
 
 class Backend(Protocol):
     """What a sender asks of cc-backend; every call blocks for minutes at most and raises nothing.
 
-    `ccbackend.client.Backend` is one.
+    `ccbackend.client.BackendClient` is one.
     """
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ServerInfo:
         """Return what is known of the server."""
 
-    def start(self, document: dict[str, Any], *, told_before: bool = False) -> Answer:
+    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> Answer:
         """Tell a start, perhaps once more."""
 
     def stop(self, document: dict[str, Any], *, state: str | None = None) -> Answer:
@@ -114,10 +114,10 @@ class Backend(Protocol):
     def delete(self, document: dict[str, Any]) -> Answer:
         """Remove one row."""
 
-    def listed(self, job_ids: Iterable[int], cluster: str) -> Listing:
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """List the runs of some job ids."""
 
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterList:
         """Ask for the clusters with their hosts and topology."""
 
     def probe(self) -> Probe:
@@ -183,7 +183,7 @@ class Sender:
             reply = self._ask(request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the thread goes on
             _log.error("job=%d %s failed here: %r", request.job_id, request.call, error)
-            verdict = Verdict(Reason.UNEXPECTED, f"{type(error).__name__} in our own code")
+            verdict = ReplyVerdict(Reason.UNEXPECTED, f"{type(error).__name__} in our own code")
             return Reply(request=request, verdict=verdict)
         if reply.verdict and reply.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
             self._failed_wave = max(self._failed_wave, request.wave)
@@ -193,14 +193,14 @@ class Sender:
         backend, body = self._backend, dict(request.document)
         match request.call:
             case Call.START:
-                again = request.told_before
-                return self._told(request, lambda: backend.start(body, told_before=again))
+                again = request.maybe_sent
+                return self._told(request, lambda: backend.start(body, maybe_sent=again))
             case Call.STOP:
                 return self._told(request, lambda: backend.stop(body, state=request.state))
             case Call.DELETE:
                 return self._told(request, lambda: backend.delete(body))
             case Call.LIST:
-                listing = backend.listed(request.job_ids, request.cluster)
+                listing = backend.list_runs(request.job_ids, request.cluster)
                 rows = listing.rows or ()
                 listed = frozenset((row.job_id, row.start_time) for row in rows)
                 verdict = listing.reply.verdict

@@ -11,7 +11,8 @@ from slurm.job import Job
 from spool.deliver.book import Book
 from spool.deliver.burial import bury_unsendable
 from spool.deliver.schedule import Entry
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files.dead import Why, bury_file
 from spool.files.event import Event
 from spool.files.layout import Directory
@@ -21,7 +22,6 @@ from spool.resolve.admit import Facts, IncompleteRunError, admit
 from spool.resolve.intake import Intake
 from spool.resolve.resolver import Resolver
 from spool.resolve.slurm_runs import Stage
-from spool.text import escape
 
 Texts = Mapping[int, tuple[str | None, str | None]]
 _log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Conclusions:
         """Return an entry's run; None (and a warning) if its file cannot be read now."""
         try:
             return self._book.run_of(entry)
-        except (OSError, RunError, NewerFormatError) as error:
+        except (OSError, RunFileError, NewerFormatError) as error:
             _log.warning("%s cannot be read: %s", entry.name, escape(str(error)))
             self._resolver.doubt(entry.job_id, now)
             return None

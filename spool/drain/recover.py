@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from spool.deliver.schedule import Entry, entry_of
-from spool.errors import NewerFormatError, RunError
+from spool.errors import NewerFormatError, RunFileError
+from spool.escaping import escape
 from spool.files.dead import WHY_SUFFIX, Why, bury_file
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 from spool.files.state import Handling
 from spool.files.store import load
-from spool.text import escape
 
 STALE_SECONDS = 3600
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def read_run(
         return None
     except NewerFormatError as error:
         _log.warning("%s", escape(str(error)))
-    except (RunError, OSError) as error:
+    except (RunFileError, OSError) as error:
         _set_aside(layout, directory, name, str(error), now)
     return None
 

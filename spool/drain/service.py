@@ -16,9 +16,9 @@ from spool.deliver.destination import Health
 from spool.deliver.senders import Sender
 from spool.drain.beacon import Beacon, notify, plain
 from spool.drain.loop import Drain, Parts
+from spool.escaping import escape
 from spool.files.archive import Archive
 from spool.files.layout import Directory
-from spool.text import escape
 
 COMPARE_SECONDS = 3600.0
 COMPARE_AGAIN_SECONDS = 60.0

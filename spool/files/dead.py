@@ -14,11 +14,11 @@ import os
 import re
 from dataclasses import dataclass, replace
 
+from spool.escaping import escape
 from spool.files import codec
 from spool.files.layout import Directory, Layout, NotRegularError
 from spool.files.run import LastError, Run
 from spool.files.store import Group
-from spool.text import escape
 
 WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from spool.errors import EventError
+from spool.errors import EventNameError
 from spool.files.event import Kind, event_name, parse_name
 from spool.files.layout import Directory, Layout
 from spool.files.store import place
@@ -37,7 +37,7 @@ def enqueue(layout: Layout, kind: Kind, job_id: int, **hint: Unpack[Hint]) -> st
     """Put an event into `new/`; return its name. Safe to repeat.
 
     Raises:
-        EventError: no event can say that.
+        EventNameError: no event can say that.
         OSError: it cannot be written; nothing is left of it.
     """
     start, end = hint.get("start"), hint.get("end")
@@ -50,7 +50,7 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
     """Put an event of this name into `new/`; False if it waits there already.
 
     Raises:
-        EventError: that is no event.
+        EventNameError: that is no event.
         OSError: it cannot be written; nothing is left of it.
     """
     parse_name(name, time=0)
@@ -61,5 +61,5 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
 def _contents(name: str, extras: Mapping[str, str]) -> bytes:
     for key, value in extras.items():
         if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
-            raise EventError(name, f"the extra {key!r} cannot be written")
+            raise EventNameError(name, f"the extra {key!r} cannot be written")
     return "".join(f"{key}={value}\n" for key, value in extras.items()).encode() + b"end\n"

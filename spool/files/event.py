@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from spool.errors import EventError, NewerFormatError
+from spool.errors import EventNameError, NewerFormatError
 
 FORMAT = 1
 EXTRAS_LIMIT_BYTES = 64 * 1024
@@ -48,19 +48,19 @@ def parse_name(name: str, *, time: float, extras: Mapping[str, str] | None = Non
 
     Raises:
         NewerFormatError: a later format version; the file is not ours to touch.
-        EventError: anything else outside the grammar.
+        EventNameError: anything else outside the grammar.
     """
     version = _VERSION.match(name)
     if version and int(version[1]) > FORMAT:
         raise NewerFormatError(name, int(version[1]))
     match = _NAME.fullmatch(name)
     if match is None:
-        raise EventError(name, "the name is not that of an event")
+        raise EventNameError(name, "the name is not that of an event")
     kind, job_id, start, end = Kind(match[1]), int(match[2]), int(match[3]), int(match[4])
     if job_id == 0:
-        raise EventError(name, "the job id is 0")
+        raise EventNameError(name, "the job id is 0")
     if kind is Kind.CLOSE and not (start and end):
-        raise EventError(name, "a close event needs a start and an end time")
+        raise EventNameError(name, "a close event needs a start and an end time")
     return Event(
         name=name,
         kind=kind,

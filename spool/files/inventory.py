@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool.errors import EventError, NewerFormatError, RunError
+from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.files.dead import WHY_SUFFIX, Why, read_why
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
 from spool.files.layout import RUN_ORDER, Directory, Layout, NotRegularError
@@ -131,7 +131,7 @@ def _letter(layout: Layout, file: Lying, why: Why | None) -> Held | Unread | Non
         run = load(layout, file.directory, file.name)
     except FileNotFoundError:
         return None
-    except (RunError, NewerFormatError, OSError) as error:
+    except (RunFileError, NewerFormatError, OSError) as error:
         return _unread(file, error, why)
     return Held(directory=file.directory, name=file.name, time=file.time, run=run)
 
@@ -143,7 +143,7 @@ def _event(layout: Layout, file: Lying, why: Why | None) -> Hinted | Unread | No
         event = parse_name(file.name, time=found.time, extras=parse_extras(found.contents or b""))
     except FileNotFoundError:
         return None
-    except (EventError, NewerFormatError, NotRegularError, OSError) as error:
+    except (EventNameError, NewerFormatError, NotRegularError, OSError) as error:
         return _unread(file, error, why)
     return Hinted(directory=file.directory, name=file.name, time=found.time, event=event, why=why)
 
@@ -157,7 +157,7 @@ def _unread(file: Lying, error: Exception, why: Why | None) -> Unread:
 def _reason(error: Exception) -> str:
     if isinstance(error, NotRegularError):
         return "not a regular file"
-    if isinstance(error, EventError | RunError):
+    if isinstance(error, EventNameError | RunFileError):
         return error.reason
     return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
@@ -165,6 +165,6 @@ def _reason(error: Exception) -> str:
 def _is_event(name: str) -> bool:
     try:
         parse_name(name, time=0)
-    except (EventError, NewerFormatError):
+    except (EventNameError, NewerFormatError):
         return False
     return True

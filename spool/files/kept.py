@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spool.errors import EventError, NewerFormatError, RunError
+from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.files import codec
 from spool.files.dead import WHY_SUFFIX
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
@@ -66,7 +66,7 @@ def _read(file: Path, size_bytes: int) -> Iterator[Kept]:
                 yield from _lines(str(file), stream, size_bytes)
             else:
                 yield Kept(where=str(file), item=_item(file, stream))
-    except (OSError, EventError, RunError, NewerFormatError) as error:
+    except (OSError, EventNameError, RunFileError, NewerFormatError) as error:
         yield _refused(str(file), error)
 
 
@@ -78,7 +78,7 @@ def _lines(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Kept]:
         at = f"{where}:{number}"
         try:
             yield Kept(where=at, item=codec.decode_line(at, line))
-        except (RunError, NewerFormatError) as error:
+        except (RunFileError, NewerFormatError) as error:
             yield _refused(at, error)
 
 
@@ -87,7 +87,7 @@ def _item(file: Path, stream: BinaryIO) -> Event | Run:
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
         if status.st_size > codec.LIMIT_BYTES:
-            raise RunError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
+            raise RunFileError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
         return codec.decode(file.name, stream.read())
     contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
     return parse_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
@@ -98,14 +98,14 @@ def _opened(file: Path) -> BinaryIO:
     fd = os.open(file, _OPEN)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise RunError(file.name, "not a regular file")
+        raise RunFileError(file.name, "not a regular file")
     return os.fdopen(fd, "rb")
 
 
 def _refused(where: str, error: Exception) -> Kept:
     if isinstance(error, NewerFormatError):
         reason = f"format {error.version} is newer than this program"
-    elif isinstance(error, EventError | RunError):
+    elif isinstance(error, EventNameError | RunFileError):
         reason = error.reason
     else:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)

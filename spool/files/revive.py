@@ -13,7 +13,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
-from spool.errors import EventError, LetterError, NewerFormatError, RunError
+from spool.errors import DeadLetterError, EventNameError, NewerFormatError, RunFileError
 from spool.files import codec
 from spool.files.dead import WHY_SUFFIX, Why, read_why, safe_name
 from spool.files.event import parse_name
@@ -28,7 +28,7 @@ def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     """Have a dead letter tried again, with its original times; return what became of it.
 
     Raises:
-        LetterError: it cannot be tried as it is.
+        DeadLetterError: it cannot be tried as it is.
         OSError: the spool cannot be written; the letter is still there.
     """
     if not _is_run(name):
@@ -41,12 +41,12 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     """Give a dead letter up; return what became of it.
 
     Raises:
-        LetterError: it cannot be removed.
+        DeadLetterError: it cannot be removed.
         OSError: the spool cannot be written; the letter is still there.
     """
     run = None
     if _is_run(name):
-        with suppress(RunError, NewerFormatError):
+        with suppress(RunFileError, NewerFormatError):
             run = load(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(clean(run), reported=False, reason=DISCARDED)
@@ -86,11 +86,13 @@ def _put_back(layout: Layout, name: str, *, dry_run: bool) -> str:
     if (
         safe_name(why.name) != name or "/" in why.name
     ):  # the reason was tampered with: a name may lead anywhere
-        raise LetterError(name, "what lies beside it belongs to another file; discard it")
+        raise DeadLetterError(name, "what lies beside it belongs to another file; discard it")
     if not layout.holds(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.holds(why.directory, why.name):
-        raise LetterError(name, f"{why.directory}/ holds a file of its name; discard one of them")
+        raise DeadLetterError(
+            name, f"{why.directory}/ holds a file of its name; discard one of them"
+        )
     if not dry_run:
         source, target = layout.fd(Directory.DEAD), layout.fd(why.directory)
         os.rename(name, why.name, src_dir_fd=source, dst_dir_fd=target)
@@ -103,18 +105,18 @@ def _guess(name: str) -> Why:
     """Return where a letter without its reason came from."""
     try:
         parse_name(name, time=0)
-    except (EventError, NewerFormatError) as error:
-        raise LetterError(name, "nothing says where it came from; discard it") from error
+    except (EventNameError, NewerFormatError) as error:
+        raise DeadLetterError(name, "nothing says where it came from; discard it") from error
     return Why(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
 
 def _load(layout: Layout, name: str) -> Run:
     try:
         return load(layout, Directory.DEAD, name)
-    except RunError as error:
-        raise LetterError(name, f"{error.reason}; mend the file, or discard it") from error
+    except RunFileError as error:
+        raise DeadLetterError(name, f"{error.reason}; mend the file, or discard it") from error
     except NewerFormatError as error:
-        raise LetterError(name, f"format {error.version} is newer than this program") from error
+        raise DeadLetterError(name, f"format {error.version} is newer than this program") from error
 
 
 def _remove(layout: Layout, name: str) -> None:
@@ -126,7 +128,9 @@ def _remove(layout: Layout, name: str) -> None:
         try:
             os.rmdir(name, dir_fd=dead)
         except OSError as error:
-            raise LetterError(name, f"a directory: {error.strerror}; remove it by hand") from error
+            raise DeadLetterError(
+                name, f"a directory: {error.strerror}; remove it by hand"
+            ) from error
     _unlink(layout, name + WHY_SUFFIX)
 
 
@@ -138,6 +142,6 @@ def _unlink(layout: Layout, name: str) -> None:
 def _is_run(name: str) -> bool:
     try:
         parse_run_name(name)
-    except RunError:
+    except RunFileError:
         return False
     return True

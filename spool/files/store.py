@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spool.errors import RunError
+from spool.errors import RunFileError
 from spool.files import codec
 from spool.files.layout import RUN_ORDER, Directory, Layout, NotRegularError
 from spool.files.run import Run, run_name
@@ -184,16 +184,16 @@ def load(layout: Layout, directory: Directory, name: str) -> Run:
 
     Raises:
         FileNotFoundError: it vanished.
-        RunError: it cannot be understood.
+        RunFileError: it cannot be understood.
         NewerFormatError: a later version wrote it.
         OSError: it cannot be read.
     """
     try:
         found = layout.read(directory, name, codec.LIMIT_BYTES)
     except NotRegularError as error:
-        raise RunError(name, "not a regular file") from error
+        raise RunFileError(name, "not a regular file") from error
     if found.contents is None:
-        raise RunError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
+        raise RunFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
     return codec.decode(name, found.contents)
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
-from ccbackend.client import Known
+from ccbackend.client import SharedServerInfo
 from ccbackend.errors import TokenError
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
@@ -19,9 +19,9 @@ from slurm.survey.nodes import Node
 from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
 from spool.config.site import site_map
-from spool.connections import backend_of
+from spool.connections import backend_client
 from spool.errors import ConfigError
-from spool.identity import HeldToken
+from spool.identity import MaskedToken
 from spool.preflight.hardware import check_hardware, check_patterns
 from spool.preflight.reach import Account, own_account
 from spool.preflight.server import Backend, check_server
@@ -37,7 +37,7 @@ class Server(Backend, Protocol):
 
 def asked_results(
     config: Config,
-    token: HeldToken,
+    token: MaskedToken,
     *,
     runner: Runner | None = None,
     backend: Server | None = None,
@@ -56,7 +56,7 @@ def asked_results(
     """
     note("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
-    with closing(backend or backend_of(config, token, Known())) as server:
+    with closing(backend or backend_client(config, token, SharedServerInfo())) as server:
         results, clusters = check_server(server, _token(token), names)
     note("Slurm")
     questions = SlurmQuestions(config, runner or ProcessRunner(), account or own_account())
@@ -84,7 +84,7 @@ def _hardware(
     yield from check_hardware(config, mapping, nodes)
 
 
-def _token(token: HeldToken) -> Token | None:
+def _token(token: MaskedToken) -> Token | None:
     try:
         return token.current()
     except TokenError:

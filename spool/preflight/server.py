@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ccbackend.outcome import Outcome, Reason
-from ccbackend.replies import Clusters, Listing, Probe, Reply
+from ccbackend.classify import Outcome, Reason
+from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_CLUSTERS
@@ -16,18 +16,18 @@ LIKENESS = 0.5
 
 
 class Backend(Protocol):
-    """What is asked of the server; `ccbackend.client.Backend` answers."""
+    """What is asked of the server; `ccbackend.client.BackendClient` answers."""
 
     def probe(self) -> Probe:
         """Detect the server and ask it for one row with our token."""
 
-    def takes_jobs(self) -> Reply:
+    def check_job_api(self) -> ApiReply:
         """Ask whether the REST job API is on."""
 
-    def running(self, cluster: str) -> Listing:
+    def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster."""
 
-    def clusters(self) -> Clusters:
+    def clusters(self) -> ClusterList:
         """Ask for the clusters with their nodes and topology."""
 
 
@@ -49,8 +49,8 @@ def check_server(
     results = [
         good("server", _version(probe)),
         good("server token", f"is accepted{_roles(token)}"),
-        _jobs(backend.takes_jobs()),
-        _listing(backend.running(names[0]), names[0]),
+        _jobs(backend.check_job_api()),
+        _listing(backend.running_jobs(names[0]), names[0]),
     ]
     answer = backend.clusters()
     found, clusters = _clusters(answer, names, probe)
@@ -72,7 +72,7 @@ def check_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[R
 
 
 def _clusters(
-    answer: Clusters, names: Sequence[str], probe: Probe
+    answer: ClusterList, names: Sequence[str], probe: Probe
 ) -> tuple[list[Result], tuple[Cluster, ...] | None]:
     if answer.clusters is not None:
         return [*check_names(names, answer.clusters)], answer.clusters
@@ -85,7 +85,7 @@ def _clusters(
     return [bad(Verdict.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
 
 
-def _jobs(reply: Reply) -> Result:
+def _jobs(reply: ApiReply) -> Result:
     """Return whether jobs are taken; a start without body is refused by a server that does."""
     reason = reply.verdict.reason
     if reason is Reason.BAD_REQUEST:
@@ -96,7 +96,7 @@ def _jobs(reply: Reply) -> Result:
     return bad(Verdict.CRITICAL, "server job API", _words(reply), reply.verdict.hint)
 
 
-def _listing(listing: Listing, cluster: str) -> Result:
+def _listing(listing: JobList, cluster: str) -> Result:
     if listing.rows is None:
         text = f"running jobs cannot be listed: {_words(listing.reply)}"
         hint = f"{listing.reply.verdict.hint}; the sweep needs this list"
@@ -116,7 +116,7 @@ def _roles(token: Token | None) -> str:
     return f"; the token names the roles {', '.join(token.roles) or 'none'}"
 
 
-def _words(reply: Reply) -> str:
+def _words(reply: ApiReply) -> str:
     status = f"{reply.status}: " if reply.status else ""
     return f"{status}{reply.verdict.message or reply.verdict.hint}"
 

@@ -16,7 +16,7 @@ from slurm.survey.questions import Survey
 from slurm.survey.rights import Rights, private_data_of, slurm_user_of
 from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
-from spool.connections import commands_of
+from spool.connections import slurm_commands
 from spool.preflight.directories import check_directories
 from spool.preflight.hook_lines import check_hooks
 from spool.preflight.reach import Account, account_of, opens_scripts
@@ -47,7 +47,7 @@ class SlurmQuestions:
     """Slurm as this site has it; `nodes` are known after `results`."""
 
     def __init__(self, config: Config, runner: Runner, account: Account) -> None:
-        commands = commands_of(config)
+        commands = slurm_commands(config)
         self._config = config
         self._slurm = Slurm(commands, runner)
         self._survey = Survey(commands, config.slurm.sacctmgr, runner)

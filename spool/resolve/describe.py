@@ -16,7 +16,7 @@ from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.text import escape
+from spool.escaping import escape
 
 FEW = 8
 SCRIPT_LIMIT_BYTES = 256 * 1024  # cut further when sent

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from spool.errors import EventError, NewerFormatError
+from spool.errors import EventNameError, NewerFormatError
+from spool.escaping import escape
 from spool.files.dead import Why, bury_file
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
 from spool.files.layout import Directory, Layout, NotRegularError
 from spool.files.state import Handling
-from spool.text import escape
 
 RESCAN_SECONDS = 5.0
 COARSE_SECONDS = 1.0  # a directory's time may be that coarse
@@ -79,7 +79,7 @@ class Intake:
             _log.warning("%s", escape(str(error)))
         except NotRegularError:
             self._bury(name, "not a regular file", now)
-        except EventError as error:
+        except EventNameError as error:
             self._bury(name, error.reason, now)
         except OSError as error:
             return self._unreadable(name, error, now)
@@ -97,7 +97,7 @@ class Intake:
             return None
         except NewerFormatError:
             self._left.add(name)
-        except EventError as refusal:
+        except EventNameError as refusal:
             self._bury(name, f"{refusal.reason}; cannot be read: {error.strerror}", now)
         else:
             if not is_regular:

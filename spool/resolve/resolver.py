@@ -12,10 +12,10 @@ from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.escaping import escape
 from spool.files.event import Event, Kind
 from spool.resolve.account import Account, Knowledge, Question, Tracked, account
 from spool.resolve.slurm_runs import Stage
-from spool.text import escape
 
 FIRST_LOOK_SECONDS = 0.04  # Slurm has the truth about 40 ms after a hook began (measured)
 LONGEST_CONFIGURING_SECONDS = 10.0

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     add_selection(parser)
     parser.add_argument(
         "--force", action="store_true", help="do not hold stops back, however many they are"

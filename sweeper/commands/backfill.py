@@ -13,7 +13,7 @@ from typing import Any
 
 from spool.commands import drain
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state import read_json, write_json
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument("--since", required=True, metavar="TIME", help=f"begin: {FORMS}")
     parser.add_argument("--until", required=True, metavar="TIME", help="end, not included")
     parser.add_argument(
@@ -168,10 +168,10 @@ def _told(tally: Tally, *, left: int, args: argparse.Namespace) -> int:
         "waiting": left,
     }
     if args.json:
-        say_json({**counts, "dry_run": args.dry_run, "at": tally.at, "failed": _words(tally)})
+        print_json({**counts, "dry_run": args.dry_run, "at": tally.at, "failed": _words(tally)})
     else:
         told = "to be told" if args.dry_run else "told"
-        say(
+        print_line(
             f"{tally.seen} runs ended: {tally.there} there, {tally.known} in the spool,"
             f" {tally.left_out} left out, {tally.told} {told}, {left} waiting"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
 from spool.exit_codes import OK
 from spool.files.state import DELIVERED
 from sweeper.commands.plan import positive, usage_error
@@ -19,7 +19,7 @@ from sweeper.sweep import look
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     parser.add_argument("jobid", type=positive, metavar="JOBID", help="of an array task its own")
     parser.add_argument("--json", action="store_true", help="write the page as JSON")
 
@@ -40,8 +40,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
             plan=sight.decision.plan,
         )
     if args.json:
-        say_json(document(page))
+        print_json(document(page))
     else:
         for line in lines(page):
-            say(line)
+            print_line(line)
     return OK

@@ -6,7 +6,7 @@ import argparse
 import logging
 
 from spool.config import Config
-from spool.console import say, say_json
+from spool.console import print_json, print_line
 from spool.exit_codes import USAGE
 from sweeper.commands.site import site_of
 from sweeper.look.some import UnknownJobsError
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments."""
+    """Add the subcommand's arguments."""
     add_selection(parser)
 
 
@@ -91,9 +91,9 @@ def usage_error(error: Exception) -> int:
 def show(plan: Plan, *, as_json: bool) -> None:
     """Write a plan to stdout, the words of its guards to stderr."""
     if as_json:
-        say_json(document(plan))
+        print_json(document(plan))
     else:
         for line in table(plan):
-            say(line)
+            print_line(line)
     for guard in plan.guards:
         _log.error("%s", guard.text)

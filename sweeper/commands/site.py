@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ccbackend.client import Backend, Known
-from ccbackend.filters import unreported_reason
+from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.filters import exclusion_reason
 from slurm.client import Slurm
 from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
@@ -23,7 +23,7 @@ from slurm.survey.questions import Survey
 from slurm.survey.rights import Rights, private_data_of, slurm_user_of
 from spool.config import Config
 from spool.config.site import filters_of, site_map
-from spool.connections import backend_of, commands_of, slurm_of
+from spool.connections import backend_client, slurm_client, slurm_commands
 from spool.console import is_terminal
 from spool.files.layout import Layout
 from spool.files.state import DELIVERED
@@ -43,8 +43,8 @@ def site_of(config: Config, args: argparse.Namespace) -> Iterator[Site]:
     Raises:
         SpoolError: the spool cannot be opened.
     """
-    slurm = slurm_of(config, ProcessRunner())
-    backend = backend_of(config, args.token, Known())
+    slurm = slurm_client(config, ProcessRunner())
+    backend = backend_client(config, args.token, SharedServerInfo())
     with Layout(config.spool.directory) as layout, progress() as step:
         try:
             yield Site(
@@ -62,7 +62,7 @@ def site_of(config: Config, args: argparse.Namespace) -> Iterator[Site]:
 def sources_of(
     config: Config,
     slurm: Slurm,
-    backend: Backend,
+    backend: BackendClient,
     *,
     layout: Layout,
     step: Callable[[str], None] = lambda _what: None,
@@ -74,7 +74,7 @@ def sources_of(
     return Sources(
         slurm=slurm,
         backend=backend,
-        clusters=tuple(sorted(name for name in names if filters.clusters.passes(name))),
+        clusters=tuple(sorted(name for name in names if filters.clusters.allows(name))),
         layout=layout,
         sees_all=functools.partial(
             sees_all, user=_own_account(), admin_level=survey_of(config).admin_level
@@ -94,7 +94,7 @@ def left_out(config: Config) -> Callable[[Job], str | None]:
         record = Record(
             job_id=job.job_id, account=job.account, partition=job.partition, nodes=nodes
         )
-        return unreported_reason(record, filters, cluster=site.cluster_of(job.partition))
+        return exclusion_reason(record, filters, cluster=site.cluster_of(job.partition))
 
     return reason
 
@@ -157,7 +157,7 @@ def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
 
 def survey_of(config: Config) -> Survey:
     """Return the questions about the cluster itself."""
-    return Survey(commands_of(config), config.slurm.sacctmgr, ProcessRunner())
+    return Survey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 
 def _own_account() -> tuple[str, int]:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ccbackend.lookups import lookup_many
-from ccbackend.replies import Row
+from ccbackend.lookups import lookup_runs
+from ccbackend.replies import BackendRow
 from slurm.board import Board
 from slurm.config import AS_OF, instant_of
 from slurm.errors import SlurmError
@@ -60,12 +60,12 @@ class Eye:
         """Note a question without a whole answer; of those of one kind the first."""
         self._failed.setdefault(guard.name, guard)
 
-    def running(self) -> list[Row] | None:
+    def running(self) -> list[BackendRow] | None:
         """Return what runs at cc-backend; None if it is not known."""
         self.sources.step("cc-backend")
-        rows: list[Row] = []
+        rows: list[BackendRow] = []
         for cluster in self.sources.clusters:
-            listing = self.sources.backend.running(cluster)
+            listing = self.sources.backend.running_jobs(cluster)
             if listing.rows is None:
                 self.fail(backend_failure(listing.reply))
                 return None
@@ -100,7 +100,7 @@ class Eye:
         self.accounts = not kind[0].endswith("none")
         return True
 
-    def accounted(self, rows: Sequence[Row]) -> Mapping[int, tuple[Job, ...]] | None:
+    def accounted(self, rows: Sequence[BackendRow]) -> Mapping[int, tuple[Job, ...]] | None:
         """Return accounting's runs of the job ids of some rows; None if it does not answer."""
         if not rows:
             return {}
@@ -150,12 +150,12 @@ class Eye:
                 return list(found.values()), False
         return list(found.values()), True
 
-    def there(self, keys: Sequence[Key]) -> dict[int, tuple[Row, ...]] | None:
+    def there(self, keys: Sequence[Key]) -> dict[int, tuple[BackendRow, ...]] | None:
         """Return the rows of some runs' job ids in any state; None if they are not known."""
-        rows: defaultdict[int, tuple[Row, ...]] = defaultdict(tuple)
+        rows: defaultdict[int, tuple[BackendRow, ...]] = defaultdict(tuple)
         self.sources.step("look-up")
         for cluster in self.sources.clusters if keys else ():
-            listing = lookup_many(self.sources.backend, keys, cluster)
+            listing = lookup_runs(self.sources.backend, keys, cluster)
             if listing.rows is None:
                 self.fail(backend_failure(listing.reply))
                 return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ccbackend.outcome import Outcome, Reason
-from ccbackend.replies import Reply
+from ccbackend.classify import Outcome, Reason
+from ccbackend.replies import ApiReply
 from slurm.errors import Problem, SlurmError
+from spool.escaping import escape
 from spool.exit_codes import CONFIG, NO_PERMISSION, REFUSED, UNAVAILABLE
-from spool.text import escape
 from sweeper.values import Guard, GuardKind
 
 _UNAVAILABLE = frozenset(
@@ -34,7 +34,7 @@ def slurm_failure(what: str, error: SlurmError) -> Guard:
     )
 
 
-def backend_failure(reply: Reply) -> Guard:
+def backend_failure(reply: ApiReply) -> Guard:
     """Return the guard for a listing of cc-backend that is not whole."""
     verdict = reply.verdict
     said = f": {verdict.message}" if verdict.message else ""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from spool.errors import EventError, NewerFormatError, RunError
+from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.files.archive import archived
 from spool.files.event import parse_name
 from spool.files.layout import Directory, Layout
@@ -72,7 +72,7 @@ def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
         if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
             try:
                 event = parse_name(name, time=0)
-            except (EventError, NewerFormatError):
+            except (EventNameError, NewerFormatError):
                 continue
             hinted[event.job_id].append(event.start)
     return hinted
@@ -84,7 +84,7 @@ def _runs(layout: Layout, directory: Directory, ids: set[str]) -> dict[int, list
         if name.partition("-")[0] in ids:
             try:
                 job_id, start = parse_run_name(name)
-            except RunError:
+            except RunFileError:
                 continue
             runs[job_id].append(start)
     return runs
@@ -95,7 +95,7 @@ def _holding(layout: Layout, directory: Directory, name: str) -> Holding:
         return Holding(standing=_STANDINGS[directory])
     try:
         run = load(layout, directory, name)
-    except (OSError, RunError, NewerFormatError):
+    except (OSError, RunFileError, NewerFormatError):
         return Holding(standing=Standing.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:
         return Holding(standing=Standing.UNREPORTED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from slurm.board import Board
 from slurm.rows import ListedJob
 from spool.resolve.slurm_runs import END_STATES, same_start
@@ -61,10 +61,12 @@ def observe(sources: Sources, state: State, policy: Policy) -> Observation:
     )
 
 
-def _compare(board: Board, rows: Iterable[Row]) -> tuple[list[Job], list[Row], dict[int, int]]:
+def _compare(
+    board: Board, rows: Iterable[BackendRow]
+) -> tuple[list[Job], list[BackendRow], dict[int, int]]:
     """Return what runs only in Slurm, what runs only there, and what runs under those ids."""
     running, matched = board.running, set[int]()
-    orphans: list[Row] = []
+    orphans: list[BackendRow] = []
     for row in rows:
         live = running.get(row.job_id)
         if live == row.start_time or (live and same_start(live, row.start_time)):
@@ -97,7 +99,7 @@ def _record(board: Board, job_id: int) -> Job | None:
     return None if found is None else _listed(found)
 
 
-def _is_there(job: Job, there: Mapping[int, tuple[Row, ...]] | None) -> bool:
+def _is_there(job: Job, there: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:
     """Tell whether a run has a row; yes where that is not known."""
     if there is None:
         return True

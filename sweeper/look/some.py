@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ccbackend.replies import Row
+from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.resolve.slurm_runs import Stage, same_start, stage
@@ -65,8 +65,8 @@ def observe_some(sources: Sources, state: State, ids: Sequence[int]) -> Observat
     return replace(eye.closed(), facts=facts, running=len(live), running_there=len(open_there))
 
 
-def _rows(eye: Eye, ids: Iterable[int]) -> dict[int, list[Row]] | None:
-    rows: defaultdict[int, list[Row]] = defaultdict(list)
+def _rows(eye: Eye, ids: Iterable[int]) -> dict[int, list[BackendRow]] | None:
+    rows: defaultdict[int, list[BackendRow]] = defaultdict(list)
     eye.sources.step("cc-backend")
     for cluster in eye.sources.clusters:
         for job_id in ids:
@@ -115,10 +115,10 @@ def _over(records: Mapping[int, Record], accounted: Mapping[int, tuple[Job, ...]
     return list(runs.values())
 
 
-def _is_live(row: Row, live: Mapping[int, Job]) -> bool:
+def _is_live(row: BackendRow, live: Mapping[int, Job]) -> bool:
     job = live.get(row.job_id)
     return job is not None and same_start(job.start_time, row.start_time)
 
 
-def _is_open(job: Job, rows: Iterable[Row]) -> bool:
+def _is_open(job: Job, rows: Iterable[BackendRow]) -> bool:
     return any(r.job_id == job.job_id and same_start(r.start_time, job.start_time) for r in rows)

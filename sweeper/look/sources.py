@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ccbackend.lookups import Lookups
-from ccbackend.replies import Listing
+from ccbackend.lookups import RunLookup
+from ccbackend.replies import JobList
 from slurm.board import Board
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
@@ -43,10 +43,10 @@ class SlurmSide(Protocol):
         """Return every run that ended in a window."""
 
 
-class BackendSide(Lookups, Protocol):
-    """What is asked of cc-backend; `ccbackend.client.Backend` answers."""
+class BackendSide(RunLookup, Protocol):
+    """What is asked of cc-backend; `ccbackend.client.BackendClient` answers."""
 
-    def running(self, cluster: str) -> Listing:
+    def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster."""
 
 

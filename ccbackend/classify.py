@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from ccbackend.version import FIRST_WITH_SHARED, QUEUEING, Version
+from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 MESSAGE_CHARACTERS = 2000
 
 
-class Call(StrEnum):
+class ApiCall(StrEnum):
     """What was asked."""
 
     START = "start"
@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     CONFIRM = "confirm"  # accepted, to be confirmed by a look-up
     AMEND = "amend"  # change the request as the reason says and resend, once
     NEEDS_START = "needs_start"  # the server does not know the run: start first
-    CONFLICT = "conflict"  # another run of the job is in the way: look up, then `settle`
+    CONFLICT = "conflict"  # another run of the job is in the way: look up, then `check_duplicate`
     LATER = "later"  # this run waits: park it, try rarely
     RETRY = "retry"  # the destination is not well, or the outcome unknown: back off, resend
     REJECTED = "rejected"  # never acceptable: bury
@@ -110,7 +110,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReplyVerdict:
     """What an answer means. `message` holds the server's words, unescaped; may be empty."""
 
     reason: Reason
@@ -133,23 +133,23 @@ class _Row:
 
     reason: Reason
     statuses: tuple[int, ...]
-    calls: tuple[Call, ...] = ()
-    one: tuple[str, ...] = ()
-    every: tuple[str, ...] = ()
-    none: tuple[str, ...] = ()
+    calls: tuple[ApiCall, ...] = ()
+    any_of: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
 
-    def fits(self, call: Call, status: int, text: str) -> bool:
+    def fits(self, call: ApiCall, status: int, text: str) -> bool:
         return (
             status in self.statuses
             and (not self.calls or call in self.calls)
-            and (not self.one or any(part in text for part in self.one))
-            and all(part in text for part in self.every)
-            and not any(part in text for part in self.none)
+            and (not self.any_of or any(part in text for part in self.any_of))
+            and all(part in text for part in self.all_of)
+            and not any(part in text for part in self.none_of)
         )
 
 
-_S, _P, _D = (Call.START,), (Call.STOP,), (Call.DELETE,)
-_N, _L, _C, _G = (Call.NODESTATE,), (Call.LISTING,), (Call.CLUSTERS,), (Call.GRAPHQL,)
+_S, _P, _D = (ApiCall.START,), (ApiCall.STOP,), (ApiCall.DELETE,)
+_N, _L, _C, _G = (ApiCall.NODESTATE,), (ApiCall.LISTING,), (ApiCall.CLUSTERS,), (ApiCall.GRAPHQL,)
 _REDIRECT = tuple(range(300, 400))
 _REFUSED = (401, 403)
 _BUSY = (408, 429, 502, 503, 504)
@@ -162,52 +162,52 @@ _ONLY_RUNNING = "only running jobs can be stopped"
 _NO_ROLES = "no or unknown roles"
 
 _ROWS = (
-    _Row(Reason.TOKEN_EXPIRED, _REFUSED, one=("expired",)),
-    _Row(Reason.TOKEN_EARLY, _REFUSED, one=("before issued", "not valid yet")),
-    _Row(Reason.ADDRESS_REFUSED, _REFUSED, one=("unknown ip", "ApiAllowedIPs")),
-    _Row(Reason.ROLE_REFUSED, _REFUSED, one=("missing role",)),
+    _Row(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
+    _Row(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
+    _Row(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
+    _Row(Reason.ROLE_REFUSED, _REFUSED, any_of=("missing role",)),
     _Row(Reason.TOKEN_REFUSED, _REFUSED),
     _Row(Reason.REDIRECTED, _REDIRECT),
     _Row(Reason.WRONG_URL, (405,)),
     _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
     _Row(Reason.BAD_REQUEST, (413,)),
     _Row(Reason.BUSY, _BUSY),
-    _Row(Reason.UNKNOWN_RUN, (404, 422), _P, one=("finding job failed",)),
-    _Row(Reason.API_OFF, (404,), _S + _P, one=("endpoint does not exist",)),
-    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, one=_ABSENT),
+    _Row(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
+    _Row(Reason.API_OFF, (404,), _S + _P, any_of=("endpoint does not exist",)),
+    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
     _Row(Reason.WRONG_URL, (404,)),
-    _Row(Reason.CREATED, (201,), _S, one=('"id":', '"success"')),
-    _Row(Reason.QUEUED, (201,), _S, one=("triggered",)),
-    _Row(Reason.STOPPED, (200,), _P, one=('"jobState":',)),
-    _Row(Reason.DELETED, (200,), _D, one=("Successfully deleted",)),
-    _Row(Reason.LISTED, (200,), _L, one=('"jobs":',)),
-    _Row(Reason.LISTED, (200,), _C, one=('"clusters":',)),
-    _Row(Reason.NO_TOKENS, (200,), _G, one=('"errors":',), every=(_NO_ROLES,)),
-    _Row(Reason.QUERY_FAILED, (200,), _G, one=('"errors":',)),
-    _Row(Reason.LISTED, (200,), _G, one=('"data":',)),
-    _Row(Reason.DUPLICATE, (422,), _S, one=("already exists",)),
-    _Row(Reason.STOPPED_BEFORE, (422,), _P, one=("already been stopped",)),
-    _Row(Reason.AFTER_FLUSH, (422,), _D, one=("finding job failed",)),
-    _Row(Reason.BAD_REQUEST, (422,), _G, one=('"errors":',)),
-    _Row(Reason.WRONG_URL, (400,), one=("integer expected in path",)),
+    _Row(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
+    _Row(Reason.QUEUED, (201,), _S, any_of=("triggered",)),
+    _Row(Reason.STOPPED, (200,), _P, any_of=('"jobState":',)),
+    _Row(Reason.DELETED, (200,), _D, any_of=("Successfully deleted",)),
+    _Row(Reason.LISTED, (200,), _L, any_of=('"jobs":',)),
+    _Row(Reason.LISTED, (200,), _C, any_of=('"clusters":',)),
+    _Row(Reason.NO_TOKENS, (200,), _G, any_of=('"errors":',), all_of=(_NO_ROLES,)),
+    _Row(Reason.QUERY_FAILED, (200,), _G, any_of=('"errors":',)),
+    _Row(Reason.LISTED, (200,), _G, any_of=('"data":',)),
+    _Row(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
+    _Row(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
+    _Row(Reason.AFTER_FLUSH, (422,), _D, any_of=("finding job failed",)),
+    _Row(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
+    _Row(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
     _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
-    _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, one=("no such cluster",)),
+    _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, any_of=("no such cluster",)),
     _Row(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
-    _Row(Reason.STOPPED_BEFORE, (400,), _P, one=(_ONLY_RUNNING,), none=(_RUNNING,)),
-    _Row(Reason.END_BEFORE_START, (400,), _P, one=(_RUNNING, "must be larger/equal")),
+    _Row(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
+    _Row(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
     _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
-    _Row(Reason.BAD_REQUEST, (400,), one=('"error',)),
+    _Row(Reason.BAD_REQUEST, (400,), any_of=('"error',)),
     _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
-    _Row(Reason.BAD_VALUE, (500,), _S, every=(_INSERT, "CHECK constraint failed")),
-    _Row(Reason.METADATA_TOO_LARGE, (500,), _S, one=_TOO_LONG),
-    _Row(Reason.TAGS_MISSING, (500,), _S, one=("adding tag to new job",)),
-    _Row(Reason.AFTER_FLUSH, (500,), _P, one=("transferring cached job failed",)),
-    _Row(Reason.BAD_VALUE, (500,), _P, one=("CHECK constraint",)),
+    _Row(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
+    _Row(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
+    _Row(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
+    _Row(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
+    _Row(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
     _Row(Reason.DATABASE, (500,), _S + _P),
-    _Row(Reason.NO_TOKENS, (500,), _L, one=(_NO_ROLES,)),
-    _Row(Reason.BAD_REQUEST, (500,), _L, one=("error iterating job rows",)),
+    _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
+    _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
     _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
-    _Row(Reason.UNEXPECTED, _SUCCESS, one=('"error',)),
+    _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
     _Row(Reason.NOT_THE_API, (*_SUCCESS, 400)),
 )
 
@@ -221,7 +221,7 @@ _FAULTS = {
 _ERROR = re.compile(r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
-def classify(call: Call, status: int, text: str, version: Version | None = None) -> Verdict:
+def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
     """Say what an answer means.
 
     Args:
@@ -230,23 +230,23 @@ def classify(call: Call, status: int, text: str, version: Version | None = None)
         text: the whole answer, decoded with replacement.
         version: of the server, None if unknown (taken for a new one).
     """
-    words = server_words(text)
+    words = server_message(text)
     reason = _reason(call, status, text, f"{text}\n{words}")
-    if reason is Reason.UNKNOWN_RUN and version in QUEUEING:
+    if reason is Reason.UNKNOWN_RUN and version in QUEUEING_VERSIONS:
         reason = Reason.UNKNOWN_RUN_YET
     if reason is Reason.AFTER_FLUSH and version is not None and version < FIRST_WITH_SHARED:
         reason = Reason.NOTHING_TO_DELETE
-    return Verdict(reason, words)
+    return ReplyVerdict(reason, words)
 
 
-def classify_fault(fault: Fault, message: str = "") -> Verdict:
+def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
     """Say what a request without a complete answer means."""
-    return Verdict(_FAULTS[fault], message)
+    return ReplyVerdict(_FAULTS[fault], message)
 
 
-def settle(
-    verdict: Verdict, starts: Iterable[int], start_time: int, *, maybe_cached: bool = False
-) -> Verdict:
+def check_duplicate(
+    verdict: ReplyVerdict, starts: Iterable[int], start_time: int, *, maybe_cached: bool = False
+) -> ReplyVerdict:
     """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
 
     This run among them: it was stored before. None listed, or this run may lie in the cache of a
@@ -255,13 +255,13 @@ def settle(
     """
     found = set(starts)
     if start_time in found:
-        return Verdict(Reason.STORED_BEFORE, verdict.message)
+        return ReplyVerdict(Reason.STORED_BEFORE, verdict.message)
     if maybe_cached or not found:
-        return Verdict(Reason.AFTER_FLUSH, verdict.message)
+        return ReplyVerdict(Reason.AFTER_FLUSH, verdict.message)
     return verdict
 
 
-def server_words(text: str) -> str:
+def server_message(text: str) -> str:
     """The server's own message in an answer, at most 2000 characters; else the answer's text.
 
     Some answers hold two JSON documents, or text in front of one (up to 1.4.4): the first message
@@ -277,10 +277,10 @@ def server_words(text: str) -> str:
     return str(words)[:MESSAGE_CHARACTERS]
 
 
-def _reason(call: Call, status: int, text: str, haystack: str) -> Reason:
+def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
     if status == 500 and not text.strip():  # noqa: PLR2004 - the status itself is the question
-        return Reason.NO_TOKENS if call is Call.LISTING else Reason.PANIC
-    if call is Call.NODESTATE and status == 200 and not text:  # noqa: PLR2004 - the same
+        return Reason.NO_TOKENS if call is ApiCall.LISTING else Reason.PANIC
+    if call is ApiCall.NODESTATE and status == 200 and not text:  # noqa: PLR2004 - the same
         return Reason.NODES_TAKEN
     if status in (200, 201) and not _is_json(text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page

@@ -13,10 +13,10 @@ from typing import Any
 
 from requests.adapters import HTTPAdapter
 
-_SHORTEST_SECONDS = 0.001
+_MIN_WAIT_SECONDS = 0.001
 
 
-class Guard:
+class DeadlineGuard:
     """What the one connection is doing, and the deadline of what is under way.
 
     A read timeout counts per receive, so a peer that drips bytes would hold a request for ever:
@@ -26,22 +26,22 @@ class Guard:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.connecting = False
         self.reused = True
-        self.opened = 0
+        self.connections_opened = 0
         self._clock = clock
         self._read_seconds = 0.0
         self._deadline = 0.0
 
-    def begin(self, *, deadline_seconds: float, read_seconds: float) -> None:
+    def start_deadline(self, *, deadline_seconds: float, read_seconds: float) -> None:
         """Let the deadline of the next exchange count from now."""
         self.connecting, self.reused = False, True
         self._read_seconds = read_seconds
         self._deadline = self._clock() + deadline_seconds
 
-    def left_seconds(self) -> float:
+    def remaining_seconds(self) -> float:
         """Return how long the next receive may take; never 0, which would mean no waiting."""
-        return min(max(self._deadline - self._clock(), _SHORTEST_SECONDS), self._read_seconds)
+        return min(max(self._deadline - self._clock(), _MIN_WAIT_SECONDS), self._read_seconds)
 
-    def watched(self, kind: type[Any]) -> type[Any]:
+    def instrumented(self, kind: type[Any]) -> type[Any]:
         """The connection class, telling this guard when it connects and receives."""
         if getattr(kind, "guard", None) is self:
             return kind
@@ -51,7 +51,7 @@ class Guard:
             guard.connecting, guard.reused = True, False
             kind.connect(connection)
             guard.connecting = False
-            guard.opened += 1
+            guard.connections_opened += 1
 
         def response(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
             made = http.client.HTTPResponse(sock, *args, **kwargs)
@@ -69,7 +69,7 @@ class _Receiver(io.RawIOBase):
     forgets it: while an answer without length is read.
     """
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, guard: Guard) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, guard: DeadlineGuard) -> None:
         self._raw = raw
         self._sock = sock
         self._guard = guard
@@ -80,7 +80,7 @@ class _Receiver(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """Receive what is there, waiting no longer than the deadline allows."""
-        self._sock.settimeout(self._guard.left_seconds())
+        self._sock.settimeout(self._guard.remaining_seconds())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -89,15 +89,15 @@ class _Receiver(io.RawIOBase):
         super().close()
 
 
-class GuardedAdapter(HTTPAdapter):
+class DeadlineAdapter(HTTPAdapter):
     """The usual transport, without retries of its own, over guarded connections."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: DeadlineGuard) -> None:
         self._guard = guard
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """The pool for a request; its connections report to the guard."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = self._guard.watched(pool.ConnectionCls)
+        pool.ConnectionCls = self._guard.instrumented(pool.ConnectionCls)
         return pool

@@ -10,22 +10,24 @@ from collections.abc import Iterable
 
 from ccbackend.version import Dialect
 
-FALLBACK = "failed"
+FALLBACK_STATE = "failed"
 
-_SAME = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY")
-_NAMES = {word: {Dialect.EXCLUSIVE: word.lower(), Dialect.SHARED: word.lower()} for word in _SAME}
+_SAME_NAME = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY")
+_NAMES = {
+    word: {Dialect.EXCLUSIVE: word.lower(), Dialect.SHARED: word.lower()} for word in _SAME_NAME
+}
 _NAMES |= {
     "NODE_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "node_fail"},
     "BOOT_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "boot_fail"},
     "DEADLINE": {Dialect.EXCLUSIVE: "timeout", Dialect.SHARED: "deadline"},
 }
 # Flags that say how a run ended by what becomes of its job (slurm.h, JOB_STATE_FLAGS).
-_REQUEUED = ("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "EXPEDITING")
-_BROKEN = ("SPECIAL_EXIT", "LAUNCH_FAILED", "RECONFIG_FAIL", "GETENV_FAILED")
-_NAMES |= {word: dict.fromkeys(Dialect, "cancelled") for word in _REQUEUED}
-_NAMES |= {word: dict.fromkeys(Dialect, "failed") for word in _BROKEN}
+_REQUEUE_FLAGS = ("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "EXPEDITING")
+_FAILED_FLAGS = ("SPECIAL_EXIT", "LAUNCH_FAILED", "RECONFIG_FAIL", "GETENV_FAILED")
+_NAMES |= {word: dict.fromkeys(Dialect, "cancelled") for word in _REQUEUE_FLAGS}
+_NAMES |= {word: dict.fromkeys(Dialect, "failed") for word in _FAILED_FLAGS}
 
-_NO_END = frozenset(
+_NOT_ENDED = frozenset(
     {
         *("PENDING", "RUNNING", "SUSPENDED", "REVOKED"),
         *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "STAGE_OUT"),
@@ -42,27 +44,27 @@ def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str 
     """
     if state is not None:
         return _name(state, dialect)
-    names = (_name(flag, dialect) for flag in flags if _word(flag) in _NAMES)
+    names = (_name(flag, dialect) for flag in flags if _base_word(flag) in _NAMES)
     return next(names, None)
 
 
 def depends_on_dialect(state: str) -> bool:
     """Is this end named otherwise by the other generation of servers?"""
-    return len(set(_NAMES.get(_word(state), {}).values())) > 1
+    return len(set(_NAMES.get(_base_word(state), {}).values())) > 1
 
 
-def is_known(state: str) -> bool:
+def is_known_state(state: str) -> bool:
     """Is this a word that some known release of Slurm uses?"""
-    return _word(state) in _NAMES or _word(state) in _NO_END
+    return _base_word(state) in _NAMES or _base_word(state) in _NOT_ENDED
 
 
 def _name(state: str, dialect: Dialect) -> str | None:
-    word = _word(state)
-    if word in _NO_END:
+    word = _base_word(state)
+    if word in _NOT_ENDED:
         return None
-    return _NAMES[word][dialect] if word in _NAMES else FALLBACK
+    return _NAMES[word][dialect] if word in _NAMES else FALLBACK_STATE
 
 
-def _word(state: str) -> str:
+def _base_word(state: str) -> str:
     """The state alone: sacct writes `CANCELLED by 1000`."""
     return (state.split() or [""])[0].upper()

@@ -17,27 +17,27 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 
-from ccbackend.outcome import Fault
-from ccbackend.wire.guard import Guard, GuardedAdapter
+from ccbackend.classify import Fault
+from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
 
-RETRY_AFTER_CEILING_SECONDS = 900.0
-_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
+MAX_RETRY_AFTER_SECONDS = 900.0
+_MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
 _CHUNK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ExchangeLimits:
     """Bounds of one exchange. `read_seconds` counts per receive, `deadline_seconds` in total."""
 
     connect_seconds: float = 5.0
     read_seconds: float = 60.0
     deadline_seconds: float = 90.0
-    answer_bytes: int = 1_000_000
-    listing_bytes: int = 64_000_000
+    max_answer_bytes: int = 1_000_000
+    max_list_bytes: int = 64_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpAnswer:
     """What came back: a status with the whole text, or a fault.
 
     `sent` says whether the server may have seen the request.
@@ -50,7 +50,7 @@ class Answer:
     retry_after_seconds: float | None = None
 
 
-class Link:
+class Transport:
     """Exchanges with one server over one connection at a time; for one thread.
 
     The session given is taken over: its environment, cookies and adapters are set here.
@@ -63,20 +63,20 @@ class Link:
         *,
         token: Callable[[], str],
         ca_file: str | None = None,
-        limits: Limits | None = None,
+        limits: ExchangeLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or ExchangeLimits()
         self._session = session
         self._base_url = base_url
         self._token = token
         self._verify = ca_file or True
         self._clock = clock
-        self._guard = Guard(clock)
+        self._guard = DeadlineGuard(clock)
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
-            session.mount(scheme, GuardedAdapter(self._guard))
+            session.mount(scheme, DeadlineAdapter(self._guard))
 
     def __repr__(self) -> str:
         return f"Link({self._base_url!r})"
@@ -88,7 +88,7 @@ class Link:
     @property
     def connections(self) -> int:
         """How many were opened so far; more than one: some were lost in between."""
-        return self._guard.opened
+        return self._guard.connections_opened
 
     def close(self) -> None:
         """Close the connection; a later exchange opens a new one."""
@@ -102,7 +102,7 @@ class Link:
         body: bytes | None = None,
         limit_bytes: int | None = None,
         with_token: bool = True,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send one request and read its whole answer; blocks at most `deadline_seconds`.
 
         A request that broke on a reused connection before any answer is sent once more on a fresh
@@ -112,16 +112,16 @@ class Link:
             TokenError: the token file cannot be used.
         """
         token = self._token() if with_token else None
-        limit = limit_bytes or self.limits.answer_bytes
+        limit = limit_bytes or self.limits.max_answer_bytes
         began = self._clock()
-        answer, stale = self._once(method, path, body, token=token, limit_bytes=limit)
-        if stale and self._clock() - began < _STALE_SECONDS:
-            answer, _ = self._once(method, path, body, token=token, limit_bytes=limit)
+        answer, stale = self._attempt(method, path, body, token=token, limit_bytes=limit)
+        if stale and self._clock() - began < _MAX_STALE_SECONDS:
+            answer, _ = self._attempt(method, path, body, token=token, limit_bytes=limit)
         return answer
 
-    def _once(
+    def _attempt(
         self, method: str, path: str, body: bytes | None, *, token: str | None, limit_bytes: int
-    ) -> tuple[Answer, bool]:
+    ) -> tuple[HttpAnswer, bool]:
         """One attempt; and whether it broke on a reused connection without an answer."""
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         headers["User-Agent"] = "cc-slurm-sync"
@@ -129,7 +129,7 @@ class Link:
             headers["Content-Type"] = "application/json"
         if token is not None:
             headers["X-Auth-Token"] = token
-        self._guard.begin(
+        self._guard.start_deadline(
             deadline_seconds=self.limits.deadline_seconds, read_seconds=self.limits.read_seconds
         )
         try:
@@ -144,11 +144,13 @@ class Link:
                 verify=self._verify,
             )
         except OSError as error:  # what requests raises, and an unreadable ca_file
-            return self._failed(error, token), self._guard.reused and _was_dropped(error)
+            return self._failed_answer(error, token), self._guard.reused and _was_dropped(error)
         with contextlib.closing(response):
-            return self._received(response, token, limit_bytes), False
+            return self._read_answer(response, token, limit_bytes), False
 
-    def _received(self, response: requests.Response, token: str | None, limit_bytes: int) -> Answer:
+    def _read_answer(
+        self, response: requests.Response, token: str | None, limit_bytes: int
+    ) -> HttpAnswer:
         parts: list[bytes] = []
         size = 0
         try:
@@ -156,25 +158,25 @@ class Link:
                 parts.append(part)
                 size += len(part)
                 if size > limit_bytes:
-                    return Answer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
+                    return HttpAnswer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
         except OSError as error:
-            return self._failed(error, token)
-        return Answer(
+            return self._failed_answer(error, token)
+        return HttpAnswer(
             status=response.status_code,
-            text=_without(token, b"".join(parts).decode("utf-8", "replace")),
+            text=_mask_token(token, b"".join(parts).decode("utf-8", "replace")),
             retry_after_seconds=retry_after(response.headers.get("Retry-After"), time.time()),
         )
 
-    def _failed(self, error: OSError, token: str | None) -> Answer:
-        text = _without(token, f"{type(error).__name__}: {list(_chain(error))[-1]}")[:300]
+    def _failed_answer(self, error: OSError, token: str | None) -> HttpAnswer:
+        text = _mask_token(token, f"{type(error).__name__}: {list(_error_chain(error))[-1]}")[:300]
         if not isinstance(error, requests.RequestException):  # ca_file is missing or unreadable
-            return Answer(fault=Fault.CERTIFICATE, text=text, sent=False)
+            return HttpAnswer(fault=Fault.CERTIFICATE, text=text, sent=False)
         if self._guard.connecting:
-            fault = Fault.CERTIFICATE if _is_certificate(error) else Fault.UNREACHABLE
-            return Answer(fault=fault, text=text, sent=False)
-        if any(isinstance(part, TimeoutError) for part in _chain(error)):
-            return Answer(fault=Fault.TIMED_OUT, text=text)
-        return Answer(fault=Fault.BROKEN, text=text)
+            fault = Fault.CERTIFICATE if _is_certificate_error(error) else Fault.UNREACHABLE
+            return HttpAnswer(fault=fault, text=text, sent=False)
+        if any(isinstance(part, TimeoutError) for part in _error_chain(error)):
+            return HttpAnswer(fault=Fault.TIMED_OUT, text=text)
+        return HttpAnswer(fault=Fault.BROKEN, text=text)
 
 
 def retry_after(value: str | None, now: float) -> float | None:
@@ -186,17 +188,17 @@ def retry_after(value: str | None, now: float) -> float | None:
         seconds = float(value) if is_number else parsedate_to_datetime(value).timestamp() - now
     except (ValueError, TypeError):
         return None
-    return min(max(seconds, 0.0), RETRY_AFTER_CEILING_SECONDS)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-def _without(token: str | None, text: str) -> str:
+def _mask_token(token: str | None, text: str) -> str:
     """The text without the token, also where a library quotes it."""
     if not token:
         return text
     return text.replace(token, "***").replace(repr(token)[1:-1], "***")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _error_chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and all that are wrapped in it, outermost first."""
     seen: list[BaseException] = []
     waiting: list[BaseException] = [error]
@@ -213,15 +215,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _was_dropped(error: BaseException) -> bool:
     """Did the peer close the connection without a byte of answer?"""
     dropped = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
-    return any(isinstance(part, dropped) for part in _chain(error))
+    return any(isinstance(part, dropped) for part in _error_chain(error))
 
 
-def _is_certificate(error: BaseException) -> bool:
+def _is_certificate_error(error: BaseException) -> bool:
     """A certificate that is not trusted, or no TLS at all: no outage, an operator must act.
 
     A handshake that is cut is an outage: the server may be restarting.
     """
     cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
     return any(
-        isinstance(part, ssl.SSLError) and not isinstance(part, cut) for part in _chain(error)
+        isinstance(part, ssl.SSLError) and not isinstance(part, cut) for part in _error_chain(error)
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-SHOWN_CHARACTERS = 200
+MAX_SHOWN_CHARACTERS = 200
 _PRINTABLE = range(0x20, 0x7F)
 
 
-def escape(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+def escape(text: str, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     r"""Return printable ASCII: everything else as \xNN of its UTF-8, cut with `...` at a limit.
 
     No newline, ESC, bidi mark or NUL of a user, of Slurm, of cc-backend or of a file name survives.

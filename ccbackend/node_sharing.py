@@ -12,12 +12,12 @@ from typing import Any
 from ccbackend.facts import JobFacts, NodeFacts
 from ccbackend.version import Dialect
 
-_WORDS: dict[str, dict[Dialect, int | str]] = {
+_FIELD_VALUES: dict[str, dict[Dialect, int | str]] = {
     "node": {Dialect.EXCLUSIVE: 1, Dialect.SHARED: "none"},
     "user": {Dialect.EXCLUSIVE: 2, Dialect.SHARED: "single_user"},
     "shared": {Dialect.EXCLUSIVE: 0, Dialect.SHARED: "multi_user"},
 }
-_KNOWN = {"node": "node", "user": "user", "group": "shared", "shared": "shared"}
+_CANONICAL = {"node": "node", "user": "user", "group": "shared", "shared": "shared"}
 
 
 def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
@@ -26,43 +26,43 @@ def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
     Left out, the server assumes whole nodes. A lost value is told from the cores where they are
     known: all cores of all nodes are whole nodes, fewer are shared ones.
     """
-    sharing = job.sharing if job.sharing is not None else _by_cores(job)
+    sharing = job.sharing if job.sharing is not None else _sharing_by_cores(job)
     if sharing is None:
         return {}
-    return {dialect.value: _WORDS[_KNOWN.get(sharing, "shared")][dialect]}
+    return {dialect.value: _FIELD_VALUES[_CANONICAL.get(sharing, "shared")][dialect]}
 
 
-def in_dialect(document: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
     """The same start body in another dialect: its sharing field translated, the rest untouched."""
     old = dialect.other
     rest = {key: value for key, value in document.items() if key != old.value}
     if old.value not in document:
         return rest
-    word = next(word for word in _WORDS.values() if word[old] == document[old.value])
+    word = next(word for word in _FIELD_VALUES.values() if word[old] == document[old.value])
     return rest | {dialect.value: word[dialect]}
 
 
 def sharing_problem(job: JobFacts) -> str | None:
     """A warning about a value that is new, or lost for good; None if all is well."""
     if job.sharing is not None:
-        return None if job.sharing in _KNOWN else f"sharing {job.sharing!r} is new: multi_user"
-    return None if _by_cores(job) else "sharing of nodes is not known: left out"
+        return None if job.sharing in _CANONICAL else f"sharing {job.sharing!r} is new: multi_user"
+    return None if _sharing_by_cores(job) else "sharing of nodes is not known: left out"
 
 
-def _by_cores(job: JobFacts) -> str | None:
+def _sharing_by_cores(job: JobFacts) -> str | None:
     if not job.nodes or len(job.allocations) < len(job.nodes):
         return None
-    held = _held(job.allocations)
-    if held is None:
+    whole = _whole_nodes(job.allocations)
+    if whole is None:
         return None
-    return "node" if all(held) else "shared"
+    return "node" if all(whole) else "shared"
 
 
-def _held(allocations: Sequence[NodeFacts]) -> list[bool] | None:
+def _whole_nodes(allocations: Sequence[NodeFacts]) -> list[bool] | None:
     """Is each node held whole? None as soon as one cannot be told."""
-    held: list[bool] = []
+    whole: list[bool] = []
     for node in allocations:
         if node.cores is None or node.core_count is None:
             return None
-        held.append(len(node.cores) >= node.core_count)
-    return held
+        whole.append(len(node.cores) >= node.core_count)
+    return whole
