@@ -11,34 +11,41 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from slurm import description
-from slurm.ask import LISTING_BYTES, TIMEOUT_SECONDS, Ask, Commands, failed, is_unreachable
-from slurm.board import Board, board_of
-from slurm.command import Runner
-from slurm.config import config_of, controllers_of
-from slurm.errors import Problem, SlurmError, UnknownJob
-from slurm.job import Job
-from slurm.lookup.jobs import IDS_PER_CALL, Lookup
-from slurm.lookup.nodes import Nodes
-from slurm.release import Release, release_of
-from slurm.rows import (
+from slurm.commands import (
+    MAX_LISTING_BYTES,
+    TIMEOUT_SECONDS,
+    CommandPaths,
+    SlurmCommands,
+    command_failure,
+    is_unreachable,
+)
+from slurm.decode import scontrol_text
+from slurm.decode.job_rows import (
     SACCT_FIELDS,
     SACCT_SEPARATOR,
     SACCT_SHARING,
     SQUEUE_FORMAT,
-    ListedJob,
-    accounted_jobs,
-    listed_jobs,
+    SqueueRow,
+    parse_job_list,
+    parse_sacct_rows,
 )
-from slurm.sources import Sources, sources_of
+from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.scontrol_config import parse_config, parse_controllers
+from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.job import Job
+from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.jobs import IDS_PER_CALL, JobLookup
+from slurm.process import Runner
+from slurm.release import Release, parse_release
+from slurm.release_features import ReleaseFeatures, features_of
 
-__all__ = ["Commands", "Slurm"]
+__all__ = ["CommandPaths", "Slurm"]
 
 WINDOW_TIMEOUT_SECONDS = 300.0
-EARLIEST = 1_000_000  # sacct takes no earlier `uts` time (`src/common/parse_time.c`, all releases)
-VERSION_SECONDS = 600.0
+EARLIEST_SACCT_TIME = 1_000_000  # no earlier `uts` time (`src/common/parse_time.c`, all releases)
+RELEASE_RECHECK_SECONDS = 600.0
 _log = logging.getLogger(__name__)
-_OVER = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
+_END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
 _DENIED = (b"Access/permission denied", b"Invalid user id")
 _NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 
@@ -53,21 +60,21 @@ class Slurm:
 
     def __init__(
         self,
-        commands: Commands,
+        paths: CommandPaths,
         runner: Runner,
         *,
         cluster: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask = Ask(commands, runner)
-        self._nodes = Nodes(self._ask)
-        self._lookup = Lookup(self._ask, self._nodes, clock=clock)
+        self._commands = SlurmCommands(paths, runner)
+        self._geometries = NodeGeometries(self._commands)
+        self._lookup = JobLookup(self._commands, self._geometries, clock=clock)
         self._clock = clock
         self._cluster = cluster
         self._release: Release | None = None
         self._release_at = 0.0
-        self._is_sure = False
-        self._file: tuple[int, int] | None = None
+        self._is_release_confirmed = False
+        self._squeue_file: tuple[int, int] | None = None
         self._has_accounting: bool | None = None
 
     @property
@@ -87,10 +94,15 @@ class Slurm:
         Raises:
             SlurmError: squeue does not say.
         """
-        file = _identity(self._ask.squeue)
-        is_old = self._clock() - self._release_at > VERSION_SECONDS
-        if self._release is None or not self._is_sure or is_old or file != self._file:
-            return self._detected(file)
+        file = _file_identity(self._commands.squeue)
+        is_old = self._clock() - self._release_at > RELEASE_RECHECK_SECONDS
+        if (
+            self._release is None
+            or not self._is_release_confirmed
+            or is_old
+            or file != self._squeue_file
+        ):
+            return self._detect_release(file)
         return self._release
 
     def config(self) -> Mapping[str, tuple[str, ...]]:
@@ -99,11 +111,11 @@ class Slurm:
         Raises:
             SlurmError: the controller does not answer.
         """
-        found = config_of(self._ask([self._ask.scontrol, "show", "config"]).stdout)
+        found = parse_config(self._commands.run([self._commands.scontrol, "show", "config"]).stdout)
         self._cluster = found["ClusterName"][0]
         kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
         self._has_accounting = not kinds[0].endswith("none")
-        self._lookup.is_limited = any(
+        self._lookup.is_rate_limited = any(
             "rl_enable" in value for value in found.get("SlurmctldParameters", ())
         )
         return found
@@ -114,32 +126,34 @@ class Slurm:
         Raises:
             SlurmError: scontrol cannot be run.
         """
-        return controllers_of(self._ask([self._ask.scontrol, "ping"], statuses=(0, 1)).stdout)
+        return parse_controllers(
+            self._commands.run([self._commands.scontrol, "ping"], statuses=(0, 1)).stdout
+        )
 
-    def listing(self) -> tuple[ListedJob, ...]:
+    def listing(self) -> tuple[SqueueRow, ...]:
         """Return all jobs in the controller's memory, as light text.
 
         Raises:
             SlurmError: the answer is not whole.
         """
-        return listed_jobs(self._listing())
+        return parse_job_list(self._listing())
 
-    def board(self) -> Board:
+    def queue_snapshot(self) -> QueueSnapshot:
         """Return all jobs in the controller's memory as a sweep needs them: much lighter.
 
         Raises:
             SlurmError: the answer is not whole.
         """
-        return board_of(self._listing())
+        return parse_queue_snapshot(self._listing())
 
     def jobs(
-        self, ids: Iterable[int], *, briefly: Container[int] = ()
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs; one that it does not know is absent.
 
         A record that cannot be understood is an error for its own id alone. Of an array or het job
-        the record with the very id is taken. Of jobs in `briefly` states and times matter: cores
-        and GRES may be left out.
+        the record with the very id is taken. Of jobs in `states_only` states and times matter:
+        cores and GRES may be left out.
 
         Raises:
             SlurmError: the controller's answer is unknown.
@@ -149,9 +163,11 @@ class Slurm:
             return {}
         cluster = self.cluster
         try:
-            return self._lookup.find(wanted, self._sources, cluster=cluster, briefly=briefly)
+            return self._lookup.find(
+                wanted, self._features, cluster=cluster, states_only=states_only
+            )
         except SlurmError:
-            self._is_sure = False
+            self._is_release_confirmed = False
             raise
 
     def job(self, job_id: int) -> Job:
@@ -180,7 +196,7 @@ class Slurm:
         rows: list[Job] = []
         for first in range(0, len(wanted), IDS_PER_CALL):
             part = ",".join(map(str, wanted[first : first + IDS_PER_CALL]))
-            rows += self._accounted(["-j", part], since, until, timeout_seconds=TIMEOUT_SECONDS)
+            rows += self._query_sacct(["-j", part], since, until, timeout_seconds=TIMEOUT_SECONDS)
         return tuple(rows)
 
     def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
@@ -191,8 +207,8 @@ class Slurm:
         Raises:
             SlurmError: accounting's answer is unknown.
         """
-        chosen = ["-a", "-s", _OVER]
-        return self._accounted(chosen, since, until, timeout_seconds=WINDOW_TIMEOUT_SECONDS)
+        chosen = ["-a", "-s", _END_STATES]
+        return self._query_sacct(chosen, since, until, timeout_seconds=WINDOW_TIMEOUT_SECONDS)
 
     def script(self, job_id: int) -> str | None:
         """Return the batch script of a job in memory; None for a job without one.
@@ -200,16 +216,16 @@ class Slurm:
         Raises:
             SlurmError: (DENIED) our account may not read it, or the answer is unknown.
         """
-        argv = [self._ask.scontrol, "write", "batch_script", str(job_id), "-"]
-        answer = self._ask.run(argv)
+        argv = [self._commands.scontrol, "write", "batch_script", str(job_id), "-"]
+        answer = self._commands.run_unchecked(argv)
         if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
             return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
         if any(words in answer.stderr for words in _DENIED):
             hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
             message = f"the script of job {job_id} may not be read"
-            raise SlurmError(message, kind=Problem.DENIED, stderr=answer.stderr, hint=hint)
+            raise SlurmError(message, reason=FailureReason.DENIED, stderr=answer.stderr, hint=hint)
         if is_unreachable(answer):
-            raise failed(answer)
+            raise command_failure(answer)
         return None
 
     def description(self, job_id: int) -> str | None:
@@ -222,39 +238,39 @@ class Slurm:
         """
         known = self._lookup.text(job_id)
         if known is not None:
-            return description.own_record(known, job_id)
+            return scontrol_text.job_record_text(known, job_id)
         try:
-            answer = self._ask([self._ask.scontrol, "show", "job", str(job_id)])
+            answer = self._commands.run([self._commands.scontrol, "show", "job", str(job_id)])
         except UnknownJob:
             return None
-        return description.own_record(answer.stdout.decode("utf-8", "replace"), job_id)
+        return scontrol_text.job_record_text(answer.stdout.decode("utf-8", "replace"), job_id)
 
-    def _sources(self, *, anew: bool = False) -> Sources:
-        """Return what to ask; `anew`: an answer cannot be read, so it may be another release."""
-        if anew:
-            self._is_sure = False
-        return sources_of(self.version())
+    def _features(self, *, refresh: bool = False) -> ReleaseFeatures:
+        """Return what to ask; `refresh`: an answer cannot be read, so it may be another release."""
+        if refresh:
+            self._is_release_confirmed = False
+        return features_of(self.version())
 
-    def _detected(self, file: tuple[int, int] | None) -> Release:
+    def _detect_release(self, file: tuple[int, int] | None) -> Release:
         """Ask for the release; with another one, or other files, everything is tried anew."""
-        release = release_of(self._ask([self._ask.squeue, "--version"]).stdout)
-        if (release, file) != (self._release, self._file):
+        release = parse_release(self._commands.run([self._commands.squeue, "--version"]).stdout)
+        if (release, file) != (self._release, self._squeue_file):
             _log.info("Slurm %s", release)
             self._lookup.forget()
             self._has_accounting = None
-        self._release, self._file = release, file
-        self._release_at, self._is_sure = self._clock(), True
+        self._release, self._squeue_file = release, file
+        self._release_at, self._is_release_confirmed = self._clock(), True
         return release
 
     def _listing(self) -> bytes:
-        argv = [self._ask.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
-        return self._ask(argv, limit_bytes=LISTING_BYTES).stdout
+        argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
+        return self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
 
-    def _accounts_sharing(self) -> bool:
+    def _sacct_has_sharing(self) -> bool:
         """Tell whether sacct has sharing; for that alone the release is not asked for."""
-        return self._release is not None and sources_of(self._release).accounts_sharing
+        return self._release is not None and features_of(self._release).sacct_has_sharing
 
-    def _accounted(
+    def _query_sacct(
         self, selection: Sequence[str], since: int, until: int, *, timeout_seconds: float
     ) -> tuple[Job, ...]:
         cluster = self.cluster
@@ -262,17 +278,17 @@ class Slurm:
             self.config()
         if not self._has_accounting:
             return ()
-        argv = [self._ask.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
-        fields = SACCT_FIELDS + (SACCT_SHARING if self._accounts_sharing() else "")
-        argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST)}", "-E", f"uts{until}"]
+        argv = [self._commands.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
+        fields = SACCT_FIELDS + (SACCT_SHARING if self._sacct_has_sharing() else "")
+        argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]
         argv += ["-o", fields]
-        answer = self._ask(
-            [*argv, *selection], limit_bytes=LISTING_BYTES, timeout_seconds=timeout_seconds
+        answer = self._commands.run(
+            [*argv, *selection], limit_bytes=MAX_LISTING_BYTES, timeout_seconds=timeout_seconds
         )
-        return accounted_jobs(answer.stdout, cluster=cluster)
+        return parse_sacct_rows(answer.stdout, cluster=cluster)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _file_identity(path: str) -> tuple[int, int] | None:
     """Return what tells one version of a command's file from another; None if it is not there."""
     try:
         status = Path(path).stat()

@@ -12,7 +12,7 @@ from enum import StrEnum
 EXCERPT_LENGTH = 200
 
 
-class Problem(StrEnum):
+class FailureReason(StrEnum):
     """Why an answer is unknown, in words a caller may act upon."""
 
     NOT_STARTED = "not_started"  # the command could not be executed
@@ -22,9 +22,9 @@ class Problem(StrEnum):
     FAILED = "failed"  # exit status or a message on stderr
     UNREACHABLE = "unreachable"  # controller or accounting daemon does not answer
     DENIED = "denied"  # our account lacks the right
-    CUT = "cut"  # the answer ends before its end
+    INCOMPLETE = "cut"  # the answer ends before its end
     MALFORMED = "malformed"  # the answer is not what this command prints
-    REPORTED = "reported"  # the answer is well-formed and carries errors
+    ERRORS_IN_ANSWER = "reported"  # the answer is well-formed and carries errors
     WRONG_CLUSTER = "wrong_cluster"  # somebody else's answer
     NO_JSON = "no_json"  # this Slurm cannot write JSON, or not in the form we asked for
 
@@ -33,7 +33,7 @@ class SlurmError(Exception):
     """The answer is unknown.
 
     Attributes:
-        kind: why.
+        reason: why.
         command: argument list of the command, empty where none ran.
         status: exit status, negative for a signal, None if it never ended by itself.
         stderr: first part of what it said, printable ASCII only.
@@ -44,13 +44,13 @@ class SlurmError(Exception):
         self,
         message: str,
         *,
-        kind: Problem,
+        reason: FailureReason,
         command: Sequence[str] = (),
         status: int | None = None,
         stderr: bytes = b"",
         hint: str = "",
     ) -> None:
-        self.kind = kind
+        self.reason = reason
         self.command = tuple(command)
         self.status = status
         self.stderr = excerpt(stderr.decode("utf-8", "replace"))

@@ -1,11 +1,11 @@
-"""Which Slurm this is; what suits which release stands in `slurm.sources`."""
+"""Which Slurm this is; what suits which release stands in `slurm.release_features`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 
 _VERSION = re.compile(rb"\b(\d{2})\.(\d{2})(?:\.(\d{1,3}))?")
 
@@ -27,7 +27,7 @@ class Release:
         return self.year, self.month
 
 
-def release_of(stdout: bytes) -> Release:
+def parse_release(stdout: bytes) -> Release:
     """Read `squeue --version`: `slurm 24.05.8`, `slurm-wlm 22.05.8`.
 
     Raises:
@@ -35,5 +35,5 @@ def release_of(stdout: bytes) -> Release:
     """
     found = _VERSION.search(stdout)
     if found is None:
-        raise SlurmError("no version in the answer", kind=Problem.MALFORMED)
+        raise SlurmError("no version in the answer", reason=FailureReason.MALFORMED)
     return Release(int(found[1]), int(found[2]), int(found[3] or 0))

@@ -8,15 +8,15 @@ import requests
 
 from ccbackend.client import BackendClient, SharedServerInfo
 from ccbackend.wire.transport import Transport
-from slurm.ask import Commands
 from slurm.client import Slurm
-from slurm.command import ProcessRunner
+from slurm.commands import CommandPaths
+from slurm.process import ProcessRunner
 from spool.config import Config
 
 
-def slurm_commands(config: Config) -> Commands:
+def slurm_commands(config: Config) -> CommandPaths:
     """Return Slurm's commands."""
-    return Commands(
+    return CommandPaths(
         squeue=config.slurm.squeue,
         sacct=config.slurm.sacct,
         scontrol=config.slurm.scontrol,

@@ -139,7 +139,7 @@ def _members(sources: Sources, record: Record | None, silent: list[str]) -> tupl
     if record is None or not record.array_job_id:
         return ()
     try:
-        found = sources.slurm.board().members(record.array_job_id)
+        found = sources.slurm.queue_snapshot().started_tasks(record.array_job_id)
     except SlurmError as error:
         silent.append(escape(f"controller: {error}"))
         return ()

@@ -27,15 +27,15 @@ from recorded_slurm import (
     text_records,
 )
 
-from slurm.decode.accounting_json import AccountingStream
-from slurm.decode.detail_text import with_detail
-from slurm.decode.job_json import job_of_json
-from slurm.decode.lookup_text import columns_of, looked_up
-from slurm.decode.stream import RecordStream
+from slurm.decode.job_rows import parse_sacct_rows
+from slurm.decode.json_stream import RecordStream
+from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.scontrol_job import add_job_detail
+from slurm.decode.squeue_columns import columns_for, parse_job_columns
+from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
 from slurm.lookup.jobs import IDS_PER_CALL
-from slurm.rows import accounted_jobs
-from slurm.sources import sources_of
+from slurm.release_features import features_of
 
 JOBS = 10_000
 PIECE = 1 << 16  # what one read of a pipe gives
@@ -70,7 +70,7 @@ def squeue_json(situation: Situation) -> tuple[int, int]:
     def take(record: dict[str, object]) -> None:
         nonlocal count
         count += 1
-        job = job_of_json(record, geometry_of=geometry_of)
+        job = parse_job(record, geometry_of=geometry_of)
         if len(kept) < IDS_PER_CALL:
             kept.append(job)
 
@@ -98,7 +98,7 @@ def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
 
 def squeue_text(situation: Situation) -> tuple[int, int]:
     """Decode the columns of `squeue -O`, as many ids a call as the client asks for."""
-    columns = columns_of(sources_of(RELEASES[situation.series]))
+    columns = columns_for(features_of(RELEASES[situation.series]))
     lines = [line.split(b"|", 1)[1] for line in lookup_lines(situation, "").splitlines()]
     count = size = 0
     for first in range(0, JOBS, IDS_PER_CALL):
@@ -106,20 +106,20 @@ def squeue_text(situation: Situation) -> tuple[int, int]:
         pairs = zip(numbers, cycle(lines), strict=False)
         answer = b"".join(b"%d|%s\n" % pair for pair in pairs)
         size += len(answer)
-        count += len(looked_up(answer, columns, cluster="lab"))
+        count += len(parse_job_columns(answer, columns, cluster="lab"))
     return count, size
 
 
 def scontrol_text(situation: Situation) -> tuple[int, int]:
     """Decode `scontrol show job ID -d`, one job a call."""
-    columns = columns_of(sources_of(RELEASES[situation.series]))
-    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    columns = columns_for(features_of(RELEASES[situation.series]))
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
     records = text_records(situation.files["scontrol.txt"])
     running = [job for job in jobs.values() if job.nodes]
     size = 0
     for job in islice(cycle(running), JOBS):
         size += len(records[job.job_id])
-        with_detail(job, records[job.job_id], geometry_of=geometry_of)
+        add_job_detail(job, records[job.job_id], geometry_of=geometry_of)
     return JOBS, size
 
 
@@ -127,7 +127,7 @@ def sacct_text(situation: Situation) -> tuple[int, int]:
     """Decode `sacct -P`; every run is kept."""
     lines = sacct_lines(situation.files["sacct.txt"]).splitlines(keepends=True)
     answer = b"".join(islice(cycle(lines), JOBS))
-    return len(accounted_jobs(answer, cluster="lab")), len(answer)
+    return len(parse_sacct_rows(answer, cluster="lab")), len(answer)
 
 
 SOURCES = {

@@ -47,9 +47,9 @@ class SilentSlurm:
     """Has forgotten everything; nothing has to be asked."""
 
     @staticmethod
-    def jobs(_ids: Iterable[int], *, briefly: Container[int] = ()) -> Mapping[int, Job]:
+    def jobs(_ids: Iterable[int], *, states_only: Container[int] = ()) -> Mapping[int, Job]:
         """Return nothing."""
-        del briefly
+        del states_only
         return {}
 
     @staticmethod

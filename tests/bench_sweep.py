@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from slurm.decode.job_rows import SACCT_FIELDS
 from slurm.job import Job
-from slurm.rows import SACCT_FIELDS
 from spool.files import codec
 from spool.files.run import Run
 

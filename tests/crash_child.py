@@ -45,10 +45,10 @@ class Truth:
         self._records = {job["job_id"]: _job(job) for job in document["records"]}
         self._rows = tuple(_job(job) for job in document["rows"])
 
-    def jobs(self, ids: Iterable[int], *, briefly: Container[int] = ()) -> Mapping[int, Job]:
+    def jobs(self, ids: Iterable[int], *, states_only: Container[int] = ()) -> Mapping[int, Job]:
         """Return the controller's records."""
         found = {i: self._records[i] for i in ids if i in self._records}
-        return {i: replace(j, allocations=()) if i in briefly else j for i, j in found.items()}
+        return {i: replace(j, allocations=()) if i in states_only else j for i, j in found.items()}
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return accounting's rows."""

@@ -17,7 +17,7 @@ from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.version import ServerInfo, Version, server_info
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.deliver.book import Book
 from spool.deliver.compose import SiteComposer
@@ -51,14 +51,14 @@ class FakeSlurm:
     looks: int = 0
 
     def jobs(
-        self, ids: Iterable[int], *, briefly: Container[int] = ()
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the records of the ids, of some without cores."""
         self.looks += 1
         if self.silent:
-            raise SlurmError("squeue does not answer", kind=Problem.UNREACHABLE)
+            raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
         return {
-            i: replace(self.records[i], allocations=()) if i in briefly else self.records[i]
+            i: replace(self.records[i], allocations=()) if i in states_only else self.records[i]
             for i in ids
             if i in self.records
         }
@@ -66,7 +66,7 @@ class FakeSlurm:
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of the ids in a window."""
         if self.accounting_silent:
-            raise SlurmError("sacct does not answer", kind=Problem.UNREACHABLE)
+            raise SlurmError("sacct does not answer", reason=FailureReason.UNREACHABLE)
         wanted = set(ids)
         return tuple(
             row

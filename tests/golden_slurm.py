@@ -20,7 +20,7 @@ from recorded_slurm import (
     text_jobs,
 )
 
-from slurm.decode.hook_words import hook_words
+from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job, NodeAllocation
 from spool.files.event import parse_extras, parse_name
 
@@ -250,7 +250,7 @@ def hook_jobs(situation: Situation, spool: Path) -> Iterator[Job]:
         event = parse_name(path.name, time=0.0, extras=parse_extras(path.read_bytes()))
         path.unlink()
         assert job_id == event.job_id
-        yield hook_words(event.extras).job(job_id, start=event.start, end=event.end)
+        yield parse_hook_facts(event.extras).job(job_id, start=event.start, end=event.end)
 
 
 def is_same_run(job: Job, record: Job) -> bool:

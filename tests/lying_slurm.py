@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slurm.ask import Commands
-from slurm.command import Answer
+from slurm.commands import CommandPaths
+from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.errors import SlurmError
-from slurm.rows import SACCT_FIELDS, SACCT_SEPARATOR
+from slurm.process import CommandResult
 
-COMMANDS = Commands(
+COMMANDS = CommandPaths(
     squeue=Path("/slurm/squeue"), sacct=Path("/slurm/sacct"), scontrol=Path("/slurm/scontrol")
 )
-Lie = Callable[[Answer], Answer]
+Lie = Callable[[CommandResult], CommandResult]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class LyingSlurm:
         timeout_seconds: float,
         limit_bytes: int,
         sink: Callable[[bytes], object] | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Answer a command."""
         del environment, timeout_seconds, limit_bytes
         assert sink is None, "no question of a sweep streams"
         self.argv_bytes.append(sum(len(word) + 1 for word in argv))
         name = self._question(argv)
         text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
-        answer = Answer(tuple(argv), 0, text.encode(), b"")
+        answer = CommandResult(tuple(argv), 0, text.encode(), b"")
         lie = self.lies.get(name)
         return answer if lie is None else lie(answer)
 
@@ -144,7 +144,7 @@ class LyingSlurm:
 def cut(at: float) -> Lie:
     """Cut the answer after so many bytes, or after a share of it."""
 
-    def lie(told: Answer) -> Answer:
+    def lie(told: CommandResult) -> CommandResult:
         place = at if isinstance(at, int) else int(len(told.stdout) * at)
         return replace(told, stdout=told.stdout[:place])
 
@@ -176,7 +176,7 @@ def lines(keep: Callable[[bytes], bool]) -> Lie:
 def fails(error: SlurmError) -> Lie:
     """Give no answer."""
 
-    def lie(_told: Answer) -> Answer:
+    def lie(_told: CommandResult) -> CommandResult:
         raise error
 
     return lie

@@ -21,22 +21,22 @@ from recorded_slurm import (
     text_records,
 )
 
-from slurm.ask import Commands
 from slurm.client import Slurm
-from slurm.command import Answer, Sink
+from slurm.commands import CommandPaths
 from slurm.job import Job
+from slurm.process import CommandResult, Sink
 from slurm.release import Release
 
 SQUEUE, SACCT, SCONTROL = (f"/opt/slurm/bin/{name}" for name in ("squeue", "sacct", "scontrol"))
-COMMANDS = Commands(squeue=Path(SQUEUE), sacct=Path(SACCT), scontrol=Path(SCONTROL))
-UNKNOWN = Answer((), 1, b"", b"slurm_load_jobs error: Invalid job id specified\n")
-DOWN = Answer((), 1, b"", b"slurm_load_jobs error: Unable to contact slurm controller\n")
+COMMANDS = CommandPaths(squeue=Path(SQUEUE), sacct=Path(SACCT), scontrol=Path(SCONTROL))
+UNKNOWN = CommandResult((), 1, b"", b"slurm_load_jobs error: Invalid job id specified\n")
+DOWN = CommandResult((), 1, b"", b"slurm_load_jobs error: Unable to contact slurm controller\n")
 CONFIG = (
     b"Configuration data as of 2026-11-22\nAccountingStorageType   = accounting_storage/slurmdbd\n"
     b"ClusterName             = lab\nSlurmctldParameters     = (null)\n\n"
     b"Slurmctld(primary) at ctl01 is UP\n"
 )
-NO_JSON = Answer((), 1, b"", b"squeue: fatal: Unable to find plugin: serializer/json\n")
+NO_JSON = CommandResult((), 1, b"", b"squeue: fatal: Unable to find plugin: serializer/json\n")
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class RecordedCommands:
 
     situation: Situation
     moment: str = ""
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, CommandResult] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     last: str = ""
     release: Release | None = None
@@ -64,7 +64,7 @@ class RecordedCommands:
         timeout_seconds: float,
         limit_bytes: int,
         sink: Sink | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Answer as the release did; every call takes `seconds`."""
         epoch = set() if list(argv[1:3]) == ["show", "job"] else {"TZ", "SLURM_TIME_FORMAT"}
         assert {"PATH", "LC_ALL", "SLURM_JSON"} | epoch == set(environment)
@@ -80,9 +80,9 @@ class RecordedCommands:
             for start in range(0, len(answer.stdout), 1000):
                 sink(answer.stdout[start : start + 1000])
         stdout = b"" if sink is not None else answer.stdout
-        return Answer(tuple(argv), answer.status, stdout, answer.stderr)
+        return CommandResult(tuple(argv), answer.status, stdout, answer.stderr)
 
-    def _answer(self, argv: list[str]) -> Answer:
+    def _answer(self, argv: list[str]) -> CommandResult:
         if argv[0] == SQUEUE:
             return self._squeue(argv)
         if argv[0] == SACCT:
@@ -91,7 +91,7 @@ class RecordedCommands:
             return _said(sacct_lines(recorded))
         return self._scontrol(argv)
 
-    def _squeue(self, argv: list[str]) -> Answer:
+    def _squeue(self, argv: list[str]) -> CommandResult:
         if "--version" in argv:
             return _said(f"slurm {self.release or RELEASES[self.situation.series]}\n".encode())
         ids = (
@@ -114,14 +114,14 @@ class RecordedCommands:
         series = RELEASES[self.situation.series].series
         return series >= (24, 5) or (series >= (23, 2) and count == 1)
 
-    def _json(self, ids: set[int] | None) -> Answer:
+    def _json(self, ids: set[int] | None) -> CommandResult:
         file = self.situation.file("squeue-all", self.moment, "json")
         document = json.loads(file or self.situation.file("squeue", self.moment, "json") or b"")
         if ids is not None and self._filters(len(ids)):
             document["jobs"] = [job for job in document["jobs"] if job["job_id"] in ids]
         return _said(json.dumps(document).encode())
 
-    def _scontrol(self, argv: list[str]) -> Answer:
+    def _scontrol(self, argv: list[str]) -> CommandResult:
         series = recordings(self.situation.series)
         if argv[1:] == ["show", "config"]:
             return _said(series["cluster"]["scontrol-config.txt"])
@@ -135,8 +135,8 @@ class RecordedCommands:
         return _said(b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is DOWN\n")
 
 
-def _said(stdout: bytes) -> Answer:
-    return Answer((), 0, stdout, b"")
+def _said(stdout: bytes) -> CommandResult:
+    return CommandResult((), 0, stdout, b"")
 
 
 def _means(word: str, job_id: int, text: str) -> bool:

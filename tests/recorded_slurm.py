@@ -16,16 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from slurm.config import Geometry
-from slurm.decode.accounting_json import AccountingStream
-from slurm.decode.detail_text import SuspectTextError, with_detail
-from slurm.decode.job_json import job_of_json
-from slurm.decode.lookup_text import columns_of, looked_up
-from slurm.decode.stream import RecordStream
+from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
+from slurm.decode.json_stream import RecordStream
+from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.scontrol_config import Geometry
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.squeue_columns import columns_for, parse_job_columns
+from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
 from slurm.release import Release
-from slurm.rows import SACCT_FIELDS, SACCT_SEPARATOR, accounted_jobs
-from slurm.sources import sources_of
+from slurm.release_features import features_of
 
 DATA = Path(__file__).parent / "data"
 SERIES = ("21.08", "22.05", "23.02", "23.11", "24.05", "24.11", "25.05", "25.11", "26.05")
@@ -126,7 +126,7 @@ def json_records(document: bytes) -> list[dict[str, Any]]:
 
 def json_jobs(document: bytes) -> dict[int, Job]:
     """Return the jobs of `squeue --json` or `scontrol show job --json`."""
-    jobs = (job_of_json(record, geometry_of=geometry_of) for record in json_records(document))
+    jobs = (parse_job(record, geometry_of=geometry_of) for record in json_records(document))
     return {job.job_id: job for job in jobs}
 
 
@@ -143,7 +143,7 @@ def lookup_lines(situation: Situation, moment: str) -> bytes:
     Both commands print the same answer of the controller: what the recorded `squeue` lacks is taken
     from the recorded `scontrol`.
     """
-    columns = columns_of(sources_of(RELEASES[situation.series]))
+    columns = columns_for(features_of(RELEASES[situation.series]))
     records = text_records(situation.file("scontrol", moment, "txt") or b"")
     fields = {job_id: _fields_of_text(record) for job_id, record in records.items()}
     for kind, names in (("squeue", _SHORT), ("squeue-long", _LONG)):
@@ -157,18 +157,18 @@ def lookup_lines(situation: Situation, moment: str) -> bytes:
     return "".join(f"{line}|\n" for line in lines).encode()
 
 
-def text_jobs(situation: Situation, moment: str) -> dict[int, Job | SuspectTextError]:
+def text_jobs(situation: Situation, moment: str) -> dict[int, Job | UntrustedTextError]:
     """Return the jobs by text: our squeue columns, then the detailed text of each."""
-    columns = columns_of(sources_of(RELEASES[situation.series]))
-    jobs = looked_up(lookup_lines(situation, moment), columns, cluster="lab")
+    columns = columns_for(features_of(RELEASES[situation.series]))
+    jobs = parse_job_columns(lookup_lines(situation, moment), columns, cluster="lab")
     records = text_records(situation.file("scontrol", moment, "txt") or b"")
-    found: dict[int, Job | SuspectTextError] = {}
+    found: dict[int, Job | UntrustedTextError] = {}
     for job_id, job in jobs.items():
         found[job_id] = job
         if job.nodes or "COMPLETING" in job.flags:
             try:
-                found[job_id] = with_detail(job, records[job_id], geometry_of=geometry_of)
-            except SuspectTextError as error:
+                found[job_id] = add_job_detail(job, records[job_id], geometry_of=geometry_of)
+            except UntrustedTextError as error:
                 found[job_id] = error
     return found
 
@@ -195,7 +195,7 @@ def sacct_lines(recorded: bytes) -> bytes:
 
 def sacct_text_runs(recorded: bytes) -> tuple[Job, ...]:
     """Return the runs of a recorded `sacct -P`."""
-    return accounted_jobs(sacct_lines(recorded), cluster="lab")
+    return parse_sacct_rows(sacct_lines(recorded), cluster="lab")
 
 
 def hook_calls(situation: Situation) -> Iterator[tuple[str, int, Mapping[str, str]]]:

@@ -10,8 +10,8 @@ from drain_world import FakeBackend, FakeSlurm, World
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
-from slurm.board import Board, board_of
-from slurm.config import AS_OF
+from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout
@@ -68,19 +68,19 @@ class SweptSlurm(FakeSlurm):
         return (("primary", "ctl01", True),)
 
     def jobs(
-        self, ids: Iterable[int], *, briefly: Container[int] = ()
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the records of some ids; some may not be readable."""
         wanted = tuple(ids)
-        found = dict(super().jobs(wanted, briefly=briefly))
+        found = dict(super().jobs(wanted, states_only=states_only))
         return {**found, **{i: self.odd[i] for i in wanted if i in self.odd}}
 
-    def board(self) -> Board:
+    def queue_snapshot(self) -> QueueSnapshot:
         """Return what squeue lists."""
-        self._ask("board")
+        self._ask("queue_snapshot")
         shown = {i: job for i, job in self.records.items() if i not in self.hidden}
         lines = (_line(replace(job, job_id=i), self.arrays.get(i, i)) for i, job in shown.items())
-        return board_of(b"".join(lines))
+        return parse_queue_snapshot(b"".join(lines))
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of some ids."""

@@ -18,8 +18,8 @@ from command_line import Said
 from command_site import CommandSite
 
 from ccbackend.classify import Reason
-from slurm.command import Answer
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import CommandResult
 from spool.checks.result import Limits, Result, Verdict
 from spool.commands.check import Terms, local_results
 from spool.config import load
@@ -254,19 +254,21 @@ class SlurmCommands:
             **changes,
         }
 
-    def __call__(self, argv: Any, **_: Any) -> Answer:
+    def __call__(self, argv: Any, **_: Any) -> CommandResult:
         """Answer one question."""
         question = " ".join([Path(argv[0]).name, *argv[1:]])
         fitting = [known for known in self.answers if question.startswith(known)]
         answer = self.answers[max(fitting, key=len)]
         if isinstance(answer, SlurmError):
             raise answer
-        return Answer(tuple(argv), *(answer if isinstance(answer, tuple) else (0, answer, b"")))
+        return CommandResult(
+            tuple(argv), *(answer if isinstance(answer, tuple) else (0, answer, b""))
+        )
 
 
 BOB = Account(name="bob", uid=20002, gids=frozenset({20002}))
 GPU_LAB = {**LAB, "subClusters": [{"name": "gpu", "topology": TOPOLOGY, "nodes": "n2gpu[01-02]"}]}
-AWAY = SlurmError("does not answer", kind=Problem.UNREACHABLE)
+AWAY = SlurmError("does not answer", reason=FailureReason.UNREACHABLE)
 
 
 def full(

@@ -15,7 +15,7 @@ from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, Probe
 from ccbackend.token import Token
 from ccbackend.version import Dialect, ServerInfo
-from slurm.survey.nodes import Node
+from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import Result, Verdict
 from spool.config import Config, load
 from spool.config.site import site_map

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_nodes import Node
 from slurm.release import Release
-from slurm.rows import ListedJob
-from slurm.survey.nodes import Node
-from slurm.survey.rights import Rights
+from slurm.rights import Rights
 from spool.checks.result import Result, Verdict
 from spool.preflight.slurm_setup import (
     check_accounting,
@@ -207,7 +207,7 @@ def rights(**fields: Any) -> Rights:
     return Rights(**{**usual, **fields})
 
 
-def job(job_id: int = 7, **fields: Any) -> ListedJob:
+def job(job_id: int = 7, **fields: Any) -> SqueueRow:
     """Return a running job of alice."""
     usual: dict[str, Any] = {
         "job_id": job_id,
@@ -220,12 +220,12 @@ def job(job_id: int = 7, **fields: Any) -> ListedJob:
         "account": "k1000",
         "nodes": "n[1-2]",
     }
-    return ListedJob(**{**usual, **fields})
+    return SqueueRow(**{**usual, **fields})
 
 
 def node(name: str, held: int) -> Node:
     """Return a node of which jobs hold some CPUs."""
-    return Node(name=name, sockets=1, cores_per_socket=8, cpus_held=held)
+    return Node(name=name, sockets=1, cores_per_socket=8, allocated_cpus=held)
 
 
 PRIVATE = frozenset({"jobs"})

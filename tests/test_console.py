@@ -16,8 +16,7 @@ import pytest
 from command_line import Said, call
 
 from ccbackend.errors import TokenError
-from slurm.errors import Problem as SlurmProblem
-from slurm.errors import SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool import console, exit_codes
 from spool.errors import (
     ConfigError,
@@ -73,7 +72,7 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
         ),
         (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
         (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
-        (SlurmError("squeue failed", kind=SlurmProblem.FAILED), 69, "squeue failed"),
+        (SlurmError("squeue failed", reason=FailureReason.FAILED), 69, "squeue failed"),
         (TokenError("/t", "a link", "a file"), 77, "/t: a link; a file"),
         (PermissionError(13, "Permission denied", "/p"), 77, "/p: Permission denied"),
         (OSError(28, "No space left on device", "/f"), 75, "/f: No space left on device"),

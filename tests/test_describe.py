@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.resolve.describe import FEW, SlurmDescriber, rendered
 
@@ -18,7 +18,7 @@ JOB = Job(job_id=815, user="ada", nodes=("n1", "n2"), state="RUNNING", start_tim
 class Texts:
     """Slurm's commands that print texts."""
 
-    problem: Problem | None = None
+    problem: FailureReason | None = None
     asked: list[str] = field(default_factory=list)
 
     def script(self, job_id: int) -> str | None:
@@ -32,7 +32,7 @@ class Texts:
     def _text(self, what: str, job_id: int) -> str:
         self.asked.append(what)
         if self.problem is not None:
-            raise SlurmError("no", kind=self.problem)
+            raise SlurmError("no", reason=self.problem)
         return f"{what} of {job_id}"
 
 
@@ -113,7 +113,7 @@ def test_a_directory_in_place_of_the_script_is_not_read(tmp_path: Path) -> None:
 
 def test_a_denied_script_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
     """Without the right there is no use in asking for each job."""
-    texts = Texts(Problem.DENIED)
+    texts = Texts(FailureReason.DENIED)
     read = describer(texts)
     read([JOB])
     read([JOB])
@@ -124,7 +124,7 @@ def test_a_denied_script_is_asked_once(caplog: pytest.LogCaptureFixture) -> None
 
 def test_a_silent_slurm_costs_the_texts_alone() -> None:
     """The job is reported without script, its description rendered."""
-    assert (None, rendered(JOB)) == describer(Texts(Problem.TIMEOUT))([JOB])[815]
+    assert (None, rendered(JOB)) == describer(Texts(FailureReason.TIMEOUT))([JOB])[815]
 
 
 def test_texts_that_are_not_wanted_are_not_read() -> None:

@@ -134,9 +134,11 @@ class _Silent:
     """A Slurm that has forgotten everything."""
 
     @staticmethod
-    def jobs(ids: Iterable[int], *, briefly: Container[int] = ()) -> dict[int, Job | SlurmError]:
+    def jobs(
+        ids: Iterable[int], *, states_only: Container[int] = ()
+    ) -> dict[int, Job | SlurmError]:
         """Return nothing."""
-        del ids, briefly
+        del ids, states_only
         return {}
 
     @staticmethod

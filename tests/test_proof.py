@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.deliver.book import Book
 from spool.deliver.schedule import Schedule, entry_of
@@ -27,14 +27,14 @@ class Slurm:
         self._rows = rows
         self._silent = silent
 
-    def jobs(self, ids: Iterable[int], *, briefly: Container[int] = ()) -> Mapping[int, Job]:
+    def jobs(self, ids: Iterable[int], *, states_only: Container[int] = ()) -> Mapping[int, Job]:
         """Return nothing: a proof never asks the controller."""
-        raise AssertionError(ids, briefly)
+        raise AssertionError(ids, states_only)
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of the ids in the window."""
         if self._silent:
-            raise SlurmError("sacct does not answer", kind=Problem.UNREACHABLE)
+            raise SlurmError("sacct does not answer", reason=FailureReason.UNREACHABLE)
         wanted = set(ids)
         return tuple(
             r

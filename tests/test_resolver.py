@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.files.event import Event, Kind, event_name
 from spool.resolve.account import Tracked
 from spool.resolve.resolver import Resolver
 
 T = 1_767_225_600.0
-SILENCE = SlurmError("no answer", kind=Problem.UNREACHABLE)
+SILENCE = SlurmError("no answer", reason=FailureReason.UNREACHABLE)
 RUNNING = Job(job_id=5, state="RUNNING", start_time=int(T), nodes=("n1",))
 
 
@@ -30,10 +30,10 @@ class Slurm:
     asked: list[list[int]] = field(default_factory=list)
 
     def jobs(
-        self, ids: Iterable[int], *, briefly: Container[int] = ()
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the records."""
-        del briefly
+        del states_only
         self.asked.append(list(ids))
         if self.silent:
             raise SILENCE
@@ -139,7 +139,7 @@ def test_one_unreadable_record_concerns_no_other_job(
     resolver: Resolver, slurm: Slurm, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is looked at later, and told once."""
-    slurm.records[6] = SlurmError("not JSON", kind=Problem.MALFORMED)
+    slurm.records[6] = SlurmError("not JSON", reason=FailureReason.MALFORMED)
     resolver.add([start(5), start(6)], T)
     answered = resolver.look(T + 1, nothing_tracked)
 

@@ -13,7 +13,7 @@ import pytest
 from drain_world import NOON, World
 
 from ccbackend.classify import Reason
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool.drain.beacon import Beacon
 from spool.drain.service import Service, Surroundings
 from spool.files.archive import Archive
@@ -73,7 +73,7 @@ class Site:
         """Return what runs."""
         self.listings += 1
         if self.silent:
-            raise SlurmError("squeue does not answer", kind=Problem.UNREACHABLE)
+            raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
         return list(self.listed)
 
     def watch(self) -> bool:

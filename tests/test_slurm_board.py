@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from slurm.board import board_of
-from slurm.config import AS_OF, config_of, geometries_of, instant_of
-from slurm.errors import Problem, SlurmError
+from slurm.decode.queue_snapshot import parse_queue_snapshot
+from slurm.decode.scontrol_config import AS_OF, config_time, parse_config, parse_geometries
+from slurm.errors import FailureReason, SlurmError
 
 LINES = (
     b"7|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n"
@@ -18,39 +18,39 @@ LINES = (
 
 def test_board_tells_running_waiting_and_unsettled_jobs() -> None:
     """Starts of what runs, ids of what is neither begun nor over, and each line on demand."""
-    board = board_of(LINES)
-    found = board.job(10)
+    snapshot = parse_queue_snapshot(LINES)
+    found = snapshot.job(10)
 
-    assert 4 == len(board)
-    assert {7: 100, 8: 101} == board.running
-    assert {9} == board.unsettled
+    assert 4 == len(snapshot)
+    assert {7: 100, 8: 101} == snapshot.running
+    assert {9} == snapshot.unsettled
     assert found is not None
     assert ("bob", None) == (found.user, found.start_time)
-    assert board.job(11) is None
+    assert snapshot.job(11) is None
 
 
 def test_board_knows_the_tasks_of_an_array() -> None:
     """A task has the array's id in its line, the last one to begin also as its own."""
-    board = board_of(LINES)
+    snapshot = parse_queue_snapshot(LINES)
 
-    assert (7, 8) == board.members(7)
-    assert () == board.members(10)
+    assert (7, 8) == snapshot.started_tasks(7)
+    assert () == snapshot.started_tasks(10)
 
 
 @pytest.mark.parametrize(
     ("stdout", "kind"),
     [
-        (LINES[:-1], Problem.CUT),
-        (b"7|7|N/A\n", Problem.CUT),
-        (b"x|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n", Problem.MALFORMED),
-        (b"7|7|N/A|RUNNING|N/A|900|90|1|cpu|alice|k|n1\n", Problem.MALFORMED),
+        (LINES[:-1], FailureReason.INCOMPLETE),
+        (b"7|7|N/A\n", FailureReason.INCOMPLETE),
+        (b"x|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n", FailureReason.MALFORMED),
+        (b"7|7|N/A|RUNNING|N/A|900|90|1|cpu|alice|k|n1\n", FailureReason.MALFORMED),
     ],
 )
-def test_board_that_is_cut_or_odd_is_unknown(stdout: bytes, kind: Problem) -> None:
+def test_board_that_is_cut_or_odd_is_unknown(stdout: bytes, kind: FailureReason) -> None:
     """An answer that is not whole is none."""
     with pytest.raises(SlurmError) as caught:
-        board_of(stdout)
-    assert kind is caught.value.kind
+        parse_queue_snapshot(stdout)
+    assert kind is caught.value.reason
 
 
 CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(primary) at c is UP\n"
@@ -67,20 +67,20 @@ CONFIG = "{}\nClusterName = lab\nX[0] = a\nX[1] = b\nY = (null)\n\nSlurmctld(pri
 )
 def test_configuration_tells_its_time(first: str, expected: int | None) -> None:
     """Epoch seconds or ISO 8601 in UTC, as the release prints it; names may repeat."""
-    settings = config_of(CONFIG.format(first).encode())
+    settings = parse_config(CONFIG.format(first).encode())
 
-    assert expected == instant_of(settings, AS_OF)
+    assert expected == config_time(settings, AS_OF)
     assert (("a", "b"), ()) == (settings["X"], settings["Y"])
-    assert instant_of(settings, "Z") is None
+    assert config_time(settings, "Z") is None
 
 
 def test_configuration_that_is_cut_is_unknown() -> None:
     """Without the controllers' state at its end it is not whole."""
     with pytest.raises(SlurmError):
-        config_of(CONFIG.encode()[:40])
+        parse_config(CONFIG.encode()[:40])
 
 
 def test_node_without_its_size_has_no_geometry() -> None:
     """What does not tell sockets, cores and threads tells nothing."""
     text = b"NodeName=a CoresPerSocket=4 \n   Sockets=2\n   ThreadsPerCore=2 \n\nNodeName=b x\n"
-    assert ["a"] == list(geometries_of(text))
+    assert ["a"] == list(parse_geometries(text))

@@ -9,12 +9,12 @@ from golden_slurm import controller_sights
 from recorded_commands import CONFIG, DOWN, NO_JSON, commands, described, expected, ids_of
 from recorded_slurm import RELEASES, SERIES, sacct_text_runs
 
-from slurm.ask import Commands
 from slurm.client import Slurm
-from slurm.command import Answer
-from slurm.errors import Problem, SlurmError, UnknownJob
+from slurm.commands import CommandPaths
+from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.process import CommandResult
 from slurm.release import Release
-from slurm.sources import TABLE, Way, markdown, sources_of
+from slurm.release_features import RELEASE_TABLE, QueryMethod, features_of, markdown
 
 TEXT = ("21.08", "22.05")
 OLD_JSON = ("23.02", "23.11")
@@ -42,7 +42,7 @@ def test_silent_controller_is_unknown(series: str) -> None:
     with pytest.raises(SlurmError) as caught:
         slurm.jobs([7])
 
-    assert Problem.UNREACHABLE is caught.value.kind
+    assert FailureReason.UNREACHABLE is caught.value.reason
 
 
 def test_answer_of_another_cluster_is_refused() -> None:
@@ -51,7 +51,7 @@ def test_answer_of_another_cluster_is_refused() -> None:
     with pytest.raises(SlurmError) as caught:
         recorded.slurm(cluster="other").jobs(ids_of(recorded))
 
-    assert Problem.WRONG_CLUSTER is caught.value.kind
+    assert FailureReason.WRONG_CLUSTER is caught.value.reason
 
 
 def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
     path = tmp_path / "squeue"
     path.write_text("old")
     recorded = commands("22.05")
-    paths = Commands(squeue=path, sacct=path, scontrol=path)
-    recorded.answers["--version"] = Answer((), 0, b"slurm-wlm 22.05.8\n", b"")
+    paths = CommandPaths(squeue=path, sacct=path, scontrol=path)
+    recorded.answers["--version"] = CommandResult((), 0, b"slurm-wlm 22.05.8\n", b"")
     slurm = Slurm(paths, recorded, cluster="lab")
     assert Release(22, 5, 8) == slurm.version() == slurm.version()
     assert 1 == len(recorded.asked)
@@ -68,7 +68,7 @@ def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
     path.unlink()
     (tmp_path / "new").write_text("new")
     (tmp_path / "new").rename(path)
-    recorded.answers["--version"] = Answer((), 0, b"slurm 24.11.7\n", b"")
+    recorded.answers["--version"] = CommandResult((), 0, b"slurm 24.11.7\n", b"")
     assert Release(24, 11, 7) == slurm.version()
 
 
@@ -79,7 +79,7 @@ def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
     slurm = recorded.slurm(cluster="lab")
     assert Release(22, 5, 8) == slurm.version()
     recorded.release = None
-    recorded.answers["-O"] = Answer((), 1, b"", b"squeue: error: Invalid job format\n")
+    recorded.answers["-O"] = CommandResult((), 1, b"", b"squeue: error: Invalid job format\n")
     with pytest.raises(SlurmError):
         slurm.jobs(ids_of(recorded))
 
@@ -121,7 +121,7 @@ def test_accounting_that_an_upgrade_brings_is_used() -> None:
     """Whether there is accounting is asked again of another release."""
     recorded = commands("24.11")
     recorded.release = Release(24, 5, 8)
-    recorded.answers["show config"] = Answer(
+    recorded.answers["show config"] = CommandResult(
         (), 0, CONFIG.replace(b"storage/slurmdbd", b"storage/none"), b""
     )
     slurm = recorded.slurm()
@@ -140,10 +140,10 @@ def test_accounting_that_an_upgrade_brings_is_used() -> None:
 def test_answer_without_a_version_is_an_error() -> None:
     """What is no version is not taken for one."""
     recorded = commands("22.05")
-    recorded.answers["--version"] = Answer((), 0, b"slurm of mine\n", b"")
+    recorded.answers["--version"] = CommandResult((), 0, b"slurm of mine\n", b"")
     with pytest.raises(SlurmError) as caught:
         recorded.slurm().version()
-    assert Problem.MALFORMED is caught.value.kind
+    assert FailureReason.MALFORMED is caught.value.reason
     assert "22.05.8" == str(Release(22, 5, 8))
 
 
@@ -154,7 +154,7 @@ def test_listing_has_every_job(series: str) -> None:
     listed = {job.job_id: job for job in recorded.slurm().listing()}
 
     assert ids_of(recorded) == sorted(listed)
-    assert len(listed) == len(recorded.slurm().board())
+    assert len(listed) == len(recorded.slurm().queue_snapshot())
     for job_id, sight in controller_sights(recorded.situation, "").items():
         job = sight.job()
         assert job.start_time == listed[job_id].start_time
@@ -182,14 +182,16 @@ def test_accounting_gives_every_run(series: str) -> None:
 def test_accounting_that_does_not_exist_has_answered_nothing() -> None:
     """A cluster without accounting knows no earlier runs, and sacct is not run."""
     recorded = commands("22.05")
-    recorded.answers["show config"] = Answer(
+    recorded.answers["show config"] = CommandResult(
         (), 0, CONFIG.replace(b"accounting_storage/slurmdbd", b"accounting_storage/none"), b""
     )
     slurm = recorded.slurm(cluster="lab")
 
     assert () == slurm.accounting([1], since=1, until=2)
     assert not [line for line in recorded.asked if line.startswith("sacct")]
-    recorded.answers["show config"] = Answer((), 0, CONFIG.replace(b"AccountingS", b"S"), b"")
+    recorded.answers["show config"] = CommandResult(
+        (), 0, CONFIG.replace(b"AccountingS", b"S"), b""
+    )
     assert () == recorded.slurm().ended(since=1, until=2)
 
 
@@ -230,28 +232,33 @@ def test_description_is_asked_for_otherwise() -> None:
 
 def test_table_has_a_row_for_every_release() -> None:
     """Releases in between take the row before them, unknown ones the nearest."""
-    assert [Way.TEXT, Way.TEXT, Way.JSON_EACH, Way.JSON_EACH, Way.JSON_IDS, Way.JSON_IDS] == [
-        sources_of(RELEASES[series]).few for series in SERIES[:6]
-    ]
-    assert Way.JSON_EACH is sources_of(Release(24, 5, 0)).few
-    assert TABLE[-1] == sources_of(Release(30, 11))
-    assert TABLE[0] == sources_of(Release(20, 11))
-    assert "--json=v0.0.44" == sources_of(Release(26, 5, 5)).json_option
+    assert [
+        QueryMethod.TEXT,
+        QueryMethod.TEXT,
+        QueryMethod.JSON_EACH,
+        QueryMethod.JSON_EACH,
+        QueryMethod.JSON_IDS,
+        QueryMethod.JSON_IDS,
+    ] == [features_of(RELEASES[series]).few_jobs for series in SERIES[:6]]
+    assert QueryMethod.JSON_EACH is features_of(Release(24, 5, 0)).few_jobs
+    assert RELEASE_TABLE[-1] == features_of(Release(30, 11))
+    assert RELEASE_TABLE[0] == features_of(Release(20, 11))
+    assert "--json=v0.0.44" == features_of(Release(26, 5, 5)).json_option
 
 
 def test_way_is_told_with_its_form_of_json() -> None:
     """What check says of a source names the commands or the pinned JSON."""
-    row = sources_of(Release(26, 5))
+    row = features_of(Release(26, 5))
 
-    assert "JSON with `-j IDS`, `--json=v0.0.44`" == row.words(row.few)
-    assert "scontrol show job ID -d" in row.words(Way.TEXT)
+    assert "JSON with `-j IDS`, `--json=v0.0.44`" == row.describe(row.few_jobs)
+    assert "scontrol show job ID -d" in row.describe(QueryMethod.TEXT)
 
 
 def test_table_is_shown_as_markdown() -> None:
     """Every row and every source common to all stands in what the README shows."""
     lines = markdown().splitlines()
 
-    assert len(TABLE) + 2 == len([line for line in lines if line.startswith("|")])
+    assert len(RELEASE_TABLE) + 2 == len([line for line in lines if line.startswith("|")])
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
     assert 6 == len([line for line in lines if line.startswith("- ")])
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from slurm_lab import wait_until
 
-from slurm.command import Answer, ProcessRunner
-from slurm.errors import Problem, SlurmError, UnknownJob, excerpt
+from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
+from slurm.process import CommandResult, ProcessRunner
 
 
 def run(
@@ -21,7 +21,7 @@ def run(
     timeout_seconds: float = 30,
     limit_bytes: int = 1000,
     runner: ProcessRunner | None = None,
-) -> Answer:
+) -> CommandResult:
     """Run a shell script."""
     return (runner or ProcessRunner())(
         ["/bin/sh", "-c", *script],
@@ -51,14 +51,14 @@ def test_output_goes_to_a_sink_in_pieces() -> None:
     assert (b"", b"hello\n") == (found.stdout, b"".join(pieces))
     with pytest.raises(SlurmError) as caught:
         runner(["/bin/echo", "hello"], environment={}, timeout_seconds=30, limit_bytes=5, sink=len)
-    assert Problem.TOO_LARGE is caught.value.kind
+    assert FailureReason.TOO_LARGE is caught.value.reason
 
 
 def test_what_a_sink_raises_ends_the_command(tmp_path: Path) -> None:
     """An answer that is refused while it comes leaves no process behind."""
 
     def refuse(_piece: bytes) -> None:
-        raise SlurmError("no", kind=Problem.MALFORMED)
+        raise SlurmError("no", reason=FailureReason.MALFORMED)
 
     pid = tmp_path / "pid"
     with pytest.raises(SlurmError):
@@ -77,7 +77,7 @@ def test_too_much_output_is_refused() -> None:
     """A command that prints without end is stopped at the limit."""
     with pytest.raises(SlurmError) as caught:
         run("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxx; done")
-    assert Problem.TOO_LARGE is caught.value.kind
+    assert FailureReason.TOO_LARGE is caught.value.reason
 
 
 def test_much_on_stderr_is_kept_in_part() -> None:
@@ -92,7 +92,7 @@ def test_slow_command_is_killed_with_its_children(script: str, tmp_path: Path) -
     pid = tmp_path / "pid"
     with pytest.raises(SlurmError) as caught:
         run(f"sleep 600 & echo $! > {pid}; {script}", timeout_seconds=0.5)
-    assert Problem.TIMEOUT is caught.value.kind
+    assert FailureReason.TIMEOUT is caught.value.reason
     child = int(pid.read_text())
     wait_until(lambda: not is_alive(child), "the child is gone", timeout=10)
 
@@ -110,7 +110,7 @@ def test_command_that_cannot_be_run_says_so(argv: Sequence[str]) -> None:
     """A wrong path is an error with a hint."""
     with pytest.raises(SlurmError) as caught:
         ProcessRunner()(argv, environment={}, timeout_seconds=1, limit_bytes=1)
-    assert Problem.NOT_STARTED is caught.value.kind
+    assert FailureReason.NOT_STARTED is caught.value.reason
     assert "path" in caught.value.hint
 
 
@@ -122,7 +122,7 @@ def test_stop_ends_what_runs_and_refuses_what_comes() -> None:
     for _ in range(2):
         with pytest.raises(SlurmError) as caught:
             run("sleep 600", timeout_seconds=600, runner=runner)
-        assert Problem.CANCELLED is caught.value.kind
+        assert FailureReason.CANCELLED is caught.value.reason
     assert time.monotonic() - began < 60
 
 
@@ -133,7 +133,7 @@ def test_command_that_dies_by_a_signal_says_which() -> None:
 
 def test_errors_are_told_in_printable_words() -> None:
     """Escape sequences of a command's stderr never reach a log; long ones are cut."""
-    error = SlurmError("x", kind=Problem.FAILED, stderr=b"\x1b[2J" + b"a" * 300)
+    error = SlurmError("x", reason=FailureReason.FAILED, stderr=b"\x1b[2J" + b"a" * 300)
     assert error.stderr.startswith("\\x1b[2Ja")
     assert 200 == len(error.stderr)
     assert "x: \\x1b[2J" in str(error)

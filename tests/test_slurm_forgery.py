@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from recorded_slurm import Situation, geometry_of, json_jobs, lookup_lines, text_jobs, text_records
 
-from slurm.decode.detail_text import SuspectTextError, with_detail
-from slurm.decode.lookup_text import columns_of, looked_up
-from slurm.description import own_record
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_text import job_record_text
+from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.release import Release
-from slurm.sources import sources_of
+from slurm.release_features import features_of
 
 NODES_LINE = "     Nodes=n2cn002 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
 OTHERS_RECORD = (
@@ -56,8 +56,8 @@ SERIES = ("21.08", "22.05", "24.11", "26.05")
 def truth(series: str) -> tuple[Job, str]:
     """Return the second job of gpu-two-nodes as squeue tells it, and its text."""
     situation = Situation(series, "gpu-two-nodes")
-    columns = columns_of(sources_of(Release(*map(int, series.split(".")))))
-    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    columns = columns_for(features_of(Release(*map(int, series.split(".")))))
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
     records = text_records(situation.files["scontrol.txt"])
     job_id = max(jobs)
     return jobs[job_id], records[job_id]
@@ -82,10 +82,10 @@ def forged(text: str, field: str, value: str) -> str:
 def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
     """Whatever a user writes, the text tells the true nodes, cores and GRES, or nothing."""
     job, text = truth(series)
-    honest = with_detail(job, text, geometry_of=geometry_of)
+    honest = add_job_detail(job, text, geometry_of=geometry_of)
     try:
-        found = with_detail(job, forged(text, field, HOSTILE[name]), geometry_of=geometry_of)
-    except SuspectTextError:
+        found = add_job_detail(job, forged(text, field, HOSTILE[name]), geometry_of=geometry_of)
+    except UntrustedTextError:
         assert "\n" in HOSTILE[name]
     else:
         assert honest == replace(found, name=honest.name)
@@ -97,7 +97,7 @@ def test_name_of_one_line_is_taken_as_it_is(series: str) -> None:
     job, text = truth(series)
     forgery = forged(text, "JobName", HOSTILE["one line"])
 
-    assert HOSTILE["one line"] == with_detail(job, forgery, geometry_of=geometry_of).name
+    assert HOSTILE["one line"] == add_job_detail(job, forgery, geometry_of=geometry_of).name
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -128,11 +128,11 @@ def test_forged_names_in_json_stay_names(name: str) -> None:
 )
 def test_admin_comment_cannot_make_another_job(comment: str) -> None:
     """The comment of an administrator is the last field: it is read whole, or nothing is."""
-    columns = columns_of(sources_of(Release(22, 5)))
+    columns = columns_for(features_of(Release(22, 5)))
     line = "7|7|N/A|N/A|N/A|RUNNING|1|2|3|1:00:00|0|2|alice|5001|k1|cpu|n|(null)|n2cn001|cpu=2|OK|"
     stdout = f"{line}{comment}|\n".encode()
     try:
-        jobs = looked_up(stdout, columns, cluster="lab")
+        jobs = parse_job_columns(stdout, columns, cluster="lab")
     except SlurmError:
         assert "\n" in comment
     else:
@@ -144,7 +144,7 @@ def test_description_shows_the_job_asked_for() -> None:
     """A name that imitates a record cuts its own text, it shows nobody else's."""
     job, text = truth("22.05")
     forgery = forged(text, "JobName", HOSTILE["a record of somebody else"])
-    own = own_record(forgery, job.job_id)
+    own = job_record_text(forgery, job.job_id)
 
     assert own is not None
     assert own.startswith(f"JobId={job.job_id} JobName=x")
@@ -172,14 +172,14 @@ def test_text_that_does_not_fit_is_suspect(old: str, new: str) -> None:
     job, text = truth("22.05")
     changed = text.replace(old, new)
     assert changed != text
-    with pytest.raises(SuspectTextError):
-        with_detail(job, changed, geometry_of=geometry_of)
+    with pytest.raises(UntrustedTextError):
+        add_job_detail(job, changed, geometry_of=geometry_of)
 
 
 def test_text_of_an_unknown_node_tells_no_cores() -> None:
     """Without the threads of a core CPU numbers say nothing; GRES and nodes still do."""
     job, text = truth("22.05")
-    found = with_detail(job, text, geometry_of=lambda _name: None)
+    found = add_job_detail(job, text, geometry_of=lambda _name: None)
 
     assert [None, None] == [node.cores for node in found.allocations]
     assert [(2, 3), (0, 1)] == [node.gres[0].indices for node in found.allocations if node.gres]

@@ -13,13 +13,13 @@ import pytest
 from recorded_commands import commands, described, expected, ids_of
 from recorded_slurm import SERIES, Situation, geometry_of, json_records, sacct_runs
 
-from slurm.command import Answer
-from slurm.decode.accounting_json import AccountingStream
-from slurm.decode.detail_text import with_detail
-from slurm.decode.job_json import job_of_json
-from slurm.decode.stream import RecordStream
+from slurm.decode.json_stream import RecordStream
+from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.scontrol_job import add_job_detail
+from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
 from slurm.job import Job, Sharing
+from slurm.process import CommandResult
 from slurm.release import Release
 from spool.resolve.slurm_runs import Stage, stage
 
@@ -34,7 +34,7 @@ def record(series: str) -> dict[str, Any]:
 
 def job(document: dict[str, Any]) -> Job:
     """Return the job of a record."""
-    return job_of_json(document, geometry_of=geometry_of)
+    return parse_job(document, geometry_of=geometry_of)
 
 
 def with_more(value: object) -> object:
@@ -119,7 +119,7 @@ def test_new_state_word_in_text_stops_nothing() -> None:
     """The same by text."""
     recorded = commands("22.05")
     slurm = recorded.slurm()
-    columns = Answer((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
+    columns = CommandResult((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
     recorded.answers[" -O "] = columns
     found = slurm.job(ids_of(recorded)[0])
 
@@ -171,7 +171,7 @@ def test_release_that_dropped_the_pinned_parser_is_read_by_text() -> None:
     recorded = commands("26.05")
     recorded.release = Release(27, 11, 1)
     words = b"squeue: error: Unable to find plugin: data_parser/v0.0.44\n"
-    recorded.answers["--json"] = Answer((), 1, b"", words)
+    recorded.answers["--json"] = CommandResult((), 1, b"", words)
     found = recorded.slurm().jobs(ids_of(recorded))
 
     assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
@@ -180,7 +180,7 @@ def test_release_that_dropped_the_pinned_parser_is_read_by_text() -> None:
 def test_new_lines_in_text_change_nothing() -> None:
     """More lines of Slurm's own, before and behind the nodes, are passed over."""
     recorded = commands("26.05")
-    recorded.answers["--json"] = Answer((), 1, b"", b"no serializer")
+    recorded.answers["--json"] = CommandResult((), 1, b"", b"no serializer")
     found = recorded.slurm().jobs(ids_of(recorded))
     text = recorded.situation.files["scontrol.txt"].decode().split("\n\nJobId=")[0]
     more = text.replace("   Partition=", "   NewField=x/y Other=z\n   Partition=")
@@ -188,7 +188,7 @@ def test_new_lines_in_text_change_nothing() -> None:
     first = found[ids_of(recorded)[0]]
     assert isinstance(first, Job)
 
-    assert first == with_detail(first, more, geometry_of=geometry_of)
+    assert first == add_job_detail(first, more, geometry_of=geometry_of)
 
 
 def test_answer_of_another_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:

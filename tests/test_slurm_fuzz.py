@@ -26,25 +26,33 @@ from recorded_slurm import (
     text_records,
 )
 
-from slurm.board import board_of
-from slurm.config import config_of, controllers_of, geometries_of
-from slurm.decode.accounting_json import AccountingStream
-from slurm.decode.detail_text import SuspectTextError, with_detail
-from slurm.decode.hook_words import hook_words
-from slurm.decode.job_json import job_of_json
-from slurm.decode.lookup_text import columns_of, looked_up
-from slurm.decode.scalars import digits, instant, minutes, number, positive, state_words, text
-from slurm.decode.sharing import sharing_of_json, sharing_of_words
-from slurm.decode.stream import RecordStream
-from slurm.decode.tres import counted
-from slurm.description import own_record
+from slurm.decode.fields.gres import GresError, parse_gres
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
+from slurm.decode.fields.scalars import (
+    digits,
+    instant,
+    number,
+    parse_time_limit,
+    positive,
+    split_state,
+    text,
+)
+from slurm.decode.fields.sharing import sharing_from_json, sharing_from_text
+from slurm.decode.fields.tres import parse_tres
+from slurm.decode.hook_facts import parse_hook_facts
+from slurm.decode.job_rows import parse_job_list, parse_sacct_rows
+from slurm.decode.json_stream import RecordStream
+from slurm.decode.queue_snapshot import parse_queue_snapshot
+from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.scontrol_config import parse_config, parse_controllers, parse_geometries
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_text import job_record_text
+from slurm.decode.squeue_columns import columns_for, parse_job_columns
+from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
-from slurm.gres import GresError, parse_gres
-from slurm.hostlist import HostlistError, expand, expand_indices
 from slurm.job import Job
-from slurm.release import Release, release_of
-from slurm.rows import accounted_jobs, listed_jobs
-from slurm.sources import sources_of
+from slurm.release import Release, parse_release
+from slurm.release_features import features_of
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")),
@@ -52,7 +60,7 @@ fuzzed = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-RESULT = (ValueError, SlurmError, SuspectTextError)
+RESULT = (ValueError, SlurmError, UntrustedTextError)
 WORDS = st.text(alphabet="n0123[]-, x:()/IDXCNTSgpu.KMG|_+=%\n\t\x1fU", max_size=40) | st.text()
 SHAPES = ("21.08", "22.05", "24.05")  # the three shapes of the JSON
 SOURCE = Situation("22.05", "many-states")
@@ -85,29 +93,29 @@ def gives_or_refuses(parse: Callable[[Any], object], value: object) -> object:
 
 
 TEXTS: dict[str, Callable[[str], object]] = {
-    "hostlist": expand,
+    "hostlist": expand_hosts,
     "index list": expand_indices,
     "gres": parse_gres,
-    "time limit": minutes,
+    "time limit": parse_time_limit,
     "digits": digits,
-    "tres": counted,
-    "state": state_words,
+    "tres": parse_tres,
+    "state": split_state,
     "text": text,
-    "sharing": lambda word: sharing_of_words(exclusive=word, oversubscribe=word),
-    "description": lambda word: own_record(word, 7),
+    "sharing": lambda word: sharing_from_text(exclusive=word, oversubscribe=word),
+    "description": lambda word: job_record_text(word, 7),
 }
 BYTES: dict[str, tuple[Callable[[bytes], object], bytes]] = {
-    "version": (release_of, b"slurm-wlm 22.05.8\n"),
-    "listing": (listed_jobs, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
-    "board": (board_of, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
+    "version": (parse_release, b"slurm-wlm 22.05.8\n"),
+    "listing": (parse_job_list, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
+    "queue_snapshot": (parse_queue_snapshot, b"7|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n[1-2]\n"),
     "look-up": (
-        lambda raw: looked_up(raw, columns_of(sources_of(Release(22, 5))), cluster="lab"),
+        lambda raw: parse_job_columns(raw, columns_for(features_of(Release(22, 5))), cluster="lab"),
         lookup_lines(SOURCE, ""),
     ),
-    "accounting": (accounted_jobs, sacct_lines(SOURCE.files["sacct.txt"])),
-    "configuration": (config_of, recordings("22.05")["cluster"]["scontrol-config.txt"]),
-    "controllers": (controllers_of, b"Slurmctld(primary) at ctl01 is UP\n"),
-    "nodes": (geometries_of, recordings("22.05")["cluster"]["scontrol-nodes.txt"]),
+    "accounting": (parse_sacct_rows, sacct_lines(SOURCE.files["sacct.txt"])),
+    "configuration": (parse_config, recordings("22.05")["cluster"]["scontrol-config.txt"]),
+    "controllers": (parse_controllers, b"Slurmctld(primary) at ctl01 is UP\n"),
+    "nodes": (parse_geometries, recordings("22.05")["cluster"]["scontrol-nodes.txt"]),
 }
 
 
@@ -165,7 +173,7 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("parse", [number, positive, instant, state_words, sharing_of_json, text])
+@pytest.mark.parametrize("parse", [number, positive, instant, split_state, sharing_from_json, text])
 def test_values_are_read_or_refused(parse: Callable[[Any], object]) -> None:
     """Any JSON value is a number, a word, or one of our errors."""
 
@@ -188,7 +196,7 @@ def test_records_are_read_or_refused(series: str) -> None:
     @given(st.sampled_from(sorted(record)), VALUES, st.sampled_from(sorted(inner)), VALUES)
     def check(name: str, value: object, part: str, other: object) -> None:
         odd = record | {"job_resources": inner | {part: other}, name: value}
-        found = gives_or_refuses(lambda item: job_of_json(item, geometry_of=geometry_of), odd)
+        found = gives_or_refuses(lambda item: parse_job(item, geometry_of=geometry_of), odd)
         assert found is None or isinstance(found, Job)
 
     check()
@@ -198,8 +206,8 @@ def test_records_are_read_or_refused(series: str) -> None:
 def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
     """A changed record gives the cores and GRES of its nodes, or is suspect."""
     series = tuple(map(int, situation.series.split(".")))
-    columns = columns_of(sources_of(Release(*series)))
-    jobs = looked_up(lookup_lines(situation, ""), columns, cluster="lab")
+    columns = columns_for(features_of(Release(*series)))
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
     records = text_records(situation.files["scontrol.txt"])
     job = next(job for job in jobs.values() if len(job.nodes) == 2)
 
@@ -207,7 +215,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
     @given(changed(records[job.job_id].encode()))
     def check(raw: bytes) -> None:
         words = raw.decode("utf-8", "replace")
-        found = gives_or_refuses(lambda t: with_detail(job, t, geometry_of=geometry_of), words)
+        found = gives_or_refuses(lambda t: add_job_detail(job, t, geometry_of=geometry_of), words)
         if isinstance(found, Job):
             assert job.nodes == found.nodes
             assert (job.state, job.user, job.start_time) == (
@@ -223,7 +231,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
 @given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
 def test_hook_words_are_read(words: dict[str, str]) -> None:
     """Whatever stands in an event's extras, facts come out or are missing."""
-    assert isinstance(hook_words(words).job(7), Job)
+    assert isinstance(parse_hook_facts(words).job(7), Job)
 
 
 def index_range(low: int, more: int, width: int) -> str:
@@ -244,7 +252,7 @@ ITEM = st.builds(
 @given(st.lists(ITEM, min_size=1, max_size=3).map(",".join))
 def test_two_other_libraries_expand_alike(expression: str) -> None:
     """python-hostlist gives the same hosts in the same order, ClusterShell the same set."""
-    found = expand(expression)
+    found = expand_hosts(expression)
 
     assert oracle.expand_hostlist(expression, allow_duplicates=True, sort=False) == list(found)
     assert set(NodeSet(expression)) == set(found)

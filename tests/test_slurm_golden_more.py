@@ -8,7 +8,7 @@ import pytest
 from golden_slurm import differences, hook_jobs, is_same_run, sights_of, unexplained
 from recorded_slurm import SERIES, Situation, json_jobs, sacct_runs, situations, text_jobs
 
-from slurm.decode.detail_text import SuspectTextError
+from slurm.decode.scontrol_job import UntrustedTextError
 from slurm.job import Job, Sharing
 
 
@@ -60,4 +60,4 @@ def test_name_of_several_lines_makes_text_suspect(series: str) -> None:
     """The recorded job whose name has a line break is not read from text."""
     (found,) = text_jobs(Situation(series, "special-chars"), "").values()
 
-    assert isinstance(found, SuspectTextError)
+    assert isinstance(found, UntrustedTextError)

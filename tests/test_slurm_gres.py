@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm.gres import GresError, parse_gres
+from slurm.decode.fields.gres import GresError, parse_gres
 from slurm.job import Gres
 
 

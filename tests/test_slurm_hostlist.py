@@ -8,7 +8,7 @@ from ClusterShell.NodeSet import NodeSet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm.hostlist import HostlistError, expand, expand_indices
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from slurm.hostlist import HostlistError, expand, expand_indices
 )
 def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None:
     """Each form of the grammar gives its hosts in the order in which Slurm counts them."""
-    assert expand(text) == hosts
+    assert expand_hosts(text) == hosts
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_expansion_keeps_slurms_order(text: str, hosts: tuple[str, ...]) -> None
 def test_anything_else_says_what_and_where(text: str, position: int, reason: str) -> None:
     """A text outside the grammar is an error with its place, never a made-up host."""
     with pytest.raises(HostlistError) as caught:
-        expand(text)
+        expand_hosts(text)
 
     assert (position, reason) == (caught.value.position, caught.value.reason)
 
 
 def test_the_bound_itself_is_allowed() -> None:
     """Exactly as many hosts as allowed are expanded."""
-    assert len(expand("n[1-65536]")) == 65536
-    assert len(expand("n[1-3],m", limit=4)) == 4
+    assert len(expand_hosts("n[1-65536]")) == 65536
+    assert len(expand_hosts("n[1-3],m", limit=4)) == 4
 
 
 @pytest.mark.parametrize(
@@ -113,20 +113,20 @@ def test_python_hostlist_agrees(text: str) -> None:
     """python-hostlist expands the dialect we share to the same hosts in the same order."""
     expected = oracle.expand_hostlist(text, allow_duplicates=True, sort=False)
 
-    assert list(expand(text)) == expected
+    assert list(expand_hosts(text)) == expected
 
 
 @given(_EXPRESSION)
 def test_clustershell_agrees(text: str) -> None:
     """ClusterShell, which sorts and merges, finds the same set of hosts."""
-    assert set(expand(text)) == set(NodeSet(text))
+    assert set(expand_hosts(text)) == set(NodeSet(text))
 
 
 @given(st.text(alphabet="n0123[]-, x", max_size=14))
 def test_every_text_is_expanded_or_refused(text: str) -> None:
     """Whatever comes, the result is a list of plausible names or an error with a place."""
     try:
-        hosts = expand(text)
+        hosts = expand_hosts(text)
     except HostlistError as error:
         assert 0 <= error.position <= len(text)  # noqa: PT017 - either outcome is right
     else:

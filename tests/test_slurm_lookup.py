@@ -18,10 +18,10 @@ from recorded_commands import (
 )
 from recorded_slurm import RELEASES, SERIES, json_jobs
 
-from slurm.command import Answer
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.sources import sources_of
+from slurm.process import CommandResult
+from slurm.release_features import features_of
 
 TEXT = ("21.08", "22.05")
 OLD_JSON = ("23.02", "23.11")
@@ -58,7 +58,7 @@ def test_one_job_is_asked_for_by_the_cheapest_source(series: str) -> None:
     recorded.asked.clear()
     slurm.jobs([job_id])
 
-    option = sources_of(RELEASES[series]).json_option
+    option = features_of(RELEASES[series]).json_option
     if series in TEXT:
         assert [
             f"squeue --local -a -h -t all -j {job_id}",
@@ -112,7 +112,7 @@ def test_an_end_costs_one_process(series: str) -> None:
     whole = slurm.jobs([job_id])[job_id]
     recorded.asked.clear()
 
-    brief = slurm.jobs([job_id], briefly={job_id})[job_id]
+    brief = slurm.jobs([job_id], states_only={job_id})[job_id]
 
     assert [f"squeue --local -a -h -t all -j {job_id}"] == recorded.asked
     assert isinstance(whole, Job)
@@ -130,7 +130,7 @@ def test_old_json_is_asked_for_each_job(series: str) -> None:
     """Where JSON honours one id alone, each job is asked for by itself."""
     recorded = commands(series)
     found = recorded.slurm().jobs([*ids_of(recorded), 7])
-    option = sources_of(RELEASES[series]).json_option
+    option = features_of(RELEASES[series]).json_option
     calls = [line for line in recorded.asked if option in line]
 
     assert ids_of(recorded) == sorted(found)
@@ -143,7 +143,7 @@ def test_rate_limit_leaves_one_listing_for_many_jobs() -> None:
     recorded = commands("23.02")
     config = recorded.slurm().config()
     assert config["SlurmctldParameters"] == ()
-    limited = Answer((), 0, CONFIG.replace(b"(null)", b"rl_enable,x"), b"")
+    limited = CommandResult((), 0, CONFIG.replace(b"(null)", b"rl_enable,x"), b"")
     recorded.answers["show config"] = limited
     slurm = recorded.slurm()
     slurm.jobs(range(1, 21))
@@ -177,7 +177,7 @@ def test_text_serves_where_json_is_missing(series: str, caplog: pytest.LogCaptur
 def test_text_serves_where_json_is_cut_or_odd(stdout: bytes) -> None:
     """JSON that ends early or is none is asked for again next time."""
     recorded = commands("24.11")
-    recorded.answers["--json"] = Answer((), 0, stdout, b"")
+    recorded.answers["--json"] = CommandResult((), 0, stdout, b"")
     slurm = recorded.slurm()
     found = slurm.jobs(ids_of(recorded))
 
@@ -195,7 +195,7 @@ def test_text_serves_for_a_record_that_is_not_understood() -> None:
     document = recorded.situation.files["squeue.json"]
     broken = document.replace(b'"job_state"', b'"job_stat_"', 1)
     assert broken != document
-    recorded.answers["--json"] = Answer((), 0, broken, b"")
+    recorded.answers["--json"] = CommandResult((), 0, broken, b"")
     found = recorded.slurm().jobs([good, odd])
 
     assert expected(recorded) == [described(found[job_id]) for job_id in (good, odd)]
@@ -215,9 +215,9 @@ def test_suspect_text_is_given_up_for_json(series: str) -> None:
     assert [(0,)] == [node.cores for node in job.allocations]
 
 
-@pytest.mark.parametrize("answer", [NO_JSON, DOWN, Answer((), 0, b"{", b"")], ids=str)
+@pytest.mark.parametrize("answer", [NO_JSON, DOWN, CommandResult((), 0, b"{", b"")], ids=str)
 def test_suspect_job_without_json_is_told_by_its_hosts(
-    answer: Answer, caplog: pytest.LogCaptureFixture
+    answer: CommandResult, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No cores and no GRES are told that might be forged, and the log says why."""
     recorded = commands("22.05", "special-chars")
@@ -248,15 +248,15 @@ def test_answer_that_carries_errors_is_unknown() -> None:
     """Errors in JSON void it, whatever the exit status (21.08 and 22.05 end with 0)."""
     recorded = commands("22.05", "special-chars")
     document = b'{"meta": {}, "errors": [{"error_code": 2}], "jobs": []}'
-    recorded.answers["--json"] = Answer((), 0, document, b"")
+    recorded.answers["--json"] = CommandResult((), 0, document, b"")
     job = recorded.slurm().job(*ids_of(recorded))
     assert [None] == [node.cores for node in job.allocations]
 
     other = commands("24.11")
-    other.answers["--json"] = Answer((), 0, document, b"")
+    other.answers["--json"] = CommandResult((), 0, document, b"")
     with pytest.raises(SlurmError) as caught:
         other.slurm().jobs([1])
-    assert Problem.REPORTED is caught.value.kind
+    assert FailureReason.ERRORS_IN_ANSWER is caught.value.reason
 
 
 def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:
@@ -264,8 +264,8 @@ def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:
     recorded = commands("24.11")
     good, odd = ids_of(recorded)
     document = recorded.situation.files["squeue.json"].replace(b'"job_state"', b'"job_stat_"', 1)
-    recorded.answers["--json"] = Answer((), 0, document, b"")
-    recorded.answers[" -O "] = Answer((), 0, b"", b"")
+    recorded.answers["--json"] = CommandResult((), 0, document, b"")
+    recorded.answers[" -O "] = CommandResult((), 0, b"", b"")
     found = recorded.slurm().jobs([good, odd])
     broken = good if isinstance(found[good], SlurmError) else odd
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slurm.client import Commands, Slurm
-from slurm.command import Answer, Sink
-from slurm.errors import Problem, SlurmError
+from slurm.client import CommandPaths, Slurm
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import CommandResult, Sink
 
 
 def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
@@ -22,15 +22,15 @@ def slurm(status: int, stdout: bytes, stderr: bytes) -> Slurm:
         timeout_seconds: float,
         limit_bytes: int,
         sink: Sink | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         assert environment["LC_ALL"] == "C"
         assert timeout_seconds > 0
         assert limit_bytes > 0
         assert sink is None
-        return Answer(tuple(argv), status, stdout, stderr)
+        return CommandResult(tuple(argv), status, stdout, stderr)
 
     path = Path("/bin/x")
-    return Slurm(Commands(squeue=path, sacct=path, scontrol=path), run)
+    return Slurm(CommandPaths(squeue=path, sacct=path, scontrol=path), run)
 
 
 def test_script_is_returned_without_its_final_nul() -> None:
@@ -45,7 +45,7 @@ def test_script_of_another_user_is_denied(words: bytes, status: int) -> None:
     asked = slurm(status, b"", b"job script retrieval failed: " + words + b"\n")
     with pytest.raises(SlurmError) as raised:
         asked.script(1)
-    assert Problem.DENIED is raised.value.kind
+    assert FailureReason.DENIED is raised.value.reason
 
 
 @pytest.mark.parametrize("words", [b"Job script not specified", b"Invalid job id specified"])
@@ -59,4 +59,4 @@ def test_script_is_unknown_while_the_controller_is_away() -> None:
     words = b"Unable to contact slurm controller (connect failure)\n"
     with pytest.raises(SlurmError) as raised:
         slurm(0, b"", b"job script retrieval failed: " + words).script(1)
-    assert Problem.UNREACHABLE is raised.value.kind
+    assert FailureReason.UNREACHABLE is raised.value.reason

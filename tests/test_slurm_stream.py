@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded_slurm import SERIES, Situation
 
-from slurm.decode.stream import RecordStream
-from slurm.errors import Problem, SlurmError
+from slurm.decode.json_stream import RecordStream
+from slurm.errors import FailureReason, SlurmError
 
 WHOLE = b'{ "meta" : {"a": [1, 2]},\n "jobs": [{"x": 1} , {"y": "]}"}], "errors": [], "n": 12 }\n'
 
@@ -40,7 +40,7 @@ def test_every_cut_is_noticed() -> None:
     for length in range(len(WHOLE.rstrip())):
         with pytest.raises(SlurmError) as caught:
             read(WHOLE[:length])
-        assert Problem.CUT is caught.value.kind
+        assert FailureReason.INCOMPLETE is caught.value.reason
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -55,25 +55,25 @@ def test_cuts_of_recorded_answers_are_noticed(series: str) -> None:
 @pytest.mark.parametrize(
     ("document", "kind"),
     [
-        (b"", Problem.CUT),
-        (b"{}", Problem.CUT),
-        (b"[]", Problem.MALFORMED),
-        (b'{"jobs": [1], "meta": 1, "errors": []}', Problem.MALFORMED),
-        (b'{"jobs": {}, "meta": 1, "errors": []}', Problem.MALFORMED),
-        (b'{"jobs": [] "meta": 1}', Problem.MALFORMED),
-        (b'{"jobs": [{}{}], "meta": 1, "errors": []}', Problem.MALFORMED),
-        (b'{"jobs": [], "errors": []}', Problem.MALFORMED),
-        (b'{"jobs": [], "meta": {}, "errors": []} {', Problem.MALFORMED),
-        (b'{"jobs": [], "meta": {}, "errors": ["x"]}', Problem.REPORTED),
-        (b'{"jobs": [], "meta": ' + b"[" * 200000, Problem.MALFORMED),
-        (b'{"jobs": [], "meta": ' + b"9" * 5000 + b', "errors": []}', Problem.MALFORMED),
+        (b"", FailureReason.INCOMPLETE),
+        (b"{}", FailureReason.INCOMPLETE),
+        (b"[]", FailureReason.MALFORMED),
+        (b'{"jobs": [1], "meta": 1, "errors": []}', FailureReason.MALFORMED),
+        (b'{"jobs": {}, "meta": 1, "errors": []}', FailureReason.MALFORMED),
+        (b'{"jobs": [] "meta": 1}', FailureReason.MALFORMED),
+        (b'{"jobs": [{}{}], "meta": 1, "errors": []}', FailureReason.MALFORMED),
+        (b'{"jobs": [], "errors": []}', FailureReason.MALFORMED),
+        (b'{"jobs": [], "meta": {}, "errors": []} {', FailureReason.MALFORMED),
+        (b'{"jobs": [], "meta": {}, "errors": ["x"]}', FailureReason.ERRORS_IN_ANSWER),
+        (b'{"jobs": [], "meta": ' + b"[" * 200000, FailureReason.MALFORMED),
+        (b'{"jobs": [], "meta": ' + b"9" * 5000 + b', "errors": []}', FailureReason.MALFORMED),
     ],
 )
-def test_what_is_no_answer_is_an_error(document: bytes, kind: Problem) -> None:
+def test_what_is_no_answer_is_an_error(document: bytes, kind: FailureReason) -> None:
     """Another grammar, missing parts and reported errors have kinds of their own."""
     with pytest.raises(SlurmError) as caught:
         read(document, 1 << 16)
-    assert kind is caught.value.kind
+    assert kind is caught.value.reason
 
 
 def test_bytes_that_are_no_utf_8_spoil_one_name_alone() -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from check_world import DBD, NODE_21, NODE_26
 
-from slurm.client import Commands
-from slurm.command import Answer, Sink
-from slurm.config import geometries_of
-from slurm.errors import Problem, SlurmError
+from slurm.client import CommandPaths
+from slurm.cluster_survey import ClusterSurvey
+from slurm.decode.scontrol_config import parse_geometries
+from slurm.decode.scontrol_nodes import Node, parse_nodes
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import CommandResult, Sink
 from slurm.release import Release
-from slurm.survey.nodes import Node, nodes_of
-from slurm.survey.questions import Survey
-from slurm.survey.rights import (
+from slurm.rights import (
     Rights,
-    admin_level_of,
-    private_accounting_of,
+    parse_admin_level,
+    parse_private_accounting,
     private_data_of,
     slurm_user_of,
 )
@@ -40,7 +40,7 @@ class Answers:
         timeout_seconds: float,
         limit_bytes: int,
         sink: Sink | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Answer as told."""
         assert timeout_seconds > 0
         assert limit_bytes > 0
@@ -50,53 +50,53 @@ class Answers:
         answer = self.answers[Path(argv[0]).name]
         if isinstance(answer, SlurmError):
             raise answer
-        return Answer(tuple(argv), *answer)
+        return CommandResult(tuple(argv), *answer)
 
 
-def survey(answers: Answers, conf: Path | None = None) -> Survey:
+def survey(answers: Answers, conf: Path | None = None) -> ClusterSurvey:
     """Return a survey by these answers."""
-    commands = Commands(
+    commands = CommandPaths(
         squeue=Path("/s/squeue"), sacct=Path("/s/sacct"), scontrol=Path("/s/scontrol"), conf=conf
     )
-    return Survey(commands, Path("/s/sacctmgr"), answers)
+    return ClusterSurvey(commands, Path("/s/sacctmgr"), answers)
 
 
 def test_nodes_of_old_and_new_releases_are_read() -> None:
     """Sockets, cores, GRES and held CPUs stand in all of them."""
-    old, new = nodes_of(NODE_21 + NODE_26)
+    old, new = parse_nodes(NODE_21 + NODE_26)
     assert old == Node(
         name="n2cn001", sockets=2, cores_per_socket=4, partitions=("cpu", "low"), gres=()
     )
-    assert (8, 6, (("gpu", 4),)) == (new.cores, new.cpus_held, new.gres)
-    assert new.has(("gpu",))
-    assert not old.has(("gpu",))
+    assert (8, 6, (("gpu", 4),)) == (new.cores, new.allocated_cpus, new.gres)
+    assert new.has_gres(("gpu",))
+    assert not old.has_gres(("gpu",))
 
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     """What a check does not need may be missing or strange."""
-    (node,) = nodes_of(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2\n")
+    (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2\n")
     assert (("",), ()) == (node.partitions, node.gres)
 
 
 def test_cluster_without_nodes_has_none() -> None:
     """Slurm says so."""
-    assert () == nodes_of(b"No nodes in the system\n")
-    assert {} == geometries_of(b"No nodes in the system\n")
+    assert () == parse_nodes(b"No nodes in the system\n")
+    assert {} == parse_geometries(b"No nodes in the system\n")
 
 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        (b"", Problem.MALFORMED),
-        (b"slurm_load_node: Socket timed out\n", Problem.MALFORMED),
-        (b"NodeName=a Arch=x86_64 CoresPerSocket=4 \n   CPUAlloc=0", Problem.CUT),
+        (b"", FailureReason.MALFORMED),
+        (b"slurm_load_node: Socket timed out\n", FailureReason.MALFORMED),
+        (b"NodeName=a Arch=x86_64 CoresPerSocket=4 \n   CPUAlloc=0", FailureReason.INCOMPLETE),
     ],
 )
-def test_cut_node_listing_is_an_error(text: bytes, kind: Problem) -> None:
+def test_cut_node_listing_is_an_error(text: bytes, kind: FailureReason) -> None:
     """Half an answer is none."""
     with pytest.raises(SlurmError) as raised:
-        nodes_of(text)
-    assert kind is raised.value.kind
+        parse_nodes(text)
+    assert kind is raised.value.reason
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_cut_node_listing_is_an_error(text: bytes, kind: Problem) -> None:
 )
 def test_private_data_of_slurmdbd_is_its_own(text: bytes, hidden: frozenset[str] | None) -> None:
     """That of slurm.conf stands above it in the same answer."""
-    assert hidden == private_accounting_of(text)
+    assert hidden == parse_private_accounting(text)
 
 
 def test_settings_tell_slurm_user_and_private_data() -> None:
@@ -126,7 +126,7 @@ def test_settings_tell_slurm_user_and_private_data() -> None:
 )
 def test_admin_level_is_that_of_the_very_account(text: bytes, level: str | None) -> None:
     """An account without record has none."""
-    assert level == admin_level_of(text, "bob")
+    assert level == parse_admin_level(text, "bob")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_each_question_is_one_command() -> None:
     assert ["n2gpu01"] == [node.name for node in asked.nodes()]
     assert "Operator" == asked.admin_level("bob")
     assert asked.private_accounting() is None
-    assert frozenset({"alice"}) == asked.accounted_users(7)
+    assert frozenset({"alice"}) == asked.users_of_job(7)
     assert [
         ["/s/squeue", "--version"],
         ["/s/scontrol", "show", "node"],
@@ -201,7 +201,7 @@ NO_JSON = b"squeue: fatal: Unable to find plugin: serializer/json\n"
     ("answer", "works"),
     [
         ((0, b'\n{"meta": {}', b""), True),
-        (SlurmError("much", kind=Problem.TOO_LARGE), True),
+        (SlurmError("much", reason=FailureReason.TOO_LARGE), True),
         ((1, b"", NO_JSON), False),
     ],
 )
@@ -211,7 +211,7 @@ def test_json_plugin_may_be_missing(
 ) -> None:
     """A build without json-c says so; the beginning of an answer is proof enough."""
     answers = Answers(squeue=answer)
-    assert works is survey(answers).writes_json(Release(24, 11, 5), "bob")
+    assert works is survey(answers).supports_json(Release(24, 11, 5), "bob")
     assert [["/s/squeue", "--local", "--json=v0.0.42", "-u", "bob"]] == answers.ran
 
 
@@ -220,7 +220,7 @@ def test_json_plugin_may_be_missing(
     [
         (1, b"", b"Unable to contact slurm controller"),
         (0, b"", b""),
-        SlurmError("", kind=Problem.TIMEOUT),
+        SlurmError("", reason=FailureReason.TIMEOUT),
     ],
 )
 def test_json_of_a_silent_controller_is_unknown(
@@ -228,4 +228,4 @@ def test_json_of_a_silent_controller_is_unknown(
 ) -> None:
     """Nothing was learned about the plugin."""
     with pytest.raises(SlurmError):
-        survey(Answers(squeue=answer)).writes_json(Release(22, 5), "bob")
+        survey(Answers(squeue=answer)).supports_json(Release(22, 5), "bob")

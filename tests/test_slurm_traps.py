@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from recorded_slurm import GEOMETRY, Situation, geometry_of, json_records, sacct_runs, text_jobs
 
-from slurm.config import Geometry
-from slurm.decode.detail_text import with_detail
-from slurm.decode.job_json import job_of_json
-from slurm.decode.resources import GeometryOf, resources_of
-from slurm.decode.scalars import instant, number
-from slurm.decode.sharing import sharing_of_words
+from slurm.decode.fields.scalars import instant, number
+from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.job_resources import GeometryOf, parse_job_resources
+from slurm.decode.scontrol_config import Geometry
+from slurm.decode.scontrol_job import add_job_detail
+from slurm.decode.squeue_json import parse_job
 from slurm.job import Gres, Job, Sharing
 
 
@@ -23,7 +23,7 @@ def record(series: str, scenario: str, place: int = 0, file: str = "squeue.json"
 
 def job(document: dict[str, Any], geometry: GeometryOf = geometry_of) -> Job:
     """Return the job of a record."""
-    return job_of_json(document, geometry_of=geometry)
+    return parse_job(document, geometry_of=geometry)
 
 
 def cores_2108(
@@ -32,7 +32,7 @@ def cores_2108(
     """Return what 21.08 tells of one node; keys of sockets and cores as words."""
     allocated = {"sockets": dict.fromkeys(sockets.split()), "cores": dict.fromkeys(cores.split())}
     document = {"nodes": "n1", "allocated_nodes": {"0": {**allocated, "cpus": cpus}}}
-    found = resources_of(document, [], lambda _name: geometry, is_live=True)
+    found = parse_job_resources(document, [], lambda _name: geometry, is_live=True)
     return found.allocations[0].cores
 
 
@@ -74,7 +74,7 @@ def test_cores_of_21_08_need_the_size_of_the_node() -> None:
     sizes = {"n1": GEOMETRY, "n2": Geometry(4, 4, 2)}
     node = {"sockets": {"0": ""}, "cores": {"0": ""}, "cpus": 2}
     document = {"nodes": "n[1-2]", "allocated_nodes": {"0": node, "1": node}}
-    found = resources_of(document, [], sizes.get, is_live=True)
+    found = parse_job_resources(document, [], sizes.get, is_live=True)
     assert [None, None] == [allocation.cores for allocation in found.allocations]
 
 
@@ -148,7 +148,7 @@ def test_oversubscribe_no_changed_its_meaning(
     exclusive: str | None, oversubscribe: str | None, expected: Sharing | None
 ) -> None:
     """Where an Exclusive value is, it alone decides."""
-    assert expected == sharing_of_words(exclusive=exclusive, oversubscribe=oversubscribe)
+    assert expected == sharing_from_text(exclusive=exclusive, oversubscribe=oversubscribe)
 
 
 def test_gres_are_forgotten_after_the_end_not_absent() -> None:
@@ -228,4 +228,4 @@ def test_memory_in_text_is_brought_to_mebibytes() -> None:
     record_text = situation.files["scontrol.txt"].decode()
     for words, expected in (("Node=62.50G", "64000M"), ("CPU=2T", "2097152Mc")):
         changed = record_text.replace("MinMemoryNode=0", f"MinMemory{words}")
-        assert expected == with_detail(found, changed, geometry_of=geometry_of).requested_memory
+        assert expected == add_job_detail(found, changed, geometry_of=geometry_of).requested_memory

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from recorded_slurm import Situation
 
-from slurm.decode.accounting_json import AccountingStream
-from slurm.decode.hook_words import hook_words
-from slurm.decode.lookup_text import COLUMNS, looked_up
-from slurm.decode.scalars import minutes, number, positive, state_words, text
-from slurm.decode.sharing import sharing_of_json
-from slurm.decode.tres import counted
-from slurm.errors import Problem, SlurmError
+from slurm.decode.fields.scalars import number, parse_time_limit, positive, split_state, text
+from slurm.decode.fields.sharing import sharing_from_json
+from slurm.decode.fields.tres import parse_tres
+from slurm.decode.hook_facts import parse_hook_facts
+from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SHARING, parse_job_list, parse_sacct_rows
+from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job, Sharing
-from slurm.rows import SACCT_FIELDS, SACCT_SHARING, accounted_jobs, listed_jobs
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_texts_for_missing_are_missing() -> None:
 )
 def test_state_words(value: object, expected: tuple[str | None, tuple[str, ...]]) -> None:
     """One word hides the base state behind a flag, a list has both."""
-    assert expected == state_words(value)
+    assert expected == split_state(value)
 
 
 @pytest.mark.parametrize("value", [None, 7, [7], {}])
 def test_no_state_is_an_error(value: object) -> None:
     """A state of another shape is not guessed at."""
     with pytest.raises(ValueError, match="state"):
-        state_words(value)
+        split_state(value)
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,20 @@ def test_no_state_is_an_error(value: object) -> None:
 )
 def test_time_limits_in_text(value: str, expected: int | None) -> None:
     """Limits are minutes; unlimited, unset and the partition's are None."""
-    assert expected == minutes(value)
+    assert expected == parse_time_limit(value)
 
 
 def test_counts_in_tres_text() -> None:
     """CPUs and GPUs of all types together are taken, types are not added to them."""
-    assert (4, 3) == counted("cpu=4,mem=4000M,node=2,billing=4,gres/gpu=3,gres/gpu:a100=3")
-    assert (None, None) == counted("mem=1G,gres/gpu:a100=3")
-    assert (None, None) == counted("")
+    assert (4, 3) == parse_tres("cpu=4,mem=4000M,node=2,billing=4,gres/gpu=3,gres/gpu:a100=3")
+    assert (None, None) == parse_tres("mem=1G,gres/gpu:a100=3")
+    assert (None, None) == parse_tres("")
 
 
 def test_sharing_of_another_shape_is_an_error() -> None:
     """A number where words belong is no sharing."""
     with pytest.raises(ValueError, match="sharing"):
-        sharing_of_json({"none": True})
+        sharing_from_json({"none": True})
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_sharing_of_another_shape_is_an_error() -> None:
 )
 def test_cpus_that_a_hook_was_told(cpus_per_node: str, expected: int | None) -> None:
     """Runs of equal nodes are written together; nonsense is nothing."""
-    assert expected == hook_words({"cpus_per_node": cpus_per_node}).cpus
+    assert expected == parse_hook_facts({"cpus_per_node": cpus_per_node}).cpus
 
 
 def test_nodes_that_a_hook_was_told_and_cannot_be_read() -> None:
     """A list outside the grammar is missing."""
-    assert () == hook_words({"nodes": "n[1-"}).nodes
+    assert () == parse_hook_facts({"nodes": "n[1-"}).nodes
 
 
 ROW = dict.fromkeys(COLUMNS, "N/A") | {
@@ -137,7 +137,7 @@ ROW = dict.fromkeys(COLUMNS, "N/A") | {
 def looked_up_row(**fields: str) -> Job:
     """Return the job of one line of squeue."""
     row = ROW | fields
-    return looked_up(f"{'|'.join(row.values())}|\n".encode(), tuple(row), cluster="lab")[7]
+    return parse_job_columns(f"{'|'.join(row.values())}|\n".encode(), tuple(row), cluster="lab")[7]
 
 
 def test_user_without_a_name_is_missing() -> None:
@@ -159,7 +159,7 @@ def test_user_without_a_name_is_missing() -> None:
 def test_lookup_that_is_cut_or_odd_is_unknown(stdout: bytes) -> None:
     """A cut line, a line of another form and a job listed twice void the answer."""
     with pytest.raises(SlurmError):
-        looked_up(stdout, tuple(ROW), cluster="lab")
+        parse_job_columns(stdout, tuple(ROW), cluster="lab")
 
 
 SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|n1"
@@ -168,25 +168,25 @@ SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|n1
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        (SACCT, Problem.CUT),
-        (SACCT + "|x|y\n", Problem.CUT),
-        (SACCT.replace("lab", "other") + "\n", Problem.WRONG_CLUSTER),
-        (SACCT.replace("|7|", "|x|") + "\n", Problem.MALFORMED),
-        (SACCT.replace("|n1", "|n[1") + "\n", Problem.MALFORMED),
+        (SACCT, FailureReason.INCOMPLETE),
+        (SACCT + "|x|y\n", FailureReason.INCOMPLETE),
+        (SACCT.replace("lab", "other") + "\n", FailureReason.WRONG_CLUSTER),
+        (SACCT.replace("|7|", "|x|") + "\n", FailureReason.MALFORMED),
+        (SACCT.replace("|n1", "|n[1") + "\n", FailureReason.MALFORMED),
     ],
 )
-def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: Problem) -> None:
+def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: FailureReason) -> None:
     """Rows that are not whole, or of another cluster, void the answer."""
     with pytest.raises(SlurmError) as caught:
-        accounted_jobs(line.replace("|", "\x1f").encode(), cluster="lab")
-    assert kind is caught.value.kind
+        parse_sacct_rows(line.replace("|", "\x1f").encode(), cluster="lab")
+    assert kind is caught.value.reason
 
 
 def test_accounting_names_array_and_het_members() -> None:
     """`12_3` is a task, `12+1` a component, `12` neither."""
     assert 17 == SACCT_FIELDS.count(",") + 1
     found = [
-        accounted_jobs(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
+        parse_sacct_rows(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
         for word in ("12_3", "12+1", "12")
     ]
     assert [(12, 3), (None, None), (None, None)] == [
@@ -200,23 +200,23 @@ def test_accounting_names_array_and_het_members() -> None:
 def test_listing_that_is_odd_is_unknown() -> None:
     """A job id that is no number voids the listing."""
     with pytest.raises(SlurmError):
-        listed_jobs(b"x|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n1\n")
+        parse_job_list(b"x|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n1\n")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "kind"),
     [
-        (b'"state"', b'"stat_"', Problem.MALFORMED),
-        (b'"cluster": "lab"', b'"cluster": "other"', Problem.WRONG_CLUSTER),
-        (b'"job_id": 420', b'"job_id": -420', Problem.MALFORMED),
+        (b'"state"', b'"stat_"', FailureReason.MALFORMED),
+        (b'"cluster": "lab"', b'"cluster": "other"', FailureReason.WRONG_CLUSTER),
+        (b'"job_id": 420', b'"job_id": -420', FailureReason.MALFORMED),
     ],
 )
-def test_sacct_json_that_is_odd_is_unknown(old: bytes, new: bytes, kind: Problem) -> None:
+def test_sacct_json_that_is_odd_is_unknown(old: bytes, new: bytes, kind: FailureReason) -> None:
     """A record that is not understood, or another cluster's, voids the answer."""
     stream = AccountingStream(cluster="lab")
     with pytest.raises(SlurmError) as caught:
         stream.feed(Situation("24.11", "gpu-1of4").files["sacct.json"].replace(old, new))
-    assert kind is caught.value.kind
+    assert kind is caught.value.reason
 
 
 def test_sacct_json_of_any_cluster_is_read_where_none_is_named() -> None:
@@ -233,11 +233,11 @@ def test_sacct_json_of_any_cluster_is_read_where_none_is_named() -> None:
 def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
     """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
     line = SACCT.replace("|", "\x1f")
-    (told,) = accounted_jobs(f"{line}\x1f{value}\n".encode())
-    (silent,) = accounted_jobs(f"{line}\n".encode())
+    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode())
+    (silent,) = parse_sacct_rows(f"{line}\n".encode())
 
     assert 1 == SACCT_SHARING.count(",")
     assert expected == told.sharing
     assert silent.sharing is None
     with pytest.raises(SlurmError):
-        accounted_jobs(f"{line}\x1f{value}\n{line}\n".encode())
+        parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode())

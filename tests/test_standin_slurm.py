@@ -26,10 +26,10 @@ from standin_slurm.environment import environment
 from standin_slurm.model import Job
 from standin_slurm.records import values_of
 
-from slurm.decode.lookup_text import columns_of, format_of
-from slurm.hostlist import expand, expand_indices
-from slurm.rows import SACCT_FIELDS, SACCT_SEPARATOR
-from slurm.sources import sources_of
+from slurm.decode.fields.hostlist import expand_hosts, expand_indices
+from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR
+from slurm.decode.squeue_columns import columns_for, format_option
+from slurm.release_features import features_of
 
 RUNNING = (
     ("lifecycle", "2-running"),
@@ -77,7 +77,7 @@ def standin_job(text: str, script: str | None = "x") -> Job:
     lines = re.findall(r"^     Nodes=(\S+) CPU_IDs=(\S+) .*GRES=(.*)$", text, re.MULTILINE)
     cores, gpus = {}, {}
     for nodes, cpus, gres in lines:
-        for node in expand(nodes):
+        for node in expand_hosts(nodes):
             cores[node] = sorted({cpu // 2 for cpu in expand_indices(cpus)})
             if found := re.search(r"IDX:([\d,-]+)", gres):
                 gpus[node] = [*expand_indices(found[1])]
@@ -269,8 +269,8 @@ def test_the_line_of_squeue_is_as_recorded(
     printer: Printer, series: str, moments: tuple[tuple[str, str], ...]
 ) -> None:
     """What our look-up asks for is printed as the release printed it."""
-    columns = columns_of(sources_of(RELEASES[series]))
-    argv = ("--local", "-a", "-h", "-t", "all", "-O", format_of(columns))
+    columns = columns_for(features_of(RELEASES[series]))
+    argv = ("--local", "-a", "-h", "-t", "all", "-O", format_option(columns))
     differences = []
     for situation, moment, job_id, _ in told_jobs(printer, series, moments):
         printed = printer("squeue", *argv, "-j", str(job_id))

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from sweep_values import NOON, OLD, over, start, stop
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool.errors import SpoolLockedError
 from spool.files.event import parse_extras, parse_name
 from spool.files.layout import Directory, Layout
@@ -192,7 +192,7 @@ def test_the_first_controller_that_is_up_is_the_active_one(
 
 
 def _unknown(_user: str) -> str | None:
-    raise SlurmError("sacctmgr is away", kind=Problem.FAILED)
+    raise SlurmError("sacctmgr is away", reason=FailureReason.FAILED)
 
 
 @pytest.mark.parametrize(

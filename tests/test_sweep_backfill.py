@@ -15,7 +15,7 @@ from lying_slurm import Told
 from sweep_site import SweepSite, site
 from sweep_world import SweptWorld
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import REFUSED, TRY_AGAIN
 from spool.files.layout import Directory
 from sweeper import backfill as module
@@ -134,7 +134,7 @@ def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> 
 @pytest.mark.parametrize("what", ["config", "ended", "accounting"])
 def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> None:
     """Where to go on is told."""
-    world.slurm.failures = {what: SlurmError("away", kind=Problem.FAILED)}
+    world.slurm.failures = {what: SlurmError("away", reason=FailureReason.FAILED)}
 
     tally = backfill(world.site, window(world), pace())
 

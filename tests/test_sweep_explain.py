@@ -13,7 +13,7 @@ from sweep_values import NOON, OLD, run, start, stop
 from sweep_world import SweptWorld
 
 from ccbackend.replies import BackendRow
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.files import codec
 from spool.files.layout import Directory
@@ -135,8 +135,8 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
     world.world.begin(7)
     world.slurm.records[7] = replace(world.slurm.records[7], array_job_id=5)
     sight = world.plan(7)
-    gone = SlurmError("sacct is away", kind=Problem.UNREACHABLE)
-    world.slurm.failures = {"accounting": gone, "board": gone}
+    gone = SlurmError("sacct is away", reason=FailureReason.UNREACHABLE)
+    world.slurm.failures = {"accounting": gone, "queue_snapshot": gone}
     world.backend.silent = True
 
     page = explain(world.sources, tmp_path, 7, seen=sight.observation, plan=sight.decision.plan)

@@ -27,7 +27,7 @@ from sweep_values import NOON, OLD
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.client import Slurm
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILABLE
 from spool.files.layout import Directory, Layout
 from sweeper.commands.site import sees_all
@@ -40,9 +40,9 @@ from sweeper.values import Start
 
 RUNNING = tuple(range(100, 140))
 FATAL = b"squeue: fatal: Could not establish a configuration source\n"
-TIMEOUT = SlurmError("squeue did not end within 60 s", kind=Problem.TIMEOUT)
-TOO_LARGE = SlurmError("squeue printed more than 9 bytes", kind=Problem.TOO_LARGE)
-MISSING = SlurmError("cannot run squeue", kind=Problem.NOT_STARTED, hint="check the path")
+TIMEOUT = SlurmError("squeue did not end within 60 s", reason=FailureReason.TIMEOUT)
+TOO_LARGE = SlurmError("squeue printed more than 9 bytes", reason=FailureReason.TOO_LARGE)
+MISSING = SlurmError("cannot run squeue", reason=FailureReason.NOT_STARTED, hint="check the path")
 GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
 
 

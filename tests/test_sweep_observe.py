@@ -12,12 +12,12 @@ from sweep_world import SweptWorld
 
 from ccbackend.replies import BackendRow, JobList
 from slurm.client import Slurm
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from sweeper.look import eye
 from sweeper.look.some import UnknownJobsError
 from sweeper.values import Key, Start
 
-GONE = SlurmError("away", kind=Problem.UNREACHABLE)
+GONE = SlurmError("away", reason=FailureReason.UNREACHABLE)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_without_drift_nobody_is_asked_about_single_jobs(world: SweptWorld) -> N
     """One listing of each side, and the window of what ended."""
     world.plan()
 
-    assert world.slurm.asked == ["config", "board", "ended"]
+    assert world.slurm.asked == ["config", "queue_snapshot", "ended"]
     assert world.backend.lookups == 0
 
 
@@ -117,7 +117,7 @@ def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
     assert sight.observation.saw_window
 
 
-@pytest.mark.parametrize("what", ["config", "board", "ended", "accounting"])
+@pytest.mark.parametrize("what", ["config", "queue_snapshot", "ended", "accounting"])
 def test_a_question_without_an_answer_leaves_all_as_it_was(world: SweptWorld, what: str) -> None:
     """The mark, the counters, the memory."""
     over(world, 5)
@@ -218,7 +218,7 @@ def test_one_job_in_every_state_is_judged_as_among_all(world: SweptWorld) -> Non
 
 def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> None:
     """For one job as for all."""
-    world.slurm.odd = {5: SlurmError("not understood", kind=Problem.MALFORMED)}
+    world.slurm.odd = {5: SlurmError("not understood", reason=FailureReason.MALFORMED)}
     world.world.backend.rows[5, 1] = "running"
 
     plan = world.plan(5).decision.plan

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ccbackend.client import SharedServerInfo
 from slurm.client import Slurm
-from slurm.command import ProcessRunner
 from slurm.errors import SlurmError
+from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.site import filters_of, metadata_policy, site_map
 from spool.connections import backend_client, slurm_client

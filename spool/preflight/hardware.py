@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ccbackend.accelerators import map_problems
 from ccbackend.payload import SiteMap
 from ccbackend.topology import Cluster, SubCluster
-from slurm.survey.nodes import Node
+from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import Result, Verdict, bad, good
 from spool.config import Config
 from spool.config.site import site_overlaps
@@ -102,7 +102,7 @@ def _cores(places: Sequence[_Place]) -> Iterator[Result]:
 
 
 def _accelerators(config: Config, mapping: SiteMap, places: Sequence[_Place]) -> Iterator[Result]:
-    having = [place for place in places if place.node.has(config.accelerator_kinds)]
+    having = [place for place in places if place.node.has_gres(config.accelerator_kinds)]
     problems = [
         problem
         for place in having

@@ -14,8 +14,8 @@ from ccbackend.client import SharedServerInfo
 from ccbackend.errors import TokenError
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
-from slurm.command import ProcessRunner, Runner
-from slurm.survey.nodes import Node
+from slurm.decode.scontrol_nodes import Node
+from slurm.process import ProcessRunner, Runner
 from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
 from spool.config.site import site_map

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from slurm.client import Slurm
-from slurm.command import Runner
-from slurm.errors import Problem, SlurmError
+from slurm.cluster_survey import ClusterSurvey
+from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_nodes import Node
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import Runner
 from slurm.release import Release
-from slurm.rows import ListedJob
-from slurm.survey.nodes import Node
-from slurm.survey.questions import Survey
-from slurm.survey.rights import Rights, private_data_of, slurm_user_of
+from slurm.rights import Rights, private_data_of, slurm_user_of
 from spool.checks.result import Result, Verdict, bad
 from spool.config import Config
 from spool.connections import slurm_commands
@@ -50,7 +50,7 @@ class SlurmQuestions:
         commands = slurm_commands(config)
         self._config = config
         self._slurm = Slurm(commands, runner)
-        self._survey = Survey(commands, config.slurm.sacctmgr, runner)
+        self._survey = ClusterSurvey(commands, config.slurm.sacctmgr, runner)
         self._account = account
         self.nodes: tuple[Node, ...] = ()
 
@@ -77,7 +77,7 @@ class SlurmQuestions:
     def _json(self, release: Release | str) -> bool | str:
         if isinstance(release, str):
             return "squeue does not answer"
-        answer = _asked(lambda: self._survey.writes_json(release, self._account.name))
+        answer = _asked(lambda: self._survey.supports_json(release, self._account.name))
         return str(answer) if isinstance(answer, SlurmError) else answer
 
     def _setup(self, settings: Settings) -> Iterator[Result]:
@@ -127,20 +127,20 @@ class SlurmQuestions:
             hidden_accounting=None if isinstance(hidden, SlurmError) else hidden,
         )
         silent = [each for each in (level, hidden) if isinstance(each, SlurmError)]
-        if rights.is_trusted:
+        if rights.is_privileged:
             return rights, []
         return rights, [_silent("rights", error) for error in silent[:1]]
 
-    def _accounting(self, rights: Rights, foreign: ListedJob | None) -> Result:
+    def _accounting(self, rights: Rights, foreign: SqueueRow | None) -> Result:
         if foreign is None:
             return check_accounting_rights(rights, None)
-        users = _asked(lambda: self._survey.accounted_users(foreign.job_id))
+        users = _asked(lambda: self._survey.users_of_job(foreign.job_id))
         if isinstance(users, SlurmError):
             return _silent("accounting seen", users)
         return check_accounting_rights(rights, foreign, is_shown=bool(users))
 
     def _scripts(
-        self, settings: Settings, rights: Rights, foreign: ListedJob | None
+        self, settings: Settings, rights: Rights, foreign: SqueueRow | None
     ) -> Iterator[Result]:
         saved = self._config.slurm.state_save_location or next(
             map(Path, settings.get("StateSaveLocation", ())), None
@@ -150,7 +150,7 @@ class SlurmQuestions:
             script = _asked(lambda: self._slurm.script(foreign.job_id))
             if isinstance(script, str):
                 denied = False
-            elif isinstance(script, SlurmError) and script.kind is Problem.DENIED:
+            elif isinstance(script, SlurmError) and script.reason is FailureReason.DENIED:
                 denied = True
         yield from check_scripts(
             rights,

@@ -6,9 +6,9 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
+from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
-from slurm.release import Release, release_of
-from slurm.survey.nodes import Node
+from slurm.release import Release, parse_release
 from spool.checks.result import Result, Verdict, bad, good
 
 SWEEP_SECONDS = 600
@@ -129,7 +129,7 @@ def check_gres(config: Settings, nodes: Sequence[Node], kinds: tuple[str, ...]) 
 def _controller(release: Release, config: Settings) -> Result:
     words = next(iter(config.get("SLURM_VERSION", ())), "")
     try:
-        controller = release_of(words.encode())
+        controller = parse_release(words.encode())
     except SlurmError:
         return bad(Verdict.UNKNOWN, "slurm release", "the controller does not tell", _SEE)
     if controller.series == release.series:

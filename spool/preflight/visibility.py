@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from slurm.hostlist import HostlistError, expand
-from slurm.rows import ListedJob
-from slurm.survey.nodes import Node
-from slurm.survey.rights import Rights
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_nodes import Node
+from slurm.rights import Rights
 from spool.checks.result import Result, Verdict, bad, good
 
 SHOWN_NODES = 3
@@ -23,7 +23,7 @@ _SEE_ALL = (
 _SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
 
 
-def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[ListedJob]) -> Result:
+def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[SqueueRow]) -> Result:
     """Return whether squeue shows us other users' jobs.
 
     Args:
@@ -35,7 +35,7 @@ def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[ListedJob])
     if not rights.sees_jobs:
         text = f"PrivateData hides other users' jobs from {rights.user}: they would not be told"
         return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
-    hidden = sorted({node.name for node in nodes if node.cpus_held} - set(_hosts(jobs)))
+    hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
     if hidden:
         shown = ", ".join(hidden[:SHOWN_NODES])
         text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes), whose CPUs are held"
@@ -45,7 +45,7 @@ def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[ListedJob])
 
 
 def check_accounting_rights(
-    rights: Rights, foreign: ListedJob | None, *, is_shown: bool = True
+    rights: Rights, foreign: SqueueRow | None, *, is_shown: bool = True
 ) -> Result:
     """Return whether sacct shows us other users' jobs.
 
@@ -87,7 +87,7 @@ def check_scripts(
     if not wanted:
         yield good("scripts", "are not sent (metadata.job_script is false)")
         return
-    by_command = rights.is_trusted if denied is None else not denied
+    by_command = rights.is_privileged if denied is None else not denied
     if not opens and not by_command:
         text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {saved}"
         yield bad(Verdict.WARNING, "scripts", text, _SCRIPTS)
@@ -100,22 +100,22 @@ def check_scripts(
     )
 
 
-def foreign_job(rights: Rights, jobs: Iterable[ListedJob]) -> ListedJob | None:
+def foreign_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | None:
     """Return the job of another user that runs for longest."""
     running = [job for job in jobs if job.state == "RUNNING" and job.user != rights.user]
     return min(running, key=lambda job: job.start_time or 0, default=None)
 
 
-def _hosts(jobs: Iterable[ListedJob]) -> Iterator[str]:
+def _hosts(jobs: Iterable[SqueueRow]) -> Iterator[str]:
     for text in {job.nodes for job in jobs}:
         try:
-            yield from expand(text)
+            yield from expand_hosts(text)
         except HostlistError:
             continue
 
 
 def _why(rights: Rights) -> str:
-    if not rights.is_trusted:
+    if not rights.is_privileged:
         return "nothing is private"
     if rights.uid == 0:
         return "as root"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from slurm.decode.hook_words import hook_words
+from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
 from spool.files.event import Event
 from spool.files.run import End, Run, Source
@@ -47,7 +47,7 @@ def admit(job: Job, facts: Facts, *, user_name: Callable[[int], str | None]) -> 
         IncompleteRunError: no user, no node or no start time can be found.
     """
     extras = _extras(facts.events, job.start_time)
-    seen = hook_words(extras)
+    seen = parse_hook_facts(extras)
     full = replace(
         job,
         user=job.user or _user(job.uid, user_name) or seen.user,

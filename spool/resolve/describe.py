@@ -65,7 +65,7 @@ class SlurmDescriber:
             return self.slurm.script(job.job_id)
         except SlurmError as error:
             _log.warning("job=%d script is not readable: %s", job.job_id, escape(str(error)))
-            self._denied = error.kind == "denied"
+            self._denied = error.reason == "denied"
             return None
 
     def _script_file(self, job: Job) -> tuple[bool, str | None]:

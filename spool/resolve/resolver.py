@@ -30,11 +30,11 @@ class Controller(Protocol):
     """What the resolver asks of Slurm; `slurm.client.Slurm` answers."""
 
     def jobs(
-        self, ids: Iterable[int], *, briefly: Container[int] = ()
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records; an id it does not know is absent.
 
-        Of those in `briefly` cores and GRES may be left out.
+        Of those in `states_only` cores and GRES may be left out.
         """
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
@@ -120,12 +120,12 @@ class Resolver:
         Raises:
             SlurmError: Slurm does not answer.
         """
-        briefly = {question.job_id for question in questions if _is_about_an_end(question)}
-        records = dict(self._slurm.jobs([q.job_id for q in questions], briefly=briefly))
+        states_only = {question.job_id for question in questions if _is_about_an_end(question)}
+        records = dict(self._slurm.jobs([q.job_id for q in questions], states_only=states_only))
         unknown = [
             question.job_id
             for question in questions
-            if question.job_id in briefly and _shows_new_run(question, records, now)
+            if question.job_id in states_only and _shows_new_run(question, records, now)
         ]
         return records | dict(self._slurm.jobs(unknown)) if unknown else records
 

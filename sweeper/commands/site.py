@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from ccbackend.client import BackendClient, SharedServerInfo
 from ccbackend.filters import exclusion_reason
 from slurm.client import Slurm
-from slurm.command import ProcessRunner
+from slurm.cluster_survey import ClusterSurvey
+from slurm.decode.fields.hostlist import expand_hosts
 from slurm.errors import SlurmError
-from slurm.hostlist import expand
 from slurm.job import Job as Record
-from slurm.survey.questions import Survey
-from slurm.survey.rights import Rights, private_data_of, slurm_user_of
+from slurm.process import ProcessRunner
+from slurm.rights import Rights, private_data_of, slurm_user_of
 from spool.config import Config
 from spool.config.site import filters_of, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
@@ -155,9 +155,9 @@ def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def survey_of(config: Config) -> Survey:
+def survey_of(config: Config) -> ClusterSurvey:
     """Return the questions about the cluster itself."""
-    return Survey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
+    return ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 
 def _own_account() -> tuple[str, int]:
@@ -169,4 +169,4 @@ def _own_account() -> tuple[str, int]:
 
 
 def _names(expressions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for each in expressions if each for name in expand(each))
+    return tuple(name for each in expressions if each for name in expand_hosts(each))

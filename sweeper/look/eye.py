@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
-from slurm.board import Board
-from slurm.config import AS_OF, instant_of
+from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.resolve.slurm_runs import runs_of_accounting
@@ -74,13 +74,13 @@ class Eye:
             rows += listing.rows
         return rows
 
-    def board(self) -> Board | None:
+    def queue_snapshot(self) -> QueueSnapshot | None:
         """Return all jobs of the controller, and note who it is; None if it does not say."""
         if not self.introduce():
             return None
         self.sources.step("squeue")
         try:
-            return self.sources.slurm.board()
+            return self.sources.slurm.queue_snapshot()
         except SlurmError as error:
             self.fail(slurm_failure("slurm", error))
             return None
@@ -94,7 +94,7 @@ class Eye:
             self.fail(slurm_failure("slurm", error))
             return False
         self._clock = int(self.sources.clock())
-        clock = instant_of(self._settings, AS_OF)
+        clock = config_time(self._settings, AS_OF)
         self.now = self._clock if clock is None else clock
         kind = self._settings.get("AccountingStorageType") or ("accounting_storage/none",)
         self.accounts = not kind[0].endswith("none")
@@ -181,8 +181,8 @@ class Eye:
         return Answers(
             failed=tuple(self._failed.values()),
             sees_all=not asked or self.sources.sees_all(self._settings),
-            booted=instant_of(self._settings, "BOOT_TIME"),
-            controller_clock=instant_of(self._settings, AS_OF),
+            booted=config_time(self._settings, "BOOT_TIME"),
+            controller_clock=config_time(self._settings, AS_OF),
             clock=self._clock,
             cluster=self.sources.slurm.cluster if asked else "",
             known_cluster=self._known_cluster if asked else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccbackend.classify import Outcome, Reason
 from ccbackend.replies import ApiReply
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 from spool.escaping import escape
 from spool.exit_codes import CONFIG, NO_PERMISSION, REFUSED, UNAVAILABLE
 from sweeper.values import Guard, GuardKind
@@ -24,12 +24,14 @@ def slurm_failure(what: str, error: SlurmError) -> Guard:
         what: was asked: `slurm` (the controller) or `accounting`.
         error: of the client.
     """
-    gone = error.kind in {Problem.UNREACHABLE, Problem.NOT_STARTED} and what == "slurm"
+    gone = (
+        error.reason in {FailureReason.UNREACHABLE, FailureReason.NOT_STARTED} and what == "slurm"
+    )
     hint = f"; {error.hint}" if error.hint else ""
     return Guard(
         name=what,
         kind=GuardKind.ANSWER,
-        text=escape(f"{what} gave no whole answer ({error.kind}): {error}{hint}; no stops", 500),
+        text=escape(f"{what} gave no whole answer ({error.reason}): {error}{hint}; no stops", 500),
         exit_code=UNAVAILABLE if gone else REFUSED,
     )
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
-from slurm.board import Board
-from slurm.rows import ListedJob
+from slurm.decode.job_rows import SqueueRow
+from slurm.decode.queue_snapshot import QueueSnapshot
 from spool.resolve.slurm_runs import END_STATES, same_start
 from sweeper.diff import Facts, Policy
 from sweeper.look.eye import Eye, Observation
@@ -25,7 +25,7 @@ def observe(sources: Sources, state: State, policy: Policy) -> Observation:
     """Look at everything; never raises for an answer, asks nothing more after a failed one."""
     eye = Eye(sources, state.cluster)
     rows = eye.running()
-    board = eye.board() if rows is not None else None
+    board = eye.queue_snapshot() if rows is not None else None
     if rows is None or board is None:
         return eye.closed()
     missing, orphans, live = _compare(board, rows)
@@ -62,7 +62,7 @@ def observe(sources: Sources, state: State, policy: Policy) -> Observation:
 
 
 def _compare(
-    board: Board, rows: Iterable[BackendRow]
+    board: QueueSnapshot, rows: Iterable[BackendRow]
 ) -> tuple[list[Job], list[BackendRow], dict[int, int]]:
     """Return what runs only in Slurm, what runs only there, and what runs under those ids."""
     running, matched = board.running, set[int]()
@@ -81,7 +81,7 @@ def _compare(
     return missing, orphans, {r.job_id: running[r.job_id] for r in orphans if r.job_id in running}
 
 
-def _listed(job: ListedJob) -> Job:
+def _listed(job: SqueueRow) -> Job:
     return Job(
         job_id=job.job_id,
         start_time=job.start_time or 0,
@@ -94,7 +94,7 @@ def _listed(job: ListedJob) -> Job:
     )
 
 
-def _record(board: Board, job_id: int) -> Job | None:
+def _record(board: QueueSnapshot, job_id: int) -> Job | None:
     found = board.job(job_id)
     return None if found is None else _listed(found)
 

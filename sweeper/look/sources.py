@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ccbackend.lookups import RunLookup
 from ccbackend.replies import JobList
-from slurm.board import Board
+from slurm.decode.queue_snapshot import QueueSnapshot
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
 from spool.files.layout import Layout
@@ -30,7 +30,7 @@ class SlurmSide(Protocol):
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
         """Return role, host and whether it is up of each controller."""
 
-    def board(self) -> Board:
+    def queue_snapshot(self) -> QueueSnapshot:
         """Return all jobs at a glance."""
 
     def jobs(self, ids: Iterable[int]) -> Mapping[int, Record | SlurmError]:

@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from slurm.decode.scalars import instant, number, positive, state_words, text
-from slurm.decode.sharing import sharing_of_words
-from slurm.decode.stream import RecordStream
-from slurm.errors import Problem, SlurmError
-from slurm.hostlist import expand
+from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.scalars import instant, number, positive, split_state, text
+from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.json_stream import RecordStream
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.release import Release, release_of
+from slurm.release import Release, parse_release
 
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
-_RIGHT_STARTS = Release(22, 5, 8)
+_FIRST_WITH_TRUE_STARTS = Release(22, 5, 8)
 
 
 class AccountingStream:
@@ -31,7 +31,7 @@ class AccountingStream:
     def __init__(self, *, cluster: str | None = None) -> None:
         self._cluster = cluster
         self._jobs: list[Job] = []
-        self._records = RecordStream(self._take)
+        self._records = RecordStream(self._add_record)
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece.
@@ -48,29 +48,29 @@ class AccountingStream:
             SlurmError: the answer is cut, is no such answer, or carries errors.
         """
         fields = self._records.close()
-        if _starts_are_wrong(fields["meta"]):
+        if _start_is_eligible_time(fields["meta"]):
             return tuple(replace(job, start_time=None) for job in self._jobs)
         return tuple(self._jobs)
 
-    def _take(self, record: Mapping[str, Any]) -> None:
+    def _add_record(self, record: Mapping[str, Any]) -> None:
         try:
             job = _job(record)
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             message = f"a record of sacct is not understood: {error!r}"
-            raise SlurmError(message[:300], kind=Problem.MALFORMED) from error
+            raise SlurmError(message[:300], reason=FailureReason.MALFORMED) from error
         if self._cluster is not None and job.cluster != self._cluster:
             message = f"sacct answers for cluster {job.cluster!r}, not {self._cluster!r}"
-            raise SlurmError(message, kind=Problem.WRONG_CLUSTER)
+            raise SlurmError(message, reason=FailureReason.WRONG_CLUSTER)
         self._jobs.append(job)
 
 
 def _job(record: Mapping[str, Any]) -> Job:
-    state, flags = state_words(record["state"]["current"])
+    state, flags = split_state(record["state"]["current"])
     state = flags[0] if flags else state
     time = record["time"]
     array, het = record.get("array") or {}, record.get("het") or {}
     array_job_id, het_job_id = positive(array.get("job_id")), positive(het.get("job_id"))
-    counts = _counts(record) if state != "PENDING" else {}
+    counts = _allocated_tres(record) if state != "PENDING" else {}
     job_id = positive(record["job_id"])
     if job_id is None:
         raise ValueError("a record without job_id")
@@ -85,10 +85,10 @@ def _job(record: Mapping[str, Any]) -> Job:
         start_time=instant(time.get("start")) if state != "PENDING" else None,
         end_time=None if state in _UNFINISHED else instant(time.get("end")),
         time_limit_minutes=positive(time.get("limit")),
-        nodes=expand(text(record.get("nodes")) or "") if record.get("partition") else (),
+        nodes=expand_hosts(text(record.get("nodes")) or "") if record.get("partition") else (),
         cpus=counts.get("cpu"),
         gpus=counts.get("gres/gpu"),
-        sharing=sharing_of_words(exclusive=text(record.get("exclusive")), oversubscribe=None),
+        sharing=sharing_from_text(exclusive=text(record.get("exclusive")), oversubscribe=None),
         name=text(record.get("name")),
         array_job_id=array_job_id,
         array_task_id=number(array.get("task_id")) if array_job_id else None,
@@ -102,7 +102,7 @@ def _job(record: Mapping[str, Any]) -> Job:
     )
 
 
-def _counts(record: Mapping[str, Any]) -> dict[str, int]:
+def _allocated_tres(record: Mapping[str, Any]) -> dict[str, int]:
     """Return allocated CPUs and GRES by the names that the text form gives them."""
     counts: dict[str, int] = {}
     for item in (record.get("tres") or {}).get("allocated") or []:
@@ -121,11 +121,11 @@ def _exit_code(value: Any) -> str | None:
     return f"{number(value.get('return_code')) or 0}:{signal}"
 
 
-def _starts_are_wrong(meta: Any) -> bool:
+def _start_is_eligible_time(meta: Any) -> bool:
     """Tell whether the start is the eligible time; no value of the record itself shows it."""
     plugin = meta.get("plugin") if isinstance(meta, dict) else None
     kind = plugin.get("type") if isinstance(plugin, dict) else None
     if kind not in {"openapi/dbv0.0.37", "openapi/dbv0.0.38"}:
         return False
     release = (meta.get("Slurm") or {}).get("release")
-    return release_of(str(release).encode()) < _RIGHT_STARTS
+    return parse_release(str(release).encode()) < _FIRST_WITH_TRUE_STARTS

@@ -13,8 +13,8 @@ from typing import Any
 
 from slurm.errors import excerpt
 
-MISSING = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
-BASES = frozenset(
+NO_VALUE_WORDS = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
+BASE_STATES = frozenset(
     {
         "BOOT_FAIL",
         "CANCELLED",
@@ -31,7 +31,7 @@ BASES = frozenset(
     }
 )
 """Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
-FLAGS = frozenset(
+STATE_FLAGS = frozenset(
     {
         "COMPLETING",
         "CONFIGURING",
@@ -55,7 +55,7 @@ FLAGS = frozenset(
 )
 """State words that are flags: beside a base state (lists), or hiding it (single words)."""
 
-LIVE = frozenset({"RUNNING", "SUSPENDED"})
+LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
 _NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
 _LARGEST = 1 << 62
 MAX_DIGITS = 18
@@ -98,12 +98,12 @@ def text(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"a text is expected, not {value!r}"[:200])  # noqa: TRY004 - bad data
-    if value in MISSING:
+    if value in NO_VALUE_WORDS:
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def state_words(value: Any) -> tuple[str | None, tuple[str, ...]]:
+def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """Return base state (None where a flag hides it) and flags of a job.
 
     A list has the base state first (23.11 on), a single word hides it behind a flag. A word that no
@@ -118,13 +118,13 @@ def state_words(value: Any) -> tuple[str | None, tuple[str, ...]]:
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
     for word in words:
-        if word not in BASES | FLAGS:
+        if word not in BASE_STATES | STATE_FLAGS:
             _unknown_word(word)
-    bases = [word for word in words if word in BASES]
-    return (bases[0] if bases else None), tuple(word for word in words if word not in BASES)
+    bases = [word for word in words if word in BASE_STATES]
+    return (bases[0] if bases else None), tuple(word for word in words if word not in BASE_STATES)
 
 
-def minutes(value: str) -> int | None:
+def parse_time_limit(value: str) -> int | None:
     """Return the minutes of a time limit such as `2-03:05:00`, `30:00`; None where it has none.
 
     Part of a minute counts as a whole one, as Slurm's own limit does.

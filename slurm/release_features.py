@@ -15,7 +15,7 @@ from enum import StrEnum
 from slurm.release import Release
 
 
-class Way(StrEnum):
+class QueryMethod(StrEnum):
     """How job records are read."""
 
     TEXT = "text"
@@ -25,80 +25,106 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class ReleaseFeatures:
     """What suits the releases from `since` on; the first words of each field are tried first."""
 
     since: Release
-    few: Way
-    many: Way
+    few_jobs: QueryMethod
+    many_jobs: QueryMethod
     json_option: str = "--json"
     sharing_column: str = "OverSubscribe"
     has_sluid: bool = False
-    accounts_sharing: bool = False
+    sacct_has_sharing: bool = False
 
-    def words(self, way: Way) -> str:
+    def describe(self, method: QueryMethod) -> str:
         """Return a way with the form of JSON that it takes here."""
-        if way is Way.TEXT:
+        if method is QueryMethod.TEXT:
             return "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
-        return f"{way}, `{self.json_option}`"
+        return f"{method}, `{self.json_option}`"
 
 
-TABLE = (
-    Sources(since=Release(21, 8), few=Way.TEXT, many=Way.TEXT),
-    Sources(since=Release(22, 5), few=Way.TEXT, many=Way.JSON_ALL),
-    Sources(since=Release(23, 2), few=Way.JSON_EACH, many=Way.JSON_ALL),
-    Sources(
-        since=Release(23, 11), few=Way.JSON_EACH, many=Way.JSON_ALL, json_option="--json=v0.0.40"
+RELEASE_TABLE = (
+    ReleaseFeatures(since=Release(21, 8), few_jobs=QueryMethod.TEXT, many_jobs=QueryMethod.TEXT),
+    ReleaseFeatures(
+        since=Release(22, 5), few_jobs=QueryMethod.TEXT, many_jobs=QueryMethod.JSON_ALL
     ),
-    Sources(
-        since=Release(24, 5), few=Way.JSON_EACH, many=Way.JSON_ALL, json_option="--json=v0.0.41"
+    ReleaseFeatures(
+        since=Release(23, 2), few_jobs=QueryMethod.JSON_EACH, many_jobs=QueryMethod.JSON_ALL
     ),
-    Sources(
-        since=Release(24, 5, 1), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.41"
+    ReleaseFeatures(
+        since=Release(23, 11),
+        few_jobs=QueryMethod.JSON_EACH,
+        many_jobs=QueryMethod.JSON_ALL,
+        json_option="--json=v0.0.40",
     ),
-    Sources(
-        since=Release(24, 11), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.42"
+    ReleaseFeatures(
+        since=Release(24, 5),
+        few_jobs=QueryMethod.JSON_EACH,
+        many_jobs=QueryMethod.JSON_ALL,
+        json_option="--json=v0.0.41",
     ),
-    Sources(
-        since=Release(25, 5), few=Way.JSON_IDS, many=Way.JSON_IDS, json_option="--json=v0.0.43"
+    ReleaseFeatures(
+        since=Release(24, 5, 1),
+        few_jobs=QueryMethod.JSON_IDS,
+        many_jobs=QueryMethod.JSON_IDS,
+        json_option="--json=v0.0.41",
     ),
-    Sources(
+    ReleaseFeatures(
+        since=Release(24, 11),
+        few_jobs=QueryMethod.JSON_IDS,
+        many_jobs=QueryMethod.JSON_IDS,
+        json_option="--json=v0.0.42",
+    ),
+    ReleaseFeatures(
+        since=Release(25, 5),
+        few_jobs=QueryMethod.JSON_IDS,
+        many_jobs=QueryMethod.JSON_IDS,
+        json_option="--json=v0.0.43",
+    ),
+    ReleaseFeatures(
         since=Release(25, 11),
-        few=Way.JSON_IDS,
-        many=Way.JSON_IDS,
+        few_jobs=QueryMethod.JSON_IDS,
+        many_jobs=QueryMethod.JSON_IDS,
         json_option="--json=v0.0.44",
         has_sluid=True,
     ),
-    Sources(
+    ReleaseFeatures(
         since=Release(26, 5),
-        few=Way.JSON_IDS,
-        many=Way.JSON_IDS,
+        few_jobs=QueryMethod.JSON_IDS,
+        many_jobs=QueryMethod.JSON_IDS,
         json_option="--json=v0.0.44",
         sharing_column="Exclusive",
         has_sluid=True,
-        accounts_sharing=True,
+        sacct_has_sharing=True,
     ),
 )
 
 
-def sources_of(release: Release) -> Sources:
+def features_of(release: Release) -> ReleaseFeatures:
     """Return the newest row that is not newer than a release; for older ones the first."""
-    rows = [row for row in TABLE if row.since <= release]
-    return rows[-1] if rows else TABLE[0]
+    rows = [row for row in RELEASE_TABLE if row.since <= release]
+    return rows[-1] if rows else RELEASE_TABLE[0]
 
 
 def markdown() -> str:
     """Return the table as the README shows it."""
     head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
     lines = [head, "|---" * (head.count("|") - 1) + "|"]
-    for row in TABLE:
+    for row in RELEASE_TABLE:
         name = str(row.since).removesuffix(".0")
-        rest = "JSON, else hosts alone" if row.few is Way.TEXT else "text"
-        cells = (name, row.few, row.many, f"`{row.json_option}`", rest, f"`{row.sharing_column}`")
+        rest = "JSON, else hosts alone" if row.few_jobs is QueryMethod.TEXT else "text"
+        cells = (
+            name,
+            row.few_jobs,
+            row.many_jobs,
+            f"`{row.json_option}`",
+            rest,
+            f"`{row.sharing_column}`",
+        )
         lines.append("| " + " | ".join(cells) + " |")
     lines.append("")
     lines += [f"- {what}: {how}." for what, how in LEGEND]
-    lines += [f"- In every release {what}: {how}." for what, how in EVERYWHERE]
+    lines += [f"- In every release {what}: {how}." for what, how in SAME_IN_EVERY_RELEASE]
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +141,7 @@ LEGEND = (
 )
 """What the words of the table mean."""
 
-EVERYWHERE = (
+SAME_IN_EVERY_RELEASE = (
     ("all jobs, their states and start times", "text of `squeue -o`"),
     ("ended and earlier runs", "text of `sacct -X -D -P` with an explicit window"),
     ("script", "the file in StateSaveLocation, else `scontrol write batch_script`"),

@@ -17,15 +17,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from slurm.decode.resources import GeometryOf, core_count, gres_of
-from slurm.decode.scalars import LIVE, text
-from slurm.hostlist import HostlistError, expand, expand_indices
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
+from slurm.decode.fields.scalars import LIVE_STATES, text
+from slurm.decode.job_resources import GeometryOf, core_count, parse_node_gres
 from slurm.job import Job, NodeAllocation
 
-_CUT_LENGTH = 126
-_FIRST = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
-_STRUCTURE = ("UserId=", "JobState=", "NodeList=", "Socks/Node=", "JOB_GRES=")
-_SECOND = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
+_TRUNCATED_LENGTH = 126
+_FIRST_LINE = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
+_STRUCTURAL_KEYS = ("UserId=", "JobState=", "NodeList=", "Socks/Node=", "JOB_GRES=")
+_SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
 _KEY = re.compile(r"   [A-Z][\w/:]*=")
 _NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
 _ANY_NODES = re.compile(r"\s*Nodes=")
@@ -34,12 +34,12 @@ _FEATURES = re.compile(r"   Features=(\S+) DelayBoot=")
 _MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 
 
-class SuspectTextError(Exception):
+class UntrustedTextError(Exception):
     """Text that may be forged, or was cut, or does not fit what squeue says."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class _TrustedLines:
     """The lines of one record that no user has written."""
 
     name: str
@@ -47,7 +47,7 @@ class _Record:
     rest: tuple[str, ...]
 
 
-def with_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
+def add_job_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
     """Return a job, known from squeue, with what the detailed text of it tells.
 
     Args:
@@ -56,11 +56,11 @@ def with_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
         geometry_of: a node.
 
     Raises:
-        SuspectTextError: the text cannot be believed.
+        UntrustedTextError: the text cannot be believed.
     """
-    record = _record(stdout, job.job_id)
+    record = _trusted_lines(stdout, job.job_id)
     allocations = tuple(_allocations(job, record, geometry_of))
-    nodes = _agreed_nodes(job, tuple(allocation.name for allocation in allocations))
+    nodes = _confirm_nodes(job, tuple(allocation.name for allocation in allocations))
     _check_cpus(job, allocations, geometry_of)
     return replace(
         job,
@@ -72,36 +72,38 @@ def with_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
     )
 
 
-def _record(stdout: str, job_id: int) -> _Record:
+def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     lines = stdout.rstrip("\n ").split("\n")
-    first = _FIRST.fullmatch(lines[0])
+    first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or int(first[1]) != job_id:
-        raise SuspectTextError("the text is not about this job")
-    for word in _STRUCTURE:
+        raise UntrustedTextError("the text is not about this job")
+    for word in _STRUCTURAL_KEYS:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
-            raise SuspectTextError(f"{word} does not stand in it exactly once")
-    if not lines[1].startswith(_SECOND):
-        raise SuspectTextError("the job's name has several lines")
+            raise UntrustedTextError(f"{word} does not stand in it exactly once")
+    if not lines[1].startswith(_SECOND_LINE_STARTS):
+        raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(_KEY.match(line) for line in lines[1 : end + 1]):
-        raise SuspectTextError("a line before the nodes is not Slurm's own")
+        raise UntrustedTextError("a line before the nodes is not Slurm's own")
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     behind = lines[end + 1 : end + 1 + len(nodes)]
     if tuple(behind) != nodes:
-        raise SuspectTextError("lines about nodes do not stand where they belong")
-    return _Record(first[2], nodes, tuple(lines[end + 1 + len(nodes) : end + 5 + len(nodes)]))
+        raise UntrustedTextError("lines about nodes do not stand where they belong")
+    return _TrustedLines(first[2], nodes, tuple(lines[end + 1 + len(nodes) : end + 5 + len(nodes)]))
 
 
-def _allocations(job: Job, record: _Record, geometry_of: GeometryOf) -> Iterator[NodeAllocation]:
+def _allocations(
+    job: Job, record: _TrustedLines, geometry_of: GeometryOf
+) -> Iterator[NodeAllocation]:
     for line in record.nodes:
         found = _NODES.fullmatch(line)
-        if found is None or len(found[2]) >= _CUT_LENGTH:
-            raise SuspectTextError("a line about nodes is not whole")
+        if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
+            raise UntrustedTextError("a line about nodes is not whole")
         try:
-            names, cpus = expand(found[1]), expand_indices(found[2])
+            names, cpus = expand_hosts(found[1]), expand_indices(found[2])
         except HostlistError as error:
-            raise SuspectTextError(str(error)) from error
-        gres = gres_of(found[3], is_live=job.state in LIVE)
+            raise UntrustedTextError(str(error)) from error
+        gres = parse_node_gres(found[3], is_live=job.state in LIVE_STATES)
         for name in names:
             yield _allocation(name, cpus, geometry_of, NodeAllocation(name=name, gres=gres))
 
@@ -116,18 +118,18 @@ def _allocation(
     cores = tuple(sorted({cpu // geometry.threads_per_core for cpu in cpus}))
     count = core_count(geometry) or 0
     if cores and cores[-1] >= count:
-        raise SuspectTextError(f"{name} has no core {cores[-1]}")
+        raise UntrustedTextError(f"{name} has no core {cores[-1]}")
     return replace(known, cores=cores, core_count=count, cpus=len(cpus))
 
 
-def _agreed_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
+def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the nodes of both sources; while COMPLETING squeue lists a rest of the true ones."""
     if detailed == job.nodes:
         return detailed
     rest = iter(detailed)
     if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
         return detailed
-    raise SuspectTextError("its nodes are not those of squeue")
+    raise UntrustedTextError("its nodes are not those of squeue")
 
 
 def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], geometry_of: GeometryOf) -> None:
@@ -143,7 +145,7 @@ def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], geometry_of: 
         for allocation, geometry in ((a, geometry_of(a.name)) for a in allocations)
     )
     if job.cpus is None or not cores <= job.cpus <= listed:
-        raise SuspectTextError(f"it lists {listed} CPUs, squeue counts {job.cpus}")
+        raise UntrustedTextError(f"it lists {listed} CPUs, squeue counts {job.cpus}")
 
 
 def _memory(lines: tuple[str, ...]) -> str | None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slurm.decode.resources import GeometryOf, resources_of
-from slurm.decode.scalars import LIVE, instant, number, positive, state_words, text
-from slurm.decode.sharing import sharing_of_json
-from slurm.decode.tres import counted
-from slurm.hostlist import expand
+from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.scalars import LIVE_STATES, instant, number, positive, split_state, text
+from slurm.decode.fields.sharing import sharing_from_json
+from slurm.decode.fields.tres import parse_tres
+from slurm.decode.job_resources import GeometryOf, parse_job_resources
 from slurm.job import Job, Sharing
 
 
-def job_of_json(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
+def parse_job(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
     """Return the job of a record.
 
     Args:
@@ -34,17 +34,17 @@ def job_of_json(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
 
 
 def _job(record: Mapping[str, Any], geometry_of: GeometryOf) -> Job:
-    state, flags = state_words(record.get("job_state"))
+    state, flags = split_state(record.get("job_state"))
     has_run = state != "PENDING"
     document = record.get("job_resources") if has_run else None
-    is_live = state in LIVE
+    is_live = state in LIVE_STATES
     details = record.get("gres_detail")
-    resources = resources_of(document, details, geometry_of, is_live=is_live)
+    resources = parse_job_resources(document, details, geometry_of, is_live=is_live)
     is_over = state is not None and has_run and not is_live
-    cpus, gpus = counted(text(record.get("tres_alloc_str")) or "")
+    cpus, gpus = parse_tres(text(record.get("tres_alloc_str")) or "")
     array_job_id = positive(record.get("array_job_id"))
     het_job_id = positive(record.get("het_job_id"))
-    nodes = resources.nodes or expand(text(record.get("nodes")) or "")
+    nodes = resources.nodes or expand_hosts(text(record.get("nodes")) or "")
     return Job(
         job_id=_job_id(record),
         cluster=text(record.get("cluster")),
@@ -96,7 +96,7 @@ def _sharing(shared: Any, resources: Any) -> Sharing | None:
         not nodes or (isinstance(nodes, dict) and nodes.get("whole") is not False)
     ):
         return None
-    return sharing_of_json(shared)
+    return sharing_from_json(shared)
 
 
 def _memory(record: Mapping[str, Any]) -> str | None:

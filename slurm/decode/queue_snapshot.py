@@ -1,7 +1,7 @@
 """All jobs of the controller at a glance: start times by id, a line of text for all else.
 
 Made for 100 000 jobs every few minutes: of a line only id, state and start are read at once; a
-whole `ListedJob` is made for the few that are looked at. Every line is checked, so that an answer
+whole `SqueueRow` is made for the few that are looked at. Every line is checked, so that an answer
 cut inside a line is noticed (Slurm 21.08 ... 26.05, squeue(1)).
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slurm.errors import Problem, SlurmError
-from slurm.rows import SQUEUE_FORMAT, ListedJob, listed_jobs
+from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
+from slurm.errors import FailureReason, SlurmError
 
 _SEPARATORS = SQUEUE_FORMAT.count("|")
 _RUNNING = frozenset({b"RUNNING", b"SUSPENDED", b"STOPPED", b"SIGNALING"})
@@ -19,7 +19,7 @@ _UNSETTLED = frozenset({b"CONFIGURING", b"POWER_UP_NODE", b"RESIZING"})
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class QueueSnapshot:
     """What the controller holds.
 
     `running` are start times of the runs that go on, by job id. `unsettled` are job ids with nodes
@@ -33,12 +33,12 @@ class Board:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def job(self, job_id: int) -> ListedJob | None:
+    def job(self, job_id: int) -> SqueueRow | None:
         """Return the line of a job; None if the controller does not have it."""
         line = self._lines.get(job_id)
-        return None if line is None else listed_jobs(line + b"\n")[0]
+        return None if line is None else parse_job_list(line + b"\n")[0]
 
-    def members(self, array_job_id: int) -> tuple[int, ...]:
+    def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
         """Return the job ids of the tasks of an array that have begun."""
         mark = b"|%d|" % array_job_id
         jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
@@ -46,21 +46,21 @@ class Board:
         return tuple(job.job_id for job in own if job.state != "PENDING")
 
 
-def board_of(stdout: bytes) -> Board:
+def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
     """Read `squeue -h -t all -o SQUEUE_FORMAT` with epoch times.
 
     Raises:
         SlurmError: the answer is cut or not of this form.
     """
     if stdout and not stdout.endswith(b"\n"):
-        raise SlurmError("the last line of the answer is cut", kind=Problem.CUT)
+        raise SlurmError("the last line of the answer is cut", reason=FailureReason.INCOMPLETE)
     running: dict[int, int] = {}
     unsettled: set[int] = set()
     lines: dict[int, bytes] = {}
     for line in stdout.splitlines():
         if line.count(b"|") != _SEPARATORS:
             message = f"a line has {line.count(b'|') + 1} fields instead of {_SEPARATORS + 1}"
-            raise SlurmError(message, kind=Problem.CUT)
+            raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         try:
             raw, _, _, state, start, _ = line.split(b"|", 5)
             job_id = int(raw)
@@ -68,8 +68,8 @@ def board_of(stdout: bytes) -> Board:
                 running[job_id] = int(start)
         except ValueError as error:
             message = f"a line holds no job id or start: {line[:60]!r}"
-            raise SlurmError(message, kind=Problem.MALFORMED) from error
+            raise SlurmError(message, reason=FailureReason.MALFORMED) from error
         if state in _UNSETTLED:
             unsettled.add(job_id)
         lines[job_id] = line
-    return Board(running, frozenset(unsettled), lines)
+    return QueueSnapshot(running, frozenset(unsettled), lines)

@@ -7,7 +7,7 @@ import re
 _PART = re.compile(r"(?:^|,)(cpu|gres/gpu)=([0-9]{1,18})(?=,|$)")
 
 
-def counted(tres: str) -> tuple[int | None, int | None]:
+def parse_tres(tres: str) -> tuple[int | None, int | None]:
     """Return CPUs and GPUs of all types that are allocated; None: not listed."""
     found = dict(_PART.findall(tres))
     cpus, gpus = found.get("cpu"), found.get("gres/gpu")

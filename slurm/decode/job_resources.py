@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from slurm.config import Geometry
-from slurm.decode.scalars import positive
-from slurm.gres import GresError, parse_gres
-from slurm.hostlist import expand
+from slurm.decode.fields.gres import GresError, parse_gres
+from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.scalars import positive
+from slurm.decode.scontrol_config import Geometry
 from slurm.job import Gres, NodeAllocation
 
 GeometryOf = Callable[[str], Geometry | None]
@@ -22,16 +22,16 @@ GeometryOf = Callable[[str], Geometry | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class JobResources:
     """The nodes of a job in Slurm's order, and what it holds on each."""
 
     nodes: tuple[str, ...] = ()
     allocations: tuple[NodeAllocation, ...] = ()
 
 
-def resources_of(
+def parse_job_resources(
     document: Any, gres_detail: Any, geometry_of: GeometryOf, *, is_live: bool
-) -> Resources:
+) -> JobResources:
     """Return what `job_resources` and `gres_detail` of a job tell.
 
     Args:
@@ -44,22 +44,22 @@ def resources_of(
         ValueError, LookupError, TypeError, AttributeError: a shape that no known release prints.
     """
     if not isinstance(document, dict) or not document:
-        return Resources()
+        return JobResources()
     listed = document.get("nodes")
     if isinstance(listed, dict):
-        nodes = expand(listed.get("list") or "")
+        nodes = expand_hosts(listed.get("list") or "")
         found = {item["name"]: _cores_of_list(item) for item in listed.get("allocation") or []}
     else:
-        nodes = expand(listed or "")
+        nodes = expand_hosts(listed or "")
         allocated = document.get("allocated_nodes") or []
         if isinstance(allocated, dict):
             found = _numbered_nodes(allocated, nodes, geometry_of)
         else:
             found = {item["nodename"]: _cores_of_sockets(item, geometry_of) for item in allocated}
-    return Resources(nodes, _with_gres(nodes, found, gres_detail, is_live=is_live))
+    return JobResources(nodes, _allocations_with_gres(nodes, found, gres_detail, is_live=is_live))
 
 
-def _with_gres(
+def _allocations_with_gres(
     nodes: tuple[str, ...],
     found: Mapping[str, NodeAllocation],
     gres_detail: Any,
@@ -72,12 +72,12 @@ def _with_gres(
     for position, name in enumerate(nodes):
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
         if len(details) == len(nodes):
-            gres = gres_of(details[position], is_live=is_live)
+            gres = parse_node_gres(details[position], is_live=is_live)
         allocations.append(replace(found.get(name, NodeAllocation(name=name)), gres=gres))
     return tuple(allocations)
 
 
-def gres_of(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
+def parse_node_gres(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
     """Return the GRES of one node; None where they cannot be read or may be forgotten."""
     try:
         found = parse_gres(detail)
@@ -126,14 +126,14 @@ def _numbered_nodes(
     """
     sizes = {geometry_of(name) for name in nodes}
     return {
-        nodes[int(place)]: _merged_cores(
+        nodes[int(place)]: _cores_of_merged_sockets(
             item, nodes[int(place)], geometry_of(nodes[int(place)]), one_size=len(sizes) == 1
         )
         for place, item in allocated.items()
     }
 
 
-def _merged_cores(
+def _cores_of_merged_sockets(
     item: Mapping[str, Any], name: str, geometry: Geometry | None, *, one_size: bool
 ) -> NodeAllocation:
     """Return the cores of a node whose sockets and cores stand side by side (21.08).

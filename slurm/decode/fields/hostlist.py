@@ -22,7 +22,7 @@ NO_HOSTS = frozenset({"", "(null)", "None assigned", "None"})
 """What the commands print where a job has no nodes."""
 
 _ITEM_END = re.compile(r"[,\s]+")
-_PART = re.compile(r"([A-Za-z0-9._-]+)|\[([^][]*)\]")
+_ITEM_PART = re.compile(r"([A-Za-z0-9._-]+)|\[([^][]*)\]")
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 
@@ -36,7 +36,7 @@ class HostlistError(ValueError):
         super().__init__(f"{reason} at character {position} of {excerpt(text)!r}")
 
 
-def expand(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
+def expand_hosts(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
     """Return the hosts of an expression such as `n[01-03,7],r[0-1]c[1-2]x`, in its order.
 
     Raises:
@@ -50,7 +50,7 @@ def expand(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
         if separator := _ITEM_END.match(text, position):
             position = separator.end()
             continue
-        parts, position = _item(text, position, limit)
+        parts, position = _parse_item(text, position, limit)
         if len(hosts) + math.prod(map(len, parts)) > limit:
             raise HostlistError(text, position, f"more than {limit} hosts")
         hosts.extend(map("".join, itertools.product(*parts)))
@@ -65,26 +65,26 @@ def expand_indices(text: str, *, limit: int = MAX_HOSTS) -> tuple[int, ...]:
     """
     if not text:
         return ()
-    return tuple(map(int, _ranges(text, 0, text, limit)))
+    return tuple(map(int, _expand_ranges(text, 0, text, limit)))
 
 
-def _item(text: str, position: int, limit: int) -> tuple[list[Sequence[str]], int]:
+def _parse_item(text: str, position: int, limit: int) -> tuple[list[Sequence[str]], int]:
     """Return the alternatives of each part of one item, and where the item ends."""
     parts: list[Sequence[str]] = []
     while position < len(text) and not _ITEM_END.match(text, position):
-        part = _PART.match(text, position)
+        part = _ITEM_PART.match(text, position)
         if part is None:
             raise HostlistError(text, position, f"unexpected {text[position]!r}")
         literal, ranges = part.groups()
         if literal is None:
-            parts.append(_ranges(text, position + 1, ranges, limit))
+            parts.append(_expand_ranges(text, position + 1, ranges, limit))
         else:
             parts.append((literal,))
         position = part.end()
     return parts, position
 
 
-def _ranges(text: str, position: int, ranges: str, limit: int) -> list[str]:
+def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[str]:
     numbers: list[str] = []
     for piece in ranges.split(","):
         found = _RANGE.fullmatch(piece)

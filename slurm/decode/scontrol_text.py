@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def own_record(text: str, job_id: int) -> str | None:
+def job_record_text(text: str, job_id: int) -> str | None:
     """Return the part of exactly this job; None if there is none.
 
     Asking for an array or het id gives several records; they are told apart by lines that begin

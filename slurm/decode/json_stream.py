@@ -15,24 +15,24 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 
-Pause = Generator[None, None, Any]
+Parser = Generator[None, None, Any]
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
-class _NoMoreTextError(Exception):
+class _TruncatedError(Exception):
     """The answer has ended where it must not."""
 
 
 class RecordStream:
-    """Gives each record of `jobs` to `take`; `feed` the pieces, then `close`."""
+    """Gives each record of `jobs` to `on_record`; `feed` the pieces, then `close`."""
 
-    def __init__(self, take: Callable[[dict[str, Any]], object]) -> None:
-        self._take = take
+    def __init__(self, on_record: Callable[[dict[str, Any]], object]) -> None:
+        self._on_record = on_record
         self._text = ""
         self._position = 0
-        self._enough = 1
+        self._parse_at_length = 1
         self._is_final = False
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._scan = json.JSONDecoder(strict=False).raw_decode
@@ -46,8 +46,8 @@ class RecordStream:
             SlurmError: it is no such answer.
         """
         self._text += self._decode(piece)
-        if len(self._text) >= self._enough:
-            self._go_on()
+        if len(self._text) >= self._parse_at_length:
+            self._parse_available()
 
     def close(self) -> dict[str, Any]:
         """Return what stands beside `jobs`, `meta` among it.
@@ -57,30 +57,32 @@ class RecordStream:
         """
         self._text += self._decode(b"", final=True)
         self._is_final = True
-        self._go_on()
-        lacking = {"jobs", "meta", "errors"} - set(self._fields)
-        if lacking:
-            message = f"the JSON answer lacks {sorted(lacking)}"
-            raise SlurmError(message, kind=Problem.MALFORMED)
+        self._parse_available()
+        missing = {"jobs", "meta", "errors"} - set(self._fields)
+        if missing:
+            message = f"the JSON answer lacks {sorted(missing)}"
+            raise SlurmError(message, reason=FailureReason.MALFORMED)
         if self._fields["errors"]:
             message = f"the answer carries errors: {self._fields['errors']!r}"
-            raise SlurmError(message[:300], kind=Problem.REPORTED)
+            raise SlurmError(message[:300], reason=FailureReason.ERRORS_IN_ANSWER)
         return self._fields
 
-    def _go_on(self) -> None:
+    def _parse_available(self) -> None:
         """Parse as far as the text goes; what is left waits until it has doubled."""
         try:
             next(self._document, None)
-        except _NoMoreTextError as error:
-            raise SlurmError("the JSON answer ends before its end", kind=Problem.CUT) from error
+        except _TruncatedError as error:
+            raise SlurmError(
+                "the JSON answer ends before its end", reason=FailureReason.INCOMPLETE
+            ) from error
         except (ValueError, RecursionError) as error:
             message = f"no JSON answer of Slurm: {error!r}"
-            raise SlurmError(message[:300], kind=Problem.MALFORMED) from error
+            raise SlurmError(message[:300], reason=FailureReason.MALFORMED) from error
         self._text = self._text[self._position :]
         self._position = 0
-        self._enough = 2 * len(self._text) + 1
+        self._parse_at_length = 2 * len(self._text) + 1
 
-    def _read_document(self) -> Pause:
+    def _read_document(self) -> Parser:
         yield from self._expect("{")
         following = ","
         while following == ",":
@@ -97,7 +99,7 @@ class RecordStream:
             self._position = len(self._text)
             yield
 
-    def _read_records(self) -> Pause:
+    def _read_records(self) -> Parser:
         self._fields["jobs"] = True
         yield from self._expect("[")
         following = yield from self._expect("]", or_else=",")
@@ -105,24 +107,24 @@ class RecordStream:
             record = yield from self._value()
             if not isinstance(record, dict):
                 raise ValueError(f"a record is expected, not {record!r}"[:100])  # noqa: TRY004 - bad data
-            self._take(record)
+            self._on_record(record)
             following = yield from self._expect(",]")
 
-    def _value(self) -> Pause:
+    def _value(self) -> Parser:
         """Return the next value; one that ends with the text may not be whole."""
         while True:
             yield from self._skip_blanks()
             try:
                 value, end = self._scan(self._text, self._position)
             except json.JSONDecodeError:
-                yield from self._more()
+                yield from self._wait_for_text()
                 continue
             if end < len(self._text) or self._is_final:
                 self._position = end
                 return value
-            yield from self._more()
+            yield from self._wait_for_text()
 
-    def _expect(self, characters: str, *, or_else: str = "") -> Pause:
+    def _expect(self, characters: str, *, or_else: str = "") -> Parser:
         """Return the next character, one of `characters`; any other stays, for `or_else`."""
         yield from self._skip_blanks()
         found = self._text[self._position]
@@ -133,16 +135,16 @@ class RecordStream:
         self._position += 1
         return found
 
-    def _skip_blanks(self) -> Pause:
+    def _skip_blanks(self) -> Parser:
         """Go to the next character that is no blank; wait for one."""
         while True:
             blanks = _BLANKS.match(self._text, self._position)
             self._position = blanks.end() if blanks else self._position
             if self._position < len(self._text):
                 return
-            yield from self._more()
+            yield from self._wait_for_text()
 
-    def _more(self) -> Pause:
+    def _wait_for_text(self) -> Parser:
         if self._is_final:
-            raise _NoMoreTextError
+            raise _TruncatedError
         yield

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from slurm.errors import Problem, SlurmError
-from slurm.gres import GresError, parse_gres
+from slurm.decode.fields.gres import GresError, parse_gres
+from slurm.errors import FailureReason, SlurmError
 
 _NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
 _NONE = "No nodes in the system"
@@ -14,12 +14,12 @@ _NONE = "No nodes in the system"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node as Slurm has it configured; `gres` holds (kind, count). `cpus_held` are jobs' ones."""
+    """A node as Slurm has it configured; `gres` holds (kind, count). `allocated_cpus` are jobs'."""
 
     name: str
     sockets: int
     cores_per_socket: int
-    cpus_held: int = 0
+    allocated_cpus: int = 0
     partitions: tuple[str, ...] = ()
     gres: tuple[tuple[str, int], ...] = ()
 
@@ -28,12 +28,12 @@ class Node:
         """Return how many cores the node has."""
         return self.sockets * self.cores_per_socket
 
-    def has(self, kinds: tuple[str, ...]) -> bool:
+    def has_gres(self, kinds: tuple[str, ...]) -> bool:
         """Tell whether the node has GRES of some kinds."""
         return any(kind in kinds for kind, _ in self.gres)
 
 
-def nodes_of(stdout: bytes) -> tuple[Node, ...]:
+def parse_nodes(stdout: bytes) -> tuple[Node, ...]:
     """Read `scontrol show node`, all nodes in their order.
 
     Raises:
@@ -44,7 +44,7 @@ def nodes_of(stdout: bytes) -> tuple[Node, ...]:
     if not starts:
         if _NONE in text:
             return ()
-        raise SlurmError("no node in the answer", kind=Problem.MALFORMED)
+        raise SlurmError("no node in the answer", reason=FailureReason.MALFORMED)
     ends = [*(found.start() for found in starts), len(text)][1:]
     return tuple(
         _node(found[1], text[found.start() : end]) for found, end in zip(starts, ends, strict=True)
@@ -54,12 +54,12 @@ def nodes_of(stdout: bytes) -> tuple[Node, ...]:
 def _node(name: str, record: str) -> Node:
     sockets, cores = _number(record, "Sockets"), _number(record, "CoresPerSocket")
     if sockets is None or cores is None:
-        raise SlurmError(f"the record of node {name} is cut", kind=Problem.CUT)
+        raise SlurmError(f"the record of node {name} is cut", reason=FailureReason.INCOMPLETE)
     return Node(
         name=name,
         sockets=sockets,
         cores_per_socket=cores,
-        cpus_held=_number(record, "CPUAlloc") or 0,
+        allocated_cpus=_number(record, "CPUAlloc") or 0,
         partitions=tuple((_word(record, "Partitions") or "").split(",")),
         gres=_gres(_word(record, "Gres")),
     )

@@ -18,14 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 
 CHUNK_BYTES = 1 << 16
 STDERR_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command said. `status` is its exit status, -N if signal N ended it."""
 
     argv: tuple[str, ...]
@@ -49,7 +49,7 @@ class Runner(Protocol):
         timeout_seconds: float,
         limit_bytes: int,
         sink: Sink | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Return its answer, whatever the exit status; with a sink, stdout goes there in pieces.
 
         Raises:
@@ -62,7 +62,7 @@ class _TooLargeError(Exception):
     """The output has outgrown its limit."""
 
 
-class _Kept:
+class _CapturedOutput:
     """What is kept: stdout within its limit, or nothing of it, and the beginning of stderr."""
 
     def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
@@ -71,13 +71,13 @@ class _Kept:
         self._left = limit_bytes
         self._sink = sink or self.stdout.extend
 
-    def take_stdout(self, chunk: bytes) -> None:
+    def add_stdout(self, chunk: bytes) -> None:
         self._left -= len(chunk)
         if self._left < 0:
             raise _TooLargeError
         self._sink(chunk)
 
-    def take_stderr(self, chunk: bytes) -> None:
+    def add_stderr(self, chunk: bytes) -> None:
         self.stderr += chunk
         del self.stderr[STDERR_BYTES:]
 
@@ -88,14 +88,14 @@ class ProcessRunner:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.RLock()  # a signal handler may interrupt its own thread
-        self._alive: set[subprocess.Popen[bytes]] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
     def stop(self) -> None:
-        """Kill what runs and refuse what comes; every caller gets `Problem.CANCELLED`."""
+        """Kill what runs and refuse what comes; every caller gets `FailureReason.CANCELLED`."""
         with self._lock:
             self._stopped = True
-            for process in self._alive:
+            for process in self._running:
                 _kill_group(process)
 
     def __call__(
@@ -106,32 +106,32 @@ class ProcessRunner:
         timeout_seconds: float,
         limit_bytes: int,
         sink: Sink | None = None,
-    ) -> Answer:
+    ) -> CommandResult:
         """Run `argv` (absolute path first); see `Runner`."""
         deadline = self._clock() + timeout_seconds
         process = self._start(argv, environment)
         try:
-            kept = _Kept(limit_bytes, sink)
-            self._read(process, deadline, kept)
+            output = _CapturedOutput(limit_bytes, sink)
+            self._read_output(process, deadline, output)
             status = process.wait(max(0.0, deadline - self._clock()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             message = f"{argv[0]} did not end within {timeout_seconds:g} s"
-            raise SlurmError(message, kind=Problem.TIMEOUT, command=argv) from error
+            raise SlurmError(message, reason=FailureReason.TIMEOUT, command=argv) from error
         except _TooLargeError as error:
             message = f"{argv[0]} printed more than {limit_bytes} bytes"
-            raise SlurmError(message, kind=Problem.TOO_LARGE, command=argv) from error
+            raise SlurmError(message, reason=FailureReason.TOO_LARGE, command=argv) from error
         finally:
-            self._end(process)
+            self._clean_up(process)
         if self._stopped:
-            raise SlurmError(f"{argv[0]} was stopped", kind=Problem.CANCELLED, command=argv)
-        return Answer(tuple(argv), status, bytes(kept.stdout), bytes(kept.stderr))
+            raise SlurmError(f"{argv[0]} was stopped", reason=FailureReason.CANCELLED, command=argv)
+        return CommandResult(tuple(argv), status, bytes(output.stdout), bytes(output.stderr))
 
     def _start(
         self, argv: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._stopped:
-                raise SlurmError(f"{argv[0]} not run", kind=Problem.CANCELLED, command=argv)
+                raise SlurmError(f"{argv[0]} not run", reason=FailureReason.CANCELLED, command=argv)
             try:
                 process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
                     list(argv),
@@ -145,17 +145,19 @@ class ProcessRunner:
             except (OSError, ValueError) as error:
                 message = f"cannot run {argv[0]} ({error})"
                 hint = "check the path of the command in the configuration"
-                kind = Problem.NOT_STARTED
-                raise SlurmError(message, kind=kind, command=argv, hint=hint) from error
-            self._alive.add(process)
+                reason = FailureReason.NOT_STARTED
+                raise SlurmError(message, reason=reason, command=argv, hint=hint) from error
+            self._running.add(process)
         return process
 
-    def _read(self, process: subprocess.Popen[bytes], deadline: float, kept: _Kept) -> None:
+    def _read_output(
+        self, process: subprocess.Popen[bytes], deadline: float, output: _CapturedOutput
+    ) -> None:
         """Read both outputs to their ends."""
         with selectors.DefaultSelector() as selector:
             stdout, stderr = _pipes(process)
-            selector.register(stdout, selectors.EVENT_READ, kept.take_stdout)
-            selector.register(stderr, selectors.EVENT_READ, kept.take_stderr)
+            selector.register(stdout, selectors.EVENT_READ, output.add_stdout)
+            selector.register(stderr, selectors.EVENT_READ, output.add_stderr)
             while selector.get_map():
                 ready = selector.select(max(0.0, deadline - self._clock()))
                 if not ready:
@@ -166,11 +168,11 @@ class ProcessRunner:
                         selector.unregister(key.fileobj)
                     key.data(chunk)
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _clean_up(self, process: subprocess.Popen[bytes]) -> None:
         """Leave nothing of it behind: no process of its group, no pipe, no zombie."""
         with self._lock:
             _kill_group(process)
-            self._alive.discard(process)
+            self._running.discard(process)
         for pipe in _pipes(process):
             pipe.close()
         process.wait()

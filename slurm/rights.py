@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_TRUSTED = frozenset({"Operator", "Administrator", "Admin"})
+_PRIVILEGED_LEVELS = frozenset({"Operator", "Administrator", "Admin"})
 _USER = re.compile(r"(.+)\(([0-9]+)\)")
 _DBD = "SlurmDBD configuration:"
 _PRIVATE = re.compile(r"^PrivateData\s*= ?(.*)$", re.MULTILINE)
@@ -33,19 +33,23 @@ class Rights:
     hidden_accounting: frozenset[str] | None
 
     @property
-    def is_trusted(self) -> bool:
+    def is_privileged(self) -> bool:
         """Tell whether Slurm hides nothing from the account."""
-        return self.uid == 0 or self.user == self.slurm_user or (self.admin_level or "") in _TRUSTED
+        return (
+            self.uid == 0
+            or self.user == self.slurm_user
+            or (self.admin_level or "") in _PRIVILEGED_LEVELS
+        )
 
     @property
     def sees_jobs(self) -> bool:
         """Tell whether squeue shows other users' jobs."""
-        return self.is_trusted or "jobs" not in self.hidden
+        return self.is_privileged or "jobs" not in self.hidden
 
     @property
     def sees_accounting(self) -> bool:
         """Tell whether sacct shows other users' jobs, as far as is known."""
-        return self.is_trusted or "jobs" not in (self.hidden_accounting or ())
+        return self.is_privileged or "jobs" not in (self.hidden_accounting or ())
 
 
 def slurm_user_of(config: Mapping[str, Sequence[str]]) -> str:
@@ -60,14 +64,14 @@ def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
     return _words(next(iter(config.get("PrivateData", ())), ""))
 
 
-def private_accounting_of(stdout: bytes) -> frozenset[str] | None:
+def parse_private_accounting(stdout: bytes) -> frozenset[str] | None:
     """Return `PrivateData` of slurmdbd.conf from `sacctmgr show configuration`; None: not told."""
     _, _, text = stdout.decode("utf-8", "replace").partition(_DBD)
     found = _PRIVATE.search(text)
     return None if found is None else _words(found[1])
 
 
-def admin_level_of(stdout: bytes, user: str) -> str | None:
+def parse_admin_level(stdout: bytes, user: str) -> str | None:
     """Return AdminLevel from `sacctmgr -n -P show user format=User,AdminLevel`; None: unknown."""
     for line in stdout.decode("utf-8", "replace").splitlines():
         name, _, level = line.partition("|")

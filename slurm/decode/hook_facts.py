@@ -12,16 +12,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slurm.decode.scalars import digits, text
-from slurm.decode.sharing import sharing_of_words
-from slurm.hostlist import MAX_HOSTS, HostlistError, expand
+from slurm.decode.fields.hostlist import MAX_HOSTS, HostlistError, expand_hosts
+from slurm.decode.fields.scalars import digits, text
+from slurm.decode.fields.sharing import sharing_from_text
 from slurm.job import Job, Sharing
 
 _CPUS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HookWords:
+class HookFacts:
     """The facts of one run that a hook saw; None or () where it saw none."""
 
     cluster: str | None = None
@@ -44,31 +44,31 @@ class HookWords:
         return Job(job_id=job_id, start_time=start, end_time=end, **facts)
 
 
-def hook_words(words: Mapping[str, str]) -> HookWords:
+def parse_hook_facts(variables: Mapping[str, str]) -> HookFacts:
     """Return the facts in a hook's words; what cannot be read is missing."""
-    array, het = digits(words.get("array_job_id", "")), digits(words.get("het_job_id", ""))
-    return HookWords(
-        cluster=text(words.get("cluster")),
-        user=text(words.get("user")),
-        account=text(words.get("account")),
-        partition=text(words.get("partition")),
-        nodes=_nodes(words.get("nodes", "")),
-        cpus=_cpus(words.get("cpus_per_node", "")),
-        sharing=sharing_of_words(
-            exclusive=words.get("exclusive"), oversubscribe=words.get("oversubscribe")
+    array, het = digits(variables.get("array_job_id", "")), digits(variables.get("het_job_id", ""))
+    return HookFacts(
+        cluster=text(variables.get("cluster")),
+        user=text(variables.get("user")),
+        account=text(variables.get("account")),
+        partition=text(variables.get("partition")),
+        nodes=_nodes(variables.get("nodes", "")),
+        cpus=_cpus(variables.get("cpus_per_node", "")),
+        sharing=sharing_from_text(
+            exclusive=variables.get("exclusive"), oversubscribe=variables.get("oversubscribe")
         ),
         array_job_id=array,
-        array_task_id=digits(words.get("array_task_id", "")) if array else None,
+        array_task_id=digits(variables.get("array_task_id", "")) if array else None,
         het_job_id=het,
-        het_job_offset=digits(words.get("het_job_offset", "")) if het else None,
-        sluid=text(words.get("sluid")),
-        exit_code=text(words.get("exit_code")),
+        het_job_offset=digits(variables.get("het_job_offset", "")) if het else None,
+        sluid=text(variables.get("sluid")),
+        exit_code=text(variables.get("exit_code")),
     )
 
 
 def _nodes(expression: str) -> tuple[str, ...]:
     try:
-        return expand(expression)
+        return expand_hosts(expression)
     except HostlistError:
         return ()
 

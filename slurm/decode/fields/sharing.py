@@ -33,7 +33,7 @@ _JSON = {
 }
 
 
-def sharing_of_words(*, exclusive: str | None, oversubscribe: str | None) -> Sharing | None:
+def sharing_from_text(*, exclusive: str | None, oversubscribe: str | None) -> Sharing | None:
     """Return the sharing that text or the hook's variables tell; None: nothing of the kind."""
     if exclusive:
         return _EXCLUSIVE.get(exclusive) or _unknown(exclusive)
@@ -42,7 +42,7 @@ def sharing_of_words(*, exclusive: str | None, oversubscribe: str | None) -> Sha
     return None
 
 
-def sharing_of_json(value: Any) -> Sharing:
+def sharing_from_json(value: Any) -> Sharing:
     """Return the sharing that `shared` tells; null and [] mean that nodes may be shared."""
     words = [value] if isinstance(value, str) else value or []
     if not isinstance(words, list):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 
+from slurm.decode.fields.hostlist import HostlistError, expand_indices
 from slurm.errors import excerpt
-from slurm.hostlist import HostlistError, expand_indices
 from slurm.job import Gres
 
-SHARES = frozenset({"shard", "mps"})
+SHARED_GRES = frozenset({"shard", "mps"})
 """GRES whose count is a number of shares, not of devices."""
 
-_ROOM = 127
+_MAX_LIST_CHARACTERS = 127
 """Characters that Slurm has for one index list (`char gres_str[128]`)."""
 
 _PIECES = re.compile(r"(?:[^,()]|\([^()]*\)?)+")
@@ -76,21 +76,21 @@ def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
             return _devices(name, count, detail[4:])
         return _shared_devices(detail)
     except HostlistError as error:
-        if len(detail) >= _ROOM - 1:  # cut inside a range
+        if len(detail) >= _MAX_LIST_CHARACTERS - 1:  # cut inside a range
             return None
         raise GresError(str(error)) from error
 
 
 def _devices(name: str, count: int, ranges: str) -> tuple[int, ...] | None:
     indices = expand_indices(ranges)
-    if name in SHARES:
-        return indices if len(ranges) < _ROOM - len("(IDX:)") else None
+    if name in SHARED_GRES:
+        return indices if len(ranges) < _MAX_LIST_CHARACTERS - len("(IDX:)") else None
     return indices if len(indices) == count else None
 
 
 def _shared_devices(shares: str) -> tuple[int, ...] | None:
     """Return positions with a share, from `2/8,0/8`: used of available per device."""
-    if len(shares) >= _ROOM - 1:
+    if len(shares) >= _MAX_LIST_CHARACTERS - 1:
         return None
     found = [_SHARE.fullmatch(share) for share in shares.split(",")]
     if None in found:

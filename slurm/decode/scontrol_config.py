@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from slurm.errors import Problem, SlurmError
+from slurm.errors import FailureReason, SlurmError
 
 _LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
 _PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
@@ -29,7 +29,7 @@ class Geometry:
     threads_per_core: int = 1
 
 
-def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
+def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     """Return every setting with its values: several where it may be repeated (`[0]`, `[1]`).
 
     Names and values are as printed, `(null)` is no value; `AS_OF` is the controller's clock. The
@@ -48,11 +48,11 @@ def config_of(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
             values = settings.get(found[1], ())
             settings[found[1]] = values if found[2] == "(null)" else (*values, found[2])
     if "ClusterName" not in settings or _PING_END not in text:
-        raise SlurmError("the configuration is not whole", kind=Problem.CUT)
+        raise SlurmError("the configuration is not whole", reason=FailureReason.INCOMPLETE)
     return settings
 
 
-def instant_of(settings: Mapping[str, tuple[str, ...]], name: str) -> int | None:
+def config_time(settings: Mapping[str, tuple[str, ...]], name: str) -> int | None:
     """Return a time of the configuration (`AS_OF`, `BOOT_TIME`) in Unix seconds; None without it.
 
     It is epoch seconds where SLURM_TIME_FORMAT is heeded, else ISO 8601 in the UTC we ask with.
@@ -71,13 +71,13 @@ def _utc(text: str) -> int | None:
         return None
 
 
-def controllers_of(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
+def parse_controllers(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
     """Return role, host and whether it is up of each controller, from `scontrol ping`."""
     text = stdout.decode("utf-8", "replace")
     return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
 
 
-def geometries_of(stdout: bytes) -> Mapping[str, Geometry]:
+def parse_geometries(stdout: bytes) -> Mapping[str, Geometry]:
     """Return the geometry of each node by name, from `scontrol show node`."""
     text = stdout.decode("utf-8", "replace")
     starts = [*_NODE.finditer(text)]

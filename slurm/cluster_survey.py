@@ -1,0 +1,89 @@
+"""Read-only questions about a Slurm cluster itself, for a check before jobs are reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, command_failure
+from slurm.decode.scontrol_nodes import Node, parse_nodes
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import Runner
+from slurm.release import Release, parse_release
+from slurm.release_features import features_of
+from slurm.rights import parse_admin_level, parse_private_accounting
+
+_FIRST_BYTES = 1 << 12
+
+
+class ClusterSurvey:
+    """Asks by Slurm's commands; nothing is changed."""
+
+    def __init__(self, paths: CommandPaths, sacctmgr: Path, runner: Runner) -> None:
+        self._commands = SlurmCommands(paths, runner)
+        self._paths = {
+            "squeue": self._commands.squeue,
+            "sacct": self._commands.sacct,
+            "scontrol": self._commands.scontrol,
+            "sacctmgr": str(sacctmgr),
+        }
+
+    def version(self, command: str) -> Release:
+        """Return the release of `squeue`, `sacct`, `scontrol` or `sacctmgr`.
+
+        Raises:
+            SlurmError: it cannot be run, or does not say.
+        """
+        return parse_release(self._commands.run([self._paths[command], "--version"]).stdout)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Return all nodes.
+
+        Raises:
+            SlurmError: the answer is unknown.
+        """
+        argv = [self._commands.scontrol, "show", "node"]
+        return parse_nodes(self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout)
+
+    def supports_json(self, release: Release, user: str) -> bool:
+        """Tell whether squeue can write JSON (it needs a plugin that a build may lack).
+
+        Raises:
+            SlurmError: it fails for another reason.
+        """
+        argv = [self._commands.squeue, "--local", features_of(release).json_option, "-u", user]
+        try:
+            answer = self._commands.run(argv, limit_bytes=_FIRST_BYTES)
+        except SlurmError as error:
+            if error.reason in {FailureReason.TOO_LARGE, FailureReason.NO_JSON}:
+                return error.reason is FailureReason.TOO_LARGE  # it has begun, which is enough
+            raise
+        if not answer.stdout.lstrip().startswith(b"{"):
+            raise command_failure(answer)
+        return True
+
+    def admin_level(self, user: str) -> str | None:
+        """Return the AdminLevel of an account in accounting; None: it has no record there.
+
+        Raises:
+            SlurmError: the answer is unknown.
+        """
+        argv = ["-n", "-P", "show", "user", user, "format=User,AdminLevel"]
+        return parse_admin_level(self._commands.run([self._paths["sacctmgr"], *argv]).stdout, user)
+
+    def private_accounting(self) -> frozenset[str] | None:
+        """Return what slurmdbd hides from ordinary users; None where it does not tell.
+
+        Raises:
+            SlurmError: the answer is unknown.
+        """
+        argv = [self._paths["sacctmgr"], "show", "configuration"]
+        return parse_private_accounting(self._commands.run(argv).stdout)
+
+    def users_of_job(self, job_id: int) -> frozenset[str]:
+        """Return the users of a job by accounting; empty: it shows us no such job.
+
+        Raises:
+            SlurmError: the answer is unknown.
+        """
+        argv = [self._commands.sacct, "-a", "-X", "-n", "-P", "-o", "User", "-j", str(job_id)]
+        return frozenset(self._commands.run(argv).stdout.decode("utf-8", "replace").split())

@@ -1,0 +1,1 @@
+"""Fields of a record: numbers, states, host lists, GRES, TRES and sharing."""

@@ -1,1 +1,0 @@
-"""A Slurm cluster itself, asked before its jobs are reported: nodes, releases, rights."""
