@@ -13,11 +13,11 @@ from pathlib import Path
 
 from spool.errors import SpoolLockedError
 from spool.files.enqueue import enqueue
-from spool.files.event import Kind
+from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import run_name
-from spool.files.state import DRAIN_LOCK
+from spool.files.state_files import DRAIN_LOCK_FILE
 from sweeper.values import Change, Close, Key, Start
 
 AGAIN = {"again": "1"}
@@ -88,7 +88,7 @@ def _holds_anything(layout: Layout) -> bool:
 
 def is_draining(state: Path) -> bool:
     """Tell whether a drain holds its lock."""
-    return lock_state(state / DRAIN_LOCK) is not LockState.FREE
+    return lock_state(state / DRAIN_LOCK_FILE) is not LockState.FREE
 
 
 def unsettled(layout: Layout, written: Iterable[Written]) -> int:
@@ -97,8 +97,8 @@ def unsettled(layout: Layout, written: Iterable[Written]) -> int:
     return sum(each.event in new or run_name(*each.key) in todo for each in written)
 
 
-def _event(change: Change) -> tuple[Kind, Key, int | None]:
+def _event(change: Change) -> tuple[EventKind, Key, int | None]:
     if isinstance(change, Close):
-        return Kind.CLOSE, change.key, change.end_time
-    kind = Kind.START if isinstance(change, Start) else Kind.STOP
+        return EventKind.CLOSE, change.key, change.end_time
+    kind = EventKind.START if isinstance(change, Start) else EventKind.STOP
     return kind, change.key, change.job.end_time

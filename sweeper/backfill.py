@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from slurm.errors import SlurmError
 from spool.exit_codes import TRY_AGAIN
 from spool.files.enqueue import enqueue
-from spool.files.event import Kind
+from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, Written
@@ -141,7 +141,7 @@ def _tell(
             return replace(tally, failed=_CROWDED, told=tally.told + len(written))
         name = enqueue(
             layout,
-            Kind.START,
+            EventKind.START,
             run.job_id,
             start=run.start_time,
             end=run.end_time,

@@ -15,11 +15,11 @@ from slurm.job import Job as Record
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files import codec
-from spool.files.archive import archived
-from spool.files.inventory import Hinted, read_dead, read_events
-from spool.files.layout import RUN_ORDER, Directory, Layout
+from spool.files.archive import archive_lines
+from spool.files.durable_files import load_run
+from spool.files.inventory import EventFile, read_dead, read_events
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run
-from spool.files.store import load
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.look.eye import Observation
 from sweeper.look.sources import Sources
@@ -48,7 +48,7 @@ class Page:
     record: Record | None
     members: tuple[int, ...]
     runs: tuple[Record, ...]
-    events: tuple[Hinted, ...]
+    events: tuple[EventFile, ...]
     held: tuple[Lies, ...]
     delivered: tuple[Run, ...]
     rows: tuple[BackendRow, ...]
@@ -170,23 +170,23 @@ def _rows(sources: Sources, job_id: int, silent: list[str]) -> tuple[BackendRow,
     return tuple(sorted(rows, key=lambda row: row.start_time))
 
 
-def _own_events(layout: Layout, job_id: int) -> Iterator[Hinted]:
+def _own_events(layout: Layout, job_id: int) -> Iterator[EventFile]:
     for found in (*read_events(layout), *read_dead(layout)):
-        if isinstance(found, Hinted) and found.event.job_id == job_id:
+        if isinstance(found, EventFile) and found.event.job_id == job_id:
             yield found
 
 
 def _own_runs(layout: Layout, job_id: int) -> Iterator[Lies]:
-    for directory in RUN_ORDER:
+    for directory in RUN_DIRECTORIES:
         for name in sorted(layout.names(directory)):
             if name.startswith(f"{job_id}-"):
                 with suppress(OSError, RunFileError, NewerFormatError):  # moved, or odd: see `list`
-                    yield Lies(directory, load(layout, directory, name))
+                    yield Lies(directory, load_run(layout, directory, name))
 
 
 def _delivered(archive: Path, job_id: int) -> Iterator[Run]:
     mark = re.compile(rb'"job_id":%d\b' % job_id)
-    for line in archived(archive):
+    for line in archive_lines(archive):
         if mark.search(line):
             with suppress(RunFileError, NewerFormatError):
                 yield codec.decode_line("a delivered run", line)

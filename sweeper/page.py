@@ -7,7 +7,7 @@ from typing import Any
 
 from slurm.job import Job as Record
 from spool.escaping import escape
-from spool.files.inventory import Hinted
+from spool.files.inventory import EventFile
 from spool.files.run import Run
 from sweeper.explain import Lies, Page
 from sweeper.show import document as plan_document
@@ -100,7 +100,7 @@ def _held(each: Lies) -> str:
     return ", ".join(words)
 
 
-def _event(found: Hinted) -> str:
+def _event(found: EventFile) -> str:
     why = f", {escape(found.why.reason)}" if found.why is not None else ""
     return f"{found.directory}/{found.name}, since {instant(int(found.time))}{why}"
 
@@ -143,7 +143,7 @@ def _plain_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _plain_event(found: Hinted) -> dict[str, Any]:
+def _plain_event(found: EventFile) -> dict[str, Any]:
     return {
         "directory": found.directory,
         "name": found.name,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spool.files.state import SWEEP_STATE, read_json, write_json
+from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
 from sweeper.diff import Drift, Memory
 from sweeper.guard import Held
 from sweeper.values import Key, Plan, Start
@@ -51,7 +51,7 @@ class Summary:
 
 def read_state(directory: Path) -> State:
     """Return what the last sweep left; defaults where there was none or the file is damaged."""
-    found = read_json(directory / SWEEP_STATE)
+    found = read_json(directory / SWEEP_STATE_FILE)
     try:
         return State(
             mark=_optional(found.get("mark")),
@@ -67,13 +67,13 @@ def read_state(directory: Path) -> State:
             ),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        _log.warning("%s is not understood, as if no sweep had been: %r", SWEEP_STATE, error)
+        _log.warning("%s is not understood, as if no sweep had been: %r", SWEEP_STATE_FILE, error)
         return State()  # as at a first sweep: it looks before it acts
 
 
 def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
     """Return how the last sweep went, as a new one begins: a refusal stays visible meanwhile."""
-    found = read_json(directory / SWEEP_STATE)
+    found = read_json(directory / SWEEP_STATE_FILE)
     try:
         drift = {str(kind): int(count) for kind, count in found.get("drift", {}).items()}
         guards = tuple(map(str, found.get("guards", ())))
@@ -114,7 +114,7 @@ def write_state(directory: Path, state: State, summary: Summary) -> None:
         "told": _texts(state.memory.told),
         "asked": _texts(state.memory.asked),
     }
-    write_json(directory / SWEEP_STATE, document)
+    write_json(directory / SWEEP_STATE_FILE, document)
 
 
 def remember(memory: Memory, drift: Drift, plan: Plan, applied: Iterable[Key], now: int) -> Memory:

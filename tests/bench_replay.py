@@ -34,7 +34,7 @@ from spool.deliver.schedule import Call
 from spool.drain.assembly import Outside, Site, assemble
 from spool.files import codec
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, Run, Source
+from spool.files.run import End, EndSource, Run
 
 BEGAN = int(time.time()) - 2 * 3600
 SCRIPT = "#!/bin/bash\n#SBATCH --nodes=2\n" + "srun ./solve --step 1\n" * 40
@@ -82,7 +82,7 @@ def runs(number: int) -> list[Run]:
         )
         for i in range(number)
     )
-    over = End(time=BEGAN + 3600, state="COMPLETED", source=Source.CONTROLLER)
+    over = End(time=BEGAN + 3600, state="COMPLETED", source=EndSource.CONTROLLER)
     return [
         Run(job=job, start_time=job.start_time or 0, end=over, script=SCRIPT, description="x" * 900)
         for job in jobs

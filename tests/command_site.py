@@ -11,7 +11,7 @@ from command_line import Said, call
 
 from slurm.job import Job, NodeAllocation
 from spool.files import codec
-from spool.files.dead import Why, bury_file
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 
@@ -70,7 +70,7 @@ class CommandSite:
     def bury(self, name: str, contents: bytes = b"odd", *, origin: str = "new") -> str:
         """Bury a file that is no run; return its name in `dead/`."""
         (self.spool / origin / name).write_bytes(contents)
-        why = Why(
+        why = DeadLetterReason(
             name=name,
             directory=Directory(origin),
             time=NOON,
@@ -78,7 +78,7 @@ class CommandSite:
             hint="look at the file",
         )
         with Layout(self.spool) as layout:
-            return bury_file(layout, why)
+            return move_file_to_dead(layout, why)
 
     def beacon(self, **state: Any) -> None:
         """Write what a drain says of itself."""

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from spool.deliver.requests import RequestMaker
 from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Request
-from spool.files import revive
+from spool.files import dead_letter_actions
+from spool.files.durable_files import WriteBatch, create_file
 from spool.files.event import Event
 from spool.files.layout import Directory, Layout
-from spool.files.store import Group, place
-from spool.resolve.intake import Intake
+from spool.resolve.event_scanner import EventScanner
 
 
-class RemovesFirst(Group):
+class RemovesFirst(WriteBatch):
     """What is replaced goes before what replaces it is safe."""
 
     def commit(self) -> None:
@@ -30,7 +30,7 @@ class RemovesFirst(Group):
         super().commit()
 
 
-class RemovesEventsFirst(Group):
+class RemovesEventsFirst(WriteBatch):
     """Events go before their runs are safe."""
 
     def commit(self) -> None:
@@ -41,36 +41,36 @@ class RemovesEventsFirst(Group):
         super().commit()
 
 
-class SyncsNothing(Group):
+class SyncsNothing(WriteBatch):
     """Nothing is ever fsynced."""
 
     def commit(self) -> None:
         """Write without fsync."""
-        self.system = _System(fsync=_nothing)
+        self.system_calls = _System(fsync=_nothing)
         super().commit()
 
 
-class SyncsNoDirectory(Group):
+class SyncsNoDirectory(WriteBatch):
     """Names may come after removals."""
 
     def commit(self) -> None:
         """Write with fsync of files alone."""
         directories = {self.layout.fd(directory) for directory in Directory}
-        self.system = _System(fsync=lambda fd: None if fd in directories else os.fsync(fd))
+        self.system_calls = _System(fsync=lambda fd: None if fd in directories else os.fsync(fd))
         super().commit()
 
 
-class SyncsNoFile(Group):
+class SyncsNoFile(WriteBatch):
     """Contents may come after names."""
 
     def commit(self) -> None:
         """Write with fsync of directories alone."""
         directories = {self.layout.fd(directory) for directory in Directory}
-        self.system = _System(fsync=lambda fd: os.fsync(fd) if fd in directories else None)
+        self.system_calls = _System(fsync=lambda fd: os.fsync(fd) if fd in directories else None)
         super().commit()
 
 
-class WritesInPlace(Group):
+class WritesInPlace(WriteBatch):
     """A run file is emptied, then written: there is no moment at which it is replaced."""
 
     def put(self, directory: Directory, name: str, contents: bytes) -> None:
@@ -105,15 +105,15 @@ def _nothing(_fd: int) -> None:
 
 def forget_events_when_read() -> None:
     """Remove events as soon as they were read."""
-    scan = Intake.scan
+    scan = EventScanner.scan
 
-    def wrong(self: Intake, now: float) -> list[Event]:
+    def wrong(self: EventScanner, now: float) -> list[Event]:
         found = list(scan(self, now))
         for event in found:
             os.unlink(event.name, dir_fd=self._layout.fd(Directory.NEW))
         return found
 
-    Intake.scan = wrong  # type: ignore[method-assign]
+    EventScanner.scan = wrong  # type: ignore[method-assign]
 
 
 def acknowledge_when_sent() -> None:
@@ -134,17 +134,17 @@ def take_letters_away_first() -> None:
 
     def wrong(layout: Layout, directory: Directory, name: str, contents: bytes) -> bool:
         os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
-        return place(layout, directory, name, contents)
+        return create_file(layout, directory, name, contents)
 
-    vars(revive).update(place=wrong)
+    vars(dead_letter_actions).update(create_file=wrong)
 
 
 def put_without_fsync() -> None:
     """Put letters back without a thought of power cuts."""
-    vars(revive).update(place=functools.partial(place, durable=False))
+    vars(dead_letter_actions).update(create_file=functools.partial(create_file, durable=False))
 
 
-GROUPS: dict[str, type[Group]] = {
+GROUPS: dict[str, type[WriteBatch]] = {
     "removes first": RemovesFirst,
     "removes events first": RemovesEventsFirst,
     "syncs nothing": SyncsNothing,
@@ -160,7 +160,7 @@ PATCHES: dict[str, Callable[[], None]] = {
 }
 
 
-def broken_group(name: str | None) -> type[Group]:
+def broken_group(name: str | None) -> type[WriteBatch]:
     """Break this process as told; return the group to work with."""
     PATCHES.get(name or "", lambda: None)()
-    return GROUPS.get(name or "", Group)
+    return GROUPS.get(name or "", WriteBatch)

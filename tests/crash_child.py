@@ -91,7 +91,7 @@ def drain(order: dict[str, Any]) -> None:
         user_name=lambda _: None,
         watch=lambda: False,
         clock=time.time,
-        new_group=broken_group(order["broken"]),
+        new_batch=broken_group(order["broken"]),
     )
     composer = SiteComposer(
         lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), JobFilters()

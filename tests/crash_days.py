@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stub_server import Answer, refusal
 
 from slurm.job import Job
-from spool.files.run import End, LastError, Run, Source
+from spool.files.run import End, EndSource, LastError, Run
 
 NOW = int(time.time())
 
@@ -75,7 +75,7 @@ def run(record: Job, *, started: bool, end: int | None = None) -> Run:
         start_time=record.start_time or 0,
         started=(record.start_time or 0) + 1 if started else None,
         cluster="lab" if started else None,
-        end=None if end is None else End(time=end, state="COMPLETED", source=Source.CONTROLLER),
+        end=None if end is None else End(time=end, state="COMPLETED", source=EndSource.CONTROLLER),
     )
 
 

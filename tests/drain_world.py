@@ -29,12 +29,12 @@ from spool.drain.conclusions import Conclusions
 from spool.drain.loop import Drain, Parts
 from spool.drain.recover import recover
 from spool.files import codec
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.files.state import Handling
-from spool.files.store import Group
-from spool.resolve.intake import Intake
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolver import Resolver
 
 NOON = 1_767_225_600
@@ -188,7 +188,7 @@ class World:
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
         self.min_free_bytes = 0
-        self.group: type[Group] = Group
+        self.batch_type: type[WriteBatch] = WriteBatch
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
         self.pid = 0
@@ -197,10 +197,10 @@ class World:
     def boot(self) -> None:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
-        handling = Handling(self.root / "handling")
+        crash_marker = CrashMarker(self.root / "handling")
         schedule = Schedule()
-        archive = Archive(self.root / "delivered", keep_days=3)
-        self.book = Book(layout, schedule, archive, new_group=self.group)
+        archive = DeliveredArchive(self.root / "delivered", keep_days=3)
+        self.book = Book(layout, schedule, archive, new_batch=self.batch_type)
         self.link = Link(lambda: 0.5)
         replies: Queue[Reply] = Queue()
         self.composer = SiteComposer(
@@ -208,19 +208,19 @@ class World:
             MetadataPolicy(),
             self.filters,
         )
-        intake = Intake(layout, handling)
+        event_scanner = EventScanner(layout, crash_marker)
         self.resolver = Resolver(self.slurm)
         self.delivery = Delivery(
             self.book,
             self.link,
             self.composer,
             senders=(FakeSender(self.backend, replies), FakeSender(self.backend, replies)),
-            handling=handling,
+            crash_marker=crash_marker,
             terms=Terms(hold_seconds=180, replace_earlier=self.replace_earlier, prove=self._prove),
         )
         conclusions = Conclusions(
             self.book,
-            intake,
+            event_scanner,
             resolver=self.resolver,
             describe=lambda _: self.texts,
             user_name={1000: "ada"}.get,
@@ -228,8 +228,8 @@ class World:
         )
         parts = Parts(
             layout=layout,
-            handling=handling,
-            intake=intake,
+            crash_marker=crash_marker,
+            event_scanner=event_scanner,
             resolver=self.resolver,
             conclusions=conclusions,
             book=self.book,
@@ -240,7 +240,7 @@ class World:
         )
         self.parts = parts
         self.drain = Drain(parts, lambda: self.now)
-        self.drain.take_up(recover(layout, handling, self.now))
+        self.drain.take_up(recover(layout, crash_marker, self.now))
 
     def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
         return {known.start_time for known in self.book.tracked(run.job_id)} & set(others)

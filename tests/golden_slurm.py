@@ -22,7 +22,7 @@ from recorded_slurm import (
 
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job, NodeAllocation
-from spool.files.event import parse_extras, parse_name
+from spool.files.event import parse_event_name, parse_extras
 
 FIELDS = tuple(item.name for item in fields(Job) if item.name != "allocations")
 HOOKS = Path(__file__).parent.parent / "hooks"
@@ -247,7 +247,7 @@ def hook_jobs(situation: Situation, spool: Path) -> Iterator[Job]:
         environment = {**variables, "CC_SLURM_SYNC_SPOOL": str(spool)}
         subprocess.run(["sh", HOOKS / f"{kind}_slurmctld"], env=environment, check=True)
         (path,) = (spool / "new").iterdir()
-        event = parse_name(path.name, time=0.0, extras=parse_extras(path.read_bytes()))
+        event = parse_event_name(path.name, time=0.0, extras=parse_extras(path.read_bytes()))
         path.unlink()
         assert job_id == event.job_id
         yield parse_hook_facts(event.extras).job(job_id, start=event.start, end=event.end)

@@ -7,101 +7,111 @@ from dataclasses import replace
 import pytest
 
 from slurm.job import Job
-from spool.files.event import Event, Kind, event_name
-from spool.files.run import End, Source
-from spool.resolve.account import Account, Knowledge, Question, Tracked, account
-from spool.resolve.slurm_runs import Stage
+from spool.files.event import Event, EventKind, event_name
+from spool.files.run import End, EndSource
+from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.slurm_runs import RunStage
 
 T = 1_767_225_600
 HOUR, DAY = 3600, 24 * 3600
 RUNNING = Job(job_id=5, state="RUNNING", start_time=T, nodes=("n1",))
 OVER = replace(RUNNING, state="COMPLETED", end_time=T + 60)
 PENDING = replace(RUNNING, state="PENDING", start_time=None, nodes=())
-OPEN = Tracked(start_time=T, started=True)
+OPEN = TrackedRun(start_time=T, started=True)
 
 
-def event(kind: Kind, time: float, *, start: int | None = None, end: int | None = None) -> Event:
+def event(
+    kind: EventKind, time: float, *, start: int | None = None, end: int | None = None
+) -> Event:
     """Return an event of job 5."""
     name = event_name(kind, 5, start=start, end=end, pid=int(time))
     return Event(name=name, kind=kind, job_id=5, start=start, end=end, time=time)
 
 
-START, STOP = event(Kind.START, T), event(Kind.STOP, T + 60)
+START, STOP = event(EventKind.START, T), event(EventKind.STOP, T + 60)
 
 
 def concluded(
     *events: Event,
-    runs: tuple[Tracked, ...] = (),
+    runs: tuple[TrackedRun, ...] = (),
     record: Job | None = None,
     rows: tuple[Job, ...] | None = None,
     now: float = T + 61,
-) -> Account:
+) -> Resolution:
     """Return what follows."""
-    question = Question(job_id=5, events=events, runs=runs)
-    return account(question, Knowledge(record=record, rows=rows), now)
+    query = JobQuery(job_id=5, events=events, runs=runs)
+    return resolve_job(query, SlurmAnswers(record=record, rows=rows), now)
 
 
-def by(source: Source, time: int, state: str = "COMPLETED") -> End:
+def by(source: EndSource, time: int, state: str = "COMPLETED") -> End:
     """Return an end."""
     return End(time=time, state=state, source=source)
 
 
 def test_a_question_reaches_back_to_the_oldest_event_or_open_run() -> None:
     """Some time before it: an epilog follows the fact."""
-    named = event(Kind.START, T + 500, start=T + 400)
+    named = event(EventKind.START, T + 500, start=T + 400)
 
-    assert T - 60 == Question(job_id=5, events=(STOP,), runs=(OPEN,)).since()
-    assert T + 340 == Question(job_id=5, events=(named,)).since()
-    assert 0 == Question(job_id=5).since()
+    assert T - 60 == JobQuery(job_id=5, events=(STOP,), runs=(OPEN,)).since()
+    assert T + 340 == JobQuery(job_id=5, events=(named,)).since()
+    assert 0 == JobQuery(job_id=5).since()
 
 
 def test_a_live_record_is_a_new_run() -> None:
     """Its start event is dealt with."""
     result = concluded(START, record=RUNNING, now=T + 1)
 
-    assert (((RUNNING, None),), (START,), ()) == (result.new, result.finished, result.waiting)
+    assert (((RUNNING, None),), (START,), ()) == (
+        result.new_runs,
+        result.settled_events,
+        result.pending_events,
+    )
 
 
 def test_an_ended_record_is_a_new_run_that_is_over() -> None:
     """Both events are dealt with, in one look."""
     result = concluded(START, STOP, record=OVER)
 
-    assert ((OVER, by(Source.CONTROLLER, T + 60)),) == result.new
-    assert (START, STOP) == result.finished
+    assert ((OVER, by(EndSource.CONTROLLER, T + 60)),) == result.new_runs
+    assert (START, STOP) == result.settled_events
 
 
 def test_an_open_run_ends_with_its_record() -> None:
     """It is no new run."""
     result = concluded(STOP, runs=(OPEN,), record=OVER)
 
-    assert ((), {T: by(Source.CONTROLLER, T + 60)}) == (result.new, result.ended)
+    assert ((), {T: by(EndSource.CONTROLLER, T + 60)}) == (result.new_runs, result.ends)
 
 
 def test_a_started_run_is_told_again_at_a_start_event() -> None:
     """Its row may have vanished."""
     result = concluded(START, runs=(OPEN,), record=RUNNING)
 
-    assert (T,) == result.again
+    assert (T,) == result.starts_to_resend
 
 
 @pytest.mark.parametrize("run", [replace(OPEN, started=False), replace(OPEN, reported=False)])
-def test_only_a_started_live_run_is_told_again(run: Tracked) -> None:
+def test_only_a_started_live_run_is_told_again(run: TrackedRun) -> None:
     """Not one that waits, or is not reported."""
-    assert () == concluded(START, runs=(run,), record=RUNNING).again
+    assert () == concluded(START, runs=(run,), record=RUNNING).starts_to_resend
 
 
 def test_a_revoked_record_finishes_all_events() -> None:
     """A federation sibling runs elsewhere."""
     result = concluded(START, STOP, record=replace(RUNNING, state="REVOKED"))
 
-    assert ((START, STOP), Stage.FOREIGN) == (result.finished, result.stage)
+    assert ((START, STOP), RunStage.OTHER_CLUSTER) == (result.settled_events, result.stage)
 
 
 def test_pending_alone_finishes_nothing_and_asks_accounting() -> None:
     """A stop event of a requeued run is unexplained."""
     result = concluded(STOP, runs=(OPEN,), record=PENDING)
 
-    assert ((STOP,), True, (T,)) == (result.waiting, result.ask_accounting, result.vanished)
+    assert ((STOP,), True, (T,)) == (
+        result.pending_events,
+        result.needs_accounting,
+        result.missing_starts,
+    )
 
 
 def test_accounting_ends_a_requeued_run() -> None:
@@ -109,22 +119,22 @@ def test_accounting_ends_a_requeued_run() -> None:
     row = replace(OVER, state="REQUEUED")
     result = concluded(STOP, runs=(OPEN,), record=PENDING, rows=(row,))
 
-    assert {T: by(Source.ACCOUNTING, T + 60, "REQUEUED")} == result.ended
-    assert ((STOP,), ()) == (result.finished, result.waiting)
+    assert {T: by(EndSource.ACCOUNTING, T + 60, "REQUEUED")} == result.ends
+    assert ((STOP,), ()) == (result.settled_events, result.pending_events)
 
 
 def test_a_live_row_of_accounting_proves_nothing() -> None:
     """It may be late, or a runaway."""
     result = concluded(STOP, runs=(OPEN,), rows=(RUNNING,))
 
-    assert ({}, (T,)) == (result.ended, result.vanished)
+    assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
 def test_rows_before_the_question_are_no_news() -> None:
     """They ended long before the oldest event."""
     old = replace(OVER, start_time=T - 5000, end_time=T - 4000)
 
-    assert () == concluded(START, rows=(old,)).new
+    assert () == concluded(START, rows=(old,)).new_runs
 
 
 def test_the_controllers_record_goes_before_the_row_of_the_same_run() -> None:
@@ -132,7 +142,7 @@ def test_the_controllers_record_goes_before_the_row_of_the_same_run() -> None:
     row = replace(OVER, start_time=T + 2)
     result = concluded(START, STOP, record=OVER, rows=(row,))
 
-    assert [OVER] == [job for job, _ in result.new]
+    assert [OVER] == [job for job, _ in result.new_runs]
 
 
 def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
@@ -141,7 +151,7 @@ def test_a_row_near_a_run_that_ended_before_it_is_another_run() -> None:
     second = replace(OVER, start_time=T + 3, end_time=T + 60)
     result = concluded(START, STOP, rows=(first, second))
 
-    assert [T, T + 3] == [job.start_time for job, _ in result.new]
+    assert [T, T + 3] == [job.start_time for job, _ in result.new_runs]
 
 
 def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
@@ -149,7 +159,7 @@ def test_a_moved_start_is_still_the_run_that_was_reported() -> None:
     moved = replace(OVER, start_time=T + 300, end_time=T + 400)
     result = concluded(STOP, runs=(OPEN,), record=moved, rows=(moved,), now=T + 401)
 
-    assert ((), {T: by(Source.CONTROLLER, T + 400)}) == (result.new, result.ended)
+    assert ((), {T: by(EndSource.CONTROLLER, T + 400)}) == (result.new_runs, result.ends)
 
 
 def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
@@ -157,8 +167,8 @@ def test_a_later_start_is_a_new_run_if_accounting_has_both() -> None:
     later = replace(OVER, start_time=T + 300, end_time=T + 400)
     result = concluded(STOP, runs=(OPEN,), record=later, rows=(OVER, later), now=T + 401)
 
-    assert [later] == [job for job, _ in result.new]
-    assert {T: by(Source.ACCOUNTING, T + 60)} == result.ended
+    assert [later] == [job for job, _ in result.new_runs]
+    assert {T: by(EndSource.ACCOUNTING, T + 60)} == result.ends
 
 
 def test_of_two_near_starts_that_accounting_has_each_is_its_own_run() -> None:
@@ -167,7 +177,7 @@ def test_of_two_near_starts_that_accounting_has_each_is_its_own_run() -> None:
     first = replace(OVER, end_time=T + 1)
     result = concluded(START, runs=(OPEN,), record=second, rows=(first, second), now=T + 4)
 
-    assert [second] == [job for job, _ in result.new]
+    assert [second] == [job for job, _ in result.new_runs]
 
 
 def test_a_delivered_run_explains_its_late_events() -> None:
@@ -175,31 +185,34 @@ def test_a_delivered_run_explains_its_late_events() -> None:
     past = replace(OPEN, end=T + 60)
     result = concluded(START, STOP, runs=(past,), record=None, rows=())
 
-    assert ((START, STOP), ()) == (result.finished, result.new)
+    assert ((START, STOP), ()) == (result.settled_events, result.new_runs)
 
 
 def test_a_close_event_ends_a_run_without_proof() -> None:
     """The sweeper waives it."""
-    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     result = concluded(close, runs=(OPEN,), rows=())
 
-    assert ({T: by(Source.CLOSE, T + 60, "FAILED")}, (close,)) == (result.ended, result.finished)
+    assert ({T: by(EndSource.CLOSE, T + 60, "FAILED")}, (close,)) == (
+        result.ends,
+        result.settled_events,
+    )
 
 
 def test_a_close_event_of_an_unknown_run_makes_one() -> None:
     """Its row is to be closed."""
-    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     job = Job(job_id=5, start_time=T, end_time=T + 60)
 
-    assert ((job, by(Source.CLOSE, T + 60, "FAILED")),) == concluded(close, rows=()).new
+    assert ((job, by(EndSource.CLOSE, T + 60, "FAILED")),) == concluded(close, rows=()).new_runs
 
 
 def test_slurms_own_word_goes_before_a_close_event() -> None:
     """The run is live."""
-    close = event(Kind.CLOSE, T + 99, start=T, end=T + 60)
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
     result = concluded(close, runs=(OPEN,), record=RUNNING)
 
-    assert ({}, (close,)) == (result.ended, result.finished)
+    assert ({}, (close,)) == (result.ends, result.settled_events)
 
 
 @pytest.mark.parametrize(
@@ -210,22 +223,22 @@ def test_a_forgotten_run_ends_with_its_epilog(code: str | None, state: str) -> N
     stop = replace(STOP, extras={} if code is None else {"exit_code": code})
     result = concluded(stop, runs=(OPEN,), rows=(), now=T + 61 + DAY)
 
-    assert {T: by(Source.EVENT, T + 60, state)} == result.ended
+    assert {T: by(EndSource.EVENT, T + 60, state)} == result.ends
 
 
 def test_an_epilogs_own_end_time_counts() -> None:
     """From Slurm 23.02 the event names it."""
-    stop = event(Kind.STOP, T + 62, end=T + 60)
+    stop = event(EventKind.STOP, T + 62, end=T + 60)
     result = concluded(stop, runs=(OPEN,), rows=(), now=T + 63 + DAY)
 
-    assert T + 60 == result.ended[T].time
+    assert T + 60 == result.ends[T].time
 
 
 def test_a_run_is_not_forgotten_within_a_day() -> None:
     """Accounting may be late."""
     result = concluded(STOP, runs=(OPEN,), rows=(), now=T + 59 + DAY)
 
-    assert ({}, (T,)) == (result.ended, result.vanished)
+    assert ({}, (T,)) == (result.ends, result.missing_starts)
 
 
 def test_a_forgotten_run_is_over_when_the_next_began() -> None:
@@ -233,47 +246,47 @@ def test_a_forgotten_run_is_over_when_the_next_began() -> None:
     following = replace(RUNNING, start_time=T + 500)
     result = concluded(runs=(OPEN,), record=following, rows=(), now=T + 501 + DAY)
 
-    assert {T: by(Source.NEXT_RUN, T + 500, "CANCELLED")} == result.ended
+    assert {T: by(EndSource.NEXT_RUN, T + 500, "CANCELLED")} == result.ends
 
 
 def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
     """It tells of the later run."""
     following = replace(OPEN, start_time=T + 500)
-    stop = event(Kind.STOP, T + 900)
+    stop = event(EventKind.STOP, T + 900)
     result = concluded(stop, runs=(OPEN, following), rows=(), now=T + 600 + DAY)
 
-    assert {T: by(Source.NEXT_RUN, T + 500, "CANCELLED")} == result.ended
+    assert {T: by(EndSource.NEXT_RUN, T + 500, "CANCELLED")} == result.ends
 
 
 def test_an_event_that_names_its_start_is_explained_by_that_run_alone() -> None:
     """Not by another run of the id."""
-    stop = event(Kind.STOP, T + 60, start=T - 500)
+    stop = event(EventKind.STOP, T + 60, start=T - 500)
     result = concluded(stop, record=OVER, rows=())
 
-    assert (stop,) == result.waiting
+    assert (stop,) == result.pending_events
 
 
 def test_a_stop_without_times_is_not_explained_while_an_earlier_run_is_live() -> None:
     """Slurm has not noticed the end yet."""
     result = concluded(STOP, record=RUNNING)
 
-    assert (STOP,) == result.waiting
+    assert (STOP,) == result.pending_events
 
 
 def test_a_start_whose_run_began_later_is_explained() -> None:
     """The run it told of was rolled back."""
     later = replace(RUNNING, start_time=T + 100)
-    named = event(Kind.START, T, start=T - 50)
+    named = event(EventKind.START, T, start=T - 50)
 
-    assert (START,) == concluded(START, record=later, now=T + 101).finished
-    assert (named,) == concluded(named, record=later, now=T + 101).finished
+    assert (START,) == concluded(START, record=later, now=T + 101).settled_events
+    assert (named,) == concluded(named, record=later, now=T + 101).settled_events
 
 
 def test_a_start_long_after_a_runs_end_is_not_explained() -> None:
     """It tells of the next one."""
-    late = event(Kind.START, T + 500)
+    late = event(EventKind.START, T + 500)
 
-    assert (late,) == concluded(late, record=OVER).waiting
+    assert (late,) == concluded(late, record=OVER).pending_events
 
 
 @pytest.mark.parametrize(("age", "is_lost"), [(DAY - 1, False), (DAY + 1, True)])
@@ -281,8 +294,8 @@ def test_an_event_that_nobody_knows_is_lost_after_a_day(age: int, *, is_lost: bo
     """Controller and accounting have answered."""
     result = concluded(START, rows=(), now=T + age)
 
-    assert ((START,) if is_lost else ()) == result.lost
-    assert () == result.finished
+    assert ((START,) if is_lost else ()) == result.unknown_events
+    assert () == result.settled_events
 
 
 @pytest.mark.parametrize(("age", "is_let_go"), [(HOUR - 1, False), (HOUR + 1, True)])
@@ -292,8 +305,8 @@ def test_an_event_of_a_run_that_never_was_is_let_go_after_an_hour(
     """Slurm shows the job waiting, and accounting nothing."""
     result = concluded(START, record=PENDING, rows=(), now=T + age)
 
-    assert ((START,) if is_let_go else ()) == result.finished
-    assert () == result.lost
+    assert ((START,) if is_let_go else ()) == result.settled_events
+    assert () == result.unknown_events
 
 
 def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
@@ -301,47 +314,47 @@ def test_an_event_of_a_configuring_run_is_never_let_go() -> None:
     record = replace(RUNNING, flags=("CONFIGURING",))
     result = concluded(START, record=record, rows=(), now=T + 2 * DAY)
 
-    assert ((START,), False) == (result.waiting, result.ask_accounting)
+    assert ((START,), False) == (result.pending_events, result.needs_accounting)
 
 
 def test_a_hidden_run_is_not_explained_by_the_one_before_it() -> None:
     """Slurm shows nothing, accounting the requeued run alone: the next one may be under way."""
-    second = event(Kind.START, T + 72)
+    second = event(EventKind.START, T + 72)
     row = replace(OVER, state="REQUEUED")
     soon = concluded(START, STOP, second, rows=(row,), now=T + 73)
     late = concluded(START, STOP, second, rows=(row,), now=T + 72 + HOUR)
 
-    assert ((second,), (START, STOP)) == (soon.waiting, soon.finished)
-    assert ((), (START, STOP, second)) == (late.waiting, late.finished)
+    assert ((second,), (START, STOP)) == (soon.pending_events, soon.settled_events)
+    assert ((), (START, STOP, second)) == (late.pending_events, late.settled_events)
 
 
 def test_silence_of_accounting_proves_no_end() -> None:
     """Not even after a day."""
     result = concluded(STOP, runs=(OPEN,), rows=None, now=T + 61 + DAY)
 
-    assert ({}, (STOP,), True) == (result.ended, result.waiting, result.ask_accounting)
+    assert ({}, (STOP,), True) == (result.ends, result.pending_events, result.needs_accounting)
 
 
 def test_a_requeued_run_that_no_accounting_knows_ends_with_its_epilog() -> None:
     """The next run, shown by the controller, proves it; that one must not wait for a day."""
     later = replace(RUNNING, start_time=T + 122, restart_count=1)
-    runs = (replace(OPEN, restarts=0), Tracked(start_time=T + 122, restarts=1))
+    runs = (replace(OPEN, restarts=0), TrackedRun(start_time=T + 122, restarts=1))
     stop = replace(STOP, extras={"exit_code": "0:0"})
     ends = [
-        concluded(stop, runs=runs, record=later, rows=(), now=T + 122 + seconds).ended
+        concluded(stop, runs=runs, record=later, rows=(), now=T + 122 + seconds).ends
         for seconds in (300, 301)
     ]
 
-    assert [{}, {T: by(Source.EVENT, T + 60, "CANCELLED")}] == ends
+    assert [{}, {T: by(EndSource.EVENT, T + 60, "CANCELLED")}] == ends
 
 
 def test_a_later_runs_epilog_is_no_proof_for_an_earlier_one() -> None:
     """The event names another start, or came after the next run began."""
-    runs = (replace(OPEN, restarts=0), Tracked(start_time=T + 20, end=T + 40, restarts=1))
-    named = event(Kind.STOP, T + 23, start=T + 20, end=T + 23)
-    late = event(Kind.STOP, T + 40)
+    runs = (replace(OPEN, restarts=0), TrackedRun(start_time=T + 20, end=T + 40, restarts=1))
+    named = event(EventKind.STOP, T + 23, start=T + 20, end=T + 23)
+    late = event(EventKind.STOP, T + 40)
     ends = [
-        concluded(stop, runs=runs, rows=(), record=PENDING, now=T + HOUR).ended
+        concluded(stop, runs=runs, rows=(), record=PENDING, now=T + HOUR).ends
         for stop in (named, late)
     ]
 
@@ -353,10 +366,10 @@ def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) ->
     """The number of restarts tells them apart, accounting may be late."""
     record = replace(RUNNING, start_time=T + gap, restart_count=1)
     result = concluded(
-        event(Kind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()
+        event(EventKind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()
     )
 
-    assert (((record, None),), (T,)) == (result.new, result.vanished)
+    assert (((record, None),), (T,)) == (result.new_runs, result.missing_starts)
 
 
 def test_a_start_that_moved_is_no_requeue() -> None:
@@ -364,7 +377,7 @@ def test_a_start_that_moved_is_no_requeue() -> None:
     record = replace(RUNNING, start_time=T + 3, restart_count=1)
     result = concluded(START, runs=(replace(OPEN, restarts=1),), record=record)
 
-    assert ((), ()) == (result.new, result.vanished)
+    assert ((), ()) == (result.new_runs, result.missing_starts)
 
 
 def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
@@ -374,13 +387,16 @@ def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
         STOP, runs=(replace(OPEN, restarts=0),), record=record, rows=(record,), now=T + 301
     )
 
-    assert (((record, None),), {}) == (result.new, result.ended)
+    assert (((record, None),), {}) == (result.new_runs, result.ends)
 
 
 def test_an_event_that_names_its_start_is_not_explained_by_a_run_that_ended_before() -> None:
     """However near: the job was requeued within seconds."""
-    before = Tracked(start_time=T, end=T + 1, started=True)
-    begun, over = event(Kind.START, T + 2, start=T + 2), event(Kind.STOP, T + 3, start=T + 2)
+    before = TrackedRun(start_time=T, end=T + 1, started=True)
+    begun, over = (
+        event(EventKind.START, T + 2, start=T + 2),
+        event(EventKind.STOP, T + 3, start=T + 2),
+    )
     result = concluded(begun, over, runs=(before,), record=PENDING, now=T + 4)
 
-    assert (begun, over) == result.waiting
+    assert (begun, over) == result.pending_events

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from slurm.job import Job, Sharing
-from spool.files.event import Event, Kind
-from spool.files.run import End, Run, Source
-from spool.resolve.admit import Facts, IncompleteRunError, admit
+from spool.files.event import Event, EventKind
+from spool.files.run import End, EndSource, Run
+from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
 
 NOW = 1_767_225_700
 BEGAN = NOW - 100
@@ -17,16 +17,18 @@ JOB = Job(job_id=5, user="ada", nodes=("n1",), start_time=BEGAN, sharing=Sharing
 NAMES = {1000: "bob"}
 
 
-def facts(*events: Event, end: End | None = None) -> Facts:
+def facts(*events: Event, end: End | None = None) -> AdmissionContext:
     """Return the facts beside a record."""
-    return Facts(end=end, events=events, now=NOW + 0.3, script="#!/bin/sh", description="JobId=5")
+    return AdmissionContext(
+        end=end, events=events, now=NOW + 0.3, script="#!/bin/sh", description="JobId=5"
+    )
 
 
 def event(start: int | None = None, **extras: str) -> Event:
     """Return a start event with extras."""
     return Event(
         name=f"1-start-5-{start or 0}-0-1",
-        kind=Kind.START,
+        kind=EventKind.START,
         job_id=5,
         start=start,
         end=None,
@@ -35,13 +37,13 @@ def event(start: int | None = None, **extras: str) -> Event:
     )
 
 
-def run_of(job: Job, given: Facts) -> Run:
+def run_of(job: Job, given: AdmissionContext) -> Run:
     """Admit a job where the name service knows uid 1000."""
     return admit(job, given, user_name=NAMES.get)
 
 
 def test_a_whole_record_is_taken_as_it_is() -> None:
-    """Facts, script, description and the moment are kept."""
+    """AdmissionContext, script, description and the moment are kept."""
     expected = Run(job=JOB, start_time=BEGAN, script="#!/bin/sh", description="JobId=5", seen=NOW)
 
     assert expected == run_of(JOB, facts())
@@ -122,7 +124,7 @@ def test_a_backfilled_run_has_no_monitoring() -> None:
 
 def test_a_closed_row_needs_no_facts() -> None:
     """What the sweeper closes is known to cc-backend, and only its stop is to be told."""
-    end = End(time=NOW, state="FAILED", source=Source.CLOSE)
+    end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
     run = run_of(Job(job_id=5, start_time=BEGAN), facts(end=end))
 

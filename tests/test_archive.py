@@ -11,8 +11,8 @@ import pytest
 from slurm.job import Job
 from spool.files import archive as module
 from spool.files import codec
-from spool.files.archive import Archive, archived
-from spool.files.run import End, Run, Source
+from spool.files.archive import DeliveredArchive, archive_lines
+from spool.files.run import End, EndSource, Run
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 DAY = 86400
@@ -20,13 +20,13 @@ RUN = Run(
     job=Job(job_id=5, name="x\ny"),
     start_time=100,
     started=101,
-    end=End(time=200, state="COMPLETED", source=Source.CONTROLLER),
+    end=End(time=200, state="COMPLETED", source=EndSource.CONTROLLER),
 )
 
 
-def archive(tmp_path: Path, keep_days: float = 3) -> Archive:
+def archive(tmp_path: Path, keep_days: float = 3) -> DeliveredArchive:
     """Return an archive that is not there yet."""
-    return Archive(tmp_path / "delivered", keep_days=keep_days)
+    return DeliveredArchive(tmp_path / "delivered", keep_days=keep_days)
 
 
 def kept(tmp_path: Path) -> dict[str, list[str]]:
@@ -135,25 +135,25 @@ def test_what_was_delivered_last_is_known_without_lines_that_cannot_be_read(
     tmp_path: Path,
 ) -> None:
     """Of the two newest files; a copy is nothing to fail about."""
-    archive = Archive(tmp_path / "delivered", keep_days=3)
-    before = archive.lately()
+    archive = DeliveredArchive(tmp_path / "delivered", keep_days=3)
+    before = archive.recent_runs()
     (tmp_path / "delivered").mkdir()
     line = '{"job":{"job_id":%d},"start_time":5,"end":{"time":9}}\n'
     for hour in range(3):
         text = "".join([line % hour, "}\n", "{}\n", '{"job":{"job_id":1},"end":null}\n'])
         (tmp_path / "delivered" / f"20260101T0{hour}.jsonl").write_text(text)
-    after = archive.lately()
+    after = archive.recent_runs()
     (tmp_path / "delivered" / "20260101T03.jsonl").mkdir()
 
     assert ([], [(1, 5, 9), (2, 5, 9)]) == (before, after)
-    assert [(2, 5, 9)] == archive.lately()
+    assert [(2, 5, 9)] == archive.recent_runs()
 
 
 def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path) -> None:
     """The drain removes the oldest ones meanwhile."""
     for name in ("20260101T00.jsonl", "20260101T01.jsonl", "20260101T02.jsonl"):
         (tmp_path / name).write_text(f"{name}\n")
-    lines = archived(tmp_path)
+    lines = archive_lines(tmp_path)
     first = next(lines)
     (tmp_path / "20260101T01.jsonl").unlink()
 

@@ -15,18 +15,18 @@ from spool.deliver.book import GROUP_SECONDS, GROUP_SIZE, REMEMBERED, SOFT_SECON
 from spool.deliver.schedule import Schedule, entry_of
 from spool.errors import RunFileError
 from spool.files import codec
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
+from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, LastError, Run, Source
-from spool.files.store import Group, load
+from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_225_600.0
 START = int(NOW) - 100
-OVER = End(time=START + 50, state="COMPLETED", source=Source.CONTROLLER)
+OVER = End(time=START + 50, state="COMPLETED", source=EndSource.CONTROLLER)
 REFUSED = LastError(time=START, call="start", outcome="rejected", reason="bad", message="no")
 
 
-class Disk(Group):
+class Disk(WriteBatch):
     """A disk that fails at a write or at a commit if told to."""
 
     put_error: ClassVar[OSError | None] = None
@@ -51,7 +51,9 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 def book(layout: Layout, tmp_path: Path) -> Iterator[Book]:
     """Return an empty book on a disk that works."""
     Disk.put_error = None
-    yield Book(layout, Schedule(), Archive(tmp_path / "delivered", keep_days=3), new_group=Disk)
+    yield Book(
+        layout, Schedule(), DeliveredArchive(tmp_path / "delivered", keep_days=3), new_batch=Disk
+    )
     Disk.put_error = None
 
 
@@ -187,7 +189,7 @@ def test_a_run_that_waits_for_its_group_takes_in_what_is_new(layout: Layout, boo
     book.flush()
 
     assert {"todo": [f"1-{START}.json"]} == files(layout)
-    assert OVER == load(layout, Directory.TODO, f"1-{START}.json").end
+    assert OVER == load_run(layout, Directory.TODO, f"1-{START}.json").end
 
 
 def test_a_refused_run_is_buried(layout: Layout, book: Book) -> None:
@@ -198,7 +200,7 @@ def test_a_refused_run_is_buried(layout: Layout, book: Book) -> None:
     book.flush()
 
     assert {"dead": [f"1-{START}.json"]} == files(layout)
-    assert REFUSED == load(layout, Directory.DEAD, f"1-{START}.json").last_error
+    assert REFUSED == load_run(layout, Directory.DEAD, f"1-{START}.json").last_error
 
 
 def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, book: Book) -> None:
@@ -234,7 +236,7 @@ def test_with_little_space_texts_are_left_out(layout: Layout, book: Book) -> Non
     book.harden(book.soften(large, [], NOW), large, NOW)
     book.flush(slim=True)
 
-    assert run() == load(layout, Directory.TODO, f"1-{START}.json")
+    assert run() == load_run(layout, Directory.TODO, f"1-{START}.json")
 
 
 def test_a_stored_run_is_read_from_its_file(layout: Layout, book: Book) -> None:

@@ -20,11 +20,11 @@ from spool.checks.waiting import Waiting, check_waiting, look, waiting_since
 from spool.checks.worker import check_worker, read_state
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 
 DAY = 86400
 LIMITS = Limits(warning_seconds=100, critical_seconds=200)
-END = End(time=NOON + 50, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 50, state="COMPLETED", source=EndSource.CONTROLLER)
 GIB = 2**30
 
 

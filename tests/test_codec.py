@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slurm.job import Gres, Job, NodeAllocation, Sharing
 from spool.errors import NewerFormatError, RunFileError
 from spool.files import codec
-from spool.files.run import End, LastError, Run, Source
+from spool.files.run import End, EndSource, LastError, Run
 
 # Slurm's bytes that are no UTF-8 arrive as the lone surrogates U+DC80 ... U+DCFF
 _LETTERS = st.characters(exclude_categories=["Cs"]) | st.characters(
@@ -58,7 +58,7 @@ _JOB = st.builds(
     allocations=_tuples(_ALLOCATION),
     sharing=st.none() | st.sampled_from(Sharing),
 )
-_END = st.builds(End, time=_NUMBER, state=_TEXT, source=st.sampled_from(Source))
+_END = st.builds(End, time=_NUMBER, state=_TEXT, source=st.sampled_from(EndSource))
 _ERROR = st.builds(
     LastError,
     time=_NUMBER,
@@ -95,7 +95,7 @@ RUN = Run(
         sharing=Sharing.NODE,
     ),
     start_time=100,
-    end=End(time=200, state="COMPLETED", source=Source.CONTROLLER),
+    end=End(time=200, state="COMPLETED", source=EndSource.CONTROLLER),
 )
 
 
@@ -169,7 +169,7 @@ def changed(path: str, value: Any) -> bytes:
         ("job.allocations.0.gres", [{"name": "gpu"}], "count"),
         ("job.sharing", "some", "'some' is not a valid Sharing"),
         ("end", {}, "missing"),
-        ("end.source", [], "not a valid Source"),
+        ("end.source", [], "not a valid EndSource"),
         ("later", 1, "run: unknown keys later"),
         ("end.later", 1, "run.end: unknown keys later"),
     ],

@@ -9,9 +9,9 @@ from command_site import NOON, REFUSED, CommandSite, run_of
 
 from spool.commands import letters
 from spool.files.layout import Directory
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 EVENT = "1-start-7-0-0-77"
 
 

@@ -20,12 +20,12 @@ from spool.commands.belief import Belief, read_belief
 from spool.commands.entries import job_id_of, waits
 from spool.commands.status import BOUNDS_MINUTES, histogram
 from spool.commands.words import duration, instant, table
-from spool.files.inventory import Held, Unread
+from spool.files.inventory import BadFile, RunFile
 from spool.files.layout import Directory
 from spool.files.lock import LockState, take_lock
-from spool.files.run import End, LastError, Run, Source
+from spool.files.run import End, EndSource, LastError, Run
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 EVENT = "1-start-7-0-0-77"
 HALTED = {"health": "halted", "since": NOON, "reason": "401: bad token", "next_probe": NOON + 300}
 DOWN = {"health": "down", "since": NOON, "reason": "refused", "next_probe": NOON + 60}
@@ -350,7 +350,7 @@ NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does no
 )
 def test_a_run_in_todo_says_why_it_waits(run: Run, belief: Belief, words: str) -> None:
     """What is to be told, and what it waits for."""
-    held = Held(directory=Directory.TODO, name=run.name, time=NOON, run=run)
+    held = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
 
     assert waits(held, belief, NOON).startswith(words)
 
@@ -365,7 +365,7 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, belief: Belief, words: str) -
 )
 def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
     """For the end of its job."""
-    held = Held(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
+    held = RunFile(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
 
     assert waits(held, RUNNING, NOON).startswith(words)
 
@@ -391,7 +391,7 @@ def test_a_file_that_cannot_be_read_belongs_to_the_job_in_its_name(
     name: str, job_id: int | None
 ) -> None:
     """So that a job id finds it."""
-    file = Unread(directory=Directory.NEW, name=name, time=0, reason="damaged")
+    file = BadFile(directory=Directory.NEW, name=name, time=0, reason="damaged")
 
     assert job_id == job_id_of(file)
 

@@ -20,7 +20,7 @@ from stub_server import Model, StubServer
 
 from slurm.job import Job
 from spool.files import codec
-from spool.files.dead import Why, bury_file
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.layout import Directory, Layout
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ class Crashes:
             (root / "kept" / kept.name).write_bytes(codec.encode(kept))
         with Layout(root / "spool") as layout:
             for name in day.buried:
-                bury_file(layout, Why(name=name, **LOST))
+                move_file_to_dead(layout, DeadLetterReason(name=name, **LOST))
         truth = {"records": map(_plain, day.records), "rows": map(_plain, day.rows)}
         (root / "slurm.json").write_text(json.dumps({k: list(v) for k, v in truth.items()}))
         model = Model(version="1.4.4", poison=day.poison)

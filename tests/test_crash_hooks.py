@@ -16,8 +16,8 @@ import pytest
 
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras
 from spool.files.layout import Directory, Layout
-from spool.files.state import Handling
-from spool.resolve.intake import Intake
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import EventScanner
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
 SHELLS = {"dash": ["dash"], "bash as sh": ["bash", "--posix"], "busybox sh": ["busybox", "sh"]}
@@ -70,7 +70,7 @@ def calls_of(command: list[str], spool: Path) -> Iterator[tuple[str, int]]:
 def found(spool: Path) -> tuple[list[Event], list[str]]:
     """Return what a drain finds: events, and names that it sets aside."""
     with Layout(spool) as layout:
-        events = Intake(layout, Handling(spool / "handling")).scan(2e9)
+        events = EventScanner(layout, CrashMarker(spool / "handling")).scan(2e9)
         dead = sorted(layout.names(Directory.DEAD))
     return events, dead
 

@@ -12,12 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm.job import Job
-from spool.files.dead import Why, bury_file, bury_run, read_why, safe_name
+from spool.files.dead_letters import (
+    DeadLetterReason,
+    move_file_to_dead,
+    move_run_to_dead,
+    read_why,
+    safe_name,
+)
+from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
-from spool.files.store import Group, load
 
-WHY = Why(name="odd", directory=Directory.NEW, time=100, reason="no event", hint="look at it")
+WHY = DeadLetterReason(
+    name="odd", directory=Directory.NEW, time=100, reason="no event", hint="look at it"
+)
 RUN = Run(job=Job(job_id=5), start_time=100)
 REFUSED = LastError(
     time=150, call="start", outcome="rejected", reason="bad", message="no such cluster"
@@ -41,26 +49,26 @@ def names(layout: Layout) -> dict[str, set[str]]:
 
 def test_a_buried_run_holds_the_words_of_the_server(layout: Layout) -> None:
     """It lies in `dead/` alone."""
-    group = Group(layout)
-    group.put_run(RUN)
-    group.commit()
-    group = Group(layout)
-    bury_run(group, RUN, REFUSED)
-    group.commit()
+    batch = WriteBatch(layout)
+    batch.put_run(RUN)
+    batch.commit()
+    batch = WriteBatch(layout)
+    move_run_to_dead(batch, RUN, REFUSED)
+    batch.commit()
 
     assert {"dead": {RUN.name}} == names(layout)
-    assert replace(RUN, last_error=REFUSED) == load(layout, Directory.DEAD, RUN.name)
+    assert replace(RUN, last_error=REFUSED) == load_run(layout, Directory.DEAD, RUN.name)
 
 
 def test_a_buried_run_is_returned_as_it_lies_there(layout: Layout) -> None:
     """With its last error."""
-    assert replace(RUN, last_error=REFUSED) == bury_run(Group(layout), RUN, REFUSED)
+    assert replace(RUN, last_error=REFUSED) == move_run_to_dead(WriteBatch(layout), RUN, REFUSED)
 
 
 def test_a_buried_file_keeps_name_and_contents(layout: Layout) -> None:
     """A human will look at it."""
     (layout.root / "new" / "odd").write_bytes(b"contents")
-    bury_file(layout, WHY)
+    move_file_to_dead(layout, WHY)
 
     assert {"dead": {"odd", "odd.why"}} == names(layout)
     assert b"contents" == (layout.root / "dead" / "odd").read_bytes()
@@ -70,13 +78,13 @@ def test_a_reason_is_found_again(layout: Layout) -> None:
     """Beside the file."""
     (layout.root / "new" / "odd").touch()
 
-    assert WHY == read_why(layout, bury_file(layout, WHY))
+    assert WHY == read_why(layout, move_file_to_dead(layout, WHY))
 
 
 def test_a_link_is_moved_not_followed(layout: Layout) -> None:
     """What it leads to stays untouched."""
     (layout.root / "new" / "odd").symlink_to("/etc/hostname")
-    bury_file(layout, WHY)
+    move_file_to_dead(layout, WHY)
 
     assert (layout.root / "dead" / "odd").is_symlink()
 
@@ -84,7 +92,7 @@ def test_a_link_is_moved_not_followed(layout: Layout) -> None:
 def test_a_reason_is_escaped(layout: Layout) -> None:
     """It may quote a name."""
     (layout.root / "new" / "odd").touch()
-    bury_file(layout, replace(WHY, reason="a\x1b[2J"))
+    move_file_to_dead(layout, replace(WHY, reason="a\x1b[2J"))
     document = json.loads((layout.root / "dead" / "odd.why").read_text())
 
     assert r"a\x1b[2J" == document["reason"]
@@ -96,7 +104,7 @@ def test_a_reason_is_escaped(layout: Layout) -> None:
 def test_a_strange_name_is_replaced_and_noted(layout: Layout, name: str) -> None:
     """The letter's own name is harmless in any listing."""
     (layout.root / "new" / name).touch()
-    buried = bury_file(layout, replace(WHY, name=name))
+    buried = move_file_to_dead(layout, replace(WHY, name=name))
     why = read_why(layout, buried)
 
     assert (True, name) == (buried.startswith("strange-"), why.name if why else None)
@@ -122,7 +130,7 @@ def test_two_strange_names_stay_apart() -> None:
 def test_a_file_that_vanished_leaves_no_reason_behind(layout: Layout) -> None:
     """There is no letter."""
     with pytest.raises(FileNotFoundError):
-        bury_file(layout, WHY)
+        move_file_to_dead(layout, WHY)
 
     assert {} == names(layout)
 
@@ -132,7 +140,7 @@ def test_a_file_that_cannot_be_moved_stays(layout: Layout) -> None:
     (layout.root / "new" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     with pytest.raises(NotADirectoryError):
-        bury_file(layout, WHY)
+        move_file_to_dead(layout, WHY)
 
     assert {"new": {"odd"}, "dead": {"odd"}} == names(layout)
 

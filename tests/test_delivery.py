@@ -57,7 +57,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_not_tried_a_fourth_time(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was being mapped at each of three deaths."""
-    world.parts.handling.close()
+    world.parts.crash_marker.close()
     (world.root / "handling").write_bytes(f"3 {NAME}".encode())
     world.boot()
     world.begin(1)

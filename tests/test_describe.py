@@ -9,7 +9,7 @@ import pytest
 
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from spool.resolve.describe import FEW, SlurmDescriber, rendered
+from spool.resolve.describe import MAX_COMMAND_JOBS, SlurmDescriber, render_description
 
 JOB = Job(job_id=815, user="ada", nodes=("n1", "n2"), state="RUNNING", start_time=5)
 
@@ -59,7 +59,7 @@ def test_few_jobs_are_asked_of_slurm() -> None:
 def test_many_jobs_start_no_process() -> None:
     """The description is rendered from known fields instead."""
     texts = Texts()
-    jobs = [Job(job_id=i, nodes=("n1",)) for i in range(1, FEW + 2)]
+    jobs = [Job(job_id=i, nodes=("n1",)) for i in range(1, MAX_COMMAND_JOBS + 2)]
 
     found = describer(texts)(jobs)
 
@@ -124,7 +124,7 @@ def test_a_denied_script_is_asked_once(caplog: pytest.LogCaptureFixture) -> None
 
 def test_a_silent_slurm_costs_the_texts_alone() -> None:
     """The job is reported without script, its description rendered."""
-    assert (None, rendered(JOB)) == describer(Texts(FailureReason.TIMEOUT))([JOB])[815]
+    assert (None, render_description(JOB)) == describer(Texts(FailureReason.TIMEOUT))([JOB])[815]
 
 
 def test_texts_that_are_not_wanted_are_not_read() -> None:
@@ -139,4 +139,6 @@ def test_texts_that_are_not_wanted_are_not_read() -> None:
 
 def test_a_rendered_description_names_what_is_known() -> None:
     """One field a line, nodes in order."""
-    assert "job_id=815\nuser=ada\nstate=RUNNING\nstart_time=5\nnodes=n1,n2\n" == rendered(JOB)
+    assert "job_id=815\nuser=ada\nstate=RUNNING\nstart_time=5\nnodes=n1,n2\n" == render_description(
+        JOB
+    )

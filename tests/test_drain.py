@@ -20,10 +20,10 @@ from slurm.job import NodeAllocation
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request
 from spool.files import codec
-from spool.files.store import Group
+from spool.files.durable_files import WriteBatch
 
 
-class FullDisk(Group):
+class FullDisk(WriteBatch):
     """A file system that takes nothing while `error` is set."""
 
     error: ClassVar[OSError | None] = None
@@ -31,7 +31,7 @@ class FullDisk(Group):
     def commit(self) -> None:
         """Fail, or do the work."""
         if FullDisk.error is not None:
-            self.abandon()
+            self.rollback()
             raise FullDisk.error
         super().commit()
 
@@ -647,7 +647,7 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
         world.hook("stop", 1)
     world.run(2)
     world.now += 24 * 3600 + 400
-    world.resolver.doubt(1, world.now)
+    world.resolver.recheck_job(1, world.now)
     world.run(2)
 
     assert [said] == [
@@ -721,7 +721,7 @@ def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> Non
 
 def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
     """Events stay, and all is made good when there is space."""
-    world.group = FullDisk
+    world.batch_type = FullDisk
     world.boot()
     world.begin(1)
     world.run()
@@ -739,7 +739,7 @@ def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
 def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """An I/O error is told apart from a full disk."""
     FullDisk.error = OSError(errno.EIO, "Input/output error")
-    world.group = FullDisk
+    world.batch_type = FullDisk
     world.boot()
     world.begin(1)
 

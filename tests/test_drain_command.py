@@ -16,10 +16,10 @@ from spool.commands.drain import Watch, token_of_successor, user_name
 from spool.drain import service
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 from spool.identity import MaskedToken
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 
 
 class Served(Model):

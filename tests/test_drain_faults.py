@@ -28,9 +28,9 @@ from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.deliver.compose import SiteComposer
 from spool.drain.assembly import Outside, Site, assemble
-from spool.files import codec, revive
+from spool.files import codec, dead_letter_actions
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 
 BEGAN = int(time.time()) - 3600
 RUNS = range(1, 6)
@@ -78,7 +78,7 @@ class Backlog:
         for directory in Directory:
             (root / directory).mkdir()
         (root / "state").mkdir()
-        end = End(time=BEGAN + 60, state="COMPLETED", source=Source.CONTROLLER)
+        end = End(time=BEGAN + 60, state="COMPLETED", source=EndSource.CONTROLLER)
         for job_id in RUNS:
             run = run_of(job_id, BEGAN, end=end)
             (root / "todo" / run.name).write_bytes(codec.encode(run))
@@ -127,7 +127,7 @@ class Backlog:
         """Have dead letters tried again."""
         with Layout(self.root) as layout:
             for name in list(layout.names(Directory.DEAD)):
-                revive.retry(layout, name)
+                dead_letter_actions.retry(layout, name)
 
 
 class _Silent:

@@ -15,7 +15,7 @@ from stub_server import Model, StubServer, refusal
 
 from spool.exit_codes import OK
 from spool.files.layout import Directory
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 
 NEW_TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJleHAiOjE5MDAwMDAwMDF9.c2lnbmF0dXJlLW9mLWFub3RoZXI"
 BEGAN = int(time.time()) - 3600
@@ -37,7 +37,7 @@ def drain(tmp_path: Path, server: StubServer) -> DrainProcess:
 
 def put_runs(drain: DrainProcess, number: int) -> None:
     """Put runs that are over into `todo/`."""
-    end = End(time=BEGAN + 60, state="COMPLETED", source=Source.CONTROLLER)
+    end = End(time=BEGAN + 60, state="COMPLETED", source=EndSource.CONTROLLER)
     for job_id in range(1, number + 1):
         drain.site.put(Directory.TODO, run_of(job_id, BEGAN, end=end))
 

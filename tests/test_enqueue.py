@@ -10,8 +10,8 @@ import pytest
 
 from spool.errors import EventNameError, NewerFormatError
 from spool.files.enqueue import enqueue, put_event
-from spool.files.event import Kind
-from spool.files.inventory import Hinted, read_events
+from spool.files.event import EventKind
+from spool.files.inventory import EventFile, read_events
 from spool.files.layout import Directory, Layout
 
 NAME = "1-start-5-100-0-77"
@@ -26,15 +26,15 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         yield made
 
 
-def events(layout: Layout) -> list[Hinted]:
+def events(layout: Layout) -> list[EventFile]:
     """Return what waits."""
-    return [event for event in read_events(layout) if isinstance(event, Hinted)]
+    return [event for event in read_events(layout) if isinstance(event, EventFile)]
 
 
 def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
     """Kind, id, times, extras and its own time."""
     extras = {"monitoring_status": "0", "user": "anna"}
-    name = enqueue(layout, Kind.CLOSE, 5, start=100, end=200, extras=extras, now=150.5)
+    name = enqueue(layout, EventKind.CLOSE, 5, start=100, end=200, extras=extras, now=150.5)
     (found,) = events(layout)
 
     assert (f"1-close-5-100-200-{os.getpid()}", 150.5) == (name, found.time)
@@ -48,13 +48,13 @@ def test_an_event_is_read_as_it_was_written(layout: Layout) -> None:
 
 def test_times_need_not_be_known(layout: Layout) -> None:
     """The drain asks Slurm for them."""
-    assert f"1-stop-5-0-0-{os.getpid()}" == enqueue(layout, Kind.STOP, 5)
+    assert f"1-stop-5-0-0-{os.getpid()}" == enqueue(layout, EventKind.STOP, 5)
 
 
 def test_nothing_is_left_in_tmp(layout: Layout) -> None:
     """Neither after success nor when the name is taken."""
-    enqueue(layout, Kind.STOP, 5)
-    enqueue(layout, Kind.STOP, 5)
+    enqueue(layout, EventKind.STOP, 5)
+    enqueue(layout, EventKind.STOP, 5)
 
     assert [] == list(layout.names(Directory.TMP))
 
@@ -78,7 +78,7 @@ def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
 def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
     """Nothing is written."""
     with pytest.raises(EventNameError, match="cannot be written"):
-        enqueue(layout, Kind.START, 5, extras=extras)
+        enqueue(layout, EventKind.START, 5, extras=extras)
 
     assert [] == list(layout.names(Directory.NEW))
 

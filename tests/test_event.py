@@ -10,10 +10,10 @@ from spool.errors import EventNameError, NewerFormatError
 from spool.files.event import (
     EXTRAS_LIMIT_BYTES,
     Event,
-    Kind,
+    EventKind,
     event_name,
+    parse_event_name,
     parse_extras,
-    parse_name,
 )
 
 SECONDS = st.none() | st.integers(1, 10**12 - 1)
@@ -21,14 +21,14 @@ SECONDS = st.none() | st.integers(1, 10**12 - 1)
 
 def parse(name: str) -> Event:
     """Return the event of a name."""
-    return parse_name(name, time=7.5)
+    return parse_event_name(name, time=7.5)
 
 
 def test_a_name_spells_the_whole_event() -> None:
     """Kind, job id, start and end stand in it; the time is the file's."""
     expected = Event(
         name="1-stop-815-100-200-4711",
-        kind=Kind.STOP,
+        kind=EventKind.STOP,
         job_id=815,
         start=100,
         end=200,
@@ -46,14 +46,14 @@ def test_a_time_of_0_is_not_known() -> None:
 
 
 @given(
-    st.sampled_from([Kind.START, Kind.STOP]),
+    st.sampled_from([EventKind.START, EventKind.STOP]),
     st.integers(1, 10**12 - 1),
     SECONDS,
     SECONDS,
     st.integers(0, 10**20 - 1),
 )
 def test_names_survive_the_round_trip(
-    kind: Kind, job_id: int, start: int | None, end: int | None, pid: int
+    kind: EventKind, job_id: int, start: int | None, end: int | None, pid: int
 ) -> None:
     """What is written is read again."""
     event = parse(event_name(kind, job_id, start=start, end=end, pid=pid))
@@ -114,7 +114,7 @@ def test_a_close_event_holds_both_times() -> None:
     """The sweeper writes no other."""
     event = parse("1-close-1-100-200-1")
 
-    assert (Kind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
+    assert (EventKind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
 
 
 def test_extras_are_read_line_by_line() -> None:

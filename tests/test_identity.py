@@ -21,10 +21,10 @@ from ccbackend.errors import TokenError
 from spool import config, console, identity
 from spool.errors import SpoolError
 from spool.files.layout import Directory
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 HERE = Path(identity.__file__).parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives root up")
 

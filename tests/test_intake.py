@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spool.files.dead import read_why
-from spool.files.layout import Directory, Found, Layout
-from spool.files.state import Handling
-from spool.resolve.intake import CROWD, RESCAN_SECONDS, Intake
+from spool.files.dead_letters import read_why
+from spool.files.layout import Directory, FileContents, Layout
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS, EventScanner
 
 NOW = 1_767_225_600.0
 NAME = "1-start-5-0-0-4711"
@@ -25,7 +25,7 @@ class Spool(Layout):
 
     unreadable: frozenset[str] = frozenset()
 
-    def read(self, directory: Directory, name: str, limit_bytes: int) -> Found:
+    def read(self, directory: Directory, name: str, limit_bytes: int) -> FileContents:
         """Refuse what is unreadable."""
         if name in self.unreadable:
             raise PermissionError(errno.EACCES, "Permission denied", name)
@@ -37,8 +37,8 @@ class Reader:
     """An intake and the spool it reads."""
 
     spool: Spool
-    handling: Handling
-    intake: Intake
+    crash_marker: CrashMarker
+    event_scanner: EventScanner
 
     @property
     def new(self) -> Path:
@@ -47,7 +47,7 @@ class Reader:
 
     def scan(self) -> list[str]:
         """Return the names of the events that a scan hands out."""
-        return [event.name for event in self.intake.scan(NOW)]
+        return [event.name for event in self.event_scanner.scan(NOW)]
 
     def dead(self) -> dict[str, str]:
         """Return the reason of every dead letter by its name before."""
@@ -68,16 +68,16 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     """Return an intake of an empty spool."""
     for directory in Directory:
         (tmp_path / directory).mkdir()
-    handling = Handling(tmp_path / "handling")
+    crash_marker = CrashMarker(tmp_path / "handling")
     with Spool(tmp_path) as spool:
-        yield Reader(spool, handling, Intake(spool, handling))
-    handling.close()
+        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
+    crash_marker.close()
 
 
 def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
     """Name, file time and contents make it."""
     reader.event(extras="user=ada\nend\n", time=NOW - 0.5)
-    (event,) = reader.intake.scan(NOW)
+    (event,) = reader.event_scanner.scan(NOW)
 
     assert (5, NOW - 0.5, {"user": "ada"}) == (event.job_id, event.time, event.extras)
 
@@ -94,7 +94,7 @@ def test_an_event_is_handed_out_once(reader: Reader) -> None:
     """It stays in `new/` until its run is safe."""
     reader.event()
 
-    assert ([NAME], [], 1) == (reader.scan(), reader.scan(), len(reader.intake))
+    assert ([NAME], [], 1) == (reader.scan(), reader.scan(), len(reader.event_scanner))
 
 
 def test_a_forgotten_event_is_not_counted(reader: Reader) -> None:
@@ -102,9 +102,9 @@ def test_a_forgotten_event_is_not_counted(reader: Reader) -> None:
     path = reader.event()
     reader.scan()
     path.unlink()
-    reader.intake.forget([NAME])
+    reader.event_scanner.forget([NAME])
 
-    assert 0 == len(reader.intake)
+    assert 0 == len(reader.event_scanner)
 
 
 def test_a_name_that_comes_again_is_a_new_event(reader: Reader) -> None:
@@ -151,7 +151,7 @@ def test_what_is_no_file_is_set_aside_and_the_others_go_on(
 def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
     """Its name says all; its contents are not read."""
     _sparse(reader.new / NAME)
-    (event,) = reader.intake.scan(NOW)
+    (event,) = reader.event_scanner.scan(NOW)
 
     assert (NAME, {}) == (event.name, event.extras)
 
@@ -209,7 +209,7 @@ def test_an_odd_name_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at it and its burial."""
-    monkeypatch.setattr(reader.spool, "read", lambda *_: Found(b"", 0, NOW))
+    monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
     with monkeypatch.context() as patched:
         patched.setattr(reader.spool, "names", lambda _: iter(["odd"]))
         found = reader.scan()
@@ -223,7 +223,7 @@ def test_an_event_whose_extras_cannot_be_read_is_an_event(
     """The hook's umask may have been odd; the name says enough."""
     reader.event(extras="user=ada\nend\n", time=NOW - 3)
     reader.spool.unreadable = frozenset({NAME})
-    (event,) = reader.intake.scan(NOW)
+    (event,) = reader.event_scanner.scan(NOW)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
     assert "are ignored: Permission denied" in caplog.text
@@ -284,17 +284,17 @@ def test_a_name_that_ended_the_drain_three_times_is_set_aside(reader: Reader) ->
     """It is not read a fourth time."""
     reader.event()
     for _ in range(3):
-        reader.handling(NAME)
-        reader.handling = Handling(reader.spool.root / "handling")
-    intake = Intake(reader.spool, reader.handling)
+        reader.crash_marker(NAME)
+        reader.crash_marker = CrashMarker(reader.spool.root / "handling")
+    event_scanner = EventScanner(reader.spool, reader.crash_marker)
 
-    assert [] == intake.scan(NOW)
+    assert [] == event_scanner.scan(NOW)
     assert {NAME: "reading it ended the drain three times"} == reader.dead()
 
 
 def test_a_first_look_is_due(reader: Reader) -> None:
     """Events may have waited for the drain."""
-    assert reader.intake.is_due(NOW)
+    assert reader.event_scanner.is_due(NOW)
 
 
 @pytest.mark.parametrize(
@@ -313,18 +313,18 @@ def test_a_look_is_due_when_something_may_be_new(
 ) -> None:
     """One stat tells."""
     os.utime(reader.new, (NOW - age, NOW - age))
-    reader.intake.scan(NOW)
+    reader.event_scanner.scan(NOW)
 
-    assert is_due is reader.intake.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(NOW + later)
 
 
 def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
     """An event came."""
     os.utime(reader.new, (NOW - 50, NOW - 50))
-    reader.intake.scan(NOW)
+    reader.event_scanner.scan(NOW)
     os.utime(reader.new, (NOW - 40, NOW - 40))
 
-    assert reader.intake.is_due(NOW + 0.05)
+    assert reader.event_scanner.is_due(NOW + 0.05)
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(0.5, False), (1.0, True)])
@@ -335,9 +335,9 @@ def test_a_crowd_is_looked_at_once_a_second(
     is_due: bool,  # noqa: FBT001 - a table
 ) -> None:
     """A scan of ten thousand names is dear."""
-    crowd = [f"1-start-{number + 1}-0-0-1" for number in range(CROWD + 1)]
+    crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]
     monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
-    monkeypatch.setattr(reader.spool, "read", lambda *_: Found(b"", 0, NOW))
-    reader.intake.scan(NOW)
+    monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
+    reader.event_scanner.scan(NOW)
 
-    assert is_due is reader.intake.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(NOW + later)

@@ -12,7 +12,15 @@ import pytest
 from command_site import NOON, CommandSite, run_of
 
 from spool.files import inventory
-from spool.files.inventory import Held, Hinted, Lying, Unread, read_dead, read_events, read_runs
+from spool.files.inventory import (
+    BadFile,
+    EventFile,
+    RunFile,
+    SpoolFile,
+    read_dead,
+    read_events,
+    read_runs,
+)
 from spool.files.layout import Directory, Layout
 
 EVENT = "1-start-5-0-0-77"
@@ -36,10 +44,10 @@ class Moving(Layout):
 
     happens: dict[tuple[str, str], Any]
 
-    def time(self, directory: Directory, name: str) -> float:
+    def mtime(self, directory: Directory, name: str) -> float:
         """Return the mtime, then let it happen."""
         try:
-            return super().time(directory, name)
+            return super().mtime(directory, name)
         finally:
             self.happens.pop(("time", directory), lambda: None)()
 
@@ -51,7 +59,7 @@ def test_events_come_oldest_first_with_their_extras(site: CommandSite, layout: L
     found = list(read_events(layout))
 
     assert [EVENT, "1-stop-4-0-0-9"] == [event.name for event in found]
-    assert isinstance(found[0], Hinted)
+    assert isinstance(found[0], EventFile)
     assert {"user": "anna"} == found[0].event.extras
 
 
@@ -70,7 +78,7 @@ def test_what_is_no_file_in_new_is_reported(
     make(site.spool / "new" / EVENT)
     (found,) = read_events(layout)
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, BadFile)
     assert (EVENT, reason) == (found.name, found.reason)
 
 
@@ -88,7 +96,7 @@ def test_strange_names_in_new_are_reported(
     (site.spool / "new" / name).touch()
     (found,) = read_events(layout)
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, BadFile)
     assert reason == found.reason
 
 
@@ -97,7 +105,7 @@ def test_runs_come_by_job_and_start(site: CommandSite, layout: Layout) -> None:
     site.put(Directory.OPEN, run_of(10, NOON))
     site.put(Directory.TODO, run_of(9, NOON + 1))
     site.put(Directory.DEAD, run_of(9, NOON))
-    found = [run for run in read_runs(layout) if isinstance(run, Held)]
+    found = [run for run in read_runs(layout) if isinstance(run, RunFile)]
 
     assert [("dead", 9, NOON), ("todo", 9, NOON + 1), ("open", 10, NOON)] == [
         (each.directory, each.run.job_id, each.run.start_time) for each in found
@@ -123,7 +131,7 @@ def test_damaged_runs_are_reported(site: CommandSite, layout: Layout) -> None:
     assert [("odd", "not JSON"), ("5-100.json", "not JSON"), ("6-100.json", "6-100.json: ")] == [
         (each.name, each.reason[: len("not JSON") if each.name != "6-100.json" else 12])
         for each in found
-        if isinstance(each, Unread)
+        if isinstance(each, BadFile)
     ]
 
 
@@ -136,11 +144,11 @@ def test_a_run_that_may_not_be_read_is_reported(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(inventory, "load", refuse)
+    monkeypatch.setattr(inventory, "load_run", refuse)
 
     (found,) = read_runs(layout)
 
-    assert isinstance(found, Unread)
+    assert isinstance(found, BadFile)
     assert "Permission denied" == found.reason
 
 
@@ -180,7 +188,7 @@ def test_a_name_that_vanishes_while_it_is_looked_at_is_no_error(
     site.put_event(EVENT)
     monkeypatch.setattr(layout, "names", lambda _: iter([EVENT, "1-stop-9-0-0-1"]))
 
-    assert [Lying(directory=Directory.NEW, name=EVENT, time=NOON)] == inventory.lying(
+    assert [SpoolFile(directory=Directory.NEW, name=EVENT, time=NOON)] == inventory.list_files(
         layout, Directory.NEW
     )
 
@@ -194,8 +202,8 @@ def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout)
 
     assert {run.name, EVENT, "odd"} == set(found)
     event, odd = found[EVENT], found["odd"]
-    assert isinstance(event, Hinted)
-    assert isinstance(odd, Unread)
+    assert isinstance(event, EventFile)
+    assert isinstance(odd, BadFile)
     assert event.why is not None
     assert odd.why is not None
     assert ("look at the file", "new") == (odd.why.hint, odd.why.directory)

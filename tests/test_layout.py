@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import SpoolError
-from spool.files.layout import Directory, Found, Layout, NotRegularError
+from spool.files.layout import Directory, FileContents, Layout, NotRegularError
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def test_a_directory_that_was_renamed_is_still_ours(layout: Layout) -> None:
 def test_a_new_name_changes_the_time_of_its_directory(layout: Layout) -> None:
     """It is what the drain looks at."""
     os.utime(layout.root / "new", ns=(5, 5))
-    before = layout.modified_ns(Directory.NEW)
+    before = layout.directory_mtime_ns(Directory.NEW)
     (layout.root / "new" / "a").touch()
 
-    assert (5, True) == (before, layout.modified_ns(Directory.NEW) > before)
+    assert (5, True) == (before, layout.directory_mtime_ns(Directory.NEW) > before)
 
 
 def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
@@ -95,7 +95,7 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
     path.write_bytes(b"extras")
     os.utime(path, (100.5, 100.5))
 
-    assert Found(b"extras", 6, 100.5) == layout.read(Directory.NEW, "a", 6)
+    assert FileContents(b"extras", 6, 100.5) == layout.read(Directory.NEW, "a", 6)
 
 
 def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
@@ -166,7 +166,7 @@ def test_the_time_of_a_link_is_its_own(layout: Layout) -> None:
     path.symlink_to("nowhere")
     os.utime(path, (100.0, 100.0), follow_symlinks=False)
 
-    assert 100.0 == layout.time(Directory.NEW, "a")
+    assert 100.0 == layout.mtime(Directory.NEW, "a")
 
 
 def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> None:

@@ -24,11 +24,11 @@ from slurm.job import Job
 from spool.deliver.schedule import Call
 from spool.deliver.senders import Reply, Request
 from spool.drain.assembly import Proof
-from spool.files import revive
-from spool.files.inventory import Held, read_dead
+from spool.files import dead_letter_actions
+from spool.files.durable_files import WriteBatch
+from spool.files.inventory import RunFile, read_dead
 from spool.files.layout import Layout
 from spool.files.run import Run
-from spool.files.store import Group
 
 JOBS = st.integers(1, 4)
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "40"))
@@ -89,14 +89,14 @@ class Site(World):
         self.calls = Calls()
         super().__init__(root)
         self.backend = Lossy()
-        self.group = lambda layout: Group(layout, self.calls)  # type: ignore[assignment]
+        self.batch_type = lambda layout: WriteBatch(layout, self.calls)  # type: ignore[assignment]
         self.die()
 
     def die(self) -> None:
         """Lose all that is in memory, and start anew."""
         self.calls.left = None
         self.parts.layout.close()
-        self.parts.handling.close()
+        self.parts.crash_marker.close()
         self.boot()
 
     def work(self, steps: int, seconds: float) -> None:
@@ -236,7 +236,7 @@ class Everything(RuleBasedStateMachine):
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
-                    revive.retry(layout, letter.name)
+                    dead_letter_actions.retry(layout, letter.name)
 
     @precondition(lambda self: self.site.backend.answers)
     @rule()
@@ -244,9 +244,9 @@ class Everything(RuleBasedStateMachine):
         """Give all dead letters up."""
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
-                if isinstance(letter, Held):
+                if isinstance(letter, RunFile):
                     self.given_up.add(letter.run.job_id)
-                revive.discard(layout, letter.name)
+                dead_letter_actions.discard(layout, letter.name)
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:

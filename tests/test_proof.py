@@ -12,7 +12,7 @@ from slurm.job import Job
 from spool.deliver.book import Book
 from spool.deliver.schedule import Schedule, entry_of
 from spool.drain.assembly import Proof
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 
@@ -54,7 +54,7 @@ def book(tmp_path: Path) -> Iterator[Book]:
     for directory in Directory:
         (tmp_path / directory).mkdir()
     with Layout(tmp_path) as layout:
-        yield Book(layout, Schedule(), Archive(tmp_path / "delivered", keep_days=3))
+        yield Book(layout, Schedule(), DeliveredArchive(tmp_path / "delivered", keep_days=3))
 
 
 def proven(book: Book, run: Job, others: set[int], slurm: Slurm | None = None) -> set[int]:

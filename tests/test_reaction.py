@@ -10,12 +10,12 @@ from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.reaction import Asked, Fate, react, settle_conflict
 from spool.deliver.schedule import Call
-from spool.files.run import End, LastError, Run, Source
+from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_230_000
 BEGAN = NOW - 600
 RUN = Run(job=Job(job_id=7, user="ada", nodes=("n1",), start_time=BEGAN), start_time=BEGAN)
-OVER = End(time=NOW - 10, state="COMPLETED", source=Source.CONTROLLER)
+OVER = End(time=NOW - 10, state="COMPLETED", source=EndSource.CONTROLLER)
 STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
 
 

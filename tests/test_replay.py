@@ -14,15 +14,15 @@ from command_site import NOON, REFUSED, CommandSite, run_of
 
 from spool.commands import refill, replay
 from spool.commands.refill import MOST_EVENTS, SPACE_EVERY, Refill, Room
-from spool.files import codec, kept
-from spool.files.archive import Archive
-from spool.files.event import parse_name
-from spool.files.kept import Kept, read_kept
+from spool.files import codec, import_items
+from spool.files.archive import DeliveredArchive
+from spool.files.event import parse_event_name
+from spool.files.import_items import ImportItem, read_import_items
 from spool.files.layout import Directory, Layout
 from spool.files.lock import take_lock
-from spool.files.run import End, Run, Source
+from spool.files.run import End, EndSource, Run
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 TOLD = run_of(5, end=END, started=NOON + 1, cluster="lab")
 EVENT = "1-start-7-100-0-77"
 
@@ -48,7 +48,7 @@ def layout(site: CommandSite) -> Iterator[Layout]:
 
 def archived(site: CommandSite, *runs: Run) -> Path:
     """Put runs into the archive of delivered ones; return its directory."""
-    archive = Archive(site.state / "delivered", keep_days=3)
+    archive = DeliveredArchive(site.state / "delivered", keep_days=3)
     for run in runs:
         archive.add(run, NOON)
     return archive.directory
@@ -160,7 +160,7 @@ def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
     """The drain archives what is told again, into the file that is being read."""
     directory = archived(site, TOLD, run_of(6, end=END))
     found = []
-    for each in read_kept(directory):
+    for each in read_import_items(directory):
         found.append(each)
         assert isinstance(each.item, Run)
         archived(site, each.item)
@@ -171,7 +171,7 @@ def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
 def test_an_archive_that_became_shorter_ends_where_it_ends(site: CommandSite) -> None:
     """It expired meanwhile."""
     directory = archived(site, TOLD, TOLD)
-    kept_runs = read_kept(directory)
+    kept_runs = read_import_items(directory)
     first = next(kept_runs)
     (archive,) = directory.iterdir()
     os.truncate(archive, 0)
@@ -225,7 +225,7 @@ def test_a_directory_that_cannot_be_listed_is_refused(
     def refuse(_: Path) -> Iterator[Path]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(kept, "_files", refuse)
+    monkeypatch.setattr(import_items, "_files", refuse)
     said = site.call("replay", site.root, "--json")
 
     assert "Permission denied" == said.json["refused"][0]["reason"]
@@ -287,9 +287,9 @@ def test_a_run_that_was_told_meanwhile_is_known(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It vanished between two looks."""
-    monkeypatch.setattr(refill, "where", lambda *_: Directory.TODO)
+    monkeypatch.setattr(refill, "active_directory", lambda *_: Directory.TODO)
     taker = taker_of(layout)
-    taker.take(Kept(where="x", item=TOLD))
+    taker.take(ImportItem(where="x", item=TOLD))
 
     assert (0, 1) == (taker.done, taker.known)
 
@@ -372,9 +372,9 @@ def taker_of(layout: Layout, **how: Any) -> Refill:
     return Refill(layout, Room(layout, **{**defaults, **how}), now=NOON, dry_run=False)
 
 
-def kept_event(number: int) -> Kept:
+def kept_event(number: int) -> ImportItem:
     """Return one of many events."""
-    return Kept(where="x", item=parse_name(f"1-start-{number}-0-0-1", time=NOON))
+    return ImportItem(where="x", item=parse_event_name(f"1-start-{number}-0-0-1", time=NOON))
 
 
 def test_at_most_a_thousand_events_wait(site: CommandSite, layout: Layout) -> None:

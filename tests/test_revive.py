@@ -13,13 +13,13 @@ from drain_world import World
 
 from ccbackend.classify import Reason
 from spool.errors import DeadLetterError
-from spool.files import codec, revive
+from spool.files import codec, dead_letter_actions
+from spool.files.dead_letter_actions import DISCARDED, discard, retry
+from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
-from spool.files.revive import DISCARDED, discard, retry
-from spool.files.run import End, Run, Source
-from spool.files.store import load
+from spool.files.run import End, EndSource, Run
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 DEAD = run_of(5, end=END, attempts=3, not_before=NOON + 50, last_error=REFUSED)
 LIVE = run_of(5, attempts=3, last_error=REFUSED)
 EVENT = "1-start-5-0-0-77"
@@ -50,7 +50,7 @@ def test_a_retried_run_is_as_if_never_refused(site: CommandSite, layout: Layout)
     retry(layout, DEAD.name)
 
     assert {"todo": [DEAD.name]} == inside(site)
-    assert run_of(5, end=END) == load(layout, Directory.TODO, DEAD.name)
+    assert run_of(5, end=END) == load_run(layout, Directory.TODO, DEAD.name)
 
 
 def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: Layout) -> None:
@@ -61,7 +61,7 @@ def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: L
 
     assert "lies in open/ too, which counts; the letter is removed" == words
     assert {"open": [DEAD.name]} == inside(site)
-    assert newer == load(layout, Directory.OPEN, DEAD.name)
+    assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
 
 def test_a_run_that_arrives_meanwhile_is_not_replaced(
@@ -70,11 +70,11 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
     """Even when the drain writes it between our look and our write."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.TODO, run_of(5, started=NOON + 7))
-    monkeypatch.setattr(revive, "where", lambda *_: None)
+    monkeypatch.setattr(dead_letter_actions, "active_directory", lambda *_: None)
     retry(layout, DEAD.name)
 
     assert {"todo": [DEAD.name]} == inside(site)
-    assert newer == load(layout, Directory.TODO, DEAD.name)
+    assert newer == load_run(layout, Directory.TODO, DEAD.name)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_discarded_live_run_leaves_a_mark(site: CommandSite, layout: Layout) -
     site.put(Directory.DEAD, LIVE)
     discard(layout, LIVE.name)
 
-    mark = load(layout, Directory.TODO, LIVE.name)
+    mark = load_run(layout, Directory.TODO, LIVE.name)
     assert (False, DISCARDED, 0, None) == (
         mark.reported,
         mark.reason,

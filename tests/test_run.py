@@ -9,9 +9,9 @@ import pytest
 from slurm.job import Job
 from spool.errors import RunFileError
 from spool.files.layout import Directory
-from spool.files.run import End, Run, Source, parse_run_name, run_name
+from spool.files.run import End, EndSource, Run, parse_run_name, run_name
 
-OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
+OVER = End(time=200, state="COMPLETED", source=EndSource.CONTROLLER)
 
 
 def run(**facts: Any) -> Run:

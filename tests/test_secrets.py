@@ -16,9 +16,9 @@ from stub_server import Answer, Model, StubServer
 from spool.commands import entries, status
 from spool.drain.service import Service
 from spool.files.layout import Directory
-from spool.files.run import End, Source
+from spool.files.run import End, EndSource
 
-END = End(time=NOON + 100, state="COMPLETED", source=Source.CONTROLLER)
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 HERE = Path(__file__).parent.parent
 SPY = """#!/bin/sh
 { echo "$0 $*"; env; } >> '%s'

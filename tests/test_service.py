@@ -16,7 +16,7 @@ from ccbackend.classify import Reason
 from slurm.errors import FailureReason, SlurmError
 from spool.drain.beacon import Beacon
 from spool.drain.service import Service, Surroundings
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Site:
         threads: Any = (self.thread,)
         around = Surroundings(
             senders=threads,
-            archive=Archive(self.state / "delivered", keep_days=3),
+            archive=DeliveredArchive(self.state / "delivered", keep_days=3),
             beacon=Beacon(self.state / "drain.json", now=self.world.now),
             listing=self.listing,
             watch=self.watch,

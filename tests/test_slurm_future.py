@@ -21,7 +21,7 @@ from slurm.errors import SlurmError
 from slurm.job import Job, Sharing
 from slurm.process import CommandResult
 from slurm.release import Release
-from spool.resolve.slurm_runs import Stage, stage
+from spool.resolve.slurm_runs import RunStage, run_stage
 
 ODD: tuple[object, ...] = (None, [], {}, "odd", -5, True, [[[]]], {"set": True})
 JSON_SERIES = ("21.08", "22.05", "23.02", "24.05", "26.05")
@@ -82,7 +82,7 @@ def test_missing_field_is_missing_or_said(series: str) -> None:
             assert str(error)  # noqa: PT017 - either way is right, and both are looked at
         else:
             assert found.job_id == truth.job_id
-            assert stage(found) in {Stage.LIVE, Stage.UNSETTLED}
+            assert run_stage(found) in {RunStage.LIVE, RunStage.UNSETTLED}
 
 
 @pytest.mark.parametrize("series", JSON_SERIES)
@@ -100,7 +100,7 @@ def test_field_of_another_kind_is_said(series: str) -> None:
             except ValueError as error:
                 assert str(error)  # noqa: PT017 - as above
             else:
-                assert stage(found) is not Stage.ENDED
+                assert run_stage(found) is not RunStage.ENDED
 
 
 @pytest.mark.parametrize("words", ["NEW1", ["NEW2"], ["RUNNING", "NEW3"], ["NEW4", "RUNNING"]])
@@ -110,7 +110,7 @@ def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFi
     found = job(document)
     job(document)
 
-    assert stage(found) in {Stage.LIVE, Stage.UNSETTLED}
+    assert run_stage(found) in {RunStage.LIVE, RunStage.UNSETTLED}
     assert found.end_time is None
     assert 1 == len(re.findall(r"job state NEW\d is not known", caplog.text))
 
@@ -123,7 +123,7 @@ def test_new_state_word_in_text_stops_nothing() -> None:
     recorded.answers[" -O "] = columns
     found = slurm.job(ids_of(recorded)[0])
 
-    assert Stage.UNSETTLED is stage(found)
+    assert RunStage.UNSETTLED is run_stage(found)
     assert found.nodes
 
 
@@ -141,7 +141,7 @@ def test_new_state_word_of_accounting_without_an_end_stops_nothing() -> None:
     stream = AccountingStream()
     stream.feed(document.replace(b'"RUNNING"', b'"HIBERNATING"'))
     for run in stream.close():
-        assert Stage.UNSETTLED is stage(run)
+        assert RunStage.UNSETTLED is run_stage(run)
 
 
 def test_new_sharing_value_is_shared_and_said_once(caplog: pytest.LogCaptureFixture) -> None:

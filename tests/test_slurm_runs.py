@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from slurm.job import Job
-from spool.resolve.slurm_runs import Stage, match_start, runs_of_accounting, same_start, stage
+from spool.resolve.slurm_runs import (
+    RunStage,
+    match_start,
+    run_stage,
+    runs_of_accounting,
+    same_start,
+)
 
 RUNNING = Job(job_id=5, state="RUNNING", start_time=1000, nodes=("n1",))
 OVER = replace(RUNNING, state="COMPLETED", end_time=1060)
@@ -16,30 +22,30 @@ OVER = replace(RUNNING, state="COMPLETED", end_time=1060)
 @pytest.mark.parametrize(
     ("expected", "job"),
     [
-        (Stage.LIVE, RUNNING),
-        (Stage.LIVE, replace(RUNNING, state="SUSPENDED")),
-        (Stage.LIVE, replace(RUNNING, flags=("COMPLETING",))),
-        (Stage.FOREIGN, replace(RUNNING, state="REVOKED")),
-        (Stage.FOREIGN, replace(RUNNING, flags=("REVOKED",))),
-        (Stage.NOT_YET, replace(RUNNING, state="PENDING")),
-        (Stage.CONFIGURING, replace(RUNNING, flags=("CONFIGURING",))),
-        (Stage.CONFIGURING, replace(RUNNING, flags=("POWER_UP_NODE",))),
-        (Stage.UNSETTLED, replace(RUNNING, start_time=None)),
-        (Stage.UNSETTLED, replace(RUNNING, nodes=())),
-        (Stage.UNSETTLED, replace(RUNNING, flags=("RESIZING",))),
-        (Stage.UNSETTLED, replace(RUNNING, state=None, flags=("COMPLETING",))),
-        (Stage.ENDED, OVER),
-        (Stage.ENDED, replace(OVER, state="A_WORD_OF_LATER_RELEASES")),
-        (Stage.NOT_YET, replace(OVER, start_time=None)),
-        (Stage.UNSETTLED, replace(OVER, end_time=None)),
-        (Stage.NOT_YET, replace(OVER, end_time=1000, nodes=())),
-        (Stage.ENDED, replace(OVER, nodes=())),
-        (Stage.ENDED, replace(OVER, end_time=1000, nodes=(), flags=("COMPLETING",))),
+        (RunStage.LIVE, RUNNING),
+        (RunStage.LIVE, replace(RUNNING, state="SUSPENDED")),
+        (RunStage.LIVE, replace(RUNNING, flags=("COMPLETING",))),
+        (RunStage.OTHER_CLUSTER, replace(RUNNING, state="REVOKED")),
+        (RunStage.OTHER_CLUSTER, replace(RUNNING, flags=("REVOKED",))),
+        (RunStage.NOT_STARTED, replace(RUNNING, state="PENDING")),
+        (RunStage.CONFIGURING, replace(RUNNING, flags=("CONFIGURING",))),
+        (RunStage.CONFIGURING, replace(RUNNING, flags=("POWER_UP_NODE",))),
+        (RunStage.UNSETTLED, replace(RUNNING, start_time=None)),
+        (RunStage.UNSETTLED, replace(RUNNING, nodes=())),
+        (RunStage.UNSETTLED, replace(RUNNING, flags=("RESIZING",))),
+        (RunStage.UNSETTLED, replace(RUNNING, state=None, flags=("COMPLETING",))),
+        (RunStage.ENDED, OVER),
+        (RunStage.ENDED, replace(OVER, state="A_WORD_OF_LATER_RELEASES")),
+        (RunStage.NOT_STARTED, replace(OVER, start_time=None)),
+        (RunStage.UNSETTLED, replace(OVER, end_time=None)),
+        (RunStage.NOT_STARTED, replace(OVER, end_time=1000, nodes=())),
+        (RunStage.ENDED, replace(OVER, nodes=())),
+        (RunStage.ENDED, replace(OVER, end_time=1000, nodes=(), flags=("COMPLETING",))),
     ],
 )
-def test_a_record_has_a_stage(expected: Stage, job: Job) -> None:
+def test_a_record_has_a_stage(expected: RunStage, job: Job) -> None:
     """State word, flags, times and nodes decide."""
-    assert expected is stage(job)
+    assert expected is run_stage(job)
 
 
 @pytest.mark.parametrize(("other", "expected"), [(1005, True), (995, True), (1006, False)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import RunFileError
-from spool.files.state import Handling, read_json, replace_file, write_json
+from spool.files.state_files import CrashMarker, read_json, replace_file, write_json
 
 
 def files(tmp_path: Path) -> dict[str, bytes]:
@@ -125,23 +125,23 @@ class Process:
 
     def __init__(self, tmp_path: Path) -> None:
         self.path = tmp_path / "handling"
-        self.handling = Handling(self.path)
+        self.crash_marker = CrashMarker(self.path)
 
     def handle(self, name: str) -> None:
         """Handle a name to the end."""
-        with self.handling(name):
+        with self.crash_marker(name):
             pass
 
     def die_in(self, name: str, *, times: int = 1) -> None:
         """Die while handling a name, without a word."""
         for _ in range(times):
-            self.handling(name)
+            self.crash_marker(name)
             self.start()
 
     def start(self) -> None:
         """Start anew; the kernel closes what the dead one had open."""
-        self.handling.close()
-        self.handling = Handling(self.path)
+        self.crash_marker.close()
+        self.crash_marker = CrashMarker(self.path)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_name_is_poison_after_three_deaths(
     """Fewer may be chance."""
     process.die_in("5-100.json", times=deaths)
 
-    assert is_poison is process.handling.is_poison("5-100.json")
+    assert is_poison is process.crash_marker.is_poison("5-100.json")
 
 
 @pytest.mark.parametrize("name", ["\udcff\udcfe", "a b\n\x1b ", " ", "x" * 255, "ü" * 127])
@@ -167,14 +167,14 @@ def test_a_strange_name_is_known_again(process: Process, name: str) -> None:
     """Names in `new/` may be any bytes."""
     process.die_in(name, times=3)
 
-    assert process.handling.is_poison(name)
+    assert process.crash_marker.is_poison(name)
 
 
 def test_another_name_is_not_poison(process: Process) -> None:
     """The count belongs to one name."""
     process.die_in("5-100.json", times=3)
 
-    assert not process.handling.is_poison("6-100.json")
+    assert not process.crash_marker.is_poison("6-100.json")
 
 
 def test_deaths_of_two_names_in_turn_are_chance(process: Process) -> None:
@@ -183,7 +183,7 @@ def test_deaths_of_two_names_in_turn_are_chance(process: Process) -> None:
         process.die_in("5-100.json")
         process.die_in("6-100.json")
 
-    assert not process.handling.is_poison("6-100.json")
+    assert not process.crash_marker.is_poison("6-100.json")
 
 
 def test_a_step_that_succeeds_does_not_hide_one_that_kills(process: Process) -> None:
@@ -192,7 +192,7 @@ def test_a_step_that_succeeds_does_not_hide_one_that_kills(process: Process) -> 
         process.handle("5-100.json")
         process.die_in("5-100.json")
 
-    assert process.handling.is_poison("5-100.json")
+    assert process.crash_marker.is_poison("5-100.json")
 
 
 def test_a_death_elsewhere_acquits(process: Process) -> None:
@@ -202,21 +202,21 @@ def test_a_death_elsewhere_acquits(process: Process) -> None:
     process.start()
     process.die_in("5-100.json")
 
-    assert not process.handling.is_poison("5-100.json")
+    assert not process.crash_marker.is_poison("5-100.json")
 
 
 def test_poison_is_said_once(process: Process) -> None:
     """The file is set aside now; when it was mended it may be tried again."""
     process.die_in("5-100.json", times=3)
 
-    assert [True, False] == [process.handling.is_poison("5-100.json") for _ in range(2)]
+    assert [True, False] == [process.crash_marker.is_poison("5-100.json") for _ in range(2)]
 
 
 def test_a_fourth_death_is_still_poison(process: Process) -> None:
     """Should it be handled although it was poison."""
     process.die_in("5-100.json", times=4)
 
-    assert process.handling.is_poison("5-100.json")
+    assert process.crash_marker.is_poison("5-100.json")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_an_exception_that_is_a_bug_counts_as_a_death(
     process: Process, error: Exception, deaths_left: bytes
 ) -> None:
     """It ends the process; one of our own is an answer."""
-    with pytest.raises(type(error)), process.handling("a"):
+    with pytest.raises(type(error)), process.crash_marker("a"):
         raise error
 
     assert deaths_left == process.path.read_bytes().rstrip(b"\0")
@@ -240,7 +240,7 @@ def test_an_exception_that_is_a_bug_counts_as_a_death(
 
 def test_being_told_to_end_is_no_death(process: Process) -> None:
     """A signal may come at any time."""
-    with pytest.raises(KeyboardInterrupt), process.handling("a"):
+    with pytest.raises(KeyboardInterrupt), process.crash_marker("a"):
         raise KeyboardInterrupt
 
     assert b"" == process.path.read_bytes().rstrip(b"\0")
@@ -252,4 +252,4 @@ def test_a_damaged_count_means_none(process: Process, contents: bytes) -> None:
     process.path.write_bytes(contents)
     process.start()
 
-    assert not process.handling.is_poison("a")
+    assert not process.crash_marker.is_poison("a")

@@ -15,13 +15,13 @@ import pytest
 from slurm.job import Job
 from spool.errors import NewerFormatError, RunFileError
 from spool.files import codec
-from spool.files.dead import bury_run
-from spool.files.layout import RUN_ORDER, Directory, Layout
-from spool.files.run import End, LastError, Run, Source
-from spool.files.store import Group, find, load
-from spool.files.store import place as place_free
+from spool.files.dead_letters import move_run_to_dead
+from spool.files.durable_files import WriteBatch, find_run, load_run
+from spool.files.durable_files import create_file as place_free
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
+from spool.files.run import End, EndSource, LastError, Run
 
-OVER = End(time=200, state="COMPLETED", source=Source.CONTROLLER)
+OVER = End(time=200, state="COMPLETED", source=EndSource.CONTROLLER)
 REFUSED = LastError(time=150, call="start", outcome="rejected", reason="bad", message="no")
 Files = dict[tuple[Directory, str], bytes]
 
@@ -40,7 +40,7 @@ def files(layout: Layout) -> Files:
     }
 
 
-def place(layout: Layout, *runs: Run, directory: Directory | None = None) -> None:
+def create_file(layout: Layout, *runs: Run, directory: Directory | None = None) -> None:
     """Write runs into their directories, or into another."""
     for each in runs:
         path = layout.root / (directory or each.directory) / each.name
@@ -145,13 +145,13 @@ def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None
 
 def winner(disk: Files, name: str) -> Run | None:
     """Return the run that a recovery takes: that of the earliest directory."""
-    for directory in RUN_ORDER:
+    for directory in RUN_DIRECTORIES:
         if (directory, name) in disk:
             return codec.decode(name, disk[directory, name])
     return None
 
 
-# A group with everything in it. The events e1 ... e6 told of the runs 1 ... 6.
+# A batch with everything in it. The events e1 ... e6 told of the runs 1 ... 6.
 NEW = run(1)
 TOLD = (run(2), run(2, started=True))
 ENDED = (run(3, started=True), run(3, started=True, end=OVER))
@@ -161,20 +161,20 @@ CHANGED = (run(6), replace(run(6), attempts=3))
 EVENTS = [f"e{number}" for number in range(1, 7)]
 
 
-def busy(layout: Layout, group: Group) -> Files:
-    """Lay out a spool and fill a group; return the files before."""
+def busy(layout: Layout, batch: WriteBatch) -> Files:
+    """Lay out a spool and fill a batch; return the files before."""
     for name in EVENTS:
         (layout.root / "new" / name).touch()
-    place(layout, TOLD[0], ENDED[0], POISON, DONE, CHANGED[0])
+    create_file(layout, TOLD[0], ENDED[0], POISON, DONE, CHANGED[0])
     before = files(layout)
-    group.put_run(NEW)
+    batch.put_run(NEW)
     for _, value in (TOLD, ENDED, CHANGED):
-        group.put_run(value)
-    bury_run(group, POISON, REFUSED)
+        batch.put_run(value)
+    move_run_to_dead(batch, POISON, REFUSED)
     for directory in (Directory.TODO, Directory.OPEN):
-        group.remove(directory, DONE.name)
+        batch.remove(directory, DONE.name)
     for name in EVENTS:
-        group.remove(Directory.NEW, name)
+        batch.remove(Directory.NEW, name)
     return before
 
 
@@ -209,7 +209,7 @@ def losses(disk: Files) -> list[str]:
     return [words for number in KNOWN if (words := loss(disk, number)) is not None]
 
 
-class RemovesFirst(Group):
+class RemovesFirst(WriteBatch):
     """Broken on purpose: what is replaced goes before what replaces it is safe."""
 
     def commit(self) -> None:
@@ -220,35 +220,35 @@ class RemovesFirst(Group):
         super().commit()
 
 
-class NeverSyncsFiles(Group):
+class NeverSyncsFiles(WriteBatch):
     """Broken on purpose: contents may come after names."""
 
-    def _sync(self, fds: list[int]) -> None:
+    def _fsync_and_close(self, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
 
 
-class NeverSyncsDirectories(Group):
+class NeverSyncsDirectories(WriteBatch):
     """Broken on purpose: names may come after removals."""
 
     def commit(self) -> None:
         """Leave out what syncs directories."""
         removed, self._removed = self._removed, []
         for fd, _, _ in self._written:
-            self.system.fsync(fd)
+            self.system_calls.fsync(fd)
             os.close(fd)
         for _, directory, name in self._written:
-            self._move(directory, name)
+            self._move_from_tmp(directory, name)
         self._written, self._removed = [], removed
         super().commit()
 
 
-def lost_by(layout: Layout, new_group: type[Group]) -> set[str]:
-    """Return what a group can lose in a power cut after any of its calls."""
+def lost_by(layout: Layout, new_batch: type[WriteBatch]) -> set[str]:
+    """Return what a batch can lose in a power cut after any of its calls."""
     journal = Journal(layout)
-    group = new_group(layout, journal)
-    before = busy(layout, group)
-    group.commit()
+    batch = new_batch(layout, journal)
+    before = busy(layout, batch)
+    batch.commit()
     return {
         words
         for done in range(len(journal.calls) + 1)
@@ -260,20 +260,20 @@ def lost_by(layout: Layout, new_group: type[Group]) -> set[str]:
 
 def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:
     """Each run is in some directory, or its event is."""
-    assert set() == lost_by(layout, Group)
+    assert set() == lost_by(layout, WriteBatch)
 
 
-@pytest.mark.parametrize("new_group", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
-def test_a_wrong_order_of_calls_is_noticed(layout: Layout, new_group: type[Group]) -> None:
+@pytest.mark.parametrize("new_batch", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
+def test_a_wrong_order_of_calls_is_noticed(layout: Layout, new_batch: type[WriteBatch]) -> None:
     """The model of the power cut is worth what it catches."""
-    assert set() != lost_by(layout, new_group)
+    assert set() != lost_by(layout, new_batch)
 
 
 def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
     """Every directory holds what it should, and nothing else."""
-    group = Group(layout)
-    busy(layout, group)
-    group.commit()
+    batch = WriteBatch(layout)
+    busy(layout, batch)
+    batch.commit()
 
     assert {
         (Directory.TODO, NEW.name): NEW,
@@ -288,22 +288,22 @@ def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
 
 
 def test_a_durable_change_stays_through_a_power_cut(layout: Layout) -> None:
-    """What the group wrote is there, whatever becomes of its removals."""
+    """What the batch wrote is there, whatever becomes of its removals."""
     journal = Journal(layout)
-    group = Group(layout, journal)
-    before = busy(layout, group)
-    group.commit()
+    batch = WriteBatch(layout, journal)
+    before = busy(layout, batch)
+    batch.commit()
     disks = after_power_cut(before, journal, len(journal.calls), names={NEW.name})
 
     assert {codec.encode(NEW)} == {disk[Directory.TODO, NEW.name] for disk in disks}
 
 
 def calls_of(layout: Layout) -> int:
-    """Return how many calls the busy group takes."""
+    """Return how many calls the busy batch takes."""
     journal = Journal(layout)
-    group = Group(layout, journal)
-    busy(layout, group)
-    group.commit()
+    batch = WriteBatch(layout, journal)
+    busy(layout, batch)
+    batch.commit()
     return len(journal.calls)
 
 
@@ -318,35 +318,35 @@ def test_every_call_is_tried(layout: Layout) -> None:
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> None:
     """The disk is as after a death there."""
-    group = Group(layout, Journal(layout, fails_at))
-    busy(layout, group)
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
-        group.commit()
+        batch.commit()
 
     assert [] == losses(files(layout))
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
-    """No file in `tmp/`, no descriptor, nothing that the group would do again."""
+    """No file in `tmp/`, no descriptor, nothing that the batch would do again."""
     before = len(list(Path("/proc/self/fd").iterdir()))
-    group = Group(layout, Journal(layout, fails_at))
-    busy(layout, group)
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
-        group.commit()
+        batch.commit()
 
-    assert ([], 0) == (list(layout.names(Directory.TMP)), len(group))
+    assert ([], 0) == (list(layout.names(Directory.TMP)), len(batch))
     assert before == len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int) -> None:
     """Repeating is harmless."""
-    group = Group(layout, Journal(layout, fails_at))
-    busy(layout, group)
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
-        group.commit()
-    again = Group(layout)
+        batch.commit()
+    again = WriteBatch(layout)
     busy(layout, again)
     again.commit()
 
@@ -355,10 +355,10 @@ def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int
 
 def test_nothing_is_removed_when_a_write_fails(layout: Layout) -> None:
     """The disk is full: events and old files stay."""
-    group = Group(layout, Journal(layout, fails_at=0))
-    before = busy(layout, group)
+    batch = WriteBatch(layout, Journal(layout, fails_at=0))
+    before = busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
-        group.commit()
+        batch.commit()
 
     assert before == files(layout)
 
@@ -367,8 +367,8 @@ def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What fitted before is committed."""
-    group = Group(layout)
-    group.put_run(NEW)
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
 
     def fail(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -376,8 +376,8 @@ def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", fail)
         with pytest.raises(OSError, match="No space"):
-            group.put(Directory.TODO, "other", b"contents")
-    group.commit()
+            batch.put(Directory.TODO, "other", b"contents")
+    batch.commit()
 
     assert {(Directory.TODO, NEW.name): codec.encode(NEW)} == files(layout)
 
@@ -388,58 +388,58 @@ def test_a_disk_that_takes_a_little_at_a_time_gets_all(
     """A write may be partial."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
-    group = Group(layout)
-    group.put(Directory.TODO, "a", b"0123456789")
-    group.commit()
+    batch = WriteBatch(layout)
+    batch.put(Directory.TODO, "a", b"0123456789")
+    batch.commit()
 
     assert {(Directory.TODO, "a"): b"0123456789"} == files(layout)
 
 
 def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
     """Nothing is left in `tmp/` either."""
-    group = Group(layout)
-    before = busy(layout, group)
-    group.abandon()
-    group.commit()
+    batch = WriteBatch(layout)
+    before = busy(layout, batch)
+    batch.rollback()
+    batch.commit()
 
     assert before == files(layout)
 
 
 def test_an_abandoned_group_cleans_what_it_can(layout: Layout) -> None:
     """Somebody may have cleaned before."""
-    group = Group(layout)
-    group.put_run(NEW)
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
     for path in (layout.root / "tmp").iterdir():
         path.unlink()
-    group.abandon()
+    batch.rollback()
 
-    assert 0 == len(group)
+    assert 0 == len(batch)
 
 
 def test_a_group_counts_its_changes(layout: Layout) -> None:
     """Writes and removals."""
-    group = Group(layout)
-    group.put_run(NEW)
-    group.remove(Directory.NEW, "e1")
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
+    batch.remove(Directory.NEW, "e1")
 
-    assert 3 == len(group)
+    assert 3 == len(batch)
 
 
 def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
-    """A dead run that was told of again in the same group."""
-    group = Group(layout)
-    group.put(Directory.DEAD, "a", b"dead")
-    group.put(Directory.TODO, "a", b"live")
-    group.commit()
+    """A dead run that was told of again in the same batch."""
+    batch = WriteBatch(layout)
+    batch.put(Directory.DEAD, "a", b"dead")
+    batch.put(Directory.TODO, "a", b"live")
+    batch.commit()
 
     assert {(Directory.DEAD, "a"): b"dead", (Directory.TODO, "a"): b"live"} == files(layout)
 
 
 def test_a_run_file_is_not_for_everybody(layout: Layout) -> None:
     """It holds the job's script."""
-    group = Group(layout)
-    group.put_run(NEW)
-    group.commit()
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
+    batch.commit()
 
     assert 0 == (layout.root / "todo" / NEW.name).stat().st_mode & 0o027
 
@@ -448,23 +448,23 @@ def test_a_link_in_tmp_is_not_followed(layout: Layout, tmp_path: Path) -> None:
     """It would overwrite another file."""
     other = tmp_path / "other"
     other.write_bytes(b"other")
-    group = Group(layout)
-    group.put(Directory.TODO, "a", b"x")
+    batch = WriteBatch(layout)
+    batch.put(Directory.TODO, "a", b"x")
     (draft,) = (layout.root / "tmp").iterdir()
-    group.abandon()
+    batch.rollback()
     draft.symlink_to(other)
-    group.put(Directory.TODO, "a", b"x")
-    group.commit()
+    batch.put(Directory.TODO, "a", b"x")
+    batch.commit()
 
     assert (b"other", {(Directory.TODO, "a"): b"x"}) == (other.read_bytes(), files(layout))
 
 
 def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> None:
     """A `place` that was killed after its link leaves two names of one file."""
-    group = Group(layout)
-    group.put(Directory.TODO, "a", b"x")
+    batch = WriteBatch(layout)
+    batch.put(Directory.TODO, "a", b"x")
     (draft,) = (layout.root / "tmp").iterdir()
-    group.abandon()
+    batch.rollback()
     live = layout.root / "todo" / "a"
     live.write_bytes(b"live")
     draft.hardlink_to(live)
@@ -475,9 +475,9 @@ def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> No
 
 def test_a_run_is_loaded_as_it_was_stored(layout: Layout) -> None:
     """From the directory it lies in."""
-    place(layout, TOLD[1])
+    create_file(layout, TOLD[1])
 
-    assert TOLD[1] == load(layout, Directory.OPEN, TOLD[1].name)
+    assert TOLD[1] == load_run(layout, Directory.OPEN, TOLD[1].name)
 
 
 def _sparse(path: Path) -> None:
@@ -500,31 +500,31 @@ def test_what_is_no_run_file_is_refused(
     """With the reason for its dead letter."""
     make(layout.root / "todo" / "5-100.json")
     with pytest.raises(RunFileError, match=reason):
-        load(layout, Directory.TODO, "5-100.json")
+        load_run(layout, Directory.TODO, "5-100.json")
 
 
 def test_a_run_that_vanished_is_told_apart(layout: Layout) -> None:
     """It is no damage."""
     with pytest.raises(FileNotFoundError):
-        load(layout, Directory.TODO, "5-100.json")
+        load_run(layout, Directory.TODO, "5-100.json")
 
 
 def test_a_run_of_a_later_version_is_told_apart(layout: Layout) -> None:
     """It is left alone."""
     (layout.root / "todo" / "5-100.json").write_text('{"version": 2}')
     with pytest.raises(NewerFormatError):
-        find(layout, 5, 100)
+        find_run(layout, 5, 100)
 
 
-@pytest.mark.parametrize("first", range(len(RUN_ORDER)))
+@pytest.mark.parametrize("first", range(len(RUN_DIRECTORIES)))
 def test_of_several_copies_the_earliest_directory_wins(layout: Layout, first: int) -> None:
     """The order is todo, open, dead."""
-    for directory in RUN_ORDER[first:]:
-        place(layout, NEW, directory=directory)
+    for directory in RUN_DIRECTORIES[first:]:
+        create_file(layout, NEW, directory=directory)
 
-    assert (RUN_ORDER[first], NEW) == find(layout, 1, 100)
+    assert (RUN_DIRECTORIES[first], NEW) == find_run(layout, 1, 100)
 
 
 def test_a_run_that_is_nowhere_is_not_found(layout: Layout) -> None:
     """It is no error."""
-    assert None is find(layout, 1, 100)
+    assert None is find_run(layout, 1, 100)

@@ -12,7 +12,7 @@ from sweep_values import NOON, OLD, over, start, stop
 
 from slurm.errors import FailureReason, SlurmError
 from spool.errors import SpoolLockedError
-from spool.files.event import parse_extras, parse_name
+from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from sweeper.apply import Waiting, Written, put, settle
 from sweeper.commands.site import active_elsewhere, sees_all
@@ -49,7 +49,7 @@ def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
     for each in written:
         contents = (layout.root / "new" / each.event).read_bytes()
         assert parse_extras(contents) == {"again": "1"}
-        assert parse_name(each.event, time=0).job_id == each.key.job_id
+        assert parse_event_name(each.event, time=0).job_id == each.key.job_id
 
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:

@@ -17,7 +17,7 @@ from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.files import codec
 from spool.files.layout import Directory
-from spool.files.run import End, Run, Source
+from spool.files.run import End, EndSource, Run
 from sweeper.explain import Page, explain
 from sweeper.page import document, lines
 from sweeper.values import Guard, GuardKind, Key, Plan, Report
@@ -201,7 +201,7 @@ def test_delivered_runs_are_found_among_many(tmp_path: Path) -> None:
     world = SweptWorld(tmp_path / "spool")
     archive = tmp_path / "delivered"
     archive.mkdir()
-    end = End(time=NOON, state="FAILED", source=Source.ACCOUNTING)
+    end = End(time=NOON, state="FAILED", source=EndSource.ACCOUNTING)
     mine, other = (Run(job=Job(job_id=i), start_time=OLD, end=end) for i in (7, 8))
     odd = codec.encode(mine)[:-9] + b"\n"
     like = codec.encode(replace(other, job=Job(job_id=8, name='"job_id":7,')))

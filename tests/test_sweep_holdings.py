@@ -11,7 +11,7 @@ from sweep_values import NOON, OLD
 
 from spool.files import codec
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, Run, Source
+from spool.files.run import End, EndSource, Run
 from sweeper.diff import Holding, Standing
 from sweeper.look.holdings import delivered, holdings_of, knows
 from sweeper.values import Key
@@ -99,7 +99,7 @@ def test_a_job_id_is_known_by_anything_of_it(layout: Layout, directory: str, nam
 
 def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
     """In the archive of what cc-backend has taken."""
-    end = End(time=NOON, state="FAILED", source=Source.ACCOUNTING)
+    end = End(time=NOON, state="FAILED", source=EndSource.ACCOUNTING)
     runs: list[Run] = [run_of(7, OLD, end=end), run_of(8, OLD + 1, end=end)]
     (tmp_path / "1.jsonl").write_bytes(b"".join(map(codec.encode, runs)))
     wanted = [KEY, Key(7, OLD + 1), Key(8, OLD), Key(8, OLD + 1), Key(70, OLD)]

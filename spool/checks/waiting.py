@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good
 from spool.errors import NewerFormatError, RunFileError
-from spool.files.inventory import lying
+from spool.files.durable_files import load_run
+from spool.files.inventory import list_files
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.files.store import load
 
 READ_RUNS = 5000  # more would take too long; of the rest the file's time counts
 _LOOK = "`cc-spool status` and `cc-spool list` say why"
@@ -39,8 +39,8 @@ def look(layout: Layout, now: float, hold_seconds: float) -> Waiting:
     Raises:
         OSError: a directory cannot be read.
     """
-    events = [file.time for file in lying(layout, Directory.NEW)]
-    todo = lying(layout, Directory.TODO)
+    events = [file.time for file in list_files(layout, Directory.NEW)]
+    todo = list_files(layout, Directory.TODO)
     since: list[float] = []
     held = 0
     for position, file in enumerate(todo):
@@ -56,7 +56,7 @@ def look(layout: Layout, now: float, hold_seconds: float) -> Waiting:
         oldest_run=min(since, default=None),
         held=held,
         open=sum(1 for _ in layout.names(Directory.OPEN)),
-        dead=len(lying(layout, Directory.DEAD)),
+        dead=len(list_files(layout, Directory.DEAD)),
         free_bytes=layout.free_bytes(),
     )
 
@@ -131,6 +131,6 @@ def _is_held(run: Run, now: float, hold_seconds: float) -> bool:
 def _read(layout: Layout, name: str) -> Run | None:
     """Return a run; None for one that vanished or cannot be read, which the drain sets aside."""
     try:
-        return load(layout, Directory.TODO, name)
+        return load_run(layout, Directory.TODO, name)
     except (OSError, RunFileError, NewerFormatError):
         return None

@@ -10,8 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from spool.files.lock import LockState, holder_of, lock_state
-from spool.files.state import DRAIN_LOCK, DRAIN_STATE, read_json
+from spool.files.lock import LockState, holder_pid, lock_state
+from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +52,12 @@ class Belief:
 
 def read_belief(state_directory: Path) -> Belief:
     """Return what the drain's files in a state directory say."""
-    document = read_json(state_directory / DRAIN_STATE)
-    lock = lock_state(state_directory / DRAIN_LOCK)
+    document = read_json(state_directory / DRAIN_STATE_FILE)
+    lock = lock_state(state_directory / DRAIN_LOCK_FILE)
     destination, server = _object(document, "destination"), _object(document, "server")
     return Belief(
         lock=lock,
-        pid=holder_of(state_directory / DRAIN_STATE) if lock is LockState.HELD else None,
+        pid=holder_pid(state_directory / DRAIN_STATE_FILE) if lock is LockState.HELD else None,
         updated=number(document.get("updated")),
         health=_text(destination.get("health")),
         since=number(destination.get("since")),

@@ -30,7 +30,7 @@ from spool.config.places import examine
 from spool.errors import ConfigError, SpoolError
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.state import DRAIN_LOCK, DRAIN_STATE, SWEEP_STATE
+from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE, SWEEP_STATE_FILE
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 
 _SUMMARY = ("runs", "cc-backend")
@@ -132,13 +132,13 @@ def _spool(config: Config, terms: Terms) -> Iterator[Result]:
 
 
 def _drain(state: Path, terms: Terms) -> Iterator[Result]:
-    held = lock_state(state / DRAIN_LOCK)
+    held = lock_state(state / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
         hint = "run this as root or as the service's user"
         text = f"{state / 'drain.lock'} may not be looked at"
         yield bad(Verdict.UNKNOWN, "drain", text, hint)
         return
-    path = state / DRAIN_STATE
+    path = state / DRAIN_STATE_FILE
     try:
         beacon = read_state(path)
     except (OSError, ValueError) as error:
@@ -154,7 +154,7 @@ def _drain(state: Path, terms: Terms) -> Iterator[Result]:
 
 
 def _sweep(state: Path, terms: Terms) -> Result:
-    path = state / SWEEP_STATE
+    path = state / SWEEP_STATE_FILE
     try:
         return check_sweep(read_state(path), terms.now, terms.sweep_age_seconds)
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from spool.commands import letters
 from spool.commands.words import count
 from spool.config import Config
 from spool.exit_codes import OK, USAGE
-from spool.files import revive
+from spool.files import dead_letter_actions
 from spool.files.layout import Layout
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             if not _is_wanted(len(chosen)):
                 _log.info("nothing was discarded")
                 return OK
-        return letters.treat(layout, chosen, revive.discard, args=args)
+        return letters.treat(layout, chosen, dead_letter_actions.discard, args=args)
 
 
 def _is_wanted(number: int) -> bool:

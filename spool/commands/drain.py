@@ -25,7 +25,7 @@ from spool.escaping import escape
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
-from spool.files.state import DRAIN_LOCK, DRAIN_STATE
+from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
 from spool.resolve.describe import SlurmDescriber
 
@@ -50,7 +50,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: spool or state directory cannot be used.
     """
     state = config.spool.state_directory
-    lock = take_lock(state / DRAIN_LOCK, state / DRAIN_STATE)
+    lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
     current, token, over = config, args.token, threading.Event()
     try:
         while True:

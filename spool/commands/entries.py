@@ -14,12 +14,12 @@ from spool.commands.belief import Belief
 from spool.commands.words import duration, instant
 from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.escaping import escape
-from spool.files.event import parse_name
-from spool.files.inventory import Held, Hinted, Unread, read_dead, read_events, read_runs
+from spool.files.event import parse_event_name
+from spool.files.inventory import BadFile, EventFile, RunFile, read_dead, read_events, read_runs
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, parse_run_name
 
-Entry = Held | Hinted | Unread
+Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
 SHOWN = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 MEND = "mend the file and `cc-spool retry` it, or `cc-spool discard` it"
@@ -47,9 +47,9 @@ def _ids(entry: Entry) -> set[str]:
 
 def job_id_of(entry: Entry) -> int | None:
     """Return the job an entry is about, by its name where it cannot be read."""
-    if isinstance(entry, Held):
+    if isinstance(entry, RunFile):
         return entry.run.job_id
-    if isinstance(entry, Hinted):
+    if isinstance(entry, EventFile):
         return entry.event.job_id
     name = entry.why.name if entry.why else entry.name
     try:
@@ -60,8 +60,8 @@ def job_id_of(entry: Entry) -> int | None:
 
 def row(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
     """Return an entry as `list --json` and `show --json` have it, without scripts."""
-    run = entry.run if isinstance(entry, Held) else None
-    event = entry.event if isinstance(entry, Hinted) else None
+    run = entry.run if isinstance(entry, RunFile) else None
+    event = entry.event if isinstance(entry, EventFile) else None
     error = run.last_error if run else None
     return {
         "id": escape(entry.name),
@@ -81,16 +81,16 @@ def row(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
 
 def since(entry: Entry) -> float:
     """Return since when an entry waits for what comes next, Unix seconds."""
-    if isinstance(entry, Held) and entry.directory is not Directory.DEAD:
+    if isinstance(entry, RunFile) and entry.directory is not Directory.DEAD:
         return _told_late_since(entry.run) or entry.time
     return entry.time
 
 
 def waits(entry: Entry, belief: Belief, now: float) -> str:
     """Return why an entry lies where it lies."""
-    if isinstance(entry, Unread):
+    if isinstance(entry, BadFile):
         return _why_unread(entry)
-    if isinstance(entry, Hinted):
+    if isinstance(entry, EventFile):
         return _why_event(entry, belief)
     run = entry.run
     if entry.directory is Directory.DEAD:
@@ -124,7 +124,7 @@ def _why_untold(run: Run, belief: Belief, now: float) -> str:
     return "its turn comes"
 
 
-def _why_event(entry: Hinted, belief: Belief) -> str:
+def _why_event(entry: EventFile, belief: Belief) -> str:
     if entry.directory is Directory.DEAD:
         return entry.why.reason if entry.why else "no reason lies beside it"
     if not belief.is_running:
@@ -134,7 +134,7 @@ def _why_event(entry: Hinted, belief: Belief) -> str:
     return "Slurm is asked about it"
 
 
-def _why_unread(entry: Unread) -> str:
+def _why_unread(entry: BadFile) -> str:
     if entry.why is not None:
         return entry.why.reason
     return f"cannot be used: {entry.reason}"
@@ -156,7 +156,7 @@ def _told_late_since(run: Run) -> float:
 
 def _job_id_of_event(name: str) -> int | None:
     try:
-        return parse_name(name, time=0).job_id
+        return parse_event_name(name, time=0).job_id
     except (EventNameError, NewerFormatError):
         return None
 

@@ -14,7 +14,7 @@ from spool.console import print_json, print_line
 from spool.errors import DeadLetterError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
-from spool.files.inventory import Held
+from spool.files.inventory import RunFile
 from spool.files.layout import Directory, Layout
 
 _LIVE = (Directory.NEW, Directory.TODO, Directory.OPEN)
@@ -93,11 +93,11 @@ def _told(done: list[dict[str, Any]], *, dry_run: bool) -> int:
 
 def _light(entry: Entry) -> Entry:
     """Return an entry without what can be large: there may be many."""
-    if not isinstance(entry, Held):
+    if not isinstance(entry, RunFile):
         return entry
     return replace(entry, run=replace(entry.run, script=None, description=None))
 
 
 def _age_key(entry: Entry) -> tuple[float, str]:
-    start = entry.run.start_time if isinstance(entry, Held) else entry.time
+    start = entry.run.start_time if isinstance(entry, RunFile) else entry.time
     return start, entry.name

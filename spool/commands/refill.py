@@ -15,14 +15,14 @@ from dataclasses import replace
 from spool.errors import DeadLetterError, NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files import codec
+from spool.files.dead_letter_actions import active_directory, reset_delivery
+from spool.files.durable_files import create_file, load_run
 from spool.files.enqueue import put_event
 from spool.files.event import Event
-from spool.files.inventory import Held, read_runs
-from spool.files.kept import Kept
+from spool.files.import_items import ImportItem
+from spool.files.inventory import RunFile, read_runs
 from spool.files.layout import Directory, Layout
-from spool.files.revive import clean, where
 from spool.files.run import Run
-from spool.files.store import load, place
 
 MOST_EVENTS = 1000
 SPACE_EVERY = 100
@@ -88,7 +88,7 @@ class Refill:
         self.known = 0
         self.refused: list[dict[str, str]] = []
 
-    def take(self, kept: Kept) -> bool:
+    def take(self, kept: ImportItem) -> bool:
         """Take one item in; False if the spool cannot take more.
 
         Raises:
@@ -107,7 +107,7 @@ class Refill:
             self.known += not is_new
         return is_new is not None
 
-    def _refuse(self, kept: Kept, reason: str) -> None:
+    def _refuse(self, kept: ImportItem, reason: str) -> None:
         self.refused.append({"what": escape(kept.where, 1000), "reason": escape(reason)})
 
     def _item(self, item: Event | Run) -> bool | None:
@@ -122,7 +122,7 @@ class Refill:
         """Return whether an event is new here; None if there is no room for it."""
         layout = self._layout
         if self.dry_run:
-            return not layout.holds(Directory.NEW, event.name)
+            return not layout.exists(Directory.NEW, event.name)
         if not self._room.for_event():
             return None
         return put_event(layout, event.name, event.extras, event.time)
@@ -131,22 +131,22 @@ class Refill:
         """Return whether a run is new here; None if there is no room for it."""
         if not kept.reported and kept.end is not None:
             return False  # nothing of it is to be told
-        place_of_it = where(self._layout, kept.name)
+        place_of_it = active_directory(self._layout, kept.name)
         if place_of_it is not None:
             self._raise_if_different(kept, place_of_it)
             return False
-        if self._layout.holds(Directory.DEAD, kept.name):
+        if self._layout.exists(Directory.DEAD, kept.name):
             raise DeadLetterError(kept.name, "lies in dead/ here; retry or discard that one")
         if self.dry_run:
             return True
         if not self._room.for_run():
             return None
-        again = untold(kept, self._now) if kept.reported else clean(kept)
-        return place(self._layout, Directory.TODO, kept.name, codec.encode(again))
+        again = untold(kept, self._now) if kept.reported else reset_delivery(kept)
+        return create_file(self._layout, Directory.TODO, kept.name, codec.encode(again))
 
     def _raise_if_different(self, kept: Run, directory: Directory) -> None:
         try:
-            here = load(self._layout, directory, kept.name)
+            here = load_run(self._layout, directory, kept.name)
         except FileNotFoundError:
             return  # it was told meanwhile
         except (RunFileError, NewerFormatError) as error:
@@ -157,13 +157,13 @@ class Refill:
 
 def cluster_of(layout: Layout) -> str | None:
     """Return Slurm's name of the cluster that a spool serves, as its runs have it."""
-    runs = (each.run for each in read_runs(layout) if isinstance(each, Held))
+    runs = (each.run for each in read_runs(layout) if isinstance(each, RunFile))
     return next((run.job.cluster for run in runs if run.job.cluster), None)
 
 
 def untold(run: Run, now: int) -> Run:
     """Return a run of which everything is told again; its times stay."""
-    return replace(clean(run), started=None, replaces=(), seen=now)
+    return replace(reset_delivery(run), started=None, replaces=(), seen=now)
 
 
 def facts_of(run: Run) -> Run:

@@ -15,10 +15,10 @@ from spool.commands.refill import Refill, Room
 from spool.config import Config
 from spool.console import is_terminal, print_json, print_line
 from spool.exit_codes import OK, REFUSED, TRY_AGAIN
-from spool.files.kept import Kept, read_kept
+from spool.files.import_items import ImportItem, read_import_items
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.state import DRAIN_LOCK
+from spool.files.state_files import DRAIN_LOCK_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     Raises:
         SpoolError, OSError: the spool cannot be used.
     """
-    lock = config.spool.state_directory / DRAIN_LOCK
+    lock = config.spool.state_directory / DRAIN_LOCK_FILE
     with Layout(config.spool.directory) as layout:
         room = Room(
             layout,
@@ -76,15 +76,15 @@ def progress() -> Iterator[Callable[[], object]]:
         yield bar.update
 
 
-def _all_kept(sources: list[Path], spool: Path) -> Iterator[Kept]:
+def _all_kept(sources: list[Path], spool: Path) -> Iterator[ImportItem]:
     own = Path(os.path.realpath(spool))
     for source in sources:
         real = Path(os.path.realpath(source))
         if own in (real, *real.parents):
             reason = "is this very spool; `cc-spool retry` has its dead letters tried again"
-            yield Kept(where=str(source), item=None, reason=reason)
+            yield ImportItem(where=str(source), item=None, reason=reason)
         else:
-            yield from read_kept(source)
+            yield from read_import_items(source)
 
 
 def _report(refill: Refill, *, is_whole: bool, as_json: bool) -> int:

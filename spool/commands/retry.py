@@ -6,7 +6,7 @@ import argparse
 
 from spool.commands import letters
 from spool.config import Config
-from spool.files import revive
+from spool.files import dead_letter_actions
 from spool.files.layout import Layout
 
 
@@ -25,4 +25,4 @@ def run(config: Config, args: argparse.Namespace) -> int:
         chosen = letters.choose(layout, args.id)
         if not chosen:
             return letters.usage_unless(chosen)
-        return letters.treat(layout, chosen, revive.retry, args=args)
+        return letters.treat(layout, chosen, dead_letter_actions.retry, args=args)

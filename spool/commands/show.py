@@ -17,7 +17,7 @@ from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK, USAGE
 from spool.files import codec
-from spool.files.inventory import Held, Hinted
+from spool.files.inventory import EventFile, RunFile
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 
@@ -59,7 +59,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _document(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
     """Return an entry as JSON: its row, what to do, and the facts, of long texts only the names."""
     document = row(entry, belief, now) | {"to_do": to_do(entry, belief)}
-    if isinstance(entry, Held):
+    if isinstance(entry, RunFile):
         document["facts"] = _facts(entry.run)
         document["holds"] = [name for name in ("script", "description") if getattr(entry.run, name)]
         document["request"] = _request(entry.run)
@@ -72,7 +72,7 @@ def _lines(entry: Entry, belief: Belief, now: float) -> Iterator[str]:
     yield f"  what     {escape(_what(entry))}"
     yield f"  since    {instant(shown['since'])} ({age(entry, now)})"
     yield f"  why      {escape(shown['waits'], _WORDS_CHARACTERS)}"
-    if isinstance(entry, Held):
+    if isinstance(entry, RunFile):
         yield from _told(entry.run)
     yield f"  to do    {escape(to_do(entry, belief), _WORDS_CHARACTERS)}"
 
@@ -98,12 +98,12 @@ def _so_far(run: Run) -> str:
 
 
 def _what(entry: Entry) -> str:
-    if isinstance(entry, Held):
+    if isinstance(entry, RunFile):
         job, end = entry.run.job, entry.run.end
         over = f"ended {instant(end.time)} {end.state}" if end else "not known to be over"
         whose = f"user {job.user}, account {job.account}, partition {job.partition}"
         return f"run of job {job.job_id}, {whose}, started {instant(entry.run.start_time)}, {over}"
-    if isinstance(entry, Hinted):
+    if isinstance(entry, EventFile):
         event = entry.event
         when = f"start {instant(event.start)}, end {instant(event.end)}"
         return f"{event.kind} event of job {event.job_id}, {when}, written {instant(event.time)}"
@@ -114,7 +114,7 @@ def to_do(entry: Entry, belief: Belief) -> str:
     """Return what an operator may do about an entry."""
     if entry.directory is Directory.DEAD:
         return _hint(entry)
-    if isinstance(entry, Held) and entry.directory is Directory.OPEN:
+    if isinstance(entry, RunFile) and entry.directory is Directory.OPEN:
         return "nothing"
     if not belief.is_running:
         return "start the drain"
@@ -124,7 +124,7 @@ def to_do(entry: Entry, belief: Belief) -> str:
 
 
 def _hint(entry: Entry) -> str:
-    if isinstance(entry, Held):
+    if isinstance(entry, RunFile):
         error = entry.run.last_error
         return (error.hint if error else "") or "`cc-spool retry` or `cc-spool discard` it"
     return entry.why.hint if entry.why else MEND

@@ -21,9 +21,9 @@ from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
-from spool.files.inventory import Held, Unread
+from spool.files.inventory import BadFile, RunFile
 from spool.files.layout import Directory, Layout
-from spool.files.state import SWEEP_STATE, read_json
+from spool.files.state_files import SWEEP_STATE_FILE, read_json
 from spool.identity import MaskedToken
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
@@ -70,8 +70,8 @@ def count_spool(layout: Layout, now: float) -> dict[str, Any]:
     due: list[float] = []
     for entry in entries(layout):
         ages[entry.directory].append(now - since(entry))
-        unreported += isinstance(entry, Held) and not entry.run.reported
-        unreadable += isinstance(entry, Unread) and entry.directory is not Directory.DEAD
+        unreported += isinstance(entry, RunFile) and not entry.run.reported
+        unreadable += isinstance(entry, BadFile) and entry.directory is not Directory.DEAD
         if (at := _not_before(entry)) > now:
             due.append(at)
     return {
@@ -96,7 +96,7 @@ def histogram(ages: Iterable[float]) -> dict[str, int]:
 
 def read_sweep(state_directory: Path) -> dict[str, Any] | None:
     """Return what the last sweep left; None if there is nothing to read."""
-    return read_json(state_directory / SWEEP_STATE) or None
+    return read_json(state_directory / SWEEP_STATE_FILE) or None
 
 
 def _of_belief(belief: Belief, next_run: float | None) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def _token(token: MaskedToken) -> dict[str, Any]:
 
 
 def _not_before(entry: Entry) -> float:
-    is_waiting = isinstance(entry, Held) and entry.directory is Directory.TODO
-    return entry.run.not_before if is_waiting and isinstance(entry, Held) else 0.0
+    is_waiting = isinstance(entry, RunFile) and entry.directory is Directory.TODO
+    return entry.run.not_before if is_waiting and isinstance(entry, RunFile) else 0.0
 
 
 def _lines(document: dict[str, Any], belief: Belief, now: float) -> Iterator[str]:

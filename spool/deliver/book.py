@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from spool.deliver.schedule import Entry, Schedule, entry_of
-from spool.files.archive import Archive
-from spool.files.dead import bury_run
+from spool.files.archive import DeliveredArchive
+from spool.files.dead_letters import move_run_to_dead
+from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
-from spool.files.store import Group, load
-from spool.resolve.account import Tracked
+from spool.resolve.resolution import TrackedRun
 
 SOFT_SECONDS = 0.5
 GROUP_SIZE = 50
@@ -35,14 +35,14 @@ class Book:
         self,
         layout: Layout,
         schedule: Schedule,
-        archive: Archive,
+        archive: DeliveredArchive,
         *,
-        new_group: Callable[[Layout], Group] = Group,
+        new_batch: Callable[[Layout], WriteBatch] = WriteBatch,
     ) -> None:
         self.layout = layout
         self.schedule = schedule
         self._archive = archive
-        self._new_group = new_group
+        self._new_batch = new_batch
         self._hard: dict[str, Entry] = {}
         self._soft: dict[str, Entry] = {}
         self._gone: dict[str, Entry] = {}
@@ -50,16 +50,16 @@ class Book:
         self._done_events: set[str] = set()
         self._waiting_since: float | None = None
         self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
-        for job_id, start, end in archive.lately():
+        for job_id, start, end in archive.recent_runs():
             self._remember(job_id, start, end)
         self._removed_events: set[str] = set()
 
-    def tracked(self, job_id: int) -> tuple[Tracked, ...]:
+    def tracked(self, job_id: int) -> tuple[TrackedRun, ...]:
         """Return the runs of a job id that are here or were delivered lately."""
         here = [entry.tracked() for entry in self.schedule.lane(job_id)]
         starts = {run.start_time for run in here}
         past = [
-            Tracked(start_time=start, end=end, started=True)
+            TrackedRun(start_time=start, end=end, started=True)
             for start, end in self._delivered.get(job_id, {}).items()
             if start not in starts
         ]
@@ -69,16 +69,16 @@ class Book:
         """Return an entry's run, from memory or disk.
 
         Raises:
-            RunFileError, NewerFormatError, OSError: as `store.load`.
+            RunFileError, NewerFormatError, OSError: as `durable_files.load_run`.
         """
         if entry.run is not None:
             return entry.run
-        return load(self.layout, entry.stored or Directory.TODO, entry.name)
+        return load_run(self.layout, entry.stored or Directory.TODO, entry.name)
 
     def soften(self, run: Run, events: Iterable[str], now: float) -> Entry:
         """Take in a new or changed run whose events keep it safe until it is told or gets old.
 
-        One that is to be written with the next group anyway is written with what is new of it.
+        One that is to be written with the next batch anyway is written with what is new of it.
         """
         entry = self.schedule.get(run.job_id, run.start_time) or entry_of(run, None)
         entry.take(run)
@@ -92,7 +92,7 @@ class Book:
         return entry
 
     def harden(self, entry: Entry, run: Run, now: float) -> None:
-        """Take over what an answer said; durable with the next group."""
+        """Take over what an answer said; durable with the next batch."""
         entry.take(run)
         self._soft.pop(entry.name, None)
         self._hard[entry.name] = entry
@@ -131,11 +131,11 @@ class Book:
                 self.harden(entry, entry.run, now)
 
     def is_leaving(self, name: str) -> bool:
-        """Tell whether a run file is only there until the next group is written."""
+        """Tell whether a run file is only there until the next batch is written."""
         return name in self._gone or name in self._dead
 
     def is_due(self, now: float) -> bool:
-        """Tell whether a group waits that is large or old enough."""
+        """Tell whether a batch waits that is large or old enough."""
         if self._waiting_since is None:
             return False
         size = len(self._hard) + len(self._gone) + len(self._dead) + len(self._done_events)
@@ -147,23 +147,23 @@ class Book:
         Raises:
             OSError: nothing is lost and all of it is tried again by the next call.
         """
-        group = self._new_group(self.layout)
+        batch = self._new_batch(self.layout)
         try:
             for entry in self._hard.values():
                 if entry.run is not None:
-                    group.put_run(_slim(entry.run) if slim else entry.run)
+                    batch.put_run(_slim(entry.run) if slim else entry.run)
             for run, error, _ in self._dead.values():
-                bury_run(group, run, error)
+                move_run_to_dead(batch, run, error)
         except OSError:
-            group.abandon()
+            batch.rollback()
             raise
         for name in self._gone:
-            group.remove(Directory.TODO, name)
-            group.remove(Directory.OPEN, name)
+            batch.remove(Directory.TODO, name)
+            batch.remove(Directory.OPEN, name)
         events = self._safe_events()
         for name in events:
-            group.remove(Directory.NEW, name)
-        group.commit()
+            batch.remove(Directory.NEW, name)
+        batch.commit()
         self._flushed(events)
 
     def take_removed_events(self) -> set[str]:

@@ -10,7 +10,7 @@ from spool.deliver.book import Book
 from spool.deliver.schedule import Entry
 from spool.deliver.senders import Request
 from spool.escaping import escape
-from spool.files.dead import Why, bury_file
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run
 
@@ -44,7 +44,7 @@ def bury_unsendable(book: Book, entry: Entry, run: Run, reason: str, now: float)
 def bury_unreadable(book: Book, entry: Entry, reason: str, now: float) -> None:
     """Set a run file aside that cannot be read."""
     directory = entry.stored or Directory.TODO
-    why = Why(
+    why = DeadLetterReason(
         name=entry.name,
         directory=directory,
         time=int(now),
@@ -53,7 +53,7 @@ def bury_unreadable(book: Book, entry: Entry, reason: str, now: float) -> None:
     )
     book.schedule.drop(entry, now)
     try:
-        bury_file(book.layout, why)
+        move_file_to_dead(book.layout, why)
     except OSError as error:
         _log.error("%s/%s: %s; it stays there: %s", directory, entry.name, escape(reason), error)
         return

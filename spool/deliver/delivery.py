@@ -24,7 +24,7 @@ from spool.deliver.schedule import Call, Entry
 from spool.deliver.senders import Reply, Request
 from spool.escaping import escape
 from spool.files.run import Run
-from spool.files.state import Handling
+from spool.files.state_files import CrashMarker
 
 DEPTH = 16  # requests a sender holds: enough to stay busy while Slurm is asked
 _BY_STOPS = frozenset({Call.STOP, Call.LIST})
@@ -62,7 +62,7 @@ class Delivery:
         composer: Composer,
         *,
         senders: tuple[Outlet, Outlet],
-        handling: Handling,
+        crash_marker: CrashMarker,
         terms: Terms,
     ) -> None:
         self._book = book
@@ -70,7 +70,7 @@ class Delivery:
         self._composer = composer
         self._starts, self._stops = senders
         self._terms = terms
-        self._maker = RequestMaker(book, link, composer, handling)
+        self._maker = RequestMaker(book, link, composer, crash_marker)
         self._held = HeldStops()
 
     @property

@@ -20,7 +20,7 @@ from spool.deliver.senders import Request
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files.run import Run
-from spool.files.state import Handling
+from spool.files.state_files import CrashMarker
 
 FUTURE_SECONDS = 300
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
@@ -58,11 +58,13 @@ class Composer(Protocol):
 class RequestMaker:
     """Belongs to the drain's thread. Times are Unix seconds."""
 
-    def __init__(self, book: Book, link: Link, composer: Composer, handling: Handling) -> None:
+    def __init__(
+        self, book: Book, link: Link, composer: Composer, crash_marker: CrashMarker
+    ) -> None:
         self._book = book
         self._link = link
         self._composer = composer
-        self._handling = handling
+        self._crash_marker = crash_marker
         self.hosts = Unknown("host")
         self.clusters = Unknown("cluster", seconds=CLUSTER_SECONDS)
 
@@ -92,7 +94,7 @@ class RequestMaker:
         if is_start and self.clusters.keeps(entry, cluster, schedule, now):
             return None
         try:
-            with self._handling(entry.name):
+            with self._crash_marker(entry.name):
                 reason = None if run.cluster else self._composer.exclusion_reason(run)
                 if reason is None:
                     return self._compose(entry, run, cluster)
@@ -103,11 +105,11 @@ class RequestMaker:
 
     def run_of(self, entry: Entry, now: float) -> Run | None:
         """Return an entry's run; None if it cannot be read and is set aside."""
-        if self._handling.is_poison(entry.name):
+        if self._crash_marker.is_poison(entry.name):
             bury_unreadable(self._book, entry, "handling it ended the drain three times", now)
             return None
         try:
-            with self._handling(entry.name):
+            with self._crash_marker(entry.name):
                 return self._book.run_of(entry)
         except (OSError, RunFileError, NewerFormatError) as error:
             bury_unreadable(self._book, entry, str(error), now)

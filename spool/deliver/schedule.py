@@ -15,7 +15,7 @@ from itertools import count
 
 from spool.files.layout import Directory
 from spool.files.run import Run
-from spool.resolve.account import Tracked
+from spool.resolve.resolution import TrackedRun
 
 
 class Call(StrEnum):
@@ -86,9 +86,9 @@ class Entry:
             return Call.DELETE if self.replaces else Call.START
         return None if self.end_time is None else Call.STOP
 
-    def tracked(self) -> Tracked:
+    def tracked(self) -> TrackedRun:
         """Return what the accounting for runs needs to know."""
-        return Tracked(
+        return TrackedRun(
             start_time=self.start_time,
             end=self.end_time,
             started=self.started is not None,

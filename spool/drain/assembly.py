@@ -24,17 +24,17 @@ from spool.drain.conclusions import Conclusions, Describer
 from spool.drain.loop import Drain, Parts
 from spool.drain.recover import recover
 from spool.drain.service import Listed, Service, Surroundings
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.run import Run
-from spool.files.state import DELIVERED, DRAIN_STATE, Handling
-from spool.files.store import Group
-from spool.resolve.intake import Intake
-from spool.resolve.resolver import Controller, Resolver
+from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
+from spool.resolve.event_scanner import EventScanner
+from spool.resolve.resolver import Resolver, ResolverSlurm
 from spool.resolve.slurm_runs import match_start, runs_of_accounting
 
 
-class SlurmSide(Controller, Protocol):
+class SlurmSide(ResolverSlurm, Protocol):
     """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
 
     def listing(self) -> Iterable[Listed]:
@@ -63,7 +63,7 @@ class Outside:
     user_name: Callable[[int], str | None]
     watch: Callable[[], bool]
     clock: Callable[[], float] = time.time
-    new_group: Callable[[Layout], Group] = Group
+    new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 
 
 def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: Layout) -> Service:
@@ -73,9 +73,9 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
         OSError: the state directory cannot be written.
     """
     now = outside.clock()
-    handling = Handling(site.state / "handling")
-    archive = Archive(site.state / DELIVERED, keep_days=site.keep_days)
-    book = Book(layout, Schedule(), archive, new_group=outside.new_group)
+    crash_marker = CrashMarker(site.state / "handling")
+    archive = DeliveredArchive(site.state / DELIVERED_DIRECTORY, keep_days=site.keep_days)
+    book = Book(layout, Schedule(), archive, new_batch=outside.new_batch)
     replies: Queue[Reply] = Queue()
     starts, stops = outside.backends
     senders = (Sender("starts", starts, replies), Sender("stops", stops, replies))
@@ -85,16 +85,18 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
         replace_earlier=site.replace_earlier,
         prove=Proof(book, outside.slurm, outside.clock),
     )
-    delivery = Delivery(book, link, composer, senders=senders, handling=handling, terms=terms)
-    intake, resolver = Intake(layout, handling), Resolver(outside.slurm)
+    delivery = Delivery(
+        book, link, composer, senders=senders, crash_marker=crash_marker, terms=terms
+    )
+    event_scanner, resolver = EventScanner(layout, crash_marker), Resolver(outside.slurm)
     parts = Parts(
         layout=layout,
-        handling=handling,
-        intake=intake,
+        crash_marker=crash_marker,
+        event_scanner=event_scanner,
         resolver=resolver,
         conclusions=Conclusions(
             book,
-            intake,
+            event_scanner,
             resolver=resolver,
             describe=outside.describe,
             user_name=outside.user_name,
@@ -107,11 +109,11 @@ def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: La
         min_free_bytes=site.min_free_bytes,
     )
     drain = Drain(parts, outside.clock)
-    drain.take_up(recover(layout, handling, now))
+    drain.take_up(recover(layout, crash_marker, now))
     surroundings = Surroundings(
         senders=senders,
         archive=archive,
-        beacon=Beacon(site.state / DRAIN_STATE, now=now),
+        beacon=Beacon(site.state / DRAIN_STATE_FILE, now=now),
         listing=outside.slurm.listing,
         watch=outside.watch,
         clock=outside.clock,
@@ -127,7 +129,7 @@ class Proof:
     are used again) or accounting must know the run, with the same user.
     """
 
-    def __init__(self, book: Book, slurm: Controller, clock: Callable[[], float]) -> None:
+    def __init__(self, book: Book, slurm: ResolverSlurm, clock: Callable[[], float]) -> None:
         self._book = book
         self._slurm = slurm
         self._clock = clock

@@ -14,7 +14,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from spool.files.state import write_json
+from spool.files.state_files import write_json
 
 EVERY_SECONDS = 10.0
 _log = logging.getLogger(__name__)

@@ -13,15 +13,15 @@ from spool.deliver.burial import bury_unsendable
 from spool.deliver.schedule import Entry
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
-from spool.files.dead import Why, bury_file
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
-from spool.files.run import End, Run, Source
-from spool.resolve.account import Account, Question
-from spool.resolve.admit import Facts, IncompleteRunError, admit
-from spool.resolve.intake import Intake
+from spool.files.run import End, EndSource, Run
+from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.event_scanner import EventScanner
+from spool.resolve.resolution import JobQuery, Resolution
 from spool.resolve.resolver import Resolver
-from spool.resolve.slurm_runs import Stage
+from spool.resolve.slurm_runs import RunStage
 
 Texts = Mapping[int, tuple[str | None, str | None]]
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Conclusions:
     def __init__(
         self,
         book: Book,
-        intake: Intake,
+        event_scanner: EventScanner,
         *,
         resolver: Resolver,
         describe: Describer,
@@ -48,47 +48,47 @@ class Conclusions:
         clock: Callable[[], float],
     ) -> None:
         self._book = book
-        self._intake = intake
+        self._event_scanner = event_scanner
         self._resolver = resolver
         self._describe = describe
         self._user_name = user_name
         self._clock = clock
         self._remembered: dict[int, Job] = {}
 
-    def apply(self, conclusions: Iterable[tuple[Question, Account, Job | None]]) -> None:
+    def apply(self, conclusions: Iterable[tuple[JobQuery, Resolution, Job | None]]) -> None:
         """Let what was concluded for some job ids change the book."""
         answers = list(conclusions)
-        fresh = [job for _, result, _ in answers for job, _ in result.new]
+        fresh = [job for _, result, _ in answers for job, _ in result.new_runs]
         texts = self._describe(fresh) if fresh else {}
-        for question, result, record in answers:
+        for query, result, record in answers:
             self._remember(result, record)
-            self._conclude(question, result, texts, self._clock())
+            self._conclude(query, result, texts, self._clock())
 
     def _conclude(
         self,
-        question: Question,
-        result: Account,
+        query: JobQuery,
+        result: Resolution,
         texts: Mapping[int, tuple[str | None, str | None]],
         now: float,
     ) -> None:
         """Let Slurm's answers about one job id change the book."""
         runs = [
-            run for job, end in result.new if (run := self._admit(job, end, question, texts, now))
+            run for job, end in result.new_runs if (run := self._admit(job, end, query, texts, now))
         ]
-        runs += self._changed(question.job_id, result, now)
-        finished = [event.name for event in result.finished]
+        runs += self._changed(query.job_id, result, now)
+        finished = [event.name for event in result.settled_events]
         for run in runs:
             self._enter(run, finished, now)
         if not runs:
             self._book.drop_events(finished, now)
-        for event in result.lost:
+        for event in result.unknown_events:
             self._bury_event(event, now)
 
-    def _changed(self, job_id: int, result: Account, now: float) -> Iterator[Run]:
+    def _changed(self, job_id: int, result: Resolution, now: float) -> Iterator[Run]:
         """Yield the known runs that are over, or whose start is to be told again."""
         for entry in self._book.schedule.lane(job_id):
-            end = result.ended.get(entry.start_time)
-            if end is None and entry.start_time not in result.again:
+            end = result.ends.get(entry.start_time)
+            if end is None and entry.start_time not in result.starts_to_resend:
                 continue
             run = self._run(entry, now)
             if run is None:
@@ -114,30 +114,30 @@ class Conclusions:
         self,
         job: Job,
         end: End | None,
-        question: Question,
+        query: JobQuery,
         texts: Mapping[int, tuple[str | None, str | None]],
         now: float,
     ) -> Run | None:
         """Return the run of a record; bury what cannot be told."""
         script, description = texts.get(job.job_id, (None, None))
-        facts = Facts(
-            end=end, events=question.events, now=now, script=script, description=description
+        context = AdmissionContext(
+            end=end, events=query.events, now=now, script=script, description=description
         )
         try:
-            return admit(self._filled(job), facts, user_name=self._user_name)
+            return admit(self._filled(job), context, user_name=self._user_name)
         except IncompleteRunError as error:
-            names = [event.name for event in question.events]
+            names = [event.name for event in query.events]
             entry = self._book.soften(error.run, names, now)
             bury_unsendable(self._book, entry, error.run, error.reason, now)
             return None
 
-    def _remember(self, result: Account, record: Job | None) -> None:
+    def _remember(self, result: Resolution, record: Job | None) -> None:
         """Keep cores and GRES seen while a job is configuring: they may be gone when it runs."""
         if record is None:
             return
-        if result.stage in {Stage.CONFIGURING, Stage.UNSETTLED} and record.allocations:
+        if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
             self._remembered[record.job_id] = record
-        elif result.stage is not Stage.CONFIGURING and not result.new:
+        elif result.stage is not RunStage.CONFIGURING and not result.new_runs:
             self._remembered.pop(record.job_id, None)
 
     def _filled(self, job: Job) -> Job:
@@ -153,11 +153,11 @@ class Conclusions:
             return self._book.run_of(entry)
         except (OSError, RunFileError, NewerFormatError) as error:
             _log.warning("%s cannot be read: %s", entry.name, escape(str(error)))
-            self._resolver.doubt(entry.job_id, now)
+            self._resolver.recheck_job(entry.job_id, now)
             return None
 
     def _bury_event(self, event: Event, now: float) -> None:
-        why = Why(
+        why = DeadLetterReason(
             name=event.name,
             directory=Directory.NEW,
             time=int(now),
@@ -165,20 +165,20 @@ class Conclusions:
             hint="neither the controller nor accounting knows this job: look at slurmctld's log",
         )
         try:
-            bury_file(self._book.layout, why)
+            move_file_to_dead(self._book.layout, why)
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
-        self._intake.forget([event.name])
+        self._event_scanner.forget([event.name])
 
 
 def _warn_guessed(run: Run, end: End) -> None:
     """Say that Slurm does not prove an end, only an event or the next run does."""
-    if end.source in {Source.EVENT, Source.NEXT_RUN}:
+    if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(
             "job=%d start=%d is forgotten by Slurm: told as %s at %d, by the word of its %s",
             run.job_id,
             run.start_time,
             end.state,
             end.time,
-            "epilog" if end.source is Source.EVENT else end.source,
+            "epilog" if end.source is EndSource.EVENT else end.source,
         )

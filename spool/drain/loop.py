@@ -19,8 +19,8 @@ from spool.deliver.senders import Reply
 from spool.drain.conclusions import Conclusions
 from spool.drain.recover import entry_in_todo, read_run
 from spool.files.layout import Directory, Layout
-from spool.files.state import Handling
-from spool.resolve.intake import Intake
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolver import Resolver
 
 IDLE_SECONDS = 0.04  # no event is looked at earlier after its hook began
@@ -36,8 +36,8 @@ class Parts:
     """What a drain is made of; each belongs to the drain's thread."""
 
     layout: Layout
-    handling: Handling
-    intake: Intake
+    crash_marker: CrashMarker
+    event_scanner: EventScanner
     resolver: Resolver
     conclusions: Conclusions
     book: Book
@@ -77,8 +77,8 @@ class Drain:
         parts = self._parts
         self.take_replies(min(longest_wait, self._wait()))
         now = self._clock()
-        if parts.intake.is_due(now):
-            parts.resolver.add(parts.intake.scan(now), now)
+        if parts.event_scanner.is_due(now):
+            parts.resolver.add_events(parts.event_scanner.scan(now), now)
         self._watch_todo(now)
         self._resolve(now)
         parts.book.harden_old(now, all_of_them=not parts.link.is_up)
@@ -125,7 +125,7 @@ class Drain:
             if entry.end_time is None and live.get(entry.job_id) != entry.start_time
         }
         for job_id in doubtful:
-            self._parts.resolver.doubt(job_id, now)
+            self._parts.resolver.recheck_job(job_id, now)
         return len(doubtful)
 
     def _wait(self) -> float:
@@ -135,7 +135,7 @@ class Drain:
         return max(0.0, min([IDLE_SECONDS] + [time - now for time in times if time is not None]))
 
     def _resolve(self, now: float) -> None:
-        conclusions = self._parts.resolver.look(now, self._parts.book.tracked)
+        conclusions = self._parts.resolver.resolve_due(now, self._parts.book.tracked)
         if conclusions:
             self._parts.conclusions.apply(conclusions)
 
@@ -145,7 +145,7 @@ class Drain:
         if now < self._todo_at:
             return
         self._todo_at = now + TODO_SECONDS
-        modified_ns = layout.modified_ns(Directory.TODO)
+        modified_ns = layout.directory_mtime_ns(Directory.TODO)
         if modified_ns == self._todo_ns and now - modified_ns / 1e9 > TODO_SECONDS:
             return
         self._todo_ns = modified_ns
@@ -159,7 +159,7 @@ class Drain:
 
     def _take_from_todo(self, name: str, now: float) -> None:
         layout = self._parts.layout
-        run = read_run(layout, self._parts.handling, Directory.TODO, name, now)
+        run = read_run(layout, self._parts.crash_marker, Directory.TODO, name, now)
         if run is None:  # set aside, or left alone and told of once: it is of a later version
             self._left.update({name}.intersection(layout.names(Directory.TODO)))
         elif self._parts.book.schedule.get(run.job_id, run.start_time) is None:
@@ -176,7 +176,7 @@ class Drain:
             self._parts.book.finish(entry, entry.run, now)
 
     def _flush(self, now: float, *, at_once: bool = False) -> None:
-        """Make a group durable; a full disk costs nothing but time."""
+        """Make a batch durable; a full disk costs nothing but time."""
         book = self._parts.book
         if now < self._full_until or not (at_once or book.is_due(now)):
             return
@@ -194,7 +194,7 @@ class Drain:
         if self._is_full:
             _log.info("the spool can be written again")
         self._is_full = False
-        self._parts.intake.forget(book.take_removed_events())
+        self._parts.event_scanner.forget(book.take_removed_events())
 
     def _look_at_space(self, now: float) -> None:
         if now < self._space_at:

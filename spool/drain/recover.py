@@ -14,28 +14,28 @@ from contextlib import suppress
 from spool.deliver.schedule import Entry, entry_of
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
-from spool.files.dead import WHY_SUFFIX, Why, bury_file
+from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, move_file_to_dead
+from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.files.state import Handling
-from spool.files.store import load
+from spool.files.state_files import CrashMarker
 
 STALE_SECONDS = 3600
 _log = logging.getLogger(__name__)
 
 
-def recover(layout: Layout, handling: Handling, now: float) -> Iterator[Entry]:
+def recover(layout: Layout, crash_marker: CrashMarker, now: float) -> Iterator[Entry]:
     """Yield an entry of every run in `todo/` and `open/`; clean `tmp/` and `dead/` of leftovers."""
     _clean_tmp(layout, now)
     _clean_reasons(layout)
     todo = set(layout.names(Directory.TODO))
     for name in sorted(todo):
-        if (run := read_run(layout, handling, Directory.TODO, name, now)) is not None:
+        if (run := read_run(layout, crash_marker, Directory.TODO, name, now)) is not None:
             yield entry_in_todo(run)
     for name in sorted(layout.names(Directory.OPEN)):
         if name in todo:
             os.unlink(name, dir_fd=layout.fd(Directory.OPEN))
-        elif (run := read_run(layout, handling, Directory.OPEN, name, now)) is not None:
+        elif (run := read_run(layout, crash_marker, Directory.OPEN, name, now)) is not None:
             yield entry_of(run, Directory.OPEN)
 
 
@@ -50,15 +50,15 @@ def entry_in_todo(run: Run) -> Entry:
 
 
 def read_run(
-    layout: Layout, handling: Handling, directory: Directory, name: str, now: float
+    layout: Layout, crash_marker: CrashMarker, directory: Directory, name: str, now: float
 ) -> Run | None:
     """Return a run; None if it vanished, is of a later version, or had to be set aside."""
-    if handling.is_poison(name):
+    if crash_marker.is_poison(name):
         _set_aside(layout, directory, name, "reading it ended the drain three times", now)
         return None
     try:
-        with handling(name):
-            return load(layout, directory, name)
+        with crash_marker(name):
+            return load_run(layout, directory, name)
     except FileNotFoundError:
         return None
     except NewerFormatError as error:
@@ -69,7 +69,7 @@ def read_run(
 
 
 def _set_aside(layout: Layout, directory: Directory, name: str, reason: str, now: float) -> None:
-    why = Why(
+    why = DeadLetterReason(
         name=name,
         directory=directory,
         time=int(now),
@@ -77,7 +77,7 @@ def _set_aside(layout: Layout, directory: Directory, name: str, reason: str, now
         hint="mend the file and `cc-spool retry` it, or `cc-spool discard` it",
     )
     try:
-        buried = bury_file(layout, why)
+        buried = move_file_to_dead(layout, why)
     except OSError as error:
         _log.error("%s/%s: %s; it stays there: %s", directory, escape(name), escape(reason), error)
         return
@@ -88,7 +88,7 @@ def _clean_tmp(layout: Layout, now: float) -> None:
     """Remove what a dead writer left half-written an hour ago."""
     for name in list(layout.names(Directory.TMP)):
         try:
-            if now - layout.time(Directory.TMP, name) > STALE_SECONDS:
+            if now - layout.mtime(Directory.TMP, name) > STALE_SECONDS:
                 os.unlink(name, dir_fd=layout.fd(Directory.TMP))
         except OSError as error:
             _log.warning("tmp/%s cannot be removed: %s", escape(name), error.strerror)

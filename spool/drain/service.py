@@ -17,7 +17,7 @@ from spool.deliver.senders import Sender
 from spool.drain.beacon import Beacon, notify, plain
 from spool.drain.loop import Drain, Parts
 from spool.escaping import escape
-from spool.files.archive import Archive
+from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory
 
 COMPARE_SECONDS = 3600.0
@@ -54,7 +54,7 @@ class Surroundings:
     """
 
     senders: tuple[Sender, ...]
-    archive: Archive
+    archive: DeliveredArchive
     beacon: Beacon
     listing: Callable[[], Iterable[Listed]]
     watch: Callable[[], bool]

@@ -19,12 +19,12 @@ from spool.files import codec
 from spool.files.run import Run
 
 LIMIT_BYTES = 1_000_000_000
-TAIL_BYTES = 16_000_000  # of each file that `lately` reads
+TAIL_BYTES = 16_000_000  # of each file that `recent_runs` reads
 _DAY_SECONDS = 86400
 _log = logging.getLogger(__name__)
 
 
-class Archive:
+class DeliveredArchive:
     """The delivered runs below a state directory."""
 
     def __init__(self, directory: Path, *, keep_days: float) -> None:
@@ -41,13 +41,13 @@ class Archive:
             self.directory.mkdir(mode=0o750, exist_ok=True)
             fd = os.open(self.directory / name, flags, 0o640)
             try:
-                _append(fd, codec.encode(run))
+                _append_line(fd, codec.encode(run))
             finally:
                 os.close(fd)
         except OSError as error:
             _log.warning("delivered run %s is not kept: %s", run.name, error)
 
-    def lately(self) -> list[tuple[int, int, int]]:
+    def recent_runs(self) -> list[tuple[int, int, int]]:
         """Return job id, start and end of the runs delivered last, oldest first; never an error.
 
         From the ends of the two newest files; lines that cannot be read are left out.
@@ -55,7 +55,7 @@ class Archive:
         found = []
         for file in sorted(self.directory.glob("*.jsonl"))[-2:]:
             try:
-                found += [told for line in _tail(file) if (told := _told(line)) is not None]
+                found += [key for line in _last_lines(file) if (key := _run_key(line)) is not None]
             except OSError as error:
                 _log.warning("delivered runs in %s cannot be read: %s", file.name, error)
         return found
@@ -73,21 +73,21 @@ class Archive:
                 file.unlink(missing_ok=True)
 
 
-def archived(directory: Path) -> Iterator[bytes]:
+def archive_lines(directory: Path) -> Iterator[bytes]:
     """Yield the lines of an archive, oldest first; a file that expires meanwhile is no error."""
     for file in sorted(directory.glob("*.jsonl")):
         with suppress(FileNotFoundError), file.open("rb") as lines:
             yield from lines
 
 
-def _tail(file: Path) -> Iterator[bytes]:
+def _last_lines(file: Path) -> Iterator[bytes]:
     """Yield the last lines of a file, never all in memory; the first of them may be cut."""
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        yield from opened
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
+        yield from stream
 
 
-def _told(line: bytes) -> tuple[int, int, int] | None:
+def _run_key(line: bytes) -> tuple[int, int, int] | None:
     try:
         run = json.loads(line)
         return int(run["job"]["job_id"]), int(run["start_time"]), int(run["end"]["time"])
@@ -95,7 +95,7 @@ def _told(line: bytes) -> tuple[int, int, int] | None:
         return None
 
 
-def _append(fd: int, line: bytes) -> None:
+def _append_line(fd: int, line: bytes) -> None:
     """Append a whole line or nothing: half of one would spoil the next.
 
     Raises:

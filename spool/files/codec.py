@@ -21,13 +21,13 @@ from spool.errors import NewerFormatError, RunFileError
 from spool.files.run import Run, parse_run_name
 
 VERSION = 1
-_PLAIN = frozenset({int, str, bool, types.NoneType})
+_PLAIN_TYPES = frozenset({int, str, bool, types.NoneType})
 LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 70 MB
 
 
 def encode(run: Run) -> bytes:
     """Return the bytes of a run file."""
-    document = {"version": VERSION, **_plain(run)}
+    document = {"version": VERSION, **_to_json(run)}
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 
 
@@ -63,30 +63,30 @@ def decode_line(name: str, contents: bytes) -> Run:
     if version != VERSION:
         raise RunFileError(name, f"version {version!r} is not known")
     try:
-        run: Run = _typed(Run, document, "run")
+        run: Run = _from_json(Run, document, "run")
     except (TypeError, ValueError) as error:
         raise RunFileError(name, str(error)) from error
     return run
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     """Return a frozen value as JSON data, without None and defaults."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN_TYPES:
         return value
     if kind is tuple:
-        return [_plain(item) for item in value] if _holds_records(value) else list(value)
+        return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
     if dataclasses.is_dataclass(kind):
         pairs = ((name, getattr(value, name), default) for name, default in _fields(kind))
-        return {name: _plain(item) for name, item, default in pairs if item != default}
+        return {name: _to_json(item) for name, item, default in pairs if item != default}
     return value
 
 
-def _holds_records(items: tuple[Any, ...]) -> bool:
+def _holds_dataclasses(items: tuple[Any, ...]) -> bool:
     return bool(items) and dataclasses.is_dataclass(items[0])
 
 
-def _typed(expected: Any, value: Any, path: str) -> Any:
+def _from_json(expected: Any, value: Any, path: str) -> Any:
     """Return JSON data as the value a type hint asks for.
 
     Raises:
@@ -94,16 +94,16 @@ def _typed(expected: Any, value: Any, path: str) -> Any:
     """
     origin = typing.get_origin(expected)
     if origin in {types.UnionType, typing.Union}:
-        return None if value is None else _typed(typing.get_args(expected)[0], value, path)
+        return None if value is None else _from_json(typing.get_args(expected)[0], value, path)
     if origin is tuple:
         if not isinstance(value, list):
             raise TypeError(f"{path}: a list is expected, not {type(value).__name__}")
         item = typing.get_args(expected)[0]
         if {type(part) for part in value} <= {item}:  # ids and names: the bulk of a wide run
             return tuple(value)
-        return tuple(_typed(item, part, f"{path}[{i}]") for i, part in enumerate(value))
+        return tuple(_from_json(item, part, f"{path}[{i}]") for i, part in enumerate(value))
     if dataclasses.is_dataclass(expected):
-        return _record(typing.cast("type", expected), value, path)
+        return _dataclass_from_json(typing.cast("type", expected), value, path)
     if issubclass(expected, Enum):
         return expected(value)
     if type(value) is not expected:  # bool is no int here
@@ -111,16 +111,18 @@ def _typed(expected: Any, value: Any, path: str) -> Any:
     return value
 
 
-def _record(expected: type, value: Any, path: str) -> Any:
+def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
     """Return a JSON object as a frozen value."""
     if not isinstance(value, dict):
         raise TypeError(f"{path}: an object is expected, not {type(value).__name__}")
     hints = _hints(expected)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
-    simple = _simple(expected)
+    plain_fields = _plain_fields(expected)
     fields = {
-        key: item if type(item) is simple.get(key) else _typed(hints[key], item, f"{path}.{key}")
+        key: item
+        if type(item) is plain_fields.get(key)
+        else _from_json(hints[key], item, f"{path}.{key}")
         for key, item in value.items()
     }
     return expected(**fields)
@@ -133,13 +135,17 @@ def _fields(record: type) -> tuple[tuple[str, Any], ...]:
 
 
 @cache
-def _simple(expected: type) -> dict[str, type]:
+def _plain_fields(expected: type) -> dict[str, type]:
     """Return the fields whose values are taken as they are, and their type: most of a run."""
     kinds = {name: typing.get_args(hint) or (hint,) for name, hint in _hints(expected).items()}
-    return {name: args[0] for name, args in kinds.items() if args[0] in _PLAIN and _is_one(args)}
+    return {
+        name: args[0]
+        for name, args in kinds.items()
+        if args[0] in _PLAIN_TYPES and _is_plain_or_optional(args)
+    }
 
 
-def _is_one(args: tuple[Any, ...]) -> bool:
+def _is_plain_or_optional(args: tuple[Any, ...]) -> bool:
     """Tell whether the arguments of a hint are those of `T` or `T | None`."""
     return args[1:] in {(), (types.NoneType,)}
 

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
 from spool.errors import EventNameError
-from spool.files.event import Kind, event_name, parse_name
+from spool.files.durable_files import create_file
+from spool.files.event import EventKind, event_name, parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.store import place
 
 _KEY = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.,:()\[\]@%+=/-]+", re.ASCII)  # as `event` reads it
 
 
-class Hint(TypedDict, total=False):
+class EventFields(TypedDict, total=False):
     """What an event may say beside kind and job id; instants in Unix seconds.
 
     `now` becomes the event's time, the present by default.
@@ -33,16 +33,16 @@ class Hint(TypedDict, total=False):
     now: float | None
 
 
-def enqueue(layout: Layout, kind: Kind, job_id: int, **hint: Unpack[Hint]) -> str:
+def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> str:
     """Put an event into `new/`; return its name. Safe to repeat.
 
     Raises:
         EventNameError: no event can say that.
         OSError: it cannot be written; nothing is left of it.
     """
-    start, end = hint.get("start"), hint.get("end")
+    start, end = fields.get("start"), fields.get("end")
     name = event_name(kind, job_id, start=start, end=end, pid=os.getpid())
-    put_event(layout, name, hint.get("extras", {}), hint.get("now"))
+    put_event(layout, name, fields.get("extras", {}), fields.get("now"))
     return name
 
 
@@ -53,12 +53,12 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
         EventNameError: that is no event.
         OSError: it cannot be written; nothing is left of it.
     """
-    parse_name(name, time=0)
-    contents = _contents(name, extras)
-    return place(layout, Directory.NEW, name, contents, time=time, durable=False)
+    parse_event_name(name, time=0)
+    contents = _encode_extras(name, extras)
+    return create_file(layout, Directory.NEW, name, contents, time=time, durable=False)
 
 
-def _contents(name: str, extras: Mapping[str, str]) -> bytes:
+def _encode_extras(name: str, extras: Mapping[str, str]) -> bytes:
     for key, value in extras.items():
         if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
             raise EventNameError(name, f"the extra {key!r} cannot be written")

@@ -22,7 +22,7 @@ _NAME = re.compile(rf"1-(start|stop|close)-{_NUMBER}-{_NUMBER}-{_NUMBER}-([0-9]{
 _EXTRA = re.compile(rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)", re.ASCII)
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What an event says: a run began, a run ended, or the sweeper closes a run without proof."""
 
     START = "start"
@@ -35,7 +35,7 @@ class Event:
     """A hint about a job id. `time` is the file's mtime, Unix seconds with fraction."""
 
     name: str
-    kind: Kind
+    kind: EventKind
     job_id: int
     start: int | None
     end: int | None
@@ -43,7 +43,7 @@ class Event:
     extras: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_name(name: str, *, time: float, extras: Mapping[str, str] | None = None) -> Event:
+def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None = None) -> Event:
     """Return the event that a file name in `new/` spells.
 
     Raises:
@@ -56,10 +56,10 @@ def parse_name(name: str, *, time: float, extras: Mapping[str, str] | None = Non
     match = _NAME.fullmatch(name)
     if match is None:
         raise EventNameError(name, "the name is not that of an event")
-    kind, job_id, start, end = Kind(match[1]), int(match[2]), int(match[3]), int(match[4])
+    kind, job_id, start, end = EventKind(match[1]), int(match[2]), int(match[3]), int(match[4])
     if job_id == 0:
         raise EventNameError(name, "the job id is 0")
-    if kind is Kind.CLOSE and not (start and end):
+    if kind is EventKind.CLOSE and not (start and end):
         raise EventNameError(name, "a close event needs a start and an end time")
     return Event(
         name=name,
@@ -72,8 +72,10 @@ def parse_name(name: str, *, time: float, extras: Mapping[str, str] | None = Non
     )
 
 
-def event_name(kind: Kind, job_id: int, *, start: int | None, end: int | None, pid: int) -> str:
-    """Return the file name of an event; the inverse of `parse_name`."""
+def event_name(
+    kind: EventKind, job_id: int, *, start: int | None, end: int | None, pid: int
+) -> str:
+    """Return the file name of an event; the inverse of `parse_event_name`."""
     return f"{FORMAT}-{kind}-{job_id}-{start or 0}-{end or 0}-{pid}"
 
 

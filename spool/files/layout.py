@@ -31,10 +31,14 @@ class Directory(StrEnum):
     TMP = "tmp"
 
 
-RUN_ORDER = (Directory.TODO, Directory.OPEN, Directory.DEAD)  # of two copies the earlier one wins
+RUN_DIRECTORIES = (
+    Directory.TODO,
+    Directory.OPEN,
+    Directory.DEAD,
+)  # of two copies the earlier one wins
 
 
-class Found(NamedTuple):
+class FileContents(NamedTuple):
     """A regular file: contents (None when over the limit), size and mtime (Unix seconds)."""
 
     contents: bytes | None
@@ -93,18 +97,18 @@ class Layout:
             for entry in entries:
                 yield entry.name
 
-    def modified_ns(self, directory: Directory) -> int:
+    def directory_mtime_ns(self, directory: Directory) -> int:
         """Return the mtime of a directory in nanoseconds."""
         return os.fstat(self._fds[directory]).st_mtime_ns
 
-    def time(self, directory: Directory, name: str) -> float:
+    def mtime(self, directory: Directory, name: str) -> float:
         """Return the mtime of a name itself, Unix seconds."""
         return os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False).st_mtime
 
-    def holds(self, directory: Directory, name: str) -> bool:
+    def exists(self, directory: Directory, name: str) -> bool:
         """Tell whether a name is there, whatever it is."""
         try:
-            self.time(directory, name)
+            self.mtime(directory, name)
         except FileNotFoundError:
             return False
         return True
@@ -118,7 +122,7 @@ class Layout:
         status = os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
         return stat.S_ISREG(status.st_mode)
 
-    def read(self, directory: Directory, name: str, limit_bytes: int) -> Found:
+    def read(self, directory: Directory, name: str, limit_bytes: int) -> FileContents:
         """Read one regular file without following links or blocking.
 
         Raises:
@@ -137,7 +141,7 @@ class Layout:
             if not stat.S_ISREG(status.st_mode):
                 raise NotRegularError(name)
             contents = _read_up_to(fd, limit_bytes) if status.st_size <= limit_bytes else None
-            return Found(contents, status.st_size, status.st_mtime)
+            return FileContents(contents, status.st_size, status.st_mtime)
         finally:
             os.close(fd)
 

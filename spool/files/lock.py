@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spool.errors import SpoolLockedError
-from spool.files.state import read_json
+from spool.files.state_files import read_json
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -47,7 +47,7 @@ def take_lock(path: Path, holder_file: Path) -> FileLock:
     try:
         lock.acquire(timeout=_TRY_SECONDS, poll_interval=_TRY_SECONDS / 8)
     except Timeout as error:
-        pid = holder_of(holder_file)
+        pid = holder_pid(holder_file)
         raise SpoolLockedError(str(path), f"process {pid}" if pid else "another process") from error
     return lock
 
@@ -71,7 +71,7 @@ def lock_state(path: Path) -> LockState:
     return LockState.FREE
 
 
-def holder_of(holder_file: Path) -> int | None:
+def holder_pid(holder_file: Path) -> int | None:
     """Return the process that a holder's state file names, if it is alive."""
     pid = read_json(holder_file).get("pid")
     is_alive = type(pid) is int and Path(f"/proc/{pid}").exists()

@@ -18,7 +18,7 @@ from spool.files.layout import Directory
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
 
 
-class Source(StrEnum):
+class EndSource(StrEnum):
     """Who proved the end of a run."""
 
     CONTROLLER = "controller"
@@ -34,7 +34,7 @@ class End:
 
     time: int
     state: str
-    source: Source
+    source: EndSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

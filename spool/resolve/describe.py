@@ -18,14 +18,14 @@ from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.escaping import escape
 
-FEW = 8
+MAX_COMMAND_JOBS = 8
 SCRIPT_LIMIT_BYTES = 256 * 1024  # cut further when sent
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_LEFT_OUT = frozenset({"allocations", "admin_comment", "nodes"})
+_OMITTED_FIELDS = frozenset({"allocations", "admin_comment", "nodes"})
 _log = logging.getLogger(__name__)
 
 
-class TextSource(Protocol):
+class SlurmTexts(Protocol):
     """Slurm's commands that print a script or a description."""
 
     def script(self, job_id: int) -> str | None:
@@ -39,7 +39,7 @@ class TextSource(Protocol):
 class SlurmDescriber:
     """Reads both; `state_save_location` None: never from files."""
 
-    slurm: TextSource
+    slurm: SlurmTexts
     state_save_location: Path | None
     with_script: bool
     with_description: bool
@@ -48,18 +48,18 @@ class SlurmDescriber:
     def __call__(self, jobs: Iterable[Job]) -> Mapping[int, tuple[str | None, str | None]]:
         """Return script and description by job id."""
         wanted = list(jobs)
-        few = len(wanted) <= FEW
+        by_command = len(wanted) <= MAX_COMMAND_JOBS
         return {
             job.job_id: (
-                self._script(job, few=few) if self.with_script else None,
-                self._description(job, few=few) if self.with_description else None,
+                self._script(job, by_command=by_command) if self.with_script else None,
+                self._description(job, by_command=by_command) if self.with_description else None,
             )
             for job in wanted
         }
 
-    def _script(self, job: Job, *, few: bool) -> str | None:
+    def _script(self, job: Job, *, by_command: bool) -> str | None:
         found, text = self._script_file(job)
-        if found or not few or self._denied:
+        if found or not by_command or self._denied:
             return text
         try:
             return self.slurm.script(job.job_id)
@@ -92,18 +92,18 @@ class SlurmDescriber:
             os.close(fd)
         return True, raw.removesuffix(b"\0").decode("utf-8", "replace")
 
-    def _description(self, job: Job, *, few: bool) -> str | None:
-        if few:
+    def _description(self, job: Job, *, by_command: bool) -> str | None:
+        if by_command:
             try:
                 return self.slurm.description(job.job_id)
             except SlurmError as error:
                 _log.debug("job=%d has no description: %s", job.job_id, escape(str(error)))
-        return rendered(job)
+        return render_description(job)
 
 
-def rendered(job: Job) -> str:
+def render_description(job: Job) -> str:
     """Return a description of a job from the fields known of it."""
-    names = [field.name for field in fields(job) if field.name not in _LEFT_OUT]
+    names = [field.name for field in fields(job) if field.name not in _OMITTED_FIELDS]
     known = ((name, getattr(job, name)) for name in names)
     lines = [f"{name}={value}" for name, value in known if value not in {None, ()}]
     return "\n".join([*lines, f"nodes={','.join(job.nodes)}"]) + "\n"

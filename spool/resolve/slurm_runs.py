@@ -36,47 +36,47 @@ END_STATES = frozenset(
     }
 )
 _LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
-_CONFIGURING = frozenset({"CONFIGURING", "POWER_UP_NODE"})
+_CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
 
-class Stage(Enum):
+class RunStage(Enum):
     """Where a record stands in the life of a run."""
 
-    NOT_YET = auto()  # waiting to run, or never ran: no run in this record
+    NOT_STARTED = auto()  # waiting to run, or never ran: no run in this record
     CONFIGURING = auto()  # has nodes, its start time may still move
     UNSETTLED = auto()  # a flag hides the state, or the end is not written yet: look again soon
     LIVE = auto()
     ENDED = auto()
-    FOREIGN = auto()  # a federation sibling runs elsewhere
+    OTHER_CLUSTER = auto()  # a federation sibling runs elsewhere
 
 
-def stage(job: Job) -> Stage:
+def run_stage(job: Job) -> RunStage:
     """Return where a record stands; `Job` times are facts, never expectations."""
     if job.state == "REVOKED" or "REVOKED" in job.flags:
-        return Stage.FOREIGN
+        return RunStage.OTHER_CLUSTER
     if job.state == "PENDING":
-        return Stage.NOT_YET
-    if _CONFIGURING.intersection(job.flags):
-        return Stage.CONFIGURING
+        return RunStage.NOT_STARTED
+    if _CONFIGURING_FLAGS.intersection(job.flags):
+        return RunStage.CONFIGURING
     if job.state in _LIVE_STATES:
         settled = job.start_time and job.nodes and "RESIZING" not in job.flags
-        return Stage.LIVE if settled else Stage.UNSETTLED
+        return RunStage.LIVE if settled else RunStage.UNSETTLED
     if job.state is None:
-        return Stage.UNSETTLED
-    return _stage_of_end(job)
+        return RunStage.UNSETTLED
+    return _stage_of_end_state(job)
 
 
-def _stage_of_end(job: Job) -> Stage:
+def _stage_of_end_state(job: Job) -> RunStage:
     """Return the stage of a record in an end state (an unknown word counts as one)."""
     if not job.start_time:
-        return Stage.NOT_YET
+        return RunStage.NOT_STARTED
     if not job.end_time:
-        return Stage.UNSETTLED
+        return RunStage.UNSETTLED
     if not job.nodes:
         # cancelled while pending shows start = end; COMPLETING may list no node any more
         never_ran = job.end_time <= job.start_time and "COMPLETING" not in job.flags
-        return Stage.NOT_YET if never_ran else Stage.ENDED
-    return Stage.ENDED
+        return RunStage.NOT_STARTED if never_ran else RunStage.ENDED
+    return RunStage.ENDED
 
 
 def same_start(one: int, other: int) -> bool:
@@ -116,7 +116,7 @@ def runs_of_accounting(
         if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
             joined = replace(row, start_time=resizing.start_time, nodes=resizing.nodes or row.nodes)
         resizing = joined if row.state == "RESIZING" else None
-        if row.state != "RESIZING" and stage(joined) in {Stage.LIVE, Stage.ENDED}:
+        if row.state != "RESIZING" and run_stage(joined) in {RunStage.LIVE, RunStage.ENDED}:
             runs.append(joined)
     return tuple(runs)
 

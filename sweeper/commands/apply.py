@@ -15,7 +15,7 @@ from spool.config import Config
 from spool.console import is_terminal
 from spool.exit_codes import OK, TRY_AGAIN, UNAVAILABLE
 from spool.files.lock import take_lock
-from spool.files.state import SWEEP_STATE
+from spool.files.state_files import SWEEP_STATE_FILE
 from sweeper.apply import Waiting, Written, put, settle
 from sweeper.commands.plan import add_selection, positive, show, usage_error
 from sweeper.commands.site import active_elsewhere, site_of
@@ -56,7 +56,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.force != (args.stops is not None):
         return usage_error(ValueError("--force and --stops N go together"))
     directory = config.spool.state_directory
-    lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE)
+    lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
         with site_of(config, args) as site:
             return _sweep(config, args, site)

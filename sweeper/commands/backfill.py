@@ -16,7 +16,7 @@ from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
-from spool.files.state import read_json, write_json
+from spool.files.state_files import read_json, write_json
 from sweeper.apply import Waiting, is_draining, settle
 from sweeper.backfill import CROWD, Pace, Tally, Window, backfill, crowd
 from sweeper.commands.plan import usage_error

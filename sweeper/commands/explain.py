@@ -7,7 +7,7 @@ import argparse
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK
-from spool.files.state import DELIVERED
+from spool.files.state_files import DELIVERED_DIRECTORY
 from sweeper.commands.plan import positive, usage_error
 from sweeper.commands.site import site_of
 from sweeper.explain import explain
@@ -34,7 +34,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             return usage_error(error)
         page = explain(
             site.sources,
-            directory / DELIVERED,
+            directory / DELIVERED_DIRECTORY,
             args.jobid,
             seen=sight.observation,
             plan=sight.decision.plan,

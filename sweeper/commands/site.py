@@ -26,7 +26,7 @@ from spool.config.site import filters_of, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
 from spool.console import is_terminal
 from spool.files.layout import Layout
-from spool.files.state import DELIVERED
+from spool.files.state_files import DELIVERED_DIRECTORY
 from sweeper.diff import Policy
 from sweeper.look.holdings import delivered
 from sweeper.look.sources import Sources
@@ -70,7 +70,7 @@ def sources_of(
     """Return whom to ask."""
     filters = filters_of(config)
     names = {config.clustername, *config.partition_clusters.values()}
-    archive = config.spool.state_directory / DELIVERED
+    archive = config.spool.state_directory / DELIVERED_DIRECTORY
     return Sources(
         slurm=slurm,
         backend=backend,

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from spool.errors import EventNameError, NewerFormatError, RunFileError
-from spool.files.archive import archived
-from spool.files.event import parse_name
+from spool.files.archive import archive_lines
+from spool.files.durable_files import load_run
+from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import parse_run_name
-from spool.files.store import load
 from spool.resolve.slurm_runs import match_start
 from sweeper.diff import Holding, Standing
 from sweeper.values import Key
@@ -55,7 +55,7 @@ def delivered(directory: Path, keys: Iterable[Key]) -> frozenset[Key]:
         key: (_mark(b"job_id", key.job_id), _mark(b"start_time", key.start_time)) for key in keys
     }
     found: set[Key] = set()
-    for line in archived(directory) if marks else ():
+    for line in archive_lines(directory) if marks else ():
         found |= {key for key, own in marks.items() if all(m.search(line) for m in own)}
     return frozenset(found)
 
@@ -71,7 +71,7 @@ def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
         parts = name.split("-", 3)
         if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
             try:
-                event = parse_name(name, time=0)
+                event = parse_event_name(name, time=0)
             except (EventNameError, NewerFormatError):
                 continue
             hinted[event.job_id].append(event.start)
@@ -94,7 +94,7 @@ def _holding(layout: Layout, directory: Directory, name: str) -> Holding:
     if directory in _STANDINGS:
         return Holding(standing=_STANDINGS[directory])
     try:
-        run = load(layout, directory, name)
+        run = load_run(layout, directory, name)
     except (OSError, RunFileError, NewerFormatError):
         return Holding(standing=Standing.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job as Record
-from spool.resolve.slurm_runs import Stage, same_start, stage
+from spool.resolve.slurm_runs import RunStage, run_stage, same_start
 from sweeper.diff import Facts, is_over
 from sweeper.look.eye import Eye, Observation, job_of
 from sweeper.look.failures import backend_failure, slurm_failure
@@ -42,7 +42,7 @@ def observe_some(sources: Sources, state: State, ids: Sequence[int]) -> Observat
     since = min([eye.now - HISTORY_DAYS * DAY_SECONDS, *(key.start_time for key in open_keys)])
     accounted = eye.history(ids, since=since, starts=open_keys)
     _check_known(sources, ids, (rows, records, accounted or {}))
-    live = {i: job_of(r) for i, r in records.items() if stage(r) is Stage.LIVE}
+    live = {i: job_of(r) for i, r in records.items() if run_stage(r) is RunStage.LIVE}
     there = {job_id: tuple(found) for job_id, found in rows.items()}
     orphans = [row for row in open_there if not _is_live(row, live)]
     known = {job.key for job in live.values()}
@@ -110,7 +110,7 @@ def _over(records: Mapping[int, Record], accounted: Mapping[int, tuple[Job, ...]
     for record in records.values():
         job = job_of(record)
         near = any(same_start(job.start_time, k.start_time) for k in runs if k.job_id == job.job_id)
-        if stage(record) is Stage.ENDED and not near:
+        if run_stage(record) is RunStage.ENDED and not near:
             runs[job.key] = job
     return list(runs.values())
 

@@ -11,110 +11,116 @@ from collections.abc import Iterable
 
 from spool.errors import EventNameError, NewerFormatError
 from spool.escaping import escape
-from spool.files.dead import Why, bury_file
-from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
+from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout, NotRegularError
-from spool.files.state import Handling
+from spool.files.state_files import CrashMarker
 
 RESCAN_SECONDS = 5.0
-COARSE_SECONDS = 1.0  # a directory's time may be that coarse
-CROWD = 10_000
+MTIME_RESOLUTION_SECONDS = 1.0  # a directory's time may be that coarse
+LARGE_BACKLOG = 10_000
 _HINT = "look at the file, then `cc-spool discard` it; only hooks and cc-sweep write into new/"
 _log = logging.getLogger(__name__)
 
 
-class Intake:
+class EventScanner:
     """Knows which names of `new/` it has handed out; `forget` those that were dealt with."""
 
-    def __init__(self, layout: Layout, handling: Handling) -> None:
+    def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
         self._layout = layout
-        self._handling = handling
-        self._known: set[str] = set()
-        self._left: set[str] = set()
+        self._crash_marker = crash_marker
+        self._handed_out: set[str] = set()
+        self._ignored: set[str] = set()
         self._modified_ns = -1
-        self._scanned = float("-inf")
+        self._scanned_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._handed_out)
 
     def is_due(self, now: float) -> bool:
         """Tell whether `new/` may hold something new; one stat, `now` in Unix seconds."""
-        since = now - self._scanned
+        since = now - self._scanned_at
         if since >= RESCAN_SECONDS:
             return True
-        if len(self._known) > CROWD and since < COARSE_SECONDS:
+        if len(self._handed_out) > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
             return False
-        modified_ns = self._layout.modified_ns(Directory.NEW)
-        return modified_ns != self._modified_ns or now - modified_ns / 1e9 < COARSE_SECONDS
+        modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
+        return (
+            modified_ns != self._modified_ns or now - modified_ns / 1e9 < MTIME_RESOLUTION_SECONDS
+        )
 
     def scan(self, now: float) -> list[Event]:
         """Return the events that were not handed out yet, oldest first."""
-        self._scanned = now
-        self._modified_ns = self._layout.modified_ns(Directory.NEW)
-        present = set(self._layout.names(Directory.NEW))
-        self._known &= present
-        self._left &= present
-        fresh = present - self._known - self._left
+        self._scanned_at = now
+        self._modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
+        names = set(self._layout.names(Directory.NEW))
+        self._handed_out &= names
+        self._ignored &= names
+        fresh = names - self._handed_out - self._ignored
         events = [event for name in fresh if (event := self._read(name, now)) is not None]
-        self._known.update(event.name for event in events)
+        self._handed_out.update(event.name for event in events)
         return sorted(events, key=lambda event: event.time)
 
     def forget(self, names: Iterable[str]) -> None:
         """Note that events are gone."""
-        self._known.difference_update(names)
+        self._handed_out.difference_update(names)
 
     def _read(self, name: str, now: float) -> Event | None:
         """Return the event of a name; bury what is none."""
-        if self._handling.is_poison(name):
-            self._bury(name, "reading it ended the drain three times", now)
+        if self._crash_marker.is_poison(name):
+            self._set_aside(name, "reading it ended the drain three times", now)
             return None
         try:
-            with self._handling(name):
+            with self._crash_marker(name):
                 found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
-                return parse_name(name, time=found.time, extras=parse_extras(found.contents or b""))
+                return parse_event_name(
+                    name, time=found.time, extras=parse_extras(found.contents or b"")
+                )
         except FileNotFoundError:
             return None
         except NewerFormatError as error:
-            self._left.add(name)
+            self._ignored.add(name)
             _log.warning("%s", escape(str(error)))
         except NotRegularError:
-            self._bury(name, "not a regular file", now)
+            self._set_aside(name, "not a regular file", now)
         except EventNameError as error:
-            self._bury(name, error.reason, now)
+            self._set_aside(name, error.reason, now)
         except OSError as error:
-            return self._unreadable(name, error, now)
+            return self._read_name_only(name, error, now)
         return None
 
-    def _unreadable(self, name: str, error: OSError, now: float) -> Event | None:
+    def _read_name_only(self, name: str, error: OSError, now: float) -> Event | None:
         """Return the event of a file whose extras cannot be read: its name says enough.
 
         Only of a regular file: what cannot be unlinked later must not be taken for an event.
         """
         try:
             is_regular = self._layout.is_regular(Directory.NEW, name)
-            event = parse_name(name, time=self._layout.time(Directory.NEW, name))
+            event = parse_event_name(name, time=self._layout.mtime(Directory.NEW, name))
         except FileNotFoundError:
             return None
         except NewerFormatError:
-            self._left.add(name)
+            self._ignored.add(name)
         except EventNameError as refusal:
-            self._bury(name, f"{refusal.reason}; cannot be read: {error.strerror}", now)
+            self._set_aside(name, f"{refusal.reason}; cannot be read: {error.strerror}", now)
         else:
             if not is_regular:
-                self._bury(name, "not a regular file", now)
+                self._set_aside(name, "not a regular file", now)
                 return None
             _log.warning("extras of %s are ignored: %s", escape(name), error.strerror)
             return event
         return None
 
-    def _bury(self, name: str, reason: str, now: float) -> None:
-        why = Why(name=name, directory=Directory.NEW, time=int(now), reason=reason, hint=_HINT)
+    def _set_aside(self, name: str, reason: str, now: float) -> None:
+        why = DeadLetterReason(
+            name=name, directory=Directory.NEW, time=int(now), reason=reason, hint=_HINT
+        )
         try:
-            buried = bury_file(self._layout, why)
+            buried = move_file_to_dead(self._layout, why)
         except FileNotFoundError:
             return
         except OSError as error:
-            self._left.add(name)
+            self._ignored.add(name)
             _log.error("new/%s: %s, and cannot be set aside: %s", escape(name), reason, error)
             return
         _log.warning("new/%s is set aside as dead/%s: %s", escape(name), buried, reason)

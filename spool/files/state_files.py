@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Self
 
 # what lies in the state directory and more than one part of the program looks at
-DRAIN_STATE = "drain.json"
-DRAIN_LOCK = "drain.lock"
-SWEEP_STATE = "sweep.json"
-DELIVERED = "delivered"
-MODE = 0o640
-BURIED_AFTER = 3
+DRAIN_STATE_FILE = "drain.json"
+DRAIN_LOCK_FILE = "drain.lock"
+SWEEP_STATE_FILE = "sweep.json"
+DELIVERED_DIRECTORY = "delivered"
+FILE_MODE = 0o640
+MAX_CRASHES = 3
 _WIDTH = 512
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,9 @@ def replace_file(path: Path, contents: bytes, *, durable: bool = True) -> None:
         OSError: the old file is still there.
     """
     tmp = path.with_name(f".{path.name}.tmp")
-    fd = os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
+    fd = os.open(
+        tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
+    )
     with os.fdopen(fd, "wb") as file:
         file.write(contents)
         file.flush()
@@ -72,35 +74,35 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
     replace_file(path, json.dumps(value).encode() + b"\n", durable=durable)
 
 
-class Handling:
-    """The name being parsed or mapped, on disk while that lasts: `with handling(name): ...`.
+class CrashMarker:
+    """The name being parsed or mapped, on disk while that lasts: `with crash_marker(name): ...`.
 
     It must outlive the process, not the machine: no fsync. A name found at the start was being
-    handled when the last process died; after three deaths in a row it is poison. That one step
+    handled when the last process died; after three crashes in a row it is poison. That one step
     with it succeeds (it can be parsed) proves nothing about the next (it cannot be mapped).
     """
 
     def __init__(self, path: Path) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(path, flags, MODE)
-        deaths, _, name = os.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
-        self._deaths = int(deaths) if deaths in {b"1", b"2", b"3"} else 0
-        self._suspect = os.fsdecode(name) if self._deaths else ""
+        self._fd = os.open(path, flags, FILE_MODE)
+        crashes, _, name = os.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
+        self._crashes = int(crashes) if crashes in {b"1", b"2", b"3"} else 0
+        self._suspect_name = os.fsdecode(name) if self._crashes else ""
 
     def is_poison(self, name: str) -> bool:
         """Tell whether handling this name has ended the process too often.
 
         Said once: the file is to be set aside, and may be retried when it was mended.
         """
-        if name != self._suspect or self._deaths < BURIED_AFTER:
+        if name != self._suspect_name or self._crashes < MAX_CRASHES:
             return False
-        self._suspect, self._deaths = "", 0
+        self._suspect_name, self._crashes = "", 0
         return True
 
     def __call__(self, name: str) -> Self:
         """Note a name for the block that follows."""
-        deaths = self._deaths if name == self._suspect else 0
-        self._write(b"%d %b" % (min(deaths + 1, BURIED_AFTER), os.fsencode(name)))
+        crashes = self._crashes if name == self._suspect_name else 0
+        self._write(b"%d %b" % (min(crashes + 1, MAX_CRASHES), os.fsencode(name)))
         return self
 
     def __enter__(self) -> Self:

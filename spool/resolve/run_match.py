@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from slurm.job import Job
-from spool.files.run import End, Source
-from spool.resolve.slurm_runs import Stage, match_start, same_start, stage
+from spool.files.run import End, EndSource
+from spool.resolve.slurm_runs import RunStage, match_start, run_stage, same_start
 
-SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
+CLOCK_SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
+class TrackedRun:
     """A run of the id that the spool holds, or that it delivered lately (then `end` is set).
 
     `restarts` is how often the job was requeued before it, None if that is not known.
@@ -32,31 +32,33 @@ class Tracked:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RunSpan:
     """A run whose state is known for sure: live (`end` None) or over."""
 
     start_time: int
     end: End | None
     job: Job | None = None  # None: known to the spool alone
 
-    def over_by(self, time: float) -> bool:
+    def ended_by(self, time: float) -> bool:
         """Tell whether it was over at a time, as far as clocks agree."""
-        return self.end is not None and self.end.time <= time + SLACK_SECONDS
+        return self.end is not None and self.end.time <= time + CLOCK_SLACK_SECONDS
 
 
-def known_as(job: Job, source: Source, runs: tuple[Tracked, ...], rows: Iterable[Job]) -> Span:
+def span_of_record(
+    job: Job, source: EndSource, runs: tuple[TrackedRun, ...], rows: Iterable[Job]
+) -> RunSpan:
     """Return a run that Slurm shows, under the start time by which the spool knows it.
 
     A start moves when nodes power up late: the tuple that was reported stays if accounting (`rows`)
     has the run under the new start and nothing under the old one.
     """
-    span = Span(job.start_time or 0, _end(job, source), job)
+    span = RunSpan(job.start_time or 0, _end_of(job, source), job)
     accounted = {row.start_time or 0 for row in rows}
-    own = [run for run in runs if not _is_another(run, job)]
+    own = [run for run in runs if not _is_requeued_since(run, job)]
     for run in sorted(own, key=lambda run: run.start_time != span.start_time):
         claimed = run.start_time in accounted and span.start_time in accounted
         is_it = span.start_time == run.start_time
-        if is_it or (not claimed and same_run(span, Span(run.start_time, told_end(run)))):
+        if is_it or (not claimed and same_run(span, RunSpan(run.start_time, known_end(run)))):
             return replace(span, start_time=run.start_time)
     if len(runs) == len(own) == 1 and own[0].end is None:
         old = own[0].start_time
@@ -66,7 +68,7 @@ def known_as(job: Job, source: Source, runs: tuple[Tracked, ...], rows: Iterable
     return span
 
 
-def same_run(one: Span, other: Span) -> bool:
+def same_run(one: RunSpan, other: RunSpan) -> bool:
     """Tell whether two views show one run: equal starts, or near ones and no end in between."""
     if one.start_time == other.start_time:
         return True
@@ -75,18 +77,18 @@ def same_run(one: Span, other: Span) -> bool:
     return is_near and (first.end is None or first.end.time > second.start_time)
 
 
-def told_end(run: Tracked) -> End | None:
+def known_end(run: TrackedRun) -> End | None:
     """Return the end of a run that the spool knows to be over; its state is of no interest."""
-    return None if run.end is None else End(time=run.end, state="", source=Source.EVENT)
+    return None if run.end is None else End(time=run.end, state="", source=EndSource.EVENT)
 
 
-def _is_another(run: Tracked, job: Job) -> bool:
+def _is_requeued_since(run: TrackedRun, job: Job) -> bool:
     """Tell whether the job was requeued between a known run and that of a record."""
     counts = (run.restarts, job.restart_count)
     return None not in counts and counts[0] != counts[1] and run.start_time != job.start_time
 
 
-def _end(job: Job, source: Source) -> End | None:
-    if stage(job) is not Stage.ENDED or job.end_time is None or job.state is None:
+def _end_of(job: Job, source: EndSource) -> End | None:
+    if run_stage(job) is not RunStage.ENDED or job.end_time is None or job.state is None:
         return None
     return End(time=job.end_time, state=job.state, source=source)

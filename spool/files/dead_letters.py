@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 
 from spool.escaping import escape
 from spool.files import codec
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout, NotRegularError
 from spool.files.run import LastError, Run
-from spool.files.store import Group
 
 WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024
-_DAMAGED = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
+_PARSE_ERRORS = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Why:
+class DeadLetterReason:
     """Why a file that is no run lies in `dead/`; `name` and `directory` are where it came from."""
 
     name: str
@@ -37,16 +37,16 @@ class Why:
     hint: str
 
 
-def bury_run(group: Group, run: Run, error: LastError) -> Run:
-    """Put a run into `dead/` when the group commits; return it as it lies there."""
+def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
+    """Put a run into `dead/` when the batch commits; return it as it lies there."""
     dead = replace(run, last_error=error)
-    group.put(Directory.DEAD, run.name, codec.encode(dead))
-    group.remove(Directory.TODO, run.name)
-    group.remove(Directory.OPEN, run.name)
+    batch.put(Directory.DEAD, run.name, codec.encode(dead))
+    batch.remove(Directory.TODO, run.name)
+    batch.remove(Directory.OPEN, run.name)
     return dead
 
 
-def bury_file(layout: Layout, why: Why) -> str:
+def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
     """Move any file aside with its reason, durably; return its name in `dead/`.
 
     Raises:
@@ -61,9 +61,9 @@ def bury_file(layout: Layout, why: Why) -> str:
         "reason": escape(why.reason),
         "hint": why.hint,
     }
-    group = Group(layout)
-    group.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
-    group.commit()
+    batch = WriteBatch(layout)
+    batch.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
+    batch.commit()
     source, dead = layout.fd(why.directory), layout.fd(Directory.DEAD)
     try:
         os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
@@ -76,22 +76,22 @@ def bury_file(layout: Layout, why: Why) -> str:
 
 def safe_name(name: str) -> str:
     """Return a name that is harmless in a listing, the same one if it is harmless already."""
-    if _SAFE.fullmatch(name) and not name.endswith(WHY_SUFFIX):
+    if _SAFE_NAME.fullmatch(name) and not name.endswith(WHY_SUFFIX):
         return name
     return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
 
 
-def read_why(layout: Layout, name: str) -> Why | None:
+def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
     """Return why a file lies in `dead/`; None if nothing (readable) says so."""
     try:
         found = layout.read(Directory.DEAD, name + WHY_SUFFIX, WHY_LIMIT_BYTES)
         document = json.loads(found.contents or b"")
-        return Why(
+        return DeadLetterReason(
             name=str(document["name"]),
             directory=Directory(document["from"]),
             time=int(document["time"]),
             reason=str(document["reason"]),
             hint=str(document["hint"]),
         )
-    except (OSError, NotRegularError, *_DAMAGED):
+    except (OSError, NotRegularError, *_PARSE_ERRORS):
         return None

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
 from spool.files.event import Event
-from spool.files.run import End, Run, Source
+from spool.files.run import End, EndSource, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class AdmissionContext:
     """What is known of a new run beside Slurm's record; `now` in Unix seconds."""
 
     end: End | None
@@ -35,42 +35,42 @@ class IncompleteRunError(Exception):
         self.reason = reason
 
 
-def admit(job: Job, facts: Facts, *, user_name: Callable[[int], str | None]) -> Run:
+def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str | None]) -> Run:
     """Return the run of a record.
 
     Args:
         job: the controller's or accounting's record.
-        facts: the rest.
+        context: the rest.
         user_name: name service, uid to login name.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
     """
-    extras = _extras(facts.events, job.start_time)
+    extras = _merged_extras(context.events, job.start_time)
     seen = parse_hook_facts(extras)
     full = replace(
         job,
-        user=job.user or _user(job.uid, user_name) or seen.user,
+        user=job.user or _user_of(job.uid, user_name) or seen.user,
         nodes=job.nodes or seen.nodes,
         sharing=job.sharing or seen.sharing,
     )
-    closing = facts.end is not None and facts.end.source is Source.CLOSE
+    closing = context.end is not None and context.end.source is EndSource.CLOSE
     run = Run(
         job=full,
         start_time=job.start_time or 0,
-        end=facts.end,
-        script=facts.script,
-        description=facts.description,
+        end=context.end,
+        script=context.script,
+        description=context.description,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
-        started=int(facts.now) if closing else None,
-        seen=int(facts.now),
+        started=int(context.now) if closing else None,
+        seen=int(context.now),
     )
-    if not closing and (missing := _missing(run)):
+    if not closing and (missing := _missing_fields(run)):
         raise IncompleteRunError(run, missing)
     return run
 
 
-def _missing(run: Run) -> str:
+def _missing_fields(run: Run) -> str:
     """Return what a run lacks to be told, or ""."""
     lacks = {
         "a user name: neither Slurm nor the name service knows one": not run.job.user,
@@ -80,7 +80,7 @@ def _missing(run: Run) -> str:
     return "; ".join(what for what, is_missing in lacks.items() if is_missing)
 
 
-def _extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str]:
+def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str]:
     """Return the extras of the events of one run, the later event winning."""
     merged: dict[str, str] = {}
     for event in events:
@@ -89,5 +89,5 @@ def _extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str
     return merged
 
 
-def _user(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
+def _user_of(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
     return None if uid is None else user_name(uid)

@@ -1,8 +1,8 @@
 """Durable changes of the spool: tmp, fsync, rename, fsync of the directory; only then unlink.
 
-All changes go through a `Group`. Its writes become durable together and before any of its removals,
-so a crash at any point leaves every run in at least one directory, and an event until its run is
-safe. `System` is where a test cuts the power.
+All changes go through a `WriteBatch`. Its writes become durable together and before any of its
+removals, so a crash at any point leaves every run in at least one directory, and an event until its
+run is safe. `SystemCalls` is where a test cuts the power.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Protocol
 
 from spool.errors import RunFileError
 from spool.files import codec
-from spool.files.layout import RUN_ORDER, Directory, Layout, NotRegularError
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout, NotRegularError
 from spool.files.run import Run, run_name
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o640
 
 
-class System(Protocol):
+class SystemCalls(Protocol):
     """The system calls that make a change durable; `os` is one."""
 
     def fsync(self, fd: int, /) -> None:
@@ -35,11 +35,11 @@ class System(Protocol):
 
 
 @dataclass(slots=True)
-class Group:
+class WriteBatch:
     """Changes that become durable together: first all writes, then all removals."""
 
     layout: Layout
-    system: System = os  # the module fits
+    system_calls: SystemCalls = os  # the module fits
     _written: list[tuple[int, Directory, str]] = field(default_factory=list)
     _removed: list[tuple[Directory, str]] = field(default_factory=list)
 
@@ -50,10 +50,10 @@ class Group:
         """Write a file into `tmp/`; `commit` moves it into its directory, over an older one.
 
         Raises:
-            OSError: nothing of this file is left, the group stays as it was.
+            OSError: nothing of this file is left, the batch stays as it was.
         """
         tmp = self.layout.fd(Directory.TMP)
-        fd = _draft(tmp, _tmp_name(directory, name))
+        fd = _open_tmp(tmp, _tmp_name(directory, name))
         try:
             view = memoryview(contents)
             while view:
@@ -74,15 +74,15 @@ class Group:
         """Remove a name on commit; that it is gone already is no error."""
         self._removed.append((directory, name))
 
-    def abandon(self) -> None:
+    def rollback(self) -> None:
         """Give up: nothing has changed."""
         for fd, _, _ in self._written:
             os.close(fd)
-        self._clean([(directory, name) for _, directory, name in self._written])
+        self._remove_tmp_files([(directory, name) for _, directory, name in self._written])
         self._written, self._removed = [], []
 
     def commit(self) -> None:
-        """Make everything durable, then remove. Repeating the group's work later is harmless.
+        """Make everything durable, then remove. Repeating the batch's work later is harmless.
 
         Raises:
             OSError: (ENOSPC, EIO) some writes may be durable, no removal has been done.
@@ -91,42 +91,42 @@ class Group:
         self._written, self._removed = [], []
         left = [(directory, name) for _, directory, name in written]
         try:
-            self._sync([fd for fd, _, _ in written])
+            self._fsync_and_close([fd for fd, _, _ in written])
             for _, directory, name in written:
-                self._move(directory, name)
+                self._move_from_tmp(directory, name)
                 left.remove((directory, name))
         except OSError:
-            self._clean(left)  # on a full disk they would keep others from being written
+            self._remove_tmp_files(left)  # on a full disk they would keep others from being written
             raise
         for directory in {directory for _, directory, _ in written}:
-            self.system.fsync(self.layout.fd(directory))
+            self.system_calls.fsync(self.layout.fd(directory))
         for directory, name in removed:
             self._unlink(directory, name)
 
-    def _sync(self, fds: list[int]) -> None:
+    def _fsync_and_close(self, fds: list[int]) -> None:
         try:
             for fd in fds:
-                self.system.fsync(fd)
+                self.system_calls.fsync(fd)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _move(self, directory: Directory, name: str) -> None:
+    def _move_from_tmp(self, directory: Directory, name: str) -> None:
         source, target = self.layout.fd(Directory.TMP), self.layout.fd(directory)
         tmp = _tmp_name(directory, name)
-        self.system.rename(tmp, name, src_dir_fd=source, dst_dir_fd=target)
+        self.system_calls.rename(tmp, name, src_dir_fd=source, dst_dir_fd=target)
 
-    def _clean(self, written: list[tuple[Directory, str]]) -> None:
+    def _remove_tmp_files(self, written: list[tuple[Directory, str]]) -> None:
         for place in written:
             with suppress(OSError):
                 os.unlink(_tmp_name(*place), dir_fd=self.layout.fd(Directory.TMP))
 
     def _unlink(self, directory: Directory, name: str) -> None:
         with suppress(FileNotFoundError):
-            self.system.unlink(name, dir_fd=self.layout.fd(directory))
+            self.system_calls.unlink(name, dir_fd=self.layout.fd(directory))
 
 
-def place(
+def create_file(
     layout: Layout,
     directory: Directory,
     name: str,
@@ -143,8 +143,8 @@ def place(
         OSError: it cannot be written; nothing is left of it.
     """
     tmp, target = layout.fd(Directory.TMP), layout.fd(directory)
-    draft = _tmp_name(directory, name)
-    fd = _draft(tmp, draft)
+    tmp_name = _tmp_name(directory, name)
+    fd = _open_tmp(tmp, tmp_name)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(contents)
@@ -152,22 +152,22 @@ def place(
             if durable:
                 os.fsync(fd)
         if time is not None:
-            os.utime(draft, (time, time), dir_fd=tmp)
-        os.link(draft, name, src_dir_fd=tmp, dst_dir_fd=target)
+            os.utime(tmp_name, (time, time), dir_fd=tmp)
+        os.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=target)
     except FileExistsError:
         return False
     finally:
-        os.unlink(draft, dir_fd=tmp)
+        os.unlink(tmp_name, dir_fd=tmp)
     if durable:
         os.fsync(target)
     return True
 
 
-def _draft(tmp: int, name: str) -> int:
+def _open_tmp(tmp: int, name: str) -> int:
     """Return a new file in `tmp/`, open.
 
     One of this name may be left of a process that died with our pid. It is not written over: it may
-    be a link to a file that `place` has put into its directory already.
+    be a link to a file that `create_file` has put into its directory already.
     """
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=tmp)
@@ -179,7 +179,7 @@ def _tmp_name(directory: Directory, name: str) -> str:
     return f"{name}.{directory}.{os.getpid()}"
 
 
-def load(layout: Layout, directory: Directory, name: str) -> Run:
+def load_run(layout: Layout, directory: Directory, name: str) -> Run:
     """Read one run.
 
     Raises:
@@ -197,12 +197,12 @@ def load(layout: Layout, directory: Directory, name: str) -> Run:
     return codec.decode(name, found.contents)
 
 
-def find(layout: Layout, job_id: int, start_time: int) -> tuple[Directory, Run] | None:
+def find_run(layout: Layout, job_id: int, start_time: int) -> tuple[Directory, Run] | None:
     """Return where a run lies and the run, the earlier directory winning; None if nowhere."""
     name = run_name(job_id, start_time)
-    for directory in RUN_ORDER:
+    for directory in RUN_DIRECTORIES:
         try:
-            return directory, load(layout, directory, name)
+            return directory, load_run(layout, directory, name)
         except FileNotFoundError:
             continue
     return None

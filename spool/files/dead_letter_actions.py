@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from spool.errors import DeadLetterError, EventNameError, NewerFormatError, RunFileError
 from spool.files import codec
-from spool.files.dead import WHY_SUFFIX, Why, read_why, safe_name
-from spool.files.event import parse_name
+from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why, safe_name
+from spool.files.durable_files import create_file, load_run
+from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, parse_run_name
-from spool.files.store import load, place
 
 DISCARDED = "discarded by the operator"
 
@@ -31,10 +31,10 @@ def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
         DeadLetterError: it cannot be tried as it is.
         OSError: the spool cannot be written; the letter is still there.
     """
-    if not _is_run(name):
-        return _put_back(layout, name, dry_run=dry_run)
-    run = _load(layout, name)
-    return _place(layout, clean(run), "is tried again", dry_run=dry_run)
+    if not _is_run_name(name):
+        return _return_file(layout, name, dry_run=dry_run)
+    run = _load_dead_run(layout, name)
+    return _requeue_run(layout, reset_delivery(run), "is tried again", dry_run=dry_run)
 
 
 def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
@@ -45,51 +45,51 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
         OSError: the spool cannot be written; the letter is still there.
     """
     run = None
-    if _is_run(name):
+    if _is_run_name(name):
         with suppress(RunFileError, NewerFormatError):
-            run = load(layout, Directory.DEAD, name)
+            run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
-        mark = replace(clean(run), reported=False, reason=DISCARDED)
+        mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
         words = "is discarded; a mark in open/ keeps its job from being reported until it ends"
-        return _place(layout, mark, words, dry_run=dry_run)
+        return _requeue_run(layout, mark, words, dry_run=dry_run)
     if not dry_run:
-        _remove(layout, name)
+        _remove_letter(layout, name)
     return "is discarded"
 
 
-def clean(run: Run) -> Run:
+def reset_delivery(run: Run) -> Run:
     """Return a run as if cc-backend had never refused it."""
     return replace(run, attempts=0, not_before=0, last_error=None)
 
 
-def where(layout: Layout, name: str) -> Directory | None:
+def active_directory(layout: Layout, name: str) -> Directory | None:
     """Return whether a run lies in `todo/` or `open/` already."""
     for directory in (Directory.TODO, Directory.OPEN):
-        if layout.holds(directory, name):
+        if layout.exists(directory, name):
             return directory
     return None
 
 
-def _place(layout: Layout, run: Run, words: str, *, dry_run: bool) -> str:
+def _requeue_run(layout: Layout, run: Run, words: str, *, dry_run: bool) -> str:
     """Put a run into `todo/` and take its letter away."""
-    taken = where(layout, run.name)
+    taken = active_directory(layout, run.name)
     if not dry_run:
         if taken is None:
-            place(layout, Directory.TODO, run.name, codec.encode(run))
-        _remove(layout, run.name)
+            create_file(layout, Directory.TODO, run.name, codec.encode(run))
+        _remove_letter(layout, run.name)
     return words if taken is None else f"lies in {taken}/ too, which counts; the letter is removed"
 
 
-def _put_back(layout: Layout, name: str, *, dry_run: bool) -> str:
+def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
     """Put a file that is no run back where it came from."""
-    why = read_why(layout, name) or _guess(name)
+    why = read_why(layout, name) or _reason_from_name(name)
     if (
         safe_name(why.name) != name or "/" in why.name
     ):  # the reason was tampered with: a name may lead anywhere
         raise DeadLetterError(name, "what lies beside it belongs to another file; discard it")
-    if not layout.holds(Directory.DEAD, name):
+    if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
-    if layout.holds(why.directory, why.name):
+    if layout.exists(why.directory, why.name):
         raise DeadLetterError(
             name, f"{why.directory}/ holds a file of its name; discard one of them"
         )
@@ -101,25 +101,25 @@ def _put_back(layout: Layout, name: str, *, dry_run: bool) -> str:
     return f"goes back into {why.directory}/"
 
 
-def _guess(name: str) -> Why:
+def _reason_from_name(name: str) -> DeadLetterReason:
     """Return where a letter without its reason came from."""
     try:
-        parse_name(name, time=0)
+        parse_event_name(name, time=0)
     except (EventNameError, NewerFormatError) as error:
         raise DeadLetterError(name, "nothing says where it came from; discard it") from error
-    return Why(name=name, directory=Directory.NEW, time=0, reason="", hint="")
+    return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
 
-def _load(layout: Layout, name: str) -> Run:
+def _load_dead_run(layout: Layout, name: str) -> Run:
     try:
-        return load(layout, Directory.DEAD, name)
+        return load_run(layout, Directory.DEAD, name)
     except RunFileError as error:
         raise DeadLetterError(name, f"{error.reason}; mend the file, or discard it") from error
     except NewerFormatError as error:
         raise DeadLetterError(name, f"format {error.version} is newer than this program") from error
 
 
-def _remove(layout: Layout, name: str) -> None:
+def _remove_letter(layout: Layout, name: str) -> None:
     """Remove a letter and its reason; an empty directory that somebody put there, too."""
     dead = layout.fd(Directory.DEAD)
     try:
@@ -139,7 +139,7 @@ def _unlink(layout: Layout, name: str) -> None:
         os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
 
 
-def _is_run(name: str) -> bool:
+def _is_run_name(name: str) -> bool:
     try:
         parse_run_name(name)
     except RunFileError:

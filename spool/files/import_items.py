@@ -16,19 +16,19 @@ from typing import BinaryIO
 
 from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.files import codec
-from spool.files.dead import WHY_SUFFIX
-from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras, parse_name
+from spool.files.dead_letters import WHY_SUFFIX
+from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.layout import Directory
 from spool.files.run import Run
-from spool.files.state import DELIVERED
+from spool.files.state_files import DELIVERED_DIRECTORY
 
 ARCHIVE_SUFFIX = ".jsonl"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FULL = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
+_SOURCE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class ImportItem:
     """One event or run and where it stood; None and a reason for what is neither."""
 
     where: str
@@ -36,53 +36,53 @@ class Kept:
     reason: str = ""
 
 
-def read_kept(source: Path) -> Iterator[Kept]:
+def read_import_items(source: Path) -> Iterator[ImportItem]:
     """Yield what a source holds, one at a time; runs may be large."""
     real = Path(os.path.realpath(source))
     try:
         files = list(_files(real)) if real.is_dir() else [real]
         sizes = [file.lstat().st_size for file in files]
     except OSError as error:
-        yield _refused(str(source), error)
+        yield _unreadable(str(source), error)
         return
     for file, size_bytes in zip(files, sizes, strict=True):
-        yield from _read(file, size_bytes)
+        yield from _read_file(file, size_bytes)
 
 
 def _files(directory: Path) -> Iterator[Path]:
     """Yield the files of a directory that can hold events or runs, each folder oldest first."""
-    parts = [directory / name for name in _FULL if (directory / name).is_dir()]
-    if not parts and (directory / DELIVERED).is_dir():
-        parts = [directory / DELIVERED]
+    parts = [directory / name for name in _SOURCE_DIRECTORIES if (directory / name).is_dir()]
+    if not parts and (directory / DELIVERED_DIRECTORY).is_dir():
+        parts = [directory / DELIVERED_DIRECTORY]
     for part in parts or [directory]:
         inside = [file for file in part.iterdir() if file.suffix != WHY_SUFFIX]
         yield from sorted(inside, key=lambda file: (file.lstat().st_mtime, file.name))
 
 
-def _read(file: Path, size_bytes: int) -> Iterator[Kept]:
+def _read_file(file: Path, size_bytes: int) -> Iterator[ImportItem]:
     try:
-        with _opened(file) as stream:
+        with _open_regular(file) as stream:
             if file.suffix == ARCHIVE_SUFFIX:
-                yield from _lines(str(file), stream, size_bytes)
+                yield from _read_archive(str(file), stream, size_bytes)
             else:
-                yield Kept(where=str(file), item=_item(file, stream))
+                yield ImportItem(where=str(file), item=_parse_file(file, stream))
     except (OSError, EventNameError, RunFileError, NewerFormatError) as error:
-        yield _refused(str(file), error)
+        yield _unreadable(str(file), error)
 
 
-def _lines(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Kept]:
+def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[ImportItem]:
     """Yield the runs of an archive; a line that is none does not spoil the others."""
     number = 0
     while stream.tell() < size_bytes and (line := stream.readline(codec.LIMIT_BYTES)):
         number += 1
         at = f"{where}:{number}"
         try:
-            yield Kept(where=at, item=codec.decode_line(at, line))
+            yield ImportItem(where=at, item=codec.decode_line(at, line))
         except (RunFileError, NewerFormatError) as error:
-            yield _refused(at, error)
+            yield _unreadable(at, error)
 
 
-def _item(file: Path, stream: BinaryIO) -> Event | Run:
+def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
     """Return the event or run that a file is."""
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
@@ -90,10 +90,10 @@ def _item(file: Path, stream: BinaryIO) -> Event | Run:
             raise RunFileError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
         return codec.decode(file.name, stream.read())
     contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
-    return parse_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
+    return parse_event_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
 
 
-def _opened(file: Path) -> BinaryIO:
+def _open_regular(file: Path) -> BinaryIO:
     """Open a regular file without following links or blocking."""
     fd = os.open(file, _OPEN)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -102,11 +102,11 @@ def _opened(file: Path) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
-def _refused(where: str, error: Exception) -> Kept:
+def _unreadable(where: str, error: Exception) -> ImportItem:
     if isinstance(error, NewerFormatError):
         reason = f"format {error.version} is newer than this program"
     elif isinstance(error, EventNameError | RunFileError):
         reason = error.reason
     else:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return Kept(where=where, item=None, reason=reason)
+    return ImportItem(where=where, item=None, reason=reason)

@@ -1,0 +1,251 @@
+"""Account for every run of one job id: what its events and open runs mean. Pure.
+
+An event names a job id, not a run. Known of the id are its waiting events, the runs in the spool,
+the controller's record and, where that leaves something unexplained, accounting's rows. The answer
+is which runs are new, which are over, which events are dealt with. Silence proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from slurm.job import Job
+from spool.files.event import Event, EventKind
+from spool.files.run import End, EndSource
+from spool.resolve.event_match import EPILOG_DELAY_SECONDS, event_matches
+from spool.resolve.run_match import (
+    CLOCK_SLACK_SECONDS,
+    RunSpan,
+    TrackedRun,
+    known_end,
+    same_run,
+    span_of_record,
+)
+from spool.resolve.slurm_runs import RunStage, match_start, run_stage, runs_of_accounting
+
+__all__ = ["JobQuery", "Resolution", "SlurmAnswers", "TrackedRun", "resolve_job"]
+
+EVENT_EXPIRY_SECONDS = 3600  # when Slurm says that nothing happened, an event is let go after this
+PROVEN_END_DELAY_SECONDS = 300  # wait for accounting where epilog and next run show the end
+ACCOUNTING_DELAY_SECONDS = 24 * 3600  # accounting may be late by as much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """A job id, its waiting events (oldest first) and the runs of it that are known."""
+
+    job_id: int
+    events: tuple[Event, ...] = ()
+    runs: tuple[TrackedRun, ...] = ()
+
+    def known_starts(self) -> set[int]:
+        """Return the start times that are known of unfinished runs, by events or by the spool."""
+        open_runs = {run.start_time for run in self.runs if run.end is None}
+        return open_runs | {event.start for event in self.events if event.start}
+
+    def since(self) -> int:
+        """Return from when on every run of the id must be accounted for, Unix seconds."""
+        times = [event.start or int(event.time) for event in self.events]
+        times += [run.start_time for run in self.runs if run.end is None]
+        return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
+
+    def last_event_time(self) -> float:
+        """Return the time of the last event, Unix seconds."""
+        return max((event.time for event in self.events), default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmAnswers:
+    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*."""
+
+    record: Job | None
+    rows: tuple[Job, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What follows from Slurm's answers.
+
+    `new_runs` are runs the spool does not know, with their end if over. `ends` maps start times of
+    tracked runs to their ends. `starts_to_resend` are those of delivered runs whose start is sent
+    once more. `settled_events` are dealt with as soon as the rest is durable; `pending_events` need
+    accounting (`needs_accounting`) or another query; `unknown_events` belong to no known job, for
+    long enough to bury them. `missing_starts` are start times of tracked runs that Slurm shows
+    neither running nor over.
+    """
+
+    new_runs: tuple[tuple[Job, End | None], ...] = ()
+    ends: Mapping[int, End] = field(default_factory=dict)
+    starts_to_resend: tuple[int, ...] = ()
+    settled_events: tuple[Event, ...] = ()
+    pending_events: tuple[Event, ...] = ()
+    unknown_events: tuple[Event, ...] = ()
+    missing_starts: tuple[int, ...] = ()
+    needs_accounting: bool = False
+    stage: RunStage | None = None
+
+
+def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolution:
+    """Return what Slurm's answers mean for a job id; `now` in Unix seconds."""
+    record_stage = None if answers.record is None else run_stage(answers.record)
+    if record_stage is RunStage.OTHER_CLUSTER:
+        return Resolution(settled_events=query.events, stage=record_stage)
+    seen = tuple(_shown_runs(query, answers))
+    shown = {span.start_time for span in seen}
+    open_runs = [run.start_time for run in query.runs if run.end is None]
+    not_shown = [start for start in open_runs if start not in shown]
+    closed = {
+        **_ends_of_close_events(query, seen),
+        **_inferred_ends(query, answers, not_shown, seen, now),
+    }
+    spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
+    is_record_missing = (
+        answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
+    )
+    unmatched = tuple(
+        e for e in query.events if not event_matches(e, spans, is_record_missing=is_record_missing)
+    )
+    expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
+    known = {run.start_time for run in query.runs}
+    unknown = expired if answers.record is None else ()
+    shown_ends = {span.start_time: span.end for span in seen if span.end is not None}
+    unfinished = {event.name for event in unmatched if event not in expired or event in unknown}
+    settled = tuple(event for event in query.events if event.name not in unfinished)
+    pending = tuple(event for event in unmatched if event not in expired)
+    new = tuple((span.job, span.end) for span in seen if span.job and span.start_time not in known)
+    missing = tuple(start for start in not_shown if start not in closed)
+    return Resolution(
+        new_runs=new + _runs_of_close_events(closed, known, query.job_id),
+        ends={start: end for start, end in {**closed, **shown_ends}.items() if start in open_runs},
+        starts_to_resend=_starts_to_resend(query, settled, seen),
+        settled_events=settled,
+        pending_events=pending,
+        unknown_events=unknown,
+        missing_starts=missing,
+        needs_accounting=answers.rows is None
+        and record_stage not in {RunStage.CONFIGURING, RunStage.UNSETTLED}
+        and bool(pending or missing),
+        stage=record_stage,
+    )
+
+
+def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
+    """Yield the runs Slurm shows, under the start time the spool knows them by.
+
+    The controller's record comes first and wins: it has cores and GRES. Of accounting's rows only
+    ended ones count: a live one may be late, or a runaway.
+    """
+    seen: list[RunSpan] = []
+    shown: list[RunSpan] = []  # under Slurm's own start times
+    record = answers.record
+    rows = runs_of_accounting(answers.rows or (), query.job_id, starts=query.known_starts())
+    if record is not None and run_stage(record) in {RunStage.LIVE, RunStage.ENDED}:
+        seen.append(span_of_record(record, EndSource.CONTROLLER, query.runs, rows))
+        shown.append(replace(seen[0], start_time=record.start_time or 0))
+    since = query.since()
+    for row in rows:
+        span = span_of_record(row, EndSource.ACCOUNTING, query.runs, ())
+        is_shown = any(same_run(span, other) for other in (*seen, *shown))
+        if span.end is not None and span.end.time >= since and not is_shown:
+            seen.append(span)
+    yield from seen
+
+
+def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
+    """Yield the runs whose end the spool knows already."""
+    for run in query.runs:
+        if run.end is not None:
+            yield RunSpan(run.start_time, known_end(run))
+
+
+def _ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int, End]:
+    """Return the ends that the sweeper's close events carry; Slurm's own word goes before."""
+    shown = [span.start_time for span in seen]
+    tracked = [run.start_time for run in query.runs]
+    closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
+    return {
+        match_start(event.start or 0, tracked) or event.start or 0: End(
+            time=event.end or 0, state="FAILED", source=EndSource.CLOSE
+        )
+        for event in closes
+        if match_start(event.start or 0, shown) is None
+    }
+
+
+def _runs_of_close_events(
+    closed: Mapping[int, End], known: set[int], job_id: int
+) -> tuple[tuple[Job, End], ...]:
+    """Return runs that only the sweeper knows: their rows are to be closed."""
+    return tuple(
+        (Job(job_id=job_id, start_time=start, end_time=end.time), end)
+        for start, end in closed.items()
+        if start not in known
+    )
+
+
+def _inferred_ends(
+    query: JobQuery,
+    answers: SlurmAnswers,
+    not_shown: list[int],
+    seen: tuple[RunSpan, ...],
+    now: float,
+) -> dict[int, End]:
+    """Return ends of runs that Slurm does not show although something proves them over.
+
+    Proof is the epilog's event or a later run of the same id; accounting, which has the true end,
+    is waited for by a day, and by minutes where both say so: the later run is not shown meanwhile.
+    """
+    if answers.rows is None:
+        return {}
+    later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
+    ends: dict[int, End] = {}
+    for start in not_shown:
+        following = next((other for other in later if other > start), None)
+        stop = _stop_event_of(start, following or now, query.events)
+        is_evident = now - (following or now) > PROVEN_END_DELAY_SECONDS
+        if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
+            ends[start] = _end_by_event(stop, is_requeued=following is not None)
+        elif following and now - following > ACCOUNTING_DELAY_SECONDS:
+            ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
+    return ends
+
+
+def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Event | None:
+    """Return the epilog's event of a run that was over before a time, as far as can be told."""
+    for event in events:
+        is_named = event.start is not None and match_start(event.start, [start]) is not None
+        is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
+        if event.kind is EventKind.STOP and (is_named or is_near):
+            return event
+    return None
+
+
+def _end_by_event(event: Event, *, is_requeued: bool) -> End:
+    """Return the end that an epilog's event alone can tell: its time and exit code.
+
+    That of a requeued run is 0 whatever became of it (slurm: SLURM_JOB_EXIT_CODE).
+    """
+    code = None if is_requeued else event.extras.get("exit_code")
+    state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
+    return End(time=event.end or int(event.time), state=state, source=EndSource.EVENT)
+
+
+def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
+    """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
+    if answers.rows is None:
+        return False
+    if answers.record is None:
+        return now - event.time > ACCOUNTING_DELAY_SECONDS
+    unsettled = run_stage(answers.record) in {RunStage.CONFIGURING, RunStage.UNSETTLED}
+    return not unsettled and now - event.time > EVENT_EXPIRY_SECONDS
+
+
+def _starts_to_resend(
+    query: JobQuery, settled: tuple[Event, ...], seen: tuple[RunSpan, ...]
+) -> tuple[int, ...]:
+    """Return the started live runs that a start event speaks of."""
+    live = {span.start_time for span in seen if span.end is None}
+    delivered = {run.start_time for run in query.runs if run.started and run.reported}
+    starts = any(event.kind is EventKind.START for event in settled)
+    return tuple(sorted(live & delivered)) if starts else ()
