@@ -28,8 +28,8 @@ from ccbackend.replies import BackendRow
 from ccbackend.version import Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
-from spool.deliver.compose import SiteComposer
-from spool.drain.assembly import Outside, Site, assemble
+from spool.deliver.compose import PayloadComposer
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Directory, Layout
 from sweeper.apply import put
 from sweeper.diff import Policy
@@ -196,7 +196,7 @@ class BackendSite:
 
     def drain(self) -> bool:
         """Drain once; whether nothing is left to be told."""
-        site = Site(
+        site = DrainSettings(
             spool=self.spool,
             state=self._state,
             hold_seconds=0.0,
@@ -205,17 +205,17 @@ class BackendSite:
             min_free_bytes=0,
         )
         known = SharedServerInfo()
-        outside = Outside(
+        externals = Externals(
             slurm=self.slurm,
             backends=(self.client(known), self.client(known)),
             describe=lambda jobs: {job.job_id: ("#!/bin/sh\n", "JobId=1") for job in jobs},
             user_name=lambda _: None,
-            watch=lambda: False,
+            inputs_changed=lambda: False,
         )
         mapping = SiteMap(cluster=CLUSTER, assume_core_ids=True)
-        composer = SiteComposer(lambda _: mapping, MetadataPolicy(), JobFilters())
+        composer = PayloadComposer(lambda _: mapping, MetadataPolicy(), JobFilters())
         with Layout(self.spool) as layout:
-            return assemble(site, composer, outside, layout=layout).run_once()
+            return assemble(site, composer, externals, layout=layout).run_once()
 
     def destination(self) -> dict[str, Any]:
         """What the last drain believed of the server: `{"health", "reason", ...}`."""

@@ -29,9 +29,9 @@ from ccbackend.payload import SiteMap
 from ccbackend.version import Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
-from spool.deliver.compose import SiteComposer
-from spool.deliver.schedule import Call
-from spool.drain.assembly import Outside, Site, assemble
+from spool.deliver.compose import PayloadComposer
+from spool.deliver.schedule import RequestKind
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
@@ -89,9 +89,9 @@ def runs(number: int) -> list[Run]:
     ]
 
 
-def composer() -> SiteComposer:
+def composer() -> PayloadComposer:
     """Return what makes documents of runs."""
-    return SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
+    return PayloadComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
 
 
 class PacedModel(Model):
@@ -132,7 +132,7 @@ def server(number: int, *, is_paced: bool) -> Iterator[str]:
 def bare(todo: list[Run], *, is_paced: bool) -> float:
     """Post starts, then stops, in a plain loop; return requests per second."""
     make, known = composer(), server_info(Version(1, 4, 4))
-    paths = {Call.START: START, Call.STOP: STOP}
+    paths = {RequestKind.START: START, RequestKind.STOP: STOP}
     bodies = [(paths[call], make.document(run, call, known)) for call in paths for run in todo]
     with server(len(todo), is_paced=is_paced) as url, requests.Session() as session:
         session.trust_env = False
@@ -153,7 +153,7 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
         for run in todo:
             (root / "todo" / run.name).write_bytes(codec.encode(run))
         (root / "state").mkdir()
-        site = Site(
+        site = DrainSettings(
             spool=root,
             state=root / "state",
             hold_seconds=0.0,
@@ -163,16 +163,16 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
         )
         known = SharedServerInfo()
         links = [Transport(requests.Session(), url, token=lambda: TOKEN) for _ in range(2)]
-        outside = Outside(
+        externals = Externals(
             slurm=SilentSlurm(),
             backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
             describe=lambda _: {},
             user_name=lambda _: None,
-            watch=lambda: False,
+            inputs_changed=lambda: False,
         )
         began = time.perf_counter()
         with Layout(root) as layout:
-            if not assemble(site, composer(), outside, layout=layout).run_once():
+            if not assemble(site, composer(), externals, layout=layout).run_once():
                 raise SystemExit("something waits in the spool")
         return 2 * len(todo) / (time.perf_counter() - began)
 

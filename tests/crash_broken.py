@@ -9,9 +9,9 @@ import functools
 import os
 from collections.abc import Callable
 
-from spool.deliver.requests import RequestMaker
-from spool.deliver.schedule import Call, Entry
-from spool.deliver.senders import Request
+from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.schedule import RequestKind, ScheduleEntry
+from spool.deliver.senders import SendRequest
 from spool.files import dead_letter_actions
 from spool.files.durable_files import WriteBatch, create_file
 from spool.files.event import Event
@@ -118,15 +118,15 @@ def forget_events_when_read() -> None:
 
 def acknowledge_when_sent() -> None:
     """Remove a run as soon as its stop was composed, before cc-backend has answered."""
-    request_of = RequestMaker.request_of
+    build = RequestBuilder.build
 
-    def wrong(self: RequestMaker, entry: Entry, now: float) -> Request | None:
-        request = request_of(self, entry, now)
-        if request is not None and request.call is Call.STOP and entry.stored is not None:
-            os.unlink(entry.name, dir_fd=self._book.layout.fd(entry.stored))
+    def wrong(self: RequestBuilder, entry: ScheduleEntry, now: float) -> SendRequest | None:
+        request = build(self, entry, now)
+        if request is not None and request.call is RequestKind.STOP and entry.stored is not None:
+            os.unlink(entry.name, dir_fd=self._store.layout.fd(entry.stored))
         return request
 
-    RequestMaker.request_of = wrong  # type: ignore[method-assign]
+    RequestBuilder.build = wrong  # type: ignore[method-assign]
 
 
 def take_letters_away_first() -> None:

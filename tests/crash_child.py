@@ -32,8 +32,8 @@ from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.commands import discard, replay, retry
 from spool.config import load
-from spool.deliver.compose import SiteComposer
-from spool.drain.assembly import Outside, Site, assemble
+from spool.deliver.compose import PayloadComposer
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Layout
 
 
@@ -69,7 +69,7 @@ def _job(document: dict[str, Any]) -> Job:
 def drain(order: dict[str, Any]) -> None:
     """Drain once."""
     root = Path(order["root"])
-    site = Site(
+    site = DrainSettings(
         spool=root / "spool",
         state=root / "state",
         hold_seconds=0.0,
@@ -84,20 +84,20 @@ def drain(order: dict[str, Any]) -> None:
         )
         for _ in range(2)
     )
-    outside = Outside(
+    externals = Externals(
         slurm=Truth(root / "slurm.json"),
         backends=(backends[0], backends[1]),
         describe=lambda jobs: {job.job_id: ("#!/bin/sh\n", "JobId=1") for job in jobs},
         user_name=lambda _: None,
-        watch=lambda: False,
+        inputs_changed=lambda: False,
         clock=time.time,
         new_batch=broken_group(order["broken"]),
     )
-    composer = SiteComposer(
+    composer = PayloadComposer(
         lambda _: SiteMap(cluster=order["cluster"]), MetadataPolicy(), JobFilters()
     )
     with Layout(root / "spool") as layout:
-        assemble(site, composer, outside, layout=layout).run_once()
+        assemble(site, composer, externals, layout=layout).run_once()
 
 
 def child(order: dict[str, Any], report: int) -> None:

@@ -19,14 +19,14 @@ from ccbackend.payload import SiteMap
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from spool.deliver.book import Book
-from spool.deliver.compose import SiteComposer
-from spool.deliver.delivery import Delivery, Terms
-from spool.deliver.link import Link
-from spool.deliver.schedule import Call, Schedule
-from spool.deliver.senders import Reply, Request
-from spool.drain.conclusions import Conclusions
-from spool.drain.loop import Drain, Parts
+from spool.deliver.backend_health import BackendHealth
+from spool.deliver.compose import PayloadComposer
+from spool.deliver.delivery import Delivery, DeliveryPolicy
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import RequestKind, Schedule
+from spool.deliver.senders import SendRequest, SendResult
+from spool.drain.apply_resolutions import ResolutionApplier
+from spool.drain.loop import Drain, DrainParts
 from spool.drain.recover import recover
 from spool.files import codec
 from spool.files.archive import DeliveredArchive
@@ -85,27 +85,27 @@ class FakeBackend:
     rows: dict[tuple[int, int], str] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
     ends: dict[tuple[int, int], int] = field(default_factory=dict)
-    asked: list[tuple[Call, int]] = field(default_factory=list)
+    asked: list[tuple[RequestKind, int]] = field(default_factory=list)
     answers: dict[int, Reason] = field(default_factory=dict)
     everything: Reason | None = None
     is_cached: bool = False
     promises: int = 0
     maybe_sent: list[bool] = field(default_factory=list)
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: SendRequest) -> SendResult:
         """Answer one request."""
         self.asked.append((request.call, request.job_id))
-        if request.call is Call.START:
+        if request.call is RequestKind.START:
             self.maybe_sent.append(request.maybe_sent)
         verdict = self._verdict(request)
         starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
         if verdict.outcome is Outcome.CONFLICT:
             verdict = check_duplicate(verdict, starts, request.start_time)
         server: ServerInfo | None = None
-        if request.call is Call.PROBE and verdict.outcome is Outcome.DELIVERED:
+        if request.call is RequestKind.PROBE and verdict.outcome is Outcome.DELIVERED:
             server = server_info(self.version)
         listed = frozenset(key for key in self.rows if key[0] in request.job_ids)
-        return Reply(
+        return SendResult(
             request=request,
             verdict=verdict,
             starts=starts,
@@ -113,18 +113,18 @@ class FakeBackend:
             listed=frozenset() if self.is_cached else listed,
         )
 
-    def _verdict(self, request: Request) -> ReplyVerdict:
+    def _verdict(self, request: SendRequest) -> ReplyVerdict:
         reason = self.everything or self.answers.get(request.job_id)
         if reason is not None:
             return ReplyVerdict(reason, f"made up: {reason.name}")
-        if request.call in {Call.PROBE, Call.LIST}:
+        if request.call in {RequestKind.PROBE, RequestKind.LIST}:
             return ReplyVerdict(Reason.LISTED)
         self.documents.append(dict(request.document))
         key = (request.job_id, request.document["startTime"])
         return ReplyVerdict(
-            {Call.START: self._start, Call.STOP: self._stop}.get(request.call, self._delete)(
-                key, request.document
-            )
+            {RequestKind.START: self._start, RequestKind.STOP: self._stop}.get(
+                request.call, self._delete
+            )(key, request.document)
         )
 
     def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
@@ -151,27 +151,27 @@ class FakeBackend:
 
 
 class FakeSender:
-    """Answers at once; a request of a wave that failed comes back unsent, as from the real one."""
+    """Answers at once; a request of a failed generation comes back unsent, as from the real one."""
 
-    def __init__(self, backend: FakeBackend, replies: Queue[Reply]) -> None:
+    def __init__(self, backend: FakeBackend, results: Queue[SendResult]) -> None:
         self._backend = backend
-        self._replies = replies
-        self._failed_wave = -1
+        self._results = results
+        self._failed_generation = -1
         self.outstanding = 0
 
-    def send(self, request: Request) -> None:
+    def send(self, request: SendRequest) -> None:
         """Answer."""
         self.outstanding += 1
-        if request.wave <= self._failed_wave:
-            self._replies.put(Reply(request=request, verdict=None))
+        if request.generation <= self._failed_generation:
+            self._results.put(SendResult(request=request, verdict=None))
             return
-        reply = self._backend.answer(request)
-        if reply.verdict and reply.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
-            self._failed_wave = max(self._failed_wave, request.wave)
-        self._replies.put(reply)
+        result = self._backend.answer(request)
+        if result.verdict and result.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
+            self._failed_generation = max(self._failed_generation, request.generation)
+        self._results.put(result)
 
     def acknowledge(self) -> None:
-        """Count a reply."""
+        """Count a result."""
         self.outstanding -= 1
 
 
@@ -200,10 +200,10 @@ class World:
         crash_marker = CrashMarker(self.root / "handling")
         schedule = Schedule()
         archive = DeliveredArchive(self.root / "delivered", keep_days=3)
-        self.book = Book(layout, schedule, archive, new_batch=self.batch_type)
-        self.link = Link(lambda: 0.5)
-        replies: Queue[Reply] = Queue()
-        self.composer = SiteComposer(
+        self.store = RunStore(layout, schedule, archive, new_batch=self.batch_type)
+        self.backend_health = BackendHealth(lambda: 0.5)
+        results: Queue[SendResult] = Queue()
+        self.composer = PayloadComposer(
             lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
             MetadataPolicy(),
             self.filters,
@@ -211,39 +211,41 @@ class World:
         event_scanner = EventScanner(layout, crash_marker)
         self.resolver = Resolver(self.slurm)
         self.delivery = Delivery(
-            self.book,
-            self.link,
+            self.store,
+            self.backend_health,
             self.composer,
-            senders=(FakeSender(self.backend, replies), FakeSender(self.backend, replies)),
+            senders=(FakeSender(self.backend, results), FakeSender(self.backend, results)),
             crash_marker=crash_marker,
-            terms=Terms(hold_seconds=180, replace_earlier=self.replace_earlier, prove=self._prove),
+            policy=DeliveryPolicy(
+                hold_seconds=180, replace_earlier=self.replace_earlier, prove_same_job=self._prove
+            ),
         )
-        conclusions = Conclusions(
-            self.book,
+        applier = ResolutionApplier(
+            self.store,
             event_scanner,
             resolver=self.resolver,
             describe=lambda _: self.texts,
             user_name={1000: "ada"}.get,
             clock=lambda: self.now,
         )
-        parts = Parts(
+        parts = DrainParts(
             layout=layout,
             crash_marker=crash_marker,
             event_scanner=event_scanner,
             resolver=self.resolver,
-            conclusions=conclusions,
-            book=self.book,
-            link=self.link,
+            applier=applier,
+            store=self.store,
+            backend_health=self.backend_health,
             delivery=self.delivery,
-            replies=replies,
+            results=results,
             min_free_bytes=self.min_free_bytes,
         )
         self.parts = parts
         self.drain = Drain(parts, lambda: self.now)
-        self.drain.take_up(recover(layout, crash_marker, self.now))
+        self.drain.add_recovered(recover(layout, crash_marker, self.now))
 
     def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
-        return {known.start_time for known in self.book.tracked(run.job_id)} & set(others)
+        return {known.start_time for known in self.store.tracked(run.job_id)} & set(others)
 
     def job(self, job_id: int, **facts: Any) -> Job:
         """Return a running job's record, begun now."""

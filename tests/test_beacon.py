@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from spool.deliver.destination import Destination
-from spool.drain.beacon import Beacon, notify, plain
+from spool.drain.state_writer import DrainStateWriter, json_object, notify_systemd
 from spool.errors import SpoolLockedError
 from spool.files.lock import LockState, lock_state, take_lock
 
 
 def test_a_state_is_written_with_who_and_when(tmp_path: Path) -> None:
     """Other commands read it."""
-    Beacon(tmp_path / "drain.json", now=5.0).show({"disk_full": False}, 7.0)
+    DrainStateWriter(tmp_path / "drain.json", now=5.0).write({"disk_full": False}, 7.0)
 
     expected = {"pid": os.getpid(), "started": 5.0, "updated": 7.0, "disk_full": False}
     assert expected == json.loads((tmp_path / "drain.json").read_text())
@@ -31,9 +31,9 @@ def test_an_unchanged_state_is_written_now_and_then(
     tmp_path: Path, later: float, updated: float
 ) -> None:
     """As a sign of life every ten seconds."""
-    beacon = Beacon(tmp_path / "drain.json", now=5.0)
-    beacon.show({}, 7.0)
-    beacon.show({}, later)
+    writer = DrainStateWriter(tmp_path / "drain.json", now=5.0)
+    writer.write({}, 7.0)
+    writer.write({}, later)
 
     assert updated == json.loads((tmp_path / "drain.json").read_text())["updated"]
 
@@ -42,17 +42,17 @@ def test_a_state_that_cannot_be_written_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The drain goes on, and the log says so."""
-    Beacon(tmp_path / "missing" / "drain.json", now=5.0).show({}, 7.0)
+    DrainStateWriter(tmp_path / "missing" / "drain.json", now=5.0).write({}, 7.0)
 
     assert "cannot be written" in caplog.text
 
 
 def test_frozen_values_become_plain() -> None:
     """None stays None."""
-    shown = plain(Destination())
+    shown = json_object(Destination())
 
     assert shown is not None
-    assert ("up", None) == (shown["health"], plain(None))
+    assert ("up", None) == (shown["health"], json_object(None))
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -64,7 +64,7 @@ def test_systemd_is_told(
     monkeypatch.setenv("NOTIFY_SOCKET", name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind("\0" + name[1:] if abstract else name)
-        notify("READY=1")
+        notify_systemd("READY=1")
 
         assert b"READY=1" == sock.recv(100)
 
@@ -75,7 +75,7 @@ def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
-    notify("READY=1")
+    notify_systemd("READY=1")
 
     assert [] == opened
 
@@ -87,7 +87,7 @@ def test_a_deaf_systemd_is_no_error(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
     caplog.set_level(logging.DEBUG)
 
-    notify("READY=1")
+    notify_systemd("READY=1")
 
     assert ["DEBUG"] == [record.levelname for record in caplog.records]
 

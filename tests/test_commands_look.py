@@ -16,7 +16,7 @@ from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spool.commands.belief import Belief, read_belief
+from spool.commands.drain_state import DrainState, read_drain_state
 from spool.commands.entries import job_id_of, waits
 from spool.commands.status import BOUNDS_MINUTES, histogram
 from spool.commands.words import duration, instant, table
@@ -29,7 +29,7 @@ END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 EVENT = "1-start-7-0-0-77"
 HALTED = {"health": "halted", "since": NOON, "reason": "401: bad token", "next_probe": NOON + 300}
 DOWN = {"health": "down", "since": NOON, "reason": "refused", "next_probe": NOON + 60}
-RUNNING = Belief(lock=LockState.HELD)
+RUNNING = DrainState(lock=LockState.HELD)
 HOSTILE = "\x1b[31m\n\r\u202e"
 
 
@@ -315,9 +315,9 @@ NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does no
 
 
 @pytest.mark.parametrize(
-    ("run", "belief", "words"),
+    ("run", "drain_state", "words"),
     [
-        (run_of(), Belief(lock=LockState.FREE), "start to be told; no drain is running"),
+        (run_of(), DrainState(lock=LockState.FREE), "start to be told; no drain is running"),
         (run_of(), replace(RUNNING, health="up"), "start to be told; its turn comes"),
         (
             run_of(),
@@ -348,11 +348,11 @@ NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does no
         (run_of(started=NOON), RUNNING, "nothing to be told; cc-backend may need a while"),
     ],
 )
-def test_a_run_in_todo_says_why_it_waits(run: Run, belief: Belief, words: str) -> None:
+def test_a_run_in_todo_says_why_it_waits(run: Run, drain_state: DrainState, words: str) -> None:
     """What is to be told, and what it waits for."""
     held = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
 
-    assert waits(held, belief, NOON).startswith(words)
+    assert waits(held, drain_state, NOON).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -574,7 +574,7 @@ def test_a_belief_is_read_whole(site: CommandSite) -> None:
         destination=HALTED, server={"version": "1.4.4", "dialect": "exclusive"}, disk_full=True
     )
 
-    assert Belief(
+    assert DrainState(
         lock=LockState.FREE,
         updated=NOON,
         health="halted",
@@ -584,7 +584,7 @@ def test_a_belief_is_read_whole(site: CommandSite) -> None:
         version="1.4.4",
         dialect="exclusive",
         disk_full=True,
-    ) == read_belief(site.state)
+    ) == read_drain_state(site.state)
 
 
 _KEYS = st.sampled_from(

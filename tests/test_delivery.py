@@ -9,8 +9,8 @@ import pytest
 from drain_world import NOON, World
 
 from ccbackend.classify import Reason, ReplyVerdict
-from spool.deliver.schedule import Call
-from spool.deliver.senders import Reply, Request
+from spool.deliver.schedule import RequestKind
+from spool.deliver.senders import SendRequest, SendResult
 
 NAME = f"1-{NOON}.json"
 
@@ -72,8 +72,10 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     """An operator discarded it meanwhile."""
     world.run()
     before = world.files()
-    request = Request(call=Call.START, job_id=7, start_time=NOON, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now)
+    request = SendRequest(call=RequestKind.START, job_id=7, start_time=NOON, cluster="alex")
+    world.delivery.handle(
+        SendResult(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now
+    )
 
     assert before == world.files()
 
@@ -81,23 +83,25 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
 def test_a_reply_about_a_run_that_cannot_be_read_any_more(world: World) -> None:
     """It is set aside; the answer is lost with it."""
     stored(world, 1)
-    (entry,) = world.book.schedule
-    entry.in_flight = Call.START
+    (entry,) = world.store.schedule
+    entry.in_flight = RequestKind.START
     (world.root / "todo" / NAME).write_text("{")
-    request = Request(call=Call.START, job_id=1, start_time=NOON, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now)
+    request = SendRequest(call=RequestKind.START, job_id=1, start_time=NOON, cluster="alex")
+    world.delivery.handle(
+        SendResult(request=request, verdict=ReplyVerdict(Reason.CREATED)), world.now
+    )
 
     assert {"dead": [NAME, f"{NAME}.why"]} == world.files()
 
 
-@pytest.mark.parametrize("call", [Call.PROBE, Call.LIST])
-def test_a_question_that_was_not_sent_tells_nothing(world: World, call: Call) -> None:
+@pytest.mark.parametrize("call", [RequestKind.PROBE, RequestKind.LIST])
+def test_a_question_that_was_not_sent_tells_nothing(world: World, call: RequestKind) -> None:
     """It comes back when the drain ends."""
-    before = world.link.destination
-    request = Request(call=call, job_id=0, start_time=0, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=None), world.now)
+    before = world.backend_health.destination
+    request = SendRequest(call=call, job_id=0, start_time=0, cluster="alex")
+    world.delivery.handle(SendResult(request=request, verdict=None), world.now)
 
-    assert (before, None) == (world.link.destination, world.link.server)
+    assert (before, None) == (world.backend_health.destination, world.backend_health.server)
 
 
 def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
@@ -116,18 +120,18 @@ def test_a_failing_file_system_is_told_once(
     caplog.set_level(logging.INFO)
     world.begin(1)
     with monkeypatch.context() as patched:
-        flush = world.book.flush
+        flush = world.store.flush
 
-        def fail(*, slim: bool = False) -> None:
-            del slim
+        def fail(*, without_texts: bool = False) -> None:
+            del without_texts
             raise OSError(5, "Input/output error")
 
-        patched.setattr(world.book, "flush", fail)
+        patched.setattr(world.store, "flush", fail)
         for _ in range(60):
             world.drain.step(0.0)
             world.now += 1
         assert world.drain.is_full
-        patched.setattr(world.book, "flush", flush)
+        patched.setattr(world.store, "flush", flush)
         for _ in range(30):
             world.drain.step(0.0)
             world.now += 1
@@ -155,12 +159,12 @@ def test_a_host_that_is_not_known_is_told_once(
 def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
     """Its request stood behind one that found cc-backend away."""
     stored(world, 1)
-    entry = world.book.schedule.take(world.now, stops=False)
+    entry = world.store.schedule.take_next(world.now, stops=False)
     assert entry is not None
-    request = Request(call=Call.START, job_id=1, start_time=NOON, cluster="alex")
-    world.delivery.take(Reply(request=request, verdict=None), world.now)
+    request = SendRequest(call=RequestKind.START, job_id=1, start_time=NOON, cluster="alex")
+    world.delivery.handle(SendResult(request=request, verdict=None), world.now)
 
-    assert entry is world.book.schedule.take(world.now, stops=False)
+    assert entry is world.store.schedule.take_next(world.now, stops=False)
 
 
 def test_an_event_that_nobody_knows_and_that_is_gone_is_told_of(

@@ -19,11 +19,11 @@ DRAW = st.floats(0, 1, exclude_max=True)
 
 
 def failed(times: int, *, random: float = 0.0) -> Destination:
-    """Return the belief after so many failures at one instant."""
-    belief = Destination()
+    """Return the destination after so many failures at one instant."""
+    destination = Destination()
     for _ in range(times):
-        belief = belief.failed(NOW, "refused", random=random)
-    return belief
+        destination = destination.failed(NOW, "refused", random=random)
+    return destination
 
 
 def test_it_is_up_until_told_otherwise() -> None:
@@ -43,10 +43,10 @@ def test_delays_lie_between_half_and_whole_of_a_doubling(times: int, random: flo
 @given(DRAW)
 def test_ten_minutes_of_outage_take_few_probes(random: float) -> None:
     """Twenty requests are enough, thirty with the worst luck."""
-    now, probes, belief = NOW, 0, Destination().failed(NOW, "refused", random=random)
-    while belief.next_probe < NOW + 600:
-        now, probes = belief.next_probe, probes + 1
-        belief = belief.failed(now, "refused", random=random)
+    now, probes, destination = NOW, 0, Destination().failed(NOW, "refused", random=random)
+    while destination.next_probe < NOW + 600:
+        now, probes = destination.next_probe, probes + 1
+        destination = destination.failed(now, "refused", random=random)
 
     assert 10 <= probes <= 25
 
@@ -57,28 +57,28 @@ def test_ten_minutes_of_outage_take_few_probes(random: float) -> None:
 )
 def test_a_wish_of_the_server_is_a_minimum(wish: float | None, delay: float) -> None:
     """It is not believed beyond a quarter of an hour."""
-    belief = Destination().failed(NOW, "busy", random=0.0, retry_after=wish)
+    destination = Destination().failed(NOW, "busy", random=0.0, retry_after=wish)
 
-    assert NOW + delay == belief.next_probe
+    assert NOW + delay == destination.next_probe
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(-0.001, False), (0.0, True)])
 def test_a_probe_is_due_when_its_time_comes(later: float, is_due: bool) -> None:  # noqa: FBT001 - a table
     """Not before."""
-    belief = failed(3)
+    destination = failed(3)
 
-    assert is_due is belief.probe_is_due(belief.next_probe + later)
+    assert is_due is destination.probe_is_due(destination.next_probe + later)
 
 
 def test_an_outage_begins_with_the_first_failure() -> None:
     """Later ones add to the count and the reason alone."""
-    belief = failed(1).failed(NOW + 5, "timeout", random=0.0)
+    destination = failed(1).failed(NOW + 5, "timeout", random=0.0)
 
     assert (NOW, 2, "timeout", Health.DOWN) == (
-        belief.since,
-        belief.failures,
-        belief.reason,
-        belief.health,
+        destination.since,
+        destination.failures,
+        destination.reason,
+        destination.health,
     )
 
 
@@ -89,23 +89,23 @@ def test_success_ends_an_outage() -> None:
 
 def test_success_changes_nothing_while_it_is_up() -> None:
     """Since when it is up is kept."""
-    belief = Destination(since=3.0)
+    destination = Destination(since=3.0)
 
-    assert belief is belief.succeeded(NOW)
+    assert destination is destination.succeeded(NOW)
 
 
 def test_a_halt_is_probed_every_five_minutes() -> None:
     """Nothing else may go out meanwhile."""
-    belief = Destination().halted(NOW, "wrong token")
+    destination = Destination().halted(NOW, "wrong token")
 
-    assert (False, NOW + HALT_PROBE_SECONDS) == (belief.is_up, belief.next_probe)
+    assert (False, NOW + HALT_PROBE_SECONDS) == (destination.is_up, destination.next_probe)
 
 
 def test_a_halt_that_lasts_keeps_its_beginning() -> None:
     """Its reason is the last one."""
-    belief = Destination().halted(NOW, "wrong token").halted(NOW + 300, "no role")
+    destination = Destination().halted(NOW, "wrong token").halted(NOW + 300, "no role")
 
-    assert (NOW, "no role", 2) == (belief.since, belief.reason, belief.failures)
+    assert (NOW, "no role", 2) == (destination.since, destination.reason, destination.failures)
 
 
 def test_a_halt_after_an_outage_begins_by_itself() -> None:
@@ -115,21 +115,25 @@ def test_a_halt_after_an_outage_begins_by_itself() -> None:
 
 def test_an_outage_after_a_halt_begins_by_itself() -> None:
     """The halt is not known to last."""
-    belief = Destination().halted(NOW, "wrong token").failed(NOW + 7, "refused", random=0.0)
+    destination = Destination().halted(NOW, "wrong token").failed(NOW + 7, "refused", random=0.0)
 
-    assert (NOW + 7, Health.DOWN, 1) == (belief.since, belief.health, belief.failures)
+    assert (NOW + 7, Health.DOWN, 1) == (
+        destination.since,
+        destination.health,
+        destination.failures,
+    )
 
 
-@pytest.mark.parametrize("belief", [failed(9), Destination().halted(NOW, "wrong token")])
-def test_a_change_of_the_cause_allows_a_probe_at_once(belief: Destination) -> None:
-    """The belief itself waits for the answer."""
-    changed = belief.cause_changed(NOW + 1)
+@pytest.mark.parametrize("destination", [failed(9), Destination().halted(NOW, "wrong token")])
+def test_a_change_of_the_cause_allows_a_probe_at_once(destination: Destination) -> None:
+    """The destination itself waits for the answer."""
+    changed = destination.cause_changed(NOW + 1)
 
-    assert (True, belief.health) == (changed.probe_is_due(NOW + 1), changed.health)
+    assert (True, destination.health) == (changed.probe_is_due(NOW + 1), changed.health)
 
 
 def test_a_change_of_the_cause_means_nothing_while_it_is_up() -> None:
     """No probe is needed."""
-    belief = Destination()
+    destination = Destination()
 
-    assert belief is belief.cause_changed(NOW)
+    assert destination is destination.cause_changed(NOW)

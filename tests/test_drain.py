@@ -17,8 +17,8 @@ from drain_world import NOON, World
 from ccbackend.classify import Reason, ReplyVerdict
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
-from spool.deliver.schedule import Call
-from spool.deliver.senders import Reply, Request
+from spool.deliver.schedule import RequestKind
+from spool.deliver.senders import SendRequest, SendResult
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 
@@ -84,7 +84,7 @@ def test_an_end_that_meets_the_write_of_its_start_is_told_once(
     world.run(3)
 
     told = [call for call, job_id in world.backend.asked if job_id == 1]
-    assert ([Call.START, Call.STOP], {}) == (told, world.files())
+    assert ([RequestKind.START, RequestKind.STOP], {}) == (told, world.files())
 
 
 @pytest.mark.parametrize("milliseconds", range(0, 1000, 100))
@@ -102,8 +102,8 @@ def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
     world.run(5)
 
     told = [call for call, job_id in world.backend.asked if job_id == 1]
-    assert ([Call.START, Call.STOP], {}) == (told[-2:], world.files())
-    assert 1 == told.count(Call.STOP)
+    assert ([RequestKind.START, RequestKind.STOP], {}) == (told[-2:], world.files())
+    assert 1 == told.count(RequestKind.STOP)
 
 
 def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> None:
@@ -119,7 +119,7 @@ def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> Non
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.02, 2.0)
     try:
-        world.drain.take_replies(0.06)
+        world.drain.take_results(0.06)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -232,9 +232,14 @@ def test_a_run_told_before_a_restart_is_not_told_again(world: World) -> None:
 
     world.run(3)
 
-    assert [Call.START, Call.STOP, Call.START, Call.DELETE, Call.START, Call.STOP] == [
-        call for call, job_id in world.backend.asked if job_id == 2
-    ]
+    assert [
+        RequestKind.START,
+        RequestKind.STOP,
+        RequestKind.START,
+        RequestKind.DELETE,
+        RequestKind.START,
+        RequestKind.STOP,
+    ] == [call for call, job_id in world.backend.asked if job_id == 2]
 
 
 def test_a_requeued_job_keeps_its_first_run_by_policy(tmp_path: Path) -> None:
@@ -307,7 +312,7 @@ def test_listings_about_held_stops_are_rare(world: World) -> None:
 
     world.run(59)
 
-    assert 3 == [call for call, _ in world.backend.asked].count(Call.LIST)
+    assert 3 == [call for call, _ in world.backend.asked].count(RequestKind.LIST)
 
 
 def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: World) -> None:
@@ -385,9 +390,9 @@ def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> 
     world.backend.everything = Reason.TOKEN_REFUSED
     world.begin(4)
     world.run(3)
-    halted = world.link.destination
+    halted = world.backend_health.destination
     world.backend.everything = None
-    world.link.cause_changed(world.now)
+    world.backend_health.cause_changed(world.now)
 
     world.run()
 
@@ -513,12 +518,12 @@ def test_an_idle_halted_drain_asks_by_itself(world: World) -> None:
     world.backend.everything = None
     (world.root / "todo" / f"1-{NOON + 1}.json").unlink()
     world.boot()
-    world.link.note(ReplyVerdict(Reason.TOKEN_REFUSED), world.now)
-    world.link.cause_changed(world.now)
+    world.backend_health.record(ReplyVerdict(Reason.TOKEN_REFUSED), world.now)
+    world.backend_health.cause_changed(world.now)
 
     world.run()
 
-    assert world.link.is_up
+    assert world.backend_health.is_up
 
 
 def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
@@ -680,7 +685,7 @@ def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
     world.slurm.records.clear()
     world.slurm.rows.append(over)
 
-    doubtful = world.drain.doubt({})
+    doubtful = world.drain.recheck_missing({})
     world.run()
 
     assert (1, {(1, NOON): "completed"}) == (doubtful, world.backend.rows)
@@ -691,7 +696,7 @@ def test_a_listed_run_is_not_doubted(world: World) -> None:
     world.begin(1)
     world.run()
 
-    assert 0 == world.drain.doubt({1: NOON})
+    assert 0 == world.drain.recheck_missing({1: NOON})
 
 
 def test_a_run_put_into_todo_is_told(world: World) -> None:
@@ -716,7 +721,7 @@ def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> Non
     (world.root / "todo" / run.name).write_bytes(codec.encode(run))
     world.run(3)
 
-    assert 1 == world.backend.asked.count((Call.START, 1))
+    assert 1 == world.backend.asked.count((RequestKind.START, 1))
 
 
 def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
@@ -774,9 +779,11 @@ def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
 
 def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     """Its file may have been set aside meanwhile."""
-    request = Request(call=Call.STOP, job_id=99, start_time=1, cluster="alex")
+    request = SendRequest(call=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
 
-    world.delivery.take(Reply(request=request, verdict=ReplyVerdict(Reason.STOPPED)), world.now)
+    world.delivery.handle(
+        SendResult(request=request, verdict=ReplyVerdict(Reason.STOPPED)), world.now
+    )
 
     assert {} == world.files()
 
@@ -801,7 +808,7 @@ def test_a_copy_in_todo_of_a_run_that_is_here_changes_nothing(world: World) -> N
 
     world.run(3)
 
-    assert 1 == world.backend.asked.count((Call.START, 1))
+    assert 1 == world.backend.asked.count((RequestKind.START, 1))
 
 
 def test_a_probe_passes_by_a_run_that_is_not_to_be_told(world: World) -> None:

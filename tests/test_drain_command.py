@@ -193,7 +193,7 @@ def test_systemd_hears_of_the_end_alone(
 
     on_request(server, act)
     heard: list[str] = []
-    monkeypatch.setattr(service, "notify", heard.append)
+    monkeypatch.setattr(service, "notify_systemd", heard.append)
     site.call("drain")
 
     assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]

@@ -26,8 +26,8 @@ from ccbackend.payload import SiteMap
 from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.deliver.compose import SiteComposer
-from spool.drain.assembly import Outside, Site, assemble
+from spool.deliver.compose import PayloadComposer
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec, dead_letter_actions
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
@@ -90,7 +90,7 @@ class Backlog:
 
     def drain(self) -> bool:
         """Drain once."""
-        site = Site(
+        site = DrainSettings(
             spool=self.root,
             state=self.root / "state",
             hold_seconds=0.0,
@@ -102,17 +102,17 @@ class Backlog:
         links = [
             Transport(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)
         ]
-        outside = Outside(
+        externals = Externals(
             slurm=silent,
             backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
             describe=lambda _: {},
             user_name=lambda _: None,
-            watch=lambda: False,
+            inputs_changed=lambda: False,
             clock=self.clock,
         )
-        composer = SiteComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
+        composer = PayloadComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
         with Layout(self.root) as layout:
-            return assemble(site, composer, outside, layout=layout).run_once()
+            return assemble(site, composer, externals, layout=layout).run_once()
 
     def where(self, job_id: int) -> list[str]:
         """Return the directories that hold a run."""

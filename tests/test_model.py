@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ccbackend.classify import Reason, ReplyVerdict
 from slurm.job import Job
-from spool.deliver.schedule import Call
-from spool.deliver.senders import Reply, Request
-from spool.drain.assembly import Proof
+from spool.deliver.schedule import RequestKind
+from spool.deliver.senders import SendRequest, SendResult
+from spool.drain.assembly import SameJobProof
 from spool.files import dead_letter_actions
 from spool.files.durable_files import WriteBatch
 from spool.files.inventory import RunFile, read_dead
@@ -45,10 +45,10 @@ class Lossy(FakeBackend):
 
     lost = 0
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: SendRequest) -> SendResult:
         """Answer, or do and say nothing."""
         reply = super().answer(request)
-        if self.lost and request.call is not Call.PROBE:
+        if self.lost and request.call is not RequestKind.PROBE:
             self.lost -= 1
             return replace(reply, verdict=ReplyVerdict(Reason.BROKEN, "made up"), starts=())
         return reply
@@ -109,7 +109,7 @@ class Site(World):
             self.now += seconds
 
     def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
-        return Proof(self.book, self.slurm, lambda: self.now)(run, others)
+        return SameJobProof(self.store, self.slurm, lambda: self.now)(run, others)
 
 
 class Everything(RuleBasedStateMachine):
@@ -201,7 +201,7 @@ class Everything(RuleBasedStateMachine):
     def turn(self, reason: Reason | None) -> None:
         """Let cc-backend be away, halt, or come back."""
         self.site.backend.everything = reason
-        self.site.link.cause_changed(self.site.now)
+        self.site.backend_health.cause_changed(self.site.now)
 
     @rule(number=st.integers(1, 3))
     def lose_replies(self, number: int) -> None:
@@ -261,10 +261,10 @@ class Everything(RuleBasedStateMachine):
         self.site.backend.everything = None
         self.backend.lost = 0
         self.mend()
-        self.site.link.cause_changed(self.site.now)
+        self.site.backend_health.cause_changed(self.site.now)
         for steps, seconds in ((40, 0.05), (40, 5.0), (30, 60.0), (20, 700.0)):
             self.retry()
-            self.site.drain.doubt(self.live())
+            self.site.drain.recheck_missing(self.live())
             self.site.work(steps, seconds)
         self.site.drain.flush()
         last = {job_id: max(self._runs(job_id)) for job_id, _ in self.truth}

@@ -9,9 +9,9 @@ import pytest
 
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from spool.deliver.book import Book
-from spool.deliver.schedule import Schedule, entry_of
-from spool.drain.assembly import Proof
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import Schedule, schedule_entry
+from spool.drain.assembly import SameJobProof
 from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
@@ -49,78 +49,78 @@ def job(start: int, *, restarts: int | None = 0, user: str = "ada") -> Job:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Iterator[Book]:
-    """Return an empty book."""
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    """Return an empty store."""
     for directory in Directory:
         (tmp_path / directory).mkdir()
     with Layout(tmp_path) as layout:
-        yield Book(layout, Schedule(), DeliveredArchive(tmp_path / "delivered", keep_days=3))
+        yield RunStore(layout, Schedule(), DeliveredArchive(tmp_path / "delivered", keep_days=3))
 
 
-def proven(book: Book, run: Job, others: set[int], slurm: Slurm | None = None) -> set[int]:
+def proven(store: RunStore, run: Job, others: set[int], slurm: Slurm | None = None) -> set[int]:
     """Return what is proven about a run."""
     value = Run(job=run, start_time=run.start_time or 0)
-    return Proof(book, slurm or Slurm(), lambda: 1e6)(value, others)
+    return SameJobProof(store, slurm or Slurm(), lambda: 1e6)(value, others)
 
 
-def remember(book: Book, *starts: int) -> None:
+def remember(store: RunStore, *starts: int) -> None:
     """Put runs of job 5 into the spool's memory."""
     for start in starts:
         run = Run(job=job(start), start_time=start, started=start)
-        book.schedule.add(entry_of(run, Directory.OPEN), 0.0)
+        store.schedule.add(schedule_entry(run, Directory.OPEN), 0.0)
 
 
-def test_a_run_that_is_no_restart_has_no_earlier_runs(book: Book) -> None:
+def test_a_run_that_is_no_restart_has_no_earlier_runs(store: RunStore) -> None:
     """The row is another job's, whoever remembers it."""
-    remember(book, FIRST)
+    remember(store, FIRST)
 
-    assert set() == proven(book, job(SECOND), {FIRST}, Slurm(job(FIRST)))
+    assert set() == proven(store, job(SECOND), {FIRST}, Slurm(job(FIRST)))
 
 
 @pytest.mark.parametrize("restarts", [1, None])
-def test_the_spool_remembers_an_earlier_run(book: Book, restarts: int | None) -> None:
+def test_the_spool_remembers_an_earlier_run(store: RunStore, restarts: int | None) -> None:
     """Accounting need not be asked."""
-    remember(book, FIRST)
+    remember(store, FIRST)
 
-    assert {FIRST} == proven(book, job(SECOND, restarts=restarts), {FIRST}, Slurm(silent=True))
+    assert {FIRST} == proven(store, job(SECOND, restarts=restarts), {FIRST}, Slurm(silent=True))
 
 
-def test_the_spool_remembers_the_restart_of_a_first_run(book: Book) -> None:
+def test_the_spool_remembers_the_restart_of_a_first_run(store: RunStore) -> None:
     """The drain died after it had replaced the first run and before it had noted that."""
-    remember(book, SECOND)
+    remember(store, SECOND)
 
-    assert {SECOND} == proven(book, job(FIRST), {SECOND})
+    assert {SECOND} == proven(store, job(FIRST), {SECOND})
 
 
-def test_a_job_days_later_is_no_restart_because_the_spool_has_it(book: Book) -> None:
+def test_a_job_days_later_is_no_restart_because_the_spool_has_it(store: RunStore) -> None:
     """Its id may be used again."""
-    remember(book, MUCH_LATER)
+    remember(store, MUCH_LATER)
 
-    assert set() == proven(book, job(SECOND), {MUCH_LATER})
+    assert set() == proven(store, job(SECOND), {MUCH_LATER})
 
 
-def test_accounting_knows_an_earlier_run_of_the_same_user(book: Book) -> None:
+def test_accounting_knows_an_earlier_run_of_the_same_user(store: RunStore) -> None:
     """The times may differ by seconds."""
     slurm = Slurm(job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
 
-    assert {FIRST} == proven(book, job(SECOND, restarts=1), {FIRST}, slurm)
+    assert {FIRST} == proven(store, job(SECOND, restarts=1), {FIRST}, slurm)
 
 
-def test_a_row_of_another_user_proves_nothing(book: Book) -> None:
+def test_a_row_of_another_user_proves_nothing(store: RunStore) -> None:
     """The id was used again."""
     slurm = Slurm(job(FIRST, user="eve"))
 
-    assert set() == proven(book, job(SECOND, restarts=1), {FIRST}, slurm)
+    assert set() == proven(store, job(SECOND, restarts=1), {FIRST}, slurm)
 
 
-def test_silence_proves_nothing(book: Book) -> None:
+def test_silence_proves_nothing(store: RunStore) -> None:
     """Accounting does not answer."""
-    assert set() == proven(book, job(SECOND, restarts=1), {FIRST}, Slurm(silent=True))
+    assert set() == proven(store, job(SECOND, restarts=1), {FIRST}, Slurm(silent=True))
 
 
-def test_a_row_that_lost_its_start_proves_the_run_it_encloses(book: Book) -> None:
+def test_a_row_that_lost_its_start_proves_the_run_it_encloses(store: RunStore) -> None:
     """The controller stopped before it told accounting (seen with 22.05.8)."""
     lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
 
-    assert {FIRST} == proven(book, job(SECOND, restarts=1), {FIRST}, Slurm(lost))
-    assert set() == proven(book, job(SECOND, restarts=1), {FIRST - 10}, Slurm(lost))
+    assert {FIRST} == proven(store, job(SECOND, restarts=1), {FIRST}, Slurm(lost))
+    assert set() == proven(store, job(SECOND, restarts=1), {FIRST - 10}, Slurm(lost))

@@ -8,8 +8,8 @@ import pytest
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
-from spool.deliver.reaction import Asked, Fate, react, settle_conflict
-from spool.deliver.schedule import Call
+from spool.deliver.reaction import RequestContext, RunAction, react, settle_conflict
+from spool.deliver.schedule import RequestKind
 from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_230_000
@@ -19,15 +19,15 @@ OVER = End(time=NOW - 10, state="COMPLETED", source=EndSource.CONTROLLER)
 STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
 
 
-def asked(call: Call, *, others_pass: bool = False) -> Asked:
+def asked(call: RequestKind, *, others_accepted: bool = False) -> RequestContext:
     """Return a request answered now."""
-    return Asked(call=call, now=NOW + 0.5, cluster="alex", others_pass=others_pass)
+    return RequestContext(call=call, now=NOW + 0.5, cluster="alex", others_accepted=others_accepted)
 
 
 @pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
 def test_an_accepted_start_fixes_time_and_cluster(reason: Reason) -> None:
     """The cluster's name is kept from the first accepted start on."""
-    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert replace(RUN, started=NOW, cluster="alex") == reaction.run
 
@@ -36,12 +36,12 @@ def test_a_start_told_again_keeps_its_cluster() -> None:
     """A renamed cluster in the configuration does not change a reported run."""
     again = replace(RUN, cluster="old")
 
-    assert "old" == react(again, ReplyVerdict(Reason.CREATED), asked(Call.START)).run.cluster
+    assert "old" == react(again, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.cluster
 
 
 def test_a_queued_start_is_told_again_after_some_seconds() -> None:
     """cc-backend 1.4.0 and 1.4.1 store a start only later, or never."""
-    reaction = react(RUN, ReplyVerdict(Reason.QUEUED), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
 
     assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
 
@@ -50,7 +50,10 @@ def test_a_start_that_is_queued_again_and_again_is_buried() -> None:
     """Those servers promise to store what their database refuses."""
     run = replace(RUN, attempts=3)
 
-    assert Fate.DEAD is react(run, ReplyVerdict(Reason.QUEUED), asked(Call.START)).fate
+    assert (
+        RunAction.DEAD_LETTER
+        is react(run, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START)).action
+    )
 
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
@@ -58,39 +61,48 @@ def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
     """Nothing is left to tell."""
     run = replace(STARTED, end=OVER)
 
-    assert Fate.GONE is react(run, ReplyVerdict(reason), asked(Call.STOP)).fate
+    assert RunAction.ARCHIVE is react(run, ReplyVerdict(reason), asked(RequestKind.STOP)).action
 
 
 def test_a_deleted_row_is_struck_off() -> None:
     """Each row in the way is deleted once."""
     run = replace(RUN, replaces=(1, 2))
 
-    assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(Call.DELETE)).run.replaces
+    assert (2,) == react(run, ReplyVerdict(Reason.DELETED), asked(RequestKind.DELETE)).run.replaces
 
 
 def test_an_unknown_stop_leads_back_to_the_start() -> None:
     """The run is started again before it is stopped."""
-    reaction = react(replace(STARTED, end=OVER), ReplyVerdict(Reason.UNKNOWN_RUN), asked(Call.STOP))
+    reaction = react(
+        replace(STARTED, end=OVER), ReplyVerdict(Reason.UNKNOWN_RUN), asked(RequestKind.STOP)
+    )
 
-    assert (None, Fate.KEEP) == (reaction.run.started, reaction.fate)
+    assert (None, RunAction.KEEP) == (reaction.run.started, reaction.action)
 
 
 def test_a_run_that_is_forgotten_again_and_again_is_buried() -> None:
     """A server that accepts every start and knows none is no reason to go on for ever."""
     run = replace(STARTED, end=OVER, attempts=3)
 
-    assert Fate.DEAD is react(run, ReplyVerdict(Reason.UNKNOWN_RUN), asked(Call.STOP)).fate
+    assert (
+        RunAction.DEAD_LETTER
+        is react(run, ReplyVerdict(Reason.UNKNOWN_RUN), asked(RequestKind.STOP)).action
+    )
 
 
 @pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
 def test_a_refused_run_is_buried_at_once(reason: Reason) -> None:
     """What no resend can mend does not wait."""
-    assert Fate.DEAD is react(RUN, ReplyVerdict(reason), asked(Call.START)).fate
+    assert (
+        RunAction.DEAD_LETTER is react(RUN, ReplyVerdict(reason), asked(RequestKind.START)).action
+    )
 
 
 def test_the_words_of_cc_backend_are_kept_harmless() -> None:
     """Terminal codes of an answer never reach a file as they are."""
-    reaction = react(RUN, ReplyVerdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(Call.START))
+    reaction = react(
+        RUN, ReplyVerdict(Reason.BAD_REQUEST, "no\n\x1b[31m"), asked(RequestKind.START)
+    )
 
     expected = LastError(
         time=NOW,
@@ -106,14 +118,16 @@ def test_the_words_of_cc_backend_are_kept_harmless() -> None:
 @pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.TOKEN_REFUSED])
 def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
     """Only the last error is noted."""
-    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
-    assert (RUN, Fate.KEEP) == (replace(reaction.run, last_error=None), reaction.fate)
+    assert (RUN, RunAction.KEEP) == (replace(reaction.run, last_error=None), reaction.action)
 
 
 def test_a_run_that_fails_alone_waits_alone() -> None:
     """While others pass it is charged and tried rarely."""
-    reaction = react(RUN, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(
+        RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+    )
 
     assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
 
@@ -122,26 +136,34 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
     """The wait grows to an hour."""
     run = replace(RUN, attempts=20)
 
-    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(
+        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+    )
 
-    assert (NOW + 3600, Fate.KEEP) == (reaction.run.not_before, reaction.fate)
+    assert (NOW + 3600, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
 
 
 def test_a_run_that_fails_alone_24_times_is_buried() -> None:
     """Nobody waits for ever."""
     run = replace(RUN, attempts=23)
 
-    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(Call.START, others_pass=True))
+    reaction = react(
+        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+    )
 
-    assert Fate.DEAD is reaction.fate
+    assert RunAction.DEAD_LETTER is reaction.action
 
 
-@pytest.mark.parametrize(("attempts", "fate"), [(0, Fate.KEEP), (1, Fate.KEEP), (2, Fate.DEAD)])
-def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -> None:
+@pytest.mark.parametrize(
+    ("attempts", "action"), [(0, RunAction.KEEP), (1, RunAction.KEEP), (2, RunAction.DEAD_LETTER)]
+)
+def test_a_panic_of_the_server_is_tried_three_times(attempts: int, action: RunAction) -> None:
     """An hour apart, then the run is buried."""
-    reaction = react(replace(RUN, attempts=attempts), ReplyVerdict(Reason.PANIC), asked(Call.START))
+    reaction = react(
+        replace(RUN, attempts=attempts), ReplyVerdict(Reason.PANIC), asked(RequestKind.START)
+    )
 
-    assert (NOW + 3600, fate) == (reaction.run.not_before, reaction.fate)
+    assert (NOW + 3600, action) == (reaction.run.not_before, reaction.action)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +176,7 @@ def test_a_panic_of_the_server_is_tried_three_times(attempts: int, fate: Fate) -
 )
 def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
     """Parking charges nobody."""
-    reaction = react(RUN, ReplyVerdict(reason), asked(Call.START))
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
     assert (NOW + seconds, 0) == (reaction.run.not_before, reaction.run.attempts)
 
@@ -166,18 +188,20 @@ def test_a_stop_of_a_queued_start_is_repeated_before_the_start_is(
     """The start may still stand in the queue of 1.4.0 and 1.4.1."""
     run = replace(STARTED, end=OVER, started=BEGAN, attempts=attempts)
 
-    reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(Call.STOP))
+    reaction = react(run, ReplyVerdict(Reason.UNKNOWN_RUN_YET), asked(RequestKind.STOP))
 
-    assert (Fate.KEEP, started) == (reaction.fate, reaction.run.started)
+    assert (RunAction.KEEP, started) == (reaction.action, reaction.run.started)
 
 
 def test_every_outcome_has_a_reaction() -> None:
     """The closed list is covered."""
     reasons = {reason.outcome: reason for reason in Reason}
 
-    fates = {o: react(RUN, ReplyVerdict(r), asked(Call.START)).fate for o, r in reasons.items()}
+    actions = {
+        o: react(RUN, ReplyVerdict(r), asked(RequestKind.START)).action for o, r in reasons.items()
+    }
 
-    assert set(Outcome) == set(fates)
+    assert set(Outcome) == set(actions)
 
 
 def test_an_earlier_run_is_replaced_by_policy() -> None:
@@ -221,18 +245,20 @@ def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
     assert not reaction.run.reported
 
 
-@pytest.mark.parametrize(("attempts", "fate"), [(22, Fate.KEEP), (23, Fate.DEAD)])
+@pytest.mark.parametrize(
+    ("attempts", "action"), [(22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
+)
 @pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
 def test_a_run_older_than_a_stranger_waits_for_a_person(
-    attempts: int, fate: Fate, distance: int
+    attempts: int, action: RunAction, distance: int
 ) -> None:
     """However much later the other one began; tried hourly for a day, it is never just dropped."""
     run = replace(RUN, attempts=attempts)
 
     reaction = settle_conflict(run, [BEGAN + distance], [], replace_earlier=True, now=NOW)
 
-    assert (fate, True, NOW + 3600) == (
-        reaction.fate,
+    assert (action, True, NOW + 3600) == (
+        reaction.action,
         reaction.run.reported,
         reaction.run.not_before,
     )
@@ -240,7 +266,7 @@ def test_a_run_older_than_a_stranger_waits_for_a_person(
 
 def test_a_dead_run_out_of_order_says_what_to_do() -> None:
     """The later row has to go first."""
-    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(Call.START)).run
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
 
     reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)
 

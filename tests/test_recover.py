@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slurm.job import Job
-from spool.deliver.schedule import Entry
+from spool.deliver.schedule import ScheduleEntry
 from spool.drain.recover import read_run, recover
 from spool.files import codec
 from spool.files.layout import Directory, Layout
@@ -48,7 +48,7 @@ def put(layout: Layout, directory: Directory, job_id: int, *, ended: bool = Fals
     return path
 
 
-def entries(layout: Layout, crash_marker: CrashMarker) -> dict[int, Entry]:
+def entries(layout: Layout, crash_marker: CrashMarker) -> dict[int, ScheduleEntry]:
     """Return what a recovery yields, by job id."""
     return {entry.job_id: entry for entry in recover(layout, crash_marker, NOW)}
 

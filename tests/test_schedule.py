@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from spool.deliver.held import HeldStops
-from spool.deliver.schedule import Call, Entry, Schedule
+from spool.deliver.schedule import RequestKind, Schedule, ScheduleEntry
+from spool.deliver.stop_hold import StopHold
 from spool.files.layout import Directory
 
 NOW = 10_000.0
 
 
-def entry(job_id: int, start: int, **facts: object) -> Entry:
+def entry(job_id: int, start: int, **facts: object) -> ScheduleEntry:
     """Return a stored run of which the start is to be told."""
-    made = Entry(job_id=job_id, start_time=start, stored=Directory.TODO)
+    made = ScheduleEntry(job_id=job_id, start_time=start, stored=Directory.TODO)
     for name, value in facts.items():
         setattr(made, name, value)
     return made
 
 
-def schedule(*entries: Entry, hold: float = 0.0) -> Schedule:
+def schedule(*entries: ScheduleEntry, hold: float = 0.0) -> Schedule:
     """Return a schedule of these."""
     made = Schedule(hold)
     for each in entries:
@@ -30,7 +30,7 @@ def schedule(*entries: Entry, hold: float = 0.0) -> Schedule:
 def taken(made: Schedule, *, stops: bool, now: float = NOW) -> list[tuple[int, int]]:
     """Take all that may be told without an answer; return job ids and start times."""
     found = []
-    while (each := made.take(now, stops=stops)) is not None:
+    while (each := made.take_next(now, stops=stops)) is not None:
         found.append((each.job_id, each.start_time))
     return found
 
@@ -38,17 +38,19 @@ def taken(made: Schedule, *, stops: bool, now: float = NOW) -> list[tuple[int, i
 @pytest.mark.parametrize(
     ("expected", "facts"),
     [
-        (Call.START, {}),
-        (Call.DELETE, {"replaces": (5,)}),
+        (RequestKind.START, {}),
+        (RequestKind.DELETE, {"replaces": (5,)}),
         (None, {"started": 101}),
-        (Call.STOP, {"started": 101, "end_time": 200}),
+        (RequestKind.STOP, {"started": 101, "end_time": 200}),
         (None, {"reported": False}),
         (None, {"reported": False, "started": 101, "end_time": 200}),
     ],
 )
-def test_a_run_has_one_thing_to_tell(expected: Call | None, facts: dict[str, object]) -> None:
+def test_a_run_has_one_thing_to_tell(
+    expected: RequestKind | None, facts: dict[str, object]
+) -> None:
     """Or nothing."""
-    assert expected is entry(1, 100, **facts).due
+    assert expected is entry(1, 100, **facts).next_request
 
 
 def test_starts_of_a_lane_go_one_after_the_other() -> None:
@@ -58,7 +60,7 @@ def test_starts_of_a_lane_go_one_after_the_other() -> None:
 
     assert [(1, 100)] == taken(made, stops=False)
     first.in_flight, first.started = None, 101
-    made.touch(1, NOW)
+    made.reschedule(1, NOW)
     assert [(1, 200)] == taken(made, stops=False)
 
 
@@ -134,9 +136,9 @@ def test_a_listed_run_needs_no_hold() -> None:
 def test_a_hold_that_is_lifted_lets_all_go() -> None:
     """The server turned out to have no cache."""
     made = schedule(entry(1, 100, started=NOW, end_time=200), hold=180.0)
-    made.hold(180.0, NOW)
+    made.set_hold(180.0, NOW)
     assert [] == taken(made, stops=True)
-    made.hold(0.0, NOW)
+    made.set_hold(0.0, NOW)
 
     assert [(1, 100)] == taken(made, stops=True)
 
@@ -150,7 +152,7 @@ def test_what_waits_for_the_hold_alone_is_told() -> None:
         hold=180.0,
     )
 
-    assert [1] == [each.job_id for each in made.held(NOW)]
+    assert [1] == [each.job_id for each in made.held_stops(NOW)]
 
 
 def test_something_is_ready_or_not() -> None:
@@ -186,7 +188,7 @@ def test_a_run_that_is_told_of_again_replaces_its_entry() -> None:
 def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> None:
     """A server that turns out to have a cache gets it when the hold is over."""
     made = schedule(entry(1, 100, started=NOW - 10, end_time=200))
-    made.hold(180, NOW)
+    made.set_hold(180, NOW)
 
     early, late = taken(made, stops=True), taken(made, stops=True, now=NOW + 171)
 
@@ -197,9 +199,9 @@ def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     """Nor does it matter that a run was listed before."""
     mine = entry(1, 100, started=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
-    held = HeldStops()
-    held.take([(2, 100)], made, NOW)
+    stop_hold = StopHold()
+    stop_hold.release_listed([(2, 100)], made, NOW)
     assert [] == taken(made, stops=True)
-    held.take([(1, 100), (1, 100)], made, NOW)
+    stop_hold.release_listed([(1, 100), (1, 100)], made, NOW)
 
     assert [(1, 100)] == taken(made, stops=True)

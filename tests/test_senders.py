@@ -13,8 +13,8 @@ from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
-from spool.deliver.schedule import Call
-from spool.deliver.senders import Reply, Request, Sender
+from spool.deliver.schedule import RequestKind
+from spool.deliver.senders import Sender, SendRequest, SendResult
 
 SERVER = server_info(Version(1, 5, 4))
 OLD = server_info(Version(1, 4, 4))
@@ -89,19 +89,19 @@ class Sending:
     """A sender with its replies; ends its thread."""
 
     def __init__(self, backend: Scripted, naps: list[float]) -> None:
-        self.replies: Queue[Reply] = Queue()
-        self.sender = Sender("test", backend, self.replies, sleep=naps.append)
+        self.results: Queue[SendResult] = Queue()
+        self.sender = Sender("test", backend, self.results, sleep=naps.append)
         self.sender.start()
 
-    def ask(self, call: Call, **more: Any) -> Reply:
+    def ask(self, call: RequestKind, **more: Any) -> SendResult:
         """Send one request and wait for its reply."""
         self.sender.send(request(call, **more))
-        return self.replies.get(timeout=10)
+        return self.results.get(timeout=10)
 
 
-def request(call: Call, **more: Any) -> Request:
+def request(call: RequestKind, **more: Any) -> SendRequest:
     """Return a request for job 7."""
-    return Request(call=call, job_id=7, start_time=100, cluster="alex", **more)
+    return SendRequest(call=call, job_id=7, start_time=100, cluster="alex", **more)
 
 
 @pytest.fixture
@@ -128,8 +128,8 @@ def sending(naps: list[float], request: pytest.FixtureRequest) -> Callable[[Scri
     return make
 
 
-@pytest.mark.parametrize("call", [Call.START, Call.STOP, Call.DELETE])
-def test_a_request_is_answered(sending: Callable[[Scripted], Sending], call: Call) -> None:
+@pytest.mark.parametrize("call", [RequestKind.START, RequestKind.STOP, RequestKind.DELETE])
+def test_a_request_is_answered(sending: Callable[[Scripted], Sending], call: RequestKind) -> None:
     """The verdict and the body as sent come back."""
     reply = sending(Scripted()).ask(call, document={"jobId": 7})
 
@@ -140,19 +140,19 @@ def test_a_refused_start_tells_which_runs_there_are(
     sending: Callable[[Scripted], Sending],
 ) -> None:
     """Start times of the job id's rows come with the refusal."""
-    assert (100,) == sending(Scripted(Reason.DUPLICATE)).ask(Call.START).starts
+    assert (100,) == sending(Scripted(Reason.DUPLICATE)).ask(RequestKind.START).starts
 
 
 def test_a_probe_tells_the_server(sending: Callable[[Scripted], Sending]) -> None:
     """Version, dialect and clusters come with the verdict."""
-    reply = sending(Scripted(Reason.LISTED, Reason.LISTED)).ask(Call.PROBE)
+    reply = sending(Scripted(Reason.LISTED, Reason.LISTED)).ask(RequestKind.PROBE)
 
     assert (SERVER, (CLUSTER,)) == (reply.server, reply.clusters)
 
 
 def test_a_refused_probe_tells_the_version_alone(sending: Callable[[Scripted], Sending]) -> None:
     """The login page names it to everybody; clusters are not asked for."""
-    reply = sending(Scripted(Reason.TOKEN_REFUSED)).ask(Call.PROBE)
+    reply = sending(Scripted(Reason.TOKEN_REFUSED)).ask(RequestKind.PROBE)
 
     assert (SERVER, None) == (reply.server, reply.clusters)
 
@@ -161,7 +161,7 @@ def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) ->
     """What was known of the server stays."""
     backend = Scripted(Reason.UNREACHABLE)
     backend.known = ServerInfo()
-    reply = sending(backend).ask(Call.PROBE)
+    reply = sending(backend).ask(RequestKind.PROBE)
 
     assert (None, None) == (reply.server, reply.clusters)
 
@@ -171,21 +171,24 @@ def test_every_answer_tells_which_server_gave_it(sending: Callable[[Scripted], S
     backend = Scripted()
     asked = sending(backend)
     backend.known = OLD
-    replies = [asked.ask(call) for call in (Call.START, Call.STOP, Call.DELETE, Call.LIST)]
+    results = [
+        asked.ask(call)
+        for call in (RequestKind.START, RequestKind.STOP, RequestKind.DELETE, RequestKind.LIST)
+    ]
 
-    assert [OLD] * 4 == [reply.server for reply in replies]
+    assert [OLD] * 4 == [reply.server for reply in results]
 
 
 def test_a_listing_tells_ids_and_starts(sending: Callable[[Scripted], Sending]) -> None:
     """That is what releases held stops."""
-    assert {(7, 100)} == sending(Scripted()).ask(Call.LIST).listed
+    assert {(7, 100)} == sending(Scripted()).ask(RequestKind.LIST).listed
 
 
 def test_a_broken_connection_is_bridged(
     sending: Callable[[Scripted], Sending], naps: list[float]
 ) -> None:
     """A second try within a second is made without being an outage."""
-    reply = sending(Scripted(Reason.BROKEN)).ask(Call.START)
+    reply = sending(Scripted(Reason.BROKEN)).ask(RequestKind.START)
 
     assert ReplyVerdict(Reason.CREATED) == reply.verdict
     assert 1 == len(naps)
@@ -193,14 +196,14 @@ def test_a_broken_connection_is_bridged(
 
 def test_a_probe_is_one_request(sending: Callable[[Scripted], Sending], naps: list[float]) -> None:
     """While cc-backend is believed down nothing is repeated."""
-    reply = sending(Scripted(Reason.BROKEN)).ask(Call.START, is_probe=True)
+    reply = sending(Scripted(Reason.BROKEN)).ask(RequestKind.START, is_probe=True)
 
     assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
 
 
 def test_a_second_failure_is_the_answer(sending: Callable[[Scripted], Sending]) -> None:
     """Hours are not bridged here."""
-    reply = sending(Scripted(Reason.BUSY, Reason.BUSY)).ask(Call.START)
+    reply = sending(Scripted(Reason.BUSY, Reason.BUSY)).ask(RequestKind.START)
 
     assert ReplyVerdict(Reason.BUSY) == reply.verdict
 
@@ -209,7 +212,7 @@ def test_a_long_wish_is_not_bridged(
     sending: Callable[[Scripted], Sending], naps: list[float]
 ) -> None:
     """A Retry-After of minutes is for the drain."""
-    reply = sending(Scripted(Reason.BUSY, wish=60.0)).ask(Call.START)
+    reply = sending(Scripted(Reason.BUSY, wish=60.0)).ask(RequestKind.START)
 
     assert (60.0, []) == (reply.retry_after_seconds, naps)
 
@@ -220,18 +223,18 @@ def test_requests_of_a_failed_wave_come_back_unsent(
     """What was queued behind a failure does not knock at a closed door."""
     backend = Scripted(Reason.TIMED_OUT)
     made = sending(backend)
-    made.ask(Call.START)
+    made.ask(RequestKind.START)
 
-    assert None is made.ask(Call.STOP).verdict
+    assert None is made.ask(RequestKind.STOP).verdict
     assert 1 == len(backend.bodies)
 
 
 def test_the_next_wave_is_sent(sending: Callable[[Scripted], Sending]) -> None:
     """The drain decides when to go on."""
     made = sending(Scripted(Reason.TOKEN_REFUSED))
-    made.ask(Call.START)
+    made.ask(RequestKind.START)
 
-    assert ReplyVerdict(Reason.CREATED) == made.ask(Call.START, wave=1).verdict
+    assert ReplyVerdict(Reason.CREATED) == made.ask(RequestKind.START, generation=1).verdict
 
 
 def test_an_error_of_our_own_concerns_one_request(
@@ -240,11 +243,11 @@ def test_an_error_of_our_own_concerns_one_request(
     """The thread goes on, the run is charged."""
     made = sending(Scripted(RuntimeError("a bug")))
 
-    first = made.ask(Call.START)
+    first = made.ask(RequestKind.START)
 
     assert first.verdict is not None
     assert Reason.UNEXPECTED is first.verdict.reason
-    assert ReplyVerdict(Reason.CREATED) == made.ask(Call.START).verdict
+    assert ReplyVerdict(Reason.CREATED) == made.ask(RequestKind.START).verdict
 
 
 def test_a_request_under_way_can_outlast_the_end(
@@ -254,7 +257,7 @@ def test_a_request_under_way_can_outlast_the_end(
     backend = Scripted()
     backend.gate.clear()
     made = sending(backend)
-    made.sender.send(request(Call.START))
+    made.sender.send(request(RequestKind.START))
     assert backend.entered.wait(10)
     made.sender.close()
 
@@ -266,7 +269,7 @@ def test_outstanding_counts_requests_without_a_reply(
 ) -> None:
     """The drain keeps a sender busy, not flooded."""
     made = sending(Scripted())
-    made.ask(Call.START)
+    made.ask(RequestKind.START)
     before = made.sender.outstanding
     made.sender.acknowledge()
 

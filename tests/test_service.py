@@ -14,8 +14,8 @@ from drain_world import NOON, World
 
 from ccbackend.classify import Reason
 from slurm.errors import FailureReason, SlurmError
-from spool.drain.beacon import Beacon
-from spool.drain.service import Service, Surroundings
+from spool.drain.service import Service, ServiceParts
+from spool.drain.state_writer import DrainStateWriter
 from spool.files.archive import DeliveredArchive
 
 
@@ -84,12 +84,12 @@ class Site:
     def service(self) -> Service:
         """Return a service over the world's drain."""
         threads: Any = (self.thread,)
-        around = Surroundings(
+        around = ServiceParts(
             senders=threads,
             archive=DeliveredArchive(self.state / "delivered", keep_days=3),
-            beacon=Beacon(self.state / "drain.json", now=self.world.now),
+            state_writer=DrainStateWriter(self.state / "drain.json", now=self.world.now),
             listing=self.listing,
-            watch=self.watch,
+            inputs_changed=self.watch,
             clock=self.clock,
         )
         return Service(self.world.drain, self.world.parts, around)
@@ -207,7 +207,7 @@ def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
     health = []
 
     def watched(number: int) -> bool:
-        health.append(site.world.link.destination.health.value)
+        health.append(site.world.backend_health.destination.health.value)
         if number == 30:
             site.world.backend.everything = None
             return True
@@ -311,7 +311,7 @@ def test_a_service_that_hands_over_says_nothing_of_stopping(
 ) -> None:
     """Systemd would kill its successor in the same process."""
     said: list[str] = []
-    monkeypatch.setattr("spool.drain.service.notify", said.append)
+    monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
     made = site.service()
 
     def watched(_: int) -> bool:

@@ -20,7 +20,7 @@ _START = "`systemctl start cc-spool`; its log says why it ended"
 def read_state(path: Path) -> Mapping[str, Any] | None:
     """Return the object in a state file; None: there is no such file.
 
-    Damage is a finding here; `spool.commands.belief`, for those who only look, takes what it can.
+    Damage is a finding here; `spool.commands.drain_state` takes what it can.
 
     Raises:
         OSError: it cannot be read.

@@ -18,8 +18,8 @@ from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.site import filters_of, metadata_policy, site_map
 from spool.connections import backend_client, slurm_client
-from spool.deliver.compose import SiteComposer
-from spool.drain.assembly import Outside, Site, assemble
+from spool.deliver.compose import PayloadComposer
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
 from spool.escaping import escape
 from spool.exit_codes import OK, TRY_AGAIN
@@ -74,10 +74,10 @@ def _drain(
     slurm = slurm_client(config, runner)
     known = SharedServerInfo()
     backends = tuple(backend_client(config, watch.token, known) for _ in range(2))
-    composer = SiteComposer(
+    composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), filters_of(config)
     )
-    site = Site(
+    settings = DrainSettings(
         spool=config.spool.directory,
         state=config.spool.state_directory,
         hold_seconds=config.drain.stop_hold_seconds,
@@ -85,7 +85,7 @@ def _drain(
         keep_days=config.spool.keep_delivered_days,
         min_free_bytes=config.spool.min_free_bytes,
     )
-    outside = Outside(
+    externals = Externals(
         slurm=slurm,
         backends=(backends[0], backends[1]),
         describe=SlurmDescriber(
@@ -95,9 +95,9 @@ def _drain(
             with_description=config.metadata.slurm_info,
         ),
         user_name=user_name,
-        watch=watch,
+        inputs_changed=watch,
     )
-    service = assemble(site, composer, outside, layout=layout)
+    service = assemble(settings, composer, externals, layout=layout)
     watch.on_successor = service.hand_over
 
     def stop(_number: int, _frame: object) -> None:

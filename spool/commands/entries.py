@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from spool.commands.belief import Belief
+from spool.commands.drain_state import DrainState
 from spool.commands.words import duration, instant
 from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.escaping import escape
@@ -58,7 +58,7 @@ def job_id_of(entry: Entry) -> int | None:
         return _job_id_of_event(name)
 
 
-def row(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
+def row(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
     """Return an entry as `list --json` and `show --json` have it, without scripts."""
     run = entry.run if isinstance(entry, RunFile) else None
     event = entry.event if isinstance(entry, EventFile) else None
@@ -75,7 +75,7 @@ def row(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
         "not_before": (run.not_before or None) if run else None,
         "last_error": dataclasses.asdict(error) if error else None,
         "since": int(since(entry)),
-        "waits": waits(entry, belief, now),
+        "waits": waits(entry, drain_state, now),
     }
 
 
@@ -86,12 +86,12 @@ def since(entry: Entry) -> float:
     return entry.time
 
 
-def waits(entry: Entry, belief: Belief, now: float) -> str:
+def waits(entry: Entry, drain_state: DrainState, now: float) -> str:
     """Return why an entry lies where it lies."""
     if isinstance(entry, BadFile):
         return _why_unread(entry)
     if isinstance(entry, EventFile):
-        return _why_event(entry, belief)
+        return _why_event(entry, drain_state)
     run = entry.run
     if entry.directory is Directory.DEAD:
         return f"refused: {_said(run.last_error)}"
@@ -99,7 +99,7 @@ def waits(entry: Entry, belief: Belief, now: float) -> str:
         return f"not reported: {run.reason or 'no reason is noted'}; until Slurm proves its end"
     if entry.directory is Directory.OPEN:
         return "started; waits for its end"
-    return f"{due(run)} to be told; {_why_untold(run, belief, now)}"
+    return f"{due(run)} to be told; {_why_untold(run, drain_state, now)}"
 
 
 def due(run: Run) -> str:
@@ -109,13 +109,13 @@ def due(run: Run) -> str:
     return "stop" if run.end is not None else "nothing"
 
 
-def _why_untold(run: Run, belief: Belief, now: float) -> str:
-    if not belief.is_running:
+def _why_untold(run: Run, drain_state: DrainState, now: float) -> str:
+    if not drain_state.is_running:
         return "no drain is running"
-    if belief.is_halted:
-        return f"all deliveries are halted: {belief.reason}"
-    if belief.is_down:
-        return f"cc-backend does not answer: {belief.reason}"
+    if drain_state.is_halted:
+        return f"all deliveries are halted: {drain_state.reason}"
+    if drain_state.is_down:
+        return f"cc-backend does not answer: {drain_state.reason}"
     if run.not_before > now:
         after = f" after: {_said(run.last_error)}" if run.last_error else ""
         return f"next attempt {instant(run.not_before)}{after}"
@@ -124,13 +124,13 @@ def _why_untold(run: Run, belief: Belief, now: float) -> str:
     return "its turn comes"
 
 
-def _why_event(entry: EventFile, belief: Belief) -> str:
+def _why_event(entry: EventFile, drain_state: DrainState) -> str:
     if entry.directory is Directory.DEAD:
         return entry.why.reason if entry.why else "no reason lies beside it"
-    if not belief.is_running:
+    if not drain_state.is_running:
         return "no drain is running"
-    if belief.slurm_silent_since is not None:
-        return f"Slurm does not answer since {instant(belief.slurm_silent_since)}"
+    if drain_state.slurm_silent_since is not None:
+        return f"Slurm does not answer since {instant(drain_state.slurm_silent_since)}"
     return "Slurm is asked about it"
 
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from spool.commands.belief import read_belief
+from spool.commands.drain_state import read_drain_state
 from spool.commands.entries import SHOWN, entries, row
 from spool.commands.words import duration, instant, table
 from spool.config import Config
@@ -34,10 +34,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    belief = read_belief(config.spool.state_directory)
+    drain_state = read_drain_state(config.spool.state_directory)
     directories = [Directory(args.directory)] if args.directory else SHOWN
     with Layout(config.spool.directory) as layout:
-        found = [row(entry, belief, now) for entry in entries(layout, directories)]
+        found = [row(entry, drain_state, now) for entry in entries(layout, directories)]
     found.sort(key=lambda each: (_ORDER[each["state"]], each["since"], each["id"]))
     if args.json:
         print_json(found)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from spool.commands.belief import Belief, read_belief
+from spool.commands.drain_state import DrainState, read_drain_state
 from spool.commands.entries import MEND, Entry, age, entries, named, row
 from spool.commands.words import instant
 from spool.config import Config
@@ -39,26 +39,26 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    belief = read_belief(config.spool.state_directory)
+    drain_state = read_drain_state(config.spool.state_directory)
     with Layout(config.spool.directory) as layout:
         found = named(entries(layout), args.id)
     if not found:
         _log.error("%s: nothing in the spool has this name or job id; told runs leave it", args.id)
         return USAGE
     if args.json:
-        print_json([_document(entry, belief, now) for entry in found])
+        print_json([_document(entry, drain_state, now) for entry in found])
         return OK
     for position, entry in enumerate(found):
         if position:
             print_line()
-        for line in _lines(entry, belief, now):
+        for line in _lines(entry, drain_state, now):
             print_line(line)
     return OK
 
 
-def _document(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
+def _document(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
     """Return an entry as JSON: its row, what to do, and the facts, of long texts only the names."""
-    document = row(entry, belief, now) | {"to_do": to_do(entry, belief)}
+    document = row(entry, drain_state, now) | {"to_do": to_do(entry, drain_state)}
     if isinstance(entry, RunFile):
         document["facts"] = _facts(entry.run)
         document["holds"] = [name for name in ("script", "description") if getattr(entry.run, name)]
@@ -66,15 +66,15 @@ def _document(entry: Entry, belief: Belief, now: float) -> dict[str, Any]:
     return document
 
 
-def _lines(entry: Entry, belief: Belief, now: float) -> Iterator[str]:
-    shown = row(entry, belief, now)
+def _lines(entry: Entry, drain_state: DrainState, now: float) -> Iterator[str]:
+    shown = row(entry, drain_state, now)
     yield f"{entry.directory}/{escape(entry.name)}"
     yield f"  what     {escape(_what(entry))}"
     yield f"  since    {instant(shown['since'])} ({age(entry, now)})"
     yield f"  why      {escape(shown['waits'], _WORDS_CHARACTERS)}"
     if isinstance(entry, RunFile):
         yield from _told(entry.run)
-    yield f"  to do    {escape(to_do(entry, belief), _WORDS_CHARACTERS)}"
+    yield f"  to do    {escape(to_do(entry, drain_state), _WORDS_CHARACTERS)}"
 
 
 def _told(run: Run) -> Iterator[str]:
@@ -110,15 +110,15 @@ def _what(entry: Entry) -> str:
     return "a file that is neither event nor run"
 
 
-def to_do(entry: Entry, belief: Belief) -> str:
+def to_do(entry: Entry, drain_state: DrainState) -> str:
     """Return what an operator may do about an entry."""
     if entry.directory is Directory.DEAD:
         return _hint(entry)
     if isinstance(entry, RunFile) and entry.directory is Directory.OPEN:
         return "nothing"
-    if not belief.is_running:
+    if not drain_state.is_running:
         return "start the drain"
-    if belief.is_halted:
+    if drain_state.is_halted:
         return "remove the cause of the halt; a new token or configuration is taken up at once"
     return "nothing; it is tried again by itself"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ccbackend.errors import TokenError
-from spool.commands.belief import Belief, number, read_belief
+from spool.commands.drain_state import DrainState, number, read_drain_state
 from spool.commands.entries import SHOWN, Entry, entries, since
 from spool.commands.words import count, duration, instant, table
 from spool.config import Config
@@ -43,12 +43,12 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    belief = read_belief(config.spool.state_directory)
+    drain_state = read_drain_state(config.spool.state_directory)
     with Layout(config.spool.directory) as layout:
         found = count_spool(layout, now)
     document = {
         **found,
-        **_of_belief(belief, found["next_run"]),
+        **_drain_document(drain_state, found["next_run"]),
         "sweep": read_sweep(config.spool.state_directory),
         "token": _token(args.token),
     }
@@ -58,7 +58,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
         return OK
-    for line in _lines(document, belief, now):
+    for line in _lines(document, drain_state, now):
         print_line(line)
     return OK
 
@@ -99,21 +99,21 @@ def read_sweep(state_directory: Path) -> dict[str, Any] | None:
     return read_json(state_directory / SWEEP_STATE_FILE) or None
 
 
-def _of_belief(belief: Belief, next_run: float | None) -> dict[str, Any]:
-    stands = belief.is_halted or belief.is_down
-    trouble = {"since": belief.since, "reason": escape(belief.reason)}
+def _drain_document(drain_state: DrainState, next_run: float | None) -> dict[str, Any]:
+    stands = drain_state.is_halted or drain_state.is_down
+    trouble = {"since": drain_state.since, "reason": escape(drain_state.reason)}
     return {
-        "lock": {"state": str(belief.lock), "pid": belief.pid},
-        "drain": {"running": belief.is_running, "updated": belief.updated},
-        "halted": trouble if belief.is_halted else None,
-        "down": trouble if belief.is_down else None,
-        "next_attempt": belief.next_probe if stands else next_run,
-        "server": {"version": belief.version, "dialect": belief.dialect}
-        if belief.version or belief.dialect
+        "lock": {"state": str(drain_state.lock), "pid": drain_state.pid},
+        "drain": {"running": drain_state.is_running, "updated": drain_state.updated},
+        "halted": trouble if drain_state.is_halted else None,
+        "down": trouble if drain_state.is_down else None,
+        "next_attempt": drain_state.next_probe if stands else next_run,
+        "server": {"version": drain_state.version, "dialect": drain_state.dialect}
+        if drain_state.version or drain_state.dialect
         else None,
-        "slurm_silent_since": belief.slurm_silent_since,
-        "disk_full": belief.disk_full,
-        "unknown_hosts": belief.unknown_hosts,
+        "slurm_silent_since": drain_state.slurm_silent_since,
+        "disk_full": drain_state.disk_full,
+        "unknown_hosts": drain_state.unknown_hosts,
     }
 
 
@@ -131,8 +131,8 @@ def _not_before(entry: Entry) -> float:
     return entry.run.not_before if is_waiting and isinstance(entry, RunFile) else 0.0
 
 
-def _lines(document: dict[str, Any], belief: Belief, now: float) -> Iterator[str]:
-    yield _drain_line(belief, now)
+def _lines(document: dict[str, Any], drain_state: DrainState, now: float) -> Iterator[str]:
+    yield _drain_line(drain_state, now)
     yield from _trouble(document, now)
     yield ""
     yield from _ages(document, now)
@@ -145,15 +145,25 @@ def _lines(document: dict[str, Any], belief: Belief, now: float) -> Iterator[str
     yield _sweep_line(document["sweep"], now)
 
 
-def _drain_line(belief: Belief, now: float) -> str:
-    if not belief.is_running:
-        last = f"; one was last seen {instant(belief.updated)}" if belief.updated else ""
-        sure = "no drain is running" if belief.lock == "free" else "the lock cannot be looked at"
+def _drain_line(drain_state: DrainState, now: float) -> str:
+    if not drain_state.is_running:
+        last = f"; one was last seen {instant(drain_state.updated)}" if drain_state.updated else ""
+        sure = (
+            "no drain is running" if drain_state.lock == "free" else "the lock cannot be looked at"
+        )
         return sure + last
-    who = f"process {belief.pid}" if belief.pid else "a process that does not tell its number"
-    version = f"cc-backend {belief.version or 'of unknown version'}"
-    dialect = f" ({escape(belief.dialect)})" if belief.dialect else ""
-    alive = f", last sign of life {duration(now - belief.updated)} ago" if belief.updated else ""
+    who = (
+        f"process {drain_state.pid}"
+        if drain_state.pid
+        else "a process that does not tell its number"
+    )
+    version = f"cc-backend {drain_state.version or 'of unknown version'}"
+    dialect = f" ({escape(drain_state.dialect)})" if drain_state.dialect else ""
+    alive = (
+        f", last sign of life {duration(now - drain_state.updated)} ago"
+        if drain_state.updated
+        else ""
+    )
     return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
 
 

@@ -17,8 +17,8 @@ from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.requests import UnsendableError
-from spool.deliver.schedule import Call
+from spool.deliver.request_builder import UnsendableError
+from spool.deliver.schedule import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
 
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class SiteComposer:
+class PayloadComposer:
     """Makes requests for one site; warnings that say the same are logged once."""
 
     site_of: Callable[[Iterable[Cluster]], SiteMap]
@@ -42,7 +42,7 @@ class SiteComposer:
         """Tell whether partitions are shown as clusters of their own."""
         return bool(self._site.partition_clusters)
 
-    def learn(self, clusters: Iterable[Cluster]) -> None:
+    def update_clusters(self, clusters: Iterable[Cluster]) -> None:
         """Take over what cc-backend says of its clusters: hosts and their topology."""
         self._site = self.site_of(clusters)
 
@@ -54,7 +54,7 @@ class SiteComposer:
         """Return why a run is not to be reported; None if it is."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def document(self, run: Run, call: Call, server: ServerInfo) -> Mapping[str, Any]:
+    def document(self, run: Run, call: RequestKind, server: ServerInfo) -> Mapping[str, Any]:
         """Return the body of a start, stop or delete.
 
         Raises:
@@ -62,9 +62,9 @@ class SiteComposer:
         """
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:
-            if call is Call.DELETE:
+            if call is RequestKind.DELETE:
                 return delete_payload(BackendRunKey(key.job_id, key.cluster, run.replaces[0]))
-            if call is Call.STOP and run.end is not None:
+            if call is RequestKind.STOP and run.end is not None:
                 return stop_payload(
                     key,
                     end_time=run.end.time,

@@ -1,4 +1,4 @@
-"""What an answer of cc-backend does to a run. Pure: (run, call, verdict) to a new run and its fate.
+"""What an answer of cc-backend does to a run. Pure: (run, call, verdict) to a new run and action.
 
 Nothing here touches disk or network, so every recorded answer can be tried on every kind of run.
 """
@@ -10,33 +10,33 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
-from spool.deliver.schedule import Call
+from spool.deliver.schedule import RequestKind
 from spool.escaping import escape
 from spool.files.run import LastError, Run
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS
-FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
-QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
-CLUSTER_SECONDS = 300
-PANICS = 3
-TRIES = 24
-RESTARTS = 3
-PROMISES = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
-LOOKS = 2  # a stop repeated while its start may still be queued
-ANSWER_CHARACTERS = 2000
+CACHE_FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
+START_QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
+UNKNOWN_CLUSTER_SECONDS = 300
+MAX_PANICS = 3
+MAX_ATTEMPTS = 24
+MAX_RESTARTS = 3
+MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
+MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
+MAX_MESSAGE_CHARACTERS = 2000
 OUT_OF_ORDER = (
     "cc-backend stores runs of one job id in order alone, and a later one is there: delete that"
     " one at cc-backend and `cc-spool retry` this run, or `cc-spool discard` it"
 )
 
 
-class Fate(Enum):
+class RunAction(Enum):
     """What becomes of the run's file."""
 
     KEEP = auto()  # stored where its state belongs
-    GONE = auto()  # told in full: into the archive
-    DEAD = auto()  # refused for good
+    ARCHIVE = auto()  # told in full: into the archive
+    DEAD_LETTER = auto()  # refused for good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,113 +44,120 @@ class Reaction:
     """The run after the answer and what becomes of it."""
 
     run: Run
-    fate: Fate = Fate.KEEP
+    action: RunAction = RunAction.KEEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RequestContext:
     """A request and the moment of its answer, Unix seconds.
 
-    `status` is the HTTP status, None without an answer. `others_pass` says that cc-backend accepted
-    other requests since this run last failed.
+    `status` is the HTTP status, None without an answer. `others_accepted` says that cc-backend
+    accepted other requests since this run last failed.
     """
 
-    call: Call
+    call: RequestKind
     now: float
     cluster: str
     status: int | None = None
-    others_pass: bool = False
+    others_accepted: bool = False
 
 
-def react(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return what an answer does to a run."""
-    return _REACTIONS[verdict.outcome](run, verdict, asked)
+    return _REACTIONS[verdict.outcome](run, verdict, context)
 
 
-def _accepted(run: Run, _verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run after cc-backend did what was asked."""
     clean = replace(run, last_error=None, not_before=0, attempts=0)
-    if asked.call is Call.STOP:
-        return Reaction(run=clean, fate=Fate.GONE)
-    if asked.call is Call.DELETE:
+    if context.call is RequestKind.STOP:
+        return Reaction(run=clean, action=RunAction.ARCHIVE)
+    if context.call is RequestKind.DELETE:
         return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
     return Reaction(
         run=replace(
             clean,
-            started=int(asked.now),
-            cluster=run.cluster or asked.cluster,
+            started=int(context.now),
+            cluster=run.cluster or context.cluster,
             attempts=run.attempts,  # counts the restarts of a run that is not kept
         )
     )
 
 
-def _promised(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run with its start to be looked up: cc-backend only queued it, and may drop it."""
-    noted = _noted(run, verdict, asked)
-    return _charged(noted, asked, wait_seconds=QUEUE_SECONDS, limit=PROMISES)
+    failed = _with_error(run, verdict, context)
+    return _count_attempt(
+        failed, context, wait_seconds=START_QUEUE_SECONDS, limit=MAX_QUEUED_STARTS
+    )
 
 
-def _needs_start(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run with its start to be told again; a server that forgets it always is odd."""
-    noted = replace(_noted(run, verdict, asked), started=None, attempts=run.attempts + 1)
-    if noted.attempts > RESTARTS:
-        return Reaction(run=noted, fate=Fate.DEAD)
-    return Reaction(run=noted)
+    failed = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
+    if failed.attempts > MAX_RESTARTS:
+        return Reaction(run=failed, action=RunAction.DEAD_LETTER)
+    return Reaction(run=failed)
 
 
-def _later(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run parked; only answers about this very run are counted."""
-    noted = _noted(run, verdict, asked)
+    failed = _with_error(run, verdict, context)
     if verdict.reason in {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED}:
-        return _charged(noted, asked, wait_seconds=HOUR_SECONDS, limit=PANICS)
+        return _count_attempt(failed, context, wait_seconds=HOUR_SECONDS, limit=MAX_PANICS)
     if verdict.reason is Reason.UNKNOWN_RUN_YET:
-        if run.attempts >= LOOKS:
-            return _needs_start(run, verdict, asked)
-        return _charged(noted, asked, wait_seconds=QUEUE_SECONDS, limit=TRIES)
+        if run.attempts >= MAX_STOP_REPEATS:
+            return _needs_start(run, verdict, context)
+        return _count_attempt(failed, context, wait_seconds=START_QUEUE_SECONDS, limit=MAX_ATTEMPTS)
     wait = _WAITS.get(verdict.reason, HOUR_SECONDS)
-    return Reaction(run=replace(noted, not_before=int(asked.now) + wait))
+    return Reaction(run=replace(failed, not_before=int(context.now) + wait))
 
 
-def _retry(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
+def _retry(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run as it is while all fail; alone and rarely when only this one does."""
-    noted = _noted(run, verdict, asked)
-    if not asked.others_pass:
-        return Reaction(run=noted)
+    failed = _with_error(run, verdict, context)
+    if not context.others_accepted:
+        return Reaction(run=failed)
     wait = min(60 * 2 ** min(run.attempts, 10), HOUR_SECONDS)
-    return _charged(noted, asked, wait_seconds=wait, limit=TRIES)
+    return _count_attempt(failed, context, wait_seconds=wait, limit=MAX_ATTEMPTS)
 
 
-def _charged(run: Run, asked: Asked, *, wait_seconds: int, limit: int) -> Reaction:
-    charged = replace(run, attempts=run.attempts + 1, not_before=int(asked.now) + wait_seconds)
-    return Reaction(run=charged, fate=Fate.DEAD if charged.attempts >= limit else Fate.KEEP)
+def _count_attempt(run: Run, context: RequestContext, *, wait_seconds: int, limit: int) -> Reaction:
+    counted = replace(run, attempts=run.attempts + 1, not_before=int(context.now) + wait_seconds)
+    return Reaction(
+        run=counted, action=RunAction.DEAD_LETTER if counted.attempts >= limit else RunAction.KEEP
+    )
 
 
-def _noted(run: Run, verdict: ReplyVerdict, asked: Asked) -> Run:
+def _with_error(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Run:
     error = LastError(
-        time=int(asked.now),
-        call=asked.call,
+        time=int(context.now),
+        call=context.call,
         outcome=verdict.outcome,
         reason=verdict.reason.name.lower(),
-        message=escape(verdict.message, ANSWER_CHARACTERS),
+        message=escape(verdict.message, MAX_MESSAGE_CHARACTERS),
         hint=verdict.hint,
-        status=asked.status,
+        status=context.status,
     )
     return replace(run, last_error=error)
 
 
-def _unchanged(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
-    return Reaction(run=_noted(run, verdict, asked))
+def _unchanged(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
+    return Reaction(run=_with_error(run, verdict, context))
 
 
-def _rejected(run: Run, verdict: ReplyVerdict, asked: Asked) -> Reaction:
-    return Reaction(run=_noted(run, verdict, asked), fate=Fate.DEAD)
+def _rejected(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
+    return Reaction(run=_with_error(run, verdict, context), action=RunAction.DEAD_LETTER)
 
 
-_WAITS = {Reason.AFTER_FLUSH: FLUSH_SECONDS, Reason.UNKNOWN_CLUSTER_ALONE: CLUSTER_SECONDS}
+_WAITS = {
+    Reason.AFTER_FLUSH: CACHE_FLUSH_SECONDS,
+    Reason.UNKNOWN_CLUSTER_ALONE: UNKNOWN_CLUSTER_SECONDS,
+}
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,
     Outcome.ALREADY_THERE: _accepted,
-    Outcome.CONFIRM: _promised,
+    Outcome.CONFIRM: _start_queued,
     Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
     Outcome.NEEDS_START: _needs_start,
     Outcome.CONFLICT: _unchanged,  # see `settle_conflict`
@@ -198,5 +205,7 @@ def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
         reason = "a later run of this job is stored already"
         return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
     error = run.last_error and replace(run.last_error, hint=OUT_OF_ORDER)
-    asked = Asked(call=Call.START, now=now, cluster=run.cluster or "")
-    return _charged(replace(run, last_error=error), asked, wait_seconds=HOUR_SECONDS, limit=TRIES)
+    context = RequestContext(call=RequestKind.START, now=now, cluster=run.cluster or "")
+    return _count_attempt(
+        replace(run, last_error=error), context, wait_seconds=HOUR_SECONDS, limit=MAX_ATTEMPTS
+    )

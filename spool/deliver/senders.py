@@ -20,30 +20,30 @@ from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.schedule import Call
+from spool.deliver.schedule import RequestKind
 
-ATTEMPTS = 2
-LONGEST_BRIDGE_SECONDS = 1.0
-_PASSING = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
+SEND_ATTEMPTS = 2
+MAX_RETRY_WAIT_SECONDS = 1.0
+_TRANSIENT = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request. `wave` numbers what was handed out between two failures of the destination.
+class SendRequest:
+    """One request. `generation` numbers what was handed out between two failures.
 
     `is_probe`: cc-backend is believed down or halted; exactly one request, never repeated here.
     `maybe_sent`: the same request may have reached cc-backend. `job_ids` are what a listing is
     asked about, `state` is Slurm's word for the end that a stop tells.
     """
 
-    call: Call
+    call: RequestKind
     job_id: int
     start_time: int
     cluster: str
     document: Mapping[str, Any] = field(default_factory=dict)
-    wave: int = 0
+    generation: int = 0
     is_probe: bool = False
     maybe_sent: bool = False
     state: str | None = None
@@ -51,7 +51,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class SendResult:
     """What came of a request; `verdict` None: it was not sent, `status` None: no HTTP answer.
 
     `starts` are the start times of the job id's rows where cc-backend refused a start because of
@@ -60,7 +60,7 @@ class Reply:
     (None: not told) come with a probe.
     """
 
-    request: Request
+    request: SendRequest
     verdict: ReplyVerdict | None
     status: int | None = None
     document: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -71,7 +71,7 @@ class Reply:
     retry_after_seconds: float | None = None
 
 
-class Answer(Protocol):
+class SenderReply(Protocol):
     """A classified answer; `ccbackend.replies.ApiReply` is one."""
 
     @property
@@ -95,7 +95,7 @@ class Answer(Protocol):
         """Return the runs of the job id where a start was settled by looking them up."""
 
 
-class Backend(Protocol):
+class SenderBackend(Protocol):
     """What a sender asks of cc-backend; every call blocks for minutes at most and raises nothing.
 
     `ccbackend.client.BackendClient` is one.
@@ -105,13 +105,13 @@ class Backend(Protocol):
     def server(self) -> ServerInfo:
         """Return what is known of the server."""
 
-    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> Answer:
+    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> SenderReply:
         """Tell a start, perhaps once more."""
 
-    def stop(self, document: dict[str, Any], *, state: str | None = None) -> Answer:
+    def stop(self, document: dict[str, Any], *, state: str | None = None) -> SenderReply:
         """Tell a stop; `state` is Slurm's word for the end."""
 
-    def delete(self, document: dict[str, Any]) -> Answer:
+    def delete(self, document: dict[str, Any]) -> SenderReply:
         """Remove one row."""
 
     def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
@@ -130,21 +130,21 @@ class Sender:
     def __init__(
         self,
         name: str,
-        backend: Backend,
-        replies: Queue[Reply],
+        backend: SenderBackend,
+        results: Queue[SendResult],
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._backend = backend
-        self._replies = replies
-        self._requests: SimpleQueue[Request | None] = SimpleQueue()
-        self._failed_wave = -1
+        self._results = results
+        self._requests: SimpleQueue[SendRequest | None] = SimpleQueue()
+        self._failed_generation = -1
         self._retrying = Retrying(
-            retry=retry_if_result(_is_passing),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random(0.2, LONGEST_BRIDGE_SECONDS),
+            retry=retry_if_result(_is_transient),
+            stop=stop_after_attempt(SEND_ATTEMPTS),
+            wait=wait_random(0.2, MAX_RETRY_WAIT_SECONDS),
             sleep=sleep,
-            retry_error_callback=_last_answer,
+            retry_error_callback=_last_reply,
         )
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.outstanding = 0
@@ -153,7 +153,7 @@ class Sender:
         """Start the thread."""
         self._thread.start()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: SendRequest) -> None:
         """Queue a request; its reply will come, sent or not."""
         self.outstanding += 1
         self._requests.put(request)
@@ -164,7 +164,7 @@ class Sender:
 
     def close(self) -> None:
         """Let the request under way be the last; those behind it come back unsent."""
-        self._failed_wave = 1 << 62
+        self._failed_generation = 1 << 62
         self._requests.put(None)
 
     def join(self, timeout_seconds: float) -> bool:
@@ -174,52 +174,56 @@ class Sender:
 
     def _run(self) -> None:
         while (request := self._requests.get()) is not None:
-            self._replies.put(self._answer(request))
+            self._results.put(self._handle(request))
 
-    def _answer(self, request: Request) -> Reply:
-        if request.wave <= self._failed_wave:
-            return Reply(request=request, verdict=None)
+    def _handle(self, request: SendRequest) -> SendResult:
+        if request.generation <= self._failed_generation:
+            return SendResult(request=request, verdict=None)
         try:
-            reply = self._ask(request)
+            result = self._dispatch(request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the thread goes on
             _log.error("job=%d %s failed here: %r", request.job_id, request.call, error)
             verdict = ReplyVerdict(Reason.UNEXPECTED, f"{type(error).__name__} in our own code")
-            return Reply(request=request, verdict=verdict)
-        if reply.verdict and reply.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
-            self._failed_wave = max(self._failed_wave, request.wave)
-        return reply
+            return SendResult(request=request, verdict=verdict)
+        if result.verdict and result.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
+            self._failed_generation = max(self._failed_generation, request.generation)
+        return result
 
-    def _ask(self, request: Request) -> Reply:
+    def _dispatch(self, request: SendRequest) -> SendResult:
         backend, body = self._backend, dict(request.document)
         match request.call:
-            case Call.START:
+            case RequestKind.START:
                 again = request.maybe_sent
-                return self._told(request, lambda: backend.start(body, maybe_sent=again))
-            case Call.STOP:
-                return self._told(request, lambda: backend.stop(body, state=request.state))
-            case Call.DELETE:
-                return self._told(request, lambda: backend.delete(body))
-            case Call.LIST:
+                return self._send_with_retry(request, lambda: backend.start(body, maybe_sent=again))
+            case RequestKind.STOP:
+                return self._send_with_retry(
+                    request, lambda: backend.stop(body, state=request.state)
+                )
+            case RequestKind.DELETE:
+                return self._send_with_retry(request, lambda: backend.delete(body))
+            case RequestKind.LIST:
                 listing = backend.list_runs(request.job_ids, request.cluster)
                 rows = listing.rows or ()
                 listed = frozenset((row.job_id, row.start_time) for row in rows)
                 verdict = listing.reply.verdict
-                return Reply(request=request, verdict=verdict, listed=listed, server=backend.server)
+                return SendResult(
+                    request=request, verdict=verdict, listed=listed, server=backend.server
+                )
             case _:  # PROBE
                 probe = backend.probe()
-                is_well = probe.reply.verdict.outcome is Outcome.DELIVERED
-                return Reply(
+                is_ok = probe.reply.verdict.outcome is Outcome.DELIVERED
+                return SendResult(
                     request=request,
                     verdict=probe.reply.verdict,
-                    server=probe.server if is_well or probe.server.version else None,
-                    clusters=backend.clusters().clusters if is_well else None,
+                    server=probe.server if is_ok or probe.server.version else None,
+                    clusters=backend.clusters().clusters if is_ok else None,
                     retry_after_seconds=probe.reply.retry_after_seconds,
                 )
 
-    def _told(self, request: Request, tell: Callable[[], Answer]) -> Reply:
+    def _send_with_retry(self, request: SendRequest, send: Callable[[], SenderReply]) -> SendResult:
         """Send; bridge seconds of an outage unless it is known to be one."""
-        answer = tell() if request.is_probe else self._retrying(tell)
-        return Reply(
+        answer = send() if request.is_probe else self._retrying(send)
+        return SendResult(
             request=request,
             verdict=answer.verdict,
             status=answer.status,
@@ -230,12 +234,12 @@ class Sender:
         )
 
 
-def _is_passing(answer: Answer) -> bool:
+def _is_transient(answer: SenderReply) -> bool:
     """Tell whether a second try within seconds may do: nobody was there, or not ready."""
     wish = answer.retry_after_seconds or 0.0
-    return answer.verdict.reason in _PASSING and wish <= LONGEST_BRIDGE_SECONDS
+    return answer.verdict.reason in _TRANSIENT and wish <= MAX_RETRY_WAIT_SECONDS
 
 
-def _last_answer(state: RetryCallState) -> Any:
+def _last_reply(state: RetryCallState) -> Any:
     """Return the answer of the last attempt."""
     return None if state.outcome is None else state.outcome.result()

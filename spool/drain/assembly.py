@@ -12,18 +12,18 @@ from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.deliver.book import Book
-from spool.deliver.compose import SiteComposer
-from spool.deliver.delivery import Delivery, Terms
-from spool.deliver.link import Link
+from spool.deliver.backend_health import BackendHealth
+from spool.deliver.compose import PayloadComposer
+from spool.deliver.delivery import Delivery, DeliveryPolicy
 from spool.deliver.reaction import DAY_SECONDS
+from spool.deliver.run_store import RunStore
 from spool.deliver.schedule import Schedule
-from spool.deliver.senders import Backend, Reply, Sender
-from spool.drain.beacon import Beacon
-from spool.drain.conclusions import Conclusions, Describer
-from spool.drain.loop import Drain, Parts
+from spool.deliver.senders import Sender, SenderBackend, SendResult
+from spool.drain.apply_resolutions import Describer, ResolutionApplier
+from spool.drain.loop import Drain, DrainParts
 from spool.drain.recover import recover
-from spool.drain.service import Listed, Service, Surroundings
+from spool.drain.service import ListedJob, Service, ServiceParts
+from spool.drain.state_writer import DrainStateWriter
 from spool.files.archive import DeliveredArchive
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
@@ -34,15 +34,15 @@ from spool.resolve.resolver import Resolver, ResolverSlurm
 from spool.resolve.slurm_runs import match_start, runs_of_accounting
 
 
-class SlurmSide(ResolverSlurm, Protocol):
+class DrainSlurm(ResolverSlurm, Protocol):
     """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
 
-    def listing(self) -> Iterable[Listed]:
+    def listing(self) -> Iterable[ListedJob]:
         """Return all jobs the controller has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class DrainSettings:
     """What is particular to a site; durations in seconds but for `keep_days`."""
 
     spool: Path
@@ -54,74 +54,76 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Externals:
     """What a drain speaks to, and the world's clocks and names."""
 
-    slurm: SlurmSide
-    backends: tuple[Backend, Backend]
+    slurm: DrainSlurm
+    backends: tuple[SenderBackend, SenderBackend]
     describe: Describer
     user_name: Callable[[int], str | None]
-    watch: Callable[[], bool]
+    inputs_changed: Callable[[], bool]
     clock: Callable[[], float] = time.time
     new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 
 
-def assemble(site: Site, composer: SiteComposer, outside: Outside, *, layout: Layout) -> Service:
+def assemble(
+    settings: DrainSettings, composer: PayloadComposer, externals: Externals, *, layout: Layout
+) -> Service:
     """Return a service that has taken up the spool; the caller holds the lock.
 
     Raises:
         OSError: the state directory cannot be written.
     """
-    now = outside.clock()
-    crash_marker = CrashMarker(site.state / "handling")
-    archive = DeliveredArchive(site.state / DELIVERED_DIRECTORY, keep_days=site.keep_days)
-    book = Book(layout, Schedule(), archive, new_batch=outside.new_batch)
-    replies: Queue[Reply] = Queue()
-    starts, stops = outside.backends
-    senders = (Sender("starts", starts, replies), Sender("stops", stops, replies))
-    link = Link(random)
-    terms = Terms(
-        hold_seconds=site.hold_seconds,
-        replace_earlier=site.replace_earlier,
-        prove=Proof(book, outside.slurm, outside.clock),
+    now = externals.clock()
+    crash_marker = CrashMarker(settings.state / "handling")
+    archive = DeliveredArchive(settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days)
+    store = RunStore(layout, Schedule(), archive, new_batch=externals.new_batch)
+    results: Queue[SendResult] = Queue()
+    starts, stops = externals.backends
+    senders = (Sender("starts", starts, results), Sender("stops", stops, results))
+    backend_health = BackendHealth(random)
+    policy = DeliveryPolicy(
+        hold_seconds=settings.hold_seconds,
+        replace_earlier=settings.replace_earlier,
+        prove_same_job=SameJobProof(store, externals.slurm, externals.clock),
     )
     delivery = Delivery(
-        book, link, composer, senders=senders, crash_marker=crash_marker, terms=terms
+        store, backend_health, composer, senders=senders, crash_marker=crash_marker, policy=policy
     )
-    event_scanner, resolver = EventScanner(layout, crash_marker), Resolver(outside.slurm)
-    parts = Parts(
+    event_scanner, resolver = EventScanner(layout, crash_marker), Resolver(externals.slurm)
+    parts = DrainParts(
         layout=layout,
         crash_marker=crash_marker,
         event_scanner=event_scanner,
         resolver=resolver,
-        conclusions=Conclusions(
-            book,
+        applier=ResolutionApplier(
+            store,
             event_scanner,
             resolver=resolver,
-            describe=outside.describe,
-            user_name=outside.user_name,
-            clock=outside.clock,
+            describe=externals.describe,
+            user_name=externals.user_name,
+            clock=externals.clock,
         ),
-        book=book,
-        link=link,
+        store=store,
+        backend_health=backend_health,
         delivery=delivery,
-        replies=replies,
-        min_free_bytes=site.min_free_bytes,
+        results=results,
+        min_free_bytes=settings.min_free_bytes,
     )
-    drain = Drain(parts, outside.clock)
-    drain.take_up(recover(layout, crash_marker, now))
-    surroundings = Surroundings(
+    drain = Drain(parts, externals.clock)
+    drain.add_recovered(recover(layout, crash_marker, now))
+    service_parts = ServiceParts(
         senders=senders,
         archive=archive,
-        beacon=Beacon(site.state / DRAIN_STATE_FILE, now=now),
-        listing=outside.slurm.listing,
-        watch=outside.watch,
-        clock=outside.clock,
+        state_writer=DrainStateWriter(settings.state / DRAIN_STATE_FILE, now=now),
+        listing=externals.slurm.listing,
+        inputs_changed=externals.inputs_changed,
+        clock=externals.clock,
     )
-    return Service(drain, parts, surroundings)
+    return Service(drain, parts, service_parts)
 
 
-class Proof:
+class SameJobProof:
     """Which rows of cc-backend are other runs of the very same job.
 
     A run that is no restart has no earlier runs: such rows are another job's, whose id was used
@@ -129,8 +131,8 @@ class Proof:
     are used again) or accounting must know the run, with the same user.
     """
 
-    def __init__(self, book: Book, slurm: ResolverSlurm, clock: Callable[[], float]) -> None:
-        self._book = book
+    def __init__(self, store: RunStore, slurm: ResolverSlurm, clock: Callable[[], float]) -> None:
+        self._store = store
         self._slurm = slurm
         self._clock = clock
 
@@ -138,7 +140,7 @@ class Proof:
         """Return the start times that are proven."""
         is_first = run.job.restart_count == 0
         wanted = {other for other in others if other > run.start_time or not is_first}
-        remembered = {tracked.start_time for tracked in self._book.tracked(run.job_id)}
+        remembered = {tracked.start_time for tracked in self._store.tracked(run.job_id)}
         known = {other for other in wanted & remembered if other - run.start_time < DAY_SECONDS}
         missing = wanted - known
         return known | (self._accounted(run, missing) if missing else set())

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from spool.deliver.schedule import Entry, entry_of
+from spool.deliver.schedule import ScheduleEntry, schedule_entry
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, move_file_to_dead
@@ -24,7 +24,7 @@ STALE_SECONDS = 3600
 _log = logging.getLogger(__name__)
 
 
-def recover(layout: Layout, crash_marker: CrashMarker, now: float) -> Iterator[Entry]:
+def recover(layout: Layout, crash_marker: CrashMarker, now: float) -> Iterator[ScheduleEntry]:
     """Yield an entry of every run in `todo/` and `open/`; clean `tmp/` and `dead/` of leftovers."""
     _clean_tmp(layout, now)
     _clean_reasons(layout)
@@ -36,15 +36,15 @@ def recover(layout: Layout, crash_marker: CrashMarker, now: float) -> Iterator[E
         if name in todo:
             os.unlink(name, dir_fd=layout.fd(Directory.OPEN))
         elif (run := read_run(layout, crash_marker, Directory.OPEN, name, now)) is not None:
-            yield entry_of(run, Directory.OPEN)
+            yield schedule_entry(run, Directory.OPEN)
 
 
-def entry_in_todo(run: Run) -> Entry:
+def entry_in_todo(run: Run) -> ScheduleEntry:
     """Return the entry of a run in `todo/`; it keeps the run in memory if that belongs elsewhere.
 
     `discard` and `replay` leave what is not to be reported there, for the lock's holder to move.
     """
-    entry = entry_of(run, Directory.TODO)
+    entry = schedule_entry(run, Directory.TODO)
     entry.run = None if run.directory is Directory.TODO else run
     return entry
 

@@ -14,22 +14,22 @@ from typing import Protocol
 from slurm.errors import SlurmError
 from spool.deliver.destination import Health
 from spool.deliver.senders import Sender
-from spool.drain.beacon import Beacon, notify, plain
-from spool.drain.loop import Drain, Parts
+from spool.drain.loop import Drain, DrainParts
+from spool.drain.state_writer import DrainStateWriter, json_object, notify_systemd
 from spool.escaping import escape
 from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory
 
 COMPARE_SECONDS = 3600.0
 COMPARE_AGAIN_SECONDS = 60.0
-LONGEST_END_SECONDS = 8.0
+SHUTDOWN_SECONDS = 8.0
 ONCE_SECONDS = 30.0
 ONCE_TRIES = 3
 SOON_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-class Listed(Protocol):
+class ListedJob(Protocol):
     """One line of Slurm's listing; `slurm.client.Slurm.listing` returns such."""
 
     @property
@@ -46,28 +46,28 @@ class Listed(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ServiceParts:
     """What the service needs beside the drain's parts.
 
-    `listing` returns all jobs that Slurm's controller has. `watch` tells whether token or
+    `listing` returns all jobs that Slurm's controller has. `inputs_changed` tells whether token or
     configuration changed since it was last asked.
     """
 
     senders: tuple[Sender, ...]
     archive: DeliveredArchive
-    beacon: Beacon
-    listing: Callable[[], Iterable[Listed]]
-    watch: Callable[[], bool]
+    state_writer: DrainStateWriter
+    listing: Callable[[], Iterable[ListedJob]]
+    inputs_changed: Callable[[], bool]
     clock: Callable[[], float]
 
 
 class Service:
-    """A drain with its surroundings. `stop` may be called by a signal handler."""
+    """A drain with its housekeeping. `stop` may be called by a signal handler."""
 
-    def __init__(self, drain: Drain, parts: Parts, surroundings: Surroundings) -> None:
+    def __init__(self, drain: Drain, parts: DrainParts, service_parts: ServiceParts) -> None:
         self._drain = drain
         self._parts = parts
-        self._around = surroundings
+        self._service_parts = service_parts
         self._stopping = False
         self._handed_over = False
         self._once = False
@@ -88,13 +88,13 @@ class Service:
 
     def run(self) -> None:
         """Work until `stop` or `hand_over`."""
-        self._begin()
-        notify("READY=1")
+        self._start_senders()
+        notify_systemd("READY=1")
         while not self._stopping:
             self._pass()
         if not self._handed_over:
-            notify("STOPPING=1")
-        self.end()
+            notify_systemd("STOPPING=1")
+        self.shut_down()
 
     def run_once(self) -> bool:
         """Work until nothing can be done now; True if nothing waits any more.
@@ -103,71 +103,71 @@ class Service:
         it takes.
         """
         self._once = True
-        self._begin()
-        until, accepted = self._around.clock() + ONCE_SECONDS, 0
+        self._start_senders()
+        until, accepted = self._service_parts.clock() + ONCE_SECONDS, 0
         while not self._stopping:
             self._pass()
-            if self._parts.link.accepted > accepted:
-                until = self._around.clock() + ONCE_SECONDS
-                accepted = self._parts.link.accepted
-            if self._is_quiet():
+            if self._parts.backend_health.accepted > accepted:
+                until = self._service_parts.clock() + ONCE_SECONDS
+                accepted = self._parts.backend_health.accepted
+            if self._is_idle():
                 self._drain.flush()
                 break
             if self._gives_up(until):
                 break
-        self.end()
+        self.shut_down()
         names = self._parts.layout.names
         return not any(True for d in (Directory.NEW, Directory.TODO) for _ in names(d))
 
-    def end(self) -> None:
+    def shut_down(self) -> None:
         """End the senders, take their last replies, make everything durable."""
-        deadline = self._around.clock() + LONGEST_END_SECONDS
-        for sender in self._around.senders:
+        deadline = self._service_parts.clock() + SHUTDOWN_SECONDS
+        for sender in self._service_parts.senders:
             sender.close()
-        for sender in self._around.senders:
-            if not sender.join(max(0.1, deadline - self._around.clock())):
+        for sender in self._service_parts.senders:
+            if not sender.join(max(0.1, deadline - self._service_parts.clock())):
                 _log.warning("a request is abandoned; it will be told again")
-        self._drain.take_replies(0.0)
+        self._drain.take_results(0.0)
         self._drain.flush()
-        self._show()
+        self._write_state()
 
-    def _begin(self) -> None:
-        for sender in self._around.senders:
+    def _start_senders(self) -> None:
+        for sender in self._service_parts.senders:
             sender.start()
-        self._show()
+        self._write_state()
 
     def _pass(self) -> None:
-        now = self._around.clock()
+        now = self._service_parts.clock()
         if now >= self._compare_at:
             self._compare(now)
-        if self._around.watch():
-            self._parts.link.cause_changed(now)
+        if self._service_parts.inputs_changed():
+            self._parts.backend_health.cause_changed(now)
         self._drain.step()
-        self._show()
-        notify("WATCHDOG=1")
+        self._write_state()
+        notify_systemd("WATCHDOG=1")
 
     def _compare(self, now: float) -> None:
         """Have open runs looked up that Slurm does not list as running."""
         self._compare_at = now + COMPARE_SECONDS
-        self._around.archive.expire(now)
-        if not self._parts.book.schedule:
+        self._service_parts.archive.expire(now)
+        if not self._parts.store.schedule:
             return
         try:
-            listed = list(self._around.listing())
+            listed = list(self._service_parts.listing())
         except SlurmError as error:
             self._compare_at = now + COMPARE_AGAIN_SECONDS
             _log.warning("open runs are not compared: %s", escape(str(error)))
             return
         live = {job.job_id: job.start_time or 0 for job in listed if job.is_live}
-        doubtful = self._drain.doubt(live)
+        doubtful = self._drain.recheck_missing(live)
         if doubtful:
             _log.info("%d open runs are not running in Slurm: looking them up", doubtful)
 
-    def _show(self) -> None:
-        link, parts = self._parts.link, self._parts
-        server = link.server
+    def _write_state(self) -> None:
+        backend_health, parts = self._parts.backend_health, self._parts
+        server = backend_health.server
         state = {
-            "destination": plain(link.destination),
+            "destination": json_object(backend_health.destination),
             "server": server
             and {"version": server.version and str(server.version), "dialect": server.dialect},
             "slurm_silent_since": parts.resolver.silent_since,
@@ -176,21 +176,21 @@ class Service:
             "unknown_hosts": parts.delivery.unknown_hosts,
             "once": self._once,
         }
-        self._around.beacon.show(state, self._around.clock())
+        self._service_parts.state_writer.write(state, self._service_parts.clock())
 
-    def _is_quiet(self) -> bool:
+    def _is_idle(self) -> bool:
         """Tell whether nothing but writing is left to do within a second."""
-        parts, now = self._parts, self._around.clock()
+        parts, now = self._parts, self._service_parts.clock()
         look = parts.resolver.next_time()
         return (
             not parts.delivery.outstanding
             and (look is None or look > now + SOON_SECONDS)
-            and parts.link.is_up
-            and not parts.book.schedule.is_ready(now)
+            and parts.backend_health.is_up
+            and not parts.store.schedule.is_ready(now)
         )
 
     def _gives_up(self, until: float) -> bool:
         """Tell whether a run for once has waited long enough."""
-        destination = self._parts.link.destination
+        destination = self._parts.backend_health.destination
         halted = destination.health is Health.HALTED
-        return halted or destination.failures >= ONCE_TRIES or self._around.clock() >= until
+        return halted or destination.failures >= ONCE_TRIES or self._service_parts.clock() >= until

@@ -11,32 +11,34 @@ from collections.abc import Iterable
 
 from spool.deliver.schedule import Schedule
 
-EVERY_SECONDS = 20.0
-MOST_JOBS = 500
+QUERY_INTERVAL_SECONDS = 20.0
+MAX_JOBS = 500
 
 
-class HeldStops:
+class StopHold:
     """Decides when to ask and takes the answers; times are Unix seconds."""
 
     def __init__(self) -> None:
-        self._asked_at = float("-inf")
+        self._queried_at = float("-inf")
 
-    def question(self, schedule: Schedule, now: float) -> tuple[str, tuple[int, ...]]:
+    def next_query(self, schedule: Schedule, now: float) -> tuple[str, tuple[int, ...]]:
         """Return a cluster and the job ids to ask about now, held longest first; () for none."""
-        if now - self._asked_at < EVERY_SECONDS:
+        if now - self._queried_at < QUERY_INTERVAL_SECONDS:
             return "", ()
-        held = sorted(schedule.held(now), key=lambda entry: entry.started or 0)
+        held = sorted(schedule.held_stops(now), key=lambda entry: entry.started or 0)
         if not held:
             return "", ()
-        self._asked_at = now
+        self._queried_at = now
         cluster = held[0].cluster
         same = [entry.job_id for entry in held if entry.cluster == cluster]
-        return cluster, tuple(dict.fromkeys(same))[:MOST_JOBS]
+        return cluster, tuple(dict.fromkeys(same))[:MAX_JOBS]
 
-    def take(self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float) -> None:
+    def release_listed(
+        self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float
+    ) -> None:
         """Let the stops of listed runs (job id, start time) go."""
         for job_id, start_time in listed:
             entry = schedule.get(job_id, start_time)
             if entry is not None and not entry.listed:
                 entry.listed = True
-                schedule.touch(job_id, now)
+                schedule.reschedule(job_id, now)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import logging
 
-from spool.deliver.schedule import Entry, Schedule
+from spool.deliver.schedule import Schedule, ScheduleEntry
 from spool.escaping import escape
 
-HOST_SECONDS = 3600.0
+RETRY_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
-class Unknown:
+class UnknownNames:
     """The names of one kind that cc-backend refused; times are Unix seconds."""
 
-    def __init__(self, kind: str, *, seconds: float = HOST_SECONDS) -> None:
+    def __init__(self, kind: str, *, seconds: float = RETRY_SECONDS) -> None:
         self._kind = kind
         self._seconds = seconds
         self._until: dict[str, float] = {}
@@ -26,7 +26,7 @@ class Unknown:
     def __len__(self) -> int:
         return len(self._until)
 
-    def keeps(self, entry: Entry, name: str, schedule: Schedule, now: float) -> bool:
+    def defers(self, entry: ScheduleEntry, name: str, schedule: Schedule, now: float) -> bool:
         """Tell whether a run in flight must wait for a name; it is put back then, in memory."""
         until = self._until.get(name, 0.0)
         if until <= now:
@@ -34,22 +34,22 @@ class Unknown:
         entry.in_flight = None
         entry.not_before = until
         entry.waits_for = f"{self._kind} {name}"
-        schedule.touch(entry.job_id, now)
+        schedule.reschedule(entry.job_id, now)
         return True
 
-    def refuse(self, entry: Entry, name: str, words: str, now: float) -> None:
+    def mark_unknown(self, entry: ScheduleEntry, name: str, message: str, now: float) -> None:
         """Note a refusal."""
         if name not in self._until:
             what = f"{self._kind} {escape(name)}"
-            _log.error("cc-backend does not know %s: %s", what, escape(words))
+            _log.error("cc-backend does not know %s: %s", what, escape(message))
         self._until[name] = now + self._seconds
         entry.waits_for = f"{self._kind} {name}"
 
-    def accept(self, name: str, schedule: Schedule, now: float) -> None:
+    def mark_known(self, name: str, schedule: Schedule, now: float) -> None:
         """Let all runs go that wait for a name that is known now."""
         if self._until.pop(name, None) is None:
             return
         for entry in schedule:
             if entry.waits_for == f"{self._kind} {name}":
                 entry.waits_for, entry.not_before = "", 0.0
-                schedule.touch(entry.job_id, now)
+                schedule.reschedule(entry.job_id, now)

@@ -6,9 +6,9 @@ import json
 import logging
 from dataclasses import replace
 
-from spool.deliver.book import Book
-from spool.deliver.schedule import Entry
-from spool.deliver.senders import Request
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import ScheduleEntry
+from spool.deliver.senders import SendRequest
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.layout import Directory
@@ -18,7 +18,9 @@ _HINT = "mend the cause, then `cc-spool retry` it, or `cc-spool discard` it"
 _log = logging.getLogger(__name__)
 
 
-def bury_refused(book: Book, entry: Entry, run: Run, request: Request, now: float) -> None:
+def move_rejected_to_dead(
+    store: RunStore, entry: ScheduleEntry, run: Run, request: SendRequest, now: float
+) -> None:
     """Bury a run that cc-backend refused for good, with the request but for its metaData."""
     sent = {key: value for key, value in request.document.items() if key != "metaData"}
     error = run.last_error or _own_error(request.call, "refused", now)
@@ -31,17 +33,19 @@ def bury_refused(book: Book, entry: Entry, run: Run, request: Request, now: floa
         escape(error.message),
     )
     hint = error.hint if "cc-spool" in error.hint else "; ".join(filter(None, [error.hint, _HINT]))
-    book.bury(entry, run, replace(error, request=json.dumps(sent), hint=hint), now)
+    store.move_to_dead(entry, run, replace(error, request=json.dumps(sent), hint=hint), now)
 
 
-def bury_unsendable(book: Book, entry: Entry, run: Run, reason: str, now: float) -> None:
+def move_unsendable_to_dead(
+    store: RunStore, entry: ScheduleEntry, run: Run, reason: str, now: float
+) -> None:
     """Bury a run of which no valid request can be made."""
-    error = _own_error(entry.due or "start", reason, now)
+    error = _own_error(entry.next_request or "start", reason, now)
     _log.warning("job=%d start=%d outcome=dead: %s", run.job_id, run.start_time, escape(reason))
-    book.bury(entry, run, error, now)
+    store.move_to_dead(entry, run, error, now)
 
 
-def bury_unreadable(book: Book, entry: Entry, reason: str, now: float) -> None:
+def move_unreadable_to_dead(store: RunStore, entry: ScheduleEntry, reason: str, now: float) -> None:
     """Set a run file aside that cannot be read."""
     directory = entry.stored or Directory.TODO
     why = DeadLetterReason(
@@ -51,9 +55,9 @@ def bury_unreadable(book: Book, entry: Entry, reason: str, now: float) -> None:
         reason=reason,
         hint="mend the file and `cc-spool retry` it, or `cc-spool discard` it",
     )
-    book.schedule.drop(entry, now)
+    store.schedule.drop(entry, now)
     try:
-        move_file_to_dead(book.layout, why)
+        move_file_to_dead(store.layout, why)
     except OSError as error:
         _log.error("%s/%s: %s; it stays there: %s", directory, entry.name, escape(reason), error)
         return

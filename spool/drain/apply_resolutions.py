@@ -1,4 +1,4 @@
-"""Let Slurm's answers about job ids change the book: new runs, ends, events that are dealt with."""
+"""Let Slurm's answers about job ids change the store: new runs, ends, handled events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from slurm.job import Job
-from spool.deliver.book import Book
-from spool.deliver.burial import bury_unsendable
-from spool.deliver.schedule import Entry
+from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import ScheduleEntry
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
@@ -23,23 +23,23 @@ from spool.resolve.resolution import JobQuery, Resolution
 from spool.resolve.resolver import Resolver
 from spool.resolve.slurm_runs import RunStage
 
-Texts = Mapping[int, tuple[str | None, str | None]]
+JobTexts = Mapping[int, tuple[str | None, str | None]]
 _log = logging.getLogger(__name__)
 
 
 class Describer(Protocol):
     """Reads what belongs to a job beside its record."""
 
-    def __call__(self, jobs: Iterable[Job]) -> Texts:
+    def __call__(self, jobs: Iterable[Job]) -> JobTexts:
         """Return script and description by job id; a job without either may be absent."""
 
 
-class Conclusions:
-    """Applies the resolver's conclusions. Belongs to the drain's thread."""
+class ResolutionApplier:
+    """Applies the resolver's resolutions. Belongs to the drain's thread."""
 
     def __init__(
         self,
-        book: Book,
+        store: RunStore,
         event_scanner: EventScanner,
         *,
         resolver: Resolver,
@@ -47,7 +47,7 @@ class Conclusions:
         user_name: Callable[[int], str | None],
         clock: Callable[[], float],
     ) -> None:
-        self._book = book
+        self._store = store
         self._event_scanner = event_scanner
         self._resolver = resolver
         self._describe = describe
@@ -55,60 +55,60 @@ class Conclusions:
         self._clock = clock
         self._remembered: dict[int, Job] = {}
 
-    def apply(self, conclusions: Iterable[tuple[JobQuery, Resolution, Job | None]]) -> None:
-        """Let what was concluded for some job ids change the book."""
-        answers = list(conclusions)
+    def apply(self, resolutions: Iterable[tuple[JobQuery, Resolution, Job | None]]) -> None:
+        """Let what was concluded for some job ids change the store."""
+        answers = list(resolutions)
         fresh = [job for _, result, _ in answers for job, _ in result.new_runs]
         texts = self._describe(fresh) if fresh else {}
         for query, result, record in answers:
-            self._remember(result, record)
-            self._conclude(query, result, texts, self._clock())
+            self._remember_allocations(result, record)
+            self._apply_one(query, result, texts, self._clock())
 
-    def _conclude(
+    def _apply_one(
         self,
         query: JobQuery,
         result: Resolution,
         texts: Mapping[int, tuple[str | None, str | None]],
         now: float,
     ) -> None:
-        """Let Slurm's answers about one job id change the book."""
+        """Let Slurm's answers about one job id change the store."""
         runs = [
             run for job, end in result.new_runs if (run := self._admit(job, end, query, texts, now))
         ]
-        runs += self._changed(query.job_id, result, now)
+        runs += self._changed_runs(query.job_id, result, now)
         finished = [event.name for event in result.settled_events]
         for run in runs:
-            self._enter(run, finished, now)
+            self._store_run(run, finished, now)
         if not runs:
-            self._book.drop_events(finished, now)
+            self._store.drop_events(finished, now)
         for event in result.unknown_events:
-            self._bury_event(event, now)
+            self._move_event_to_dead(event, now)
 
-    def _changed(self, job_id: int, result: Resolution, now: float) -> Iterator[Run]:
+    def _changed_runs(self, job_id: int, result: Resolution, now: float) -> Iterator[Run]:
         """Yield the known runs that are over, or whose start is to be told again."""
-        for entry in self._book.schedule.lane(job_id):
+        for entry in self._store.schedule.lane(job_id):
             end = result.ends.get(entry.start_time)
             if end is None and entry.start_time not in result.starts_to_resend:
                 continue
-            run = self._run(entry, now)
+            run = self._load_run(entry, now)
             if run is None:
                 continue
             if end is None:
                 yield replace(run, started=None)
             else:
-                _warn_guessed(run, end)
+                _warn_unproven_end(run, end)
                 yield replace(run, end=end)
 
-    def _enter(self, run: Run, events: list[str], now: float) -> None:
-        """Take a new or changed run into the book; without events to keep it safe, durably."""
-        book = self._book
+    def _store_run(self, run: Run, events: list[str], now: float) -> None:
+        """Take a new or changed run into the store; without events to keep it safe, durably."""
+        store = self._store
         if not run.reported and run.end is not None:
-            entry = book.soften(run, events, now)
-            book.finish(entry, run, now)
+            entry = store.stage(run, events, now)
+            store.complete(entry, run, now)
         elif events:
-            book.soften(run, events, now)
+            store.stage(run, events, now)
         else:
-            book.harden(book.soften(run, (), now), run, now)
+            store.persist(store.stage(run, (), now), run, now)
 
     def _admit(
         self,
@@ -124,14 +124,14 @@ class Conclusions:
             end=end, events=query.events, now=now, script=script, description=description
         )
         try:
-            return admit(self._filled(job), context, user_name=self._user_name)
+            return admit(self._with_allocations(job), context, user_name=self._user_name)
         except IncompleteRunError as error:
             names = [event.name for event in query.events]
-            entry = self._book.soften(error.run, names, now)
-            bury_unsendable(self._book, entry, error.run, error.reason, now)
+            entry = self._store.stage(error.run, names, now)
+            move_unsendable_to_dead(self._store, entry, error.run, error.reason, now)
             return None
 
-    def _remember(self, result: Resolution, record: Job | None) -> None:
+    def _remember_allocations(self, result: Resolution, record: Job | None) -> None:
         """Keep cores and GRES seen while a job is configuring: they may be gone when it runs."""
         if record is None:
             return
@@ -140,23 +140,23 @@ class Conclusions:
         elif result.stage is not RunStage.CONFIGURING and not result.new_runs:
             self._remembered.pop(record.job_id, None)
 
-    def _filled(self, job: Job) -> Job:
+    def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations that were seen before, if it has none."""
         seen = self._remembered.pop(job.job_id, None)
         if seen is None or job.allocations or seen.nodes != job.nodes:
             return job
         return replace(job, allocations=seen.allocations, sharing=job.sharing or seen.sharing)
 
-    def _run(self, entry: Entry, now: float) -> Run | None:
+    def _load_run(self, entry: ScheduleEntry, now: float) -> Run | None:
         """Return an entry's run; None (and a warning) if its file cannot be read now."""
         try:
-            return self._book.run_of(entry)
+            return self._store.load_run(entry)
         except (OSError, RunFileError, NewerFormatError) as error:
             _log.warning("%s cannot be read: %s", entry.name, escape(str(error)))
             self._resolver.recheck_job(entry.job_id, now)
             return None
 
-    def _bury_event(self, event: Event, now: float) -> None:
+    def _move_event_to_dead(self, event: Event, now: float) -> None:
         why = DeadLetterReason(
             name=event.name,
             directory=Directory.NEW,
@@ -165,13 +165,13 @@ class Conclusions:
             hint="neither the controller nor accounting knows this job: look at slurmctld's log",
         )
         try:
-            move_file_to_dead(self._book.layout, why)
+            move_file_to_dead(self._store.layout, why)
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
         self._event_scanner.forget([event.name])
 
 
-def _warn_guessed(run: Run, end: End) -> None:
+def _warn_unproven_end(run: Run, end: End) -> None:
     """Say that Slurm does not prove an end, only an event or the next run does."""
     if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(

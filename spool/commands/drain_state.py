@@ -15,7 +15,7 @@ from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE, read_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Belief:
+class DrainState:
     """The drain as its files show it; instants in Unix seconds, None where nothing is known.
 
     `health` is `up`, `down` or `halted`, `since` and `reason` belong to it.
@@ -50,12 +50,12 @@ class Belief:
         return self.health == "down"
 
 
-def read_belief(state_directory: Path) -> Belief:
+def read_drain_state(state_directory: Path) -> DrainState:
     """Return what the drain's files in a state directory say."""
     document = read_json(state_directory / DRAIN_STATE_FILE)
     lock = lock_state(state_directory / DRAIN_LOCK_FILE)
     destination, server = _object(document, "destination"), _object(document, "server")
-    return Belief(
+    return DrainState(
         lock=lock,
         pid=holder_pid(state_directory / DRAIN_STATE_FILE) if lock is LockState.HELD else None,
         updated=number(document.get("updated")),
