@@ -20,12 +20,12 @@ from command_site import CommandSite
 from ccbackend.classify import Reason
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult
-from spool.checks.result import Limits, Result, Verdict
-from spool.commands.check import Terms, local_results
+from spool.checks.result import AgeLimits, CheckResult, CheckStatus
+from spool.commands.check import CheckContext, local_results
 from spool.config import load
 from spool.identity import open_token
-from spool.preflight.look import asked_results
-from spool.preflight.reach import Account
+from spool.preflight.full_check import full_check_results
+from spool.preflight.permissions import SystemUser
 
 CONFIG = """\
 Configuration data as of 2026-11-22T06:35:20
@@ -185,11 +185,11 @@ def test_what_another_account_may_not_see_is_unknown(
         return real_open(path, *how, **more)
 
     monkeypatch.setattr(os, "open", refuse)
-    terms = Terms(limits=Limits(), now=time.time())
-    for uid, verdict in ((0, Verdict.UNKNOWN), (1, Verdict.CRITICAL)):
+    context = CheckContext(limits=AgeLimits(), now=time.time())
+    for uid, verdict in ((0, CheckStatus.UNKNOWN), (1, CheckStatus.CRITICAL)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: site.state.stat().st_uid + 1 - uid)
-        first, *_ = local_results(config, open_token(config), terms)
-        assert (verdict, "configuration") == (first.verdict, first.name)
+        first, *_ = local_results(config, open_token(config), context)
+        assert (verdict, "configuration") == (first.status, first.name)
 
 
 def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
@@ -266,21 +266,23 @@ class SlurmCommands:
         )
 
 
-BOB = Account(name="bob", uid=20002, gids=frozenset({20002}))
+BOB = SystemUser(name="bob", uid=20002, gids=frozenset({20002}))
 GPU_LAB = {**LAB, "subClusters": [{"name": "gpu", "topology": TOPOLOGY, "nodes": "n2gpu[01-02]"}]}
 AWAY = SlurmError("does not answer", reason=FailureReason.UNREACHABLE)
 
 
 def full(
     site: CommandSite, changes: dict[str, Any] | None = None, server: Scripted | None = None
-) -> dict[str, Result]:
+) -> dict[str, CheckResult]:
     """Return what is asked beyond local state, by name."""
     config = load(site.config)
     if server is None:
         server = Scripted()
         server.known = clusters(GPU_LAB)
     runner = SlurmCommands(changes or {})
-    results = asked_results(config, open_token(config), runner=runner, backend=server, account=BOB)
+    results = full_check_results(
+        config, open_token(config), runner=runner, backend=server, user=BOB
+    )
     assert server.closed
     return {result.name: result for result in results}
 
@@ -297,23 +299,23 @@ def test_full_look_asks_both_sides(site: CommandSite) -> None:
     } == {name for name in found if not name.startswith("source of ")}
     assert "sacct shows job 7 of alice" in found["accounting seen"].text
     assert "are read by scontrol" in found["scripts"].text
-    assert Verdict.WARNING is found["cores"].verdict  # 4 cores there, 8 in Slurm
+    assert CheckStatus.WARNING is found["cores"].status  # 4 cores there, 8 in Slurm
     assert "no accelerator addresses" in found["accelerators"].text
 
 
 def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
     """The commands and the server are still judged."""
     found = full(site, {"scontrol show config": AWAY, "squeue --version": AWAY})
-    assert Verdict.CRITICAL is found["slurm"].verdict
-    assert Verdict.UNKNOWN is found["slurm json"].verdict
-    assert Verdict.OK is found["server"].verdict
+    assert CheckStatus.CRITICAL is found["slurm"].status
+    assert CheckStatus.UNKNOWN is found["slurm json"].status
+    assert CheckStatus.OK is found["server"].status
     assert "hosts" not in found
 
 
 def test_full_look_goes_on_without_squeue(site: CommandSite) -> None:
     """What needs its release is left out."""
     found = full(site, {"squeue --version": AWAY})
-    assert Verdict.UNKNOWN is found["slurm json"].verdict
+    assert CheckStatus.UNKNOWN is found["slurm json"].status
     assert "source of events" not in found
     assert "jobs seen" in found
 
@@ -329,31 +331,31 @@ def test_full_look_tells_each_silence(site: CommandSite) -> None:
             "sacctmgr -n -P show user": AWAY,
         },
     )
-    assert {Verdict.UNKNOWN} == {
-        found[name].verdict for name in ("slurm json", "nodes", "rights", "jobs seen")
+    assert {CheckStatus.UNKNOWN} == {
+        found[name].status for name in ("slurm json", "nodes", "rights", "jobs seen")
     }
     operator = b"bob|Operator\n"
     trusted = {"sacctmgr -n -P show user": operator, "sacctmgr show configuration": AWAY}
     assert "rights" not in full(site, trusted)
     late = full(site, {"sacct -a -X": AWAY, "sacctmgr show configuration": AWAY})
-    assert Verdict.UNKNOWN is late["accounting seen"].verdict
-    assert Verdict.UNKNOWN is late["rights"].verdict
+    assert CheckStatus.UNKNOWN is late["accounting seen"].status
+    assert CheckStatus.UNKNOWN is late["rights"].status
 
 
 @pytest.mark.parametrize(
     ("stderr", "files", "verdict"),
     [
-        (b"job script retrieval failed: Invalid user id\n", False, Verdict.WARNING),
-        (b"job script retrieval failed: Invalid user id\n", True, Verdict.OK),
-        (b"job script retrieval failed: Job script not specified\n", True, Verdict.OK),
-        (b"Unable to contact slurm controller\n", True, Verdict.OK),
+        (b"job script retrieval failed: Invalid user id\n", False, CheckStatus.WARNING),
+        (b"job script retrieval failed: Invalid user id\n", True, CheckStatus.OK),
+        (b"job script retrieval failed: Job script not specified\n", True, CheckStatus.OK),
+        (b"Unable to contact slurm controller\n", True, CheckStatus.OK),
     ],
 )
 def test_full_look_tries_a_script(
     site: CommandSite,
     stderr: bytes,
     files: bool,  # noqa: FBT001 - a parameter of the table
-    verdict: Verdict,
+    verdict: CheckStatus,
 ) -> None:
     """By scontrol and in StateSaveLocation."""
     saved = site.root / "ctld"
@@ -362,7 +364,7 @@ def test_full_look_tries_a_script(
         site.document["slurm"] = {"state_save_location": str(saved)}
         site.write()
     found = full(site, {"scontrol write batch_script": (1, b"", stderr)})
-    assert verdict is found["scripts"].verdict
+    assert verdict is found["scripts"].status
 
 
 def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
@@ -370,9 +372,9 @@ def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
     none = CONFIG.replace("/slurmdbd", "/none").encode()
     found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
     assert "accounting seen" not in found
-    assert Verdict.WARNING is found["accounting"].verdict
+    assert CheckStatus.WARNING is found["accounting"].status
     empty = full(site, {"squeue --local -a": b""})
-    assert Verdict.OK is empty["accounting seen"].verdict
+    assert CheckStatus.OK is empty["accounting seen"].status
 
 
 def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
@@ -381,18 +383,18 @@ def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
     path.write_text(json.dumps(GPU_LAB))
     server = Scripted(clusters=Reason.FEATURE_ABSENT)
     server.known = None
-    assert Verdict.UNKNOWN is full(site, server=server)["hosts"].verdict
+    assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
     site.document["topology_files"] = [str(path)]
     site.write()
-    assert Verdict.OK is full(site, server=server)["hosts"].verdict
+    assert CheckStatus.OK is full(site, server=server)["hosts"].status
     path.write_text("{")
-    assert Verdict.UNKNOWN is full(site, server=server)["hosts"].verdict
+    assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
 
 
 def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
     """The roles are not known then; why is told by the configuration."""
     site.token.chmod(0o644)
-    assert Verdict.OK is full(site)["server token"].verdict
+    assert CheckStatus.OK is full(site)["server token"].status
 
 
 def test_full_look_by_the_command_itself(site: CommandSite) -> None:

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from spool.checks.result import Result, Verdict
+from spool.checks.result import CheckResult, CheckStatus
 from spool.files.layout import Directory
 from spool.preflight.directories import check_directories
-from spool.preflight.hook_lines import DEFAULT_SPOOL, check_hooks
-from spool.preflight.reach import (
-    ENTER,
+from spool.preflight.hook_setup import DEFAULT_SPOOL, check_hooks
+from spool.preflight.permissions import (
+    EXECUTE,
     READ,
     WRITE,
-    Account,
-    account_of,
-    described,
-    obstacle,
-    opens_scripts,
-    own_account,
+    SystemUser,
+    access_problem,
+    can_read_scripts,
+    current_user,
+    owner_and_mode,
+    system_user,
 )
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
-STRANGER = Account(name="slurm", uid=2**31 - 9, gids=frozenset({2**31 - 9}))
-ME = Account(name="svc", uid=os.geteuid() or 2**31 - 8, gids=frozenset({os.getegid()}))
+STRANGER = SystemUser(name="slurm", uid=2**31 - 9, gids=frozenset({2**31 - 9}))
+ME = SystemUser(name="svc", uid=os.geteuid() or 2**31 - 8, gids=frozenset({os.getegid()}))
 
 
 @pytest.fixture
@@ -45,16 +45,16 @@ def place() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("account", "mode", "bits", "may"),
     [
-        (Account(name="root", uid=0, gids=frozenset()), 0o000, WRITE, True),
-        (STRANGER, 0o755, READ | ENTER, True),
+        (SystemUser(name="root", uid=0, gids=frozenset()), 0o000, WRITE, True),
+        (STRANGER, 0o755, READ | EXECUTE, True),
         (STRANGER, 0o755, READ | WRITE, False),
-        (Account(name="g", uid=2**31 - 9, gids=frozenset({os.getegid()})), 0o070, WRITE, True),
-        (Account(name="g", uid=2**31 - 9, gids=frozenset({os.getegid()})), 0o707, WRITE, False),
+        (SystemUser(name="g", uid=2**31 - 9, gids=frozenset({os.getegid()})), 0o070, WRITE, True),
+        (SystemUser(name="g", uid=2**31 - 9, gids=frozenset({os.getegid()})), 0o707, WRITE, False),
     ],
 )
 def test_modes_grant_by_owner_group_and_others(
     place: Path,
-    account: Account,
+    account: SystemUser,
     mode: int,
     bits: int,
     may: bool,  # noqa: FBT001 - a parameter of the table
@@ -63,17 +63,17 @@ def test_modes_grant_by_owner_group_and_others(
     (place / "x").touch()
     os.chown(place / "x", -1, os.getegid())
     (place / "x").chmod(mode)
-    assert may is account.may((place / "x").stat(), bits)
+    assert may is account.has_permission((place / "x").stat(), bits)
 
 
 def test_owner_is_judged_by_the_owners_bits(place: Path) -> None:
     """Also where others could do more."""
     (place / "x").touch()
     status = (place / "x").stat()
-    owner = Account(name="o", uid=status.st_uid or 5, gids=frozenset({status.st_gid}))
+    owner = SystemUser(name="o", uid=status.st_uid or 5, gids=frozenset({status.st_gid}))
     fields = list(status)
     fields[0], fields[4] = 0o100077, owner.uid
-    assert not owner.may(os.stat_result(fields), READ)
+    assert not owner.has_permission(os.stat_result(fields), READ)
 
 
 def test_obstacle_names_what_is_in_the_way(place: Path) -> None:
@@ -82,41 +82,41 @@ def test_obstacle_names_what_is_in_the_way(place: Path) -> None:
     (place / "d" / "x").touch(0o644)
     (place / "d" / "x").chmod(0o644)
     (place / "d").chmod(0o755)
-    assert obstacle(place / "d" / "x", STRANGER, READ) is None
+    assert access_problem(place / "d" / "x", STRANGER, READ) is None
     assert "slurm may not read and execute" in (
-        obstacle(place / "d" / "x", STRANGER, READ | ENTER) or ""
+        access_problem(place / "d" / "x", STRANGER, READ | EXECUTE) or ""
     )
     (place / "d").chmod(0o700)
     assert f"slurm may not pass {place / 'd'}" in (
-        obstacle(place / "d" / "x", STRANGER, READ) or ""
+        access_problem(place / "d" / "x", STRANGER, READ) or ""
     )
-    assert "No such file" in (obstacle(place / "none", STRANGER, READ) or "")
+    assert "No such file" in (access_problem(place / "none", STRANGER, READ) or "")
 
 
 def test_accounts_come_from_the_name_service() -> None:
     """Our own one always, another one if it is known."""
-    assert os.geteuid() == own_account().uid
-    root = account_of("root")
+    assert os.geteuid() == current_user().uid
+    root = system_user("root")
     assert root is not None
     assert 0 == root.uid
-    assert account_of("no-such-account-here") is None
+    assert system_user("no-such-account-here") is None
 
 
 def test_account_without_name_is_a_number(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     """Containers have such ones."""
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
-    assert str(2**31 - 9) == own_account().name
+    assert str(2**31 - 9) == current_user().name
     fields = list(place.stat())
     fields[0], fields[4], fields[5] = 0o40750, 2**31 - 9, 2**31 - 7
-    assert f"{2**31 - 9}:{2**31 - 7} 0750" == described(os.stat_result(fields))
+    assert f"{2**31 - 9}:{2**31 - 7} 0750" == owner_and_mode(os.stat_result(fields))
 
 
 def test_scripts_lie_in_directories_of_their_own(place: Path) -> None:
     """That StateSaveLocation itself is open proves nothing."""
-    assert opens_scripts(place)  # nothing in it yet, and ours
+    assert can_read_scripts(place)  # nothing in it yet, and ours
     (place / "hash.0").mkdir()
-    assert opens_scripts(place)
-    assert not opens_scripts(place / "none")
+    assert can_read_scripts(place)
+    assert not can_read_scripts(place / "none")
 
 
 # ---- hook lines
@@ -136,8 +136,8 @@ def install(place: Path, spool: Path = DEFAULT_SPOOL) -> Path:
 
 
 def prolog(
-    paths: list[Path], spool: Path = DEFAULT_SPOOL, user: Account | None = STRANGER
-) -> Result:
+    paths: list[Path], spool: Path = DEFAULT_SPOOL, user: SystemUser | None = STRANGER
+) -> CheckResult:
     """Return the verdict on the prolog's line."""
     return next(check_hooks({"PrologSlurmctld": [str(path) for path in paths]}, spool, user))
 
@@ -150,23 +150,23 @@ def test_installed_hooks_are_well(place: Path) -> None:
         "EpilogSlurmctld": [str(hooks / "epilog_slurmctld")],
     }
     found = [*check_hooks(config, place / "spool", STRANGER)]
-    assert [Verdict.OK, Verdict.OK] == [result.verdict for result in found]
+    assert [CheckStatus.OK, CheckStatus.OK] == [result.status for result in found]
     assert f"{hooks}/prolog_slurmctld leaves events in {place}/spool" == found[0].text
 
 
 def test_untouched_stub_writes_to_the_usual_spool() -> None:
     """The checkout's own hooks name no spool."""
     stub = HOOKS / "prolog_slurmctld"
-    assert Verdict.OK is prolog([stub], user=None).verdict
+    assert CheckStatus.OK is prolog([stub], user=None).status
     other = prolog([stub], Path("/srv/spool"), user=None)
-    assert Verdict.CRITICAL is other.verdict
+    assert CheckStatus.CRITICAL is other.status
     assert f"{stub} writes into {DEFAULT_SPOOL}, the drain reads /srv/spool" == other.text
 
 
 def test_missing_line_is_critical() -> None:
     """Jobs would be told by the sweep alone."""
     found = [*check_hooks({"PrologSlurmctld": ()}, DEFAULT_SPOOL, None)]
-    assert [Verdict.CRITICAL, Verdict.CRITICAL] == [result.verdict for result in found]
+    assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in found]
     assert "add EpilogSlurmctld=" in found[1].hint
     assert "epilog_slurmctld" in found[1].hint
 
@@ -174,14 +174,14 @@ def test_missing_line_is_critical() -> None:
 def test_swapped_lines_are_critical(place: Path) -> None:
     """A prolog that tells of ends."""
     found = prolog([install(place) / "epilog_slurmctld"])
-    assert (Verdict.CRITICAL, True) == (found.verdict, "of the other kind" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "of the other kind" in found.text)
 
 
 def test_one_of_several_lines_may_be_ours(place: Path) -> None:
     """Slurm 24.05 and later take several."""
     (place / "site").write_text("#!/bin/sh\n")
     hooks = install(place)
-    assert Verdict.OK is prolog([place / "site", hooks / "prolog_slurmctld"]).verdict
+    assert CheckStatus.OK is prolog([place / "site", hooks / "prolog_slurmctld"]).status
 
 
 def test_site_script_may_call_the_stub(place: Path) -> None:
@@ -190,10 +190,10 @@ def test_site_script_may_call_the_stub(place: Path) -> None:
     site = place / "site"
     site.write_text(f"#!/bin/sh\n# {stub}.old\n/usr/bin/logger x; {stub} || true\n")
     found = prolog([site])
-    assert Verdict.WARNING is found.verdict
+    assert CheckStatus.WARNING is found.status
     assert found.text.endswith(f"called by {site}")
     stub.chmod(0o600)
-    assert Verdict.CRITICAL is prolog([site]).verdict
+    assert CheckStatus.CRITICAL is prolog([site]).status
 
 
 def test_foreign_script_is_critical(place: Path) -> None:
@@ -201,12 +201,12 @@ def test_foreign_script_is_critical(place: Path) -> None:
     site = place / "site"
     site.write_text("#!/bin/sh\n/etc/none/prolog_slurmctld\n")
     found = prolog([site])
-    assert (Verdict.CRITICAL, True) == (found.verdict, "does not lead to our hook" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "does not lead to our hook" in found.text)
 
 
 def test_script_that_cannot_be_read_is_unknown(place: Path) -> None:
     """It may lie on another host, or be closed to us."""
-    assert Verdict.UNKNOWN is prolog([place / "none"]).verdict
+    assert CheckStatus.UNKNOWN is prolog([place / "none"]).status
 
 
 @pytest.mark.parametrize("name", ["prolog_slurmctld", "spool_event"])
@@ -215,7 +215,7 @@ def test_slurm_user_must_reach_stub_and_what_it_sources(place: Path, name: str) 
     hooks = install(place)
     (hooks / name).chmod(0o600)
     found = prolog([hooks / "prolog_slurmctld"])
-    assert (Verdict.CRITICAL, True) == (found.verdict, name in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, name in found.text)
 
 
 def test_stub_may_source_from_elsewhere(place: Path) -> None:
@@ -240,9 +240,11 @@ def make_spool(place: Path) -> tuple[Path, Path]:
     return spool, state
 
 
-def directories(place: Path, slurm_user: Account | None = None, **how: Account) -> list[Result]:
+def directories(
+    place: Path, slurm_user: SystemUser | None = None, **how: SystemUser
+) -> list[CheckResult]:
     """Return the verdicts, with the service's account as both by default."""
-    service = how.get("service", own_account())
+    service = how.get("service", current_user())
     return [
         *check_directories(
             place / "spool",
@@ -257,7 +259,7 @@ def test_directories_as_installed_are_well(place: Path) -> None:
     """The drain may run as SlurmUser."""
     make_spool(place)
     (found,) = directories(place)
-    assert Verdict.OK is found.verdict
+    assert CheckStatus.OK is found.status
     assert f"{place}/spool on " in found.text
 
 
@@ -266,24 +268,24 @@ def test_missing_directory_is_critical(place: Path) -> None:
     make_spool(place)
     (place / "spool" / "dead").rmdir()
     (found,) = directories(place)
-    assert (Verdict.CRITICAL, True) == (found.verdict, "dead: No such file" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "dead: No such file" in found.text)
 
 
-def texts(results: list[Result], verdict: Verdict) -> str:
+def texts(results: list[CheckResult], verdict: CheckStatus) -> str:
     """Return the texts with a verdict."""
-    return "\n".join(result.text for result in results if result.verdict is verdict)
+    return "\n".join(result.text for result in results if result.status is verdict)
 
 
 def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
     """Else every event is lost."""
     make_spool(place)
     assert "the hooks cannot leave events: slurm may not write in" in texts(
-        directories(place, STRANGER), Verdict.CRITICAL
+        directories(place, STRANGER), CheckStatus.CRITICAL
     )
     (place / "spool" / "new").chmod(0o2777)
     found = directories(place, STRANGER)
-    assert "others may look into" in texts(found, Verdict.WARNING)
-    assert "" == texts(found, Verdict.CRITICAL)
+    assert "others may look into" in texts(found, CheckStatus.WARNING)
+    assert "" == texts(found, CheckStatus.CRITICAL)
 
 
 def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
@@ -291,23 +293,23 @@ def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
     make_spool(place)
     (place / "spool" / "new").chmod(0o777)
     found = check_directories(place / "spool", place / "state", service=ME, slurm_user=STRANGER)
-    assert "does not hand its group on" in texts([*found], Verdict.CRITICAL)
+    assert "does not hand its group on" in texts([*found], CheckStatus.CRITICAL)
 
 
 def test_unknown_slurm_user_warns(place: Path) -> None:
     """The hooks run where it is known."""
     make_spool(place)
     found = check_directories(
-        place / "spool", place / "state", service=own_account(), slurm_user=None
+        place / "spool", place / "state", service=current_user(), slurm_user=None
     )
-    assert "does not know SlurmUser" in texts([*found], Verdict.WARNING)
+    assert "does not know SlurmUser" in texts([*found], CheckStatus.WARNING)
 
 
 def test_service_must_be_able_to_work(place: Path) -> None:
     """In all directories, those of the state too."""
     spool, state = make_spool(place)
     found = directories(place, service=STRANGER)
-    told = texts(found, Verdict.CRITICAL)
+    told = texts(found, CheckStatus.CRITICAL)
     for path in (spool / "new", spool / "todo", spool / "open", spool / "dead", spool / "tmp"):
         assert str(path) in told
     assert f"state cannot be kept: slurm may not read and write in {state}" in told
@@ -319,7 +321,7 @@ def test_nobody_else_should_work_there(place: Path) -> None:
     spool, state = make_spool(place)
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)
-    told = texts(directories(place), Verdict.WARNING)
+    told = texts(directories(place), CheckStatus.WARNING)
     assert 2 == told.count("not the service alone may work in")
     assert str(spool / "dead") in told
     assert str(state) in told

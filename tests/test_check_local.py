@@ -12,23 +12,23 @@ import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 
 from ccbackend.token import parse_token
+from spool.checks.backlog import Backlog, check_backlog, pending_since, read_backlog
+from spool.checks.configuration import check_config_problems, check_config_warnings
+from spool.checks.drain_health import check_drain, read_state
 from spool.checks.last_sweep import check_sweep
-from spool.checks.result import Limits, Result, Verdict
-from spool.checks.settings import check_problems, check_warnings
-from spool.checks.token_age import check_token
-from spool.checks.waiting import Waiting, check_waiting, look, waiting_since
-from spool.checks.worker import check_worker, read_state
+from spool.checks.result import AgeLimits, CheckResult, CheckStatus
+from spool.checks.token_expiry import check_token
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
 
 DAY = 86400
-LIMITS = Limits(warning_seconds=100, critical_seconds=200)
+LIMITS = AgeLimits(warning_seconds=100, critical_seconds=200)
 END = End(time=NOON + 50, state="COMPLETED", source=EndSource.CONTROLLER)
 GIB = 2**30
 
 
-def by_name(results: Any) -> dict[str, Result]:
+def by_name(results: Any) -> dict[str, CheckResult]:
     """Return results by their names."""
     return {result.name: result for result in results}
 
@@ -48,10 +48,10 @@ def beacon(**changes: Any) -> dict[str, Any]:
     }
 
 
-def worker(state: dict[str, Any] | None, **how: Any) -> dict[str, Result]:
+def worker(state: dict[str, Any] | None, **how: Any) -> dict[str, CheckResult]:
     """Return the drain's results at noon."""
-    how.setdefault("lives", True)
-    return by_name(check_worker(state, NOON, limits=LIMITS, **how))
+    how.setdefault("is_running", True)
+    return by_name(check_drain(state, NOON, limits=LIMITS, **how))
 
 
 # ---- spool
@@ -65,9 +65,9 @@ def test_look_counts_what_lies_where(tmp_path: Path) -> None:
     site.put(Directory.OPEN, run_of(7))
     site.bury("odd")
     with Layout(site.spool) as layout:
-        found = look(layout, NOON, 180)
+        found = read_backlog(layout, NOON, 180)
     assert found.free_bytes > 0
-    expected = Waiting(events=2, oldest_event=NOON - 30, open=1, dead=1)
+    expected = Backlog(events=2, oldest_event=NOON - 30, open=1, dead=1)
     assert expected == dataclasses.replace(found, free_bytes=0)
 
 
@@ -76,7 +76,7 @@ def test_look_tells_ends_that_are_held_on_purpose(tmp_path: Path) -> None:
     site = CommandSite(tmp_path)
     site.put(Directory.TODO, run_of(7, end=END, started=NOON, last_error=REFUSED))
     with Layout(site.spool) as layout:
-        held, late = look(layout, NOON + 179, 180), look(layout, NOON + 180, 180)
+        held, late = read_backlog(layout, NOON + 179, 180), read_backlog(layout, NOON + 180, 180)
     assert (1, 1, None) == (held.runs, held.held, held.oldest_run)
     assert (1, 0, END.time) == (late.runs, late.held, late.oldest_run)
 
@@ -86,7 +86,7 @@ def test_look_passes_over_what_it_cannot_read(tmp_path: Path) -> None:
     site = CommandSite(tmp_path)
     (site.spool / "todo" / "5-9.json").write_text("{")
     with Layout(site.spool) as layout:
-        found = look(layout, NOON, 0)
+        found = read_backlog(layout, NOON, 0)
     assert found.runs == 1
     assert (site.spool / "todo" / "5-9.json").stat().st_mtime == found.oldest_run
 
@@ -102,34 +102,34 @@ def test_look_passes_over_what_it_cannot_read(tmp_path: Path) -> None:
 )
 def test_age_of_a_run_survives_its_retries(fields: dict[str, Any], since: int) -> None:
     """A refused run's file is rewritten at each try, its age goes on."""
-    assert since == waiting_since(run_of(**fields), NOON + 500)
+    assert since == pending_since(run_of(**fields), NOON + 500)
 
 
 @pytest.mark.parametrize(
     ("age", "verdict"),
-    [(99, Verdict.OK), (100, Verdict.WARNING), (200, Verdict.CRITICAL)],
+    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
 )
-def test_old_events_and_runs_alarm(age: int, verdict: Verdict) -> None:
+def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
     """The oldest of each decides."""
-    waiting = Waiting(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
-    found = by_name(check_waiting(waiting, NOON, LIMITS, 0))
-    assert (verdict, verdict) == (found["events"].verdict, found["runs"].verdict)
+    waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
+    found = by_name(check_backlog(waiting, NOON, LIMITS, 0))
+    assert (verdict, verdict) == (found["events"].status, found["runs"].status)
     assert found["events"].text.startswith("3 waiting, the oldest for ")
-    assert [3, age] == [figure.value for figure in found["events"].figures]
+    assert [3, age] == [figure.value for figure in found["events"].perfdata]
 
 
 def test_dead_letters_and_a_full_disk_warn() -> None:
     """Each names what to do."""
-    found = by_name(check_waiting(Waiting(dead=2, free_bytes=GIB - 1), NOON, LIMITS, GIB))
+    found = by_name(check_backlog(Backlog(dead=2, free_bytes=GIB - 1), NOON, LIMITS, GIB))
     for name, hint in (("dead letters", "retry ID"), ("disk space", "script and description")):
-        assert found[name].verdict is Verdict.WARNING
+        assert found[name].status is CheckStatus.WARNING
         assert hint in found[name].hint
 
 
 def test_empty_spool_is_well() -> None:
     """Nothing waits, nothing is dead, there is room."""
-    found = [*check_waiting(Waiting(free_bytes=GIB), NOON, LIMITS, GIB)]
-    assert {Verdict.OK} == {result.verdict for result in found}
+    found = [*check_backlog(Backlog(free_bytes=GIB), NOON, LIMITS, GIB)]
+    assert {CheckStatus.OK} == {result.status for result in found}
 
 
 # ---- drain
@@ -138,7 +138,7 @@ def test_empty_spool_is_well() -> None:
 def test_healthy_drain_is_well() -> None:
     """All beliefs are told, the server's version among them."""
     found = worker(beacon())
-    assert {Verdict.OK} == {result.verdict for result in found.values()}
+    assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "process 7 runs for 3 d" == found["drain"].text
     assert "version 1.5.4, dialect shared" == found["cc-backend"].text
 
@@ -157,69 +157,82 @@ def test_server_may_not_be_known(server: Any, text: str) -> None:
 
 def test_dead_drain_is_critical_and_its_beliefs_are_history() -> None:
     """Only that it is gone is told, and since when."""
-    found = worker(beacon(updated=NOON - 300), lives=False)
+    found = worker(beacon(updated=NOON - 300), is_running=False)
     assert ["drain"] == list(found)
-    assert (Verdict.CRITICAL, "is not running, last seen 5 min ago") == (
-        found["drain"].verdict,
+    assert (CheckStatus.CRITICAL, "is not running, last seen 5 min ago") == (
+        found["drain"].status,
         found["drain"].text,
     )
-    assert "is not running" == worker(None, lives=False)["drain"].text
+    assert "is not running" == worker(None, is_running=False)["drain"].text
 
 
 def test_drain_that_never_ran_is_to_be_started() -> None:
     """Before the first start this is no alarm."""
-    assert Verdict.WARNING is worker(None, lives=False, may_be_new=True)["drain"].verdict
-    assert Verdict.CRITICAL is worker(beacon(), lives=False, may_be_new=True)["drain"].verdict
-    assert Verdict.OK is worker(None)["drain"].verdict
-
-
-@pytest.mark.parametrize(
-    ("age", "verdict"), [(99, Verdict.OK), (100, Verdict.WARNING), (200, Verdict.CRITICAL)]
-)
-def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: Verdict) -> None:
-    """It ends by itself, and what it believed last still holds."""
-    halted = {"health": "halted", "since": NOON - age, "reason": "the token has expired"}
-    state = beacon(once=True, updated=NOON - age, destination=halted)
-    found = worker(state, lives=False)
-    assert verdict is found["drain"].verdict
-    assert (verdict is Verdict.OK) == (found["drain"].hint == "")
-    assert Verdict.CRITICAL is found["cc-backend"].verdict
+    assert (
+        CheckStatus.WARNING
+        is worker(None, is_running=False, before_first_start=True)["drain"].status
+    )
+    assert (
+        CheckStatus.CRITICAL
+        is worker(beacon(), is_running=False, before_first_start=True)["drain"].status
+    )
+    assert CheckStatus.OK is worker(None)["drain"].status
 
 
 @pytest.mark.parametrize(
     ("age", "verdict"),
-    [(59, Verdict.OK), (60, Verdict.WARNING), (299, Verdict.WARNING), (300, Verdict.CRITICAL)],
+    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
 )
-def test_drain_without_sign_of_life_alarms(age: int, verdict: Verdict) -> None:
+def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: CheckStatus) -> None:
+    """It ends by itself, and what it believed last still holds."""
+    halted = {"health": "halted", "since": NOON - age, "reason": "the token has expired"}
+    state = beacon(once=True, updated=NOON - age, destination=halted)
+    found = worker(state, is_running=False)
+    assert verdict is found["drain"].status
+    assert (verdict is CheckStatus.OK) == (found["drain"].hint == "")
+    assert CheckStatus.CRITICAL is found["cc-backend"].status
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        (59, CheckStatus.OK),
+        (60, CheckStatus.WARNING),
+        (299, CheckStatus.WARNING),
+        (300, CheckStatus.CRITICAL),
+    ],
+)
+def test_drain_without_sign_of_life_alarms(age: int, verdict: CheckStatus) -> None:
     """Its lock is held, but it may hang."""
-    assert verdict is worker(beacon(updated=NOON - age))["drain"].verdict
+    assert verdict is worker(beacon(updated=NOON - age))["drain"].status
 
 
 def test_halt_is_critical_at_once_with_its_reason() -> None:
     """A halt needs somebody, whatever its age."""
     halted = {"health": "halted", "since": NOON - 5, "reason": "the token has expired"}
     found = worker(beacon(destination=halted))["cc-backend"]
-    assert Verdict.CRITICAL is found.verdict
+    assert CheckStatus.CRITICAL is found.status
     assert "deliveries are halted for 5 s: the token has expired" == found.text
-    assert 1 == found.figures[0].value
+    assert 1 == found.perfdata[0].value
 
 
 @pytest.mark.parametrize(
-    ("age", "verdict"), [(99, Verdict.OK), (100, Verdict.WARNING), (200, Verdict.CRITICAL)]
+    ("age", "verdict"),
+    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
 )
-def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: Verdict) -> None:
+def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
     """Short outages are everyday."""
     down = {"health": "down", "since": NOON - age, "reason": "no connection"}
     found = worker(beacon(destination=down, slurm_silent_since=NOON - age))
-    assert (verdict, verdict) == (found["cc-backend"].verdict, found["slurm"].verdict)
-    assert (verdict is Verdict.OK) == (found["slurm"].hint == "")
+    assert (verdict, verdict) == (found["cc-backend"].status, found["slurm"].status)
+    assert (verdict is CheckStatus.OK) == (found["slurm"].hint == "")
 
 
 def test_full_disk_and_unknown_hosts_are_told() -> None:
     """Both wait for somebody's hand."""
     found = worker(beacon(disk_full=True, unknown_hosts=2))
-    assert Verdict.CRITICAL is found["disk"].verdict
-    assert Verdict.WARNING is found["unknown hosts"].verdict
+    assert CheckStatus.CRITICAL is found["disk"].status
+    assert CheckStatus.WARNING is found["unknown hosts"].status
     assert "2 of the hosts" in found["unknown hosts"].text
 
 
@@ -236,7 +249,7 @@ def test_full_disk_and_unknown_hosts_are_told() -> None:
 )
 def test_strange_state_is_unknown(state: dict[str, Any]) -> None:
     """State of another program version is no proof of health."""
-    assert Verdict.UNKNOWN is worker(state)["drain"].verdict
+    assert CheckStatus.UNKNOWN is worker(state)["drain"].status
 
 
 @pytest.mark.parametrize("contents", ["{", "[]", "[" * 100_000])
@@ -255,27 +268,27 @@ def test_damaged_state_file_is_an_error(tmp_path: Path, contents: str) -> None:
 @pytest.mark.parametrize(
     ("state", "verdict", "text"),
     [
-        (None, Verdict.OK, "none has run on this host"),
-        ({"started": NOON - 9, "finished": NOON - 5}, Verdict.OK, "5 s ago"),
-        ({"started": NOON - 9, "finished": None}, Verdict.OK, "running"),
+        (None, CheckStatus.OK, "none has run on this host"),
+        ({"started": NOON - 9, "finished": NOON - 5}, CheckStatus.OK, "5 s ago"),
+        ({"started": NOON - 9, "finished": None}, CheckStatus.OK, "running"),
         (
             {"started": NOON - 1801, "finished": NOON - 1800},
-            Verdict.WARNING,
+            CheckStatus.WARNING,
             "the last one ended 30 min ago",
         ),
         (
             {"started": NOON - 14400, "finished": None},
-            Verdict.CRITICAL,
+            CheckStatus.CRITICAL,
             "the last one began 4 h ago",
         ),
         (
             {"started": NOON, "finished": NOON, "refused": True, "guards": ["size", "clock"]},
-            Verdict.WARNING,
+            CheckStatus.WARNING,
             "the last one refused to act (size, clock)",
         ),
         (
             {"started": NOON, "finished": NOON, "refused": True},
-            Verdict.WARNING,
+            CheckStatus.WARNING,
             "the last one refused to act (no guard named)",
         ),
         (
@@ -286,15 +299,15 @@ def test_damaged_state_file_is_an_error(tmp_path: Path, contents: str) -> None:
                 "drift": {"stop": 2},
                 "held": {"guards": ["size"], "stops": ["5-9", "6-9"]},
             },
-            Verdict.WARNING,
+            CheckStatus.WARNING,
             "the last one holds 2 ends back (size)",
         ),
     ],
 )
-def test_last_sweep(state: dict[str, Any] | None, verdict: Verdict, text: str) -> None:
+def test_last_sweep(state: dict[str, Any] | None, verdict: CheckStatus, text: str) -> None:
     """A site without a sweep is well; an old, hanging or refused one is not."""
     found = check_sweep(state, NOON, 1800)
-    assert (verdict, text) == (found.verdict, found.text)
+    assert (verdict, text) == (found.status, found.text)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +315,7 @@ def test_last_sweep(state: dict[str, Any] | None, verdict: Verdict, text: str) -
 )
 def test_strange_sweep_state_is_unknown(state: dict[str, Any]) -> None:
     """What cannot be read is not judged."""
-    assert Verdict.UNKNOWN is check_sweep(state, NOON, 1800).verdict
+    assert CheckStatus.UNKNOWN is check_sweep(state, NOON, 1800).status
 
 
 # ---- token
@@ -317,18 +330,18 @@ def jwt(exp: Any) -> str:
 @pytest.mark.parametrize(
     ("exp", "verdict", "text"),
     [
-        (NOON + 14 * DAY, Verdict.OK, "expires in 14 d"),
-        (NOON + 14 * DAY - 1, Verdict.WARNING, "expires in 13 d"),
-        (NOON + 1, Verdict.WARNING, "expires in 1 s"),
-        (NOON, Verdict.CRITICAL, "expired 0 s ago"),
-        (float("inf"), Verdict.OK, "has no date of expiry"),
-        ("soon", Verdict.OK, "has no date of expiry"),
+        (NOON + 14 * DAY, CheckStatus.OK, "expires in 14 d"),
+        (NOON + 14 * DAY - 1, CheckStatus.WARNING, "expires in 13 d"),
+        (NOON + 1, CheckStatus.WARNING, "expires in 1 s"),
+        (NOON, CheckStatus.CRITICAL, "expired 0 s ago"),
+        (float("inf"), CheckStatus.OK, "has no date of expiry"),
+        ("soon", CheckStatus.OK, "has no date of expiry"),
     ],
 )
-def test_token_is_told_in_time(exp: Any, verdict: Verdict, text: str) -> None:
+def test_token_is_told_in_time(exp: Any, verdict: CheckStatus, text: str) -> None:
     """Two weeks before its end somebody should know."""
     found = check_token(parse_token(jwt(exp)), NOON)
-    assert (verdict, text) == (found.verdict, found.text)
+    assert (verdict, text) == (found.status, found.text)
 
 
 # ---- configuration
@@ -340,31 +353,31 @@ def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
         ConfigProblem("clustername", "missing", "write it"),
         ConfigProblem("cc-backend.token_file", "/t: cannot be opened: Permission denied", "chmod"),
     ]
-    other = [*check_problems(problems, as_service=False)]
-    assert [Verdict.CRITICAL, Verdict.UNKNOWN] == [result.verdict for result in other]
-    service = [*check_problems(problems, as_service=True)]
-    assert [Verdict.CRITICAL, Verdict.CRITICAL] == [result.verdict for result in service]
+    other = [*check_config_problems(problems, as_service=False)]
+    assert [CheckStatus.CRITICAL, CheckStatus.UNKNOWN] == [result.status for result in other]
+    service = [*check_config_problems(problems, as_service=True)]
+    assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in service]
     assert "write it" == service[0].hint
 
 
 @pytest.mark.parametrize(
     ("warnings", "strict", "told"),
     [
-        ([], False, [(Verdict.OK, "c.json has no problems")]),
-        ([], True, [(Verdict.OK, "c.json has no problems")]),
+        ([], False, [(CheckStatus.OK, "c.json has no problems")]),
+        ([], True, [(CheckStatus.OK, "c.json has no problems")]),
         (
             ["a: b"],
             False,
-            [(Verdict.OK, "c.json has no problems, 1 to look at: see `check --full`")],
+            [(CheckStatus.OK, "c.json has no problems, 1 to look at: see `check --full`")],
         ),
-        (["a: b"], True, [(Verdict.WARNING, "a: b")]),
+        (["a: b"], True, [(CheckStatus.WARNING, "a: b")]),
     ],
 )
 def test_warnings_count_before_jobs_flow(
     warnings: list[str],
     strict: bool,  # noqa: FBT001 - a parameter of the table
-    told: list[tuple[Verdict, str]],
+    told: list[tuple[CheckStatus, str]],
 ) -> None:
     """Nobody is woken for them."""
-    found = check_warnings("c.json", warnings, strict=strict)
-    assert told == [(result.verdict, result.text) for result in found]
+    found = check_config_warnings("c.json", warnings, strict=strict)
+    assert told == [(result.status, result.text) for result in found]

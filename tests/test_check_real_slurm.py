@@ -20,7 +20,7 @@ BOB = 20002
 # Imported before the change of user: the interpreter may lie where bob may not go.
 CHECK = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r});"
-    " import encodings.idna, spool.preflight.look; from spool.cli import main;"
+    " import encodings.idna, spool.preflight.full_check; from spool.cli import main;"
     " sys.exit(main(sys.argv[1:]))"
 )
 

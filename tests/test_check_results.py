@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from spool.checks.plugin import document, plugin_lines, result_lines
-from spool.checks.result import Figure, Limits, Result, Verdict, ago, bad, good, worst
+from spool.checks.plugin import plugin_lines, result_lines, results_document
+from spool.checks.result import (
+    AgeLimits,
+    CheckResult,
+    CheckStatus,
+    PerfData,
+    age_text,
+    finding,
+    passed,
+    worst_status,
+)
 
-FINE = good("runs", "2 waiting", Figure(label="runs", value=2))
-WARNED = bad(Verdict.WARNING, "token", "expires in 3 d", "make a new one")
-LOST = bad(Verdict.UNKNOWN, "drain", "its state cannot be read", "run this as root")
-BROKEN = bad(Verdict.CRITICAL, "cc-backend", "is halted", "put a new token there")
+FINE = passed("runs", "2 waiting", PerfData(label="runs", value=2))
+WARNED = finding(CheckStatus.WARNING, "token", "expires in 3 d", "make a new one")
+LOST = finding(CheckStatus.UNKNOWN, "drain", "its state cannot be read", "run this as root")
+BROKEN = finding(CheckStatus.CRITICAL, "cc-backend", "is halted", "put a new token there")
 
 
 def test_all_well_is_one_summary_with_figures() -> None:
@@ -40,40 +49,42 @@ def test_many_problems_are_counted() -> None:
 @pytest.mark.parametrize(
     ("results", "verdict"),
     [
-        ([], Verdict.OK),
-        ([FINE], Verdict.OK),
-        ([FINE, WARNED], Verdict.WARNING),
-        ([WARNED, LOST], Verdict.UNKNOWN),
-        ([LOST, BROKEN, WARNED], Verdict.CRITICAL),
+        ([], CheckStatus.OK),
+        ([FINE], CheckStatus.OK),
+        ([FINE, WARNED], CheckStatus.WARNING),
+        ([WARNED, LOST], CheckStatus.UNKNOWN),
+        ([LOST, BROKEN, WARNED], CheckStatus.CRITICAL),
     ],
 )
-def test_worst_verdict_counts(results: list[Result], verdict: Verdict) -> None:
+def test_worst_verdict_counts(results: list[CheckResult], verdict: CheckStatus) -> None:
     """One verdict stands for all."""
-    assert verdict is worst(results)
+    assert verdict is worst_status(results)
 
 
 @pytest.mark.parametrize(
     ("figure", "shown"),
     [
-        (Figure(label="a", value=1.26, unit="s", warning=2, critical=3), "'a'=1.3s;2;3;0;"),
-        (Figure(label="a", value=None), "'a'=U;;;0;"),
-        (Figure(label="a", value=5, unit="B", warning=9, falling=True), "'a'=5B;9:;;;"),
+        (PerfData(label="a", value=1.26, unit="s", warning=2, critical=3), "'a'=1.3s;2;3;0;"),
+        (PerfData(label="a", value=None), "'a'=U;;;0;"),
+        (PerfData(label="a", value=5, unit="B", warning=9, lower_is_worse=True), "'a'=5B;9:;;;"),
     ],
 )
-def test_figures_are_written_as_plugins_do(figure: Figure, shown: str) -> None:
+def test_figures_are_written_as_plugins_do(figure: PerfData, shown: str) -> None:
     """Label, value, unit, limits; a limit for falling values ends in a colon."""
-    assert f"CC_SLURM_SYNC OK - x | {shown}" == plugin_lines([good("n", "t", figure)], "x")[0]
+    assert f"CC_SLURM_SYNC OK - x | {shown}" == plugin_lines([passed("n", "t", figure)], "x")[0]
 
 
 def test_foreign_text_cannot_break_the_line() -> None:
     """Neither a line break nor the sign that begins the figures gets through."""
-    lines = result_lines([bad(Verdict.WARNING, "x", "a|b\n\x1b[31m", "c|d")])
+    lines = result_lines([finding(CheckStatus.WARNING, "x", "a|b\n\x1b[31m", "c|d")])
     assert [r"[WARNING] x: a/b\x0a\x1b[31m; c/d"] == lines
 
 
 def test_json_holds_the_same() -> None:
     """Scripts read verdicts, texts, hints and figures."""
-    found = document([WARNED, good("token", "ok", Figure(label="left", value=1, warning=2))])
+    found = results_document(
+        [WARNED, passed("token", "ok", PerfData(label="left", value=1, warning=2))]
+    )
     assert ("WARNING", 1) == (found["verdict"], found["code"])
     assert ["expires in 3 d", "ok"] == [check["text"] for check in found["checks"]]
     assert "make a new one" == found["checks"][0]["hint"]
@@ -84,15 +95,15 @@ def test_json_holds_the_same() -> None:
 @pytest.mark.parametrize(
     ("seconds", "verdict"),
     [
-        (899.9, Verdict.OK),
-        (900, Verdict.WARNING),
-        (3599.9, Verdict.WARNING),
-        (3600, Verdict.CRITICAL),
+        (899.9, CheckStatus.OK),
+        (900, CheckStatus.WARNING),
+        (3599.9, CheckStatus.WARNING),
+        (3600, CheckStatus.CRITICAL),
     ],
 )
-def test_limits_count_from_their_own_value_on(seconds: float, verdict: Verdict) -> None:
+def test_limits_count_from_their_own_value_on(seconds: float, verdict: CheckStatus) -> None:
     """An age that has reached a limit is over it."""
-    assert verdict is Limits().verdict(seconds)
+    assert verdict is AgeLimits().status_at(seconds)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +112,4 @@ def test_limits_count_from_their_own_value_on(seconds: float, verdict: Verdict) 
 )
 def test_spans_are_told_in_words(seconds: float, words: str) -> None:
     """One unit is enough for a line."""
-    assert words == ago(seconds)
+    assert words == age_text(seconds)

@@ -16,14 +16,14 @@ from ccbackend.replies import ApiReply, Probe
 from ccbackend.token import Token
 from ccbackend.version import Dialect, ServerInfo
 from slurm.decode.scontrol_nodes import Node
-from spool.checks.result import Result, Verdict
+from spool.checks.result import CheckResult, CheckStatus
 from spool.config import Config, load
-from spool.config.site import site_map
-from spool.preflight.hardware import check_hardware, check_patterns, names
+from spool.config.backend_settings import site_map
+from spool.preflight.hardware import abbreviated, check_hardware, check_patterns
 from spool.preflight.server import check_server
 
 
-def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[str, Result]:
+def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[str, CheckResult]:
     """Return the verdicts by name; of several clusters the last one's."""
     results, _ = check_server(server, token, ("lab", *others))
     return {result.name: result for result in results}
@@ -32,7 +32,7 @@ def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[st
 def test_server_that_takes_all_is_well() -> None:
     """Version, token, API, listing and cluster are told."""
     found = asked(Scripted(), token=Token("x", roles=("api",)))
-    assert {Verdict.OK} == {result.verdict for result in found.values()}
+    assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "cc-backend 1.5.4, dialect shared" == found["server"].text
     assert "is accepted; the token names the roles api" == found["server token"].text
     assert "0 running jobs of lab, vouched for by REST" == found["server listing"].text
@@ -45,7 +45,7 @@ def test_refused_token_is_the_only_news() -> None:
         Scripted(probe=Reason.ROLE_REFUSED), Token("x", roles=()), ("lab",)
     )
     (found,) = results
-    assert (Verdict.CRITICAL, None) == (found.verdict, known)
+    assert (CheckStatus.CRITICAL, None) == (found.status, known)
     assert "cc-backend 1.5.4, dialect shared: 400: its words" == found.text
     assert "exactly the role api" in found.hint
     assert found.hint.endswith("the token names the roles none")
@@ -67,7 +67,7 @@ def test_server_of_unknown_version_may_be_well() -> None:
 def test_job_api_may_be_off(reason: Reason, words: str) -> None:
     """Then nothing can be told by REST."""
     found = asked(Scripted(jobs=reason))["server job API"]
-    assert Verdict.CRITICAL is found.verdict
+    assert CheckStatus.CRITICAL is found.status
     assert words in found.text
 
 
@@ -76,7 +76,7 @@ def test_listing_that_fails_warns() -> None:
     server = Scripted(running=Reason.QUERY_FAILED)
     server.rows = None
     found = asked(server)["server listing"]
-    assert (Verdict.WARNING, True) == (found.verdict, "the sweep needs this list" in found.hint)
+    assert (CheckStatus.WARNING, True) == (found.status, "the sweep needs this list" in found.hint)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_listing_that_fails_warns() -> None:
 def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
     """Starts for it would be refused."""
     found = asked(Scripted(), name)["server cluster"]
-    assert Verdict.CRITICAL is found.verdict
+    assert CheckStatus.CRITICAL is found.status
     assert found.hint.startswith(hint)
     assert f"does not know the cluster {name}, it has lab" in found.text
 
@@ -100,16 +100,16 @@ def test_server_without_clusters_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "verdict"),
-    [(Reason.FEATURE_ABSENT, Verdict.WARNING), (Reason.BUSY, Verdict.UNKNOWN)],
+    [(Reason.FEATURE_ABSENT, CheckStatus.WARNING), (Reason.BUSY, CheckStatus.UNKNOWN)],
 )
-def test_server_may_not_tell_its_clusters(reason: Reason, verdict: Verdict) -> None:
+def test_server_may_not_tell_its_clusters(reason: Reason, verdict: CheckStatus) -> None:
     """Up to 1.2 it cannot."""
     server = Scripted(clusters=reason)
     server.known = None
     server.server = ServerInfo(None, Dialect.EXCLUSIVE)
     results, known = check_server(server, None, ("lab",))
     assert known is None
-    assert verdict is results[-1].verdict
+    assert verdict is results[-1].status
 
 
 def test_answer_without_status_or_words_shows_its_hint() -> None:
@@ -137,7 +137,7 @@ def node(name: str, **fields: Any) -> Node:
     return Node(name=name, **{**usual, **fields})
 
 
-def compared(config: Config, *nodes: Node) -> list[Result]:
+def compared(config: Config, *nodes: Node) -> list[CheckResult]:
     """Return what the nodes are compared with the server's."""
     return [*check_hardware(config, site_map(config, clusters(LAB)), nodes)]
 
@@ -145,18 +145,20 @@ def compared(config: Config, *nodes: Node) -> list[Result]:
 def test_nodes_that_fit_are_well(config: Config) -> None:
     """Names, cores and accelerators."""
     found = compared(config, node("n1"), node("n2.site"))
-    assert [("hosts", Verdict.OK), ("cores", Verdict.OK), ("accelerators", Verdict.OK)] == [
-        (result.name, result.verdict) for result in found
-    ]
+    assert [
+        ("hosts", CheckStatus.OK),
+        ("cores", CheckStatus.OK),
+        ("accelerators", CheckStatus.OK),
+    ] == [(result.name, result.status) for result in found]
 
 
 def test_unknown_hosts_are_named(config: Config) -> None:
     """Their jobs would wait; if it is all of them, the list or the cluster is wrong."""
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
-    assert Verdict.WARNING is some.verdict
+    assert CheckStatus.WARNING is some.status
     assert "the server does not know x0, x1, x2, x3, x4 and 2 more: their jobs wait" == some.text
     alone, *rest = compared(config, node("x1"))
-    assert Verdict.CRITICAL is alone.verdict
+    assert CheckStatus.CRITICAL is alone.status
     assert ["accelerators"] == [result.name for result in rest]
 
 
@@ -169,8 +171,8 @@ def test_ignored_hosts_are_passed_over(config: Config) -> None:
 def test_partition_may_be_a_cluster_of_its_own(config: Config) -> None:
     """A node is sought in the clusters of its partitions."""
     other = dataclasses.replace(config, partition_clusters={"p": "other"})
-    assert Verdict.CRITICAL is compared(other, node("n1"))[0].verdict
-    assert Verdict.OK is compared(other, node("n1", partitions=("p", "q")))[0].verdict
+    assert CheckStatus.CRITICAL is compared(other, node("n1"))[0].status
+    assert CheckStatus.OK is compared(other, node("n1", partitions=("p", "q")))[0].status
 
 
 def test_core_counts_must_agree(config: Config) -> None:
@@ -180,7 +182,7 @@ def test_core_counts_must_agree(config: Config) -> None:
         "the server has 4 cores where Slurm has 8 for n1: hardware threads are not sent",
         "the server has no topology for b1: hardware threads are not sent",
     ] == [result.text for result in found if result.name == "cores"]
-    assert {Verdict.WARNING} == {result.verdict for result in found if result.name == "cores"}
+    assert {CheckStatus.WARNING} == {result.status for result in found if result.name == "cores"}
 
 
 def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
@@ -202,11 +204,11 @@ def test_patterns_may_match_one_node(config: Config) -> None:
     """The first one counts, which may not be meant."""
     both = dataclasses.replace(config, gpu_pci_addrs={"^n.*$": ("a",), "^.*1$": ("b",)})
     (found,) = check_patterns(both, [node("n1")])
-    assert (Verdict.WARNING, True) == (found.verdict, '"^.*1$"' in found.text)
+    assert (CheckStatus.WARNING, True) == (found.status, '"^.*1$"' in found.text)
     assert [] == [*check_patterns(config, [node("n1")])]
 
 
 def test_few_names_are_shown_whole() -> None:
     """Up to five."""
-    assert "a, b, c, d, e" == names("abcde")
-    assert "a, b, c, d, e and 1 more" == names("abcdef")
+    assert "a, b, c, d, e" == abbreviated("abcde")
+    assert "a, b, c, d, e and 1 more" == abbreviated("abcdef")

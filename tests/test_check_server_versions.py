@@ -9,13 +9,13 @@ from stub_server import Model, StubServer
 from ccbackend.client import BackendClient
 from ccbackend.token import Token
 from ccbackend.wire.transport import Transport
-from spool.checks.result import Result, Verdict
+from spool.checks.result import CheckResult, CheckStatus
 from spool.preflight.server import check_server
 
 LAB = {"name": "lab", "subClusters": [{"name": "cpu", "nodes": "n[1-3]"}]}
 
 
-def asked(model: Model, account: str = "api") -> dict[str, Result]:
+def asked(model: Model, account: str = "api") -> dict[str, CheckResult]:
     """Return what a server of this kind is found to be."""
     token = f"TOKEN:{account}"
     with StubServer(model) as server:
@@ -40,7 +40,7 @@ def test_every_server_is_known_and_well(version: str) -> None:
     found = asked(Model(version=version, clusters=[LAB]))
     dialect = "shared" if version in NEW else "exclusive"
     assert f"cc-backend {version}, dialect {dialect}" == found["server"].text
-    odd = {name for name, result in found.items() if result.verdict is not Verdict.OK}
+    odd = {name for name, result in found.items() if result.status is not CheckStatus.OK}
     assert ({"server cluster"} if version in WITHOUT_CLUSTERS else set()) == odd
 
 
@@ -50,7 +50,7 @@ def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
     """A role that is missing, a signature that is wrong, a time that is over."""
     found = asked(Model(version=version, clusters=[LAB]), account)
     assert ["server"] == list(found)
-    assert Verdict.CRITICAL is found["server"].verdict
+    assert CheckStatus.CRITICAL is found["server"].status
     assert ("expired" in found["server"].hint) == (account == "expired")
 
 
@@ -58,6 +58,6 @@ def test_every_server_refuses_a_bad_token(version: str, account: str) -> None:
 def test_server_in_nats_mode_is_told(version: str) -> None:
     """It answers listings as ever, and takes no jobs."""
     found = asked(Model(version=version, clusters=[LAB], nats=True))
-    assert Verdict.OK is found["server token"].verdict
-    assert Verdict.CRITICAL is found["server job API"].verdict
+    assert CheckStatus.OK is found["server token"].status
+    assert CheckStatus.CRITICAL is found["server job API"].status
     assert "NATS mode" in found["server job API"].text

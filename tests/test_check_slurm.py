@@ -11,22 +11,22 @@ from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
 from slurm.release import Release
 from slurm.rights import Rights
-from spool.checks.result import Result, Verdict
+from spool.checks.result import CheckResult, CheckStatus
+from spool.preflight.data_sources import check_sources
 from spool.preflight.slurm_setup import (
     check_accounting,
     check_commands,
     check_controller_host,
     check_gres,
-    check_memory,
-    check_timeouts,
+    check_hook_timeouts,
+    check_min_job_age,
     has_accounting,
 )
-from spool.preflight.sources import check_sources
 from spool.preflight.visibility import (
-    check_accounting_rights,
-    check_jobs,
-    check_scripts,
-    foreign_job,
+    check_accounting_visibility,
+    check_job_visibility,
+    check_script_access,
+    other_users_job,
 )
 
 OLD, NEW = Release(22, 5, 8), Release(24, 11, 5)
@@ -35,12 +35,12 @@ NONE = {"AccountingStorageType": ("accounting_storage/none",)}
 GPU_NODE = Node(name="g1", sockets=1, cores_per_socket=8, gres=(("gpu", 4), ("shard", 8)))
 
 
-def told(results: Any) -> list[tuple[str, Verdict]]:
+def told(results: Any) -> list[tuple[str, CheckStatus]]:
     """Return names and verdicts."""
-    return [(result.name, result.verdict) for result in results]
+    return [(result.name, result.status) for result in results]
 
 
-def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, Result]:
+def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, CheckResult]:
     """Return the verdicts on commands beside a controller of 22.05."""
     how.setdefault("json", True)
     config = how.pop("config", {"SLURM_VERSION": ("22.05.8",)})
@@ -53,7 +53,7 @@ def commands(versions: dict[str, Release | str], **how: Any) -> dict[str, Result
 def test_commands_of_one_release_are_well() -> None:
     """Beside a controller of the same series."""
     found = commands({"squeue": OLD, "sacct": OLD})
-    assert {Verdict.OK} == {result.verdict for result in found.values()}
+    assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "squeue, sacct are of 22.05.8" == found["slurm commands"].text
     assert "the controller is of 22.05.8" == found["slurm release"].text
 
@@ -64,17 +64,17 @@ def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
     assert "differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
     assert "commands are of 24.11.5, the controller of 22.05.8" == found["slurm release"].text
     assert {"slurm commands", "slurm release"} == {
-        name for name, result in found.items() if result.verdict is Verdict.WARNING
+        name for name, result in found.items() if result.status is CheckStatus.WARNING
     }
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict"), [("squeue", Verdict.CRITICAL), ("sacctmgr", Verdict.WARNING)]
+    ("name", "verdict"), [("squeue", CheckStatus.CRITICAL), ("sacctmgr", CheckStatus.WARNING)]
 )
-def test_missing_command_is_told_with_its_key(name: str, verdict: Verdict) -> None:
+def test_missing_command_is_told_with_its_key(name: str, verdict: CheckStatus) -> None:
     """Without sacctmgr our rights alone stay unknown."""
     found = commands({name: f"cannot run /usr/bin/{name}"}, config={})
-    assert verdict is found["slurm commands"].verdict
+    assert verdict is found["slurm commands"].status
     assert f"slurm.{name}" in found["slurm commands"].hint
     assert "slurm release" not in found
 
@@ -82,16 +82,16 @@ def test_missing_command_is_told_with_its_key(name: str, verdict: Verdict) -> No
 def test_controller_that_hides_its_release_is_unknown() -> None:
     """No number, no verdict."""
     found = commands({"squeue": OLD}, config={"ClusterName": ("lab",)})
-    assert Verdict.UNKNOWN is found["slurm release"].verdict
+    assert CheckStatus.UNKNOWN is found["slurm release"].status
 
 
 @pytest.mark.parametrize(
     ("json", "verdict"),
-    [(True, Verdict.OK), (False, Verdict.WARNING), ("no answer", Verdict.UNKNOWN)],
+    [(True, CheckStatus.OK), (False, CheckStatus.WARNING), ("no answer", CheckStatus.UNKNOWN)],
 )
-def test_json_may_be_missing(json: bool | str, verdict: Verdict) -> None:  # noqa: FBT001 - a table
+def test_json_may_be_missing(json: bool | str, verdict: CheckStatus) -> None:  # noqa: FBT001 - a table
     """A build without json-c cannot write it."""
-    assert verdict is commands({"squeue": OLD}, json=json)["slurm json"].verdict
+    assert verdict is commands({"squeue": OLD}, json=json)["slurm json"].status
 
 
 # ---- setup
@@ -100,63 +100,65 @@ def test_json_may_be_missing(json: bool | str, verdict: Verdict) -> None:  # noq
 @pytest.mark.parametrize(
     ("hosts", "host", "verdict"),
     [
-        (("ctl01",), "ctl01", Verdict.OK),
-        (("ctl01(10.0.0.1)", "ctl02.site"), "ctl02.other", Verdict.OK),
-        (("ctl01",), "login", Verdict.WARNING),
-        ((), "login", Verdict.WARNING),
+        (("ctl01",), "ctl01", CheckStatus.OK),
+        (("ctl01(10.0.0.1)", "ctl02.site"), "ctl02.other", CheckStatus.OK),
+        (("ctl01",), "login", CheckStatus.WARNING),
+        ((), "login", CheckStatus.WARNING),
     ],
 )
-def test_spool_belongs_on_a_controller(hosts: tuple[str, ...], host: str, verdict: Verdict) -> None:
+def test_spool_belongs_on_a_controller(
+    hosts: tuple[str, ...], host: str, verdict: CheckStatus
+) -> None:
     """Hooks run there alone."""
-    assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).verdict
+    assert verdict is check_controller_host({"SlurmctldHost": hosts}, host).status
 
 
 def test_own_host_name_is_compared_by_default() -> None:
     """It is none of made-up controllers."""
-    assert Verdict.WARNING is check_controller_host({"SlurmctldHost": ("?",)}).verdict
+    assert CheckStatus.WARNING is check_controller_host({"SlurmctldHost": ("?",)}).status
 
 
 @pytest.mark.parametrize(
     ("age", "accounting", "verdict"),
     [
-        ("300 sec", DBD, Verdict.OK),
-        ("59 sec", DBD, Verdict.WARNING),
-        ("60 sec", DBD, Verdict.OK),
-        ("0 sec", NONE, Verdict.OK),
-        ("599 sec", NONE, Verdict.WARNING),
-        ("600 sec", NONE, Verdict.OK),
-        ("", NONE, Verdict.OK),
+        ("300 sec", DBD, CheckStatus.OK),
+        ("59 sec", DBD, CheckStatus.WARNING),
+        ("60 sec", DBD, CheckStatus.OK),
+        ("0 sec", NONE, CheckStatus.OK),
+        ("599 sec", NONE, CheckStatus.WARNING),
+        ("600 sec", NONE, CheckStatus.OK),
+        ("", NONE, CheckStatus.OK),
     ],
 )
 def test_controller_must_remember_for_long_enough(
-    age: str, accounting: dict[str, tuple[str, ...]], verdict: Verdict
+    age: str, accounting: dict[str, tuple[str, ...]], verdict: CheckStatus
 ) -> None:
     """Without accounting until the next sweep; 0 is for ever."""
-    assert verdict is check_memory({"MinJobAge": (age,), **accounting}).verdict
+    assert verdict is check_min_job_age({"MinJobAge": (age,), **accounting}).status
 
 
 @pytest.mark.parametrize(
     ("config", "verdict", "text"),
     [
-        ({"PrologEpilogTimeout": ("65534",)}, Verdict.OK, "none"),
-        ({"PrologEpilogTimeout": ("60 sec",)}, Verdict.OK, "PrologEpilogTimeout 60 s"),
-        ({"PrologTimeout": ("4 sec",)}, Verdict.WARNING, "PrologTimeout is 4 s"),
-        ({}, Verdict.OK, "none"),
+        ({"PrologEpilogTimeout": ("65534",)}, CheckStatus.OK, "none"),
+        ({"PrologEpilogTimeout": ("60 sec",)}, CheckStatus.OK, "PrologEpilogTimeout 60 s"),
+        ({"PrologTimeout": ("4 sec",)}, CheckStatus.WARNING, "PrologTimeout is 4 s"),
+        ({}, CheckStatus.OK, "none"),
     ],
 )
 def test_hooks_must_have_time(
-    config: dict[str, tuple[str, ...]], verdict: Verdict, text: str
+    config: dict[str, tuple[str, ...]], verdict: CheckStatus, text: str
 ) -> None:
     """On a busy host even a shell takes its time to start."""
-    found = check_timeouts(config)
-    assert (verdict, text) == (found.verdict, found.text)
+    found = check_hook_timeouts(config)
+    assert (verdict, text) == (found.status, found.text)
 
 
 def test_accounting_may_be_missing() -> None:
     """Then ends cannot be proven for ever."""
-    assert [Verdict.OK, Verdict.WARNING] == [
-        check_accounting(DBD).verdict,
-        check_accounting(NONE).verdict,
+    assert [CheckStatus.OK, CheckStatus.WARNING] == [
+        check_accounting(DBD).status,
+        check_accounting(NONE).status,
     ]
     assert not has_accounting({})
 
@@ -164,15 +166,15 @@ def test_accounting_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("tracked", "verdict"),
     [
-        ("cpu,mem,gres/gpu,gres/gpu:a100", Verdict.OK),
-        ("cpu,mem,gres/gpumem", Verdict.WARNING),
+        ("cpu,mem,gres/gpu,gres/gpu:a100", CheckStatus.OK),
+        ("cpu,mem,gres/gpumem", CheckStatus.WARNING),
     ],
 )
-def test_accelerators_should_be_counted(tracked: str, verdict: Verdict) -> None:
+def test_accelerators_should_be_counted(tracked: str, verdict: CheckStatus) -> None:
     """Only what nodes have and the site calls an accelerator."""
     found = check_gres({"AccountingStorageTRES": (tracked,)}, [GPU_NODE], ("gpu",))
-    assert verdict is found.verdict
-    assert Verdict.OK is check_gres({}, [GPU_NODE], ("fpga",)).verdict
+    assert verdict is found.status
+    assert CheckStatus.OK is check_gres({}, [GPU_NODE], ("fpga",)).status
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_sources_are_told_by_release(release: Release, words: str) -> None:
     """One line each."""
     found = [*check_sources(release)]
     assert any(words in result.text for result in found)
-    assert [("source of events", Verdict.OK)] == told(found[:1])
+    assert [("source of events", CheckStatus.OK)] == told(found[:1])
 
 
 # ---- rights
@@ -242,15 +244,17 @@ PRIVATE = frozenset({"jobs"})
 )
 def test_account_that_sees_all_jobs_says_why(fields: dict[str, Any], why: str) -> None:
     """Three ways lead there."""
-    found = check_jobs(rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")])
-    assert Verdict.OK is found.verdict
+    found = check_job_visibility(
+        rights(**fields), [node("n1", 2)], [job(), job(8, user="bob", nodes="")]
+    )
+    assert CheckStatus.OK is found.status
     assert found.text.endswith(f"of other users; {why}")
 
 
 def test_account_without_rights_is_told() -> None:
     """Slurm itself does not refuse: its answers are only shorter."""
-    found = check_jobs(rights(hidden=PRIVATE), [], [])
-    assert Verdict.CRITICAL is found.verdict
+    found = check_job_visibility(rights(hidden=PRIVATE), [], [])
+    assert CheckStatus.CRITICAL is found.status
     assert "adminlevel=Operator" in found.hint
     assert "SlurmUser" in found.hint
 
@@ -258,50 +262,52 @@ def test_account_without_rights_is_told() -> None:
 def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
     """CPUs that no job holds are held by one that we do not see."""
     nodes = [node(f"n{i}", 4) for i in range(1, 6)] + [node("n9", 0)]
-    found = check_jobs(rights(), nodes, [job(), job(8, nodes="n[")])
-    assert Verdict.CRITICAL is found.verdict
+    found = check_job_visibility(rights(), nodes, [job(), job(8, nodes="n[")])
+    assert CheckStatus.CRITICAL is found.status
     assert "bob sees no job on n3, n4, n5 (3 nodes), whose CPUs are held" == found.text
 
 
 def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
     """A job that squeue shows and sacct does not is hidden, or late."""
-    shown = check_accounting_rights(rights(), job())
-    assert (Verdict.OK, "sacct shows job 7 of alice; nothing is private") == (
-        shown.verdict,
+    shown = check_accounting_visibility(rights(), job())
+    assert (CheckStatus.OK, "sacct shows job 7 of alice; nothing is private") == (
+        shown.status,
         shown.text,
     )
-    assert Verdict.OK is check_accounting_rights(rights(), None).verdict
-    late = check_accounting_rights(rights(), job(), is_shown=False)
-    assert (Verdict.WARNING, True) == (late.verdict, late.hint.startswith("it may be late"))
-    hidden = check_accounting_rights(rights(hidden_accounting=PRIVATE), None)
-    assert Verdict.CRITICAL is hidden.verdict
+    assert CheckStatus.OK is check_accounting_visibility(rights(), None).status
+    late = check_accounting_visibility(rights(), job(), is_shown=False)
+    assert (CheckStatus.WARNING, True) == (late.status, late.hint.startswith("it may be late"))
+    hidden = check_accounting_visibility(rights(hidden_accounting=PRIVATE), None)
+    assert CheckStatus.CRITICAL is hidden.status
 
 
 @pytest.mark.parametrize(
     ("fields", "how", "verdict", "words"),
     [
-        ({}, {"wanted": False}, Verdict.OK, "are not sent"),
-        ({}, {}, Verdict.WARNING, "neither by scontrol nor in /ctld"),
-        ({}, {"denied": True}, Verdict.WARNING, "may not read batch scripts"),
-        ({}, {"denied": False}, Verdict.OK, "are read by scontrol (/ctld is closed to us)"),
-        ({"admin_level": "Operator"}, {}, Verdict.OK, "they can hold secrets"),
-        ({"admin_level": "Operator"}, {"denied": True}, Verdict.WARNING, "may not read"),
-        ({}, {"opens": True, "denied": True}, Verdict.OK, "are read from /ctld"),
+        ({}, {"wanted": False}, CheckStatus.OK, "are not sent"),
+        ({}, {}, CheckStatus.WARNING, "neither by scontrol nor in /ctld"),
+        ({}, {"denied": True}, CheckStatus.WARNING, "may not read batch scripts"),
+        ({}, {"denied": False}, CheckStatus.OK, "are read by scontrol (/ctld is closed to us)"),
+        ({"admin_level": "Operator"}, {}, CheckStatus.OK, "they can hold secrets"),
+        ({"admin_level": "Operator"}, {"denied": True}, CheckStatus.WARNING, "may not read"),
+        ({}, {"can_open": True, "denied": True}, CheckStatus.OK, "are read from /ctld"),
     ],
 )
 def test_scripts_are_readable_or_not(
-    fields: dict[str, Any], how: dict[str, Any], verdict: Verdict, words: str
+    fields: dict[str, Any], how: dict[str, Any], verdict: CheckStatus, words: str
 ) -> None:
     """By what was tried, else by the rights."""
-    (found,) = check_scripts(rights(**fields), **{"wanted": True, "saved": Path("/ctld"), **how})
-    assert verdict is found.verdict
+    (found,) = check_script_access(
+        rights(**fields), **{"wanted": True, "state_save": Path("/ctld"), **how}
+    )
+    assert verdict is found.status
     assert words in found.text
-    assert (verdict is Verdict.WARNING) == ("metadata.job_script to false" in found.hint)
+    assert (verdict is CheckStatus.WARNING) == ("metadata.job_script to false" in found.hint)
 
 
 def test_longest_running_job_of_another_user_is_asked_for() -> None:
     """It is known to accounting for longest."""
     jobs = [job(1, user="bob"), job(2, state="PENDING", start_time=None), job(3, start_time=9)]
-    assert job(3, start_time=9) == foreign_job(rights(), [*jobs, job(4)])
-    assert foreign_job(rights(), jobs[:2]) is None
-    assert job(5, start_time=None) == foreign_job(rights(), [job(4), job(5, start_time=None)])
+    assert job(3, start_time=9) == other_users_job(rights(), [*jobs, job(4)])
+    assert other_users_job(rights(), jobs[:2]) is None
+    assert job(5, start_time=None) == other_users_job(rights(), [job(4), job(5, start_time=None)])

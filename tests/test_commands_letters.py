@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 
-from spool.commands import letters
+from spool.commands import dead_letters
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource
 
@@ -95,14 +95,14 @@ def test_a_letter_that_vanishes_is_passed_over(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody else was faster."""
-    found = letters.choose
+    found = dead_letters.select
 
     def choose(*arguments: object) -> object:
         chosen = found(*arguments)  # type: ignore[arg-type]
         (site.spool / "dead" / DEAD[0]).unlink()
         return chosen
 
-    monkeypatch.setattr(letters, "choose", choose)
+    monkeypatch.setattr(dead_letters, "select", choose)
     said = site.call("retry", "5")
 
     assert (0, f"{DEAD[2]} is tried again\n") == (said.code, said.out)

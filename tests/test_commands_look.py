@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spool.commands.drain_state import DrainState, read_drain_state
-from spool.commands.entries import job_id_of, waits
+from spool.commands.entries import job_id_of, wait_reason
+from spool.commands.formatting import format_duration, format_table, format_time
 from spool.commands.status import BOUNDS_MINUTES, histogram
-from spool.commands.words import duration, instant, table
 from spool.files.inventory import BadFile, RunFile
 from spool.files.layout import Directory
 from spool.files.lock import LockState, take_lock
@@ -185,7 +185,7 @@ def test_status_without_a_drain_says_so(site: CommandSite) -> None:
     once = site.call("status").out
 
     assert "no drain is running" == never.splitlines()[0]
-    assert once.startswith(f"no drain is running; one was last seen {instant(NOON)}")
+    assert once.startswith(f"no drain is running; one was last seen {format_time(NOON)}")
 
 
 def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
@@ -338,12 +338,12 @@ NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does no
         (
             run_of(not_before=NOON + 50, last_error=replace(REFUSED, message="")),
             RUNNING,
-            f"start to be told; next attempt {instant(NOON + 50)} after: bad request",
+            f"start to be told; next attempt {format_time(NOON + 50)} after: bad request",
         ),
         (
             run_of(not_before=NOON + 50),
             RUNNING,
-            f"start to be told; next attempt {instant(NOON + 50)}",
+            f"start to be told; next attempt {format_time(NOON + 50)}",
         ),
         (run_of(started=NOON), RUNNING, "nothing to be told; cc-backend may need a while"),
     ],
@@ -352,7 +352,7 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, drain_state: DrainState, word
     """What is to be told, and what it waits for."""
     held = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
 
-    assert waits(held, drain_state, NOON).startswith(words)
+    assert wait_reason(held, drain_state, NOON).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
     """For the end of its job."""
     held = RunFile(directory=Directory.OPEN, name=run.name, time=NOON, run=run)
 
-    assert waits(held, RUNNING, NOON).startswith(words)
+    assert wait_reason(held, RUNNING, NOON).startswith(words)
 
 
 def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
@@ -377,7 +377,7 @@ def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
     drained.beacon(slurm_silent_since=NOON)
     silent = drained.call("list", "--json").json[0]["waits"]
 
-    assert ("Slurm is asked about it", f"Slurm does not answer since {instant(NOON)}") == (
+    assert ("Slurm is asked about it", f"Slurm does not answer since {format_time(NOON)}") == (
         asked,
         silent,
     )
@@ -438,7 +438,7 @@ def test_show_of_runs_with_less(
     (found,) = site.call("show", "9", "--json").json
 
     assert request_ == found["request"]
-    assert f"start {instant(NOON)} under cluster lab" in site.call("show", "9").out
+    assert f"start {format_time(NOON)} under cluster lab" in site.call("show", "9").out
 
 
 def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
@@ -555,17 +555,17 @@ def test_a_strange_name_can_be_shown_as_it_is_listed(site: CommandSite) -> None:
 )
 def test_durations_have_two_units(seconds: float, words: str) -> None:
     """The largest ones."""
-    assert words == duration(seconds)
+    assert words == format_duration(seconds)
 
 
 def test_no_instant_is_a_dash() -> None:
     """In a column."""
-    assert "-" == instant(None)
+    assert "-" == format_time(None)
 
 
 def test_a_table_aligns_numbers_to_the_right() -> None:
     """And words to the left, without blanks at the end of a line."""
-    assert ["id   n", "a    5", "b   10"] == table([("id", "n"), ("a", 5), ("b", 10)])
+    assert ["id   n", "a    5", "b   10"] == format_table([("id", "n"), ("a", 5), ("b", 10)])
 
 
 def test_a_belief_is_read_whole(site: CommandSite) -> None:

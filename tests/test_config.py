@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from spool.config import Config, known_keys, load
-from spool.config.read import LIMIT_BYTES, REQUIRED, nearest
+from spool.config.read import MAX_CONFIG_BYTES, REQUIRED, closest_key
 from spool.errors import CcSyncError, ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -243,7 +243,7 @@ def test_a_bad_value_is_refused_with_its_path(
         (b'{"a": 1' + b"0" * 5000 + b"}", "numbers or nesting beyond all bounds"),
         (b"[" * 200_000, "numbers or nesting beyond all bounds"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
-        (b" " * (LIMIT_BYTES + 1), "cannot be read: more than"),
+        (b" " * (MAX_CONFIG_BYTES + 1), "cannot be read: more than"),
     ],
 )
 def test_a_file_that_is_no_json_object_is_refused(
@@ -305,7 +305,7 @@ def test_an_unknown_key_is_told_the_nearest_one(unknown: str, meant: str) -> Non
     """Beside it, of the same name elsewhere, or the most alike."""
     known = [*known_keys(), "slurm", "cc-backend"]
 
-    assert meant == nearest(unknown, known)
+    assert meant == closest_key(unknown, known)
 
 
 def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ccbackend.topology import Cluster
 from spool.config import Config, check_files, load, load_checked, token_source
-from spool.config.patterns import is_anchored, overlaps, samples
-from spool.config.places import examine, file_system, read_topology
-from spool.config.site import filters_of, metadata_policy, site_map, site_overlaps
+from spool.config.backend_settings import host_overlaps, job_filters, metadata_policy, site_map
+from spool.config.host_patterns import is_anchored, overlaps, sample_names
+from spool.config.paths import check_paths, file_system, read_topology
 from spool.errors import ConfigError
 
 TOPOLOGY = {
@@ -115,7 +115,7 @@ def test_warnings_of_both_are_kept(tmp_path: Path) -> None:
     mounts.write_text("1 1 0:1 / / rw - tmpfs none rw\n")
     config = load_checked(written(tmp_path, document), temporary=())
 
-    found, warnings = examine(config, temporary=(), mounts=mounts)
+    found, warnings = check_paths(config, temporary=(), mounts=mounts)
 
     assert () == found
     assert ["spool.directory", "spool.state_directory"] == [w.partition(":")[0] for w in warnings]
@@ -219,7 +219,7 @@ def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, refused: boo
     mounts = tmp_path / "mounts"
     mounts.write_text(f"1 1 0:1 / / rw - {kind} srv:/x rw\n")
 
-    found, _ = examine(config, temporary=(), mounts=mounts)
+    found, _ = check_paths(config, temporary=(), mounts=mounts)
 
     assert ([f"lies on {kind}"] * 2 if refused else []) == [each.problem for each in found]
 
@@ -243,7 +243,7 @@ def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
 def test_where_the_system_tells_no_mounts_nothing_is_refused(tmp_path: Path) -> None:
     """Not known is not remote."""
     assert file_system(tmp_path, tmp_path / "none") is None
-    assert ((), ()) == examine(config_of(tmp_path), temporary=(), mounts=tmp_path / "none")
+    assert ((), ()) == check_paths(config_of(tmp_path), temporary=(), mounts=tmp_path / "none")
 
 
 def test_this_systems_mounts_are_understood(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
         },
     )
 
-    mapping, filters, policy = site_map(config), filters_of(config), metadata_policy(config)
+    mapping, filters, policy = site_map(config), job_filters(config), metadata_policy(config)
 
     assert ("lab", "alex") == (mapping.cluster_of("x"), mapping.cluster_of("a100"))
     assert "n1" == mapping.host("n1-ib.example.org")
@@ -412,7 +412,7 @@ def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
     """A site that configures nothing gets what the library does by itself."""
     config = config_of(tmp_path)
 
-    assert type(filters_of(config))() == filters_of(config)
+    assert type(job_filters(config))() == job_filters(config)
     assert type(metadata_policy(config))() == metadata_policy(config)
     assert type(site_map(config))(cluster="lab") == site_map(config)
 
@@ -422,8 +422,8 @@ def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
     config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
 
     assert not any("does, the one" in warning for warning in config.warnings)
-    assert () == site_overlaps(config, ["g01", "x07"])
-    (warning,) = site_overlaps(config, ["g01", "g07"])
+    assert () == host_overlaps(config, ["g01", "x07"])
+    (warning,) = host_overlaps(config, ["g01", "g07"])
     assert warning.startswith('gpuPciAddrs."^g0[0-9]$": matches g07 as "^g(?=.*7)" does')
 
 
@@ -449,7 +449,7 @@ def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
 )
 def test_samples_are_names_that_the_pattern_matches(pattern: str, names: tuple[str, ...]) -> None:
     """Of patterns beyond the reader there are none."""
-    assert names == samples(pattern)
+    assert names == sample_names(pattern)
 
 
 @given(st.from_regex(r"\^?[a-c0-2]{0,3}(\[[0-5]-[5-9]\])?[.*+?\\d|()]{0,4}\$?", fullmatch=True))
@@ -460,7 +460,7 @@ def test_samples_never_lie(pattern: str) -> None:
     except re.error:
         return
 
-    assert all(compiled.search(name) for name in samples(pattern))
+    assert all(compiled.search(name) for name in sample_names(pattern))
 
 
 def test_overlaps_name_the_first_pattern_and_a_host() -> None:

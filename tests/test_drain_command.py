@@ -12,7 +12,7 @@ from command_site import NOON, TOKEN, CommandSite, run_of
 from stub_server import Answer, Model, Request, StubServer
 
 from spool import config
-from spool.commands.drain import Watch, token_of_successor, user_name
+from spool.commands.drain import ConfigWatcher, token_for, user_name
 from spool.drain import service
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
@@ -199,12 +199,12 @@ def test_systemd_hears_of_the_end_alone(
     assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]
 
 
-def watch_of(site: CommandSite) -> Watch:
+def watch_of(site: CommandSite) -> ConfigWatcher:
     """Return a watch on a site's configuration and token."""
     loaded = config.load(site.config)
     held = MaskedToken(loaded)
     held.current()
-    return Watch(loaded, held)
+    return ConfigWatcher(loaded, held)
 
 
 def test_nothing_changed_is_no_news(site: CommandSite) -> None:
@@ -237,7 +237,7 @@ def test_a_configuration_with_problems_is_told_and_not_used(
     site.config.unlink()
     gone = watch()
 
-    assert (True, True, None) == (changed, gone, watch.successor)
+    assert (True, True, None) == (changed, gone, watch.new_config)
     assert ["unknown: unknown key", "the file: cannot be read"] == [
         record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
         for record, text in zip(
@@ -256,7 +256,7 @@ def test_another_spool_needs_a_restart(
     site.write()
     watch()
 
-    assert watch.successor is None
+    assert watch.new_config is None
     assert "needs a restart" in caplog.text
 
 
@@ -297,8 +297,8 @@ def test_a_signal_between_two_configurations_counts(site: CommandSite, server: S
 def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
     """Root may have read it for us."""
     held = MaskedToken(config.load(site.config))
-    same = token_of_successor(config.load(site.config), held)
-    other = token_of_successor(config.load(CommandSite(tmp_path / "other").config), held)
+    same = token_for(config.load(site.config), held)
+    other = token_for(config.load(CommandSite(tmp_path / "other").config), held)
 
     assert same is held
     assert other.path == tmp_path / "other" / "token"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 
-from spool.commands import refill, replay
-from spool.commands.refill import MOST_EVENTS, SPACE_EVERY, Refill, Room
+from spool.commands import importer, replay
+from spool.commands.importer import MAX_NEW_EVENTS, RUNS_PER_SPACE_CHECK, Importer, Throttle
 from spool.files import codec, import_items
 from spool.files.archive import DeliveredArchive
 from spool.files.event import parse_event_name
@@ -287,9 +287,9 @@ def test_a_run_that_was_told_meanwhile_is_known(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It vanished between two looks."""
-    monkeypatch.setattr(refill, "active_directory", lambda *_: Directory.TODO)
-    taker = taker_of(layout)
-    taker.take(ImportItem(where="x", item=TOLD))
+    monkeypatch.setattr(importer, "active_directory", lambda *_: Directory.TODO)
+    taker = importer_of(layout)
+    taker.import_item(ImportItem(where="x", item=TOLD))
 
     assert (0, 1) == (taker.done, taker.known)
 
@@ -366,10 +366,10 @@ def test_no_progress_where_it_is_unwelcome(
     assert "\r" not in site.call("replay", archived(site, TOLD), terminal=True).err
 
 
-def taker_of(layout: Layout, **how: Any) -> Refill:
+def importer_of(layout: Layout, **how: Any) -> Importer:
     """Return what takes kept items in."""
     defaults = {"is_drained": lambda: True, "min_free_bytes": 0}
-    return Refill(layout, Room(layout, **{**defaults, **how}), now=NOON, dry_run=False)
+    return Importer(layout, Throttle(layout, **{**defaults, **how}), now=NOON, dry_run=False)
 
 
 def kept_event(number: int) -> ImportItem:
@@ -387,16 +387,16 @@ def test_at_most_a_thousand_events_wait(site: CommandSite, layout: Layout) -> No
         for name in site.names("new")[:700]:
             (site.spool / "new" / name).unlink()
 
-    taker = taker_of(layout, sleep=drain)
+    taker = importer_of(layout, sleep=drain)
     for number in range(1, 2501):
-        taker.take(kept_event(number))
+        taker.import_item(kept_event(number))
 
-    assert (2500, MOST_EVENTS) == (taker.done, most)
+    assert (2500, MAX_NEW_EVENTS) == (taker.done, most)
 
 
 def test_a_crowd_of_others_events_is_waited_for(site: CommandSite, layout: Layout) -> None:
     """The hooks' own come first."""
-    for number in range(MOST_EVENTS + 5):
+    for number in range(MAX_NEW_EVENTS + 5):
         site.put_event(f"1-stop-{number + 1}-0-0-9")
     naps: list[float] = []
 
@@ -404,7 +404,7 @@ def test_a_crowd_of_others_events_is_waited_for(site: CommandSite, layout: Layou
         naps.append(seconds)
         (site.spool / "new" / site.names("new")[0]).unlink()
 
-    taker_of(layout, sleep=drain).take(kept_event(9000))
+    importer_of(layout, sleep=drain).import_item(kept_event(9000))
 
     assert 6 == len(naps)
 
@@ -413,12 +413,12 @@ def test_without_a_drain_a_full_spool_ends_the_replay(
     site: CommandSite, other: CommandSite
 ) -> None:
     """Nobody would ever make room; what is done stays done."""
-    for number in range(MOST_EVENTS + 1):
+    for number in range(MAX_NEW_EVENTS + 1):
         other.put_event(f"1-start-{number + 1}-0-0-1")
     said = site.call("replay", other.spool, "--json")
 
     assert 75 == said.code
-    assert ((MOST_EVENTS, 0, 0), False) == (counts(said), said.json["complete"])
+    assert ((MAX_NEW_EVENTS, 0, 0), False) == (counts(said), said.json["complete"])
     assert "no drain is running: start it, then repeat this" in said.err
 
 
@@ -432,7 +432,7 @@ def test_whether_a_drain_runs_is_seen_by_its_lock(
         seen.append(is_drained())
         return NoRoom()
 
-    monkeypatch.setattr(replay, "Room", no_room)
+    monkeypatch.setattr(replay, "Throttle", no_room)
     lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
     site.call("replay", archived(site, TOLD))
     lock.release()
@@ -445,7 +445,7 @@ class NoRoom:
     """A spool that takes nothing more."""
 
     @staticmethod
-    def for_run() -> bool:
+    def has_space_for_run() -> bool:
         """Return False."""
         return False
 
@@ -471,9 +471,9 @@ def test_the_disk_is_looked_at_now_and_then(
         return 1
 
     monkeypatch.setattr(layout, "free_bytes", free_bytes)
-    room = Room(layout, is_drained=lambda: True, min_free_bytes=0)
+    room = Throttle(layout, is_drained=lambda: True, min_free_bytes=0)
 
-    assert all(room.for_run() for _ in range(SPACE_EVERY + 1))
+    assert all(room.has_space_for_run() for _ in range(RUNS_PER_SPACE_CHECK + 1))
     assert 2 == len(looks)
 
 

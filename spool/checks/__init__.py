@@ -1,4 +1,4 @@
-"""What `cc-spool check` looks at: each module finds out about one concern, as `Result` values.
+"""What `cc-spool check` looks at: each module finds out about one concern, as `CheckResult` values.
 
 State of this host alone: no network, no Slurm, no lock.
 """

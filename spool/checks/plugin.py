@@ -10,49 +10,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spool.checks.result import Figure, Result, sorted_by_gravity, worst
+from spool.checks.result import CheckResult, PerfData, by_severity, worst_status
 
-NAME = "CC_SLURM_SYNC"
-SHOWN_PROBLEMS = 3
+SERVICE_NAME = "CC_SLURM_SYNC"
+MAX_SHOWN_PROBLEMS = 3
 
 
-def plugin_lines(results: Sequence[Result], summary: str) -> list[str]:
+def plugin_lines(results: Sequence[CheckResult], summary: str) -> list[str]:
     """Return the plugin's lines; `summary` is the text of the first one when all is well."""
-    verdict = worst(results)
-    grave = [result for result in sorted_by_gravity(results) if not result.is_well]
-    text = "; ".join(f"{result.name}: {result.text}" for result in grave[:SHOWN_PROBLEMS])
-    if len(grave) > SHOWN_PROBLEMS:
-        text += f"; and {len(grave) - SHOWN_PROBLEMS} more"
-    first = f"{NAME} {verdict.name} - {text or summary}"
-    figures = " ".join(_figure(figure) for result in results for figure in result.figures)
-    if figures:
-        first += f" | {figures}"
+    status = worst_status(results)
+    grave = [result for result in by_severity(results) if not result.is_ok]
+    text = "; ".join(f"{result.name}: {result.text}" for result in grave[:MAX_SHOWN_PROBLEMS])
+    if len(grave) > MAX_SHOWN_PROBLEMS:
+        text += f"; and {len(grave) - MAX_SHOWN_PROBLEMS} more"
+    first = f"{SERVICE_NAME} {status.name} - {text or summary}"
+    perfdata = " ".join(_perfdata_text(figure) for result in results for figure in result.perfdata)
+    if perfdata:
+        first += f" | {perfdata}"
     return [first, *result_lines(results)]
 
 
-def result_lines(results: Iterable[Result]) -> list[str]:
+def result_lines(results: Iterable[CheckResult]) -> list[str]:
     """Return one line for each check, gravest first, with what to do."""
     return [
-        f"[{result.verdict.name}] {result.name}: {result.text}"
+        f"[{result.status.name}] {result.name}: {result.text}"
         + (f"; {result.hint}" if result.hint else "")
-        for result in sorted_by_gravity(results)
+        for result in by_severity(results)
     ]
 
 
-def document(results: Sequence[Result]) -> dict[str, Any]:
+def results_document(results: Sequence[CheckResult]) -> dict[str, Any]:
     """Return the results as `{"verdict", "code", "checks": [{"name", "verdict", ...}]}`."""
-    verdict = worst(results)
+    status = worst_status(results)
     return {
-        "verdict": verdict.name,
-        "code": verdict.value,
-        "checks": [_plain(result) for result in results],
+        "verdict": status.name,
+        "code": status.value,
+        "checks": [_result_document(result) for result in results],
     }
 
 
-def _plain(result: Result) -> dict[str, Any]:
+def _result_document(result: CheckResult) -> dict[str, Any]:
     return {
         "name": result.name,
-        "verdict": result.verdict.name,
+        "verdict": result.status.name,
         "text": result.text,
         "hint": result.hint,
         "figures": {
@@ -62,19 +62,19 @@ def _plain(result: Result) -> dict[str, Any]:
                 "warning": figure.warning,
                 "critical": figure.critical,
             }
-            for figure in result.figures
+            for figure in result.perfdata
         },
     }
 
 
-def _figure(figure: Figure) -> str:
+def _perfdata_text(figure: PerfData) -> str:
     value = "U" if figure.value is None else f"{_number(figure.value)}{figure.unit}"
-    range_ends = ":" if figure.falling else ""
+    range_ends = ":" if figure.lower_is_worse else ""
     limits = [
         "" if limit is None else _number(limit) + range_ends
         for limit in (figure.warning, figure.critical)
     ]
-    return f"'{figure.label}'={value};{limits[0]};{limits[1]};{'' if figure.falling else 0};"
+    return f"'{figure.label}'={value};{limits[0]};{limits[1]};{'' if figure.lower_is_worse else 0};"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The result of one check: a name, a verdict, a text, what to do about it, and figures.
+"""The result of one check: a name, a status, a text, what to do about it, and figures.
 
 Verdicts and their numbers are those of monitoring plugins. Texts are escaped where they are made,
 so none of them can break a plugin's line or a terminal.
@@ -15,7 +15,7 @@ from spool.escaping import escape
 TEXT_CHARACTERS = 400
 
 
-class Verdict(IntEnum):
+class CheckStatus(IntEnum):
     """Exit codes of monitoring plugins; UNKNOWN says that it could not be found out."""
 
     OK = 0
@@ -24,14 +24,14 @@ class Verdict(IntEnum):
     UNKNOWN = 3
 
 
-_SEVERITY = (Verdict.OK, Verdict.WARNING, Verdict.UNKNOWN, Verdict.CRITICAL)
+_SEVERITY = (CheckStatus.OK, CheckStatus.WARNING, CheckStatus.UNKNOWN, CheckStatus.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class PerfData:
     """One number of a result; `unit` is `s`, `B` or nothing, `value` None is not known.
 
-    Values from a limit on are bad; where `falling` is set, values below it.
+    Values from a limit on are bad; where `lower_is_worse` is set, values below it.
     """
 
     label: str
@@ -39,65 +39,69 @@ class Figure:
     unit: str = ""
     warning: float | None = None
     critical: float | None = None
-    falling: bool = False
+    lower_is_worse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class CheckResult:
     """What one check found. `hint` says what to do and is empty where there is nothing to do."""
 
     name: str
-    verdict: Verdict
+    status: CheckStatus
     text: str
     hint: str = ""
-    figures: tuple[Figure, ...] = field(default=())
+    perfdata: tuple[PerfData, ...] = field(default=())
 
     @property
-    def is_well(self) -> bool:
+    def is_ok(self) -> bool:
         """Tell whether there is nothing to do."""
-        return self.verdict is Verdict.OK
+        return self.status is CheckStatus.OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class AgeLimits:
     """From which age on a waiting thing is a warning, and from which critical; seconds."""
 
     warning_seconds: float = 900.0
     critical_seconds: float = 3600.0
 
-    def verdict(self, seconds: float) -> Verdict:
+    def status_at(self, seconds: float) -> CheckStatus:
         """Return the verdict on an age."""
         if seconds >= self.critical_seconds:
-            return Verdict.CRITICAL
-        return Verdict.WARNING if seconds >= self.warning_seconds else Verdict.OK
+            return CheckStatus.CRITICAL
+        return CheckStatus.WARNING if seconds >= self.warning_seconds else CheckStatus.OK
 
 
-def good(name: str, text: str, *figures: Figure) -> Result:
+def passed(name: str, text: str, *perfdata: PerfData) -> CheckResult:
     """Return the result of a check that found nothing wrong."""
-    return Result(name=name, verdict=Verdict.OK, text=shown(text), figures=figures)
+    return CheckResult(name=name, status=CheckStatus.OK, text=plugin_text(text), perfdata=perfdata)
 
 
-def bad(verdict: Verdict, name: str, text: str, hint: str, *figures: Figure) -> Result:
+def finding(
+    status: CheckStatus, name: str, text: str, hint: str, *perfdata: PerfData
+) -> CheckResult:
     """Return the result of a check that found something to do."""
-    return Result(name=name, verdict=verdict, text=shown(text), hint=shown(hint), figures=figures)
+    return CheckResult(
+        name=name, status=status, text=plugin_text(text), hint=plugin_text(hint), perfdata=perfdata
+    )
 
 
-def worst(results: Iterable[Result]) -> Verdict:
+def worst_status(results: Iterable[CheckResult]) -> CheckStatus:
     """Return the gravest verdict: critical, then unknown, then warning."""
-    return max((result.verdict for result in results), key=_SEVERITY.index, default=Verdict.OK)
+    return max((result.status for result in results), key=_SEVERITY.index, default=CheckStatus.OK)
 
 
-def sorted_by_gravity(results: Iterable[Result]) -> tuple[Result, ...]:
+def by_severity(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
     """Return the results, gravest first, else in their order."""
-    return tuple(sorted(results, key=lambda result: -_SEVERITY.index(result.verdict)))
+    return tuple(sorted(results, key=lambda result: -_SEVERITY.index(result.status)))
 
 
-def shown(text: str) -> str:
+def plugin_text(text: str) -> str:
     """Return a text fit for a plugin's line: printable, without the sign that ends its text."""
     return escape(text, TEXT_CHARACTERS).replace("|", "/")
 
 
-def ago(seconds: float) -> str:
+def age_text(seconds: float) -> str:
     """Return a span in words: `45 s`, `12 min`, `7 h`, `3 d`."""
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:

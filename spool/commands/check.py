@@ -18,15 +18,15 @@ from pathlib import Path
 
 from ccbackend.errors import TokenError
 from spool import console
+from spool.checks.backlog import check_backlog, read_backlog
+from spool.checks.configuration import check_config_problems, check_config_warnings
+from spool.checks.drain_health import check_drain, read_state, unreadable
 from spool.checks.last_sweep import AGE_SECONDS, check_sweep
-from spool.checks.plugin import document, plugin_lines
-from spool.checks.result import Limits, Result, Verdict, bad, worst
-from spool.checks.settings import check_problems, check_warnings
-from spool.checks.token_age import check_token
-from spool.checks.waiting import check_waiting, look
-from spool.checks.worker import check_worker, read_state, unreadable
+from spool.checks.plugin import plugin_lines, results_document
+from spool.checks.result import AgeLimits, CheckResult, CheckStatus, finding, worst_status
+from spool.checks.token_expiry import check_token
 from spool.config import Config, load
-from spool.config.places import examine
+from spool.config.paths import check_paths
 from spool.errors import ConfigError, SpoolError
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
@@ -37,10 +37,10 @@ _SUMMARY = ("runs", "cc-backend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class CheckContext:
     """How a look is made: limits, the time (Unix seconds), and whether before the first start."""
 
-    limits: Limits
+    limits: AgeLimits
     sweep_age_seconds: float = AGE_SECONDS
     now: float
     full: bool = False
@@ -48,7 +48,7 @@ class Terms:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    usual = Limits()
+    usual = AgeLimits()
     parser.add_argument(
         "-w",
         "--warning",
@@ -82,7 +82,9 @@ def run_without_config(args: argparse.Namespace) -> int:
     try:
         config = load(args.config)
     except ConfigError as error:
-        return _tell(list(check_problems(error.problems, as_service=False)), as_json=args.json)
+        return _report(
+            list(check_config_problems(error.problems, as_service=False)), as_json=args.json
+        )
     token = open_token(config)
     with suppress(SpoolError, PermissionError):  # then the configuration's checks tell
         become_service(config.spool.state_directory)
@@ -90,73 +92,75 @@ def run_without_config(args: argparse.Namespace) -> int:
         if args.log_file is not None:
             console.log_to_file(args.log_file)
     except OSError as error:
-        return _tell([unreadable("log", args.log_file, error)], as_json=args.json)
-    terms = Terms(
-        limits=Limits(warning_seconds=args.warning, critical_seconds=args.critical),
+        return _report([unreadable("log", args.log_file, error)], as_json=args.json)
+    context = CheckContext(
+        limits=AgeLimits(warning_seconds=args.warning, critical_seconds=args.critical),
         sweep_age_seconds=args.sweep_age,
         now=time.time(),
         full=args.full,
     )
-    results = list(local_results(config, token, terms))
+    results = list(local_results(config, token, context))
     if args.full:
-        from spool.preflight.look import asked_results  # noqa: PLC0415 - loads requests
+        from spool.preflight.full_check import full_check_results  # noqa: PLC0415 - loads requests
 
-        with _progress() as note:
-            results += asked_results(config, token, note=note)
-    return _tell(results, as_json=args.json)
+        with _progress() as progress:
+            results += full_check_results(config, token, progress=progress)
+    return _report(results, as_json=args.json)
 
 
-def local_results(config: Config, token: MaskedToken, terms: Terms) -> Iterator[Result]:
+def local_results(
+    config: Config, token: MaskedToken, context: CheckContext
+) -> Iterator[CheckResult]:
     """Yield what the state on this host tells."""
-    problems, warnings = examine(config, credentials=credentials_directory())
+    problems, warnings = check_paths(config, credentials=credentials_directory())
     as_service = _is_service(config.spool.state_directory)
-    yield from check_problems(problems, as_service=as_service)
+    yield from check_config_problems(problems, as_service=as_service)
     if not problems:
         found = (*config.warnings, *warnings)
-        yield from check_warnings(str(config.path), found, strict=terms.full)
-    yield from _spool(config, terms)
-    yield from _drain(config.spool.state_directory, terms)
-    yield _sweep(config.spool.state_directory, terms)
+        yield from check_config_warnings(str(config.path), found, strict=context.full)
+    yield from _spool(config, context)
+    yield from _drain(config.spool.state_directory, context)
+    yield _sweep(config.spool.state_directory, context)
     with suppress(TokenError):  # then it is among the configuration's problems
-        yield check_token(token.current(), terms.now)
+        yield check_token(token.current(), context.now)
 
 
-def _spool(config: Config, terms: Terms) -> Iterator[Result]:
+def _spool(config: Config, context: CheckContext) -> Iterator[CheckResult]:
     try:
         with Layout(config.spool.directory) as layout:
-            waiting = look(layout, terms.now, config.drain.stop_hold_seconds)
+            backlog = read_backlog(layout, context.now, config.drain.stop_hold_seconds)
     except (SpoolError, OSError) as error:
         yield unreadable("spool", config.spool.directory, error)
         return
-    yield from check_waiting(waiting, terms.now, terms.limits, config.spool.min_free_bytes)
+    yield from check_backlog(backlog, context.now, context.limits, config.spool.min_free_bytes)
 
 
-def _drain(state: Path, terms: Terms) -> Iterator[Result]:
+def _drain(state: Path, context: CheckContext) -> Iterator[CheckResult]:
     held = lock_state(state / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
         hint = "run this as root or as the service's user"
         text = f"{state / 'drain.lock'} may not be looked at"
-        yield bad(Verdict.UNKNOWN, "drain", text, hint)
+        yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
     path = state / DRAIN_STATE_FILE
     try:
-        beacon = read_state(path)
+        drain_state = read_state(path)
     except (OSError, ValueError) as error:
         yield unreadable("drain", path, error)
         return
-    yield from check_worker(
-        beacon,
-        terms.now,
-        lives=held is LockState.HELD,
-        limits=terms.limits,
-        may_be_new=terms.full,
+    yield from check_drain(
+        drain_state,
+        context.now,
+        is_running=held is LockState.HELD,
+        limits=context.limits,
+        before_first_start=context.full,
     )
 
 
-def _sweep(state: Path, terms: Terms) -> Result:
+def _sweep(state: Path, context: CheckContext) -> CheckResult:
     path = state / SWEEP_STATE_FILE
     try:
-        return check_sweep(read_state(path), terms.now, terms.sweep_age_seconds)
+        return check_sweep(read_state(path), context.now, context.sweep_age_seconds)
     except (OSError, ValueError) as error:
         return unreadable("sweep", path, error)
 
@@ -173,14 +177,14 @@ def _progress() -> Iterator[Callable[[str], object]]:
         sys.stderr.write("\r\x1b[K")
 
 
-def _tell(results: list[Result], *, as_json: bool) -> int:
+def _report(results: list[CheckResult], *, as_json: bool) -> int:
     if as_json:
-        console.print_json(document(results))
+        console.print_json(results_document(results))
     else:
         summary = "; ".join(f"{r.name}: {r.text}" for r in results if r.name in _SUMMARY)
         for line in plugin_lines(results, summary):
             console.print_line(line)
-    return worst(results).value
+    return worst_status(results).value
 
 
 def _is_service(state: Path) -> bool:

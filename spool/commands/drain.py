@@ -16,7 +16,7 @@ from slurm.client import Slurm
 from slurm.errors import SlurmError
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
-from spool.config.site import filters_of, metadata_policy, site_map
+from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
@@ -51,23 +51,23 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
-    current, token, over = config, args.token, threading.Event()
+    current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
-            watch = Watch(current, token)
+            watch = ConfigWatcher(current, token)
             with Layout(current.spool.directory) as layout:
-                code = _drain(current, layout, watch, over, once=args.once)
-            if watch.successor is None or over.is_set():
+                code = _drain(current, layout, watch, stopping, once=args.once)
+            if watch.new_config is None or stopping.is_set():
                 return code
-            current, token = watch.successor, token_of_successor(watch.successor, token)
+            current, token = watch.new_config, token_for(watch.new_config, token)
     finally:
         lock.release()
 
 
 def _drain(
-    config: Config, layout: Layout, watch: Watch, over: threading.Event, *, once: bool
+    config: Config, layout: Layout, watch: ConfigWatcher, stopping: threading.Event, *, once: bool
 ) -> int:
-    """Drain until it is `over` or `watch` has a successor of the configuration."""
+    """Drain until it is `stopping` or `watch` has a successor of the configuration."""
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
@@ -75,7 +75,7 @@ def _drain(
     known = SharedServerInfo()
     backends = tuple(backend_client(config, watch.token, known) for _ in range(2))
     composer = PayloadComposer(
-        functools.partial(site_map, config), metadata_policy(config), filters_of(config)
+        functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
     settings = DrainSettings(
         spool=config.spool.directory,
@@ -98,20 +98,20 @@ def _drain(
         inputs_changed=watch,
     )
     service = assemble(settings, composer, externals, layout=layout)
-    watch.on_successor = service.hand_over
+    watch.on_new_config = service.hand_over
 
     def stop(_number: int, _frame: object) -> None:
-        over.set()  # also for one that is only being put together
+        stopping.set()  # also for one that is only being put together
         service.stop()
         runner.stop()
 
     def reload(_number: int, _frame: object) -> None:
-        watch.look_again()
+        watch.request_reload()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, reload)
-    if over.is_set():
+    if stopping.is_set():
         service.stop()
     if once:
         return OK if service.run_once() else TRY_AGAIN
@@ -119,7 +119,7 @@ def _drain(
     return OK
 
 
-class Watch:
+class ConfigWatcher:
     """Looks after token and configuration; `successor` is a changed configuration.
 
     Called at every pass, it tells whether a halt's cause may be gone.
@@ -127,28 +127,28 @@ class Watch:
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
         self.token = token
-        self.successor: Config | None = None
-        self.on_successor: Callable[[], None] = lambda: None
+        self.new_config: Config | None = None
+        self.on_new_config: Callable[[], None] = lambda: None
         self._config = config
-        self._mark = _mark(config.path)
-        self._told = False
-        self._again = False
+        self._file_stamp = _file_stamp(config.path)
+        self._token_reported = False
+        self._reload_requested = False
 
-    def look_again(self) -> None:
+    def request_reload(self) -> None:
         """Take the next call for a change; safe in a signal handler."""
-        self._again = True
+        self._reload_requested = True
 
     def __call__(self) -> bool:
         """Tell whether token or configuration changed since the last call."""
-        mark = _mark(self._config.path)
-        again, self._again = self._again, False
-        if mark != self._mark or again:
-            self._mark = mark
+        stamp = _file_stamp(self._config.path)
+        requested, self._reload_requested = self._reload_requested, False
+        if stamp != self._file_stamp or requested:
+            self._file_stamp = stamp
             self._reload()
             return True
         changed = self.token.changed()
-        is_news, self._told = changed and not self._told, changed
-        return is_news
+        is_new_token, self._token_reported = changed and not self._token_reported, changed
+        return is_new_token
 
     def _reload(self) -> None:
         try:
@@ -157,26 +157,26 @@ class Watch:
             for problem in error.problems:
                 _log.error("the changed configuration is not used: %s", problem)
             return
-        if _places(found) != _places(self._config):
+        if _directories(found) != _directories(self._config):
             _log.error("another spool or state directory needs a restart of the drain")
             return
         _log.info("the configuration is read again")
-        self.successor = found
-        self.on_successor()
+        self.new_config = found
+        self.on_new_config()
 
 
-def token_of_successor(config: Config, token: MaskedToken) -> MaskedToken:
+def token_for(config: Config, token: MaskedToken) -> MaskedToken:
     """Return the token of a new configuration: the one we hold if it is in the same file."""
     new = MaskedToken(config)
     return token if new.path is not None and new.path == token.path else new
 
 
-def _places(config: Config) -> tuple[Path, Path]:
+def _directories(config: Config) -> tuple[Path, Path]:
     """Return what our lock and our open directories belong to."""
     return config.spool.directory, config.spool.state_directory
 
 
-def _mark(path: Path) -> tuple[int, int] | None:
+def _file_stamp(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
     except OSError:

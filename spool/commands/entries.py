@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from spool.commands.drain_state import DrainState
-from spool.commands.words import duration, instant
+from spool.commands.formatting import format_duration, format_time
 from spool.errors import EventNameError, NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files.event import parse_event_name
@@ -21,11 +21,11 @@ from spool.files.run import LastError, Run, parse_run_name
 
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
-SHOWN = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
-MEND = "mend the file and `cc-spool retry` it, or `cc-spool discard` it"
+LISTED = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
+REPAIR_HINT = "mend the file and `cc-spool retry` it, or `cc-spool discard` it"
 
 
-def entries(layout: Layout, directories: Collection[Directory] = SHOWN) -> Iterator[Entry]:
+def entries(layout: Layout, directories: Collection[Directory] = LISTED) -> Iterator[Entry]:
     """Yield what lies in some directories, one at a time: runs may be large."""
     if Directory.NEW in directories:
         yield from read_events(layout)
@@ -36,7 +36,7 @@ def entries(layout: Layout, directories: Collection[Directory] = SHOWN) -> Itera
         yield from read_dead(layout)
 
 
-def named(found: Iterable[Entry], wanted: str) -> list[Entry]:
+def matching(found: Iterable[Entry], wanted: str) -> list[Entry]:
     """Return the entries that an ID means."""
     return [entry for entry in found if wanted in _ids(entry)]
 
@@ -58,7 +58,7 @@ def job_id_of(entry: Entry) -> int | None:
         return _job_id_of_event(name)
 
 
-def row(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
+def entry_document(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
     """Return an entry as `list --json` and `show --json` have it, without scripts."""
     run = entry.run if isinstance(entry, RunFile) else None
     event = entry.event if isinstance(entry, EventFile) else None
@@ -74,42 +74,42 @@ def row(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
         "attempts": run.attempts if run else 0,
         "not_before": (run.not_before or None) if run else None,
         "last_error": dataclasses.asdict(error) if error else None,
-        "since": int(since(entry)),
-        "waits": waits(entry, drain_state, now),
+        "since": int(entry_since(entry)),
+        "waits": wait_reason(entry, drain_state, now),
     }
 
 
-def since(entry: Entry) -> float:
+def entry_since(entry: Entry) -> float:
     """Return since when an entry waits for what comes next, Unix seconds."""
     if isinstance(entry, RunFile) and entry.directory is not Directory.DEAD:
-        return _told_late_since(entry.run) or entry.time
+        return _due_since(entry.run) or entry.time
     return entry.time
 
 
-def waits(entry: Entry, drain_state: DrainState, now: float) -> str:
+def wait_reason(entry: Entry, drain_state: DrainState, now: float) -> str:
     """Return why an entry lies where it lies."""
     if isinstance(entry, BadFile):
-        return _why_unread(entry)
+        return _unreadable_reason(entry)
     if isinstance(entry, EventFile):
-        return _why_event(entry, drain_state)
+        return _event_reason(entry, drain_state)
     run = entry.run
     if entry.directory is Directory.DEAD:
-        return f"refused: {_said(run.last_error)}"
+        return f"refused: {_error_text(run.last_error)}"
     if not run.reported:
         return f"not reported: {run.reason or 'no reason is noted'}; until Slurm proves its end"
     if entry.directory is Directory.OPEN:
         return "started; waits for its end"
-    return f"{due(run)} to be told; {_why_untold(run, drain_state, now)}"
+    return f"{next_delivery(run)} to be told; {_pending_reason(run, drain_state, now)}"
 
 
-def due(run: Run) -> str:
+def next_delivery(run: Run) -> str:
     """Return what is to be told of a run."""
     if run.started is None:
         return "replaced row, start" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 
-def _why_untold(run: Run, drain_state: DrainState, now: float) -> str:
+def _pending_reason(run: Run, drain_state: DrainState, now: float) -> str:
     if not drain_state.is_running:
         return "no drain is running"
     if drain_state.is_halted:
@@ -117,36 +117,36 @@ def _why_untold(run: Run, drain_state: DrainState, now: float) -> str:
     if drain_state.is_down:
         return f"cc-backend does not answer: {drain_state.reason}"
     if run.not_before > now:
-        after = f" after: {_said(run.last_error)}" if run.last_error else ""
-        return f"next attempt {instant(run.not_before)}{after}"
+        after = f" after: {_error_text(run.last_error)}" if run.last_error else ""
+        return f"next attempt {format_time(run.not_before)}{after}"
     if run.started is not None:
         return "cc-backend may need a while before it can close the run"
     return "its turn comes"
 
 
-def _why_event(entry: EventFile, drain_state: DrainState) -> str:
+def _event_reason(entry: EventFile, drain_state: DrainState) -> str:
     if entry.directory is Directory.DEAD:
         return entry.why.reason if entry.why else "no reason lies beside it"
     if not drain_state.is_running:
         return "no drain is running"
     if drain_state.slurm_silent_since is not None:
-        return f"Slurm does not answer since {instant(drain_state.slurm_silent_since)}"
+        return f"Slurm does not answer since {format_time(drain_state.slurm_silent_since)}"
     return "Slurm is asked about it"
 
 
-def _why_unread(entry: BadFile) -> str:
+def _unreadable_reason(entry: BadFile) -> str:
     if entry.why is not None:
         return entry.why.reason
     return f"cannot be used: {entry.reason}"
 
 
-def _said(error: LastError | None) -> str:
+def _error_text(error: LastError | None) -> str:
     if error is None:
         return "no reason is noted"
     return f"{error.reason}: {error.message}" if error.message else error.reason
 
 
-def _told_late_since(run: Run) -> float:
+def _due_since(run: Run) -> float:
     """Return when the next thing of a run was to be told, or since when it waits for its end."""
     if run.started is not None and run.end is None:
         return run.started
@@ -161,6 +161,6 @@ def _job_id_of_event(name: str) -> int | None:
         return None
 
 
-def age(entry: Entry, now: float) -> str:
+def waiting_time(entry: Entry, now: float) -> str:
     """Return how long an entry waits."""
-    return duration(now - since(entry))
+    return format_duration(now - entry_since(entry))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spool.commands.refill import Refill, Room
+from spool.commands.importer import Importer, Throttle
 from spool.config import Config
 from spool.console import is_terminal, print_json, print_line
 from spool.exit_codes import OK, REFUSED, TRY_AGAIN
@@ -47,20 +47,20 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     lock = config.spool.state_directory / DRAIN_LOCK_FILE
     with Layout(config.spool.directory) as layout:
-        room = Room(
+        throttle = Throttle(
             layout,
             is_drained=lambda: lock_state(lock) is LockState.HELD,
             min_free_bytes=config.spool.min_free_bytes,
         )
-        refill = Refill(layout, room, now=time.time(), dry_run=args.dry_run)
-        is_whole = True
+        importer = Importer(layout, throttle, now=time.time(), dry_run=args.dry_run)
+        is_complete = True
         with progress() as advance:
-            for kept in _all_kept(args.sources, config.spool.directory):
-                if not refill.take(kept):
-                    is_whole = False
+            for kept in _items(args.sources, config.spool.directory):
+                if not importer.import_item(kept):
+                    is_complete = False
                     break
                 advance()
-    return _report(refill, is_whole=is_whole, as_json=args.json)
+    return _report(importer, is_complete=is_complete, as_json=args.json)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def progress() -> Iterator[Callable[[], object]]:
         yield bar.update
 
 
-def _all_kept(sources: list[Path], spool: Path) -> Iterator[ImportItem]:
+def _items(sources: list[Path], spool: Path) -> Iterator[ImportItem]:
     own = Path(os.path.realpath(spool))
     for source in sources:
         real = Path(os.path.realpath(source))
@@ -87,25 +87,26 @@ def _all_kept(sources: list[Path], spool: Path) -> Iterator[ImportItem]:
             yield from read_import_items(source)
 
 
-def _report(refill: Refill, *, is_whole: bool, as_json: bool) -> int:
+def _report(importer: Importer, *, is_complete: bool, as_json: bool) -> int:
     """Tell what became of all; return the exit code."""
-    for each in refill.refused:
+    for each in importer.refused:
         _log.warning("%s is refused: %s", each["what"], each["reason"])
     if as_json:
         print_json(
             {
-                "done": refill.done,
-                "known": refill.known,
-                "refused": refill.refused,
-                "complete": is_whole,
-                "dry_run": refill.dry_run,
+                "done": importer.done,
+                "known": importer.known,
+                "refused": importer.refused,
+                "complete": is_complete,
+                "dry_run": importer.dry_run,
             }
         )
     else:
-        what = " (dry run, nothing was changed)" if refill.dry_run else ""
+        what = " (dry run, nothing was changed)" if importer.dry_run else ""
         print_line(
-            f"{refill.done} done, {refill.known} already known, {len(refill.refused)} refused{what}"
+            f"{importer.done} done, {importer.known} already known,"
+            f" {len(importer.refused)} refused{what}"
         )
-    if not is_whole:
+    if not is_complete:
         return TRY_AGAIN
-    return REFUSED if refill.refused else OK
+    return REFUSED if importer.refused else OK

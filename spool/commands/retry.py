@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from spool.commands import letters
+from spool.commands import dead_letters
 from spool.config import Config
 from spool.files import dead_letter_actions
 from spool.files.layout import Layout
@@ -12,7 +12,7 @@ from spool.files.layout import Layout
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    letters.add_arguments(parser)
+    dead_letters.add_arguments(parser)
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
@@ -22,7 +22,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: the spool cannot be used.
     """
     with Layout(config.spool.directory) as layout:
-        chosen = letters.choose(layout, args.id)
-        if not chosen:
-            return letters.usage_unless(chosen)
-        return letters.treat(layout, chosen, dead_letter_actions.retry, args=args)
+        selected = dead_letters.select(layout, args.id)
+        if not selected:
+            return dead_letters.exit_code_of_selection(selected)
+        return dead_letters.apply_action(layout, selected, dead_letter_actions.retry, args=args)

@@ -15,8 +15,8 @@ from typing import Any
 
 from ccbackend.errors import TokenError
 from spool.commands.drain_state import DrainState, number, read_drain_state
-from spool.commands.entries import SHOWN, Entry, entries, since
-from spool.commands.words import count, duration, instant, table
+from spool.commands.entries import LISTED, Entry, entries, entry_since
+from spool.commands.formatting import format_duration, format_table, format_time, pluralize
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
@@ -65,14 +65,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 def count_spool(layout: Layout, now: float) -> dict[str, Any]:
     """Return counts, ages (seconds) and oldest instants by directory."""
-    ages: dict[str, list[float]] = {str(directory): [] for directory in SHOWN}
+    ages: dict[str, list[float]] = {str(directory): [] for directory in LISTED}
     unreported = unreadable = 0
     due: list[float] = []
     for entry in entries(layout):
-        ages[entry.directory].append(now - since(entry))
+        ages[entry.directory].append(now - entry_since(entry))
         unreported += isinstance(entry, RunFile) and not entry.run.reported
         unreadable += isinstance(entry, BadFile) and entry.directory is not Directory.DEAD
-        if (at := _not_before(entry)) > now:
+        if (at := _next_attempt(entry)) > now:
             due.append(at)
     return {
         "counts": {name: len(each) for name, each in ages.items()}
@@ -100,14 +100,14 @@ def read_sweep(state_directory: Path) -> dict[str, Any] | None:
 
 
 def _drain_document(drain_state: DrainState, next_run: float | None) -> dict[str, Any]:
-    stands = drain_state.is_halted or drain_state.is_down
+    is_stopped = drain_state.is_halted or drain_state.is_down
     trouble = {"since": drain_state.since, "reason": escape(drain_state.reason)}
     return {
         "lock": {"state": str(drain_state.lock), "pid": drain_state.pid},
         "drain": {"running": drain_state.is_running, "updated": drain_state.updated},
         "halted": trouble if drain_state.is_halted else None,
         "down": trouble if drain_state.is_down else None,
-        "next_attempt": drain_state.next_probe if stands else next_run,
+        "next_attempt": drain_state.next_probe if is_stopped else next_run,
         "server": {"version": drain_state.version, "dialect": drain_state.dialect}
         if drain_state.version or drain_state.dialect
         else None,
@@ -126,28 +126,30 @@ def _token(token: MaskedToken) -> dict[str, Any]:
         return {"source": source, "expires_at": None, "problem": escape(error.problem)}
 
 
-def _not_before(entry: Entry) -> float:
+def _next_attempt(entry: Entry) -> float:
     is_waiting = isinstance(entry, RunFile) and entry.directory is Directory.TODO
     return entry.run.not_before if is_waiting and isinstance(entry, RunFile) else 0.0
 
 
 def _lines(document: dict[str, Any], drain_state: DrainState, now: float) -> Iterator[str]:
     yield _drain_line(drain_state, now)
-    yield from _trouble(document, now)
+    yield from _trouble_lines(document, now)
     yield ""
-    yield from _ages(document, now)
+    yield from _age_table(document, now)
     yield ""
     if document["unreported"]:
-        yield f"{count(document['unreported'], 'run')} not reported by choice (`cc-spool list`)"
+        yield f"{pluralize(document['unreported'], 'run')} not reported by choice (`cc-spool list`)"
     if document["unreadable"]:
-        yield f"{count(document['unreadable'], 'file')} cannot be read (`cc-spool list`)"
+        yield f"{pluralize(document['unreadable'], 'file')} cannot be read (`cc-spool list`)"
     yield _token_line(document["token"], now)
     yield _sweep_line(document["sweep"], now)
 
 
 def _drain_line(drain_state: DrainState, now: float) -> str:
     if not drain_state.is_running:
-        last = f"; one was last seen {instant(drain_state.updated)}" if drain_state.updated else ""
+        last = (
+            f"; one was last seen {format_time(drain_state.updated)}" if drain_state.updated else ""
+        )
         sure = (
             "no drain is running" if drain_state.lock == "free" else "the lock cannot be looked at"
         )
@@ -160,45 +162,45 @@ def _drain_line(drain_state: DrainState, now: float) -> str:
     version = f"cc-backend {drain_state.version or 'of unknown version'}"
     dialect = f" ({escape(drain_state.dialect)})" if drain_state.dialect else ""
     alive = (
-        f", last sign of life {duration(now - drain_state.updated)} ago"
+        f", last sign of life {format_duration(now - drain_state.updated)} ago"
         if drain_state.updated
         else ""
     )
     return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
 
 
-def _trouble(document: dict[str, Any], now: float) -> Iterator[str]:
+def _trouble_lines(document: dict[str, Any], now: float) -> Iterator[str]:
     """Yield what stands in the way of deliveries."""
     for key, words in (("halted", "HALTED"), ("down", "cc-backend does not answer")):
         if document[key]:
-            yield f"{words} since {instant(document[key]['since'])}: {document[key]['reason']}"
+            yield f"{words} since {format_time(document[key]['since'])}: {document[key]['reason']}"
     if document["next_attempt"] is not None:
         at = document["next_attempt"]
-        yield f"next attempt {instant(at)} (in {duration(at - now)})"
+        yield f"next attempt {format_time(at)} (in {format_duration(at - now)})"
     if document["slurm_silent_since"] is not None:
-        yield f"Slurm does not answer since {instant(document['slurm_silent_since'])}"
+        yield f"Slurm does not answer since {format_time(document['slurm_silent_since'])}"
     if document["disk_full"]:
         yield "the spool's disk is full"
     if document["unknown_hosts"]:
-        yield f"{count(document['unknown_hosts'], 'host')} unknown to cc-backend"
+        yield f"{pluralize(document['unknown_hosts'], 'host')} unknown to cc-backend"
 
 
-def _ages(document: dict[str, Any], now: float) -> Iterator[str]:
+def _age_table(document: dict[str, Any], now: float) -> Iterator[str]:
     head = ["minutes", "files", "oldest", *(f"<{m}" for m in BOUNDS_MINUTES), OLDER]
     rows: list[list[object]] = [
         [
             name,
             document["counts"][name],
-            duration(now - oldest) if oldest is not None else "-",
+            format_duration(now - oldest) if oldest is not None else "-",
             *ages.values(),
         ]
         for (name, ages), oldest in zip(
             document["ages"].items(), document["oldest"].values(), strict=True
         )
     ]
-    yield from table([head, *rows])
+    yield from format_table([head, *rows])
     if document["counts"]["tmp"]:
-        yield f"{count(document['counts']['tmp'], 'file')} being written in tmp"
+        yield f"{pluralize(document['counts']['tmp'], 'file')} being written in tmp"
 
 
 def _token_line(token: dict[str, Any], now: float) -> str:
@@ -207,7 +209,11 @@ def _token_line(token: dict[str, Any], now: float) -> str:
     if token["expires_at"] is None:
         return f"token ({token['source']}) does not expire"
     left = token["expires_at"] - now
-    words = f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
+    words = (
+        f"expires in {format_duration(left)}"
+        if left > 0
+        else f"expired {format_duration(-left)} ago"
+    )
     return f"token ({token['source']}) {words}"
 
 
@@ -215,7 +221,7 @@ def _sweep_line(sweep: dict[str, Any] | None, now: float) -> str:
     if sweep is None:
         return "no sweep has run"
     finished = number(sweep.get("finished"))
-    when = "did not finish" if finished is None else f"ended {duration(now - finished)} ago"
+    when = "did not finish" if finished is None else f"ended {format_duration(now - finished)} ago"
     drift = sweep.get("drift")
     found = [f"{name} {n}" for name, n in drift.items()] if isinstance(drift, dict) else []
     guards = sweep.get("guards")

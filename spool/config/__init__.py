@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from spool.config.places import TEMPORARY, check_files, examine, token_source
+from spool.config.paths import TEMPORARY_DIRECTORIES, check_files, check_paths, token_source
 from spool.config.read import (
     REQUIRED,
     Document,
@@ -18,14 +18,14 @@ from spool.config.read import (
     read_config,
     read_document,
 )
-from spool.config.rules import contradictions, warnings_of
+from spool.config.rules import conflicts_of, warnings_of
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
 
 __all__ = [
     "DEFAULT_PATH",
     "REQUIRED",
-    "TEMPORARY",
+    "TEMPORARY_DIRECTORIES",
     "Config",
     "check_files",
     "known_keys",
@@ -54,7 +54,7 @@ def load_checked(
     path: Path,
     *,
     credentials: Path | None = None,
-    temporary: Iterable[Path] = TEMPORARY,
+    temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
 ) -> Config:
     """Read the configuration and look at the files and directories it names.
 
@@ -69,7 +69,7 @@ def load_checked(
     problems: list[ConfigProblem] = []
     config = _read(path, problems)
     refused = {problem.path for problem in problems}
-    found, warnings = examine(config, credentials=credentials, temporary=temporary)
+    found, warnings = check_paths(config, credentials=credentials, temporary=temporary)
     problems += (problem for problem in found if problem.path not in refused)
     if problems:
         raise ConfigError(str(path), tuple(problems))
@@ -83,7 +83,7 @@ def _read(path: Path, problems: list[ConfigProblem]) -> Config:
     refused = {problem.path for problem in problems}
     problems += (
         problem
-        for problem in contradictions(config, document)
+        for problem in conflicts_of(config, document)
         if problem.path not in refused or not problem.path.startswith("spool.")
     )
     warnings = () if problems else tuple(warnings_of(config))

@@ -15,12 +15,12 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spool.config.readers import Location, json_type
 from spool.config.schema import Config
-from spool.config.values import Place, kind
 from spool.errors import ConfigError, ConfigProblem
 
 C = TypeVar("C")
-LIMIT_BYTES = 4 * 1024 * 1024
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _ADAPTER_KEYS = {"ccRestUrl": "cc-backend.host", "ccRestJwt": "cc-backend.token_file"}
 
 
@@ -45,7 +45,7 @@ class Document:
 class _Object(dict[str, Any]):
     """An object of the file that knows which of its keys stand there twice."""
 
-    doubled: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
 
 
 def read_document(path: Path) -> Document:
@@ -55,9 +55,9 @@ def read_document(path: Path) -> Document:
         ConfigError: it cannot be read, or is no JSON object.
     """
     try:
-        raw, mode = _contents(path)
+        raw, mode = _read_regular_file(path)
         values = json.loads(
-            raw.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_no_number
+            raw.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_reject_constant
         )
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
@@ -65,20 +65,20 @@ def read_document(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise _unreadable(path, f"not JSON at {place}: {error.msg}", "correct it") from None
+        location = f"line {error.lineno} column {error.colno}"
+        raise _unreadable(path, f"not JSON at {location}: {error.msg}", "correct it") from None
     except (ValueError, RecursionError):
         problem = "numbers or nesting beyond all bounds"
         raise _unreadable(path, problem, "correct it") from None
     if not isinstance(values, dict):
-        raise _unreadable(path, f"{kind(values)} where an object belongs", "write {...}")
+        raise _unreadable(path, f"{json_type(values)} where an object belongs", "write {...}")
     return Document(values, mode)
 
 
 def read_config(document: Document, problems: list[ConfigProblem]) -> Config:
     """Read all keys; problems are appended."""
-    root = Place("", problems)
-    _note_doubled(document.values, root)
+    root = Location("", problems)
+    _report_duplicates(document.values, root)
     return _section(Config, document.values, root)
 
 
@@ -94,10 +94,12 @@ def keys_of(section: type[Any], prefix: str = "") -> Iterator[tuple[str, Field[A
 
 def known_keys() -> dict[str, Any]:
     """Return every key with its default as a JSON value, or `REQUIRED`."""
-    return {name: _default(field) for name, field in keys_of(Config) if "reader" in field.metadata}
+    return {
+        name: _json_default(field) for name, field in keys_of(Config) if "reader" in field.metadata
+    }
 
 
-def nearest(unknown: str, known: Iterable[str]) -> str:
+def closest_key(unknown: str, known: Iterable[str]) -> str:
     """Return the known key that was most likely meant: beside it, of the same name, or alike."""
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
 
@@ -115,20 +117,20 @@ def nearest(unknown: str, known: Iterable[str]) -> str:
     return lowered[found[0]]
 
 
-def _section(of: type[C], value: Any, place: Place) -> C:
+def _section(of: type[C], value: Any, location: Location) -> C:
     if not isinstance(value, dict):
-        place.refuse(
-            f"{kind(value)} where an object belongs", "write {...} with the section's keys"
+        location.add_problem(
+            f"{json_type(value)} where an object belongs", "write {...} with the section's keys"
         )
-        return _section(of, {}, Place(place.path, []))  # what is missing in it is no news
+        return _section(of, {}, Location(location.path, []))  # what is missing in it is no news
     known = {field.metadata["name"] or field.name: field for field in _keys(of)}
     for name in value:
         if name not in known:
-            at = place.key(name)
-            meant = nearest(at.path, (key for key, _ in keys_of(Config)))
-            at.refuse("unknown key", f"did you mean {meant}?")
+            at = location.key(name)
+            meant = closest_key(at.path, (key for key, _ in keys_of(Config)))
+            at.add_problem("unknown key", f"did you mean {meant}?")
     found = {
-        field.name: _value(field, value.get(name, MISSING), place.key(name))
+        field.name: _value(field, value.get(name, MISSING), location.key(name))
         for name, field in known.items()
     }
     return of(**found)
@@ -138,25 +140,25 @@ def _keys(of: type[Any]) -> Iterator[Field[Any]]:
     return (field for field in fields(of) if field.metadata)
 
 
-def _value(field: Field[Any], value: Any, place: Place) -> Any:
+def _value(field: Field[Any], value: Any, location: Location) -> Any:
     """Read a key, its default where it is missing or refused."""
     section = field.metadata.get("section")
     if section is not None:
-        return _section(section, {} if value is MISSING else value, place)
-    default = _made(field)
+        return _section(section, {} if value is MISSING else value, location)
+    default = _python_default(field)
     if value is not MISSING:
-        return place.read(field.metadata["reader"], value, "" if default is MISSING else default)
+        return location.read(field.metadata["reader"], value, "" if default is MISSING else default)
     if default is MISSING:
-        place.refuse("missing", "it has no default, write it")
+        location.add_problem("missing", "it has no default, write it")
         return ""
     return default
 
 
-def _default(field: Field[Any]) -> Any:
+def _json_default(field: Field[Any]) -> Any:
     """Return the default as it would stand in the file."""
     if field.metadata["json"] is not None:
         return field.metadata["json"]
-    value: Any = _made(field)
+    value: Any = _python_default(field)
     if value is MISSING:
         return REQUIRED
     if isinstance(value, Path):
@@ -166,23 +168,23 @@ def _default(field: Field[Any]) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _made(field: Field[Any]) -> Any:
+def _python_default(field: Field[Any]) -> Any:
     """Return the default of a field, MISSING if it has none."""
     factory = field.default_factory
     return field.default if factory is MISSING else factory()
 
 
-def _contents(path: Path) -> tuple[bytes, int]:
+def _read_regular_file(path: Path) -> tuple[bytes, int]:
     """Return the contents of a regular file (or of what a link leads to) and its mode."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "not a regular file")
-        if status.st_size > LIMIT_BYTES:
-            raise OSError(0, f"more than {LIMIT_BYTES} bytes")
+        if status.st_size > MAX_CONFIG_BYTES:
+            raise OSError(0, f"more than {MAX_CONFIG_BYTES} bytes")
         with open(fd, "rb", closefd=False) as file:
-            return file.read(LIMIT_BYTES), status.st_mode
+            return file.read(MAX_CONFIG_BYTES), status.st_mode
     finally:
         os.close(fd)
 
@@ -195,22 +197,22 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
     found = _Object(pairs)
     if len(found) < len(pairs):
         times = Counter(name for name, _ in pairs)
-        found.doubled = tuple(sorted(name for name, count in times.items() if count > 1))
+        found.duplicates = tuple(sorted(name for name, count in times.items() if count > 1))
     return found
 
 
-def _no_number(_word: str) -> Any:
+def _reject_constant(_word: str) -> Any:
     raise ValueError
 
 
-def _note_doubled(value: Any, place: Place) -> None:
+def _report_duplicates(value: Any, location: Location) -> None:
     """Note every key that stands twice in its object: JSON would take the last one silently."""
-    waiting = [(value, place)]  # no recursion: the file may be nested as deep as it likes
+    waiting = [(value, location)]  # no recursion: the file may be nested as deep as it likes
     while waiting:
         current, at = waiting.pop()
         if isinstance(current, _Object):
-            for name in current.doubled:
-                at.key(name).refuse("stands there twice", "remove one of them")
+            for name in current.duplicates:
+                at.key(name).add_problem("stands there twice", "remove one of them")
             waiting += [(member, at.key(name)) for name, member in current.items()]
         elif isinstance(current, list):
             waiting += [(item, at.item(position)) for position, item in enumerate(current)]

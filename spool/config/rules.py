@@ -10,16 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
-from spool.config.patterns import is_anchored, overlaps
+from spool.config.host_patterns import is_anchored, overlaps
 from spool.config.read import Document
 from spool.config.schema import DAY_SECONDS, Config
 from spool.errors import ConfigProblem
 from spool.escaping import escape
 
-COMMIT_SECONDS = 120  # cc-backend >= 1.5 moves new jobs from its cache every 2 min by default
+CC_COMMIT_SECONDS = 120  # cc-backend >= 1.5 moves new jobs from its cache every 2 min by default
 
 
-def contradictions(config: Config, document: Document) -> Iterator[ConfigProblem]:
+def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
     """Yield the problems that lie between keys, or between a key and the file's mode."""
     backend = document.values.get("cc-backend")
     raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
@@ -35,7 +35,7 @@ def contradictions(config: Config, document: Document) -> Iterator[ConfigProblem
     if is_plain_http(raw.get("host")) and allowed is False:
         hint = "use https, or set allow_plain_http if the network is trusted"
         yield ConfigProblem("cc-backend.host", "http sends the token in the clear", hint)
-    yield from _places(config)
+    yield from _directory_conflicts(config)
 
 
 def is_plain_http(url: Any) -> bool:
@@ -49,12 +49,12 @@ def is_plain_http(url: Any) -> bool:
 
 def warnings_of(config: Config) -> Iterator[str]:
     """Yield what works and should still be looked at, each as `path: text`."""
-    yield from _old_keys(config)
+    yield from _deprecated_keys(config)
     if is_plain_http(config.cc_backend.host):
         yield "cc-backend.host: http sends the token in the clear"
-    if config.drain.stop_hold_seconds < COMMIT_SECONDS:
+    if config.drain.stop_hold_seconds < CC_COMMIT_SECONDS:
         yield (
-            f"drain.stop_hold_seconds: below {COMMIT_SECONDS} a stop may close another job"
+            f"drain.stop_hold_seconds: below {CC_COMMIT_SECONDS} a stop may close another job"
             " at cc-backend 1.5 and later"
         )
     after = config.sweep.close_unknown_after
@@ -72,8 +72,8 @@ def warnings_of(config: Config) -> Iterator[str]:
     yield from _accelerators(config)
 
 
-def _places(config: Config) -> Iterator[ConfigProblem]:
-    spool, saved = config.spool, config.slurm.state_save_location
+def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
+    spool, slurm_state = config.spool, config.slurm.state_save_location
     if spool.directory == spool.state_directory:
         yield ConfigProblem(
             "spool.state_directory", "the same as spool.directory", "choose another one"
@@ -82,12 +82,12 @@ def _places(config: Config) -> Iterator[ConfigProblem]:
         ("spool.directory", spool.directory),
         ("spool.state_directory", spool.state_directory),
     ):
-        if saved is not None and Path(saved) in (path, *path.parents):
+        if slurm_state is not None and Path(slurm_state) in (path, *path.parents):
             hint = "slurmctld alone may write there; choose another directory"
             yield ConfigProblem(key, "inside slurm.state_save_location", hint)
 
 
-def _old_keys(config: Config) -> Iterator[str]:
+def _deprecated_keys(config: Config) -> Iterator[str]:
     backend = config.cc_backend
     if backend.apikey is not None:
         used = "not used, cc-backend.token_file comes first; remove it"
@@ -112,14 +112,14 @@ def _accelerators(config: Config) -> Iterator[str]:
         if not is_anchored(pattern):
             yield f'gpuPciAddrs."{escape(pattern)}": matches anywhere in a name, write ^...$'
     for first, second, name in overlaps(patterns):
-        yield overlap_text(first, second, name)
+        yield overlap_warning(first, second, name)
     for pattern, listed in config.gpu_pci_addrs.items():
-        yield from _repeated(f'gpuPciAddrs."{escape(pattern)}"', listed)
+        yield from _duplicate_addresses(f'gpuPciAddrs."{escape(pattern)}"', listed)
     for prefix, indexed in config.accelerators.items():
-        yield from _repeated(f"accelerators.{escape(prefix)}", tuple(indexed.values()))
+        yield from _duplicate_addresses(f"accelerators.{escape(prefix)}", tuple(indexed.values()))
 
 
-def overlap_text(first: str, second: str, name: str) -> str:
+def overlap_warning(first: str, second: str, name: str) -> str:
     """Return the warning that two patterns match one host."""
     return (
         f'gpuPciAddrs."{escape(second)}": matches {escape(name)} as "{escape(first)}" does,'
@@ -127,7 +127,7 @@ def overlap_text(first: str, second: str, name: str) -> str:
     )
 
 
-def _repeated(place: str, addresses: tuple[str, ...]) -> Iterator[str]:
+def _duplicate_addresses(place: str, addresses: tuple[str, ...]) -> Iterator[str]:
     for address, times in Counter(addresses).items():
         if times > 1:
             yield f"{place}: {escape(address)} stands there {times} times"

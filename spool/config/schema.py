@@ -15,27 +15,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from spool.config.values import (
+from spool.config.readers import (
     Reader,
     absolute_path,
     base_url,
+    boolean,
     choice,
+    device_index,
     flag,
     host_pattern,
-    index,
-    line,
+    integer,
     list_of,
     map_of,
     number,
     optional,
     pattern,
+    printable,
     replacements,
     secret_pattern,
     set_of,
     text,
     token,
-    truth,
-    whole,
 )
 
 DAY_SECONDS = 86400
@@ -102,7 +102,7 @@ class SpoolKeys:
 
     directory: Path = _key(absolute_path, Path("/var/spool/cc-slurm-sync"))
     state_directory: Path = _key(absolute_path, Path("/var/lib/cc-slurm-sync"))
-    min_free_bytes: int = _key(whole(0, 2**50, "bytes"), 2**30)
+    min_free_bytes: int = _key(integer(0, 2**50, "bytes"), 2**30)
     keep_delivered_days: float = _key(number(0, 3650, "days"), 3)
 
 
@@ -122,7 +122,7 @@ class SweepKeys:
     close_unknown_after: float | None = _key(
         optional(number(60, 3650 * DAY_SECONDS, "seconds")), None
     )
-    require_force: bool = _key(truth, default=False)
+    require_force: bool = _key(boolean, default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +147,17 @@ class FilterKeys:
 class MetadataKeys:
     """Which texts of a job are sent, and how much of them."""
 
-    job_script: bool = _key(truth, default=True)
-    slurm_info: bool = _key(truth, default=True)
+    job_script: bool = _key(boolean, default=True)
+    slurm_info: bool = _key(boolean, default=True)
     withheld_partitions: frozenset[str] = _key(set_of(text), frozenset())
     withheld_accounts: frozenset[str] = _key(set_of(text), frozenset())
     opt_out_flag: str = _key(flag, "disable_cc_metadata")
     secret_patterns: tuple[re.Pattern[str], ...] = _key(list_of(secret_pattern), ())
-    job_name_bytes: int = _key(whole(1, 10**4, "bytes"), 1_000)
-    job_script_bytes: int = _key(whole(1, 10**6, "bytes"), 64_000)
-    slurm_info_bytes: int = _key(whole(1, 10**6, "bytes"), 16_000)
-    other_bytes: int = _key(whole(1, 10**4, "bytes"), 1_000)
-    total_bytes: int = _key(whole(1, 10**6, "bytes"), 100_000)
+    job_name_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
+    job_script_bytes: int = _key(integer(1, 10**6, "bytes"), 64_000)
+    slurm_info_bytes: int = _key(integer(1, 10**6, "bytes"), 16_000)
+    other_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
+    total_bytes: int = _key(integer(1, 10**6, "bytes"), 100_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,20 +167,20 @@ class Config:
     clustername: str = _key(text)
     slurm: SlurmKeys = _section(SlurmKeys)
     cc_backend: BackendKeys = _section(BackendKeys, name="cc-backend", required=True)
-    allow_plain_http: bool = _key(truth, default=False)
+    allow_plain_http: bool = _key(boolean, default=False)
     accelerators: Mapping[str, Mapping[str, str]] = _key(
-        map_of(map_of(text, keys=index)), factory=_empty
+        map_of(map_of(text, keys=device_index)), factory=_empty
     )
     gpu_pci_addrs: Mapping[str, tuple[str, ...]] = _key(
         map_of(list_of(text), keys=pattern), name="gpuPciAddrs", factory=_empty
     )
     accelerator_kinds: tuple[str, ...] = _key(list_of(text), ("gpu",))
-    assume_core_ids: bool = _key(truth, default=False, name="assumeCoreIds")
+    assume_core_ids: bool = _key(boolean, default=False, name="assumeCoreIds")
     topology_files: tuple[Path, ...] = _key(list_of(absolute_path), ())
     host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, (), json={})
     partition_clusters: Mapping[str, str] = _key(map_of(text, keys=text), factory=_empty)
     ignore_hosts: re.Pattern[str] | None = _key(optional(host_pattern), None, name="ignoreHosts")
-    node_regex: str | None = _key(optional(line), None)
+    node_regex: str | None = _key(optional(printable), None)
     spool: SpoolKeys = _section(SpoolKeys)
     drain: DrainKeys = _section(DrainKeys)
     sweep: SweepKeys = _section(SweepKeys)

@@ -1,4 +1,4 @@
 """What `cc-spool check --full` adds: does all fit, on Slurm's side, on cc-backend's, and here?
 
-Most of it is pure: answers come in, `Result` values go out; `look` and `slurm_questions` ask.
+Most of it is pure: answers come in, `CheckResult` values go out; `look` and `slurm_questions` ask.
 """

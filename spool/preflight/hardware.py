@@ -13,15 +13,15 @@ from ccbackend.accelerators import map_problems
 from ccbackend.payload import SiteMap
 from ccbackend.topology import Cluster, SubCluster
 from slurm.decode.scontrol_nodes import Node
-from spool.checks.result import Result, Verdict, bad, good
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config import Config
-from spool.config.site import site_overlaps
+from spool.config.backend_settings import host_overlaps
 
-SHOWN_NAMES = 5
+MAX_SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _MatchedNode:
     """A node, its name at the server, and where the server has it."""
 
     node: Node
@@ -30,7 +30,9 @@ class _Place:
     subcluster: SubCluster | None
 
 
-def check_hardware(config: Config, mapping: SiteMap, nodes: Sequence[Node]) -> Iterator[Result]:
+def check_hardware(
+    config: Config, mapping: SiteMap, nodes: Sequence[Node]
+) -> Iterator[CheckResult]:
     """Yield the verdicts on host names, cores and accelerators.
 
     Args:
@@ -39,27 +41,33 @@ def check_hardware(config: Config, mapping: SiteMap, nodes: Sequence[Node]) -> I
         nodes: of Slurm.
     """
     ignored = config.ignore_hosts
-    places = [
-        _place(node, mapping) for node in nodes if ignored is None or not ignored.search(node.name)
+    matched = [
+        _match_node(node, mapping)
+        for node in nodes
+        if ignored is None or not ignored.search(node.name)
     ]
-    yield _hosts(places)
-    yield from _cores(places)
-    yield from _accelerators(config, mapping, places)
+    yield _hosts(matched)
+    yield from _cores(matched)
+    yield from _accelerators(config, mapping, matched)
 
 
-def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[Result]:
+def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[CheckResult]:
     """Yield a warning for patterns of addresses that match one and the same node."""
-    for text in site_overlaps(config, [node.name for node in nodes]):
-        yield bad(Verdict.WARNING, "accelerators", text, "narrow one of the patterns")
+    for text in host_overlaps(config, [node.name for node in nodes]):
+        yield finding(CheckStatus.WARNING, "accelerators", text, "narrow one of the patterns")
 
 
-def names(hosts: Sequence[str]) -> str:
+def abbreviated(hosts: Sequence[str]) -> str:
     """Return some names and how many there are."""
-    shown = ", ".join(hosts[:SHOWN_NAMES])
-    return shown if len(hosts) <= SHOWN_NAMES else f"{shown} and {len(hosts) - SHOWN_NAMES} more"
+    shown = ", ".join(hosts[:MAX_SHOWN_NAMES])
+    return (
+        shown
+        if len(hosts) <= MAX_SHOWN_NAMES
+        else f"{shown} and {len(hosts) - MAX_SHOWN_NAMES} more"
+    )
 
 
-def _place(node: Node, mapping: SiteMap) -> _Place:
+def _match_node(node: Node, mapping: SiteMap) -> _MatchedNode:
     host = mapping.host(node.name)
     wanted = {mapping.cluster_of(partition) for partition in node.partitions}
     known = mapping.clusters
@@ -67,51 +75,57 @@ def _place(node: Node, mapping: SiteMap) -> _Place:
     for cluster in clusters:
         subcluster = cluster.subcluster(host)
         if subcluster is not None:
-            return _Place(node=node, host=host, cluster=cluster, subcluster=subcluster)
-    return _Place(node=node, host=host, cluster=None, subcluster=None)
+            return _MatchedNode(node=node, host=host, cluster=cluster, subcluster=subcluster)
+    return _MatchedNode(node=node, host=host, cluster=None, subcluster=None)
 
 
-def _hosts(places: Sequence[_Place]) -> Result:
-    unknown = [place.host for place in places if place.subcluster is None]
+def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
+    unknown = [match.host for match in matched if match.subcluster is None]
     if not unknown:
-        return good("hosts", f"the server knows all {len(places)} nodes")
-    text = f"the server does not know {names(unknown)}: their jobs wait"
+        return passed("hosts", f"the server knows all {len(matched)} nodes")
+    text = f"the server does not know {abbreviated(unknown)}: their jobs wait"
     hint = "add them to cluster.json of the server, or leave them out by ignoreHosts or host_map"
-    verdict = Verdict.CRITICAL if len(unknown) == len(places) else Verdict.WARNING
-    return bad(verdict, "hosts", text, hint)
+    status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
+    return finding(status, "hosts", text, hint)
 
 
-def _cores(places: Sequence[_Place]) -> Iterator[Result]:
+def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
     """Yield one verdict for each kind of difference."""
     found: dict[str, list[str]] = {}
-    for place in places:
-        if place.subcluster is None:
+    for match in matched:
+        if match.subcluster is None:
             continue
-        topology = place.subcluster.topology
+        topology = match.subcluster.topology
         if topology is None:
-            found.setdefault("has no topology", []).append(place.host)
-        elif len(topology.cores) != place.node.cores:
-            text = f"has {len(topology.cores)} cores where Slurm has {place.node.cores}"
-            found.setdefault(text, []).append(place.host)
+            found.setdefault("has no topology", []).append(match.host)
+        elif len(topology.cores) != match.node.cores:
+            text = f"has {len(topology.cores)} cores where Slurm has {match.node.cores}"
+            found.setdefault(text, []).append(match.host)
     for text, hosts in found.items():
-        told = f"the server {text} for {names(hosts)}: hardware threads are not sent"
+        text_with_hosts = (
+            f"the server {text} for {abbreviated(hosts)}: hardware threads are not sent"
+        )
         hint = "correct the topology in cluster.json of the server, or the nodes in slurm.conf"
-        yield bad(Verdict.WARNING, "cores", told, hint)
-    if not found and any(place.subcluster for place in places):
-        yield good("cores", "Slurm and the server count the same cores")
+        yield finding(CheckStatus.WARNING, "cores", text_with_hosts, hint)
+    if not found and any(match.subcluster for match in matched):
+        yield passed("cores", "Slurm and the server count the same cores")
 
 
-def _accelerators(config: Config, mapping: SiteMap, places: Sequence[_Place]) -> Iterator[Result]:
-    having = [place for place in places if place.node.has_gres(config.accelerator_kinds)]
+def _accelerators(
+    config: Config, mapping: SiteMap, matched: Sequence[_MatchedNode]
+) -> Iterator[CheckResult]:
+    with_accelerators = [
+        match for match in matched if match.node.has_gres(config.accelerator_kinds)
+    ]
     problems = [
         problem
-        for place in having
-        if place.cluster is not None
-        for problem in map_problems(mapping.accelerators, [place.host], place.cluster)
+        for match in with_accelerators
+        if match.cluster is not None
+        for problem in map_problems(mapping.accelerators, [match.host], match.cluster)
     ]
     for problem in dict.fromkeys(problems):
         hint = "write into gpuPciAddrs or accelerators what cluster.json of the server has"
-        yield bad(Verdict.WARNING, "accelerators", problem, hint)
+        yield finding(CheckStatus.WARNING, "accelerators", problem, hint)
     if not problems:
-        count = len(having)
-        yield good("accelerators", f"the addresses of {count} nodes are those of the server")
+        count = len(with_accelerators)
+        yield passed("accelerators", f"the addresses of {count} nodes are those of the server")

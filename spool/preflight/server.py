@@ -10,12 +10,12 @@ from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_CLUSTERS
-from spool.checks.result import Result, Verdict, bad, good
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
-LIKENESS = 0.5
+MIN_SIMILARITY = 0.5
 
 
-class Backend(Protocol):
+class ServerQueries(Protocol):
     """What is asked of the server; `ccbackend.client.BackendClient` answers."""
 
     def probe(self) -> Probe:
@@ -32,8 +32,8 @@ class Backend(Protocol):
 
 
 def check_server(
-    backend: Backend, token: Token | None, names: Sequence[str]
-) -> tuple[list[Result], tuple[Cluster, ...] | None]:
+    backend: ServerQueries, token: Token | None, names: Sequence[str]
+) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
     """Return the results and the clusters as the server has them, None if it does not tell.
 
     Args:
@@ -44,11 +44,13 @@ def check_server(
     probe = backend.probe()
     verdict = probe.reply.verdict
     if verdict.outcome is not Outcome.DELIVERED and verdict.reason is not Reason.API_OFF:
-        text = f"{_version(probe)}: {_words(probe.reply)}"
-        return [bad(Verdict.CRITICAL, "server", text, f"{verdict.hint}{_roles(token)}")], None
+        text = f"{_server_text(probe)}: {_reply_text(probe.reply)}"
+        return [
+            finding(CheckStatus.CRITICAL, "server", text, f"{verdict.hint}{_roles_text(token)}")
+        ], None
     results = [
-        good("server", _version(probe)),
-        good("server token", f"is accepted{_roles(token)}"),
+        passed("server", _server_text(probe)),
+        passed("server token", f"is accepted{_roles_text(token)}"),
         _jobs(backend.check_job_api()),
         _listing(backend.running_jobs(names[0]), names[0]),
     ]
@@ -57,73 +59,75 @@ def check_server(
     return [*results, *found], clusters
 
 
-def check_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[Result]:
+def check_cluster_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[CheckResult]:
     """Yield whether the server knows each cluster that we report, and the nearest name if not."""
     known = [cluster.name for cluster in clusters]
     for name in names:
         if name in known:
-            yield good("server cluster", f"{name} is known")
+            yield passed("server cluster", f"{name} is known")
             continue
-        near = _nearest(name, known)
+        near = _closest_name(name, known)
         text = f"the server does not know the cluster {name}, it has {', '.join(known) or 'none'}"
         meant = f"did you mean {near}? " if near else ""
         hint = f"{meant}correct clustername, or add the cluster to the server"
-        yield bad(Verdict.CRITICAL, "server cluster", text, hint)
+        yield finding(CheckStatus.CRITICAL, "server cluster", text, hint)
 
 
 def _clusters(
     answer: ClusterList, names: Sequence[str], probe: Probe
-) -> tuple[list[Result], tuple[Cluster, ...] | None]:
+) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
     if answer.clusters is not None:
-        return [*check_names(names, answer.clusters)], answer.clusters
+        return [*check_cluster_names(names, answer.clusters)], answer.clusters
     version = probe.server.version
     if answer.reply.verdict.reason is Reason.FEATURE_ABSENT:
         text = f"this server ({version or 'of unknown version'}) does not tell its clusters"
         hint = f"name its files in topology_files, or use {FIRST_WITH_CLUSTERS} or later"
-        return [bad(Verdict.WARNING, "server cluster", text, hint)], None
-    text = f"the clusters cannot be listed: {_words(answer.reply)}"
-    return [bad(Verdict.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
+        return [finding(CheckStatus.WARNING, "server cluster", text, hint)], None
+    text = f"the clusters cannot be listed: {_reply_text(answer.reply)}"
+    return [finding(CheckStatus.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
 
 
-def _jobs(reply: ApiReply) -> Result:
+def _jobs(reply: ApiReply) -> CheckResult:
     """Return whether jobs are taken; a start without body is refused by a server that does."""
     reason = reply.verdict.reason
     if reason is Reason.BAD_REQUEST:
-        return good("server job API", "takes jobs by REST")
+        return passed("server job API", "takes jobs by REST")
     if reason is Reason.API_OFF:
         hint = "switch the REST job API on (no job events by NATS), this program speaks REST"
-        return bad(Verdict.CRITICAL, "server job API", "is off, the server is in NATS mode", hint)
-    return bad(Verdict.CRITICAL, "server job API", _words(reply), reply.verdict.hint)
+        return finding(
+            CheckStatus.CRITICAL, "server job API", "is off, the server is in NATS mode", hint
+        )
+    return finding(CheckStatus.CRITICAL, "server job API", _reply_text(reply), reply.verdict.hint)
 
 
-def _listing(listing: JobList, cluster: str) -> Result:
+def _listing(listing: JobList, cluster: str) -> CheckResult:
     if listing.rows is None:
-        text = f"running jobs cannot be listed: {_words(listing.reply)}"
+        text = f"running jobs cannot be listed: {_reply_text(listing.reply)}"
         hint = f"{listing.reply.verdict.hint}; the sweep needs this list"
-        return bad(Verdict.WARNING, "server listing", text, hint)
+        return finding(CheckStatus.WARNING, "server listing", text, hint)
     text = f"{len(listing.rows)} running jobs of {cluster}, vouched for by REST"
-    return good("server listing", text)
+    return passed("server listing", text)
 
 
-def _version(probe: Probe) -> str:
+def _server_text(probe: Probe) -> str:
     version = probe.server.version or "of unknown version"
     return f"cc-backend {version}, dialect {probe.server.dialect}"
 
 
-def _roles(token: Token | None) -> str:
+def _roles_text(token: Token | None) -> str:
     if token is None or token.roles is None:
         return ""
     return f"; the token names the roles {', '.join(token.roles) or 'none'}"
 
 
-def _words(reply: ApiReply) -> str:
+def _reply_text(reply: ApiReply) -> str:
     status = f"{reply.status}: " if reply.status else ""
     return f"{status}{reply.verdict.message or reply.verdict.hint}"
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def _closest_name(name: str, known: Sequence[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
 
     lowered = {each.lower(): each for each in known}
-    found = get_close_matches(name.lower(), list(lowered), 1, LIKENESS)
+    found = get_close_matches(name.lower(), list(lowered), 1, MIN_SIMILARITY)
     return lowered[found[0]] if found else ""

@@ -9,22 +9,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
 from slurm.release import Release, parse_release
-from spool.checks.result import Result, Verdict, bad, good
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
-SWEEP_SECONDS = 600
-SHORT_MEMORY_SECONDS = 60
-SHORT_TIMEOUT_SECONDS = 5
+SWEEP_PERIOD_SECONDS = 600
+SHORT_MIN_JOB_AGE_SECONDS = 60
+SHORT_HOOK_TIMEOUT_SECONDS = 5
 NO_TIMEOUT = 65534
 _TIMEOUTS = ("PrologTimeout", "EpilogTimeout", "PrologEpilogTimeout")
-_SEE = "look at what `scontrol show config` and `squeue --json` say"
-_ROLE = re.compile(r"([^(,\s]+)")
+_SLURM_HINT = "look at what `scontrol show config` and `squeue --json` say"
+_HOST_NAME = re.compile(r"([^(,\s]+)")
 
-Settings = Mapping[str, Sequence[str]]
+SlurmSettings = Mapping[str, Sequence[str]]
 
 
 def check_commands(
-    versions: Mapping[str, Release | str], config: Settings, *, json: bool | str
-) -> Iterator[Result]:
+    versions: Mapping[str, Release | str], config: SlurmSettings, *, json: bool | str
+) -> Iterator[CheckResult]:
     """Yield whether the commands work and fit the controller.
 
     Args:
@@ -36,84 +36,84 @@ def check_commands(
     for name, why in versions.items():
         if isinstance(why, str):
             # without sacctmgr our rights alone stay unknown
-            verdict = Verdict.WARNING if name == "sacctmgr" else Verdict.CRITICAL
+            status = CheckStatus.WARNING if name == "sacctmgr" else CheckStatus.CRITICAL
             hint = f"install Slurm's client commands, or correct slurm.{name}"
-            yield bad(verdict, "slurm commands", f"{name}: {why}", hint)
+            yield finding(status, "slurm commands", f"{name}: {why}", hint)
     if len(set(found.values())) > 1:
         text = ", ".join(f"{name} {release}" for name, release in found.items())
         hint = "install all commands from one release, or correct the paths in slurm.*"
-        yield bad(Verdict.WARNING, "slurm commands", f"differ: {text}", hint)
+        yield finding(CheckStatus.WARNING, "slurm commands", f"differ: {text}", hint)
     elif found:
-        yield good("slurm commands", f"{', '.join(found)} are of {next(iter(found.values()))}")
+        yield passed("slurm commands", f"{', '.join(found)} are of {next(iter(found.values()))}")
     if found and config:
-        yield _controller(next(iter(found.values())), config)
-    yield _json(json)
+        yield _check_controller_release(next(iter(found.values())), config)
+    yield _check_json(json)
 
 
-def check_controller_host(config: Settings, host: str | None = None) -> Result:
+def check_controller_host(config: SlurmSettings, host: str | None = None) -> CheckResult:
     """Return whether this host is one of the controllers: hooks and spool belong there."""
     here = (host or socket.gethostname()).split(".")[0]
     values = config.get("SlurmctldHost", ())
-    names = [found[1] for found in map(_ROLE.match, values) if found]
+    names = [found[1] for found in map(_HOST_NAME.match, values) if found]
     if here in {name.split(".")[0] for name in names}:
-        return good("controller", f"{here} is one of {', '.join(names)}")
+        return passed("controller", f"{here} is one of {', '.join(names)}")
     text = f"this host ({here}) is none of the controllers {', '.join(names)}"
     hint = "slurmctld runs the hooks: the spool and the drain belong on its host"
-    return bad(Verdict.WARNING, "controller", text, hint)
+    return finding(CheckStatus.WARNING, "controller", text, hint)
 
 
-def check_memory(config: Settings) -> Result:
+def check_min_job_age(config: SlurmSettings) -> CheckResult:
     """Return whether the controller remembers ended jobs for long enough."""
     seconds = _seconds(config, "MinJobAge")
     text = f"MinJobAge is {seconds} s"
-    if seconds is None or seconds == 0 or seconds >= SWEEP_SECONDS:
-        return good("slurm memory", text if seconds else "ended jobs are never forgotten")
-    if seconds < SHORT_MEMORY_SECONDS:
+    if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
+        return passed("slurm memory", text if seconds else "ended jobs are never forgotten")
+    if seconds < SHORT_MIN_JOB_AGE_SECONDS:
         hint = "set MinJobAge to 300 or more: cores and scripts are asked for after a restart too"
-        return bad(Verdict.WARNING, "slurm memory", text, hint)
+        return finding(CheckStatus.WARNING, "slurm memory", text, hint)
     if not has_accounting(config):
         hint = (
-            f"set MinJobAge above {SWEEP_SECONDS}, the sweep's interval: without accounting a job"
-            " that ends between two sweeps cannot be found"
+            f"set MinJobAge above {SWEEP_PERIOD_SECONDS}, the sweep's interval: without accounting"
+            " a job that ends between two sweeps cannot be found"
         )
-        return bad(Verdict.WARNING, "slurm memory", text, hint)
-    return good("slurm memory", f"{text}; accounting knows what is older")
+        return finding(CheckStatus.WARNING, "slurm memory", text, hint)
+    return passed("slurm memory", f"{text}; accounting knows what is older")
 
 
-def check_timeouts(config: Settings) -> Result:
+def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
     """Return whether slurmctld gives the hooks time enough on a busy host."""
     limits = {name: _seconds(config, name) for name in _TIMEOUTS}
     short = {
         name: seconds
         for name, seconds in limits.items()
-        if seconds is not None and 0 < seconds < SHORT_TIMEOUT_SECONDS
+        if seconds is not None and 0 < seconds < SHORT_HOOK_TIMEOUT_SECONDS
     }
     if short:
         text = ", ".join(f"{name} is {seconds} s" for name, seconds in short.items())
         hint = "allow a minute: a prolog that is killed requeues its job (from 22.05 on)"
-        return bad(Verdict.WARNING, "hook time limit", text, hint)
+        return finding(CheckStatus.WARNING, "hook time limit", text, hint)
     told = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
-    return good("hook time limit", ", ".join(f"{n} {s} s" for n, s in told.items()) or "none")
+    return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in told.items()) or "none")
 
 
-def has_accounting(config: Settings) -> bool:
+def has_accounting(config: SlurmSettings) -> bool:
     """Tell whether the cluster has accounting."""
     kind = next(iter(config.get("AccountingStorageType", ())), "none")
     return not kind.endswith("none")
 
 
-def check_accounting(config: Settings) -> Result:
+def check_accounting(config: SlurmSettings) -> CheckResult:
     """Return whether ended jobs can be looked up for good."""
     if has_accounting(config):
-        return good("accounting", config["AccountingStorageType"][0])
+        return passed("accounting", config["AccountingStorageType"][0])
     hint = (
         "set up slurmdbd: without it a job that the controller has forgotten cannot be proven"
         " ended, nor history be filled in"
     )
-    return bad(Verdict.WARNING, "accounting", "there is none", hint)
+    return finding(CheckStatus.WARNING, "accounting", "there is none", hint)
 
 
-def check_gres(config: Settings, nodes: Sequence[Node], kinds: tuple[str, ...]) -> Result:
+def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, ...]) -> CheckResult:
     """Return whether accounting counts the accelerators that the nodes have."""
     present = sorted({kind for node in nodes for kind, _ in node.gres if kind in kinds})
     tracked = ",".join(config.get("AccountingStorageTRES", ())).split(",")
@@ -122,33 +122,35 @@ def check_gres(config: Settings, nodes: Sequence[Node], kinds: tuple[str, ...]) 
         wanted = ",".join(f"gres/{kind}" for kind in missing)
         text = f"accounting does not count {', '.join(missing)}"
         hint = f"add {wanted} to AccountingStorageTRES: a job that ended unseen loses its number"
-        return bad(Verdict.WARNING, "gres tracking", text, hint)
-    return good("gres tracking", f"counts {', '.join(present)}" if present else "no accelerators")
+        return finding(CheckStatus.WARNING, "gres tracking", text, hint)
+    return passed("gres tracking", f"counts {', '.join(present)}" if present else "no accelerators")
 
 
-def _controller(release: Release, config: Settings) -> Result:
+def _check_controller_release(release: Release, config: SlurmSettings) -> CheckResult:
     words = next(iter(config.get("SLURM_VERSION", ())), "")
     try:
         controller = parse_release(words.encode())
     except SlurmError:
-        return bad(Verdict.UNKNOWN, "slurm release", "the controller does not tell", _SEE)
+        return finding(
+            CheckStatus.UNKNOWN, "slurm release", "the controller does not tell", _SLURM_HINT
+        )
     if controller.series == release.series:
-        return good("slurm release", f"the controller is of {controller}")
+        return passed("slurm release", f"the controller is of {controller}")
     text = f"commands are of {release}, the controller of {controller}"
     hint = "update the commands: answers follow them, and only some releases fit each other"
-    return bad(Verdict.WARNING, "slurm release", text, hint)
+    return finding(CheckStatus.WARNING, "slurm release", text, hint)
 
 
-def _json(json: bool | str) -> Result:  # noqa: FBT001 - an answer that may be no answer
+def _check_json(json: bool | str) -> CheckResult:  # noqa: FBT001 - an answer that may be no answer
     if json is True:
-        return good("slurm json", "squeue writes JSON")
+        return passed("slurm json", "squeue writes JSON")
     if json is False:
         hint = "install Slurm's JSON serializer plugin (built with json-c) beside the commands"
         text = "this squeue cannot write JSON: jobs are read from text, at a higher price"
-        return bad(Verdict.WARNING, "slurm json", text, hint)
-    return bad(Verdict.UNKNOWN, "slurm json", json, _SEE)
+        return finding(CheckStatus.WARNING, "slurm json", text, hint)
+    return finding(CheckStatus.UNKNOWN, "slurm json", json, _SLURM_HINT)
 
 
-def _seconds(config: Settings, name: str) -> int | None:
+def _seconds(config: SlurmSettings, name: str) -> int | None:
     found = re.match(r"[0-9]+", next(iter(config.get(name, ())), ""))
     return None if found is None else int(found[0])

@@ -13,9 +13,9 @@ from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
 from slurm.rights import Rights
-from spool.checks.result import Result, Verdict, bad, good
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
-SHOWN_NODES = 3
+MAX_SHOWN_NODES = 3
 _SEE_ALL = (
     "make the account an Operator (`sacctmgr add user USER account=ACCOUNT adminlevel=Operator`,"
     " same uid on slurmdbd's host), or run the drain as SlurmUser"
@@ -23,7 +23,9 @@ _SEE_ALL = (
 _SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
 
 
-def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[SqueueRow]) -> Result:
+def check_job_visibility(
+    rights: Rights, nodes: Sequence[Node], jobs: Sequence[SqueueRow]
+) -> CheckResult:
     """Return whether squeue shows us other users' jobs.
 
     Args:
@@ -34,73 +36,77 @@ def check_jobs(rights: Rights, nodes: Sequence[Node], jobs: Sequence[SqueueRow])
     name = "jobs seen"
     if not rights.sees_jobs:
         text = f"PrivateData hides other users' jobs from {rights.user}: they would not be told"
-        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
+        return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
     if hidden:
-        shown = ", ".join(hidden[:SHOWN_NODES])
+        shown = ", ".join(hidden[:MAX_SHOWN_NODES])
         text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes), whose CPUs are held"
-        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
+        return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     others = sum(job.user != rights.user for job in jobs)
-    return good(name, f"squeue shows {len(jobs)} jobs, {others} of other users; {_why(rights)}")
+    return passed(
+        name, f"squeue shows {len(jobs)} jobs, {others} of other users; {_access_reason(rights)}"
+    )
 
 
-def check_accounting_rights(
-    rights: Rights, foreign: SqueueRow | None, *, is_shown: bool = True
-) -> Result:
+def check_accounting_visibility(
+    rights: Rights, other_job: SqueueRow | None, *, is_shown: bool = True
+) -> CheckResult:
     """Return whether sacct shows us other users' jobs.
 
     Args:
         rights: of our account.
-        foreign: a job of another user that runs, None where there is none.
+        other_job: a job of another user that runs, None where there is none.
         is_shown: accounting has this job for us.
     """
     name = "accounting seen"
     if not rights.sees_accounting:
         text = f"slurmdbd's PrivateData hides other users' jobs from {rights.user}"
-        return bad(Verdict.CRITICAL, name, text, _SEE_ALL)
-    if foreign is None:
-        return good(name, _why(rights))
-    job = f"job {foreign.job_id} of {foreign.user}"
+        return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
+    if other_job is None:
+        return passed(name, _access_reason(rights))
+    job = f"job {other_job.job_id} of {other_job.user}"
     if not is_shown:
         text = f"sacct does not show us {job}, which squeue does"
-        return bad(Verdict.WARNING, name, text, f"it may be late; if it stays so: {_SEE_ALL}")
-    return good(name, f"sacct shows {job}; {_why(rights)}")
+        return finding(
+            CheckStatus.WARNING, name, text, f"it may be late; if it stays so: {_SEE_ALL}"
+        )
+    return passed(name, f"sacct shows {job}; {_access_reason(rights)}")
 
 
-def check_scripts(
+def check_script_access(
     rights: Rights,
     *,
     wanted: bool,
-    saved: Path | None,
-    opens: bool = False,
+    state_save: Path | None,
+    can_open: bool = False,
     denied: bool | None = None,
-) -> Iterator[Result]:
+) -> Iterator[CheckResult]:
     """Yield whether we may read what `metadata.job_script` promises, and what that means.
 
     Args:
         rights: of our account.
         wanted: scripts are to be sent.
-        saved: StateSaveLocation, None where it is not known.
-        opens: we may read the scripts in it.
+        state_save: StateSaveLocation, None where it is not known.
+        can_open: we may read the scripts in it.
         denied: scontrol refused another user's script; None: there was none to ask for.
     """
     if not wanted:
-        yield good("scripts", "are not sent (metadata.job_script is false)")
+        yield passed("scripts", "are not sent (metadata.job_script is false)")
         return
     by_command = rights.is_privileged if denied is None else not denied
-    if not opens and not by_command:
-        text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {saved}"
-        yield bad(Verdict.WARNING, "scripts", text, _SCRIPTS)
+    if not can_open and not by_command:
+        text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {state_save}"
+        yield finding(CheckStatus.WARNING, "scripts", text, _SCRIPTS)
         return
-    way = f"from {saved}" if opens else f"by scontrol ({saved} is closed to us)"
-    yield good(
+    way = f"from {state_save}" if can_open else f"by scontrol ({state_save} is closed to us)"
+    yield passed(
         "scripts",
         f"are read {way} and sent; they can hold secrets: metadata.job_script false sends none,"
         " metadata.secret_patterns masks",
     )
 
 
-def foreign_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | None:
+def other_users_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | None:
     """Return the job of another user that runs for longest."""
     running = [job for job in jobs if job.state == "RUNNING" and job.user != rights.user]
     return min(running, key=lambda job: job.start_time or 0, default=None)
@@ -114,7 +120,7 @@ def _hosts(jobs: Iterable[SqueueRow]) -> Iterator[str]:
             continue
 
 
-def _why(rights: Rights) -> str:
+def _access_reason(rights: Rights) -> str:
     if not rights.is_privileged:
         return "nothing is private"
     if rights.uid == 0:

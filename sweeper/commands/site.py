@@ -22,7 +22,7 @@ from slurm.job import Job as Record
 from slurm.process import ProcessRunner
 from slurm.rights import Rights, private_data_of, slurm_user_of
 from spool.config import Config
-from spool.config.site import filters_of, site_map
+from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
 from spool.console import is_terminal
 from spool.files.layout import Layout
@@ -68,7 +68,7 @@ def sources_of(
     step: Callable[[str], None] = lambda _what: None,
 ) -> Sources:
     """Return whom to ask."""
-    filters = filters_of(config)
+    filters = job_filters(config)
     names = {config.clustername, *config.partition_clusters.values()}
     archive = config.spool.state_directory / DELIVERED_DIRECTORY
     return Sources(
@@ -87,7 +87,7 @@ def sources_of(
 
 def left_out(config: Config) -> Callable[[Job], str | None]:
     """Return the function that says why the site's filters leave a run out."""
-    filters, site = filters_of(config), site_map(config)
+    filters, site = job_filters(config), site_map(config)
 
     def reason(job: Job) -> str | None:
         nodes = job.nodes if filters.ignore_hosts is None else _names(job.nodes)

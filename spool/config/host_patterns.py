@@ -27,11 +27,11 @@ _CLASSES = {"d": "0", "w": "a", "s": " ", "b": "", "A": "", "Z": ""}
 _LONGEST_COUNT = 16
 
 
-def samples(pattern: str) -> tuple[str, ...]:
+def sample_names(pattern: str) -> tuple[str, ...]:
     """Return some names that a pattern matches; none for a pattern beyond this reader."""
     branches = [pattern] if "(" in pattern or "[" in pattern else pattern.split("|")
     options = itertools.chain.from_iterable(
-        itertools.product(*_pieces(branch)) for branch in branches
+        itertools.product(*_piece_texts(branch)) for branch in branches
     )
     names = ("".join(pieces) for pieces in itertools.islice(options, _SAMPLES))
     compiled = re.compile(pattern)
@@ -46,7 +46,7 @@ def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tup
     real = tuple(names)
     for first, second in itertools.combinations(patterns, 2):
         both = (re.compile(first), re.compile(second))
-        for name in (*samples(second), *samples(first), *real):
+        for name in (*sample_names(second), *sample_names(first), *real):
             if all(compiled.search(name) for compiled in both):
                 yield first, second, name
                 break
@@ -57,7 +57,7 @@ def is_anchored(pattern: str) -> bool:
     return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
 
 
-def _pieces(pattern: str) -> Iterator[tuple[str, ...]]:
+def _piece_texts(pattern: str) -> Iterator[tuple[str, ...]]:
     """Yield for each piece of a pattern the texts it may stand for."""
     position = 0
     while position < len(pattern):
@@ -78,7 +78,7 @@ def _texts(piece: re.Match[str]) -> tuple[str, ...]:
     if piece["words"] is not None:
         return tuple(piece["words"].split("|"))
     if piece["class"] is not None:
-        return (_member(piece["class"]),)
+        return (_class_member(piece["class"]),)
     if piece["escaped"] is not None:
         return (_CLASSES.get(piece["escaped"], piece["escaped"]),)
     if piece["mark"] is not None:
@@ -86,7 +86,7 @@ def _texts(piece: re.Match[str]) -> tuple[str, ...]:
     return ("0" if piece["plain"] == "." else piece["plain"],)
 
 
-def _member(characters: str) -> str:
+def _class_member(characters: str) -> str:
     """Return the first member of a class: of two ranges that overlap one begins in the other."""
     inner = characters[1:-1].removeprefix("^")
     if characters.startswith("[^"):

@@ -22,9 +22,9 @@ from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
 from spool.files.layout import Directory
 
-TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
+TEMPORARY_DIRECTORIES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
 MOUNTS = Path("/proc/self/mountinfo")
-_LIMIT_BYTES = 64 * 1024 * 1024
+_MAX_TOPOLOGY_BYTES = 64 * 1024 * 1024
 _REMOTE = re.compile(
     r"(fuse\.)?(nfs4?|lustre|gpfs|beegfs|cifs|smb3|ceph|glusterfs|panfs|wekafs|pvfs2|afs|sshfs)"
 )
@@ -32,7 +32,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
+class _DirectoryCheck:
     """One directory: its key, its path and what the checks found."""
 
     key: str
@@ -40,12 +40,15 @@ class _Check:
     problems: list[ConfigProblem]
     warnings: list[str]
 
-    def refuse(self, problem: str, hint: str) -> None:
+    def add_problem(self, problem: str, hint: str) -> None:
         self.problems.append(ConfigProblem(self.key, problem, hint))
 
 
 def check_files(
-    config: Config, *, credentials: Path | None = None, temporary: Iterable[Path] = TEMPORARY
+    config: Config,
+    *,
+    credentials: Path | None = None,
+    temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
 ) -> tuple[str, ...]:
     """Look at all that the configuration names; return the warnings.
 
@@ -57,17 +60,17 @@ def check_files(
     Raises:
         ConfigError: all problems found.
     """
-    problems, warnings = examine(config, credentials=credentials, temporary=temporary)
+    problems, warnings = check_paths(config, credentials=credentials, temporary=temporary)
     if problems:
         raise ConfigError(str(config.path), problems)
     return warnings
 
 
-def examine(
+def check_paths(
     config: Config,
     *,
     credentials: Path | None = None,
-    temporary: Iterable[Path] = TEMPORARY,
+    temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
     mounts: Path = MOUNTS,
 ) -> tuple[tuple[ConfigProblem, ...], tuple[str, ...]]:
     """Return the problems and warnings of all that the configuration names."""
@@ -78,15 +81,15 @@ def examine(
         ("spool.directory", config.spool.directory),
         ("spool.state_directory", config.spool.state_directory),
     ):
-        check = _Check(key, path, problems, warnings)
+        check = _DirectoryCheck(key, path, problems, warnings)
         _check_temporary(check, refused, config.path)
-        _check_saved(check, config.slurm.state_save_location)
+        _check_outside_slurm_state(check, config.slurm.state_save_location)
         if _is_directory(check):
             _check_file_system(check, mounts)
             if key == "spool.directory":
-                _check_parts(check)
+                _check_subdirectories(check)
     problems += _token_problems(config, credentials)
-    problems += _file_problems(config)
+    problems += _named_file_problems(config)
     return tuple(problems), tuple(warnings)
 
 
@@ -104,8 +107,8 @@ def read_topology(path: Path) -> tuple[Cluster, ...]:
         OSError: it cannot be read.
         ValueError: it has another shape.
     """
-    if path.stat().st_size > _LIMIT_BYTES:
-        raise ValueError(f"more than {_LIMIT_BYTES} bytes")
+    if path.stat().st_size > _MAX_TOPOLOGY_BYTES:
+        raise ValueError(f"more than {_MAX_TOPOLOGY_BYTES} bytes")
     document = json.loads(path.read_bytes())
     if isinstance(document, dict) and "subClusters" in document:
         document = {"clusters": [document]}
@@ -118,7 +121,7 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return None
-    above = _upward(path)
+    above = _with_parents(path)
     best: tuple[int, str | None] = (-1, None)
     for line in lines:
         left, _, right = line.partition(" - ")
@@ -128,58 +131,58 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
     return best[1]
 
 
-def _check_temporary(check: _Check, temporary: tuple[Path, ...], config: Path) -> None:
+def _check_temporary(check: _DirectoryCheck, temporary: tuple[Path, ...], config: Path) -> None:
     """Refuse a temporary place: the service has a /tmp of its own, and never sees the hooks' one.
 
     Who reads a configuration from there sees the same one: a trial, which gets a warning.
     """
     for place in temporary:
-        if place not in _upward(check.path):
+        if place not in _with_parents(check.path):
             continue
-        if place in _upward(config):
+        if place in _with_parents(config):
             check.warnings.append(f"{check.key}: lies in {place}, good for a trial alone")
         else:
             hint = "choose a directory that stays, such as the default"
-            check.refuse(f"lies in {place}, which is temporary", hint)
+            check.add_problem(f"lies in {place}, which is temporary", hint)
 
 
-def _check_saved(check: _Check, saved: Path | None) -> None:
-    if saved is not None and Path(os.path.realpath(saved)) in _upward(check.path):
+def _check_outside_slurm_state(check: _DirectoryCheck, slurm_state: Path | None) -> None:
+    if slurm_state is not None and Path(os.path.realpath(slurm_state)) in _with_parents(check.path):
         hint = "slurmctld alone may write there; choose another directory"
-        check.refuse("leads into slurm.state_save_location", hint)
+        check.add_problem("leads into slurm.state_save_location", hint)
 
 
-def _upward(path: Path) -> tuple[Path, ...]:
+def _with_parents(path: Path) -> tuple[Path, ...]:
     """Return where a path leads, and all directories above it."""
     real = Path(os.path.realpath(path))  # a loop of links is no error here, as it is for resolve
     return (real, *real.parents)
 
 
-def _is_directory(check: _Check) -> bool:
+def _is_directory(check: _DirectoryCheck) -> bool:
     """Tell whether there is a directory that only we can write."""
     hint = "create it as the README shows, or correct the path"
     try:
         mode = check.path.stat().st_mode
     except OSError as error:
-        check.refuse(f"{check.path} cannot be used: {error.strerror}", hint)
+        check.add_problem(f"{check.path} cannot be used: {error.strerror}", hint)
         return False
     if not stat.S_ISDIR(mode):
-        check.refuse(f"{check.path} is not a directory", hint)
+        check.add_problem(f"{check.path} is not a directory", hint)
         return False
     if mode & stat.S_IWOTH:
-        check.refuse(f"others can write into {check.path}", f"chmod o-w {check.path}")
+        check.add_problem(f"others can write into {check.path}", f"chmod o-w {check.path}")
     return True
 
 
-def _check_file_system(check: _Check, mounts: Path) -> None:
+def _check_file_system(check: _DirectoryCheck, mounts: Path) -> None:
     found = file_system(check.path, mounts)
     if found is not None and _REMOTE.fullmatch(found):
-        check.refuse(f"lies on {found}", "choose a directory on a local disk")
+        check.add_problem(f"lies on {found}", "choose a directory on a local disk")
     if found in {"tmpfs", "ramfs"}:
         check.warnings.append(f"{check.key}: lies in memory ({found}) and is lost at a reboot")
 
 
-def _check_parts(check: _Check) -> None:
+def _check_subdirectories(check: _DirectoryCheck) -> None:
     """Check the directories of a spool: all there, on one file system."""
     devices: set[int] = set()
     missing: list[str] = []
@@ -189,9 +192,11 @@ def _check_parts(check: _Check) -> None:
         except OSError:
             missing.append(name)
     if missing:
-        check.refuse(f"{check.path} lacks {', '.join(missing)}", "create them as the README shows")
+        check.add_problem(
+            f"{check.path} lacks {', '.join(missing)}", "create them as the README shows"
+        )
     if len(devices) > 1:
-        check.refuse("its directories lie on several file systems", "put them on one")
+        check.add_problem("its directories lie on several file systems", "put them on one")
 
 
 def _token_problems(config: Config, credentials: Path | None) -> Iterator[ConfigProblem]:
@@ -206,7 +211,7 @@ def _token_problems(config: Config, credentials: Path | None) -> Iterator[Config
         )
 
 
-def _file_problems(config: Config) -> Iterator[ConfigProblem]:
+def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
     authority = config.cc_backend.ca_file
     if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
         hint = "name a readable file of certificates (PEM)"
@@ -217,8 +222,8 @@ def _file_problems(config: Config) -> Iterator[ConfigProblem]:
         except (OSError, ValueError, RecursionError) as error:
             hint = "name a cluster.json of the server"
             key = f"topology_files[{position}]"
-            yield ConfigProblem(key, f"{path} cannot be used: {_why(error)}", hint)
+            yield ConfigProblem(key, f"{path} cannot be used: {_error_text(error)}", hint)
 
 
-def _why(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return (error.strerror or "cannot be read") if isinstance(error, OSError) else "not as expected"

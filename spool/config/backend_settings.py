@@ -9,9 +9,9 @@ from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.payload import SiteMap
 from ccbackend.topology import Cluster
-from spool.config.patterns import overlaps
-from spool.config.places import read_topology
-from spool.config.rules import overlap_text
+from spool.config.host_patterns import overlaps
+from spool.config.paths import read_topology
+from spool.config.rules import overlap_warning
 from spool.config.schema import Config, NamesKeys
 from spool.errors import ConfigError, ConfigProblem
 
@@ -26,7 +26,7 @@ def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
     Raises:
         ConfigError: a topology file cannot be used.
     """
-    known = {cluster.name: cluster for cluster in (*_from_files(config), *clusters)}
+    known = {cluster.name: cluster for cluster in (*_clusters_from_files(config), *clusters)}
     return SiteMap(
         cluster=config.clustername,
         partition_clusters=config.partition_clusters,
@@ -39,7 +39,7 @@ def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
     )
 
 
-def filters_of(config: Config) -> JobFilters:
+def job_filters(config: Config) -> JobFilters:
     """Return which jobs are left out."""
     return JobFilters(
         clusters=_names(config.filters.clusters),
@@ -68,17 +68,17 @@ def metadata_policy(config: Config) -> MetadataPolicy:
     )
 
 
-def site_overlaps(config: Config, hosts: Iterable[str]) -> tuple[str, ...]:
+def host_overlaps(config: Config, hosts: Iterable[str]) -> tuple[str, ...]:
     """Return a warning for every two patterns of `gpuPciAddrs` that match one real host."""
     found = overlaps(tuple(config.gpu_pci_addrs), hosts)
-    return tuple(overlap_text(*each) for each in found)
+    return tuple(overlap_warning(*each) for each in found)
 
 
 def _names(keys: NamesKeys) -> NameFilter:
     return NameFilter(allow=keys.allow, deny=keys.deny)
 
 
-def _from_files(config: Config) -> Iterator[Cluster]:
+def _clusters_from_files(config: Config) -> Iterator[Cluster]:
     for position, path in enumerate(config.topology_files):
         try:
             yield from read_topology(path)

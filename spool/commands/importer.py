@@ -24,13 +24,13 @@ from spool.files.inventory import RunFile, read_runs
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 
-MOST_EVENTS = 1000
-SPACE_EVERY = 100
+MAX_NEW_EVENTS = 1000
+RUNS_PER_SPACE_CHECK = 100
 POLL_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
-class Room:
+class Throttle:
     """Whether the spool can take more now. `is_drained` tells whether somebody empties it."""
 
     def __init__(
@@ -48,10 +48,10 @@ class Room:
         self._events_left = 0
         self._runs_left = 0
 
-    def for_event(self) -> bool:
+    def wait_for_event_slot(self) -> bool:
         """Wait until `new/` has room; False if nobody will ever make some."""
         while self._events_left <= 0:
-            self._events_left = MOST_EVENTS - sum(1 for _ in self._layout.names(Directory.NEW))
+            self._events_left = MAX_NEW_EVENTS - sum(1 for _ in self._layout.names(Directory.NEW))
             if self._events_left <= 0:
                 if not self._is_drained():
                     _log.error("new/ is full and no drain is running: start it, then repeat this")
@@ -60,27 +60,27 @@ class Room:
         self._events_left -= 1
         return True
 
-    def for_run(self) -> bool:
+    def has_space_for_run(self) -> bool:
         """Tell whether the disk has room for more runs."""
         if self._runs_left <= 0:
             if self._layout.free_bytes() < self._min_free_bytes:
                 _log.error("the spool's disk is nearly full (spool.min_free_bytes)")
                 return False
-            self._runs_left = SPACE_EVERY
+            self._runs_left = RUNS_PER_SPACE_CHECK
         self._runs_left -= 1
         return True
 
 
-class Refill:
+class Importer:
     """Takes kept items into a spool and counts them. `now` in Unix seconds.
 
     One spool serves one Slurm cluster: job ids of another would hit the wrong rows. Its name is
     that of the runs here, or of the first one taken.
     """
 
-    def __init__(self, layout: Layout, room: Room, *, now: float, dry_run: bool) -> None:
+    def __init__(self, layout: Layout, throttle: Throttle, *, now: float, dry_run: bool) -> None:
         self._layout = layout
-        self._room = room
+        self._throttle = throttle
         self._now = int(now)
         self._cluster = cluster_of(layout)
         self.dry_run = dry_run
@@ -88,7 +88,7 @@ class Refill:
         self.known = 0
         self.refused: list[dict[str, str]] = []
 
-    def take(self, kept: ImportItem) -> bool:
+    def import_item(self, kept: ImportItem) -> bool:
         """Take one item in; False if the spool cannot take more.
 
         Raises:
@@ -98,7 +98,7 @@ class Refill:
             self._refuse(kept, kept.reason)
             return True
         try:
-            is_new = self._item(kept.item)
+            is_new = self._import(kept.item)
         except DeadLetterError as error:
             self._refuse(kept, error.reason)
             return True
@@ -110,39 +110,39 @@ class Refill:
     def _refuse(self, kept: ImportItem, reason: str) -> None:
         self.refused.append({"what": escape(kept.where, 1000), "reason": escape(reason)})
 
-    def _item(self, item: Event | Run) -> bool | None:
+    def _import(self, item: Event | Run) -> bool | None:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
             reason = f"of Slurm's cluster {cluster}; this spool serves {self._cluster}"
             raise DeadLetterError(item.name, reason)
         self._cluster = self._cluster or cluster
-        return self._event(item) if isinstance(item, Event) else self._run(item)
+        return self._import_event(item) if isinstance(item, Event) else self._import_run(item)
 
-    def _event(self, event: Event) -> bool | None:
+    def _import_event(self, event: Event) -> bool | None:
         """Return whether an event is new here; None if there is no room for it."""
         layout = self._layout
         if self.dry_run:
             return not layout.exists(Directory.NEW, event.name)
-        if not self._room.for_event():
+        if not self._throttle.wait_for_event_slot():
             return None
         return put_event(layout, event.name, event.extras, event.time)
 
-    def _run(self, kept: Run) -> bool | None:
+    def _import_run(self, kept: Run) -> bool | None:
         """Return whether a run is new here; None if there is no room for it."""
         if not kept.reported and kept.end is not None:
             return False  # nothing of it is to be told
-        place_of_it = active_directory(self._layout, kept.name)
-        if place_of_it is not None:
-            self._raise_if_different(kept, place_of_it)
+        existing = active_directory(self._layout, kept.name)
+        if existing is not None:
+            self._raise_if_different(kept, existing)
             return False
         if self._layout.exists(Directory.DEAD, kept.name):
             raise DeadLetterError(kept.name, "lies in dead/ here; retry or discard that one")
         if self.dry_run:
             return True
-        if not self._room.for_run():
+        if not self._throttle.has_space_for_run():
             return None
-        again = untold(kept, self._now) if kept.reported else reset_delivery(kept)
-        return create_file(self._layout, Directory.TODO, kept.name, codec.encode(again))
+        undelivered_run = undelivered(kept, self._now) if kept.reported else reset_delivery(kept)
+        return create_file(self._layout, Directory.TODO, kept.name, codec.encode(undelivered_run))
 
     def _raise_if_different(self, kept: Run, directory: Directory) -> None:
         try:
@@ -151,7 +151,7 @@ class Refill:
             return  # it was told meanwhile
         except (RunFileError, NewerFormatError) as error:
             raise DeadLetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
-        if facts_of(here) != facts_of(kept):
+        if slurm_record_of(here) != slurm_record_of(kept):
             raise DeadLetterError(kept.name, f"lies in {directory}/ here with other contents")
 
 
@@ -161,11 +161,13 @@ def cluster_of(layout: Layout) -> str | None:
     return next((run.job.cluster for run in runs if run.job.cluster), None)
 
 
-def untold(run: Run, now: int) -> Run:
+def undelivered(run: Run, now: int) -> Run:
     """Return a run of which everything is told again; its times stay."""
     return replace(reset_delivery(run), started=None, replaces=(), seen=now)
 
 
-def facts_of(run: Run) -> Run:
+def slurm_record_of(run: Run) -> Run:
     """Return what a run says of Slurm, without what was told of it so far."""
-    return replace(untold(run, 0), cluster=None, reported=True, reason=None, monitoring_status=None)
+    return replace(
+        undelivered(run, 0), cluster=None, reported=True, reason=None, monitoring_status=None
+    )

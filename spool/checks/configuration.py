@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from spool.checks.result import Result, Verdict, bad, good
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.errors import ConfigProblem
 
-_LOOK = "it works; the README says what the key means"
+_WARNING_HINT = "it works; the README says what the key means"
 
 
-def check_problems(problems: Iterable[ConfigProblem], *, as_service: bool) -> Iterator[Result]:
+def check_config_problems(
+    problems: Iterable[ConfigProblem], *, as_service: bool
+) -> Iterator[CheckResult]:
     """Yield each problem.
 
     What we may not look at is not known to be wrong, unless we are (`as_service`) whom it must be
@@ -18,13 +20,15 @@ def check_problems(problems: Iterable[ConfigProblem], *, as_service: bool) -> It
     """
     for problem in problems:
         if problem.problem.endswith("Permission denied") and not as_service:
-            verdict, hint = Verdict.UNKNOWN, "run this as root or as the service's user"
+            status, hint = CheckStatus.UNKNOWN, "run this as root or as the service's user"
         else:
-            verdict, hint = Verdict.CRITICAL, problem.hint
-        yield bad(verdict, "configuration", f"{problem.path}: {problem.problem}", hint)
+            status, hint = CheckStatus.CRITICAL, problem.hint
+        yield finding(status, "configuration", f"{problem.path}: {problem.problem}", hint)
 
 
-def check_warnings(path: str, warnings: Iterable[str], *, strict: bool) -> Iterator[Result]:
+def check_config_warnings(
+    path: str, warnings: Iterable[str], *, strict: bool
+) -> Iterator[CheckResult]:
     """Yield the verdict on a configuration without problems.
 
     `strict` makes each warning count: they are worth a look before jobs are reported, and nothing
@@ -33,7 +37,7 @@ def check_warnings(path: str, warnings: Iterable[str], *, strict: bool) -> Itera
     found = tuple(warnings)
     if strict:
         for warning in found:
-            yield bad(Verdict.WARNING, "configuration", warning, _LOOK)
+            yield finding(CheckStatus.WARNING, "configuration", warning, _WARNING_HINT)
     if not (strict and found):
         told = f", {len(found)} to look at: see `check --full`" if found else ""
-        yield good("configuration", f"{path} has no problems{told}")
+        yield passed("configuration", f"{path} has no problems{told}")

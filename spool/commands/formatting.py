@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def instant(seconds: float | None) -> str:
+def format_time(seconds: float | None) -> str:
     """Return an instant (Unix seconds) in local time with its offset; `-` for none."""
     if seconds is None:
         return "-"
@@ -18,7 +18,7 @@ def instant(seconds: float | None) -> str:
         return "at no possible time"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration in its two largest units."""
     left = max(0, int(seconds))
     parts: list[str] = []
@@ -29,13 +29,13 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def table(rows: Iterable[Sequence[object]]) -> list[str]:
+def format_table(rows: Iterable[Sequence[object]]) -> list[str]:
     """Return lines in columns below a head: of numbers to the right, of words to the left."""
     columns = [_column([str(cell) for cell in column]) for column in zip(*rows, strict=True)]
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def count(number: int, what: str) -> str:
+def pluralize(number: int, what: str) -> str:
     """Return a number with its noun."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 

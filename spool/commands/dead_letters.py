@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from spool.commands.entries import ALL, Entry, entries, job_id_of, named
-from spool.commands.words import count
+from spool.commands.entries import ALL, Entry, entries, job_id_of, matching
+from spool.commands.formatting import pluralize
 from spool.console import print_json, print_line
 from spool.errors import DeadLetterError
 from spool.escaping import escape
@@ -17,7 +17,7 @@ from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.inventory import RunFile
 from spool.files.layout import Directory, Layout
 
-_LIVE = (Directory.NEW, Directory.TODO, Directory.OPEN)
+_LIVE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN)
 _log = logging.getLogger(__name__)
 
 
@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="a list of objects")
 
 
-def choose(layout: Layout, wanted: str) -> list[Entry] | None:
+def select(layout: Layout, wanted: str) -> list[Entry] | None:
     """Return the dead letters that an ID means, oldest first; None and a message if none."""
-    dead = [_light(entry) for entry in entries(layout, [Directory.DEAD])]
-    found = dead if wanted == ALL else named(dead, wanted)
+    dead = [_without_texts(entry) for entry in entries(layout, [Directory.DEAD])]
+    found = dead if wanted == ALL else matching(dead, wanted)
     if found or wanted == ALL:
         return sorted(found, key=_age_key)
-    elsewhere = named(entries(layout, _LIVE), wanted)
+    elsewhere = matching(entries(layout, _LIVE_DIRECTORIES), wanted)
     for entry in elsewhere:
         name = escape(entry.name)
         _log.error("%s lies in %s/; only what is dead can be treated", name, entry.directory)
@@ -48,23 +48,23 @@ def choose(layout: Layout, wanted: str) -> list[Entry] | None:
     return None
 
 
-def treat(
+def apply_action(
     layout: Layout,
-    chosen: list[Entry],
-    deed: Callable[..., str],
+    selected: list[Entry],
+    action: Callable[..., str],
     *,
     args: argparse.Namespace,
 ) -> int:
-    """Do a deed to each letter; one that is refused does not keep the others from it.
+    """Apply an action to each letter; one that is refused does not keep the others from it.
 
     Raises:
         OSError: the spool cannot be written; the rest is as it was.
     """
     done: list[dict[str, Any]] = []
-    for entry in chosen:
+    for entry in selected:
         shown = {"id": escape(entry.name), "job_id": job_id_of(entry)}
         try:
-            words = deed(layout, entry.name, dry_run=args.dry_run)
+            words = action(layout, entry.name, dry_run=args.dry_run)
         except DeadLetterError as error:
             done.append({**shown, "done": False, "words": escape(error.reason)})
             _log.error("%s: %s", shown["id"], escape(error.reason))
@@ -76,22 +76,22 @@ def treat(
                 print_line(f"{shown['id']} {words}")
     if args.json:
         print_json(done)
-    return _told(done, dry_run=args.dry_run)
+    return _summarize(done, dry_run=args.dry_run)
 
 
-def usage_unless(chosen: list[Entry] | None) -> int:
+def exit_code_of_selection(selected: list[Entry] | None) -> int:
     """Return the exit code where nothing was chosen: fine for ALL of nothing."""
-    return USAGE if chosen is None else OK
+    return USAGE if selected is None else OK
 
 
-def _told(done: list[dict[str, Any]], *, dry_run: bool) -> int:
+def _summarize(done: list[dict[str, Any]], *, dry_run: bool) -> int:
     refused = sum(not each["done"] for each in done)
     what = "dry run, nothing was changed: " if dry_run else ""
-    _log.info("%s%s treated, %d refused", what, count(len(done) - refused, "letter"), refused)
+    _log.info("%s%s treated, %d refused", what, pluralize(len(done) - refused, "letter"), refused)
     return REFUSED if refused else OK
 
 
-def _light(entry: Entry) -> Entry:
+def _without_texts(entry: Entry) -> Entry:
     """Return an entry without what can be large: there may be many."""
     if not isinstance(entry, RunFile):
         return entry

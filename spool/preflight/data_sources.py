@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from slurm.release import Release
 from slurm.release_features import SAME_IN_EVERY_RELEASE, features_of
-from spool.checks.result import Result, good
+from spool.checks.result import CheckResult, passed
 
 HOOKS_WITH_TIMES = Release(23, 2)
 
 
-def check_sources(release: Release) -> Iterator[Result]:
+def check_sources(release: Release) -> Iterator[CheckResult]:
     """Yield what is asked of which source."""
     row = features_of(release)
     times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "job id alone"
-    yield good("source of events", f"the hooks: {times}")
-    yield good("source of few jobs", row.describe(row.few_jobs))
-    yield good("source of many jobs", row.describe(row.many_jobs))
-    yield good("source of sharing in text", f"column {row.sharing_column}")
+    yield passed("source of events", f"the hooks: {times}")
+    yield passed("source of few jobs", row.describe(row.few_jobs))
+    yield passed("source of many jobs", row.describe(row.many_jobs))
+    yield passed("source of sharing in text", f"column {row.sharing_column}")
     for what, how in SAME_IN_EVERY_RELEASE:
-        yield good(f"source of {what}", how)
+        yield passed(f"source of {what}", how)

@@ -16,34 +16,34 @@ from ccbackend.token import Token
 from ccbackend.topology import Cluster
 from slurm.decode.scontrol_nodes import Node
 from slurm.process import ProcessRunner, Runner
-from spool.checks.result import Result, Verdict, bad
+from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
-from spool.config.site import site_map
+from spool.config.backend_settings import site_map
 from spool.connections import backend_client
 from spool.errors import ConfigError
 from spool.identity import MaskedToken
 from spool.preflight.hardware import check_hardware, check_patterns
-from spool.preflight.reach import Account, own_account
-from spool.preflight.server import Backend, check_server
-from spool.preflight.slurm_questions import SlurmQuestions
+from spool.preflight.permissions import SystemUser, current_user
+from spool.preflight.server import ServerQueries, check_server
+from spool.preflight.slurm_checks import SlurmChecks
 
 
-class Server(Backend, Protocol):
+class ServerConnection(ServerQueries, Protocol):
     """A server that is asked and let go."""
 
     def close(self) -> None:
         """Close the connection."""
 
 
-def asked_results(
+def full_check_results(
     config: Config,
     token: MaskedToken,
     *,
     runner: Runner | None = None,
-    backend: Server | None = None,
-    account: Account | None = None,
-    note: Callable[[str], object] = lambda _: None,
-) -> list[Result]:
+    backend: ServerConnection | None = None,
+    user: SystemUser | None = None,
+    progress: Callable[[str], object] = lambda _: None,
+) -> list[CheckResult]:
     """Ask cc-backend and Slurm; return what they tell.
 
     Args:
@@ -51,15 +51,15 @@ def asked_results(
         token: for cc-backend.
         runner: runs Slurm's commands; None: really.
         backend: the server; None: the configured one.
-        account: whose rights are judged; None: ours.
-        note: is told who is being asked.
+        user: whose rights are judged; None: ours.
+        progress: is told who is being asked.
     """
-    note("cc-backend")
+    progress("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
     with closing(backend or backend_client(config, token, SharedServerInfo())) as server:
         results, clusters = check_server(server, _token(token), names)
-    note("Slurm")
-    questions = SlurmQuestions(config, runner or ProcessRunner(), account or own_account())
+    progress("Slurm")
+    questions = SlurmChecks(config, runner or ProcessRunner(), user or current_user())
     results += questions.results()
     results += _hardware(config, clusters or (), questions.nodes)
     return results
@@ -67,7 +67,7 @@ def asked_results(
 
 def _hardware(
     config: Config, clusters: Sequence[Cluster], nodes: Sequence[Node]
-) -> Iterator[Result]:
+) -> Iterator[CheckResult]:
     """Yield how Slurm's nodes and the server's hosts fit together."""
     if not nodes:
         return  # Slurm has not told them, which is a result already
@@ -79,7 +79,7 @@ def _hardware(
     if not mapping.clusters:
         text = "Slurm's nodes are not compared, the server's hosts are not known"
         hint = "look again when the server answers, or name its files in topology_files"
-        yield bad(Verdict.UNKNOWN, "hosts", text, hint)
+        yield finding(CheckStatus.UNKNOWN, "hosts", text, hint)
         return
     yield from check_hardware(config, mapping, nodes)
 

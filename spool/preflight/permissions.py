@@ -12,19 +12,19 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-READ, WRITE, ENTER = 4, 2, 1
+READ, WRITE, EXECUTE = 4, 2, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class SystemUser:
     """A user with all of its groups."""
 
     name: str
     uid: int
     gids: frozenset[int]
 
-    def may(self, status: os.stat_result, bits: int) -> bool:
-        """Tell whether the mode grants all of some bits (`READ | WRITE | ENTER`)."""
+    def has_permission(self, status: os.stat_result, bits: int) -> bool:
+        """Tell whether the mode grants all of some bits (`READ | WRITE | EXECUTE`)."""
         if self.uid == 0:
             return True
         if status.st_uid == self.uid:
@@ -36,42 +36,42 @@ class Account:
         return granted & bits == bits
 
 
-def account_of(name: str) -> Account | None:
+def system_user(name: str) -> SystemUser | None:
     """Return an account by its name; None: this host does not know it."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
         return None
     gids = os.getgrouplist(found.pw_name, found.pw_gid)
-    return Account(name=found.pw_name, uid=found.pw_uid, gids=frozenset(gids))
+    return SystemUser(name=found.pw_name, uid=found.pw_uid, gids=frozenset(gids))
 
 
-def own_account() -> Account:
+def current_user() -> SystemUser:
     """Return the account that we work as."""
     uid = os.geteuid()
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = str(uid)
-    return Account(name=name, uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
+    return SystemUser(name=name, uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
 
 
-def obstacle(path: Path, account: Account, bits: int) -> str | None:
+def access_problem(path: Path, user: SystemUser, bits: int) -> str | None:
     """Return what keeps an account from a file, None if nothing does; links are followed."""
     real = Path(os.path.realpath(path))
     try:
         for parent in reversed(real.parents):
-            if not account.may(parent.stat(), ENTER):
-                return f"{account.name} may not pass {parent} ({described(parent.stat())})"
+            if not user.has_permission(parent.stat(), EXECUTE):
+                return f"{user.name} may not pass {parent} ({owner_and_mode(parent.stat())})"
         status = real.stat()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
-    if account.may(status, bits):
+    if user.has_permission(status, bits):
         return None
-    return f"{account.name} may not {_WORDS[bits]} {path} ({described(status)})"
+    return f"{user.name} may not {_ACTIONS[bits]} {path} ({owner_and_mode(status)})"
 
 
-def opens_scripts(state_save_location: Path) -> bool:
+def can_read_scripts(state_save_location: Path) -> bool:
     """Tell whether we may open the batch scripts that slurmctld keeps (`hash.N/job.ID/script`)."""
     hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser, as soon as there is one
     if not hashed:
@@ -79,17 +79,17 @@ def opens_scripts(state_save_location: Path) -> bool:
     return all(os.access(each, os.R_OK | os.X_OK) for each in hashed)
 
 
-def described(status: os.stat_result) -> str:
+def owner_and_mode(status: os.stat_result) -> str:
     """Return owner, group and mode: `slurm:slurm 0755`."""
     mode = stat.S_IMODE(status.st_mode)
     return f"{_user(status.st_uid)}:{_group(status.st_gid)} {mode:04o}"
 
 
-_WORDS = {
+_ACTIONS = {
     READ: "read",
-    READ | ENTER: "read and execute",
-    READ | WRITE | ENTER: "read and write in",
-    WRITE | ENTER: "write in",
+    READ | EXECUTE: "read and execute",
+    READ | WRITE | EXECUTE: "read and write in",
+    WRITE | EXECUTE: "write in",
 }
 
 

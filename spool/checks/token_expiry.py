@@ -1,0 +1,36 @@
+"""The token's expiry, read from its claims without verification; never the token itself."""
+
+from __future__ import annotations
+
+import math
+
+from ccbackend.token import Token
+from spool.checks.result import CheckResult, CheckStatus, PerfData, age_text, finding, passed
+
+WARNING_SECONDS = 14 * 86400.0
+_RENEW_HINT = "make a new one on the server and put it into the token file; no restart is needed"
+
+
+def check_token(token: Token, now: float) -> CheckResult:
+    """Return the verdict on how long the token is still good. `now` is Unix seconds."""
+    at = token.expires_at
+    if at is None or not math.isfinite(at):
+        return passed("token", "has no date of expiry")
+    left = at - now
+    figure = PerfData(
+        label="token_left",
+        value=left,
+        unit="s",
+        warning=WARNING_SECONDS,
+        critical=0,
+        lower_is_worse=True,
+    )
+    if token.expired(now):
+        return finding(
+            CheckStatus.CRITICAL, "token", f"expired {age_text(-left)} ago", _RENEW_HINT, figure
+        )
+    if left < WARNING_SECONDS:
+        return finding(
+            CheckStatus.WARNING, "token", f"expires in {age_text(left)}", _RENEW_HINT, figure
+        )
+    return passed("token", f"expires in {age_text(left)}", figure)
