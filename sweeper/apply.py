@@ -18,7 +18,7 @@ from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
-from sweeper.values import Change, Close, Key, Start
+from sweeper.values import Change, Close, RunId, Start
 
 AGAIN = {"again": "1"}
 POLL_SECONDS = 0.5  # progress is rewritten no oftener
@@ -26,16 +26,16 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenEvent:
     """A change in the spool: the run and the event that speaks of it."""
 
-    key: Key
+    key: RunId
     event: str
 
 
-def put(layout: Layout, changes: Iterable[Change]) -> list[Written]:
+def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
     """Write an event of each change; what a full disk does not take is left for the next sweep."""
-    written: list[Written] = []
+    written: list[WrittenEvent] = []
     for change in changes:
         kind, key, end = _event(change)
         try:
@@ -43,61 +43,61 @@ def put(layout: Layout, changes: Iterable[Change]) -> list[Written]:
         except OSError as error:
             _log.error("new/ takes no more events, the rest is left: %s", error)
             break
-        written.append(Written(key=key, event=name))
+        written.append(WrittenEvent(key=key, event=name))
     return written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class DrainWait:
     """How to wait: `drain_once` drains here, where no drain is running."""
 
-    state: Path
-    seconds: float
+    state_directory: Path
+    timeout_seconds: float
     drain_once: Callable[[], object]
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    told: Callable[[int], None] = lambda _left: None
+    on_progress: Callable[[int], None] = lambda _left: None
 
 
-def settle(layout: Layout, written: list[Written], waiting: Waiting) -> int:
+def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: DrainWait) -> int:
     """Return how many of the changes still wait, when none does or the time is over.
 
     Where no drain is running all that lies in the spool is drained.
     """
-    if not written and not _holds_anything(layout):
+    if not written and not _has_pending_work(layout):
         return 0
-    until = waiting.clock() + waiting.seconds
-    if not is_draining(waiting.state):
+    until = drain_wait.clock() + drain_wait.timeout_seconds
+    if not is_drain_running(drain_wait.state_directory):
         try:
-            waiting.drain_once()
+            drain_wait.drain_once()
         except SpoolLockedError:
             _log.debug("a drain has started meanwhile")
-    while left := unsettled(layout, written):
-        waiting.told(left)
-        if waiting.clock() >= until or not is_draining(waiting.state):
+    while left := count_pending(layout, written):
+        drain_wait.on_progress(left)
+        if drain_wait.clock() >= until or not is_drain_running(drain_wait.state_directory):
             return left
-        waiting.sleep(POLL_SECONDS)
-    waiting.told(0)
+        drain_wait.sleep(POLL_SECONDS)
+    drain_wait.on_progress(0)
     return 0
 
 
-def _holds_anything(layout: Layout) -> bool:
+def _has_pending_work(layout: Layout) -> bool:
     places = (Directory.NEW, Directory.TODO)
     return any(True for place in places for _ in layout.names(place))
 
 
-def is_draining(state: Path) -> bool:
+def is_drain_running(state: Path) -> bool:
     """Tell whether a drain holds its lock."""
     return lock_state(state / DRAIN_LOCK_FILE) is not LockState.FREE
 
 
-def unsettled(layout: Layout, written: Iterable[Written]) -> int:
+def count_pending(layout: Layout, written: Iterable[WrittenEvent]) -> int:
     """Return how many changes the drain has not dealt with."""
     new, todo = set(layout.names(Directory.NEW)), set(layout.names(Directory.TODO))
     return sum(each.event in new or run_name(*each.key) in todo for each in written)
 
 
-def _event(change: Change) -> tuple[EventKind, Key, int | None]:
+def _event(change: Change) -> tuple[EventKind, RunId, int | None]:
     if isinstance(change, Close):
         return EventKind.CLOSE, change.key, change.end_time
     kind = EventKind.START if isinstance(change, Start) else EventKind.STOP

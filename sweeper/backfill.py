@@ -15,27 +15,27 @@ from spool.files.enqueue import enqueue
 from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
-from sweeper.apply import AGAIN, Written
-from sweeper.diff import DAY_SECONDS, Standing, is_over
-from sweeper.look.eye import Eye, runs_by_id
-from sweeper.look.failures import slurm_failure
-from sweeper.look.holdings import holdings_of
-from sweeper.sweep import Site
-from sweeper.values import Guard, GuardKind, Job
+from sweeper.apply import AGAIN, WrittenEvent
+from sweeper.diff import DAY_SECONDS, SpoolStatus, is_over
+from sweeper.observe.collector import Collector, runs_by_job_id
+from sweeper.observe.failures import slurm_failure
+from sweeper.observe.spool_view import spool_entries_of
+from sweeper.sweep import SweepContext
+from sweeper.values import GuardFinding, GuardKind, SlurmRun
 
-PAGE_SECONDS = 86400
-CROWD = 1000
-CHUNK = 100
-_CROWDED = Guard(
+WINDOW_SECONDS = 86400
+MAX_PENDING = 1000
+CHECK_EVERY = 100
+_TOO_MANY_PENDING = GuardFinding(
     name="crowd",
     kind=GuardKind.SIZE,
-    text=f"{CROWD} events wait in new/ and none is resolved: see cc-spool status",
+    text=f"{MAX_PENDING} events wait in new/ and none is resolved: see cc-spool status",
     exit_code=TRY_AGAIN,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class BackfillWindow:
     """What to tell: runs that ended from `since` on and before `until`, Unix seconds.
 
     `monitoring_status` 0 says that there are no metrics of that time.
@@ -47,60 +47,70 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """How it went. `written` are the newest events; `at` is where to go on, `failed` why."""
+class BackfillProgress:
+    """How it went; `written` are the newest events, `resume_at` where to go on, `failure` why."""
 
     seen: int = 0
-    there: int = 0
-    known: int = 0
-    left_out: int = 0
-    told: int = 0
-    at: int = 0
-    failed: Guard | None = None
-    written: tuple[Written, ...] = field(default=(), repr=False)
+    at_backend: int = 0
+    in_spool: int = 0
+    excluded: int = 0
+    queued: int = 0
+    resume_at: int = 0
+    failure: GuardFinding | None = None
+    written: tuple[WrittenEvent, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class BackfillControl:
     """How fast: `make_room` waits until `new/` takes more events, False if it never will.
 
-    `page_done` is told where the next page begins.
+    `window_done` is told where the next page begins.
     """
 
     make_room: Callable[[], bool]
-    page_done: Callable[[Tally], None]
+    window_done: Callable[[BackfillProgress], None]
     dry_run: bool = False
 
 
-def backfill(site: Site, window: Window, pace: Pace) -> Tally:
+def backfill(
+    context: SweepContext, window: BackfillWindow, control: BackfillControl
+) -> BackfillProgress:
     """Tell the history of a window; stop at the first question without an answer."""
-    tally = Tally(at=window.since)
-    eye = Eye(site.sources, None)
-    if not eye.introduce():
-        return replace(tally, failed=_first(eye))
-    for begin in range(window.since, window.until, PAGE_SECONDS):
-        end = min(begin + PAGE_SECONDS, window.until)
+    progress = BackfillProgress(resume_at=window.since)
+    collector = Collector(context.sources, None)
+    if not collector.identify_controller():
+        return replace(progress, failure=_first_failure(collector))
+    for begin in range(window.since, window.until, WINDOW_SECONDS):
+        end = min(begin + WINDOW_SECONDS, window.until)
         try:
-            rows = site.sources.slurm.ended(since=begin, until=end)
+            rows = context.sources.slurm.ended(since=begin, until=end)
         except SlurmError as error:
-            return replace(tally, failed=slurm_failure("accounting", error))
-        runs = [run for own in runs_by_id(rows).values() for run in own]
+            return replace(progress, failure=slurm_failure("accounting", error))
+        runs = [run for own in runs_by_job_id(rows).values() for run in own]
         over = [run for run in runs if is_over(run) and begin <= (run.end_time or 0) < end]
-        tally = _page(site, eye, over, tally, window=window, pace=pace)
-        if tally.failed is not None:
-            return tally
-        tally = replace(tally, at=end)
-        pace.page_done(tally)
-    return tally
+        progress = _backfill_window(
+            context, collector, over, progress, window=window, control=control
+        )
+        if progress.failure is not None:
+            return progress
+        progress = replace(progress, resume_at=end)
+        control.window_done(progress)
+    return progress
 
 
-def _page(
-    site: Site, eye: Eye, runs: Sequence[Job], tally: Tally, *, window: Window, pace: Pace
-) -> Tally:
+def _backfill_window(
+    context: SweepContext,
+    collector: Collector,
+    runs: Sequence[SlurmRun],
+    progress: BackfillProgress,
+    *,
+    window: BackfillWindow,
+    control: BackfillControl,
+) -> BackfillProgress:
     """Tell the runs of one page that are missing."""
-    chosen = [run for run in runs if site.left_out(run) is None]
-    there = eye.there([run.key for run in chosen])
-    rows = {} if there is None else there
+    chosen = [run for run in runs if context.exclusion_reason(run) is None]
+    rows_there = collector.backend_rows([run.key for run in chosen])
+    rows = {} if rows_there is None else rows_there
     absent = [
         run
         for run in chosen
@@ -110,35 +120,46 @@ def _page(
             for row in rows.get(run.job_id, ())
         )
     ]
-    missing = eye.confirmed(absent if there is not None else [])
-    held = holdings_of(site.sources.layout, [run.key for run in missing])
-    wanted = [run for run in missing if run.key not in held or held[run.key].standing in _TELL]
-    tally = replace(
-        tally,
-        seen=tally.seen + len(runs),
-        there=tally.there + len(chosen) - len(absent),
-        known=tally.known + len(missing) - len(wanted),
-        left_out=tally.left_out + len(runs) - len(chosen),
-        failed=_first(eye),
+    missing = collector.recheck(absent if rows_there is not None else [])
+    held = spool_entries_of(context.sources.layout, [run.key for run in missing])
+    wanted = [run for run in missing if run.key not in held or held[run.key].status in _QUEUEABLE]
+    progress = replace(
+        progress,
+        seen=progress.seen + len(runs),
+        at_backend=progress.at_backend + len(chosen) - len(absent),
+        in_spool=progress.in_spool + len(missing) - len(wanted),
+        excluded=progress.excluded + len(runs) - len(chosen),
+        failure=_first_failure(collector),
     )
-    if tally.failed is not None:
-        return tally
-    return _tell(site.sources.layout, wanted, tally, window=window, pace=pace)
+    if progress.failure is not None:
+        return progress
+    return _queue_runs(context.sources.layout, wanted, progress, window=window, control=control)
 
 
-_TELL = frozenset({Standing.NOTHING, Standing.TOLD})
+_QUEUEABLE = frozenset({SpoolStatus.NOTHING, SpoolStatus.STARTED})
 
 
-def _tell(
-    layout: Layout, runs: Sequence[Job], tally: Tally, *, window: Window, pace: Pace
-) -> Tally:
+def _queue_runs(
+    layout: Layout,
+    runs: Sequence[SlurmRun],
+    progress: BackfillProgress,
+    *,
+    window: BackfillWindow,
+    control: BackfillControl,
+) -> BackfillProgress:
     ordered = sorted(runs, key=lambda run: (run.start_time, run.job_id))
-    if pace.dry_run:
-        return replace(tally, told=tally.told + len(ordered))
-    written: list[Written] = []
+    if control.dry_run:
+        return replace(progress, queued=progress.queued + len(ordered))
+    written: list[WrittenEvent] = []
     for number, run in enumerate(ordered):
-        if number % CHUNK == 0 and crowd(layout) > CROWD - CHUNK and not pace.make_room():
-            return replace(tally, failed=_CROWDED, told=tally.told + len(written))
+        if (
+            number % CHECK_EVERY == 0
+            and count_events(layout) > MAX_PENDING - CHECK_EVERY
+            and not control.make_room()
+        ):
+            return replace(
+                progress, failure=_TOO_MANY_PENDING, queued=progress.queued + len(written)
+            )
         name = enqueue(
             layout,
             EventKind.START,
@@ -147,18 +168,20 @@ def _tell(
             end=run.end_time,
             extras=_extras(window),
         )
-        written.append(Written(key=run.key, event=name))
-    return replace(tally, told=tally.told + len(written), written=tuple(written) or tally.written)
+        written.append(WrittenEvent(key=run.key, event=name))
+    return replace(
+        progress, queued=progress.queued + len(written), written=tuple(written) or progress.written
+    )
 
 
-def _extras(window: Window) -> dict[str, str]:
+def _extras(window: BackfillWindow) -> dict[str, str]:
     return {**AGAIN, "monitoring_status": "0"} if window.monitoring_status == 0 else {**AGAIN}
 
 
-def crowd(layout: Layout) -> int:
+def count_events(layout: Layout) -> int:
     """Return how many events wait in `new/`."""
     return sum(1 for _ in layout.names(Directory.NEW))
 
 
-def _first(eye: Eye) -> Guard | None:
-    return next(iter(eye.answers().failed), None)
+def _first_failure(collector: Collector) -> GuardFinding | None:
+    return next(iter(collector.answer_check_input().failed), None)

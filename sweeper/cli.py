@@ -37,14 +37,14 @@ CC_SWEEP = Program(
         ),
     ),
 )
-_ALONE = frozenset({"-h", "--help", "--version"})
+_WITHOUT_VERB = frozenset({"-h", "--help", "--version"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `cc-sweep`; return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     subcommands = {subcommand.name for subcommand in CC_SWEEP.subcommands}
-    if not subcommands.intersection(words) and not _ALONE.intersection(words):
+    if not subcommands.intersection(words) and not _WITHOUT_VERB.intersection(words):
         words = ["plan", *words]
     return CC_SWEEP.run(words)
 

@@ -8,10 +8,10 @@ from datetime import datetime
 _EPOCH = re.compile(r"@?([0-9]{9,11})")
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-FORMS = "2026-03-29, 2026-03-29T14:05[:30][Z|+01:00], @1774793100, 36h or 7d ago, now"
+DATE_FORMS = "2026-03-29, 2026-03-29T14:05[:30][Z|+01:00], @1774793100, 36h or 7d ago, now"
 
 
-def instant_of(text: str, *, now: float) -> int:
+def parse_instant(text: str, *, now: float) -> int:
     """Return Unix seconds; a date without an offset is in this machine's time zone.
 
     Raises:
@@ -26,4 +26,4 @@ def instant_of(text: str, *, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{text!r} is no date; write one like {FORMS}") from error
+        raise ValueError(f"{text!r} is no date; write one like {DATE_FORMS}") from error

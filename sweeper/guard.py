@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sweeper.values import Guard, GuardKind, Key
+from sweeper.values import GuardFinding, GuardKind, RunId
 
 FEW_STOPS = 20
 STOPS_SHARE = 0.2
@@ -20,37 +20,37 @@ CLOCK_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class AnswerCheckInput:
     """What is suspicious about who answered and how.
 
-    `failed` are guards of questions without a whole answer. `sees_all` is False where other
-    users' jobs may be hidden from us. `booted` is when the controller began, `controller_clock`
+    `failed` are guards of questions without a whole answer. `sees_all_jobs` is False where other
+    users' jobs may be hidden from us. `boot_time` is when the controller began, `controller_clock`
     its clock and `clock` ours at the same moment; None where not told. `cluster` is Slurm's own
-    name, `known_cluster` that of the sweeps before; `foreign` a cluster of cc-backend's listing
-    that was not asked for.
+    name, `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's
+    listing that was not asked for.
     """
 
-    failed: tuple[Guard, ...] = ()
-    sees_all: bool = True
-    booted: int | None = None
+    failed: tuple[GuardFinding, ...] = ()
+    sees_all_jobs: bool = True
+    boot_time: int | None = None
     controller_clock: int | None = None
     clock: int = 0
     cluster: str = ""
     known_cluster: str | None = None
-    foreign: str | None = None
+    foreign_cluster: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class HeldBackStops:
     """What a sweep kept back: when, and which runs."""
 
     time: int
     guards: tuple[str, ...]
-    stops: frozenset[Key] = field(default_factory=frozenset)
+    stops: frozenset[RunId] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sizes:
+class SizeCheckInput:
     """How much would be stopped, and against what.
 
     `candidates` run at cc-backend and not in Slurm, proven over or not. `running_before` is what
@@ -59,13 +59,13 @@ class Sizes:
 
     stops: int
     candidates: int
-    running_there: int
-    running: int
+    running_at_backend: int
+    running_in_slurm: int
     running_before: int | None
     has_mark: bool
 
 
-def answer_guards(answers: Answers) -> Iterator[Guard]:
+def check_answers(answers: AnswerCheckInput) -> Iterator[GuardFinding]:
     """Yield the guards on the answer that speak."""
     yield from answers.failed
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
@@ -73,80 +73,82 @@ def answer_guards(answers: Answers) -> Iterator[Guard]:
             f"Slurm calls itself {answers.cluster!r}, the last sweep saw {answers.known_cluster!r};"
             " if it was renamed, remove sweep.json from the state directory"
         )
-        yield _answer("cluster", text)
-    if answers.foreign is not None:
-        text = f"cc-backend lists jobs of {answers.foreign!r}, which were not asked for"
-        yield _answer("listing", text)
-    if not answers.sees_all:
+        yield _answer_finding("cluster", text)
+    if answers.foreign_cluster is not None:
+        text = f"cc-backend lists jobs of {answers.foreign_cluster!r}, which were not asked for"
+        yield _answer_finding("listing", text)
+    if not answers.sees_all_jobs:
         text = (
             "PrivateData hides other users' jobs from this account;"
             " give it AdminLevel Operator (sacctmgr modify user)"
         )
-        yield _answer("rights", text)
-    yield from _time_guards(answers)
+        yield _answer_finding("rights", text)
+    yield from _check_times(answers)
 
 
-def _time_guards(answers: Answers) -> Iterator[Guard]:
+def _check_times(answers: AnswerCheckInput) -> Iterator[GuardFinding]:
     clock = answers.controller_clock
     if clock is None:
         return
-    if answers.booted is not None and clock - answers.booted < BOOT_SECONDS:
+    if answers.boot_time is not None and clock - answers.boot_time < BOOT_SECONDS:
         text = (
-            f"the controller is up for {clock - answers.booted} s and may still recover jobs;"
+            f"the controller is up for {clock - answers.boot_time} s and may still recover jobs;"
             f" stops wait until {BOOT_SECONDS} s"
         )
-        yield _answer("boot", text)
+        yield _answer_finding("boot", text)
     if abs(clock - answers.clock) > CLOCK_SECONDS:
         text = (
             f"this clock differs from the controller's by {answers.clock - clock} s,"
             f" more than {CLOCK_SECONDS} s; mend the time service"
         )
-        yield _answer("clock", text)
+        yield _answer_finding("clock", text)
 
 
-def size_guards(sizes: Sizes) -> Iterator[Guard]:
+def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     """Yield the guards on the size that speak."""
     if not sizes.has_mark:
         text = (
             "no sweep was applied here before: the first one only looks and sets its mark,"
             " the next one acts (or: cc-sweep apply --force --stops N)"
         )
-        yield _size("first", text)
-    threshold = stops_threshold(sizes.running_there)
+        yield _size_finding("first", text)
+    threshold = stops_threshold(sizes.running_at_backend)
     if sizes.stops > threshold:
         text = (
-            f"{sizes.stops} stops of {sizes.running_there} running jobs at cc-backend are more"
+            f"{sizes.stops} stops of {sizes.running_at_backend} running jobs at cc-backend are more"
             f" than {threshold}"
         )
-        yield _size("stops", text + _NEXT)
+        yield _size_finding("stops", text + _NEXT_STEP)
     if sizes.candidates:
-        yield from _running_guards(sizes)
+        yield from _check_running(sizes)
 
 
-def _running_guards(sizes: Sizes) -> Iterator[Guard]:
+def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     before = sizes.running_before or 0
-    if sizes.running == 0:
-        text = f"Slurm lists no running job, cc-backend {sizes.running_there}"
-        yield _size("none", text + _NEXT)
-    elif before >= MANY_RUNNING and sizes.running < before * RUNNING_SHARE:
+    if sizes.running_in_slurm == 0:
+        text = f"Slurm lists no running job, cc-backend {sizes.running_at_backend}"
+        yield _size_finding("none", text + _NEXT_STEP)
+    elif before >= MANY_RUNNING and sizes.running_in_slurm < before * RUNNING_SHARE:
         text = (
-            f"Slurm lists {sizes.running} running jobs, less than {RUNNING_SHARE:.0%} of the"
-            f" {before} of the last sweep"
+            f"Slurm lists {sizes.running_in_slurm} running jobs, less than {RUNNING_SHARE:.0%}"
+            f" of the {before} of the last sweep"
         )
-        yield _size("fewer", text + _NEXT)
+        yield _size_finding("fewer", text + _NEXT_STEP)
 
 
-def stops_threshold(running_there: int) -> int:
+def stops_threshold(running_at_backend: int) -> int:
     """Return how many stops pass at once."""
-    return max(FEW_STOPS, int(running_there * STOPS_SHARE))
+    return max(FEW_STOPS, int(running_at_backend * STOPS_SHARE))
 
 
-_NEXT = "; stops are held: the next sweep applies those that it plans again and accounting proves"
+_NEXT_STEP = (
+    "; stops are held: the next sweep applies those that it plans again and accounting proves"
+)
 
 
-def _answer(name: str, text: str) -> Guard:
-    return Guard(name=name, kind=GuardKind.ANSWER, text=f"{text}; no stops")
+def _answer_finding(name: str, text: str) -> GuardFinding:
+    return GuardFinding(name=name, kind=GuardKind.ANSWER, text=f"{text}; no stops")
 
 
-def _size(name: str, text: str) -> Guard:
-    return Guard(name=name, kind=GuardKind.SIZE, text=text)
+def _size_finding(name: str, text: str) -> GuardFinding:
+    return GuardFinding(name=name, kind=GuardKind.SIZE, text=text)

@@ -1,6 +1,6 @@
 """From what differs to what will be done: guards, limits, a fixed order. Pure.
 
-A guard on the answer leaves no stop in a plan. Guards on the size move the stops to `held`; of
+A guard on the answer leaves no stop in a plan. Guards on the size move the stops to `held_back`; of
 these the next sweep releases what it plans again and accounting proves. Planning decides all;
 applying decides nothing.
 """
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sweeper.diff import Drift
-from sweeper.guard import Held, Sizes, size_guards
-from sweeper.values import Change, Close, Guard, Key, Plan, Report, Source, Start, Stop
+from sweeper.guard import HeldBackStops, SizeCheckInput, check_sizes
+from sweeper.values import Change, Close, EndProof, GuardFinding, Plan, Report, RunId, Start, Stop
 
-LIMIT = 500
-FIRST = "first"
+MAX_CHANGES = 500
+FIRST_SWEEP = "first"
 _RUNNING_GUARDS = frozenset({"none", "fewer"})
 
 
@@ -24,116 +24,139 @@ class ForceError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SweepOptions:
     """What the operator asked for.
 
     `direction` is start, stop or both. `force_stops` is how many stops are meant by --force, None
-    without it. `only_some` tells that single jobs are looked at: their number cannot surprise.
+    without it. `only_single_jobs` tells that single jobs are looked at: their number cannot
+    surprise.
     """
 
-    limit: int = LIMIT
+    limit: int = MAX_CHANGES
     direction: str = "both"
     force_stops: int | None = None
     require_force: bool = False
-    only_some: bool = False
+    only_single_jobs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """A plan, whether it may be applied at all, and what the next sweep must remember.
 
-    `held` is None when nothing is kept back. `running` is the number that the next sweep compares
-    with.
+    `held_stops` is None when nothing is kept back. `running_baseline` is the number that the next
+    sweep compares with.
     """
 
     plan: Plan
-    applies: bool = True
-    held: Held | None = None
-    running: int | None = None
+    may_apply: bool = True
+    held_stops: HeldBackStops | None = None
+    running_baseline: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class PlanInput:
     """All that a decision looks at.
 
-    `answer` are guards on the answer that have spoken, `held` what the last sweep kept back. `now`
-    is in Unix seconds. `accounts` is False where the site has no accounting: then the controller's
-    word must do.
+    `answer_findings` are guards on the answer that have spoken, `held_stops` what the last sweep
+    kept back. `now` is in Unix seconds. `has_accounting` is False where the site has no accounting:
+    then the controller's word must do.
     """
 
     drift: Drift
-    answer: Sequence[Guard] = ()
-    sizes: Sizes
-    held: Held | None = None
-    options: Options = field(default_factory=Options)
+    answer_findings: Sequence[GuardFinding] = ()
+    sizes: SizeCheckInput
+    held_stops: HeldBackStops | None = None
+    options: SweepOptions = field(default_factory=SweepOptions)
     now: int
-    accounts: bool = True
+    has_accounting: bool = True
 
 
-def decide(case: Case) -> Decision:
+def decide(plan_input: PlanInput) -> Decision:
     """Return what will be done.
 
     Raises:
         ForceError: more stops are planned than the operator meant.
     """
-    drift, options, sizes = case.drift, case.options, case.sizes
+    drift, options, sizes = plan_input.drift, plan_input.options, plan_input.sizes
     starts: list[Start] = drift.starts if options.direction != "stop" else []
     ends: list[Stop | Close] = []
     if options.direction != "start":
         ends = sorted([*drift.stops, *drift.closes], key=_order)
-    if case.answer:
-        plan = _plan(case, starts, guards=tuple(case.answer))
-        return Decision(plan=plan, held=case.held, running=sizes.running_before)
-    guards = () if options.only_some else tuple(_told(size_guards(sizes), case, len(ends)))
+    if plan_input.answer_findings:
+        plan = _plan(plan_input, starts, guards=tuple(plan_input.answer_findings))
+        return Decision(
+            plan=plan, held_stops=plan_input.held_stops, running_baseline=sizes.running_before
+        )
+    guards = (
+        ()
+        if options.only_single_jobs
+        else tuple(_with_site_step(check_sizes(sizes), plan_input, len(ends)))
+    )
     if options.force_stops is not None:
         _check_force(options.force_stops, len(ends))
         guards = ()
     if not guards:
-        return Decision(plan=_plan(case, [*starts, *ends]), running=sizes.running)
-    if any(guard.name == FIRST for guard in guards):
-        plan = _plan(case, starts, held=ends, guards=guards)
-        return Decision(plan=plan, applies=False, running=sizes.running)
-    return _held_back(case, starts, ends, guards)
+        return Decision(
+            plan=_plan(plan_input, [*starts, *ends]), running_baseline=sizes.running_in_slurm
+        )
+    if any(guard.name == FIRST_SWEEP for guard in guards):
+        plan = _plan(plan_input, starts, held_back=ends, guards=guards)
+        return Decision(plan=plan, may_apply=False, running_baseline=sizes.running_in_slurm)
+    return _hold_back(plan_input, starts, ends, guards)
 
 
-def _told(guards: Iterable[Guard], case: Case, ends: int) -> Iterator[Guard]:
+def _with_site_step(
+    guards: Iterable[GuardFinding], plan_input: PlanInput, ends: int
+) -> Iterator[GuardFinding]:
     """Yield guards with the next step that this site demands."""
     for guard in guards:
-        if case.options.require_force and guard.name != FIRST:
+        if plan_input.options.require_force and guard.name != FIRST_SWEEP:
             step = f"sweep.require_force: they wait for cc-sweep apply --force --stops {ends}"
             yield replace(guard, text=f"{guard.text.partition(';')[0]}; {step}")
         else:
             yield guard
 
 
-def _held_back(
-    case: Case, starts: list[Start], ends: list[Stop | Close], guards: tuple[Guard, ...]
+def _hold_back(
+    plan_input: PlanInput,
+    starts: list[Start],
+    ends: list[Stop | Close],
+    guards: tuple[GuardFinding, ...],
 ) -> Decision:
     """Keep the ends back, but for those that a second look has proven."""
     names = tuple(guard.name for guard in guards)
-    before = None if case.options.require_force else case.held
-    released = [end for end in ends if before and _is_proven(end, before, accounts=case.accounts)]
+    before = None if plan_input.options.require_force else plan_input.held_stops
+    released = [
+        end
+        for end in ends
+        if before and _may_release(end, before, has_accounting=plan_input.has_accounting)
+    ]
     rest = [end for end in ends if end not in released]
     was_seen = before is not None and {*names} <= {*before.guards}
     plan = _plan(
-        case, [*starts, *released], held=rest, guards=() if was_seen and not rest else guards
+        plan_input,
+        [*starts, *released],
+        held_back=rest,
+        guards=() if was_seen and not rest else guards,
     )
     done = {change.key for change in plan.changes}
-    held = Held(
-        time=case.now if before is None else before.time,
+    held = HeldBackStops(
+        time=plan_input.now if before is None else before.time,
         guards=names,
         stops=frozenset(end.key for end in ends if end.key not in done),
     )
     is_sudden = not was_seen and bool(_RUNNING_GUARDS & {*names})
-    running = case.sizes.running_before if is_sudden else case.sizes.running
-    return Decision(plan=plan, held=held, running=running)
+    running_baseline = (
+        plan_input.sizes.running_before if is_sudden else plan_input.sizes.running_in_slurm
+    )
+    return Decision(plan=plan, held_stops=held, running_baseline=running_baseline)
 
 
-def _is_proven(end: Stop | Close, held: Held, *, accounts: bool) -> bool:
+def _may_release(end: Stop | Close, held: HeldBackStops, *, has_accounting: bool) -> bool:
     """Tell whether the last sweep planned this end too, and accounting proves it."""
     if end.key not in held.stops or isinstance(end, Close):
         return False
-    return end.proof is Source.ACCOUNTING or not accounts
+    return end.proof is EndProof.ACCOUNTING or not has_accounting
 
 
 def _check_force(meant: int, planned: int) -> None:
@@ -145,29 +168,29 @@ def _check_force(meant: int, planned: int) -> None:
 
 
 def _plan(
-    case: Case,
+    plan_input: PlanInput,
     changes: Sequence[Change],
     *,
-    held: Sequence[Stop | Close] = (),
-    guards: tuple[Guard, ...] = (),
+    held_back: Sequence[Stop | Close] = (),
+    guards: tuple[GuardFinding, ...] = (),
 ) -> Plan:
     wanted = sorted(changes, key=_order)
-    limit = case.options.limit
-    known = {word: count for word, count in sorted(case.drift.known.items()) if count}
+    limit = plan_input.options.limit
+    skipped = {word: count for word, count in sorted(plan_input.drift.skipped.items()) if count}
     return Plan(
         changes=tuple(wanted[:limit]),
-        reports=tuple(sorted(case.drift.reports, key=_report_order)),
-        held=tuple(held),
+        reports=tuple(sorted(plan_input.drift.reports, key=_report_order)),
+        held_back=tuple(held_back),
         guards=guards,
-        known=known,
-        left=max(0, len(wanted) - limit),
-        running=(case.sizes.running, case.sizes.running_there),
+        skipped=skipped,
+        over_limit=max(0, len(wanted) - limit),
+        running_counts=(plan_input.sizes.running_in_slurm, plan_input.sizes.running_at_backend),
     )
 
 
 def _order(change: Change) -> tuple[int, int, bool]:
     """Oldest run first; of one second ends before starts."""
-    key: Key = change.key
+    key: RunId = change.key
     return key.start_time, key.job_id, isinstance(change, Start)
 
 

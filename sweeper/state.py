@@ -17,28 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
-from sweeper.diff import Drift, Memory
-from sweeper.guard import Held
-from sweeper.values import Key, Plan, Start
+from sweeper.diff import Drift, SweepMemory
+from sweeper.guard import HeldBackStops
+from sweeper.values import Plan, RunId, Start
 
-ASKED_SECONDS = 30 * 86400
-_SWEEPS_KEPT = 10
+REMEMBER_STARTS_SECONDS = 30 * 86400
+_REMEMBER_STOPS_SWEEPS = 10
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class SweepState:
     """What the sweeps before left behind; without any, the defaults."""
 
     mark: int | None = None
     cluster: str | None = None
-    running: int | None = None
-    held: Held | None = None
-    memory: Memory = field(default_factory=Memory)
+    running_baseline: int | None = None
+    held_stops: HeldBackStops | None = None
+    memory: SweepMemory = field(default_factory=SweepMemory)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class SweepSummary:
     """How a sweep went, for people and monitoring."""
 
     started: float
@@ -49,29 +49,29 @@ class Summary:
     drift: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_state(directory: Path) -> State:
+def read_state(directory: Path) -> SweepState:
     """Return what the last sweep left; defaults where there was none or the file is damaged."""
     found = read_json(directory / SWEEP_STATE_FILE)
     try:
-        return State(
-            mark=_optional(found.get("mark")),
+        return SweepState(
+            mark=_optional_int(found.get("mark")),
             cluster=found.get("cluster") or None,
-            running=_optional(found.get("running")),
-            held=_held(found.get("held")),
-            memory=Memory(
+            running_baseline=_optional_int(found.get("running")),
+            held_stops=_held_stops_of(found.get("held")),
+            memory=SweepMemory(
                 sweep=int(found.get("sweep", 0)),
-                young=frozenset(_key(text) for text in found.get("young", ())),
-                undecided=_times(found.get("undecided", {})),
-                told=_times(found.get("told", {})),
-                asked=_times(found.get("asked", {})),
+                young_stops=frozenset(_key_of_text(text) for text in found.get("young", ())),
+                unproven_since=_numbers_by_run(found.get("undecided", {})),
+                stops_queued=_numbers_by_run(found.get("told", {})),
+                starts_queued=_numbers_by_run(found.get("asked", {})),
             ),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         _log.warning("%s is not understood, as if no sweep had been: %r", SWEEP_STATE_FILE, error)
-        return State()  # as at a first sweep: it looks before it acts
+        return SweepState()  # as at a first sweep: it looks before it acts
 
 
-def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
+def read_summary(directory: Path, *, started: float, pid: int) -> SweepSummary:
     """Return how the last sweep went, as a new one begins: a refusal stays visible meanwhile."""
     found = read_json(directory / SWEEP_STATE_FILE)
     try:
@@ -79,7 +79,7 @@ def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
         guards = tuple(map(str, found.get("guards", ())))
     except (TypeError, ValueError, AttributeError):
         drift, guards = {}, ()
-    return Summary(
+    return SweepSummary(
         started=started,
         finished=None,
         pid=pid,
@@ -89,7 +89,7 @@ def read_summary(directory: Path, *, started: float, pid: int) -> Summary:
     )
 
 
-def write_state(directory: Path, state: State, summary: Summary) -> None:
+def write_state(directory: Path, state: SweepState, summary: SweepSummary) -> None:
     """Replace the file.
 
     Raises:
@@ -106,18 +106,20 @@ def write_state(directory: Path, state: State, summary: Summary) -> None:
         "drift": dict(summary.drift),
         "mark": state.mark,
         "cluster": state.cluster,
-        "running": state.running,
+        "running": state.running_baseline,
         "sweep": state.memory.sweep,
-        "held": _plain(state.held),
-        "young": sorted(map(_text, state.memory.young)),
-        "undecided": _texts(state.memory.undecided),
-        "told": _texts(state.memory.told),
-        "asked": _texts(state.memory.asked),
+        "held": _held_stops_document(state.held_stops),
+        "young": sorted(map(_text_of_key, state.memory.young_stops)),
+        "undecided": _numbers_by_text(state.memory.unproven_since),
+        "told": _numbers_by_text(state.memory.stops_queued),
+        "asked": _numbers_by_text(state.memory.starts_queued),
     }
     write_json(directory / SWEEP_STATE_FILE, document)
 
 
-def remember(memory: Memory, drift: Drift, plan: Plan, applied: Iterable[Key], now: int) -> Memory:
+def next_memory(
+    memory: SweepMemory, drift: Drift, plan: Plan, applied: Iterable[RunId], now: int
+) -> SweepMemory:
     """Return the memory for the next sweep.
 
     Args:
@@ -132,54 +134,62 @@ def remember(memory: Memory, drift: Drift, plan: Plan, applied: Iterable[Key], n
     starts = [change for change in plan.changes if isinstance(change, Start)]
     over = {start.key for start in starts if start.job.end_time is not None} & done
     ended = done - {start.key for start in starts}
-    kept = {key: sweep for key, sweep in memory.told.items() if number - sweep <= _SWEEPS_KEPT}
-    old = {key: time for key, time in memory.asked.items() if now - time < ASKED_SECONDS}
+    kept = {
+        key: sweep
+        for key, sweep in memory.stops_queued.items()
+        if number - sweep <= _REMEMBER_STOPS_SWEEPS
+    }
+    old = {
+        key: time
+        for key, time in memory.starts_queued.items()
+        if now - time < REMEMBER_STARTS_SECONDS
+    }
     return replace(
         memory,
         sweep=number,
-        young=frozenset(drift.young),
-        undecided=dict(drift.undecided),
-        told={**kept, **dict.fromkeys(ended, number)},
-        asked={**old, **dict.fromkeys(over, now)},
+        young_stops=frozenset(drift.young_stops),
+        unproven_since=dict(drift.unproven_since),
+        stops_queued={**kept, **dict.fromkeys(ended, number)},
+        starts_queued={**old, **dict.fromkeys(over, now)},
     )
 
 
-def _held(found: Any) -> Held | None:
+def _held_stops_of(found: Any) -> HeldBackStops | None:
     if found is None:
         return None
-    return Held(
+    return HeldBackStops(
         time=int(found["time"]),
         guards=tuple(map(str, found["guards"])),
-        stops=frozenset(_key(text) for text in found["stops"]),
+        stops=frozenset(_key_of_text(text) for text in found["stops"]),
     )
 
 
-def _plain(held: Held | None) -> dict[str, Any] | None:
+def _held_stops_document(held: HeldBackStops | None) -> dict[str, Any] | None:
     if held is None:
         return None
     return {
         "time": held.time,
         "guards": list(held.guards),
-        "stops": sorted(map(_text, held.stops)),
+        "stops": sorted(map(_text_of_key, held.stops)),
     }
 
 
-def _optional(value: Any) -> int | None:
+def _optional_int(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def _key(text: str) -> Key:
+def _key_of_text(text: str) -> RunId:
     job_id, _, start = text.partition("-")
-    return Key(int(job_id), int(start))
+    return RunId(int(job_id), int(start))
 
 
-def _text(key: Key) -> str:
+def _text_of_key(key: RunId) -> str:
     return f"{key.job_id}-{key.start_time}"
 
 
-def _times(found: Mapping[str, Any]) -> dict[Key, int]:
-    return {_key(text): int(value) for text, value in found.items()}
+def _numbers_by_run(found: Mapping[str, Any]) -> dict[RunId, int]:
+    return {_key_of_text(text): int(value) for text, value in found.items()}
 
 
-def _texts(times: Mapping[Key, int]) -> dict[str, int]:
-    return {_text(key): value for key, value in sorted(times.items())}
+def _numbers_by_text(times: Mapping[RunId, int]) -> dict[str, int]:
+    return {_text_of_key(key): value for key, value in sorted(times.items())}

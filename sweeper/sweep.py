@@ -5,100 +5,116 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sweeper.diff import Drift, Policy, diff
-from sweeper.guard import Sizes, answer_guards
-from sweeper.look.eye import Observation
-from sweeper.look.observe import observe
-from sweeper.look.some import observe_some
-from sweeper.look.sources import Sources
-from sweeper.plan import Case, Decision, Options, decide
-from sweeper.state import State, remember
-from sweeper.values import GuardKind, Job, Key
+from sweeper.diff import Drift, Policy, find_drift
+from sweeper.guard import SizeCheckInput, check_answers
+from sweeper.observe.all_jobs import observe_all_jobs
+from sweeper.observe.collector import Observation
+from sweeper.observe.single_jobs import observe_single_jobs
+from sweeper.observe.sources import SweepSources
+from sweeper.plan import Decision, PlanInput, SweepOptions, decide
+from sweeper.state import SweepState, next_memory
+from sweeper.values import GuardKind, RunId, SlurmRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class SweepContext:
     """What a sweep needs of a site: whom to ask, its policy, why it leaves a run out."""
 
-    sources: Sources
+    sources: SweepSources
     policy: Policy
-    left_out: Callable[[Job], str | None]
+    exclusion_reason: Callable[[SlurmRun], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class SweepResult:
     """What a sweep has seen and decided; `state` is what it began with."""
 
-    state: State
+    state: SweepState
     observation: Observation
     drift: Drift
     decision: Decision
-    options: Options
+    options: SweepOptions
 
 
-def look(site: Site, state: State, options: Options, ids: Sequence[int] = ()) -> Sight:
+def run_sweep(
+    context: SweepContext, state: SweepState, options: SweepOptions, ids: Sequence[int] = ()
+) -> SweepResult:
     """Look at everything, or at some job ids alone, and decide.
 
     Raises:
         UnknownJobsError: nobody knows one of the ids.
         ForceError: more stops are planned than the operator meant.
     """
-    seen = (
-        observe_some(site.sources, state, ids) if ids else observe(site.sources, state, site.policy)
+    observation = (
+        observe_single_jobs(context.sources, state, ids)
+        if ids
+        else observe_all_jobs(context.sources, state, context.policy)
     )
-    drift = diff(seen.facts, state.memory, site.policy, now=seen.now, left_out=site.left_out)
+    drift = find_drift(
+        observation.differences,
+        state.memory,
+        context.policy,
+        now=observation.now,
+        exclusion_reason=context.exclusion_reason,
+    )
     stops = options.direction != "start"
-    sizes = Sizes(
+    sizes = SizeCheckInput(
         stops=len(drift.stops) + len(drift.closes) if stops else 0,
         candidates=drift.candidates if stops else 0,
-        running_there=seen.running_there or 0,
-        running=seen.running or 0,
-        running_before=state.running,
+        running_at_backend=observation.running_at_backend or 0,
+        running_in_slurm=observation.running_in_slurm or 0,
+        running_before=state.running_baseline,
         has_mark=state.mark is not None,
     )
-    case = Case(
+    plan_input = PlanInput(
         drift=drift,
-        answer=tuple(answer_guards(seen.answers)),
+        answer_findings=tuple(check_answers(observation.answers)),
         sizes=sizes,
-        held=state.held,
-        options=replace(options, only_some=bool(ids)),
-        now=seen.now,
-        accounts=seen.accounts,
+        held_stops=state.held_stops,
+        options=replace(options, only_single_jobs=bool(ids)),
+        now=observation.now,
+        has_accounting=observation.has_accounting,
     )
-    decision = decide(case)
-    plan = replace(decision.plan, running=(seen.running, seen.running_there))
-    return Sight(
+    decision = decide(plan_input)
+    plan = replace(
+        decision.plan, running_counts=(observation.running_in_slurm, observation.running_at_backend)
+    )
+    return SweepResult(
         state=state,
-        observation=seen,
+        observation=observation,
         drift=drift,
         decision=replace(decision, plan=plan),
-        options=case.options,
+        options=plan_input.options,
     )
 
 
-def successor(sight: Sight, applied: Iterable[Key]) -> State:
+def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     """Return what the next sweep begins with.
 
     A sweep whose answers were not believed leaves all as it was; one that looked at single jobs
     adds only what it told. The mark moves when all of accounting's window was looked at and nothing
     of it is left.
     """
-    state, decision, seen = sight.state, sight.decision, sight.observation
+    state, decision, observation = result.state, result.decision, result.observation
     plan = decision.plan
     if any(guard.kind is GuardKind.ANSWER for guard in plan.guards):
         return state
     done = tuple(applied)
-    memory = remember(state.memory, sight.drift, plan, done, seen.now)
-    if sight.options.only_some:
-        told = replace(state.memory, told=memory.told, asked=memory.asked)
-        return replace(state, memory=told)
+    memory = next_memory(state.memory, result.drift, plan, done, observation.now)
+    if result.options.only_single_jobs:
+        queued = replace(
+            state.memory, stops_queued=memory.stops_queued, starts_queued=memory.starts_queued
+        )
+        return replace(state, memory=queued)
     is_first = state.mark is None
-    is_whole = seen.saw_window and not plan.left and sight.options.direction != "stop"
-    is_done = len(done) == len(plan.changes) or not decision.applies
-    return State(
-        mark=seen.now if is_done and (is_first or is_whole) else state.mark,
-        cluster=seen.answers.cluster,
-        running=decision.running,
-        held=decision.held,
+    is_whole = (
+        observation.window_complete and not plan.over_limit and result.options.direction != "stop"
+    )
+    is_done = len(done) == len(plan.changes) or not decision.may_apply
+    return SweepState(
+        mark=observation.now if is_done and (is_first or is_whole) else state.mark,
+        cluster=observation.answers.cluster,
+        running_baseline=decision.running_baseline,
+        held_stops=decision.held_stops,
         memory=memory,
     )

@@ -1,7 +1,7 @@
 """What a sweep thinks in: runs, what is to be done about them, and a plan. Plain frozen values.
 
-A run is named by its `Key`. Instants are Unix seconds. `why` is the evidence from both sides in one
-sentence, for people.
+A run is named by its `RunId`. Instants are Unix seconds. `why` is the evidence from both sides in
+one sentence, for people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from spool.exit_codes import DRIFT, OK, REFUSED
 
 
-class Key(NamedTuple):
+class RunId(NamedTuple):
     """One run: Slurm's job id and when it began."""
 
     job_id: int
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SlurmRun:
     """One run as Slurm shows it; `end_time` only of a run that is over."""
 
     job_id: int
@@ -36,12 +36,12 @@ class Job:
     nodes: tuple[str, ...] = ()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RunId:
         """Return the run's name."""
-        return Key(self.job_id, self.start_time)
+        return RunId(self.job_id, self.start_time)
 
 
-class Source(StrEnum):
+class EndProof(StrEnum):
     """Who proves that a run is over."""
 
     CONTROLLER = "controller"
@@ -52,11 +52,11 @@ class Source(StrEnum):
 class Start:
     """Tell a run that cc-backend does not have: its start, and its end if `job` is over."""
 
-    job: Job
+    job: SlurmRun
     why: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RunId:
         """Return the run's name."""
         return self.job.key
 
@@ -65,12 +65,12 @@ class Start:
 class Stop:
     """Tell the proven end of a run that runs at cc-backend."""
 
-    job: Job
-    proof: Source
+    job: SlurmRun
+    proof: EndProof
     why: str
 
     @property
-    def key(self) -> Key:
+    def key(self) -> RunId:
         """Return the run's name."""
         return self.job.key
 
@@ -79,7 +79,7 @@ class Stop:
 class Close:
     """Close a run at cc-backend without proof: nobody knows it, for long enough."""
 
-    key: Key
+    key: RunId
     end_time: int
     why: str
 
@@ -88,7 +88,7 @@ class Close:
 class Report:
     """Something that a person should know; nothing is done about it."""
 
-    key: Key
+    key: RunId
     user: str = ""
     why: str
 
@@ -104,7 +104,7 @@ class GuardKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
+class GuardFinding:
     """A guard that has spoken: `text` names the numbers, the threshold and the next step."""
 
     name: str
@@ -121,18 +121,18 @@ def _none() -> Mapping[str, int]:
 class Plan:
     """What a sweep would do. Its parts are in a fixed order: oldest run first.
 
-    `held` are stops and closes that guards on the size keep back until the next sweep. `known`
-    counts what differs and needs nothing. `left` counts changes beyond the limit of one run.
-    `running` are runs that go on by Slurm and by cc-backend, None where not known.
+    `held_back` are stops and closes that guards on the size keep back until the next sweep.
+    `skipped` counts what differs and needs nothing. `over_limit` counts changes beyond the limit of
+    one run. `running_counts` are runs that go on by Slurm and by cc-backend, None where not known.
     """
 
     changes: tuple[Change, ...] = ()
     reports: tuple[Report, ...] = ()
-    held: tuple[Stop | Close, ...] = ()
-    guards: tuple[Guard, ...] = ()
-    known: Mapping[str, int] = field(default_factory=_none)
-    left: int = 0
-    running: tuple[int | None, int | None] = (None, None)
+    held_back: tuple[Stop | Close, ...] = ()
+    guards: tuple[GuardFinding, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=_none)
+    over_limit: int = 0
+    running_counts: tuple[int | None, int | None] = (None, None)
 
     @property
     def is_refused(self) -> bool:
@@ -143,7 +143,7 @@ class Plan:
     def drift(self) -> Mapping[str, int]:
         """Return how many of each kind were found, held ones too."""
         found = {"start": 0, "stop": 0, "close": 0, "report": len(self.reports)}
-        for change in (*self.changes, *self.held):
+        for change in (*self.changes, *self.held_back):
             found[type(change).__name__.lower()] += 1
         return found
 
@@ -152,4 +152,4 @@ class Plan:
         """Return the code of a plan that nobody applies."""
         if self.guards:
             return self.guards[0].exit_code
-        return DRIFT if self.changes or self.reports or self.left else OK
+        return DRIFT if self.changes or self.reports or self.over_limit else OK

@@ -31,14 +31,13 @@ from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Directory, Layout
-from sweeper.apply import put
+from sweeper.apply import write_events
 from sweeper.diff import Policy
-from sweeper.look.holdings import delivered
-from sweeper.look.sources import Sources
-from sweeper.plan import Options
-from sweeper.state import State
-from sweeper.sweep import Sight, look, successor
-from sweeper.sweep import Site as SweptSite
+from sweeper.observe.sources import SweepSources
+from sweeper.observe.spool_view import delivered_runs
+from sweeper.plan import SweepOptions
+from sweeper.state import SweepState
+from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 
 CLUSTER = "lab"
 PROMISE_SECONDS = 5.1
@@ -222,27 +221,27 @@ class BackendSite:
         found: dict[str, Any] = json.loads((self._state / "drain.json").read_text())["destination"]
         return found
 
-    def sweep(self, state: State) -> tuple[Sight, State]:
+    def sweep(self, state: SweepState) -> tuple[SweepResult, SweepState]:
         """Sweep once and put the repairs into the spool; what was seen, and the next state."""
         with Layout(self.spool) as layout:
-            sources = Sources(
+            sources = SweepSources(
                 slurm=self.slurm,
                 backend=self.client(),
                 clusters=(CLUSTER,),
                 layout=layout,
-                sees_all=lambda _settings: True,
-                delivered=lambda keys: delivered(self._state / "delivered", keys),
+                sees_all_jobs=lambda _settings: True,
+                find_delivered=lambda keys: delivered_runs(self._state / "delivered", keys),
                 clock=time.time,
             )
-            site = SweptSite(
+            site = SweepContext(
                 sources=sources,
                 policy=Policy(grace_seconds=60, close_after=None),
-                left_out=lambda _job: None,
+                exclusion_reason=lambda _job: None,
             )
-            sight = look(site, state, Options())
-            changes = sight.decision.plan.changes if sight.decision.applies else ()
-            written = put(layout, changes)
-        return sight, successor(sight, [each.key for each in written])
+            result = run_sweep(site, state, SweepOptions())
+            changes = result.decision.plan.changes if result.decision.may_apply else ()
+            written = write_events(layout, changes)
+        return result, next_state(result, [each.key for each in written])
 
     def files(self) -> list[str]:
         """What lies in the spool."""

@@ -6,21 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 from ccbackend.replies import BackendRow
-from sweeper.diff import Drift, Facts, Memory, Policy, diff
-from sweeper.guard import Sizes
-from sweeper.values import Job, Key, Source, Start, Stop
+from sweeper.diff import Differences, Drift, Policy, SweepMemory, find_drift
+from sweeper.guard import SizeCheckInput
+from sweeper.values import EndProof, RunId, SlurmRun, Start, Stop
 
 NOON = 1_767_225_600
 OLD = NOON - 7200  # began long before the grace
 
 
-def run(job_id: int, start: int = OLD, **facts: Any) -> Job:
+def run(job_id: int, start: int = OLD, **facts: Any) -> SlurmRun:
     """A run that goes on in Slurm."""
-    base = Job(job_id=job_id, start_time=start, state="RUNNING", user="ada", partition="work")
+    base = SlurmRun(job_id=job_id, start_time=start, state="RUNNING", user="ada", partition="work")
     return replace(base, **facts)
 
 
-def over(job_id: int, start: int = OLD, end: int = NOON - 3600, **facts: Any) -> Job:
+def over(job_id: int, start: int = OLD, end: int = NOON - 3600, **facts: Any) -> SlurmRun:
     """A run that is over in Slurm."""
     return run(job_id, start, **({"state": "COMPLETED", "end_time": end} | facts))
 
@@ -30,18 +30,20 @@ def row(job_id: int, start: int = OLD, state: str = "running", cluster: str = "a
     return BackendRow(job_id, cluster, start, state, job_id * 10)
 
 
-def found(facts: Facts, memory: Memory | None = None, *, now: int = NOON, **policy: Any) -> Drift:
-    """What `diff` finds at noon, with nothing left out but partition `quiet`."""
-    return diff(
-        facts,
-        memory or Memory(),
+def found(
+    differences: Differences, memory: SweepMemory | None = None, *, now: int = NOON, **policy: Any
+) -> Drift:
+    """What `find_drift` finds at noon, with nothing left out but partition `quiet`."""
+    return find_drift(
+        differences,
+        memory or SweepMemory(),
         Policy(**policy),
         now=now,
-        left_out=lambda job: "filtered" if job.partition == "quiet" else None,
+        exclusion_reason=lambda job: "filtered" if job.partition == "quiet" else None,
     )
 
 
-def stop(job_id: int, start: int = OLD, proof: Source = Source.ACCOUNTING) -> Stop:
+def stop(job_id: int, start: int = OLD, proof: EndProof = EndProof.ACCOUNTING) -> Stop:
     """A planned stop."""
     return Stop(job=over(job_id, start), proof=proof, why="over")
 
@@ -51,14 +53,19 @@ def start(job_id: int, start_time: int = OLD) -> Start:
     return Start(job=run(job_id, start_time), why="missing")
 
 
-def keys(changes: Any) -> list[Key]:
+def keys(changes: Any) -> list[RunId]:
     """The runs of some changes."""
     return [change.key for change in changes]
 
 
-def sizes(**numbers: Any) -> Sizes:
+def sizes(**numbers: Any) -> SizeCheckInput:
     """Numbers of an ordinary day, changed as said."""
-    base = Sizes(
-        stops=0, candidates=0, running_there=100, running=100, running_before=100, has_mark=True
+    base = SizeCheckInput(
+        stops=0,
+        candidates=0,
+        running_at_backend=100,
+        running_in_slurm=100,
+        running_before=100,
+        has_mark=True,
     )
     return replace(base, **numbers)

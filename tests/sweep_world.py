@@ -15,14 +15,14 @@ from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout
-from sweeper.apply import put
+from sweeper.apply import write_events
 from sweeper.diff import Policy
-from sweeper.look.holdings import delivered
-from sweeper.look.sources import Sources
-from sweeper.plan import Options
-from sweeper.state import State
-from sweeper.sweep import Sight, Site, look, successor
-from sweeper.values import Key
+from sweeper.observe.sources import SweepSources
+from sweeper.observe.spool_view import delivered_runs
+from sweeper.plan import SweepOptions
+from sweeper.state import SweepState
+from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.values import RunId
 
 CLUSTER = "alex"
 UNKNOWN = JobList(
@@ -152,37 +152,37 @@ class SweptWorld:
         self.world.boot()
         self.backend = SweptBackend(self.world.backend)
         self.layout = Layout(root)
-        self.state = State(mark=int(self.world.now) - 3600)
+        self.state = SweepState(mark=int(self.world.now) - 3600)
         self.skew = 0.0
-        self.sees_all = True
-        self.sources = Sources(
+        self.sees_all_jobs = True
+        self.sources = SweepSources(
             slurm=self.slurm,
             backend=self.backend,
             clusters=(CLUSTER,),
             layout=self.layout,
-            sees_all=lambda _settings: self.sees_all,
-            delivered=lambda keys: delivered(root / "delivered", keys),
+            sees_all_jobs=lambda _settings: self.sees_all_jobs,
+            find_delivered=lambda keys: delivered_runs(root / "delivered", keys),
             clock=lambda: self.world.now + self.skew,
         )
-        self.site = Site(
+        self.site = SweepContext(
             sources=self.sources,
             policy=Policy(grace_seconds=grace, close_after=close_after),
-            left_out=lambda job: "filtered" if job.partition == "quiet" else None,
+            exclusion_reason=lambda job: "filtered" if job.partition == "quiet" else None,
         )
 
-    def plan(self, *ids: int, **options: object) -> Sight:
+    def plan(self, *ids: int, **options: object) -> SweepResult:
         """Look, and change nothing."""
-        return look(self.site, self.state, replace(Options(), **options), ids)  # type: ignore[arg-type]
+        return run_sweep(self.site, self.state, replace(SweepOptions(), **options), ids)  # type: ignore[arg-type]
 
-    def sweep(self, *ids: int, **options: object) -> Sight:
+    def sweep(self, *ids: int, **options: object) -> SweepResult:
         """Sweep, let the drain work, and let ten minutes pass; return what was seen."""
-        sight = self.plan(*ids, **options)
-        changes = sight.decision.plan.changes if sight.decision.applies else ()
-        written = put(self.layout, changes)
-        self.state = successor(sight, [each.key for each in written])
+        result = self.plan(*ids, **options)
+        changes = result.decision.plan.changes if result.decision.may_apply else ()
+        written = write_events(self.layout, changes)
+        self.state = next_state(result, [each.key for each in written])
         self.drain()
         self.world.now += 600
-        return sight
+        return result
 
     def drain(self) -> None:
         """Let the drain work until nothing is to be told, an hour at most."""
@@ -192,6 +192,6 @@ class SweptWorld:
                 break
             self.world.now += 5
 
-    def rows(self) -> dict[Key, str]:
+    def rows(self) -> dict[RunId, str]:
         """Return what cc-backend has."""
-        return {Key(*key): state for key, state in self.world.backend.rows.items()}
+        return {RunId(*key): state for key, state in self.world.backend.rows.items()}

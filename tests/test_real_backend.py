@@ -16,7 +16,7 @@ from cc_backend_server import RealServer
 
 from ccbackend.classify import Outcome
 from ccbackend.version import Version, server_info
-from sweeper.state import State
+from sweeper.state import SweepState
 
 BINARY = os.environ.get("CC_BACKEND", "")
 NEXT = os.environ.get("CC_BACKEND_NEXT", "")  # a later release, for the upgrade
@@ -179,7 +179,7 @@ def test_a_sweep_repairs_drift_in_both_directions(site: BackendSite, job_id: int
     site.begin(job_id + 1, start + 2)
     for path in site.spool.glob("*/*"):  # a spool that was lost, with hints and all
         path.unlink()
-    state = State(mark=start - 60)
+    state = SweepState(mark=start - 60)
     _, state = site.sweep(state)
     site.drain_all()
     site.wait_for({(job_id, start): "completed", (job_id + 1, start + 2): "running"})

@@ -14,12 +14,12 @@ from slurm.errors import FailureReason, SlurmError
 from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
-from sweeper.apply import Waiting, Written, put, settle
-from sweeper.commands.site import active_elsewhere, sees_all
-from sweeper.show import document, table
-from sweeper.values import Close, Guard, GuardKind, Key, Plan, Report, Start
+from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
+from sweeper.commands.assembly import active_elsewhere, sees_all_jobs
+from sweeper.plan_format import plan_document, plan_lines
+from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, RunId, Start
 
-CLOSE = Close(key=Key(3, OLD), end_time=OLD + 60, why="unknown")
+CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def names(layout: Layout) -> list[str]:
 
 def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
     """It carries the mark that it is to be told again."""
-    written = put(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
+    written = write_events(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
 
     assert [each.key for each in written] == [(1, OLD), (2, OLD), (3, OLD), (4, OLD)]
     assert names(layout) == [
@@ -54,18 +54,18 @@ def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
     """A double sweep is harmless."""
-    put(layout, [stop(4)])
-    put(layout, [stop(4)])
+    write_events(layout, [stop(4)])
+    write_events(layout, [stop(4)])
 
     assert len(names(layout)) == 1
 
 
-def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 60) -> Waiting:
+def waiting(state: Path, drain_once: Callable[[], object], *, seconds: float = 60) -> DrainWait:
     """A wait on a clock that runs a second at each look."""
     times = iter(range(10**6))
-    return Waiting(
-        state=state,
-        seconds=seconds,
+    return DrainWait(
+        state_directory=state,
+        timeout_seconds=seconds,
         drain_once=drain_once,
         clock=lambda: next(times),
         sleep=lambda _seconds: None,
@@ -89,21 +89,27 @@ def emptied(layout: Layout) -> Callable[[], None]:
 
 def test_without_a_drain_one_is_run_here(layout: Layout, tmp_path: Path) -> None:
     """Also for what the hooks left, where a sweep plans nothing."""
-    assert settle(layout, put(layout, [stop(4)]), waiting(tmp_path, emptied(layout))) == 0
+    assert (
+        wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, emptied(layout)))
+        == 0
+    )
     (layout.root / "new" / "1-stop-7-0-0-3").touch()
-    assert settle(layout, [], waiting(tmp_path, emptied(layout))) == 0
+    assert wait_for_drain(layout, [], waiting(tmp_path, emptied(layout))) == 0
     assert names(layout) == []
-    assert settle(layout, [], waiting(tmp_path, never)) == 0
+    assert wait_for_drain(layout, [], waiting(tmp_path, never)) == 0
 
 
 def test_what_a_drain_here_cannot_tell_is_left(layout: Layout, tmp_path: Path) -> None:
     """It has tried what could be tried."""
-    assert settle(layout, put(layout, [stop(4)]), waiting(tmp_path, lambda: None)) == 1
+    assert (
+        wait_for_drain(layout, write_events(layout, [stop(4)]), waiting(tmp_path, lambda: None))
+        == 1
+    )
 
 
 def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
     """Until it has told all, or the time is over."""
-    written = put(layout, [stop(4)])
+    written = write_events(layout, [stop(4)])
     seen: list[int] = []
 
     def told(left: int) -> None:
@@ -112,11 +118,11 @@ def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
             emptied(layout)()
 
     with FileLock(tmp_path / "drain.lock"):
-        patient = replace(waiting(tmp_path, never), told=told)
-        assert settle(layout, written, patient) == 0
+        patient = replace(waiting(tmp_path, never), on_progress=told)
+        assert wait_for_drain(layout, written, patient) == 0
         assert seen == [1, 1, 1, 0]
-        written = put(layout, [stop(4)])
-        assert settle(layout, written, waiting(tmp_path, never, seconds=2)) == 1
+        written = write_events(layout, [stop(4)])
+        assert wait_for_drain(layout, written, waiting(tmp_path, never, seconds=2)) == 1
 
 
 def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: Path) -> None:
@@ -128,7 +134,9 @@ def test_a_drain_that_starts_meanwhile_is_waited_for(layout: Layout, tmp_path: P
         locks[0].acquire()
         raise SpoolLockedError("drain.lock", "process 1")
 
-    left = settle(layout, put(layout, [stop(4)]), waiting(tmp_path, starts, seconds=3))
+    left = wait_for_drain(
+        layout, write_events(layout, [stop(4)]), waiting(tmp_path, starts, seconds=3)
+    )
 
     locks[0].release()
     assert left == 1
@@ -138,7 +146,9 @@ def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
     """For the hold, or for a server that is away."""
     (layout.root / "todo" / f"4-{OLD}.json").touch()
 
-    left = settle(layout, [Written(key=Key(4, OLD), event="x")], waiting(tmp_path, lambda: None))
+    left = wait_for_drain(
+        layout, [WrittenEvent(key=RunId(4, OLD), event="x")], waiting(tmp_path, lambda: None)
+    )
 
     assert left == 1
 
@@ -146,15 +156,15 @@ def test_a_run_in_todo_still_waits(layout: Layout, tmp_path: Path) -> None:
 def test_a_table_is_short_and_json_is_whole() -> None:
     """Held stops are marked; users' names cannot break a line."""
     evil = replace(start(1), job=replace(start(1).job, user="a\nb"))
-    reports = tuple(Report(key=Key(i, OLD), user="eve", why="odd") for i in range(100, 160))
-    guard = Guard(name="stops", kind=GuardKind.SIZE, text="many")
+    reports = tuple(Report(key=RunId(i, OLD), user="eve", why="odd") for i in range(100, 160))
+    guard = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")
     plan = Plan(
-        changes=(evil, CLOSE), held=(stop(4),), reports=reports, guards=(guard,), left=2,
-        known={"young": 1}, running=(5, 6),
+        changes=(evil, CLOSE), held_back=(stop(4),), reports=reports, guards=(guard,), over_limit=2,
+        skipped={"young": 1}, running_counts=(5, 6),
     )  # fmt: skip
 
-    lines = list(table(plan))
-    data = document(plan)
+    lines = list(plan_lines(plan))
+    data = plan_document(plan)
 
     assert len(lines) == 1 + 50 + 2
     assert lines[1].split()[:3] == ["start", "1", "a\\x0ab"]
@@ -216,4 +226,4 @@ def test_hidden_jobs_are_seen_by_few(
     """Where Slurm hides jobs, only root, SlurmUser and Operators see all."""
     settings = {"PrivateData": (private,), "SlurmUser": ("slurm(64030)",)}
 
-    assert sees == sees_all(settings, user=user, admin_level=level)
+    assert sees == sees_all_jobs(settings, user=user, admin_level=level)

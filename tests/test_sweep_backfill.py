@@ -19,11 +19,11 @@ from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import REFUSED, TRY_AGAIN
 from spool.files.layout import Directory
 from sweeper import backfill as module
-from sweeper.apply import Waiting
-from sweeper.backfill import Pace, Tally, Window, backfill
+from sweeper.apply import DrainWait
+from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
 from sweeper.commands.backfill import has_room
-from sweeper.dates import instant_of
-from sweeper.values import Key
+from sweeper.dates import parse_instant
+from sweeper.values import RunId
 
 HOUR, DAY = 3600, 86400
 NOON = 1_774_785_600
@@ -59,14 +59,14 @@ def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 )
 def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> None:
     """Without an offset it is in this machine's zone, as on that day."""
-    assert instant == instant_of(text, now=NOON + 0.7)
+    assert instant == parse_instant(text, now=NOON + 0.7)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
 def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ValueError, match="write one like 2026-03-29"):
-        instant_of(text, now=NOON)
+        parse_instant(text, now=NOON)
 
 
 @pytest.fixture
@@ -80,32 +80,37 @@ def world(tmp_path: Path) -> SweptWorld:
     return made
 
 
-def window(world: SweptWorld, **facts: int) -> Window:
+def window(world: SweptWorld, **facts: int) -> BackfillWindow:
     """The last four days."""
     now = int(world.world.now)
-    return replace(Window(since=now - 4 * DAY, until=now), **facts)
+    return replace(BackfillWindow(since=now - 4 * DAY, until=now), **facts)
 
 
-def pace(*, room: bool = True, dry_run: bool = False) -> Pace:
+def pace(*, room: bool = True, dry_run: bool = False) -> BackfillControl:
     """As fast as it goes."""
-    return Pace(make_room=lambda: room, page_done=lambda _tally: None, dry_run=dry_run)
+    return BackfillControl(make_room=lambda: room, window_done=lambda _tally: None, dry_run=dry_run)
 
 
 def test_history_is_told_oldest_first_and_once(world: SweptWorld) -> None:
     """What is there is skipped when the command is repeated."""
     pages: list[int] = []
-    slow = replace(pace(), page_done=lambda tally: pages.append(tally.told))
+    slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
 
-    tally = backfill(world.site, window(world), slow)
+    progress = backfill(world.site, window(world), slow)
     world.drain()
     again = backfill(world.site, window(world), pace())
 
-    assert (tally.seen, tally.there, tally.told, tally.failed) == (6, 0, 6, None)
+    assert (progress.seen, progress.at_backend, progress.queued, progress.failure) == (
+        6,
+        0,
+        6,
+        None,
+    )
     assert pages == [0, 2, 4, 6]
     assert {key.job_id: state for key, state in world.rows().items()} == dict.fromkeys(
         range(1, 7), "completed"
     )
-    assert (again.seen, again.there, again.told) == (6, 6, 0)
+    assert (again.seen, again.at_backend, again.queued) == (6, 6, 0)
 
 
 def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> None:
@@ -125,9 +130,15 @@ def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> 
     world.world.hook("stop", 2)
     world.world.backend.rows[3, (rows[2].start_time or 0) + 7200] = "completed"
 
-    tally = backfill(world.site, window(world), pace(dry_run=True))
+    progress = backfill(world.site, window(world), pace(dry_run=True))
 
-    assert (tally.seen, tally.left_out, tally.known, tally.there, tally.told) == (6, 1, 1, 1, 3)
+    assert (
+        progress.seen,
+        progress.excluded,
+        progress.in_spool,
+        progress.at_backend,
+        progress.queued,
+    ) == (6, 1, 1, 1, 3)
     assert world.world.files()["new"] == [f"1-stop-2-0-0-{world.world.pid}"]
 
 
@@ -136,20 +147,20 @@ def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> N
     """Where to go on is told."""
     world.slurm.failures = {what: SlurmError("away", reason=FailureReason.FAILED)}
 
-    tally = backfill(world.site, window(world), pace())
+    progress = backfill(world.site, window(world), pace())
 
-    assert tally.failed is not None
-    assert (tally.failed.exit_code, tally.told) == (REFUSED, 0)
-    assert tally.at <= int(world.world.now) - 3 * DAY
+    assert progress.failure is not None
+    assert (progress.failure.exit_code, progress.queued) == (REFUSED, 0)
+    assert progress.resume_at <= int(world.world.now) - 3 * DAY
 
 
 def test_look_ups_that_fail_end_it(world: SweptWorld) -> None:
     """Nothing is told that may be there."""
     world.backend.silent = True
 
-    tally = backfill(world.site, window(world), pace())
+    progress = backfill(world.site, window(world), pace())
 
-    assert (tally.told, tally.failed is None) == (0, False)
+    assert (progress.queued, progress.failure is None) == (0, False)
     assert world.world.files() == {}
 
 
@@ -157,34 +168,34 @@ def test_a_drain_that_does_not_keep_up_is_waited_for(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most so many events lie in new/; one that never does ends it."""
-    monkeypatch.setattr(module, "CHUNK", 1)
-    monkeypatch.setattr(module, "CROWD", 3)
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(module, "MAX_PENDING", 3)
     crowds: list[int] = []
 
     def make_room() -> bool:
-        crowds.append(module.crowd(world.layout))
+        crowds.append(module.count_events(world.layout))
         world.drain()
         return True
 
-    tally = backfill(world.site, window(world), replace(pace(), make_room=make_room))
+    progress = backfill(world.site, window(world), replace(pace(), make_room=make_room))
 
-    assert (crowds, tally.told, tally.failed) == ([3], 6, None)
+    assert (crowds, progress.queued, progress.failure) == ([3], 6, None)
 
 
 def test_a_drain_that_never_keeps_up_ends_it(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 75; what was told counts."""
-    monkeypatch.setattr(module, "CHUNK", 1)
-    monkeypatch.setattr(module, "CROWD", 3)
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(module, "MAX_PENDING", 3)
 
-    tally = backfill(world.site, window(world), pace(room=False))
+    progress = backfill(world.site, window(world), pace(room=False))
 
-    assert tally.failed is not None
-    assert (tally.told, tally.failed.exit_code) == (3, TRY_AGAIN)
+    assert progress.failure is not None
+    assert (progress.queued, progress.failure.exit_code) == (3, TRY_AGAIN)
 
 
-def waiting(state: Path, *, drained: list[int], counts: list[int]) -> Waiting:
+def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
     """A wait whose clock runs a minute at each look."""
     times = iter(range(0, 10**6, 60))
 
@@ -196,9 +207,9 @@ def waiting(state: Path, *, drained: list[int], counts: list[int]) -> Waiting:
         drained.append(1)
         less()
 
-    return Waiting(
-        state=state,
-        seconds=60,
+    return DrainWait(
+        state_directory=state,
+        timeout_seconds=60,
         drain_once=drain_once,
         clock=lambda: next(times),
         sleep=less,
@@ -281,9 +292,9 @@ def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By draining itself where no drain runs."""
-    monkeypatch.setattr(module, "CHUNK", 1)
-    monkeypatch.setattr(module, "CROWD", 1)
-    monkeypatch.setattr("sweeper.commands.backfill.CROWD", 1)
+    monkeypatch.setattr(module, "CHECK_EVERY", 1)
+    monkeypatch.setattr(module, "MAX_PENDING", 1)
+    monkeypatch.setattr("sweeper.commands.backfill.MAX_PENDING", 1)
     with site(tmp_path) as made:
         runs = history(made)
 
@@ -306,5 +317,7 @@ def test_two_backfills_do_not_mix(tmp_path: Path) -> None:
 
 def test_a_tally_begins_with_nothing() -> None:
     """So that a report of nothing is one of zeros."""
-    assert Tally() == Tally(seen=0, there=0, known=0, left_out=0, told=0, at=0)
-    assert Key(1, 2) == (1, 2)
+    assert BackfillProgress() == BackfillProgress(
+        seen=0, at_backend=0, in_spool=0, excluded=0, queued=0, resume_at=0
+    )
+    assert RunId(1, 2) == (1, 2)

@@ -16,8 +16,8 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.job import Job
-from sweeper.sweep import Sight
-from sweeper.values import Key
+from sweeper.sweep import SweepResult
+from sweeper.values import RunId
 
 # What may have become of a run: its state in Slurm, then what cc-backend has of it.
 LIVE = ("there", "missing")
@@ -44,18 +44,18 @@ def _utc_again() -> Iterator[None]:
     time.tzset()
 
 
-def lay(world: SweptWorld, drift: Drifts) -> dict[Key, str]:
+def lay(world: SweptWorld, drift: Drifts) -> dict[RunId, str]:
     """Make a drift; return the rows that must be there in the end."""
-    expected: dict[Key, str] = {}
+    expected: dict[RunId, str] = {}
     for number, (in_slurm, there) in enumerate(drift, 1):
         expected |= lay_one(world, number, in_slurm, there)
     return expected
 
 
-def lay_one(world: SweptWorld, number: int, in_slurm: str, there: str) -> dict[Key, str]:
+def lay_one(world: SweptWorld, number: int, in_slurm: str, there: str) -> dict[RunId, str]:
     """Make one run; return its rows in the end."""
     now, slurm, rows = int(world.world.now), world.slurm, world.world.backend.rows
-    key = Key(number, now - 7000)
+    key = RunId(number, now - 7000)
     job = world.world.job(number, start_time=key.start_time)
     over = replace(job, state="COMPLETED", end_time=now - 1500)
     if in_slurm in {"live", "suspended"}:
@@ -74,14 +74,14 @@ def lay_one(world: SweptWorld, number: int, in_slurm: str, there: str) -> dict[K
     return {key: "completed"}
 
 
-def requeue(world: SweptWorld, job: Job) -> dict[Key, str]:
+def requeue(world: SweptWorld, job: Job) -> dict[RunId, str]:
     """Let the job run again, a day and more after its first start."""
     old = (job.start_time or 0) - 90_000
-    first = Key(job.job_id, old)
+    first = RunId(job.job_id, old)
     index = next(i for i, row in enumerate(world.slurm.rows) if row.job_id == job.job_id)
     world.slurm.rows[index] = replace(job, state="REQUEUED", start_time=old, end_time=old + 60)
     rows = world.world.backend.rows
-    state = rows.pop(Key(job.job_id, job.start_time or 0), None)
+    state = rows.pop(RunId(job.job_id, job.start_time or 0), None)
     rows[first] = "running" if state == "running" else "completed"
     again = replace(job, restart_count=1)
     world.slurm.records[job.job_id] = again
@@ -89,12 +89,12 @@ def requeue(world: SweptWorld, job: Job) -> dict[Key, str]:
     return {first: "cancelled" if state == "running" else "completed", again_key(again): "running"}
 
 
-def again_key(job: Job) -> Key:
+def again_key(job: Job) -> RunId:
     """The key of a record."""
-    return Key(job.job_id, job.start_time or 0)
+    return RunId(job.job_id, job.start_time or 0)
 
 
-def settled(world: SweptWorld, expected: dict[Key, str]) -> bool:
+def settled(world: SweptWorld, expected: dict[RunId, str]) -> bool:
     """Tell whether cc-backend has what it must, whatever word an end has."""
     found = {key: state == "running" for key, state in world.rows().items()}
     wanted = {
@@ -110,10 +110,10 @@ def requeued_ids(world: SweptWorld) -> set[int]:
     return {job.job_id for job in world.slurm.records.values() if job.restart_count}
 
 
-def is_clean(sight: Sight) -> bool:
+def is_clean(result: SweepResult) -> bool:
     """Tell whether a sweep had nothing to do or to say."""
-    plan = sight.decision.plan
-    return not (plan.changes or plan.reports or plan.held or plan.guards or plan.left)
+    plan = result.decision.plan
+    return not (plan.changes or plan.reports or plan.held_back or plan.guards or plan.over_limit)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,8 +8,8 @@ import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
 from spool.resolve.slurm_runs import END_STATES
-from sweeper.diff import Facts, Holding, Memory, Standing
-from sweeper.values import Close, Job, Key, Report, Source, Start, Stop
+from sweeper.diff import Differences, SpoolEntry, SpoolStatus, SweepMemory
+from sweeper.values import Close, EndProof, Report, RunId, SlurmRun, Start, Stop
 
 GRACE = 600
 
@@ -18,7 +18,7 @@ def test_a_run_that_is_missing_there_is_started() -> None:
     """The evidence of both sides stands in the plan."""
     job = run(7)
 
-    drift = found(Facts(missing=(job,)))
+    drift = found(Differences(missing=(job,)))
 
     assert drift.starts == [Start(job=job, why="Slurm: RUNNING; cc-backend: no such run")]
     assert (drift.stops, drift.closes, drift.reports) == ([], [], [])
@@ -27,37 +27,40 @@ def test_a_run_that_is_missing_there_is_started() -> None:
 @pytest.mark.parametrize(("age", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_run_younger_than_the_grace_is_left_alone(age: int, starts: int) -> None:
     """It may be accepted and not listed yet."""
-    drift = found(Facts(missing=(run(7, NOON - age),)))
+    drift = found(Differences(missing=(run(7, NOON - age),)))
 
     assert starts == len(drift.starts)
-    assert (1 - starts) == drift.known["young"]
+    assert (1 - starts) == drift.skipped["young"]
 
 
-@pytest.mark.parametrize("standing", [Standing.QUEUED, Standing.UNREPORTED, Standing.DEAD])
-def test_what_the_spool_has_in_hand_is_counted_and_never_planned(standing: Standing) -> None:
+@pytest.mark.parametrize("status", [SpoolStatus.QUEUED, SpoolStatus.UNREPORTED, SpoolStatus.DEAD])
+def test_what_the_spool_has_in_hand_is_counted_and_never_planned(status: SpoolStatus) -> None:
     """Neither its start, nor its end, nor both together."""
-    holdings = {Key(7, OLD): Holding(standing=standing), Key(8, OLD): Holding(standing=standing)}
-    holdings[Key(9, OLD)] = Holding(standing=standing)
-    facts = Facts(
+    spool_entries = {
+        RunId(7, OLD): SpoolEntry(status=status),
+        RunId(8, OLD): SpoolEntry(status=status),
+    }
+    spool_entries[RunId(9, OLD)] = SpoolEntry(status=status)
+    differences = Differences(
         missing=(run(7),),
         ended=(over(8),),
         orphans=(row(9),),
-        accounted={9: (over(9),)},
-        holdings=holdings,
+        accounting_runs={9: (over(9),)},
+        spool_entries=spool_entries,
     )
 
-    drift = found(facts)
+    drift = found(differences)
 
     assert (drift.starts, drift.stops, drift.reports) == ([], [], [])
-    assert drift.known == {standing: 3}
+    assert drift.skipped == {status: 3}
 
 
 @pytest.mark.parametrize(("since", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
     """A start taken is told again when it is absent after the server's cache interval."""
-    holding = Holding(standing=Standing.TOLD, told=NOON - since)
+    entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=NOON - since)
 
-    drift = found(Facts(missing=(run(7),), holdings={Key(7, OLD): holding}))
+    drift = found(Differences(missing=(run(7),), spool_entries={RunId(7, OLD): entry}))
 
     assert ["although it took the start" in change.why for change in drift.starts] == [
         True
@@ -66,34 +69,36 @@ def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
 
 def test_a_run_closed_there_while_it_goes_on_is_reported() -> None:
     """The server's walltime reaper did that; deleting rows is not the sweep's business."""
-    drift = found(Facts(missing=(run(7),), there={7: (row(7, state="failed"),)}))
+    drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, state="failed"),)}))
 
     assert drift.starts == []
     why = "runs in Slurm, but cc-backend has it as failed (row 70)"
-    assert drift.reports == [Report(key=Key(7, OLD), user="ada", why=why)]
+    assert drift.reports == [Report(key=RunId(7, OLD), user="ada", why=why)]
 
 
 def test_a_run_that_appeared_meanwhile_is_left_alone() -> None:
     """Between the two listings it was told."""
-    drift = found(Facts(missing=(run(7),), there={7: (row(7, OLD + 2),)}))
+    drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, OLD + 2),)}))
 
-    assert (drift.starts, drift.known["young"]) == ([], 1)
+    assert (drift.starts, drift.skipped["young"]) == ([], 1)
 
 
 def test_a_filtered_run_is_counted() -> None:
     """Whether it goes on or is over."""
-    facts = Facts(missing=(run(7, partition="quiet"),), ended=(over(8, partition="quiet"),))
+    differences = Differences(
+        missing=(run(7, partition="quiet"),), ended=(over(8, partition="quiet"),)
+    )
 
-    drift = found(facts)
+    drift = found(differences)
 
-    assert (drift.starts, drift.known) == ([], {Standing.UNREPORTED: 2})
+    assert (drift.starts, drift.skipped) == ([], {SpoolStatus.UNREPORTED: 2})
 
 
 def test_a_run_that_ended_unseen_is_told_whole() -> None:
     """Start and end together."""
     job = over(7)
 
-    (change,) = found(Facts(ended=(job,))).starts
+    (change,) = found(Differences(ended=(job,))).starts
 
     assert change.job == job
     assert change.why == f"accounting: COMPLETED at {NOON - 3600}; cc-backend: never seen"
@@ -101,43 +106,48 @@ def test_a_run_that_ended_unseen_is_told_whole() -> None:
 
 def test_a_run_that_ended_and_is_there_is_done() -> None:
     """Whatever state it has there."""
-    assert found(Facts(ended=(over(7),), there={7: (row(7, state="failed"),)})).starts == []
+    assert (
+        found(Differences(ended=(over(7),), backend_rows={7: (row(7, state="failed"),)})).starts
+        == []
+    )
 
 
 @pytest.mark.parametrize(("apart", "starts"), [(86399, 0), (86400, 1)])
 def test_a_run_that_gave_way_to_its_requeue_is_known(apart: int, starts: int) -> None:
     """The server holds one run of an id within a day, whichever the site has chosen."""
     for other in (OLD - apart, OLD + apart):
-        drift = found(Facts(ended=(over(7),), there={7: (row(7, other),)}))
+        drift = found(Differences(ended=(over(7),), backend_rows={7: (row(7, other),)}))
 
-        assert (len(drift.starts), drift.known["requeued"]) == (starts, 1 - starts)
+        assert (len(drift.starts), drift.skipped["requeued"]) == (starts, 1 - starts)
 
 
 def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
     """An opt-out is known to the drain alone; of what it delivered the start is told again."""
-    memory = Memory(asked={Key(7, OLD): NOON - 600})
+    memory = SweepMemory(starts_queued={RunId(7, OLD): NOON - 600})
 
-    assert found(Facts(ended=(over(7),)), memory).starts == []
-    again = Facts(ended=(over(7),), delivered=frozenset({Key(7, OLD)}))
-    assert keys(found(again, memory).starts) == [Key(7, OLD)]
+    assert found(Differences(ended=(over(7),)), memory).starts == []
+    again = Differences(ended=(over(7),), delivered=frozenset({RunId(7, OLD)}))
+    assert keys(found(again, memory).starts) == [RunId(7, OLD)]
 
 
 @pytest.mark.parametrize("state", sorted(END_STATES))
 def test_a_proven_end_is_a_stop(state: str) -> None:
     """Accounting has the same id and start, an end state and an end."""
-    drift = found(Facts(orphans=(row(7),), accounted={7: (over(7, state=state),)}))
+    drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
 
     why = f"accounting: {state} at {NOON - 3600}; cc-backend: running"
-    assert drift.stops == [Stop(job=over(7, state=state), proof=Source.ACCOUNTING, why=why)]
+    assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
 
 
 def test_the_controllers_own_record_proves_too() -> None:
     """Where accounting is late."""
-    facts = Facts(orphans=(row(7),), records={7: over(7)}, accounted={7: (run(7),)})
+    differences = Differences(
+        orphans=(row(7),), controller_runs={7: over(7)}, accounting_runs={7: (run(7),)}
+    )
 
-    (change,) = found(facts).stops
+    (change,) = found(differences).stops
 
-    assert (change.job, change.proof) == (over(7), Source.CONTROLLER)
+    assert (change.job, change.proof) == (over(7), EndProof.CONTROLLER)
 
 
 @pytest.mark.parametrize(
@@ -150,28 +160,28 @@ def test_the_controllers_own_record_proves_too() -> None:
         over(7, state="NEVER_HEARD_OF"),
     ],
 )
-def test_what_is_no_proof_is_reported(job: Job) -> None:
+def test_what_is_no_proof_is_reported(job: SlurmRun) -> None:
     """From accounting as from the controller."""
-    for facts in (
-        Facts(orphans=(row(7),), accounted={7: (job,)}),
-        Facts(orphans=(row(7),), accounted={}, records={7: job}),
+    for differences in (
+        Differences(orphans=(row(7),), accounting_runs={7: (job,)}),
+        Differences(orphans=(row(7),), accounting_runs={}, controller_runs={7: job}),
     ):
-        drift = found(facts)
+        drift = found(differences)
         assert (drift.stops, len(drift.reports)) == ([], 1)
 
 
 def test_silence_is_no_proof() -> None:
     """Neither of both, nor of accounting that does not answer."""
-    assert [report.why for report in found(Facts(orphans=(row(7),), accounted={})).reports] == [
-        "not in Slurm's queue, and accounting does not know it"
-    ]
-    assert [report.why for report in found(Facts(orphans=(row(7),))).reports] == [
+    assert [
+        report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
+    ] == ["not in Slurm's queue, and accounting does not know it"]
+    assert [report.why for report in found(Differences(orphans=(row(7),))).reports] == [
         "not in Slurm's queue; accounting does not answer"
     ]
-    running = Facts(orphans=(row(7),), accounted={7: (run(7),)})
+    running = Differences(orphans=(row(7),), accounting_runs={7: (run(7),)})
     assert found(running).reports == [
         Report(
-            key=Key(7, OLD),
+            key=RunId(7, OLD),
             user="ada",
             why="not in Slurm's queue, and accounting still has it as RUNNING",
         )
@@ -180,7 +190,7 @@ def test_silence_is_no_proof() -> None:
 
 def test_a_stop_carries_the_start_that_was_told() -> None:
     """Slurm's own may differ by some seconds."""
-    drift = found(Facts(orphans=(row(7, OLD + 4),), accounted={7: (over(7),)}))
+    drift = found(Differences(orphans=(row(7, OLD + 4),), accounting_runs={7: (over(7),)}))
 
     assert drift.stops[0].job == over(7, OLD + 4)
 
@@ -188,19 +198,19 @@ def test_a_stop_carries_the_start_that_was_told() -> None:
 @pytest.mark.parametrize(("age", "stops"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
     """Unless the sweep before has seen it too."""
-    facts = Facts(orphans=(row(7),), accounted={7: (over(7, end=NOON - age),)})
+    differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON - age),)})
 
-    drift = found(facts)
+    drift = found(differences)
 
     assert stops == len(drift.stops)
-    assert (set() if stops else {Key(7, OLD)}) == drift.young
-    assert len(found(facts, Memory(young=frozenset({Key(7, OLD)}))).stops) == 1
+    assert (set() if stops else {RunId(7, OLD)}) == drift.young_stops
+    assert len(found(differences, SweepMemory(young_stops=frozenset({RunId(7, OLD)}))).stops) == 1
 
 
 @pytest.mark.parametrize(("ahead", "stops"), [(300, 0), (301, 0)])
 def test_an_end_in_the_future_is_never_told(ahead: int, stops: int) -> None:
     """A little ahead is too young; more is a clock to be mended."""
-    drift = found(Facts(orphans=(row(7),), accounted={7: (over(7, end=NOON + ahead),)}))
+    drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON + ahead),)}))
 
     assert (len(drift.stops), len(drift.reports)) == (stops, int(ahead > 300))
 
@@ -208,90 +218,98 @@ def test_an_end_in_the_future_is_never_told(ahead: int, stops: int) -> None:
 @pytest.mark.parametrize(("sweeps", "stops"), [(1, 0), (2, 1)])
 def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: int) -> None:
     """The next sweep only counts it."""
-    facts = Facts(orphans=(row(7),), accounted={7: (over(7),)})
-    memory = Memory(sweep=4 + sweeps, told={Key(7, OLD): 5})
+    differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7),)})
+    memory = SweepMemory(sweep=4 + sweeps, stops_queued={RunId(7, OLD): 5})
 
-    drift = found(facts, memory)
+    drift = found(differences, memory)
 
     assert stops == len(drift.stops)
-    assert (1 - stops) == drift.known["confirming"]
+    assert (1 - stops) == drift.skipped["confirming"]
     assert all("although its end was told" in change.why for change in drift.stops)
 
 
 def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
     """A requeued job: each run is judged alone."""
     newer = run(7, OLD + 1000)
-    facts = Facts(
-        missing=(newer,), orphans=(row(7),), accounted={7: (over(7), newer)}, live={7: OLD + 1000}
+    differences = Differences(
+        missing=(newer,),
+        orphans=(row(7),),
+        accounting_runs={7: (over(7), newer)},
+        running_starts={7: OLD + 1000},
     )
 
-    drift = found(facts)
+    drift = found(differences)
 
-    assert (keys(drift.starts), keys(drift.stops)) == ([newer.key], [Key(7, OLD)])
+    assert (keys(drift.starts), keys(drift.stops)) == ([newer.key], [RunId(7, OLD)])
 
 
 def test_a_start_that_moved_is_the_same_run() -> None:
     """Nodes powered up late: Slurm knows nothing under the old start, the spool has it open."""
     newer = run(7, OLD + 1000)
-    facts = Facts(
+    differences = Differences(
         missing=(newer,),
         orphans=(row(7),),
-        accounted={7: (newer,)},
-        live={7: OLD + 1000},
-        holdings={Key(7, OLD): Holding(standing=Standing.TOLD, told=OLD)},
+        accounting_runs={7: (newer,)},
+        running_starts={7: OLD + 1000},
+        spool_entries={RunId(7, OLD): SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD)},
     )
 
-    drift = found(facts)
+    drift = found(differences)
 
     assert (drift.starts, drift.stops, drift.reports) == ([], [], [])
-    assert drift.known["moved"] == 1
+    assert drift.skipped["moved"] == 1
 
 
 def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
     """The run that goes on is started, the row reported."""
     newer = run(7, OLD + 1000)
-    facts = Facts(
-        missing=(newer,), orphans=(row(7),), accounted={7: (newer,)}, live={7: OLD + 1000}
+    differences = Differences(
+        missing=(newer,),
+        orphans=(row(7),),
+        accounting_runs={7: (newer,)},
+        running_starts={7: OLD + 1000},
     )
 
-    drift = found(facts)
+    drift = found(differences)
 
-    assert (keys(drift.starts), keys(drift.reports)) == ([newer.key], [Key(7, OLD)])
+    assert (keys(drift.starts), keys(drift.reports)) == ([newer.key], [RunId(7, OLD)])
 
 
 def test_unknown_runs_are_closed_only_by_the_switch() -> None:
     """Counted from when a sweep first could not decide."""
-    facts = Facts(orphans=(row(7),), accounted={})
-    memory = Memory(undecided={Key(7, OLD): NOON - 100})
+    differences = Differences(orphans=(row(7),), accounting_runs={})
+    memory = SweepMemory(unproven_since={RunId(7, OLD): NOON - 100})
 
-    assert found(facts, memory).closes == []
-    assert found(facts, memory).undecided == {Key(7, OLD): NOON - 100}
-    assert found(facts, memory, close_after=101).closes == []
+    assert found(differences, memory).closes == []
+    assert found(differences, memory).unproven_since == {RunId(7, OLD): NOON - 100}
+    assert found(differences, memory, close_after=101).closes == []
     why = f"not in Slurm's queue, and accounting does not know it since {NOON - 100}"
-    assert found(facts, memory, close_after=100).closes == [
-        Close(key=Key(7, OLD), end_time=OLD + 1, why=why)
+    assert found(differences, memory, close_after=100).closes == [
+        Close(key=RunId(7, OLD), end_time=OLD + 1, why=why)
     ]
 
 
 def test_a_close_has_the_last_moment_it_was_seen() -> None:
     """If the spool remembers one."""
-    holding = Holding(standing=Standing.TOLD, told=OLD, seen=OLD + 500)
-    facts = Facts(orphans=(row(7),), accounted={}, holdings={Key(7, OLD): holding})
-    memory = Memory(undecided={Key(7, OLD): 1})
+    entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD, last_seen=OLD + 500)
+    differences = Differences(
+        orphans=(row(7),), accounting_runs={}, spool_entries={RunId(7, OLD): entry}
+    )
+    memory = SweepMemory(unproven_since={RunId(7, OLD): 1})
 
-    assert found(facts, memory, close_after=60).closes[0].end_time == OLD + 500
+    assert found(differences, memory, close_after=60).closes[0].end_time == OLD + 500
 
 
 def test_the_clock_is_taken_as_it_is_given() -> None:
     """An hour more or less changes nothing about what is long over."""
-    facts = Facts(
+    differences = Differences(
         missing=(run(7, NOON - 8000),),
         orphans=(row(8),),
-        accounted={8: (over(8, end=NOON - 4300),)},
+        accounting_runs={8: (over(8, end=NOON - 4300),)},
     )
-    plans = [found(facts, now=NOON + step) for step in (-3600, 0, 3600)]
+    plans = [found(differences, now=NOON + step) for step in (-3600, 0, 3600)]
 
     assert [(keys(p.starts), keys(p.stops)) for p in plans] == [
-        ([Key(7, NOON - 8000)], [Key(8, OLD)])
+        ([RunId(7, NOON - 8000)], [RunId(8, OLD)])
     ] * 3
-    assert replace(facts) == facts
+    assert replace(differences) == differences

@@ -18,24 +18,24 @@ from slurm.job import Job
 from spool.files import codec
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run
-from sweeper.explain import Page, explain
-from sweeper.page import document, lines
-from sweeper.values import Guard, GuardKind, Key, Plan, Report
+from sweeper.job_report import JobReport, build_job_report
+from sweeper.job_report_format import job_report_document, job_report_lines
+from sweeper.values import GuardFinding, GuardKind, Plan, Report, RunId
 
 HOUR = 3600
-EMPTY = Page(
+EMPTY = JobReport(
     job_id=7,
-    record=None,
-    members=(),
-    runs=(),
-    events=(),
-    held=(),
+    controller_record=None,
+    array_tasks=(),
+    accounting_runs=(),
+    spool_events=(),
+    spool_runs=(),
     delivered=(),
-    rows=(),
+    backend_rows=(),
     plan=Plan(),
 )
 ROW = BackendRow(7, "alex", OLD, "running", 70)
-GUARD = Guard(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
+GUARD = GuardFinding(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
 
 
 def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: object) -> Run:
@@ -118,13 +118,15 @@ def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> Non
     world.slurm.arrays = {12: 10, 13: 10, 10: 10}
     old = replace(task, state="REQUEUED", start_time=NOON - 99, end_time=NOON - 50)
     world.slurm.rows = [old, task]
-    sight = world.plan(12)
+    result = world.plan(12)
 
-    page = explain(world.sources, tmp_path, 12, seen=sight.observation, plan=sight.decision.plan)
+    page = build_job_report(
+        world.sources, tmp_path, 12, observation=result.observation, plan=result.decision.plan
+    )
 
-    assert page.members == (10, 13)
-    assert [each.state for each in page.runs] == ["REQUEUED", "RUNNING"]
-    text = "\n".join(lines(page))
+    assert page.array_tasks == (10, 13)
+    assert [each.state for each in page.accounting_runs] == ["REQUEUED", "RUNNING"]
+    text = "\n".join(job_report_lines(page))
     assert "other tasks of the array: 10, 13" in text
     assert "task 3 of array 10, restarted 1 times" in text
 
@@ -134,27 +136,31 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
     world = SweptWorld(tmp_path / "spool")
     world.world.begin(7)
     world.slurm.records[7] = replace(world.slurm.records[7], array_job_id=5)
-    sight = world.plan(7)
+    result = world.plan(7)
     gone = SlurmError("sacct is away", reason=FailureReason.UNREACHABLE)
     world.slurm.failures = {"accounting": gone, "queue_snapshot": gone}
     world.backend.silent = True
 
-    page = explain(world.sources, tmp_path, 7, seen=sight.observation, plan=sight.decision.plan)
+    page = build_job_report(
+        world.sources, tmp_path, 7, observation=result.observation, plan=result.decision.plan
+    )
     world.slurm.silent = True
-    darker = explain(world.sources, tmp_path, 7, seen=sight.observation, plan=sight.decision.plan)
+    darker = build_job_report(
+        world.sources, tmp_path, 7, observation=result.observation, plan=result.decision.plan
+    )
 
-    assert [words.partition(":")[0] for words in page.silent] == [
+    assert [words.partition(":")[0] for words in page.unanswered] == [
         *("controller", "accounting", "cc-backend")
     ]
-    assert darker.record is None
-    assert any("no answer" in line for line in lines(darker))
+    assert darker.controller_record is None
+    assert any("no answer" in line for line in job_report_lines(darker))
 
 
 @pytest.mark.parametrize(
     ("page", "verdict", "command"),
     [
         (EMPTY, "has not begun: there is nothing to tell", None),
-        (replace(EMPTY, rows=(ROW,)), "in order: cc-backend has what Slurm says", None),
+        (replace(EMPTY, backend_rows=(ROW,)), "in order: cc-backend has what Slurm says", None),
         (replace(EMPTY, plan=Plan(guards=(GUARD,))), "cannot be judged now: up for 3 s", None),
         (
             replace(EMPTY, plan=Plan(changes=(start(7), stop(7)))),
@@ -167,29 +173,33 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
             None,
         ),
         (
-            replace(EMPTY, plan=Plan(reports=(Report(key=Key(7, OLD), why="odd"),))),
+            replace(EMPTY, plan=Plan(reports=(Report(key=RunId(7, OLD), why="odd"),))),
             "to be looked at: odd",
             None,
         ),
         (
-            replace(EMPTY, plan=Plan(known={"unreported": 1, "strange": 1})),
+            replace(EMPTY, plan=Plan(skipped={"unreported": 1, "strange": 1})),
             "left out by choice: an opt-out, a filter, or the requeue policy",
             None,
         ),
     ],
 )
-def test_the_verdict_is_one_sentence(page: Page, verdict: str, command: str | None) -> None:
+def test_the_verdict_is_one_sentence(page: JobReport, verdict: str, command: str | None) -> None:
     """And the command fits it."""
     assert (page.verdict, page.command) == (verdict, command)
-    assert document(page)["verdict"] == verdict
+    assert job_report_document(page)["verdict"] == verdict
 
 
 def test_records_of_every_kind_have_a_line() -> None:
     """Het components, flags, runs without end."""
     het = Job(job_id=7, het_job_id=6, het_job_offset=1, flags=("COMPLETING",), end_time=NOON)
-    page = replace(EMPTY, record=het, runs=(Job(job_id=7, state="FAILED", nodes=("a", "b")),))
+    page = replace(
+        EMPTY,
+        controller_record=het,
+        accounting_runs=(Job(job_id=7, state="FAILED", nodes=("a", "b")),),
+    )
 
-    text = "\n".join(lines(page))
+    text = "\n".join(job_report_lines(page))
 
     assert "state not known COMPLETING, ended" in text
     assert "component 1 of 6" in text
@@ -208,10 +218,12 @@ def test_delivered_runs_are_found_among_many(tmp_path: Path) -> None:
     kept = codec.encode(replace(mine, end=None))
     (archive / "1.jsonl").write_bytes(odd + codec.encode(other) + codec.encode(mine) + like + kept)
     world.slurm.records[7] = world.world.job(7)
-    sight = world.plan(7)
+    result = world.plan(7)
 
-    page = explain(world.sources, archive, 7, seen=sight.observation, plan=sight.decision.plan)
+    page = build_job_report(
+        world.sources, archive, 7, observation=result.observation, plan=result.decision.plan
+    )
 
     assert [each.end for each in page.delivered] == [end, None]
-    assert "FAILED" in "\n".join(lines(page))
-    assert run(7).key == Key(7, OLD)
+    assert "FAILED" in "\n".join(job_report_lines(page))
+    assert run(7).key == RunId(7, OLD)

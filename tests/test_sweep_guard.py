@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sweep_values import NOON, sizes
 
-from sweeper.guard import Answers, answer_guards, size_guards, stops_threshold
-from sweeper.values import Guard, GuardKind
+from sweeper.guard import AnswerCheckInput, check_answers, check_sizes, stops_threshold
+from sweeper.values import GuardFinding, GuardKind
 
 
 def spoken(**facts: Any) -> list[str]:
@@ -16,15 +16,15 @@ def spoken(**facts: Any) -> list[str]:
     base: dict[str, Any] = {
         "controller_clock": NOON,
         "clock": NOON,
-        "booted": NOON - 9999,
+        "boot_time": NOON - 9999,
         "cluster": "lab",
     }
-    return [guard.name for guard in answer_guards(Answers(**(base | facts)))]
+    return [guard.name for guard in check_answers(AnswerCheckInput(**(base | facts)))]
 
 
 def held(**numbers: Any) -> list[str]:
     """Names of the guards on the size that speak."""
-    return [guard.name for guard in size_guards(sizes(**numbers))]
+    return [guard.name for guard in check_sizes(sizes(**numbers))]
 
 
 def test_an_ordinary_answer_is_believed() -> None:
@@ -35,15 +35,15 @@ def test_an_ordinary_answer_is_believed() -> None:
 
 def test_a_failed_question_is_a_guard_itself() -> None:
     """With its own words."""
-    guard = Guard(name="slurm", kind=GuardKind.ANSWER, text="squeue was cut")
+    guard = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="squeue was cut")
 
-    assert list(answer_guards(Answers(failed=(guard,)))) == [guard]
+    assert list(check_answers(AnswerCheckInput(failed=(guard,)))) == [guard]
 
 
 @pytest.mark.parametrize(("up", "names"), [(119, ["boot"]), (120, [])])
 def test_a_fresh_controller_is_not_believed(up: int, names: list[str]) -> None:
     """It may still recover jobs."""
-    assert spoken(booted=NOON - up) == names
+    assert spoken(boot_time=NOON - up) == names
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -56,19 +56,19 @@ def test_clocks_must_agree(sign: int, seconds: int, names: list[str]) -> None:
 def test_without_the_controllers_clock_nothing_is_compared() -> None:
     """The question behind it has failed, which is a guard already."""
     assert spoken(controller_clock=None, clock=0) == []
-    assert spoken(booted=None) == []
+    assert spoken(boot_time=None) == []
 
 
 def test_another_cluster_is_noticed() -> None:
     """By the name that the last sweep saw."""
     assert spoken(known_cluster="lab") == []
     assert spoken(known_cluster="fritz") == ["cluster"]
-    assert spoken(foreign="fritz") == ["listing"]
+    assert spoken(foreign_cluster="fritz") == ["listing"]
 
 
 def test_a_restricted_account_is_noticed() -> None:
     """Its listings are shorter, without an error."""
-    assert spoken(sees_all=False) == ["rights"]
+    assert spoken(sees_all_jobs=False) == ["rights"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_restricted_account_is_noticed() -> None:
 )  # fmt: skip
 def test_many_stops_are_held(stops: int, running: int, names: list[str]) -> None:
     """More than the larger of 20 and 20 % of what runs at cc-backend."""
-    assert held(stops=stops, running_there=running) == names
+    assert held(stops=stops, running_at_backend=running) == names
     assert stops_threshold(running) == max(20, running // 5)
 
 
@@ -91,8 +91,8 @@ def test_a_queue_that_lost_its_half_is_held(
     running: int, before: int | None, names: list[str]
 ) -> None:
     """Only where stops could follow: an idle cluster is no reason for alarm."""
-    assert held(running=running, running_before=before, candidates=1) == names
-    assert held(running=running, running_before=before, candidates=0) == []
+    assert held(running_in_slurm=running, running_before=before, candidates=1) == names
+    assert held(running_in_slurm=running, running_before=before, candidates=0) == []
 
 
 def test_the_first_sweep_only_looks() -> None:
@@ -102,8 +102,10 @@ def test_the_first_sweep_only_looks() -> None:
 
 def test_messages_name_numbers_threshold_and_next_step() -> None:
     """So that nobody has to look them up."""
-    texts = [guard.text for guard in size_guards(sizes(stops=30, running_there=40))]
-    fewer = [g.text for g in size_guards(sizes(running=4, running_before=10, candidates=3))]
+    texts = [guard.text for guard in check_sizes(sizes(stops=30, running_at_backend=40))]
+    fewer = [
+        g.text for g in check_sizes(sizes(running_in_slurm=4, running_before=10, candidates=3))
+    ]
 
     begin, end = "30 stops of 40 running jobs at cc-backend are more than 20", "accounting proves"
     assert (texts[0].startswith(begin), texts[0].endswith(end)) == (True, True)

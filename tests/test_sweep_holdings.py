@@ -12,11 +12,11 @@ from sweep_values import NOON, OLD
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
-from sweeper.diff import Holding, Standing
-from sweeper.look.holdings import delivered, holdings_of, knows
-from sweeper.values import Key
+from sweeper.diff import SpoolEntry, SpoolStatus
+from sweeper.observe.spool_view import delivered_runs, spool_entries_of, spool_has_job
+from sweeper.values import RunId
 
-KEY = Key(7, OLD)
+KEY = RunId(7, OLD)
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:
         put(layout, "new", name)
     put(layout, "new", f"1-stop-7-{OLD + 6}-0-3")
 
-    assert holdings_of(layout, [KEY]) == {}
-    assert holdings_of(layout, []) == {}
+    assert spool_entries_of(layout, [KEY]) == {}
+    assert spool_entries_of(layout, []) == {}
 
 
 @pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])
@@ -57,32 +57,32 @@ def test_an_event_without_another_start_queues_a_run(layout: Layout, name: str) 
     put(layout, "new", name)
     put(layout, "open", f"7-{OLD}.json", stored())
 
-    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+    assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 
 
 def test_the_directory_is_the_state(layout: Layout) -> None:
     """Of two copies the earlier one in the order wins; starts may differ by some seconds."""
     put(layout, "dead", f"7-{OLD + 3}.json")
-    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.DEAD)}
+    assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.DEAD)}
     put(layout, "open", f"7-{OLD}.json", stored(started=OLD + 9, seen=OLD + 10))
-    told = Holding(standing=Standing.TOLD, told=OLD + 9, seen=OLD + 10)
-    assert holdings_of(layout, [KEY]) == {KEY: told}
+    told = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD + 9, last_seen=OLD + 10)
+    assert spool_entries_of(layout, [KEY]) == {KEY: told}
     put(layout, "todo", f"7-{OLD}.json")
-    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+    assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 
 
 def test_a_run_left_out_by_choice_is_seen_as_such(layout: Layout) -> None:
     """Its mark lies in open/."""
     put(layout, "open", f"7-{OLD}.json", stored(reported=False, reason="opted out"))
 
-    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.UNREPORTED)}
+    assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.UNREPORTED)}
 
 
 def test_a_run_that_cannot_be_read_is_the_drains_business(layout: Layout) -> None:
     """Neither planned nor lost."""
     put(layout, "open", f"7-{OLD}.json", b"odd")
 
-    assert holdings_of(layout, [KEY]) == {KEY: Holding(standing=Standing.QUEUED)}
+    assert spool_entries_of(layout, [KEY]) == {KEY: SpoolEntry(status=SpoolStatus.QUEUED)}
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_run_that_cannot_be_read_is_the_drains_business(layout: Layout) -> Non
 )
 def test_a_job_id_is_known_by_anything_of_it(layout: Layout, directory: str, name: str) -> None:
     """An event or a run."""
-    assert not knows(layout, 7)
+    assert not spool_has_job(layout, 7)
     put(layout, directory, name)
 
-    assert knows(layout, 7)
+    assert spool_has_job(layout, 7)
 
 
 def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_delivered_runs_are_found_by_id_and_start(tmp_path: Path) -> None:
     end = End(time=NOON, state="FAILED", source=EndSource.ACCOUNTING)
     runs: list[Run] = [run_of(7, OLD, end=end), run_of(8, OLD + 1, end=end)]
     (tmp_path / "1.jsonl").write_bytes(b"".join(map(codec.encode, runs)))
-    wanted = [KEY, Key(7, OLD + 1), Key(8, OLD), Key(8, OLD + 1), Key(70, OLD)]
+    wanted = [KEY, RunId(7, OLD + 1), RunId(8, OLD), RunId(8, OLD + 1), RunId(70, OLD)]
 
-    assert delivered(tmp_path, wanted) == {KEY, Key(8, OLD + 1)}
-    assert delivered(tmp_path, []) == frozenset()
-    assert delivered(tmp_path / "none", wanted) == frozenset()
+    assert delivered_runs(tmp_path, wanted) == {KEY, RunId(8, OLD + 1)}
+    assert delivered_runs(tmp_path, []) == frozenset()
+    assert delivered_runs(tmp_path / "none", wanted) == frozenset()

@@ -30,12 +30,12 @@ from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILABLE
 from spool.files.layout import Directory, Layout
-from sweeper.commands.site import sees_all
+from sweeper.commands.assembly import sees_all_jobs
 from sweeper.diff import Policy
-from sweeper.look.sources import Sources
-from sweeper.plan import Options
-from sweeper.state import State
-from sweeper.sweep import Sight, Site, look, successor
+from sweeper.observe.sources import SweepSources
+from sweeper.plan import SweepOptions
+from sweeper.state import SweepState
+from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 from sweeper.values import Start
 
 RUNNING = tuple(range(100, 140))
@@ -68,22 +68,22 @@ class ListedThere:
         return self.list_runs((), cluster)
 
 
-def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> Site:
+def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> SweepContext:
     """A site whose Slurm or cc-backend may lie."""
     for directory in Directory:
         (root / directory).mkdir(exist_ok=True)
-    sources = Sources(
+    sources = SweepSources(
         slurm=Slurm(COMMANDS, slurm),
         backend=there,
         clusters=("alex",),
         layout=Layout(root),
-        sees_all=lambda settings: sees_all(
+        sees_all_jobs=lambda settings: sees_all_jobs(
             settings, user=("cc-slurm-sync", 999), admin_level=lambda _user: "None"
         ),
-        delivered=lambda _keys: frozenset(),
+        find_delivered=lambda _keys: frozenset(),
         clock=lambda: slurm.clock,
     )
-    return Site(sources=sources, policy=Policy(), left_out=lambda _job: None)
+    return SweepContext(sources=sources, policy=Policy(), exclusion_reason=lambda _job: None)
 
 
 def truth() -> LyingSlurm:
@@ -91,26 +91,26 @@ def truth() -> LyingSlurm:
     return LyingSlurm(now=NOON, runs=[Told(i, OLD) for i in RUNNING])
 
 
-def swept(root: Path, slurm: LyingSlurm, there: ListedThere | None = None) -> list[Sight]:
+def swept(root: Path, slurm: LyingSlurm, there: ListedThere | None = None) -> list[SweepResult]:
     """What two sweeps in a row see, of a site that was in order before."""
-    state = State(mark=slurm.now - 600, cluster="lab", running=40)
+    state = SweepState(mark=slurm.now - 600, cluster="lab", running_baseline=40)
     place = site(root, slurm, there or ListedThere())
-    first = look(place, state, Options())
-    return [first, look(place, successor(first, ()), Options())]
+    first = run_sweep(place, state, SweepOptions())
+    return [first, run_sweep(place, next_state(first, ()), SweepOptions())]
 
 
-def stops(sights: list[Sight]) -> int:
+def stops(results: list[SweepResult]) -> int:
     """How many stops were planned, held ones too."""
-    plans = [sight.decision.plan for sight in sights]
-    ends = [end for plan in plans for end in (*plan.changes, *plan.held)]
+    plans = [result.decision.plan for result in results]
+    ends = [end for plan in plans for end in (*plan.changes, *plan.held_back)]
     return len([end for end in ends if not isinstance(end, Start)])
 
 
 def test_the_truth_plans_nothing(tmp_path: Path) -> None:
     """So that the lies below are what is seen."""
-    sights = swept(tmp_path, truth())
+    results = swept(tmp_path, truth())
 
-    assert [sight.decision.plan.exit_code for sight in sights] == [OK, OK]
+    assert [result.decision.plan.exit_code for result in results] == [OK, OK]
 
 
 LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
@@ -147,10 +147,10 @@ def test_no_lie_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
     slurm = truth()
     slurm.lies, code, words = LIES[lie]
 
-    sights = swept(tmp_path, slurm)
+    results = swept(tmp_path, slurm)
 
-    assert stops(sights) == 0
-    plan = sights[0].decision.plan
+    assert stops(results) == 0
+    plan = results[0].decision.plan
     assert plan.exit_code == code
     assert words in " ".join(guard.text for guard in plan.guards)
 
@@ -176,11 +176,11 @@ def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
     slurm.booted, slurm.own_clock = facts.get("booted"), facts.get("own_clock")
     slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
 
-    sights = swept(tmp_path, slurm)
+    results = swept(tmp_path, slurm)
 
-    assert stops(sights) == 0
-    assert words in sights[0].decision.plan.guards[0].text
-    assert sights[0].decision.plan.exit_code == REFUSED
+    assert stops(results) == 0
+    assert words in results[0].decision.plan.guards[0].text
+    assert results[0].decision.plan.exit_code == REFUSED
 
 
 ACCOUNTING: dict[str, tuple[Lie, int]] = {
@@ -208,10 +208,10 @@ def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
     slurm.runs[0] = Told(100, OLD, "COMPLETED", OLD + 60, in_squeue=False)
     slurm.lies["sacct"], code = ACCOUNTING[lie]
 
-    sights = swept(tmp_path, slurm)
+    results = swept(tmp_path, slurm)
 
-    assert stops(sights) == 0
-    assert sights[0].decision.plan.exit_code == code
+    assert stops(results) == 0
+    assert results[0].decision.plan.exit_code == code
 
 
 def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
@@ -220,10 +220,10 @@ def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
     slurm.runs = [replace(run, in_squeue=False) for run in slurm.runs]
     slurm.booted = NOON - 300
 
-    sights = swept(tmp_path, slurm)
+    results = swept(tmp_path, slurm)
 
-    assert stops(sights) == 0
-    assert [sight.decision.plan.exit_code for sight in sights] == [REFUSED, DRIFT]
+    assert stops(results) == 0
+    assert [result.decision.plan.exit_code for result in results] == [REFUSED, DRIFT]
 
 
 def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
@@ -262,10 +262,10 @@ def test_no_lie_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
     """And where its listing is not whole, nothing at all is planned."""
     listing, code, words = THERE[lie]
 
-    sights = swept(tmp_path, truth(), ListedThere(listing))
+    results = swept(tmp_path, truth(), ListedThere(listing))
 
-    plan = sights[0].decision.plan
-    assert stops(sights) == 0
+    plan = results[0].decision.plan
+    assert stops(results) == 0
     assert listing.rows is not None or plan.changes == ()
     assert plan.exit_code == code
     assert words in plan.guards[0].text
@@ -275,10 +275,10 @@ def test_an_empty_listing_only_starts(tmp_path: Path) -> None:
     """Which is harmless where the runs are there."""
     listing = ListedThere().listing
 
-    sights = swept(tmp_path, truth(), ListedThere(replace(listing, rows=())))
+    results = swept(tmp_path, truth(), ListedThere(replace(listing, rows=())))
 
-    assert stops(sights) == 0
-    assert len(sights[0].decision.plan.changes) == len(RUNNING)
+    assert stops(results) == 0
+    assert len(results[0].decision.plan.changes) == len(RUNNING)
 
 
 _ROW = re.compile(r"[0-9]{4,}\|")
@@ -351,17 +351,17 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
     config = re.sub(r"(?<=BOOT_TIME               = )\S+", str(now - 7200), config)
     texts = {"squeue": squeue, "sacct": truth.sacct, "config": config}
     whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
-    assert [sight.decision.plan.guards for sight in whole] == [(), ()]
+    assert [result.decision.plan.guards for result in whole] == [(), ()]
     random = Random(f"{series} {command}")  # noqa: S311 - no secret
     for place in random.sample(range(1, len(texts[command])), PLACES):
         slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})
 
-        sights = swept(tmp_path, slurm, there)
+        results = swept(tmp_path, slurm, there)
 
-        assert stops(sights) == 0, place
+        assert stops(results) == 0, place
         is_visible = texts[command][place - 1] != "\n" and command != "config"
         is_visible |= command == "config" and "Slurmctld(" not in config[:place]
-        assert not is_visible or sights[0].decision.plan.exit_code == REFUSED
+        assert not is_visible or results[0].decision.plan.exit_code == REFUSED
 
 
 def test_the_cuts_are_many() -> None:

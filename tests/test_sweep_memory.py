@@ -9,7 +9,7 @@ import pytest
 from sweep_values import keys
 from sweep_world import SweptWorld
 
-from sweeper.values import Key
+from sweeper.values import RunId
 
 AGO = 7000
 
@@ -22,18 +22,18 @@ def world(tmp_path: Path) -> SweptWorld:
     return made
 
 
-def live(world: SweptWorld, job_id: int, *, there: bool) -> Key:
+def live(world: SweptWorld, job_id: int, *, there: bool) -> RunId:
     """A job that runs in Slurm."""
     job = world.world.job(job_id, start_time=int(world.world.now) - AGO)
     world.slurm.records[job_id] = job
     world.slurm.rows.append(job)
-    key = Key(job_id, job.start_time or 0)
+    key = RunId(job_id, job.start_time or 0)
     if there:
         world.world.backend.rows[key] = "running"
     return key
 
 
-def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> Key:
+def ended(world: SweptWorld, job_id: int, ago: int = 1500) -> RunId:
     """A job that ended in Slurm and runs at cc-backend."""
     key = live(world, job_id, there=True)
     job = world.slurm.records.pop(job_id)
@@ -48,8 +48,8 @@ def test_a_stop_without_effect_is_repeated_by_the_second_sweep_after(world: Swep
 
     planned = []
     for _ in range(4):
-        sight = world.sweep()
-        planned.append((keys(sight.decision.plan.changes), dict(sight.decision.plan.known)))
+        result = world.sweep()
+        planned.append((keys(result.decision.plan.changes), dict(result.decision.plan.skipped)))
         if len(planned) < 3:
             world.world.backend.rows[key] = "running"
 
@@ -69,7 +69,7 @@ def test_a_start_that_vanished_is_told_again_after_the_cache_interval(world: Swe
     later = world.sweep()
 
     assert keys(first.decision.plan.changes) == [key]
-    assert (early.decision.plan.changes, early.decision.plan.known) == ((), {"young": 1})
+    assert (early.decision.plan.changes, early.decision.plan.skipped) == ((), {"young": 1})
     assert keys(later.decision.plan.changes) == [key]
     assert world.rows()[key] == "running"
 
@@ -78,11 +78,11 @@ def test_an_end_of_just_now_is_stopped_when_seen_twice(world: SweptWorld) -> Non
     """The drain has its own time for it first."""
     key = ended(world, 7, ago=0)
 
-    sight = world.plan()
+    result = world.plan()
     world.sweep()
     world.world.now -= 600
 
-    assert (sight.decision.plan.changes, sight.decision.plan.known) == ((), {"young": 1})
+    assert (result.decision.plan.changes, result.decision.plan.skipped) == ((), {"young": 1})
     assert keys(world.plan().decision.plan.changes) == [key]
 
 
@@ -111,7 +111,7 @@ def test_what_was_asked_for_and_not_told_is_left(world: SweptWorld) -> None:
     first, second = world.sweep(), world.sweep()
 
     assert keys(first.decision.plan.changes) == [key]
-    assert (second.decision.plan.changes, second.decision.plan.known) == ((), {"unreported": 1})
+    assert (second.decision.plan.changes, second.decision.plan.skipped) == ((), {"unreported": 1})
     assert key not in world.rows()
 
 
@@ -139,7 +139,7 @@ def test_dead_and_unreported_runs_are_counted_and_never_planned(world: SweptWorl
     first, second = world.sweep(), world.sweep()
 
     assert [key.job_id for key in keys(first.decision.plan.changes)] == [8]
-    assert (second.decision.plan.changes, second.decision.plan.known) == (
+    assert (second.decision.plan.changes, second.decision.plan.skipped) == (
         (),
         {"dead": 1, "unreported": 1},
     )
@@ -157,8 +157,8 @@ def test_a_job_requeued_within_a_day_is_replaced_once(world: SweptWorld) -> None
 
     sweeps = [world.sweep() for _ in range(3)]
 
-    assert [len(sight.decision.plan.changes) for sight in sweeps] == [2, 0, 0]
-    assert world.rows()[Key(7, again.start_time or 0)] == "running"
+    assert [len(result.decision.plan.changes) for result in sweeps] == [2, 0, 0]
+    assert world.rows()[RunId(7, again.start_time or 0)] == "running"
     assert first not in world.rows()
 
 

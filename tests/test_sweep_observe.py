@@ -13,9 +13,9 @@ from sweep_world import SweptWorld
 from ccbackend.replies import BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
-from sweeper.look import eye
-from sweeper.look.some import UnknownJobsError
-from sweeper.values import Key, Start
+from sweeper.observe import collector
+from sweeper.observe.single_jobs import UnknownJobsError
+from sweeper.values import RunId, Start
 
 GONE = SlurmError("away", reason=FailureReason.UNREACHABLE)
 
@@ -31,14 +31,14 @@ def world(tmp_path: Path) -> SweptWorld:
     return made
 
 
-def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: object) -> Key:
+def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: object) -> RunId:
     """A run that ended so long ago, in accounting."""
     job = world.world.job(job_id, start_time=int(world.world.now) - 7000)
     end = int(world.world.now) - ago
     world.slurm.rows.append(
         replace(job, state="COMPLETED", end_time=end, **facts)  # type: ignore[arg-type]
     )
-    return Key(job_id, job.start_time or 0)
+    return RunId(job_id, job.start_time or 0)
 
 
 def test_without_drift_nobody_is_asked_about_single_jobs(world: SweptWorld) -> None:
@@ -91,7 +91,7 @@ def test_a_window_is_asked_for_in_pages(world: SweptWorld) -> None:
 
 def test_a_huge_window_is_done_in_parts(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mark moves when all of it was looked at."""
-    monkeypatch.setattr(eye, "ENOUGH", 2)
+    monkeypatch.setattr(collector, "MAX_ENDED", 2)
     for job_id in (5, 6, 7):
         over(world, job_id)
     mark = world.state.mark
@@ -101,7 +101,7 @@ def test_a_huge_window_is_done_in_parts(world: SweptWorld, monkeypatch: pytest.M
     monkeypatch.undo()
     world.sweep()
 
-    assert not first.observation.saw_window
+    assert not first.observation.window_complete
     assert marks == [mark]
     assert world.state.mark != mark
 
@@ -111,10 +111,10 @@ def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
     world.slurm.settings = {"AccountingStorageType": ("accounting_storage/none",)}
     over(world, 5)
 
-    sight = world.plan()
+    result = world.plan()
 
-    assert (sight.decision.plan.changes, sight.observation.accounts) == ((), False)
-    assert sight.observation.saw_window
+    assert (result.decision.plan.changes, result.observation.has_accounting) == ((), False)
+    assert result.observation.window_complete
 
 
 @pytest.mark.parametrize("what", ["config", "queue_snapshot", "ended", "accounting"])
@@ -126,10 +126,10 @@ def test_a_question_without_an_answer_leaves_all_as_it_was(world: SweptWorld, wh
     world.slurm.failures = {what: GONE}
     before = world.state
 
-    sight = world.sweep()
+    result = world.sweep()
 
-    assert sight.decision.plan.is_refused
-    assert not [change for change in sight.decision.plan.changes if not isinstance(change, Start)]
+    assert result.decision.plan.is_refused
+    assert not [change for change in result.decision.plan.changes if not isinstance(change, Start)]
     assert world.state == before
 
 
@@ -180,7 +180,7 @@ def test_a_listing_of_another_cluster_is_not_believed(world: SweptWorld) -> None
 
 def test_a_restricted_account_stops_nothing(world: SweptWorld) -> None:
     """Its lists are short without an error."""
-    world.sees_all = False
+    world.sees_all_jobs = False
     orphan = over(world, 6)
     world.world.backend.rows[orphan] = "running"
 
@@ -195,9 +195,9 @@ def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
     world.world.backend.rows[orphan] = "running"
     world.backend.listing = None
 
-    sight = world.plan(6)
+    result = world.plan(6)
 
-    assert keys(sight.decision.plan.changes) == [orphan]
+    assert keys(result.decision.plan.changes) == [orphan]
     assert world.slurm.asked == ["config", "accounting"]
 
 
@@ -213,7 +213,7 @@ def test_one_job_in_every_state_is_judged_as_among_all(world: SweptWorld) -> Non
 
     plan = world.plan(1, 5, 6, 7, 8).decision.plan
 
-    assert keys(plan.changes) == [Key(5, start), unseen, Key(7, start)]
+    assert keys(plan.changes) == [RunId(5, start), unseen, RunId(7, start)]
 
 
 def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> None:

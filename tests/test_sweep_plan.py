@@ -11,20 +11,20 @@ from sweep_values import NOON, OLD, keys, sizes, start, stop
 
 from spool.exit_codes import DRIFT, OK, REFUSED
 from sweeper.diff import Drift
-from sweeper.guard import Held, Sizes
-from sweeper.plan import Case, Decision, ForceError, Options, decide
-from sweeper.values import Close, Guard, GuardKind, Key, Plan, Report, Source
+from sweeper.guard import HeldBackStops, SizeCheckInput
+from sweeper.plan import Decision, ForceError, PlanInput, SweepOptions, decide
+from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report, RunId
 
-CLOSE = Close(key=Key(3, OLD), end_time=OLD + 1, why="unknown")
-CUT = Guard(name="slurm", kind=GuardKind.ANSWER, text="cut")
+CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
+CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
 
 
-def decided(drift: Drift, numbers: Sizes | None = None, **facts: Any) -> Decision:
+def decided(drift: Drift, numbers: SizeCheckInput | None = None, **facts: Any) -> Decision:
     """The decision of a sweep at noon."""
-    return decide(Case(drift=drift, sizes=numbers or sizes(), now=NOON, **facts))
+    return decide(PlanInput(drift=drift, sizes=numbers or sizes(), now=NOON, **facts))
 
 
-def many(count: int, proof: Source = Source.ACCOUNTING) -> Drift:
+def many(count: int, proof: EndProof = EndProof.ACCOUNTING) -> Drift:
     """So many stops."""
     return Drift(stops=[stop(i, proof=proof) for i in range(1, count + 1)])
 
@@ -35,17 +35,17 @@ def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
         starts=[start(2), start(1, OLD - 5)],
         stops=[stop(2, OLD - 9)],
         closes=[CLOSE],
-        reports=[Report(key=Key(9, OLD), why="b"), Report(key=Key(8, OLD), why="a")],
-        known=Counter(young=2, queued=0),
+        reports=[Report(key=RunId(9, OLD), why="b"), Report(key=RunId(8, OLD), why="a")],
+        skipped=Counter(young=2, queued=0),
     )
 
     decision = decided(drift)
 
     assert keys(decision.plan.changes) == [(2, OLD - 9), (1, OLD - 5), (2, OLD), (3, OLD)]
     assert keys(decision.plan.reports) == [(8, OLD), (9, OLD)]
-    assert decision.plan.known == {"young": 2}
+    assert decision.plan.skipped == {"young": 2}
     assert decision.plan.drift == {"start": 2, "stop": 1, "close": 1, "report": 2}
-    assert (decision.applies, decision.held, decision.running) == (True, None, 100)
+    assert (decision.may_apply, decision.held_stops, decision.running_baseline) == (True, None, 100)
     assert decision.plan.exit_code == DRIFT
 
 
@@ -53,7 +53,7 @@ def test_no_drift_is_an_empty_plan() -> None:
     """Exit code 0."""
     plan = decided(Drift()).plan
 
-    assert plan == Plan(running=(100, 100))
+    assert plan == Plan(running_counts=(100, 100))
     assert (plan.exit_code, plan.is_refused) == (OK, False)
 
 
@@ -64,29 +64,31 @@ def test_one_direction_leaves_out_the_other(direction: str, expected: list[int])
     """Closing is stopping."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
 
-    plan = decided(drift, options=Options(direction=direction)).plan
+    plan = decided(drift, options=SweepOptions(direction=direction)).plan
 
     assert [key.job_id for key in keys(plan.changes)] == expected
 
 
 def test_a_limit_leaves_the_rest_for_the_next_sweep() -> None:
     """And says how much."""
-    plan = decided(many(5), options=Options(limit=3)).plan
+    plan = decided(many(5), options=SweepOptions(limit=3)).plan
 
-    assert (len(plan.changes), plan.left) == (3, 2)
-    assert decided(many(20), sizes(stops=20)).plan.left == 0
+    assert (len(plan.changes), plan.over_limit) == (3, 2)
+    assert decided(many(20), sizes(stops=20)).plan.over_limit == 0
 
 
 def test_a_guard_on_the_answer_voids_all_stops() -> None:
     """No option overrides it; what was held before stays held."""
     drift = Drift(starts=[start(1)], stops=[stop(2)], closes=[CLOSE])
-    held = Held(time=1, guards=("stops",), stops=frozenset({Key(2, OLD)}))
+    held = HeldBackStops(time=1, guards=("stops",), stops=frozenset({RunId(2, OLD)}))
 
-    decision = decided(drift, answer=[CUT], held=held, options=Options(force_stops=99))
+    decision = decided(
+        drift, answer_findings=[CUT], held_stops=held, options=SweepOptions(force_stops=99)
+    )
 
-    assert (keys(decision.plan.changes), decision.plan.held) == ([(1, OLD)], ())
+    assert (keys(decision.plan.changes), decision.plan.held_back) == ([(1, OLD)], ())
     assert (decision.plan.guards, decision.plan.exit_code) == ((CUT,), REFUSED)
-    assert (decision.held, decision.running) == (held, 100)
+    assert (decision.held_stops, decision.running_baseline) == (held, 100)
 
 
 def test_the_first_sweep_applies_nothing() -> None:
@@ -95,11 +97,11 @@ def test_the_first_sweep_applies_nothing() -> None:
     numbers = sizes(has_mark=False, stops=1)
 
     decision = decided(drift, numbers)
-    forced = decided(drift, numbers, options=Options(force_stops=1))
+    forced = decided(drift, numbers, options=SweepOptions(force_stops=1))
 
-    assert (decision.applies, keys(decision.plan.held)) == (False, [(2, OLD)])
+    assert (decision.may_apply, keys(decision.plan.held_back)) == (False, [(2, OLD)])
     assert [guard.name for guard in decision.plan.guards] == ["first"]
-    assert (forced.applies, len(forced.plan.changes), forced.plan.guards) == (True, 2, ())
+    assert (forced.may_apply, len(forced.plan.changes), forced.plan.guards) == (True, 2, ())
 
 
 def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
@@ -108,93 +110,102 @@ def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
     drift.starts.append(start(99))
 
     first = decided(drift, sizes(stops=30))
-    second = decided(drift, sizes(stops=30), held=first.held)
+    second = decided(drift, sizes(stops=30), held_stops=first.held_stops)
 
-    assert (keys(first.plan.changes), len(first.plan.held)) == ([(99, OLD)], 30)
+    assert (keys(first.plan.changes), len(first.plan.held_back)) == ([(99, OLD)], 30)
     assert first.plan.exit_code == REFUSED
     assert first.plan.drift == {"start": 1, "stop": 30, "close": 0, "report": 0}
-    assert (len(second.plan.changes), second.plan.held, second.plan.guards) == (31, (), ())
-    assert second.held == Held(time=NOON, guards=("stops",), stops=frozenset())
+    assert (len(second.plan.changes), second.plan.held_back, second.plan.guards) == (31, (), ())
+    assert second.held_stops == HeldBackStops(time=NOON, guards=("stops",), stops=frozenset())
 
 
 def test_a_second_look_releases_only_what_it_planned_and_proves() -> None:
     """New ones, closes and those that the controller alone proves stay."""
     drift = many(30)
-    held = Held(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
-    drift.stops[0] = stop(1, proof=Source.CONTROLLER)
+    held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
+    drift.stops[0] = stop(1, proof=EndProof.CONTROLLER)
     drift.stops.append(stop(31))
-    drift.closes.append(replace(CLOSE, key=Key(32, OLD)))
+    drift.closes.append(replace(CLOSE, key=RunId(32, OLD)))
 
-    decision = decided(drift, sizes(stops=32), held=held)
+    decision = decided(drift, sizes(stops=32), held_stops=held)
 
     assert len(decision.plan.changes) == 29
-    assert keys(decision.plan.held) == [(1, OLD), (31, OLD), (32, OLD)]
+    assert keys(decision.plan.held_back) == [(1, OLD), (31, OLD), (32, OLD)]
     assert [guard.name for guard in decision.plan.guards] == ["stops"]
-    assert decision.held is not None
-    assert decision.held.stops == {(1, OLD), (31, OLD), (32, OLD)}
+    assert decision.held_stops is not None
+    assert decision.held_stops.stops == {(1, OLD), (31, OLD), (32, OLD)}
 
 
 def test_without_accounting_the_controllers_word_must_do() -> None:
     """There is no other."""
-    drift = many(30, Source.CONTROLLER)
-    held = Held(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
+    drift = many(30, EndProof.CONTROLLER)
+    held = HeldBackStops(time=1, guards=("stops",), stops=frozenset(keys(drift.stops)))
 
-    assert len(decided(drift, sizes(stops=30), held=held, accounts=False).plan.changes) == 30
+    assert (
+        len(decided(drift, sizes(stops=30), held_stops=held, has_accounting=False).plan.changes)
+        == 30
+    )
 
 
 def test_at_most_so_many_held_stops_go_at_once() -> None:
     """The rest goes with the sweep after: three in all."""
     drift = many(900)
     first = decided(drift, sizes(stops=900))
-    second = decided(drift, sizes(stops=900), held=first.held)
+    second = decided(drift, sizes(stops=900), held_stops=first.held_stops)
     rest = Drift(stops=drift.stops[500:])
-    third = decided(rest, sizes(stops=400), held=second.held)
+    third = decided(rest, sizes(stops=400), held_stops=second.held_stops)
 
     assert [len(d.plan.changes) for d in (first, second, third)] == [0, 500, 400]
-    assert [d.plan.left for d in (first, second, third)] == [0, 400, 0]
+    assert [d.plan.over_limit for d in (first, second, third)] == [0, 400, 0]
 
 
 def test_require_force_waits_for_a_person() -> None:
     """A number that is too small is no consent; the message names the right one."""
     drift = many(30)
-    options = Options(require_force=True)
+    options = SweepOptions(require_force=True)
     first = decided(drift, sizes(stops=30), options=options)
-    second = decided(drift, sizes(stops=30), options=options, held=first.held)
-    forced = Options(require_force=True, force_stops=30)
+    second = decided(drift, sizes(stops=30), options=options, held_stops=first.held_stops)
+    forced = SweepOptions(require_force=True, force_stops=30)
 
-    assert (second.plan.changes, len(second.plan.held)) == ((), 30)
+    assert (second.plan.changes, len(second.plan.held_back)) == ((), 30)
     assert second.plan.guards[0].text.endswith(
         "sweep.require_force: they wait for cc-sweep apply --force --stops 30"
     )
     assert len(decided(drift, sizes(stops=30), options=forced).plan.changes) == 30
     with pytest.raises(ForceError, match="--stops 29: 30 stops are planned"):
-        decided(drift, sizes(stops=30), options=Options(force_stops=29))
+        decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 
 def test_require_force_does_not_change_the_first_sweeps_words() -> None:
     """They name the force already."""
-    decision = decided(Drift(), sizes(has_mark=False), options=Options(require_force=True))
+    decision = decided(Drift(), sizes(has_mark=False), options=SweepOptions(require_force=True))
 
     assert "--force --stops N" in decision.plan.guards[0].text
 
 
 def test_an_empty_queue_needs_a_second_look_and_then_counts() -> None:
     """The number that the next sweep compares with moves only then."""
-    drift = Drift(reports=[Report(key=Key(1, OLD), why="undecided")])
-    numbers = sizes(running=0, candidates=1)
+    drift = Drift(reports=[Report(key=RunId(1, OLD), why="undecided")])
+    numbers = sizes(running_in_slurm=0, candidates=1)
 
     first = decided(drift, numbers)
-    second = decided(drift, numbers, held=first.held)
-    third = decided(drift, sizes(running=0, candidates=1, running_before=0), held=second.held)
+    second = decided(drift, numbers, held_stops=first.held_stops)
+    third = decided(
+        drift,
+        sizes(running_in_slurm=0, candidates=1, running_before=0),
+        held_stops=second.held_stops,
+    )
 
     assert [d.plan.is_refused for d in (first, second, third)] == [True, False, False]
-    assert [d.running for d in (first, second, third)] == [100, 0, 0]
-    assert first.held is not None
-    assert first.held.guards == ("none",)
+    assert [d.running_baseline for d in (first, second, third)] == [100, 0, 0]
+    assert first.held_stops is not None
+    assert first.held_stops.guards == ("none",)
 
 
 def test_single_jobs_are_not_counted_against_sizes() -> None:
     """Who names a job means it."""
-    decision = decided(many(30), sizes(stops=30, has_mark=False), options=Options(only_some=True))
+    decision = decided(
+        many(30), sizes(stops=30, has_mark=False), options=SweepOptions(only_single_jobs=True)
+    )
 
     assert (len(decision.plan.changes), decision.plan.guards) == (30, ())

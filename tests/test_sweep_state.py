@@ -10,45 +10,45 @@ from pathlib import Path
 import pytest
 from sweep_values import NOON, OLD, over, start, stop
 
-from sweeper.diff import Drift, Memory
-from sweeper.guard import Held
+from sweeper.diff import Drift, SweepMemory
+from sweeper.guard import HeldBackStops
 from sweeper.state import (
-    ASKED_SECONDS,
-    State,
-    Summary,
+    REMEMBER_STARTS_SECONDS,
+    SweepState,
+    SweepSummary,
+    next_memory,
     read_state,
     read_summary,
-    remember,
     write_state,
 )
-from sweeper.values import Key, Plan, Start
+from sweeper.values import Plan, RunId, Start
 
-STATE = State(
+STATE = SweepState(
     mark=NOON,
     cluster="lab",
-    running=12,
-    held=Held(time=5, guards=("stops",), stops=frozenset({Key(7, OLD)})),
-    memory=Memory(
+    running_baseline=12,
+    held_stops=HeldBackStops(time=5, guards=("stops",), stops=frozenset({RunId(7, OLD)})),
+    memory=SweepMemory(
         sweep=3,
-        young=frozenset({Key(1, 2)}),
-        undecided={Key(3, 4): 5},
-        told={Key(5, 6): 2},
-        asked={Key(7, 8): 9},
+        young_stops=frozenset({RunId(1, 2)}),
+        unproven_since={RunId(3, 4): 5},
+        stops_queued={RunId(5, 6): 2},
+        starts_queued={RunId(7, 8): 9},
     ),
 )
 
 
-@pytest.mark.parametrize("state", [State(), STATE])
-def test_what_is_written_is_read_again(tmp_path: Path, state: State) -> None:
+@pytest.mark.parametrize("state", [SweepState(), STATE])
+def test_what_is_written_is_read_again(tmp_path: Path, state: SweepState) -> None:
     """All of it."""
-    write_state(tmp_path, state, Summary(started=1.0, finished=2.5, pid=7))
+    write_state(tmp_path, state, SweepSummary(started=1.0, finished=2.5, pid=7))
 
     assert read_state(tmp_path) == state
 
 
 def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
     """`status` and `check` read it."""
-    summary = Summary(
+    summary = SweepSummary(
         started=1.0, finished=None, pid=7, refused=True, guards=("boot",), drift={"start": 1}
     )
     write_state(tmp_path, STATE, summary)
@@ -69,35 +69,38 @@ def test_a_damaged_file_is_as_none(
     """The next sweep looks before it acts, and says why."""
     (tmp_path / "sweep.json").write_text(text)
 
-    assert read_state(tmp_path) == State()
+    assert read_state(tmp_path) == SweepState()
     assert ["WARNING"] == [record.levelname for record in caplog.records]
 
 
 def test_memory_keeps_what_the_next_sweep_needs() -> None:
     """What was queued counts; old entries go."""
-    memory = Memory(
+    memory = SweepMemory(
         sweep=20,
-        told={Key(1, 1): 10, Key(2, 2): 11},
-        asked={Key(3, 3): NOON - ASKED_SECONDS, Key(4, 4): NOON - ASKED_SECONDS + 1},
+        stops_queued={RunId(1, 1): 10, RunId(2, 2): 11},
+        starts_queued={
+            RunId(3, 3): NOON - REMEMBER_STARTS_SECONDS,
+            RunId(4, 4): NOON - REMEMBER_STARTS_SECONDS + 1,
+        },
     )
-    drift = Drift(young={Key(9, 9)}, undecided={Key(8, 8): 7}, known=Counter())
+    drift = Drift(young_stops={RunId(9, 9)}, unproven_since={RunId(8, 8): 7}, skipped=Counter())
     ended = Start(job=over(6), why="unseen")
     plan = Plan(changes=(start(5), ended, stop(7), stop(11)))
 
-    after = remember(memory, drift, plan, [Key(5, OLD), Key(6, OLD), Key(7, OLD)], NOON)
+    after = next_memory(memory, drift, plan, [RunId(5, OLD), RunId(6, OLD), RunId(7, OLD)], NOON)
 
-    assert after == Memory(
+    assert after == SweepMemory(
         sweep=21,
-        young=frozenset({Key(9, 9)}),
-        undecided={Key(8, 8): 7},
-        told={Key(2, 2): 11, Key(7, OLD): 21},
-        asked={Key(4, 4): NOON - ASKED_SECONDS + 1, Key(6, OLD): NOON},
+        young_stops=frozenset({RunId(9, 9)}),
+        unproven_since={RunId(8, 8): 7},
+        stops_queued={RunId(2, 2): 11, RunId(7, OLD): 21},
+        starts_queued={RunId(4, 4): NOON - REMEMBER_STARTS_SECONDS + 1, RunId(6, OLD): NOON},
     )
 
 
 def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path) -> None:
     """Also if that one dies; a damaged file has nothing to say."""
-    last = Summary(
+    last = SweepSummary(
         started=1.0, finished=2.0, pid=7, refused=True, guards=("boot",), drift={"start": 1}
     )
     write_state(tmp_path, STATE, last)
@@ -106,4 +109,6 @@ def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path)
         last, started=3.0, finished=None, pid=8
     )
     (tmp_path / "sweep.json").write_text('{"drift": 3}')
-    assert read_summary(tmp_path, started=3.0, pid=8) == Summary(started=3.0, finished=None, pid=8)
+    assert read_summary(tmp_path, started=3.0, pid=8) == SweepSummary(
+        started=3.0, finished=None, pid=8
+    )

@@ -16,13 +16,18 @@ from spool.console import is_terminal
 from spool.exit_codes import OK, TRY_AGAIN, UNAVAILABLE
 from spool.files.lock import take_lock
 from spool.files.state_files import SWEEP_STATE_FILE
-from sweeper.apply import Waiting, Written, put, settle
-from sweeper.commands.plan import add_selection, positive, show, usage_error
-from sweeper.commands.site import active_elsewhere, site_of
-from sweeper.look.some import UnknownJobsError
-from sweeper.plan import ForceError, Options
-from sweeper.state import State, Summary, read_state, read_summary, write_state
-from sweeper.sweep import Sight, Site, look, successor
+from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
+from sweeper.commands.assembly import active_elsewhere, open_context
+from sweeper.commands.plan import (
+    add_selection_arguments,
+    positive_number,
+    print_plan,
+    report_usage_error,
+)
+from sweeper.observe.single_jobs import UnknownJobsError
+from sweeper.plan import ForceError, SweepOptions
+from sweeper.state import SweepState, SweepSummary, read_state, read_summary, write_state
+from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
@@ -30,12 +35,12 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    add_selection(parser)
+    add_selection_arguments(parser)
     parser.add_argument(
         "--force", action="store_true", help="do not hold stops back, however many they are"
     )
     parser.add_argument(
-        "--stops", type=positive, metavar="N", help="with --force: how many stops are meant"
+        "--stops", type=positive_number, metavar="N", help="with --force: how many stops are meant"
     )
     parser.add_argument(
         "--wait",
@@ -54,21 +59,21 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
     if args.force != (args.stops is not None):
-        return usage_error(ValueError("--force and --stops N go together"))
+        return report_usage_error(ValueError("--force and --stops N go together"))
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
-        with site_of(config, args) as site:
-            return _sweep(config, args, site)
+        with open_context(config, args) as context:
+            return _sweep(config, args, context)
     except (UnknownJobsError, ForceError) as error:
-        return usage_error(error)
+        return report_usage_error(error)
     finally:
         lock.release()
 
 
-def _sweep(config: Config, args: argparse.Namespace, site: Site) -> int:
+def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> int:
     try:
-        active = active_elsewhere(site.sources.slurm.ping())
+        active = active_elsewhere(context.sources.slurm.ping())
     except SlurmError as error:
         _log.error("no controller answers: %s", error)
         return UNAVAILABLE
@@ -79,32 +84,34 @@ def _sweep(config: Config, args: argparse.Namespace, site: Site) -> int:
     state = read_state(directory)
     summary = read_summary(directory, started=time.time(), pid=os.getpid())
     write_state(directory, state, summary)
-    options = Options(
+    options = SweepOptions(
         limit=args.limit,
         direction=args.direction,
         force_stops=args.stops,
         require_force=config.sweep.require_force,
     )
-    sight = look(site, state, options, args.jobid)
-    plan = sight.decision.plan
-    layout = site.sources.layout
-    written = put(layout, plan.changes) if sight.decision.applies else []
-    show(plan, as_json=args.json)
-    _note(config, sight, written, summary)
+    result = run_sweep(context, state, options, args.jobid)
+    plan = result.decision.plan
+    layout = context.sources.layout
+    written = write_events(layout, plan.changes) if result.decision.may_apply else []
+    print_plan(plan, as_json=args.json)
+    _save_outcome(config, result, written, summary)
     _log.info("sweep: %s, %d applied", "refused" if plan.is_refused else "done", len(written))
     is_usable = written or not plan.is_refused
-    left = settle(layout, written, _waiting(config, args)) if is_usable else 0
-    return _exit_code(sight, written, left)
+    left = wait_for_drain(layout, written, _drain_wait(config, args)) if is_usable else 0
+    return _exit_code(result, written, left)
 
 
-def _note(config: Config, sight: Sight, written: list[Written], summary: Summary) -> None:
+def _save_outcome(
+    config: Config, result: SweepResult, written: list[WrittenEvent], summary: SweepSummary
+) -> None:
     """Leave what the next sweep and `status` need; single jobs say nothing about the site."""
-    plan = sight.decision.plan
-    state: State = successor(sight, [each.key for each in written])
+    plan = result.decision.plan
+    state: SweepState = next_state(result, [each.key for each in written])
     ended = replace(summary, finished=time.time())
     done = (
         ended
-        if sight.options.only_some
+        if result.options.only_single_jobs
         else replace(
             ended,
             refused=plan.is_refused,
@@ -115,38 +122,38 @@ def _note(config: Config, sight: Sight, written: list[Written], summary: Summary
     write_state(config.spool.state_directory, state, done)
 
 
-def _waiting(config: Config, args: argparse.Namespace) -> Waiting:
+def _drain_wait(config: Config, args: argparse.Namespace) -> DrainWait:
     once = argparse.Namespace(**{**vars(args), "once": True})
-    told = _progress if is_terminal(sys.stderr) else _silence
-    return Waiting(
-        state=config.spool.state_directory,
-        seconds=args.wait,
+    on_progress = _show_remaining if is_terminal(sys.stderr) else _show_nothing
+    return DrainWait(
+        state_directory=config.spool.state_directory,
+        timeout_seconds=args.wait,
         drain_once=lambda: drain.run(config, once),
         clock=time.monotonic,
         sleep=time.sleep,
-        told=told,
+        on_progress=on_progress,
     )
 
 
-def _progress(left: int) -> None:
+def _show_remaining(left: int) -> None:
     sys.stderr.write(f"\rwaiting for the drain: {left} left " if left else "\r\x1b[K")
     sys.stderr.flush()
 
 
-def _silence(_left: int) -> None:
+def _show_nothing(_left: int) -> None:
     """Say nothing."""
 
 
-def _exit_code(sight: Sight, written: list[Written], left: int) -> int:
-    plan = sight.decision.plan
+def _exit_code(result: SweepResult, written: list[WrittenEvent], left: int) -> int:
+    plan = result.decision.plan
     if plan.guards:
         return plan.guards[0].exit_code
     missed = len(plan.changes) - len(written)
-    if left or missed or plan.left:
+    if left or missed or plan.over_limit:
         _log.warning(
             "%d changes wait in the spool, %d are left for the next sweep",
             left,
-            missed + plan.left,
+            missed + plan.over_limit,
         )
         return TRY_AGAIN
     return OK

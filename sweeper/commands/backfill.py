@@ -17,23 +17,30 @@ from spool.console import print_json, print_line
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state_files import read_json, write_json
-from sweeper.apply import Waiting, is_draining, settle
-from sweeper.backfill import CROWD, Pace, Tally, Window, backfill, crowd
-from sweeper.commands.plan import usage_error
-from sweeper.commands.site import progress, site_of
-from sweeper.dates import FORMS, instant_of
-from sweeper.sweep import Site
+from sweeper.apply import DrainWait, is_drain_running, wait_for_drain
+from sweeper.backfill import (
+    MAX_PENDING,
+    BackfillControl,
+    BackfillProgress,
+    BackfillWindow,
+    backfill,
+    count_events,
+)
+from sweeper.commands.assembly import open_context, show_progress
+from sweeper.commands.plan import report_usage_error
+from sweeper.dates import DATE_FORMS, parse_instant
+from sweeper.sweep import SweepContext
 
-NAME = "backfill.json"
+PROGRESS_FILE = "backfill.json"
 POLL_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 600
+STALL_SECONDS = 600
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("--since", required=True, metavar="TIME", help=f"begin: {FORMS}")
+    parser.add_argument("--since", required=True, metavar="TIME", help=f"begin: {DATE_FORMS}")
     parser.add_argument("--until", required=True, metavar="TIME", help="end, not included")
     parser.add_argument(
         "--monitoring-status",
@@ -55,79 +62,81 @@ def run(config: Config, args: argparse.Namespace) -> int:
     try:
         window = window_of(args, now=time.time())
     except ValueError as error:
-        return usage_error(error)
+        return report_usage_error(error)
     if args.dry_run:
-        with site_of(config, args) as site:
-            return _told(backfill(site, window, _dry()), left=0, args=args)
-    path = config.spool.state_directory / NAME
+        with open_context(config, args) as context:
+            return _print_result(backfill(context, window, _dry_run()), left=0, args=args)
+    path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
-        with site_of(config, args) as site, progress() as step:
-            return _backfill(config, args, site, window=window, step=step)
+        with open_context(config, args) as context, show_progress() as step:
+            return _backfill(config, args, context, window=window, step=step)
     finally:
         lock.release()
 
 
-def window_of(args: argparse.Namespace, *, now: float) -> Window:
+def window_of(args: argparse.Namespace, *, now: float) -> BackfillWindow:
     """Return the window that the arguments name.
 
     Raises:
         ValueError: an instant that is none, or an empty window.
     """
-    since, until = instant_of(args.since, now=now), instant_of(args.until, now=now)
+    since, until = parse_instant(args.since, now=now), parse_instant(args.until, now=now)
     until = min(until, int(now))
     if since >= until:
         raise ValueError(f"--since {args.since} is not before --until {args.until} and now")
-    return Window(since=since, until=until, monitoring_status=args.monitoring_status)
+    return BackfillWindow(since=since, until=until, monitoring_status=args.monitoring_status)
 
 
 def _backfill(
     config: Config,
     args: argparse.Namespace,
-    site: Site,
+    context: SweepContext,
     *,
-    window: Window,
+    window: BackfillWindow,
     step: Callable[[str], None],
 ) -> int:
-    path = config.spool.state_directory / NAME
-    begun = _resumed(path, window)
+    path = config.spool.state_directory / PROGRESS_FILE
+    begun = _remaining_window(path, window)
     if begun.since > window.since:
         _log.info("goes on where the last call ended, at %d", begun.since)
-    layout = site.sources.layout
-    waiting = _waiting(config, args)
+    layout = context.sources.layout
+    drain_wait = _drain_wait(config, args)
 
     def make_room() -> bool:
         step("waiting for the drain")
-        return has_room(lambda: crowd(layout), waiting)
+        return has_room(lambda: count_events(layout), drain_wait)
 
-    def page_done(tally: Tally) -> None:
-        step(f"{tally.told} told, {tally.there} there")
-        _note(path, window, tally)
+    def window_done(progress: BackfillProgress) -> None:
+        step(f"{progress.queued} told, {progress.at_backend} there")
+        _save_progress(path, window, progress)
 
-    _note(path, window, Tally(at=begun.since))
-    tally = backfill(site, begun, Pace(make_room=make_room, page_done=page_done))
-    left = settle(layout, list(tally.written), waiting)
-    return _told(tally, left=left, args=args)
+    _save_progress(path, window, BackfillProgress(resume_at=begun.since))
+    progress = backfill(
+        context, begun, BackfillControl(make_room=make_room, window_done=window_done)
+    )
+    left = wait_for_drain(layout, list(progress.written), drain_wait)
+    return _print_result(progress, left=left, args=args)
 
 
-def has_room(count: Callable[[], int], waiting: Waiting) -> bool:
+def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:
     """Wait until half of the events are resolved; False if nothing moves for ten minutes."""
-    until, last = waiting.clock() + LONGEST_WAIT_SECONDS, count()
-    while (now := count()) > CROWD // 2:
+    until, last = drain_wait.clock() + STALL_SECONDS, count()
+    while (now := count()) > MAX_PENDING // 2:
         if now < last:
-            until, last = waiting.clock() + LONGEST_WAIT_SECONDS, now
-        if not is_draining(waiting.state):
-            waiting.drain_once()
+            until, last = drain_wait.clock() + STALL_SECONDS, now
+        if not is_drain_running(drain_wait.state_directory):
+            drain_wait.drain_once()
             if count() >= now:
                 return False
-        elif waiting.clock() >= until:
+        elif drain_wait.clock() >= until:
             return False
         else:
-            waiting.sleep(POLL_SECONDS)
+            drain_wait.sleep(POLL_SECONDS)
     return True
 
 
-def _resumed(path: Path, window: Window) -> Window:
+def _remaining_window(path: Path, window: BackfillWindow) -> BackfillWindow:
     """Return the part of a window that the last, interrupted call has left."""
     found = read_json(path)
     at = found.get("at")
@@ -137,49 +146,57 @@ def _resumed(path: Path, window: Window) -> Window:
     return window
 
 
-def _note(path: Path, window: Window, tally: Tally) -> None:
+def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgress) -> None:
     document: dict[str, Any] = {"pid": os.getpid(), "window": dataclasses.asdict(window)}
-    write_json(path, document | {"at": tally.at})
+    write_json(path, document | {"at": progress.resume_at})
 
 
-def _waiting(config: Config, args: argparse.Namespace) -> Waiting:
+def _drain_wait(config: Config, args: argparse.Namespace) -> DrainWait:
     once = argparse.Namespace(**{**vars(args), "once": True})
-    return Waiting(
-        state=config.spool.state_directory,
-        seconds=WAIT_SECONDS,
+    return DrainWait(
+        state_directory=config.spool.state_directory,
+        timeout_seconds=WAIT_SECONDS,
         drain_once=lambda: drain.run(config, once),
         clock=time.monotonic,
         sleep=time.sleep,
     )
 
 
-def _dry() -> Pace:
-    return Pace(make_room=lambda: True, page_done=lambda _tally: None, dry_run=True)
+def _dry_run() -> BackfillControl:
+    return BackfillControl(make_room=lambda: True, window_done=lambda _tally: None, dry_run=True)
 
 
-def _told(tally: Tally, *, left: int, args: argparse.Namespace) -> int:
+def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Namespace) -> int:
     """Report; return the exit code."""
     counts = {
-        "seen": tally.seen,
-        "there": tally.there,
-        "known": tally.known,
-        "left_out": tally.left_out,
-        "told": tally.told,
+        "seen": progress.seen,
+        "there": progress.at_backend,
+        "known": progress.in_spool,
+        "left_out": progress.excluded,
+        "told": progress.queued,
         "waiting": left,
     }
     if args.json:
-        print_json({**counts, "dry_run": args.dry_run, "at": tally.at, "failed": _words(tally)})
+        print_json(
+            {
+                **counts,
+                "dry_run": args.dry_run,
+                "at": progress.resume_at,
+                "failed": _failure_text(progress),
+            }
+        )
     else:
         told = "to be told" if args.dry_run else "told"
         print_line(
-            f"{tally.seen} runs ended: {tally.there} there, {tally.known} in the spool,"
-            f" {tally.left_out} left out, {tally.told} {told}, {left} waiting"
+            f"{progress.seen} runs ended: {progress.at_backend} there,"
+            f" {progress.in_spool} in the spool, {progress.excluded} left out,"
+            f" {progress.queued} {told}, {left} waiting"
         )
-    if tally.failed is not None:
-        _log.error("%s; the same command goes on there", tally.failed.text)
-        return tally.failed.exit_code
+    if progress.failure is not None:
+        _log.error("%s; the same command goes on there", progress.failure.text)
+        return progress.failure.exit_code
     return TRY_AGAIN if left else OK
 
 
-def _words(tally: Tally) -> str | None:
-    return None if tally.failed is None else tally.failed.text
+def _failure_text(progress: BackfillProgress) -> str | None:
+    return None if progress.failure is None else progress.failure.text

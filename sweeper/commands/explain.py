@@ -8,40 +8,42 @@ from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK
 from spool.files.state_files import DELIVERED_DIRECTORY
-from sweeper.commands.plan import positive, usage_error
-from sweeper.commands.site import site_of
-from sweeper.explain import explain
-from sweeper.look.some import UnknownJobsError
-from sweeper.page import document, lines
-from sweeper.plan import Options
+from sweeper.commands.assembly import open_context
+from sweeper.commands.plan import positive_number, report_usage_error
+from sweeper.job_report import build_job_report
+from sweeper.job_report_format import job_report_document, job_report_lines
+from sweeper.observe.single_jobs import UnknownJobsError
+from sweeper.plan import SweepOptions
 from sweeper.state import read_state
-from sweeper.sweep import look
+from sweeper.sweep import run_sweep
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("jobid", type=positive, metavar="JOBID", help="of an array task its own")
+    parser.add_argument(
+        "jobid", type=positive_number, metavar="JOBID", help="of an array task its own"
+    )
     parser.add_argument("--json", action="store_true", help="write the page as JSON")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Write the page; return the exit code."""
     directory = config.spool.state_directory
-    with site_of(config, args) as site:
+    with open_context(config, args) as context:
         try:
-            sight = look(site, read_state(directory), Options(), [args.jobid])
+            result = run_sweep(context, read_state(directory), SweepOptions(), [args.jobid])
         except UnknownJobsError as error:
-            return usage_error(error)
-        page = explain(
-            site.sources,
+            return report_usage_error(error)
+        job_report = build_job_report(
+            context.sources,
             directory / DELIVERED_DIRECTORY,
             args.jobid,
-            seen=sight.observation,
-            plan=sight.decision.plan,
+            observation=result.observation,
+            plan=result.decision.plan,
         )
     if args.json:
-        print_json(document(page))
+        print_json(job_report_document(job_report))
     else:
-        for line in lines(page):
+        for line in job_report_lines(job_report):
             print_line(line)
     return OK

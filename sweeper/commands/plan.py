@@ -8,12 +8,12 @@ import logging
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import USAGE
-from sweeper.commands.site import site_of
-from sweeper.look.some import UnknownJobsError
-from sweeper.plan import LIMIT, ForceError, Options
-from sweeper.show import document, table
+from sweeper.commands.assembly import open_context
+from sweeper.observe.single_jobs import UnknownJobsError
+from sweeper.plan import MAX_CHANGES, ForceError, SweepOptions
+from sweeper.plan_format import plan_document, plan_lines
 from sweeper.state import read_state
-from sweeper.sweep import look
+from sweeper.sweep import run_sweep
 from sweeper.values import Plan
 
 _log = logging.getLogger(__name__)
@@ -21,15 +21,15 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    add_selection(parser)
+    add_selection_arguments(parser)
 
 
-def add_selection(parser: argparse.ArgumentParser) -> None:
+def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `plan` and `apply` have in common; the letters are the predecessor's."""
     parser.add_argument(
         "-j",
         "--jobid",
-        type=positive,
+        type=positive_number,
         action="append",
         default=[],
         metavar="ID",
@@ -38,10 +38,10 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-l",
         "--limit",
-        type=positive,
-        default=LIMIT,
+        type=positive_number,
+        default=MAX_CHANGES,
         metavar="N",
-        help=f"at most so many changes in one run (default: {LIMIT})",
+        help=f"at most so many changes in one run (default: {MAX_CHANGES})",
     )
     parser.add_argument(
         "--direction",
@@ -52,7 +52,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write the plan as JSON")
 
 
-def positive(text: str) -> int:
+def positive_number(text: str) -> int:
     """Return a number above 0.
 
     Raises:
@@ -68,32 +68,32 @@ _DIGITS = 12
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Show the plan; return its exit code."""
-    options = Options(
+    options = SweepOptions(
         limit=args.limit, direction=args.direction, require_force=config.sweep.require_force
     )
     state = read_state(config.spool.state_directory)
-    with site_of(config, args) as site:
+    with open_context(config, args) as context:
         try:
-            sight = look(site, state, options, args.jobid)
+            result = run_sweep(context, state, options, args.jobid)
         except (UnknownJobsError, ForceError) as error:
-            return usage_error(error)
-    plan = sight.decision.plan
-    show(plan, as_json=args.json)
+            return report_usage_error(error)
+    plan = result.decision.plan
+    print_plan(plan, as_json=args.json)
     return plan.exit_code
 
 
-def usage_error(error: Exception) -> int:
+def report_usage_error(error: Exception) -> int:
     """Tell what was asked for in vain; return the exit code."""
     _log.error("%s", error)
     return USAGE
 
 
-def show(plan: Plan, *, as_json: bool) -> None:
+def print_plan(plan: Plan, *, as_json: bool) -> None:
     """Write a plan to stdout, the words of its guards to stderr."""
     if as_json:
-        print_json(document(plan))
+        print_json(plan_document(plan))
     else:
-        for line in table(plan):
+        for line in plan_lines(plan):
             print_line(line)
     for guard in plan.guards:
         _log.error("%s", guard.text)

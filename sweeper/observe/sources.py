@@ -10,14 +10,14 @@ from ccbackend.lookups import RunLookup
 from ccbackend.replies import JobList
 from slurm.decode.queue_snapshot import QueueSnapshot
 from slurm.errors import SlurmError
-from slurm.job import Job as Record
+from slurm.job import Job
 from spool.files.layout import Layout
-from sweeper.values import Key
+from sweeper.values import RunId
 
 Settings = Mapping[str, tuple[str, ...]]
 
 
-class SlurmSide(Protocol):
+class SweepSlurm(Protocol):
     """What is asked of Slurm; `slurm.client.Slurm` answers."""
 
     @property
@@ -33,17 +33,17 @@ class SlurmSide(Protocol):
     def queue_snapshot(self) -> QueueSnapshot:
         """Return all jobs at a glance."""
 
-    def jobs(self, ids: Iterable[int]) -> Mapping[int, Record | SlurmError]:
+    def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs."""
 
-    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Record, ...]:
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run of some jobs in a window."""
 
-    def ended(self, *, since: int, until: int) -> tuple[Record, ...]:
+    def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run that ended in a window."""
 
 
-class BackendSide(RunLookup, Protocol):
+class SweepBackend(RunLookup, Protocol):
     """What is asked of cc-backend; `ccbackend.client.BackendClient` answers."""
 
     def running_jobs(self, cluster: str) -> JobList:
@@ -51,19 +51,19 @@ class BackendSide(RunLookup, Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class SweepSources:
     """Whom to ask.
 
-    `clusters` are the names at cc-backend. `sees_all` judges by the configuration whether Slurm
-    hides jobs from us. `delivered` tells which runs cc-backend has taken. `step` is told what is
-    asked next.
+    `clusters` are the names at cc-backend. `sees_all_jobs` judges by the configuration whether
+    Slurm hides jobs from us. `find_delivered` tells which runs cc-backend has taken. `on_step` is
+    told what is asked next.
     """
 
-    slurm: SlurmSide
-    backend: BackendSide
+    slurm: SweepSlurm
+    backend: SweepBackend
     clusters: tuple[str, ...]
     layout: Layout
-    sees_all: Callable[[Settings], bool]
-    delivered: Callable[[Iterable[Key]], frozenset[Key]]
+    sees_all_jobs: Callable[[Settings], bool]
+    find_delivered: Callable[[Iterable[RunId]], frozenset[RunId]]
     clock: Callable[[], float]
-    step: Callable[[str], None] = lambda _what: None
+    on_step: Callable[[str], None] = lambda _what: None

@@ -18,55 +18,58 @@ from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import parse_run_name
 from spool.resolve.slurm_runs import match_start
-from sweeper.diff import Holding, Standing
-from sweeper.values import Key
+from sweeper.diff import SpoolEntry, SpoolStatus
+from sweeper.values import RunId
 
-_STANDINGS = {Directory.TODO: Standing.QUEUED, Directory.DEAD: Standing.DEAD}
+_STATUS_OF_DIRECTORY = {Directory.TODO: SpoolStatus.QUEUED, Directory.DEAD: SpoolStatus.DEAD}
 
 
-def holdings_of(layout: Layout, keys: Iterable[Key]) -> dict[Key, Holding]:
+def spool_entries_of(layout: Layout, keys: Iterable[RunId]) -> dict[RunId, SpoolEntry]:
     """Return what the spool has of some runs; one of which it has nothing is absent."""
     wanted = sorted(set(keys))
     ids = {str(key.job_id) for key in wanted}
-    hinted = _hinted(layout, ids)
-    found: dict[Key, Holding] = {}
+    event_starts = _starts_in_events(layout, ids)
+    found: dict[RunId, SpoolEntry] = {}
     for directory in (Directory.DEAD, Directory.OPEN, Directory.TODO):  # the last one wins
-        starts = _runs(layout, directory, ids)
+        starts = _starts_in_directory(layout, directory, ids)
         for key in wanted:
             start = match_start(key.start_time, starts.get(key.job_id, ()))
             if start is not None:
-                found[key] = _holding(layout, directory, f"{key.job_id}-{start}.json")
+                found[key] = _entry(layout, directory, f"{key.job_id}-{start}.json")
     for key in wanted:
-        if any(_speaks_of(start, key) for start in hinted.get(key.job_id, ())):
-            found[key] = Holding(standing=Standing.QUEUED)
+        if any(_event_matches(start, key) for start in event_starts.get(key.job_id, ())):
+            found[key] = SpoolEntry(status=SpoolStatus.QUEUED)
     return found
 
 
-def knows(layout: Layout, job_id: int) -> bool:
+def spool_has_job(layout: Layout, job_id: int) -> bool:
     """Tell whether anything of a job id lies in the spool."""
     ids = {str(job_id)}
     directories = (Directory.TODO, Directory.OPEN, Directory.DEAD)
-    return bool(_hinted(layout, ids)) or any(_runs(layout, d, ids) for d in directories)
+    return bool(_starts_in_events(layout, ids)) or any(
+        _starts_in_directory(layout, d, ids) for d in directories
+    )
 
 
-def delivered(directory: Path, keys: Iterable[Key]) -> frozenset[Key]:
+def delivered_runs(directory: Path, keys: Iterable[RunId]) -> frozenset[RunId]:
     """Return which of some runs are in the archive of what cc-backend has taken."""
-    marks = {
-        key: (_mark(b"job_id", key.job_id), _mark(b"start_time", key.start_time)) for key in keys
+    patterns = {
+        key: (_field_pattern(b"job_id", key.job_id), _field_pattern(b"start_time", key.start_time))
+        for key in keys
     }
-    found: set[Key] = set()
-    for line in archive_lines(directory) if marks else ():
-        found |= {key for key, own in marks.items() if all(m.search(line) for m in own)}
+    found: set[RunId] = set()
+    for line in archive_lines(directory) if patterns else ():
+        found |= {key for key, own in patterns.items() if all(m.search(line) for m in own)}
     return frozenset(found)
 
 
-def _mark(name: bytes, number: int) -> re.Pattern[bytes]:
+def _field_pattern(name: bytes, number: int) -> re.Pattern[bytes]:
     return re.compile(rb'"%b":%d\b' % (name, number))
 
 
-def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
+def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
     """Return the start times that waiting events name, by job id; None where one names none."""
-    hinted: defaultdict[int, list[int | None]] = defaultdict(list)
+    event_starts: defaultdict[int, list[int | None]] = defaultdict(list)
     for name in layout.names(Directory.NEW):
         parts = name.split("-", 3)
         if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
@@ -74,11 +77,13 @@ def _hinted(layout: Layout, ids: set[str]) -> dict[int, list[int | None]]:
                 event = parse_event_name(name, time=0)
             except (EventNameError, NewerFormatError):
                 continue
-            hinted[event.job_id].append(event.start)
-    return hinted
+            event_starts[event.job_id].append(event.start)
+    return event_starts
 
 
-def _runs(layout: Layout, directory: Directory, ids: set[str]) -> dict[int, list[int]]:
+def _starts_in_directory(
+    layout: Layout, directory: Directory, ids: set[str]
+) -> dict[int, list[int]]:
     runs: defaultdict[int, list[int]] = defaultdict(list)
     for name in layout.names(directory):
         if name.partition("-")[0] in ids:
@@ -90,17 +95,17 @@ def _runs(layout: Layout, directory: Directory, ids: set[str]) -> dict[int, list
     return runs
 
 
-def _holding(layout: Layout, directory: Directory, name: str) -> Holding:
-    if directory in _STANDINGS:
-        return Holding(standing=_STANDINGS[directory])
+def _entry(layout: Layout, directory: Directory, name: str) -> SpoolEntry:
+    if directory in _STATUS_OF_DIRECTORY:
+        return SpoolEntry(status=_STATUS_OF_DIRECTORY[directory])
     try:
         run = load_run(layout, directory, name)
     except (OSError, RunFileError, NewerFormatError):
-        return Holding(standing=Standing.QUEUED)  # moved, or the drain will set it aside
+        return SpoolEntry(status=SpoolStatus.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:
-        return Holding(standing=Standing.UNREPORTED)
-    return Holding(standing=Standing.TOLD, told=run.started or 0, seen=run.seen)
+        return SpoolEntry(status=SpoolStatus.UNREPORTED)
+    return SpoolEntry(status=SpoolStatus.STARTED, started_at=run.started or 0, last_seen=run.seen)
 
 
-def _speaks_of(start: int | None, key: Key) -> bool:
+def _event_matches(start: int | None, key: RunId) -> bool:
     return start is None or match_start(key.start_time, [start]) is not None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
-from slurm.job import Job as Record
+from slurm.job import Job
 from spool.errors import NewerFormatError, RunFileError
 from spool.escaping import escape
 from spool.files import codec
@@ -21,14 +21,14 @@ from spool.files.inventory import EventFile, read_dead, read_events
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run
 from spool.resolve.slurm_runs import runs_of_accounting
-from sweeper.look.eye import Observation
-from sweeper.look.sources import Sources
+from sweeper.observe.collector import Observation
+from sweeper.observe.sources import SweepSources
 from sweeper.values import Plan
 
 YEAR_SECONDS = 366 * 86400
 
 
-class Lies(NamedTuple):
+class SpoolRun(NamedTuple):
     """A run and the directory that is its state."""
 
     directory: Directory
@@ -36,24 +36,25 @@ class Lies(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class JobReport:
     """All that is known of a job id.
 
-    `record` is the controller's, None where it has none; `members` are other ids of the same array
-    or het job. `runs` are accounting's, oldest first. `delivered` are runs kept after cc-backend
-    took their end. `silent` names who did not answer, in whose own words.
+    `controller_record` is the controller's, None where it has none; `array_tasks` are other ids of
+    the same array or het job. `accounting_runs` are accounting's, oldest first. `delivered` are
+    runs kept after cc-backend took their end. `unanswered` names who did not answer, in whose own
+    words.
     """
 
     job_id: int
-    record: Record | None
-    members: tuple[int, ...]
-    runs: tuple[Record, ...]
-    events: tuple[EventFile, ...]
-    held: tuple[Lies, ...]
+    controller_record: Job | None
+    array_tasks: tuple[int, ...]
+    accounting_runs: tuple[Job, ...]
+    spool_events: tuple[EventFile, ...]
+    spool_runs: tuple[SpoolRun, ...]
     delivered: tuple[Run, ...]
-    rows: tuple[BackendRow, ...]
+    backend_rows: tuple[BackendRow, ...]
     plan: Plan
-    silent: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -65,54 +66,60 @@ class Page:
         """Return the command that would repair it; None if none is needed or would help."""
         if self.plan.changes and not self.plan.guards:
             return f"cc-sweep apply -j {self.job_id}"
-        dead = next((each for each in self.held if each.directory is Directory.DEAD), None)
+        dead = next((each for each in self.spool_runs if each.directory is Directory.DEAD), None)
         return None if dead is None else f"cc-spool retry {dead.run.name}"
 
 
-def explain(sources: Sources, archive: Path, job_id: int, *, seen: Observation, plan: Plan) -> Page:
+def build_job_report(
+    sources: SweepSources, archive: Path, job_id: int, *, observation: Observation, plan: Plan
+) -> JobReport:
     """Gather the page of a job.
 
     Args:
         sources: whom to ask.
         archive: directory of delivered runs.
         job_id: of the job.
-        seen: what a sweep of this job alone saw.
+        observation: what a sweep of this job alone saw.
         plan: what it would do.
     """
-    silent: list[str] = []
-    record = _record(sources, job_id, silent)
+    unanswered: list[str] = []
+    record = _controller_record(sources, job_id, unanswered)
     layout = sources.layout
-    return Page(
+    return JobReport(
         job_id=job_id,
-        record=record,
-        members=_members(sources, record, silent),
-        runs=_runs(sources, job_id, seen, silent),
-        events=tuple(_own_events(layout, job_id)),
-        held=tuple(_own_runs(layout, job_id)),
-        delivered=tuple(_delivered(archive, job_id)),
-        rows=_rows(sources, job_id, silent),
+        controller_record=record,
+        array_tasks=_array_tasks(sources, record, unanswered),
+        accounting_runs=_accounting_runs(sources, job_id, observation, unanswered),
+        spool_events=tuple(_spool_events(layout, job_id)),
+        spool_runs=tuple(_spool_runs(layout, job_id)),
+        delivered=tuple(_delivered_runs(archive, job_id)),
+        backend_rows=_backend_rows(sources, job_id, unanswered),
         plan=plan,
-        silent=tuple(silent),
+        unanswered=tuple(unanswered),
     )
 
 
-def _verdicts(page: Page) -> Iterator[str]:
-    for guard in page.plan.guards:
+def _verdicts(job_report: JobReport) -> Iterator[str]:
+    for guard in job_report.plan.guards:
         yield f"cannot be judged now: {guard.text}"
-    for change in page.plan.changes:
+    for change in job_report.plan.changes:
         yield f"to be repaired ({type(change).__name__.lower()}): {change.why}"
-    for report in page.plan.reports:
+    for report in job_report.plan.reports:
         yield f"to be looked at: {report.why}"
-    words = [_STANDINGS[word] for word in page.plan.known if word in _STANDINGS]
+    words = [
+        _VERDICT_OF_STATUS[word] for word in job_report.plan.skipped if word in _VERDICT_OF_STATUS
+    ]
     yield from words
-    is_silent = not (page.plan.guards or page.plan.changes or page.plan.reports or words)
-    if is_silent and not page.rows and not page.runs:
+    is_silent = not (
+        job_report.plan.guards or job_report.plan.changes or job_report.plan.reports or words
+    )
+    if is_silent and not job_report.backend_rows and not job_report.accounting_runs:
         yield "has not begun: there is nothing to tell"
     elif is_silent:
         yield "in order: cc-backend has what Slurm says"
 
 
-_STANDINGS = {
+_VERDICT_OF_STATUS = {
     "queued": "in hand: the spool holds it, the drain will tell it",
     "unreported": "left out by choice: an opt-out, a filter, or the requeue policy",
     "dead": "refused: it lies in dead/, see why there",
@@ -123,68 +130,72 @@ _STANDINGS = {
 }
 
 
-def _record(sources: Sources, job_id: int, silent: list[str]) -> Record | None:
+def _controller_record(sources: SweepSources, job_id: int, unanswered: list[str]) -> Job | None:
     try:
         found = sources.slurm.jobs([job_id]).get(job_id)
     except SlurmError as error:
         found = error
     if isinstance(found, SlurmError):
-        silent.append(escape(f"controller: {found}"))
+        unanswered.append(escape(f"controller: {found}"))
         return None
     return found
 
 
-def _members(sources: Sources, record: Record | None, silent: list[str]) -> tuple[int, ...]:
+def _array_tasks(
+    sources: SweepSources, record: Job | None, unanswered: list[str]
+) -> tuple[int, ...]:
     """Return the other tasks of an array that have begun."""
     if record is None or not record.array_job_id:
         return ()
     try:
         found = sources.slurm.queue_snapshot().started_tasks(record.array_job_id)
     except SlurmError as error:
-        silent.append(escape(f"controller: {error}"))
+        unanswered.append(escape(f"controller: {error}"))
         return ()
     return tuple(sorted({*found} - {record.job_id}))
 
 
-def _runs(
-    sources: Sources, job_id: int, seen: Observation, silent: list[str]
-) -> tuple[Record, ...]:
-    now = seen.now
+def _accounting_runs(
+    sources: SweepSources, job_id: int, observation: Observation, unanswered: list[str]
+) -> tuple[Job, ...]:
+    now = observation.now
     since = max(1, now - 5 * YEAR_SECONDS)
-    starts = {row.start_time for row in seen.facts.there.get(job_id, ())}
+    starts = {row.start_time for row in observation.differences.backend_rows.get(job_id, ())}
     try:
         rows = sources.slurm.accounting([job_id], since=since, until=now + 1)
     except SlurmError as error:
-        silent.append(escape(f"accounting: {error}"))
+        unanswered.append(escape(f"accounting: {error}"))
         return ()
     return runs_of_accounting(rows, job_id, starts=starts)
 
 
-def _rows(sources: Sources, job_id: int, silent: list[str]) -> tuple[BackendRow, ...]:
+def _backend_rows(
+    sources: SweepSources, job_id: int, unanswered: list[str]
+) -> tuple[BackendRow, ...]:
     rows: list[BackendRow] = []
     for cluster in sources.clusters:
         listing = sources.backend.lookup(job_id, cluster)
         if listing.rows is None:
-            silent.append(f"cc-backend: {listing.reply.verdict.hint}")
+            unanswered.append(f"cc-backend: {listing.reply.verdict.hint}")
         rows += listing.rows or ()
     return tuple(sorted(rows, key=lambda row: row.start_time))
 
 
-def _own_events(layout: Layout, job_id: int) -> Iterator[EventFile]:
+def _spool_events(layout: Layout, job_id: int) -> Iterator[EventFile]:
     for found in (*read_events(layout), *read_dead(layout)):
         if isinstance(found, EventFile) and found.event.job_id == job_id:
             yield found
 
 
-def _own_runs(layout: Layout, job_id: int) -> Iterator[Lies]:
+def _spool_runs(layout: Layout, job_id: int) -> Iterator[SpoolRun]:
     for directory in RUN_DIRECTORIES:
         for name in sorted(layout.names(directory)):
             if name.startswith(f"{job_id}-"):
                 with suppress(OSError, RunFileError, NewerFormatError):  # moved, or odd: see `list`
-                    yield Lies(directory, load_run(layout, directory, name))
+                    yield SpoolRun(directory, load_run(layout, directory, name))
 
 
-def _delivered(archive: Path, job_id: int) -> Iterator[Run]:
+def _delivered_runs(archive: Path, job_id: int) -> Iterator[Run]:
     mark = re.compile(rb'"job_id":%d\b' % job_id)
     for line in archive_lines(archive):
         if mark.search(line):

@@ -7,7 +7,7 @@ from ccbackend.replies import ApiReply
 from slurm.errors import FailureReason, SlurmError
 from spool.escaping import escape
 from spool.exit_codes import CONFIG, NO_PERMISSION, REFUSED, UNAVAILABLE
-from sweeper.values import Guard, GuardKind
+from sweeper.values import GuardFinding, GuardKind
 
 _UNAVAILABLE = frozenset(
     {Reason.UNREACHABLE, Reason.BUSY, Reason.DATABASE, Reason.TIMED_OUT, Reason.API_OFF}
@@ -17,7 +17,7 @@ _MISCONFIGURED = frozenset(
 )
 
 
-def slurm_failure(what: str, error: SlurmError) -> Guard:
+def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
     """Return the guard for an answer of Slurm that is not believed.
 
     Args:
@@ -28,7 +28,7 @@ def slurm_failure(what: str, error: SlurmError) -> Guard:
         error.reason in {FailureReason.UNREACHABLE, FailureReason.NOT_STARTED} and what == "slurm"
     )
     hint = f"; {error.hint}" if error.hint else ""
-    return Guard(
+    return GuardFinding(
         name=what,
         kind=GuardKind.ANSWER,
         text=escape(f"{what} gave no whole answer ({error.reason}): {error}{hint}; no stops", 500),
@@ -36,13 +36,13 @@ def slurm_failure(what: str, error: SlurmError) -> Guard:
     )
 
 
-def backend_failure(reply: ApiReply) -> Guard:
+def backend_failure(reply: ApiReply) -> GuardFinding:
     """Return the guard for a listing of cc-backend that is not whole."""
     verdict = reply.verdict
     said = f": {verdict.message}" if verdict.message else ""
     status = f"status {reply.status}" if reply.status else "no answer"
     text = f"cc-backend gave no whole listing ({verdict.reason.name.lower()}, {status}){said}"
-    return Guard(
+    return GuardFinding(
         name="listing",
         kind=GuardKind.ANSWER,
         text=escape(f"{text}; {verdict.hint}; nothing is planned", 500),

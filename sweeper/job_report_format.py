@@ -5,63 +5,73 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slurm.job import Job as Record
+from slurm.job import Job
 from spool.escaping import escape
 from spool.files.inventory import EventFile
 from spool.files.run import Run
-from sweeper.explain import Lies, Page
-from sweeper.show import document as plan_document
-from sweeper.show import instant
+from sweeper.job_report import JobReport, SpoolRun
+from sweeper.plan_format import format_instant, plan_document
 
 _WIDTH = 12
 
 
-def lines(page: Page) -> Iterator[str]:
+def job_report_lines(job_report: JobReport) -> Iterator[str]:
     """Yield the page, the verdict first."""
-    yield f"job {page.job_id}: {page.verdict}"
-    if page.command is not None:
-        yield _line("repair", page.command)
-    record = page.record
-    yield _line("controller", "does not know it" if record is None else _record(record))
-    if page.members:
-        yield _line("", f"other tasks of the array: {', '.join(map(str, page.members))}")
-    yield from _several("accounting", [_record(run) for run in page.runs], "has no run of it")
-    held = [_held(each) for each in page.held] + [_event(event) for event in page.events]
-    yield from _several("spool", held, "holds nothing of it")
-    if page.delivered:
-        yield from _several("delivered", [_delivered(run) for run in page.delivered], "")
+    yield f"job {job_report.job_id}: {job_report.verdict}"
+    if job_report.command is not None:
+        yield _line("repair", job_report.command)
+    record = job_report.controller_record
+    yield _line("controller", "does not know it" if record is None else _record_text(record))
+    if job_report.array_tasks:
+        yield _line("", f"other tasks of the array: {', '.join(map(str, job_report.array_tasks))}")
+    yield from _labelled(
+        "accounting", [_record_text(run) for run in job_report.accounting_runs], "has no run of it"
+    )
+    held = [_spool_run_text(each) for each in job_report.spool_runs] + [
+        _event_text(event) for event in job_report.spool_events
+    ]
+    yield from _labelled("spool", held, "holds nothing of it")
+    if job_report.delivered:
+        yield from _labelled(
+            "delivered", [_delivered_text(run) for run in job_report.delivered], ""
+        )
     rows = [
         f"row {row.db_id} on {escape(row.cluster)}: {escape(row.state)}, started"
-        f" {instant(row.start_time)}"
-        for row in page.rows
+        f" {format_instant(row.start_time)}"
+        for row in job_report.backend_rows
     ]
-    yield from _several("cc-backend", rows, "has no row of it")
-    for words in page.silent:
+    yield from _labelled("cc-backend", rows, "has no row of it")
+    for words in job_report.unanswered:
         yield _line("no answer", words)
 
 
-def document(page: Page) -> dict[str, Any]:
+def job_report_document(job_report: JobReport) -> dict[str, Any]:
     """Return the page as JSON data with stable keys; instants in Unix seconds."""
     return {
-        "job_id": page.job_id,
-        "verdict": page.verdict,
-        "command": page.command,
+        "job_id": job_report.job_id,
+        "verdict": job_report.verdict,
+        "command": job_report.command,
         "slurm": {
-            "controller": None if page.record is None else _plain(page.record),
-            "members": list(page.members),
-            "accounting": [_plain(run) for run in page.runs],
+            "controller": None
+            if job_report.controller_record is None
+            else _record_document(job_report.controller_record),
+            "members": list(job_report.array_tasks),
+            "accounting": [_record_document(run) for run in job_report.accounting_runs],
         },
         "spool": {
-            "runs": [{"directory": each.directory, **_plain_run(each.run)} for each in page.held],
-            "events": [_plain_event(event) for event in page.events],
-            "delivered": [_plain_run(run) for run in page.delivered],
+            "runs": [
+                {"directory": each.directory, **_run_document(each.run)}
+                for each in job_report.spool_runs
+            ],
+            "events": [_event_document(event) for event in job_report.spool_events],
+            "delivered": [_run_document(run) for run in job_report.delivered],
         },
         "cc_backend": [
             {"id": row.db_id, "cluster": row.cluster, "start": row.start_time, "state": row.state}
-            for row in page.rows
+            for row in job_report.backend_rows
         ],
-        "plan": plan_document(page.plan),
-        "silent": list(page.silent),
+        "plan": plan_document(job_report.plan),
+        "silent": list(job_report.unanswered),
     }
 
 
@@ -69,15 +79,15 @@ def _line(label: str, text: str) -> str:
     return f"  {label:<{_WIDTH}}{text}"
 
 
-def _several(label: str, texts: list[str], nothing: str) -> Iterator[str]:
+def _labelled(label: str, texts: list[str], nothing: str) -> Iterator[str]:
     for number, text in enumerate(texts or [nothing]):
         yield _line("" if number else label, text)
 
 
-def _record(job: Record) -> str:
+def _record_text(job: Job) -> str:
     words = [" ".join((job.state or "state not known", *job.flags))]
-    words += [f"started {instant(job.start_time)}"] if job.start_time else []
-    words += [f"ended {instant(job.end_time)}"] if job.end_time else []
+    words += [f"started {format_instant(job.start_time)}"] if job.start_time else []
+    words += [f"ended {format_instant(job.end_time)}"] if job.end_time else []
     words += [f"user {escape(job.user)}"] if job.user else []
     words += [f"{len(job.nodes)} nodes"] if job.nodes else []
     words += [f"task {job.array_task_id} of array {job.array_job_id}"] if job.array_job_id else []
@@ -86,11 +96,11 @@ def _record(job: Record) -> str:
     return ", ".join(words)
 
 
-def _held(each: Lies) -> str:
+def _spool_run_text(each: SpoolRun) -> str:
     run = each.run
     words = [f"{each.directory}/{run.name}"]
     words += [] if run.reported else [f"left out: {escape(run.reason or 'by choice')}"]
-    words += [f"start told {instant(run.started)}"] if run.started else []
+    words += [f"start told {format_instant(run.started)}"] if run.started else []
     words += [f"end {run.end.state} by {run.end.source}"] if run.end else []
     words += [f"{run.attempts} attempts"] if run.attempts else []
     if run.last_error is not None:
@@ -100,17 +110,17 @@ def _held(each: Lies) -> str:
     return ", ".join(words)
 
 
-def _event(found: EventFile) -> str:
+def _event_text(found: EventFile) -> str:
     why = f", {escape(found.why.reason)}" if found.why is not None else ""
-    return f"{found.directory}/{found.name}, since {instant(int(found.time))}{why}"
+    return f"{found.directory}/{found.name}, since {format_instant(int(found.time))}{why}"
 
 
-def _delivered(run: Run) -> str:
-    end = f", ended {instant(run.end.time)} {run.end.state}" if run.end else ""
-    return f"run of {instant(run.start_time)}{end}"
+def _delivered_text(run: Run) -> str:
+    end = f", ended {format_instant(run.end.time)} {run.end.state}" if run.end else ""
+    return f"run of {format_instant(run.start_time)}{end}"
 
 
-def _plain(job: Record) -> dict[str, Any]:
+def _record_document(job: Job) -> dict[str, Any]:
     return {
         "state": job.state,
         "flags": list(job.flags),
@@ -128,7 +138,7 @@ def _plain(job: Record) -> dict[str, Any]:
     }
 
 
-def _plain_run(run: Run) -> dict[str, Any]:
+def _run_document(run: Run) -> dict[str, Any]:
     error = run.last_error
     return {
         "name": run.name,
@@ -143,7 +153,7 @@ def _plain_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _plain_event(found: EventFile) -> dict[str, Any]:
+def _event_document(found: EventFile) -> dict[str, Any]:
     return {
         "directory": found.directory,
         "name": found.name,

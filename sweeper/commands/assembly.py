@@ -18,7 +18,7 @@ from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey
 from slurm.decode.fields.hostlist import expand_hosts
 from slurm.errors import SlurmError
-from slurm.job import Job as Record
+from slurm.job import Job
 from slurm.process import ProcessRunner
 from slurm.rights import Rights, private_data_of, slurm_user_of
 from spool.config import Config
@@ -28,16 +28,16 @@ from spool.console import is_terminal
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY
 from sweeper.diff import Policy
-from sweeper.look.holdings import delivered
-from sweeper.look.sources import Sources
-from sweeper.sweep import Site
-from sweeper.values import Job
+from sweeper.observe.sources import SweepSources
+from sweeper.observe.spool_view import delivered_runs
+from sweeper.sweep import SweepContext
+from sweeper.values import SlurmRun
 
 QUIET_SECONDS = 1.0  # progress is shown for what takes longer
 
 
 @contextmanager
-def site_of(config: Config, args: argparse.Namespace) -> Iterator[Site]:
+def open_context(config: Config, args: argparse.Namespace) -> Iterator[SweepContext]:
     """Open a site; `args.token` is the token as root read it.
 
     Raises:
@@ -45,61 +45,59 @@ def site_of(config: Config, args: argparse.Namespace) -> Iterator[Site]:
     """
     slurm = slurm_client(config, ProcessRunner())
     backend = backend_client(config, args.token, SharedServerInfo())
-    with Layout(config.spool.directory) as layout, progress() as step:
+    with Layout(config.spool.directory) as layout, show_progress() as step:
         try:
-            yield Site(
-                sources=sources_of(config, slurm, backend, layout=layout, step=step),
+            yield SweepContext(
+                sources=sweep_sources(config, slurm, backend, layout=layout, on_step=step),
                 policy=Policy(
                     grace_seconds=config.sweep.grace_seconds,
                     close_after=config.sweep.close_unknown_after,
                 ),
-                left_out=left_out(config),
+                exclusion_reason=exclusion_rule(config),
             )
         finally:
             backend.close()
 
 
-def sources_of(
+def sweep_sources(
     config: Config,
     slurm: Slurm,
     backend: BackendClient,
     *,
     layout: Layout,
-    step: Callable[[str], None] = lambda _what: None,
-) -> Sources:
+    on_step: Callable[[str], None] = lambda _what: None,
+) -> SweepSources:
     """Return whom to ask."""
     filters = job_filters(config)
     names = {config.clustername, *config.partition_clusters.values()}
     archive = config.spool.state_directory / DELIVERED_DIRECTORY
-    return Sources(
+    return SweepSources(
         slurm=slurm,
         backend=backend,
         clusters=tuple(sorted(name for name in names if filters.clusters.allows(name))),
         layout=layout,
-        sees_all=functools.partial(
-            sees_all, user=_own_account(), admin_level=survey_of(config).admin_level
+        sees_all_jobs=functools.partial(
+            sees_all_jobs, user=_own_user(), admin_level=cluster_survey(config).admin_level
         ),
-        delivered=functools.partial(delivered, archive),
+        find_delivered=functools.partial(delivered_runs, archive),
         clock=time.time,
-        step=step,
+        on_step=on_step,
     )
 
 
-def left_out(config: Config) -> Callable[[Job], str | None]:
+def exclusion_rule(config: Config) -> Callable[[SlurmRun], str | None]:
     """Return the function that says why the site's filters leave a run out."""
     filters, site = job_filters(config), site_map(config)
 
-    def reason(job: Job) -> str | None:
+    def reason(job: SlurmRun) -> str | None:
         nodes = job.nodes if filters.ignore_hosts is None else _names(job.nodes)
-        record = Record(
-            job_id=job.job_id, account=job.account, partition=job.partition, nodes=nodes
-        )
+        record = Job(job_id=job.job_id, account=job.account, partition=job.partition, nodes=nodes)
         return exclusion_reason(record, filters, cluster=site.cluster_of(job.partition))
 
     return reason
 
 
-def sees_all(
+def sees_all_jobs(
     settings: Mapping[str, tuple[str, ...]],
     *,
     user: tuple[str, int],
@@ -137,7 +135,7 @@ def active_elsewhere(
 
 
 @contextmanager
-def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
+def show_progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
     """Show on a terminal what is asked, when it takes longer than a second."""
     if not is_terminal(sys.stderr):
         yield lambda _what: None
@@ -155,12 +153,12 @@ def progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-def survey_of(config: Config) -> ClusterSurvey:
+def cluster_survey(config: Config) -> ClusterSurvey:
     """Return the questions about the cluster itself."""
     return ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 
-def _own_account() -> tuple[str, int]:
+def _own_user() -> tuple[str, int]:
     uid = os.geteuid()
     try:
         return pwd.getpwuid(uid).pw_name, uid

@@ -1,0 +1,108 @@
+"""Look at cc-backend, Slurm and the spool, in this order: the cost follows the drift.
+
+A job that starts between the first two only looks missing, and its age protects it. Answers that
+are not whole become guards, never short lists. Accounting is asked about candidates, and for what
+ended since the last sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ccbackend.replies import BackendRow
+from slurm.decode.job_rows import SqueueRow
+from slurm.decode.queue_snapshot import QueueSnapshot
+from spool.resolve.slurm_runs import END_STATES, same_start
+from sweeper.diff import Differences, Policy
+from sweeper.observe.collector import Collector, Observation
+from sweeper.observe.sources import SweepSources
+from sweeper.observe.spool_view import spool_entries_of
+from sweeper.state import SweepState
+from sweeper.values import RunId, SlurmRun
+
+
+def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:
+    """Look at everything; never raises for an answer, asks nothing more after a failed one."""
+    collector = Collector(sources, state.cluster)
+    rows = collector.running_rows()
+    board = collector.queue_snapshot() if rows is not None else None
+    if rows is None or board is None:
+        return collector.empty_observation()
+    missing, orphans, running_starts = _compare(board, rows)
+    old = [job for job in missing if collector.now - job.start_time >= policy.grace_seconds]
+    accounting_runs = collector.accounting_runs_of_rows(orphans)
+    ended, window_complete = collector.ended_since(state.mark, policy)
+    ids = {job.job_id for job in ended}
+    open_there = {RunId(r.job_id, r.start_time) for r in rows if r.job_id in ids}
+    ended = [job for job in ended if job.key not in open_there]
+    rows_by_id = collector.backend_rows([job.key for job in (*old, *ended)])
+    unseen = collector.recheck([job for job in ended if not _is_there(job, rows_by_id)])
+    wanted = [job.key for job in (*old, *unseen)] + [RunId(r.job_id, r.start_time) for r in orphans]
+    collector.sources.on_step("spool")
+    differences = Differences(
+        missing=tuple(missing if rows_by_id is not None else ()),
+        ended=tuple(unseen),
+        orphans=tuple(orphans),
+        backend_rows=rows_by_id or {},
+        controller_runs={job.job_id: job for row in orphans if (job := _record(board, row.job_id))},
+        accounting_runs=accounting_runs,
+        running_starts=running_starts,
+        spool_entries=spool_entries_of(sources.layout, wanted),
+        delivered=sources.find_delivered(
+            j.key for j in unseen if j.key in state.memory.starts_queued
+        ),
+    )
+    return Observation(
+        differences=differences,
+        answers=collector.answer_check_input(),
+        now=collector.now,
+        running_in_slurm=len(board.running),
+        running_at_backend=len(rows),
+        has_accounting=collector.has_accounting,
+        window_complete=window_complete and rows_by_id is not None,
+    )
+
+
+def _compare(
+    board: QueueSnapshot, rows: Iterable[BackendRow]
+) -> tuple[list[SlurmRun], list[BackendRow], dict[int, int]]:
+    """Return what runs only in Slurm, what runs only there, and what runs under those ids."""
+    running, matched = board.running, set[int]()
+    orphans: list[BackendRow] = []
+    for row in rows:
+        live = running.get(row.job_id)
+        if live == row.start_time or (live and same_start(live, row.start_time)):
+            matched.add(row.job_id)
+        elif row.job_id not in board.unsettled:
+            orphans.append(row)
+    missing = [
+        _run_of_listed(job)
+        for job_id in running
+        if job_id not in matched and (job := board.job(job_id)) is not None
+    ]
+    return missing, orphans, {r.job_id: running[r.job_id] for r in orphans if r.job_id in running}
+
+
+def _run_of_listed(job: SqueueRow) -> SlurmRun:
+    return SlurmRun(
+        job_id=job.job_id,
+        start_time=job.start_time or 0,
+        end_time=job.end_time if job.state in END_STATES else None,
+        state=job.state,
+        user=job.user,
+        partition=job.partition,
+        account=job.account,
+        nodes=(job.nodes,),
+    )
+
+
+def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:
+    found = board.job(job_id)
+    return None if found is None else _run_of_listed(found)
+
+
+def _is_there(job: SlurmRun, rows_by_id: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:
+    """Tell whether a run has a row; yes where that is not known."""
+    if rows_by_id is None:
+        return True
+    return any(same_start(row.start_time, job.start_time) for row in rows_by_id.get(job.job_id, ()))
