@@ -1,4 +1,4 @@
-"""From what Slurm says about a job to a run that can be told. Pure but for the name service.
+"""From what Slurm says about a job to a run that can be reported. Pure.
 
 What the record lacks is filled from the hook's extras, which slurmctld itself wrote; what is still
 missing and needed makes the run refused here, with a reason, not by cc-backend.
@@ -6,7 +6,7 @@ missing and needed makes the run refused here, with a reason, not by cc-backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from slurm.decode.hook_facts import parse_hook_facts
@@ -22,12 +22,10 @@ class AdmissionContext:
     end: End | None
     events: tuple[Event, ...]
     now: float
-    script: str | None = None
-    description: str | None = None
 
 
 class IncompleteRunError(Exception):
-    """A run that cannot be told: `reason` says what is missing."""
+    """A run that cannot be reported: `reason` says what is missing."""
 
     def __init__(self, run: Run, reason: str) -> None:
         super().__init__(reason)
@@ -35,13 +33,12 @@ class IncompleteRunError(Exception):
         self.reason = reason
 
 
-def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str | None]) -> Run:
-    """Return the run of a record.
+def admit(job: Job, context: AdmissionContext) -> Run:
+    """Return the run of a record; a user known by number alone is named later.
 
     Args:
         job: the controller's or accounting's record.
         context: the rest.
-        user_name: name service, uid to login name.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
@@ -50,7 +47,7 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
     seen = parse_hook_facts(extras)
     full = replace(
         job,
-        user=job.user or _user_of(job.uid, user_name) or seen.user,
+        user=job.user or seen.user,
         nodes=job.nodes or seen.nodes,
         sharing=job.sharing or seen.sharing,
     )
@@ -59,8 +56,6 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
         job=full,
         start_time=job.start_time or 0,
         end=context.end,
-        script=context.script,
-        description=context.description,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
         started=int(context.now) if closing else None,
         seen=int(context.now),
@@ -71,9 +66,9 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
 
 
 def _missing_fields(run: Run) -> str:
-    """Return what a run lacks to be told, or ""."""
+    """Return what a run lacks to be reported, or ""."""
     lacks = {
-        "a user name: neither Slurm nor the name service knows one": not run.job.user,
+        "a user: Slurm names none": not run.job.user and run.job.uid is None,
         "a node: Slurm names none": not run.job.nodes,
         "a start time": not run.start_time,
     }
@@ -88,6 +83,3 @@ def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[s
             merged.update(event.extras)
     return merged
 
-
-def _user_of(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
-    return None if uid is None else user_name(uid)

@@ -57,10 +57,14 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmAnswers:
-    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*."""
+    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
+
+    Without accounting (`has_accounting` False) no row will ever come: what events say counts.
+    """
 
     record: Job | None
     rows: tuple[Job, ...] | None = None
+    has_accounting: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,34 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
+    if record is None and not answers.has_accounting:
+        seen += _runs_of_events(query, seen)
     yield from seen
+
+
+def _runs_of_events(query: JobQuery, seen: list[RunSpan]) -> Iterator[RunSpan]:
+    """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
+
+    Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
+    """
+    for event in query.events:
+        start = _start_of(event, query.events)
+        if event.kind is not EventKind.STOP or start is None:
+            continue
+        end = _end_by_event(event, is_requeued=False)
+        job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
+        span = RunSpan(start, end, job)
+        is_known = any(run.start_time == start for run in query.runs)
+        if not is_known and not any(same_run(span, other) for other in seen):
+            yield span
+
+
+def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
+    """Return when the run began that an epilog's event speaks of, as far as events tell."""
+    if stop.start is not None:
+        return stop.start
+    begun = [e for e in events if e.kind is EventKind.START and e.time <= stop.time]
+    return (begun[-1].start or int(begun[-1].time)) if begun else None
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
@@ -203,7 +234,9 @@ def _inferred_ends(
     for start in not_shown:
         following = next((other for other in later if other > start), None)
         stop = _stop_event_of(start, following or now, query.events)
-        is_evident = now - (following or now) > PROVEN_END_DELAY_SECONDS
+        is_evident = (
+            not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
+        )
         if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
             ends[start] = _end_by_event(stop, is_requeued=following is not None)
         elif following and now - following > ACCOUNTING_DELAY_SECONDS:
