@@ -37,11 +37,13 @@ class Disk(WriteBatch):
 
     put_error: ClassVar[OSError | None] = None
 
-    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+    def put(
+        self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
+    ) -> None:
         """Fail, or write."""
         if Disk.put_error is not None:
             raise Disk.put_error
-        super().put(directory, name, contents)
+        super().put(directory, name, contents, mtime=mtime)
 
 
 @pytest.fixture

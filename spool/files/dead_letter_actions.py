@@ -94,10 +94,9 @@ def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
             name, f"{why.directory}/ holds a file of its name; discard one of them"
         )
     if not dry_run:
-        source, target = layout.fd(Directory.DEAD), layout.fd(why.directory)
-        os.rename(name, why.name, src_dir_fd=source, dst_dir_fd=target)
-        os.fsync(target)
-        _unlink(layout, name + WHY_SUFFIX)
+        layout.rename(Directory.DEAD, name, why.directory, why.name)
+        layout.fsync(why.directory)
+        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
     return f"goes back into {why.directory}/"
 
 
@@ -123,20 +122,15 @@ def _remove_letter(layout: Layout, name: str) -> None:
     """Remove a letter and its reason; an empty directory that somebody put there, too."""
     dead = layout.fd(Directory.DEAD)
     try:
-        _unlink(layout, name)
+        layout.unlink(Directory.DEAD, name)
     except IsADirectoryError:
         try:
-            os.rmdir(name, dir_fd=dead)
+            layout.system_calls.rmdir(name, dir_fd=dead)
         except OSError as error:
             raise DeadLetterError(
                 name, f"a directory: {error.strerror}; remove it by hand"
             ) from error
-    _unlink(layout, name + WHY_SUFFIX)
-
-
-def _unlink(layout: Layout, name: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
+    layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 
 
 def _is_run_name(name: str) -> bool:

@@ -64,13 +64,12 @@ def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
     batch.commit()
-    source, dead = layout.fd(why.directory), layout.fd(Directory.DEAD)
     try:
-        os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
+        layout.rename(why.directory, why.name, Directory.DEAD, name)
     except OSError:
-        os.unlink(name + WHY_SUFFIX, dir_fd=dead)
+        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
         raise
-    os.fsync(dead)
+    layout.fsync(Directory.DEAD)
     return name
 
 

@@ -99,6 +99,17 @@ class Run:
         return Directory.OPEN
 
 
+def waiting_since(run: Run) -> float:
+    """Return since when a run waits for what comes next, Unix seconds; its file's mtime.
+
+    That is the delivery of its start or of its end, or (started) the end itself. A run cannot have
+    waited before this program saw it: one that a replay brings in begins to wait then.
+    """
+    if run.started is None:
+        return float(run.seen or run.start_time)
+    return float(run.started if run.end is None else max(run.seen, run.end.time))
+
+
 def run_name(job_id: int, start_time: int) -> str:
     """Return the file name of a run."""
     return f"{job_id}-{start_time}.json"
