@@ -19,7 +19,7 @@ from spool.deliver.run_store import (
     RunStore,
 )
 from spool.deliver.schedule import Schedule, schedule_entry
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files import codec
 from spool.files.archive import DeliveredArchive
 from spool.files.durable_files import WriteBatch, load_run
@@ -263,7 +263,7 @@ def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> 
 
     assert (None, run()) == (entry.run, store.load_run(entry))
     (layout.root / "todo" / entry.name).write_text("{")
-    with pytest.raises(RunFileError):
+    with pytest.raises(BadFileError):
         store.load_run(entry)
 
 

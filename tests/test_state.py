@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files.state_files import CrashMarker, read_json, replace_file, write_json
 
 
@@ -224,7 +224,7 @@ def test_a_fourth_death_is_still_poison(process: Process) -> None:
     [
         (KeyError("x"), b"1 a"),
         (RecursionError(), b"1 a"),
-        (RunFileError("a", "cut"), b""),
+        (BadFileError("a", "cut"), b""),
         (OSError(), b""),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from real_calls import RealCalls
 
 from slurm.job import Job
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import move_run_to_dead
 from spool.files.durable_files import WriteBatch, find_run, load_run
@@ -201,7 +201,7 @@ def loss(disk: Files, number: int) -> str | None:
     values = KNOWN[number]
     try:
         found = winner(disk, values[0].name)
-    except RunFileError as error:
+    except BadFileError as error:
         return str(error)
     has_event = (Directory.NEW, f"e{number}") in disk
     if found is None:
@@ -508,7 +508,7 @@ def test_what_is_no_run_file_is_refused(
 ) -> None:
     """With the reason for its dead letter."""
     make(layout.root / "todo" / "5-100.json")
-    with pytest.raises(RunFileError, match=reason):
+    with pytest.raises(BadFileError, match=reason):
         load_run(layout, Directory.TODO, "5-100.json")
 
 

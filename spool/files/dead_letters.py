@@ -14,10 +14,11 @@ import os
 import re
 from dataclasses import dataclass, replace
 
+from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
-from spool.files.layout import Directory, Layout, NotRegularError
+from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 
 WHY_SUFFIX = ".why"
@@ -92,5 +93,5 @@ def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
             reason=str(document["reason"]),
             hint=str(document["hint"]),
         )
-    except (OSError, NotRegularError, *_PARSE_ERRORS):
+    except (OSError, BadFileError, *_PARSE_ERRORS):
         return None

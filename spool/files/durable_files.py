@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files import codec
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout, NotRegularError
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run, run_name, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
 
@@ -181,16 +181,13 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
 
     Raises:
         FileNotFoundError: it vanished.
-        RunFileError: it cannot be understood.
+        BadFileError: it cannot be understood.
         NewerFormatError: a later version wrote it.
         OSError: it cannot be read.
     """
-    try:
-        found = layout.read(directory, name, codec.LIMIT_BYTES)
-    except NotRegularError as error:
-        raise RunFileError(name, "not a regular file") from error
+    found = layout.read(directory, name, codec.LIMIT_BYTES)
     if found.contents is None:
-        raise RunFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
+        raise BadFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
     return codec.decode(name, found.contents)
 
 

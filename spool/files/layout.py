@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from spool.errors import SpoolError
+from spool.errors import BadFileError, SpoolError
 from spool.files.system_calls import SystemCalls
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -48,8 +48,11 @@ class FileContents(NamedTuple):
     time: float
 
 
-class NotRegularError(Exception):
+class NotRegularError(BadFileError):
     """The name is no regular file: a link, FIFO, directory, socket or device."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "not a regular file")
 
 
 class Layout:

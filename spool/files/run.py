@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from slurm.job import Job
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files.layout import Directory
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
@@ -119,9 +119,9 @@ def parse_run_name(name: str) -> tuple[int, int]:
     """Return job id and start time that a run file's name spells.
 
     Raises:
-        RunFileError: the name is outside the grammar.
+        BadFileError: the name is outside the grammar.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise RunFileError(name, "the name is not that of a run file (JOBID-START.json)")
+        raise BadFileError(name, "the name is not that of a run file (JOBID-START.json)")
     return int(match[1]), int(match[2])
