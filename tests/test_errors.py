@@ -58,19 +58,12 @@ def test_a_configuration_error_lists_every_problem() -> None:
 
 
 def test_errors_carry_what_a_handler_needs() -> None:
-    """Name and reason stand apart from the text."""
-    event, run = BadFileError("n", "r"), BadFileError("m", "s")
-    newer, spool = NewerFormatError("o", 3), SpoolError("p", "q", "h")
+    """Path and reason stand apart from the text."""
+    bad, newer, spool = BadFileError("n", "r"), NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 
-    assert ("n", "r", "m", "s") == (event.path, event.reason, run.name, run.reason)
-    assert ("o", 3, "p", "q", "h") == (
-        newer.path,
-        newer.version,
-        spool.path,
-        spool.problem,
-        spool.hint,
-    )
+    assert ("n", "r", "o", 3) == (bad.path, bad.reason, newer.path, newer.version)
+    assert ("p", "q", "h") == (spool.path, spool.problem, spool.hint)
     assert ("t", "u", "c", (PROBLEM,)) == (
         locked.path,
         locked.holder,
