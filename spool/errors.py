@@ -35,40 +35,22 @@ class ConfigError(CcSyncError):
         self.problems = problems
 
 
-class EventNameError(CcSyncError):
-    """A name in `new/` that is no event: `reason` says why, for the dead letter."""
+class BadFileError(CcSyncError):
+    """A file, or a name for one, that cannot be used as what it should be: `path` and `reason`."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
-
-
-class DeadLetterError(CcSyncError):
-    """A dead letter or kept file that is not taken: `reason` says why."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
         self.reason = reason
 
 
 class NewerFormatError(CcSyncError):
     """A file written by a later version of this program; it is left alone."""
 
-    def __init__(self, name: str, version: int) -> None:
-        super().__init__(f"{name}: format {version} is newer than this program; left alone")
-        self.name = name
+    def __init__(self, path: str, version: int) -> None:
+        super().__init__(f"{path}: format {version} is newer than this program; left alone")
+        self.path = path
         self.version = version
-
-
-class RunFileError(CcSyncError):
-    """A run file that cannot be understood: `reason` says why, for the dead letter."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name}: {reason}")
-        self.name = name
-        self.reason = reason
 
 
 class SpoolError(CcSyncError):
@@ -88,3 +70,6 @@ class SpoolLockedError(CcSyncError):
         super().__init__(f"{path} is held by {holder}")
         self.path = path
         self.holder = holder
+
+
+EventNameError = RunFileError = DeadLetterError = BadFileError  # the names until version 0.1

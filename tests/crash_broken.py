@@ -9,6 +9,8 @@ import functools
 import os
 from collections.abc import Callable
 
+from real_calls import RealCalls
+
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.schedule import RequestKind, ScheduleEntry
 from spool.deliver.senders import SendRequest
@@ -73,30 +75,31 @@ class SyncsNoFile(WriteBatch):
 class WritesInPlace(WriteBatch):
     """A run file is emptied, then written: there is no moment at which it is replaced."""
 
-    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+    def put(
+        self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
+    ) -> None:
         """Write under the final name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         fd = os.open(name, flags, 0o640, dir_fd=self.layout.fd(directory))
         os.write(fd, contents)
+        if mtime is not None:
+            os.utime(fd, (mtime, mtime))
         os.fsync(fd)
         os.close(fd)
 
 
-class _System:
+class _System(RealCalls):
     """The system calls of a group, with another fsync."""
 
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+
     def __init__(self, fsync: Callable[[int], None]) -> None:
-        self.fsync = fsync
+        self._fsync = fsync
 
-    @staticmethod
-    def rename(src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        """Rename."""
-        os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-
-    @staticmethod
-    def unlink(path: str, *, dir_fd: int) -> None:
-        """Unlink."""
-        os.unlink(path, dir_fd=dir_fd)
+    def fsync(self, fd: int, /) -> None:
+        """Sync, or not."""
+        self._fsync(fd)
 
 
 def _nothing(_fd: int) -> None:

@@ -19,7 +19,7 @@ from spool.deliver.run_store import (
     RunStore,
 )
 from spool.deliver.schedule import Schedule, schedule_entry
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files import codec
 from spool.files.archive import DeliveredArchive
 from spool.files.durable_files import WriteBatch, load_run
@@ -37,11 +37,13 @@ class Disk(WriteBatch):
 
     put_error: ClassVar[OSError | None] = None
 
-    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+    def put(
+        self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
+    ) -> None:
         """Fail, or write."""
         if Disk.put_error is not None:
             raise Disk.put_error
-        super().put(directory, name, contents)
+        super().put(directory, name, contents, mtime=mtime)
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> 
 
     assert (None, run()) == (entry.run, store.load_run(entry))
     (layout.root / "todo" / entry.name).write_text("{")
-    with pytest.raises(RunFileError):
+    with pytest.raises(BadFileError):
         store.load_run(entry)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slurm.job import Gres, Job, NodeAllocation, Sharing
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.run import End, EndSource, LastError, Run
 
@@ -176,27 +176,27 @@ def changed(path: str, value: Any) -> bytes:
 )
 def test_a_file_that_does_not_fit_is_refused(path: str, value: Any, reason: str) -> None:
     """The reason names the place."""
-    with pytest.raises(RunFileError, match=reason):
+    with pytest.raises(BadFileError, match=reason):
         codec.decode(RUN.name, changed(path, value))
 
 
 @pytest.mark.parametrize("contents", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000])
 def test_a_file_that_is_no_json_is_refused(contents: bytes) -> None:
     """Cut, empty, binary or absurd."""
-    with pytest.raises(RunFileError, match="not JSON"):
+    with pytest.raises(BadFileError, match="not JSON"):
         codec.decode(RUN.name, contents)
 
 
 @pytest.mark.parametrize("contents", [b"[]", b"1", b'"x"', b"null"])
 def test_a_file_that_is_no_object_is_refused(contents: bytes) -> None:
     """It is not ours."""
-    with pytest.raises(RunFileError, match="not a JSON object"):
+    with pytest.raises(BadFileError, match="not a JSON object"):
         codec.decode(RUN.name, contents)
 
 
 def test_a_file_under_a_name_outside_the_grammar_is_refused() -> None:
     """Its name must say which run it is."""
-    with pytest.raises(RunFileError, match="not that of a run file"):
+    with pytest.raises(BadFileError, match="not that of a run file"):
         codec.decode("x.json", codec.encode(RUN))
 
 
@@ -210,5 +210,5 @@ def test_a_file_of_a_later_version_is_told_apart() -> None:
 @given(st.binary(max_size=60))
 def test_no_contents_end_in_another_error(contents: bytes) -> None:
     """A damaged disk gives any bytes."""
-    with pytest.raises((RunFileError, NewerFormatError)):
+    with pytest.raises((BadFileError, NewerFormatError)):
         codec.decode(RUN.name, contents)

@@ -19,9 +19,9 @@ from ccbackend.errors import TokenError
 from slurm.errors import FailureReason, SlurmError
 from spool import console, exit_codes
 from spool.errors import (
+    BadFileError,
     ConfigError,
     ConfigProblem,
-    RunFileError,
     SpoolError,
     SpoolLockedError,
 )
@@ -78,9 +78,9 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
         (OSError(28, "No space left on device", "/f"), 75, "/f: No space left on device"),
         (OSError("odd"), 75, "odd"),
         (
-            RunFileError("5-1.json", "odd"),
+            BadFileError("5-1.json", "odd"),
             1,
-            "a bug, please report it: RunFileError: 5-1.json: odd",
+            "a bug, please report it: BadFileError: 5-1.json: odd",
         ),
         (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
         (KeyboardInterrupt(), 75, "interrupted; nothing is half done"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spool.errors import EventNameError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.enqueue import enqueue, put_event
 from spool.files.event import EventKind
 from spool.files.inventory import EventFile, read_events
@@ -77,13 +77,13 @@ def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
 @pytest.mark.parametrize("extras", [{"job name": "x"}, {"user": "a\nend"}, {"user": ""}])
 def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
     """Nothing is written."""
-    with pytest.raises(EventNameError, match="cannot be written"):
+    with pytest.raises(BadFileError, match="cannot be written"):
         enqueue(layout, EventKind.START, 5, extras=extras)
 
     assert [] == list(layout.names(Directory.NEW))
 
 
-@pytest.mark.parametrize(("name", "error"), [("odd", EventNameError), ("2-x", NewerFormatError)])
+@pytest.mark.parametrize(("name", "error"), [("odd", BadFileError), ("2-x", NewerFormatError)])
 def test_a_name_that_is_no_event_is_refused(
     layout: Layout, name: str, error: type[Exception]
 ) -> None:

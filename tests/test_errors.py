@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from spool.errors import (
+    BadFileError,
     CcSyncError,
     ConfigError,
     ConfigProblem,
-    EventNameError,
     NewerFormatError,
-    RunFileError,
     SpoolError,
     SpoolLockedError,
 )
@@ -21,8 +20,8 @@ PROBLEM = ConfigProblem("drain.requeue", "'maybe' is not known", "say replace or
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (EventNameError("1-x", "no event"), "1-x: no event"),
-        (RunFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
+        (BadFileError("1-x", "no event"), "1-x: no event"),
+        (BadFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
         (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; left alone"),
         (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
         (SpoolLockedError("/l", "pid 7"), "/l is held by pid 7"),
@@ -59,19 +58,12 @@ def test_a_configuration_error_lists_every_problem() -> None:
 
 
 def test_errors_carry_what_a_handler_needs() -> None:
-    """Name and reason stand apart from the text."""
-    event, run = EventNameError("n", "r"), RunFileError("m", "s")
-    newer, spool = NewerFormatError("o", 3), SpoolError("p", "q", "h")
+    """Path and reason stand apart from the text."""
+    bad, newer, spool = BadFileError("n", "r"), NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 
-    assert ("n", "r", "m", "s") == (event.name, event.reason, run.name, run.reason)
-    assert ("o", 3, "p", "q", "h") == (
-        newer.name,
-        newer.version,
-        spool.path,
-        spool.problem,
-        spool.hint,
-    )
+    assert ("n", "r", "o", 3) == (bad.path, bad.reason, newer.path, newer.version)
+    assert ("p", "q", "h") == (spool.path, spool.problem, spool.hint)
     assert ("t", "u", "c", (PROBLEM,)) == (
         locked.path,
         locked.holder,

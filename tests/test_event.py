@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spool.errors import EventNameError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.event import (
     EXTRAS_LIMIT_BYTES,
     Event,
@@ -82,16 +82,18 @@ def test_names_survive_the_round_trip(
         "1-close-1-0-0-1",
         "1-close-1-100-0-1",
         "1-close-1-0-100-1",
+        "1-retry-1-100-0-1",
+        "1-retry-0-0-100-1",
         ".1-start-1-0-0-1.swp",
         "\udcff",
     ],
 )
 def test_any_other_name_is_refused(name: str) -> None:
     """It keeps the name and a reason for the dead letter."""
-    with pytest.raises(EventNameError) as caught:
+    with pytest.raises(BadFileError) as caught:
         parse(name)
 
-    assert name == caught.value.name
+    assert name == caught.value.path
 
 
 @pytest.mark.parametrize("name", ["2-start-1-0-0-1", "17-anything at all", "999999999-"])
@@ -106,8 +108,8 @@ def test_no_name_ends_in_another_error(name: str) -> None:
     """Names are hostile."""
     try:
         parse(name)
-    except (EventNameError, NewerFormatError) as error:
-        assert name == error.name  # noqa: PT017 - either error is right
+    except (BadFileError, NewerFormatError) as error:
+        assert name == error.path  # noqa: PT017 - either error is right
 
 
 def test_a_close_event_holds_both_times() -> None:
@@ -115,6 +117,14 @@ def test_a_close_event_holds_both_times() -> None:
     event = parse("1-close-1-100-200-1")
 
     assert (EventKind.CLOSE, 100, 200) == (event.kind, event.start, event.end)
+
+
+@pytest.mark.parametrize("job_id", [0, 815])
+def test_a_retry_event_is_about_one_job_or_all(job_id: int) -> None:
+    """All waiting runs are job id 0."""
+    event = parse(event_name(EventKind.RETRY, job_id, start=None, end=None, pid=4711))
+
+    assert (EventKind.RETRY, job_id) == (event.kind, event.job_id)
 
 
 def test_extras_are_read_line_by_line() -> None:

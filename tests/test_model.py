@@ -18,6 +18,7 @@ from drain_world import FakeBackend, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from real_calls import RealCalls
 
 from ccbackend.classify import Reason, ReplyVerdict
 from slurm.job import Job
@@ -55,7 +56,7 @@ class Lossy(FakeBackend):
 
 
 @dataclass
-class Calls:
+class Calls(RealCalls):
     """The disk's calls; the process dies at one of them if told to."""
 
     left: int | None = None
@@ -64,12 +65,19 @@ class Calls:
         """Do nothing: nobody cuts the power here."""
         self._count()
 
-    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+    def rename(
+        self,
+        src: str | Path,
+        dst: str | Path,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+    ) -> None:
         """Move a name."""
         self._count()
         os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-    def unlink(self, path: str, *, dir_fd: int) -> None:
+    def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
         """Remove a name."""
         self._count()
         os.unlink(path, dir_fd=dir_fd)

@@ -12,7 +12,7 @@ from command_site import NOON, REFUSED, CommandSite, run_of
 from drain_world import World
 
 from ccbackend.classify import Reason
-from spool.errors import DeadLetterError
+from spool.errors import BadFileError
 from spool.files import codec, dead_letter_actions
 from spool.files.dead_letter_actions import DISCARDED, discard, retry
 from spool.files.durable_files import load_run
@@ -91,7 +91,7 @@ def test_a_run_that_cannot_be_read_is_not_retried(
     """It would only come back; the letter stays as it is."""
     site.bury(DEAD.name, contents, origin="todo")
 
-    with pytest.raises(DeadLetterError, match=reason):
+    with pytest.raises(BadFileError, match=reason):
         retry(layout, DEAD.name)
 
     assert {"dead": [DEAD.name, f"{DEAD.name}.why"]} == inside(site)
@@ -128,7 +128,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
     """Nobody knows where it belongs."""
     (site.spool / "dead" / "odd").touch()
 
-    with pytest.raises(DeadLetterError, match="nothing says where it came from"):
+    with pytest.raises(BadFileError, match="nothing says where it came from"):
         retry(layout, "odd")
 
 
@@ -141,7 +141,7 @@ def test_a_reason_of_another_file_leads_nowhere(
     why = site.spool / "dead" / "odd.why"
     why.write_text(json.dumps(json.loads(why.read_text()) | {"name": origin}))
 
-    with pytest.raises(DeadLetterError, match="belongs to another file"):
+    with pytest.raises(BadFileError, match="belongs to another file"):
         retry(layout, "odd")
 
 
@@ -150,7 +150,7 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
     site.bury(EVENT)
     site.put_event(EVENT)
 
-    with pytest.raises(DeadLetterError, match="holds a file of its name"):
+    with pytest.raises(BadFileError, match="holds a file of its name"):
         retry(layout, EVENT)
 
 
@@ -213,7 +213,7 @@ def test_a_directory_with_contents_is_left_to_the_operator(
     """Who knows what it is."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
 
-    with pytest.raises(DeadLetterError, match="remove it by hand"):
+    with pytest.raises(BadFileError, match="remove it by hand"):
         discard(layout, "odd")
 
 

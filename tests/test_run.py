@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slurm.job import Job
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, parse_run_name, run_name
 
@@ -52,5 +52,5 @@ def test_a_name_spells_job_id_and_start() -> None:
 )
 def test_another_name_is_refused(name: str) -> None:
     """It says what a name must be."""
-    with pytest.raises(RunFileError, match="JOBID-START"):
+    with pytest.raises(BadFileError, match="JOBID-START"):
         parse_run_name(name)

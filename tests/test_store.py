@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from real_calls import RealCalls
 
 from slurm.job import Job
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import move_run_to_dead
 from spool.files.durable_files import WriteBatch, find_run, load_run
@@ -66,7 +67,7 @@ class Call(NamedTuple):
 
 
 @dataclass
-class Journal:
+class Journal(RealCalls):
     """Does what it is asked on the real disk and notes it; fails at one call if told to."""
 
     layout: Layout
@@ -84,19 +85,27 @@ class Journal:
             self.written[path.name] = path.read_bytes()
         os.fsync(fd)
 
-    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+    def rename(
+        self,
+        src: str | Path,
+        dst: str | Path,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+    ) -> None:
         """Note a new name."""
-        self._note(Call("rename", self._directory(dst_dir_fd), dst, src))
+        self._note(Call("rename", self._directory(dst_dir_fd), str(dst), str(src)))
         path = self.layout.root / Directory.TMP / src
-        self.written.setdefault(src, path.read_bytes())
+        self.written.setdefault(str(src), path.read_bytes())
         os.rename(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
-    def unlink(self, path: str, *, dir_fd: int) -> None:
-        """Note a removal."""
-        self._note(Call("unlink", self._directory(dir_fd), path))
+    def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
+        """Note a removal from a directory that counts."""
+        if self._directory(dir_fd) is not Directory.TMP:
+            self._note(Call("unlink", self._directory(dir_fd), str(path)))
         os.unlink(path, dir_fd=dir_fd)
 
-    def _directory(self, fd: int) -> Directory:
+    def _directory(self, fd: int | None) -> Directory:
         return next(d for d in Directory if self.layout.fd(d) == fd)
 
     def _note(self, call: Call) -> None:
@@ -192,7 +201,7 @@ def loss(disk: Files, number: int) -> str | None:
     values = KNOWN[number]
     try:
         found = winner(disk, values[0].name)
-    except RunFileError as error:
+    except BadFileError as error:
         return str(error)
     has_event = (Directory.NEW, f"e{number}") in disk
     if found is None:
@@ -499,7 +508,7 @@ def test_what_is_no_run_file_is_refused(
 ) -> None:
     """With the reason for its dead letter."""
     make(layout.root / "todo" / "5-100.json")
-    with pytest.raises(RunFileError, match=reason):
+    with pytest.raises(BadFileError, match=reason):
         load_run(layout, Directory.TODO, "5-100.json")
 
 

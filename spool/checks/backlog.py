@@ -14,7 +14,7 @@ from spool.checks.result import (
     finding,
     passed,
 )
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.durable_files import load_run
 from spool.files.inventory import list_files
 from spool.files.layout import Directory, Layout
@@ -146,5 +146,5 @@ def _load_run(layout: Layout, name: str) -> Run | None:
     """Return a run; None for one that vanished or cannot be read, which the drain sets aside."""
     try:
         return load_run(layout, Directory.TODO, name)
-    except (OSError, RunFileError, NewerFormatError):
+    except (OSError, BadFileError, NewerFormatError):
         return None

@@ -11,7 +11,7 @@ from typing import Any
 from spool.commands.entries import ALL, Entry, entries, job_id_of, matching
 from spool.commands.formatting import pluralize
 from spool.console import print_json, print_line
-from spool.errors import DeadLetterError
+from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.inventory import RunFile
@@ -65,7 +65,7 @@ def apply_action(
         shown = {"id": escape(entry.name), "job_id": job_id_of(entry)}
         try:
             words = action(layout, entry.name, dry_run=args.dry_run)
-        except DeadLetterError as error:
+        except BadFileError as error:
             done.append({**shown, "done": False, "words": escape(error.reason)})
             _log.error("%s: %s", shown["id"], escape(error.reason))
         except FileNotFoundError:

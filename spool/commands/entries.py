@@ -12,7 +12,7 @@ from typing import Any
 
 from spool.commands.drain_state import DrainState
 from spool.commands.formatting import format_duration, format_time
-from spool.errors import EventNameError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.event import parse_event_name
 from spool.files.inventory import BadFile, EventFile, RunFile, read_dead, read_events, read_runs
@@ -54,7 +54,7 @@ def job_id_of(entry: Entry) -> int | None:
     name = entry.why.name if entry.why else entry.name
     try:
         return parse_run_name(name)[0]
-    except RunFileError:
+    except BadFileError:
         return _job_id_of_event(name)
 
 
@@ -157,7 +157,7 @@ def _due_since(run: Run) -> float:
 def _job_id_of_event(name: str) -> int | None:
     try:
         return parse_event_name(name, time=0).job_id
-    except (EventNameError, NewerFormatError):
+    except (BadFileError, NewerFormatError):
         return None
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from spool.errors import DeadLetterError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.dead_letter_actions import active_directory, reset_delivery
@@ -99,7 +99,7 @@ class Importer:
             return True
         try:
             is_new = self._import(kept.item)
-        except DeadLetterError as error:
+        except BadFileError as error:
             self._refuse(kept, error.reason)
             return True
         if is_new is not None:
@@ -114,7 +114,7 @@ class Importer:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
             reason = f"of Slurm's cluster {cluster}; this spool serves {self._cluster}"
-            raise DeadLetterError(item.name, reason)
+            raise BadFileError(item.name, reason)
         self._cluster = self._cluster or cluster
         return self._import_event(item) if isinstance(item, Event) else self._import_run(item)
 
@@ -136,7 +136,7 @@ class Importer:
             self._raise_if_different(kept, existing)
             return False
         if self._layout.exists(Directory.DEAD, kept.name):
-            raise DeadLetterError(kept.name, "lies in dead/ here; retry or discard that one")
+            raise BadFileError(kept.name, "lies in dead/ here; retry or discard that one")
         if self.dry_run:
             return True
         if not self._throttle.has_space_for_run():
@@ -149,10 +149,10 @@ class Importer:
             here = load_run(self._layout, directory, kept.name)
         except FileNotFoundError:
             return  # it was told meanwhile
-        except (RunFileError, NewerFormatError) as error:
-            raise DeadLetterError(kept.name, f"lies in {directory}/ here, unreadable") from error
+        except (BadFileError, NewerFormatError) as error:
+            raise BadFileError(kept.name, f"lies in {directory}/ here, unreadable") from error
         if slurm_record_of(here) != slurm_record_of(kept):
-            raise DeadLetterError(kept.name, f"lies in {directory}/ here with other contents")
+            raise BadFileError(kept.name, f"lies in {directory}/ here with other contents")
 
 
 def cluster_of(layout: Layout) -> str | None:

@@ -17,18 +17,24 @@ from pathlib import Path
 
 from spool.files import codec
 from spool.files.run import Run
+from spool.files.system_calls import SystemCalls, read_lines
 
 LIMIT_BYTES = 1_000_000_000
 TAIL_BYTES = 16_000_000  # of each file that `recent_runs` reads
+ARCHIVE_SUFFIX = ".jsonl"
 _DAY_SECONDS = 86400
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _log = logging.getLogger(__name__)
 
 
 class DeliveredArchive:
-    """The delivered runs below a state directory."""
+    """The delivered runs below a state directory, reached by some `system_calls`."""
 
-    def __init__(self, directory: Path, *, keep_days: float) -> None:
+    def __init__(
+        self, directory: Path, *, keep_days: float, system_calls: SystemCalls = os
+    ) -> None:
         self.directory = directory
+        self._system_calls = system_calls
         self._keep_days = keep_days
 
     def add(self, run: Run, now: float) -> None:
@@ -36,14 +42,8 @@ class DeliveredArchive:
         if self._keep_days <= 0:
             return
         name = time.strftime("%Y%m%dT%H.jsonl", time.gmtime(now))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self.directory.mkdir(mode=0o750, exist_ok=True)
-            fd = os.open(self.directory / name, flags, 0o640)
-            try:
-                _append_line(fd, codec.encode(run))
-            finally:
-                os.close(fd)
+            self._append(name, codec.encode(run))
         except OSError as error:
             _log.warning("delivered run %s is not kept: %s", run.name, error)
 
@@ -53,24 +53,55 @@ class DeliveredArchive:
         From the ends of the two newest files; lines that cannot be read are left out.
         """
         found = []
-        for file in sorted(self.directory.glob("*.jsonl"))[-2:]:
+        for name in sorted(self._files())[-2:]:
             try:
-                found += [key for line in _last_lines(file) if (key := _run_key(line)) is not None]
+                found += self._last_run_keys(name)
             except OSError as error:
-                _log.warning("delivered runs in %s cannot be read: %s", file.name, error)
+                _log.warning("delivered runs in %s cannot be read: %s", name, error)
         return found
 
     def expire(self, now: float) -> None:
         """Remove the files that are too old, and the oldest ones above the size limit."""
-        if not self.directory.is_dir():
-            return
-        files = sorted(self.directory.glob("*.jsonl"), reverse=True)
         total = 0
-        for file in files:
-            status = file.stat()
+        for name, status in sorted(self._files().items(), reverse=True):
             total += status.st_size
             if status.st_mtime < now - self._keep_days * _DAY_SECONDS or total > LIMIT_BYTES:
-                file.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    self._system_calls.unlink(self.directory / name)
+
+    def _append(self, name: str, line: bytes) -> None:
+        calls = self._system_calls
+        with suppress(FileExistsError):
+            calls.mkdir(self.directory, 0o750)
+        fd = calls.open(self.directory / name, _APPEND, 0o640)
+        try:
+            _append_line(calls, fd, line)
+        finally:
+            calls.close(fd)
+
+    def _files(self) -> dict[str, os.stat_result]:
+        """Return the archive's files by name; none where no run was ever kept."""
+        calls = self._system_calls
+        try:
+            fd = calls.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        try:
+            with calls.scandir(fd) as entries:
+                return {e.name: e.stat() for e in entries if e.name.endswith(ARCHIVE_SUFFIX)}
+        finally:
+            calls.close(fd)
+
+    def _last_run_keys(self, name: str) -> list[tuple[int, int, int]]:
+        """Return the runs at the end of a file, never all in memory; the first line may be cut."""
+        calls = self._system_calls
+        fd = calls.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            start = max(0, calls.fstat(fd).st_size - TAIL_BYTES)
+            lines = read_lines(calls, fd, start)
+            return [key for line in lines if (key := _run_key(line)) is not None]
+        finally:
+            calls.close(fd)
 
 
 def archive_lines(directory: Path) -> Iterator[bytes]:
@@ -78,13 +109,6 @@ def archive_lines(directory: Path) -> Iterator[bytes]:
     for file in sorted(directory.glob("*.jsonl")):
         with suppress(FileNotFoundError), file.open("rb") as lines:
             yield from lines
-
-
-def _last_lines(file: Path) -> Iterator[bytes]:
-    """Yield the last lines of a file, never all in memory; the first of them may be cut."""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        yield from stream
 
 
 def _run_key(line: bytes) -> tuple[int, int, int] | None:
@@ -95,13 +119,13 @@ def _run_key(line: bytes) -> tuple[int, int, int] | None:
         return None
 
 
-def _append_line(fd: int, line: bytes) -> None:
+def _append_line(calls: SystemCalls, fd: int, line: bytes) -> None:
     """Append a whole line or nothing: half of one would spoil the next.
 
     Raises:
         OSError: nothing was appended (ENOSPC where the disk took a part).
     """
-    size = os.fstat(fd).st_size
-    if os.write(fd, line) < len(line):
-        os.ftruncate(fd, size)
+    size = calls.fstat(fd).st_size
+    if calls.write(fd, line) < len(line):
+        calls.ftruncate(fd, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -17,7 +17,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.run import Run, parse_run_name
 
 VERSION = 1
@@ -36,11 +36,11 @@ def decode(name: str, contents: bytes) -> Run:
 
     Raises:
         NewerFormatError: written by a later version of this program.
-        RunFileError: not a run file, or one whose contents belong to another name.
+        BadFileError: not a run file, or one whose contents belong to another name.
     """
     run = decode_line(name, contents)
     if parse_run_name(name) != (run.job_id, run.start_time):
-        raise RunFileError(name, f"holds job {run.job_id} started {run.start_time}")
+        raise BadFileError(name, f"holds job {run.job_id} started {run.start_time}")
     return run
 
 
@@ -49,23 +49,23 @@ def decode_line(name: str, contents: bytes) -> Run:
 
     Raises:
         NewerFormatError: written by a later version of this program.
-        RunFileError: not a run.
+        BadFileError: not a run.
     """
     try:
         document = json.loads(contents)
     except (ValueError, RecursionError) as error:
-        raise RunFileError(name, f"not JSON: {error}") from error
+        raise BadFileError(name, f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise RunFileError(name, "not a JSON object")
+        raise BadFileError(name, "not a JSON object")
     version = document.pop("version", None)
     if isinstance(version, int) and version > VERSION:
         raise NewerFormatError(name, version)
     if version != VERSION:
-        raise RunFileError(name, f"version {version!r} is not known")
+        raise BadFileError(name, f"version {version!r} is not known")
     try:
         run: Run = _from_json(Run, document, "run")
     except (TypeError, ValueError) as error:
-        raise RunFileError(name, str(error)) from error
+        raise BadFileError(name, str(error)) from error
     return run
 
 

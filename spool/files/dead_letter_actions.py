@@ -13,7 +13,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
-from spool.errors import DeadLetterError, EventNameError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why, safe_name
 from spool.files.durable_files import create_file, load_run
@@ -28,7 +28,7 @@ def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     """Have a dead letter tried again, with its original times; return what became of it.
 
     Raises:
-        DeadLetterError: it cannot be tried as it is.
+        BadFileError: it cannot be tried as it is.
         OSError: the spool cannot be written; the letter is still there.
     """
     if not _is_run_name(name):
@@ -41,12 +41,12 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     """Give a dead letter up; return what became of it.
 
     Raises:
-        DeadLetterError: it cannot be removed.
+        BadFileError: it cannot be removed.
         OSError: the spool cannot be written; the letter is still there.
     """
     run = None
     if _is_run_name(name):
-        with suppress(RunFileError, NewerFormatError):
+        with suppress(BadFileError, NewerFormatError):
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
@@ -86,18 +86,15 @@ def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
     if (
         safe_name(why.name) != name or "/" in why.name
     ):  # the reason was tampered with: a name may lead anywhere
-        raise DeadLetterError(name, "what lies beside it belongs to another file; discard it")
+        raise BadFileError(name, "what lies beside it belongs to another file; discard it")
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
-        raise DeadLetterError(
-            name, f"{why.directory}/ holds a file of its name; discard one of them"
-        )
+        raise BadFileError(name, f"{why.directory}/ holds a file of its name; discard one of them")
     if not dry_run:
-        source, target = layout.fd(Directory.DEAD), layout.fd(why.directory)
-        os.rename(name, why.name, src_dir_fd=source, dst_dir_fd=target)
-        os.fsync(target)
-        _unlink(layout, name + WHY_SUFFIX)
+        layout.rename(Directory.DEAD, name, why.directory, why.name)
+        layout.fsync(why.directory)
+        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
     return f"goes back into {why.directory}/"
 
 
@@ -105,43 +102,36 @@ def _reason_from_name(name: str) -> DeadLetterReason:
     """Return where a letter without its reason came from."""
     try:
         parse_event_name(name, time=0)
-    except (EventNameError, NewerFormatError) as error:
-        raise DeadLetterError(name, "nothing says where it came from; discard it") from error
+    except (BadFileError, NewerFormatError) as error:
+        raise BadFileError(name, "nothing says where it came from; discard it") from error
     return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
 
 def _load_dead_run(layout: Layout, name: str) -> Run:
     try:
         return load_run(layout, Directory.DEAD, name)
-    except RunFileError as error:
-        raise DeadLetterError(name, f"{error.reason}; mend the file, or discard it") from error
+    except BadFileError as error:
+        raise BadFileError(name, f"{error.reason}; mend the file, or discard it") from error
     except NewerFormatError as error:
-        raise DeadLetterError(name, f"format {error.version} is newer than this program") from error
+        raise BadFileError(name, f"format {error.version} is newer than this program") from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:
     """Remove a letter and its reason; an empty directory that somebody put there, too."""
     dead = layout.fd(Directory.DEAD)
     try:
-        _unlink(layout, name)
+        layout.unlink(Directory.DEAD, name)
     except IsADirectoryError:
         try:
-            os.rmdir(name, dir_fd=dead)
+            layout.system_calls.rmdir(name, dir_fd=dead)
         except OSError as error:
-            raise DeadLetterError(
-                name, f"a directory: {error.strerror}; remove it by hand"
-            ) from error
-    _unlink(layout, name + WHY_SUFFIX)
-
-
-def _unlink(layout: Layout, name: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
+            raise BadFileError(name, f"a directory: {error.strerror}; remove it by hand") from error
+    layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 
 
 def _is_run_name(name: str) -> bool:
     try:
         parse_run_name(name)
-    except RunFileError:
+    except BadFileError:
         return False
     return True

@@ -14,10 +14,11 @@ import os
 import re
 from dataclasses import dataclass, replace
 
+from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
-from spool.files.layout import Directory, Layout, NotRegularError
+from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 
 WHY_SUFFIX = ".why"
@@ -64,13 +65,12 @@ def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
     batch.commit()
-    source, dead = layout.fd(why.directory), layout.fd(Directory.DEAD)
     try:
-        os.rename(why.name, name, src_dir_fd=source, dst_dir_fd=dead)
+        layout.rename(why.directory, why.name, Directory.DEAD, name)
     except OSError:
-        os.unlink(name + WHY_SUFFIX, dir_fd=dead)
+        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
         raise
-    os.fsync(dead)
+    layout.fsync(Directory.DEAD)
     return name
 
 
@@ -93,5 +93,5 @@ def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
             reason=str(document["reason"]),
             hint=str(document["hint"]),
         )
-    except (OSError, NotRegularError, *_PARSE_ERRORS):
+    except (OSError, BadFileError, *_PARSE_ERRORS):
         return None

@@ -9,64 +9,56 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files import codec
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout, NotRegularError
-from spool.files.run import Run, run_name
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
+from spool.files.run import Run, run_name, waiting_since
+from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o640
 
 
-class SystemCalls(Protocol):
-    """The system calls that make a change durable; `os` is one."""
-
-    def fsync(self, fd: int, /) -> None:
-        """Make a file's or directory's contents durable."""
-
-    def rename(self, src: str, dst: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        """Move a name."""
-
-    def unlink(self, path: str, *, dir_fd: int) -> None:
-        """Remove a name."""
-
-
-@dataclass(slots=True)
 class WriteBatch:
     """Changes that become durable together: first all writes, then all removals."""
 
-    layout: Layout
-    system_calls: SystemCalls = os  # the module fits
-    _written: list[tuple[int, Directory, str]] = field(default_factory=list)
-    _removed: list[tuple[Directory, str]] = field(default_factory=list)
+    def __init__(self, layout: Layout, system_calls: SystemCalls | None = None) -> None:
+        self.layout = layout
+        self.system_calls = system_calls or layout.system_calls
+        self._written: list[tuple[int, Directory, str]] = []
+        self._removed: list[tuple[Directory, str]] = []
 
     def __len__(self) -> int:
         return len(self._written) + len(self._removed)
 
-    def put(self, directory: Directory, name: str, contents: bytes) -> None:
+    def put(
+        self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
+    ) -> None:
         """Write a file into `tmp/`; `commit` moves it into its directory, over an older one.
+
+        `mtime` (Unix seconds) becomes its modification time, the present by default.
 
         Raises:
             OSError: nothing of this file is left, the batch stays as it was.
         """
         tmp = self.layout.fd(Directory.TMP)
-        fd = _open_tmp(tmp, _tmp_name(directory, name))
+        fd = _open_tmp(self.system_calls, tmp, _tmp_name(directory, name))
         try:
-            view = memoryview(contents)
-            while view:
-                view = view[os.write(fd, view) :]
+            _fill(self.system_calls, fd, contents, mtime)
         except OSError:
-            os.close(fd)
-            os.unlink(_tmp_name(directory, name), dir_fd=tmp)
+            self.system_calls.close(fd)
+            self.system_calls.unlink(_tmp_name(directory, name), dir_fd=tmp)
             raise
         self._written.append((fd, directory, name))
 
     def put_run(self, run: Run) -> None:
-        """Write a run into the directory of its state and remove it from the others on commit."""
-        self.put(run.directory, run.name, codec.encode(run))
+        """Write a run into the directory of its state and remove it from the others on commit.
+
+        The file's mtime is the instant since which the run waits there: a look at the spool needs
+        the names and times of the directories alone.
+        """
+        self.put(run.directory, run.name, codec.encode(run), mtime=waiting_since(run))
         other = Directory.OPEN if run.directory is Directory.TODO else Directory.TODO
         self.remove(other, run.name)
 
@@ -77,7 +69,7 @@ class WriteBatch:
     def rollback(self) -> None:
         """Give up: nothing has changed."""
         for fd, _, _ in self._written:
-            os.close(fd)
+            self.system_calls.close(fd)
         self._remove_tmp_files([(directory, name) for _, directory, name in self._written])
         self._written, self._removed = [], []
 
@@ -109,7 +101,7 @@ class WriteBatch:
                 self.system_calls.fsync(fd)
         finally:
             for fd in fds:
-                os.close(fd)
+                self.system_calls.close(fd)
 
     def _move_from_tmp(self, directory: Directory, name: str) -> None:
         source, target = self.layout.fd(Directory.TMP), self.layout.fd(directory)
@@ -119,7 +111,7 @@ class WriteBatch:
     def _remove_tmp_files(self, written: list[tuple[Directory, str]]) -> None:
         for place in written:
             with suppress(OSError):
-                os.unlink(_tmp_name(*place), dir_fd=self.layout.fd(Directory.TMP))
+                self.system_calls.unlink(_tmp_name(*place), dir_fd=self.layout.fd(Directory.TMP))
 
     def _unlink(self, directory: Directory, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -142,36 +134,41 @@ def create_file(
     Raises:
         OSError: it cannot be written; nothing is left of it.
     """
-    tmp, target = layout.fd(Directory.TMP), layout.fd(directory)
+    calls, tmp, target = layout.system_calls, layout.fd(Directory.TMP), layout.fd(directory)
     tmp_name = _tmp_name(directory, name)
-    fd = _open_tmp(tmp, tmp_name)
+    fd = _open_tmp(calls, tmp, tmp_name)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(contents)
-            file.flush()
+        try:
+            _fill(calls, fd, contents, time)
             if durable:
-                os.fsync(fd)
-        if time is not None:
-            os.utime(tmp_name, (time, time), dir_fd=tmp)
-        os.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=target)
+                calls.fsync(fd)
+        finally:
+            calls.close(fd)
+        calls.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=target)
     except FileExistsError:
         return False
     finally:
-        os.unlink(tmp_name, dir_fd=tmp)
+        calls.unlink(tmp_name, dir_fd=tmp)
     if durable:
-        os.fsync(target)
+        calls.fsync(target)
     return True
 
 
-def _open_tmp(tmp: int, name: str) -> int:
+def _fill(calls: SystemCalls, fd: int, contents: bytes, mtime: float | None) -> None:
+    write_all(calls, fd, contents)
+    if mtime is not None:
+        calls.utime(fd, (mtime, mtime))
+
+
+def _open_tmp(calls: SystemCalls, tmp: int, name: str) -> int:
     """Return a new file in `tmp/`, open.
 
     One of this name may be left of a process that died with our pid. It is not written over: it may
     be a link to a file that `create_file` has put into its directory already.
     """
     with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=tmp)
-    return os.open(name, _CREATE, _MODE, dir_fd=tmp)
+        calls.unlink(name, dir_fd=tmp)
+    return calls.open(name, _CREATE, _MODE, dir_fd=tmp)
 
 
 def _tmp_name(directory: Directory, name: str) -> str:
@@ -184,16 +181,13 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
 
     Raises:
         FileNotFoundError: it vanished.
-        RunFileError: it cannot be understood.
+        BadFileError: it cannot be understood.
         NewerFormatError: a later version wrote it.
         OSError: it cannot be read.
     """
-    try:
-        found = layout.read(directory, name, codec.LIMIT_BYTES)
-    except NotRegularError as error:
-        raise RunFileError(name, "not a regular file") from error
+    found = layout.read(directory, name, codec.LIMIT_BYTES)
     if found.contents is None:
-        raise RunFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
+        raise BadFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
     return codec.decode(name, found.contents)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
-from spool.errors import EventNameError
+from spool.errors import BadFileError
 from spool.files.durable_files import create_file
 from spool.files.event import EventKind, event_name, parse_event_name
 from spool.files.layout import Directory, Layout
@@ -37,7 +37,7 @@ def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[Event
     """Put an event into `new/`; return its name. Safe to repeat.
 
     Raises:
-        EventNameError: no event can say that.
+        BadFileError: no event can say that.
         OSError: it cannot be written; nothing is left of it.
     """
     start, end = fields.get("start"), fields.get("end")
@@ -50,7 +50,7 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
     """Put an event of this name into `new/`; False if it waits there already.
 
     Raises:
-        EventNameError: that is no event.
+        BadFileError: that is no event.
         OSError: it cannot be written; nothing is left of it.
     """
     parse_event_name(name, time=0)
@@ -61,5 +61,5 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
 def _encode_extras(name: str, extras: Mapping[str, str]) -> bytes:
     for key, value in extras.items():
         if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
-            raise EventNameError(name, f"the extra {key!r} cannot be written")
+            raise BadFileError(name, f"the extra {key!r} cannot be written")
     return "".join(f"{key}={value}\n" for key, value in extras.items()).encode() + b"end\n"

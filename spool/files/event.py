@@ -1,7 +1,8 @@
 """One hint on disk: its name says all, its contents are extras that may be missing.
 
-Name: `1-<start|stop|close>-<job id>-<start|0>-<end|0>-<pid>`; 1 is the format version, times are
-Unix seconds. The hooks write start and stop, the sweeper all three. Contents are `key=value` lines
+Name: `1-<start|stop|close|retry>-<job id>-<start|0>-<end|0>-<pid>`; 1 is the format version, times
+are Unix seconds. The hooks write start and stop, the sweeper also close, `cc-spool retry` retry:
+deliver the waiting runs of this job id (0: all waiting runs) now. Contents are `key=value` lines
 and a last line `end`, without which they count as cut and are ignored.
 """
 
@@ -12,27 +13,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from spool.errors import EventNameError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError
 
 FORMAT = 1
 EXTRAS_LIMIT_BYTES = 64 * 1024
 _VERSION = re.compile(r"([0-9]{1,9})-", re.ASCII)
 _NUMBER = r"(0|[1-9][0-9]{0,11})"
-_NAME = re.compile(rf"1-(start|stop|close)-{_NUMBER}-{_NUMBER}-{_NUMBER}-([0-9]{{1,20}})", re.ASCII)
+_NAME = re.compile(
+    rf"1-(start|stop|close|retry)-{_NUMBER}-{_NUMBER}-{_NUMBER}-([0-9]{{1,20}})", re.ASCII
+)
 _EXTRA = re.compile(rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)", re.ASCII)
 
 
 class EventKind(StrEnum):
-    """What an event says: a run began, a run ended, or the sweeper closes a run without proof."""
+    """What an event says.
+
+    A run began, a run ended, the sweeper closes a run without proof, or the operator wants what
+    waits to be delivered now.
+    """
 
     START = "start"
     STOP = "stop"
     CLOSE = "close"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A hint about a job id. `time` is the file's mtime, Unix seconds with fraction."""
+    """A hint about a job id (0: about all). `time` is the file's mtime, Unix seconds."""
 
     name: str
     kind: EventKind
@@ -48,19 +56,21 @@ def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None
 
     Raises:
         NewerFormatError: a later format version; the file is not ours to touch.
-        EventNameError: anything else outside the grammar.
+        BadFileError: anything else outside the grammar.
     """
     version = _VERSION.match(name)
     if version and int(version[1]) > FORMAT:
         raise NewerFormatError(name, int(version[1]))
     match = _NAME.fullmatch(name)
     if match is None:
-        raise EventNameError(name, "the name is not that of an event")
+        raise BadFileError(name, "the name is not that of an event")
     kind, job_id, start, end = EventKind(match[1]), int(match[2]), int(match[3]), int(match[4])
-    if job_id == 0:
-        raise EventNameError(name, "the job id is 0")
+    if kind is EventKind.RETRY and (start or end):
+        raise BadFileError(name, "a retry event has no start and no end time")
+    if job_id == 0 and kind is not EventKind.RETRY:
+        raise BadFileError(name, "the job id is 0")
     if kind is EventKind.CLOSE and not (start and end):
-        raise EventNameError(name, "a close event needs a start and an end time")
+        raise BadFileError(name, "a close event needs a start and an end time")
     return Event(
         name=name,
         kind=kind,

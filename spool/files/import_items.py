@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spool.errors import EventNameError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import WHY_SUFFIX
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
@@ -66,7 +66,7 @@ def _read_file(file: Path, size_bytes: int) -> Iterator[ImportItem]:
                 yield from _read_archive(str(file), stream, size_bytes)
             else:
                 yield ImportItem(where=str(file), item=_parse_file(file, stream))
-    except (OSError, EventNameError, RunFileError, NewerFormatError) as error:
+    except (OSError, BadFileError, NewerFormatError) as error:
         yield _unreadable(str(file), error)
 
 
@@ -78,7 +78,7 @@ def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Imp
         at = f"{where}:{number}"
         try:
             yield ImportItem(where=at, item=codec.decode_line(at, line))
-        except (RunFileError, NewerFormatError) as error:
+        except (BadFileError, NewerFormatError) as error:
             yield _unreadable(at, error)
 
 
@@ -87,7 +87,7 @@ def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
         if status.st_size > codec.LIMIT_BYTES:
-            raise RunFileError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
+            raise BadFileError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
         return codec.decode(file.name, stream.read())
     contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
     return parse_event_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
@@ -98,14 +98,14 @@ def _open_regular(file: Path) -> BinaryIO:
     fd = os.open(file, _OPEN)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise RunFileError(file.name, "not a regular file")
+        raise BadFileError(file.name, "not a regular file")
     return os.fdopen(fd, "rb")
 
 
 def _unreadable(where: str, error: Exception) -> ImportItem:
     if isinstance(error, NewerFormatError):
         reason = f"format {error.version} is newer than this program"
-    elif isinstance(error, EventNameError | RunFileError):
+    elif isinstance(error, BadFileError):
         reason = error.reason
     else:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool.errors import EventNameError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why
 from spool.files.durable_files import load_run
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout, NotRegularError
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run
 
 
@@ -139,7 +139,7 @@ def _read_run(
         run = load_run(layout, file.directory, file.name)
     except FileNotFoundError:
         return None
-    except (RunFileError, NewerFormatError, OSError) as error:
+    except (BadFileError, NewerFormatError, OSError) as error:
         return _bad_file(file, error, why)
     return RunFile(directory=file.directory, name=file.name, time=file.time, run=run)
 
@@ -155,7 +155,7 @@ def _read_event(
         )
     except FileNotFoundError:
         return None
-    except (EventNameError, NewerFormatError, NotRegularError, OSError) as error:
+    except (BadFileError, NewerFormatError, OSError) as error:
         return _bad_file(file, error, why)
     return EventFile(
         directory=file.directory, name=file.name, time=found.time, event=event, why=why
@@ -169,9 +169,7 @@ def _bad_file(file: SpoolFile, error: Exception, why: DeadLetterReason | None) -
 
 
 def _reason_of(error: Exception) -> str:
-    if isinstance(error, NotRegularError):
-        return "not a regular file"
-    if isinstance(error, EventNameError | RunFileError):
+    if isinstance(error, BadFileError):
         return error.reason
     return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
@@ -179,6 +177,6 @@ def _reason_of(error: Exception) -> str:
 def _is_event_name(name: str) -> bool:
     try:
         parse_event_name(name, time=0)
-    except (EventNameError, NewerFormatError):
+    except (BadFileError, NewerFormatError):
         return False
     return True

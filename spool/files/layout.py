@@ -10,12 +10,14 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from spool.errors import SpoolError
+from spool.errors import BadFileError, SpoolError
+from spool.files.system_calls import SystemCalls
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -46,23 +48,27 @@ class FileContents(NamedTuple):
     time: float
 
 
-class NotRegularError(Exception):
+class NotRegularError(BadFileError):
     """The name is no regular file: a link, FIFO, directory, socket or device."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "not a regular file")
 
 
 class Layout:
-    """An open spool.
+    """An open spool, reached by some `system_calls`.
 
     Raises:
         SpoolError: a directory is missing or may not be opened.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, system_calls: SystemCalls = os) -> None:
         self.root = root
+        self.system_calls = system_calls
         self._fds: dict[Directory, int] = {}
         try:
             for directory in Directory:
-                self._fds[directory] = os.open(root / directory, _OPEN_DIRECTORY)
+                self._fds[directory] = system_calls.open(root / directory, _OPEN_DIRECTORY)
         except OSError as error:
             self.close()
             hint = "create it as the README shows, or correct spool.directory"
@@ -84,7 +90,7 @@ class Layout:
     def close(self) -> None:
         """Close the descriptors; safe to repeat."""
         for fd in self._fds.values():
-            os.close(fd)
+            self.system_calls.close(fd)
         self._fds.clear()
 
     def fd(self, directory: Directory) -> int:
@@ -93,22 +99,34 @@ class Layout:
 
     def names(self, directory: Directory) -> Iterator[str]:
         """Yield the names in a directory, unsorted; a file that vanishes meanwhile is no error."""
-        with os.scandir(self._fds[directory]) as entries:
+        with self.system_calls.scandir(self._fds[directory]) as entries:
             for entry in entries:
                 yield entry.name
 
+    def mtimes(self, directory: Directory) -> list[tuple[float, str]]:
+        """Return mtime (Unix seconds) and name of all that lies in a directory, unsorted.
+
+        The cheapest look at many files: no file is opened, one that vanishes meanwhile is left out.
+        """
+        found = []
+        with self.system_calls.scandir(self._fds[directory]) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime, entry.name))
+        return found
+
     def directory_mtime_ns(self, directory: Directory) -> int:
         """Return the mtime of a directory in nanoseconds."""
-        return os.fstat(self._fds[directory]).st_mtime_ns
+        return self.system_calls.fstat(self._fds[directory]).st_mtime_ns
 
     def mtime(self, directory: Directory, name: str) -> float:
         """Return the mtime of a name itself, Unix seconds."""
-        return os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False).st_mtime
+        return self._stat(directory, name).st_mtime
 
     def exists(self, directory: Directory, name: str) -> bool:
         """Tell whether a name is there, whatever it is."""
         try:
-            self.mtime(directory, name)
+            self._stat(directory, name)
         except FileNotFoundError:
             return False
         return True
@@ -119,8 +137,7 @@ class Layout:
         Raises:
             OSError: it vanished.
         """
-        status = os.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
-        return stat.S_ISREG(status.st_mode)
+        return stat.S_ISREG(self._stat(directory, name).st_mode)
 
     def read(self, directory: Directory, name: str, limit_bytes: int) -> FileContents:
         """Read one regular file without following links or blocking.
@@ -131,36 +148,65 @@ class Layout:
             OSError: it cannot be read.
         """
         try:
-            fd = os.open(name, _OPEN_FILE, dir_fd=self._fds[directory])
+            fd = self.system_calls.open(name, _OPEN_FILE, dir_fd=self._fds[directory])
         except OSError as error:
             if error.errno in _NOT_REGULAR:
                 raise NotRegularError(name) from error
             raise
         try:
-            status = os.fstat(fd)
+            status = self.system_calls.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise NotRegularError(name)
-            contents = _read_up_to(fd, limit_bytes) if status.st_size <= limit_bytes else None
+            is_small = status.st_size <= limit_bytes
+            contents = self._read_up_to(fd, limit_bytes) if is_small else None
             return FileContents(contents, status.st_size, status.st_mtime)
         finally:
-            os.close(fd)
+            self.system_calls.close(fd)
+
+    def unlink(self, directory: Directory, name: str) -> None:
+        """Remove a name, not durably; that it is gone already is no error."""
+        with suppress(FileNotFoundError):
+            self.system_calls.unlink(name, dir_fd=self._fds[directory])
+
+    def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
+        """Move a file to another directory; `fsync` of that makes it durable there.
+
+        Raises:
+            OSError: it could not be moved, or vanished (FileNotFoundError).
+        """
+        fds = self._fds
+        self.system_calls.rename(name, new_name, src_dir_fd=fds[source], dst_dir_fd=fds[target])
+
+    def fsync(self, directory: Directory) -> None:
+        """Make the names in a directory durable."""
+        self.system_calls.fsync(self._fds[directory])
 
     def free_bytes(self) -> int:
         """Return what an unprivileged writer may still use on the spool's file system."""
-        status = os.fstatvfs(self._fds[Directory.TMP])
+        status = self.system_calls.fstatvfs(self._fds[Directory.TMP])
         return status.f_bavail * status.f_frsize
+
+    def free_inodes(self) -> int | None:
+        """Return how many files the spool's file system can still take.
+
+        None for one that does not count them, as btrfs (statvfs(3): `f_files` is 0).
+        """
+        status = self.system_calls.fstatvfs(self._fds[Directory.TMP])
+        return status.f_favail if status.f_files else None
+
+    def _stat(self, directory: Directory, name: str) -> os.stat_result:
+        return self.system_calls.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
+
+    def _read_up_to(self, fd: int, limit_bytes: int) -> bytes | None:
+        """Read a whole file; None when it grew over the limit meanwhile."""
+        pieces: list[bytes] = []
+        size = 0
+        while piece := self.system_calls.read(fd, 1 << 20):
+            size += len(piece)
+            if size > limit_bytes:
+                return None
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.ENXIO})  # a link (O_NOFOLLOW), a socket
-
-
-def _read_up_to(fd: int, limit_bytes: int) -> bytes | None:
-    """Read a whole file; None when it grew over the limit meanwhile."""
-    pieces: list[bytes] = []
-    size = 0
-    while piece := os.read(fd, 1 << 20):
-        size += len(piece)
-        if size > limit_bytes:
-            return None
-        pieces.append(piece)
-    return b"".join(pieces)

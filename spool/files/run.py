@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from slurm.job import Job
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files.layout import Directory
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
@@ -99,6 +99,17 @@ class Run:
         return Directory.OPEN
 
 
+def waiting_since(run: Run) -> float:
+    """Return since when a run waits for what comes next, Unix seconds; its file's mtime.
+
+    That is the delivery of its start or of its end, or (started) the end itself. A run cannot have
+    waited before this program saw it: one that a replay brings in begins to wait then.
+    """
+    if run.started is None:
+        return float(run.seen or run.start_time)
+    return float(run.started if run.end is None else max(run.seen, run.end.time))
+
+
 def run_name(job_id: int, start_time: int) -> str:
     """Return the file name of a run."""
     return f"{job_id}-{start_time}.json"
@@ -108,9 +119,9 @@ def parse_run_name(name: str) -> tuple[int, int]:
     """Return job id and start time that a run file's name spells.
 
     Raises:
-        RunFileError: the name is outside the grammar.
+        BadFileError: the name is outside the grammar.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise RunFileError(name, "the name is not that of a run file (JOBID-START.json)")
+        raise BadFileError(name, "the name is not that of a run file (JOBID-START.json)")
     return int(match[1]), int(match[2])

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from spool.files.system_calls import SystemCalls, write_all
+
 # what lies in the state directory and more than one part of the program looks at
 DRAIN_STATE_FILE = "drain.json"
 DRAIN_LOCK_FILE = "drain.lock"
@@ -21,37 +23,39 @@ SWEEP_STATE_FILE = "sweep.json"
 DELIVERED_DIRECTORY = "delivered"
 FILE_MODE = 0o640
 MAX_CRASHES = 3
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _WIDTH = 512
 _log = logging.getLogger(__name__)
 
 
-def replace_file(path: Path, contents: bytes, *, durable: bool = True) -> None:
+def replace_file(
+    path: Path, contents: bytes, *, durable: bool = True, system_calls: SystemCalls = os
+) -> None:
     """Replace a file: tmp beside it, fsync, rename, fsync of the directory.
 
     Raises:
         OSError: the old file is still there.
     """
     tmp = path.with_name(f".{path.name}.tmp")
-    fd = os.open(
-        tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
-    )
-    with os.fdopen(fd, "wb") as file:
-        file.write(contents)
-        file.flush()
-        if durable:
-            os.fsync(fd)
-    tmp.rename(path)
-    if durable:
-        sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = system_calls.open(tmp, _REPLACE, FILE_MODE)
     try:
-        os.fsync(fd)
+        write_all(system_calls, fd, contents)
+        if durable:
+            system_calls.fsync(fd)
     finally:
-        os.close(fd)
+        system_calls.close(fd)
+    system_calls.rename(tmp, path)
+    if durable:
+        _sync_directory(path.parent, system_calls)
+
+
+def _sync_directory(path: Path, system_calls: SystemCalls) -> None:
+    """Make the names in a directory durable."""
+    fd = system_calls.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        system_calls.fsync(fd)
+    finally:
+        system_calls.close(fd)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -69,9 +73,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
-    """Replace a state file by an object."""
-    replace_file(path, json.dumps(value).encode() + b"\n", durable=durable)
+def write_json(
+    path: Path, value: dict[str, Any], *, durable: bool = True, system_calls: SystemCalls = os
+) -> None:
+    """Replace a state file by an object.
+
+    Raises:
+        OSError: the old file is still there.
+    """
+    contents = json.dumps(value).encode() + b"\n"
+    replace_file(path, contents, durable=durable, system_calls=system_calls)
 
 
 class CrashMarker:
@@ -82,10 +93,13 @@ class CrashMarker:
     with it succeeds (it can be parsed) proves nothing about the next (it cannot be mapped).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, system_calls: SystemCalls = os) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(path, flags, FILE_MODE)
-        crashes, _, name = os.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
+        self._system_calls = system_calls
+        self._fd = system_calls.open(path, flags, FILE_MODE)
+        crashes, _, name = (
+            system_calls.pread(self._fd, _WIDTH, 0).partition(b"\0")[0].partition(b" ")
+        )
         self._crashes = int(crashes) if crashes in {b"1", b"2", b"3"} else 0
         self._suspect_name = os.fsdecode(name) if self._crashes else ""
 
@@ -119,10 +133,10 @@ class CrashMarker:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self._system_calls.close(self._fd)
 
     def _write(self, line: bytes) -> None:
-        os.pwrite(self._fd, line[:_WIDTH].ljust(_WIDTH, b"\0"), 0)
+        self._system_calls.pwrite(self._fd, line[:_WIDTH].ljust(_WIDTH, b"\0"), 0)
 
 
 def _is_bug(error: BaseException | None) -> bool:

@@ -1,0 +1,266 @@
+"""What the drain says of itself: `drain.json`, one typed value, written and read here alone.
+
+The file may be old, damaged or of another version: a field that is not as expected has its default,
+which means that nothing is known. Instants are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from spool.errors import BadFileError
+from spool.files.state_files import write_json
+from spool.files.system_calls import SystemCalls
+
+REFRESH_SECONDS = 10.0
+FIGURES_SECONDS = 1.0
+MAX_UNREADABLE = 20
+_MAX_INSTANT = 1e12
+_log = logging.getLogger(__name__)
+
+
+class HealthState(StrEnum):
+    """Whether requests reach cc-backend: freely, with backoff, or not until something changes."""
+
+    UP = "up"
+    DOWN = "down"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """The health of cc-backend or of one connection to it, since when, why, and the next try."""
+
+    state: HealthState | None = None
+    since: float | None = None
+    reason: str = ""
+    next_try: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingCause:
+    """Runs that wait for one and the same cause: how many, and since when the first of them."""
+
+    cause: str
+    count: int
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableFile:
+    """A file of the spool (`todo/5-100.json`) that cannot be read now, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainState:
+    """All that the drain says of itself, of cc-backend and of Slurm.
+
+    `version` is that of the program, `server_version` and `server_dialect` those of cc-backend.
+    `once`: this drain ends by itself, as one of cron does. `slurm_reason` is the line that Slurm
+    printed when it failed. `inquiries` counts the job ids that Slurm is to be asked about,
+    `unreported` the runs that stay here by choice, `held_stops` the ends that wait for cc-backend's
+    job cache. `due_since` is since when something was due while nothing was delivered. `warnings`
+    are lines that `check` shows.
+    """
+
+    pid: int | None = None
+    started: float | None = None
+    updated: float | None = None
+    once: bool = False
+    version: str | None = None
+    health: HealthReport = field(default=HealthReport())
+    starts: HealthReport = field(default=HealthReport())
+    stops: HealthReport = field(default=HealthReport())
+    server_version: str | None = None
+    server_dialect: str | None = None
+    slurm_release: str | None = None
+    slurm_silent_since: float | None = None
+    slurm_reason: str = ""
+    accounting_silent_since: float | None = None
+    disk_full: bool = False
+    disk_reason: str = ""
+    inquiries: int = 0
+    unreported: int = 0
+    held_stops: int = 0
+    waiting: tuple[WaitingCause, ...] = ()
+    unreadable: tuple[UnreadableFile, ...] = ()
+    unreadable_count: int = 0
+    last_event: float | None = None
+    last_delivery: float | None = None
+    deliveries_last_hour: int = 0
+    due_since: float | None = None
+    next_attempt: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class DrainStateFile:
+    """Writes the state: what changed at once, figures each second, the rest as a sign of life."""
+
+    def __init__(self, path: Path, *, system_calls: SystemCalls = os) -> None:
+        self._path = path
+        self._system_calls = system_calls
+        self._last: DrainState | None = None
+        self._written_at = 0.0
+
+    def write(self, state: DrainState, now: float) -> None:
+        """Write the state if it is news or the file is old; never an error."""
+        age = now - self._written_at
+        is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
+        limit = REFRESH_SECONDS if state == self._last else FIGURES_SECONDS
+        if not is_news and 0 <= age < limit:
+            return
+        self._last, self._written_at = state, now
+        document = _to_document(replace(state, updated=now))
+        try:
+            write_json(self._path, document, durable=is_news, system_calls=self._system_calls)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error)
+
+
+def read_drain_state(path: Path) -> DrainState | None:
+    """Return what a drain wrote last; None if none has ever run.
+
+    Raises:
+        BadFileError: damaged: nothing of it can be used.
+        OSError: it cannot be read.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise BadFileError(str(path), f"not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadFileError(str(path), "not a JSON object")
+    return _from_document(document)
+
+
+def _without_figures(state: DrainState) -> DrainState:
+    """Return what of a state is news when it changes: all but counts that traffic moves."""
+    return replace(
+        state,
+        updated=None,
+        inquiries=0,
+        held_stops=0,
+        waiting=tuple(WaitingCause(cause=each.cause, count=1) for each in state.waiting),
+        last_event=None,
+        last_delivery=None,
+        deliveries_last_hour=0,
+        due_since=None,
+        next_attempt=None,
+    )
+
+
+def _to_document(state: DrainState) -> dict[str, Any]:
+    document = dataclasses.asdict(replace(state, unreadable=state.unreadable[:MAX_UNREADABLE]))
+    server = {"version": document.pop("server_version"), "dialect": document.pop("server_dialect")}
+    return document | {"server": server if any(server.values()) else None}
+
+
+def _from_document(document: dict[str, Any]) -> DrainState:
+    server = _object(document.get("server"))
+    return DrainState(
+        pid=_whole_number(document.get("pid")),
+        started=_instant(document.get("started")),
+        updated=_instant(document.get("updated")),
+        once=document.get("once") is True,
+        version=_text(document.get("version")),
+        health=_health(document.get("health") or _health_of_version_0_1(document)),
+        starts=_health(document.get("starts")),
+        stops=_health(document.get("stops")),
+        server_version=_text(server.get("version")),
+        server_dialect=_text(server.get("dialect")),
+        slurm_release=_text(document.get("slurm_release")),
+        slurm_silent_since=_instant(document.get("slurm_silent_since")),
+        slurm_reason=_text(document.get("slurm_reason")) or "",
+        accounting_silent_since=_instant(document.get("accounting_silent_since")),
+        disk_full=document.get("disk_full") is True,
+        disk_reason=_text(document.get("disk_reason")) or "",
+        inquiries=_count(document.get("inquiries")),
+        unreported=_count(document.get("unreported")),
+        held_stops=_count(document.get("held_stops")),
+        waiting=_waiting(document),
+        unreadable=_unreadable(document.get("unreadable")),
+        unreadable_count=_count(document.get("unreadable_count")),
+        last_event=_instant(document.get("last_event")),
+        last_delivery=_instant(document.get("last_delivery")),
+        deliveries_last_hour=_count(document.get("deliveries_last_hour")),
+        due_since=_instant(document.get("due_since")),
+        next_attempt=_instant(document.get("next_attempt")),
+        warnings=tuple(filter(None, map(_text, _list(document.get("warnings"))))),
+    )
+
+
+def _health(value: Any) -> HealthReport:
+    found = _object(value)
+    word = found.get("state")
+    return HealthReport(
+        state=next((state for state in HealthState if state == word), None),
+        since=_instant(found.get("since")),
+        reason=_text(found.get("reason")) or "",
+        next_try=_instant(found.get("next_try")),
+    )
+
+
+def _health_of_version_0_1(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the health from the key of version 0.1: `destination`."""
+    old = _object(document.get("destination"))
+    is_up = old.get("health") == HealthState.UP
+    next_try = None if is_up else old.get("next_probe")
+    return {**old, "state": old.get("health"), "next_try": next_try}
+
+
+def _waiting(document: dict[str, Any]) -> tuple[WaitingCause, ...]:
+    if old := _count(document.get("unknown_hosts")):  # the key of version 0.1
+        return (WaitingCause(cause="hosts that are unknown to cc-backend", count=old),)
+    return tuple(
+        WaitingCause(
+            cause=cause, count=_count(found.get("count")), since=_instant(found.get("since"))
+        )
+        for found in map(_object, _list(document.get("waiting")))
+        if (cause := _text(found.get("cause")))
+    )
+
+
+def _unreadable(value: Any) -> tuple[UnreadableFile, ...]:
+    return tuple(
+        UnreadableFile(name=name, reason=_text(found.get("reason")) or "")
+        for found in map(_object, _list(value))
+        if (name := _text(found.get("name")))
+    )
+
+
+def _instant(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _MAX_INSTANT else None  # neither NaN nor infinite
+
+
+def _whole_number(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _count(value: Any) -> int:
+    return max(0, _whole_number(value) or 0)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,194 @@
+"""What the drain says of itself: written when it is news, read whatever its version or state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spool.errors import BadFileError
+from spool.files.drain_state import (
+    DrainState,
+    DrainStateFile,
+    HealthReport,
+    HealthState,
+    UnreadableFile,
+    WaitingCause,
+    read_drain_state,
+)
+
+DOWN = HealthReport(state=HealthState.DOWN, since=4.0, reason="refused", next_try=9.0)
+FULL = DrainState(
+    pid=7,
+    started=1.0,
+    updated=8.0,
+    once=True,
+    version="0.2.0",
+    health=DOWN,
+    starts=DOWN,
+    stops=HealthReport(state=HealthState.UP, since=2.0),
+    server_version="1.5.4",
+    server_dialect="v15",
+    slurm_release="25.05.1",
+    slurm_silent_since=3.0,
+    slurm_reason="slurm_load_jobs error",
+    accounting_silent_since=5.0,
+    disk_full=True,
+    disk_reason="No space left on device",
+    inquiries=1,
+    unreported=2,
+    held_stops=3,
+    waiting=(WaitingCause(cause="host n1 is unknown to cc-backend", count=4, since=6.0),),
+    unreadable=(UnreadableFile(name="todo/5-100.json", reason="Input/output error"),),
+    unreadable_count=1,
+    last_event=6.0,
+    last_delivery=7.0,
+    deliveries_last_hour=11,
+    due_since=5.0,
+    next_attempt=12.0,
+    warnings=("squeue: warning: a line",),
+)
+
+
+def written(tmp_path: Path, *states: tuple[DrainState, float]) -> DrainState | None:
+    """Return what is read after some states were written at some times."""
+    file = DrainStateFile(tmp_path / "drain.json")
+    for state, now in states:
+        file.write(state, now)
+    return read_drain_state(tmp_path / "drain.json")
+
+
+def read(tmp_path: Path, document: Any) -> DrainState | None:
+    """Return what is read of a document."""
+    (tmp_path / "drain.json").write_text(json.dumps(document))
+    return read_drain_state(tmp_path / "drain.json")
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Nothing is lost."""
+    assert FULL == written(tmp_path, (FULL, 8.0))
+
+
+def test_no_drain_has_ever_run(tmp_path: Path) -> None:
+    """There is no file then."""
+    assert read_drain_state(tmp_path / "drain.json") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "later", "updated"),
+    [
+        ({}, 9.9, 0.0),
+        ({}, 10.0, 10.0),
+        ({"last_delivery": 1.0}, 0.9, 0.0),
+        ({"last_delivery": 1.0}, 1.0, 1.0),
+        ({"health": DOWN}, 0.1, 0.1),
+        ({"disk_full": True}, 0.1, 0.1),
+        ({}, -3600.0, -3600.0),
+    ],
+    ids=["same", "old", "figure", "older figure", "health", "disk", "clock set back"],
+)
+def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
+    tmp_path: Path, change: dict[str, Any], later: float, updated: float
+) -> None:
+    """Health at once, figures each second, a sign of life every ten seconds."""
+    first = DrainState(last_delivery=0.0)
+    found = written(tmp_path, (first, 0.0), (replace(first, **change), later))
+
+    assert found is not None
+    assert updated == found.updated
+
+
+def test_a_state_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The drain goes on, and the log says so."""
+    DrainStateFile(tmp_path / "missing" / "drain.json").write(FULL, 7.0)
+
+    assert "cannot be written" in caplog.text
+
+
+def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
+    """The count tells the rest."""
+    many = tuple(UnreadableFile(name=f"todo/{n}", reason="EIO") for n in range(30))
+    found = written(tmp_path, (DrainState(unreadable=many, unreadable_count=30), 1.0))
+
+    assert found is not None
+    assert (many[:20], 30) == (found.unreadable, found.unreadable_count)
+
+
+@pytest.mark.parametrize(
+    ("health", "next_try"), [("up", None), ("down", 9.0), ("halted", 9.0), ("odd", 9.0)]
+)
+def test_a_state_of_version_0_1_is_read(
+    tmp_path: Path, health: str, next_try: float | None
+) -> None:
+    """An upgrade replaces the drain later than the commands."""
+    destination = {
+        "health": health,
+        "since": 4.0,
+        "reason": "refused",
+        "failures": 2,
+        "next_probe": 9.0,
+    }
+    document = {
+        "pid": 7,
+        "started": 1.0,
+        "updated": 8,
+        "destination": destination,
+        "server": {"version": "1.4.4", "dialect": "v14"},
+        "slurm_silent_since": 3.0,
+        "disk_full": False,
+        "inquiries": 1,
+        "unknown_hosts": 2,
+        "once": False,
+    }
+    expected = DrainState(
+        pid=7,
+        started=1.0,
+        updated=8.0,
+        health=HealthReport(
+            state=HealthState(health) if health in {*HealthState} else None,
+            since=4.0,
+            reason="refused",
+            next_try=next_try,
+        ),
+        server_version="1.4.4",
+        server_dialect="v14",
+        slurm_silent_since=3.0,
+        inquiries=1,
+        waiting=(WaitingCause(cause="hosts that are unknown to cc-backend", count=2),),
+    )
+
+    assert expected == read(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "x", -1, True, [], [1], {}, {"a": 1}, [{}], [{"name": 1}], 10**400]
+)
+def test_a_field_that_is_not_as_expected_says_nothing(tmp_path: Path, odd: Any) -> None:
+    """The others are read: nothing odd ends in an error."""
+    names = [field for field in DrainState.__dataclass_fields__ if field not in {"pid", "version"}]
+    document = dict.fromkeys([*names, "server", "destination", "unknown_hosts"], odd)
+    found = read(tmp_path, {**document, "pid": 7})
+
+    assert found is not None
+    assert 7 == found.pid
+
+
+def test_an_instant_that_is_no_number_is_not_known(tmp_path: Path) -> None:
+    """Python's JSON takes NaN."""
+    (tmp_path / "drain.json").write_text('{"updated": NaN, "started": Infinity, "last_event": 5}')
+
+    assert DrainState(last_event=5.0) == read_drain_state(tmp_path / "drain.json")
+
+
+@pytest.mark.parametrize("contents", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"5"])
+def test_a_damaged_file_is_an_error(tmp_path: Path, contents: bytes) -> None:
+    """Nothing of it can be used."""
+    (tmp_path / "drain.json").write_bytes(contents)
+
+    with pytest.raises(BadFileError):
+        read_drain_state(tmp_path / "drain.json")
