@@ -73,17 +73,13 @@ class TokenFile:
         self._fingerprint: tuple[int, ...] | None = None
         self._token: Token | None = None
 
-    def changed(self) -> bool:
-        """Was the file replaced since it was read? True before the first reading."""
-        return self._token is None or self._fingerprint != self._current_fingerprint()
-
     def current(self) -> Token:
         """The token, read again if the file has changed.
 
         Raises:
             TokenError: it cannot be used.
         """
-        if self._token is None or self._fingerprint != self._current_fingerprint():
+        if self._token is None or self._fingerprint != self.fingerprint():
             self._token, self._fingerprint = _read(self._path)
         return self._token
 
@@ -91,7 +87,8 @@ class TokenFile:
         """The token's text, for a header."""
         return self.current().value
 
-    def _current_fingerprint(self) -> tuple[int, ...] | None:
+    def fingerprint(self) -> tuple[int, ...] | None:
+        """What tells one state of the file from another, by one stat; None if it is not there."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:

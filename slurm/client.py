@@ -120,6 +120,11 @@ class Slurm:
         )
         return found
 
+    @property
+    def has_accounting(self) -> bool | None:
+        """Tell whether the site has accounting; None until its configuration was asked."""
+        return self._has_accounting
+
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
         """Return role (`primary`, `backup`...), host and whether it is up of each controller.
 

@@ -15,7 +15,6 @@ from typing import Generic, Protocol, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-_Q = TypeVar("_Q", contravariant=True)
 
 
 class Answered(Protocol):

@@ -28,6 +28,7 @@ from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
 from spool.resolve.describe import SlurmDescriber
+from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 
 _log = logging.getLogger(__name__)
 
@@ -71,30 +72,22 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    slurm = slurm_client(config, runner)
-    known = SharedServerInfo()
-    backends = tuple(backend_client(config, watch.token, known) for _ in range(2))
+    shared = SharedServerInfo()
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
     settings = DrainSettings(
-        spool=config.spool.directory,
         state=config.spool.state_directory,
         hold_seconds=config.drain.stop_hold_seconds,
         replace_earlier=config.drain.requeue == "replace",
         keep_days=config.spool.keep_delivered_days,
         min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
     )
     externals = Externals(
-        slurm=slurm,
-        backends=(backends[0], backends[1]),
-        describe=SlurmDescriber(
-            slurm=slurm,
-            state_save_location=_state_save_location(config, slurm),
-            with_script=config.metadata.job_script,
-            with_description=config.metadata.slurm_info,
-        ),
-        user_name=user_name,
+        slurm=lambda: slurm_client(config, runner),
+        backend=lambda: backend_client(config, watch.token, shared),
+        texts=_texts(config, runner),
         inputs_changed=watch,
     )
     service = assemble(settings, composer, externals, layout=layout)
@@ -113,16 +106,42 @@ def _drain(
     signal.signal(signal.SIGHUP, reload)
     if stopping.is_set():
         service.stop()
-    if once:
-        return OK if service.run_once() else TRY_AGAIN
-    service.run()
+    try:
+        if once:
+            return OK if service.run_once() else TRY_AGAIN
+        service.run()
+    finally:
+        service.close()
     return OK
 
 
-class ConfigWatcher:
-    """Looks after token and configuration; `successor` is a changed configuration.
+def _texts(config: Config, runner: ProcessRunner) -> Callable[[TextsQuery], TextsReply]:
+    """Return what reads scripts, descriptions and user names in a worker of its own."""
+    slurm = slurm_client(config, runner)
+    describe = SlurmDescriber(
+        slurm=slurm,
+        state_save_location=_state_save_location(config, slurm),
+        with_script=config.metadata.job_script,
+        with_description=config.metadata.slurm_info,
+    )
 
-    Called at every pass, it tells whether a halt's cause may be gone.
+    def ask(query: TextsQuery) -> TextsReply:
+        found = describe(query.jobs)
+        texts = {
+            (job.job_id, job.start_time or 0): Texts(script=each[0], description=each[1])
+            for job in query.jobs
+            if (each := found.get(job.job_id))
+        }
+        return TextsReply(texts=texts, users={uid: user_name(uid) for uid in query.uids})
+
+    return ask
+
+
+class ConfigWatcher:
+    """Looks after token and configuration; `new_config` is a changed configuration.
+
+    Called at every pass, it tells whether a halt's cause may be gone: each time that the token file
+    is another one than at the last call, whatever could be read of it meanwhile.
     """
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
@@ -131,7 +150,7 @@ class ConfigWatcher:
         self.on_new_config: Callable[[], None] = lambda: None
         self._config = config
         self._file_stamp = _file_stamp(config.path)
-        self._token_reported = False
+        self._token_stamp = token.fingerprint()
         self._reload_requested = False
 
     def request_reload(self) -> None:
@@ -146,9 +165,8 @@ class ConfigWatcher:
             self._file_stamp = stamp
             self._reload()
             return True
-        changed = self.token.changed()
-        is_new_token, self._token_reported = changed and not self._token_reported, changed
-        return is_new_token
+        before, self._token_stamp = self._token_stamp, self.token.fingerprint()
+        return before != self._token_stamp
 
     def _reload(self) -> None:
         try:

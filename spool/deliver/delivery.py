@@ -199,9 +199,9 @@ class Delivery:
             entry = self._store.schedule.take_next(now.steady, stops=channel.stops)
             if entry is None:
                 return
-            request = self.builder.build(entry, now, is_trial=is_trial)
-            if request is not None:
-                worker.ask(request)
+            made = self.builder.build(entry, now, is_trial=is_trial)
+            if made is not None:
+                worker.ask(made)
                 if is_trial:
                     return
 

@@ -188,13 +188,13 @@ def _run_failed(
     )
 
 
-def _probed(
-    state: BackendState, answer: ProbeAnswered, now: float, random: float
-) -> BackendState:
+def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: float) -> BackendState:
     state = replace(state, probe_wanted=False)
     if answer.sign is Sign.WELL:
-        return state if state.server.is_up else _cause_changed(
-            replace(state, server=Condition(since=now)), now
+        return (
+            state
+            if state.server.is_up
+            else _cause_changed(replace(state, server=Condition(since=now)), now)
         )
     if answer.delay_seconds is not None:
         delay = answer.delay_seconds

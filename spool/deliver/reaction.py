@@ -151,7 +151,7 @@ def _with_error(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Run
         call=context.kind,
         outcome=verdict.outcome,
         reason=verdict.reason.name.lower(),
-        message=escape(verdict.message, MAX_MESSAGE_CHARACTERS),
+        message=escape(verdict.message, ANSWER_CHARACTERS),
         hint=verdict.hint,
         status=context.status,
     )

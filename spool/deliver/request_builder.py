@@ -20,7 +20,7 @@ from spool.deliver.run_store import RunStore
 from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.deliver.unknown_names import UnknownNames
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
@@ -32,6 +32,7 @@ READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
+USER_CHECK_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -106,32 +107,38 @@ class RequestBuilder:
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
-        is_start = entry.in_flight is RequestKind.START
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
             return None
-        if is_start and self._must_wait(entry, now):
+        if entry.in_flight is RequestKind.START and self._must_wait(entry, now):
             return None
         run = self.load_run(entry, now)
         if run is None:
             return None
-        if is_start and not run.job.user:
-            self.defer(entry, "the user's name is not known yet", 5.0, now)
-            return None
-        cluster = self._composer.cluster(run)
-        if is_start and self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
-            return None
         try:
             with self._crash_marker(entry.name):
-                reason = None if run.cluster else self._composer.exclusion_reason(run)
-                if reason is None:
-                    return self._compose(entry, run, cluster, is_trial=is_trial)
-                self._exclude(entry, run, reason, now)
+                return self._request_of(entry, run, now, is_trial=is_trial)
         except UnsendableError as error:
             move_unsendable_to_dead(self._store, entry, run, str(error), now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
             _log.error("%s cannot be mapped: %r", entry.name, error)
             reason = f"{type(error).__name__} in our own code while mapping it"
             self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
+        return None
+
+    def _request_of(
+        self, entry: PendingRun, run: Run, now: Moment, *, is_trial: bool
+    ) -> SendRequest | None:
+        cluster = self._composer.cluster(run)
+        if entry.in_flight is RequestKind.START:
+            if not run.job.user:
+                self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+                return None
+            if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
+                return None
+        reason = None if run.cluster else self._composer.exclusion_reason(run)
+        if reason is None:
+            return self._compose(entry, run, cluster, is_trial=is_trial)
+        self._exclude(entry, run, reason, now)
         return None
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
@@ -146,7 +153,7 @@ class RequestBuilder:
         except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
             _log.warning("%s is gone", entry.name)
             self._store.forget(entry, now)
-        except RunFileError:
+        except BadFileError:
             self._store.unload(entry, now)  # reading it again moves it to dead/
             self._store.get(entry.job_id, entry.start_time, now)
         except NewerFormatError as error:
@@ -240,9 +247,7 @@ class RequestBuilder:
         else:
             self._store.complete(entry, excluded, now)
 
-    def _compose(
-        self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool
-    ) -> SendRequest:
+    def _compose(self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool) -> SendRequest:
         kind = entry.in_flight or RequestKind.START
         server = self._health.server or ServerInfo()
         if kind is RequestKind.EDIT_META:

@@ -1,11 +1,11 @@
-"""The names of run files that are stored and not loaded: about 100 bytes each, whatever they hold."""
+"""The names of run files that are stored and not loaded: about 100 bytes each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
 
-from spool.errors import RunFileError
+from spool.errors import BadFileError
 from spool.files.layout import Directory
 from spool.files.run import parse_run_name, run_name
 
@@ -31,7 +31,7 @@ class RunIndex:
         """Note a name; False if it is not that of a run file."""
         try:
             job_id, start = parse_run_name(name)
-        except RunFileError:
+        except BadFileError:
             return False
         starts = self._starts[directory]
         old = _as_tuple(starts.get(job_id, ()))
@@ -44,7 +44,7 @@ class RunIndex:
         """Return where a run file lies; None if it is not noted."""
         try:
             job_id, start = parse_run_name(name)
-        except RunFileError:
+        except BadFileError:
             return None
         for directory in _DIRECTORIES:
             if start in _as_tuple(self._starts[directory].get(job_id, ())):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.durable_files import load_run
@@ -47,7 +47,7 @@ class RunLoader:
             return None
         except NewerFormatError as error:
             self._set_aside(directory, name, str(error), now, seconds=AFTER_CRASHES_SECONDS)
-        except RunFileError as error:
+        except BadFileError as error:
             self.move_to_dead(directory, name, error.reason, now)
         except OSError as error:
             reason = error.strerror or str(error)

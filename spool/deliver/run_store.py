@@ -36,6 +36,7 @@ LOW_WATER = 500  # runs that may be sent now; below it more are loaded
 ROTATE_SECONDS = 5.0
 ROTATED_RUNS = 5_000
 
+
 class RunStore:
     """Belongs to one thread, the holder of the drain's lock."""
 
@@ -143,7 +144,7 @@ class RunStore:
         """Return an entry's run, from memory or disk.
 
         Raises:
-            RunFileError, NewerFormatError, OSError: as `durable_files.load_run`.
+            BadFileError, NewerFormatError, OSError: as `durable_files.load_run`.
         """
         if entry.run is not None:
             return entry.run

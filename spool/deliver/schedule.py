@@ -9,7 +9,7 @@ monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
 from itertools import count
@@ -39,13 +39,13 @@ class PendingRun:
 
     `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
     `events` must stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent
-    for it, and `waits_for` says why; `texts_until`: its start waits for script and description;
-    `new_texts` are those that came after it.
-    `accepted_at` is when its start was accepted, which a stop hold counts from; `is_listed`: a job
-    list of cc-backend shows it, so its stop needs no hold. `failures` counts failed requests since
-    the last answer, `accepted_before` is how many requests of others had been accepted at the last
-    of them. `is_blamed`: it is known to fail alone. `may_have_arrived`: the last request may have reached cc-backend. `is_slim`: sent
-    without script and description, because something in front of cc-backend refuses them.
+    for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
+    `new_texts` are those that came after it. `accepted_at` is when its start was accepted, which a
+    stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
+    hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
+    requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
+    alone. `may_have_arrived`: the last request may have reached cc-backend. `is_slim`: sent without
+    script and description, because something in front of cc-backend refuses them.
     """
 
     job_id: int

@@ -1,4 +1,4 @@
-"""Which held stops to ask a job list about: cc-backend >= 1.5 shows a run once its cache is flushed.
+"""Which held stops to ask a job list about: cc-backend >= 1.5 shows what its cache has written.
 
 A stop may go as soon as its run is listed, or when the hold is over (its cache race closes a
 stranger's job, cc-backend v1.5.4 internal/repository/jobCreate.go). One query for many runs, so the

@@ -39,9 +39,7 @@ class SameJobProof:
         self._waiting: deque[_OpenQuestion] = deque()
         self._asked: _OpenQuestion | None = None
 
-    def __call__(
-        self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]
-    ) -> None:
+    def __call__(self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]) -> None:
         """Hand the proven start times to `settle`, at once or when accounting has answered."""
         is_first = run.job.restart_count == 0
         wanted = {other for other in others if other > run.start_time or not is_first}

@@ -95,9 +95,7 @@ class TextCollector:
             self._add(entry, texts, user, now)
             self._ask_again(wanted, texts, needs_user=not (wanted.job.user or user), now=now)
 
-    def _ask_again(
-        self, wanted: _Wanted, texts: Texts, *, needs_user: bool, now: Moment
-    ) -> None:
+    def _ask_again(self, wanted: _Wanted, texts: Texts, *, needs_user: bool, now: Moment) -> None:
         wanted.questions += 1
         if needs_user and wanted.job.uid is not None:
             wanted.ask_at = now.steady + USER_AGAIN_SECONDS

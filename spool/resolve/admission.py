@@ -82,4 +82,3 @@ def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[s
         if event.start is None or event.start == start_time:
             merged.update(event.extras)
     return merged
-

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from heapq import heappop, heappush
 
 from slurm.errors import SlurmError
 from slurm.job import Job
@@ -27,6 +28,7 @@ MAX_RETRY_SECONDS = 300.0
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
+CROWD_SECONDS = 0.02  # a job id: hundreds of thousands of unknown events are asked about rarely
 _log = logging.getLogger(__name__)
 
 Tracked = Callable[[int], tuple[TrackedRun, ...]]
@@ -90,6 +92,8 @@ class Resolver:
 
     def __init__(self) -> None:
         self._jobs: dict[int, _PendingJob] = {}
+        self._queue: list[tuple[float, int]] = []
+        self._accounting_wanted: set[int] = set()
         self._controller = _Silence("Slurm's controller")
         self._accounting = _Silence("Slurm's accounting")
 
@@ -129,13 +133,11 @@ class Resolver:
 
         Not the time of one that waits for an answer: that ends the loop's waiting by itself.
         """
-        times = [job.next_query for job in self._jobs.values() if job.phase is _Phase.NONE]
-        own = max(min(times), self._controller.next_try) if times else None
-        wanted = any(job.phase is _Phase.ACCOUNTING_WANTED for job in self._jobs.values())
-        return min(
-            (t for t in (own, self._accounting.next_try if wanted else None) if t is not None),
-            default=None,
-        )
+        self._drop_stale()
+        times = [max(self._queue[0][0], self._controller.next_try)] if self._queue else []
+        if self._accounting_wanted:
+            times.append(self._accounting.next_try)
+        return min(times, default=None)
 
     # ---- the controller
 
@@ -143,14 +145,17 @@ class Resolver:
         """Return what to ask the controller now; None for nothing."""
         if now.steady < self._controller.next_try:
             return None
-        due = [j for j in self._jobs.values() if j.phase is _Phase.NONE]
-        due = [job for job in due if job.next_query <= now.steady]
+        due: list[_PendingJob] = []
+        self._drop_stale()
+        while self._queue and self._queue[0][0] <= now.steady and len(due) < BATCH_SIZE:
+            job = self._jobs[heappop(self._queue)[1]]
+            job.phase = _Phase.CONTROLLER
+            due.append(job)
+            self._drop_stale()
         if not due:
             return None
-        due = sorted(due, key=lambda job: (job.queries_sent, job.job_id))[:BATCH_SIZE]
         states_only = set()
         for job in due:
-            job.phase = _Phase.CONTROLLER
             job.asked = tuple(sorted(job.events.values(), key=lambda event: event.time))
             query = self._query_of(job, tracked)
             if not job.needs_all and _asks_end_only(query):
@@ -168,7 +173,7 @@ class Resolver:
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.CONTROLLER]
         for job in jobs:
-            job.phase = _Phase.NONE
+            self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -196,12 +201,14 @@ class Resolver:
         asked = self._query_of(job, tracked)
         result = resolve_job(asked, SlurmAnswers(record=record), now.wall)
         if result.new_runs and record is not None and job.job_id in query.states_only:
-            job.needs_all, job.next_query = True, now.steady  # a new run: with all its facts
+            job.needs_all = True  # a new run: it is asked for with all its facts
+            self._ask_at(job, now.steady)
             return None
         job.needs_all = False
         self._settle(job, result, now)
         if result.needs_accounting and job.job_id in self._jobs:
             job.phase, job.record = _Phase.ACCOUNTING_WANTED, record
+            self._accounting_wanted.add(job.job_id)
         return asked, result, record
 
     # ---- accounting
@@ -210,7 +217,9 @@ class Resolver:
         """Return what to ask accounting now; None for nothing."""
         if now.steady < self._accounting.next_try:
             return None
-        wanted = [job for job in self._jobs.values() if job.phase is _Phase.ACCOUNTING_WANTED]
+        known = (self._jobs[each] for each in self._accounting_wanted if each in self._jobs)
+        wanted = [job for job in known if job.phase is _Phase.ACCOUNTING_WANTED]
+        self._accounting_wanted.clear()
         if not wanted:
             return None
         for job in wanted:
@@ -226,7 +235,7 @@ class Resolver:
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.ACCOUNTING]
         for job in jobs:
-            job.phase = _Phase.NONE
+            self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -275,10 +284,11 @@ class Resolver:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
             self._warn_configuring(job, now)
         else:
-            longest, first = MAX_RETRY_SECONDS, 0.5
+            crowd = len(self._jobs) * CROWD_SECONDS
+            longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
         delay = min(first * 2.0 ** min(job.queries_sent, 20), longest)
         job.queries_sent += repeated
-        job.next_query = now.steady + delay
+        self._ask_at(job, now.steady + delay)
 
     def _warn_configuring(self, job: _PendingJob, now: Moment) -> None:
         if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:
@@ -292,9 +302,23 @@ class Resolver:
             job = self._jobs[job_id] = _PendingJob(job_id, at, since=at)
         job.next_query = at
         job.queries_sent = 0
-        if job.phase in {_Phase.ACCOUNTING_WANTED, _Phase.ACCOUNTING}:
-            job.phase = _Phase.NONE  # an answer under way is about older events
+        if job.phase is not _Phase.CONTROLLER:
+            self._ask_at(job, at)  # accounting's answer under way is about older events
         return job
+
+    def _ask_at(self, job: _PendingJob, at: float) -> None:
+        """Let a job id wait for a time; whatever was asked about it does not count any more."""
+        job.phase, job.next_query = _Phase.NONE, at
+        heappush(self._queue, (at, job.job_id))
+
+    def _drop_stale(self) -> None:
+        """Drop the head of the queue while it is not what its job id waits for."""
+        while self._queue:
+            at, job_id = self._queue[0]
+            job = self._jobs.get(job_id)
+            if job is not None and job.phase is _Phase.NONE and job.next_query == at:
+                return
+            heappop(self._queue)
 
     def _query_of(self, job: _PendingJob, tracked: Tracked) -> JobQuery:
         """Return what was asked; a delivered run that the sweep names as missing is unknown."""
@@ -308,7 +332,8 @@ class Resolver:
         """Ask later about one job whose record cannot be trusted; the others are not concerned."""
         if job.queries_sent == 0:
             _log.warning("job=%d is not readable: %s", job.job_id, escape(str(error)))
-        job.next_query = now.steady + min(2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
+        delay = min(2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
+        self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
 
 
@@ -316,5 +341,3 @@ def _asks_end_only(query: JobQuery) -> bool:
     """Tell whether the facts of the run in question are known, and only its end is not."""
     stops = all(event.kind is EventKind.STOP for event in query.events)
     return stops and any(run.end is None for run in query.runs)
-
-
