@@ -12,10 +12,11 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict, check_duplicate
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.replies import check_duplicate
+from ccbackend.site_map import SiteMap
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
