@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict, check_duplicate
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
-from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.decode.job_rows import SqueueRow

@@ -15,12 +15,12 @@ from ccbackend.facts import BackendRunKey
 from ccbackend.filters import JobFilters, exclusion_reason
 from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import (
-    SiteMap,
     delete_payload,
     edit_meta_payload,
     start_payload,
     stop_payload,
 )
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.request_builder import UnsendableError
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 class PayloadComposer:
     """Makes requests for one site; warnings that say the same are logged once."""
 
-    site_of: Callable[[Iterable[Cluster]], SiteMap]
+    site_of: Callable[[Iterable[Cluster] | None], SiteMap]
     metadata: MetadataPolicy
     filters: JobFilters
 
     def __post_init__(self) -> None:
-        self._site = self.site_of(())
+        self._site = self.site_of(None)
         self._warned: set[str] = set()
 
     @property

@@ -26,8 +26,8 @@ from spool.drain.same_job import SameJobProof
 from spool.drain.service import Service, ServiceParts
 from spool.drain.text_collector import TextCollector
 from spool.files.archive import DeliveredArchive
-from spool.files.durable_files import WriteBatch
 from spool.files.drain_state import DrainStateFile
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
 from spool.files.system_calls import SystemCalls
@@ -102,9 +102,7 @@ def assemble(
         settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days, system_calls=calls
     )
     loader = RunLoader(layout, crash_marker)
-    store = RunStore(
-        layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch
-    )
+    store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
     health = BackendHealth(externals.random)
     proof = SameJobProof(store, clocks)
     workers = _workers(externals)
