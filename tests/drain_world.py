@@ -100,7 +100,7 @@ class FakeBackend:
     rows: dict[tuple[int, int], str] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
     ends: dict[tuple[int, int], int] = field(default_factory=dict)
-    requests: list[tuple[str, int]] = field(default_factory=list)
+    asked: list[tuple[str, int]] = field(default_factory=list)
     answers: dict[int, Reason] = field(default_factory=dict)
     everything: Reason | None = None
     probe_answer: Reason | None = None
@@ -133,7 +133,7 @@ class FakeBackend:
 
     def probe(self) -> Probe:
         """Answer the neutral request."""
-        self.requests.append(("probe", 0))
+        self.asked.append(("probe", 0))
         reason = self.everything or self.probe_answer or Reason.LISTED
         reply = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(reason, _text(reason)))
         is_known = reply.outcome is Outcome.DELIVERED
@@ -148,7 +148,7 @@ class FakeBackend:
 
     def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """Answer with the rows of some job ids."""
-        self.requests.append(("list", 0))
+        self.asked.append(("list", 0))
         reason = self.everything or Reason.LISTED
         wanted = set(job_ids)
         rows = tuple(
@@ -165,7 +165,7 @@ class FakeBackend:
         change: Callable[[tuple[int, int], Mapping[str, Any]], Reason],
     ) -> ApiReply:
         job_id = document["jobId"]
-        self.requests.append((str(call), job_id))
+        self.asked.append((str(call), job_id))
         reason = self.everything or self.answers.get(job_id)
         if reason is not None:
             verdict = ReplyVerdict(reason, _text(reason))

@@ -20,6 +20,7 @@ from ccbackend.payload import (
     start_payload,
     stop_payload,
 )
+from ccbackend.resources import needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
@@ -56,6 +57,10 @@ class PayloadComposer:
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
+
+    def needs_topology(self, run: Run) -> bool:
+        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        return needs_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
