@@ -28,7 +28,7 @@ from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.moment import Clocks
+from spool.moment import Clocks, Moment
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
@@ -231,6 +231,7 @@ class World:
         self.filters = JobFilters()
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
+        self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
         self.batch_type: type[WriteBatch] = WriteBatch
         for directory in Directory:
@@ -278,8 +279,12 @@ class World:
             for job in query.jobs
             if (found := self.texts.get(job.job_id))
         }
-        names = {1000: "ada"}
-        return TextsReply(texts=texts, users={uid: names.get(uid) for uid in query.uids})
+        return TextsReply(texts=texts, users={uid: self.users.get(uid) for uid in query.uids})
+
+    @property
+    def moment(self) -> Moment:
+        """Return this moment by both clocks."""
+        return Moment(self.now, self.now)
 
     def job(self, job_id: int, **facts: Any) -> Job:
         """Return a running job's record, begun now."""
