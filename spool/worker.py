@@ -40,7 +40,7 @@ class _Answer(Generic[Q, A]):
 
 
 class Worker(Generic[Q, A]):
-    """One thread. All methods belong to the loop's thread.
+    """One thread. All methods but `put_answer` belong to the loop's thread.
 
     `work` answers a question, may block, and must not raise. `on_answer` is called by the loop with
     the question and the answer (None: the worker was closed before it was asked). `busy_since` is
@@ -60,7 +60,7 @@ class Worker(Generic[Q, A]):
         self.busy_since = 0.0
         self.clock = clock
         self.on_answer: Callable[[Q, A | None], None] = lambda _question, _answer: None
-        self._work = work
+        self.work = work
         self._answers = answers
         self._questions: SimpleQueue[Q | None] = SimpleQueue()
         self._closed = False
@@ -92,6 +92,10 @@ class Worker(Generic[Q, A]):
             if question is not None:
                 recalled.append(question)
 
+    def put_answer(self, question: Q, answer: A | None) -> None:
+        """Hand an answer to the loop; called by whatever works for this worker."""
+        self._answers.put(_Answer(self, question, answer))
+
     def close(self) -> None:
         """Let the question under way be the last; those behind it come back with None."""
         self._closed = True
@@ -106,5 +110,4 @@ class Worker(Generic[Q, A]):
 
     def _run(self) -> None:
         while (question := self._questions.get()) is not None:
-            answer = None if self._closed else self._work(question)
-            self._answers.put(_Answer(self, question, answer))
+            self.put_answer(question, None if self._closed else self.work(question))

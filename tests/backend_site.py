@@ -20,12 +20,12 @@ from slurm_lab import wait_until
 from stub_server import Model, StubServer
 from sweep_world import SweptSlurm
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
 from ccbackend.replies import BackendRow
-from ccbackend.version import Version, server_info
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer

@@ -22,11 +22,11 @@ from typing import Any
 import requests
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
-from ccbackend.version import Version, server_info
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer

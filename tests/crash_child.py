@@ -24,10 +24,11 @@ import requests
 from crash_broken import broken_group
 from crash_calls import Calls
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.commands import discard, replay, retry

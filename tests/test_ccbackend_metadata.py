@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccbackend.client import encoded
+from ccbackend.api_requests import encoded
 from ccbackend.metadata import (
     MetadataPolicy,
     clean_text,

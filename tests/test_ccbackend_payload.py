@@ -14,7 +14,6 @@ from ccbackend.classify import Reason
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.payload import (
-    SiteMap,
     amend,
     clamp_end_time,
     delete_payload,
@@ -22,6 +21,7 @@ from ccbackend.payload import (
     start_payload,
     stop_payload,
 )
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import Dialect
 from slurm.job import Gres, Job, NodeAllocation, Sharing

@@ -19,10 +19,11 @@ from drain_process import NODE, TOKEN, DrainProcess, until
 from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError
 from slurm.job import Job

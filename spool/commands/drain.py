@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ccbackend.client import SharedServerInfo
+from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.errors import SlurmError
 from slurm.process import ProcessRunner

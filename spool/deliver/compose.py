@@ -15,12 +15,13 @@ from ccbackend.facts import BackendRunKey
 from ccbackend.filters import JobFilters, exclusion_reason
 from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import (
-    SiteMap,
     delete_payload,
     edit_meta_payload,
     start_payload,
     stop_payload,
 )
+from ccbackend.resources import needs_topology
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.request_builder import UnsendableError
@@ -36,12 +37,12 @@ _log = logging.getLogger(__name__)
 class PayloadComposer:
     """Makes requests for one site; warnings that say the same are logged once."""
 
-    site_of: Callable[[Iterable[Cluster]], SiteMap]
+    site_of: Callable[[Iterable[Cluster] | None], SiteMap]
     metadata: MetadataPolicy
     filters: JobFilters
 
     def __post_init__(self) -> None:
-        self._site = self.site_of(())
+        self._site = self.site_of(None)
         self._warned: set[str] = set()
 
     @property
@@ -56,6 +57,10 @@ class PayloadComposer:
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
+
+    def needs_topology(self, run: Run) -> bool:
+        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        return needs_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ccbackend.classify import ReplyVerdict
+from ccbackend.classify import Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import SendChannel
@@ -228,7 +228,7 @@ class Delivery:
         else:
             entry.failures += 1
             entry.accepted_before = self._health.accepted(channel)
-            entry.may_have_arrived |= reply.sent
+            entry.may_have_arrived |= verdict.reason is not Reason.UNREACHABLE and reply.sent
         run = self.builder.load_run(entry, now)
         if run is None:
             return None

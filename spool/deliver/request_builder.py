@@ -54,6 +54,9 @@ class Composer(Protocol):
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
 
+    def needs_topology(self, run: Run) -> bool:
+        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
@@ -109,7 +112,9 @@ class RequestBuilder:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
             return None
-        if entry.in_flight is RequestKind.START and self._must_wait(entry, now):
+        is_start = entry.in_flight is RequestKind.START
+        schedule = self._store.schedule
+        if is_start and self.hosts.defers(entry, entry.host, schedule, now.steady):
             return None
         run = self.load_run(entry, now)
         if run is None:
@@ -132,6 +137,10 @@ class RequestBuilder:
         if entry.in_flight is RequestKind.START:
             if not run.job.user:
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+                return None
+            if self._composer.needs_topology(run) and self.topology.is_missing(now):
+                cause = "the server's topology cannot be read yet"
+                self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
                 return None
             if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
                 return None
@@ -202,13 +211,6 @@ class RequestBuilder:
         entry.in_flight = None
         entry.retry_at, entry.waits_for = now.steady + seconds, cause
         self._store.schedule.reschedule(entry.job_id, now.steady)
-
-    def _must_wait(self, entry: PendingRun, now: Moment) -> bool:
-        if self.topology.is_missing(now):
-            cause = "the server's topology cannot be read yet"
-            self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
-            return True
-        return self.hosts.defers(entry, entry.host, self._store.schedule, now.steady)
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
         """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""

@@ -27,6 +27,7 @@ from spool.drain.service import Service, ServiceParts
 from spool.drain.text_collector import TextCollector
 from spool.files.archive import DeliveredArchive
 from spool.files.drain_state import DrainStateFile
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
 from spool.files.system_calls import SystemCalls
@@ -83,6 +84,7 @@ class Externals:
     answers: AnswerQueue = field(default_factory=Queue)
     new_worker: NewWorker = Worker
     system_calls: SystemCalls = os
+    new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 
 
 def assemble(
@@ -100,7 +102,7 @@ def assemble(
         settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days, system_calls=calls
     )
     loader = RunLoader(layout, crash_marker)
-    store = RunStore(layout, Schedule(), archive, loader=loader)
+    store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
     health = BackendHealth(externals.random)
     proof = SameJobProof(store, clocks)
     workers = _workers(externals)

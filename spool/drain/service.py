@@ -47,8 +47,8 @@ class Service:
     """A drain with its housekeeping. `stop` may be called by a signal handler."""
 
     def __init__(self, drain: Drain, parts: DrainParts, service_parts: ServiceParts) -> None:
-        self._drain = drain
-        self._parts = parts
+        self.drain = drain
+        self.parts = parts
         self._service_parts = service_parts
         self._report = StateReport(drain, parts, once=False)
         self._watchdog = Watchdog()
@@ -85,47 +85,47 @@ class Service:
         While cc-backend is down three probes within 30 s are tried; a backlog takes as long as
         it takes.
         """
-        self._report = StateReport(self._drain, self._parts, once=True)
+        self._report = StateReport(self.drain, self.parts, once=True)
         self._write_state()
-        delivery, clocks = self._parts.delivery, self._parts.clocks
+        delivery, clocks = self.parts.delivery, self.parts.clocks
         until, accepted = clocks.steady() + ONCE_SECONDS, 0
         while not self._stopping:
             self.run_pass()
             if delivery.accepted_count > accepted:
                 until, accepted = clocks.steady() + ONCE_SECONDS, delivery.accepted_count
             if self._is_idle():
-                self._drain.flush()
+                self.drain.flush()
                 break
             if self._gives_up(until):
                 break
         self.shut_down()
-        names = self._parts.layout.names
+        names = self.parts.layout.names
         return not any(True for d in (Directory.NEW, Directory.TODO) for _ in names(d))
 
     def run_pass(self, longest_wait: float = IDLE_SECONDS) -> None:
         """Do one pass of the loop and the housekeeping that is due."""
-        now = self._parts.clocks.now()
+        now = self.parts.clocks.now()
         if now.steady >= self._housekeeping_at:
             self._housekeeping_at = now.steady + HOUSEKEEPING_SECONDS
             self._service_parts.archive.expire(now.wall)
-            clean_tmp(self._parts.layout, now)
+            clean_tmp(self.parts.layout, now)
         if self._service_parts.inputs_changed():
-            self._parts.health.cause_changed(now)
-        self._drain.step(longest_wait)
+            self.parts.health.cause_changed(now)
+        self.drain.step(longest_wait)
         self._write_state()
         self._watchdog.alive(now.steady)
 
     def shut_down(self) -> None:
         """End the workers, take their last answers, make everything durable."""
-        steady = self._parts.clocks.steady
+        steady = self.parts.clocks.steady
         deadline = steady() + SHUTDOWN_SECONDS
         for worker in self._service_parts.workers:
             worker.close()
         for worker in self._service_parts.workers:
             if not worker.join(max(0.1, deadline - steady())):
                 _log.warning("%s: a request is abandoned; it will be sent again", worker.name)
-        self._drain.take_answers(0.0)
-        self._drain.flush()
+        self.drain.take_answers(0.0)
+        self.drain.flush()
         self._write_state()
 
     def close(self) -> None:
@@ -133,12 +133,12 @@ class Service:
         self._service_parts.close()
 
     def _write_state(self) -> None:
-        now = self._parts.clocks.now()
+        now = self.parts.clocks.now()
         self._service_parts.state_file.write(self._report.state(now), now.wall)
 
     def _is_idle(self) -> bool:
         """Tell whether nothing but writing is left to do within a second."""
-        parts, now = self._parts, self._parts.clocks.steady()
+        parts, now = self.parts, self.parts.clocks.steady()
         query_at = parts.resolver.next_time()
         is_asking = any(worker.outstanding for worker in self._service_parts.workers)
         return (
@@ -151,6 +151,6 @@ class Service:
 
     def _gives_up(self, until: float) -> bool:
         """Tell whether a run for once has waited long enough."""
-        server = self._parts.health.state.server
+        server = self.parts.health.state.server
         is_halted = server.health == "halted"
-        return is_halted or server.failures >= ONCE_TRIES or self._parts.clocks.steady() >= until
+        return is_halted or server.failures >= ONCE_TRIES or self.parts.clocks.steady() >= until

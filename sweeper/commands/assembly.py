@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import exclusion_reason
+from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey
 from slurm.decode.fields.hostlist import expand_hosts
