@@ -98,6 +98,8 @@ class VirtualBackend:
         parts = urlsplit(path)
         document = json.loads(body) if body else None
         match parts.path:
+            case "/api/jobs/start_job/" if method == "GET":
+                return (405, "") if self.is_new else self._not_found()
             case "/api/jobs/start_job/":
                 return self._start(document)
             case "/api/jobs/stop_job/":
@@ -190,7 +192,7 @@ class VirtualBackend:
     def _edit(self, document: dict[str, Any]) -> tuple[int, str]:
         row = self.table.get((document["jobId"], document["startTime"]))
         if row is None:
-            return _refusal(404, "finding job failed: sql: no rows in result set")
+            return _refusal(422, "finding job failed: sql: no rows in result set")
         metadata = row.document.setdefault("metaData", {})
         metadata[document["payload"]["key"]] = document["payload"]["value"]
         self.observer.edited(row)

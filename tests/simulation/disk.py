@@ -88,6 +88,7 @@ class VirtualDisk:
         self._wall = wall
         self._directories: dict[str, Inode] = {}
         self._pending: list[Change] = []
+        self._unsynced: list[Inode] = []
         self._open: dict[int, tuple[Inode, str]] = {}
         self._offsets: dict[int, int] = {}
         self._next_fd = 100
@@ -116,7 +117,17 @@ class VirtualDisk:
         """Create a file as somebody else's process does, not durably."""
         directory, inode = self._directories[str(path)], self._new_file()
         inode.data = contents
+        self._unsynced.append(inode)
         self._change(None, (directory, name, inode))
+
+    def write_back(self) -> None:
+        """Make everything durable, as the kernel does some seconds later."""
+        for change in self._pending:
+            change.make_durable()
+        self._pending.clear()
+        for inode in self._unsynced:
+            inode.synced = inode.data
+        self._unsynced.clear()
 
     def restart(self, random: Random, *, power_cut: bool) -> list[str]:
         """Begin a new life; return the paths that a power cut cost or changed."""
@@ -191,6 +202,7 @@ class VirtualDisk:
         if offset >= 0:
             self._offsets[fd] = at + len(data)
         inode.time_ns = self._now_ns()
+        self._unsynced.append(inode)
         return len(data)
 
     def pread(self, fd: int, length: int, offset: int, /) -> bytes:

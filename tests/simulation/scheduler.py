@@ -15,9 +15,10 @@ from random import Random
 from typing import Any
 
 from simulation.clock import VirtualClock
-from spool.worker import Answered
+from spool.worker import Answered, Worker
 
 MAX_DISPATCH_SECONDS = 0.003
+UNSENT_SHARE = 0.5  # of the requests under way when the process is killed
 
 
 class Scheduler:
@@ -92,53 +93,43 @@ class Process:
         self.is_alive = True
 
 
-class VirtualWorker:
-    """A worker as `spool.worker.Worker`, whose thread is the scheduler."""
+class VirtualWorker(Worker[Any, Any]):
+    """A worker whose thread is the scheduler."""
 
     def __init__(
         self,
         name: str,
         work: Callable[[Any], Any],
-        answers: VirtualQueue,
+        answers: Any,
         *,
         scheduler: Scheduler,
         process: Process,
     ) -> None:
-        self.name = name
-        self.outstanding = 0
-        self.busy_since = 0.0
-        self.clock = lambda: scheduler.clock.steady
-        self.on_answer: Callable[[Any, Any], None] = lambda _question, _answer: None
-        self._work = work
-        self._answers = answers
+        super().__init__(name, work, answers, clock=lambda: scheduler.clock.steady)
         self._scheduler = scheduler
         self._process = process
-        self._questions: deque[Any] = deque()
+        self._waiting: deque[Any] = deque()
         self._is_busy = False
-        self._closed = False
+        self._is_closed = False
 
     def ask(self, question: Any) -> None:
         """Queue a question; its answer will come."""
         if not self.outstanding:
             self.busy_since = self.clock()
         self.outstanding += 1
-        self._questions.append(question)
+        self._waiting.append(question)
         self._begin()
-
-    def busy_seconds(self) -> float:
-        """Return for how long the question under way has been without an answer."""
-        return self.clock() - self.busy_since if self.outstanding else 0.0
 
     def recall(self) -> list[Any]:
         """Take back the questions that have not been begun."""
-        recalled = list(self._questions)
-        self._questions.clear()
+        recalled = list(self._waiting)
+        self._waiting.clear()
         self.outstanding -= len(recalled)
         return recalled
 
     def close(self) -> None:
         """Let the question under way be the last."""
-        self._closed = True
+        self._is_closed = True
 
     def join(self, timeout_seconds: float) -> bool:
         """Let time pass until the thread has ended; False if that takes longer than allowed."""
@@ -151,46 +142,28 @@ class VirtualWorker:
         return True
 
     def _begin(self) -> None:
-        if self._is_busy or not self._questions:
+        if self._is_busy or not self._waiting:
             return
         self._is_busy = True
-        question = self._questions.popleft()
+        question = self._waiting.popleft()
         delay = self._scheduler.random.uniform(0.0, MAX_DISPATCH_SECONDS)
         self._scheduler.after(delay, lambda: self._take_effect(question))
 
     def _take_effect(self, question: Any) -> None:
         """Compute the answer: what it does to the world happens now, what takes time delays it."""
-        if not self._process.is_alive and self._scheduler.random.random() < 0.5:  # noqa: PLR2004
+        if not self._process.is_alive and self._scheduler.random.random() < UNSENT_SHARE:
             return  # it was killed before the request left
-        clock = self._scheduler.clock
-        answer = None
-        if not self._closed:
-            clock.ahead = 0.0
-            answer = self._work(question)
-            seconds, clock.ahead = clock.ahead, 0.0
-            self._scheduler.after(seconds, lambda: self._finish(question, answer))
-        else:
+        if self._is_closed:
             self._finish(question, None)
+            return
+        clock = self._scheduler.clock
+        clock.ahead = 0.0
+        answer = self.work(question)
+        seconds, clock.ahead = clock.ahead, 0.0
+        self._scheduler.after(seconds, lambda: self._finish(question, answer))
 
     def _finish(self, question: Any, answer: Any) -> None:
         self._is_busy = False
-        if not self._process.is_alive:
-            return
-        self._answers.put(_Answer(self, question, answer))
-        self._begin()
-
-
-class _Answer:
-    """A question with its answer."""
-
-    def __init__(self, worker: VirtualWorker, question: Any, answer: Any) -> None:
-        self._worker = worker
-        self._question = question
-        self._answer = answer
-
-    def take(self) -> None:
-        """Count it as received, then hand it over."""
-        worker = self._worker
-        worker.outstanding -= 1
-        worker.busy_since = worker.clock()
-        worker.on_answer(self._question, self._answer)
+        if self._process.is_alive:
+            self.put_answer(question, answer)
+            self._begin()
