@@ -32,6 +32,8 @@ from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec, dead_letter_actions
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
+from spool.moment import Clocks
+from spool.resolve.job_texts import TextsReply
 
 BEGAN = int(time.time()) - 3600
 RUNS = range(1, 6)
@@ -92,7 +94,6 @@ class Backlog:
     def drain(self) -> bool:
         """Drain once."""
         site = DrainSettings(
-            spool=self.root,
             state=self.root / "state",
             hold_seconds=0.0,
             replace_earlier=True,
@@ -100,16 +101,14 @@ class Backlog:
             min_free_bytes=0,
         )
         known, silent = SharedServerInfo(), _Silent()
-        links = [
-            Transport(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)
-        ]
         externals = Externals(
-            slurm=silent,
-            backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
-            describe=lambda _: {},
-            user_name=lambda _: None,
+            slurm=lambda: silent,
+            backend=lambda: BackendClient(
+                Transport(requests.Session(), self.server.url, token=lambda: TOKEN), known
+            ),
+            texts=lambda _query: TextsReply(),
             inputs_changed=lambda: False,
-            clock=self.clock,
+            clocks=Clocks(wall=self.clock, steady=self.clock),
         )
         composer = PayloadComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
         with Layout(self.root) as layout:
@@ -122,7 +121,7 @@ class Backlog:
     def health(self) -> str:
         """Return what the drain believed of the server at its end."""
         document = json.loads((self.root / "state" / "drain.json").read_text())
-        return str(document["destination"]["health"])
+        return str(document["health"]["state"])
 
     def retry(self) -> None:
         """Have dead letters tried again."""
@@ -133,6 +132,8 @@ class Backlog:
 
 class _Silent:
     """A Slurm that has forgotten everything."""
+
+    has_accounting = True
 
     @staticmethod
     def jobs(
