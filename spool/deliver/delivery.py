@@ -99,6 +99,7 @@ class Delivery:
         """Hand out what is due and allowed; `stops_only` where the disk takes no new runs."""
         hold = self._health.hold_seconds(self._policy.hold_seconds)
         self._store.schedule.set_hold(hold, now.steady)
+        self._store.schedule.move_ready(now.steady)
         self._ask_server(now)
         if not self._health.is_up:
             return
@@ -106,8 +107,11 @@ class Delivery:
             self._fill(self._workers.starts, Channel.STARTS, now)
         self._fill(self._workers.stops, Channel.STOPS, now)
 
-    def next_time(self) -> float | None:
-        """Return when something may become due without an answer or an event."""
+    def next_time(self, now: Moment) -> float | None:
+        """Return when something may become due without an answer or an event.
+
+        A retry whose time has come waits for a run to be tried: it is not counted.
+        """
         state = self._health.state
         times = [self._workers.starts.next_time(), self._workers.stops.next_time()]
         if not state.server.is_up:
@@ -115,7 +119,8 @@ class Delivery:
         else:
             conditions = [each.condition for each in state.channels.values()]
             times += [condition.retry_at for condition in conditions if not condition.is_up]
-        return min((time for time in times if time is not None), default=None)
+        later = (time for time in times if time is not None and time > now.steady)
+        return min(later, default=None)
 
     def take_result(self, request: SendRequest, result: SendResult | None, now: Moment) -> None:
         """Let the answer to a request for a run change the store; None: it was not sent."""

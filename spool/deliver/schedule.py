@@ -214,9 +214,14 @@ class Schedule:
             else:
                 self._push(entry)
 
+    def move_ready(self, now: float) -> None:
+        """Let all go whose time has come; `next_time` lies in the future then."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self.reschedule(heappop(self._waiting)[-1], now)
+
     def take_next(self, now: float, *, stops: bool) -> PendingRun | None:
         """Return the next run to stop (or to start, delete, edit), marked as in flight."""
-        self._move_ready(now)
+        self.move_ready(now)
         ready = self._ready[stops]
         while ready:
             entry = heappop(ready)[-1]
@@ -230,7 +235,7 @@ class Schedule:
 
     def is_ready(self, now: float) -> bool:
         """Tell whether something may be sent now."""
-        self._move_ready(now)
+        self.move_ready(now)
         return any(
             self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
         )
@@ -242,10 +247,6 @@ class Schedule:
     def next_time(self) -> float | None:
         """Return when the next waiting lane is to be looked at."""
         return self._waiting[0][0] if self._waiting else None
-
-    def _move_ready(self, now: float) -> None:
-        while self._waiting and self._waiting[0][0] <= now:
-            self.reschedule(heappop(self._waiting)[-1], now)
 
     def _push(self, entry: PendingRun) -> None:
         over = entry.end_time is not None

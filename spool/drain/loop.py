@@ -141,15 +141,19 @@ class Drain:
     def _wait(self) -> float:
         """Return how long nothing can be due, seconds."""
         parts = self._parts
-        now = parts.clocks.now().steady
+        now = parts.clocks.now()
+        group_at = parts.store.next_time()
         times = [
-            None if parts.controller.outstanding else parts.resolver.next_time(),
+            parts.resolver.next_time(
+                controller_is_busy=bool(parts.controller.outstanding),
+                accounting_is_busy=bool(parts.accounting.outstanding),
+            ),
             parts.store.schedule.next_time(),
-            parts.store.next_time(),
+            None if group_at is None else max(group_at, self._full_until),
             parts.texts.next_time(),
-            parts.delivery.next_time(),
+            parts.delivery.next_time(now),
         ]
-        return max(0.0, min((at - now for at in times if at is not None), default=3600.0))
+        return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))
 
     # ---- what comes in
 

@@ -107,8 +107,16 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     is_record_missing = (
         answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
     )
+    unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
     unmatched = tuple(
-        e for e in query.events if not event_matches(e, spans, is_record_missing=is_record_missing)
+        event
+        for event in query.events
+        if not event_matches(
+            event,
+            # an epilog without a start time may be that of a run that Slurm does not show
+            (*spans, *unproven) if event.kind is EventKind.STOP else spans,
+            is_record_missing=is_record_missing,
+        )
     )
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}

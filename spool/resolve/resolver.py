@@ -128,14 +128,19 @@ class Resolver:
         """Ask about a job id of which an open run may be over."""
         self._pending(job_id, now.steady)
 
-    def next_time(self) -> float | None:
+    def next_time(
+        self, *, controller_is_busy: bool = False, accounting_is_busy: bool = False
+    ) -> float | None:
         """Return when the next question may be asked, by the monotonic clock; None: there is none.
 
-        Not the time of one that waits for an answer: that ends the loop's waiting by itself.
+        Not the time of one that waits for an answer, or for a busy worker: that ends the loop's
+        waiting by itself.
         """
         self._drop_stale()
-        times = [max(self._queue[0][0], self._controller.next_try)] if self._queue else []
-        if self._accounting_wanted:
+        times = []
+        if self._queue and not controller_is_busy:
+            times.append(max(self._queue[0][0], self._controller.next_try))
+        if self._accounting_wanted and not accounting_is_busy:
             times.append(self._accounting.next_try)
         return min(times, default=None)
 
