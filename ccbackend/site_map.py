@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ccbackend.accelerators import AcceleratorMap
@@ -35,9 +36,23 @@ class SiteMap:
         return self.partition_clusters.get(partition or "", self.cluster)
 
     def host(self, node: str) -> str:
-        """The host name for a Slurm node: cut at the first dot, then rewritten."""
+        """The host name for a Slurm node: rewritten by the first pattern that fits.
+
+        A pattern sees the full name; one that fits nothing behind the first dot rewrites the short
+        name. Without a pattern it is the short name, for no node list of the server knows dots.
+        """
         short = node.split(".", 1)[0]
         for pattern, replacement in self.hosts:
+            if any(found.end() > len(short) for found in pattern.finditer(node)):
+                return pattern.sub(replacement, node)
             if pattern.search(short):
                 return pattern.sub(replacement, short)
         return short
+
+    def host_names(self, nodes: Sequence[str]) -> dict[str, str]:
+        """The host name for each node of a job; where short names collide the full ones."""
+        names = {node: self.host(node) for node in nodes}
+        times = Counter(names.values())
+        return {
+            node: node if times[host] > 1 and "." in node else host for node, host in names.items()
+        }

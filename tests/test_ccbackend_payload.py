@@ -148,7 +148,7 @@ def test_what_is_not_known_is_left_out() -> None:
         ({"user": "\0"}, "user name is not known"),
         ({"nodes": ()}, "no hosts"),
         ({"nodes": (".x",)}, "a host name is empty"),
-        ({"nodes": ("n1", "n1.example")}, "a host occurs twice"),
+        ({"nodes": ("n1", "n1")}, "a host occurs twice"),
         ({"cpus": -1}, "numHwthreads is negative"),
         ({"time_limit_minutes": -1}, "walltime is negative"),
     ],
@@ -266,7 +266,8 @@ def test_the_number_of_threads_is_slurms_number_of_cpus(
         (4, None, 4),
         (None, (Gres(name="gpu", count=2, indices=(0, 2)),), 2),
         (1, (Gres(name="gpu", count=3),), 3),
-        (None, (Gres(name="fpga", count=1, indices=(0,)),), None),
+        (None, (Gres(name="fpga", count=1, indices=(1,)),), 1),
+        (None, (Gres(name="nvme", count=1, indices=(0,)),), None),
         (None, (), None),
     ],
 )
