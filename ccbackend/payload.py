@@ -55,7 +55,7 @@ def start_payload(
     document: Document = {
         "jobId": job.job_id,
         "cluster": name,
-        "user": clean_text(job.user or ""),
+        "user": _user(job, mapping),
         "project": clean_text(job.account or ""),
         "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
@@ -177,6 +177,28 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 # Zero and empty mean "absent" to the server: such fields are left out.
 _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
+
+
+def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
+    """Tell whether a start has to wait for the name of its user.
+
+    Args:
+        job: facts of the run.
+        mapping: of the site, which may let the number stand for a name that stays unknown.
+        waited_seconds: how long the name has been asked for.
+    """
+    if clean_text(job.user or ""):
+        return False
+    after = mapping.user_from_uid_after_seconds
+    return after is None or job.uid is None or waited_seconds < after
+
+
+def _user(job: JobFacts, mapping: SiteMap) -> str:
+    """Return the user's name; its number where the site prefers that to waiting for ever."""
+    name = clean_text(job.user or "")
+    if name or job.uid is None or mapping.user_from_uid_after_seconds is None:
+        return name
+    return str(job.uid)
 
 
 def _cpus(job: JobFacts) -> int:

@@ -20,6 +20,8 @@ class SiteMap:
     spelling of accelerators and for the first host; without it threads are not mapped.
     `clusters_known` says that the server was asked for it and has answered. Nodes held whole are
     listed core by core in jobs of up to `listed_nodes` nodes only, to keep wide jobs small.
+    `user_from_uid_after_seconds` lets the number of a user stand for a name that stays unknown for
+    so long; None: never.
     """
 
     cluster: str
@@ -30,6 +32,7 @@ class SiteMap:
     clusters_known: bool = False
     assume_core_ids: bool = False
     listed_nodes: int = 64
+    user_from_uid_after_seconds: float | None = None
 
     def cluster_of(self, partition: str | None) -> str:
         """The name at cc-backend of the cluster that a partition belongs to."""

@@ -160,7 +160,7 @@ SCRIPT = "#!/bin/sh\n" + "echo x\n" * 1000
 )
 @pytest.mark.parametrize("form", [str, str.encode])
 def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
-    given_bytes: int, limits: dict[str, int], form: Callable[[str], bytes | str]
+    given_bytes: int, limits: dict[str, Any], form: Callable[[str], bytes | str]
 ) -> None:
     """Also what was cut off before, and when the sum of all values forces a second cut."""
     found = metadata_of(

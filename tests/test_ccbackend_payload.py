@@ -18,6 +18,7 @@ from ccbackend.payload import (
     clamp_end_time,
     delete_payload,
     key_of,
+    needs_user_name,
     start_payload,
     stop_payload,
 )
@@ -375,3 +376,34 @@ def test_a_job_of_slurm_is_a_job_of_ours() -> None:
     facts: JobFacts = replace(job_of(), name="x")
 
     assert facts.name == "x"
+
+
+@pytest.mark.parametrize(
+    ("facts", "after", "waited", "needs"),
+    [
+        ({"user": "ada"}, None, 0, False),
+        ({"user": None, "uid": 20001}, None, 10**6, True),
+        ({"user": None, "uid": 20001}, 600, 599, True),
+        ({"user": "", "uid": 20001}, 600, 600, False),
+        ({"user": "\0", "uid": 0}, 0, 0, False),
+        ({"user": None, "uid": None}, 600, 10**6, True),
+    ],
+)
+def test_a_start_waits_for_the_name_of_its_user(
+    facts: dict[str, Any], after: float | None, waited: float, *, needs: bool
+) -> None:
+    """As long as it takes, or as the site has set."""
+    mapping = site(user_from_uid_after_seconds=after)
+
+    assert needs is needs_user_name(job_of(**facts), mapping, waited_seconds=waited)
+
+
+def test_the_number_of_a_user_stands_for_an_unknown_name_if_the_site_says_so() -> None:
+    """A name that is known counts more."""
+    mapping = site(user_from_uid_after_seconds=600)
+
+    users = [start(job_of(user=name, uid=20001), mapping)["user"] for name in (None, "ada")]
+
+    assert ["20001", "ada"] == users
+    with pytest.raises(PayloadError, match="user name is not known"):
+        start(job_of(user=None, uid=20001))
