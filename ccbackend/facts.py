@@ -63,6 +63,10 @@ class JobFacts(Protocol):
         """User name."""
 
     @property
+    def uid(self) -> int | None:
+        """Number of the user, which Slurm knows even while no name service can name it."""
+
+    @property
     def account(self) -> str | None:
         """Account."""
 

@@ -134,6 +134,8 @@ def exit_code_of(error: Exception) -> int:
     """Return what a command that ended with this exception exits with."""
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
         return exit_codes.NO_PERMISSION
+    if isinstance(error, ConfigError) and error.is_denied:
+        return exit_codes.NO_PERMISSION
     for kind, code in _EXIT_CODES.items():
         if isinstance(error, kind):
             return code

@@ -124,6 +124,14 @@ def test_halt_is_seen_at_once(site: CommandSite) -> None:
     assert ": the token has expired | " in said.out
 
 
+def test_a_missing_configuration_file_is_named(site: CommandSite) -> None:
+    """With its path, for the default may not be the one that was meant."""
+    site.config.unlink()
+    said = site.call("check")
+    assert 2 == said.code
+    assert f"{site.config}: the file: cannot be read: No such file or directory" in said.out
+
+
 def test_configuration_problems_are_critical(site: CommandSite) -> None:
     """All of them, as results; not exit 78."""
     site.document |= {"surprise": 1, "clustername": 5}

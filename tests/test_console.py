@@ -70,6 +70,22 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             78,
             "/c: 1 problem\n|  a.b: bad; m",
         ),
+        (
+            ConfigError("/c", (ConfigProblem("a.b", "closed", "chmod", is_denied=True),)),
+            77,
+            "/c: 1 problem\n|  a.b: closed; chmod",
+        ),
+        (
+            ConfigError(
+                "/c",
+                (
+                    ConfigProblem("a.b", "closed", "chmod", is_denied=True),
+                    ConfigProblem("c", "bad", "mend"),
+                ),
+            ),
+            78,
+            "/c: 2 problems",
+        ),
         (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
         (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
         (SlurmError("squeue failed", reason=FailureReason.FAILED), 69, "squeue failed"),

@@ -39,6 +39,7 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
         clusters=known,
         clusters_known=clusters is not None,
         assume_core_ids=config.assume_core_ids,
+        user_from_uid_after_seconds=config.metadata.user_from_uid_after_seconds,
     )
 
 

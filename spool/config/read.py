@@ -60,8 +60,9 @@ def read_document(path: Path) -> Document:
             raw.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_reject_constant
         )
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        raise _unreadable(path, problem, "check its path and rights") from error
+        problem, is_denied = f"cannot be read: {error.strerror}", isinstance(error, PermissionError)
+        hint = "check its path and rights"
+        raise _unreadable(path, problem, hint, is_denied=is_denied) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -189,8 +190,8 @@ def _read_regular_file(path: Path) -> tuple[bytes, int]:
         os.close(fd)
 
 
-def _unreadable(path: Path, problem: str, hint: str) -> ConfigError:
-    return ConfigError(str(path), (ConfigProblem("the file", problem, hint),))
+def _unreadable(path: Path, problem: str, hint: str, *, is_denied: bool = False) -> ConfigError:
+    return ConfigError(str(path), (ConfigProblem("the file", problem, hint, is_denied),))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:

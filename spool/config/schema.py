@@ -145,7 +145,11 @@ class FilterKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataKeys:
-    """Which texts of a job are sent, and how much of them."""
+    """Which texts of a job are sent, and how much of them.
+
+    `user_from_uid_after_seconds`: how long a start waits for a name of its user before the number
+    is sent instead; None: as long as it takes.
+    """
 
     job_script: bool = _key(boolean, default=True)
     slurm_info: bool = _key(boolean, default=True)
@@ -158,6 +162,9 @@ class MetadataKeys:
     slurm_info_bytes: int = _key(integer(1, 10**6, "bytes"), 16_000)
     other_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
     total_bytes: int = _key(integer(1, 10**6, "bytes"), 100_000)
+    user_from_uid_after_seconds: float | None = _key(
+        optional(number(0, 3650 * DAY_SECONDS, "seconds")), None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

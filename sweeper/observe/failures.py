@@ -13,7 +13,10 @@ _UNAVAILABLE = frozenset(
     {Reason.UNREACHABLE, Reason.BUSY, Reason.DATABASE, Reason.TIMED_OUT, Reason.API_OFF}
 )
 _MISCONFIGURED = frozenset(
-    {Reason.REDIRECTED, Reason.WRONG_URL, Reason.UNKNOWN_CLUSTER, Reason.CERTIFICATE}
+    {
+        *(Reason.REDIRECTED, Reason.WRONG_URL, Reason.UNKNOWN_CLUSTER),
+        *(Reason.CERTIFICATE, Reason.NO_TLS, Reason.TLS_REFUSED, Reason.CA_FILE),
+    }
 )
 
 
