@@ -19,7 +19,7 @@ from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.json_stream import RecordStream
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.release import Release, parse_release
+from slurm.release import Release, parse_release_number
 
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 _FIRST_WITH_TRUE_STARTS = Release(22, 5, 8)
@@ -128,4 +128,4 @@ def _start_is_eligible_time(meta: Any) -> bool:
     if kind not in {"openapi/dbv0.0.37", "openapi/dbv0.0.38"}:
         return False
     release = (meta.get("Slurm") or {}).get("release")
-    return parse_release(str(release).encode()) < _FIRST_WITH_TRUE_STARTS
+    return parse_release_number(str(release)) < _FIRST_WITH_TRUE_STARTS
