@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from slurm.decode.release_text import parse_release, parse_release_number
 from slurm.errors import FailureReason, SlurmError
-from slurm.release import Release, parse_release, parse_release_number
+from slurm.release import Release
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
+from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
-from slurm.release import Release, parse_release_number
+from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 SWEEP_PERIOD_SECONDS = 600
