@@ -40,7 +40,9 @@ class NodeGeometries:
             try:
                 self._load()
             except (SlurmError, UnknownJob) as error:
-                _log.debug("the nodes are not known, so neither is how ended runs shared: %s", error)
+                _log.debug(
+                    "without the nodes the sharing of ended runs is not known: %s", error
+                )
         return self._nodes
 
     def forget(self) -> None:
