@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from slurm.commands import (
@@ -20,23 +21,24 @@ from slurm.commands import (
     is_unreachable,
 )
 from slurm.decode import scontrol_text
-from slurm.decode.job_rows import (
+from slurm.decode.fields.sharing import sharing_from_cpus
+from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
+from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.release_text import parse_release
+from slurm.decode.sacct_rows import (
     SACCT_FIELDS,
-    SACCT_SEPARATOR,
     SACCT_SHARING,
-    SQUEUE_FORMAT,
-    SqueueRow,
-    parse_job_list,
+    new_separator,
     parse_sacct_rows,
 )
-from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
 from slurm.decode.scontrol_config import parse_config, parse_controllers
+from slurm.decode.scontrol_nodes import Node
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job
 from slurm.lookup.geometries import NodeGeometries
 from slurm.lookup.jobs import IDS_PER_CALL, JobLookup
 from slurm.process import Runner
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from slurm.release_features import ReleaseFeatures, features_of
 
 __all__ = ["CommandPaths", "Slurm"]
@@ -283,14 +285,28 @@ class Slurm:
             self.config()
         if not self._has_accounting:
             return ()
-        argv = [self._commands.sacct, "-X", "-D", "-P", "-n", f"--delimiter={SACCT_SEPARATOR}"]
+        separator = new_separator()
+        argv = [self._commands.sacct, "-X", "-D", "-P", "-n", f"--delimiter={separator}"]
         fields = SACCT_FIELDS + (SACCT_SHARING if self._sacct_has_sharing() else "")
         argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]
         argv += ["-o", fields]
         answer = self._commands.run(
             [*argv, *selection], limit_bytes=MAX_LISTING_BYTES, timeout_seconds=timeout_seconds
         )
-        return parse_sacct_rows(answer.stdout, cluster=cluster)
+        rows = parse_sacct_rows(answer.stdout, fields=fields, separator=separator, cluster=cluster)
+        return self._with_sharing(rows)
+
+    def _with_sharing(self, runs: tuple[Job, ...]) -> tuple[Job, ...]:
+        """Return the runs with the sharing that their CPUs tell, where accounting has none."""
+        if all(run.sharing is not None or not run.nodes for run in runs):
+            return runs
+        nodes = self._geometries.known()
+        return tuple(run if run.sharing else _shared_by_cpus(run, nodes) for run in runs)
+
+
+def _shared_by_cpus(run: Job, nodes: Mapping[str, Node]) -> Job:
+    of_nodes = [nodes[name].cpus if name in nodes else None for name in run.nodes]
+    return replace(run, sharing=sharing_from_cpus(run.cpus, of_nodes))
 
 
 def _file_identity(path: str) -> tuple[int, int] | None:

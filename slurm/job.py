@@ -55,7 +55,8 @@ class Job:
     Instants are Unix seconds. `state` is Slurm's base state (`RUNNING`, `COMPLETED`, ...), None
     where the source shows only a flag; `flags` are the other state words (`COMPLETING`, ...).
     `start_time` and `end_time` hold facts only: expected times are None.
-    `time_limit_minutes` is None when unlimited or unknown. `nodes` keep Slurm's order.
+    `time_limit_minutes` is None when unlimited or unknown. `nodes` keep Slurm's order. `gpus` is a
+    lower bound where Slurm counts shares of GPUs alone. `comment` is the user's own text.
     """
 
     job_id: int
@@ -86,5 +87,6 @@ class Job:
     constraints: str | None = None
     requested_memory: str | None = None
     admin_comment: str | None = None
+    comment: str | None = None
     exit_code: str | None = None
     sluid: str | None = None

@@ -88,7 +88,9 @@ class RecordedCommands:
         if argv[0] == SACCT:
             file = self.situation.file("sacct-duplicates", self.moment, "txt")
             recorded = file or self.situation.file("sacct", self.moment, "txt") or b""
-            return _said(sacct_lines(recorded))
+            separator = next(word for word in argv if word.startswith("--delimiter="))[12:]
+            fields = argv[argv.index("-o") + 1]
+            return _said(sacct_lines(recorded, fields=fields, separator=separator))
         return self._scontrol(argv)
 
     def _squeue(self, argv: list[str]) -> CommandResult:

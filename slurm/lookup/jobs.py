@@ -16,7 +16,7 @@ from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
 from slurm.decode.json_stream import RecordStream
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
-from slurm.decode.squeue_json import parse_job
+from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
 from slurm.lookup.call_budget import CallBudget
@@ -159,8 +159,9 @@ class JobLookup:
             if record.get("cluster") != cluster:
                 message = f"squeue answers for cluster {record.get('cluster')!r}, not {cluster!r}"
                 raise SlurmError(message[:300], reason=FailureReason.WRONG_CLUSTER, command=argv)
-            if record.get("job_id") in ids:
-                found[record["job_id"]] = self._job(record)
+            job_id = record_job_id(record)
+            if job_id in ids:
+                found[job_id] = self._job(record)
 
         stream = RecordStream(take)
         self._budget.spend(1)
@@ -173,9 +174,9 @@ class JobLookup:
 
     def _job(self, record: Mapping[str, Any]) -> Job | SlurmError:
         try:
-            return parse_job(record, geometry_of=self._geometries.geometry)
+            return parse_job(record, node_of=self._geometries.node)
         except ValueError as error:
-            message = f"the record of job {record.get('job_id')} is not understood: {error!r}"
+            message = f"the record of job {record_job_id(record)} cannot be read, {error}"
             return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
     # text
@@ -191,6 +192,7 @@ class JobLookup:
         """Return the jobs by text; `json` also where that is suspect, if there is JSON at all."""
         columns = columns_for(target.features)
         found: LookupResult = {}
+        untrusted: dict[int, str] = {}
         for first in range(0, len(wanted), IDS_PER_CALL):
             part = wanted[first : first + IDS_PER_CALL]
             argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all"]
@@ -200,9 +202,10 @@ class JobLookup:
                 answer = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
             except UnknownJob:
                 continue
-            jobs = parse_job_columns(answer, columns, cluster=target.cluster)
-            found |= {job_id: jobs[job_id] for job_id in part if job_id in jobs}
-        untrusted: dict[int, str] = {}
+            parsed = parse_job_columns(answer, columns, cluster=target.cluster)
+            found |= {job_id: parsed.rows[job_id] for job_id in part if job_id in parsed.rows}
+            untrusted |= parsed.undecided(part)
+        found |= {i: _unreadable(i, why) for i, why in untrusted.items()}
         for job in [job for job in found.values() if isinstance(job, Job)]:
             if job.job_id in states_only or not (job.nodes or "COMPLETING" in job.flags):
                 continue
@@ -226,7 +229,7 @@ class JobLookup:
         smoothed = SMOOTHING * self._single_seconds + (1 - SMOOTHING) * (self._clock() - begin)
         self._single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
         self._detail_texts[job.job_id] = stdout
-        return add_job_detail(job, stdout, geometry_of=self._geometries.geometry)
+        return add_job_detail(job, stdout, node_of=self._geometries.node)
 
     def _retry_by_json(self, untrusted: Mapping[int, str], target: _Target) -> LookupResult:
         """Return by JSON the jobs whose text is suspect; what it does not have stays as it is."""
@@ -247,6 +250,11 @@ def _scontrol_id(job: Job) -> str:
     if job.job_id == job.het_job_id and job.het_job_offset is not None:
         return f"{job.het_job_id}+{job.het_job_offset}"
     return str(job.job_id)
+
+
+def _unreadable(job_id: int, why: str) -> SlurmError:
+    message = f"the row of job {job_id} cannot be read, {why}"
+    return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
 
 def _without_resources(job: Job) -> Job:
