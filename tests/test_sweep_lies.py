@@ -130,7 +130,8 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "fatal text, exit 0": ({"squeue": says(FATAL)}, REFUSED, "fields instead of"),
     "no controller": ({"squeue": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
     "HTML": ({"squeue": says(b"<html>\n<body>504</body>\n")}, REFUSED, "fields instead of"),
-    "no numbers": ({"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no time in epoch seconds"),
+    "no numbers": (
+        {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no time in epoch"),
     "a hidden partition": (
         {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
     "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "itself 'fritz'"),
