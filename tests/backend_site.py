@@ -122,7 +122,7 @@ class Slurm(SweptSlurm):
 
 def _texts(query: TextsQuery) -> TextsReply:
     text = Texts(script="#!/bin/sh\n", description="JobId=1")
-    return TextsReply(texts={(job.job_id, job.start_time or 0): text for job in query.jobs})
+    return TextsReply(texts={(job.job_id, job.start_time): text for job in query.jobs})
 
 
 class BackendSite:

@@ -276,7 +276,7 @@ class World:
 
     def _read_texts(self, query: TextsQuery) -> TextsReply:
         texts = {
-            (job.job_id, job.start_time or 0): Texts(script=found[0], description=found[1])
+            (job.job_id, job.start_time): Texts(script=found[0], description=found[1])
             for job in query.jobs
             if (found := self.texts.get(job.job_id))
         }
