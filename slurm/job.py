@@ -86,5 +86,6 @@ class Job:
     constraints: str | None = None
     requested_memory: str | None = None
     admin_comment: str | None = None
+    comment: str | None = None
     exit_code: str | None = None
     sluid: str | None = None
