@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drain_world import FakeBackend, FakeSlurm, World
+from sweep_values import run_sweep
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
@@ -18,11 +19,12 @@ from spool.files.layout import Layout
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
-from sweeper.diff import Policy
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult
 
 CLUSTER = "alex"
 UNKNOWN = JobList(

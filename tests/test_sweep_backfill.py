@@ -23,6 +23,7 @@ from sweeper import backfill as module
 from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
 from sweeper.commands.backfill import has_room
+from sweeper.commands.exit_codes import failure_code
 from sweeper.dates import parse_instant
 
 HOUR, DAY = 3600, 86400
@@ -150,7 +151,7 @@ def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> N
     progress = backfill(world.site, window(world), pace())
 
     assert progress.failure is not None
-    assert (progress.failure.exit_code, progress.queued) == (REFUSED, 0)
+    assert (failure_code(progress.failure), progress.queued) == (REFUSED, 0)
     assert progress.resume_at <= int(world.world.now) - 3 * DAY
 
 
@@ -192,7 +193,7 @@ def test_a_drain_that_never_keeps_up_ends_it(
     progress = backfill(world.site, window(world), pace(room=False))
 
     assert progress.failure is not None
-    assert (progress.queued, progress.failure.exit_code) == (3, TRY_AGAIN)
+    assert (progress.queued, failure_code(progress.failure)) == (3, TRY_AGAIN)
 
 
 def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:

@@ -11,7 +11,7 @@ from sweeper.guard import AnswerCheckInput, check_answers, check_sizes, stops_th
 from sweeper.values import GuardFinding, GuardKind
 
 
-def spoken(**facts: Any) -> list[str]:
+def spoken(vanished: int = 0, **facts: Any) -> list[str]:
     """Names of the guards on the answer that speak."""
     base: dict[str, Any] = {
         "controller_clock": NOON,
@@ -19,7 +19,9 @@ def spoken(**facts: Any) -> list[str]:
         "boot_time": NOON - 9999,
         "cluster": "lab",
     }
-    return [guard.name for guard in check_answers(AnswerCheckInput(**(base | facts)))]
+    return [
+        guard.name for guard in check_answers(AnswerCheckInput(**(base | facts)), vanished=vanished)
+    ]
 
 
 def held(**numbers: Any) -> list[str]:
@@ -41,9 +43,30 @@ def test_a_failed_question_is_a_guard_itself() -> None:
 
 
 @pytest.mark.parametrize(("up", "names"), [(119, ["boot"]), (120, [])])
-def test_a_fresh_controller_is_not_believed(up: int, names: list[str]) -> None:
-    """It may still recover jobs."""
-    assert spoken(boot_time=NOON - up) == names
+def test_a_fresh_controller_that_lost_runs_is_not_believed(up: int, names: list[str]) -> None:
+    """It may still recover them."""
+    assert spoken(boot_time=NOON - up, vanished=1) == names
+
+
+def test_a_reconfigured_controller_is_believed() -> None:
+    """Its boot time is of just now, and all runs are there or proven to have ended."""
+    assert spoken(boot_time=NOON - 1, vanished=0) == []
+
+
+def test_only_a_fresh_controller_passes_by_itself() -> None:
+    """All other doubt about an answer needs an administrator."""
+    facts = AnswerCheckInput(
+        boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99, sees_all_jobs=False
+    )
+
+    found = {guard.name: guard for guard in check_answers(facts, vanished=2)}
+
+    assert {name: guard.is_transient for name, guard in found.items()} == {
+        "rights": False,
+        "boot": True,
+        "clock": False,
+    }
+    assert "2 runs have vanished" in found["boot"].text
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -96,8 +119,9 @@ def test_a_queue_that_lost_its_half_is_held(
 
 
 def test_the_first_sweep_only_looks() -> None:
-    """An old site must ask for its history."""
+    """An old site must ask for its history; there is nothing more to be held back."""
     assert held(has_mark=False) == ["first"]
+    assert held(has_mark=False, stops=30, running_in_slurm=0, candidates=30) == ["first"]
 
 
 def test_messages_name_numbers_threshold_and_next_step() -> None:

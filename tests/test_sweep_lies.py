@@ -22,7 +22,7 @@ from lying_slurm import (
     says,
 )
 from recorded_slurm import SERIES, recordings, sacct_lines
-from sweep_values import NOON, OLD
+from sweep_values import NOON, OLD, run_sweep
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
@@ -32,10 +32,12 @@ from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILA
 from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
 from sweeper.commands.assembly import sees_all_jobs
-from sweeper.diff import Policy
+from sweeper.commands.exit_codes import plan_code
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import SweepOptions
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult
 from sweeper.values import Start
 
 RUNNING = tuple(range(100, 140))
@@ -110,7 +112,7 @@ def test_the_truth_plans_nothing(tmp_path: Path) -> None:
     """So that the lies below are what is seen."""
     results = swept(tmp_path, truth())
 
-    assert [result.decision.plan.exit_code for result in results] == [OK, OK]
+    assert [plan_code(result.decision.plan) for result in results] == [OK, OK]
 
 
 LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
@@ -151,7 +153,7 @@ def test_no_lie_of_the_controller_stops_a_job(tmp_path: Path, lie: str) -> None:
 
     assert stops(results) == 0
     plan = results[0].decision.plan
-    assert plan.exit_code == code
+    assert plan_code(plan) == code
     assert words in " ".join(guard.text for guard in plan.guards)
 
 
@@ -180,7 +182,7 @@ def test_a_controller_in_doubt_stops_nothing(tmp_path: Path, lie: str) -> None:
 
     assert stops(results) == 0
     assert words in results[0].decision.plan.guards[0].text
-    assert results[0].decision.plan.exit_code == REFUSED
+    assert plan_code(results[0].decision.plan) == REFUSED
 
 
 ACCOUNTING: dict[str, tuple[Lie, int]] = {
@@ -211,7 +213,7 @@ def test_no_lie_of_accounting_stops_a_job(tmp_path: Path, lie: str) -> None:
     results = swept(tmp_path, slurm)
 
     assert stops(results) == 0
-    assert results[0].decision.plan.exit_code == code
+    assert plan_code(results[0].decision.plan) == code
 
 
 def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
@@ -223,7 +225,7 @@ def test_a_controller_started_clean_stops_nothing(tmp_path: Path) -> None:
     results = swept(tmp_path, slurm)
 
     assert stops(results) == 0
-    assert [result.decision.plan.exit_code for result in results] == [REFUSED, DRIFT]
+    assert [plan_code(result.decision.plan) for result in results] == [REFUSED, DRIFT]
 
 
 def test_a_controller_with_an_old_state_stops_nothing(tmp_path: Path) -> None:
@@ -267,7 +269,7 @@ def test_no_lie_of_cc_backend_stops_a_job(tmp_path: Path, lie: str) -> None:
     plan = results[0].decision.plan
     assert stops(results) == 0
     assert listing.rows is not None or plan.changes == ()
-    assert plan.exit_code == code
+    assert plan_code(plan) == code
     assert words in plan.guards[0].text
 
 
@@ -361,7 +363,7 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
         assert stops(results) == 0, place
         is_visible = texts[command][place - 1] != "\n" and command != "config"
         is_visible |= command == "config" and "Slurmctld(" not in config[:place]
-        assert not is_visible or results[0].decision.plan.exit_code == REFUSED
+        assert not is_visible or plan_code(results[0].decision.plan) == REFUSED
 
 
 def test_the_cuts_are_many() -> None:
