@@ -26,4 +26,4 @@ def parse_instant(text: str, *, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{text!r} is not a time; write {DATE_FORMS}") from error
+        raise ValueError(f"{text!r} is not a time; write one like {DATE_FORMS}") from error

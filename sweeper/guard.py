@@ -29,14 +29,16 @@ class AnswerCheckInput:
 
     `failed` are findings of questions without a complete answer. `sees_all_jobs` is False where
     other users' jobs may be hidden from us. `boot_time` is when slurmctld started,
-    `controller_clock` its clock and `clock` ours at the same moment; None where not told. `cluster`
-    is Slurm's own name, `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of
-    cc-backend's listing that was not asked for.
+    `is_reconfigured` whether `scontrol reconfigure` did that, `controller_clock` its clock and
+    `clock` ours at the same moment; None where not told. `cluster` is Slurm's own name,
+    `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's listing
+    that was not asked for.
     """
 
     failed: tuple[GuardFinding, ...] = ()
     sees_all_jobs: bool = True
     boot_time: int | None = None
+    is_reconfigured: bool = False
     controller_clock: int | None = None
     clock: int = 0
     cluster: str = ""
@@ -60,13 +62,12 @@ class SizeCheckInput:
     has_mark: bool
 
 
-def check_answers(answers: AnswerCheckInput, *, vanished: int = 0) -> Iterator[GuardFinding]:
+def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
     """Yield the checks of the answers that speak.
 
     Args:
         answers: of this sweep.
-        vanished: how many runs that run at cc-backend Slurm neither shows nor proves to have ended,
-            for the first time in this sweep.
+        has_stops: whether there are stops that may have to wait for a moment.
     """
     yield from answers.failed
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
@@ -85,23 +86,25 @@ def check_answers(answers: AnswerCheckInput, *, vanished: int = 0) -> Iterator[G
             " (sacctmgr modify user)"
         )
         yield _answer_finding("rights", text)
-    yield from _check_times(answers, vanished)
+    yield from _check_times(answers, has_stops=has_stops)
 
 
-def _check_times(answers: AnswerCheckInput, vanished: int) -> Iterator[GuardFinding]:
+def is_fresh(boot_time: int | None, clock: int | None) -> bool:
+    """Tell whether slurmctld started so lately that it may still recover jobs."""
+    return boot_time is not None and clock is not None and clock - boot_time < BOOT_SECONDS
+
+
+def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[GuardFinding]:
     clock = answers.controller_clock
     if clock is None:
         return
-    # BOOT_TIME alone proves no boot: since 23.11 `scontrol reconfigure` replaces the process
-    # (`_try_to_reconfig`, slurmctld/controller.c), and the new one takes over all jobs before it
-    # answers. A controller that has really lost jobs shows it: runs are gone of which accounting
-    # does not know the end.
-    up = None if answers.boot_time is None else clock - answers.boot_time
-    if up is not None and up < BOOT_SECONDS and vanished:
-        runs = "1 run has" if vanished == 1 else f"{vanished} runs have"
+    # Since 23.11 `scontrol reconfigure` changes BOOT_TIME as well, but nothing is to be recovered
+    # then: the new process has all jobs before it answers. And where there is no stop, there is
+    # nothing to protect: no alarm after each restart of slurmctld.
+    if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
-            f"slurmctld started {up} s ago and may still recover jobs: {runs} vanished from its"
-            f" queue without an end in accounting; stops wait until it is up for {BOOT_SECONDS} s"
+            f"slurmctld is up for {clock - (answers.boot_time or 0)} s and may still recover jobs;"
+            f" stops wait until it is up for {BOOT_SECONDS} s"
         )
         yield _answer_finding("boot", text, is_transient=True)
     if abs(clock - answers.clock) > CLOCK_SECONDS:

@@ -67,13 +67,10 @@ def plan_repairs(
     )
     options = replace(options, only_single_jobs=is_named)
     has_stops = options.direction != "start" and bool(drift.stops or drift.closes)
-    vanished = len(drift.unproven_since.keys() - state.memory.unproven_since.keys())
     decision = decide(
         PlanInput(
             drift=drift,
-            answer_findings=tuple(
-                check_answers(observation.answers, vanished=vanished if has_stops else 0)
-            ),
+            answer_findings=tuple(check_answers(observation.answers, has_stops=has_stops)),
             sizes=_sizes(drift, observation, state, options),
             held_stops=state.held_stops,
             options=options,

@@ -161,7 +161,7 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     guard = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")
     plan = Plan(
         changes=(evil, CLOSE), held_back=(stop(4),), reports=reports, guards=(guard,), over_limit=2,
-        skipped={"young": 1}, running_counts=(5, 6),
+        skipped={"young": 1}, running_counts=(5, 6), first_sightings=(replace(evil, not_before=9),),
     )  # fmt: skip
 
     lines = list(plan_lines(plan))
@@ -172,14 +172,18 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     assert lines[3].split()[:3] == ["held", "stop", "4"]
     assert lines[-2] == "... and 13 more; --json shows all"
     assert lines[-1] == (
-        "1 start, 1 stop, 1 close, 60 reports; 1 of them held; 2 left for the next sweep;"
-        " known: 1 young; running: 5 in Slurm, 6 at cc-backend"
+        "1 start, 1 stop, 1 close, 60 reports; 1 of them held until the next sweep;"
+        " 2 left for the next sweep (--limit); facts of 1 young job to be stored;"
+        " nothing to do for: 1 too young (sweep.grace_seconds);"
+        " running: 5 in Slurm, 6 at cc-backend"
     )
     assert (len(data["reports"]), data["refused"]) == (60, True)
     assert data["changes"][1] == {
         "what": "close", "job_id": 3, "start": OLD, "user": "", "why": "unknown",
         "end": OLD + 60,
     }  # fmt: skip
+    assert [each["not_before"] for each in data["first_sightings"]] == [9]
+    assert "not_before" not in data["changes"][0]
     assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
 
 

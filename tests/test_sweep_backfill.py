@@ -250,7 +250,7 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
         again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
 
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert "3 to be told, 0 waiting" in dry.out
+    assert "3 would be reported, 0 pending" in dry.out
     assert told.code == 0, told.err
     assert "3 runs ended: 0 there" in told.out
     assert (again.json["there"], again.json["told"], again.json["failed"]) == (3, 0, None)
@@ -272,7 +272,7 @@ def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
         anew = made.sweep("backfill", "--since", since - 1, "--until", until)
 
     assert failed.code == 11
-    assert "the same command goes on there" in failed.err
+    assert "type the same command again to continue there" in failed.err
     assert "goes on where the last call ended" in on.err
     assert on.json["told"] == 3
     assert "goes on" not in anew.err
@@ -288,7 +288,7 @@ def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.M
 
         assert len(list((made.spool / Directory.NEW).iterdir())) == 3
     assert said.code == 75
-    assert "3 waiting" in said.out
+    assert "3 pending" in said.out
 
 
 def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "no numbers": ({"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no job id"),
     "a hidden partition": (
         {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
-    "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "itself 'fritz'"),
+    "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "cluster is 'fritz'"),
     "a configuration cut": ({"config": cut(0.5)}, REFUSED, "not whole"),
     "no configuration": ({"config": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
     "private data": ({"config": changed(b"= none", b"= jobs")}, REFUSED, "AdminLevel Operator"),
@@ -161,11 +161,11 @@ CLOCKS = {
     "a controller up for a minute": ({"booted": NOON - 60}, "up for 60 s"),
     "a clock an hour behind": (
         {"own_clock": NOON - 3600},
-        "differs from the controller's by -3600 s",
+        "differs from slurmctld's by -3600 s",
     ),
     "a clock an hour ahead": (
         {"own_clock": NOON + 3600},
-        "differs from the controller's by 3600 s",
+        "differs from slurmctld's by 3600 s",
     ),
 }
 

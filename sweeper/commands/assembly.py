@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import logging
 import os
 import pwd
 import socket
@@ -31,6 +32,8 @@ from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.sweep import SweepContext
 from sweeper.values import SlurmRun
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -65,7 +68,7 @@ def sweep_sources(
     on_step: Callable[[str], None] = lambda _what: None,
 ) -> SweepSources:
     """Return whom to ask."""
-    filters = job_filters(config)
+    filters, survey = job_filters(config), _cluster_survey(config)
     names = {config.clustername, *config.partition_clusters.values()}
     archive = config.spool.state_directory / DELIVERED_DIRECTORY
     return SweepSources(
@@ -74,8 +77,9 @@ def sweep_sources(
         clusters=tuple(sorted(name for name in names if filters.clusters.allows(name))),
         layout=layout,
         sees_all_jobs=functools.partial(
-            sees_all_jobs, user=_own_user(), admin_level=cluster_survey(config).admin_level
+            sees_all_jobs, user=_own_user(), admin_level=survey.admin_level
         ),
+        was_reconfigured=functools.partial(was_reconfigured, survey.was_reconfigured),
         find_delivered=functools.partial(delivered_runs, archive),
         clock=time.time,
         on_step=on_step,
@@ -150,8 +154,16 @@ def active_elsewhere(
     return None if active is None or active.partition(".")[0] == own else active
 
 
-def cluster_survey(config: Config) -> ClusterSurvey:
-    """Return the questions about the cluster itself."""
+def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
+    """Tell whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
+    try:
+        return ask(boot_time)
+    except SlurmError as error:
+        _log.debug("the nodes' start times are unknown: %s", error)
+        return False
+
+
+def _cluster_survey(config: Config) -> ClusterSurvey:
     return ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 

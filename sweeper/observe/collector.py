@@ -21,7 +21,7 @@ from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import is_over
 from sweeper.differences import Differences
-from sweeper.guard import AnswerCheckInput
+from sweeper.guard import AnswerCheckInput, is_fresh
 from sweeper.observe.failures import backend_failure, slurm_failure
 from sweeper.observe.sources import Settings, SweepSources
 from sweeper.values import GuardFinding, SlurmRun
@@ -189,11 +189,15 @@ class Collector:
     def answer_check_input(self) -> AnswerCheckInput:
         """Return what was suspicious about the answers."""
         asked = bool(self._settings)
+        boot_time = config_time(self._settings, "BOOT_TIME")
+        clock = config_time(self._settings, AS_OF)
+        is_fresh_boot = boot_time is not None and is_fresh(boot_time, clock)
         return AnswerCheckInput(
             failed=tuple(self._failed.values()),
             sees_all_jobs=not asked or self.sources.sees_all_jobs(self._settings),
-            boot_time=config_time(self._settings, "BOOT_TIME"),
-            controller_clock=config_time(self._settings, AS_OF),
+            boot_time=boot_time,
+            is_reconfigured=is_fresh_boot and self.sources.was_reconfigured(boot_time or 0),
+            controller_clock=clock,
             clock=self._clock,
             cluster=self.sources.slurm.cluster if asked else "",
             known_cluster=self._known_cluster if asked else None,
