@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, command_failure
+from slurm.decode.release_text import parse_release
+from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
 from slurm.decode.scontrol_nodes import Node, parse_nodes
 from slurm.decode.slurmd_starts import is_reconfigured, parse_slurmd_starts
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from slurm.release_features import features_of
-from slurm.rights import parse_admin_level, parse_private_accounting
 
 _FIRST_BYTES = 1 << 12
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slurm.commands import CommandPaths
-from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR
+from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.errors import SlurmError
 from slurm.process import CommandResult
 
@@ -95,7 +95,7 @@ class LyingSlurm:
         text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
         answer = CommandResult(tuple(argv), 0, text.encode(), b"")
         lie = self.lies.get(name)
-        return answer if lie is None else lie(answer)
+        return _separated(answer if lie is None else lie(answer))
 
     @staticmethod
     def _question(argv: Sequence[str]) -> str:
@@ -139,6 +139,13 @@ class LyingSlurm:
 
     def _ping(self, _argv: Sequence[str]) -> str:
         return "Slurmctld(primary) at ctl01 is UP\n"
+
+
+def _separated(answer: CommandResult) -> CommandResult:
+    """Put the separator that was asked for in the place of ours."""
+    asked = [word.partition("=")[2] for word in answer.argv if word.startswith("--delimiter=")]
+    new = (asked or [SACCT_SEPARATOR])[0].encode()
+    return replace(answer, stdout=answer.stdout.replace(SACCT_SEPARATOR.encode(), new))
 
 
 def cut(at: float) -> Lie:

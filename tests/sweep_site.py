@@ -30,7 +30,10 @@ ping) cat {root}/ping.txt ;;
 esac
 """
 SACCT = """#!/bin/sh
-cat {root}/sacct.txt
+for word; do
+    case "$word" in --delimiter=*) new=${{word#--delimiter=}} ;; esac
+done
+sed "s/$(printf '\\037')/$new/g" {root}/sacct.txt
 exit $(cat {root}/sacct.code)
 """
 

@@ -10,18 +10,13 @@ from check_world import DBD, NODE_21, NODE_26
 
 from slurm.client import CommandPaths
 from slurm.cluster_survey import ClusterSurvey
-from slurm.decode.scontrol_config import parse_geometries
+from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
+from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.decode.scontrol_nodes import Node, parse_nodes
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult, Sink
 from slurm.release import Release
-from slurm.rights import (
-    Rights,
-    parse_admin_level,
-    parse_private_accounting,
-    private_data_of,
-    slurm_user_of,
-)
+from slurm.rights import Rights
 
 
 class Answers:
@@ -65,7 +60,13 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
     """Sockets, cores, GRES and held CPUs stand in all of them."""
     old, new = parse_nodes(NODE_21 + NODE_26)
     assert old == Node(
-        name="n2cn001", sockets=2, cores_per_socket=4, partitions=("cpu", "low"), gres=()
+        name="n2cn001",
+        sockets=2,
+        cores_per_socket=4,
+        threads_per_core=2,
+        cpus=16,
+        partitions=("cpu", "low"),
+        gres=(),
     )
     assert (8, 6, (("gpu", 4),)) == (new.cores, new.allocated_cpus, new.gres)
     assert new.has_gres(("gpu",))
@@ -74,14 +75,13 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     """What a check does not need may be missing or strange."""
-    (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2\n")
+    (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2 ThreadsPerCore=1\n")
     assert (("",), ()) == (node.partitions, node.gres)
 
 
 def test_cluster_without_nodes_has_none() -> None:
     """Slurm says so."""
     assert () == parse_nodes(b"No nodes in the system\n")
-    assert {} == parse_geometries(b"No nodes in the system\n")
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "ended with 1"),
     "half, and a signal": (
         {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "ended with -9"),
-    "whole, with an error": ({"squeue": also(stderr=b"error: x")}, REFUSED, "error: x"),
+    "exit 0, an error and no list": ({"squeue": says(stderr=b"error: x")}, REFUSED, "error: x"),
+    "whole, with a failed query": ({"squeue": also(stderr=GONE)}, UNAVAILABLE, "Unable to contact"),
     "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "did not end within 60 s"),
     "no end of it": ({"squeue": fails(TOO_LARGE)}, REFUSED, "more than 9 bytes"),
     "no such command": ({"squeue": fails(MISSING)}, UNAVAILABLE, "check the path"),
@@ -131,7 +132,8 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "fatal text, exit 0": ({"squeue": says(FATAL)}, REFUSED, "fields instead of"),
     "no controller": ({"squeue": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
     "HTML": ({"squeue": says(b"<html>\n<body>504</body>\n")}, REFUSED, "fields instead of"),
-    "no numbers": ({"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no job id"),
+    "no numbers": (
+        {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no time in epoch"),
     "a hidden partition": (
         {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
     "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "cluster is 'fritz'"),
@@ -328,8 +330,9 @@ def recorded(series: str) -> Recorded:
 
 
 def accounted_lines(rows: bytes) -> list[str]:
-    """Our sacct lines of a recorded answer."""
-    return sacct_lines(rows).decode().splitlines() if rows else []
+    """Our sacct rows of a recorded answer; a job's name may hold line breaks."""
+    text = sacct_lines(rows).decode().removesuffix("\n") if rows else ""
+    return re.split(r"\n(?=lab\x1f)", text) if text else []
 
 
 PLACES = 20
