@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
 
-from recorded_accounting import AccountingStream
 from recorded_slurm import (
     RELEASES,
     SERIES,
@@ -80,13 +79,6 @@ def squeue_json(situation: Situation) -> tuple[int, int]:
     return count, size
 
 
-def sacct_json(situation: Situation) -> tuple[int, int]:
-    """Decode `sacct --json`; every run is kept."""
-    stream = AccountingStream(cluster="lab")
-    size = feed(stream.feed, json_pieces(situation.files["sacct.json"]))
-    return len(stream.close()), size
-
-
 def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
     """Give an answer on, and return its size."""
     size = 0
@@ -134,7 +126,6 @@ SOURCES = {
     "squeue JSON": squeue_json,
     "squeue text": squeue_text,
     "scontrol text": scontrol_text,
-    "sacct JSON": sacct_json,
     "sacct text": sacct_text,
 }
 

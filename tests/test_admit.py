@@ -101,13 +101,18 @@ def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
         ({}, None),
     ],
 )
-def test_lost_sharing_is_taken_from_the_hook(
-    extras: dict[str, str], sharing: Sharing | None
-) -> None:
+def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing | None) -> None:
     """Where Slurm gives an Exclusive value it alone decides."""
     job = replace(JOB, sharing=None)
 
     assert sharing is run_of(job, facts(event(None, **extras))).job.sharing
+
+
+def test_hook_knows_sharing_better_than_accounting() -> None:
+    """Accounting has none up to 25.11: its value is deduced from the number of CPUs."""
+    job = replace(JOB, sharing=Sharing.SHARED)
+
+    assert Sharing.USER is run_of(job, facts(event(None, oversubscribe="USER"))).job.sharing
 
 
 def test_extras_of_another_run_are_not_used() -> None:

@@ -84,6 +84,25 @@ def test_cluster_without_nodes_has_none() -> None:
     assert () == parse_nodes(b"No nodes in the system\n")
 
 
+def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """One that does not tell sockets, cores and threads costs one warning, and no other node."""
+    odd = NODE_26.replace(b"ThreadsPerCore=2", b"").replace(b"n2gpu01", b"future%d")
+    nodes = parse_nodes(odd % 1 + odd % 2 + NODE_21)
+
+    assert ["n2cn001"] == [node.name for node in nodes]
+    assert 1 == caplog.text.count("nodes like futureN lack sockets, cores or threads")
+
+
+def test_node_with_odd_gres_keeps_the_others() -> None:
+    """What can be read is read; the CPUs are those that jobs can have."""
+    gres = b"gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G,scratch:ssd/raid:1,@"
+    text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
+    (node,) = parse_nodes(text)
+
+    assert (("gpu", 4), ("bandwidth", 4 << 30), ("scratch", 1)) == node.gres
+    assert (14, 2) == (node.cpus, node.threads_per_core)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

@@ -133,7 +133,10 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "no controller": ({"squeue": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
     "HTML": ({"squeue": says(b"<html>\n<body>504</body>\n")}, REFUSED, "fields instead of"),
     "no numbers": (
-        {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")}, REFUSED, "no time in epoch"),
+        {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")},
+        REFUSED,
+        "no time in epoch seconds",
+    ),
     "a hidden partition": (
         {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
     "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "cluster is 'fritz'"),
@@ -358,14 +361,15 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
     whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
     assert [result.decision.plan.guards for result in whole] == [(), ()]
     random = Random(f"{series} {command}")  # noqa: S311 - no secret
-    for place in random.sample(range(1, len(texts[command])), PLACES):
+    answer = texts[command].encode()
+    for place in random.sample(range(1, len(answer)), PLACES):
         slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})
 
         results = swept(tmp_path, slurm, there)
 
         assert stops(results) == 0, place
-        is_visible = texts[command][place - 1] != "\n" and command != "config"
-        is_visible |= command == "config" and "Slurmctld(" not in config[:place]
+        is_visible = answer[place - 1 : place] != b"\n" and command != "config"
+        is_visible |= command == "config" and b"Slurmctld(" not in answer[:place]
         assert not is_visible or plan_code(results[0].decision.plan) == REFUSED
 
 

@@ -99,7 +99,8 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
         is_last = place + width >= len(pieces)
         values[-1], line_break, first = values[-1].partition("\n")
         if len(values) <= width or "\n" in values[0] or bool(line_break) is is_last:
-            message = f"this is no row of sacct: {excerpt('|'.join(values))!r}"
+            line = first if line_break and is_last else "|".join(values)
+            message = f"this is no row of sacct: {excerpt(line)!r}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         if values != names:
             yield values

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
 from slurm.decode.scontrol_nodes import Node, parse_nodes
-from slurm.errors import SlurmError
+from slurm.errors import SlurmError, UnknownJob
 
 _log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ class NodeGeometries:
         if not self._nodes:
             try:
                 self._load()
-            except SlurmError as error:
-                _log.info("the nodes are not known, so neither is how ended runs shared: %s", error)
+            except (SlurmError, UnknownJob) as error:
+                _log.debug("without the nodes the sharing of ended runs is not known: %s", error)
         return self._nodes
 
     def forget(self) -> None:

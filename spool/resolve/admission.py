@@ -56,7 +56,7 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
         job,
         user=job.user or _user_of(job.uid, user_name) or seen.user,
         nodes=job.nodes or seen.nodes,
-        sharing=job.sharing or seen.sharing,
+        sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )
     closing = context.end is not None and context.end.source is EndSource.CLOSE
     run = Run(
