@@ -18,8 +18,8 @@ from spool.files.run import RunId
 class SlurmRun:
     """One run as Slurm shows it; `end_time` only of a run that has ended.
 
-    `nodes` are single names. The listing of all jobs tells neither QOS nor comments: None, and an
-    empty user, mean *not known from this source*.
+    `nodes` are single names. Empty and None mean *not known from this source*: the listing of all
+    jobs tells neither QOS nor comments, and of an odd line neither user, partition nor account.
     """
 
     job_id: int

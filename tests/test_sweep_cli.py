@@ -12,24 +12,12 @@ import pytest
 from command_line import call
 from filelock import FileLock
 from lying_slurm import Told
-from sweep_site import SweepSite, site
+from sweep_site import drifted, site
 
 from sweeper.cli import main
 
 HOUR = 3600
 RELEASE = "cc-sweep: Slurm 22.05.8\n"  # told if it is asked for
-
-
-def drifted(made: SweepSite) -> tuple[Told, Told, Told]:
-    """One run in order, one whose end is missing, one that was never seen."""
-    now = made.now
-    kept = Told(7, now - 2 * HOUR)
-    ended = Told(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)
-    unseen = Told(9, now - 2 * HOUR + 9, "COMPLETED", now - HOUR, in_squeue=False)
-    made.run(kept, ended, unseen)
-    made.row(7, kept.start)
-    made.row(8, ended.start)
-    return kept, ended, unseen
 
 
 def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
@@ -308,6 +296,7 @@ def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
     """Exit 75; the mark stays for the rest."""
     with site(tmp_path) as made:
         drifted(made)
+        made.run(Told(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
 
         said = made.sweep("apply", "-l", 1)
 

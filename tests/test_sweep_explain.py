@@ -60,7 +60,7 @@ def test_a_job_in_order_says_so(tmp_path: Path) -> None:
     labels = [line.split()[0] for line in rest]
     assert labels == ["slurmctld", "accounting", "spool", "cc-backend"]
     assert "FAILED, started" in rest[1]
-    assert "holds nothing of it" in rest[2]
+    assert "has nothing of it" in rest[2]
     assert "row 70 on lab: failed, started" in rest[3]
 
 
@@ -104,7 +104,7 @@ def test_the_spools_side_is_shown(tmp_path: Path) -> None:
     assert f"new/{event}, since" in page.out
     assert "dead/1-start-7-0-0-5" in page.out
     assert data["command"] == f"cc-spool retry 7-{told.start}.json"
-    assert data["verdict"] == "in hand: the spool holds it, the drain will tell it"
+    assert data["verdict"] == "pending: it is in the spool, and the drain will deliver it"
     assert [each["kind"] for each in data["spool"]["events"]] == ["stop", "start"]
     assert [each["directory"] for each in data["spool"]["runs"]] == ["open", "dead"]
     assert data["spool"]["runs"][1]["last_error"]["call"] == "start"

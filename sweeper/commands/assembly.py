@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from ccbackend.client import BackendClient, SharedServerInfo
 from ccbackend.filters import JobFilters, NameFilter, exclusion_reason
@@ -114,8 +115,15 @@ def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
     A list of allowed names would exclude the run for good. The drain, which sees the job's whole
     record, applies all of them before anything is reported.
     """
-    known = filters if run.user else dataclasses.replace(filters, users=NameFilter())
-    return known if run.qos is not None else dataclasses.replace(known, qos=NameFilter())
+    is_known = {
+        "clusters": bool(run.partition),  # a partition may have a cluster of its own
+        "partitions": bool(run.partition),
+        "accounts": bool(run.account),
+        "users": bool(run.user),
+        "qos": run.qos is not None,
+    }
+    unknown: dict[str, Any] = {name: NameFilter() for name, known in is_known.items() if not known}
+    return dataclasses.replace(filters, **unknown)
 
 
 def sees_all_jobs(
