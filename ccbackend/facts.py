@@ -148,7 +148,11 @@ class JobFacts(Protocol):
 
     @property
     def admin_comment(self) -> str | None:
-        """Where opt-out flags stand."""
+        """The administrators' comment: opt-out flags stand here."""
+
+    @property
+    def comment(self) -> str | None:
+        """The user's own comment: opt-out flags may stand here too."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccbackend.facts import JobFacts
-from ccbackend.filters import admin_comment_flags
+from ccbackend.filters import comment_flags
 
 SCRIPT_KEY = "jobScript"
 DESCRIPTION_KEY = "slurmInfo"
@@ -87,7 +87,7 @@ def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
     return (
         (job.partition or "") in policy.withheld_partitions
         or (job.account or "") in policy.withheld_accounts
-        or policy.withheld_flag in admin_comment_flags(job)
+        or policy.withheld_flag in comment_flags(job)
     )
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
+from sweep_values import run_sweep
 from sweep_world import SweptSlurm
 
 from ccbackend.client import BackendClient
@@ -31,14 +32,15 @@ from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Directory, Layout
+from spool.files.sweep_state import SweepState
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from sweeper.apply import write_events
-from sweeper.diff import Policy
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import SweepState
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult
 
 CLUSTER = "lab"
 PROMISE_SECONDS = 5.1

@@ -28,6 +28,9 @@ class Told:
     user: str = "ada"
     in_squeue: bool = True
     accounted: str | None = None  # None: as `state`; "": no row
+    qos: str = "normal"
+    admin_comment: str = ""
+    comment: str = ""
 
     def squeue(self) -> str:
         """Return its line."""
@@ -51,6 +54,9 @@ class Told:
             "Start": str(self.start),
             "End": str(self.end) if self.end and state != "RUNNING" else "Unknown",
             "AllocCPUS": "4",
+            "QOS": self.qos,
+            "AdminComment": self.admin_comment,
+            "Comment": self.comment,
             "NodeList": "n1",
         }
         return SACCT_SEPARATOR.join(fields.get(n, "") for n in SACCT_FIELDS.split(",")) + "\n"

@@ -134,3 +134,28 @@ def test_a_closed_row_needs_no_facts() -> None:
     run = run_of(Job(job_id=5, start_time=BEGAN), facts(end=end))
 
     assert (NOW, end) == (run.started, run.end)
+
+
+LATER = str(NOW + 500)
+
+
+@pytest.mark.parametrize(
+    ("events", "not_before"),
+    [
+        ((), 0),
+        ((event(),), 0),
+        ((event(not_before=LATER),), NOW + 500),
+        ((event(BEGAN, not_before=LATER),), NOW + 500),
+        ((event(BEGAN - 2, not_before=LATER),), NOW + 500),
+        ((event(not_before=LATER), event(not_before=str(NOW + 100))), NOW + 100),
+        ((event(not_before=LATER), event(BEGAN)), 0),
+        ((event(not_before=LATER), event(BEGAN - 500)), NOW + 500),
+        ((event(not_before="soon"),), 0),
+        ((event(not_before="9" * 13),), 0),
+    ],
+)
+def test_a_run_that_a_sweep_saw_first_is_reported_later(
+    events: tuple[Event, ...], not_before: int
+) -> None:
+    """Unless another event of the same run says that it may be reported now."""
+    assert run_of(JOB, facts(*events)).not_before == not_before

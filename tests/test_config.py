@@ -409,6 +409,14 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
             {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
             "filters.accounts: p is allowed and denied",
         ),
+        (
+            {"filters": {"users": {"allow": ["u"], "deny": ["u"]}}},
+            "filters.users: u is allowed and denied",
+        ),
+        (
+            {"filters": {"qos": {"allow": ["q"], "deny": ["q"]}}},
+            "filters.qos: q is allowed and denied",
+        ),
         ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: no cluster passes"),
         ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: no cluster passes"),
         ({"ignoreHosts": ".*"}, "ignoreHosts: matches every host"),

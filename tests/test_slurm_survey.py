@@ -248,3 +248,20 @@ def test_json_of_a_silent_controller_is_unknown(
     """Nothing was learned about the plugin."""
     with pytest.raises(SlurmError):
         survey(Answers(squeue=answer)).supports_json(Release(22, 5), "bob")
+
+
+def test_a_reconfiguration_is_told_by_the_nodes() -> None:
+    """One call of scontrol; the slurmd of the only node was replaced."""
+    times = b"NodeName=n1 Arch=x\n   BootTime=1795000000 SlurmdStartTime=1795832000\n"
+    answers = Answers(scontrol=(0, times, b""))
+
+    assert survey(answers).was_reconfigured(1_795_832_000)
+    assert answers.ran == [["/s/scontrol", "show", "node"]]
+
+
+def test_silence_of_the_nodes_is_an_error() -> None:
+    """Whoever asks decides what it means."""
+    gone = SlurmError("away", reason=FailureReason.UNREACHABLE)
+
+    with pytest.raises(SlurmError, match="away"):
+        survey(Answers(scontrol=gone)).was_reconfigured(1_795_832_000)

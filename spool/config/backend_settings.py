@@ -44,11 +44,13 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
 
 
 def job_filters(config: Config) -> JobFilters:
-    """Return which jobs are left out."""
+    """Return which jobs the site excludes."""
     return JobFilters(
         clusters=_names(config.filters.clusters),
         partitions=_names(config.filters.partitions),
         accounts=_names(config.filters.accounts),
+        users=_names(config.filters.users),
+        qos=_names(config.filters.qos),
         ignore_hosts=config.ignore_hosts,
         opt_out_flag=config.filters.opt_out_flag,
     )

@@ -140,6 +140,8 @@ class FilterKeys:
     clusters: NamesKeys = _section(NamesKeys)
     partitions: NamesKeys = _section(NamesKeys)
     accounts: NamesKeys = _section(NamesKeys)
+    users: NamesKeys = _section(NamesKeys)
+    qos: NamesKeys = _section(NamesKeys)
     opt_out_flag: str = _key(flag, "disable_cc_submission")
 
 
