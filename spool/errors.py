@@ -62,6 +62,10 @@ class NewerFormatError(CcSyncError):
         self.version = version
 
 
+class OutputError(CcSyncError):
+    """The answer of a command could not be written to stdout."""
+
+
 class RunFileError(CcSyncError):
     """A run file that cannot be understood: `reason` says why, for the dead letter."""
 

@@ -293,7 +293,9 @@ def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) ->
 
     assert () == config.warnings
     assert ("lab", "https://cc.example.org") == (config.clustername, config.cc_backend.host)
-    assert {"gpu": {"0": "00000000:03:00.0"}} == {k: dict(v) for k, v in config.accelerators.items()}
+    assert {"gpu": {"0": "00000000:03:00.0"}} == {
+        k: dict(v) for k, v in config.accelerators.items()
+    }
     assert {"big": "other"} == dict(config.partition_clusters)
     assert (0, 0) == (len(config.gpu_pci_addrs), len(config.host_map))
 

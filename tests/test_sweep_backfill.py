@@ -249,7 +249,7 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
         again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
 
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert "3 to be told, 0 waiting" in dry.out
+    assert "3 would be told, 0 waiting" in dry.out
     assert told.code == 0, told.err
     assert "3 runs ended: 0 there" in told.out
     assert (again.json["there"], again.json["told"], again.json["failed"]) == (3, 0, None)

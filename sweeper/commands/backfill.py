@@ -186,7 +186,7 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
             }
         )
     else:
-        told = "to be told" if args.dry_run else "told"
+        told = "would be told" if args.dry_run else "told"
         print_line(
             f"{progress.seen} runs ended: {progress.at_backend} there,"
             f" {progress.in_spool} in the spool, {progress.excluded} left out,"
