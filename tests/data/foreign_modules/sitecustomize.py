@@ -1,3 +1,3 @@
-"""A module that every Python loads which honours PYTHONPATH: the program and its installation not."""
+"""A module that a Python loads if it honours PYTHONPATH: ours and its installation do not."""
 
 raise SystemExit("a module of the caller was loaded")
