@@ -6,7 +6,7 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 WHEEL := build/wheel
 RESULTS := tests/data/compatibility.jsonl
-SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python
+SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit
 
 .PHONY: help install uninstall wheels demo demo-slurm \
 	check test test-all test-wheel test-server crash planted fuzz compatibility fixtures \
@@ -21,8 +21,8 @@ install: ## install, or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_U
 	@PREFIX='$(PREFIX)' PYTHON='$(PYTHON)' WHEELS='$(WHEELS)' \
 		SLURM_USER='$(SLURM_USER)' SERVICE_USER='$(SERVICE_USER)' deploy/install
 
-uninstall: ## remove what install has put in place [PREFIX=DIR]
-	@PREFIX='$(PREFIX)' deploy/uninstall
+uninstall: ## remove what install has put in place; PURGE=1: all data too [PREFIX=DIR PURGE=1]
+	@PREFIX='$(PREFIX)' PURGE='$(PURGE)' deploy/uninstall
 
 wheels: ## collect wheels for hosts without internet, for any Python of 3.11 or later [WHEELS=DIR]
 	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'

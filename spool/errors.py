@@ -58,6 +58,10 @@ class NewerFormatError(CcSyncError):
         self.version = version
 
 
+class OutputError(CcSyncError):
+    """The answer of a command could not be written to stdout."""
+
+
 class SpoolError(CcSyncError):
     """The spool or state directory cannot be used: `path`, what is wrong, what to do."""
 

@@ -37,9 +37,10 @@ from spool.config.readers import (
     text,
     token,
 )
+from spool.installation import SETTINGS, SPOOL, STATE
 
 DAY_SECONDS = 86400
-TOKEN_FILE = Path("/etc/cc-slurm-sync/token")
+TOKEN_FILE = SETTINGS / "token"
 
 
 def _key(
@@ -100,8 +101,8 @@ class BackendKeys:
 class SpoolKeys:
     """Where events and runs lie, and how much is kept."""
 
-    directory: Path = _key(absolute_path, Path("/var/spool/cc-slurm-sync"))
-    state_directory: Path = _key(absolute_path, Path("/var/lib/cc-slurm-sync"))
+    directory: Path = _key(absolute_path, SPOOL)
+    state_directory: Path = _key(absolute_path, STATE)
     min_free_bytes: int = _key(integer(0, 2**50, "bytes"), 2**30)
     keep_delivered_days: float = _key(number(0, 3650, "days"), 3)
 
