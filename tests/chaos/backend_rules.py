@@ -19,8 +19,9 @@ DAY_SECONDS = 86400
 RACE_PART = 0.2
 """The last part of a commit interval in which a stop of a cached row hits another row."""
 _START_FIELDS = frozenset(
-    "jobId user project cluster partition numNodes numHwthreads numAcc walltime startTime resources"
-    " metaData arrayJobId subCluster smt monitoringStatus tags jobState".split()
+    {"jobId", "user", "project", "cluster", "partition", "subCluster", "startTime", "walltime"}
+    | {"numNodes", "numHwthreads", "numAcc", "resources", "metaData", "arrayJobId", "smt"}
+    | {"monitoringStatus", "tags", "jobState"}
 )
 _STOP_FIELDS = frozenset({"jobId", "cluster", "startTime", "stopTime", "jobState"})
 _OLD_STATES = frozenset(
@@ -121,19 +122,10 @@ class Rules:
                 return _error(422 if self.is_old else 404, _NO_ROWS)
             if row.is_cached and self._is_racing():
                 return self._close_another(row, document)
-            start = row.document["startTime"]
-            where = f"jobId {row.document['jobId']} (id {row.row_id}) on {self.cluster} :"
-            if row.state != "running":
-                text = f"{where} job has already been stopped (state is: {row.state})"
-                return _error(422, text)
-            if document.get("stopTime", 0) < start:
-                text = f"{where} stopTime {document.get('stopTime', 0)} must be larger/equal"
-                return _error(400, f"{text} than startTime {start}")
-            state = document.get("jobState") or "completed"
-            if state not in (_OLD_STATES if self.is_old else _NEW_STATES):
-                return _error(400, f'{where} invalid requested job state: "{state}"')
-            self._close(row, document["stopTime"], state)
-            return 200, self.shown(row)
+            refused = self._refused_stop(row, document)
+            if refused is None:
+                self._close(row, document["stopTime"], document.get("jobState") or "completed")
+            return refused or (200, self.shown(row))
 
     def delete(self, document: Any) -> Answered:
         """Answer `delete_job` with a tuple in the body."""
@@ -189,6 +181,21 @@ class Rules:
             "metaData": None,
         }
 
+    def _refused_stop(self, row: Row, document: dict[str, Any]) -> Answered | None:
+        """Check state, then time, then the name of the end state."""
+        start, stop = row.document["startTime"], document.get("stopTime", 0)
+        where = f"jobId {row.document['jobId']} (id {row.row_id}) on {self.cluster} :"
+        state = document.get("jobState") or "completed"
+        if row.state != "running":
+            text = f"{where} job has already been stopped (state is: {row.state})"
+            return _error(422, text)
+        if stop < start:
+            text = f"{where} stopTime {stop} must be larger/equal than startTime {start}"
+            return _error(400, text)
+        if state not in (_OLD_STATES if self.is_old else _NEW_STATES):
+            return _error(400, f'{where} invalid requested job state: "{state}"')
+        return None
+
     def _refused_start(self, document: Any) -> Answered | None:
         """Check in the order of the real server; None: the start is good."""
         unknown = _unknown_field(document, _START_FIELDS | {self.sharing_field})
@@ -203,14 +210,7 @@ class Rules:
         if host not in self.hosts:
             text = f"no subcluster found for cluster {cluster} and host {host}"
             return _error(400, f"ARCHIVE/CLUSTERCONFIG > {text}")
-        if not document.get("user"):
-            return _error(400, "'user' should not be empty")
-        if document.get("numNodes", 0) < 1:
-            return _error(400, "'numNodes', 'numAcc' or 'numHWThreads' invalid")
-        if document["numNodes"] != len(resources):
-            text = f"({len(resources)} vs {document['numNodes']})"
-            return _error(400, f"len(resources) does not equal numNodes {text}")
-        return self._duplicate(document) or self._bad_value(document)
+        return _bad_numbers(document) or self._duplicate(document) or self._bad_value(document)
 
     def _duplicate(self, document: dict[str, Any]) -> Answered | None:
         """Apply the 24-hour rule; rows of the cache do not count."""
@@ -256,6 +256,18 @@ _NO_ROWS = "finding job failed: sql: no rows in result set"
 
 def _error(status: int, text: str) -> Answered:
     return status, {"status": HTTPStatus(status).phrase, "error": text}
+
+
+def _bad_numbers(document: dict[str, Any]) -> Answered | None:
+    """Refuse a start without user, and one whose number of nodes is not that of its hosts."""
+    nodes, hosts = document.get("numNodes", 0), len(document["resources"])
+    if not document.get("user"):
+        return _error(400, "'user' should not be empty")
+    if nodes < 1:
+        return _error(400, "'numNodes', 'numAcc' or 'numHWThreads' invalid")
+    if nodes != hosts:
+        return _error(400, f"len(resources) does not equal numNodes ({hosts} vs {nodes})")
+    return None
 
 
 def _unknown_field(document: Any, known: frozenset[str]) -> Answered | None:

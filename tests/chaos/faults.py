@@ -1,18 +1,23 @@
 """Classes of faults: how each begins and ends, and what must go on while it lasts.
 
-The names P0 ... P19 are those of the faults that a drain once had; each stands for its class.
+The names P0 ... P19 are those of the faults that a drain once had; each stands for its class. Here
+are those of cc-backend and what stands in front of it; `faults_here` has the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from chaos.harness import World
-from chaos.injection import Kind, ServerFault, SlurmFault, wait_for
+from chaos.injection import Kind, ServerFault
+from chaos.site_facts import token
 
 Lift = Callable[[], None]
 Begin = Callable[[World], Lift]
+SERVER_TEXT = "database or upstream failed"
 HTML = "text/html; charset=utf-8"
 PAGE = "<!DOCTYPE html><title>Welcome</title>"
 
@@ -32,6 +37,7 @@ class FaultClass:
     lasting: float = 1.0
     settled_within: float = 15.0
     passing: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Return the name, as a test's id."""
@@ -42,12 +48,6 @@ def lasting(world: World, fault: ServerFault) -> Lift:
     """Let a fault of the server last until it is lifted."""
     injected = world.backend.faults.inject(fault)
     return lambda: world.backend.faults.lift(injected)
-
-
-def slurm_lasting(world: World, fault: SlurmFault) -> Lift:
-    """Let a fault of Slurm last until it is lifted."""
-    injected = world.slurm.faults.inject(fault)
-    return lambda: world.slurm.faults.lift(injected)
 
 
 def poisoned_start(kind: Kind, *, status: int = 500, text: str = "", html: bool = False) -> Begin:
@@ -109,7 +109,7 @@ def disliked_body(status: int) -> Begin:
 
     def begin(world: World) -> Lift:
         marker = "wget http://disliked.example"
-        headers = (("Location", "https://portal.example/"),) if status // 100 == 3 else ()  # noqa: PLR2004
+        headers = (("Location", "https://portal.example/"),) if status // 100 == 3 else ()
         fault = ServerFault(
             kind=Kind.STATUS,
             containing=marker.encode(),
@@ -135,36 +135,6 @@ def swallowed_start(world: World) -> Lift:
     return lambda: world.backend.faults.lift(injected)
 
 
-def hanging_slurm(command: str | None, *words: str) -> Begin:
-    """Return a beginning: a command hangs, while runs that need nothing of it wait for a server.
-
-    The server is down until the command hangs, so that the facts of these runs are known.
-    """
-
-    def begin(world: World) -> Lift:
-        world.backend.stop()
-        stored = world.several(20)
-        wait_stored(world, len(stored))
-        lift = slurm_lasting(world, SlurmFault(command=command, words=words, hangs=True))
-        unknown = world.begin(nodes=("c001",), purge_at=0.0)
-        world.end(unknown)
-        world.let_pass(60, step=10)
-        world.backend.start()
-        took = world.wait_delivered(stored, 5)
-        if took is None:
-            delivered = len(world.delivered(stored))
-            world.complaints.append(f"{delivered} of {len(stored)} runs that need no Slurm")
-        return lift
-
-    return begin
-
-
-def wait_stored(world: World, count: int, seconds: float = 15.0) -> None:
-    """Wait until so many runs lie in `todo/` and no event is left."""
-    wait_for(lambda: len(world.files("todo")) >= count and not world.files("new"), seconds)
-
-
-SERVER_TEXT = "database or upstream failed"
 POISON = (
     FaultClass(
         name="P0 500 with text",
@@ -204,13 +174,106 @@ FIREWALLS = tuple(
     FaultClass(name=f"P5 {status}", begin=disliked_body(status), others_within=5)
     for status in (401, 403, 302, 404, 405)
 )
-SLURM_HANGS = (
-    FaultClass(name="P8 squeue hangs", begin=hanging_slurm("squeue"), passing=120),
-    FaultClass(name="P8 sacct hangs", begin=hanging_slurm("sacct"), passing=120),
-    FaultClass(name="P8 scontrol hangs", begin=hanging_slurm("scontrol"), passing=120),
-    FaultClass(name="P8 slurmctld is stopped", begin=hanging_slurm(None), passing=120),
+
+
+def failing_topology(world: World) -> Lift:
+    """Start the drain while `GET /api/clusters/` fails: no row can be corrected afterwards."""
+    world.kill_drain()
+    lift = lasting(
+        world,
+        ServerFault(kind=Kind.STATUS, endpoints=("clusters",), status=500, text=SERVER_TEXT),
+    )
+    world.start_drain()
+    return lift
+
+
+def unknown_host(world: World) -> Lift:
+    """Let jobs start on hosts that cc-backend learns of by a new cluster.json and a restart."""
+    world.begin(nodes=("n01",))
+    world.begin(nodes=("n02",))
+    world.begin(nodes=("n01", "n02"))
+
+    def lift() -> None:
+        world.backend.restart(with_new_nodes=True)
+        world.begin(nodes=("n01",))
+        world.begin(nodes=("n02",))
+
+    return lift
+
+
+def wrong_host_map(world: World) -> Lift:
+    """Let a wrong `host_map` hide one host, until it is corrected and the drain reloads."""
+    world.configure(host_map={"^c016$": "x16"})
+    world.reload()
+    world.begin(nodes=("c016",))
+
+    def lift() -> None:
+        world.configure(host_map={})
+        world.reload()
+        world.begin(nodes=("c016",))
+
+    return lift
+
+
+def retried_host(world: World) -> Lift:
+    """Let the operator retry runs of a host that cc-backend has learnt of."""
+    end = unknown_host(world)
+    time.sleep(2)
+
+    def lift() -> None:
+        end()
+        world.command("cc-spool", "retry", "ALL")
+
+    return lift
+
+
+def changed_token(wrong: Callable[[World], None], right: Callable[[World], None]) -> Begin:
+    """Return a beginning: the token is not usable for two seconds."""
+
+    def begin(world: World) -> Lift:
+        wrong(world)
+        world.begin()
+        time.sleep(2)
+        return lambda: right(world)
+
+    return begin
+
+
+def _remove_token(world: World) -> None:
+    (world.root / "token").unlink()
+
+
+def _open_token(world: World) -> None:
+    (world.root / "token").chmod(0o644)
+
+
+def _close_token(world: World) -> None:
+    (world.root / "token").chmod(0o600)
+
+
+def _wrong_token(world: World) -> None:
+    world.write_token(token("somebody"))
+
+
+def _right_token(world: World) -> None:
+    world.write_token(world.backend.token)
+
+
+TOPOLOGY = (FaultClass(name="P2 no topology", begin=failing_topology, lasting=3, passing=300),)
+TOKENS = tuple(
+    FaultClass(name=f"P6 token {name}", begin=changed_token(wrong, right), settled_within=10)
+    for name, wrong, right in (
+        ("removed and put back", _remove_token, _right_token),
+        ("readable by all, then not", _open_token, _close_token),
+        ("wrong, then right", _wrong_token, _right_token),
+    )
+)
+HOSTS = (
+    FaultClass(name="P10 new host", begin=unknown_host, others_within=5, passing=60),
+    FaultClass(name="P10 host_map corrected", begin=wrong_host_map, others_within=5, passing=60),
+    FaultClass(name="P10 retry", begin=retried_host, others_within=5),
 )
 SILENCES = (
     FaultClass(name="P19 a start is never answered", begin=swallowed_start, others_within=6),
 )
-CLASSES = (*POISON, *OUTAGES, *FIREWALLS, *SLURM_HANGS, *SILENCES)
+CLASSES = (*POISON, *OUTAGES, *TOPOLOGY, *FIREWALLS, *TOKENS, *HOSTS, *SILENCES)

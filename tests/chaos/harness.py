@@ -21,11 +21,12 @@ from typing import Any, Self
 from chaos import site_facts
 from chaos.injection import wait_for
 from chaos.job import Run
+from chaos.notify import NotifySocket
 from chaos.server import Backend
 from chaos.slurm import NEW, Slurm
+from chaos.slurm_hooks import call_hook
 from chaos.traffic import Shapes
 
-HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 CLOCK = Path(__file__).resolve().parent / "clock"
 DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
 COMMAND_SECONDS = 60.0
@@ -46,13 +47,13 @@ class World:
         *,
         version: str = "1.5.4",
         release: str = NEW,
-        min_job_age: float = 300.0,
         seed: int = 0,
         changes: Mapping[str, Any] | None = None,
+        **slurm: Any,
     ) -> None:
         self.root = root
         self.backend = Backend(version, seed=seed)
-        self.slurm = Slurm(root / "slurm", release, min_job_age=min_job_age)
+        self.slurm = Slurm(root / "slurm", release, **slurm)
         self.slurm.now = self.now
         self.shapes = Shapes(seed)
         self.runs: list[Run] = []
@@ -61,8 +62,10 @@ class World:
         self.drain: subprocess.Popen[bytes] | None = None
         self.log = root / "drain.log"
         self.wrapper: tuple[str, ...] = ()
-        self._environment: dict[str, str] = {}
+        self.with_descriptions = False
         self._changes = dict(changes or {})
+        root.mkdir(parents=True, exist_ok=True)
+        self.notify = NotifySocket(root / "notify")
         self._clock = root / "clock"
         self._stepped = self._passed = 0.0
         self._write_clock()
@@ -89,6 +92,7 @@ class World:
         self.kill_drain()
         self.slurm.stop()
         self.backend.stop()
+        self.notify.close()
 
     # the program
 
@@ -113,11 +117,10 @@ class World:
     def environment(self) -> dict[str, str]:
         """Return the environment of the program, whose clocks can be shifted."""
         shims = {"PYTHONPATH": str(CLOCK), "CHAOS_CLOCK": str(self._clock)}
-        return {"PATH": os.environ["PATH"], **shims, **self._environment}
+        return {"PATH": os.environ["PATH"], **shims}
 
-    def start_drain(self, **environment: str) -> None:
-        """Start the drain."""
-        self._environment = environment
+    def start_drain(self) -> None:
+        """Start the drain as systemd does."""
         argv = [*self.wrapper, installed("cc-spool"), "drain", "-c", str(self.root / "config.json")]
         with self.log.open("ab") as log:
             self.drain = subprocess.Popen(
@@ -125,7 +128,7 @@ class World:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment,
+                env=self.environment | {"NOTIFY_SOCKET": str(self.notify.path)},
                 cwd=self.root,
                 start_new_session=True,
             )
@@ -146,18 +149,20 @@ class World:
         self.drain = None
         return status
 
-    def command(self, *words: str, seconds: float = COMMAND_SECONDS) -> subprocess.CompletedProcess:
+    def command(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `cc-spool VERB ...` or `cc-sweep VERB ...` to its end."""
-        name, *rest = words
-        argv = [installed(name), *rest, "-c", str(self.root / "config.json")]
+        return self.run_program((installed(name), *words))
+
+    def run_program(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command line of the program to its end."""
         return subprocess.run(
-            argv,
+            [*words, "-c", str(self.root / "config.json")],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
             env=self.environment,
             cwd=self.root,
-            timeout=seconds,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
 
@@ -169,6 +174,11 @@ class World:
         """Return `cc-spool status --json`."""
         found: dict[str, Any] = json.loads(self.command("cc-spool", "status", "--json").stdout)
         return found
+
+    def reload(self) -> None:
+        """Let the drain read its configuration again."""
+        assert self.drain is not None
+        self.drain.send_signal(signal.SIGHUP)
 
     def resident_bytes(self) -> int:
         """Return the resident memory of the drain; 0 where it does not run."""
@@ -228,12 +238,7 @@ class World:
 
     def call_hook(self, name: str, run: Run) -> None:
         """Run the real hook as slurmctld does, with its environment alone."""
-        variables = hook_environment(name, run, is_old=self.slurm.release.startswith("22"))
-        variables["CC_SLURM_SYNC_SPOOL"] = str(self.root / "spool")
-        done = subprocess.run(
-            [str(HOOKS / name)], env=variables, cwd="/", stdin=subprocess.DEVNULL, check=False
-        )
-        assert done.returncode == 0, f"{name} ended with {done.returncode}"
+        call_hook(name, run, self.root / "spool", is_old=self.slurm.is_old)
         if self._passed:
             self._date_events()
 
@@ -265,34 +270,3 @@ class World:
     def wait_delivered(self, runs: Sequence[Run], seconds: float) -> float | None:
         """Wait for the starts of some runs; return how long it took, None if it took longer."""
         return wait_for(lambda: len(self.delivered(runs)) == len(runs), seconds)
-
-
-def hook_environment(name: str, run: Run, *, is_old: bool) -> dict[str, str]:
-    """Return what slurmctld gives a hook; 22.05 tells no times."""
-    is_end = name.startswith("epilog")
-    end = run.end if run.end is not None else run.start + run.limit_minutes * 60
-    found = {
-        "SLURM_SCRIPT_CONTEXT": name,
-        "SLURM_CLUSTER_NAME": site_facts.SLURM_CLUSTER,
-        "SLURM_JOB_ID": str(run.job_id),
-        "SLURM_JOB_NAME": run.name,
-        "SLURM_JOB_PARTITION": run.partition,
-        "SLURM_JOB_ACCOUNT": run.account,
-        "SLURM_JOB_NODELIST": ",".join(run.nodes),
-        "SLURM_JOB_USER": run.user,
-        "SLURM_JOB_UID": str(run.uid),
-        "SLURM_JOB_CPUS_PER_NODE": ",".join(
-            str(len(cores) * site_facts.THREADS_PER_CORE) for cores in run.cores.values()
-        ),
-        "SLURM_JOB_RESTART_COUNT": "0",
-    }
-    if run.array:
-        found |= {"SLURM_ARRAY_JOB_ID": str(run.array[0])}
-        found |= {"SLURM_ARRAY_TASK_ID": str(run.array[1])}
-    if is_end:
-        found["SLURM_JOB_EXIT_CODE2"] = "1:0" if run.state == "FAILED" else "0:0"
-    if not is_old:
-        words = {"none": "NO", "user": "USER", "ok": "OK"}
-        found |= {"SLURM_JOB_START_TIME": str(run.start), "SLURM_JOB_END_TIME": str(end)}
-        found |= {"SLURM_JOB_OVERSUBSCRIBE": words[run.sharing]}
-    return found

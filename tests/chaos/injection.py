@@ -1,4 +1,4 @@
-"""Faults that are injected into the small server and the small Slurm, and the book of the live ones.
+"""Faults that are injected into the small server and the small Slurm.
 
 A fault is chosen for each request or call in the order of injection; it is used up after `count`
 uses, or it lasts until it is lifted.

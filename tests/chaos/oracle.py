@@ -13,8 +13,6 @@ from chaos.harness import World
 from chaos.injection import wait_for
 from chaos.job import Run, holds_whole_node
 
-UNKNOWN = object()
-
 
 class Verdict(list[str]):
     """Complaints; none means that all is well."""
@@ -61,16 +59,18 @@ def settle(world: World, seconds: float, *, passing: float = 0.0) -> Verdict:
 
 def kinds(verdict: Sequence[str]) -> dict[str, int]:
     """Count complaints: lost, doubled, wrong facts, others."""
-    counts = {"lost": 0, "doubled": 0, "wrong": 0, "other": 0}
+    counts = {"lost": 0, "doubled": 0, "wrong facts": 0, "others": 0}
     for text in verdict:
-        counts[text.split()[-1] if text.split()[-1] in counts else _kind(text)] += 1
+        counts[_kind(text)] += 1
     return counts
 
 
 def _kind(text: str) -> str:
-    if " is " in text and " instead of " in text:
-        return "wrong"
-    return "doubled" if "of no run" in text else "other"
+    if text.endswith("lost"):
+        return "lost"
+    if text.endswith(("doubled", "of no run")):
+        return "doubled"
+    return "wrong facts" if " instead of " in text else "others"
 
 
 def _of_run(world: World, run: Run, found: list[Row]) -> Iterator[str]:
@@ -85,7 +85,10 @@ def _of_run(world: World, run: Run, found: list[Row]) -> Iterator[str]:
         if row.document.get(field) != wanted:
             yield f"{name} {field} is {row.document.get(field)!r} instead of {wanted!r}"
     yield from _of_resources(name, run, row.document.get("resources") or [])
-    yield from _of_meta(name, run, row.document.get("metaData") or {})
+    meta = row.document.get("metaData") or {}
+    yield from _of_meta(name, run, meta)
+    if world.with_descriptions and not meta.get("slurmInfo", "").startswith(f"JobId={run.job_id} "):
+        yield f"{name} slurmInfo is {meta.get('slurmInfo', '')[:60]!r} instead of Slurm's text"
     ended = (run.state_at(is_old=is_old), run.stop_time)
     if (row.state, row.stop_time) != ended:
         yield f"{name} end is {(row.state, row.stop_time)} instead of {ended}"

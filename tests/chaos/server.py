@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,9 @@ from chaos.site_facts import CLUSTER, clusters, hosts, token
 class Backend:
     """The server. `log` holds every request; `rules` the rows."""
 
-    def __init__(self, version: str = "1.5.4", *, seed: int = 0, commit_seconds: float = 1.0):
+    def __init__(
+        self, version: str = "1.5.4", *, seed: int = 0, commit_seconds: float = 1.0
+    ) -> None:
         self.faults = Faults()
         self.rules = Rules(version, hosts(), CLUSTER, commit_seconds=commit_seconds)
         self.clusters: list[dict[str, Any]] = clusters()
@@ -96,22 +99,16 @@ class Backend:
         """Answer by the rules; None: nothing like that is known."""
         document = document_of(body)
         query = parse_qs(urlsplit(path).query, keep_blank_values=True)
-        match endpoint:
-            case "start":
-                return self.rules.start(document)
-            case "stop":
-                return self.rules.stop(document)
-            case "delete" if method == "DELETE":
-                return self.rules.delete(document)
-            case "edit_meta":
-                return self._edit_meta(path, document)
-            case "jobs":
-                return backend_queries.listing(self.rules, query)
-            case "query":
-                return backend_queries.graphql(self.rules, document or {})
-            case "clusters":
-                return 200, {"clusters": self.clusters}
-        return None
+        answers: dict[str, Callable[[], Answered | None]] = {
+            "start": lambda: self.rules.start(document),
+            "stop": lambda: self.rules.stop(document),
+            "delete": lambda: self.rules.delete(document) if method == "DELETE" else None,
+            "edit_meta": lambda: self._edit_meta(path, document),
+            "jobs": lambda: backend_queries.listing(self.rules, query),
+            "query": lambda: backend_queries.graphql(self.rules, document or {}),
+            "clusters": lambda: (200, {"clusters": self.clusters}),
+        }
+        return answers[endpoint]() if endpoint in answers else None
 
     def _edit_meta(self, path: str, document: Any) -> Answered | None:
         tail = urlsplit(path).path.removeprefix("/api/jobs/edit_meta/").strip("/")

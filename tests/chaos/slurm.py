@@ -60,11 +60,19 @@ class Asked(NamedTuple):
 class Slurm:
     """The jobs of a cluster and its commands below `root`."""
 
-    def __init__(self, root: Path, release: str = NEW, *, min_job_age: float = 300.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        release: str = NEW,
+        *,
+        min_job_age: float = 300.0,
+        has_accounting: bool = True,
+        has_state_files: bool = True,
+    ) -> None:
         self.root = root
         self.release = release
         self.min_job_age = min_job_age
-        self.has_accounting = True
+        self.has_accounting = has_accounting
         self.accounting_lag_seconds = 0.0
         self.faults = Faults()
         self.log: list[Asked] = []
@@ -73,9 +81,15 @@ class Slurm:
         self._accounted: list[Run] = []
         self._lock = threading.RLock()
         self.commands = root / "commands"
-        self.state = root / "state"
+        self.state = root / ("state" if has_state_files else "nothing")
+        self._has_state_files = has_state_files
         self._server: _Listener | None = None
         self._make()
+
+    @property
+    def is_old(self) -> bool:
+        """Tell whether this is the old one of the two releases."""
+        return self.release == OLD
 
     def start(self) -> None:
         """Open the socket: from now on the commands answer."""
@@ -98,7 +112,7 @@ class Slurm:
         with self._lock:
             self._runs[run.job_id] = run
             self._accounted.append(run)
-        if run.script is not None:
+        if run.script is not None and self._has_state_files:
             owner = run.array[0] if run.array else run.job_id
             place = self.state / f"hash.{owner % 10}" / f"job.{owner}"
             place.mkdir(parents=True, exist_ok=True)
@@ -147,7 +161,7 @@ class Slurm:
 
     def _make(self) -> None:
         self.commands.mkdir(parents=True)
-        for digit in range(10):
+        for digit in range(10 if self._has_state_files else 0):
             (self.state / f"hash.{digit}").mkdir(parents=True)
         for name in COMMANDS:
             text = _SCRIPT.format(

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol
 
 from chaos import slurm_json, slurm_text
 from chaos.job import ENDED, Run
 
+UP_SECONDS = 86400
 _CODES = {
-    **{"CD": "COMPLETED", "F": "FAILED", "TO": "TIMEOUT", "CA": "CANCELLED", "NF": "NODE_FAIL"},
-    **{"OOM": "OUT_OF_MEMORY", "R": "RUNNING", "PD": "PENDING", "S": "SUSPENDED"},
+    "CD": "COMPLETED",
+    "F": "FAILED",
+    "TO": "TIMEOUT",
+    "CA": "CANCELLED",
+    "NF": "NODE_FAIL",
+    "OOM": "OUT_OF_MEMORY",
+    "R": "RUNNING",
+    "PD": "PENDING",
+    "S": "SUSPENDED",
 }
 
 
@@ -32,6 +39,7 @@ class Cluster(Protocol):
     state: Path
     has_accounting: bool
     min_job_age: float
+    now: Callable[[], float]
 
     def visible(self) -> list[Run]:
         """Return the runs that slurmctld has."""
@@ -113,7 +121,7 @@ def _sacct(slurm: Cluster, words: list[str], *, as_epoch: bool) -> Printed:
     parser.add_argument("--delimiter", default="|")
     parser.add_argument("-M", "--clusters")
     parser.add_argument("-S", "--starttime", default="uts0")
-    parser.add_argument("-E", "--endtime", default=f"uts{int(time.time()) + 10**7}")
+    parser.add_argument("-E", "--endtime", default="uts99999999999")
     parser.add_argument("-o", "--format", default="JobIDRaw,State")
     parser.add_argument("-j", "--jobs")
     parser.add_argument("-s", "--state")
@@ -143,11 +151,13 @@ def _scontrol(slurm: Cluster, words: list[str], *, as_epoch: bool) -> Printed:
     plain = [word for word in words if not word.startswith("-") or word == "-"]
     match plain:
         case ["show", "config"]:
+            now = int(slurm.now())
             text = slurm_text.show_config(
-                slurm.release,
                 str(slurm.state),
                 accounting=slurm.has_accounting,
                 min_job_age=slurm.min_job_age,
+                now=slurm_text.instant(now, as_epoch=as_epoch),
+                boot=slurm_text.instant(now - UP_SECONDS, as_epoch=as_epoch),
             )
             return Printed(0, text.encode())
         case ["ping"]:

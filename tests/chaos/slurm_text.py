@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from chaos import site_facts
 from chaos.job import Run
 
+_REQUEST = "CPUs/Task=1 ReqB:S:C:T=0:0:*:*"
+_REST = "Contiguous=0 Licenses=(null) Network=(null)"
 _OVERSUBSCRIBE = {"none": "NO", "user": "USER", "ok": "OK"}
 
 
@@ -80,10 +82,26 @@ _COLUMNS: dict[str, Column] = {
     "Name": lambda run, _: run.name,
 }
 _LETTERS = {
-    **{"A": "JobID", "i": "JobID", "F": "ArrayJobID", "K": "ArrayTaskID", "T": "State"},
-    **{"S": "StartTime", "e": "EndTime", "V": "SubmitTime", "l": "TimeLimit", "C": "NumCPUs"},
-    **{"D": "NumNodes", "P": "Partition", "u": "UserName", "U": "UserID", "a": "Account"},
-    **{"N": "NodeList", "h": "OverSubscribe", "q": "QOS", "j": "Name", "v": "Reservation"},
+    "A": "JobID",
+    "i": "JobID",
+    "F": "ArrayJobID",
+    "K": "ArrayTaskID",
+    "T": "State",
+    "S": "StartTime",
+    "e": "EndTime",
+    "V": "SubmitTime",
+    "l": "TimeLimit",
+    "C": "NumCPUs",
+    "D": "NumNodes",
+    "P": "Partition",
+    "u": "UserName",
+    "U": "UserID",
+    "a": "Account",
+    "N": "NodeList",
+    "h": "OverSubscribe",
+    "q": "QOS",
+    "j": "Name",
+    "v": "Reservation",
 }
 _BY_LOWER_CASE = {name.lower(): column for name, column in _COLUMNS.items()}
 
@@ -177,15 +195,13 @@ def show_job(run: Run, *, is_old: bool, with_detail: bool, as_epoch: bool) -> st
         "   ReqNodeList=(null) ExcNodeList=(null)",
         f"   NodeList={','.join(run.nodes)}",
         f"   BatchHost={run.nodes[0]}",
-        f"   NumNodes={len(run.nodes)} NumCPUs={run.cpus} NumTasks=1 CPUs/Task=1"
-        " ReqB:S:C:T=0:0:*:*",
+        f"   NumNodes={len(run.nodes)} NumCPUs={run.cpus} NumTasks=1 {_REQUEST}",
         *_tres_lines(run, is_old=is_old),
         "   Socks/Node=* NtasksPerN:B:S:C=0:0:*:* CoreSpec=*",
         *([f"   JOB_GRES={gpus}", *_node_lines(run)] if with_detail else []),
         "   MinCPUsNode=1 MinMemoryCPU=1000M MinTmpDiskNode=0",
         "   Features=(null) DelayBoot=00:00:00",
-        f"   OverSubscribe={_OVERSUBSCRIBE[run.sharing]} Contiguous=0 Licenses=(null)"
-        " Network=(null)",
+        f"   OverSubscribe={_OVERSUBSCRIBE[run.sharing]} {_REST}",
         "   Command=/home/job.sh",
         "   WorkDir=/home",
         *(["   Power="] if is_old else []),
@@ -225,13 +241,13 @@ def show_nodes() -> str:
     )
 
 
-def show_config(release: str, state: str, *, accounting: bool, min_job_age: float) -> str:
+def show_config(state: str, *, accounting: bool, min_job_age: float, now: str, boot: str) -> str:
     """Return `scontrol show config`, as far as somebody may need it."""
     kind = "accounting_storage/slurmdbd" if accounting else "accounting_storage/none"
     settings = {
         "AccountingStorageTRES": "cpu,mem,energy,node,billing,gres/gpu",
         "AccountingStorageType": kind,
-        "BOOT_TIME": "1767225600",
+        "BOOT_TIME": boot,
         "ClusterName": site_facts.SLURM_CLUSTER,
         "EpilogSlurmctld": "(null)",
         "GresTypes": "gpu",
@@ -242,9 +258,8 @@ def show_config(release: str, state: str, *, accounting: bool, min_job_age: floa
         "SlurmUser": "root(0)",
         "SlurmctldHost[0]": "ctl01",
         "SlurmctldParameters": "(null)",
-        "SLURM_VERSION": release,
         "StateSaveLocation": state,
     }
     lines = [f"{name:<23} = {value}" for name, value in settings.items()]
-    head = "Configuration data as of 1767225600"
+    head = f"Configuration data as of {now}"
     return "\n".join([head, *lines, "", "Slurmctld(primary) at ctl01 is UP", ""])

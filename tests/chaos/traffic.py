@@ -39,7 +39,7 @@ class Shapes:
             for node in nodes
         }
         gpus = {node: self._some_gpus() for node in nodes if kind == "gpu"}
-        made = {
+        made: dict[str, Any] = {
             "job_id": job_id,
             "name": f"job-{job_id}",
             "user": user,
@@ -59,7 +59,7 @@ class Shapes:
     def _nodes(self, wanted: tuple[str, ...] | None) -> tuple[tuple[str, ...], str]:
         if wanted is not None:
             return wanted, "gpu" if wanted[0].startswith("g") else "cpu"
-        if self.random.random() < 0.3:  # noqa: PLR2004 - a share
+        if self.random.random() < 0.3:
             first = self.random.choice(site_facts.GPU_NODES)
             return (first,), "gpu"
         count = self.random.choice((1, 1, 1, 2, 3))
