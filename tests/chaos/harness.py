@@ -91,7 +91,7 @@ class World:
         self.slurm.faults.lift_all()
         self.kill_drain()
         self.slurm.stop()
-        self.backend.stop()
+        self.backend.close()
         self.notify.close()
 
     # the program
@@ -120,7 +120,9 @@ class World:
         return {"PATH": os.environ["PATH"], **shims}
 
     def start_drain(self) -> None:
-        """Start the drain as systemd does."""
+        """Start the drain as systemd does, if it does not run."""
+        if self.drain is not None and self.drain.poll() is None:
+            return
         argv = [*self.wrapper, installed("cc-spool"), "drain", "-c", str(self.root / "config.json")]
         with self.log.open("ab") as log:
             self.drain = subprocess.Popen(
@@ -237,20 +239,20 @@ class World:
         return [self.begin(**wishes) for _ in range(count)]
 
     def call_hook(self, name: str, run: Run) -> None:
-        """Run the real hook as slurmctld does, with its environment alone."""
-        call_hook(name, run, self.root / "spool", is_old=self.slurm.is_old)
-        if self._passed:
-            self._date_events()
+        """Run the real hook as slurmctld does.
 
-    def _date_events(self) -> None:
-        """Give events the time that has passed for everybody else."""
-        now = self.now()
-        for path in self.files("new"):
-            try:
-                if path.stat().st_mtime < now - self._passed + 1:
-                    os.utime(path, (now, now))
-            except FileNotFoundError:
-                continue
+        Where time has been made to pass, the event gets its time before the drain can see it.
+        """
+        spool = self.root / "spool"
+        if not self._passed:
+            call_hook(name, run, spool, is_old=self.slurm.is_old)
+            return
+        aside = self.root / "aside"
+        (aside / "new").mkdir(parents=True, exist_ok=True)
+        call_hook(name, run, aside, is_old=self.slurm.is_old)
+        for path in (aside / "new").iterdir():
+            os.utime(path, (self.now(), self.now()))
+            path.rename(spool / "new" / path.name)
 
     # what is seen
 

@@ -14,6 +14,9 @@ from chaos.injection import wait_for
 from chaos.job import Run, holds_whole_node
 
 
+FIRST_LOOK_SECONDS = 2.0
+
+
 class Verdict(list[str]):
     """Complaints; none means that all is well."""
 
@@ -37,6 +40,8 @@ def judge(world: World, *, is_quiet: bool = True) -> Verdict:
             verdict += _of_run(world, run, found)
     verdict += [f"row {key} is of no run" for key in by_key]
     verdict += _of_dead(world)
+    if world.drain is not None and world.drain.poll() is not None:
+        verdict.append(f"the drain has ended with {world.drain.poll()}")
     if is_quiet:
         verdict += _of_waiting(world)
     if world.backend.rules.wrong_stops:
@@ -49,11 +54,11 @@ def settle(world: World, seconds: float, *, passing: float = 0.0) -> Verdict:
 
     With `passing` so many seconds pass besides, in steps of ten: for what waits for its turn.
     """
-    wait_for(lambda: not judge(world), seconds)
+    wait_for(lambda: not judge(world), FIRST_LOOK_SECONDS if passing else seconds)
     while passing > 0 and judge(world):
         world.let_pass(10, pause=0.2)
         passing -= 10
-    wait_for(lambda: not judge(world), 1.0 if passing else 0.0)
+    wait_for(lambda: not judge(world), seconds)
     return judge(world)
 
 

@@ -7,6 +7,7 @@ killed server does; `start()` opens the same port again, the rows stay.
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,10 @@ class Backend:
         self.token = token()
         self.log: list[Seen] = []
         self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        self._port = 0
+        self._place = socket.socket()  # keeps the port ours while nobody listens
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port: int = self._place.getsockname()[1]
         self._server: Listener | None = None
 
     @property
@@ -55,9 +59,10 @@ class Backend:
         return self._server is not None
 
     def start(self) -> None:
-        """Open the port."""
+        """Open the port, if it is not open."""
+        if self._server is not None:
+            return
         server = Listener(("127.0.0.1", self._port), self)
-        self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -68,6 +73,11 @@ class Backend:
             server.shutdown()
             server.reset_all()
             server.server_close()
+
+    def close(self) -> None:
+        """Stop and give the port back."""
+        self.stop()
+        self._place.close()
 
     def restart(self, version: str | None = None, *, with_new_nodes: bool | None = None) -> None:
         """Stop and start, perhaps as another release or with another cluster.json."""

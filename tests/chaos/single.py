@@ -17,10 +17,11 @@ FIRST_SECONDS = 20.0
 
 def wait_running(world: World, fault: FaultClass, runs: Sequence[Run]) -> None:
     """Wait for runs before they end: of one that ends at once nobody can know the GPUs."""
-    for _ in range(1 + int(fault.passing // 10)):
-        if world.wait_delivered(runs, fault.settled_within) is not None:
+    for _ in range(int(fault.passing // 10)):
+        if world.wait_delivered(runs, 1.0) is not None:
             return
         world.let_pass(10)
+    world.wait_delivered(runs, fault.settled_within)
 
 
 def run_alone(world: World, fault: FaultClass) -> Verdict:
