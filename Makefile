@@ -9,7 +9,7 @@ RESULTS := tests/data/compatibility.jsonl
 SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit
 
 .PHONY: help install uninstall wheels demo demo-slurm \
-	check test test-all test-wheel test-server crash planted fuzz compatibility fixtures \
+	check test test-all test-wheel test-server crash planted soak fuzz compatibility fixtures \
 	bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
 help: ## list the targets
@@ -66,6 +66,10 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 
 planted: $(VENV)/.dev ## plant known bugs one by one in a copy: the suite must catch each
 	$(BIN)/python tests/planted.py
+
+soak: $(VENV)/.dev ## traffic under every fault at once, for ten minutes [SECONDS=90 SEED=1 RATE=15]
+	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600) \
+		--rate $(or $(RATE),15) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI takes 1 000)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py
