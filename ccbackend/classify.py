@@ -94,6 +94,9 @@ class Reason(Enum):
     API_OFF = Outcome.HALT, "the REST job API is off (NATS mode), or the base URL is wrong"
     UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
     CERTIFICATE = Outcome.HALT, "the server's certificate is not trusted: check ca_file and URL"
+    NO_TLS = Outcome.HALT, "no TLS on this port: check scheme (https or http) and port of the URL"
+    TLS_REFUSED = Outcome.HALT, "no TLS in common: compare versions, ciphers, client certificates"
+    CA_FILE = Outcome.HALT, "ca_file cannot be used: name a readable file of certificates (PEM)"
 
     def __init__(self, outcome: Outcome, hint: str) -> None:
         self.outcome = outcome
@@ -107,7 +110,10 @@ class Fault(StrEnum):
     TIMED_OUT = "timed_out"  # silence, or the deadline passed
     BROKEN = "broken"  # reset, cut, end of file
     TOO_LARGE = "too_large"  # more than the limit
-    CERTIFICATE = "certificate"  # TLS: not trusted, or no TLS at all
+    CERTIFICATE = "certificate"  # the server's is not trusted
+    NO_TLS = "no_tls"  # what answers on this port does not speak TLS
+    TLS = "tls"  # no version, cipher or client certificate in common
+    CA_FILE = "ca_file"  # our file of certificates cannot be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +254,9 @@ _FAULTS = {
     Fault.BROKEN: Reason.BROKEN,
     Fault.TOO_LARGE: Reason.NOT_THE_API,
     Fault.CERTIFICATE: Reason.CERTIFICATE,
+    Fault.NO_TLS: Reason.NO_TLS,
+    Fault.TLS: Reason.TLS_REFUSED,
+    Fault.CA_FILE: Reason.CA_FILE,
 }
 
 

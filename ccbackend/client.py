@@ -41,7 +41,7 @@ _PATHS = {
     ApiCall.DELETE: "/api/jobs/delete_job/",
     ApiCall.EDIT_META: "/api/jobs/edit_meta/",
 }
-_CONTENT_TOO_LARGE = 413
+_BAD_REQUEST, _CONTENT_TOO_LARGE = 400, 413
 _LIST_ATTEMPTS = 3  # a listing whose count moved while it was read
 
 
@@ -177,6 +177,7 @@ class BackendClient:
         amended: tuple[Reason, ...] = ()
         while True:
             reply, _ = self._requests.send(call, _HTTP_METHODS[call], _PATHS[call], document=sent)
+            reply = _with_refused_end(reply, sent)
             reason = reply.verdict.reason
             changed = None
             if reply.outcome is Outcome.AMEND:
@@ -257,6 +258,19 @@ class BackendClient:
             return JobList(reply, replies.rest_rows(text))
         except JobListError as error:
             return JobList(incomplete(reply, str(error)))
+
+
+def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
+    """Read a refusal of an end that is not after its start as such.
+
+    Up to 1.3.1 one and the same answer says "already stopped" and "ends too early" (job.go of
+    cc-backend v1.0.0 ... v1.3.1): only an end after the start tells the two apart.
+    """
+    reason, is_early = reply.verdict.reason, sent.get("stopTime", 0) <= sent.get("startTime", -1)
+    if reason is not Reason.STOPPED_BEFORE or reply.status != _BAD_REQUEST or not is_early:
+        return reply
+    verdict = ReplyVerdict(Reason.END_BEFORE_START, reply.verdict.message)
+    return replace(reply, verdict=verdict)
 
 
 def _unlisted_clusters(reply: ApiReply, server: ServerInfo) -> ClusterList:

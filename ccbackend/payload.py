@@ -55,7 +55,7 @@ def start_payload(
     document: Document = {
         "jobId": job.job_id,
         "cluster": name,
-        "user": clean_text(job.user or ""),
+        "user": _user(job, mapping),
         "project": clean_text(job.account or ""),
         "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
@@ -83,7 +83,7 @@ def stop_payload(
 
     Args:
         key: of the run as it was reported.
-        end_time: Unix seconds; brought behind the start and within 2^31 - 1 s of it.
+        end_time: Unix seconds; brought to the start or later, within 2^31 - 1 s of it.
         state: Slurm's word for the end (`COMPLETED`, `CANCELLED by 1000`, `NODE_FAIL`, ...).
         dialect: of the server, at the moment of sending.
         warn: told of an unknown word and of a correction by more than a second.
@@ -98,7 +98,7 @@ def stop_payload(
         warn(f"end state {state!r} is new: sent as {name}")
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
-        warn(f"end time moved by {stop_time - end_time} s to lie after the start")
+        warn(f"end time moved by {stop_time - end_time} s: it must not be before the start")
     return {
         "jobId": key.job_id,
         "cluster": key.cluster,
@@ -134,9 +134,13 @@ def key_of(document: Mapping[str, Any]) -> BackendRunKey:
     return BackendRunKey(document["jobId"], document["cluster"], document["startTime"])
 
 
-def clamp_end_time(end_time: int, start_time: int) -> int:
-    """Bring an end behind its start and within what the server's 32-bit duration holds."""
-    return min(max(end_time, start_time + 1), start_time + MAX_DURATION_SECONDS)
+def clamp_end_time(end_time: int, start_time: int, *, min_seconds: int = 0) -> int:
+    """Bring an end to its start or later, within what the server's 32-bit duration holds.
+
+    From 1.4.3 on a server takes an end equal to the start; an older one that refuses it gets one a
+    second later (`amend`).
+    """
+    return min(max(end_time, start_time + min_seconds), start_time + MAX_DURATION_SECONDS)
 
 
 def amend(document: Document, reason: Reason) -> Document | None:
@@ -147,9 +151,8 @@ def amend(document: Document, reason: Reason) -> Document | None:
     if reason is Reason.STATE_UNKNOWN:
         changed = document | {"jobState": FALLBACK_STATE}
     else:
-        changed = document | {
-            "stopTime": clamp_end_time(document["stopTime"], document["startTime"])
-        }
+        end = clamp_end_time(document["stopTime"], document["startTime"], min_seconds=1)
+        changed = document | {"stopTime": end}
     return None if changed == document else changed
 
 
@@ -174,6 +177,28 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 # Zero and empty mean "absent" to the server: such fields are left out.
 _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
+
+
+def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
+    """Tell whether a start has to wait for the name of its user.
+
+    Args:
+        job: facts of the run.
+        mapping: of the site, which may let the number stand for a name that stays unknown.
+        waited_seconds: how long the name has been asked for.
+    """
+    if clean_text(job.user or ""):
+        return False
+    after = mapping.user_from_uid_after_seconds
+    return after is None or job.uid is None or waited_seconds < after
+
+
+def _user(job: JobFacts, mapping: SiteMap) -> str:
+    """Return the user's name; its number where the site prefers that to waiting for ever."""
+    name = clean_text(job.user or "")
+    if name or job.uid is None or mapping.user_from_uid_after_seconds is None:
+        return name
+    return str(job.uid)
 
 
 def _cpus(job: JobFacts) -> int:

@@ -43,11 +43,14 @@ def resources_of(
     wide = len(job.nodes) > mapping.listed_nodes
     found: list[Resource] = []
     allocated = listed = 0
+    names = mapping.host_names(job.nodes)
     for node_name in job.nodes:
+        host = names[node_name]
         node = held.get(node_name) or _NameOnlyNode(node_name)
-        host = mapping.host(node_name)
         topology = _topology(cluster, host, warn)
-        gpus = accelerators_of(node, mapping.accelerators)
+        gpus = accelerators_of(
+            node, mapping.accelerators, topology.accelerators if topology else ()
+        )
         allocated, listed = allocated + gpus.allocated, listed + len(gpus.addresses)
         found.append(
             {
@@ -68,17 +71,12 @@ def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
     if mapping.clusters_known:
         return False
     cluster = mapping.clusters.get(mapping.cluster_of(job.partition))
+    names = mapping.host_names(job.nodes)
     return any(
         (node.cores or accelerators_of(node, mapping.accelerators).addresses)
-        and topology_of(cluster, mapping.host(node.name)) is None
+        and _topology(cluster, names.get(node.name, node.name), ignore_warning) is None
         for node in job.allocations
     )
-
-
-def topology_of(cluster: Cluster | None, host: str) -> NodeTopology | None:
-    """Return the server's topology of a host; None if it is not known."""
-    subcluster = cluster.subcluster(host) if cluster else None
-    return subcluster.topology if subcluster else None
 
 
 def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | None:

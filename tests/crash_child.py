@@ -87,9 +87,7 @@ def drain(order: dict[str, Any]) -> None:
         backend=lambda: BackendClient(
             Transport(requests.Session(), order["url"], token=lambda: order["token"]), known
         ),
-        texts=lambda query: TextsReply(
-            texts={(j.job_id, j.start_time or 0): TEXTS for j in query.jobs}
-        ),
+        texts=lambda query: TextsReply(texts={(j.job_id, j.start_time): TEXTS for j in query.jobs}),
         inputs_changed=lambda: False,
         new_batch=broken_group(order["broken"]),
     )

@@ -117,19 +117,19 @@ class FakeBackend:
     def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
         """Answer a start."""
         self.maybe_sent.append(maybe_sent)
-        return self._answer(ApiCall.START, document, self._start)
+        return self.answer(ApiCall.START, document, self._start)
 
     def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
         """Answer a stop."""
-        return self._answer(ApiCall.STOP, document, self._stop)
+        return self.answer(ApiCall.STOP, document, self._stop)
 
     def delete(self, document: dict[str, Any]) -> ApiReply:
         """Answer a delete."""
-        return self._answer(ApiCall.DELETE, document, self._delete)
+        return self.answer(ApiCall.DELETE, document, self._delete)
 
     def edit_meta(self, document: dict[str, Any]) -> ApiReply:
         """Answer a change of metaData."""
-        return self._answer(ApiCall.EDIT_META, document, lambda _key, _document: Reason.EDITED)
+        return self.answer(ApiCall.EDIT_META, document, lambda _key, _document: Reason.EDITED)
 
     def probe(self) -> Probe:
         """Answer the neutral request."""
@@ -158,12 +158,13 @@ class FakeBackend:
         )
         return JobList(ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(reason)), rows)
 
-    def _answer(
+    def answer(
         self,
         call: ApiCall,
         document: dict[str, Any],
         change: Callable[[tuple[int, int], Mapping[str, Any]], Reason],
     ) -> ApiReply:
+        """Answer a request for a run."""
         job_id = document["jobId"]
         self.asked.append((str(call), job_id))
         reason = self.everything or self.answers.get(job_id)
@@ -275,7 +276,7 @@ class World:
 
     def _read_texts(self, query: TextsQuery) -> TextsReply:
         texts = {
-            (job.job_id, job.start_time or 0): Texts(script=found[0], description=found[1])
+            (job.job_id, job.start_time): Texts(script=found[0], description=found[1])
             for job in query.jobs
             if (found := self.texts.get(job.job_id))
         }

@@ -181,6 +181,29 @@ def test_a_refused_state_is_sent_as_failed() -> None:
     assert peer.requests[1].json == {**STOP, "jobState": "failed"}
 
 
+EARLY_OR_STOPPED = "stopTime must be larger than startTime and only running jobs can be stopped"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome"),
+    [
+        (EARLY_OR_STOPPED, Outcome.ALREADY_THERE),
+        (f"jobId 7 (id 1) on lab : {EARLY_OR_STOPPED} (state is: running)", Outcome.REJECTED),
+    ],
+)
+def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
+    refusal: str, outcome: Outcome
+) -> None:
+    """Up to 1.4.2; up to 1.3.1 the answer may as well mean that the run is stopped."""
+    equal = {**STOP, "stopTime": T}
+    with backend(STOPPED, error(400, refusal), STOPPED, *[error(400, refusal)] * 2) as (there, _):
+        replies = [there.stop(equal) for _ in range(3)]
+
+    assert [(Outcome.DELIVERED, T), (Outcome.DELIVERED, T + 1), (outcome, T + 1)] == [
+        (reply.outcome, (reply.document or {})["stopTime"]) for reply in replies
+    ]
+
+
 def test_an_end_before_the_start_is_clamped_once() -> None:
     """A body that is clamped already is not sent again."""
     refusal = error(400, "stopTime 5 must be larger/equal than startTime 9")

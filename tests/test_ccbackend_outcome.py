@@ -52,10 +52,13 @@ def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) ->
         (Fault.BROKEN, Outcome.RETRY),
         (Fault.TOO_LARGE, Outcome.RETRY),
         (Fault.CERTIFICATE, Outcome.HALT),
+        (Fault.NO_TLS, Outcome.HALT),
+        (Fault.TLS, Outcome.HALT),
+        (Fault.CA_FILE, Outcome.HALT),
     ],
 )
-def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome) -> None:
-    """Only a certificate that is not trusted needs an operator."""
+def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) -> None:
+    """What TLS needs does not come by waiting: an administrator must act."""
     assert classify_fault(fault, "words") == ReplyVerdict(classify_fault(fault).reason, "words")
     assert classify_fault(fault).outcome is outcome
 

@@ -79,15 +79,23 @@ def apply_action(
     return _summarize(done, dry_run=args.dry_run)
 
 
-def exit_code_of_selection(selected: list[Entry] | None) -> int:
-    """Return the exit code where nothing was chosen: fine for ALL of nothing."""
-    return USAGE if selected is None else OK
+def report_no_selection(selected: list[Entry] | None, *, as_json: bool) -> int:
+    """Report that there is nothing to do; return the exit code: fine for ALL of nothing."""
+    if selected is None:
+        return USAGE
+    if as_json:
+        print_json([])
+    return OK
 
 
 def _summarize(done: list[dict[str, Any]], *, dry_run: bool) -> int:
     refused = sum(not each["done"] for each in done)
-    what = "dry run, nothing was changed: " if dry_run else ""
-    _log.info("%s%s treated, %d refused", what, pluralize(len(done) - refused, "letter"), refused)
+    letters = pluralize(len(done) - refused, "dead letter")
+    if dry_run:
+        words = "dry run, nothing was changed: %s would be changed, %d would be refused"
+    else:
+        words = "%s changed, %d refused"
+    _log.info(words, letters, refused)
     return REFUSED if refused else OK
 
 

@@ -9,7 +9,7 @@ import sys
 from spool.commands import dead_letters
 from spool.commands.formatting import pluralize
 from spool.config import Config
-from spool.exit_codes import OK, USAGE
+from spool.exit_codes import USAGE
 from spool.files import dead_letter_actions
 from spool.files.layout import Layout
 
@@ -31,14 +31,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         selected = dead_letters.select(layout, args.id)
         if not selected:
-            return dead_letters.exit_code_of_selection(selected)
+            return dead_letters.report_no_selection(selected, as_json=args.json)
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
                 _log.error("nobody can be asked: say --yes, or --dry-run to see what would happen")
                 return USAGE
             if not _confirm(len(selected)):
                 _log.info("nothing was discarded")
-                return OK
+                return dead_letters.report_no_selection([], as_json=args.json)
         return dead_letters.apply_action(layout, selected, dead_letter_actions.discard, args=args)
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import pwd
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from ccbackend.version import SharedServerInfo
-from slurm.client import Slurm
-from slurm.errors import SlurmError
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
@@ -21,14 +18,12 @@ from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
-from spool.escaping import escape
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
-from spool.resolve.describe import SlurmDescriber
-from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
+from spool.resolve.job_texts import JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +82,7 @@ def _drain(
     externals = Externals(
         slurm=lambda: slurm_client(config, runner),
         backend=lambda: backend_client(config, watch.token, shared),
-        texts=_texts(config, runner),
+        texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
     service = assemble(settings, composer, externals, layout=layout)
@@ -113,28 +108,6 @@ def _drain(
     finally:
         service.close()
     return OK
-
-
-def _texts(config: Config, runner: ProcessRunner) -> Callable[[TextsQuery], TextsReply]:
-    """Return what reads scripts, descriptions and user names in a worker of its own."""
-    slurm = slurm_client(config, runner)
-    describe = SlurmDescriber(
-        slurm=slurm,
-        state_save_location=_state_save_location(config, slurm),
-        with_script=config.metadata.job_script,
-        with_description=config.metadata.slurm_info,
-    )
-
-    def ask(query: TextsQuery) -> TextsReply:
-        found = describe(query.jobs)
-        texts = {
-            (job.job_id, job.start_time or 0): Texts(script=each[0], description=each[1])
-            for job in query.jobs
-            if (each := found.get(job.job_id))
-        }
-        return TextsReply(texts=texts, users={uid: user_name(uid) for uid in query.uids})
-
-    return ask
 
 
 class ConfigWatcher:
@@ -202,21 +175,12 @@ def _file_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def user_name(uid: int) -> str | None:
-    """Return the login name of a user id by the name service."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return None
-
-
-def _state_save_location(config: Config, slurm: Slurm) -> Path | None:
-    """Return where slurmctld keeps scripts, if we may look there."""
-    if config.slurm.state_save_location is not None:
-        return config.slurm.state_save_location
-    try:
-        found = slurm.config().get("StateSaveLocation", ())
-    except SlurmError as error:
-        _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
-        return None
-    return Path(found[0]) if found else None
+def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:
+    """Return what reads scripts, descriptions and user names in a worker of its own."""
+    settings = TextSettings(
+        with_script=config.metadata.job_script,
+        with_description=config.metadata.slurm_info,
+        state_save_location=config.slurm.state_save_location,
+        script_limit_bytes=config.metadata.job_script_bytes,
+    )
+    return JobTexts(slurm_client(config, runner), settings)

@@ -24,5 +24,5 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         selected = dead_letters.select(layout, args.id)
         if not selected:
-            return dead_letters.exit_code_of_selection(selected)
+            return dead_letters.report_no_selection(selected, as_json=args.json)
         return dead_letters.apply_action(layout, selected, dead_letter_actions.retry, args=args)

@@ -39,15 +39,18 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
         clusters=known,
         clusters_known=clusters is not None,
         assume_core_ids=config.assume_core_ids,
+        user_from_uid_after_seconds=config.metadata.user_from_uid_after_seconds,
     )
 
 
 def job_filters(config: Config) -> JobFilters:
-    """Return which jobs are left out."""
+    """Return which jobs the site excludes."""
     return JobFilters(
         clusters=_names(config.filters.clusters),
         partitions=_names(config.filters.partitions),
         accounts=_names(config.filters.accounts),
+        users=_names(config.filters.users),
+        qos=_names(config.filters.qos),
         ignore_hosts=config.ignore_hosts,
         opt_out_flag=config.filters.opt_out_flag,
     )

@@ -17,6 +17,7 @@ from ccbackend.metadata import MetadataPolicy, metadata_of
 from ccbackend.payload import (
     delete_payload,
     edit_meta_payload,
+    needs_user_name,
     start_payload,
     stop_payload,
 )
@@ -58,6 +59,10 @@ class PayloadComposer:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
 
+    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
+        """Tell whether a start must still wait for the name of its user."""
+        return needs_user_name(run.job, self._site, waited_seconds=waited_seconds)
+
     def needs_topology(self, run: Run) -> bool:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
         return needs_topology(run.job, self._site)
@@ -69,7 +74,11 @@ class PayloadComposer:
     def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
         """Return the body that adds a text of a run (`script` or `description`) to its row."""
         metadata = metadata_of(
-            run.job, script=run.script, description=run.description, policy=self.metadata
+            run.job,
+            script=run.script,
+            description=run.description,
+            policy=self.metadata,
+            script_bytes_total=run.script_bytes_total,
         )
         name = _METADATA_NAMES[text]
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
@@ -104,7 +113,11 @@ class PayloadComposer:
     ) -> Mapping[str, Any]:
         script, description = (None, None) if is_slim else (run.script, run.description)
         metadata = metadata_of(
-            run.job, script=script, description=description, policy=self.metadata
+            run.job,
+            script=script,
+            description=description,
+            policy=self.metadata,
+            script_bytes_total=run.script_bytes_total,
         )
         document = start_payload(
             run.job,

@@ -54,6 +54,9 @@ class Composer(Protocol):
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
 
+    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
+        """Tell whether a start must still wait for the name of its user."""
+
     def needs_topology(self, run: Run) -> bool:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
 
@@ -135,7 +138,7 @@ class RequestBuilder:
     ) -> SendRequest | None:
         cluster = self._composer.cluster(run)
         if entry.in_flight is RequestKind.START:
-            if not run.job.user:
+            if self._composer.needs_user_name(run, now.wall - run.seen):
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
             if self._composer.needs_topology(run) and self.topology.is_missing(now):

@@ -90,7 +90,7 @@ class TextCollector:
             entry = self._store.get(job_id, start, now)
             if entry is None or reply is None:
                 continue
-            texts = reply.texts.get((job_id, wanted.job.start_time or 0), Texts())
+            texts = reply.texts.get((job_id, wanted.job.start_time), Texts())
             user = reply.users.get(wanted.job.uid) if wanted.job.uid is not None else None
             self._add(entry, texts, user, now)
             self._ask_again(wanted, texts, needs_user=not (wanted.job.user or user), now=now)
@@ -127,6 +127,7 @@ class TextCollector:
             run,
             job=job,
             script=run.script or texts.script,
+            script_bytes_total=run.script_bytes_total or texts.script_bytes_total,
             description=run.description or texts.description,
         )
         if entry.stored is None:

@@ -34,7 +34,8 @@ def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
     if not _is_run_name(name):
         return _return_file(layout, name, dry_run=dry_run)
     run = _load_dead_run(layout, name)
-    return _requeue_run(layout, reset_delivery(run), "is tried again", dry_run=dry_run)
+    words = "would be tried again" if dry_run else "is tried again"
+    return _requeue_run(layout, reset_delivery(run), words, dry_run=dry_run)
 
 
 def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
@@ -44,17 +45,18 @@ def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
         BadFileError: it cannot be removed.
         OSError: the spool cannot be written; the letter is still there.
     """
+    discarded = "would be discarded" if dry_run else "is discarded"
     run = None
     if _is_run_name(name):
         with suppress(BadFileError, NewerFormatError):
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = "is discarded; a mark in open/ keeps its job from being reported until it ends"
+        words = f"{discarded}; a mark in open/ keeps its job from being reported until it ends"
         return _requeue_run(layout, mark, words, dry_run=dry_run)
     if not dry_run:
         _remove_letter(layout, name)
-    return "is discarded"
+    return discarded
 
 
 def reset_delivery(run: Run) -> Run:
@@ -77,7 +79,10 @@ def _requeue_run(layout: Layout, run: Run, words: str, *, dry_run: bool) -> str:
         if taken is None:
             create_file(layout, Directory.TODO, run.name, codec.encode(run))
         _remove_letter(layout, run.name)
-    return words if taken is None else f"lies in {taken}/ too, which counts; the letter is removed"
+    if taken is None:
+        return words
+    removed = "would be removed" if dry_run else "is removed"
+    return f"lies in {taken}/ too, which counts; the letter {removed}"
 
 
 def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
@@ -91,10 +96,11 @@ def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
         raise BadFileError(name, f"{why.directory}/ holds a file of its name; discard one of them")
-    if not dry_run:
-        layout.rename(Directory.DEAD, name, why.directory, why.name)
-        layout.fsync(why.directory)
-        layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
+    if dry_run:
+        return f"would be put back into {why.directory}/"
+    layout.rename(Directory.DEAD, name, why.directory, why.name)
+    layout.fsync(why.directory)
+    layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
     return f"goes back into {why.directory}/"
 
 

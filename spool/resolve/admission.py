@@ -6,6 +6,7 @@ missing and needed makes the run refused here, with a reason, not by cc-backend.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,9 @@ from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
 from spool.files.event import Event
 from spool.files.run import End, EndSource, Run
+from spool.resolve.slurm_runs import same_start
+
+_INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ def admit(job: Job, context: AdmissionContext) -> Run:
         job,
         user=job.user or seen.user,
         nodes=job.nodes or seen.nodes,
-        sharing=job.sharing or seen.sharing,
+        sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )
     closing = context.end is not None and context.end.source is EndSource.CLOSE
     run = Run(
@@ -57,12 +61,35 @@ def admit(job: Job, context: AdmissionContext) -> Run:
         start_time=job.start_time or 0,
         end=context.end,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
+        not_before=report_time(context.events, job.start_time),
         started=int(context.now) if closing else None,
         seen=int(context.now),
     )
     if not closing and (missing := _missing_fields(run)):
         raise IncompleteRunError(run, missing)
     return run
+
+
+def report_time(events: Iterable[Event], start_time: int | None) -> int:
+    """Return before when a run must not be reported, Unix seconds; 0: it may be reported at once.
+
+    A sweep writes an event with `not_before` when it first sees a run: the facts are stored at
+    once, because Slurm forgets them, and the run is reported after the grace. Any other event of
+    the run, of a hook or of a later sweep, says that it may be reported now, so the earliest word
+    counts.
+    """
+    times = [_not_before(event) for event in events if _speaks_of(event, start_time)]
+    return min(times, default=0)
+
+
+def _not_before(event: Event) -> int:
+    text = event.extras.get("not_before", "")
+    return int(text) if _INSTANT.fullmatch(text) else 0
+
+
+def _speaks_of(event: Event, start_time: int | None) -> bool:
+    """Tell whether an event may be of a run; a start differs by seconds between Slurm's sources."""
+    return event.start is None or start_time is None or same_start(event.start, start_time)
 
 
 def _missing_fields(run: Run) -> str:

@@ -32,7 +32,9 @@ def main() -> int:
         if result.violation or options.verbose or options.story:
             seconds = time.perf_counter() - at
             counts = f"{result.runs} runs, {result.starts} started, {result.stops} stopped"
-            print(f"seed {seed}: {result.title}\n  {counts}, {result.passes} passes, {seconds:.2f} s")
+            print(
+                f"seed {seed}: {result.title}\n  {counts}, {result.passes} passes, {seconds:.2f} s"
+            )
             print(f"  {result.violation or 'well'}", flush=True)
         if failed and options.first:
             break

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ccbackend.classify import Fault
-from ccbackend.errors import TokenError
 from ccbackend.version import FIRST_WITH_SHARED, Version
-from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler
 
@@ -29,7 +27,13 @@ _FAULTS = {"unreachable": Fault.UNREACHABLE, "broken": Fault.BROKEN, "timed_out"
 _OLD_STATES = frozenset(
     "running completed failed cancelled stopped timeout preempted out_of_memory".split()
 )
-_NEW_STATES = _OLD_STATES - {"stopped"} | {"boot_fail", "deadline", "node_fail", "pending", "suspended"}
+_NEW_STATES = _OLD_STATES - {"stopped"} | {
+    "boot_fail",
+    "deadline",
+    "node_fail",
+    "pending",
+    "suspended",
+}
 
 
 @dataclass(slots=True)
@@ -60,7 +64,9 @@ class Observer:
 class VirtualBackend:
     """The server: tables and handlers."""
 
-    def __init__(self, version: Version, hosts: list[str], scheduler: Scheduler, faults: Faults) -> None:
+    def __init__(
+        self, version: Version, hosts: list[str], scheduler: Scheduler, faults: Faults
+    ) -> None:
         self.version = version
         self.hosts = hosts
         self.faults = faults
@@ -150,7 +156,9 @@ class VirtualBackend:
             return f"no such cluster: {document['cluster']}"
         host = document["resources"][0]["hostname"]
         if host in self.faults.unknown_hosts or host not in self.hosts:
-            return f"ARCHIVE/CLUSTERCONFIG > no subcluster found for cluster {CLUSTER} and host {host}"
+            return (
+                f"ARCHIVE/CLUSTERCONFIG > no subcluster found for cluster {CLUSTER} and host {host}"
+            )
         if document["numNodes"] != len(document["resources"]) or not document.get("user"):
             return "'numNodes' or 'user' invalid"
         return ""
@@ -176,7 +184,9 @@ class VirtualBackend:
     def _leave_cache(self, key: Key, row: Row) -> Row:
         """Move a row out of the cache; a stop that races with the commit gets a stranger's."""
         if self._commit_at - self._scheduler.clock.now() < RACE_SECONDS:
-            strangers = [r for r in (*self.table.values(), *self.cache.values()) if r.state == "running"]
+            strangers = [
+                r for r in (*self.table.values(), *self.cache.values()) if r.state == "running"
+            ]
             return self._scheduler.random.choice(strangers)
         del self.cache[key]
         self.table[key] = row
@@ -207,7 +217,13 @@ class VirtualBackend:
             rows = [row for row in rows if row.key[1] == first]
         items = int(query["items-per-page"][0])
         found = [
-            {"id": r.db_id, "jobId": r.key[0], "cluster": CLUSTER, "startTime": r.key[1], "jobState": r.state}
+            {
+                "id": r.db_id,
+                "jobId": r.key[0],
+                "cluster": CLUSTER,
+                "startTime": r.key[1],
+                "jobState": r.state,
+            }
             for r in rows[:items]
         ]
         return 200, json.dumps({"jobs": found, "items": items, "page": 1})
@@ -216,7 +232,13 @@ class VirtualBackend:
         (filters,) = document["variables"]["f"]
         wanted = {int(each) for each in filters.get("jobId", {}).get("in", ())}
         found = [
-            {"id": r.db_id, "jobId": r.key[0], "cluster": CLUSTER, "startTime": _instant(r.key[1]), "state": r.state}
+            {
+                "id": r.db_id,
+                "jobId": r.key[0],
+                "cluster": CLUSTER,
+                "startTime": _instant(r.key[1]),
+                "state": r.state,
+            }
             for r in self.table.values()
             if r.key[0] in wanted
         ]

@@ -215,7 +215,9 @@ class VirtualDisk:
         """Write at an offset."""
         inode, name = self._open[fd]
         self._gate("write", name)
-        inode.data = inode.data[:offset].ljust(offset, b"\0") + data + inode.data[offset + len(data) :]
+        inode.data = (
+            inode.data[:offset].ljust(offset, b"\0") + data + inode.data[offset + len(data) :]
+        )
         return len(data)
 
     def ftruncate(self, fd: int, length: int, /) -> None:
@@ -251,7 +253,9 @@ class VirtualDisk:
         """Return the room."""
         self._gate("stat", self._open[fd][1])
         blocks = self.free_bytes // 4096
-        return os.statvfs_result((4096, 4096, 1 << 30, blocks, blocks, 1 << 20, 1 << 19, 1 << 19, 0, 255))
+        return os.statvfs_result(
+            (4096, 4096, 1 << 30, blocks, blocks, 1 << 20, 1 << 19, 1 << 19, 0, 255)
+        )
 
     def stat(
         self, path: str | Path, *, dir_fd: int | None = None, follow_symlinks: bool = True

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from simulation.scheduler import Scheduler
-
 # Answers of an outage: status and body; "" has none, and a fault is no answer at all.
 OUTAGES: tuple[tuple[int, str], ...] = (
     (500, '{"status":"Internal Server Error","error":"database is locked"}'),

@@ -122,16 +122,30 @@ def _backend_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
 
 def _slurm_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
     def controller() -> Phase:
-        return _knob(world, "controller_hangs", random.choice(["hang", "fail", "slow"]), ("slurm",), recovery=65.0)
+        return _knob(
+            world,
+            "controller_hangs",
+            random.choice(["hang", "fail", "slow"]),
+            ("slurm",),
+            recovery=65.0,
+        )
 
     def accounting() -> Phase:
-        return _knob(world, "accounting_hangs", random.choice(["hang", "fail", "slow"]), ("slurm",), recovery=65.0)
+        return _knob(
+            world,
+            "accounting_hangs",
+            random.choice(["hang", "fail", "slow"]),
+            ("slurm",),
+            recovery=65.0,
+        )
 
     def odd_records() -> Phase:
         return _knob(world, "unreadable_share", 0.3, ("slurm",), recovery=310.0)
 
     def texts_hang() -> Phase:
-        return _knob(world, "texts_hang", random.choice([5.0, 60.0, 480.0]), ("texts",), recovery=480.0)
+        return _knob(
+            world, "texts_hang", random.choice([5.0, 60.0, 480.0]), ("texts",), recovery=480.0
+        )
 
     def names_fail() -> Phase:
         return _knob(world, "names_fail", True, ("names",))
@@ -152,7 +166,9 @@ def _machine_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
             faults.disk = ""
             world.events_fail(False)
 
-        return Phase(name=f"disk {kind} {share}", spoils=("process",), start=start, stop=stop, recovery=65.0)
+        return Phase(
+            name=f"disk {kind} {share}", spoils=("process",), start=start, stop=stop, recovery=65.0
+        )
 
     def low_space() -> Phase:
         def start() -> None:

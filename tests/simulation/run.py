@@ -31,7 +31,6 @@ from simulation.wellness import Wellness
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.drain.service import Service
-from spool.errors import SpoolError
 from spool.files.layout import Layout
 
 ROOT, STATE = Path("/spool"), Path("/state")
@@ -78,9 +77,7 @@ class Simulation:
             self.scheduler, self.faults, min_job_age=random.choice([300.0, 300.0, 120.0, 30.0])
         )
         self.slurm.has_accounting = random.random() < 0.85
-        self.traffic = Traffic(
-            jobs=random.randint(150, 350), names_start=random.random() < 0.7
-        )
+        self.traffic = Traffic(jobs=random.randint(150, 350), names_start=random.random() < 0.7)
         self.site = Site(
             self.traffic,
             self.slurm,
@@ -114,7 +111,9 @@ class Simulation:
     def say(self, text: str) -> None:
         """Add a line to the story."""
         if self._keep_story:
-            self.result.story.append(f"{self.clock.steady - 1000.0 + self.clock.ahead:10.3f} {text}")
+            self.result.story.append(
+                f"{self.clock.steady - 1000.0 + self.clock.ahead:10.3f} {text}"
+            )
 
     # ---- the run
 
@@ -157,7 +156,11 @@ class Simulation:
         site.plan()
         self._plan_faults()
         self._write_back()
-        words = [str(self.backend.version), f"jobs={self.traffic.jobs}", f"age={self.slurm.min_job_age:.0f}"]
+        words = [
+            str(self.backend.version),
+            f"jobs={self.traffic.jobs}",
+            f"age={self.slurm.min_job_age:.0f}",
+        ]
         words += [] if self.slurm.has_accounting else ["no accounting"]
         words += [] if self.traffic.names_start else ["no start in events"]
         words += ["replace" if self.replaces_earlier else "keep"]
@@ -291,9 +294,13 @@ class Simulation:
         shared = SharedServerInfo()
         self._layout = Layout(ROOT, self.disk)
 
-        def new_worker(name: str, work: Callable[[Any], Any], answers: Any, *, clock: Any) -> VirtualWorker:
+        def new_worker(
+            name: str, work: Callable[[Any], Any], answers: Any, *, clock: Any
+        ) -> VirtualWorker:
             del clock
-            return VirtualWorker(name, work, answers, scheduler=self.scheduler, process=self.process)
+            return VirtualWorker(
+                name, work, answers, scheduler=self.scheduler, process=self.process
+            )
 
         def client() -> BackendClient:
             from simulation.wire import VirtualTransport

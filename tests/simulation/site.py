@@ -83,7 +83,9 @@ class Site:
         begin = self._scheduler.clock.steady
         while left > 0:
             at = begin + random.uniform(1.0, traffic.seconds)
-            size = min(left, random.randint(5, 40) if random.random() < traffic.array_share / 10 else 1)
+            size = min(
+                left, random.randint(5, 40) if random.random() < traffic.array_share / 10 else 1
+            )
             owner = self._next_job_id if size > 1 else None
             left -= size
             for task in range(size):
@@ -160,7 +162,11 @@ class Site:
         """Let a run end; its job may be requeued."""
         random = self._random
         requeue = self._chance("requeue_share")
-        state = random.choice(["PREEMPTED", "NODE_FAIL", "REQUEUED"]) if requeue else random.choice(_ENDS)
+        state = (
+            random.choice(["PREEMPTED", "NODE_FAIL", "REQUEUED"])
+            if requeue
+            else random.choice(_ENDS)
+        )
         over = replace(job, state=state, end_time=max(self._wall(), job.start_time or 0))
         run.end, run.state, run.end_at = over.end_time, state, self._scheduler.clock.steady
         if requeue:
@@ -199,7 +205,9 @@ class Site:
     def _document(self, job: Job) -> dict[str, Any]:
         """Return what cc-backend must be told, computed independently of the program."""
         word = str(job.sharing)
-        sharing = {"shared": _SHARED[word]} if self._is_new_backend else {"exclusive": _EXCLUSIVE[word]}
+        sharing = (
+            {"shared": _SHARED[word]} if self._is_new_backend else {"exclusive": _EXCLUSIVE[word]}
+        )
         resources = []
         for node in job.allocations:
             cores = node.cores or ()
@@ -272,7 +280,9 @@ class Site:
 
 
 def _allocation(node: str, random: Random, gpus: int, *, whole: bool) -> NodeAllocation:
-    cores = range(CORES) if whole else sorted(random.sample(range(CORES), random.randint(1, CORES - 1)))
+    cores = (
+        range(CORES) if whole else sorted(random.sample(range(CORES), random.randint(1, CORES - 1)))
+    )
     indices = tuple(sorted(random.sample(range(GPUS), gpus)))
     gres = (Gres(name="gpu", count=gpus, indices=indices),) if gpus else ()
     return NodeAllocation(

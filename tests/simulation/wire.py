@@ -21,7 +21,11 @@ class VirtualTransport:
     """Exchanges with the server, with the interface of `ccbackend.wire.transport.Transport`."""
 
     def __init__(
-        self, server: VirtualBackend, scheduler: Scheduler, faults: Faults, say: Callable[[str], None]
+        self,
+        server: VirtualBackend,
+        scheduler: Scheduler,
+        faults: Faults,
+        say: Callable[[str], None],
     ) -> None:
         self.limits = ExchangeLimits()
         self.connections = 1
@@ -63,10 +67,14 @@ class VirtualTransport:
         shown = (body or b"").decode()[:SHOWN_CHARACTERS]
         result = answer.status if answer.fault is None else answer.fault
         late = self._scheduler.clock.ahead
-        self._say(f"{method} {path} {shown} -> {result} {answer.text[:SHOWN_CHARACTERS]} (+{late:.2f} s)")
+        self._say(
+            f"{method} {path} {shown} -> {result} {answer.text[:SHOWN_CHARACTERS]} (+{late:.2f} s)"
+        )
         return answer
 
-    def _exchange(self, method: str, path: str, body: bytes | None, token: str | None) -> HttpAnswer:
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, token: str | None
+    ) -> HttpAnswer:
         clock, random, faults = self._scheduler.clock, self._scheduler.random, self._faults
         clock.ahead += random.uniform(0.001, 0.01)
         refused = self._refused(path, body)
@@ -113,7 +121,9 @@ class VirtualTransport:
         return HttpAnswer(fault=_FAULTS[text], text=text, sent=text != "unreachable")
 
     def _is_silent(self, body: bytes | None) -> bool:
-        return bool(self._faults.silent) and body is not None and _job_id(body) in self._faults.silent
+        return (
+            bool(self._faults.silent) and body is not None and _job_id(body) in self._faults.silent
+        )
 
     def _silent(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
         """Accept a request and never answer it; it may take effect all the same."""
@@ -135,7 +145,9 @@ class VirtualTransport:
             delay = random.uniform(0.0, CLIENT_SECONDS + 10.0)
             self._scheduler.after(delay, lambda: self._take_late_effect(method, path, body))
             return HttpAnswer(fault=Fault.TIMED_OUT, text="late")
-        return HttpAnswer(fault=random.choice([Fault.BROKEN, Fault.BROKEN, Fault.TIMED_OUT]), text=fate)
+        return HttpAnswer(
+            fault=random.choice([Fault.BROKEN, Fault.BROKEN, Fault.TIMED_OUT]), text=fate
+        )
 
     def _take_late_effect(self, method: str, path: str, body: bytes | None) -> None:
         status, _ = self._server.handle(method, path, body)
