@@ -39,7 +39,7 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 def run_of(job: Job, given: AdmissionContext) -> Run:
     """Admit a job where the name service knows uid 1000."""
-    return admit(job, given, user_name=NAMES.get)
+    return admit(job, given)
 
 
 def test_a_whole_record_is_taken_as_it_is() -> None:

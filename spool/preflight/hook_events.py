@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, age_text, finding, passed
 from spool.config.schema import SpoolKeys
 from spool.errors import SpoolError
@@ -79,7 +80,7 @@ def activation(config: Mapping[str, Sequence[str]]) -> str:
     """Return what makes slurmctld run hooks that were added to slurm.conf."""
     release = None
     with suppress(SlurmError):
-        release = parse_release(next(iter(config.get("SLURM_VERSION", ())), "").encode())
+        release = parse_release_number(next(iter(config.get("SLURM_VERSION", ())), ""))
     if release is not None and release >= RECONFIGURE_STARTS_HOOKS:
         return "run `scontrol reconfigure`"
     return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not switch hooks on)"
