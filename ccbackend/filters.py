@@ -1,6 +1,6 @@
-"""Which jobs are not told to cc-backend: opt-out flags and the site's filters.
+"""Which jobs are not reported to cc-backend: opt-out flags and the site's filters.
 
-Every function answers with the reason, so that a run left out stays visible.
+Every function returns the reason, so that an excluded run stays visible.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class NameFilter:
     deny: frozenset[str] = frozenset()
 
     def allows(self, name: str) -> bool:
-        """Is a job with this name to be reported?"""
+        """Return whether a job with this name is to be reported."""
         return name not in self.deny and (not self.allow or name in self.allow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilters:
-    """What the site leaves out. `ignore_hosts` is searched, not anchored."""
+    """Which jobs the site excludes. `ignore_hosts` is searched, not anchored."""
 
     clusters: NameFilter = NameFilter()
     partitions: NameFilter = NameFilter()
@@ -35,7 +35,7 @@ class JobFilters:
 
 
 def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
-    """Say why a job is not to be reported; None if it is.
+    """Return why a job is not to be reported; None if it is.
 
     Args:
         job: facts; filters by partition and account see missing names as "".
@@ -59,6 +59,6 @@ def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str
 
 
 def admin_comment_flags(job: JobFacts) -> frozenset[str]:
-    """The parts of the admin comment: split at commas, blanks stripped, compared exactly."""
+    """Return the parts of the admin comment: split at commas, blanks stripped, compared exactly."""
     parts = (part.strip() for part in (job.admin_comment or "").split(","))
     return frozenset(part for part in parts if part)
