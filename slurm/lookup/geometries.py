@@ -40,9 +40,7 @@ class NodeGeometries:
             try:
                 self._load()
             except (SlurmError, UnknownJob) as error:
-                _log.debug(
-                    "without the nodes the sharing of ended runs is not known: %s", error
-                )
+                _log.debug("without the nodes the sharing of ended runs is not known: %s", error)
         return self._nodes
 
     def forget(self) -> None:
