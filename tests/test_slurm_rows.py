@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recorded_commands import NO_JSON, commands, described, expected, ids_of
+from recorded_commands import commands, described, expected, ids_of
 from recorded_slurm import lookup_lines
 
 from slurm.decode.job_rows import parse_job_list
@@ -196,16 +196,3 @@ def test_doubtful_row_is_read_from_another_source() -> None:
     found = recorded.slurm().jobs(ids)
 
     assert truth == [described(found[job_id]) for job_id in ids]
-
-
-def test_doubtful_row_is_unknown_without_another_source() -> None:
-    """It is an error for its own job, which shows the row."""
-    recorded = commands("22.05")
-    ids = ids_of(recorded)
-    lines = lookup_lines(recorded.situation, "").replace(b"|k2000|", b"|k2|000|")
-    recorded.answers |= {" -O ": CommandResult((), 0, lines, b""), "--json": NO_JSON}
-    found = recorded.slurm().jobs(ids)
-    errors = [str(error) for error in found.values() if isinstance(error, SlurmError)]
-
-    assert 0 < len(errors) < len(ids)
-    assert all("k2|000" in error for error in errors)
