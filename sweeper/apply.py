@@ -16,9 +16,9 @@ from spool.files.enqueue import enqueue
 from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.run import run_name
+from spool.files.run import RunId, run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
-from sweeper.values import Change, Close, RunId, Start
+from sweeper.values import Change, Close, Start
 
 AGAIN = {"again": "1"}
 POLL_SECONDS = 0.5  # progress is rewritten no oftener

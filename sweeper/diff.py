@@ -14,8 +14,10 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from ccbackend.replies import BackendRow
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import END_STATES, match_start, same_start
-from sweeper.values import Close, EndProof, Report, RunId, SlurmRun, Start, Stop
+from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
 
 FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
 SWEEPS_TO_CONFIRM = 2
@@ -47,23 +49,6 @@ class Policy:
 
     grace_seconds: float = 600
     close_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepMemory:
-    """What the sweeps before noted about single runs.
-
-    `young_stops` were stop candidates too young to act. `unproven_since` maps runs that nobody
-    knows to when that was first seen. `stops_queued` maps runs whose end was queued to the number
-    of the sweep that did, `starts_queued` those over and never seen there to when they were queued.
-    `sweep` counts sweeps.
-    """
-
-    sweep: int = 0
-    young_stops: frozenset[RunId] = frozenset()
-    unproven_since: Mapping[RunId, int] = field(default_factory=lambda: MappingProxyType({}))
-    stops_queued: Mapping[RunId, int] = field(default_factory=lambda: MappingProxyType({}))
-    starts_queued: Mapping[RunId, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ back until the next sweep, with fresh answers, plans them again and accounting p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sweeper.values import GuardFinding, GuardKind, RunId
+from sweeper.values import GuardFinding, GuardKind
 
 FEW_STOPS = 20
 STOPS_SHARE = 0.2
@@ -38,15 +38,6 @@ class AnswerCheckInput:
     cluster: str = ""
     known_cluster: str | None = None
     foreign_cluster: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldBackStops:
-    """What a sweep kept back: when, and which runs."""
-
-    time: int
-    guards: tuple[str, ...]
-    stops: frozenset[RunId] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from spool.files.run import RunId
+from spool.files.sweep_state import HeldBackStops
 from sweeper.diff import Drift
-from sweeper.guard import HeldBackStops, SizeCheckInput, check_sizes
-from sweeper.values import Change, Close, EndProof, GuardFinding, Plan, Report, RunId, Start, Stop
+from sweeper.guard import SizeCheckInput, check_sizes
+from sweeper.values import Change, Close, EndProof, GuardFinding, Plan, Report, Start, Stop
 
 MAX_CHANGES = 500
 FIRST_SWEEP = "first"

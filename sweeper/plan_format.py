@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from spool.escaping import escape
-from sweeper.values import Change, Close, GuardFinding, Plan, Report, RunId, Start
+from spool.files.run import RunId
+from sweeper.values import Change, Close, GuardFinding, Plan, Report, Start
 
 MAX_ROWS = 50
 _COLUMN_TITLES = ("what", "job", "user", "start", "why")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepState
 from sweeper.diff import Drift, Policy, find_drift
 from sweeper.guard import SizeCheckInput, check_answers
 from sweeper.observe.all_jobs import observe_all_jobs
@@ -12,8 +14,8 @@ from sweeper.observe.collector import Observation
 from sweeper.observe.single_jobs import observe_single_jobs
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import Decision, PlanInput, SweepOptions, decide
-from sweeper.state import SweepState, next_memory
-from sweeper.values import GuardKind, RunId, SlurmRun
+from sweeper.state import next_memory
+from sweeper.values import GuardKind, SlurmRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

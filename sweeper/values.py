@@ -10,16 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
 
 from spool.exit_codes import DRIFT, OK, REFUSED
-
-
-class RunId(NamedTuple):
-    """One run: Slurm's job id and when it began."""
-
-    job_id: int
-    start_time: int
+from spool.files.run import RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

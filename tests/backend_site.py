@@ -31,12 +31,12 @@ from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Directory, Layout
+from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
 from sweeper.diff import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import SweepState
 from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 
 CLUSTER = "lab"

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from ccbackend.replies import BackendRow
-from sweeper.diff import Differences, Drift, Policy, SweepMemory, find_drift
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepMemory
+from sweeper.diff import Differences, Drift, Policy, find_drift
 from sweeper.guard import SizeCheckInput
-from sweeper.values import EndProof, RunId, SlurmRun, Start, Stop
+from sweeper.values import EndProof, SlurmRun, Start, Stop
 
 NOON = 1_767_225_600
 OLD = NOON - 7200  # began long before the grace

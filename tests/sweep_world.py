@@ -15,14 +15,14 @@ from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
 from sweeper.diff import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import SweepState
 from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
-from sweeper.values import RunId
 
 CLUSTER = "alex"
 UNKNOWN = JobList(

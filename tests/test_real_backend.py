@@ -16,7 +16,7 @@ from cc_backend_server import RealServer
 
 from ccbackend.classify import Outcome
 from ccbackend.version import Version, server_info
-from sweeper.state import SweepState
+from spool.files.sweep_state import SweepState
 
 BINARY = os.environ.get("CC_BACKEND", "")
 NEXT = os.environ.get("CC_BACKEND_NEXT", "")  # a later release, for the upgrade

@@ -18,12 +18,12 @@ from sweep_world import SweptWorld
 from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import REFUSED, TRY_AGAIN
 from spool.files.layout import Directory
+from spool.files.run import RunId
 from sweeper import backfill as module
 from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
 from sweeper.commands.backfill import has_room
 from sweeper.dates import parse_instant
-from sweeper.values import RunId
 
 HOUR, DAY = 3600, 86400
 NOON = 1_774_785_600

@@ -16,8 +16,8 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.job import Job
+from spool.files.run import RunId
 from sweeper.sweep import SweepResult
-from sweeper.values import RunId
 
 # What may have become of a run: its state in Slurm, then what cc-backend has of it.
 LIVE = ("there", "missing")

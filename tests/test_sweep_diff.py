@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import END_STATES
-from sweeper.diff import Differences, SpoolEntry, SpoolStatus, SweepMemory
-from sweeper.values import Close, EndProof, Report, RunId, SlurmRun, Start, Stop
+from sweeper.diff import Differences, SpoolEntry, SpoolStatus
+from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
 
 GRACE = 600
 

@@ -11,10 +11,9 @@ from sweep_values import NOON, OLD
 
 from spool.files import codec
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, EndSource, Run
+from spool.files.run import End, EndSource, Run, RunId
 from sweeper.diff import SpoolEntry, SpoolStatus
 from sweeper.observe.spool_view import delivered_runs, spool_entries_of, spool_has_job
-from sweeper.values import RunId
 
 KEY = RunId(7, OLD)
 

@@ -30,11 +30,11 @@ from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILABLE
 from spool.files.layout import Directory, Layout
+from spool.files.sweep_state import SweepState
 from sweeper.commands.assembly import sees_all_jobs
 from sweeper.diff import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import SweepOptions
-from sweeper.state import SweepState
 from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 from sweeper.values import Start
 

@@ -9,7 +9,7 @@ import pytest
 from sweep_values import keys
 from sweep_world import SweptWorld
 
-from sweeper.values import RunId
+from spool.files.run import RunId
 
 AGO = 7000
 

@@ -13,9 +13,10 @@ from sweep_world import SweptWorld
 from ccbackend.replies import BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
+from spool.files.run import RunId
 from sweeper.observe import collector
 from sweeper.observe.single_jobs import UnknownJobsError
-from sweeper.values import RunId, Start
+from sweeper.values import Start
 
 GONE = SlurmError("away", reason=FailureReason.UNREACHABLE)
 

@@ -10,10 +10,12 @@ import pytest
 from sweep_values import NOON, OLD, keys, sizes, start, stop
 
 from spool.exit_codes import DRIFT, OK, REFUSED
+from spool.files.run import RunId
+from spool.files.sweep_state import HeldBackStops
 from sweeper.diff import Drift
-from sweeper.guard import HeldBackStops, SizeCheckInput
+from sweeper.guard import SizeCheckInput
 from sweeper.plan import Decision, ForceError, PlanInput, SweepOptions, decide
-from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report, RunId
+from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")

@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 from sweep_values import NOON, OLD, over, start, stop
 
-from sweeper.diff import Drift, SweepMemory
-from sweeper.guard import HeldBackStops
-from sweeper.state import (
-    REMEMBER_STARTS_SECONDS,
+from spool.files.run import RunId
+from spool.files.sweep_state import (
+    HeldBackStops,
+    SweepMemory,
     SweepState,
     SweepSummary,
-    next_memory,
-    read_state,
-    read_summary,
-    write_state,
+    begin_sweep_summary,
+    read_sweep_state,
+    read_sweep_summary,
+    write_sweep_state,
 )
-from sweeper.values import Plan, RunId, Start
+from sweeper.diff import Drift
+from sweeper.state import REMEMBER_STARTS_SECONDS, next_memory
+from sweeper.values import Plan, Start
 
 STATE = SweepState(
     mark=NOON,
@@ -41,9 +43,9 @@ STATE = SweepState(
 @pytest.mark.parametrize("state", [SweepState(), STATE])
 def test_what_is_written_is_read_again(tmp_path: Path, state: SweepState) -> None:
     """All of it."""
-    write_state(tmp_path, state, SweepSummary(started=1.0, finished=2.5, pid=7))
+    write_sweep_state(tmp_path, state, SweepSummary(started=1.0, finished=2.5, pid=7))
 
-    assert read_state(tmp_path) == state
+    assert read_sweep_state(tmp_path) == state
 
 
 def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
@@ -51,7 +53,7 @@ def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
     summary = SweepSummary(
         started=1.0, finished=None, pid=7, refused=True, guards=("boot",), drift={"start": 1}
     )
-    write_state(tmp_path, STATE, summary)
+    write_sweep_state(tmp_path, STATE, summary)
 
     document = json.loads((tmp_path / "sweep.json").read_text())
 
@@ -69,7 +71,7 @@ def test_a_damaged_file_is_as_none(
     """The next sweep looks before it acts, and says why."""
     (tmp_path / "sweep.json").write_text(text)
 
-    assert read_state(tmp_path) == SweepState()
+    assert read_sweep_state(tmp_path) == SweepState()
     assert ["WARNING"] == [record.levelname for record in caplog.records]
 
 
@@ -98,17 +100,48 @@ def test_memory_keeps_what_the_next_sweep_needs() -> None:
     )
 
 
-def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path) -> None:
-    """Also if that one dies; a damaged file has nothing to say."""
-    last = SweepSummary(
-        started=1.0, finished=2.0, pid=7, refused=True, guards=("boot",), drift={"start": 1}
-    )
-    write_state(tmp_path, STATE, last)
+LAST = SweepSummary(
+    started=1.0, finished=2.0, pid=7, refused=True, guards=("rights",), drift={"start": 1}
+)
 
-    assert read_summary(tmp_path, started=3.0, pid=8) == replace(
-        last, started=3.0, finished=None, pid=8
+
+def test_the_summary_is_read_without_the_rest(tmp_path: Path) -> None:
+    """With what waits for the next sweep and the mark of the state."""
+    write_sweep_state(tmp_path, STATE, LAST)
+
+    summary = read_sweep_summary(tmp_path)
+
+    assert summary == replace(LAST, held_stops=1, held_guards=("stops",), mark=NOON)
+    assert LAST.duration_seconds == 1.0
+
+
+def test_where_no_sweep_has_run_there_is_no_summary(tmp_path: Path) -> None:
+    """The file is missing."""
+    assert read_sweep_summary(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"mark": 5}', '{"started": 1, "drift": 3}'])
+def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
+    """It names the file."""
+    (tmp_path / "sweep.json").write_text(text)
+
+    with pytest.raises(ValueError, match=r"sweep\.json cannot be understood"):
+        read_sweep_summary(tmp_path)
+
+
+def test_a_refusal_stays_visible_while_the_next_sweep_is_at_work(tmp_path: Path) -> None:
+    """Also if that one dies."""
+    write_sweep_state(tmp_path, SweepState(), LAST)
+
+    assert begin_sweep_summary(tmp_path, started=3.0, pid=8) == replace(
+        LAST, started=3.0, finished=None, pid=8
     )
+
+
+def test_a_damaged_summary_begins_anew(tmp_path: Path) -> None:
+    """As a missing one does."""
+    fresh = SweepSummary(started=3.0, finished=None, pid=8)
+    first = begin_sweep_summary(tmp_path, started=3.0, pid=8)
     (tmp_path / "sweep.json").write_text('{"drift": 3}')
-    assert read_summary(tmp_path, started=3.0, pid=8) == SweepSummary(
-        started=3.0, finished=None, pid=8
-    )
+
+    assert [first, begin_sweep_summary(tmp_path, started=3.0, pid=8)] == [fresh, fresh]

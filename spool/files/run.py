@@ -10,12 +10,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from slurm.job import Job
 from spool.errors import BadFileError
 from spool.files.layout import Directory
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
+
+
+class RunId(NamedTuple):
+    """Which run: Slurm's job id and the start time by which it is known."""
+
+    job_id: int
+    start_time: int
 
 
 class EndSource(StrEnum):

@@ -16,6 +16,13 @@ from spool.console import is_terminal
 from spool.exit_codes import OK, TRY_AGAIN, UNAVAILABLE
 from spool.files.lock import take_lock
 from spool.files.state_files import SWEEP_STATE_FILE
+from spool.files.sweep_state import (
+    SweepState,
+    SweepSummary,
+    begin_sweep_summary,
+    read_sweep_state,
+    write_sweep_state,
+)
 from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.assembly import active_elsewhere, open_context
 from sweeper.commands.plan import (
@@ -26,7 +33,6 @@ from sweeper.commands.plan import (
 )
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import ForceError, SweepOptions
-from sweeper.state import SweepState, SweepSummary, read_state, read_summary, write_state
 from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
 
 WAIT_SECONDS = 60
@@ -81,9 +87,9 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
         _log.info("the controller on %s is active: the sweep there acts, this one does not", active)
         return OK
     directory = config.spool.state_directory
-    state = read_state(directory)
-    summary = read_summary(directory, started=time.time(), pid=os.getpid())
-    write_state(directory, state, summary)
+    state = read_sweep_state(directory)
+    summary = begin_sweep_summary(directory, started=time.time(), pid=os.getpid())
+    write_sweep_state(directory, state, summary)
     options = SweepOptions(
         limit=args.limit,
         direction=args.direction,
@@ -119,7 +125,7 @@ def _save_outcome(
             drift=plan.drift,
         )
     )
-    write_state(config.spool.state_directory, state, done)
+    write_sweep_state(config.spool.state_directory, state, done)
 
 
 def _drain_wait(config: Config, args: argparse.Namespace) -> DrainWait:

@@ -8,13 +8,13 @@ from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK
 from spool.files.state_files import DELIVERED_DIRECTORY
+from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.assembly import open_context
 from sweeper.commands.plan import positive_number, report_usage_error
 from sweeper.job_report import build_job_report
 from sweeper.job_report_format import job_report_document, job_report_lines
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import SweepOptions
-from sweeper.state import read_state
 from sweeper.sweep import run_sweep
 
 
@@ -31,7 +31,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     directory = config.spool.state_directory
     with open_context(config, args) as context:
         try:
-            result = run_sweep(context, read_state(directory), SweepOptions(), [args.jobid])
+            result = run_sweep(context, read_sweep_state(directory), SweepOptions(), [args.jobid])
         except UnknownJobsError as error:
             return report_usage_error(error)
         job_report = build_job_report(

@@ -8,11 +8,11 @@ import logging
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import USAGE
+from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.assembly import open_context
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import MAX_CHANGES, ForceError, SweepOptions
 from sweeper.plan_format import plan_document, plan_lines
-from sweeper.state import read_state
 from sweeper.sweep import run_sweep
 from sweeper.values import Plan
 
@@ -71,7 +71,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     options = SweepOptions(
         limit=args.limit, direction=args.direction, require_force=config.sweep.require_force
     )
-    state = read_state(config.spool.state_directory)
+    state = read_sweep_state(config.spool.state_directory)
     with open_context(config, args) as context:
         try:
             result = run_sweep(context, state, options, args.jobid)

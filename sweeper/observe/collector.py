@@ -12,12 +12,13 @@ from slurm.decode.queue_snapshot import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.files.run import RunId
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import Differences, Policy, is_over
 from sweeper.guard import AnswerCheckInput
 from sweeper.observe.failures import backend_failure, slurm_failure
 from sweeper.observe.sources import Settings, SweepSources
-from sweeper.values import GuardFinding, RunId, SlurmRun
+from sweeper.values import GuardFinding, SlurmRun
 
 SLACK_SECONDS = 60
 OVERLAP_SECONDS = 3600

@@ -9,14 +9,15 @@ from dataclasses import replace
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
 from sweeper.diff import Differences, is_over
 from sweeper.observe.collector import Collector, Observation, run_of_record
 from sweeper.observe.failures import backend_failure, slurm_failure
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import spool_entries_of, spool_has_job
-from sweeper.state import SweepState
-from sweeper.values import RunId, SlurmRun
+from sweeper.values import SlurmRun
 
 DAY_SECONDS = 86400
 HISTORY_DAYS = 7

@@ -12,7 +12,7 @@ from slurm.decode.queue_snapshot import QueueSnapshot
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout
-from sweeper.values import RunId
+from spool.files.run import RunId
 
 Settings = Mapping[str, tuple[str, ...]]
 

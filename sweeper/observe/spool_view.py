@@ -16,10 +16,9 @@ from spool.files.archive import archive_lines
 from spool.files.durable_files import load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import parse_run_name
+from spool.files.run import RunId, parse_run_name
 from spool.resolve.slurm_runs import match_start
 from sweeper.diff import SpoolEntry, SpoolStatus
-from sweeper.values import RunId
 
 _STATUS_OF_DIRECTORY = {Directory.TODO: SpoolStatus.QUEUED, Directory.DEAD: SpoolStatus.DEAD}
 

@@ -1,0 +1,238 @@
+"""What a sweep leaves behind: `sweep.json` in the state directory, replaced whole and durably.
+
+    {"started": float, "finished": float | null, "duration_seconds": float | null, "pid": int,
+     "refused": bool, "guards": [str], "drift": {"start": n, "stop": n, "close": n, "report": n},
+     "mark": int | null, "installed": int | null, "cluster": str | null, "running": int | null,
+     "sweep": n, "held": {"time": int, "guards": [str], "stops": ["JOBID-START"]} | null,
+     "young": ["JOBID-START"], "undecided": {...}, "told": {...}, "asked": {...}}
+
+The last four map `JOBID-START` to a number, see `SweepMemory`. `cc-spool status` and `check` read
+the summary; the sweeper reads and writes both parts. Instants are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from spool.files.run import RunId
+from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
+
+_log = logging.getLogger(__name__)
+
+
+def _no_numbers() -> Mapping[Any, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSummary:
+    """How the last sweep went, for people and monitoring.
+
+    `finished` is None while a sweep runs, or when it died. `refused` tells that a safety check
+    needs attention; `guards` names every check that spoke. `drift` counts differences by kind.
+    `held_stops` is how many stops wait for the next sweep, `held_guards` the checks that hold them.
+    `mark` is None until a sweep was applied here.
+    """
+
+    started: float
+    finished: float | None
+    pid: int
+    refused: bool = False
+    guards: tuple[str, ...] = ()
+    drift: Mapping[str, int] = field(default_factory=_no_numbers)
+    held_stops: int = 0
+    held_guards: tuple[str, ...] = ()
+    mark: int | None = None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Return how long the sweep took; None if it has not finished."""
+        return None if self.finished is None else self.finished - self.started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBackStops:
+    """What a sweep kept back for a second look: when, because of which checks, and which runs."""
+
+    time: int
+    guards: tuple[str, ...]
+    stops: frozenset[RunId] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepMemory:
+    """What the sweeps before noted about single runs.
+
+    `young_stops` were stop candidates too young to act. `unproven_since` maps runs whose end nobody
+    proves to when that was first seen. `stops_queued` maps runs whose end was queued to the number
+    of the sweep that did, `starts_queued` ended runs never seen at cc-backend to when they were
+    queued. `sweep` counts sweeps.
+    """
+
+    sweep: int = 0
+    young_stops: frozenset[RunId] = frozenset()
+    unproven_since: Mapping[RunId, int] = field(default_factory=_no_numbers)
+    stops_queued: Mapping[RunId, int] = field(default_factory=_no_numbers)
+    starts_queued: Mapping[RunId, int] = field(default_factory=_no_numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepState:
+    """What the next sweep begins with; without any sweep before, the defaults.
+
+    `mark` is the begin of the last sweep that looked at all of accounting's window and applied what
+    it found. `installed` is the first mark: what ended before it is history, which only
+    `cc-sweep backfill` reports; None where a version that did not note it set the first mark.
+    `cluster` is Slurm's own name of it. `running_baseline` is the number of running jobs that the
+    next sweep compares with.
+    """
+
+    mark: int | None = None
+    installed: int | None = None
+    cluster: str | None = None
+    running_baseline: int | None = None
+    held_stops: HeldBackStops | None = None
+    memory: SweepMemory = field(default_factory=SweepMemory)
+
+
+def read_sweep_state(directory: Path) -> SweepState:
+    """Return what the last sweep left; defaults where there was none or the file is damaged."""
+    found = read_json(directory / SWEEP_STATE_FILE)
+    try:
+        return SweepState(
+            mark=_optional_int(found.get("mark")),
+            installed=_optional_int(found.get("installed")),
+            cluster=found.get("cluster") or None,
+            running_baseline=_optional_int(found.get("running")),
+            held_stops=_held_stops_of(found.get("held")),
+            memory=SweepMemory(
+                sweep=int(found.get("sweep", 0)),
+                young_stops=frozenset(_id_of_text(text) for text in found.get("young", ())),
+                unproven_since=_numbers_by_run(found.get("undecided", {})),
+                stops_queued=_numbers_by_run(found.get("told", {})),
+                starts_queued=_numbers_by_run(found.get("asked", {})),
+            ),
+        )
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        _log.warning(
+            "%s cannot be understood (%r); the sweep begins as if none had been applied here",
+            directory / SWEEP_STATE_FILE,
+            error,
+        )
+        return SweepState()  # as at a first sweep: it looks before it acts
+
+
+def read_sweep_summary(directory: Path) -> SweepSummary | None:
+    """Return how the last sweep went; None where no sweep has run.
+
+    Raises:
+        ValueError: the file is there and cannot be understood.
+    """
+    path = directory / SWEEP_STATE_FILE
+    found = read_json(path)
+    if not found and not path.exists():
+        return None
+    try:
+        held = _held_stops_of(found.get("held"))
+        return SweepSummary(
+            started=float(found["started"]),
+            finished=_optional_float(found.get("finished")),
+            pid=int(found.get("pid", 0)),
+            refused=found.get("refused") is True,
+            guards=tuple(map(str, found.get("guards", ()))),
+            drift={str(kind): int(count) for kind, count in found.get("drift", {}).items()},
+            held_stops=0 if held is None else len(held.stops),
+            held_guards=() if held is None else held.guards,
+            mark=_optional_int(found.get("mark")),
+        )
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path} cannot be understood: {error!r}") from error
+
+
+def begin_sweep_summary(directory: Path, *, started: float, pid: int) -> SweepSummary:
+    """Return the summary of a sweep that begins: a refusal of the last one stays visible."""
+    try:
+        last = read_sweep_summary(directory)
+    except ValueError:
+        last = None
+    if last is None:
+        return SweepSummary(started=started, finished=None, pid=pid)
+    return replace(last, started=started, finished=None, pid=pid)
+
+
+def write_sweep_state(directory: Path, state: SweepState, summary: SweepSummary) -> None:
+    """Replace the file; mark and held stops are those of `state`.
+
+    Raises:
+        OSError: the old file is still there.
+    """
+    document: dict[str, Any] = {
+        "started": summary.started,
+        "finished": summary.finished,
+        "duration_seconds": summary.duration_seconds,
+        "pid": summary.pid,
+        "refused": summary.refused,
+        "guards": list(summary.guards),
+        "drift": dict(summary.drift),
+        "mark": state.mark,
+        "installed": state.installed,
+        "cluster": state.cluster,
+        "running": state.running_baseline,
+        "sweep": state.memory.sweep,
+        "held": _held_stops_document(state.held_stops),
+        "young": sorted(map(_text_of_id, state.memory.young_stops)),
+        "undecided": _numbers_by_text(state.memory.unproven_since),
+        "told": _numbers_by_text(state.memory.stops_queued),
+        "asked": _numbers_by_text(state.memory.starts_queued),
+    }
+    write_json(directory / SWEEP_STATE_FILE, document)
+
+
+def _held_stops_of(found: Any) -> HeldBackStops | None:
+    if found is None:
+        return None
+    return HeldBackStops(
+        time=int(found["time"]),
+        guards=tuple(map(str, found["guards"])),
+        stops=frozenset(_id_of_text(text) for text in found["stops"]),
+    )
+
+
+def _held_stops_document(held: HeldBackStops | None) -> dict[str, Any] | None:
+    if held is None:
+        return None
+    return {
+        "time": held.time,
+        "guards": list(held.guards),
+        "stops": sorted(map(_text_of_id, held.stops)),
+    }
+
+
+def _optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _optional_float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _id_of_text(text: str) -> RunId:
+    job_id, _, start = text.partition("-")
+    return RunId(int(job_id), int(start))
+
+
+def _text_of_id(run_id: RunId) -> str:
+    return f"{run_id.job_id}-{run_id.start_time}"
+
+
+def _numbers_by_run(found: Mapping[str, Any]) -> dict[RunId, int]:
+    return {_id_of_text(text): int(value) for text, value in found.items()}
+
+
+def _numbers_by_text(numbers: Mapping[RunId, int]) -> dict[str, int]:
+    return {_text_of_id(run_id): number for run_id, number in sorted(numbers.items())}
