@@ -36,10 +36,12 @@ HOOKS = (
     Hook(
         option="PrologSlurmctld",
         kind="start",
-        consequence="starts are told by the sweep alone, late",
+        consequence="only the sweep reports starts, minutes late",
     ),
     Hook(
-        option="EpilogSlurmctld", kind="stop", consequence="ends are told by the sweep alone, late"
+        option="EpilogSlurmctld",
+        kind="stop",
+        consequence="only the sweep reports ends, minutes late",
     ),
 )
 
