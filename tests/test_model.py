@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import letters
 from drain_world import FakeBackend, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -25,7 +26,6 @@ from slurm.job import Job
 from spool.deliver.schedule import RequestKind
 from spool.deliver.senders import SendRequest, SendResult
 from spool.drain.assembly import SameJobProof
-from spool.files import dead_letter_actions
 from spool.files.durable_files import WriteBatch
 from spool.files.inventory import RunFile, read_dead
 from spool.files.layout import Layout
@@ -244,7 +244,7 @@ class Everything(RuleBasedStateMachine):
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
-                    dead_letter_actions.retry(layout, letter.name)
+                    letters.retry(layout, letter.name)
 
     @precondition(lambda self: self.site.backend.answers)
     @rule()
@@ -254,7 +254,7 @@ class Everything(RuleBasedStateMachine):
             for letter in list(read_dead(layout)):
                 if isinstance(letter, RunFile):
                     self.given_up.add(letter.run.job_id)
-                dead_letter_actions.discard(layout, letter.name)
+                letters.discard(layout, letter.name)
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:
