@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
     """Exit 0; each check stands below."""
     said = site.call("check")
     first, *rest = said.out.splitlines()
-    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared | "
+    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared"
+    text += "; deliveries: 0 in the last hour | "
     assert first.startswith(text)
     assert "'events'=0;;;0; 'events_age'=0s;900;3600;0;" in first
     assert "[OK] dead letters: none" in rest
@@ -91,12 +92,47 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
 def test_limits_are_options(site: CommandSite) -> None:
     """-w and --critical; -c stays the configuration."""
     site.put_event("1-start-5-0-0-1", time=time.time() - 50)
+    (site.state / "sweep.json").write_text(json.dumps({"started": time.time()}))
     assert [0, 1, 2] == [
         site.call("check", *limits).code
         for limits in ([], ["-w", 40], ["--warning", 30, "--critical", 40])
     ]
     (site.state / "sweep.json").write_text(json.dumps({"started": time.time() - 50}))
     assert "WARNING" == verdicts(site.call("check", "--json", "--sweep-age", 40))["sweep"]
+
+
+def leave_an_event(site: CommandSite) -> None:
+    """Let a hook have been at work."""
+    site.put_event("1-start-5-0-0-1", time=time.time())
+
+
+def leave_an_archive(site: CommandSite) -> None:
+    """Let a run have been delivered."""
+    (site.state / "delivered").mkdir()
+
+
+def leave_a_last_event(site: CommandSite) -> None:
+    """Let the drain have seen an event."""
+    document = json.loads((site.state / "drain.json").read_text())
+    (site.state / "drain.json").write_text(json.dumps(document | {"last_event": 5.0}))
+
+
+@pytest.mark.usefixtures("drain")
+@pytest.mark.parametrize(
+    ("leave", "verdict"),
+    [
+        (lambda _: None, "OK"),
+        (leave_an_event, "WARNING"),
+        (leave_an_archive, "WARNING"),
+        (leave_a_last_event, "WARNING"),
+    ],
+)
+def test_a_sweep_is_missed_as_soon_as_jobs_come(
+    site: CommandSite, leave: Callable[[CommandSite], None], verdict: str
+) -> None:
+    """A new installation has none yet."""
+    leave(site)
+    assert verdict == verdicts(site.call("check", "--json"))["sweep"]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "inf", "nan"])

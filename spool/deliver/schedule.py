@@ -224,9 +224,7 @@ class Schedule:
         while self._waiting and self._waiting[0][0] <= now:
             self.reschedule(heappop(self._waiting)[-1], now)
 
-    def take_next(
-        self, now: float, *, stops: bool, with_failed: bool = True
-    ) -> PendingRun | None:
+    def take_next(self, now: float, *, stops: bool, with_failed: bool = True) -> PendingRun | None:
         """Return the next run to stop (or to start, delete, edit), marked as in flight.
 
         `with_failed` False: none whose last request failed.

@@ -18,11 +18,12 @@ from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.release import Release
-from spool.checks.result import CheckResult, CheckStatus, age_text, finding, passed
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config.schema import SpoolKeys
 from spool.errors import SpoolError
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import DRAIN_STATE_FILE, read_json
+from spool.formatting import format_duration
 
 RECONFIGURE_STARTS_HOOKS = Release(23, 11)
 GRACE_SECONDS = 60.0
@@ -67,10 +68,10 @@ def check_last_event(
     started = [job for job in jobs if job.nodes and since < (job.start_time or 0)]
     judged = [job for job in started if (job.start_time or 0) <= now - GRACE_SECONDS]
     youngest = max(judged, key=lambda job: job.start_time or 0, default=None)
-    age = None if events.last is None else age_text(now - events.last)
+    age = None if events.last is None else format_duration(now - events.last)
     if youngest is None or _is_seen(youngest, events, config):
         return passed("last event", f"came {age} ago" if age else "none yet, and none was due")
-    start_age = age_text(now - (youngest.start_time or 0))
+    start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event came {age} ago" if age else "no event has come"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
     return finding(CheckStatus.WARNING, "last event", text, _hint(config))
