@@ -41,6 +41,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     lock = config.spool.state_directory / DRAIN_LOCK_FILE
     words = _NOW if lock_state(lock) is LockState.HELD else _LATER
+    if args.dry_run:
+        words = words.replace("is delivered", "would be delivered")
     with Layout(config.spool.directory) as layout:
         dead = dead_letters.select(layout, args.id)
         pending = _pending_runs(layout, args.id)

@@ -118,7 +118,7 @@ class ResolutionApplier:
     def _never_ran(self, result: Resolution, record: Job) -> bool:
         """Tell whether a configuring job went back to the queue without a run of its own."""
         seen = self._remembered.get(record.job_id)
-        is_waiting = result.stage is RunStage.NOT_YET
+        is_waiting = result.stage is RunStage.NOT_STARTED
         return is_waiting and seen is not None and seen.restart_count == record.restart_count
 
     def _with_allocations(self, job: Job) -> Job:
