@@ -284,7 +284,7 @@ def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
     said = site.call("retry", wanted, "--dry-run")
 
     assert [] == site.names("new")
-    assert "is delivered as soon as a drain runs" in said.out
+    assert "would be delivered as soon as a drain runs" in said.out
 
 
 def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
