@@ -6,10 +6,10 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 WHEEL := build/wheel
 RESULTS := tests/data/compatibility.jsonl
-SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python
+SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit
 
 .PHONY: help install uninstall wheels demo demo-slurm \
-	check test test-all test-wheel test-server crash planted fuzz compatibility fixtures \
+	check test test-all test-wheel test-server crash planted soak fuzz compatibility fixtures \
 	bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
 help: ## list the targets
@@ -21,8 +21,8 @@ install: ## install, or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_U
 	@PREFIX='$(PREFIX)' PYTHON='$(PYTHON)' WHEELS='$(WHEELS)' \
 		SLURM_USER='$(SLURM_USER)' SERVICE_USER='$(SERVICE_USER)' deploy/install
 
-uninstall: ## remove what install has put in place [PREFIX=DIR]
-	@PREFIX='$(PREFIX)' deploy/uninstall
+uninstall: ## remove what install has put in place; PURGE=1: all data too [PREFIX=DIR PURGE=1]
+	@PREFIX='$(PREFIX)' PURGE='$(PURGE)' deploy/uninstall
 
 wheels: ## collect wheels for hosts without internet, for any Python of 3.11 or later [WHEELS=DIR]
 	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'
@@ -66,6 +66,10 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI ta
 
 planted: $(VENV)/.dev ## plant known bugs one by one in a copy: the suite must catch each
 	$(BIN)/python tests/planted.py
+
+soak: $(VENV)/.dev ## traffic under every fault at once, for ten minutes [SECONDS=90 SEED=1 RATE=15]
+	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600) \
+		--rate $(or $(RATE),15) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI takes 1 000)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py

@@ -1,7 +1,8 @@
 """From Slurm's GRES indices to the accelerator addresses that cc-backend compares literally.
 
-Two configuration forms are accepted: host name prefix -> {index: address}, and host name pattern
--> list of addresses. The pattern form is asked first. Addresses are never guessed.
+Two configuration forms are accepted: host name prefix -> {index: address}, the predecessor's, and
+host name pattern -> list of addresses. The pattern form is searched first. Addresses are never
+guessed; where the server knows the same device under another spelling, its spelling is used.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from ccbackend.facts import GresFacts, NodeFacts
 from ccbackend.topology import Cluster
 
 SHARES = ("shard", "mps")  # shares of a gpu; their count is not one of devices
+# The predecessor read addresses of these kinds, and knew no key for others.
+_PREDECESSORS_KINDS = ("gpu", "fpga")
 _PCI = re.compile(
     r"(?:([0-9a-f]{4}|[0-9a-f]{8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE
 )
@@ -25,6 +28,16 @@ class AddressTable:
 
     label: str
     addresses: Mapping[int, str]
+    is_predecessors: bool = False
+
+    def counts(self, kind: str) -> bool:
+        """Tell whether a GRES that is not configured as an accelerator has its addresses here.
+
+        The predecessor's file has no key for kinds: `fpga` counts as there, and every kind whose
+        name is part of the host name (`vpu` on `n2vpu`).
+        """
+        named = bool(kind) and kind.casefold() in self.label.casefold()
+        return self.is_predecessors and (named or kind in _PREDECESSORS_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +49,23 @@ class AcceleratorMap:
     kinds: tuple[str, ...] = ("gpu",)
 
     def table(self, host: str) -> AddressTable | None:
-        """The addresses of a host: first matching pattern, else longest matching prefix."""
-        for pattern, table in self.patterns:
-            if pattern.search(host):
-                return table
+        """The addresses of a host: first matching pattern, else longest matching prefix.
+
+        A name with dots is tried in full, then cut at its first dot.
+        """
+        for name in dict.fromkeys((host, host.split(".", 1)[0])):
+            for pattern, table in self.patterns:
+                if pattern.search(name):
+                    return table
         fitting = [table for table in self.prefixes if host.startswith(table.label)]
         return max(fitting, key=lambda table: len(table.label), default=None)
+
+    def accelerator_kinds(self, host: str, names: Iterable[str]) -> set[str]:
+        """The names of accelerators among the names of a host's GRES."""
+        given = set(names)
+        found = given & {*self.kinds, *(SHARES if "gpu" in self.kinds else ())}
+        table = None if found else self.table(host)
+        return found if table is None else {name for name in given if table.counts(name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +99,11 @@ def accelerator_map(
             for text, addresses in patterns.items()
         ),
         tuple(
-            AddressTable(prefix, {int(i): normal_address(a) for i, a in addresses.items()})
+            AddressTable(
+                prefix,
+                {int(i): normal_address(a) for i, a in addresses.items()},
+                is_predecessors=True,
+            )
             for prefix, addresses in accelerators.items()
         ),
         tuple(kinds),
@@ -91,13 +119,27 @@ def normal_address(address: str) -> str:
     return f"{(domain or '').rjust(8, '0')}:{bus}:{device}.{function}".upper()
 
 
-def accelerators_of(node: NodeFacts, site: AcceleratorMap) -> NodeAccelerators:
+def device_key(address: str) -> str:
+    """Return what is equal for every spelling of one device: short or long PCI form, any case."""
+    return normal_address(address).casefold()
+
+
+def accelerators_of(
+    node: NodeFacts, site: AcceleratorMap, server_ids: Iterable[str] = ()
+) -> NodeAccelerators:
     """Name the accelerators that a job holds on a node.
 
     An index without address is skipped with a warning. A cut or missing index list counts as
     unknown: the number is kept, nothing is named.
+
+    Args:
+        node: what is held on it.
+        site: the configured addresses.
+        server_ids: accelerators of the host as the server spells them.
     """
-    pieces = [gres for gres in node.gres or () if _counts(gres, site.kinds)]
+    held = node.gres or ()
+    kinds = site.accelerator_kinds(node.name, (gres.name for gres in held))
+    pieces = [gres for gres in held if gres.name in kinds]
     known = [_indices(gres) for gres in pieces]
     indices = sorted({index for some in known if some is not None for index in some})
     unindexed = sum(
@@ -117,16 +159,20 @@ def accelerators_of(node: NodeFacts, site: AcceleratorMap) -> NodeAccelerators:
         for index in indices
         if index not in table.addresses
     ]
-    named = tuple(table.addresses[index] for index in indices if index in table.addresses)
-    return NodeAccelerators(named, allocated, tuple(problems))
+    named = (table.addresses[index] for index in indices if index in table.addresses)
+    spelled = {device_key(one): one for one in server_ids}
+    addresses = tuple(spelled.get(device_key(one), one) for one in named)
+    return NodeAccelerators(addresses, allocated, tuple(problems))
 
 
-def map_problems(site: AcceleratorMap, hosts: Iterable[str], cluster: Cluster) -> tuple[str, ...]:
-    """What a check should tell about the map; equal findings once.
+def map_problems(
+    site: AcceleratorMap, nodes: Mapping[str, str], cluster: Cluster
+) -> tuple[str, ...]:
+    """Return what is wrong with the configured addresses; equal findings once.
 
     Args:
         site: the configured addresses.
-        hosts: names of the nodes that have accelerators.
+        nodes: Slurm's names of the nodes that have accelerators, and their names at the server.
         cluster: the server's view of them; hosts without topology there are passed over.
     """
     found = [
@@ -134,34 +180,34 @@ def map_problems(site: AcceleratorMap, hosts: Iterable[str], cluster: Cluster) -
         for _, table in site.patterns
         if not (table.label.startswith("^") and table.label.endswith("$"))
     ]
-    for host in hosts:
-        fitting = [table.label for pattern, table in site.patterns if pattern.search(host)]
+    for node, host in nodes.items():
+        fitting = [table.label for pattern, table in site.patterns if pattern.search(node)]
         if len(fitting) > 1:
             found.append(f"patterns {' and '.join(fitting)} overlap: the first one counts")
         subcluster = cluster.subcluster(host)
         if subcluster is not None and subcluster.topology is not None:
-            found += _differences(site, host, set(subcluster.topology.accelerators))
+            found += _differences(site, node, subcluster.topology.accelerators)
     return tuple(dict.fromkeys(found))
 
 
-def _differences(site: AcceleratorMap, host: str, known: set[str]) -> list[str]:
-    """Addresses that only one side has; a job's metrics would be looked for in vain."""
-    table = site.table(host)
-    kind = re.sub(r"\d+", "N", host)
+def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> list[str]:
+    """Devices that only one side has; a job's metrics would be looked for in vain."""
+    table = site.table(node)
+    kind = re.sub(r"\d+", "N", node)
+    known = {device_key(one): one for one in server_ids}
     if table is None:
         return [f"no accelerator addresses for hosts like {kind}"] if known else []
-    ours = set(table.addresses.values())
+    ours = {device_key(one): one for one in table.addresses.values()}
     return [
         *(
-            f"{one} of hosts {table.label} is not known to the server"
-            for one in sorted(ours - known)
+            f"{ours[one]} of hosts {table.label} is not known to the server"
+            for one in sorted(ours.keys() - known)
         ),
-        *(f"{one} of hosts like {kind} is not configured" for one in sorted(known - ours)),
+        *(
+            f"{known[one]} of hosts like {kind} is not configured"
+            for one in sorted(known.keys() - ours)
+        ),
     ]
-
-
-def _counts(gres: GresFacts, kinds: tuple[str, ...]) -> bool:
-    return gres.name in kinds or (gres.name in SHARES and "gpu" in kinds)
 
 
 def _indices(gres: GresFacts) -> tuple[int, ...] | None:

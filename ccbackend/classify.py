@@ -7,15 +7,11 @@ Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from ccbackend.error_body import is_json, is_own_error, server_message
 from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
-
-MESSAGE_CHARACTERS = 2000
 
 
 class ApiCall(StrEnum):
@@ -28,6 +24,8 @@ class ApiCall(StrEnum):
     LISTING = "listing"
     CLUSTERS = "clusters"
     GRAPHQL = "graphql"
+    EDIT_META = "edit_meta"
+    JOB_API = "job_api"
 
 
 class Outcome(StrEnum):
@@ -54,6 +52,9 @@ class Reason(Enum):
     DELETED = Outcome.DELIVERED, "deleted"
     NODES_TAKEN = Outcome.DELIVERED, "node states taken, without guarantee"
     LISTED = Outcome.DELIVERED, "a listing"
+    EDITED = Outcome.DELIVERED, "the metadata was changed"
+    EDITED_UNARCHIVED = Outcome.DELIVERED, "the metadata was changed, but not in the job archive"
+    JOB_API_ON = Outcome.DELIVERED, "the server takes jobs by REST"
     STORED_BEFORE = Outcome.ALREADY_THERE, "this very run was stored before"
     STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was closed before"
     NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
@@ -80,7 +81,7 @@ class Reason(Enum):
     BROKEN = Outcome.RETRY, "the connection broke: the outcome is unknown"
     BAD_VALUE = Outcome.REJECTED, "the database refuses a value of this request"
     BAD_REQUEST = Outcome.REJECTED, "the server refuses this request"
-    FEATURE_ABSENT = Outcome.REJECTED, "this server is too old for the call"
+    FEATURE_ABSENT = Outcome.REJECTED, "this server does not have this call (it is too old)"
     TOKEN_EXPIRED = Outcome.HALT, "the token has expired: put a new one into the token file"
     TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks"
     ADDRESS_REFUSED = Outcome.HALT, "add this host to the server's list of allowed addresses"
@@ -93,6 +94,9 @@ class Reason(Enum):
     API_OFF = Outcome.HALT, "the REST job API is off (NATS mode), or the base URL is wrong"
     UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
     CERTIFICATE = Outcome.HALT, "the server's certificate is not trusted: check ca_file and URL"
+    NO_TLS = Outcome.HALT, "no TLS on this port: check scheme (https or http) and port of the URL"
+    TLS_REFUSED = Outcome.HALT, "no TLS in common: compare versions, ciphers, client certificates"
+    CA_FILE = Outcome.HALT, "ca_file cannot be used: name a readable file of certificates (PEM)"
 
     def __init__(self, outcome: Outcome, hint: str) -> None:
         self.outcome = outcome
@@ -106,7 +110,10 @@ class Fault(StrEnum):
     TIMED_OUT = "timed_out"  # silence, or the deadline passed
     BROKEN = "broken"  # reset, cut, end of file
     TOO_LARGE = "too_large"  # more than the limit
-    CERTIFICATE = "certificate"  # TLS: not trusted, or no TLS at all
+    CERTIFICATE = "certificate"  # the server's is not trusted
+    NO_TLS = "no_tls"  # what answers on this port does not speak TLS
+    TLS = "tls"  # no version, cipher or client certificate in common
+    CA_FILE = "ca_file"  # our file of certificates cannot be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,27 @@ class ReplyVerdict:
     def hint(self) -> str:
         """What an operator should know or do."""
         return self.reason.hint
+
+    @property
+    def may_be_in_front(self) -> bool:
+        """May a firewall or proxy in front of cc-backend have given this answer to one body?
+
+        Then it says nothing about the server until another request gets the same answer.
+        """
+        return self.reason in _MAY_BE_IN_FRONT
+
+
+# What a web application firewall or a proxy can say to one request while others pass: statuses of
+# 401, 403, 404, 405, 413 and 3xx, of an overload, an empty 500, pages, and statuses not known here.
+# A connection that failed is none of these.
+_MAY_BE_IN_FRONT = frozenset(
+    {
+        *(Reason.TOKEN_EXPIRED, Reason.TOKEN_EARLY, Reason.ADDRESS_REFUSED, Reason.ROLE_REFUSED),
+        *(Reason.TOKEN_REFUSED, Reason.REDIRECTED, Reason.WRONG_URL, Reason.API_OFF),
+        *(Reason.METADATA_TOO_LARGE, Reason.BUSY, Reason.PANIC),
+        *(Reason.NOT_THE_API, Reason.UNEXPECTED),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +178,7 @@ class _Row:
 
 _S, _P, _D = (ApiCall.START,), (ApiCall.STOP,), (ApiCall.DELETE,)
 _N, _L, _C, _G = (ApiCall.NODESTATE,), (ApiCall.LISTING,), (ApiCall.CLUSTERS,), (ApiCall.GRAPHQL,)
+_E, _J = (ApiCall.EDIT_META,), (ApiCall.JOB_API,)
 _REDIRECT = tuple(range(300, 400))
 _REFUSED = (401, 403)
 _BUSY = (408, 429, 502, 503, 504)
@@ -162,6 +191,10 @@ _ONLY_RUNNING = "only running jobs can be stopped"
 _NO_ROLES = "no or unknown roles"
 
 _ROWS = (
+    _Row(Reason.JOB_API_ON, (405,), _J),
+    _Row(Reason.API_OFF, (404,), _S + _P + _J, any_of=("endpoint does not exist",)),
+    _Row(Reason.FEATURE_ABSENT, (404, 405), _E),
+    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
     _Row(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
     _Row(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
     _Row(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
@@ -170,11 +203,8 @@ _ROWS = (
     _Row(Reason.REDIRECTED, _REDIRECT),
     _Row(Reason.WRONG_URL, (405,)),
     _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
-    _Row(Reason.BAD_REQUEST, (413,)),
     _Row(Reason.BUSY, _BUSY),
     _Row(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
-    _Row(Reason.API_OFF, (404,), _S + _P, any_of=("endpoint does not exist",)),
-    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
     _Row(Reason.WRONG_URL, (404,)),
     _Row(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
     _Row(Reason.QUEUED, (201,), _S, any_of=("triggered",)),
@@ -187,7 +217,8 @@ _ROWS = (
     _Row(Reason.LISTED, (200,), _G, any_of=('"data":',)),
     _Row(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
     _Row(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
-    _Row(Reason.AFTER_FLUSH, (422,), _D, any_of=("finding job failed",)),
+    _Row(Reason.EDITED, (200,), _E, any_of=('"jobState":',)),
+    _Row(Reason.AFTER_FLUSH, (422,), _D + _E, any_of=("finding job failed",)),
     _Row(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
     _Row(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
     _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
@@ -196,29 +227,37 @@ _ROWS = (
     _Row(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
     _Row(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
     _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
-    _Row(Reason.BAD_REQUEST, (400,), any_of=('"error',)),
+    _Row(Reason.BAD_REQUEST, (400,)),
     _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
     _Row(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
     _Row(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
     _Row(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
     _Row(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
     _Row(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
-    _Row(Reason.DATABASE, (500,), _S + _P),
+    _Row(Reason.DATABASE, (500,), _S + _P, any_of=('"error',)),
+    _Row(Reason.NOT_THE_API, (500,), _S + _P),
+    # In 1.5 the database is changed before the archive is found missing (repository/job.go).
+    _Row(Reason.DATABASE, (500,), _E, any_of=("failed to fetch", "failed to update")),
+    _Row(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
     _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
     _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
     _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
     _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
-    _Row(Reason.NOT_THE_API, (*_SUCCESS, 400)),
+    _Row(Reason.NOT_THE_API, _SUCCESS),
 )
 
+# Handlers that end in a panic answer 500 without a word.
+_PANICS = {ApiCall.LISTING: Reason.NO_TOKENS, ApiCall.EDIT_META: Reason.EDITED_UNARCHIVED}
 _FAULTS = {
     Fault.UNREACHABLE: Reason.UNREACHABLE,
     Fault.TIMED_OUT: Reason.TIMED_OUT,
     Fault.BROKEN: Reason.BROKEN,
     Fault.TOO_LARGE: Reason.NOT_THE_API,
     Fault.CERTIFICATE: Reason.CERTIFICATE,
+    Fault.NO_TLS: Reason.NO_TLS,
+    Fault.TLS: Reason.TLS_REFUSED,
+    Fault.CA_FILE: Reason.CA_FILE,
 }
-_ERROR = re.compile(r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
@@ -234,7 +273,8 @@ def classify(call: ApiCall, status: int, text: str, version: Version | None = No
     reason = _reason(call, status, text, f"{text}\n{words}")
     if reason is Reason.UNKNOWN_RUN and version in QUEUEING_VERSIONS:
         reason = Reason.UNKNOWN_RUN_YET
-    if reason is Reason.AFTER_FLUSH and version is not None and version < FIRST_WITH_SHARED:
+    old = version is not None and version < FIRST_WITH_SHARED
+    if reason is Reason.AFTER_FLUSH and call is ApiCall.DELETE and old:
         reason = Reason.NOTHING_TO_DELETE
     return ReplyVerdict(reason, words)
 
@@ -244,53 +284,23 @@ def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
     return ReplyVerdict(_FAULTS[fault], message)
 
 
-def check_duplicate(
-    verdict: ReplyVerdict, starts: Iterable[int], start_time: int, *, maybe_cached: bool = False
-) -> ReplyVerdict:
-    """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
-
-    This run among them: it was stored before. None listed, or this run may lie in the cache of a
-    server >= 1.5.0 because its start was sent minutes ago: later, after the flush. Else the
-    conflict stands (a requeue, or history out of order).
-    """
-    found = set(starts)
-    if start_time in found:
-        return ReplyVerdict(Reason.STORED_BEFORE, verdict.message)
-    if maybe_cached or not found:
-        return ReplyVerdict(Reason.AFTER_FLUSH, verdict.message)
-    return verdict
-
-
-def server_message(text: str) -> str:
-    """The server's own message in an answer, at most 2000 characters; else the answer's text.
-
-    Some answers hold two JSON documents, or text in front of one (up to 1.4.4): the first message
-    found counts.
-    """
-    found = _ERROR.search(text)
-    if found is None:
-        return text.strip()[:MESSAGE_CHARACTERS]
-    try:
-        words = json.loads(found[1])
-    except ValueError:
-        words = found[1]
-    return str(words)[:MESSAGE_CHARACTERS]
-
-
 def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
-    if status == 500 and not text.strip():  # noqa: PLR2004 - the status itself is the question
-        return Reason.NO_TOKENS if call is ApiCall.LISTING else Reason.PANIC
-    if call is ApiCall.NODESTATE and status == 200 and not text:  # noqa: PLR2004 - the same
-        return Reason.NODES_TAKEN
-    if status in (200, 201) and not _is_json(text):
+    if not text.strip():
+        reason = _reason_of_empty(call, status)
+        if reason is not None:
+            return reason
+    if status in (200, 201) and not is_json(text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page
+    if status == 400 and not is_own_error(text):  # noqa: PLR2004 - the status itself is the question
+        return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
     fitting = (row.reason for row in _ROWS if row.fits(call, status, haystack))
     return next(fitting, Reason.UNEXPECTED)
 
 
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:
+    """Return what an answer without a word means; None if its status says it all."""
+    if status == 500:  # noqa: PLR2004 - the status itself is the question
+        return _PANICS.get(call, Reason.PANIC)
+    if status == 200 and call is ApiCall.NODESTATE:  # noqa: PLR2004 - the same
+        return Reason.NODES_TAKEN
+    return None

@@ -11,85 +11,82 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ccbackend import replies
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict, check_duplicate
+from ccbackend.api_requests import ApiRequests
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.end_states import depends_on_dialect, end_state
-from ccbackend.errors import TokenError
 from ccbackend.node_sharing import translate_sharing
 from ccbackend.payload import Document, amend, key_of
-from ccbackend.replies import ApiReply, ClusterList, JobList, JobListError, Probe, incomplete
-from ccbackend.topology import clusters_of_json
-from ccbackend.version import (
-    Dialect,
-    ServerInfo,
-    dialect_of_404,
-    server_info,
-    version_of_login_page,
+from ccbackend.replies import (
+    ApiReply,
+    ClusterList,
+    JobList,
+    JobListError,
+    Probe,
+    check_duplicate,
+    incomplete,
 )
+from ccbackend.topology import clusters_of_json
+from ccbackend.version import Dialect, ServerInfo, SharedServerInfo
 from ccbackend.wire.transport import Transport
 
-_HTTP_METHODS = {ApiCall.START: "POST", ApiCall.STOP: "POST", ApiCall.DELETE: "DELETE"}
+_HTTP_METHODS = {
+    ApiCall.START: "POST",
+    ApiCall.STOP: "POST",
+    ApiCall.DELETE: "DELETE",
+    ApiCall.EDIT_META: "PATCH",
+}
 _PATHS = {
     ApiCall.START: "/api/jobs/start_job/",
     ApiCall.STOP: "/api/jobs/stop_job/",
     ApiCall.DELETE: "/api/jobs/delete_job/",
+    ApiCall.EDIT_META: "/api/jobs/edit_meta/",
 }
-_SERVER_ERROR = 500
+_BAD_REQUEST, _CONTENT_TOO_LARGE = 400, 413
 _LIST_ATTEMPTS = 3  # a listing whose count moved while it was read
-
-
-class SharedServerInfo:
-    """What is known of the server, shared by all who speak to it; assignment is atomic."""
-
-    def __init__(self, server: ServerInfo | None = None) -> None:
-        self.server = server or ServerInfo()
 
 
 class BackendClient:
     """One server by one transport; for one thread."""
 
     def __init__(self, transport: Transport, shared: SharedServerInfo | None = None) -> None:
-        self._transport = transport
-        self._shared = shared or SharedServerInfo()
-        self._verified: str | None = None  # the token to which REST has answered
-        self._connections_seen = 1  # of the transport when the server was last detected
+        self._requests = ApiRequests(transport, shared or SharedServerInfo())
+        self._max_list_bytes = transport.limits.max_list_bytes
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
+        self._requests.close()
 
     @property
     def server(self) -> ServerInfo:
         """What is known of the server: its dialect decides how a payload is made."""
-        return self._shared.server
+        return self._requests.server
 
     def detect_server(self) -> ServerInfo:
         """Ask which server this is, without token; what is known stays if it does not say."""
-        page = self._transport.exchange("GET", "/login", with_token=False)
-        self._connections_seen = max(1, self._transport.connections)
-        version = version_of_login_page(page.text) if page.status else None
-        if version is not None:
-            self._shared.server = server_info(version)
-        elif page.status is not None and page.status < _SERVER_ERROR:
-            self._detect_generation()
-        return self.server
+        return self._requests.detect_server()
 
     def probe(self) -> Probe:
         """Detect the server, ask it for one row of a listing with our token, and for its job API.
 
         A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none.
         """
-        server, reply = self.detect_server(), self._verify_token()
-        if reply.outcome is Outcome.DELIVERED and server.caches_starts:
-            taken = self.check_job_api()
-            reply = taken if taken.outcome is Outcome.HALT else reply
+        server, reply = self.detect_server(), self._requests.verify_token()
+        if reply.outcome is Outcome.DELIVERED:
+            job_api = self.check_job_api()
+            reply = job_api if job_api.verdict.reason is Reason.API_OFF else reply
         return Probe(server, reply)
 
     def check_job_api(self) -> ApiReply:
-        """Ask whether the REST job API is on, by a start without body; stores nothing.
+        """Ask whether the REST job API is on: `JOB_API_ON`, or `API_OFF` in NATS mode (>= 1.5.0).
 
-        `BAD_REQUEST` is the good answer, `API_OFF` that of a server in NATS mode (>= 1.5.0).
+        A GET of the path for starts: the router alone answers it, 405 where the path exists and 404
+        where it does not, so that nothing is stored and no error is logged. Any other answer tells
+        nothing. An older server has no NATS mode and is not asked.
         """
-        return self._request(ApiCall.START, "POST", _PATHS[ApiCall.START])[0]
+        if not self.server.may_lack_job_api:
+            verdict = ReplyVerdict(Reason.JOB_API_ON)
+            return ApiReply(call=ApiCall.JOB_API, verdict=verdict, sent=False)
+        return self._requests.send(ApiCall.JOB_API, "GET", _PATHS[ApiCall.START])[0]
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
         """Tell a start. Safe to repeat if `maybe_sent` says that it is one.
@@ -124,6 +121,14 @@ class BackendClient:
         """Delete one run by its whole tuple. Safe to repeat."""
         return self._send_amended(ApiCall.DELETE, document)
 
+    def edit_meta(self, document: Document) -> ApiReply:
+        """Set one key of a stored run's metadata (>= 1.5.0). Safe to repeat.
+
+        `LATER` while the run is still cached. A run that has ended may be changed in the database
+        alone (`EDITED_UNARCHIVED`): repeating would not help.
+        """
+        return self._send_amended(ApiCall.EDIT_META, document)
+
     def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> JobList:
         """List the runs of a job id, in whatever state; with a start time only that one.
 
@@ -144,41 +149,41 @@ class BackendClient:
 
     def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster, whole or not at all."""
-        self._verified = None  # believed only after REST has answered in the same sweep
+        self._requests.forget_token()  # believed only after REST has answered in the same sweep
         listing = self._list_by_graphql(lambda items: replies.graphql_running(cluster, items))
         if listing.rows is None and replies.needs_rest(listing.reply):
             listing = self._list_by_rest(replies.rest_running(cluster))
         return listing
 
     def clusters(self) -> ClusterList:
-        """Ask for the clusters with their nodes and topology (cc-backend >= 1.3.0)."""
-        limit = self._transport.limits.max_list_bytes
-        reply, text = self._request(ApiCall.CLUSTERS, "GET", "/api/clusters/", limit_bytes=limit)
+        """Ask for the clusters with their nodes and topology (cc-backend >= 1.3.0).
+
+        Empty where the server has no such call, None where they could not be read now.
+        """
+        limit = self._max_list_bytes
+        reply, text = self._requests.send(
+            ApiCall.CLUSTERS, "GET", "/api/clusters/", limit_bytes=limit
+        )
         if reply.outcome is not Outcome.DELIVERED:
-            return ClusterList(reply)
+            return _unlisted_clusters(reply, self.server)
         try:
             return ClusterList(reply, clusters_of_json(json.loads(text)))
         except ValueError as error:
             return ClusterList(incomplete(reply, str(error)))
-
-    def _detect_generation(self) -> None:
-        answer = self._transport.exchange("GET", "/api/cc-slurm-sync/", with_token=False)
-        dialect = dialect_of_404(answer.status or 0, answer.text)
-        if dialect is not None:
-            self._shared.server = ServerInfo(None, dialect)
 
     def _send_amended(self, call: ApiCall, document: Document) -> ApiReply:
         """Send, and amend as long as an amendment is new."""
         sent = document
         amended: tuple[Reason, ...] = ()
         while True:
-            reply, _ = self._request(call, _HTTP_METHODS[call], _PATHS[call], document=sent)
+            reply, _ = self._requests.send(call, _HTTP_METHODS[call], _PATHS[call], document=sent)
+            reply = _with_refused_end(reply, sent)
             reason = reply.verdict.reason
             changed = None
             if reply.outcome is Outcome.AMEND:
                 changed = self._amended(sent, reason, amended)
                 if changed is None:
-                    verdict = ReplyVerdict(Reason.BAD_REQUEST, reply.verdict.message)
+                    verdict = ReplyVerdict(_reason_unamended(reply), reply.verdict.message)
                     reply = replace(reply, verdict=verdict)
             if changed is None:
                 return replace(reply, document=sent, amended=amended)
@@ -196,7 +201,7 @@ class BackendClient:
         if refused is None:
             return None
         if refused is self.server.dialect:  # else somebody has found that out already
-            self._shared.server = self.server.with_other_dialect()
+            self._requests.switch_dialect()
         return translate_sharing(sent, refused.other)
 
     def _already_stored(self, document: Document) -> ApiReply | None:
@@ -224,49 +229,15 @@ class BackendClient:
         verdict = check_duplicate(reply.verdict, starts, key.start_time, maybe_cached=maybe_cached)
         return replace(reply, verdict=verdict, rows=rows)
 
-    def _request(
-        self,
-        call: ApiCall,
-        method: str,
-        path: str,
-        *,
-        document: Mapping[str, object] | None = None,
-        limit_bytes: int | None = None,
-    ) -> tuple[ApiReply, str]:
-        """Exchange and classify; the text beside it, for listings."""
-        body = None if document is None else encoded(document)
-        try:
-            token = self._transport.token()
-            answer = self._transport.exchange(method, path, body=body, limit_bytes=limit_bytes)
-        except TokenError as error:
-            verdict = ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
-            return ApiReply(call=call, verdict=verdict, sent=False), ""
-        if answer.status is not None and self._transport.connections > self._connections_seen:
-            self.detect_server()  # a lost connection may have led to another release
-        reply = replies.reply_to(call, answer, self.server.version)
-        if call is not ApiCall.GRAPHQL and reply.outcome is Outcome.DELIVERED:
-            self._verified = token  # only now can a GraphQL listing be believed
-        return reply, answer.text
-
-    def _verify_token(self) -> ApiReply:
-        path = "/api/jobs/?state=running&items-per-page=1&page=1"
-        return self._request(ApiCall.LISTING, "GET", path)[0]
-
-    def _is_token_verified(self) -> bool:
-        try:
-            return self._verified is not None and self._verified == self._transport.token()
-        except TokenError:
-            return False
-
     def _list_by_graphql(self, query: Callable[[int], Mapping[str, object]]) -> JobList:
         """Ask with a page that grows to the count; no rows unless REST knows the token."""
-        if not self._is_token_verified():
-            reply = self._verify_token()
+        if not self._requests.is_token_verified():
+            reply = self._requests.verify_token()
             if reply.outcome is not Outcome.DELIVERED:
                 return JobList(reply)
-        limit, items = self._transport.limits.max_list_bytes, replies.PAGE_ITEMS
+        limit, items = self._max_list_bytes, replies.PAGE_ITEMS
         for _ in range(_LIST_ATTEMPTS):
-            reply, text = self._request(
+            reply, text = self._requests.send(
                 ApiCall.GRAPHQL, "POST", "/query", document=query(items), limit_bytes=limit
             )
             if reply.outcome is not Outcome.DELIVERED:
@@ -279,8 +250,8 @@ class BackendClient:
         return JobList(reply)
 
     def _list_by_rest(self, path: str) -> JobList:
-        limit = self._transport.limits.max_list_bytes
-        reply, text = self._request(ApiCall.LISTING, "GET", path, limit_bytes=limit)
+        limit = self._max_list_bytes
+        reply, text = self._requests.send(ApiCall.LISTING, "GET", path, limit_bytes=limit)
         if reply.outcome is not Outcome.DELIVERED:
             return JobList(reply)
         try:
@@ -289,7 +260,32 @@ class BackendClient:
             return JobList(incomplete(reply, str(error)))
 
 
-def encoded(document: Mapping[str, object]) -> bytes:
-    """A body as JSON in UTF-8, whatever its strings hold."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
+    """Read a refusal of an end that is not after its start as such.
+
+    Up to 1.3.1 one and the same answer says "already stopped" and "ends too early" (job.go of
+    cc-backend v1.0.0 ... v1.3.1): only an end after the start tells the two apart.
+    """
+    reason, is_early = reply.verdict.reason, sent.get("stopTime", 0) <= sent.get("startTime", -1)
+    if reason is not Reason.STOPPED_BEFORE or reply.status != _BAD_REQUEST or not is_early:
+        return reply
+    verdict = ReplyVerdict(Reason.END_BEFORE_START, reply.verdict.message)
+    return replace(reply, verdict=verdict)
+
+
+def _unlisted_clusters(reply: ApiReply, server: ServerInfo) -> ClusterList:
+    """Tell a server without the call from one that has it and does not answer well now."""
+    if reply.verdict.reason is not Reason.FEATURE_ABSENT:
+        return ClusterList(reply)
+    if not server.has_clusters:
+        return ClusterList(reply, ())
+    # A proxy writes the same words as a server before 1.3.0.
+    return ClusterList(
+        replace(reply, verdict=ReplyVerdict(Reason.UNEXPECTED, reply.verdict.message))
+    )
+
+
+def _reason_unamended(reply: ApiReply) -> Reason:
+    """Why a request is not taken, after all that could be changed was changed."""
+    too_large = reply.status == _CONTENT_TOO_LARGE  # which something in front may say to everything
+    return Reason.UNEXPECTED if too_large else Reason.BAD_REQUEST

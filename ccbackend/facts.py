@@ -63,6 +63,10 @@ class JobFacts(Protocol):
         """User name."""
 
     @property
+    def uid(self) -> int | None:
+        """Number of the user, which Slurm knows even while no name service can name it."""
+
+    @property
     def account(self) -> str | None:
         """Account."""
 
@@ -144,7 +148,11 @@ class JobFacts(Protocol):
 
     @property
     def admin_comment(self) -> str | None:
-        """Where opt-out flags stand."""
+        """The administrators' comment: opt-out flags stand here."""
+
+    @property
+    def comment(self) -> str | None:
+        """The user's own comment: opt-out flags may stand here too."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,6 +1,6 @@
-"""Which jobs are not told to cc-backend: opt-out flags and the site's filters.
+"""Which jobs are not reported to cc-backend: opt-out flags and the site's filters.
 
-Every function answers with the reason, so that a run left out stays visible.
+The reason is returned, so that an excluded run stays visible to the administrator.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class NameFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilters:
-    """What the site leaves out. `ignore_hosts` is searched, not anchored."""
+    """Which jobs the site excludes. `ignore_hosts` is searched, not anchored."""
 
     clusters: NameFilter = NameFilter()
     partitions: NameFilter = NameFilter()
     accounts: NameFilter = NameFilter()
+    users: NameFilter = NameFilter()
+    qos: NameFilter = NameFilter()
     ignore_hosts: re.Pattern[str] | None = None
     opt_out_flag: str = "disable_cc_submission"
 
@@ -38,27 +40,34 @@ def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str
     """Say why a job is not to be reported; None if it is.
 
     Args:
-        job: facts; filters by partition and account see missing names as "".
+        job: facts; the filters see a missing name as "", which no list of allowed names holds.
         filters: of the site.
         cluster: the cluster's name at cc-backend.
     """
     named = (
-        ("cluster", cluster, filters.clusters),
-        ("partition", job.partition or "", filters.partitions),
-        ("account", job.account or "", filters.accounts),
+        ("cluster", cluster, "clusters", filters.clusters),
+        ("partition", job.partition or "", "partitions", filters.partitions),
+        ("account", job.account or "", "accounts", filters.accounts),
+        ("user", job.user or "", "users", filters.users),
+        ("qos", job.qos or "", "qos", filters.qos),
     )
-    for what, name, names in named:
+    for what, name, key, names in named:
         if not names.allows(name):
-            return f"{what} {name} is filtered"
+            return f"{what} {name or '(none)'} is excluded by filters.{key}"
     hosts = filters.ignore_hosts
     if hosts is not None and job.nodes and all(hosts.search(node) for node in job.nodes):
-        return "all hosts are ignored"
-    if filters.opt_out_flag in admin_comment_flags(job):
+        return "all hosts match ignoreHosts"
+    if filters.opt_out_flag in comment_flags(job):
         return f"opted out by {filters.opt_out_flag}"
     return None
 
 
-def admin_comment_flags(job: JobFacts) -> frozenset[str]:
-    """The parts of the admin comment: split at commas, blanks stripped, compared exactly."""
-    parts = (part.strip() for part in (job.admin_comment or "").split(","))
-    return frozenset(part for part in parts if part)
+def comment_flags(job: JobFacts) -> frozenset[str]:
+    """Return the words of both comments: split at commas, blanks stripped, compared exactly.
+
+    The user's own comment counts as well: it is the only one that a user can set, and an opt-out is
+    a promise about privacy.
+    """
+    texts = (job.admin_comment or "", job.comment or "")
+    words = (word.strip() for text in texts for word in text.split(","))
+    return frozenset(word for word in words if word)

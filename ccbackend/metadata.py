@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccbackend.facts import JobFacts
-from ccbackend.filters import admin_comment_flags
+from ccbackend.filters import comment_flags
 
 SCRIPT_KEY = "jobScript"
 DESCRIPTION_KEY = "slurmInfo"
@@ -41,9 +41,21 @@ class MetadataPolicy:
     total_bytes: int = 100_000
 
 
+@dataclass(frozen=True, slots=True)
+class LongText:
+    """A text that may have to be cut, and how many bytes were cut from its end before."""
+
+    text: str
+    missing_bytes: int = 0
+
+    def cut_to(self, limit_bytes: int) -> str:
+        """Cut to a limit; a last line says how many bytes of the whole text are missing."""
+        return cut_to_bytes(self.text, limit_bytes, missing_bytes=self.missing_bytes)
+
+
 def metadata_of(
     job: JobFacts, *, script: bytes | str | None, description: bytes | str | None,
-    policy: MetadataPolicy,
+    policy: MetadataPolicy, script_bytes_total: int | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Make the metaData of a start request: `{"jobName": ..., "jobScript": ..., ...}`.
 
@@ -52,19 +64,22 @@ def metadata_of(
         script: batch script as Slurm has it, None if there is none or it is not known.
         description: text of `scontrol show job` for exactly this job.
         policy: of the site.
+        script_bytes_total: size of the whole script, where only its beginning is given.
     """
     with_text = not withholds_text(job, policy)
     found = {
         NAME_KEY: cut_to_bytes(clean_text(job.name or ""), policy.name_bytes),
         **_small_fields(job, policy.other_bytes),
     }
+    whole: dict[str, LongText] = {}
     if with_text and policy.job_script and script is not None:
-        found[SCRIPT_KEY] = cut_to_bytes(_masked(clean_text(script), policy), policy.script_bytes)
+        whole[SCRIPT_KEY] = _long_text(script, policy, script_bytes_total)
+        found[SCRIPT_KEY] = whole[SCRIPT_KEY].cut_to(policy.script_bytes)
     if with_text and policy.slurm_info and description is not None:
-        found[DESCRIPTION_KEY] = cut_to_bytes(
-            _masked(clean_text(description), policy), policy.description_bytes
-        )
-    return fit_to_total({key: value for key, value in found.items() if value}, policy.total_bytes)
+        whole[DESCRIPTION_KEY] = _long_text(description, policy)
+        found[DESCRIPTION_KEY] = whole[DESCRIPTION_KEY].cut_to(policy.description_bytes)
+    given = {key: value for key, value in found.items() if value}
+    return fit_to_total(given, policy.total_bytes, whole=whole)
 
 
 def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
@@ -72,7 +87,7 @@ def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
     return (
         (job.partition or "") in policy.withheld_partitions
         or (job.account or "") in policy.withheld_accounts
-        or policy.withheld_flag in admin_comment_flags(job)
+        or policy.withheld_flag in comment_flags(job)
     )
 
 
@@ -87,29 +102,39 @@ def clean_text(value: bytes | str) -> str:
     return _CONTROL.sub("", text)
 
 
-def cut_to_bytes(text: str, limit_bytes: int) -> str:
+def cut_to_bytes(text: str, limit_bytes: int, *, missing_bytes: int = 0) -> str:
     """Cut at a character border; a last line says how many bytes are missing.
 
-    Where the limit has no room for that line the text is only cut.
+    Where the limit has no room for that line the text is only cut. `missing_bytes` were cut off
+    before, so that the line is due even where the text fits.
     """
     data = text.encode()
-    if len(data) <= limit_bytes:
+    if len(data) <= limit_bytes and not missing_bytes:
         return text
-    room = limit_bytes - len(_cut_notice(len(data)))
+    room = limit_bytes - len(_cut_notice(len(data) + missing_bytes))
     if room < 0:
         return _cut_bytes(data, max(limit_bytes, 0))
     kept = _cut_bytes(data, room)
-    return kept + _cut_notice(len(data) - len(kept.encode()))
+    return kept + _cut_notice(len(data) - len(kept.encode()) + missing_bytes)
 
 
-def fit_to_total(metadata: Mapping[str, str], total_bytes: int) -> dict[str, str]:
-    """Shorten the script, then the description, until all values fit; never the name."""
+def fit_to_total(
+    metadata: Mapping[str, str], total_bytes: int, *, whole: Mapping[str, LongText] | None = None
+) -> dict[str, str]:
+    """Shorten the script, then the description, until all values fit; never the name.
+
+    Args:
+        metadata: values, each within its own limit.
+        total_bytes: of all values together.
+        whole: the texts from which they were cut, so that a second cut counts from the whole text.
+    """
     found = dict(metadata)
+    texts = {key: LongText(value) for key, value in metadata.items()} | dict(whole or {})
     for key in (SCRIPT_KEY, DESCRIPTION_KEY):
         excess = sum(len(value.encode()) for value in found.values()) - total_bytes
         if excess > 0 and key in found:
             size = len(found[key].encode())
-            found[key] = cut_to_bytes(found[key], size - excess)
+            found[key] = texts[key].cut_to(size - excess)
             if not found[key]:
                 del found[key]
     return found
@@ -140,6 +165,15 @@ def _small_fields(job: JobFacts, limit_bytes: int) -> dict[str, str]:
         for key, value in values.items()
         if value is not None
     }
+
+
+def _long_text(
+    value: bytes | str, policy: MetadataPolicy, bytes_total: int | None = None
+) -> LongText:
+    """Clean and mask a text, and count the bytes of it that are not given."""
+    given = len(value if isinstance(value, bytes) else value.encode("utf-8", "replace"))
+    missing = max((bytes_total or 0) - given, 0)
+    return LongText(_masked(clean_text(value), policy), missing)
 
 
 def _masked(text: str, policy: MetadataPolicy) -> str:

@@ -7,60 +7,22 @@ not know, but for the sharing field of its generation.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-from ccbackend.accelerators import AcceleratorMap, NodeAccelerators, accelerators_of
 from ccbackend.classify import Reason
 from ccbackend.end_states import FALLBACK_STATE, end_state, is_known_state
 from ccbackend.errors import PayloadError
-from ccbackend.facts import BackendRunKey, JobFacts, NodeFacts
+from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.metadata import clean_text, drop_largest
 from ccbackend.node_sharing import sharing_field, sharing_problem
-from ccbackend.topology import Cluster, NodeTopology, hwthreads
+from ccbackend.resources import Warn, ignore_warning, resources_of
+from ccbackend.site_map import SiteMap
 from ccbackend.version import Dialect
 
 Document = dict[str, Any]
-Warn = Callable[[str], None]
 
 MAX_DURATION_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SiteMap:
-    """How the site's names and hardware appear at cc-backend.
-
-    `partition_clusters` shows partitions as clusters of their own. `hosts` rewrites host names,
-    first matching pattern. `clusters` is the server's own view (by name), for threads and for the
-    first host; without it threads are not mapped. Nodes held whole are listed core by core in jobs
-    of up to `listed_nodes` nodes only, to keep wide jobs small.
-    """
-
-    cluster: str
-    partition_clusters: Mapping[str, str] = field(default_factory=dict)
-    hosts: tuple[tuple[re.Pattern[str], str], ...] = ()
-    accelerators: AcceleratorMap = field(default_factory=AcceleratorMap)
-    clusters: Mapping[str, Cluster] = field(default_factory=dict)
-    assume_core_ids: bool = False
-    listed_nodes: int = 64
-
-    def cluster_of(self, partition: str | None) -> str:
-        """The name at cc-backend of the cluster that a partition belongs to."""
-        return self.partition_clusters.get(partition or "", self.cluster)
-
-    def host(self, node: str) -> str:
-        """The host name for a Slurm node: cut at the first dot, then rewritten."""
-        short = node.split(".", 1)[0]
-        for pattern, replacement in self.hosts:
-            if pattern.search(short):
-                return pattern.sub(replacement, short)
-        return short
-
-
-def ignore_warning(_message: str) -> None:
-    """Drop a warning."""
 
 
 def start_payload(
@@ -86,14 +48,14 @@ def start_payload(
         PayloadError: the server could never accept what these facts give.
     """
     name = cluster or mapping.cluster_of(job.partition)
-    resources, accelerators = _resources(job, mapping, name, warn)
+    resources, accelerators = resources_of(job, mapping, name, warn)
     problem = sharing_problem(job)
     if problem:
         warn(problem)
     document: Document = {
         "jobId": job.job_id,
         "cluster": name,
-        "user": clean_text(job.user or ""),
+        "user": _user(job, mapping),
         "project": clean_text(job.account or ""),
         "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
@@ -121,7 +83,7 @@ def stop_payload(
 
     Args:
         key: of the run as it was reported.
-        end_time: Unix seconds; brought behind the start and within 2^31 - 1 s of it.
+        end_time: Unix seconds; brought to the start or later, within 2^31 - 1 s of it.
         state: Slurm's word for the end (`COMPLETED`, `CANCELLED by 1000`, `NODE_FAIL`, ...).
         dialect: of the server, at the moment of sending.
         warn: told of an unknown word and of a correction by more than a second.
@@ -136,13 +98,29 @@ def stop_payload(
         warn(f"end state {state!r} is new: sent as {name}")
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
-        warn(f"end time moved by {stop_time - end_time} s to lie after the start")
+        warn(f"end time moved by {stop_time - end_time} s: it must not be before the start")
     return {
         "jobId": key.job_id,
         "cluster": key.cluster,
         "startTime": key.start_time,
         "stopTime": stop_time,
         "jobState": name,
+    }
+
+
+def edit_meta_payload(key: BackendRunKey, name: str, value: str) -> Document:
+    """Make the body that sets one key of a stored run's metadata (>= 1.5.0).
+
+    Args:
+        key: of the run as it was reported; without all of it another run could be changed.
+        name: of the key: `jobScript` or `slurmInfo`.
+        value: text as `metadata_of` makes it.
+    """
+    return {
+        "jobId": key.job_id,
+        "cluster": key.cluster,
+        "startTime": key.start_time,
+        "payload": {"key": name, "value": value},
     }
 
 
@@ -156,9 +134,13 @@ def key_of(document: Mapping[str, Any]) -> BackendRunKey:
     return BackendRunKey(document["jobId"], document["cluster"], document["startTime"])
 
 
-def clamp_end_time(end_time: int, start_time: int) -> int:
-    """Bring an end behind its start and within what the server's 32-bit duration holds."""
-    return min(max(end_time, start_time + 1), start_time + MAX_DURATION_SECONDS)
+def clamp_end_time(end_time: int, start_time: int, *, min_seconds: int = 0) -> int:
+    """Bring an end to its start or later, within what the server's 32-bit duration holds.
+
+    From 1.4.3 on a server takes an end equal to the start; an older one that refuses it gets one a
+    second later (`amend`).
+    """
+    return min(max(end_time, start_time + min_seconds), start_time + MAX_DURATION_SECONDS)
 
 
 def amend(document: Document, reason: Reason) -> Document | None:
@@ -169,9 +151,8 @@ def amend(document: Document, reason: Reason) -> Document | None:
     if reason is Reason.STATE_UNKNOWN:
         changed = document | {"jobState": FALLBACK_STATE}
     else:
-        changed = document | {
-            "stopTime": clamp_end_time(document["stopTime"], document["startTime"])
-        }
+        end = clamp_end_time(document["stopTime"], document["startTime"], min_seconds=1)
+        changed = document | {"stopTime": end}
     return None if changed == document else changed
 
 
@@ -198,84 +179,26 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
 _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "walltime", "metaData"}
 
 
-@dataclass(frozen=True, slots=True)
-class _NameOnlyNode:
-    """A node of which nothing but the name is known."""
+def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
+    """Tell whether a start has to wait for the name of its user.
 
-    name: str
-    cores: None = None
-    core_count: None = None
-    cpus: None = None
-    gres: None = None
-
-
-def _resources(
-    job: JobFacts, mapping: SiteMap, name: str, warn: Warn
-) -> tuple[list[Document], int]:
-    """All hosts in Slurm's order, a known one first; and the number of accelerators."""
-    held: dict[str, NodeFacts] = {node.name: node for node in job.allocations}
-    cluster = mapping.clusters.get(name)
-    wide = len(job.nodes) > mapping.listed_nodes
-    found: list[Document] = []
-    allocated = listed = 0
-    for node_name in job.nodes:
-        node = held.get(node_name) or _NameOnlyNode(node_name)
-        host = mapping.host(node_name)
-        topology = _topology(cluster, host, warn)
-        gpus = accelerators_of(node, mapping.accelerators)
-        allocated, listed = allocated + gpus.allocated, listed + len(gpus.addresses)
-        found.append(
-            {
-                "hostname": host,
-                **_threads(node, topology, mapping, wide=wide, warn=warn),
-                **_addresses(gpus, warn),
-            }
-        )
-    return _known_host_first(found, cluster), max(job.gpus or 0, allocated, listed)
+    Args:
+        job: facts of the run.
+        mapping: of the site, which may let the number stand for a name that stays unknown.
+        waited_seconds: how long the name has been asked for.
+    """
+    if clean_text(job.user or ""):
+        return False
+    after = mapping.user_from_uid_after_seconds
+    return after is None or job.uid is None or waited_seconds < after
 
 
-def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | None:
-    if cluster is None:
-        return None
-    subcluster = cluster.subcluster(host)
-    if subcluster is None:
-        warn(f"host {host} is in no node list of cluster {cluster.name} at the server")
-        return None
-    return subcluster.topology
-
-
-def _threads(
-    node: NodeFacts,
-    topology: NodeTopology | None,
-    mapping: SiteMap,
-    *,
-    wide: bool,
-    warn: Warn,
-) -> Document:
-    if wide and node.cores is not None and len(node.cores) == node.core_count:
-        return {}  # absent means the whole node
-    found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
-    if found.problem:
-        kind = re.sub(r"\d+", "N", node.name)
-        warn(f"no hwthreads for hosts like {kind}: {found.problem}")
-    return {"hwthreads": list(found.threads)} if found.threads else {}
-
-
-def _addresses(found: NodeAccelerators, warn: Warn) -> Document:
-    for problem in found.problems:
-        warn(problem)
-    return {"accelerators": list(found.addresses)} if found.addresses else {}
-
-
-def _known_host_first(resources: list[Document], cluster: Cluster | None) -> list[Document]:
-    """The server derives the subcluster from the first host alone: it must be one it knows."""
-    if cluster is None:
-        return resources
-    known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]
-    if not known or known[0] == 0:
-        return resources
-    first = resources[known[0]]
-    return [first, *(host for host in resources if host is not first)]
+def _user(job: JobFacts, mapping: SiteMap) -> str:
+    """Return the user's name; its number where the site prefers that to waiting for ever."""
+    name = clean_text(job.user or "")
+    if name or job.uid is None or mapping.user_from_uid_after_seconds is None:
+        return name
+    return str(job.uid)
 
 
 def _cpus(job: JobFacts) -> int:

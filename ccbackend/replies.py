@@ -82,7 +82,11 @@ class JobList:
 
 @dataclass(frozen=True, slots=True)
 class ClusterList:
-    """Clusters of the server; None when they are not known (also before 1.3.0)."""
+    """Clusters of the server.
+
+    None when they could not be read now: ask again. Empty when the server has no call for them
+    (before 1.3.0): there is no topology.
+    """
 
     reply: ApiReply
     clusters: tuple[Cluster, ...] | None = None
@@ -133,6 +137,23 @@ def matching_rows(listing: JobList, job_id: int, cluster: str, start_time: int |
     return JobList(
         listing.reply, tuple(row for row in rows if start_time in (None, row.start_time))
     )
+
+
+def check_duplicate(
+    verdict: ReplyVerdict, starts: Iterable[int], start_time: int, *, maybe_cached: bool = False
+) -> ReplyVerdict:
+    """Decide a `DUPLICATE` by the start times of all listed runs of the job id.
+
+    This run among them: it was stored before. None listed, or this run may lie in the cache of a
+    server >= 1.5.0 because its start was sent minutes ago: later, after the flush. Else the
+    conflict stands (a requeue, or history out of order).
+    """
+    found = set(starts)
+    if start_time in found:
+        return ReplyVerdict(Reason.STORED_BEFORE, verdict.message)
+    if maybe_cached or not found:
+        return ReplyVerdict(Reason.AFTER_FLUSH, verdict.message)
+    return verdict
 
 
 class JobListError(ValueError):

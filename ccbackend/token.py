@@ -7,6 +7,7 @@ to warn in time and to say why a server may refuse it; they prove nothing.
 from __future__ import annotations
 
 import base64
+import errno
 import ipaddress
 import json
 import os
@@ -73,17 +74,13 @@ class TokenFile:
         self._fingerprint: tuple[int, ...] | None = None
         self._token: Token | None = None
 
-    def changed(self) -> bool:
-        """Was the file replaced since it was read? True before the first reading."""
-        return self._token is None or self._fingerprint != self._current_fingerprint()
-
     def current(self) -> Token:
         """The token, read again if the file has changed.
 
         Raises:
             TokenError: it cannot be used.
         """
-        if self._token is None or self._fingerprint != self._current_fingerprint():
+        if self._token is None or self._fingerprint != self.fingerprint():
             self._token, self._fingerprint = _read(self._path)
         return self._token
 
@@ -91,7 +88,8 @@ class TokenFile:
         """The token's text, for a header."""
         return self.current().value
 
-    def _current_fingerprint(self) -> tuple[int, ...] | None:
+    def fingerprint(self) -> tuple[int, ...] | None:
+        """What tells one state of the file from another, by one stat; None if it is not there."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:
@@ -137,8 +135,7 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
-        text = f"cannot be opened: {error.strerror}"
-        raise TokenError(str(path), text, "a regular file, readable by the service") from error
+        raise _open_error(path, error) from error
     try:
         status = os.fstat(descriptor)
         _check_status(path, status)
@@ -153,12 +150,22 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
         raise TokenError(str(path), str(error), "put the token alone into it") from error
 
 
+def _open_error(path: Path, error: OSError) -> TokenError:
+    if error.errno == errno.ELOOP and path.is_symlink():
+        hint = f"name the file itself in token_file: {path.readlink()}"
+        return TokenError(str(path), "is a symbolic link, which is not followed", hint)
+    is_denied = isinstance(error, PermissionError)
+    hint = "let the service's group read it" if is_denied else "write the token into this file"
+    return TokenError(str(path), f"cannot be opened: {error.strerror}", hint, is_denied=is_denied)
+
+
 def _check_status(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise TokenError(str(path), "not a regular file", "put the token into a file")
     if status.st_mode & stat.S_IRWXO:
         hint = f"chmod o= {path}"
-        raise TokenError(str(path), "others can read or change the token", hint)
+        problem = "others can read or change the token"
+        raise TokenError(str(path), problem, hint, is_denied=True)
 
 
 def _fingerprint(status: os.stat_result) -> tuple[int, ...]:

@@ -71,6 +71,23 @@ class ServerInfo:
         return not (self.version and self.version < FIRST_WITH_SHARED)
 
     @property
+    def has_clusters(self) -> bool:
+        """Does it describe its clusters (>= 1.3.0)? Of an unknown server of 1.5 or later: yes."""
+        if self.version is None:
+            return self.dialect is Dialect.SHARED
+        return self.version >= FIRST_WITH_CLUSTERS
+
+    @property
+    def edits_metadata(self) -> bool:
+        """Can metadata be added to a stored run by its tuple (>= 1.5.0)?"""
+        return self.dialect is Dialect.SHARED
+
+    @property
+    def may_lack_job_api(self) -> bool:
+        """Can its job API be switched off, in favour of NATS (>= 1.5.0)?"""
+        return self.dialect is Dialect.SHARED
+
+    @property
     def queues_starts(self) -> bool:
         """Is a 201 only a promise, a stop right behind it refused (1.4.0 and 1.4.1)?"""
         return self.version in QUEUEING_VERSIONS
@@ -78,6 +95,13 @@ class ServerInfo:
     def with_other_dialect(self) -> ServerInfo:
         """The same server after it refused our dialect: the version known was wrong, so unknown."""
         return ServerInfo(None, self.dialect.other)
+
+
+class SharedServerInfo:
+    """What is known of the server, shared by all who ask it; assignment is atomic."""
+
+    def __init__(self, server: ServerInfo | None = None) -> None:
+        self.server = server or ServerInfo()
 
 
 def server_info(version: Version | None) -> ServerInfo:

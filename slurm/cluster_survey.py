@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, command_failure
+from slurm.decode.release_text import parse_release
+from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
 from slurm.decode.scontrol_nodes import Node, parse_nodes
+from slurm.decode.slurmd_starts import is_reconfigured, parse_slurmd_starts
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from slurm.release_features import features_of
-from slurm.rights import parse_admin_level, parse_private_accounting
 
 _FIRST_BYTES = 1 << 12
 
@@ -43,6 +45,16 @@ class ClusterSurvey:
         """
         argv = [self._commands.scontrol, "show", "node"]
         return parse_nodes(self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout)
+
+    def was_reconfigured(self, controller_boot: int) -> bool:
+        """Tell whether slurmctld's start at a time was `scontrol reconfigure`; no: a recovery.
+
+        Raises:
+            SlurmError: the answer is unknown.
+        """
+        argv = [self._commands.scontrol, "show", "node"]
+        answer = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES)
+        return is_reconfigured(parse_slurmd_starts(answer.stdout), controller_boot)
 
     def supports_json(self, release: Release, user: str) -> bool:
         """Tell whether squeue can write JSON (it needs a plugin that a build may lack).

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-from slurm.errors import FailureReason, SlurmError
-
-_VERSION = re.compile(rb"\b(\d{2})\.(\d{2})(?:\.(\d{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,15 +20,3 @@ class Release:
     def series(self) -> tuple[int, int]:
         """Return year and month."""
         return self.year, self.month
-
-
-def parse_release(stdout: bytes) -> Release:
-    """Read `squeue --version`: `slurm 24.05.8`, `slurm-wlm 22.05.8`.
-
-    Raises:
-        SlurmError: no version in it.
-    """
-    found = _VERSION.search(stdout)
-    if found is None:
-        raise SlurmError("no version in the answer", reason=FailureReason.MALFORMED)
-    return Release(int(found[1]), int(found[2]), int(found[3] or 0))

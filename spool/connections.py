@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import requests
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.client import Slurm
 from slurm.commands import CommandPaths

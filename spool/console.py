@@ -14,6 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,7 +22,7 @@ from typing import Any, TextIO
 from ccbackend.errors import TokenError
 from slurm.errors import SlurmError
 from spool import exit_codes
-from spool.errors import ConfigError, SpoolError, SpoolLockedError
+from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
 from spool.escaping import escape
 
 MAX_LINE_CHARACTERS = 20_000
@@ -48,19 +49,51 @@ def safe_line(text: str) -> str:
 
 def print_line(line: str = "") -> None:
     """Write one line of the answer to stdout."""
-    sys.stdout.write(safe_line(line) + "\n")
+    write_output(safe_line(line) + "\n")
 
 
 def print_json(value: Any) -> None:
     """Write the answer as one JSON document to stdout."""
     for line in json.dumps(value, indent=2).splitlines():  # ASCII; cut nowhere
-        sys.stdout.write(_without_secrets(line) + "\n")
+        write_output(_without_secrets(line) + "\n")
+
+
+def write_output(text: str) -> None:
+    """Write text that is already safe to stdout.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: nobody reads it.
+    """
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _output_error(error) from error
 
 
 def is_terminal(stream: TextIO) -> bool:
     """Tell whether colour and progress are welcome on a stream."""
     unwelcome = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not unwelcome
+
+
+def open_standard_streams() -> None:
+    """Open what the caller has closed of stdin, stdout and stderr on /dev/null.
+
+    Otherwise the next file that is opened takes the place of the closed stream. Stdout is opened
+    for reading, so that an answer that nobody can get is an error.
+    """
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
 
 
 def start_logging(program: str, *, debug: bool = False) -> None:
@@ -95,23 +128,60 @@ def log_to_file(path: Path) -> None:
 
 
 def run_command(work: Callable[[], int]) -> int:
-    """Run a command to its exit code; the caller has started the logging.
+    """Run a command to its exit code, which may come as SystemExit; the logging is started.
 
     Whatever goes wrong is one line (a bug: with its traceback), and never a secret.
     """
     os.umask(0o027)
     try:
-        code = work()
-        sys.stdout.flush()
+        code = _exit_code(work)
+        _flush_output()
     except BrokenPipeError:  # `cc-spool list | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         return exit_codes.OK
     except KeyboardInterrupt:
         _log.error("interrupted; nothing is half done, the command may be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)
+    finally:
+        _drop_unwritten_log()
     return code
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except SystemExit as end:  # argparse, after a help text or wrong arguments
+        return end.code if isinstance(end.code, int) else exit_codes.OK
+
+
+def _flush_output() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _output_error(error) from error
+
+
+def _output_error(error: OSError) -> OutputError:
+    _drop(sys.stdout)
+    return OutputError(f"the output could not be written to stdout: {error.strerror}")
+
+
+def _drop_unwritten_log() -> None:
+    """Drop messages that stderr does not take: they do not change the exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what a stream still holds to /dev/null; Python would try to write it at its end."""
+    with suppress(OSError):  # a stream without a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _log_failure(error: Exception) -> int:
@@ -132,7 +202,11 @@ def _log_failure(error: Exception) -> int:
 
 def exit_code_of(error: Exception) -> int:
     """Return what a command that ended with this exception exits with."""
+    if isinstance(error, OutputError):
+        return exit_codes.IO_ERROR
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return exit_codes.NO_PERMISSION
+    if isinstance(error, ConfigError) and error.is_denied:
         return exit_codes.NO_PERMISSION
     for kind, code in _EXIT_CODES.items():
         if isinstance(error, kind):

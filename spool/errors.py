@@ -13,11 +13,15 @@ class CcSyncError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing wrong with the configuration: the key's path, what is wrong, what to do."""
+    """One thing wrong with the configuration: the key's path, what is wrong, what to do.
+
+    `is_denied` says that it is right and a right is missing, or is granted to too many.
+    """
 
     path: str
     problem: str
     hint: str
+    is_denied: bool = False
 
     def __str__(self) -> str:
         return escape(f"{self.path}: {self.problem}; {self.hint}", 1000)
@@ -33,6 +37,7 @@ class ConfigError(CcSyncError):
         )
         self.path = path
         self.problems = problems
+        self.is_denied = all(each.is_denied for each in problems)
 
 
 class BadFileError(CcSyncError):
@@ -51,6 +56,10 @@ class NewerFormatError(CcSyncError):
         super().__init__(f"{path}: format {version} is newer than this program; left alone")
         self.path = path
         self.version = version
+
+
+class OutputError(CcSyncError):
+    """The answer of a command could not be written to stdout."""
 
 
 class SpoolError(CcSyncError):

@@ -32,10 +32,10 @@ class MaskedToken:
         if self.path is None:
             fixed = parse_token(config.cc_backend.apikey or "")
             self._read: Callable[[], Token] = lambda: fixed
-            self._changed: Callable[[], bool] = lambda: False
+            self._fingerprint: Callable[[], tuple[int, ...] | None] = lambda: None
         else:
             file = TokenFile(self.path)
-            self._read, self._changed = file.current, file.changed
+            self._read, self._fingerprint = file.current, file.fingerprint
 
     def current(self) -> Token:
         """Return the token, read again if its file has changed.
@@ -59,9 +59,9 @@ class MaskedToken:
             raise TokenError(where, "the token has expired", "put a new one there")
         return token.value
 
-    def changed(self) -> bool:
-        """Tell whether the file was replaced since it was read; never of a fixed one."""
-        return self._changed()
+    def fingerprint(self) -> tuple[int, ...] | None:
+        """Return what tells one state of the file from another; None: missing, or a fixed token."""
+        return self._fingerprint()
 
 
 def credentials_directory() -> Path | None:

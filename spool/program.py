@@ -47,22 +47,23 @@ class Program:
     subcommands: tuple[Subcommand, ...]
 
     def run(self, argv: Sequence[str] | None = None) -> int:
-        """Run the command; return its exit code.
-
-        Raises:
-            SystemExit: wrong arguments (2), `--help` or `--version` (0).
-        """
+        """Run the command; return its exit code: 2 for wrong arguments, 0 after a help text."""
         words = sys.argv[1:] if argv is None else list(argv)
+        console.open_standard_streams()
+        console.start_logging(self.name)
+        return console.run_command(lambda: self._run(words))
+
+    def _run(self, words: Sequence[str]) -> int:
         args = self.parser(words).parse_args(words)
         console.start_logging(self.name, debug=bool(args.debug))
         subcommand = next(
             subcommand for subcommand in self.subcommands if subcommand.name == args.subcommand
         )
-        return console.run_command(lambda: _run_subcommand(subcommand, args))
+        return _run_subcommand(subcommand, args)
 
     def parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
         """Return the parser; of the subcommands among the words with all of their arguments."""
-        parser = argparse.ArgumentParser(prog=self.name, description=self.about, allow_abbrev=False)
+        parser = _Parser(prog=self.name, description=self.about, allow_abbrev=False)
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
         subcommands = parser.add_subparsers(dest="subcommand", metavar="VERB", required=True)
@@ -134,6 +135,16 @@ def load_config(path: Path, *, needs_delivery: bool) -> Config:
         except ConfigError:
             raise error from None  # the longer list
         return replace(loaded, warnings=loaded.warnings + tuple(map(str, error.problems)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser for which a help text that cannot be written is an error."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            console.write_output(message)
+        else:
+            super()._print_message(message, file)
 
 
 def _run_subcommand(subcommand: Subcommand, args: argparse.Namespace) -> int:

@@ -1,1 +1,1 @@
-"""Slurm against cc-backend: the differences, repaired through the spool."""
+"""Compares Slurm with cc-backend and repairs the differences through the spool."""

@@ -1,7 +1,9 @@
 """Put a plan into the spool and wait until the drain has dealt with it. Decides nothing.
 
-The drain is the one writer to cc-backend. An event of the sweep carries `again=1`: what it names is
-told although the drain may remember that it was told before.
+The drain is the only writer to cc-backend. An event of a repair carries `again=1`: what it names is
+delivered although the drain may remember that it was delivered before. The event of a first
+sighting carries `not_before` instead: the drain stores the facts and reports them later, unless it
+knows the run already.
 """
 
 from __future__ import annotations
@@ -34,14 +36,16 @@ class WrittenEvent:
 
 
 def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
-    """Write an event of each change; what a full disk does not take is left for the next sweep."""
+    """Write an event of each change; leave what a full disk does not take for the next sweep."""
     written: list[WrittenEvent] = []
     for change in changes:
         kind, key, end = _event(change)
         try:
-            name = enqueue(layout, kind, key.job_id, start=key.start_time, end=end, extras=AGAIN)
+            name = enqueue(
+                layout, kind, key.job_id, start=key.start_time, end=end, extras=_extras(change)
+            )
         except OSError as error:
-            _log.error("new/ takes no more events, the rest is left: %s", error)
+            _log.error("new/ takes no more events, the rest is left for the next sweep: %s", error)
             break
         written.append(WrittenEvent(key=key, event=name))
     return written
@@ -60,9 +64,9 @@ class DrainWait:
 
 
 def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: DrainWait) -> int:
-    """Return how many of the changes still wait, when none does or the time is over.
+    """Return how many of the changes are still pending when none is, or the time is over.
 
-    Where no drain is running all that lies in the spool is drained.
+    Where no drain is running, everything in the spool is drained here.
     """
     if not written and not _has_pending_work(layout):
         return 0
@@ -102,3 +106,9 @@ def _event(change: Change) -> tuple[EventKind, RunId, int | None]:
         return EventKind.CLOSE, change.key, change.end_time
     kind = EventKind.START if isinstance(change, Start) else EventKind.STOP
     return kind, change.key, change.job.end_time
+
+
+def _extras(change: Change) -> dict[str, str]:
+    if isinstance(change, Start) and change.not_before:
+        return {"not_before": str(change.not_before)}
+    return AGAIN

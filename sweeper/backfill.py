@@ -1,7 +1,7 @@
-"""History from accounting, page by page: what ended and is not at cc-backend goes into the spool.
+"""Past jobs from accounting, a day at a time: what cc-backend does not have goes into the spool.
 
-Oldest first, at most so many events at once in `new/`; a page that is done is noted, so that an
-interrupted backfill goes on there. Repeating it is harmless: what is there is skipped.
+Oldest first, at most `MAX_PENDING` events at once in `new/`. A day that is done is noted, so that
+an interrupted backfill continues there. Repeating it is harmless: what cc-backend has is skipped.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
-from spool.exit_codes import TRY_AGAIN
 from spool.files.enqueue import enqueue
 from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
-from sweeper.diff import DAY_SECONDS, SpoolStatus, is_over
+from sweeper.diff import DAY_SECONDS, is_over
+from sweeper.differences import SpoolStatus
 from sweeper.observe.collector import Collector, runs_by_job_id
 from sweeper.observe.failures import slurm_failure
 from sweeper.observe.spool_view import spool_entries_of
 from sweeper.sweep import SweepContext
-from sweeper.values import GuardFinding, GuardKind, SlurmRun
+from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun
 
 WINDOW_SECONDS = 86400
 MAX_PENDING = 1000
@@ -29,14 +29,14 @@ CHECK_EVERY = 100
 _TOO_MANY_PENDING = GuardFinding(
     name="crowd",
     kind=GuardKind.SIZE,
-    text=f"{MAX_PENDING} events wait in new/ and none is resolved: see cc-spool status",
-    exit_code=TRY_AGAIN,
+    text=f"{MAX_PENDING} events wait in new/ and the drain resolves none: see `cc-spool status`",
+    cause=FailureCause.BUSY,
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillWindow:
-    """What to tell: runs that ended from `since` on and before `until`, Unix seconds.
+    """Which runs to report: those that ended from `since` on and before `until`, Unix seconds.
 
     `monitoring_status` 0 says that there are no metrics of that time.
     """
@@ -48,7 +48,11 @@ class BackfillWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillProgress:
-    """How it went; `written` are the newest events, `resume_at` where to go on, `failure` why."""
+    """How it went, in numbers of runs.
+
+    `written` are the newest events, `resume_at` is where to continue (Unix seconds), `failure` why
+    it stopped before the end.
+    """
 
     seen: int = 0
     at_backend: int = 0
@@ -64,7 +68,7 @@ class BackfillProgress:
 class BackfillControl:
     """How fast: `make_room` waits until `new/` takes more events, False if it never will.
 
-    `window_done` is told where the next page begins.
+    `window_done` gets the progress after each day.
     """
 
     make_room: Callable[[], bool]
@@ -75,7 +79,7 @@ class BackfillControl:
 def backfill(
     context: SweepContext, window: BackfillWindow, control: BackfillControl
 ) -> BackfillProgress:
-    """Tell the history of a window; stop at the first question without an answer."""
+    """Report the runs of a window; stop at the first question without an answer."""
     progress = BackfillProgress(resume_at=window.since)
     collector = Collector(context.sources, None)
     if not collector.identify_controller():
@@ -107,7 +111,7 @@ def _backfill_window(
     window: BackfillWindow,
     control: BackfillControl,
 ) -> BackfillProgress:
-    """Tell the runs of one page that are missing."""
+    """Queue the runs of one day that are missing."""
     chosen = [run for run in runs if context.exclusion_reason(run) is None]
     rows_there = collector.backend_rows([run.key for run in chosen])
     rows = {} if rows_there is None else rows_there

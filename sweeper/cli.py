@@ -1,4 +1,4 @@
-"""`cc-sweep`: Slurm against cc-backend, the differences shown or repaired."""
+"""`cc-sweep`: compares Slurm with cc-backend, shows the differences or repairs them."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from spool.program import Program, Subcommand
 
 CC_SWEEP = Program(
     name="cc-sweep",
-    about="Compares Slurm with cc-backend and repairs the differences (without a verb: plan).",
+    about="Compare Slurm with cc-backend and repair the differences (without a subcommand: plan).",
     subcommands=(
         Subcommand(
             name="plan",
             module="sweeper.commands.plan",
-            help="show what differs, change nothing",
+            help="show the differences and change nothing",
             needs_delivery=True,
         ),
         Subcommand(
             name="apply",
             module="sweeper.commands.apply",
-            help="repair what differs, through the spool",
+            help="repair the differences, through the spool",
             needs_delivery=True,
         ),
         Subcommand(
             name="explain",
             module="sweeper.commands.explain",
-            help="show one job: Slurm, spool, cc-backend, the verdict",
+            help="show what Slurm, the spool and cc-backend have of one job, and what is wrong",
             needs_delivery=True,
         ),
         Subcommand(
             name="backfill",
             module="sweeper.commands.backfill",
-            help="tell history from accounting",
+            help="report past jobs from Slurm accounting",
             needs_delivery=True,
         ),
     ),
 )
-_WITHOUT_VERB = frozenset({"-h", "--help", "--version"})
+_WITHOUT_SUBCOMMAND = frozenset({"-h", "--help", "--version"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `cc-sweep`; return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     subcommands = {subcommand.name for subcommand in CC_SWEEP.subcommands}
-    if not subcommands.intersection(words) and not _WITHOUT_VERB.intersection(words):
+    if not subcommands.intersection(words) and not _WITHOUT_SUBCOMMAND.intersection(words):
         words = ["plan", *words]
     return CC_SWEEP.run(words)
 

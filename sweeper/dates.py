@@ -1,4 +1,4 @@
-"""Instants as people write them on a command line."""
+"""Times as people write them on a command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_instant(text: str, *, now: float) -> int:
     """Return Unix seconds; a date without an offset is in this machine's time zone.
 
     Raises:
-        ValueError: it is none of the forms.
+        ValueError: it has none of the forms.
     """
     if text == "now":
         return int(now)
@@ -26,4 +26,4 @@ def parse_instant(text: str, *, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{text!r} is no date; write one like {DATE_FORMS}") from error
+        raise ValueError(f"{text!r} is not a time; write one like {DATE_FORMS}") from error

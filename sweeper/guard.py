@@ -1,7 +1,8 @@
-"""What makes a sweep distrust itself. Pure; every message has the numbers and the next step.
+"""Safety checks: when a sweep must not trust what it sees. Pure.
 
-Guards on the answer void all stops, and no option overrides them. Guards on the size hold stops
-back until the next sweep, with fresh answers, plans them again and accounting proves them.
+Doubt about an answer voids all stops, and no option overrides it. A surprising number of stops
+holds them back until the next sweep, with fresh answers, plans them again. Every message has the
+numbers and the next step.
 """
 
 from __future__ import annotations
@@ -17,22 +18,27 @@ MANY_RUNNING = 10
 RUNNING_SHARE = 0.5
 BOOT_SECONDS = 120
 CLOCK_SECONDS = 60
+FIRST_SWEEP = "first"
+MANY_STOPS = "stops"
+RUNNING_GUARDS = frozenset({"none", "fewer"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerCheckInput:
     """What is suspicious about who answered and how.
 
-    `failed` are guards of questions without a whole answer. `sees_all_jobs` is False where other
-    users' jobs may be hidden from us. `boot_time` is when the controller began, `controller_clock`
-    its clock and `clock` ours at the same moment; None where not told. `cluster` is Slurm's own
-    name, `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's
-    listing that was not asked for.
+    `failed` are findings of questions without a complete answer. `sees_all_jobs` is False where
+    other users' jobs may be hidden from us. `boot_time` is when slurmctld started,
+    `is_reconfigured` whether `scontrol reconfigure` did that, `controller_clock` its clock and
+    `clock` ours at the same moment; None where not told. `cluster` is Slurm's own name,
+    `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's listing
+    that was not asked for.
     """
 
     failed: tuple[GuardFinding, ...] = ()
     sees_all_jobs: bool = True
     boot_time: int | None = None
+    is_reconfigured: bool = False
     controller_clock: int | None = None
     clock: int = 0
     cluster: str = ""
@@ -56,75 +62,92 @@ class SizeCheckInput:
     has_mark: bool
 
 
-def check_answers(answers: AnswerCheckInput) -> Iterator[GuardFinding]:
-    """Yield the guards on the answer that speak."""
+def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
+    """Yield the checks of the answers that speak.
+
+    Args:
+        answers: of this sweep.
+        has_stops: whether there are stops that may have to wait for a moment.
+    """
     yield from answers.failed
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
-            f"Slurm calls itself {answers.cluster!r}, the last sweep saw {answers.known_cluster!r};"
-            " if it was renamed, remove sweep.json from the state directory"
+            f"Slurm's cluster is {answers.cluster!r}, at the last sweep it was"
+            f" {answers.known_cluster!r}; if it was renamed, remove sweep.json from the state"
+            " directory"
         )
         yield _answer_finding("cluster", text)
     if answers.foreign_cluster is not None:
-        text = f"cc-backend lists jobs of {answers.foreign_cluster!r}, which were not asked for"
+        text = f"cc-backend lists jobs of cluster {answers.foreign_cluster!r} without being asked"
         yield _answer_finding("listing", text)
     if not answers.sees_all_jobs:
         text = (
-            "PrivateData hides other users' jobs from this account;"
-            " give it AdminLevel Operator (sacctmgr modify user)"
+            "PrivateData hides other users' jobs from this account; give it AdminLevel Operator"
+            " (sacctmgr modify user)"
         )
         yield _answer_finding("rights", text)
-    yield from _check_times(answers)
+    yield from _check_times(answers, has_stops=has_stops)
 
 
-def _check_times(answers: AnswerCheckInput) -> Iterator[GuardFinding]:
+def is_fresh(boot_time: int | None, clock: int | None) -> bool:
+    """Tell whether slurmctld started so lately that it may still recover jobs."""
+    return boot_time is not None and clock is not None and clock - boot_time < BOOT_SECONDS
+
+
+def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[GuardFinding]:
     clock = answers.controller_clock
     if clock is None:
         return
-    if answers.boot_time is not None and clock - answers.boot_time < BOOT_SECONDS:
+    # Since 23.11 `scontrol reconfigure` changes BOOT_TIME as well, but nothing is to be recovered
+    # then: the new process has all jobs before it answers. And where there is no stop, there is
+    # nothing to protect: no alarm after each restart of slurmctld.
+    if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
-            f"the controller is up for {clock - answers.boot_time} s and may still recover jobs;"
-            f" stops wait until {BOOT_SECONDS} s"
+            f"slurmctld is up for {clock - (answers.boot_time or 0)} s and may still recover jobs;"
+            f" stops wait until it is up for {BOOT_SECONDS} s"
         )
-        yield _answer_finding("boot", text)
+        yield _answer_finding("boot", text, is_transient=True)
     if abs(clock - answers.clock) > CLOCK_SECONDS:
         text = (
-            f"this clock differs from the controller's by {answers.clock - clock} s,"
-            f" more than {CLOCK_SECONDS} s; mend the time service"
+            f"this host's clock differs from slurmctld's by {answers.clock - clock} s, more than"
+            f" {CLOCK_SECONDS} s; check the time service"
         )
         yield _answer_finding("clock", text)
 
 
 def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
-    """Yield the guards on the size that speak."""
+    """Yield the checks of the numbers that speak."""
     if not sizes.has_mark:
         text = (
-            "no sweep was applied here before: the first one only looks and sets its mark,"
-            " the next one acts (or: cc-sweep apply --force --stops N)"
+            "no sweep has been applied here yet: the first `cc-sweep apply` sets the mark and"
+            " changes nothing, the next one repairs (or now: cc-sweep apply --force --stops N)"
         )
-        yield _size_finding("first", text)
+        yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text)
+        return  # it holds everything back already
     threshold = stops_threshold(sizes.running_at_backend)
     if sizes.stops > threshold:
         text = (
             f"{sizes.stops} stops of {sizes.running_at_backend} running jobs at cc-backend are more"
-            f" than {threshold}"
+            f" than {threshold}; stops are held: the next sweep applies those that it plans again"
+            " and accounting proves"
         )
-        yield _size_finding("stops", text + _NEXT_STEP)
+        yield GuardFinding(name=MANY_STOPS, kind=GuardKind.SIZE, text=text)
     if sizes.candidates:
         yield from _check_running(sizes)
 
 
 def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     before = sizes.running_before or 0
+    step = "; stops are held: the next sweep applies those that it plans again"
     if sizes.running_in_slurm == 0:
-        text = f"Slurm lists no running job, cc-backend {sizes.running_at_backend}"
-        yield _size_finding("none", text + _NEXT_STEP)
+        text = f"Slurm lists no running job, cc-backend lists {sizes.running_at_backend}"
+        yield GuardFinding(name="none", kind=GuardKind.SIZE, text=text + step)
     elif before >= MANY_RUNNING and sizes.running_in_slurm < before * RUNNING_SHARE:
         text = (
             f"Slurm lists {sizes.running_in_slurm} running jobs, less than {RUNNING_SHARE:.0%}"
             f" of the {before} of the last sweep"
         )
-        yield _size_finding("fewer", text + _NEXT_STEP)
+        yield GuardFinding(name="fewer", kind=GuardKind.SIZE, text=text + step)
 
 
 def stops_threshold(running_at_backend: int) -> int:
@@ -132,14 +155,7 @@ def stops_threshold(running_at_backend: int) -> int:
     return max(FEW_STOPS, int(running_at_backend * STOPS_SHARE))
 
 
-_NEXT_STEP = (
-    "; stops are held: the next sweep applies those that it plans again and accounting proves"
-)
-
-
-def _answer_finding(name: str, text: str) -> GuardFinding:
-    return GuardFinding(name=name, kind=GuardKind.ANSWER, text=f"{text}; no stops")
-
-
-def _size_finding(name: str, text: str) -> GuardFinding:
-    return GuardFinding(name=name, kind=GuardKind.SIZE, text=text)
+def _answer_finding(name: str, text: str, *, is_transient: bool = False) -> GuardFinding:
+    return GuardFinding(
+        name=name, kind=GuardKind.ANSWER, text=f"{text}; no stops", is_transient=is_transient
+    )

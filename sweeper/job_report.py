@@ -1,4 +1,4 @@
-"""One job on one page: what Slurm says, what the spool did, what cc-backend has, the verdict."""
+"""All that is known of one job: what Slurm says, what the spool has, what cc-backend has."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ class JobReport:
     """All that is known of a job id.
 
     `controller_record` is the controller's, None where it has none; `array_tasks` are other ids of
-    the same array or het job. `accounting_runs` are accounting's, oldest first. `delivered` are
-    runs kept after cc-backend took their end. `unanswered` names who did not answer, in whose own
-    words.
+    the same array. `accounting_runs` are accounting's, oldest first. `delivered` are runs kept
+    after cc-backend accepted their end. `unanswered` names who did not answer, and the reason.
     """
 
     job_id: int
@@ -58,12 +57,12 @@ class JobReport:
 
     @property
     def verdict(self) -> str:
-        """Return what is the matter, in one sentence."""
+        """Return what is wrong with the job, in one sentence."""
         return "; ".join(_verdicts(self))
 
     @property
     def command(self) -> str | None:
-        """Return the command that would repair it; None if none is needed or would help."""
+        """Return the command that would repair it; None if none is needed, or none helps."""
         if self.plan.changes and not self.plan.guards:
             return f"cc-sweep apply -j {self.job_id}"
         dead = next((each for each in self.spool_runs if each.directory is Directory.DEAD), None)
@@ -73,7 +72,7 @@ class JobReport:
 def build_job_report(
     sources: SweepSources, archive: Path, job_id: int, *, observation: Observation, plan: Plan
 ) -> JobReport:
-    """Gather the page of a job.
+    """Gather all that is known of a job.
 
     Args:
         sources: whom to ask.
@@ -101,11 +100,11 @@ def build_job_report(
 
 def _verdicts(job_report: JobReport) -> Iterator[str]:
     for guard in job_report.plan.guards:
-        yield f"cannot be judged now: {guard.text}"
+        yield f"no verdict is possible now: {guard.text}"
     for change in job_report.plan.changes:
         yield f"to be repaired ({type(change).__name__.lower()}): {change.why}"
     for report in job_report.plan.reports:
-        yield f"to be looked at: {report.why}"
+        yield f"needs an administrator: {report.why}"
     words = [
         _VERDICT_OF_STATUS[word] for word in job_report.plan.skipped if word in _VERDICT_OF_STATUS
     ]
@@ -114,19 +113,19 @@ def _verdicts(job_report: JobReport) -> Iterator[str]:
         job_report.plan.guards or job_report.plan.changes or job_report.plan.reports or words
     )
     if is_silent and not job_report.backend_rows and not job_report.accounting_runs:
-        yield "has not begun: there is nothing to tell"
+        yield "has not started: there is nothing to report"
     elif is_silent:
-        yield "in order: cc-backend has what Slurm says"
+        yield "correct: cc-backend has what Slurm says"
 
 
 _VERDICT_OF_STATUS = {
-    "queued": "in hand: the spool holds it, the drain will tell it",
-    "unreported": "left out by choice: an opt-out, a filter, or the requeue policy",
-    "dead": "refused: it lies in dead/, see why there",
-    "young": "too young to be judged: it may be told and not be listed yet",
-    "confirming": "being confirmed: its end was told by the last sweep",
-    "moved": "in order: its start moved after it was told, which cannot be changed",
-    "requeued": "in order: cc-backend holds one run of an id a day, and has the other one",
+    "queued": "pending: it is in the spool, and the drain will deliver it",
+    "unreported": "excluded: by its opt-out, by a filter, or by drain.requeue",
+    "dead": "refused: it is a dead letter, see `cc-spool show`",
+    "young": "pending: it may have been accepted and not be listed yet",
+    "confirming": "pending: the last sweep reported its end, the next one checks it",
+    "moved": "correct: its start time moved after it was delivered, which cannot be changed",
+    "requeued": "correct: cc-backend keeps one run of a job id a day, and has the other one",
 }
 
 
@@ -136,7 +135,7 @@ def _controller_record(sources: SweepSources, job_id: int, unanswered: list[str]
     except SlurmError as error:
         found = error
     if isinstance(found, SlurmError):
-        unanswered.append(escape(f"controller: {found}"))
+        unanswered.append(escape(f"slurmctld: {found}"))
         return None
     return found
 
@@ -150,7 +149,7 @@ def _array_tasks(
     try:
         found = sources.slurm.queue_snapshot().started_tasks(record.array_job_id)
     except SlurmError as error:
-        unanswered.append(escape(f"controller: {error}"))
+        unanswered.append(escape(f"slurmctld: {error}"))
         return ()
     return tuple(sorted({*found} - {record.job_id}))
 
@@ -191,7 +190,7 @@ def _spool_runs(layout: Layout, job_id: int) -> Iterator[SpoolRun]:
     for directory in RUN_DIRECTORIES:
         for name in sorted(layout.names(directory)):
             if name.startswith(f"{job_id}-"):
-                with suppress(OSError, RunFileError, NewerFormatError):  # moved, or odd: see `list`
+                with suppress(OSError, RunFileError, NewerFormatError):  # moved, or damaged
                     yield SpoolRun(directory, load_run(layout, directory, name))
 
 

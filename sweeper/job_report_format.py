@@ -1,4 +1,4 @@
-"""The page of `explain` as lines and as JSON data."""
+"""The report of `cc-sweep explain` as lines and as JSON data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.inventory import EventFile
 from spool.files.run import Run
+from spool.formatting import format_time, pluralize
 from sweeper.job_report import JobReport, SpoolRun
-from sweeper.plan_format import format_instant, plan_document
+from sweeper.plan_format import plan_document
 
 _WIDTH = 12
 
 
 def job_report_lines(job_report: JobReport) -> Iterator[str]:
-    """Yield the page, the verdict first."""
+    """Yield the lines of the report, the verdict first."""
     yield f"job {job_report.job_id}: {job_report.verdict}"
     if job_report.command is not None:
         yield _line("repair", job_report.command)
     record = job_report.controller_record
-    yield _line("controller", "does not know it" if record is None else _record_text(record))
+    yield _line("slurmctld", "does not know it" if record is None else _record_text(record))
     if job_report.array_tasks:
         yield _line("", f"other tasks of the array: {', '.join(map(str, job_report.array_tasks))}")
     yield from _labelled(
@@ -30,14 +31,14 @@ def job_report_lines(job_report: JobReport) -> Iterator[str]:
     held = [_spool_run_text(each) for each in job_report.spool_runs] + [
         _event_text(event) for event in job_report.spool_events
     ]
-    yield from _labelled("spool", held, "holds nothing of it")
+    yield from _labelled("spool", held, "has nothing of it")
     if job_report.delivered:
         yield from _labelled(
             "delivered", [_delivered_text(run) for run in job_report.delivered], ""
         )
     rows = [
         f"row {row.db_id} on {escape(row.cluster)}: {escape(row.state)}, started"
-        f" {format_instant(row.start_time)}"
+        f" {format_time(row.start_time)}"
         for row in job_report.backend_rows
     ]
     yield from _labelled("cc-backend", rows, "has no row of it")
@@ -46,7 +47,7 @@ def job_report_lines(job_report: JobReport) -> Iterator[str]:
 
 
 def job_report_document(job_report: JobReport) -> dict[str, Any]:
-    """Return the page as JSON data with stable keys; instants in Unix seconds."""
+    """Return the report as JSON data with stable keys; instants in Unix seconds."""
     return {
         "job_id": job_report.job_id,
         "verdict": job_report.verdict,
@@ -85,24 +86,24 @@ def _labelled(label: str, texts: list[str], nothing: str) -> Iterator[str]:
 
 
 def _record_text(job: Job) -> str:
-    words = [" ".join((job.state or "state not known", *job.flags))]
-    words += [f"started {format_instant(job.start_time)}"] if job.start_time else []
-    words += [f"ended {format_instant(job.end_time)}"] if job.end_time else []
+    words = [" ".join((job.state or "state unknown", *job.flags))]
+    words += [f"started {format_time(job.start_time)}"] if job.start_time else []
+    words += [f"ended {format_time(job.end_time)}"] if job.end_time else []
     words += [f"user {escape(job.user)}"] if job.user else []
-    words += [f"{len(job.nodes)} nodes"] if job.nodes else []
+    words += [pluralize(len(job.nodes), "node")] if job.nodes else []
     words += [f"task {job.array_task_id} of array {job.array_job_id}"] if job.array_job_id else []
     words += [f"component {job.het_job_offset} of {job.het_job_id}"] if job.het_job_id else []
-    words += [f"restarted {job.restart_count} times"] if job.restart_count else []
+    words += [f"requeued {pluralize(job.restart_count, 'time')}"] if job.restart_count else []
     return ", ".join(words)
 
 
 def _spool_run_text(each: SpoolRun) -> str:
     run = each.run
     words = [f"{each.directory}/{run.name}"]
-    words += [] if run.reported else [f"left out: {escape(run.reason or 'by choice')}"]
-    words += [f"start told {format_instant(run.started)}"] if run.started else []
-    words += [f"end {run.end.state} by {run.end.source}"] if run.end else []
-    words += [f"{run.attempts} attempts"] if run.attempts else []
+    words += [] if run.reported else [f"excluded: {escape(run.reason or 'by choice')}"]
+    words += [f"start delivered {format_time(run.started)}"] if run.started else []
+    words += [f"ended {run.end.state} by {run.end.source}"] if run.end else []
+    words += [pluralize(run.attempts, "attempt")] if run.attempts else []
     if run.last_error is not None:
         error = run.last_error
         words.append(f"{error.call} refused: {escape(error.message or error.reason)}")
@@ -112,12 +113,12 @@ def _spool_run_text(each: SpoolRun) -> str:
 
 def _event_text(found: EventFile) -> str:
     why = f", {escape(found.why.reason)}" if found.why is not None else ""
-    return f"{found.directory}/{found.name}, since {format_instant(int(found.time))}{why}"
+    return f"{found.directory}/{found.name}, since {format_time(int(found.time))}{why}"
 
 
 def _delivered_text(run: Run) -> str:
-    end = f", ended {format_instant(run.end.time)} {run.end.state}" if run.end else ""
-    return f"run of {format_instant(run.start_time)}{end}"
+    end = f", ended {format_time(run.end.time)} {run.end.state}" if run.end else ""
+    return f"run of {format_time(run.start_time)}{end}"
 
 
 def _record_document(job: Job) -> dict[str, Any]:

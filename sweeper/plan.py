@@ -1,8 +1,8 @@
-"""From what differs to what will be done: guards, limits, a fixed order. Pure.
+"""From what differs to what will be done: safety checks, limits, a fixed order. Pure.
 
-A guard on the answer leaves no stop in a plan. Guards on the size move the stops to `held_back`; of
-these the next sweep releases what it plans again and accounting proves. Planning decides all;
-applying decides nothing.
+A check of the answers that speaks leaves no stop in a plan. Checks of the numbers move the stops to
+`held_back`; of these the next sweep releases what it plans again and what is proven well enough.
+Planning decides all; applying decides nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from spool.files.run import RunId
 from spool.files.sweep_state import HeldBackStops
-from sweeper.diff import Drift
-from sweeper.guard import SizeCheckInput, check_sizes
-from sweeper.values import Change, Close, EndProof, GuardFinding, Plan, Report, Start, Stop
+from sweeper.differences import Drift
+from sweeper.guard import FIRST_SWEEP, MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
+from sweeper.values import Change, Close, EndProof, GuardFinding, GuardKind, Plan, Start, Stop
 
 MAX_CHANGES = 500
-FIRST_SWEEP = "first"
-_RUNNING_GUARDS = frozenset({"none", "fewer"})
 
 
 class ForceError(Exception):
@@ -29,9 +26,9 @@ class ForceError(Exception):
 class SweepOptions:
     """What the operator asked for.
 
-    `direction` is start, stop or both. `force_stops` is how many stops are meant by --force, None
-    without it. `only_single_jobs` tells that single jobs are looked at: their number cannot
-    surprise.
+    `limit` counts for starts and for stops each. `direction` is start, stop or both. `force_stops`
+    is how many stops are meant by --force, None without it. `only_single_jobs` tells that single
+    jobs are looked at: their number cannot surprise.
     """
 
     limit: int = MAX_CHANGES
@@ -59,7 +56,7 @@ class Decision:
 class PlanInput:
     """All that a decision looks at.
 
-    `answer_findings` are guards on the answer that have spoken, `held_stops` what the last sweep
+    `answer_findings` are checks of the answers that have spoken, `held_stops` what the last sweep
     kept back. `now` is in Unix seconds. `has_accounting` is False where the site has no accounting:
     then the controller's word must do.
     """
@@ -85,6 +82,8 @@ def decide(plan_input: PlanInput) -> Decision:
     if options.direction != "start":
         ends = sorted([*drift.stops, *drift.closes], key=_order)
     if plan_input.answer_findings:
+        # Starts go on: a run that is reported too early does no harm, a stopped one cannot be
+        # revived. What was held back before is neither released nor forgotten.
         plan = _plan(plan_input, starts, guards=tuple(plan_input.answer_findings))
         return Decision(
             plan=plan, held_stops=plan_input.held_stops, running_baseline=sizes.running_before
@@ -98,10 +97,9 @@ def decide(plan_input: PlanInput) -> Decision:
         _check_force(options.force_stops, len(ends))
         guards = ()
     if not guards:
-        return Decision(
-            plan=_plan(plan_input, [*starts, *ends]), running_baseline=sizes.running_in_slurm
-        )
-    if any(guard.name == FIRST_SWEEP for guard in guards):
+        plan = _plan(plan_input, starts, ends)
+        return Decision(plan=plan, running_baseline=sizes.running_in_slurm)
+    if guards[0].kind is GuardKind.FIRST:
         plan = _plan(plan_input, starts, held_back=ends, guards=guards)
         return Decision(plan=plan, may_apply=False, running_baseline=sizes.running_in_slurm)
     return _hold_back(plan_input, starts, ends, guards)
@@ -110,7 +108,7 @@ def decide(plan_input: PlanInput) -> Decision:
 def _with_site_step(
     guards: Iterable[GuardFinding], plan_input: PlanInput, ends: int
 ) -> Iterator[GuardFinding]:
-    """Yield guards with the next step that this site demands."""
+    """Yield findings with the next step that this site demands."""
     for guard in guards:
         if plan_input.options.require_force and guard.name != FIRST_SWEEP:
             step = f"sweep.require_force: they wait for cc-sweep apply --force --stops {ends}"
@@ -125,19 +123,17 @@ def _hold_back(
     ends: list[Stop | Close],
     guards: tuple[GuardFinding, ...],
 ) -> Decision:
-    """Keep the ends back, but for those that a second look has proven."""
+    """Keep the ends back, but for those that a second look has confirmed."""
     names = tuple(guard.name for guard in guards)
     before = None if plan_input.options.require_force else plan_input.held_stops
-    released = [
-        end
-        for end in ends
-        if before and _may_release(end, before, has_accounting=plan_input.has_accounting)
-    ]
+    released = [end for end in ends if before and _may_release(end, before, names, plan_input)]
     rest = [end for end in ends if end not in released]
+    # The same doubt twice, with fresh answers, and nothing left to hold: it is the truth now.
     was_seen = before is not None and {*names} <= {*before.guards}
     plan = _plan(
         plan_input,
-        [*starts, *released],
+        starts,
+        released,
         held_back=rest,
         guards=() if was_seen and not rest else guards,
     )
@@ -147,54 +143,66 @@ def _hold_back(
         guards=names,
         stops=frozenset(end.key for end in ends if end.key not in done),
     )
-    is_sudden = not was_seen and bool(_RUNNING_GUARDS & {*names})
+    # A queue that has just lost its half must not become the number that the next sweep compares
+    # with: it would find nothing odd any more.
+    is_sudden = not was_seen and bool(RUNNING_GUARDS & {*names})
     running_baseline = (
         plan_input.sizes.running_before if is_sudden else plan_input.sizes.running_in_slurm
     )
     return Decision(plan=plan, held_stops=held, running_baseline=running_baseline)
 
 
-def _may_release(end: Stop | Close, held: HeldBackStops, *, has_accounting: bool) -> bool:
-    """Tell whether the last sweep planned this end too, and accounting proves it."""
-    if end.key not in held.stops or isinstance(end, Close):
+def _may_release(
+    end: Stop | Close, held: HeldBackStops, names: Sequence[str], plan_input: PlanInput
+) -> bool:
+    """Tell whether an end that the last sweep planned too is proven well enough to go.
+
+    Accounting's word always is. Where the number of stops is not surprising and only the queue
+    looked empty, the second whole answer removes that doubt: then the controller's own record
+    counts, and so does the site's decision to close what nobody knows. Without this, a close would
+    be held for ever where Slurm runs nothing.
+    """
+    if end.key not in held.stops:
         return False
-    return end.proof is EndProof.ACCOUNTING or not has_accounting
+    if isinstance(end, Stop) and (
+        end.proof is EndProof.ACCOUNTING or not plan_input.has_accounting
+    ):
+        return True
+    return MANY_STOPS not in names
 
 
 def _check_force(meant: int, planned: int) -> None:
     if meant < planned:
         raise ForceError(
             f"--stops {meant}: {planned} stops are planned; look at `cc-sweep plan`,"
-            f" then say --force --stops {planned}"
+            f" then type --force --stops {planned}"
         )
 
 
 def _plan(
     plan_input: PlanInput,
-    changes: Sequence[Change],
+    starts: Sequence[Start],
+    ends: Sequence[Stop | Close] = (),
     *,
     held_back: Sequence[Stop | Close] = (),
     guards: tuple[GuardFinding, ...] = (),
 ) -> Plan:
-    wanted = sorted(changes, key=_order)
-    limit = plan_input.options.limit
-    skipped = {word: count for word, count in sorted(plan_input.drift.skipped.items()) if count}
+    drift, limit = plan_input.drift, plan_input.options.limit
+    young = drift.first_sightings if plan_input.options.direction != "stop" else []
+    # Oldest first within each direction, so that what the limit leaves out is next in the next one.
+    kept: list[Change] = [*sorted(starts, key=_order)[:limit], *sorted(ends, key=_order)[:limit]]
     return Plan(
-        changes=tuple(wanted[:limit]),
-        reports=tuple(sorted(plan_input.drift.reports, key=_report_order)),
+        changes=tuple(sorted(kept, key=_order)),
+        first_sightings=tuple(sorted(young, key=_order)[:limit]),
+        reports=tuple(sorted(drift.reports, key=lambda r: (r.key.start_time, r.key.job_id))),
         held_back=tuple(held_back),
         guards=guards,
-        skipped=skipped,
-        over_limit=max(0, len(wanted) - limit),
+        skipped={word: count for word, count in sorted(drift.skipped.items()) if count},
+        over_limit=len(starts) + len(ends) - len(kept),
         running_counts=(plan_input.sizes.running_in_slurm, plan_input.sizes.running_at_backend),
     )
 
 
 def _order(change: Change) -> tuple[int, int, bool]:
     """Oldest run first; of one second ends before starts."""
-    key: RunId = change.key
-    return key.start_time, key.job_id, isinstance(change, Start)
-
-
-def _report_order(report: Report) -> tuple[int, int]:
-    return report.key.start_time, report.key.job_id
+    return change.key.start_time, change.key.job_id, isinstance(change, Start)

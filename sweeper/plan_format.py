@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spool.escaping import escape
-from spool.files.run import RunId
+from spool.formatting import format_table, format_time, pluralize
+from sweeper.differences import SpoolStatus
 from sweeper.values import Change, Close, GuardFinding, Plan, Report, Start
 
 MAX_ROWS = 50
-_COLUMN_TITLES = ("what", "job", "user", "start", "why")
+_COLUMN_TITLES = ("what", "job", "user", "start", "end", "why")
+_SKIP_REASONS = {
+    SpoolStatus.QUEUED: "already in the spool",
+    SpoolStatus.UNREPORTED: "excluded",
+    SpoolStatus.DEAD: "in dead/ (cc-spool list)",
+    "young": "too young (sweep.grace_seconds)",
+    "confirming": "stopped by the last sweep",
+    "moved": "with a start time that has moved",
+    "requeued": "replaced by another run of the same job",
+}
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -19,7 +28,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     rows = [*map(_table_row, plan.changes), *(_table_row(h, "held ") for h in plan.held_back)]
     rows += map(_table_row, plan.reports)
     if rows:
-        yield from _aligned([_COLUMN_TITLES, *rows[:MAX_ROWS]])
+        yield from format_table([_COLUMN_TITLES, *rows[:MAX_ROWS]])
     if len(rows) > MAX_ROWS:
         yield f"... and {len(rows) - MAX_ROWS} more; --json shows all"
     yield plan_summary(plan)
@@ -27,24 +36,26 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def plan_summary(plan: Plan) -> str:
     """Return a plan in one line."""
-    drift = ", ".join(_count_text(number, word) for word, number in plan.drift.items())
-    parts = [drift]
+    parts = [", ".join(pluralize(number, word) for word, number in plan.drift.items())]
     if plan.held_back:
-        parts.append(f"{len(plan.held_back)} of them held")
+        parts.append(f"{len(plan.held_back)} of them held until the next sweep")
     if plan.over_limit:
-        parts.append(f"{plan.over_limit} left for the next sweep")
+        parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
+    if plan.first_sightings:
+        parts.append(f"facts of {pluralize(len(plan.first_sightings), 'young job')} to be stored")
     if plan.skipped:
-        parts.append("known: " + ", ".join(f"{n} {word}" for word, n in plan.skipped.items()))
+        parts.append("nothing to do for: " + _skipped_text(plan.skipped))
     if None not in plan.running_counts:
-        ours, theirs = plan.running_counts
-        parts.append(f"running: {ours} in Slurm, {theirs} at cc-backend")
+        in_slurm, at_backend = plan.running_counts
+        parts.append(f"running: {in_slurm} in Slurm, {at_backend} at cc-backend")
     return "; ".join(parts)
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """Return a plan as JSON data with stable keys."""
+    """Return a plan as JSON data with stable keys; instants in Unix seconds."""
     return {
         "changes": [_change_document(change) for change in plan.changes],
+        "first_sightings": [_change_document(start) for start in plan.first_sightings],
         "held": [_change_document(change) for change in plan.held_back],
         "reports": [_change_document(report) for report in plan.reports],
         "refused": plan.is_refused,
@@ -56,20 +67,26 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def format_instant(seconds: int) -> str:
-    """Return a time as this machine's users write it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+def _skipped_text(skipped: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {_SKIP_REASONS[word]}" for word, number in skipped.items())
 
 
 def _table_row(change: Change | Report, prefix: str = "") -> tuple[str, ...]:
-    word = prefix + type(change).__name__.lower()
+    end = _end_of(change)
     return (
-        word,
+        prefix + type(change).__name__.lower(),
         str(change.key.job_id),
         escape(_user(change)),
-        format_instant(change.key.start_time),
+        format_time(change.key.start_time),
+        format_time(end) if end else "",
         change.why,
     )
+
+
+def _end_of(change: Change | Report) -> int | None:
+    if isinstance(change, Report):
+        return None
+    return change.end_time if isinstance(change, Close) else change.job.end_time
 
 
 def _user(change: Change | Report) -> str:
@@ -78,34 +95,25 @@ def _user(change: Change | Report) -> str:
     return "" if isinstance(change, Close) else change.job.user
 
 
-def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    rows = list(rows)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMN_TITLES) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[-1]]).rstrip()
-
-
 def _change_document(change: Change | Report) -> dict[str, Any]:
-    key: RunId = change.key
     found: dict[str, Any] = {
         "what": type(change).__name__.lower(),
-        "job_id": key.job_id,
-        "start": key.start_time,
+        "job_id": change.key.job_id,
+        "start": change.key.start_time,
         "user": _user(change),
         "why": change.why,
     }
+    if isinstance(change, Report):
+        return found
+    found["end"] = _end_of(change)
     if isinstance(change, Close):
-        found["end"] = change.end_time
-    elif not isinstance(change, Report):
-        found |= {"end": change.job.end_time, "state": change.job.state}
-        found["proof"] = None if isinstance(change, Start) else change.proof
+        return found
+    found["state"] = change.job.state
+    found["proof"] = None if isinstance(change, Start) else change.proof
+    if isinstance(change, Start) and change.not_before:
+        found["not_before"] = change.not_before
     return found
 
 
 def _finding_document(guard: GuardFinding) -> dict[str, str]:
     return {"name": guard.name, "kind": guard.kind, "text": guard.text}
-
-
-def _count_text(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -1,26 +1,25 @@
-"""One sweep: look, compare, decide; and what it leaves for the next one. Changes nothing itself."""
+"""One sweep in two steps: observe, plan. Neither changes anything."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
-from sweeper.diff import Drift, Policy, find_drift
+from sweeper.diff import find_drift
+from sweeper.differences import Drift, Policy
 from sweeper.guard import SizeCheckInput, check_answers
 from sweeper.observe.all_jobs import observe_all_jobs
 from sweeper.observe.collector import Observation
 from sweeper.observe.single_jobs import observe_single_jobs
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import Decision, PlanInput, SweepOptions, decide
-from sweeper.state import next_memory
-from sweeper.values import GuardKind, SlurmRun
+from sweeper.values import SlurmRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepContext:
-    """What a sweep needs of a site: whom to ask, its policy, why it leaves a run out."""
+    """What a sweep needs of a site: whom to ask, its policy, why it excludes a run."""
 
     sources: SweepSources
     policy: Policy
@@ -38,85 +37,66 @@ class SweepResult:
     options: SweepOptions
 
 
-def run_sweep(
-    context: SweepContext, state: SweepState, options: SweepOptions, ids: Sequence[int] = ()
-) -> SweepResult:
-    """Look at everything, or at some job ids alone, and decide.
+def observe(context: SweepContext, state: SweepState, ids: Sequence[int] = ()) -> Observation:
+    """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
 
     Raises:
         UnknownJobsError: nobody knows one of the ids.
+    """
+    if ids:
+        return observe_single_jobs(context.sources, state, ids)
+    return observe_all_jobs(context.sources, state, context.policy)
+
+
+def plan_repairs(
+    context: SweepContext, state: SweepState, observation: Observation, options: SweepOptions
+) -> SweepResult:
+    """Return what is to be done about what was observed. Pure.
+
+    Raises:
         ForceError: more stops are planned than the operator meant.
     """
-    observation = (
-        observe_single_jobs(context.sources, state, ids)
-        if ids
-        else observe_all_jobs(context.sources, state, context.policy)
-    )
+    # Whoever names a job wants it now: the grace protects only those that nobody looked at.
+    is_named = observation.only_single_jobs
     drift = find_drift(
         observation.differences,
         state.memory,
-        context.policy,
+        replace(context.policy, grace_seconds=0) if is_named else context.policy,
         now=observation.now,
         exclusion_reason=context.exclusion_reason,
     )
+    options = replace(options, only_single_jobs=is_named)
+    has_stops = options.direction != "start" and bool(drift.stops or drift.closes)
+    decision = decide(
+        PlanInput(
+            drift=drift,
+            answer_findings=tuple(check_answers(observation.answers, has_stops=has_stops)),
+            sizes=_sizes(drift, observation, state, options),
+            held_stops=state.held_stops,
+            options=options,
+            now=observation.now,
+            has_accounting=observation.has_accounting,
+        )
+    )
+    counts = (observation.running_in_slurm, observation.running_at_backend)
+    return SweepResult(
+        state=state,
+        observation=observation,
+        drift=drift,
+        decision=replace(decision, plan=replace(decision.plan, running_counts=counts)),
+        options=options,
+    )
+
+
+def _sizes(
+    drift: Drift, observation: Observation, state: SweepState, options: SweepOptions
+) -> SizeCheckInput:
     stops = options.direction != "start"
-    sizes = SizeCheckInput(
+    return SizeCheckInput(
         stops=len(drift.stops) + len(drift.closes) if stops else 0,
         candidates=drift.candidates if stops else 0,
         running_at_backend=observation.running_at_backend or 0,
         running_in_slurm=observation.running_in_slurm or 0,
         running_before=state.running_baseline,
         has_mark=state.mark is not None,
-    )
-    plan_input = PlanInput(
-        drift=drift,
-        answer_findings=tuple(check_answers(observation.answers)),
-        sizes=sizes,
-        held_stops=state.held_stops,
-        options=replace(options, only_single_jobs=bool(ids)),
-        now=observation.now,
-        has_accounting=observation.has_accounting,
-    )
-    decision = decide(plan_input)
-    plan = replace(
-        decision.plan, running_counts=(observation.running_in_slurm, observation.running_at_backend)
-    )
-    return SweepResult(
-        state=state,
-        observation=observation,
-        drift=drift,
-        decision=replace(decision, plan=plan),
-        options=plan_input.options,
-    )
-
-
-def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
-    """Return what the next sweep begins with.
-
-    A sweep whose answers were not believed leaves all as it was; one that looked at single jobs
-    adds only what it told. The mark moves when all of accounting's window was looked at and nothing
-    of it is left.
-    """
-    state, decision, observation = result.state, result.decision, result.observation
-    plan = decision.plan
-    if any(guard.kind is GuardKind.ANSWER for guard in plan.guards):
-        return state
-    done = tuple(applied)
-    memory = next_memory(state.memory, result.drift, plan, done, observation.now)
-    if result.options.only_single_jobs:
-        queued = replace(
-            state.memory, stops_queued=memory.stops_queued, starts_queued=memory.starts_queued
-        )
-        return replace(state, memory=queued)
-    is_first = state.mark is None
-    is_whole = (
-        observation.window_complete and not plan.over_limit and result.options.direction != "stop"
-    )
-    is_done = len(done) == len(plan.changes) or not decision.may_apply
-    return SweepState(
-        mark=observation.now if is_done and (is_first or is_whole) else state.mark,
-        cluster=observation.answers.cluster,
-        running_baseline=decision.running_baseline,
-        held_stops=decision.held_stops,
-        memory=memory,
     )

@@ -1,4 +1,4 @@
-"""What a sweep thinks in: runs, what is to be done about them, and a plan. Plain frozen values.
+"""The values of a sweep: runs, what is to be done about them, and a plan. Plain frozen data.
 
 A run is named by its `RunId`. Instants are Unix seconds. `why` is the evidence from both sides in
 one sentence, for people.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
-from spool.exit_codes import DRIFT, OK, REFUSED
 from spool.files.run import RunId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmRun:
-    """One run as Slurm shows it; `end_time` only of a run that is over."""
+    """One run as Slurm shows it; `end_time` only of a run that has ended.
+
+    `nodes` are single names. Empty and None mean *not known from this source*: the listing of all
+    jobs tells neither QOS nor comments, and of an odd line neither user, partition nor account.
+    """
 
     job_id: int
     start_time: int
@@ -27,6 +30,9 @@ class SlurmRun:
     partition: str = ""
     account: str = ""
     nodes: tuple[str, ...] = ()
+    qos: str | None = None
+    admin_comment: str | None = None
+    comment: str | None = None
 
     @property
     def key(self) -> RunId:
@@ -35,7 +41,7 @@ class SlurmRun:
 
 
 class EndProof(StrEnum):
-    """Who proves that a run is over."""
+    """Who proves that a run has ended."""
 
     CONTROLLER = "controller"
     ACCOUNTING = "accounting"
@@ -43,10 +49,15 @@ class EndProof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Tell a run that cc-backend does not have: its start, and its end if `job` is over."""
+    """Report a run that cc-backend does not have: its start, and its end if `job` has ended.
+
+    `not_before` is when it is reported at the earliest: the facts of a run that is too young are
+    stored at once, because Slurm forgets them; 0 for a run that is reported now.
+    """
 
     job: SlurmRun
     why: str
+    not_before: int = 0
 
     @property
     def key(self) -> RunId:
@@ -56,7 +67,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Tell the proven end of a run that runs at cc-backend."""
+    """Report the proven end of a run that is running at cc-backend."""
 
     job: SlurmRun
     proof: EndProof
@@ -70,7 +81,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
-    """Close a run at cc-backend without proof: nobody knows it, for long enough."""
+    """End a run at cc-backend without proof: nobody has known it for long enough."""
 
     key: RunId
     end_time: int
@@ -79,7 +90,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Something that a person should know; nothing is done about it."""
+    """A difference that an administrator should know; a sweep does nothing about it."""
 
     key: RunId
     user: str = ""
@@ -90,23 +101,42 @@ Change = Start | Stop | Close
 
 
 class GuardKind(StrEnum):
-    """What a guard looks at: answers void all stops, sizes hold them until a second look."""
+    """What a safety check looks at, which decides what it does.
+
+    Doubt about an answer voids all stops. A surprising number of stops holds them back until a
+    second look. Before the first sweep everything waits.
+    """
 
     ANSWER = "answer"
     SIZE = "size"
+    FIRST = "first"
+
+
+class FailureCause(Enum):
+    """Why a safety check has spoken, as far as an exit code tells it."""
+
+    REFUSED = auto()  # the answers are not believed, or the plan is too large
+    UNAVAILABLE = auto()  # Slurm or cc-backend does not answer
+    NO_PERMISSION = auto()  # cc-backend refuses the token
+    MISCONFIGURED = auto()
+    BUSY = auto()  # the spool is full of work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardFinding:
-    """A guard that has spoken: `text` names the numbers, the threshold and the next step."""
+    """A safety check that has spoken: `text` names the numbers, the threshold and the next step.
+
+    `is_transient`: it passes by itself within minutes, so nobody needs to be alarmed.
+    """
 
     name: str
     kind: GuardKind
     text: str
-    exit_code: int = REFUSED
+    cause: FailureCause = FailureCause.REFUSED
+    is_transient: bool = False
 
 
-def _none() -> Mapping[str, int]:
+def _no_counts() -> Mapping[str, int]:
     return MappingProxyType({})
 
 
@@ -114,23 +144,26 @@ def _none() -> Mapping[str, int]:
 class Plan:
     """What a sweep would do. Its parts are in a fixed order: oldest run first.
 
-    `held_back` are stops and closes that guards on the size keep back until the next sweep.
-    `skipped` counts what differs and needs nothing. `over_limit` counts changes beyond the limit of
-    one run. `running_counts` are runs that go on by Slurm and by cc-backend, None where not known.
+    `first_sightings` are runs too young to be reported: applying stores their facts, and they are
+    reported after the grace. They are no drift. `held_back` are stops and closes that wait for the
+    next sweep. `skipped` counts what differs and needs nothing, by reason. `over_limit` counts
+    changes beyond the limit. `running_counts` are the running jobs of Slurm and of cc-backend, None
+    where not known.
     """
 
     changes: tuple[Change, ...] = ()
+    first_sightings: tuple[Start, ...] = ()
     reports: tuple[Report, ...] = ()
     held_back: tuple[Stop | Close, ...] = ()
     guards: tuple[GuardFinding, ...] = ()
-    skipped: Mapping[str, int] = field(default_factory=_none)
+    skipped: Mapping[str, int] = field(default_factory=_no_counts)
     over_limit: int = 0
     running_counts: tuple[int | None, int | None] = (None, None)
 
     @property
     def is_refused(self) -> bool:
-        """Tell whether a guard has spoken."""
-        return bool(self.guards)
+        """Tell whether a safety check keeps stops back or voids them."""
+        return any(guard.kind is not GuardKind.FIRST for guard in self.guards)
 
     @property
     def drift(self) -> Mapping[str, int]:
@@ -139,10 +172,3 @@ class Plan:
         for change in (*self.changes, *self.held_back):
             found[type(change).__name__.lower()] += 1
         return found
-
-    @property
-    def exit_code(self) -> int:
-        """Return the code of a plan that nobody applies."""
-        if self.guards:
-            return self.guards[0].exit_code
-        return DRIFT if self.changes or self.reports or self.over_limit else OK

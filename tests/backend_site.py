@@ -18,26 +18,29 @@ from urllib.parse import urlsplit
 import requests
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
+from sweep_values import run_sweep
 from sweep_world import SweptSlurm
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
 from ccbackend.replies import BackendRow
-from ccbackend.version import Version, server_info
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
+from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from sweeper.apply import write_events
-from sweeper.diff import Policy
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult
 
 CLUSTER = "lab"
 PROMISE_SECONDS = 5.1
@@ -107,6 +110,8 @@ class StubbedServer:
 class Slurm(SweptSlurm):
     """What the controller and accounting say, by the real clock."""
 
+    has_accounting = True
+
     @property
     def now(self) -> int:
         """The controller's clock."""
@@ -115,6 +120,11 @@ class Slurm(SweptSlurm):
     def listing(self) -> tuple[Any, ...]:
         """Return nothing: open runs are then looked up one by one."""
         return ()
+
+
+def _texts(query: TextsQuery) -> TextsReply:
+    text = Texts(script="#!/bin/sh\n", description="JobId=1")
+    return TextsReply(texts={(job.job_id, job.start_time): text for job in query.jobs})
 
 
 class BackendSite:
@@ -196,7 +206,6 @@ class BackendSite:
     def drain(self) -> bool:
         """Drain once; whether nothing is left to be told."""
         site = DrainSettings(
-            spool=self.spool,
             state=self._state,
             hold_seconds=0.0,
             replace_earlier=True,
@@ -205,10 +214,9 @@ class BackendSite:
         )
         known = SharedServerInfo()
         externals = Externals(
-            slurm=self.slurm,
-            backends=(self.client(known), self.client(known)),
-            describe=lambda jobs: {job.job_id: ("#!/bin/sh\n", "JobId=1") for job in jobs},
-            user_name=lambda _: None,
+            slurm=lambda: self.slurm,
+            backend=lambda: self.client(known),
+            texts=_texts,
             inputs_changed=lambda: False,
         )
         mapping = SiteMap(cluster=CLUSTER, assume_core_ids=True)
@@ -217,8 +225,10 @@ class BackendSite:
             return assemble(site, composer, externals, layout=layout).run_once()
 
     def destination(self) -> dict[str, Any]:
-        """What the last drain believed of the server: `{"health", "reason", ...}`."""
-        found: dict[str, Any] = json.loads((self._state / "drain.json").read_text())["destination"]
+        """What the last drain said of the server: `{"state", "reason", ...}`."""
+        document = json.loads((self._state / "drain.json").read_text())
+        conditions = [document["health"], document["starts"], document["stops"]]
+        found: dict[str, Any] = next((c for c in conditions if c["state"] != "up"), conditions[0])
         return found
 
     def sweep(self, state: SweepState) -> tuple[SweepResult, SweepState]:

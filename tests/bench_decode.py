@@ -20,21 +20,20 @@ from recorded_slurm import (
     RELEASES,
     SERIES,
     Situation,
-    geometry_of,
     json_records,
     lookup_lines,
+    node_of,
     sacct_lines,
     text_records,
 )
 
-from slurm.decode.job_rows import parse_sacct_rows
 from slurm.decode.json_stream import RecordStream
-from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.sacct_rows import parse_sacct_rows
 from slurm.decode.scontrol_job import add_job_detail
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
-from slurm.lookup.jobs import IDS_PER_CALL
+from slurm.lookup.result import IDS_PER_CALL
 from slurm.release_features import features_of
 
 JOBS = 10_000
@@ -70,7 +69,7 @@ def squeue_json(situation: Situation) -> tuple[int, int]:
     def take(record: dict[str, object]) -> None:
         nonlocal count
         count += 1
-        job = parse_job(record, geometry_of=geometry_of)
+        job = parse_job(record, node_of=node_of)
         if len(kept) < IDS_PER_CALL:
             kept.append(job)
 
@@ -78,13 +77,6 @@ def squeue_json(situation: Situation) -> tuple[int, int]:
     size = feed(stream.feed, json_pieces(situation.files["squeue-all.json"]))
     stream.close()
     return count, size
-
-
-def sacct_json(situation: Situation) -> tuple[int, int]:
-    """Decode `sacct --json`; every run is kept."""
-    stream = AccountingStream(cluster="lab")
-    size = feed(stream.feed, json_pieces(situation.files["sacct.json"]))
-    return len(stream.close()), size
 
 
 def feed(take: Callable[[bytes], object], answer: Iterator[bytes]) -> int:
@@ -106,20 +98,20 @@ def squeue_text(situation: Situation) -> tuple[int, int]:
         pairs = zip(numbers, cycle(lines), strict=False)
         answer = b"".join(b"%d|%s\n" % pair for pair in pairs)
         size += len(answer)
-        count += len(parse_job_columns(answer, columns, cluster="lab"))
+        count += len(parse_job_columns(answer, columns, cluster="lab").rows)
     return count, size
 
 
 def scontrol_text(situation: Situation) -> tuple[int, int]:
     """Decode `scontrol show job ID -d`, one job a call."""
     columns = columns_for(features_of(RELEASES[situation.series]))
-    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
     records = text_records(situation.files["scontrol.txt"])
     running = [job for job in jobs.values() if job.nodes]
     size = 0
     for job in islice(cycle(running), JOBS):
         size += len(records[job.job_id])
-        add_job_detail(job, records[job.job_id], geometry_of=geometry_of)
+        add_job_detail(job, records[job.job_id], node_of=node_of)
     return JOBS, size
 
 
@@ -134,7 +126,6 @@ SOURCES = {
     "squeue JSON": squeue_json,
     "squeue text": squeue_text,
     "scontrol text": scontrol_text,
-    "sacct JSON": sacct_json,
     "sacct text": sacct_text,
 }
 

@@ -22,11 +22,11 @@ from typing import Any
 import requests
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
-from ccbackend.version import Version, server_info
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
@@ -35,6 +35,7 @@ from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
+from spool.resolve.job_texts import TextsReply
 
 BEGAN = int(time.time()) - 2 * 3600
 SCRIPT = "#!/bin/bash\n#SBATCH --nodes=2\n" + "srun ./solve --step 1\n" * 40
@@ -45,6 +46,8 @@ PACE_SECONDS = {START: 0.0025, STOP: 0.005}
 
 class SilentSlurm:
     """Has forgotten everything; nothing has to be asked."""
+
+    has_accounting = True
 
     @staticmethod
     def jobs(_ids: Iterable[int], *, states_only: Container[int] = ()) -> Mapping[int, Job]:
@@ -154,7 +157,6 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
             (root / "todo" / run.name).write_bytes(codec.encode(run))
         (root / "state").mkdir()
         site = DrainSettings(
-            spool=root,
             state=root / "state",
             hold_seconds=0.0,
             replace_earlier=True,
@@ -162,12 +164,12 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
             min_free_bytes=0,
         )
         known = SharedServerInfo()
-        links = [Transport(requests.Session(), url, token=lambda: TOKEN) for _ in range(2)]
         externals = Externals(
-            slurm=SilentSlurm(),
-            backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
-            describe=lambda _: {},
-            user_name=lambda _: None,
+            slurm=SilentSlurm,
+            backend=lambda: BackendClient(
+                Transport(requests.Session(), url, token=lambda: TOKEN), known
+            ),
+            texts=lambda _query: TextsReply(),
             inputs_changed=lambda: False,
         )
         began = time.perf_counter()

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from slurm.decode.job_rows import SACCT_FIELDS
+from slurm.decode.sacct_rows import SACCT_FIELDS
 from slurm.job import Job
 from spool.files import codec
 from spool.files.run import Run
@@ -53,7 +53,12 @@ case "$*" in
 *"show config"*) cat {root}/config.txt ;;
 *--version*) echo 'slurm 22.05.8' ;;
 *ping*) echo 'Slurmctld(primary) at ctl01 is UP' ;;
-*-j*) cat {root}/accounted.txt ;;
+*-j*)
+    for word; do
+        case "$word" in --delimiter=*) new=${{word#--delimiter=}} ;; esac
+    done
+    sed "s/$(printf '\\037')/$new/g" {root}/accounted.txt
+    ;;
 *-E*) : ;;
 *) cat {root}/squeue.txt ;;
 esac

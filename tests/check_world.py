@@ -91,8 +91,8 @@ class Scripted:
         return Probe(self.server, self.reply("probe", ApiCall.LISTING, Reason.LISTED))
 
     def check_job_api(self) -> ApiReply:
-        """Answer a start without body."""
-        return self.reply("jobs", ApiCall.START, Reason.BAD_REQUEST)
+        """Answer whether jobs are taken."""
+        return self.reply("jobs", ApiCall.JOB_API, Reason.JOB_API_ON)
 
     def running_jobs(self, cluster: str) -> JobList:
         """Answer the sweep's question."""

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from real_calls import RealCalls
 
 from spool.deliver.request_builder import RequestBuilder
-from spool.deliver.schedule import RequestKind, ScheduleEntry
+from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.files import dead_letter_actions
 from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.event import Event
 from spool.files.layout import Directory, Layout
+from spool.moment import Moment
 from spool.resolve.event_scanner import EventScanner
 
 
@@ -110,7 +111,7 @@ def forget_events_when_read() -> None:
     """Remove events as soon as they were read."""
     scan = EventScanner.scan
 
-    def wrong(self: EventScanner, now: float) -> list[Event]:
+    def wrong(self: EventScanner, now: Moment) -> list[Event]:
         found = list(scan(self, now))
         for event in found:
             os.unlink(event.name, dir_fd=self._layout.fd(Directory.NEW))
@@ -123,9 +124,11 @@ def acknowledge_when_sent() -> None:
     """Remove a run as soon as its stop was composed, before cc-backend has answered."""
     build = RequestBuilder.build
 
-    def wrong(self: RequestBuilder, entry: ScheduleEntry, now: float) -> SendRequest | None:
-        request = build(self, entry, now)
-        if request is not None and request.call is RequestKind.STOP and entry.stored is not None:
+    def wrong(
+        self: RequestBuilder, entry: PendingRun, now: Moment, *, is_trial: bool
+    ) -> SendRequest | None:
+        request = build(self, entry, now, is_trial=is_trial)
+        if request is not None and request.kind is RequestKind.STOP and entry.stored is not None:
             os.unlink(entry.name, dir_fd=self._store.layout.fd(entry.stored))
         return request
 

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Container, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -24,10 +23,11 @@ import requests
 from crash_broken import broken_group
 from crash_calls import Calls
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.commands import discard, replay, retry
@@ -35,10 +35,15 @@ from spool.config import load
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files.layout import Layout
+from spool.resolve.job_texts import Texts, TextsReply
+
+TEXTS = Texts(script="#!/bin/sh\n", description="JobId=1")
 
 
 class Truth:
     """A Slurm whose state is a file: {"records": [job...], "rows": [job...]}."""
+
+    has_accounting = True
 
     def __init__(self, path: Path) -> None:
         document = json.loads(path.read_text())
@@ -70,7 +75,6 @@ def drain(order: dict[str, Any]) -> None:
     """Drain once."""
     root = Path(order["root"])
     site = DrainSettings(
-        spool=root / "spool",
         state=root / "state",
         hold_seconds=0.0,
         replace_earlier=True,
@@ -78,19 +82,13 @@ def drain(order: dict[str, Any]) -> None:
         min_free_bytes=0,
     )
     known = SharedServerInfo()
-    backends = tuple(
-        BackendClient(
-            Transport(requests.Session(), order["url"], token=lambda: order["token"]), known
-        )
-        for _ in range(2)
-    )
     externals = Externals(
-        slurm=Truth(root / "slurm.json"),
-        backends=(backends[0], backends[1]),
-        describe=lambda jobs: {job.job_id: ("#!/bin/sh\n", "JobId=1") for job in jobs},
-        user_name=lambda _: None,
+        slurm=lambda: Truth(root / "slurm.json"),
+        backend=lambda: BackendClient(
+            Transport(requests.Session(), order["url"], token=lambda: order["token"]), known
+        ),
+        texts=lambda query: TextsReply(texts={(j.job_id, j.start_time): TEXTS for j in query.jobs}),
         inputs_changed=lambda: False,
-        clock=time.time,
         new_batch=broken_group(order["broken"]),
     )
     composer = PayloadComposer(

@@ -1,41 +1,36 @@
 """A whole drain on a fake clock: a Slurm and a cc-backend in memory, the spool on real disk.
 
-Senders answer at once in the same thread, so a test is a sequence of plain steps.
+It is assembled as the real one is; its workers answer at once in the same thread, so a test is a
+sequence of plain steps.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict, check_duplicate
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
+from ccbackend.site_map import SiteMap
+from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
+from slurm.decode.job_rows import SqueueRow
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from spool.deliver.backend_health import BackendHealth
 from spool.deliver.compose import PayloadComposer
-from spool.deliver.delivery import Delivery, DeliveryPolicy
-from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import RequestKind, Schedule
-from spool.deliver.senders import SendRequest, SendResult
-from spool.drain.apply_resolutions import ResolutionApplier
-from spool.drain.loop import Drain, DrainParts
-from spool.drain.recover import recover
+from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
-from spool.files.archive import DeliveredArchive
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.files.state_files import CrashMarker
-from spool.resolve.event_scanner import EventScanner
-from spool.resolve.resolver import Resolver
+from spool.moment import Clocks, Moment
+from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
+from spool.worker import Worker
 
 NOON = 1_767_225_600
 
@@ -49,6 +44,7 @@ class FakeSlurm:
     silent: bool = False
     accounting_silent: bool = False
     looks: int = 0
+    has_accounting: bool = True
 
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
@@ -62,6 +58,25 @@ class FakeSlurm:
             for i in ids
             if i in self.records
         }
+
+    def listing(self) -> Iterable[SqueueRow]:
+        """Return what runs; silent: raise."""
+        if self.silent:
+            raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
+        return [
+            SqueueRow(
+                job_id=job.job_id,
+                array_job_id=job.job_id,
+                state=job.state or "",
+                start_time=job.start_time,
+                submit_time=job.submit_time,
+                partition=job.partition or "",
+                user=job.user or "",
+                account=job.account or "",
+                nodes="",
+            )
+            for job in self.records.values()
+        ]
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return the rows of the ids in a window."""
@@ -85,47 +100,88 @@ class FakeBackend:
     rows: dict[tuple[int, int], str] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
     ends: dict[tuple[int, int], int] = field(default_factory=dict)
-    asked: list[tuple[RequestKind, int]] = field(default_factory=list)
+    asked: list[tuple[str, int]] = field(default_factory=list)
     answers: dict[int, Reason] = field(default_factory=dict)
     everything: Reason | None = None
+    probe_answer: Reason | None = None
+    topology: tuple[Cluster, ...] | None = ()
     is_cached: bool = False
     promises: int = 0
     maybe_sent: list[bool] = field(default_factory=list)
 
-    def answer(self, request: SendRequest) -> SendResult:
-        """Answer one request."""
-        self.asked.append((request.call, request.job_id))
-        if request.call is RequestKind.START:
-            self.maybe_sent.append(request.maybe_sent)
-        verdict = self._verdict(request)
-        starts = tuple(start for job_id, start in self.rows if job_id == request.job_id)
-        if verdict.outcome is Outcome.CONFLICT:
-            verdict = check_duplicate(verdict, starts, request.start_time)
-        server: ServerInfo | None = None
-        if request.call is RequestKind.PROBE and verdict.outcome is Outcome.DELIVERED:
-            server = server_info(self.version)
-        listed = frozenset(key for key in self.rows if key[0] in request.job_ids)
-        return SendResult(
-            request=request,
-            verdict=verdict,
-            starts=starts,
-            server=server,
-            listed=frozenset() if self.is_cached else listed,
-        )
+    @property
+    def server(self) -> ServerInfo:
+        """Return the server of its version."""
+        return server_info(self.version)
 
-    def _verdict(self, request: SendRequest) -> ReplyVerdict:
-        reason = self.everything or self.answers.get(request.job_id)
-        if reason is not None:
-            return ReplyVerdict(reason, f"made up: {reason.name}")
-        if request.call in {RequestKind.PROBE, RequestKind.LIST}:
-            return ReplyVerdict(Reason.LISTED)
-        self.documents.append(dict(request.document))
-        key = (request.job_id, request.document["startTime"])
-        return ReplyVerdict(
-            {RequestKind.START: self._start, RequestKind.STOP: self._stop}.get(
-                request.call, self._delete
-            )(key, request.document)
+    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
+        """Answer a start."""
+        self.maybe_sent.append(maybe_sent)
+        return self.answer(ApiCall.START, document, self._start)
+
+    def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
+        """Answer a stop."""
+        return self.answer(ApiCall.STOP, document, self._stop)
+
+    def delete(self, document: dict[str, Any]) -> ApiReply:
+        """Answer a delete."""
+        return self.answer(ApiCall.DELETE, document, self._delete)
+
+    def edit_meta(self, document: dict[str, Any]) -> ApiReply:
+        """Answer a change of metaData."""
+        return self.answer(ApiCall.EDIT_META, document, lambda _key, _document: Reason.EDITED)
+
+    def probe(self) -> Probe:
+        """Answer the neutral request."""
+        self.asked.append(("probe", 0))
+        reason = self.everything or self.probe_answer or Reason.LISTED
+        reply = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(reason, _text(reason)))
+        is_known = reply.outcome is Outcome.DELIVERED
+        return Probe(self.server if is_known else ServerInfo(), reply)
+
+    def clusters(self) -> ClusterList:
+        """Answer with the topology; None: it cannot be read now."""
+        reason = self.everything or (Reason.LISTED if self.topology is not None else Reason.PANIC)
+        clusters = None if self.everything else self.topology
+        reply = ApiReply(call=ApiCall.CLUSTERS, verdict=ReplyVerdict(reason))
+        return ClusterList(reply, clusters)
+
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
+        """Answer with the rows of some job ids."""
+        self.asked.append(("list", 0))
+        reason = self.everything or Reason.LISTED
+        wanted = set(job_ids)
+        rows = tuple(
+            BackendRow(job_id, cluster, start, state, 0)
+            for (job_id, start), state in self.rows.items()
+            if job_id in wanted and not self.is_cached
         )
+        return JobList(ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(reason)), rows)
+
+    def answer(
+        self,
+        call: ApiCall,
+        document: dict[str, Any],
+        change: Callable[[tuple[int, int], Mapping[str, Any]], Reason],
+    ) -> ApiReply:
+        """Answer a request for a run."""
+        job_id = document["jobId"]
+        self.asked.append((str(call), job_id))
+        reason = self.everything or self.answers.get(job_id)
+        if reason is not None:
+            verdict = ReplyVerdict(reason, _text(reason))
+        else:
+            self.documents.append(dict(document))
+            verdict = ReplyVerdict(change((job_id, document["startTime"]), document))
+        rows = tuple(
+            BackendRow(each, "alex", start, state, 0)
+            for (each, start), state in self.rows.items()
+            if each == job_id
+        )
+        if verdict.outcome is Outcome.CONFLICT:
+            starts = [row.start_time for row in rows]
+            verdict = check_duplicate(verdict, starts, document["startTime"])
+        return ApiReply(call=call, verdict=verdict, document=document, rows=rows)
 
     def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
         near = [start for job_id, start in self.rows if job_id == key[0]]
@@ -150,29 +206,18 @@ class FakeBackend:
         return Reason.DELETED if self.rows.pop(key, None) else Reason.NOTHING_TO_DELETE
 
 
-class FakeSender:
-    """Answers at once; a request of a failed generation comes back unsent, as from the real one."""
+def _text(reason: Reason) -> str:
+    return f"made up: {reason.name}"
 
-    def __init__(self, backend: FakeBackend, results: Queue[SendResult]) -> None:
-        self._backend = backend
-        self._results = results
-        self._failed_generation = -1
-        self.outstanding = 0
 
-    def send(self, request: SendRequest) -> None:
+class ImmediateWorker(Worker[Any, Any]):
+    """Answers in the caller's thread, at once."""
+
+    def ask(self, question: Any) -> None:
         """Answer."""
         self.outstanding += 1
-        if request.generation <= self._failed_generation:
-            self._results.put(SendResult(request=request, verdict=None))
-            return
-        result = self._backend.answer(request)
-        if result.verdict and result.verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
-            self._failed_generation = max(self._failed_generation, request.generation)
-        self._results.put(result)
-
-    def acknowledge(self) -> None:
-        """Count a result."""
-        self.outstanding -= 1
+        self.busy_since = self.clock()
+        self.put_answer(question, self.work(question))
 
 
 class World:
@@ -187,65 +232,60 @@ class World:
         self.filters = JobFilters()
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
+        self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
         self.batch_type: type[WriteBatch] = WriteBatch
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
         self.pid = 0
+        self.state = root / "state"
+        self.state.mkdir(exist_ok=True)
         self.boot()
 
     def boot(self) -> None:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
-        crash_marker = CrashMarker(self.root / "handling")
-        schedule = Schedule()
-        archive = DeliveredArchive(self.root / "delivered", keep_days=3)
-        self.store = RunStore(layout, schedule, archive, new_batch=self.batch_type)
-        self.backend_health = BackendHealth(lambda: 0.5)
-        results: Queue[SendResult] = Queue()
-        self.composer = PayloadComposer(
+        composer = PayloadComposer(
             lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
             MetadataPolicy(),
             self.filters,
         )
-        event_scanner = EventScanner(layout, crash_marker)
-        self.resolver = Resolver(self.slurm)
-        self.delivery = Delivery(
-            self.store,
-            self.backend_health,
-            self.composer,
-            senders=(FakeSender(self.backend, results), FakeSender(self.backend, results)),
-            crash_marker=crash_marker,
-            policy=DeliveryPolicy(
-                hold_seconds=180, replace_earlier=self.replace_earlier, prove_same_job=self._prove
-            ),
-        )
-        applier = ResolutionApplier(
-            self.store,
-            event_scanner,
-            resolver=self.resolver,
-            describe=lambda _: self.texts,
-            user_name={1000: "ada"}.get,
-            clock=lambda: self.now,
-        )
-        parts = DrainParts(
-            layout=layout,
-            crash_marker=crash_marker,
-            event_scanner=event_scanner,
-            resolver=self.resolver,
-            applier=applier,
-            store=self.store,
-            backend_health=self.backend_health,
-            delivery=self.delivery,
-            results=results,
+        settings = DrainSettings(
+            state=self.state,
+            hold_seconds=180,
+            replace_earlier=self.replace_earlier,
+            keep_days=3,
             min_free_bytes=self.min_free_bytes,
         )
-        self.parts = parts
-        self.drain = Drain(parts, lambda: self.now)
-        self.drain.add_recovered(recover(layout, crash_marker, self.now))
+        externals = Externals(
+            slurm=lambda: self.slurm,
+            backend=lambda: self.backend,
+            texts=self._read_texts,
+            inputs_changed=lambda: False,
+            clocks=Clocks(wall=lambda: self.now, steady=lambda: self.now),
+            sleep=lambda _seconds: None,
+            random=lambda: 0.5,
+            new_worker=ImmediateWorker,
+            new_batch=self.batch_type,
+        )
+        self.service = assemble(settings, composer, externals, layout=layout)
+        self.parts = self.service.parts
+        self.drain = self.service.drain
+        self.store, self.resolver = self.parts.store, self.parts.resolver
+        self.delivery, self.health = self.parts.delivery, self.parts.health
 
-    def _prove(self, run: Run, others: Iterable[int]) -> set[int]:
-        return {known.start_time for known in self.store.tracked(run.job_id)} & set(others)
+    def _read_texts(self, query: TextsQuery) -> TextsReply:
+        texts = {
+            (job.job_id, job.start_time): Texts(script=found[0], description=found[1])
+            for job in query.jobs
+            if (found := self.texts.get(job.job_id))
+        }
+        return TextsReply(texts=texts, users={uid: self.users.get(uid) for uid in query.uids})
+
+    @property
+    def moment(self) -> Moment:
+        """Return this moment by both clocks."""
+        return Moment(self.now, self.now)
 
     def job(self, job_id: int, **facts: Any) -> Job:
         """Return a running job's record, begun now."""

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
+from recorded_hooks import hook_job
 from recorded_slurm import (
     Situation,
     hook_calls,
@@ -20,7 +21,6 @@ from recorded_slurm import (
     text_jobs,
 )
 
-from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job, NodeAllocation
 from spool.files.event import parse_event_name, parse_extras
 
@@ -164,7 +164,6 @@ LATE = "accounting learns of the start between two calls"
 EXPLAINED = (
     # situation, moment, "run" for accounting alone or "both" with the controller, field, reason
     (r"21.08-many-states", "", "run", "name|state", LATE),
-    (r"(23.02|23.11)-many-states", "", "run", "name", LATE),
     (r"22.05-many-states", "", "run", "state", LATE),
     (r"(21.08|22.05)-preempted-cancelled", "", "run", "name|state", LATE),
     (r"23.11-hint-nomultithread", "", "run", "state", "the job ended between two calls"),
@@ -172,13 +171,6 @@ EXPLAINED = (
     (r"(21.08|22.05)-(block-sockets|core-index-.*|gpu-two-nodes)", "", "both", "name|state", LATE),
     (r"(21.08|22.05|23.02)-(two-sockets|uneven-multinode)", "", "both", "name|state", LATE),
     (r"(22.05|24.05)-many-states", "", "both", "name|state", LATE),
-    (
-        r"24.05-(cancelled-pending|failed-exit3|preempted-cancelled|very-short)",
-        "",
-        "both",
-        "name",
-        LATE,
-    ),
     (r"24.05-preempted-cancelled", "", "both", "state", LATE),
     (r".*-resized", ".*", "both", "state|nodes|cpus|end_time", "the row before the resize"),
     (
@@ -250,7 +242,7 @@ def hook_jobs(situation: Situation, spool: Path) -> Iterator[Job]:
         event = parse_event_name(path.name, time=0.0, extras=parse_extras(path.read_bytes()))
         path.unlink()
         assert job_id == event.job_id
-        yield parse_hook_facts(event.extras).job(job_id, start=event.start, end=event.end)
+        yield hook_job(event.extras, job_id, start=event.start, end=event.end)
 
 
 def is_same_run(job: Job, record: Job) -> bool:

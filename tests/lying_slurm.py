@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slurm.commands import CommandPaths
-from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR
+from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.errors import SlurmError
 from slurm.process import CommandResult
 
@@ -28,6 +28,9 @@ class Told:
     user: str = "ada"
     in_squeue: bool = True
     accounted: str | None = None  # None: as `state`; "": no row
+    qos: str = "normal"
+    admin_comment: str = ""
+    comment: str = ""
 
     def squeue(self) -> str:
         """Return its line."""
@@ -51,6 +54,9 @@ class Told:
             "Start": str(self.start),
             "End": str(self.end) if self.end and state != "RUNNING" else "Unknown",
             "AllocCPUS": "4",
+            "QOS": self.qos,
+            "AdminComment": self.admin_comment,
+            "Comment": self.comment,
             "NodeList": "n1",
         }
         return SACCT_SEPARATOR.join(fields.get(n, "") for n in SACCT_FIELDS.split(",")) + "\n"
@@ -95,7 +101,7 @@ class LyingSlurm:
         text = self.recorded.get(name) or getattr(self, f"_{name}")(argv)
         answer = CommandResult(tuple(argv), 0, text.encode(), b"")
         lie = self.lies.get(name)
-        return answer if lie is None else lie(answer)
+        return _separated(answer if lie is None else lie(answer))
 
     @staticmethod
     def _question(argv: Sequence[str]) -> str:
@@ -139,6 +145,13 @@ class LyingSlurm:
 
     def _ping(self, _argv: Sequence[str]) -> str:
         return "Slurmctld(primary) at ctl01 is UP\n"
+
+
+def _separated(answer: CommandResult) -> CommandResult:
+    """Put the separator that was asked for in the place of ours."""
+    asked = [word.partition("=")[2] for word in answer.argv if word.startswith("--delimiter=")]
+    new = (asked or [SACCT_SEPARATOR])[0].encode()
+    return replace(answer, stdout=answer.stdout.replace(SACCT_SEPARATOR.encode(), new))
 
 
 def cut(at: float) -> Lie:

@@ -39,8 +39,8 @@ class Run:
 
     @property
     def told_end(self) -> int:
-        """Return the end that cc-backend takes: it wants one behind the start."""
-        return max(self.end, self.start + 1)
+        """Return the end that cc-backend takes: one that is not before the start."""
+        return max(self.end, self.start)
 
 
 Accounting = dict[int, list[Run]]

@@ -157,6 +157,11 @@ TABLE: tuple[tuple[str, str, str, str, Outcome], ...] = (
     ("stop-by-dbid", "stop by database id 1.*", "1.0.0", "1.3.1", DONE),
     ("stop-by-dbid", "stop unknown database id", "1.0.0", "1.3.1", START),
     ("stop-by-dbid", "stop .*", "1.0.0", "1.5.4", HALT),
+    # metadata of a stored run
+    ("edit-meta-tuple", "edit_meta POST", "1.0.0", "1.4.4", HALT),
+    ("edit-meta-tuple", "edit_meta .*", "1.0.0", "1.4.4", REJECTED),
+    ("edit-meta-tuple", "edit_meta POST", "1.5.0", "1.5.4", REJECTED),
+    ("edit-meta-tuple", "edit_meta (unknown|cached)", "1.5.0", "1.5.4", LATER),
     # reading
     ("clusters", "clusters .*", "1.0.0", "1.2.2", REJECTED),
     ("clusters", "clusters unknown", "1.3.0", "1.5.4", REJECTED),
@@ -197,6 +202,8 @@ CALLS = (
 def call_of(path: str) -> ApiCall | None:
     """Which call a path means, also where it is misspelled; None for other endpoints."""
     plain = path.partition("?")[0]
+    if plain.endswith("/edit_meta/"):
+        return ApiCall.EDIT_META
     for word, call in CALLS:
         if word in plain:
             return call

@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
+from recorded_accounting import AccountingStream
+
 from slurm.decode.json_stream import RecordStream
-from slurm.decode.sacct_json import AccountingStream
-from slurm.decode.scontrol_config import Geometry
+from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_nodes import Node
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
@@ -40,7 +41,7 @@ RELEASES = {
     "25.11": Release(25, 11, 7),
     "26.05": Release(26, 5, 3),
 }
-GEOMETRY = Geometry(sockets=2, cores_per_socket=4, threads_per_core=2)
+NODE = Node(name="n", sockets=2, cores_per_socket=4, threads_per_core=2, cpus=16)
 _LONG = (
     *("JobID", "ArrayJobID", "ArrayTaskID", "HetJobID", "HetJobOffset", "-", "State", "-"),
     *("SubmitTime", "-", "StartTime", "EndTime", "TimeLimit", "-", "-", "RestartCnt", "NumNodes"),
@@ -110,9 +111,9 @@ def situations() -> tuple[Situation, ...]:
     )
 
 
-def geometry_of(_name: str) -> Geometry:
-    """Return the geometry of every node of the recorded cluster."""
-    return GEOMETRY
+def node_of(_name: str) -> Node:
+    """Return a node of the recorded cluster, all of one size."""
+    return NODE
 
 
 def json_records(document: bytes) -> list[dict[str, Any]]:
@@ -126,7 +127,7 @@ def json_records(document: bytes) -> list[dict[str, Any]]:
 
 def json_jobs(document: bytes) -> dict[int, Job]:
     """Return the jobs of `squeue --json` or `scontrol show job --json`."""
-    jobs = (parse_job(record, geometry_of=geometry_of) for record in json_records(document))
+    jobs = (parse_job(record, node_of=node_of) for record in json_records(document))
     return {job.job_id: job for job in jobs}
 
 
@@ -160,14 +161,14 @@ def lookup_lines(situation: Situation, moment: str) -> bytes:
 def text_jobs(situation: Situation, moment: str) -> dict[int, Job | UntrustedTextError]:
     """Return the jobs by text: our squeue columns, then the detailed text of each."""
     columns = columns_for(features_of(RELEASES[situation.series]))
-    jobs = parse_job_columns(lookup_lines(situation, moment), columns, cluster="lab")
+    jobs = parse_job_columns(lookup_lines(situation, moment), columns, cluster="lab").rows
     records = text_records(situation.file("scontrol", moment, "txt") or b"")
     found: dict[int, Job | UntrustedTextError] = {}
     for job_id, job in jobs.items():
         found[job_id] = job
         if job.nodes or "COMPLETING" in job.flags:
             try:
-                found[job_id] = add_job_detail(job, records[job_id], geometry_of=geometry_of)
+                found[job_id] = add_job_detail(job, records[job_id], node_of=node_of)
             except UntrustedTextError as error:
                 found[job_id] = error
     return found
@@ -180,7 +181,9 @@ def sacct_runs(document: bytes) -> tuple[Job, ...]:
     return stream.close()
 
 
-def sacct_lines(recorded: bytes) -> bytes:
+def sacct_lines(
+    recorded: bytes, *, fields: str = SACCT_FIELDS, separator: str = SACCT_SEPARATOR
+) -> bytes:
     """Return what our `sacct -X -P` would have printed."""
     head, *rows = _SACCT_ROW.split(recorded.decode("utf-8", "replace"))
     names = head.strip().split("|")
@@ -189,7 +192,7 @@ def sacct_lines(recorded: bytes) -> bytes:
         if "." in row.split("|", 1)[0]:
             continue
         values = _sacct_values(row.rstrip("\n").split("|"), names)
-        lines.append(SACCT_SEPARATOR.join(values[name] for name in SACCT_FIELDS.split(",")))
+        lines.append(separator.join(values[name] for name in fields.split(",")))
     return "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -209,9 +212,14 @@ def hook_calls(situation: Situation) -> Iterator[tuple[str, int, Mapping[str, st
 
 
 def _sacct_values(values: list[str], names: list[str]) -> dict[str, str]:
-    """Return the values by name; the job's name, third, may hold separators."""
+    """Return the values by name; the job's name, third, may hold separators.
+
+    So may comments, behind all that is read here: those of the recordings are not stored.
+    """
     user = next(place for place in range(3, len(values)) if values[place] in {"alice", "bob"})
-    return dict(zip([*names[:2], *names[3:]], [*values[:2], *values[user:]], strict=False))
+    name = "|".join(values[2:user])
+    known = dict(zip([*names[:2], *names[3:]], [*values[:2], *values[user:]], strict=False))
+    return known | {"JobName": name, "AdminComment": "", "Comment": "", "Exclusive": "NO"}
 
 
 def _fields_of_text(record: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from stub_server import Model, StubServer
 
 from sweeper.cli import main
 
+HOUR = 3600
 SQUEUE = """#!/bin/sh
 case "$*" in
 *--version*) echo 'slurm 22.05.8' ;;
@@ -26,11 +27,15 @@ SCONTROL = """#!/bin/sh
 case "$*" in
 ping) cat {root}/ping.txt ;;
 *config*) cat {root}/config.txt ;;
+*node*) cat {root}/nodes.txt ;;
 *) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1 ;;
 esac
 """
 SACCT = """#!/bin/sh
-cat {root}/sacct.txt
+for word; do
+    case "$word" in --delimiter=*) new=${{word#--delimiter=}} ;; esac
+done
+sed "s/$(printf '\\037')/$new/g" {root}/sacct.txt
 exit $(cat {root}/sacct.code)
 """
 
@@ -54,6 +59,7 @@ class SweepSite(CommandSite):
         self.write()
         self.truth = LyingSlurm(now=self.now)
         self.say()
+        (root / "nodes.txt").write_text("No nodes in the system\n")
         (root / "ping.txt").write_text("Slurmctld(primary) at ctl01 is UP\n")
         if mark:
             (self.state / "sweep.json").write_text(f'{{"mark": {self.now - 600}}}')
@@ -95,3 +101,15 @@ def site(root: Path, **options: Any) -> Iterator[SweepSite]:
     """A site with its server."""
     with SweepSite(root, **options) as made:
         yield made
+
+
+def drifted(made: SweepSite) -> tuple[Told, Told, Told]:
+    """One run in order, one whose end is missing, one that was never seen."""
+    now = made.now
+    kept = Told(7, now - 2 * HOUR)
+    ended = Told(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)
+    unseen = Told(9, now - 2 * HOUR + 9, "COMPLETED", now - HOUR, in_squeue=False)
+    made.run(kept, ended, unseen)
+    made.row(7, kept.start)
+    made.row(8, ended.start)
+    return kept, ended, unseen

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from ccbackend.replies import BackendRow
 from spool.files.run import RunId
-from spool.files.sweep_state import SweepMemory
-from sweeper.diff import Differences, Drift, Policy, find_drift
+from spool.files.sweep_state import SweepMemory, SweepState
+from sweeper.diff import find_drift
+from sweeper.differences import Differences, Drift, Policy
 from sweeper.guard import SizeCheckInput
+from sweeper.plan import SweepOptions
+from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
 from sweeper.values import EndProof, SlurmRun, Start, Stop
 
 NOON = 1_767_225_600
@@ -71,3 +75,10 @@ def sizes(**numbers: Any) -> SizeCheckInput:
         has_mark=True,
     )
     return replace(base, **numbers)
+
+
+def run_sweep(
+    context: SweepContext, state: SweepState, options: SweepOptions, ids: Sequence[int] = ()
+) -> SweepResult:
+    """Observe and plan, as the commands do."""
+    return plan_repairs(context, state, observe(context, state, ids), options)

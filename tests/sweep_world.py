@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drain_world import FakeBackend, FakeSlurm, World
+from sweep_values import run_sweep
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
@@ -18,11 +19,12 @@ from spool.files.layout import Layout
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
-from sweeper.diff import Policy
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult
 
 CLUSTER = "alex"
 UNKNOWN = JobList(
@@ -42,6 +44,7 @@ class SweptSlurm(FakeSlurm):
     arrays: dict[int, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     booted: int | None = None
+    listed_nodes: str = "n1"
     cluster: str = "lab"
     odd: dict[int, SlurmError] = field(default_factory=dict)
 
@@ -79,7 +82,10 @@ class SweptSlurm(FakeSlurm):
         """Return what squeue lists."""
         self._ask("queue_snapshot")
         shown = {i: job for i, job in self.records.items() if i not in self.hidden}
-        lines = (_line(replace(job, job_id=i), self.arrays.get(i, i)) for i, job in shown.items())
+        lines = (
+            _line(replace(job, job_id=i), self.arrays.get(i, i), self.listed_nodes)
+            for i, job in shown.items()
+        )
         return parse_queue_snapshot(b"".join(lines))
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
@@ -98,10 +104,10 @@ class SweptSlurm(FakeSlurm):
             raise self.failures[what]
 
 
-def _line(job: Job, array: int) -> bytes:
+def _line(job: Job, array: int, nodes: str) -> bytes:
     start, end = job.start_time or "N/A", job.end_time or "NONE"
     text = f"{job.job_id}|{array}|N/A|{job.state}|{start}|{end}|1|1|{job.partition}|"
-    return f"{text}{job.user}|{job.account}|n1\n".encode()
+    return f"{text}{job.user}|{job.account}|{nodes}\n".encode()
 
 
 @dataclass
@@ -179,10 +185,18 @@ class SweptWorld:
         result = self.plan(*ids, **options)
         changes = result.decision.plan.changes if result.decision.may_apply else ()
         written = write_events(self.layout, changes)
+        if result.decision.may_apply:
+            write_events(self.layout, result.decision.plan.first_sightings)
         self.state = next_state(result, [each.key for each in written])
         self.drain()
         self.world.now += 600
         return result
+
+    def apply_and_resolve(self) -> None:
+        """Sweep, and let the drain ask Slurm about what the sweep has written."""
+        plan = self.plan().decision.plan
+        write_events(self.layout, (*plan.changes, *plan.first_sightings))
+        self.world.run(2)
 
     def drain(self) -> None:
         """Let the drain work until nothing is to be told, an hour at most."""

@@ -39,7 +39,7 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 def run_of(job: Job, given: AdmissionContext) -> Run:
     """Admit a job where the name service knows uid 1000."""
-    return admit(job, given, user_name=NAMES.get)
+    return admit(job, given)
 
 
 def test_a_whole_record_is_taken_as_it_is() -> None:
@@ -101,13 +101,18 @@ def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
         ({}, None),
     ],
 )
-def test_lost_sharing_is_taken_from_the_hook(
-    extras: dict[str, str], sharing: Sharing | None
-) -> None:
+def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing | None) -> None:
     """Where Slurm gives an Exclusive value it alone decides."""
     job = replace(JOB, sharing=None)
 
     assert sharing is run_of(job, facts(event(None, **extras))).job.sharing
+
+
+def test_hook_knows_sharing_better_than_accounting() -> None:
+    """Accounting has none up to 25.11: its value is deduced from the number of CPUs."""
+    job = replace(JOB, sharing=Sharing.SHARED)
+
+    assert Sharing.USER is run_of(job, facts(event(None, oversubscribe="USER"))).job.sharing
 
 
 def test_extras_of_another_run_are_not_used() -> None:
@@ -129,3 +134,28 @@ def test_a_closed_row_needs_no_facts() -> None:
     run = run_of(Job(job_id=5, start_time=BEGAN), facts(end=end))
 
     assert (NOW, end) == (run.started, run.end)
+
+
+LATER = str(NOW + 500)
+
+
+@pytest.mark.parametrize(
+    ("events", "not_before"),
+    [
+        ((), 0),
+        ((event(),), 0),
+        ((event(not_before=LATER),), NOW + 500),
+        ((event(BEGAN, not_before=LATER),), NOW + 500),
+        ((event(BEGAN - 2, not_before=LATER),), NOW + 500),
+        ((event(not_before=LATER), event(not_before=str(NOW + 100))), NOW + 100),
+        ((event(not_before=LATER), event(BEGAN)), 0),
+        ((event(not_before=LATER), event(BEGAN - 500)), NOW + 500),
+        ((event(not_before="soon"),), 0),
+        ((event(not_before="9" * 13),), 0),
+    ],
+)
+def test_a_run_that_a_sweep_saw_first_is_reported_later(
+    events: tuple[Event, ...], not_before: int
+) -> None:
+    """Unless another event of the same run says that it may be reported now."""
+    assert run_of(JOB, facts(*events)).not_before == not_before

@@ -11,9 +11,9 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from spool.deliver.destination import Destination
 from spool.drain.state_writer import DrainStateWriter, json_object, notify_systemd
+
 from spool.errors import SpoolLockedError
 from spool.files.lock import LockState, lock_state, take_lock
 

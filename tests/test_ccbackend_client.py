@@ -11,11 +11,14 @@ import pytest
 import requests
 from scripted_server import Action, ScriptedServer, answer, hang_up, raw
 
+from ccbackend.api_requests import encoded
 from ccbackend.classify import ApiCall, Outcome, Reason
-from ccbackend.client import BackendClient, SharedServerInfo, encoded
+from ccbackend.client import BackendClient
 from ccbackend.errors import TokenError
+from ccbackend.facts import BackendRunKey
+from ccbackend.payload import edit_meta_payload
 from ccbackend.replies import BackendRow
-from ccbackend.version import Dialect, ServerInfo, Version, server_info
+from ccbackend.version import Dialect, ServerInfo, SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 
 T = 1767225600
@@ -24,6 +27,7 @@ NEW = server_info(Version(1, 5, 4))
 CREATED = answer(201, '{"msg":"success"}\n')
 STOPPED = answer(200, '{"jobState":"completed"}\n')
 EMPTY = answer(200, '{"jobs":[],"items":1,"page":1}\n')
+ABSENT = answer(404, "404 page not found\n", "Content-Type: text/plain\r\n")
 REFUSED = answer(401, '{"error":"unauthorized"}')
 START = {"jobId": 7, "cluster": "lab", "startTime": T, "shared": "none"}
 STOP = {"jobId": 7, "cluster": "lab", "startTime": T, "stopTime": T + 9, "jobState": "node_fail"}
@@ -153,13 +157,13 @@ def test_a_dialect_refused_without_the_field_rejects() -> None:
 
 
 def test_too_large_bodies_lose_script_then_description() -> None:
-    """413 shrinks in two steps, the name stays."""
+    """413 shrinks in two steps, the name stays; a proxy may say that to everything."""
     metadata = {"jobName": "n", "jobScript": "s", "slurmInfo": "i"}
     big = answer(413, "<html>too large</html>", "Content-Type: text/html\r\n")
     with backend(big, big, big) as (there, peer):
         reply = there.start({**START, "metaData": metadata})
 
-    assert reply.outcome is Outcome.REJECTED
+    assert (Outcome.LATER, True) == (reply.outcome, reply.verdict.may_be_in_front)
     assert [list(request.json["metaData"]) for request in peer.requests] == [
         ["jobName", "jobScript", "slurmInfo"],
         ["jobName", "slurmInfo"],
@@ -175,6 +179,29 @@ def test_a_refused_state_is_sent_as_failed() -> None:
 
     assert (reply.outcome, reply.amended) == (Outcome.DELIVERED, (Reason.STATE_UNKNOWN,))
     assert peer.requests[1].json == {**STOP, "jobState": "failed"}
+
+
+EARLY_OR_STOPPED = "stopTime must be larger than startTime and only running jobs can be stopped"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome"),
+    [
+        (EARLY_OR_STOPPED, Outcome.ALREADY_THERE),
+        (f"jobId 7 (id 1) on lab : {EARLY_OR_STOPPED} (state is: running)", Outcome.REJECTED),
+    ],
+)
+def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
+    refusal: str, outcome: Outcome
+) -> None:
+    """Up to 1.4.2; up to 1.3.1 the answer may as well mean that the run is stopped."""
+    equal = {**STOP, "stopTime": T}
+    with backend(STOPPED, error(400, refusal), STOPPED, *[error(400, refusal)] * 2) as (there, _):
+        replies = [there.stop(equal) for _ in range(3)]
+
+    assert [(Outcome.DELIVERED, T), (Outcome.DELIVERED, T + 1), (outcome, T + 1)] == [
+        (reply.outcome, (reply.document or {})["stopTime"]) for reply in replies
+    ]
 
 
 def test_an_end_before_the_start_is_clamped_once() -> None:
@@ -367,14 +394,41 @@ def test_an_outage_during_a_listing_asks_nothing_more() -> None:
 def test_clusters_are_read_or_unknown() -> None:
     """A server before 1.3.0 lacks the path; a strange shape is no list."""
     good = answer(200, '{"clusters":[{"name":"lab","subClusters":[]}]}')
-    absent = answer(404, "404 page not found\n", "Content-Type: text/plain\r\n")
-    with backend(good, absent, answer(200, '{"clusters":[{}]}')) as (there, _):
+    with backend(good, ABSENT, answer(200, '{"clusters":[{}]}')) as (there, _):
         found = [there.clusters() for _ in range(3)]
 
     assert [cluster.name for cluster in found[0].clusters or ()] == ["lab"]
     assert [one.clusters for one in found[1:]] == [None, None]
-    assert found[1].reply.verdict.reason is Reason.FEATURE_ABSENT
+    assert found[1].reply.verdict.reason is Reason.UNEXPECTED
     assert found[2].reply.verdict.reason is Reason.QUERY_FAILED
+
+
+@pytest.mark.parametrize(
+    ("server", "clusters"),
+    [
+        (server_info(Version(1, 2, 2)), ()),
+        (ServerInfo(None, Dialect.EXCLUSIVE), ()),
+        (server_info(Version(1, 3, 0)), None),
+        (ServerInfo(), None),
+    ],
+)
+def test_a_server_without_the_call_has_no_topology(
+    server: ServerInfo, clusters: tuple[()] | None
+) -> None:
+    """A later one that answers so cannot be read now: a proxy may say the same words."""
+    with backend(ABSENT, server=server) as (there, _):
+        found = there.clusters()
+
+    assert clusters == found.clusters
+
+
+@pytest.mark.parametrize("failure", [answer(503, ""), answer(401, ""), hang_up])
+def test_clusters_that_cannot_be_read_now_are_unknown(failure: Action) -> None:
+    """Whatever the server's version: to be asked again."""
+    with backend(failure, failure, server=server_info(Version(1, 2, 2))) as (there, _):
+        found = there.clusters()
+
+    assert found.clusters is None
 
 
 LOGIN = answer(200, '<li class="build-list-item">Version 1.4.4</li>')
@@ -416,15 +470,60 @@ def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
     )
 
 
-def test_a_start_without_body_shows_whether_jobs_are_taken() -> None:
-    """The server refuses it as such, or does not know the path in NATS mode."""
-    refused = error(400, "parsing request body failed: EOF")
+def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:
+    """A GET that no handler takes; in NATS mode (>= 1.5.0) the path is not there."""
     absent = error(404, "the requested endpoint does not exist")
-    with backend(refused, absent) as (there, peer):
+    with backend(answer(405, ""), absent) as (there, peer):
         reasons = [there.check_job_api().verdict.reason for _ in range(2)]
 
-    assert reasons == [Reason.BAD_REQUEST, Reason.API_OFF]
-    assert peer.requests[0].body == b""
+    assert reasons == [Reason.JOB_API_ON, Reason.API_OFF]
+    assert {("GET", "/api/jobs/start_job/", b"")} == {
+        (each.method, each.path, each.body) for each in peer.requests
+    }
+
+
+def test_an_old_server_is_not_asked_for_its_job_api() -> None:
+    """It has no NATS mode."""
+    with backend(server=OLD) as (there, peer):
+        found = there.check_job_api()
+
+    assert (Reason.JOB_API_ON, False, []) == (found.verdict.reason, found.sent, peer.requests)
+
+
+def test_an_answer_about_the_job_api_proves_no_token() -> None:
+    """The router gives it to everybody, so a GraphQL listing still needs REST."""
+    with backend(answer(405, ""), error(401, "unauthorized")) as (there, _):
+        there.check_job_api()
+        found = there.running_jobs("lab")
+
+    assert (None, Outcome.HALT) == (found.rows, found.reply.outcome)
+
+
+KEY = BackendRunKey(7, "lab", 100)
+
+
+def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
+    """Or another run of the job id would be changed."""
+    with backend(answer(200, '{"jobState":"running","metaData":{}}')) as (there, peer):
+        found = there.edit_meta(edit_meta_payload(KEY, "jobScript", "#!/bin/sh"))
+
+    (request,) = peer.requests
+    assert Reason.EDITED is found.verdict.reason
+    assert ("PATCH", "/api/jobs/edit_meta/") == (request.method, request.path)
+    assert json.loads(request.body) == {
+        "jobId": 7,
+        "cluster": "lab",
+        "startTime": 100,
+        "payload": {"key": "jobScript", "value": "#!/bin/sh"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "edits"), [("1.3.0", False), ("1.4.4", False), ("1.5.0", True), ("1.5.4", True)]
+)
+def test_the_version_tells_whether_metadata_can_be_edited(version: str, *, edits: bool) -> None:
+    """By tuple from 1.5.0 on."""
+    assert edits is server_info(Version.parse(version)).edits_metadata
 
 
 def test_an_unreachable_server_is_a_reply() -> None:

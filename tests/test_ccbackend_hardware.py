@@ -215,7 +215,8 @@ def held(*gres: Gres, name: str = "g1", kinds: tuple[str, ...] = ("gpu",)) -> No
         ([{"name": "shard", "count": 0}], (), 0),
         ([{"name": "gpu", "count": 4}], (), 4),
         ([{"name": "gpu", "count": 4, "indices": (0, 1)}], (), 4),
-        ([{"name": "fpga", "count": 1, "indices": (0,)}], (), 0),
+        ([{"name": "fpga", "count": 1, "indices": (0,)}], ("A0",), 1),
+        ([{"name": "nvme", "count": 1, "indices": (0,)}], (), 0),
         ([{"name": "gpu", "count": 0, "indices": ()}], (), 0),
     ],
 )
@@ -281,7 +282,9 @@ def test_a_check_compares_the_map_with_the_server(
     """Each finding once, whatever the number of hosts; unknown hosts are passed over."""
     (there,) = clusters_of_json(cluster(TWO))
 
-    found = map_problems(accelerator_map(prefixes, patterns), ["n1", "n2", "x9"], there)
+    found = map_problems(
+        accelerator_map(prefixes, patterns), {name: name for name in ("n1", "n2", "x9")}, there
+    )
 
     assert found == problems
 
@@ -291,4 +294,4 @@ def test_a_host_without_accelerators_at_the_server_is_no_finding(topology: objec
     """Neither without topology nor without accelerators in it."""
     (there,) = clusters_of_json(cluster(topology))
 
-    assert map_problems(accelerator_map({}, {}), ["n1"], there) == ()
+    assert map_problems(accelerator_map({}, {}), {"n1": "n1"}, there) == ()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccbackend.client import encoded
+from ccbackend.api_requests import encoded
 from ccbackend.metadata import (
     MetadataPolicy,
     clean_text,
@@ -141,6 +142,51 @@ def test_a_limit_without_room_for_the_note_only_cuts() -> None:
     assert cut_to_bytes("ääää", 3) == "ä"
     assert cut_to_bytes("ää", 4) == "ää"
     assert cut_to_bytes("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
+
+
+SCRIPT = "#!/bin/sh\n" + "echo x\n" * 1000
+
+
+@pytest.mark.parametrize(
+    ("given_bytes", "limits"),
+    [
+        (len(SCRIPT), {"script_bytes": 500}),
+        (3000, {"script_bytes": 500}),
+        (3000, {"script_bytes": 5000}),
+        (3000, {"script_bytes": 3000}),
+        (3000, {"script_bytes": 5000, "total_bytes": 800}),
+        (len(SCRIPT), {"script_bytes": 900, "total_bytes": 600}),
+    ],
+)
+@pytest.mark.parametrize("form", [str, str.encode])
+def test_the_last_line_of_a_cut_script_counts_all_that_is_missing(
+    given_bytes: int, limits: dict[str, Any], form: Callable[[str], bytes | str]
+) -> None:
+    """Also what was cut off before, and when the sum of all values forces a second cut."""
+    found = metadata_of(
+        Job(job_id=1),
+        script=form(SCRIPT[:given_bytes]),
+        description="d" * 100,
+        policy=MetadataPolicy(**limits),
+        script_bytes_total=len(SCRIPT),
+    )["jobScript"]
+
+    kept, _, note = found.rpartition("\n")
+    assert SCRIPT.startswith(kept)
+    assert note == f"[{len(SCRIPT) - len(kept)} bytes cut]"
+
+
+def test_a_whole_script_has_no_line_about_a_cut() -> None:
+    """Its size is that of the file."""
+    found = metadata_of(
+        Job(job_id=1),
+        script=SCRIPT,
+        description=None,
+        policy=MetadataPolicy(),
+        script_bytes_total=len(SCRIPT),
+    )
+
+    assert SCRIPT == found["jobScript"]
 
 
 @settings(deadline=None)

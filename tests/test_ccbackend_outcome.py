@@ -12,11 +12,11 @@ from ccbackend.classify import (
     Outcome,
     Reason,
     ReplyVerdict,
-    check_duplicate,
     classify,
     classify_fault,
-    server_message,
 )
+from ccbackend.error_body import is_own_error, server_message
+from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 
 UNKNOWN = '{"status":"Unprocessable Entity","error":"finding job failed: sql: no rows"}'
@@ -36,7 +36,9 @@ def test_busy_statuses_are_retried_for_every_call(call: ApiCall, status: int) ->
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 401, 403, 405])
-@pytest.mark.parametrize("call", list(ApiCall))
+@pytest.mark.parametrize(
+    "call", [call for call in ApiCall if call not in (ApiCall.EDIT_META, ApiCall.JOB_API)]
+)
 def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) -> None:
     """Redirects, refused tokens and wrong methods stop all deliveries."""
     assert classify(call, status, "").outcome is Outcome.HALT
@@ -50,10 +52,13 @@ def test_configuration_errors_halt_for_every_call(call: ApiCall, status: int) ->
         (Fault.BROKEN, Outcome.RETRY),
         (Fault.TOO_LARGE, Outcome.RETRY),
         (Fault.CERTIFICATE, Outcome.HALT),
+        (Fault.NO_TLS, Outcome.HALT),
+        (Fault.TLS, Outcome.HALT),
+        (Fault.CA_FILE, Outcome.HALT),
     ],
 )
-def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome) -> None:
-    """Only a certificate that is not trusted needs an operator."""
+def test_faults_are_retried_except_those_of_tls(fault: Fault, outcome: Outcome) -> None:
+    """What TLS needs does not come by waiting: an administrator must act."""
     assert classify_fault(fault, "words") == ReplyVerdict(classify_fault(fault).reason, "words")
     assert classify_fault(fault).outcome is outcome
 
@@ -62,7 +67,8 @@ def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome)
     ("call", "status", "text", "reason"),
     [
         (ApiCall.START, 413, "", Reason.METADATA_TOO_LARGE),
-        (ApiCall.STOP, 413, "", Reason.BAD_REQUEST),
+        (ApiCall.STOP, 413, "", Reason.UNEXPECTED),
+        (ApiCall.GRAPHQL, 413, "<h1>413</h1>", Reason.UNEXPECTED),
         (ApiCall.START, 500, "", Reason.PANIC),
         (ApiCall.LISTING, 500, "\n", Reason.NO_TOKENS),
         (ApiCall.LISTING, 500, '{"error":"open meta.json: none"}', Reason.ARCHIVE_UNREADABLE),
@@ -85,6 +91,23 @@ def test_faults_are_retried_except_a_certificate(fault: Fault, outcome: Outcome)
         (ApiCall.NODESTATE, 200, "", Reason.NODES_TAKEN),
         (ApiCall.START, 400, "400 The plain HTTP request was sent to HTTPS port",
          Reason.NOT_THE_API),
+        (ApiCall.START, 400, '{"error":"blocked"}', Reason.UNEXPECTED),
+        (ApiCall.STOP, 400, '{"error":{"code":7},"status":"x"}', Reason.UNEXPECTED),
+        (ApiCall.START, 400, '["error"]', Reason.UNEXPECTED),
+        (ApiCall.START, 400, '<p class="error">no such cluster</p>', Reason.NOT_THE_API),
+        (ApiCall.GRAPHQL, 400, '{"errors":[{"message":"?"}],"data":null}', Reason.BAD_REQUEST),
+        (ApiCall.GRAPHQL, 400, '{"errors":"?"}', Reason.UNEXPECTED),
+        (ApiCall.START, 500, "<html>Internal Server Error</html>", Reason.NOT_THE_API),
+        (ApiCall.EDIT_META, 500, "", Reason.EDITED_UNARCHIVED),
+        (ApiCall.EDIT_META, 500, "open var/job-archive/lab/6/003/1/meta.json: no such file",
+         Reason.EDITED_UNARCHIVED),
+        (ApiCall.EDIT_META, 500, "failed to update metadata in database for job 1: locked",
+         Reason.DATABASE),
+        (ApiCall.EDIT_META, 500, "<html>", Reason.UNEXPECTED),
+        (ApiCall.EDIT_META, 405, "", Reason.FEATURE_ABSENT),
+        (ApiCall.JOB_API, 405, "", Reason.JOB_API_ON),
+        (ApiCall.JOB_API, 404, '{"error":"the requested endpoint does not exist"}',
+         Reason.API_OFF),
     ],
 )  # fmt: skip
 def test_answers_that_no_recording_holds(
@@ -195,3 +218,60 @@ def test_every_reason_has_an_outcome_and_a_hint() -> None:
     assert len({reason.hint for reason in Reason}) == len(list(Reason.__members__))
     assert {reason.outcome for reason in Reason} == set(Outcome)
     assert ReplyVerdict(Reason.CREATED).hint == "stored"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        *((status, "") for status in (301, 401, 402, 403, 404, 405, 406, 410, 413, 418, 451)),
+        *((status, "<h1>no</h1>") for status in (200, 400, 422, 429, 500, 501, 503, 507, 521)),
+        (500, ""),
+        (404, '{"error":"the requested endpoint does not exist","status":"x"}'),
+    ],
+)
+def test_an_answer_that_a_proxy_may_give_is_marked(status: int, text: str) -> None:
+    """One run alone may get it: it says nothing about the server until another gets it too."""
+    assert classify(ApiCall.START, status, text).may_be_in_front
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BROKEN])
+def test_a_missing_connection_is_no_answer_of_a_proxy(fault: Fault) -> None:
+    """Every request fails that way."""
+    assert not classify_fault(fault).may_be_in_front
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "words"),
+    [
+        (ApiCall.START, 400, "no such cluster: x"),
+        (ApiCall.START, 400, "parsing request body failed"),
+        (ApiCall.STOP, 422, "job has already been stopped"),
+        (ApiCall.STOP, 500, "database is locked"),
+    ],
+)
+def test_the_words_of_cc_backend_come_from_cc_backend(
+    call: ApiCall, status: int, words: str
+) -> None:
+    """No proxy writes them."""
+    assert not classify(call, status, json.dumps({"status": "x", "error": words})).may_be_in_front
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ('{"status":"Bad Request","error":"x"}', True),
+        ('text in front\n{"status":"x","error":"y"}', True),
+        ('{"status":"x","error":"y"}{"status":"x","error":"y"}', True),
+        ('{"data":null,"errors":[]}', True),
+        ("", False),
+        ("null", False),
+        ('{"error":"y"}', False),
+        ('{"status":400,"error":"y"}', False),
+        ('{"errors":[]}', False),
+        ("{" * 100_000, False),
+        ("[" * 100_000, False),
+    ],
+)
+def test_an_error_of_cc_backend_is_known_by_its_shape(text: str, *, own: bool) -> None:
+    """`status` and `error`, both text; `errors` beside `data` from GraphQL."""
+    assert own is is_own_error(text)

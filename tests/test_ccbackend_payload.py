@@ -14,14 +14,15 @@ from ccbackend.classify import Reason
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.payload import (
-    SiteMap,
     amend,
     clamp_end_time,
     delete_payload,
     key_of,
+    needs_user_name,
     start_payload,
     stop_payload,
 )
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import Dialect
 from slurm.job import Gres, Job, NodeAllocation, Sharing
@@ -148,7 +149,7 @@ def test_what_is_not_known_is_left_out() -> None:
         ({"user": "\0"}, "user name is not known"),
         ({"nodes": ()}, "no hosts"),
         ({"nodes": (".x",)}, "a host name is empty"),
-        ({"nodes": ("n1", "n1.example")}, "a host occurs twice"),
+        ({"nodes": ("n1", "n1")}, "a host occurs twice"),
         ({"cpus": -1}, "numHwthreads is negative"),
         ({"time_limit_minutes": -1}, "walltime is negative"),
     ],
@@ -266,7 +267,8 @@ def test_the_number_of_threads_is_slurms_number_of_cpus(
         (4, None, 4),
         (None, (Gres(name="gpu", count=2, indices=(0, 2)),), 2),
         (1, (Gres(name="gpu", count=3),), 3),
-        (None, (Gres(name="fpga", count=1, indices=(0,)),), None),
+        (None, (Gres(name="fpga", count=1, indices=(1,)),), 1),
+        (None, (Gres(name="nvme", count=1, indices=(0,)),), None),
         (None, (), None),
     ],
 )
@@ -297,13 +299,14 @@ def test_devices_without_address_are_warned_about() -> None:
     ("end", "sent", "warnings"),
     [
         (T + 60, T + 60, 0),
-        (T, T + 1, 0),
-        (T - 9, T + 1, 1),
+        (T, T, 0),
+        (T - 1, T, 0),
+        (T - 9, T, 1),
         (T + 2**31, T + 2**31 - 1, 0),
         (T + 2**33, T + 2**31 - 1, 1),
     ],
 )
-def test_the_end_lies_behind_the_start_and_within_32_bits(
+def test_the_end_is_not_before_the_start_and_within_32_bits(
     end: int, sent: int, warnings: int
 ) -> None:
     """A correction by more than a second is told."""
@@ -373,3 +376,34 @@ def test_a_job_of_slurm_is_a_job_of_ours() -> None:
     facts: JobFacts = replace(job_of(), name="x")
 
     assert facts.name == "x"
+
+
+@pytest.mark.parametrize(
+    ("facts", "after", "waited", "needs"),
+    [
+        ({"user": "ada"}, None, 0, False),
+        ({"user": None, "uid": 20001}, None, 10**6, True),
+        ({"user": None, "uid": 20001}, 600, 599, True),
+        ({"user": "", "uid": 20001}, 600, 600, False),
+        ({"user": "\0", "uid": 0}, 0, 0, False),
+        ({"user": None, "uid": None}, 600, 10**6, True),
+    ],
+)
+def test_a_start_waits_for_the_name_of_its_user(
+    facts: dict[str, Any], after: float | None, waited: float, *, needs: bool
+) -> None:
+    """As long as it takes, or as the site has set."""
+    mapping = site(user_from_uid_after_seconds=after)
+
+    assert needs is needs_user_name(job_of(**facts), mapping, waited_seconds=waited)
+
+
+def test_the_number_of_a_user_stands_for_an_unknown_name_if_the_site_says_so() -> None:
+    """A name that is known counts more."""
+    mapping = site(user_from_uid_after_seconds=600)
+
+    users = [start(job_of(user=name, uid=20001), mapping)["user"] for name in (None, "ada")]
+
+    assert ["20001", "ada"] == users
+    with pytest.raises(PayloadError, match="user name is not known"):
+        start(job_of(user=None, uid=20001))

@@ -9,10 +9,11 @@ from recorded_backend import Recorded, releases, scenarios
 from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, row_for, situation
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.classify import ApiCall, Outcome, classify
+from ccbackend.classify import ApiCall, Outcome, Reason, classify
 from ccbackend.end_states import end_state
-from ccbackend.payload import SiteMap, start_payload
+from ccbackend.payload import start_payload
 from ccbackend.replies import JobListError, graphql_rows, rest_rows
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
     FIRST_WITH_CLUSTERS,
@@ -191,3 +192,28 @@ def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> No
 
     assert set(document) <= set(full) | {server.dialect.value}
     assert set(document["resources"][0]) <= set(full["resources"][0])
+
+
+@EVERY
+def test_the_path_for_starts_shows_by_get_whether_jobs_are_taken(release: str) -> None:
+    """From 1.5.0 on the router answers 405 where the path exists; before, there is no NATS mode."""
+    found = {
+        classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
+        for each in scenarios(release)["wrong-method"].exchanges
+        if (each.request.method, each.request.path) == ("GET", "/api/jobs/start_job/")
+    }
+    may_be_off = server_info(Version.parse(release)).may_lack_job_api
+
+    assert (found == {Reason.JOB_API_ON}) is may_be_off
+
+
+@pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
+def test_nats_mode_shows_at_the_path_for_starts(release: str) -> None:
+    """The path is not routed, whatever the method."""
+    found = {
+        classify(ApiCall.JOB_API, each.answer.status, each.answer.body).reason
+        for each in scenarios(release)["nats-mode"].exchanges
+        if each.request.path == "/api/jobs/start_job/"
+    }
+
+    assert {Reason.API_OFF} == found

@@ -16,6 +16,7 @@ import requests
 from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
 
 from ccbackend.classify import Fault
+from ccbackend.wire.tls_errors import tls_fault
 from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 
 OK = answer(200, "{}")
@@ -295,12 +296,20 @@ def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> No
 
 @pytest.mark.parametrize(
     ("greeting", "fault"),
-    [(b"HTTP/1.0 400 Bad Request\r\n\r\n", Fault.CERTIFICATE), (b"", Fault.UNREACHABLE)],
+    [
+        (b"HTTP/1.0 400 Bad Request\r\n\r\n", Fault.NO_TLS),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.NO_TLS),
+        (b"220 mail.example ESMTP\r\n", Fault.NO_TLS),
+        (b"\x15\x03\x01\x00\x02\x02\x28", Fault.TLS),
+        (b"\x15\x03\x01\x00\x02\x02\x46", Fault.TLS),
+        (b"", Fault.UNREACHABLE),
+    ],
+    ids=["http", "ssh", "smtp", "handshake failure", "protocol version", "cut"],
 )
-def test_no_tls_at_all_is_a_certificate_fault_but_a_cut_is_none(
+def test_a_port_without_tls_is_told_from_a_bad_certificate_and_a_cut(
     greeting: bytes, fault: Fault
 ) -> None:
-    """The URL is wrong, or the server is just restarting."""
+    """The URL is wrong, the two do not fit, or the server is just restarting."""
     with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
         url = peer.url.replace("http:", "https:")
         found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
@@ -308,13 +317,33 @@ def test_no_tls_at_all_is_a_certificate_fault_but_a_cut_is_none(
     assert (found.fault, found.sent) == (fault, False)
 
 
-def test_a_missing_authority_file_is_a_certificate_fault(pair: tuple[Path, Path]) -> None:
+def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path]) -> None:
     """It is named by the message."""
     with transport(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
         found = there.exchange("GET", "/")
 
-    assert found.fault is Fault.CERTIFICATE
+    assert found.fault is Fault.CA_FILE
     assert "/nowhere/ca.pem" in found.text
+
+
+def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The server's certificate is not to blame."""
+    authority = tmp_path / "ca.pem"
+    authority.write_text("nonsense")
+    with transport(OK, context=server_context(pair), ca_file=str(authority)) as (there, _):
+        found = there.exchange("GET", "/")
+
+    assert (Fault.CA_FILE, False) == (found.fault, found.sent)
+
+
+def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
+    """The library wraps the refusal, and no byte is sent."""
+    refused = PermissionError(13, "Permission denied")
+
+    assert Fault.CA_FILE is tls_fault([requests.exceptions.SSLError(refused), refused])
+    assert tls_fault([requests.exceptions.ConnectionError(refused), refused]) is None
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 from pathlib import Path
@@ -104,6 +105,50 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     for path in (link, fifo, tmp_path, tmp_path / "none"):
         with pytest.raises(TokenError):
             read_token(path)
+
+
+def test_a_link_is_named_as_such(tmp_path: Path) -> None:
+    """With the file that it leads to; nobody knows what a level of links is."""
+    target, link = written(tmp_path, "abc"), tmp_path / "link"
+    link.symlink_to(target)
+
+    with pytest.raises(TokenError) as caught:
+        read_token(link)
+
+    assert "is a symbolic link, which is not followed" == caught.value.problem
+    assert f"name the file itself in token_file: {target}" == caught.value.hint
+    assert not caught.value.is_denied
+
+
+@pytest.mark.parametrize(
+    ("error", "is_denied"),
+    [(PermissionError(errno.EACCES, "Permission denied"), True),
+     (FileNotFoundError(errno.ENOENT, "No such file or directory"), False),
+     (OSError(errno.ELOOP, "Too many levels of symbolic links"), False)],
+)  # fmt: skip
+def test_a_right_that_is_missing_is_told_from_other_causes(
+    error: OSError, monkeypatch: pytest.MonkeyPatch, *, is_denied: bool
+) -> None:
+    """A command then ends with another exit code."""
+
+    def refuse(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "open", refuse)
+
+    with pytest.raises(TokenError) as caught:
+        read_token(Path("/etc/token"))
+
+    assert f"cannot be opened: {error.strerror}" == caught.value.problem
+    assert is_denied is caught.value.is_denied
+
+
+def test_a_token_open_to_others_is_a_matter_of_rights(tmp_path: Path) -> None:
+    """The file itself is right."""
+    with pytest.raises(TokenError) as caught:
+        read_token(written(tmp_path, "abc", 0o644))
+
+    assert caught.value.is_denied
 
 
 def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:

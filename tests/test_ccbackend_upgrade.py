@@ -11,8 +11,8 @@ import requests
 from stub_server import Model, StubServer
 
 from ccbackend.classify import Outcome, Reason
-from ccbackend.client import BackendClient, SharedServerInfo
-from ccbackend.version import ServerInfo, Version, server_info
+from ccbackend.client import BackendClient
+from ccbackend.version import ServerInfo, SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 
 BEGAN = 1_767_225_600

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ccbackend.end_states import end_state, is_known_state
-from ccbackend.filters import JobFilters, NameFilter, admin_comment_flags, exclusion_reason
+from ccbackend.filters import JobFilters, NameFilter, comment_flags, exclusion_reason
 from ccbackend.node_sharing import sharing_field, sharing_problem, translate_sharing
 from ccbackend.version import Dialect
 from slurm.job import Job, NodeAllocation, Sharing
@@ -155,13 +155,20 @@ def test_a_body_is_translated_into_the_other_dialect(
     ("facts", "reason"),
     [
         ({}, None),
-        ({"partition": "debug"}, "partition debug is filtered"),
-        ({"account": "staff"}, "account staff is filtered"),
-        ({"nodes": ("t1", "t2")}, "all hosts are ignored"),
+        ({"partition": "debug"}, "partition debug is excluded by filters.partitions"),
+        ({"account": "staff"}, "account staff is excluded by filters.accounts"),
+        ({"account": None}, "account (none) is excluded by filters.accounts"),
+        ({"user": "eve"}, "user eve is excluded by filters.users"),
+        ({"user": None}, None),
+        ({"qos": "test"}, "qos test is excluded by filters.qos"),
+        ({"qos": None}, "qos (none) is excluded by filters.qos"),
+        ({"nodes": ("t1", "t2")}, "all hosts match ignoreHosts"),
         ({"nodes": ("t1", "n2")}, None),
         ({"nodes": ()}, None),
         ({"admin_comment": "x, disable_cc_submission ,y"}, "opted out by disable_cc_submission"),
         ({"admin_comment": "disable_cc_submissions"}, None),
+        ({"comment": "my run,disable_cc_submission"}, "opted out by disable_cc_submission"),
+        ({"comment": "my disable_cc_submission"}, None),
     ],
 )
 def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) -> None:
@@ -169,9 +176,11 @@ def test_a_job_left_out_has_a_reason(facts: dict[str, Any], reason: str | None) 
     filters = JobFilters(
         partitions=NameFilter(deny=frozenset({"debug"})),
         accounts=NameFilter(allow=frozenset({"p1"})),
+        users=NameFilter(deny=frozenset({"eve"})),
+        qos=NameFilter(allow=frozenset({"normal", "long"}), deny=frozenset({"long"})),
         ignore_hosts=re.compile("^t"),
     )
-    job = Job(**{"job_id": 1, "account": "p1", **facts})
+    job = Job(**{"job_id": 1, "account": "p1", "qos": "normal", **facts})
 
     assert exclusion_reason(job, filters, cluster="lab") == reason
 
@@ -182,5 +191,8 @@ def test_nothing_is_filtered_by_default_but_the_flag() -> None:
     denied = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
 
     assert exclusion_reason(job, JobFilters(), cluster="lab") is None
-    assert exclusion_reason(job, denied, cluster="lab") == "cluster lab is filtered"
-    assert admin_comment_flags(Job(job_id=1, admin_comment=" a ,,b")) == {"a", "b"}
+    assert (
+        exclusion_reason(job, denied, cluster="lab")
+        == "cluster lab is excluded by filters.clusters"
+    )
+    assert comment_flags(Job(job_id=1, admin_comment=" a ,,b", comment="c")) == {"a", "b", "c"}

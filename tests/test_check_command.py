@@ -160,6 +160,14 @@ def test_halt_is_seen_at_once(site: CommandSite) -> None:
     assert ": the token has expired | " in said.out
 
 
+def test_a_missing_configuration_file_is_named(site: CommandSite) -> None:
+    """With its path, for the default may not be the one that was meant."""
+    site.config.unlink()
+    said = site.call("check")
+    assert 2 == said.code
+    assert f"{site.config}: the file: cannot be read: No such file or directory" in said.out
+
+
 def test_configuration_problems_are_critical(site: CommandSite) -> None:
     """All of them, as results; not exit 78."""
     site.document |= {"surprise": 1, "clustername": 5}
@@ -330,6 +338,7 @@ def test_full_look_asks_both_sides(site: CommandSite) -> None:
         *("server", "server token", "server job API", "server listing", "server cluster"),
         *("slurm commands", "slurm release", "slurm json", "controller", "slurm memory"),
         *("PrologSlurmctld", "EpilogSlurmctld", "spool", "hook time limit", "accounting"),
+        "last event",
         *("gres tracking", "jobs seen", "accounting seen", "scripts"),
         *("hosts", "cores", "accelerators"),
     } == {name for name in found if not name.startswith("source of ")}
@@ -401,6 +410,21 @@ def test_full_look_tries_a_script(
         site.write()
     found = full(site, {"scontrol write batch_script": (1, b"", stderr)})
     assert verdict is found["scripts"].status
+
+
+def test_full_look_asks_for_events_where_hooks_run(site: CommandSite) -> None:
+    """Not on a backup controller, nor where no hook is set."""
+    two = CONFIG.replace("= ctl01\n", "= ctl01\nSlurmctldHost[1]        = ctl02\n").encode()
+    ping = b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is UP\n"
+    backup = full(site, {"scontrol show config": two, "scontrol ping": ping})
+    unknown = full(site, {"scontrol show config": two, "scontrol ping": AWAY})
+    no_hook = full(
+        site, {"scontrol show config": CONFIG.replace("/none/prolog", "(null)").encode()}
+    )
+
+    assert "last event" not in backup
+    assert "last event" in unknown
+    assert "last event" not in no_hook
 
 
 def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:

@@ -37,7 +37,7 @@ def test_all_are_retried_oldest_first(site: CommandSite) -> None:
     said = site.call("retry", "ALL")
 
     assert 0 == said.code
-    assert [*(f"{name} is tried again" for name in DEAD), f"{EVENT} goes back into new/"] == (
+    assert [*(f"{name} is tried again" for name in DEAD), f"{EVENT} is put back into new/"] == (
         said.out.splitlines()
     )
     assert (sorted(DEAD), [EVENT]) == (site.names("todo"), site.names("new"))
@@ -78,11 +78,15 @@ def test_what_is_not_dead_is_not_treated(
 
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
-def test_all_of_nothing_is_fine(tmp_path: Path, verb: str) -> None:
-    """Nothing is to be done, and nothing is said."""
-    said = CommandSite(tmp_path / "site").call(verb, "ALL")
+@pytest.mark.parametrize(("options", "out"), [((), ""), (("--json",), "[]\n")])
+def test_all_of_nothing_is_fine(
+    tmp_path: Path, verb: str, options: tuple[str, ...], out: str
+) -> None:
+    """Nothing is to be done: no line, but a list that a script can read."""
+    for more in ((), ("--dry-run",)):
+        said = CommandSite(tmp_path / f"site{len(more)}").call(verb, "ALL", *options, *more)
 
-    assert (0, "", "") == (said.code, said.out, said.err)
+        assert (0, out, "") == (said.code, said.out, said.err)
 
 
 def test_a_letter_that_is_refused_does_not_stop_the_others(site: CommandSite) -> None:
@@ -163,15 +167,28 @@ def test_more_letters_than_a_group_are_all_retried(
     assert ([], sorted(DEAD)) == (site.names("dead"), site.names("todo"))
 
 
-def test_a_dry_run_says_the_same_and_does_nothing(site: CommandSite) -> None:
+def test_a_dry_run_does_nothing(site: CommandSite) -> None:
     """Also without --yes."""
     dry = site.call("discard", "ALL", "--dry-run")
-    before = site.names("dead")
-    wet = site.call("discard", "ALL", "--yes")
 
-    assert (5, []) == (len(before), site.names("dead"))
-    assert dry.out == wet.out
-    assert "dry run, nothing was changed" in dry.err
+    assert [*sorted([*DEAD, EVENT, f"{EVENT}.why"])] == site.names("dead")
+    assert "dry run, nothing was changed: 4 would be done, 0 would be refused" in dry.err
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_a_dry_run_says_what_would_be_done(
+    site: CommandSite, verb: str, options: tuple[str, ...]
+) -> None:
+    """Of runs and events, of one that may still run, and of one that lies elsewhere too."""
+    site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
+    site.put(Directory.TODO, run_of(9))
+    site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
+    dry = site.call(verb, "ALL", "--dry-run", *options)
+    lines = [each["words"] for each in dry.json] if options else dry.out.splitlines()
+
+    assert {"retry": 7, "discard": 6}[verb] == len(lines)  # with the pending run
+    assert [] == [line for line in lines if "would be " not in line]
 
 
 def test_retry_as_json(site: CommandSite) -> None:
@@ -265,7 +282,7 @@ def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
     said = site.call("retry", wanted, "--dry-run")
 
     assert [] == site.names("new")
-    assert "is delivered as soon as a drain runs" in said.out
+    assert "would be delivered as soon as a drain runs" in said.out
 
 
 def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:

@@ -272,6 +272,34 @@ def test_a_byte_order_mark_is_harmless(tmp_path: Path) -> None:
     assert "lab" == load(path).clustername
 
 
+COMMENTED = """
+{"_": 1, "#": null, "# host": {"clustername": 5}, "_": "twice", "_clustername": [{"a": 1, "a": 2}],
+ "clustername": "lab",
+ "cc-backend": {"_why": "only this one", "host": "https://cc.example.org", "#apikey": "old"},
+ "accelerators": {"#": "by prefix", "gpu": {"_": "PCI", "0": "00000000:03:00.0"}},
+ "gpuPciAddrs": {"_": "none"},
+ "host_map": {"#": "none"},
+ "partition_clusters": {"_": 5, "big": "other"},
+ "filters": {"partitions": {"_": "none", "deny": []}}}
+"""
+
+
+def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) -> None:
+    """In every object, with any value, and as often as the author likes."""
+    path = tmp_path / "config.json"
+    path.write_text(COMMENTED)
+
+    config = load(path)
+
+    assert () == config.warnings
+    assert ("lab", "https://cc.example.org") == (config.clustername, config.cc_backend.host)
+    assert {"gpu": {"0": "00000000:03:00.0"}} == {
+        k: dict(v) for k, v in config.accelerators.items()
+    }
+    assert {"big": "other"} == dict(config.partition_clusters)
+    assert (0, 0) == (len(config.gpu_pci_addrs), len(config.host_map))
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     """JSON would silently take the last one; also deep inside."""
     path = written(
@@ -409,6 +437,14 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
             {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
             "filters.accounts: p is allowed and denied",
         ),
+        (
+            {"filters": {"users": {"allow": ["u"], "deny": ["u"]}}},
+            "filters.users: u is allowed and denied",
+        ),
+        (
+            {"filters": {"qos": {"allow": ["q"], "deny": ["q"]}}},
+            "filters.qos: q is allowed and denied",
+        ),
         ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: no cluster passes"),
         ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: no cluster passes"),
         ({"ignoreHosts": ".*"}, "ignoreHosts: matches every host"),
@@ -490,6 +526,14 @@ def test_the_example_has_the_defaults_of_the_code() -> None:
     assert shown == different
 
 
+def test_the_example_shows_comments() -> None:
+    """At its beginning and in sections and maps."""
+    text = (ROOT / "config.json.example").read_text()
+
+    assert text.startswith('{\n    "_": "')
+    assert 5 < len(re.findall(r'^ +"[_#]', text, re.MULTILINE))
+
+
 def test_the_example_is_free_of_problems_and_warnings() -> None:
     """It can be copied, and a name and a host be filled in."""
     assert () == load(ROOT / "config.json.example").warnings
@@ -525,7 +569,7 @@ def _example() -> dict[str, Any]:
         name, value = waiting.pop()
         if isinstance(value, dict) and name not in maps:
             waiting += [(f"{name}.{key}", member) for key, member in value.items()]
-        else:
+        elif not name.rpartition(".")[2].startswith(("_", "#")):
             found[name] = value
     return found
 

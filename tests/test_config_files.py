@@ -366,6 +366,8 @@ def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
             "clusters": {"deny": ["c"]},
             "partitions": {"allow": ["p"]},
             "accounts": {"deny": ["a"]},
+            "users": {"allow": ["u"]},
+            "qos": {"deny": ["q"]},
             "opt_out_flag": "f",
         },
         metadata={
@@ -392,6 +394,7 @@ def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
     assert mapping.assume_core_ids
     assert [frozenset("c"), frozenset("p")] == [filters.clusters.deny, filters.partitions.allow]
     assert (frozenset("a"), "f") == (filters.accounts.deny, filters.opt_out_flag)
+    assert [frozenset("u"), frozenset("q")] == [filters.users.allow, filters.qos.deny]
     assert re.compile("^login") == filters.ignore_hosts
     assert (policy.job_script, policy.slurm_info, policy.withheld_flag) == (False, False, "m")
     assert [frozenset("p"), frozenset("a")] == [

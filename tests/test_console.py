@@ -70,6 +70,22 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             78,
             "/c: 1 problem\n|  a.b: bad; m",
         ),
+        (
+            ConfigError("/c", (ConfigProblem("a.b", "closed", "chmod", is_denied=True),)),
+            77,
+            "/c: 1 problem\n|  a.b: closed; chmod",
+        ),
+        (
+            ConfigError(
+                "/c",
+                (
+                    ConfigProblem("a.b", "closed", "chmod", is_denied=True),
+                    ConfigProblem("c", "bad", "mend"),
+                ),
+            ),
+            78,
+            "/c: 2 problems",
+        ),
         (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
         (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
         (SlurmError("squeue failed", reason=FailureReason.FAILED), 69, "squeue failed"),
@@ -402,3 +418,106 @@ def test_a_reader_that_goes_away_ends_the_command(tmp_path: Path) -> None:
 
     assert 0 == said.code
     assert "" == (tmp_path / "out").read_text()
+
+
+NO_SPACE = OSError(28, "No space left on device")
+
+
+class Unwritable(io.StringIO):
+    """A stream that takes text only until it is written or flushed."""
+
+    def __init__(self, *, error: OSError, at: str) -> None:
+        super().__init__()
+        self._error, self._at = error, at
+
+    def write(self, text: str) -> int:
+        """Refuse the text, if this is where the stream fails."""
+        if self._at == "write":
+            raise self._error
+        return super().write(text)
+
+    def flush(self) -> None:
+        """Refuse what is there, if this is where the stream fails."""
+        if self._at == "flush":
+            raise self._error
+
+
+@pytest.mark.parametrize("at", ["write", "flush"])
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (NO_SPACE, 74, "the output could not be written to stdout: No space left on device"),
+        (OSError(9, "Bad file descriptor"), 74, "written to stdout: Bad file descriptor"),
+        (PermissionError(1, "Operation not permitted"), 74, "stdout: Operation not permitted"),
+        (BrokenPipeError(32, "Broken pipe"), 0, ""),
+    ],
+)
+def test_an_answer_that_cannot_be_written_is_one_line(
+    error: OSError, code: int, words: str, at: str
+) -> None:
+    """Exit code 74; a reader that goes away is none of it."""
+
+    def work() -> int:
+        sys.stdout = Unwritable(error=error, at=at)
+        console.print_line("x")
+        return 0
+
+    said = ended(work)
+
+    assert (code, bool(words)) == (said.code, len(said.err.splitlines()) == 1)
+    assert words in said.err
+
+
+def test_messages_that_cannot_be_written_change_no_exit_code(tmp_path: Path) -> None:
+    """They are dropped."""
+
+    class Log(Unwritable):
+        def fileno(self) -> int:
+            return file.fileno()
+
+    with (tmp_path / "log").open("w") as file:
+
+        def work() -> int:
+            sys.stderr = Log(error=NO_SPACE, at="flush")
+            return 11
+
+        said = ended(work)
+        file.write("dropped")
+
+    assert (11, "") == (said.code, (tmp_path / "log").read_text())
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_streams_are_opened_on_dev_null(
+    monkeypatch: pytest.MonkeyPatch, closed: int
+) -> None:
+    """No file of ours may take their number."""
+    opened: list[tuple[str, int]] = []
+
+    def fstat(fd: int) -> None:
+        if fd == closed:
+            raise OSError(9, "Bad file descriptor")
+
+    def program(_: object) -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fstat", fstat)
+            patched.setattr(os, "open", lambda *how: opened.append(how))
+            console.open_standard_streams()
+        return 0
+
+    call(program=program)
+
+    assert [("/dev/null", os.O_WRONLY if closed == 2 else os.O_RDONLY)] == opened
+
+
+def test_python_has_its_streams_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sets those to None that were closed when it started."""
+
+    def program(_: object) -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", None)
+            patched.setattr(sys, "stderr", None)
+            console.open_standard_streams()
+            return 10 * sys.stdout.fileno() + sys.stderr.fileno()
+
+    assert 12 == call(program=program).code

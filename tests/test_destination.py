@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from spool.deliver.destination import (
     HALT_PROBE_SECONDS,
     LONGEST_DELAY_SECONDS,

@@ -14,9 +14,11 @@ from typing import ClassVar
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason, ReplyVerdict
-from ccbackend.version import Version
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from ccbackend.version import ServerInfo, Version
 from slurm.job import NodeAllocation
+from spool.deliver.health import Channel
 from spool.deliver.schedule import RequestKind
 from spool.deliver.senders import SendRequest, SendResult
 from spool.files import codec
@@ -119,7 +121,7 @@ def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> Non
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.02, 2.0)
     try:
-        world.drain.take_results(0.06)
+        world.drain.take_answers(0.06)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -312,7 +314,7 @@ def test_listings_about_held_stops_are_rare(world: World) -> None:
 
     world.run(59)
 
-    assert 3 == [call for call, _ in world.backend.asked].count(RequestKind.LIST)
+    assert 3 == [call for call, _ in world.backend.asked].count("list")
 
 
 def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: World) -> None:
@@ -378,11 +380,13 @@ def test_the_only_cluster_halts_everything_when_it_is_unknown(world: World) -> N
     world.backend.answers[1] = Reason.UNKNOWN_CLUSTER
     world.begin(1)
     world.run()
+    world.backend.answers[2] = Reason.UNKNOWN_CLUSTER
     world.begin(2)
 
     world.run()
 
-    assert {} == world.backend.rows
+    assert "halted" == world.health.state.channels[Channel.STARTS].condition.health
+    assert ({}, []) == (world.backend.rows, world.files().get("dead", []))
 
 
 def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> None:
@@ -390,9 +394,9 @@ def test_a_halt_charges_nobody_and_ends_when_the_token_changed(world: World) -> 
     world.backend.everything = Reason.TOKEN_REFUSED
     world.begin(4)
     world.run(3)
-    halted = world.backend_health.destination
+    halted = world.health.state.server
     world.backend.everything = None
-    world.backend_health.cause_changed(world.now)
+    world.health.cause_changed(world.moment)
 
     world.run()
 
@@ -511,19 +515,14 @@ def test_a_known_host_lets_all_its_runs_go(world: World) -> None:
 
 def test_an_idle_halted_drain_asks_by_itself(world: World) -> None:
     """A halt ends without a run that waits."""
-    world.run()
     world.backend.everything = Reason.TOKEN_REFUSED
-    world.begin(1)
     world.run()
     world.backend.everything = None
-    (world.root / "todo" / f"1-{NOON + 1}.json").unlink()
-    world.boot()
-    world.backend_health.record(ReplyVerdict(Reason.TOKEN_REFUSED), world.now)
-    world.backend_health.cause_changed(world.now)
+    world.health.cause_changed(world.moment)
 
     world.run()
 
-    assert world.backend_health.is_up
+    assert world.health.is_up
 
 
 def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
@@ -540,8 +539,8 @@ def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
     assert {"dead": [f"1-{NOON}.json", f"1-{NOON}.json.why"]} == world.files()
 
 
-def test_a_run_file_damaged_in_open_waits_for_a_human(world: World) -> None:
-    """Its end cannot be told, and nothing is lost."""
+def test_a_run_file_damaged_in_open_is_replaced_by_what_slurm_knows(world: World) -> None:
+    """The damaged file goes to `dead/`; the run is delivered from Slurm's own facts."""
     world.begin(1)
     world.run()
     (world.root / "open" / f"1-{NOON}.json").write_text("{}")
@@ -549,16 +548,30 @@ def test_a_run_file_damaged_in_open_waits_for_a_human(world: World) -> None:
 
     world.run()
 
-    assert {"open": [f"1-{NOON}.json"]} == world.files()
+    assert [f"1-{NOON}.json", f"1-{NOON}.json.why"] == world.files()["dead"]
+    assert {(1, NOON): "completed"} == world.backend.rows
 
 
-def test_a_run_without_a_user_is_buried_with_the_reason(world: World) -> None:
-    """cc-backend is not bothered with it."""
+def test_a_start_waits_for_the_name_of_its_user(world: World) -> None:
+    """The name service may not know a uid for a moment, and a row cannot be corrected."""
     world.begin(1, user=None, uid=4711)
+    world.run(20)
+    before = dict(world.backend.rows)
+    world.users[4711] = "bob"
+
+    world.run(15)
+
+    assert ({}, {(1, NOON): "running"}) == (before, world.backend.rows)
+    assert "bob" == world.backend.documents[-1]["user"]
+
+
+def test_a_run_of_which_slurm_names_no_user_goes_to_dead(world: World) -> None:
+    """cc-backend is not asked to store it."""
+    world.begin(1, user=None, uid=None)
 
     world.run()
 
-    assert "a user name" in str(world.stored("dead", 1).last_error)
+    assert "a user" in str(world.stored("dead", 1).last_error)
     assert [] == [call for call, _ in world.backend.asked if call == "start"]
 
 
@@ -631,8 +644,8 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
 @pytest.mark.parametrize(
     ("next_run", "said"),
     [
-        (False, f"told as CANCELLED at {NOON + 1}, by the word of its epilog"),
-        (True, f"told as CANCELLED at {NOON + 3601}, by the word of its next run"),
+        (False, f"reported as CANCELLED at {NOON + 1}, as its epilog says"),
+        (True, f"reported as CANCELLED at {NOON + 3601}, as its next run says"),
     ],
 )
 def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
@@ -652,7 +665,7 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
         world.hook("stop", 1)
     world.run(2)
     world.now += 24 * 3600 + 400
-    world.resolver.recheck_job(1, world.now)
+    world.resolver.recheck_job(1, world.moment)
     world.run(2)
 
     assert [said] == [
@@ -685,18 +698,22 @@ def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
     world.slurm.records.clear()
     world.slurm.rows.append(over)
 
-    doubtful = world.drain.recheck_missing({})
+    world.now += 3600
     world.run()
 
-    assert (1, {(1, NOON): "completed"}) == (doubtful, world.backend.rows)
+    assert {(1, NOON): "completed"} == world.backend.rows
 
 
-def test_a_listed_run_is_not_doubted(world: World) -> None:
+def test_a_listed_run_is_not_looked_up(world: World) -> None:
     """Its start time says that it is this very run."""
     world.begin(1)
     world.run()
+    looks = world.slurm.looks
 
-    assert 0 == world.drain.recheck_missing({1: NOON})
+    world.now += 3600
+    world.run()
+
+    assert looks == world.slurm.looks
 
 
 def test_a_run_put_into_todo_is_told(world: World) -> None:
@@ -732,7 +749,7 @@ def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
     world.run()
     world.begin(2)
     world.run(5)
-    full, rows, files = world.drain.is_full, dict(world.backend.rows), world.files()
+    full, rows, files = bool(world.drain.disk_reason), dict(world.backend.rows), world.files()
     FullDisk.error = None
     world.run(15)
 
@@ -750,7 +767,7 @@ def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFix
 
     world.run(3)
 
-    assert "file system fails" in caplog.text
+    assert "cannot be written: [Errno 5] Input/output error" in caplog.text
     assert ["1-start-1-0-0-1"] == world.files()["new"]
 
 
@@ -779,11 +796,11 @@ def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
 
 def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     """Its file may have been set aside meanwhile."""
-    request = SendRequest(call=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
+    request = SendRequest(kind=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
+    reply = ApiReply(call=ApiCall.STOP, verdict=ReplyVerdict(Reason.STOPPED))
 
-    world.delivery.handle(
-        SendResult(request=request, verdict=ReplyVerdict(Reason.STOPPED)), world.now
-    )
+    result = SendResult(reply=reply, server=ServerInfo())
+    world.delivery.take_result(request, result, world.moment)
 
     assert {} == world.files()
 

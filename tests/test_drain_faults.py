@@ -20,10 +20,11 @@ from drain_process import NODE, TOKEN, DrainProcess, until
 from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, Request, StubServer
 
-from ccbackend.client import BackendClient, SharedServerInfo
+from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
+from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError
 from slurm.job import Job
@@ -32,6 +33,8 @@ from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
+from spool.moment import Clocks
+from spool.resolve.job_texts import TextsReply
 
 BEGAN = int(time.time()) - 3600
 RUNS = range(1, 6)
@@ -92,7 +95,6 @@ class Backlog:
     def drain(self) -> bool:
         """Drain once."""
         site = DrainSettings(
-            spool=self.root,
             state=self.root / "state",
             hold_seconds=0.0,
             replace_earlier=True,
@@ -100,16 +102,14 @@ class Backlog:
             min_free_bytes=0,
         )
         known, silent = SharedServerInfo(), _Silent()
-        links = [
-            Transport(requests.Session(), self.server.url, token=lambda: TOKEN) for _ in range(2)
-        ]
         externals = Externals(
-            slurm=silent,
-            backends=(BackendClient(links[0], known), BackendClient(links[1], known)),
-            describe=lambda _: {},
-            user_name=lambda _: None,
+            slurm=lambda: silent,
+            backend=lambda: BackendClient(
+                Transport(requests.Session(), self.server.url, token=lambda: TOKEN), known
+            ),
+            texts=lambda _query: TextsReply(),
             inputs_changed=lambda: False,
-            clock=self.clock,
+            clocks=Clocks(wall=self.clock, steady=self.clock),
         )
         composer = PayloadComposer(lambda _: SiteMap(cluster="lab"), MetadataPolicy(), JobFilters())
         with Layout(self.root) as layout:
@@ -122,7 +122,7 @@ class Backlog:
     def health(self) -> str:
         """Return what the drain believed of the server at its end."""
         document = json.loads((self.root / "state" / "drain.json").read_text())
-        return str(document["destination"]["health"])
+        return str(document["health"]["state"])
 
     def retry(self) -> None:
         """Have dead letters tried again."""
@@ -133,6 +133,8 @@ class Backlog:
 
 class _Silent:
     """A Slurm that has forgotten everything."""
+
+    has_accounting = True
 
     @staticmethod
     def jobs(

@@ -11,13 +11,16 @@ import stat
 import subprocess
 import tempfile
 import tomllib
+import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import wheel_house
 
+from spool import __version__ as VERSION  # noqa: N812 - a constant of this module
 from spool.cli import CC_SPOOL
 from spool.program import Program
 from sweeper.cli import CC_SWEEP
@@ -25,6 +28,7 @@ from sweeper.cli import CC_SWEEP
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 PACKAGES = {"slurm", "ccbackend", "spool", "sweeper"}
+FOREIGN_MODULES = Path(__file__).parent / "data" / "foreign_modules"
 HARDENING = """
 UMask=0027 NoNewPrivileges=yes CapabilityBoundingSet= ProtectSystem=strict ProtectHome=yes
 PrivateTmp=yes PrivateDevices=yes ProtectKernelTunables=yes ProtectKernelModules=yes
@@ -38,8 +42,12 @@ MemoryMax=4G TasksMax=64
 def make(
     target: str, *, conf: Path | None = None, **values: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a target of the Makefile as an admin does, with no way to a package index."""
+    """Run a target of the Makefile as an admin does, with no way to a package index.
+
+    The admin's PYTHONPATH leads to a module that no Python of the installation may load.
+    """
     environment = {
+        "PYTHONPATH": str(FOREIGN_MODULES),
         "PATH": os.environ["PATH"],
         "PIP_INDEX_URL": "http://127.0.0.1:1/",
         "PIP_CONFIG_FILE": os.devnull,
@@ -108,6 +116,7 @@ def test_everything_lies_below_the_prefix(place: Path) -> None:
     expected = {
         *(f"bin/{name}" for name in project.get("scripts", {})),
         "etc/cc-slurm-sync/config.json.example",
+        "etc/cc-slurm-sync/install.conf",
         *(f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")),
         "etc/slurm/cc-slurm-sync/spool_event",
         *(f"lib/systemd/system/{n}" for n in ("cc-spool.service", "cc-sweep.service")),
@@ -148,6 +157,7 @@ def test_lines_for_slurm_conf_are_printed(place: Path) -> None:
     hooks = place / "site/etc/slurm/cc-slurm-sync"
 
     for line in (
+        "restart slurmctld: up to Slurm 23.02 `scontrol reconfigure` does not switch the hooks on",
         f"PrologSlurmctld={hooks}/prolog_slurmctld\n",
         f"EpilogSlurmctld={hooks}/epilog_slurmctld\n",
         f"call ours, last:\n     {hooks}/prolog_slurmctld\n",
@@ -164,10 +174,36 @@ def test_an_installed_hook_writes_into_the_installed_spool(fresh: Path) -> None:
     assert "1-start-17-0-0" == event.name.rpartition("-")[0]
 
 
-def test_an_upgrade_keeps_what_the_site_made(place: Path, wheels: Path) -> None:
-    """Installing again leaves configuration, token, spool, state and the stub's own spool alone."""
-    site = place / "site"
-    other = place / "other-spool"
+def install_older_version(site: Path, wheels: Path, work: Path) -> None:
+    """Replace the installed program by the same one under an older version."""
+    (wheel,) = wheels.glob("cc_slurm_sync-*.whl")
+    older = work / "cc_slurm_sync-0.0.9-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as new, zipfile.ZipFile(older, "w") as old:
+        for name in new.namelist():
+            text = new.read(name).decode()
+            old.writestr(
+                name.replace(f"-{VERSION}.", "-0.0.9."),
+                re.sub(rf"^Version: {VERSION}$", "Version: 0.0.9", text, flags=re.MULTILINE),
+            )
+    argv = [site / "venv/bin/python", "-m", "pip", "install", "--no-index", "--no-deps", older]
+    subprocess.run(list(map(str, argv)), capture_output=True, check=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrade:
+    """What an upgrade said and left, and the process of the old version that runs on."""
+
+    done: subprocess.CompletedProcess[str]
+    kept: dict[str, str]
+    left: dict[str, str]
+    events_elsewhere: int
+    pid: int
+
+
+@pytest.fixture(scope="module")
+def upgrade(place: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Upgrade:
+    """Install over an older version, with files of the site and a process that runs from there."""
+    site, other = place / "site", place / "other-spool"
     (other / "new").mkdir(parents=True)
     kept = {
         "etc/cc-slurm-sync/config.json": '{"clustername": "mine"}',
@@ -182,17 +218,49 @@ def test_an_upgrade_keeps_what_the_site_made(place: Path, wheels: Path) -> None:
     old_stub = stub.read_text()
     stub.write_text(old_stub.replace(str(site / "var/spool/cc-slurm-sync"), str(other)))
     (site / "etc/slurm/cc-slurm-sync/spool_event").write_text("# an older one\n")
-
-    done = make("install", PREFIX=str(site), WHEELS=str(wheels))
-
-    hook(site, "prolog_slurmctld", 18)
-    assert (0, "") == (done.returncode, done.stderr)
-    assert kept == {name: (site / name).read_text() for name in kept}
-    assert 1 == len([*(other / "new").iterdir()])
+    install_older_version(site, wheels, tmp_path_factory.mktemp("older"))
+    waits = [str(site / "venv/bin/python"), "-c", "input()", "drain", "\x1b[31m"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as drain:
+        done = make("install", PREFIX=str(site), WHEELS=str(wheels))
+        hook(site, "prolog_slurmctld", 18)
+        drain.kill()
+    found = Upgrade(
+        done=done,
+        kept=kept,
+        left={name: (site / name).read_text() for name in kept},
+        events_elsewhere=len([*(other / "new").iterdir()]),
+        pid=drain.pid,
+    )
     for name in kept:
         (site / name).unlink()
     stub.write_text(old_stub)
     shutil.rmtree(other)
+    return found
+
+
+def test_an_upgrade_keeps_what_the_site_made(upgrade: Upgrade) -> None:
+    """Installing again leaves configuration, token, spool, state and the stub's own spool alone."""
+    assert (0, "") == (upgrade.done.returncode, upgrade.done.stderr)
+    assert upgrade.kept == upgrade.left
+    assert 1 == upgrade.events_elsewhere
+
+
+def test_an_upgrade_says_which_version_it_replaced(place: Path, upgrade: Upgrade) -> None:
+    """And does not repeat what a first installation says."""
+    said = upgrade.done.stdout
+
+    assert f"cc-slurm-sync in {place}/site: 0.0.9 -> {VERSION} (Python " in said
+    assert "PrologSlurmctld=" not in said
+    assert "Configuration, once" not in said
+
+
+def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrade: Upgrade) -> None:
+    """By process and command, without the control characters that a command may hold."""
+    line = f"     {upgrade.pid}  {place}/site/venv/bin/python -c input() drain [31m"
+
+    said = upgrade.done.stdout.splitlines()
+    assert "Still running as the old version; stop what does not end by itself" in said[-2]
+    assert line == said[-1].rstrip()
 
 
 def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
@@ -211,6 +279,7 @@ def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: 
     stubs = {f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")}
     assert stubs == left
     assert f"PrologSlurmctld={hooks}/prolog_slurmctld\n" in first.stdout
+    assert "then restart slurmctld (from Slurm 23.11 on `scontrol reconfigure` is" in first.stdout
     assert (0, "", "") == (second.returncode, second.stdout, second.stderr)
     assert not fresh.exists()
 
@@ -228,11 +297,12 @@ def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path:
     assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
 
 
-def test_stubs_stay_while_slurm_conf_is_unknown(fresh: Path) -> None:
-    """What may name the stubs and cannot be read keeps them."""
-    make("uninstall", PREFIX=str(fresh))
+def test_a_trial_is_removed_where_there_is_no_slurm_conf(fresh: Path) -> None:
+    """Nothing can name stubs below a PREFIX then; a slash at its end is no matter."""
+    done = make("uninstall", PREFIX=f"{fresh}/")
 
-    assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert not fresh.exists()
 
 
 def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> None:
@@ -254,7 +324,44 @@ def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> No
     assert f"stays, because files are in it: {fresh}/var/spool/cc-slurm-sync/dead" in done.stdout
 
 
-@pytest.mark.parametrize("prefix", ["/", "/a/../b", "/a b", "/a|b", "/x/"])
+def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
+    """Configuration, token, spool and state; what was in the spool is counted."""
+    for name in ("etc/cc-slurm-sync/config.json", "etc/cc-slurm-sync/token"):
+        (fresh / name).write_text("mine")
+    (fresh / "var/spool/cc-slurm-sync/dead/1-2.json").write_text("mine")
+    (fresh / "var/lib/cc-slurm-sync/delivered").mkdir()
+
+    done = make("uninstall", PREFIX=str(fresh), PURGE="1")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    dead = fresh / "var/spool/cc-slurm-sync/dead"
+    assert f"removed with 1 files in it: {dead}\n" == done.stdout
+    assert not fresh.exists()
+
+
+def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+    """And nothing else: slurmctld would not start without them."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    stub = "etc/slurm/cc-slurm-sync/prolog_slurmctld"
+    conf.write_text(f"PrologSlurmctld={fresh}/{stub}\n")
+    (fresh / "etc/cc-slurm-sync/token").write_text("mine")
+
+    make("uninstall", conf=conf, PREFIX=str(fresh), PURGE="1")
+
+    assert {stub, stub.replace("prolog", "epilog")} == tree(fresh)
+
+
+def test_purging_is_asked_for_by_one_word(fresh: Path) -> None:
+    """A word that is not understood removes nothing."""
+    before = tree(fresh)
+    done = make("uninstall", PREFIX=str(fresh), PURGE="maybe")
+
+    assert "PURGE=1" in done.stderr
+    assert before == tree(fresh)
+
+
+@pytest.mark.parametrize("prefix", ["/", "/a/../b", "/a b", "/a|b", "//"])
 def test_a_doubtful_prefix_is_refused(prefix: str) -> None:
     """A PREFIX that would not survive being written into files is refused."""
     done = subprocess.run(
@@ -268,12 +375,23 @@ def test_a_doubtful_prefix_is_refused(prefix: str) -> None:
     assert (2, True) == (done.returncode, done.stderr.startswith("PREFIX: write a plain path"))
 
 
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """Return a directory that every user can reach, wherever the project lies."""
+    place = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-", dir="/var/tmp"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
-def test_the_default_place_asks_for_root() -> None:
+def test_the_default_place_asks_for_root(open_place: Path) -> None:
     """Without root and PREFIX the way out is told."""
+    shutil.copytree(DEPLOY, open_place / "deploy")
+    (open_place / "deploy").chmod(0o755)
     done = subprocess.run(
-        [str(DEPLOY / "install")],
-        env={"PATH": os.environ["PATH"]},
+        [str(open_place / "deploy" / "install")],
+        env={"PATH": "/usr/bin:/bin"},
         user="nobody",
         cwd="/",
         capture_output=True,
@@ -341,9 +459,53 @@ def test_units_are_hardened_in_full(unit: str) -> None:
     settings = [line for line in lines if not line.startswith("#")]
     expected = [*HARDENING.split()]
     expected += ["RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK"]
-    expected += ["ReadWritePaths=@spool@", "User=@service_user@"]
+    expected += ["ReadWritePaths=@spool@", "ReadWritePaths=@state@", "User=@service_user@"]
 
     assert [] == [line for line in expected if settings.count(line) != 1]
+
+
+def fit_unit(unit: str, version: int, prefix: str = "") -> set[str]:
+    """Return the lines of a unit that an installation leaves out."""
+    text = (DEPLOY / unit).read_text()
+    argv = [str(DEPLOY / "fit_unit"), str(version), prefix]
+    fitted = subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
+    return set(text.splitlines()) - set(fitted.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (257, set()),
+        (247, set()),
+        (244, {"ProtectClock=yes"}),
+        (
+            239,
+            {"ProtectClock=yes", "ProtectKernelLogs=yes", "ProtectHostname=yes"}
+            | {"RestrictSUIDSGID=yes"},
+        ),
+    ],
+)
+@pytest.mark.parametrize("unit", ["cc-spool.service", "cc-sweep.service"])
+def test_no_directive_is_one_that_systemd_warns_about(
+    unit: str, version: int, expected: set[str]
+) -> None:
+    """An older systemd gets the unit without what it does not know."""
+    assert expected == fit_unit(unit, version)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [
+        ("/srv/x", set()),
+        ("/home/x/y", {"ProtectHome=yes"}),
+        (f"{tempfile.gettempdir()}/x", {"PrivateTmp=yes"}),
+    ],
+)
+def test_a_unit_below_a_prefix_reaches_its_files(prefix: str, expected: set[str]) -> None:
+    """And makes no directory elsewhere."""
+    state = {"StateDirectory=cc-slurm-sync", "StateDirectoryMode=0750"}
+
+    assert state | expected == fit_unit("cc-spool.service", 257, prefix)
 
 
 def test_the_drain_is_watched_and_not_restarted_for_a_bad_configuration() -> None:
@@ -429,10 +591,10 @@ def configure(prefix: Path, owner: str = "") -> Path:
     return settings / "config.json"
 
 
-def status(prefix: Path, config: Path, *, user: str | None = None) -> dict[str, int]:
+def status(prefix: Path, *, user: str | None = None) -> dict[str, int]:
     """Run the installed command in an empty environment; return the counts of the spool."""
     done = subprocess.run(
-        [str(prefix / "bin/cc-spool"), "status", "--json", "-c", str(config)],
+        [str(prefix / "bin/cc-spool"), "status", "--json"],
         env={},
         cwd="/",
         user=user,
@@ -448,13 +610,14 @@ def status(prefix: Path, config: Path, *, user: str | None = None) -> dict[str, 
 
 
 def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
-    """`bin/cc-spool` works from anywhere, with the places of its own installation."""
+    """`bin/cc-spool` works from anywhere, with two keys in the configuration below its PREFIX."""
     site = place / "site"
     config = configure(site)
-    before = status(site, config)["new"]
+    config.write_text('{"clustername": "lab", "cc-backend": {"host": "http://127.0.0.1:1"}}')
+    before = status(site)["new"]
     hook(site, "prolog_slurmctld", 21)
 
-    after = status(site, config)["new"]
+    after = status(site)["new"]
 
     for path in (config, config.with_name("token")):
         path.unlink()
@@ -463,31 +626,58 @@ def test_the_installed_command_reads_the_installed_spool(place: Path) -> None:
     assert (0, 1) == (before, after)
 
 
-def two_users() -> tuple[str, str]:
-    """Return two accounts that every system has and that own nothing of ours."""
-    return "daemon", "nobody"
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two users")
-def test_hooks_and_drain_may_be_two_users(place: Path, wheels: Path) -> None:
-    """What SlurmUser's hook makes the service's account can read and unlink, nobody else can."""
-    slurm_user, service_user = two_users()
-    prefix = place / "two"
-    done = make(
-        "install",
-        PREFIX=str(prefix),
-        WHEELS=str(wheels),
-        SLURM_USER=slurm_user,
-        SERVICE_USER=service_user,
+@pytest.mark.parametrize("command", ["bin/cc-spool", "bin/cc-sweep", "venv/bin/cc-spool"])
+def test_no_module_of_the_caller_is_loaded(place: Path, tmp_path: Path, command: str) -> None:
+    """Not from PYTHONPATH, not from the current directory, not from a home."""
+    home = tmp_path / ".local/lib/python3/site-packages"
+    foreign = 'open("loaded", "w")'
+    for directory in (tmp_path, home):
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("json", "spool", "sweeper", "sitecustomize", "usercustomize"):
+            (directory / f"{name}.py").write_text(foreign)
+    done = subprocess.run(
+        [str(place / "site" / command), "--version"],
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": str(tmp_path),
+            "PYTHONUSERBASE": str(tmp_path / ".local"),
+            "HOME": str(tmp_path),
+            "PYTHONSTARTUP": str(tmp_path / "json.py"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    spool = prefix / "var/spool/cc-slurm-sync"
-    service = pwd.getpwnam(service_user)
 
-    hook(prefix, "prolog_slurmctld", 20, user=pwd.getpwnam(slurm_user).pw_uid, group=1)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert not (tmp_path / "loaded").exists()
+
+
+SLURM_USER, SERVICE_USER, OTHER_USER = "daemon", "nobody", "bin"  # every system has them
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become other users")
+
+
+@pytest.fixture(scope="module")
+def two(place: Path, wheels: Path) -> Path:
+    """Install for two users, below a PREFIX that is too long for the first line of a script."""
+    prefix = place / f"two-{'x' * 120}"
+    users = {"SLURM_USER": SLURM_USER, "SERVICE_USER": SERVICE_USER}
+    done = make("install", PREFIX=str(prefix), WHEELS=str(wheels), **users)
+    assert (0, "") == (done.returncode, done.stderr)
+    return prefix
+
+
+@needs_root
+def test_hooks_and_drain_may_be_two_users(two: Path) -> None:
+    """What SlurmUser's hook makes the service's account can read and unlink, nobody else can."""
+    spool = two / "var/spool/cc-slurm-sync"
+    service = pwd.getpwnam(SERVICE_USER)
+
+    hook(two, "prolog_slurmctld", 20, user=pwd.getpwnam(SLURM_USER).pw_uid, group=1)
     (event,) = (spool / "new").iterdir()
     made = event.stat()
-    config = configure(prefix, service_user)
-    counts = [status(prefix, config)["new"], status(prefix, config, user=service_user)["new"]]
+    configure(two, SERVICE_USER)
+    counts = [status(two)["new"], status(two, user=SERVICE_USER)["new"]]
     read_and_unlink = f"cat {event} && rm {event} && : > {spool}/todo/x && rm {spool}/todo/x"
     as_service = subprocess.run(
         ["/bin/sh", "-c", read_and_unlink],
@@ -499,11 +689,98 @@ def test_hooks_and_drain_may_be_two_users(place: Path, wheels: Path) -> None:
         check=False,
     )
 
-    assert (0, "") == (done.returncode, done.stderr)
-    assert (slurm_user, service.pw_gid) == (pwd.getpwuid(made.st_uid).pw_name, made.st_gid)
+    assert (SLURM_USER, service.pw_gid) == (pwd.getpwuid(made.st_uid).pw_name, made.st_gid)
     assert 0o640 == stat.S_IMODE(made.st_mode)
     assert [1, 1] == counts
     assert (0, "end\n", "") == (as_service.returncode, as_service.stdout, as_service.stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Owners of the files after SERVICE_USER was named, and after an upgrade without it."""
+
+    said: str
+    after_change: dict[str, str]
+    after_upgrade: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def change(two: Path, wheels: Path) -> Change:
+    """Change the service user of an installation in use, then upgrade it."""
+    service = pwd.getpwnam(SERVICE_USER)
+    configure(two)
+    owners = {  # user and group before
+        "etc/cc-slurm-sync/config.json": (0, service.pw_gid),
+        "etc/cc-slurm-sync/token": (0, service.pw_gid),
+        "var/spool/cc-slurm-sync/new/1-start-7-0-0-9": (
+            pwd.getpwnam(SLURM_USER).pw_uid,
+            service.pw_gid,
+        ),
+        "var/spool/cc-slurm-sync/todo/1-2.json": (service.pw_uid, service.pw_gid),
+        "var/lib/cc-slurm-sync/delivered/x.jsonl": (service.pw_uid, service.pw_gid),
+    }
+    (two / "var/lib/cc-slurm-sync/delivered").mkdir()
+    for name, (uid, gid) in owners.items():
+        path = two / name
+        path.touch()
+        os.chown(path, uid, gid)
+        path.chmod(0o640)
+    (two / "var/spool/cc-slurm-sync/dead/link").symlink_to("/etc/passwd")
+
+    def install(**more: str) -> tuple[str, dict[str, str]]:
+        done = make("install", PREFIX=str(two), WHEELS=str(wheels), **more)
+        assert (0, "") == (done.returncode, done.stderr)
+        names = [*owners, "var/spool/cc-slurm-sync/new", "var/lib/cc-slurm-sync"]
+        found = {name: f"{(two / name).owner()}:{(two / name).group()}" for name in names}
+        units = (two / "lib/systemd/system/cc-spool.service").read_text()
+        found["unit"] = ":".join(re.findall(r"^(?:User|Group)=(.*)$", units, re.MULTILINE))
+        return done.stdout, found
+
+    said, after_change = install(SERVICE_USER=OTHER_USER)
+    return Change(said=said, after_change=after_change, after_upgrade=install()[1])
+
+
+@needs_root
+def test_everything_follows_the_service_user(change: Change) -> None:
+    """The contents of spool and state, configuration and token, and the units; a link does not."""
+    service, group = f"{OTHER_USER}:{OTHER_USER}", OTHER_USER
+    expected = {
+        "etc/cc-slurm-sync/config.json": f"root:{group}",
+        "etc/cc-slurm-sync/token": f"root:{group}",
+        "var/spool/cc-slurm-sync/new/1-start-7-0-0-9": f"{SLURM_USER}:{group}",
+        "var/spool/cc-slurm-sync/todo/1-2.json": service,
+        "var/lib/cc-slurm-sync/delivered/x.jsonl": service,
+        "var/spool/cc-slurm-sync/new": f"{SLURM_USER}:{group}",
+        "var/lib/cc-slurm-sync": service,
+        "unit": service,
+    }
+
+    assert expected == change.after_change
+    assert 0 == Path("/etc/passwd").stat().st_uid
+    assert f"now belong to {OTHER_USER} instead of {SERVICE_USER}." in change.said
+
+
+@needs_root
+def test_an_upgrade_keeps_both_users(change: Change) -> None:
+    """A choice is made once."""
+    assert change.after_change == change.after_upgrade
+
+
+@needs_root
+def test_a_choice_that_no_file_remembers_is_read_from_the_owners(two: Path, change: Change) -> None:
+    """An older version remembered nothing."""
+    (two / "etc/cc-slurm-sync/install.conf").unlink()
+    script = f"set -eu; . {DEPLOY}/places; . {DEPLOY}/accounts; find_service_user; find_slurm_user"
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        env={"PREFIX": str(two), "SLURM_CONF": "/nonexistent", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert change.after_upgrade["unit"] == f"{OTHER_USER}:{OTHER_USER}"
+    assert f"{OTHER_USER}\n{SLURM_USER}\n" == done.stdout
 
 
 def test_no_other_distribution_ships_our_names() -> None:
@@ -530,13 +807,23 @@ mount --bind /dev "$1/root/dev"
 INSIDE = """
 set -eu
 cd {root}
+cat >/usr/local/sbin/restorecon <<'END'
+#!/bin/sh
+echo "restorecon: $*"
+END
+chmod 755 /usr/local/sbin/restorecon
 make -s install WHEELS={wheels} SLURM_USER=daemon
 stat -c '%U:%G %a' /var/spool/cc-slurm-sync/new /var/spool/cc-slurm-sync/todo /var/lib/cc-slurm-sync
 stat -c '%U:%G %a' /etc/cc-slurm-sync/config.json.example
 readlink /usr/local/bin/cc-spool
 ls /usr/local/lib/systemd/system
 grep SPOOL= /etc/slurm/cc-slurm-sync/prolog_slurmctld
+export SLURM_CONF=/nonexistent
 make -s uninstall
+ls /etc/slurm/cc-slurm-sync
+make -s uninstall PURGE=1
+! ls -d /etc/slurm/cc-slurm-sync /etc/cc-slurm-sync /var/spool/cc-slurm-sync /opt/cc-slurm-sync
+! id cc-slurm-sync
 """
 
 
@@ -568,7 +855,15 @@ cc-sweep.service
 cc-sweep.timer
 #CC_SLURM_SYNC_SPOOL=/var/spool/cc-slurm-sync
 """
-    assert (0, "") == (done.returncode, done.stderr)
+    assert 0 == done.returncode, done.stderr
     assert "PrologSlurmctld=/etc/slurm/cc-slurm-sync/prolog_slurmctld\n" in done.stdout
     assert expected in done.stdout
-    assert done.stdout.endswith("The account cc-slurm-sync stays.\n")
+    stays = "The account cc-slurm-sync stays.\nepilog_slurmctld\nprolog_slurmctld\n"
+    assert done.stdout.endswith(stays)
+    labelled = re.findall(r"^restorecon: -R (.*)", done.stdout, re.MULTILINE)[0].split()
+    assert set() == {
+        *("/opt/cc-slurm-sync", "/usr/local/bin/cc-spool", "/usr/local/bin/cc-sweep"),
+        *(f"/usr/local/lib/systemd/system/cc-s{n}" for n in ("pool.service", "weep.timer")),
+        *("/etc/cc-slurm-sync", "/etc/slurm/cc-slurm-sync", "/var/spool/cc-slurm-sync"),
+        *("/var/lib/cc-slurm-sync", "/usr/local/lib/tmpfiles.d/cc-slurm-sync.conf"),
+    } - set(labelled)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 import pytest
+from spool.deliver.destination import Health
 
 from ccbackend.classify import Reason, ReplyVerdict
 from ccbackend.version import ServerInfo, Version, server_info
 from spool.deliver.backend_health import BackendHealth
-from spool.deliver.destination import Health
 
 OLD = server_info(Version(1, 4, 4))
 NEW = server_info(Version(1, 5, 4))

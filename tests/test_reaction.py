@@ -19,9 +19,11 @@ OVER = End(time=NOW - 10, state="COMPLETED", source=EndSource.CONTROLLER)
 STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
 
 
-def asked(call: RequestKind, *, others_accepted: bool = False) -> RequestContext:
+def asked(kind: RequestKind, *, is_to_blame: bool = False) -> RequestContext:
     """Return a request answered now."""
-    return RequestContext(call=call, now=NOW + 0.5, cluster="alex", others_accepted=others_accepted)
+    return RequestContext(
+        kind=kind, now=NOW + 0.5, cluster="alex", failures=1, is_to_blame=is_to_blame
+    )
 
 
 @pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
@@ -126,7 +128,7 @@ def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
 def test_a_run_that_fails_alone_waits_alone() -> None:
     """While others pass it is charged and tried rarely."""
     reaction = react(
-        RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+        RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
     )
 
     assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
@@ -137,7 +139,7 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
     run = replace(RUN, attempts=20)
 
     reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
     )
 
     assert (NOW + 3600, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
@@ -148,7 +150,7 @@ def test_a_run_that_fails_alone_24_times_is_buried() -> None:
     run = replace(RUN, attempts=23)
 
     reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
     )
 
     assert RunAction.DEAD_LETTER is reaction.action

@@ -133,7 +133,7 @@ def test_jobs_of_an_outage_are_told_afterwards(site: BackendSite, job_id: int) -
     site.end(job_id, start + 5, "FAILED")
     site.begin(job_id + 1, start + 1)
     during = site.drain()
-    health = site.destination()["health"]
+    health = site.destination()["state"]
     site.server.start()
     site.drain_all()
     site.wait_for({(job_id, start): "failed", (job_id + 1, start + 1): "running"})
@@ -204,7 +204,7 @@ def test_nats_mode_halts_and_says_so(site: BackendSite, job_id: int) -> None:
     site.drain_all()
     site.wait_for({(job_id, start): "running"})
 
-    assert (False, "halted", True) == (told, destination["health"], "NATS" in destination["reason"])
+    assert (False, "halted", True) == (told, destination["state"], "NATS" in destination["reason"])
     assert [f"todo/{job_id}-{start}.json"] == waiting
 
 

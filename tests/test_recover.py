@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from spool.drain.recover import read_run, recover
 
 from slurm.job import Job
 from spool.deliver.schedule import ScheduleEntry
-from spool.drain.recover import read_run, recover
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run

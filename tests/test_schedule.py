@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from spool.deliver.schedule import RequestKind, Schedule, ScheduleEntry
+from spool.deliver.schedule import PendingRun, RequestKind, Schedule
 from spool.deliver.stop_hold import StopHold
 from spool.files.layout import Directory
 
 NOW = 10_000.0
 
 
-def entry(job_id: int, start: int, **facts: object) -> ScheduleEntry:
+def entry(job_id: int, start: int, **facts: object) -> PendingRun:
     """Return a stored run of which the start is to be told."""
-    made = ScheduleEntry(job_id=job_id, start_time=start, stored=Directory.TODO)
+    made = PendingRun(job_id=job_id, start_time=start, stored=Directory.TODO)
     for name, value in facts.items():
         setattr(made, name, value)
     return made
 
 
-def schedule(*entries: ScheduleEntry, hold: float = 0.0) -> Schedule:
+def schedule(*entries: PendingRun, hold: float = 0.0) -> Schedule:
     """Return a schedule of these."""
     made = Schedule(hold)
     for each in entries:

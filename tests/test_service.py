@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from drain_world import NOON, World
+from spool.drain.state_writer import DrainStateWriter
 
 from ccbackend.classify import Reason
 from slurm.errors import FailureReason, SlurmError
 from spool.drain.service import Service, ServiceParts
-from spool.drain.state_writer import DrainStateWriter
 from spool.files.archive import DeliveredArchive
 
 

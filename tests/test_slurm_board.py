@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slurm.decode.queue_snapshot import parse_queue_snapshot
-from slurm.decode.scontrol_config import AS_OF, config_time, parse_config, parse_geometries
+from slurm.decode.scontrol_config import AS_OF, config_time, parse_config
 from slurm.errors import FailureReason, SlurmError
 
 LINES = (
@@ -78,9 +78,3 @@ def test_configuration_that_is_cut_is_unknown() -> None:
     """Without the controllers' state at its end it is not whole."""
     with pytest.raises(SlurmError):
         parse_config(CONFIG.encode()[:40])
-
-
-def test_node_without_its_size_has_no_geometry() -> None:
-    """What does not tell sockets, cores and threads tells nothing."""
-    text = b"NodeName=a CoresPerSocket=4 \n   Sockets=2\n   ThreadsPerCore=2 \n\nNodeName=b x\n"
-    assert ["a"] == list(parse_geometries(text))

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from golden_slurm import controller_sights
-from recorded_commands import CONFIG, DOWN, NO_JSON, commands, described, expected, ids_of
+from recorded_commands import (
+    CONFIG,
+    DOWN,
+    NO_JSON,
+    RecordedCommands,
+    commands,
+    described,
+    expected,
+    ids_of,
+)
 from recorded_slurm import RELEASES, SERIES, sacct_text_runs
 
 from slurm.client import Slurm
 from slurm.commands import CommandPaths
 from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.job import Job, Sharing
 from slurm.process import CommandResult
 from slurm.release import Release
 from slurm.release_features import RELEASE_TABLE, QueryMethod, features_of, markdown
@@ -38,7 +49,7 @@ def test_silent_controller_is_unknown(series: str) -> None:
     recorded = commands(series)
     slurm = recorded.slurm()
     slurm.config()
-    recorded.answers["squeue --local"] = DOWN
+    recorded.answers |= {"squeue --local": DOWN, "scontrol show job": DOWN}
     with pytest.raises(SlurmError) as caught:
         slurm.jobs([7])
 
@@ -73,19 +84,17 @@ def test_upgrade_is_noticed_by_the_file_of_squeue(tmp_path: Path) -> None:
 
 
 def test_upgrade_is_noticed_by_an_answer_that_fails() -> None:
-    """After a failure the version is asked for again, and the new one's sources are taken."""
+    """Upon a failure the version is asked for again, and the new one's sources are taken."""
     recorded = commands("24.11")
     recorded.release = Release(22, 5, 8)
     slurm = recorded.slurm(cluster="lab")
     assert Release(22, 5, 8) == slurm.version()
     recorded.release = None
     recorded.answers["-O"] = CommandResult((), 1, b"", b"squeue: error: Invalid job format\n")
-    with pytest.raises(SlurmError):
-        slurm.jobs(ids_of(recorded))
-
-    recorded.answers.clear()
     found = slurm.jobs(ids_of(recorded))
+
     assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+    assert RELEASES["24.11"] == slurm.version()
 
 
 def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
@@ -167,16 +176,39 @@ def test_accounting_gives_every_run(series: str) -> None:
     """Both runs of a requeued job are there, by ids and by window."""
     recorded = commands(series, "preempted-requeued", "ended")
     file = recorded.situation.file("sacct-duplicates", "ended", "txt")
-    truth = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
+    runs = sacct_text_runs(file or recorded.situation.files["sacct-ended.txt"])
+    truth = tuple(replace(run, sharing=whole_nodes(run)) for run in runs)
     slurm = recorded.slurm()
 
     assert truth == slurm.accounting([3, 1, 2], since=1700000005, until=1700000009)
-    assert "-M lab -S uts1700000005 -E uts1700000009" in recorded.asked[-1]
+    assert "-M lab -S uts1700000005 -E uts1700000009" in last_of(recorded, "sacct")
     assert truth == slurm.ended(since=0, until=1700000009)
-    assert "-S uts1000000 " in recorded.asked[-1]  # 24.11 refuses uts0
+    assert "-S uts1000000 " in last_of(recorded, "sacct")  # 24.11 refuses uts0
     slurm.version()
     slurm.ended(since=0, until=1700000009)
     assert (series == "26.05") == (",NodeList,Exclusive -a" in recorded.last)
+
+
+def test_sharing_is_not_known_without_the_nodes() -> None:
+    """That scontrol does not answer costs accounting's answer nothing but that."""
+    recorded = commands("24.11", "preempted-requeued", "ended")
+    recorded.answers["show node"] = DOWN
+    runs = recorded.slurm().ended(since=0, until=1700000009)
+
+    assert runs
+    assert {None} == {run.sharing for run in runs}
+
+
+def whole_nodes(run: Job) -> Sharing | None:
+    """Return the sharing of a run that the recorded cluster's size tells: 16 CPUs a node."""
+    if not run.nodes or not run.cpus:
+        return None
+    return Sharing.NODE if run.cpus >= 16 * len(run.nodes) else Sharing.SHARED
+
+
+def last_of(recorded: RecordedCommands, command: str) -> str:
+    """Return the last command line of one command."""
+    return [line for line in recorded.asked if line.startswith(command)][-1]
 
 
 def test_accounting_that_does_not_exist_has_answered_nothing() -> None:

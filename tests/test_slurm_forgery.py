@@ -6,12 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from recorded_slurm import Situation, geometry_of, json_jobs, lookup_lines, text_jobs, text_records
+from recorded_slurm import Situation, json_jobs, lookup_lines, node_of, text_jobs, text_records
 
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.scontrol_text import job_record_text
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
-from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.release import Release
 from slurm.release_features import features_of
@@ -57,7 +56,7 @@ def truth(series: str) -> tuple[Job, str]:
     """Return the second job of gpu-two-nodes as squeue tells it, and its text."""
     situation = Situation(series, "gpu-two-nodes")
     columns = columns_for(features_of(Release(*map(int, series.split(".")))))
-    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
     records = text_records(situation.files["scontrol.txt"])
     job_id = max(jobs)
     return jobs[job_id], records[job_id]
@@ -82,13 +81,13 @@ def forged(text: str, field: str, value: str) -> str:
 def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
     """Whatever a user writes, the text tells the true nodes, cores and GRES, or nothing."""
     job, text = truth(series)
-    honest = add_job_detail(job, text, geometry_of=geometry_of)
+    honest = add_job_detail(job, text, node_of=node_of)
     try:
-        found = add_job_detail(job, forged(text, field, HOSTILE[name]), geometry_of=geometry_of)
+        found = add_job_detail(job, forged(text, field, HOSTILE[name]), node_of=node_of)
     except UntrustedTextError:
         assert "\n" in HOSTILE[name]
     else:
-        assert honest == replace(found, name=honest.name)
+        assert honest == replace(found, name=honest.name, comment=honest.comment)
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -97,7 +96,7 @@ def test_name_of_one_line_is_taken_as_it_is(series: str) -> None:
     job, text = truth(series)
     forgery = forged(text, "JobName", HOSTILE["one line"])
 
-    assert HOSTILE["one line"] == add_job_detail(job, forgery, geometry_of=geometry_of).name
+    assert HOSTILE["one line"] == add_job_detail(job, forgery, node_of=node_of).name
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -111,7 +110,9 @@ def test_forged_names_in_json_stay_names(name: str) -> None:
     raw = json.dumps(changed, ensure_ascii=False).encode("utf-8", "surrogateescape")
     found = json_jobs(raw)
 
-    assert honest == {i: replace(job, name=honest[i].name) for i, job in found.items()}
+    assert honest == {
+        i: replace(job, name=honest[i].name, comment=honest[i].comment) for i, job in found.items()
+    }
     for job in found.values():
         assert job.name is None or job.name.encode("utf-8")
 
@@ -127,17 +128,15 @@ def test_forged_names_in_json_stay_names(name: str) -> None:
     ],
 )
 def test_admin_comment_cannot_make_another_job(comment: str) -> None:
-    """The comment of an administrator is the last field: it is read whole, or nothing is."""
+    """The comment of an administrator is the last field: it is read whole, line breaks too."""
     columns = columns_for(features_of(Release(22, 5)))
     line = "7|7|N/A|N/A|N/A|RUNNING|1|2|3|1:00:00|0|2|alice|5001|k1|cpu|n|(null)|n2cn001|cpu=2|OK|"
     stdout = f"{line}{comment}|\n".encode()
-    try:
-        jobs = parse_job_columns(stdout, columns, cluster="lab")
-    except SlurmError:
-        assert "\n" in comment
-    else:
-        assert [7] == list(jobs)
-        assert comment == jobs[7].admin_comment
+    parsed = parse_job_columns(stdout, columns, cluster="lab")
+
+    assert [7] == list(parsed.rows)
+    assert ({}, ()) == (parsed.doubtful, parsed.problems)
+    assert comment == parsed.rows[7].admin_comment
 
 
 def test_description_shows_the_job_asked_for() -> None:
@@ -173,13 +172,13 @@ def test_text_that_does_not_fit_is_suspect(old: str, new: str) -> None:
     changed = text.replace(old, new)
     assert changed != text
     with pytest.raises(UntrustedTextError):
-        add_job_detail(job, changed, geometry_of=geometry_of)
+        add_job_detail(job, changed, node_of=node_of)
 
 
 def test_text_of_an_unknown_node_tells_no_cores() -> None:
     """Without the threads of a core CPU numbers say nothing; GRES and nodes still do."""
     job, text = truth("22.05")
-    found = add_job_detail(job, text, geometry_of=lambda _name: None)
+    found = add_job_detail(job, text, node_of=lambda _name: None)
 
     assert [None, None] == [node.cores for node in found.allocations]
     assert [(2, 3), (0, 1)] == [node.gres[0].indices for node in found.allocations if node.gres]

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from recorded_accounting import AccountingStream
 from recorded_commands import commands, described, expected, ids_of
-from recorded_slurm import SERIES, Situation, geometry_of, json_records, sacct_runs
+from recorded_slurm import SERIES, Situation, json_records, node_of, sacct_runs
 
 from slurm.decode.json_stream import RecordStream
-from slurm.decode.sacct_json import AccountingStream
 from slurm.decode.scontrol_job import add_job_detail
 from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
@@ -34,7 +34,7 @@ def record(series: str) -> dict[str, Any]:
 
 def job(document: dict[str, Any]) -> Job:
     """Return the job of a record."""
-    return parse_job(document, geometry_of=geometry_of)
+    return parse_job(document, node_of=node_of)
 
 
 def with_more(value: object) -> object:
@@ -188,7 +188,7 @@ def test_new_lines_in_text_change_nothing() -> None:
     first = found[ids_of(recorded)[0]]
     assert isinstance(first, Job)
 
-    assert first == add_job_detail(first, more, geometry_of=geometry_of)
+    assert first == add_job_detail(first, more, node_of=node_of)
 
 
 def test_answer_of_another_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recorded_slurm import (
     Situation,
-    geometry_of,
     json_jobs,
     lookup_lines,
+    node_of,
     recordings,
     sacct_lines,
     text_records,
@@ -39,19 +39,21 @@ from slurm.decode.fields.scalars import (
 )
 from slurm.decode.fields.sharing import sharing_from_json, sharing_from_text
 from slurm.decode.fields.tres import parse_tres
-from slurm.decode.hook_facts import parse_hook_facts
-from slurm.decode.job_rows import parse_job_list, parse_sacct_rows
+from slurm.decode.hook_facts import HookFacts, parse_hook_facts
+from slurm.decode.job_rows import parse_job_list
 from slurm.decode.json_stream import RecordStream
 from slurm.decode.queue_snapshot import parse_queue_snapshot
-from slurm.decode.sacct_json import AccountingStream
-from slurm.decode.scontrol_config import parse_config, parse_controllers, parse_geometries
+from slurm.decode.release_text import parse_release
+from slurm.decode.sacct_rows import parse_sacct_rows
+from slurm.decode.scontrol_config import parse_config, parse_controllers
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_nodes import parse_nodes
 from slurm.decode.scontrol_text import job_record_text
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
 from slurm.job import Job
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from slurm.release_features import features_of
 
 fuzzed = settings(
@@ -115,7 +117,7 @@ BYTES: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "accounting": (parse_sacct_rows, sacct_lines(SOURCE.files["sacct.txt"])),
     "configuration": (parse_config, recordings("22.05")["cluster"]["scontrol-config.txt"]),
     "controllers": (parse_controllers, b"Slurmctld(primary) at ctl01 is UP\n"),
-    "nodes": (parse_geometries, recordings("22.05")["cluster"]["scontrol-nodes.txt"]),
+    "nodes": (parse_nodes, recordings("22.05")["cluster"]["scontrol-nodes.txt"]),
 }
 
 
@@ -146,19 +148,13 @@ def test_answers_are_read_or_refused(name: str) -> None:
 
 @pytest.mark.parametrize("series", SHAPES)
 def test_json_answers_are_read_or_refused(series: str) -> None:
-    """A changed JSON answer of squeue or sacct is a value or one of our errors."""
+    """A changed JSON answer of squeue is a value or one of our errors."""
     files = Situation(series, "gpu-two-nodes").files
 
-    def accounting(raw: bytes) -> object:
-        stream = AccountingStream(cluster="lab")
-        stream.feed(raw)
-        return stream.close()
-
     @fuzzed
-    @given(changed(files["squeue.json"], 1 << 20), changed(files["sacct.json"], 1 << 20))
-    def check(squeue: bytes, sacct: bytes) -> None:
+    @given(changed(files["squeue.json"], 1 << 20))
+    def check(squeue: bytes) -> None:
         gives_or_refuses(json_jobs, squeue)
-        gives_or_refuses(accounting, sacct)
 
     check()
 
@@ -196,7 +192,7 @@ def test_records_are_read_or_refused(series: str) -> None:
     @given(st.sampled_from(sorted(record)), VALUES, st.sampled_from(sorted(inner)), VALUES)
     def check(name: str, value: object, part: str, other: object) -> None:
         odd = record | {"job_resources": inner | {part: other}, name: value}
-        found = gives_or_refuses(lambda item: parse_job(item, geometry_of=geometry_of), odd)
+        found = gives_or_refuses(lambda item: parse_job(item, node_of=node_of), odd)
         assert found is None or isinstance(found, Job)
 
     check()
@@ -207,7 +203,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
     """A changed record gives the cores and GRES of its nodes, or is suspect."""
     series = tuple(map(int, situation.series.split(".")))
     columns = columns_for(features_of(Release(*series)))
-    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab")
+    jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
     records = text_records(situation.files["scontrol.txt"])
     job = next(job for job in jobs.values() if len(job.nodes) == 2)
 
@@ -215,7 +211,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
     @given(changed(records[job.job_id].encode()))
     def check(raw: bytes) -> None:
         words = raw.decode("utf-8", "replace")
-        found = gives_or_refuses(lambda t: add_job_detail(job, t, geometry_of=geometry_of), words)
+        found = gives_or_refuses(lambda t: add_job_detail(job, t, node_of=node_of), words)
         if isinstance(found, Job):
             assert job.nodes == found.nodes
             assert (job.state, job.user, job.start_time) == (
@@ -231,7 +227,7 @@ def test_detailed_text_is_true_or_refused(situation: Situation) -> None:
 @given(st.dictionaries(st.sampled_from(["nodes", "cpus_per_node", "user", "array_job_id"]), WORDS))
 def test_hook_words_are_read(words: dict[str, str]) -> None:
     """Whatever stands in an event's extras, facts come out or are missing."""
-    assert isinstance(parse_hook_facts(words).job(7), Job)
+    assert isinstance(parse_hook_facts(words), HookFacts)
 
 
 def index_range(low: int, more: int, width: int) -> str:

@@ -10,18 +10,13 @@ from check_world import DBD, NODE_21, NODE_26
 
 from slurm.client import CommandPaths
 from slurm.cluster_survey import ClusterSurvey
-from slurm.decode.scontrol_config import parse_geometries
+from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
+from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.decode.scontrol_nodes import Node, parse_nodes
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult, Sink
 from slurm.release import Release
-from slurm.rights import (
-    Rights,
-    parse_admin_level,
-    parse_private_accounting,
-    private_data_of,
-    slurm_user_of,
-)
+from slurm.rights import Rights
 
 
 class Answers:
@@ -65,7 +60,13 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
     """Sockets, cores, GRES and held CPUs stand in all of them."""
     old, new = parse_nodes(NODE_21 + NODE_26)
     assert old == Node(
-        name="n2cn001", sockets=2, cores_per_socket=4, partitions=("cpu", "low"), gres=()
+        name="n2cn001",
+        sockets=2,
+        cores_per_socket=4,
+        threads_per_core=2,
+        cpus=16,
+        partitions=("cpu", "low"),
+        gres=(),
     )
     assert (8, 6, (("gpu", 4),)) == (new.cores, new.allocated_cpus, new.gres)
     assert new.has_gres(("gpu",))
@@ -74,14 +75,32 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:
     """What a check does not need may be missing or strange."""
-    (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2\n")
+    (node,) = parse_nodes(b"NodeName=a Gres=(( \n   CoresPerSocket=1 Sockets=2 ThreadsPerCore=1\n")
     assert (("",), ()) == (node.partitions, node.gres)
 
 
 def test_cluster_without_nodes_has_none() -> None:
     """Slurm says so."""
     assert () == parse_nodes(b"No nodes in the system\n")
-    assert {} == parse_geometries(b"No nodes in the system\n")
+
+
+def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """One that does not tell sockets, cores and threads costs one warning, and no other node."""
+    odd = NODE_26.replace(b"ThreadsPerCore=2", b"").replace(b"n2gpu01", b"future%d")
+    nodes = parse_nodes(odd % 1 + odd % 2 + NODE_21)
+
+    assert ["n2cn001"] == [node.name for node in nodes]
+    assert 1 == caplog.text.count("nodes like futureN lack sockets, cores or threads")
+
+
+def test_node_with_odd_gres_keeps_the_others() -> None:
+    """What can be read is read; the CPUs are those that jobs can have."""
+    gres = b"gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G,scratch:ssd/raid:1,@"
+    text = NODE_26.replace(b"gpu:a100:4(S:0-1)", gres).replace(b"CPUEfctv=16", b"CPUEfctv=14")
+    (node,) = parse_nodes(text)
+
+    assert (("gpu", 4), ("bandwidth", 4 << 30), ("scratch", 1)) == node.gres
+    assert (14, 2) == (node.cpus, node.threads_per_core)
 
 
 @pytest.mark.parametrize(
@@ -229,3 +248,20 @@ def test_json_of_a_silent_controller_is_unknown(
     """Nothing was learned about the plugin."""
     with pytest.raises(SlurmError):
         survey(Answers(squeue=answer)).supports_json(Release(22, 5), "bob")
+
+
+def test_a_reconfiguration_is_told_by_the_nodes() -> None:
+    """One call of scontrol; the slurmd of the only node was replaced."""
+    times = b"NodeName=n1 Arch=x\n   BootTime=1795000000 SlurmdStartTime=1795832000\n"
+    answers = Answers(scontrol=(0, times, b""))
+
+    assert survey(answers).was_reconfigured(1_795_832_000)
+    assert answers.ran == [["/s/scontrol", "show", "node"]]
+
+
+def test_silence_of_the_nodes_is_an_error() -> None:
+    """Whoever asks decides what it means."""
+    gone = SlurmError("away", reason=FailureReason.UNREACHABLE)
+
+    with pytest.raises(SlurmError, match="away"):
+        survey(Answers(scontrol=gone)).was_reconfigured(1_795_832_000)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from recorded_slurm import GEOMETRY, Situation, geometry_of, json_records, sacct_runs, text_jobs
+from recorded_slurm import NODE, Situation, json_records, node_of, sacct_runs, text_jobs
 
 from slurm.decode.fields.scalars import instant, number
 from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.job_resources import GeometryOf, parse_job_resources
-from slurm.decode.scontrol_config import Geometry
+from slurm.decode.job_resources import parse_job_resources
 from slurm.decode.scontrol_job import add_job_detail
+from slurm.decode.scontrol_nodes import Node, NodeOf
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Gres, Job, Sharing
 
@@ -21,18 +22,18 @@ def record(series: str, scenario: str, place: int = 0, file: str = "squeue.json"
     return json_records(Situation(series, scenario).files[file])[place]
 
 
-def job(document: dict[str, Any], geometry: GeometryOf = geometry_of) -> Job:
+def job(document: dict[str, Any], nodes: NodeOf = node_of) -> Job:
     """Return the job of a record."""
-    return parse_job(document, geometry_of=geometry)
+    return parse_job(document, node_of=nodes)
 
 
 def cores_2108(
-    sockets: str, cores: str, cpus: int, geometry: Geometry | None = GEOMETRY
+    sockets: str, cores: str, cpus: int, node: Node | None = NODE
 ) -> tuple[int, ...] | None:
     """Return what 21.08 tells of one node; keys of sockets and cores as words."""
     allocated = {"sockets": dict.fromkeys(sockets.split()), "cores": dict.fromkeys(cores.split())}
     document = {"nodes": "n1", "allocated_nodes": {"0": {**allocated, "cpus": cpus}}}
-    found = parse_job_resources(document, [], lambda _name: geometry, is_live=True)
+    found = parse_job_resources(document, [], lambda _name: node, is_live=True)
     return found.allocations[0].cores
 
 
@@ -71,7 +72,7 @@ def test_cores_of_21_08_need_the_size_of_the_node() -> None:
     """Without it the first socket alone is certain; nodes of several sizes tell nothing."""
     assert (0, 1) == cores_2108("0", "0 1", 4, None)
     assert cores_2108("1", "0 1", 4, None) is None
-    sizes = {"n1": GEOMETRY, "n2": Geometry(4, 4, 2)}
+    sizes = {"n1": NODE, "n2": replace(NODE, sockets=4)}
     node = {"sockets": {"0": ""}, "cores": {"0": ""}, "cpus": 2}
     document = {"nodes": "n[1-2]", "allocated_nodes": {"0": node, "1": node}}
     found = parse_job_resources(document, [], sizes.get, is_live=True)
@@ -228,4 +229,4 @@ def test_memory_in_text_is_brought_to_mebibytes() -> None:
     record_text = situation.files["scontrol.txt"].decode()
     for words, expected in (("Node=62.50G", "64000M"), ("CPU=2T", "2097152Mc")):
         changed = record_text.replace("MinMemoryNode=0", f"MinMemory{words}")
-        assert expected == add_job_detail(found, changed, geometry_of=geometry_of).requested_memory
+        assert expected == add_job_detail(found, changed, node_of=node_of).requested_memory

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
-from recorded_slurm import Situation
+import re
 
-from slurm.decode.fields.scalars import number, parse_time_limit, positive, split_state, text
-from slurm.decode.fields.sharing import sharing_from_json
+import pytest
+
+from slurm.decode.fields.scalars import (
+    epoch_seconds,
+    number,
+    parse_time_limit,
+    positive,
+    split_state,
+    text,
+    user_and_uid,
+)
+from slurm.decode.fields.sharing import sharing_from_cpus, sharing_from_json
 from slurm.decode.fields.tres import parse_tres
 from slurm.decode.hook_facts import parse_hook_facts
-from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SHARING, parse_job_list, parse_sacct_rows
-from slurm.decode.sacct_json import AccountingStream
+from slurm.decode.job_rows import parse_job_list
+from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SHARING, parse_sacct_rows
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job, Sharing
@@ -26,6 +35,14 @@ from slurm.job import Job, Sharing
         ("Infinity", None),
         (None, None),
         (7.0, 7),
+        ("7", 7),
+        ("7.0", 7),
+        ([7], 7),
+        ([{"set": True, "infinite": False, "number": "7"}], 7),
+        ({"number": 7}, 7),
+        ({"set": True, "infinite": True, "number": 0}, None),
+        ("UNLIMITED", None),
+        ("N/A", None),
     ],
 )
 def test_numbers_come_plain_wrapped_or_complex(value: object, expected: int | None) -> None:
@@ -33,7 +50,10 @@ def test_numbers_come_plain_wrapped_or_complex(value: object, expected: int | No
     assert expected == number(value)
 
 
-@pytest.mark.parametrize("value", [True, "7", [], float("nan"), float("inf"), 1 << 70])
+@pytest.mark.parametrize(
+    "value",
+    [True, "x7", [], [7, 8], {}, {"set": True}, "1e3", float("nan"), float("inf"), 1 << 70],
+)
 def test_no_number_is_an_error(value: object) -> None:
     """Something else is not taken for a number."""
     with pytest.raises(ValueError, match=r"number|range"):
@@ -94,26 +114,92 @@ def test_time_limits_in_text(value: str, expected: int | None) -> None:
     assert expected == parse_time_limit(value)
 
 
-def test_counts_in_tres_text() -> None:
-    """CPUs and GPUs of all types together are taken, types are not added to them."""
-    assert (4, 3) == parse_tres("cpu=4,mem=4000M,node=2,billing=4,gres/gpu=3,gres/gpu:a100=3")
-    assert (None, None) == parse_tres("mem=1G,gres/gpu:a100=3")
-    assert (None, None) == parse_tres("")
+@pytest.mark.parametrize(
+    ("tres", "expected"),
+    [
+        ("cpu=4,mem=4000M,node=2,billing=4,gres/gpu=3,gres/gpu:a100=3", (4, 3)),
+        ("billing=2,cpu=2,gres/gpu:a100=2,mem=2000M,node=1", (2, 2)),
+        ("cpu=4,mem=32G,node=1,billing=4,gres/gpu:nvidia_geforce_rtx_2080_ti=1", (4, 1)),
+        ("cpu=4,gres/gpu:1g.10gb+me=2,gres/gpu:x/y=1,node=1", (4, 3)),
+        ("gres/gpu:a100=0,node=1", (None, 0)),
+        ("cpu=2,gres/shard=4,node=1", (2, 1)),
+        ("cpu=2,gres/shard:a100=8,node=2", (2, 2)),
+        ("cpu=2,gres/mps=1K", (2, 1)),
+        ("cpu=2,gres/gpu=1,gres/shard=4,node=3", (2, 1)),
+        ("cpu=2,gres/shard=0,node=1", (2, None)),
+        ("cpu=1K,gres/gpu=odd", (1024, None)),
+        ("gres/shards=3,gres/gpuish:a=2,node=1", (None, None)),
+        ("cpu=,gres/gpu", (None, None)),
+        ("", (None, None)),
+    ],
+)
+def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None]) -> None:
+    """GPUs are counted by their types where that alone is tracked; shares are one device a node."""
+    assert expected == parse_tres(tres)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "node_cpus", "expected"),
+    [
+        (2, [16], Sharing.SHARED),
+        (16, [16], Sharing.NODE),
+        (31, [16, 16], Sharing.SHARED),
+        (48, [16, 32], Sharing.NODE),
+        (2, [16, None], None),
+        (2, [], None),
+        (None, [16], None),
+        (0, [16], None),
+    ],
+)
+def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
+    cpus: int | None, node_cpus: list[int | None], expected: Sharing | None
+) -> None:
+    """Where sharing is not told, the number of CPUs tells it; of unknown nodes nothing."""
+    assert expected == sharing_from_cpus(cpus, node_cpus)
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "expected"),
+    [
+        ("alice", 20001, ("alice", 20001)),
+        ("nobody", 20001, (None, 20001)),
+        ("20001", 20001, (None, 20001)),
+        ("20001", None, (None, 20001)),
+        ("20001", 5001, ("20001", 5001)),
+        ("(null)", 20001, (None, 20001)),
+        ("", 20001, (None, 20001)),
+        (None, 20001, (None, 20001)),
+        (["alice"], 20001, ("alice", 20001)),
+    ],
+)
+def test_placeholder_is_no_user(
+    name: object, uid: int | None, expected: tuple[str | None, int | None]
+) -> None:
+    """What Slurm prints while nobody can name the uid is no name; the uid stays."""
+    assert expected == user_and_uid(name, uid)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("1795326364", 1795326364), ("0", None), ("4294967294", None)]
+    + [(word, None) for word in ("Unknown", "None", "N/A", "NONE", "(null)", "")],
+)
+def test_times_in_text_are_epoch_seconds(value: str, expected: int | None) -> None:
+    """Words stand for no time."""
+    assert expected == epoch_seconds(value)
+
+
+@pytest.mark.parametrize("value", ["2026-11-27T23:10:04", "27 Nov 23:10", "-5", "1" * 19])
+def test_dates_are_refused_with_their_words(value: str) -> None:
+    """In which zone a date is meant is unknown."""
+    with pytest.raises(ValueError, match=re.escape(value)):
+        epoch_seconds(value)
 
 
 def test_sharing_of_another_shape_is_an_error() -> None:
     """A number where words belong is no sharing."""
     with pytest.raises(ValueError, match="sharing"):
         sharing_from_json({"none": True})
-
-
-@pytest.mark.parametrize(
-    ("cpus_per_node", "expected"),
-    [("6,2", 8), ("4(x3),2", 14), ("", None), ("4(x99999999)", None), ("x", None)],
-)
-def test_cpus_that_a_hook_was_told(cpus_per_node: str, expected: int | None) -> None:
-    """Runs of equal nodes are written together; nonsense is nothing."""
-    assert expected == parse_hook_facts({"cpus_per_node": cpus_per_node}).cpus
 
 
 def test_nodes_that_a_hook_was_told_and_cannot_be_read() -> None:
@@ -137,7 +223,8 @@ ROW = dict.fromkeys(COLUMNS, "N/A") | {
 def looked_up_row(**fields: str) -> Job:
     """Return the job of one line of squeue."""
     row = ROW | fields
-    return parse_job_columns(f"{'|'.join(row.values())}|\n".encode(), tuple(row), cluster="lab")[7]
+    line = f"{'|'.join(row.values())}|\n".encode()
+    return parse_job_columns(line, tuple(row), cluster="lab").rows[7]
 
 
 def test_user_without_a_name_is_missing() -> None:
@@ -152,17 +239,15 @@ def test_user_without_a_name_is_missing() -> None:
         b"7|7",
         b"7|7|\n",
         f"{'|'.join((ROW | {'JobID': 'x'}).values())}|\n".encode(),
-        f"{'|'.join((ROW | {'NodeList': 'n[1'}).values())}|\n".encode(),
-        f"{'|'.join(ROW.values())}|\n".encode() * 2,
     ],
 )
 def test_lookup_that_is_cut_or_odd_is_unknown(stdout: bytes) -> None:
-    """A cut line, a line of another form and a job listed twice void the answer."""
+    """A cut answer, and one without any row, void the answer."""
     with pytest.raises(SlurmError):
         parse_job_columns(stdout, tuple(ROW), cluster="lab")
 
 
-SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|n1"
+SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|job|||n1"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +269,7 @@ def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: FailureReason
 
 def test_accounting_names_array_and_het_members() -> None:
     """`12_3` is a task, `12+1` a component, `12` neither."""
-    assert 17 == SACCT_FIELDS.count(",") + 1
+    assert 20 == SACCT_FIELDS.count(",") + 1
     found = [
         parse_sacct_rows(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
         for word in ("12_3", "12+1", "12")
@@ -204,40 +289,18 @@ def test_listing_that_is_odd_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "kind"),
-    [
-        (b'"state"', b'"stat_"', FailureReason.MALFORMED),
-        (b'"cluster": "lab"', b'"cluster": "other"', FailureReason.WRONG_CLUSTER),
-        (b'"job_id": 420', b'"job_id": -420', FailureReason.MALFORMED),
-    ],
-)
-def test_sacct_json_that_is_odd_is_unknown(old: bytes, new: bytes, kind: FailureReason) -> None:
-    """A record that is not understood, or another cluster's, voids the answer."""
-    stream = AccountingStream(cluster="lab")
-    with pytest.raises(SlurmError) as caught:
-        stream.feed(Situation("24.11", "gpu-1of4").files["sacct.json"].replace(old, new))
-    assert kind is caught.value.reason
-
-
-def test_sacct_json_of_any_cluster_is_read_where_none_is_named() -> None:
-    """Without a name to compare with, every record is taken."""
-    stream = AccountingStream()
-    stream.feed(Situation("24.11", "gpu-1of4").files["sacct.json"])
-    assert ["lab"] == [run.cluster for run in stream.close()]
-
-
-@pytest.mark.parametrize(
     ("value", "expected"),
     [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
 )
 def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
     """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
     line = SACCT.replace("|", "\x1f")
-    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode())
+    fields = SACCT_FIELDS + SACCT_SHARING
+    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
     (silent,) = parse_sacct_rows(f"{line}\n".encode())
 
     assert 1 == SACCT_SHARING.count(",")
     assert expected == told.sharing
     assert silent.sharing is None
     with pytest.raises(SlurmError):
-        parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode())
+        parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)

@@ -27,7 +27,7 @@ from standin_slurm.model import Job
 from standin_slurm.records import values_of
 
 from slurm.decode.fields.hostlist import expand_hosts, expand_indices
-from slurm.decode.job_rows import SACCT_FIELDS, SACCT_SEPARATOR
+from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.decode.squeue_columns import columns_for, format_option
 from slurm.release_features import features_of
 

@@ -16,7 +16,7 @@ from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.run import RunId
 from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
-from sweeper.commands.assembly import active_elsewhere, sees_all_jobs
+from sweeper.commands.assembly import active_elsewhere, sees_all_jobs, was_reconfigured
 from sweeper.plan_format import plan_document, plan_lines
 from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, Start
 
@@ -51,6 +51,15 @@ def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
         contents = (layout.root / "new" / each.event).read_bytes()
         assert parse_extras(contents) == {"again": "1"}
         assert parse_event_name(each.event, time=0).job_id == each.key.job_id
+
+
+def test_a_first_sighting_is_reported_later(layout: Layout) -> None:
+    """Its event carries the time instead of the mark: the drain may know the run already."""
+    (written,) = write_events(layout, [replace(start(1), not_before=NOON)])
+
+    contents = (layout.root / "new" / written.event).read_bytes()
+
+    assert parse_extras(contents) == {"not_before": str(NOON)}
 
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:
@@ -161,7 +170,7 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     guard = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")
     plan = Plan(
         changes=(evil, CLOSE), held_back=(stop(4),), reports=reports, guards=(guard,), over_limit=2,
-        skipped={"young": 1}, running_counts=(5, 6),
+        skipped={"young": 1}, running_counts=(5, 6), first_sightings=(replace(evil, not_before=9),),
     )  # fmt: skip
 
     lines = list(plan_lines(plan))
@@ -172,15 +181,29 @@ def test_a_table_is_short_and_json_is_whole() -> None:
     assert lines[3].split()[:3] == ["held", "stop", "4"]
     assert lines[-2] == "... and 13 more; --json shows all"
     assert lines[-1] == (
-        "1 start, 1 stop, 1 close, 60 reports; 1 of them held; 2 left for the next sweep;"
-        " known: 1 young; running: 5 in Slurm, 6 at cc-backend"
+        "1 start, 1 stop, 1 close, 60 reports; 1 of them held until the next sweep;"
+        " 2 left for the next sweep (--limit); facts of 1 young job to be stored;"
+        " nothing to do for: 1 too young (sweep.grace_seconds);"
+        " running: 5 in Slurm, 6 at cc-backend"
     )
     assert (len(data["reports"]), data["refused"]) == (60, True)
     assert data["changes"][1] == {
         "what": "close", "job_id": 3, "start": OLD, "user": "", "why": "unknown",
         "end": OLD + 60,
     }  # fmt: skip
+    assert [each["not_before"] for each in data["first_sightings"]] == [9]
+    assert "not_before" not in data["changes"][0]
     assert data["guards"] == [{"name": "stops", "kind": "size", "text": "many"}]
+
+
+def test_nodes_that_do_not_answer_prove_no_reconfiguration() -> None:
+    """Then stops wait, as after a restart."""
+
+    def ask(_boot_time: int) -> bool:
+        raise SlurmError("away", reason=FailureReason.UNREACHABLE)
+
+    assert not was_reconfigured(ask, NOON)
+    assert was_reconfigured(lambda boot_time: boot_time == NOON, NOON)
 
 
 @pytest.mark.parametrize(

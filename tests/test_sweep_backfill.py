@@ -23,6 +23,7 @@ from sweeper import backfill as module
 from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
 from sweeper.commands.backfill import has_room
+from sweeper.commands.exit_codes import failure_code
 from sweeper.dates import parse_instant
 
 HOUR, DAY = 3600, 86400
@@ -150,7 +151,7 @@ def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> N
     progress = backfill(world.site, window(world), pace())
 
     assert progress.failure is not None
-    assert (progress.failure.exit_code, progress.queued) == (REFUSED, 0)
+    assert (failure_code(progress.failure), progress.queued) == (REFUSED, 0)
     assert progress.resume_at <= int(world.world.now) - 3 * DAY
 
 
@@ -192,7 +193,7 @@ def test_a_drain_that_never_keeps_up_ends_it(
     progress = backfill(world.site, window(world), pace(room=False))
 
     assert progress.failure is not None
-    assert (progress.queued, progress.failure.exit_code) == (3, TRY_AGAIN)
+    assert (progress.queued, failure_code(progress.failure)) == (3, TRY_AGAIN)
 
 
 def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
@@ -249,9 +250,9 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
         again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
 
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert "3 to be told, 0 waiting" in dry.out
+    assert "3 would be reported, 0 pending" in dry.out
     assert told.code == 0, told.err
-    assert "3 runs ended: 0 there" in told.out
+    assert "3 runs ended in this time: 0 already at cc-backend" in told.out
     assert (again.json["there"], again.json["told"], again.json["failed"]) == (3, 0, None)
 
 
@@ -271,8 +272,8 @@ def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
         anew = made.sweep("backfill", "--since", since - 1, "--until", until)
 
     assert failed.code == 11
-    assert "the same command goes on there" in failed.err
-    assert "goes on where the last call ended" in on.err
+    assert "type the same command again to continue there" in failed.err
+    assert "continues where the last call stopped" in on.err
     assert on.json["told"] == 3
     assert "goes on" not in anew.err
 
@@ -287,7 +288,7 @@ def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.M
 
         assert len(list((made.spool / Directory.NEW).iterdir())) == 3
     assert said.code == 75
-    assert "3 waiting" in said.out
+    assert "3 pending" in said.out
 
 
 def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

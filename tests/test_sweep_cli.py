@@ -12,24 +12,12 @@ import pytest
 from command_line import call
 from filelock import FileLock
 from lying_slurm import Told
-from sweep_site import SweepSite, site
+from sweep_site import drifted, site
 
 from sweeper.cli import main
 
 HOUR = 3600
 RELEASE = "cc-sweep: Slurm 22.05.8\n"  # told if it is asked for
-
-
-def drifted(made: SweepSite) -> tuple[Told, Told, Told]:
-    """One run in order, one whose end is missing, one that was never seen."""
-    now = made.now
-    kept = Told(7, now - 2 * HOUR)
-    ended = Told(8, now - 2 * HOUR, "FAILED", now - HOUR, in_squeue=False)
-    unseen = Told(9, now - 2 * HOUR + 9, "COMPLETED", now - HOUR, in_squeue=False)
-    made.run(kept, ended, unseen)
-    made.row(7, kept.start)
-    made.row(8, ended.start)
-    return kept, ended, unseen
 
 
 def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
@@ -59,9 +47,9 @@ def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
         assert made.everything() == before
     assert said.code == 10
     head, stop, start, summary = said.out.splitlines()
-    assert head.split() == ["what", "job", "user", "start", "why"]
+    assert head.split() == ["what", "job", "user", "start", "end", "why"]
     assert stop.split()[:3] == ["stop", "8", "ada"]
-    assert stop.endswith(f"accounting: FAILED at {made.now - HOUR}; cc-backend: running")
+    assert stop.endswith("FAILED according to accounting, still running at cc-backend")
     assert start.split()[:3] == ["start", "9", "ada"]
     assert summary.startswith("1 start, 1 stop, 0 closes, 0 reports; ")
 
@@ -74,14 +62,15 @@ def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:
         plan = made.sweep("plan", "--json").json
 
     assert list(plan) == [
-        *("changes", "held", "reports", "refused", "guards", "known", "left", "drift", "running")
+        *("changes", "first_sightings", "held", "reports", "refused", "guards"),
+        *("known", "left", "drift", "running"),
     ]
     assert plan["changes"][0] == {
         "what": "stop",
         "job_id": 8,
         "start": ended.start,
         "user": "ada",
-        "why": f"accounting: FAILED at {ended.end}; cc-backend: running",
+        "why": "FAILED according to accounting, still running at cc-backend",
         "end": ended.end,
         "state": "FAILED",
         "proof": "accounting",
@@ -154,22 +143,22 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--limit", "0"], "'0' is no number above 0"),
-        (["-l", "many"], "'many' is no number above 0"),
-        (["-j", "x"], "'x' is no number above 0"),
+        (["--limit", "0"], "'0' is not a number above 0"),
+        (["-l", "many"], "'many' is not a number above 0"),
+        (["-j", "x"], "'x' is not a number above 0"),
         (["--direction", "up"], "invalid choice"),
-        (["apply", "--force"], "--force and --stops N go together"),
-        (["apply", "--stops", "3"], "--force and --stops N go together"),
-        (["apply", "--force", "--stops", "0"], "'0' is no number above 0"),
+        (["apply", "--force"], "--force and --stops N must be given together"),
+        (["apply", "--stops", "3"], "--force and --stops N must be given together"),
+        (["apply", "--force", "--stops", "0"], "'0' is not a number above 0"),
         (["plan", "--force"], "unrecognized arguments"),
         (["plan", "-j", "4711"], "job 4711 is unknown"),
         (["apply", "-j", "4711"], "job 4711 is unknown"),
         (["explain", "4711"], "job 4711 is unknown"),
-        (["explain", "seven"], "'seven' is no number above 0"),
+        (["explain", "seven"], "'seven' is not a number above 0"),
         (["backfill", "--since", "2d"], "--until"),
         (["backfill", "--since", "1d", "--until", "2d"], "is not before --until 2d"),
-        (["backfill", "--since", "yesterday", "--until", "now"], "'yesterday' is no date"),
-        (["backfill", "--since", "2026-02-30", "--until", "now"], "'2026-02-30' is no date"),
+        (["backfill", "--since", "yesterday", "--until", "now"], "'yesterday' is not a time"),
+        (["backfill", "--since", "2026-02-30", "--until", "now"], "'2026-02-30' is not a time"),
         (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "invalid"),
     ],
 )
@@ -228,7 +217,7 @@ def test_on_a_standby_controller_nothing_is_done(tmp_path: Path) -> None:
         said = made.sweep("apply")
 
         assert (said.code, made.server.rows()) == (0, before)
-        assert "the controller on elsewhere is active" in said.err
+        assert "slurmctld is active on elsewhere" in said.err
 
 
 def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
@@ -239,7 +228,7 @@ def test_without_a_controller_nothing_is_done(tmp_path: Path) -> None:
         said = made.sweep("apply")
 
     assert said.code == 69
-    assert "no controller answers" in said.err
+    assert "slurmctld does not answer" in said.err
 
 
 def test_a_cut_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
@@ -253,7 +242,7 @@ def test_a_cut_answer_is_refused_and_stays_visible(tmp_path: Path) -> None:
         state = json.loads((made.state / "sweep.json").read_text())
 
     assert said.code == 11
-    assert "slurm gave no whole answer (cut)" in said.err
+    assert "no complete answer from slurmctld (cut)" in said.err
     assert (state["refused"], state["guards"]) == (True, ["slurm"])
     assert state["mark"] == made.now - 600
 
@@ -307,6 +296,7 @@ def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
     """Exit 75; the mark stays for the rest."""
     with site(tmp_path) as made:
         drifted(made)
+        made.run(Told(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
 
         said = made.sweep("apply", "-l", 1)
 
@@ -326,7 +316,7 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
         assert said.code == 75
         assert "2 changes wait in the spool" in said.err
         assert len(made.names("new")) == 2
-        assert "known: 2 queued" in made.sweep("plan").out
+        assert "nothing to do for: 2 already in the spool" in made.sweep("plan").out
 
 
 def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from sweep_values import NOON, OLD, found, keys, over, row, run
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import END_STATES
-from sweeper.diff import Differences, SpoolEntry, SpoolStatus
+from sweeper.differences import Differences, SpoolEntry, SpoolStatus
 from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
 
 GRACE = 600
@@ -22,7 +22,7 @@ def test_a_run_that_is_missing_there_is_started() -> None:
 
     drift = found(Differences(missing=(job,)))
 
-    assert drift.starts == [Start(job=job, why="Slurm: RUNNING; cc-backend: no such run")]
+    assert drift.starts == [Start(job=job, why="RUNNING in Slurm, missing at cc-backend")]
     assert (drift.stops, drift.closes, drift.reports) == ([], [], [])
 
 
@@ -33,6 +33,50 @@ def test_a_run_younger_than_the_grace_is_left_alone(age: int, starts: int) -> No
 
     assert starts == len(drift.starts)
     assert (1 - starts) == drift.skipped["young"]
+
+
+def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
+    """Slurm forgets them before the grace is over; the run is reported then."""
+    young = run(7, NOON - 60)
+
+    drift = found(Differences(missing=(young,)))
+
+    why = "RUNNING in Slurm, missing at cc-backend, too young (sweep.grace_seconds)"
+    assert drift.first_sightings == [Start(job=young, why=why, not_before=NOON - 60 + GRACE)]
+
+
+def test_a_short_run_that_has_just_ended_is_captured_too() -> None:
+    """From its end on it has the grace, as a running one from its start on."""
+    short = over(7, NOON - 90, NOON - 30)
+
+    drift = found(Differences(ended=(short,)))
+
+    assert [(each.job, each.not_before) for each in drift.first_sightings] == [
+        (short, NOON - 30 + GRACE)
+    ]
+    assert (drift.starts, drift.skipped["young"]) == ([], 1)
+
+
+@pytest.mark.parametrize("status", [status for status in SpoolStatus if status != "nothing"])
+def test_a_young_run_that_the_spool_has_is_not_captured(status: SpoolStatus) -> None:
+    """The drain has its facts already."""
+    jobs = run(7, NOON - 60), over(8, NOON - 90, NOON - 30)
+    entry = SpoolEntry(status=status)
+    entries = dict.fromkeys([job.key for job in jobs], entry)
+    differences = Differences(missing=jobs[:1], ended=jobs[1:], spool_entries=entries)
+
+    captured = len(found(differences).first_sightings)
+
+    assert captured == (2 if status is SpoolStatus.CAPTURED else 0)
+
+
+def test_an_excluded_young_run_is_not_captured() -> None:
+    """Whether it goes on or has ended."""
+    jobs = run(7, NOON - 60, partition="quiet"), over(8, NOON - 90, NOON - 30, partition="quiet")
+
+    drift = found(Differences(missing=jobs[:1], ended=jobs[1:]))
+
+    assert (drift.first_sightings, drift.skipped) == ([], {SpoolStatus.UNREPORTED: 2})
 
 
 @pytest.mark.parametrize("status", [SpoolStatus.QUEUED, SpoolStatus.UNREPORTED, SpoolStatus.DEAD])
@@ -59,12 +103,12 @@ def test_what_the_spool_has_in_hand_is_counted_and_never_planned(status: SpoolSt
 
 @pytest.mark.parametrize(("since", "starts"), [(GRACE - 1, 0), (GRACE, 1)])
 def test_an_accepted_start_gets_time_to_appear(since: int, starts: int) -> None:
-    """A start taken is told again when it is absent after the server's cache interval."""
+    """An accepted start is sent again when it is absent after the server's cache interval."""
     entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=NOON - since)
 
     drift = found(Differences(missing=(run(7),), spool_entries={RunId(7, OLD): entry}))
 
-    assert ["although it took the start" in change.why for change in drift.starts] == [
+    assert ["although it accepted the start" in change.why for change in drift.starts] == [
         True
     ] * starts
 
@@ -74,7 +118,7 @@ def test_a_run_closed_there_while_it_goes_on_is_reported() -> None:
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, state="failed"),)}))
 
     assert drift.starts == []
-    why = "runs in Slurm, but cc-backend has it as failed (row 70)"
+    why = "running in Slurm, but failed at cc-backend (row 70)"
     assert drift.reports == [Report(key=RunId(7, OLD), user="ada", why=why)]
 
 
@@ -103,7 +147,7 @@ def test_a_run_that_ended_unseen_is_told_whole() -> None:
     (change,) = found(Differences(ended=(job,))).starts
 
     assert change.job == job
-    assert change.why == f"accounting: COMPLETED at {NOON - 3600}; cc-backend: never seen"
+    assert change.why == "COMPLETED according to accounting, missing at cc-backend"
 
 
 def test_a_run_that_ended_and_is_there_is_done() -> None:
@@ -137,7 +181,7 @@ def test_a_proven_end_is_a_stop(state: str) -> None:
     """Accounting has the same id and start, an end state and an end."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
 
-    why = f"accounting: {state} at {NOON - 3600}; cc-backend: running"
+    why = f"{state} according to accounting, still running at cc-backend"
     assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
 
 
@@ -178,7 +222,7 @@ def test_silence_is_no_proof() -> None:
         report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
     ] == ["not in Slurm's queue, and accounting does not know it"]
     assert [report.why for report in found(Differences(orphans=(row(7),))).reports] == [
-        "not in Slurm's queue; accounting does not answer"
+        "not in Slurm's queue, and accounting does not answer"
     ]
     running = Differences(orphans=(row(7),), accounting_runs={7: (run(7),)})
     assert found(running).reports == [
@@ -227,7 +271,7 @@ def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: 
 
     assert stops == len(drift.stops)
     assert (1 - stops) == drift.skipped["confirming"]
-    assert all("although its end was told" in change.why for change in drift.stops)
+    assert all("although its end was queued before" in change.why for change in drift.stops)
 
 
 def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
@@ -285,7 +329,10 @@ def test_unknown_runs_are_closed_only_by_the_switch() -> None:
     assert found(differences, memory).closes == []
     assert found(differences, memory).unproven_since == {RunId(7, OLD): NOON - 100}
     assert found(differences, memory, close_after=101).closes == []
-    why = f"not in Slurm's queue, and accounting does not know it since {NOON - 100}"
+    why = (
+        "not in Slurm's queue, and accounting does not know it"
+        " for longer than sweep.close_unknown_after"
+    )
     assert found(differences, memory, close_after=100).closes == [
         Close(key=RunId(7, OLD), end_time=OLD + 1, why=why)
     ]

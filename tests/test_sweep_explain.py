@@ -56,11 +56,11 @@ def test_a_job_in_order_says_so(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     first, *rest = said.out.splitlines()
-    assert first == "job 7: in order: cc-backend has what Slurm says"
+    assert first == "job 7: correct: cc-backend has what Slurm says"
     labels = [line.split()[0] for line in rest]
-    assert labels == ["controller", "accounting", "spool", "cc-backend"]
+    assert labels == ["slurmctld", "accounting", "spool", "cc-backend"]
     assert "FAILED, started" in rest[1]
-    assert "holds nothing of it" in rest[2]
+    assert "has nothing of it" in rest[2]
     assert "row 70 on lab: failed, started" in rest[3]
 
 
@@ -72,11 +72,11 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
 
         page = made.sweep("explain", 7, "--json").json
         assert page["command"] == "cc-sweep apply -j 7"
-        assert page["verdict"].startswith("to be repaired (stop): accounting: FAILED")
+        assert page["verdict"].startswith("to be repaired (stop): FAILED according to accounting")
         assert made.sweep(*page["command"].split()[1:]).code == 0
         after = made.sweep("explain", 7, "--json").json
 
-    assert after["verdict"] == "in order: cc-backend has what Slurm says"
+    assert after["verdict"] == "correct: cc-backend has what Slurm says"
     assert after["command"] is None
     assert [row["state"] for row in after["cc_backend"]] == ["failed"]
     assert [run["state"] for run in after["spool"]["delivered"]] == ["FAILED"]
@@ -98,13 +98,13 @@ def test_the_spools_side_is_shown(tmp_path: Path) -> None:
         page = made.sweep("explain", 7)
         data = made.sweep("explain", 7, "--json").json
 
-    assert "left out: opted out" in page.out
+    assert "excluded: opted out" in page.out
     assert "77-" not in page.out
     assert "no such subcluster, correct cluster.json, then retry" in page.out
     assert f"new/{event}, since" in page.out
     assert "dead/1-start-7-0-0-5" in page.out
     assert data["command"] == f"cc-spool retry 7-{told.start}.json"
-    assert data["verdict"] == "in hand: the spool holds it, the drain will tell it"
+    assert data["verdict"] == "pending: it is in the spool, and the drain will deliver it"
     assert [each["kind"] for each in data["spool"]["events"]] == ["stop", "start"]
     assert [each["directory"] for each in data["spool"]["runs"]] == ["open", "dead"]
     assert data["spool"]["runs"][1]["last_error"]["call"] == "start"
@@ -128,7 +128,7 @@ def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> Non
     assert [each.state for each in page.accounting_runs] == ["REQUEUED", "RUNNING"]
     text = "\n".join(job_report_lines(page))
     assert "other tasks of the array: 10, 13" in text
-    assert "task 3 of array 10, restarted 1 times" in text
+    assert "task 3 of array 10, requeued 1 time" in text
 
 
 def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
     )
 
     assert [words.partition(":")[0] for words in page.unanswered] == [
-        *("controller", "accounting", "cc-backend")
+        *("slurmctld", "accounting", "cc-backend")
     ]
     assert darker.controller_record is None
     assert any("no answer" in line for line in job_report_lines(darker))
@@ -159,9 +159,13 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "verdict", "command"),
     [
-        (EMPTY, "has not begun: there is nothing to tell", None),
-        (replace(EMPTY, backend_rows=(ROW,)), "in order: cc-backend has what Slurm says", None),
-        (replace(EMPTY, plan=Plan(guards=(GUARD,))), "cannot be judged now: up for 3 s", None),
+        (EMPTY, "has not started: there is nothing to report", None),
+        (replace(EMPTY, backend_rows=(ROW,)), "correct: cc-backend has what Slurm says", None),
+        (
+            replace(EMPTY, plan=Plan(guards=(GUARD,))),
+            "no verdict is possible now: up for 3 s",
+            None,
+        ),
         (
             replace(EMPTY, plan=Plan(changes=(start(7), stop(7)))),
             "to be repaired (start): missing; to be repaired (stop): over",
@@ -169,17 +173,17 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
         (
             replace(EMPTY, plan=Plan(changes=(start(7),), guards=(GUARD,))),
-            "cannot be judged now: up for 3 s; to be repaired (start): missing",
+            "no verdict is possible now: up for 3 s; to be repaired (start): missing",
             None,
         ),
         (
             replace(EMPTY, plan=Plan(reports=(Report(key=RunId(7, OLD), why="odd"),))),
-            "to be looked at: odd",
+            "needs an administrator: odd",
             None,
         ),
         (
             replace(EMPTY, plan=Plan(skipped={"unreported": 1, "strange": 1})),
-            "left out by choice: an opt-out, a filter, or the requeue policy",
+            "excluded: by its opt-out, by a filter, or by drain.requeue",
             None,
         ),
     ],
@@ -201,7 +205,7 @@ def test_records_of_every_kind_have_a_line() -> None:
 
     text = "\n".join(job_report_lines(page))
 
-    assert "state not known COMPLETING, ended" in text
+    assert "state unknown COMPLETING, ended" in text
     assert "component 1 of 6" in text
     assert "FAILED, 2 nodes" in text
 

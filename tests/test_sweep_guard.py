@@ -11,7 +11,7 @@ from sweeper.guard import AnswerCheckInput, check_answers, check_sizes, stops_th
 from sweeper.values import GuardFinding, GuardKind
 
 
-def spoken(**facts: Any) -> list[str]:
+def spoken(*, has_stops: bool = True, **facts: Any) -> list[str]:
     """Names of the guards on the answer that speak."""
     base: dict[str, Any] = {
         "controller_clock": NOON,
@@ -19,7 +19,10 @@ def spoken(**facts: Any) -> list[str]:
         "boot_time": NOON - 9999,
         "cluster": "lab",
     }
-    return [guard.name for guard in check_answers(AnswerCheckInput(**(base | facts)))]
+    return [
+        guard.name
+        for guard in check_answers(AnswerCheckInput(**(base | facts)), has_stops=has_stops)
+    ]
 
 
 def held(**numbers: Any) -> list[str]:
@@ -44,6 +47,31 @@ def test_a_failed_question_is_a_guard_itself() -> None:
 def test_a_fresh_controller_is_not_believed(up: int, names: list[str]) -> None:
     """It may still recover jobs."""
     assert spoken(boot_time=NOON - up) == names
+
+
+def test_a_reconfigured_controller_is_believed() -> None:
+    """Its boot time is of just now, but it has taken all jobs over."""
+    assert spoken(boot_time=NOON - 1, is_reconfigured=True) == []
+
+
+def test_a_fresh_controller_without_a_stop_is_no_alarm() -> None:
+    """There is nothing that would have to wait."""
+    assert spoken(boot_time=NOON - 1, has_stops=False) == []
+
+
+def test_only_a_fresh_controller_passes_by_itself() -> None:
+    """All other doubt about an answer needs an administrator."""
+    facts = AnswerCheckInput(
+        boot_time=NOON - 30, controller_clock=NOON, clock=NOON - 99, sees_all_jobs=False
+    )
+
+    found = {guard.name: guard for guard in check_answers(facts)}
+
+    assert {name: guard.is_transient for name, guard in found.items()} == {
+        "rights": False,
+        "boot": True,
+        "clock": False,
+    }
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -96,8 +124,9 @@ def test_a_queue_that_lost_its_half_is_held(
 
 
 def test_the_first_sweep_only_looks() -> None:
-    """An old site must ask for its history."""
+    """An old site must ask for its history; there is nothing more to be held back."""
     assert held(has_mark=False) == ["first"]
+    assert held(has_mark=False, stops=30, running_in_slurm=0, candidates=30) == ["first"]
 
 
 def test_messages_name_numbers_threshold_and_next_step() -> None:

@@ -11,9 +11,14 @@ from sweep_values import NOON, OLD
 
 from spool.files import codec
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, EndSource, Run, RunId
-from sweeper.diff import SpoolEntry, SpoolStatus
-from sweeper.observe.spool_view import delivered_runs, spool_entries_of, spool_has_job
+from spool.files.run import End, EndSource, LastError, Run, RunId
+from sweeper.differences import SpoolEntry, SpoolStatus
+from sweeper.observe.spool_view import (
+    captured_runs,
+    delivered_runs,
+    spool_entries_of,
+    spool_has_job,
+)
 
 KEY = RunId(7, OLD)
 
@@ -48,6 +53,48 @@ def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:
 
     assert spool_entries_of(layout, [KEY]) == {}
     assert spool_entries_of(layout, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "captured"),
+    [
+        ({"not_before": NOON + 9}, 1),
+        ({"not_before": NOON}, 0),
+        ({"not_before": NOON + 9, "started": NOON}, 0),
+        (
+            {
+                "not_before": NOON + 9,
+                "last_error": LastError(
+                    time=1, call="start", outcome="retry", reason="x", message=""
+                ),
+            },
+            0,
+        ),
+    ],
+)
+def test_a_run_that_waits_for_the_grace_alone_is_captured(
+    layout: Layout, fields: dict[str, object], captured: int
+) -> None:
+    """Not one that is being retried, nor one that waits for its stop."""
+    put(layout, "todo", f"7-{OLD}.json", stored(**fields))
+
+    assert len(captured_runs(layout, [KEY], now=NOON)) == captured
+
+
+def test_what_cannot_be_read_is_not_captured(layout: Layout) -> None:
+    """Neither a file that is gone nor one that is damaged."""
+    put(layout, "todo", f"8-{OLD}.json", b"{")
+
+    assert captured_runs(layout, [KEY, RunId(8, OLD)], now=NOON) == frozenset()
+
+
+def test_of_some_runs_the_names_are_enough(layout: Layout) -> None:
+    """Their files are not read: one in open/ counts as started."""
+    put(layout, "open", f"7-{OLD}.json", b"{")
+
+    found = spool_entries_of(layout, [KEY], names_only=[KEY])
+
+    assert found == {KEY: SpoolEntry(status=SpoolStatus.STARTED)}
 
 
 @pytest.mark.parametrize("name", ["1-start-7-0-0-3", "1-stop-7-0-0-3", f"1-stop-7-{OLD + 5}-0-3"])

@@ -9,6 +9,7 @@ import pytest
 from sweep_values import keys
 from sweep_world import SweptWorld
 
+from slurm.job import NodeAllocation
 from spool.files.run import RunId
 
 AGO = 7000
@@ -189,3 +190,51 @@ def test_a_row_that_may_belong_to_another_run_proves_nothing(world: SweptWorld) 
     ):
         world.slurm.rows[-1] = replace(row, **facts)
         assert world.plan().decision.plan.changes == ()
+
+
+def seen_young(world: SweptWorld, **facts: object) -> RunId:
+    """A job without a hook's event that a sweep has seen a minute after its start."""
+    cores = NodeAllocation(name="n1", cores=(0, 1), core_count=16)
+    start = int(world.world.now) - 60
+    job = world.world.job(7, start_time=start, allocations=(cores,), **facts)
+    world.slurm.records[7] = job
+    world.slurm.rows.append(job)
+    world.apply_and_resolve()
+    return RunId(7, start)
+
+
+def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
+    """Slurm forgets it before; it is reported after, with the cores that it had."""
+    key = seen_young(world)
+    job = world.slurm.records.pop(7)
+    world.slurm.rows[-1] = replace(job, state="COMPLETED", end_time=key.start_time + 100)
+    world.world.now += 200
+
+    early = world.rows()
+    stored = world.world.stored("todo", 7)
+    world.world.now = key.start_time + 601.0
+    world.drain()
+
+    assert key not in early
+    assert (stored.job.allocations[0].cores, stored.not_before) == ((0, 1), key.start_time + 600)
+    assert world.rows()[key] == "running"
+
+
+def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:
+    """It counts as being in the spool; named by -j it is reported now."""
+    key = seen_young(world)
+
+    plain, named = world.plan().decision.plan, world.plan(7).decision.plan
+
+    assert (plain.changes, plain.first_sightings, dict(plain.skipped)) == ((), (), {"queued": 1})
+    assert keys(named.changes) == [key]
+
+
+def test_an_excluded_young_job_is_never_reported(world: SweptWorld) -> None:
+    """Its flag is seen when its facts are stored and when it is due."""
+    key = seen_young(world, comment="disable_cc_submission")
+    world.world.now += 700
+    world.drain()
+
+    assert key not in world.rows()
+    assert dict(world.plan().decision.plan.skipped) == {"unreported": 1}

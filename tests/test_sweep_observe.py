@@ -261,3 +261,18 @@ def test_ten_thousand_candidates_never_make_a_long_argument_list(tmp_path: Path)
     assert len(slurm.argv_bytes) >= 10
     assert max(slurm.argv_bytes) < 100_000
     assert tmp_path.exists()
+
+
+@pytest.mark.parametrize(("listed", "nodes"), [("n[1-3]", ("n1", "n2", "n3")), ("n[3-1]", ())])
+def test_a_listed_run_has_single_nodes(
+    world: SweptWorld, listed: str, nodes: tuple[str, ...]
+) -> None:
+    """A list that cannot be read is none: the drain reads its own."""
+    job = world.world.job(5, start_time=int(world.world.now) - 7000)
+    world.slurm.records[5] = job
+    world.slurm.listed_nodes = listed
+
+    (change,) = world.plan().decision.plan.changes
+
+    assert isinstance(change, Start)
+    assert change.job.nodes == nodes

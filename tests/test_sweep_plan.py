@@ -12,10 +12,11 @@ from sweep_values import NOON, OLD, keys, sizes, start, stop
 from spool.exit_codes import DRIFT, OK, REFUSED
 from spool.files.run import RunId
 from spool.files.sweep_state import HeldBackStops
-from sweeper.diff import Drift
+from sweeper.commands.exit_codes import plan_code
+from sweeper.differences import Drift
 from sweeper.guard import SizeCheckInput
 from sweeper.plan import Decision, ForceError, PlanInput, SweepOptions, decide
-from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report
+from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report, Stop
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
@@ -48,7 +49,7 @@ def test_an_ordinary_plan_is_in_the_order_of_starts() -> None:
     assert decision.plan.skipped == {"young": 2}
     assert decision.plan.drift == {"start": 2, "stop": 1, "close": 1, "report": 2}
     assert (decision.may_apply, decision.held_stops, decision.running_baseline) == (True, None, 100)
-    assert decision.plan.exit_code == DRIFT
+    assert plan_code(decision.plan) == DRIFT
 
 
 def test_no_drift_is_an_empty_plan() -> None:
@@ -56,7 +57,7 @@ def test_no_drift_is_an_empty_plan() -> None:
     plan = decided(Drift()).plan
 
     assert plan == Plan(running_counts=(100, 100))
-    assert (plan.exit_code, plan.is_refused) == (OK, False)
+    assert (plan_code(plan), plan.is_refused) == (OK, False)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,29 @@ def test_one_direction_leaves_out_the_other(direction: str, expected: list[int])
     plan = decided(drift, options=SweepOptions(direction=direction)).plan
 
     assert [key.job_id for key in keys(plan.changes)] == expected
+
+
+def test_a_limit_counts_for_each_direction() -> None:
+    """As it did in the predecessor: a limit of two is two starts and two stops."""
+    drift = Drift(starts=[start(i) for i in (1, 2, 3)], stops=[stop(i) for i in (4, 5)])
+    drift.closes.append(replace(CLOSE, key=RunId(6, OLD)))
+    drift.first_sightings += [start(i) for i in (7, 8, 9)]
+
+    plan = decided(drift, options=SweepOptions(limit=2)).plan
+
+    assert [key.job_id for key in keys(plan.changes)] == [1, 2, 4, 5]
+    assert ([key.job_id for key in keys(plan.first_sightings)], plan.over_limit) == ([7, 8], 2)
+
+
+@pytest.mark.parametrize(("direction", "captured"), [("start", 1), ("stop", 0), ("both", 1)])
+def test_first_sightings_are_no_drift(direction: str, captured: int) -> None:
+    """They belong to the starts, and nothing of them is to be repaired."""
+    drift = Drift(first_sightings=[start(1)])
+
+    plan = decided(drift, options=SweepOptions(direction=direction)).plan
+
+    assert (len(plan.first_sightings), sum(plan.drift.values())) == (captured, 0)
+    assert plan_code(plan) == OK
 
 
 def test_a_limit_leaves_the_rest_for_the_next_sweep() -> None:
@@ -89,7 +113,7 @@ def test_a_guard_on_the_answer_voids_all_stops() -> None:
     )
 
     assert (keys(decision.plan.changes), decision.plan.held_back) == ([(1, OLD)], ())
-    assert (decision.plan.guards, decision.plan.exit_code) == ((CUT,), REFUSED)
+    assert (decision.plan.guards, plan_code(decision.plan)) == ((CUT,), REFUSED)
     assert (decision.held_stops, decision.running_baseline) == (held, 100)
 
 
@@ -102,6 +126,7 @@ def test_the_first_sweep_applies_nothing() -> None:
     forced = decided(drift, numbers, options=SweepOptions(force_stops=1))
 
     assert (decision.may_apply, keys(decision.plan.held_back)) == (False, [(2, OLD)])
+    assert (decision.plan.is_refused, plan_code(decision.plan)) == (False, DRIFT)
     assert [guard.name for guard in decision.plan.guards] == ["first"]
     assert (forced.may_apply, len(forced.plan.changes), forced.plan.guards) == (True, 2, ())
 
@@ -115,7 +140,7 @@ def test_held_stops_go_on_when_the_next_sweep_proves_them() -> None:
     second = decided(drift, sizes(stops=30), held_stops=first.held_stops)
 
     assert (keys(first.plan.changes), len(first.plan.held_back)) == ([(99, OLD)], 30)
-    assert first.plan.exit_code == REFUSED
+    assert plan_code(first.plan) == REFUSED
     assert first.plan.drift == {"start": 1, "stop": 30, "close": 0, "report": 0}
     assert (len(second.plan.changes), second.plan.held_back, second.plan.guards) == (31, (), ())
     assert second.held_stops == HeldBackStops(time=NOON, guards=("stops",), stops=frozenset())
@@ -136,6 +161,30 @@ def test_a_second_look_releases_only_what_it_planned_and_proves() -> None:
     assert [guard.name for guard in decision.plan.guards] == ["stops"]
     assert decision.held_stops is not None
     assert decision.held_stops.stops == {(1, OLD), (31, OLD), (32, OLD)}
+
+
+@pytest.mark.parametrize("end", [CLOSE, stop(3, proof=EndProof.CONTROLLER)])
+@pytest.mark.parametrize(
+    ("numbers", "released"),
+    [
+        ({"running_in_slurm": 0}, 1),
+        ({"running_in_slurm": 9}, 1),
+        ({"running_in_slurm": 0, "stops": 30}, 0),
+    ],
+)
+def test_where_slurm_runs_nothing_a_second_look_is_enough(
+    end: Stop | Close, numbers: dict[str, int], released: int
+) -> None:
+    """An empty queue seen twice is empty; only a surprising number wants accounting's word."""
+    drift = Drift(stops=[end]) if isinstance(end, Stop) else Drift(closes=[end])
+    facts = sizes(candidates=1, **numbers)
+
+    first = decided(drift, facts)
+    second = decided(drift, facts, held_stops=first.held_stops)
+
+    assert (first.plan.changes, first.plan.held_back) == ((), (end,))
+    assert second.plan.changes == (end,) * released
+    assert second.plan.is_refused is not bool(released)
 
 
 def test_without_accounting_the_controllers_word_must_do() -> None:

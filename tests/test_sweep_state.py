@@ -21,7 +21,7 @@ from spool.files.sweep_state import (
     read_sweep_summary,
     write_sweep_state,
 )
-from sweeper.diff import Drift
+from sweeper.differences import Drift
 from sweeper.state import REMEMBER_STARTS_SECONDS, next_memory
 from sweeper.values import Plan, Start
 

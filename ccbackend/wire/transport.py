@@ -8,7 +8,6 @@ verified. The token appears in no message. A failed exchange is a value, no exce
 from __future__ import annotations
 
 import contextlib
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import requests
 
 from ccbackend.classify import Fault
 from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
+from ccbackend.wire.tls_errors import tls_fault
 
 MAX_RETRY_AFTER_SECONDS = 900.0
 _MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
@@ -168,13 +168,14 @@ class Transport:
         )
 
     def _failed_answer(self, error: OSError, token: str | None) -> HttpAnswer:
-        text = _mask_token(token, f"{type(error).__name__}: {list(_error_chain(error))[-1]}")[:300]
-        if not isinstance(error, requests.RequestException):  # ca_file is missing or unreadable
-            return HttpAnswer(fault=Fault.CERTIFICATE, text=text, sent=False)
+        chain = list(_error_chain(error))
+        text = _mask_token(token, f"{type(error).__name__}: {chain[-1]}")[:300]
+        if not isinstance(error, requests.RequestException):  # ca_file is missing
+            return HttpAnswer(fault=Fault.CA_FILE, text=text, sent=False)
         if self._guard.connecting:
-            fault = Fault.CERTIFICATE if _is_certificate_error(error) else Fault.UNREACHABLE
+            fault = tls_fault(chain) or Fault.UNREACHABLE
             return HttpAnswer(fault=fault, text=text, sent=False)
-        if any(isinstance(part, TimeoutError) for part in _error_chain(error)):
+        if any(isinstance(part, TimeoutError) for part in chain):
             return HttpAnswer(fault=Fault.TIMED_OUT, text=text)
         return HttpAnswer(fault=Fault.BROKEN, text=text)
 
@@ -216,14 +217,3 @@ def _was_dropped(error: BaseException) -> bool:
     """Did the peer close the connection without a byte of answer?"""
     dropped = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
     return any(isinstance(part, dropped) for part in _error_chain(error))
-
-
-def _is_certificate_error(error: BaseException) -> bool:
-    """A certificate that is not trusted, or no TLS at all: no outage, an operator must act.
-
-    A handshake that is cut is an outage: the server may be restarting.
-    """
-    cut = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-    return any(
-        isinstance(part, ssl.SSLError) and not isinstance(part, cut) for part in _error_chain(error)
-    )

@@ -7,18 +7,16 @@ their socket; 24.05 on lists all cores of the node with a status.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from slurm.decode.fields.gres import GresError, parse_gres
+from slurm.decode.fields.gres import NO_GRES, parse_gres
 from slurm.decode.fields.hostlist import expand_hosts
-from slurm.decode.fields.scalars import positive
-from slurm.decode.scontrol_config import Geometry
+from slurm.decode.fields.reader import FieldError, FieldReader
+from slurm.decode.fields.scalars import MAX_MESSAGE, number, positive, text
+from slurm.decode.scontrol_nodes import Node, NodeOf
 from slurm.job import Gres, NodeAllocation
-
-GeometryOf = Callable[[str], Geometry | None]
-"""The geometry of a node, by name; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +28,63 @@ class JobResources:
 
 
 def parse_job_resources(
-    document: Any, gres_detail: Any, geometry_of: GeometryOf, *, is_live: bool
+    document: Any, gres_detail: Any, node_of: NodeOf, *, is_live: bool
 ) -> JobResources:
     """Return what `job_resources` and `gres_detail` of a job tell.
 
     Args:
         document: `job_resources`.
         gres_detail: one text a node, or nothing.
-        geometry_of: a node.
+        node_of: a node.
         is_live: the job runs, so that an empty `gres_detail` means *none* and not *forgotten*.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError: a shape that no known release prints.
+        FieldError: a shape that no known release prints.
     """
-    if not isinstance(document, dict) or not document:
+    if document in (None, [], ""):
         return JobResources()
-    listed = document.get("nodes")
-    if isinstance(listed, dict):
-        nodes = expand_hosts(listed.get("list") or "")
-        found = {item["name"]: _cores_of_list(item) for item in listed.get("allocation") or []}
+    resources = FieldReader({"job_resources": document}).part("job_resources")
+    if isinstance(document.get("nodes"), dict):
+        listed = resources.part("nodes")
+        nodes = listed.read("list", hosts)
+        found = [_cores_of_list(item) for item in listed.parts("allocation")]
     else:
-        nodes = expand_hosts(listed or "")
-        allocated = document.get("allocated_nodes") or []
-        if isinstance(allocated, dict):
-            found = _numbered_nodes(allocated, nodes, geometry_of)
+        nodes = resources.read("nodes", hosts)
+        if isinstance(document.get("allocated_nodes"), dict):
+            found = _numbered_nodes(resources.part("allocated_nodes"), nodes, node_of)
         else:
-            found = {item["nodename"]: _cores_of_sockets(item, geometry_of) for item in allocated}
-    return JobResources(nodes, _allocations_with_gres(nodes, found, gres_detail, is_live=is_live))
+            items = resources.parts("allocated_nodes")
+            found = [_cores_of_sockets(item, node_of) for item in items]
+    details = FieldReader({"gres_detail": gres_detail}).read("gres_detail", _details)
+    by_name = {allocation.name: allocation for allocation in found}
+    return JobResources(nodes, _allocations_with_gres(nodes, by_name, details, is_live=is_live))
+
+
+def hosts(value: Any) -> tuple[str, ...]:
+    """Return the hosts of a node list.
+
+    Raises:
+        ValueError: it is no text, or outside the grammar.
+    """
+    return expand_hosts(text(value) or "")
+
+
+def _details(value: Any) -> list[Any]:
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    if not isinstance(value, list):
+        raise ValueError(f"a list is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+    return value
 
 
 def _allocations_with_gres(
     nodes: tuple[str, ...],
     found: Mapping[str, NodeAllocation],
-    gres_detail: Any,
+    details: list[Any],
     *,
     is_live: bool,
 ) -> tuple[NodeAllocation, ...]:
-    """Return one allocation a node; `gres_detail[i]` belongs to the i-th node."""
-    details = gres_detail if isinstance(gres_detail, list) else []
+    """Return one allocation a node; `details[i]` belongs to the i-th node."""
     allocations = []
     for position, name in enumerate(nodes):
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
@@ -79,62 +96,78 @@ def _allocations_with_gres(
 
 def parse_node_gres(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
     """Return the GRES of one node; None where they cannot be read or may be forgotten."""
-    try:
-        found = parse_gres(detail)
-    except (GresError, AttributeError):
+    if detail is not None and not isinstance(detail, str):
         return None
-    return found if found or is_live else None
+    found = parse_gres(detail)
+    is_empty = detail is None or detail.strip() in NO_GRES
+    return found if found or (is_live and is_empty) else None
 
 
-def _cores_of_list(item: Mapping[str, Any]) -> NodeAllocation:
+def _cores_of_list(item: FieldReader) -> NodeAllocation:
     """Return the cores of a node whose every core is listed with its status."""
+    name = item.required("name", text)
     cores: list[int] = []
     count = 0
-    for socket in sorted(item.get("sockets") or [], key=lambda socket: int(socket["index"])):
-        for core in sorted(socket["cores"], key=lambda core: int(core["index"])):
-            if "ALLOCATED" in core["status"]:
+    for socket in _by_index(item.parts("sockets")):
+        for core in _by_index(socket.parts("cores", is_required=True)):
+            if "ALLOCATED" in core.required("status", _words):
                 cores.append(count)
             count += 1
-    cpus = positive((item.get("cpus") or {}).get("count"))
-    return NodeAllocation(name=item["name"], cores=tuple(cores), core_count=count, cpus=cpus)
+    cpus = item.part("cpus").read("count", positive)
+    return NodeAllocation(name=name, cores=tuple(cores), core_count=count, cpus=cpus)
 
 
-def _cores_of_sockets(item: Mapping[str, Any], geometry_of: GeometryOf) -> NodeAllocation:
+def _by_index(records: list[FieldReader]) -> list[FieldReader]:
+    return sorted(records, key=lambda record: record.required("index", number))
+
+
+def _words(value: Any) -> list[str] | None:
+    found = [value] if isinstance(value, str) else value
+    if found is not None and not (
+        isinstance(found, list) and all(isinstance(word, str) for word in found)
+    ):
+        raise ValueError(f"words are expected, not {value!r}"[:MAX_MESSAGE])
+    return found
+
+
+def _cores_of_sockets(item: FieldReader, node_of: NodeOf) -> NodeAllocation:
     """Return the cores of a node whose allocated cores stand below their sockets."""
-    sockets = {int(key): value for key, value in (item.get("sockets") or {}).items()}
-    geometry = geometry_of(item["nodename"])
-    if geometry is None and set(sockets) - {0}:
-        return NodeAllocation(name=item["nodename"])
-    per_socket = geometry.cores_per_socket if geometry else 0
-    cores = [
-        socket * per_socket + int(core)
-        for socket, value in sockets.items()
-        for core in value.get("cores") or {}
-    ]
-    return NodeAllocation(
-        name=item["nodename"], cores=tuple(sorted(cores)), core_count=core_count(geometry)
-    )
+    name = item.required("nodename", text)
+    numbered = item.part("sockets").numbered()
+    sockets = [(index, socket.part("cores").indices()) for index, socket in numbered]
+    node = node_of(name)
+    if node is None and any(index for index, _ in sockets):
+        return NodeAllocation(name=name)
+    per_socket = node.cores_per_socket if node else 0
+    cores = [index * per_socket + core for index, numbers in sockets for core in numbers]
+    count = node.cores if node else None
+    return NodeAllocation(name=name, cores=tuple(sorted(cores)), core_count=count)
 
 
 def _numbered_nodes(
-    allocated: Mapping[str, Any], nodes: tuple[str, ...], geometry_of: GeometryOf
-) -> dict[str, NodeAllocation]:
+    allocated: FieldReader, nodes: tuple[str, ...], node_of: NodeOf
+) -> list[NodeAllocation]:
     """Return what a job holds on nodes known by their places (21.08).
 
     Where the nodes are not all of one size, Slurm reads some with the size of others: then no cores
     are told.
     """
-    sizes = {geometry_of(name) for name in nodes}
-    return {
-        nodes[int(place)]: _cores_of_merged_sockets(
-            item, nodes[int(place)], geometry_of(nodes[int(place)]), one_size=len(sizes) == 1
-        )
-        for place, item in allocated.items()
+    known = [node_of(name) for name in nodes]
+    sizes = {
+        node and (node.sockets, node.cores_per_socket, node.threads_per_core) for node in known
     }
+    found = []
+    for place, item in allocated.numbered():
+        if place >= len(nodes):
+            raise FieldError(f"job_resources.allocated_nodes.{place}", "there is no such node")
+        found.append(
+            _cores_of_merged_sockets(item, nodes[place], known[place], one_size=len(sizes) == 1)
+        )
+    return found
 
 
 def _cores_of_merged_sockets(
-    item: Mapping[str, Any], name: str, geometry: Geometry | None, *, one_size: bool
+    item: FieldReader, name: str, node: Node | None, *, one_size: bool
 ) -> NodeAllocation:
     """Return the cores of a node whose sockets and cores stand side by side (21.08).
 
@@ -143,23 +176,16 @@ def _cores_of_merged_sockets(
     socket proves the patch. Without it the cores are certain for one socket alone, or where the
     CPUs are so many that every socket must hold every core listed.
     """
-    sockets = sorted(int(key) for key in item.get("sockets") or {})
-    numbers = sorted(int(key) for key in item.get("cores") or {})
-    cpus = positive(item.get("cpus"))
-    known = NodeAllocation(name=name, cpus=cpus, core_count=core_count(geometry))
-    if geometry is None or not one_size:
-        cores = tuple(numbers) if sockets == [0] and one_size else None
-        return replace(known, cores=cores)
-    per_socket = geometry.cores_per_socket
+    sockets, numbers = item.part("sockets").indices(), item.part("cores").indices()
+    cpus = item.read("cpus", positive)
+    known = NodeAllocation(name=name, cpus=cpus, core_count=node.cores if node else None)
+    if node is None or not one_size:
+        return replace(known, cores=numbers if sockets == (0,) and one_size else None)
+    per_socket = node.cores_per_socket
     if numbers and numbers[-1] >= per_socket:
-        return replace(known, cores=tuple(numbers))
-    most = len(sockets) * len(numbers) * geometry.threads_per_core
+        return replace(known, cores=numbers)
+    most = len(sockets) * len(numbers) * node.threads_per_core
     if len(sockets) > 1 and cpus != most:
         return known
     cores = tuple(socket * per_socket + number for socket in sockets for number in numbers)
     return replace(known, cores=cores)
-
-
-def core_count(geometry: Geometry | None) -> int | None:
-    """Return the cores of a node."""
-    return geometry.sockets * geometry.cores_per_socket if geometry else None

@@ -1,38 +1,33 @@
-"""Text listings without free text: `squeue -o` and `sacct -P`, one job a line.
+"""`squeue -o`: all jobs of the controller, one a line, without free text.
 
-Neither names a field that users write (names, comments, directories), so a line is a record and a
-field is a field. A line with another number of fields, or a last line without its end, is an answer
-that was cut (Slurm 21.08 ... 26.05, squeue(1), sacct(1)).
+Accounts, partitions and users stand together behind the columns that no site names itself; a `|` in
+one of them leaves id, state, times and nodes certain. Any other line is no answer of squeue: what
+it lists cannot be told from what it does not, so nothing is (squeue(1), 21.08 ... 26.05).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import NO_VALUE_WORDS, digits, instant, split_state
-from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.fields.tres import parse_tres
+from slurm.decode.fields.reader import FieldReader
+from slurm.decode.fields.scalars import digits, epoch_seconds
 from slurm.errors import FailureReason, SlurmError, excerpt
-from slurm.job import Job
 
 SQUEUE_FORMAT = "%A|%F|%K|%T|%S|%e|%V|%D|%P|%u|%a|%N"
-SACCT_SEPARATOR = "\x1f"
-SACCT_FIELDS = (
-    "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
-    "AllocCPUS,AllocTRES,ExitCode,QOS,NodeList"
+COLUMNS = (
+    *("job_id", "array_job_id", "task", "state", "start", "end", "submit", "node_count"),
+    *("partition", "user", "account", "nodes"),
 )
-SACCT_SHARING = ",Exclusive"
-"""One more field, behind the others, from 26.05 on."""
-_DISPLAY = re.compile(r"([0-9]{1,18})(?:([_+])([0-9]{1,18}))?")
-_UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+HEADER_WORD = b"JOBID|"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqueueRow:
-    """One line of the listing of all jobs; `state` is one word, flags hide base states."""
+    """One line of the listing of all jobs; `state` is one word, flags hide base states.
+
+    `partition`, `user` and `account` are "" where one of them holds the separator: then which is
+    which cannot be told.
+    """
 
     job_id: int
     array_job_id: int
@@ -57,135 +52,56 @@ def parse_job_list(stdout: bytes) -> tuple[SqueueRow, ...]:
     Raises:
         SlurmError: the answer is cut or not of this form.
     """
-    return tuple(_parse_squeue_row(fields) for fields in _split_rows(stdout, "|", 12))
+    return tuple(parse_job_line(line) for line in split_lines(stdout))
 
 
-def parse_sacct_rows(stdout: bytes, *, cluster: str | None = None) -> tuple[Job, ...]:
-    """Read `sacct -X -P -n -o SACCT_FIELDS` with epoch times, one job a run.
-
-    With SACCT_SHARING behind them each row tells sharing too; all rows have as many fields.
-
-    Args:
-        stdout: the answer.
-        cluster: Slurm's own name; rows of another one void the answer. None: not checked.
+def split_lines(stdout: bytes) -> list[bytes]:
+    """Return the lines of the listing, without a header; the last one must have its end.
 
     Raises:
-        SlurmError: the answer is cut, not of this form, or another cluster's.
+        SlurmError: the answer is cut.
     """
-    jobs = []
-    count = SACCT_FIELDS.count(",") + 1
-    head = stdout.partition(b"\n")[0]
-    if head.count(SACCT_SEPARATOR.encode()) == count:
-        count += SACCT_SHARING.count(",")
-    for fields in _split_rows(stdout, SACCT_SEPARATOR, count):
-        if cluster is not None and fields[0] != cluster:
-            message = f"sacct answers for cluster {fields[0]!r}, not {cluster!r}"
-            raise SlurmError(message, reason=FailureReason.WRONG_CLUSTER)
-        jobs.append(_parse_sacct_row(fields))
-    return tuple(jobs)
+    lines = stdout.split(b"\n")
+    if lines.pop():
+        message = f"the last line of squeue's answer is cut: {shown(stdout.splitlines()[-1])}"
+        raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    if lines and lines[0].endswith(b"\r"):
+        lines = [line.removesuffix(b"\r") for line in lines]
+    return lines[1:] if lines and lines[0].startswith(HEADER_WORD) else lines
 
 
-def _split_rows(stdout: bytes, separator: str, count: int) -> Iterator[list[str]]:
-    """Yield the fields of each line.
+def parse_job_line(line: bytes) -> SqueueRow:
+    """Return the job of a line.
 
     Raises:
-        SlurmError: a line is not whole.
+        SlurmError: it is no such line; the message shows it.
     """
-    text = stdout.decode("utf-8", "replace")
-    if text and not text.endswith("\n"):
-        raise SlurmError("the last line of the answer is cut", reason=FailureReason.INCOMPLETE)
-    for line in text.split("\n")[:-1]:
-        fields = line.split(separator)
-        if len(fields) != count:
-            message = f"a line has {len(fields)} fields instead of {count}"
-            raise SlurmError(message, reason=FailureReason.INCOMPLETE)
-        yield fields
-
-
-def _parse_squeue_row(fields: list[str]) -> SqueueRow:
-    job_id, array, _, state, start, end, submit, _, partition, user, account, nodes = fields
-    return SqueueRow(
-        job_id=_number(job_id, "job id"),
-        array_job_id=_number(array, "array id"),
-        state=state,
-        start_time=None if state == "PENDING" else _unix_time(start),
-        submit_time=_unix_time(submit),
-        end_time=_unix_time(end),
-        partition=partition,
-        user=user,
-        account=account,
-        nodes=nodes,
-    )
-
-
-def _parse_sacct_row(fields: list[str]) -> Job:
-    """Return the run of a row.
-
-    A row without partition was made by a step or an end that came before the message of the start:
-    its uid is 0 and its nodes are those of the step (seen in 21.08 ... 24.05).
-    """
-    cluster, raw, display, user, uid, account, partition, states = fields[:8]
-    submit, start, end, limit, cpus, tres, exit_code, qos, nodes, *sharing = fields[8:]
-    state, flags = split_state(states)
-    array, het, member = _array_and_het(display)
-    _, gpus = parse_tres(tres)
-    state = flags[0] if flags else state
-    is_whole = partition not in NO_VALUE_WORDS
-    return Job(
-        job_id=_number(raw, "job id"),
-        cluster=_optional(cluster),
-        user=_optional(user),
-        uid=digits(uid) if is_whole else None,
-        account=_optional(account),
-        partition=_optional(partition),
-        state=state,
-        submit_time=_unix_time(submit),
-        start_time=None if state == "PENDING" else _unix_time(start),
-        end_time=None if state in _UNFINISHED else _unix_time(end),
-        time_limit_minutes=digits(limit),
-        nodes=_nodes(nodes) if is_whole else (),
-        cpus=None if state == "PENDING" else digits(cpus) or None,
-        gpus=None if state == "PENDING" else gpus,
-        sharing=sharing_from_text(exclusive=sharing[0] if sharing else None, oversubscribe=None),
-        array_job_id=array,
-        array_task_id=member if array else None,
-        het_job_id=het,
-        het_job_offset=member if het else None,
-        qos=_optional(qos),
-        exit_code=_optional(exit_code),
-    )
-
-
-def _array_and_het(display: str) -> tuple[int | None, int | None, int | None]:
-    """Return array id, het id and the member's number of `12_3`, `12+1`, `12`."""
-    found = _DISPLAY.fullmatch(display)
-    if found is None or found[2] is None:
-        return None, None, None
-    owner, member = int(found[1]), int(found[3])
-    return (owner, None, member) if found[2] == "_" else (None, owner, member)
-
-
-def _nodes(text: str) -> tuple[str, ...]:
-    if text in NO_VALUE_WORDS:
-        return ()
+    values = line.decode("utf-8", "replace").split("|")
+    if len(values) < len(COLUMNS):
+        message = f"a line has {len(values)} fields instead of {len(COLUMNS)}: {shown(line)}"
+        raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    if len(values) > len(COLUMNS):
+        values = [*values[:8], "", "", "", values[-1]]
+    field = dict(zip(COLUMNS, values, strict=True))
+    column = FieldReader(field)
     try:
-        return expand_hosts(text)
-    except HostlistError as error:
-        raise SlurmError(f"node list: {error}", reason=FailureReason.MALFORMED) from error
+        return SqueueRow(
+            job_id=column.required("job_id", digits),
+            array_job_id=column.required("array_job_id", digits),
+            state=field["state"],
+            start_time=None if field["state"] == "PENDING" else column.read("start", epoch_seconds),
+            submit_time=column.read("submit", epoch_seconds),
+            end_time=column.read("end", epoch_seconds),
+            partition=field["partition"],
+            user=field["user"],
+            account=field["account"],
+            nodes=field["nodes"],
+        )
+    except ValueError as error:
+        message = f"a line of squeue cannot be read, {error}: {shown(line)}"
+        raise SlurmError(message, reason=FailureReason.MALFORMED) from error
 
 
-def _optional(text: str) -> str | None:
-    return None if text in NO_VALUE_WORDS else text
-
-
-def _unix_time(text: str) -> int | None:
-    """Return Unix seconds; None for the words that stand for no instant."""
-    return instant(digits(text))
-
-
-def _number(text: str, what: str) -> int:
-    found = digits(text)
-    if found is None:
-        message = f"{what} {excerpt(text)!r} is no number"
-        raise SlurmError(message, reason=FailureReason.MALFORMED)
-    return found
+def shown(line: bytes) -> str:
+    """Return a line fit for a message."""
+    return repr(excerpt(line.decode("utf-8", "replace")))

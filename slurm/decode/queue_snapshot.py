@@ -2,7 +2,8 @@
 
 Made for 100 000 jobs every few minutes: of a line only id, state and start are read at once; a
 whole `SqueueRow` is made for the few that are looked at. Every line is checked, so that an answer
-cut inside a line is noticed (Slurm 21.08 ... 26.05, squeue(1)).
+cut inside a line is noticed. More separators than columns come from an account or a partition whose
+name holds one: they stand behind what is read (Slurm 21.08 ... 26.05, squeue(1)).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
+from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_line, shown, split_lines
 from slurm.errors import FailureReason, SlurmError
 
 _SEPARATORS = SQUEUE_FORMAT.count("|")
@@ -36,7 +37,7 @@ class QueueSnapshot:
     def job(self, job_id: int) -> SqueueRow | None:
         """Return the line of a job; None if the controller does not have it."""
         line = self._lines.get(job_id)
-        return None if line is None else parse_job_list(line + b"\n")[0]
+        return None if line is None else parse_job_line(line)
 
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
         """Return the job ids of the tasks of an array that have begun."""
@@ -52,23 +53,21 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
     Raises:
         SlurmError: the answer is cut or not of this form.
     """
-    if stdout and not stdout.endswith(b"\n"):
-        raise SlurmError("the last line of the answer is cut", reason=FailureReason.INCOMPLETE)
     running: dict[int, int] = {}
     unsettled: set[int] = set()
     lines: dict[int, bytes] = {}
-    for line in stdout.splitlines():
-        if line.count(b"|") != _SEPARATORS:
-            message = f"a line has {line.count(b'|') + 1} fields instead of {_SEPARATORS + 1}"
-            raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    for line in split_lines(stdout):
         try:
             raw, _, _, state, start, _ = line.split(b"|", 5)
             job_id = int(raw)
             if state in _RUNNING:
                 running[job_id] = int(start)
         except ValueError as error:
-            message = f"a line holds no job id or start: {line[:60]!r}"
+            parse_job_line(line)  # says what is wrong with it, if anything but the start is
+            message = f"a running job has no start: {shown(line)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
+        if line.count(b"|") < _SEPARATORS:
+            parse_job_line(line)
         if state in _UNSETTLED:
             unsettled.add(job_id)
         lines[job_id] = line

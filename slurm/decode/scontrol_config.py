@@ -1,32 +1,19 @@
-"""`scontrol show config`, `scontrol ping` and `scontrol show node` as plain values."""
+"""`scontrol show config` and `scontrol ping` as plain values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from slurm.errors import FailureReason, SlurmError
 
 _LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
 _PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
-_NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
-_CORES = re.compile(r"\bCoresPerSocket=(\d+)")
-_SOCKETS = re.compile(r"\bSockets=(\d+)")
-_THREADS = re.compile(r"\bThreadsPerCore=(\d+)")
+_USER = re.compile(r"(.+)\(([0-9]+)\)")
 _PING_END = "Slurmctld("
 _AS_OF = re.compile(r"Configuration data as of (\S+)")
 AS_OF = "Configuration data as of"
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """Sockets of a node as Slurm counts them, cores of each, hardware threads of each core."""
-
-    sockets: int
-    cores_per_socket: int
-    threads_per_core: int = 1
 
 
 def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
@@ -77,16 +64,18 @@ def parse_controllers(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
     return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
 
 
-def parse_geometries(stdout: bytes) -> Mapping[str, Geometry]:
-    """Return the geometry of each node by name, from `scontrol show node`."""
-    text = stdout.decode("utf-8", "replace")
-    starts = [*_NODE.finditer(text)]
-    ends = [*(found.start() for found in starts), len(text)][1:]
-    geometries: dict[str, Geometry] = {}
-    for found, end in zip(starts, ends, strict=True):
-        cores = _CORES.search(text, found.start(), end)
-        sockets = _SOCKETS.search(text, found.start(), end)
-        threads = _THREADS.search(text, found.start(), end)
-        if cores and sockets and threads:
-            geometries[found[1]] = Geometry(int(sockets[1]), int(cores[1]), int(threads[1]))
-    return geometries
+def slurm_user_of(config: Mapping[str, Sequence[str]]) -> str:
+    """Return SlurmUser's name (`slurm(64030)` in the configuration)."""
+    value = next(iter(config.get("SlurmUser", ())), "root")
+    found = _USER.fullmatch(value)
+    return found[1] if found else value
+
+
+def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """Return the values of `PrivateData`."""
+    return words_of(next(iter(config.get("PrivateData", ())), ""))
+
+
+def words_of(value: str) -> frozenset[str]:
+    """Return the words of a list between commas; `none` and `(null)` are no words."""
+    return frozenset(value.strip().split(",")) - {"", "none", "(null)"}

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
 from slurm.decode.fields.scalars import LIVE_STATES, text
-from slurm.decode.job_resources import GeometryOf, core_count, parse_node_gres
+from slurm.decode.job_resources import parse_node_gres
+from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import Job, NodeAllocation
 
 _TRUNCATED_LENGTH = 126
@@ -31,6 +32,7 @@ _NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
 _ANY_NODES = re.compile(r"\s*Nodes=")
 _MEMORY = re.compile(r"MinMemory(CPU|Node)=([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGTP]?)(?: |$)")
 _FEATURES = re.compile(r"   Features=(\S+) DelayBoot=")
+_COMMENT = re.compile(r"^   Comment=(.*?)(?=\n   [A-Z]\w*=|\Z)", re.MULTILINE | re.DOTALL)
 _MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 
 
@@ -40,28 +42,29 @@ class UntrustedTextError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _TrustedLines:
-    """The lines of one record that no user has written."""
+    """What one record says; `name` and `comment` are the user's words, all else is Slurm's."""
 
     name: str
     nodes: tuple[str, ...]
     rest: tuple[str, ...]
+    comment: str | None
 
 
-def add_job_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
+def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
     """Return a job, known from squeue, with what the detailed text of it tells.
 
     Args:
         job: identity, state, times, user, nodes and CPUs.
         stdout: the whole answer about this one job.
-        geometry_of: a node.
+        node_of: a node.
 
     Raises:
         UntrustedTextError: the text cannot be believed.
     """
     record = _trusted_lines(stdout, job.job_id)
-    allocations = tuple(_allocations(job, record, geometry_of))
+    allocations = tuple(_allocations(job, record, node_of))
     nodes = _confirm_nodes(job, tuple(allocation.name for allocation in allocations))
-    _check_cpus(job, allocations, geometry_of)
+    _check_cpus(job, allocations, node_of)
     return replace(
         job,
         nodes=nodes,
@@ -69,6 +72,7 @@ def add_job_detail(job: Job, stdout: str, *, geometry_of: GeometryOf) -> Job:
         name=text(record.name),
         requested_memory=_memory(record.rest),
         constraints=_constraints(record.rest),
+        comment=record.comment,
     )
 
 
@@ -89,12 +93,11 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     behind = lines[end + 1 : end + 1 + len(nodes)]
     if tuple(behind) != nodes:
         raise UntrustedTextError("lines about nodes do not stand where they belong")
-    return _TrustedLines(first[2], nodes, tuple(lines[end + 1 + len(nodes) : end + 5 + len(nodes)]))
+    rest = lines[end + 1 + len(nodes) :]
+    return _TrustedLines(first[2], nodes, tuple(rest[:4]), _comment("\n".join(rest)))
 
 
-def _allocations(
-    job: Job, record: _TrustedLines, geometry_of: GeometryOf
-) -> Iterator[NodeAllocation]:
+def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[NodeAllocation]:
     for line in record.nodes:
         found = _NODES.fullmatch(line)
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
@@ -105,21 +108,20 @@ def _allocations(
             raise UntrustedTextError(str(error)) from error
         gres = parse_node_gres(found[3], is_live=job.state in LIVE_STATES)
         for name in names:
-            yield _allocation(name, cpus, geometry_of, NodeAllocation(name=name, gres=gres))
+            yield _allocation(name, cpus, node_of, NodeAllocation(name=name, gres=gres))
 
 
 def _allocation(
-    name: str, cpus: tuple[int, ...], geometry_of: GeometryOf, known: NodeAllocation
+    name: str, cpus: tuple[int, ...], node_of: NodeOf, known: NodeAllocation
 ) -> NodeAllocation:
     """Return the cores of a node; its CPUs are counted for a check."""
-    geometry = geometry_of(name)
-    if geometry is None:
+    node = node_of(name)
+    if node is None:
         return replace(known, cpus=len(cpus))
-    cores = tuple(sorted({cpu // geometry.threads_per_core for cpu in cpus}))
-    count = core_count(geometry) or 0
-    if cores and cores[-1] >= count:
+    cores = tuple(sorted({cpu // node.threads_per_core for cpu in cpus}))
+    if cores and cores[-1] >= node.cores:
         raise UntrustedTextError(f"{name} has no core {cores[-1]}")
-    return replace(known, cores=cores, core_count=count, cpus=len(cpus))
+    return replace(known, cores=cores, core_count=node.cores, cpus=len(cpus))
 
 
 def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,7 +134,7 @@ def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
     raise UntrustedTextError("its nodes are not those of squeue")
 
 
-def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], geometry_of: GeometryOf) -> None:
+def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: NodeOf) -> None:
     """Compare the CPUs listed with squeue's number.
 
     Slurm allocates whole cores and lists all their threads, but may count only what was asked for
@@ -141,8 +143,8 @@ def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], geometry_of: 
     """
     listed = sum(allocation.cpus or 0 for allocation in allocations)
     cores = sum(
-        (allocation.cpus or 0) // (geometry.threads_per_core if geometry else 1)
-        for allocation, geometry in ((a, geometry_of(a.name)) for a in allocations)
+        (allocation.cpus or 0) // (node.threads_per_core if node else 1)
+        for allocation, node in ((a, node_of(a.name)) for a in allocations)
     )
     if job.cpus is None or not cores <= job.cpus <= listed:
         raise UntrustedTextError(f"it lists {listed} CPUs, squeue counts {job.cpus}")
@@ -160,3 +162,9 @@ def _memory(lines: tuple[str, ...]) -> str | None:
 def _constraints(lines: tuple[str, ...]) -> str | None:
     found = [match[1] for line in lines if (match := _FEATURES.match(line))]
     return text(found[0]) if found else None
+
+
+def _comment(rest: str) -> str | None:
+    """Return the user's comment, several lines of it; whatever it imitates, it is about his job."""
+    found = _COMMENT.search(rest)
+    return text(found[1].strip()) if found else None

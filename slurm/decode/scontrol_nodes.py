@@ -1,24 +1,34 @@
-"""`scontrol show node`: what a check needs to know of each node."""
+"""`scontrol show node`: size, CPUs, partitions and GRES of each node."""
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from slurm.decode.fields.gres import GresError, parse_gres
-from slurm.errors import FailureReason, SlurmError
+from slurm.decode.fields.gres import parse_gres
+from slurm.errors import FailureReason, SlurmError, excerpt
 
 _NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
 _NONE = "No nodes in the system"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node as Slurm has it configured; `gres` holds (kind, count). `allocated_cpus` are jobs'."""
+    """A node as Slurm has it configured.
+
+    `cpus` are those that jobs can have (without specialized cores), None where Slurm does not say;
+    `allocated_cpus` are held by jobs now. `gres` holds kinds and counts.
+    """
 
     name: str
     sockets: int
     cores_per_socket: int
+    threads_per_core: int = 1
+    cpus: int | None = None
     allocated_cpus: int = 0
     partitions: tuple[str, ...] = ()
     gres: tuple[tuple[str, int], ...] = ()
@@ -33,47 +43,60 @@ class Node:
         return any(kind in kinds for kind, _ in self.gres)
 
 
+NodeOf = Callable[[str], Node | None]
+"""Returns the node of a name; None: not known."""
+
+
 def parse_nodes(stdout: bytes) -> tuple[Node, ...]:
     """Read `scontrol show node`, all nodes in their order.
 
+    A node that does not tell its size is left out with a warning.
+
     Raises:
-        SlurmError: no node in it, or one that is cut.
+        SlurmError: no node in it, or the last one is cut.
     """
     text = stdout.decode("utf-8", "replace")
     starts = [*_NODE.finditer(text)]
     if not starts:
         if _NONE in text:
             return ()
-        raise SlurmError("no node in the answer", reason=FailureReason.MALFORMED)
+        message = f"no node in the answer of scontrol: {excerpt(text)!r}"
+        raise SlurmError(message, reason=FailureReason.MALFORMED)
     ends = [*(found.start() for found in starts), len(text)][1:]
-    return tuple(
+    nodes = [
         _node(found[1], text[found.start() : end]) for found, end in zip(starts, ends, strict=True)
-    )
+    ]
+    if nodes[-1] is None:
+        message = f"the record of node {starts[-1][1]} is cut"
+        raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    return tuple(node for node in nodes if node is not None)
 
 
-def _node(name: str, record: str) -> Node:
+def _node(name: str, record: str) -> Node | None:
     sockets, cores = _number(record, "Sockets"), _number(record, "CoresPerSocket")
-    if sockets is None or cores is None:
-        raise SlurmError(f"the record of node {name} is cut", reason=FailureReason.INCOMPLETE)
+    threads = _number(record, "ThreadsPerCore")
+    if not sockets or not cores or not threads:
+        _warn_size(re.sub(r"[0-9]+", "N", name))
+        return None
     return Node(
         name=name,
         sockets=sockets,
         cores_per_socket=cores,
+        threads_per_core=threads,
+        cpus=_number(record, "CPUEfctv") or _number(record, "CPUTot"),
         allocated_cpus=_number(record, "CPUAlloc") or 0,
         partitions=tuple((_word(record, "Partitions") or "").split(",")),
-        gres=_gres(_word(record, "Gres")),
+        gres=tuple((gres.name, gres.count) for gres in parse_gres(_word(record, "Gres"))),
     )
 
 
-def _gres(text: str | None) -> tuple[tuple[str, int], ...]:
-    try:
-        return tuple((gres.name, gres.count) for gres in parse_gres(text))
-    except GresError:
-        return ()
+@lru_cache(maxsize=64)
+def _warn_size(kind: str) -> None:
+    _log.warning("nodes like %s lack sockets, cores or threads: they are left out", kind)
 
 
 def _number(record: str, key: str) -> int | None:
-    found = re.search(rf"(?:^|\s){key}=([0-9]+)", record)
+    found = re.search(rf"(?:^|\s){key}=([0-9]{{1,18}})\b", record)
     return None if found is None else int(found[1])
 
 

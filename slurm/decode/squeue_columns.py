@@ -1,23 +1,32 @@
-"""`squeue -j IDS -O ...`: identity, state, times, user and nodes of some jobs, without free text.
+"""`squeue -j IDS -O ...`: identity, state, times, user and nodes of some jobs.
 
-Only the last field, the administrators' comment, is free; it may hold the separator. A line break
-in it makes the answer unreadable, which is an error, never a made-up job (squeue(1), all releases).
+The last field, the administrators' comment, is free text: it may hold separators and line breaks.
+So may, in sites that name them so, accounts, partitions and reservations. The row of such a job is
+read where that is certain, else its id is given back for another source; other rows are not touched
+(squeue(1), 21.08 ... 26.05).
 """
 
 from __future__ import annotations
 
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+import re
+from collections.abc import Iterator, Mapping
+
+from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
     BASE_STATES,
     LIVE_STATES,
+    NO_VALUE_WORDS,
     digits,
-    instant,
+    epoch_seconds,
     parse_time_limit,
     split_state,
     text,
+    user_and_uid,
 )
-from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.fields.sharing import SHARING_WORDS, sharing_from_text
 from slurm.decode.fields.tres import parse_tres
+from slurm.decode.parsed_rows import ParsedRows
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 from slurm.release_features import ReleaseFeatures
@@ -45,7 +54,10 @@ COLUMNS = (
     "NodeList",
     "tres-alloc",
 )
+HEADER_WORD = "JOBID"
 _LAST = "admin_comment"
+_ROW_START = re.compile(r"[0-9]{1,18}\|[0-9]{1,18}\|(?:[^|\n]*\|){3}[A-Z_]+\|")
+_TRES = re.compile(r"[\w/:.+-]+=[^,=|]*(?:,[\w/:.+-]+=[^,=|]*)*")
 
 
 def columns_for(features: ReleaseFeatures) -> tuple[str, ...]:
@@ -59,51 +71,123 @@ def format_option(columns: tuple[str, ...]) -> str:
     return ",".join(f"{column}:{SEPARATOR}" for column in columns)
 
 
-def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) -> dict[int, Job]:
-    """Return the jobs by id, nodes and CPUs known, cores and GRES not.
+def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) -> ParsedRows:
+    """Return the jobs of the listing, nodes and CPUs known, cores and GRES not.
 
     Raises:
-        SlurmError: the answer is cut or not of this form.
+        SlurmError: the answer is cut, or no line of it is about a job.
     """
-    answer = stdout.decode("utf-8", "replace")
+    answer = stdout.decode("utf-8", "replace").replace("\r\n", "\n")
     if answer and not answer.endswith(f"{SEPARATOR}\n"):
-        raise SlurmError("the last line of the answer is cut", reason=FailureReason.INCOMPLETE)
-    jobs: dict[int, Job] = {}
+        last = answer.splitlines()[-1]
+        message = f"the last line of the answer is cut: {excerpt(last)!r}"
+        raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    rows: dict[int, Job] = {}
+    doubtful: dict[int, str] = {}
+    problems: list[str] = []
+    for record in _split_records(answer):
+        job_id = _job_id(record)
+        if job_id is None:
+            problems.append(f"this is no row of squeue: {excerpt(record)!r}")
+            continue
+        if job_id in rows:
+            doubtful[job_id] = f"the job is listed twice: {excerpt(record)!r}"
+        try:
+            rows[job_id] = _job(_fields(record, columns), cluster, job_id)
+        except ValueError as error:
+            doubtful[job_id] = f"{error}: {excerpt(record)!r}"
+    if problems and not rows and not doubtful:
+        raise SlurmError(problems[0], reason=FailureReason.MALFORMED)
+    rows = {job_id: job for job_id, job in rows.items() if job_id not in doubtful}
+    return ParsedRows(rows=rows, doubtful=doubtful, problems=tuple(problems))
+
+
+def _split_records(answer: str) -> Iterator[str]:
+    """Yield the text of each job, and each line before the first one.
+
+    Slurm ends a record with a separator and a line break. Until then, all lines belong to the
+    record; after that, a line that does not begin like a row is the rest of a comment that holds
+    the same two characters.
+    """
+    record = ""
     for line in answer.split("\n")[:-1]:
-        values = line.removesuffix(SEPARATOR).split(SEPARATOR, len(columns) - 1)
-        if len(values) != len(columns) or not line.endswith(SEPARATOR):
-            message = f"a line has {len(values)} fields instead of {len(columns)}"
-            raise SlurmError(message, reason=FailureReason.INCOMPLETE)
-        job = _job(dict(zip(columns, values, strict=True)), cluster)
-        if job.job_id in jobs:
-            raise SlurmError(f"job {job.job_id} is listed twice", reason=FailureReason.MALFORMED)
-        jobs[job.job_id] = job
-    return jobs
+        is_row = _ROW_START.match(line) is not None
+        is_open = _ROW_START.match(record) and not record.endswith(SEPARATOR)
+        if record and (is_row or not _ROW_START.match(record)) and not is_open:
+            yield record
+            record = ""
+        if not record and line.partition(SEPARATOR)[0].strip() == HEADER_WORD:
+            continue
+        record = f"{record}\n{line}" if record else line
+    if record:
+        yield record
 
 
-def _job(field: dict[str, str], cluster: str) -> Job:
-    state, flags = split_state(field["State"])
+def _job_id(record: str) -> int | None:
+    return digits(record.partition(SEPARATOR)[0]) if _ROW_START.match(record) else None
+
+
+def _fields(record: str, columns: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns of a record by name.
+
+    The last one is free text and takes what is left. If it has separators or line breaks, they
+    may as well be those of an account, a partition or a reservation, which move all columns behind
+    them: then the columns with a form of their own must have it.
+
+    Raises:
+        ValueError: the columns are not in their places.
+    """
+    values = record.removesuffix(SEPARATOR).split(SEPARATOR, len(columns) - 1)
+    if len(values) != len(columns):
+        raise ValueError(f"a row has {len(values)} fields instead of {len(columns)}")
+    field = dict(zip(columns, values, strict=True))
+    is_plain = SEPARATOR not in values[-1] and "\n" not in record
+    if not is_plain and not _is_aligned(field):
+        raise ValueError(f"a column holds {SEPARATOR!r}")
+    return field
+
+
+def _is_aligned(field: Mapping[str, str]) -> bool:
+    """Tell whether columns that nobody writes stand in their places; nodes are read later."""
+    tres = field["tres-alloc"]
+    sharing = field.get("Exclusive") or field.get("OverSubscribe") or ""
+    return (
+        "\n" not in "".join([*field.values()][:-1])
+        and digits(field["UserID"]) is not None
+        and (tres in NO_VALUE_WORDS or _TRES.fullmatch(tres) is not None)
+        and sharing in SHARING_WORDS
+    )
+
+
+def _job(field: Mapping[str, str], cluster: str, job_id: int) -> Job:
+    """Return the job of a row.
+
+    Raises:
+        ValueError: a column, named in the message, cannot be read.
+    """
+    column = FieldReader(field)
+    state, flags = column.read("State", split_state)
     has_run = state != "PENDING"
     is_over = state in BASE_STATES - LIVE_STATES and has_run
     task = field["ArrayTaskID"]
     array = digits(field["ArrayJobID"]) if text(task) else None
     het = digits(field["HetJobID"])
     cpus, gpus = parse_tres(field["tres-alloc"])
-    uid = field["UserID"]
+    user, uid = user_and_uid(field["UserName"], digits(field["UserID"]))
     return Job(
-        job_id=_job_id(field["JobID"]),
+        job_id=job_id,
         cluster=cluster,
-        user=text(field["UserName"]) if field["UserName"] != uid else None,
-        uid=digits(uid),
+        user=user,
+        uid=uid,
         account=text(field["Account"]),
         partition=text(field["Partition"]),
         state=state,
         flags=flags,
-        submit_time=instant(digits(field["SubmitTime"])),
-        start_time=instant(digits(field["StartTime"])) if has_run else None,
-        end_time=instant(digits(field["EndTime"])) if is_over else None,
+        submit_time=column.read("SubmitTime", epoch_seconds),
+        start_time=column.read("StartTime", epoch_seconds) if has_run else None,
+        end_time=column.read("EndTime", epoch_seconds) if is_over else None,
         time_limit_minutes=parse_time_limit(field["TimeLimit"]),
-        nodes=_nodes(field["NodeList"]) if has_run else (),
+        nodes=column.read("NodeList", expand_hosts) if has_run else (),
         cpus=(cpus or digits(field["NumCPUs"])) if has_run else None,
         gpus=gpus if has_run else None,
         sharing=sharing_from_text(
@@ -116,20 +200,6 @@ def _job(field: dict[str, str], cluster: str) -> Job:
         restart_count=digits(field["RestartCnt"]),
         qos=text(field["QOS"]),
         reservation=text(field["Reservation"]),
-        admin_comment=text(field["admin_comment"]),
+        admin_comment=text(field[_LAST]),
         sluid=text(field.get("SLUID")),
     )
-
-
-def _job_id(value: str) -> int:
-    found = digits(value)
-    if not found:
-        raise SlurmError(f"job id {excerpt(value)!r} is no number", reason=FailureReason.MALFORMED)
-    return found
-
-
-def _nodes(value: str) -> tuple[str, ...]:
-    try:
-        return expand_hosts(value)
-    except HostlistError as error:
-        raise SlurmError(f"node list: {error}", reason=FailureReason.MALFORMED) from error

@@ -9,80 +9,93 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from slurm.decode.fields.hostlist import expand_hosts
-from slurm.decode.fields.scalars import LIVE_STATES, instant, number, positive, split_state, text
+from slurm.decode.fields.reader import FieldReader
+from slurm.decode.fields.scalars import (
+    LIVE_STATES,
+    instant,
+    number,
+    positive,
+    split_state,
+    text,
+    user_and_uid,
+)
 from slurm.decode.fields.sharing import sharing_from_json
 from slurm.decode.fields.tres import parse_tres
-from slurm.decode.job_resources import GeometryOf, parse_job_resources
-from slurm.job import Job, Sharing
+from slurm.decode.job_resources import hosts, parse_job_resources
+from slurm.decode.scontrol_nodes import NodeOf
+from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 
-def parse_job(record: Mapping[str, Any], *, geometry_of: GeometryOf) -> Job:
+def record_job_id(record: Mapping[str, Any]) -> int | None:
+    """Return the job id of a record, plain or wrapped; None where it has none that can be read."""
+    try:
+        return positive(record.get("job_id"))
+    except ValueError:
+        return None
+
+
+def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     """Return the job of a record.
 
     Args:
         record: one member of `jobs`.
-        geometry_of: a node; asked for shapes that do not tell it.
+        node_of: a node; asked for shapes that do not tell its size.
 
     Raises:
-        ValueError: a field has a shape that no known release prints.
+        FieldError: a field, which it names, has a shape that no known release prints.
     """
-    try:
-        return _job(record, geometry_of)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"not the shape of a job record: {error!r}") from error
-
-
-def _job(record: Mapping[str, Any], geometry_of: GeometryOf) -> Job:
-    state, flags = split_state(record.get("job_state"))
+    field = FieldReader(record)
+    job_id = field.required("job_id", positive)
+    state, flags = field.read("job_state", split_state)
+    words = record.get("flags")
+    if isinstance(words, list) and SCRONTAB_FLAG in words:
+        flags = (*flags, SCRONTAB_FLAG)
     has_run = state != "PENDING"
-    document = record.get("job_resources") if has_run else None
     is_live = state in LIVE_STATES
-    details = record.get("gres_detail")
-    resources = parse_job_resources(document, details, geometry_of, is_live=is_live)
     is_over = state is not None and has_run and not is_live
-    cpus, gpus = parse_tres(text(record.get("tres_alloc_str")) or "")
-    array_job_id = positive(record.get("array_job_id"))
-    het_job_id = positive(record.get("het_job_id"))
-    nodes = resources.nodes or expand_hosts(text(record.get("nodes")) or "")
+    document = record.get("job_resources") if has_run else None
+    resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
+    nodes = resources.nodes or field.read("nodes", hosts)
+    cpus, gpus = field.read("tres_alloc_str", lambda value: parse_tres(text(value) or ""))
+    array_job_id, het_job_id = (field.read(n, positive) for n in ("array_job_id", "het_job_id"))
+    user, uid = _user_and_uid(field)
     return Job(
-        job_id=_job_id(record),
-        cluster=text(record.get("cluster")),
-        user=text(record.get("user_name")),
-        uid=number(record.get("user_id")),
-        account=text(record.get("account")),
-        partition=text(record.get("partition")),
+        job_id=job_id,
+        cluster=field.read("cluster", text),
+        user=user,
+        uid=uid,
+        account=field.read("account", text),
+        partition=field.read("partition", text),
         state=state,
         flags=flags,
-        submit_time=instant(record.get("submit_time")),
-        start_time=instant(record.get("start_time")) if has_run else None,
-        end_time=instant(record.get("end_time")) if is_over else None,
-        time_limit_minutes=positive(record.get("time_limit")),
+        submit_time=field.read("submit_time", instant),
+        start_time=field.read("start_time", instant) if has_run else None,
+        end_time=field.read("end_time", instant) if is_over else None,
+        time_limit_minutes=field.read("time_limit", positive),
         nodes=nodes if has_run else (),
         allocations=resources.allocations,
-        cpus=(cpus or positive(record.get("cpus"))) if has_run else None,
+        cpus=(cpus or field.read("cpus", positive)) if has_run else None,
         gpus=gpus if has_run else None,
-        sharing=_sharing(record.get("shared"), document),
-        name=text(record.get("name")),
+        sharing=field.read("shared", lambda value: _sharing(value, document)),
+        name=field.read("name", text),
         array_job_id=array_job_id,
-        array_task_id=number(record.get("array_task_id")) if array_job_id else None,
+        array_task_id=field.read("array_task_id", number) if array_job_id else None,
         het_job_id=het_job_id,
-        het_job_offset=number(record.get("het_job_offset")) if het_job_id else None,
-        restart_count=number(record.get("restart_cnt")),
-        qos=text(record.get("qos")),
-        reservation=text(record.get("resv_name")),
-        constraints=text(record.get("features")),
-        requested_memory=_memory(record),
-        admin_comment=text(record.get("admin_comment")),
-        sluid=text((record.get("step_id") or {}).get("sluid")),
+        het_job_offset=field.read("het_job_offset", number) if het_job_id else None,
+        restart_count=field.read("restart_cnt", number),
+        qos=field.read("qos", text),
+        reservation=field.read("resv_name", text),
+        constraints=field.read("features", text),
+        requested_memory=_memory(field),
+        admin_comment=field.read("admin_comment", text),
+        comment=field.read("comment", text),
+        sluid=field.part("step_id").read("sluid", text),
     )
 
 
-def _job_id(record: Mapping[str, Any]) -> int:
-    found = positive(record.get("job_id"))
-    if found is None:
-        raise ValueError("a record without job_id")
-    return found
+def _user_and_uid(field: FieldReader) -> tuple[str | None, int | None]:
+    uid = field.read("user_id", number)
+    return field.read("user_name", lambda name: user_and_uid(name, uid))
 
 
 def _sharing(shared: Any, resources: Any) -> Sharing | None:
@@ -99,10 +112,10 @@ def _sharing(shared: Any, resources: Any) -> Sharing | None:
     return sharing_from_json(shared)
 
 
-def _memory(record: Mapping[str, Any]) -> str | None:
+def _memory(field: FieldReader) -> str | None:
     """Return the requested memory as Slurm's own commands write it: MiB a node or a CPU."""
-    for field, ending in (("memory_per_node", "M"), ("memory_per_cpu", "Mc")):
-        found = positive(record.get(field))
+    for name, ending in (("memory_per_node", "M"), ("memory_per_cpu", "Mc")):
+        found = field.read(name, positive)
         if found is not None:
             return f"{found}{ending}"
     return None

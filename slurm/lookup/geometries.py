@@ -1,36 +1,54 @@
-"""The geometry of nodes, asked of the controller when it is first needed."""
+"""The nodes of the cluster, asked of the controller when the first one is needed."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
-from slurm.decode.scontrol_config import Geometry, parse_geometries
+from slurm.decode.scontrol_nodes import Node, parse_nodes
+from slurm.errors import SlurmError, UnknownJob
+
+_log = logging.getLogger(__name__)
 
 
 class NodeGeometries:
-    """Geometries by node name; all nodes are asked for at once, again for each new name."""
+    """Nodes by name; all nodes are asked for at once, again for each new name."""
 
     def __init__(self, commands: SlurmCommands) -> None:
         self._commands = commands
-        self._geometries: Mapping[str, Geometry] = {}
+        self._nodes: Mapping[str, Node] = {}
         self._queried: set[str] = set()
 
-    def geometry(self, name: str) -> Geometry | None:
-        """Return a node's geometry; None if the controller does not know the node.
+    def node(self, name: str) -> Node | None:
+        """Return a node; None if the controller does not know it.
 
         Raises:
             SlurmError: the controller's answer is unknown.
         """
-        if name not in self._geometries and name not in self._queried:
-            argv = [self._commands.scontrol, "show", "node"]
-            self._geometries = parse_geometries(
-                self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
-            )
+        if name not in self._nodes and name not in self._queried:
+            self._load()
             self._queried.add(name)
-        return self._geometries.get(name)
+        return self._nodes.get(name)
+
+    def known(self) -> Mapping[str, Node]:
+        """Return the nodes by name, asked for if there are none yet; {} where there is no answer.
+
+        For runs of the past: that their nodes are gone is no reason to ask again.
+        """
+        if not self._nodes:
+            try:
+                self._load()
+            except (SlurmError, UnknownJob) as error:
+                _log.debug("without the nodes the sharing of ended runs is not known: %s", error)
+        return self._nodes
 
     def forget(self) -> None:
         """Ask anew when next needed."""
-        self._geometries = {}
+        self._nodes = {}
         self._queried.clear()
+
+    def _load(self) -> None:
+        argv = [self._commands.scontrol, "show", "node"]
+        nodes = self._commands.read(argv, parse_nodes, limit_bytes=MAX_LISTING_BYTES)
+        self._nodes = {node.name: node for node in nodes}

@@ -19,7 +19,7 @@ def check_config_problems(
     open for.
     """
     for problem in problems:
-        if problem.problem.endswith("Permission denied") and not as_service:
+        if problem.is_denied and not as_service:
             status, hint = CheckStatus.UNKNOWN, "run this as root or as the service's user"
         else:
             status, hint = CheckStatus.CRITICAL, problem.hint

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ccbackend.errors import TokenError
@@ -89,9 +89,8 @@ def run_without_config(args: argparse.Namespace) -> int:
     try:
         config = load(args.config)
     except ConfigError as error:
-        return _report(
-            list(check_config_problems(error.problems, as_service=False)), as_json=args.json
-        )
+        named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
+        return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
     token = open_token(config)
     with suppress(SpoolError, PermissionError):  # then the configuration's checks report it
         become_service(config.spool.state_directory)

@@ -11,7 +11,7 @@ from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.console import print_json, print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
-from spool.exit_codes import OK, REFUSED
+from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.dead_letter_actions import (
     GROUP_BYTES,
     GROUP_SIZE,
@@ -46,14 +46,22 @@ def select(layout: Layout, wanted: str) -> list[str]:
     return sorted(names, key=lambda name: (_start_of(name, since[name]), name))
 
 
-def report_nothing(layout: Layout, wanted: str) -> None:
-    """Log where the files lie that an ID means, if none of them is a dead letter."""
+def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
+    """Report that an ID means no dead letter, and where its files lie; return the exit code.
+
+    For ALL of nothing that is fine.
+    """
+    if wanted == ALL:
+        if as_json:
+            print_json([])
+        return OK
     elsewhere = list(matching_names(layout, wanted, _LIVE_DIRECTORIES))
     for directory, name in elsewhere:
         _log.error("%s lies in %s/: it is no dead letter", escape(name), directory)
     if not elsewhere:
         hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
         _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
+    return USAGE
 
 
 def apply_plan(
@@ -72,7 +80,7 @@ def apply_plan(
         changes = [each for each in group if isinstance(each, LetterChange)]
         refused = {} if args.dry_run else apply_changes(layout, changes)
         for planned in group:
-            result = _result(planned, refused)
+            result = _result(planned, refused, dry_run=args.dry_run)
             if result is None:
                 continue
             done.append(result)
@@ -88,8 +96,11 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
     if args.json:
         print_json(done)
     refused = sum(not each["done"] for each in done)
-    what = "dry run, nothing was changed: " if args.dry_run else ""
-    _log.info("%s%d done, %d refused", what, len(done) - refused, refused)
+    if args.dry_run:
+        words = "dry run, nothing was changed: %d would be done, %d would be refused"
+    else:
+        words = "%d done, %d refused"
+    _log.info(words, len(done) - refused, refused)
     return REFUSED if refused else OK
 
 
@@ -123,7 +134,10 @@ def _planned(layout: Layout, name: str, plan: LetterPlan) -> LetterChange | BadF
 
 
 def _result(
-    planned: LetterChange | BadFileError, refused: dict[str, BadFileError | FileNotFoundError]
+    planned: LetterChange | BadFileError,
+    refused: dict[str, BadFileError | FileNotFoundError],
+    *,
+    dry_run: bool,
 ) -> dict[str, Any] | None:
     """Return what became of a letter; None for one that vanished meanwhile."""
     if isinstance(planned, BadFileError):
@@ -133,7 +147,8 @@ def _result(
         return None
     if problem is not None:
         return _document(planned.name, escape(problem.reason), done=False)
-    return _document(planned.name, planned.words, done=True)
+    words = planned.planned if dry_run else planned.done
+    return _document(planned.name, words, done=True)
 
 
 def _document(name: str, words: str, *, done: bool) -> dict[str, Any]:

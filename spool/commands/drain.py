@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import pwd
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ccbackend.client import SharedServerInfo
-from slurm.client import Slurm
-from slurm.errors import SlurmError
+from ccbackend.version import SharedServerInfo
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
@@ -21,13 +18,12 @@ from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
-from spool.escaping import escape
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
-from spool.resolve.describe import SlurmDescriber
+from spool.resolve.job_texts import JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
 
@@ -71,30 +67,22 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    slurm = slurm_client(config, runner)
-    known = SharedServerInfo()
-    backends = tuple(backend_client(config, watch.token, known) for _ in range(2))
+    shared = SharedServerInfo()
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
     settings = DrainSettings(
-        spool=config.spool.directory,
         state=config.spool.state_directory,
         hold_seconds=config.drain.stop_hold_seconds,
         replace_earlier=config.drain.requeue == "replace",
         keep_days=config.spool.keep_delivered_days,
         min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
     )
     externals = Externals(
-        slurm=slurm,
-        backends=(backends[0], backends[1]),
-        describe=SlurmDescriber(
-            slurm=slurm,
-            state_save_location=_state_save_location(config, slurm),
-            with_script=config.metadata.job_script,
-            with_description=config.metadata.slurm_info,
-        ),
-        user_name=user_name,
+        slurm=lambda: slurm_client(config, runner),
+        backend=lambda: backend_client(config, watch.token, shared),
+        texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
     service = assemble(settings, composer, externals, layout=layout)
@@ -113,16 +101,20 @@ def _drain(
     signal.signal(signal.SIGHUP, reload)
     if stopping.is_set():
         service.stop()
-    if once:
-        return OK if service.run_once() else TRY_AGAIN
-    service.run()
+    try:
+        if once:
+            return OK if service.run_once() else TRY_AGAIN
+        service.run()
+    finally:
+        service.close()
     return OK
 
 
 class ConfigWatcher:
-    """Looks after token and configuration; `successor` is a changed configuration.
+    """Looks after token and configuration; `new_config` is a changed configuration.
 
-    Called at every pass, it tells whether a halt's cause may be gone.
+    Called at every pass, it tells whether a halt's cause may be gone: each time that the token file
+    is another one than at the last call, whatever could be read of it meanwhile.
     """
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
@@ -131,7 +123,7 @@ class ConfigWatcher:
         self.on_new_config: Callable[[], None] = lambda: None
         self._config = config
         self._file_stamp = _file_stamp(config.path)
-        self._token_reported = False
+        self._token_stamp = token.fingerprint()
         self._reload_requested = False
 
     def request_reload(self) -> None:
@@ -146,9 +138,8 @@ class ConfigWatcher:
             self._file_stamp = stamp
             self._reload()
             return True
-        changed = self.token.changed()
-        is_new_token, self._token_reported = changed and not self._token_reported, changed
-        return is_new_token
+        before, self._token_stamp = self._token_stamp, self.token.fingerprint()
+        return before != self._token_stamp
 
     def _reload(self) -> None:
         try:
@@ -184,21 +175,12 @@ def _file_stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def user_name(uid: int) -> str | None:
-    """Return the login name of a user id by the name service."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return None
-
-
-def _state_save_location(config: Config, slurm: Slurm) -> Path | None:
-    """Return where slurmctld keeps scripts, if we may look there."""
-    if config.slurm.state_save_location is not None:
-        return config.slurm.state_save_location
-    try:
-        found = slurm.config().get("StateSaveLocation", ())
-    except SlurmError as error:
-        _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
-        return None
-    return Path(found[0]) if found else None
+def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:
+    """Return what reads scripts, descriptions and user names in a worker of its own."""
+    settings = TextSettings(
+        with_script=config.metadata.job_script,
+        with_description=config.metadata.slurm_info,
+        state_save_location=config.slurm.state_save_location,
+        script_limit_bytes=config.metadata.job_script_bytes,
+    )
+    return JobTexts(slurm_client(config, runner), settings)

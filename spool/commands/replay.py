@@ -102,11 +102,14 @@ def _report(importer: Importer, *, is_complete: bool, as_json: bool) -> int:
             }
         )
     else:
-        what = " (dry run, nothing was changed)" if importer.dry_run else ""
-        print_line(
-            f"{importer.done} done, {importer.known} already known,"
-            f" {len(importer.refused)} refused{what}"
-        )
+        refused = len(importer.refused)
+        if importer.dry_run:
+            print_line(
+                f"dry run, nothing was changed: {importer.done} would be imported,"
+                f" {importer.known} already known, {refused} would be refused"
+            )
+        else:
+            print_line(f"{importer.done} done, {importer.known} already known, {refused} refused")
     if not is_complete:
         return TRY_AGAIN
     return REFUSED if importer.refused else OK

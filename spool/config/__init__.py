@@ -21,6 +21,7 @@ from spool.config.read import (
 from spool.config.rules import conflicts_of, warnings_of
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
+from spool.installation import SETTINGS
 
 __all__ = [
     "DEFAULT_PATH",
@@ -34,7 +35,7 @@ __all__ = [
     "token_source",
 ]
 
-DEFAULT_PATH = Path("/etc/cc-slurm-sync/config.json")
+DEFAULT_PATH = SETTINGS / "config.json"
 
 
 def load(path: Path) -> Config:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ccbackend.accelerators import accelerator_map
 from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from spool.config.host_patterns import overlaps
 from spool.config.paths import read_topology
@@ -16,17 +16,19 @@ from spool.config.schema import Config, NamesKeys
 from spool.errors import ConfigError, ConfigProblem
 
 
-def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
+def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteMap:
     """Return how the site's names and hardware appear at cc-backend; reads the topology files.
 
     Args:
         config: of the site.
-        clusters: as the server describes them; its word counts more than a file's.
+        clusters: as the server describes them, which counts more than a file; empty if it has no
+            such call, None if it has not answered yet.
 
     Raises:
         ConfigError: a topology file cannot be used.
     """
-    known = {cluster.name: cluster for cluster in (*_clusters_from_files(config), *clusters)}
+    described = (*_clusters_from_files(config), *(clusters or ()))
+    known = {cluster.name: cluster for cluster in described}
     return SiteMap(
         cluster=config.clustername,
         partition_clusters=config.partition_clusters,
@@ -35,16 +37,20 @@ def site_map(config: Config, clusters: Iterable[Cluster] = ()) -> SiteMap:
             config.accelerators, config.gpu_pci_addrs, config.accelerator_kinds
         ),
         clusters=known,
+        clusters_known=clusters is not None,
         assume_core_ids=config.assume_core_ids,
+        user_from_uid_after_seconds=config.metadata.user_from_uid_after_seconds,
     )
 
 
 def job_filters(config: Config) -> JobFilters:
-    """Return which jobs are left out."""
+    """Return which jobs the site excludes."""
     return JobFilters(
         clusters=_names(config.filters.clusters),
         partitions=_names(config.filters.partitions),
         accounts=_names(config.filters.accounts),
+        users=_names(config.filters.users),
+        qos=_names(config.filters.qos),
         ignore_hosts=config.ignore_hosts,
         opt_out_flag=config.filters.opt_out_flag,
     )

@@ -40,8 +40,8 @@ class _DirectoryCheck:
     problems: list[ConfigProblem]
     warnings: list[str]
 
-    def add_problem(self, problem: str, hint: str) -> None:
-        self.problems.append(ConfigProblem(self.key, problem, hint))
+    def add_problem(self, problem: str, hint: str, *, is_denied: bool = False) -> None:
+        self.problems.append(ConfigProblem(self.key, problem, hint, is_denied))
 
 
 def check_files(
@@ -164,7 +164,10 @@ def _is_directory(check: _DirectoryCheck) -> bool:
     try:
         mode = check.path.stat().st_mode
     except OSError as error:
-        check.add_problem(f"{check.path} cannot be used: {error.strerror}", hint)
+        is_denied = isinstance(error, PermissionError)
+        check.add_problem(
+            f"{check.path} cannot be used: {error.strerror}", hint, is_denied=is_denied
+        )
         return False
     if not stat.S_ISDIR(mode):
         check.add_problem(f"{check.path} is not a directory", hint)
@@ -207,7 +210,7 @@ def _token_problems(config: Config, credentials: Path | None) -> Iterator[Config
         read_token(path)
     except TokenError as error:
         yield ConfigProblem(
-            "cc-backend.token_file", f"{path}: {error.problem}", f"needed: {error.hint}"
+            "cc-backend.token_file", f"{path}: {error.problem}", error.hint, error.is_denied
         )
 
 
@@ -215,14 +218,17 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
     authority = config.cc_backend.ca_file
     if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
         hint = "name a readable file of certificates (PEM)"
-        yield ConfigProblem("cc-backend.ca_file", f"{authority} cannot be read", hint)
+        is_denied = authority.is_file()
+        yield ConfigProblem("cc-backend.ca_file", f"{authority} cannot be read", hint, is_denied)
     for position, path in enumerate(config.topology_files):
         try:
             read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
             hint = "name a cluster.json of the server"
             key = f"topology_files[{position}]"
-            yield ConfigProblem(key, f"{path} cannot be used: {_error_text(error)}", hint)
+            is_denied = isinstance(error, PermissionError)
+            problem = f"{path} cannot be used: {_error_text(error)}"
+            yield ConfigProblem(key, problem, hint, is_denied)
 
 
 def _error_text(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """Read the file and every key of it; nothing stops at the first problem.
 
 What is refused is read as its default, so that the rest can still be judged; such a configuration
-never leaves this package: its problems do.
+never leaves this package: its problems do. JSON has no comments: a key that begins with `_` or `#`
+is one, in every object of the file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from spool.errors import ConfigError, ConfigProblem
 
 C = TypeVar("C")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
+COMMENT_PREFIXES = ("_", "#")
 _ADAPTER_KEYS = {"ccRestUrl": "cc-backend.host", "ccRestJwt": "cc-backend.token_file"}
 
 
@@ -43,7 +45,7 @@ class Document:
 
 
 class _Object(dict[str, Any]):
-    """An object of the file that knows which of its keys stand there twice."""
+    """An object of the file, without its comments; `duplicates` are the keys that occur twice."""
 
     duplicates: tuple[str, ...] = ()
 
@@ -60,8 +62,9 @@ def read_document(path: Path) -> Document:
             raw.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_reject_constant
         )
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        raise _unreadable(path, problem, "check its path and rights") from error
+        problem, is_denied = f"cannot be read: {error.strerror}", isinstance(error, PermissionError)
+        hint = "check its path and rights"
+        raise _unreadable(path, problem, hint, is_denied=is_denied) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -189,14 +192,16 @@ def _read_regular_file(path: Path) -> tuple[bytes, int]:
         os.close(fd)
 
 
-def _unreadable(path: Path, problem: str, hint: str) -> ConfigError:
-    return ConfigError(str(path), (ConfigProblem("the file", problem, hint),))
+def _unreadable(path: Path, problem: str, hint: str, *, is_denied: bool = False) -> ConfigError:
+    return ConfigError(str(path), (ConfigProblem("the file", problem, hint, is_denied),))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    found = _Object(pairs)
-    if len(found) < len(pairs):
-        times = Counter(name for name, _ in pairs)
+    """Return an object without the keys that are comments; these may occur several times."""
+    keys = [pair for pair in pairs if not pair[0].startswith(COMMENT_PREFIXES)]
+    found = _Object(keys)
+    if len(found) < len(keys):
+        times = Counter(name for name, _ in keys)
         found.duplicates = tuple(sorted(name for name, count in times.items() if count > 1))
     return found
 

@@ -60,7 +60,7 @@ def warnings_of(config: Config) -> Iterator[str]:
     after = config.sweep.close_unknown_after
     if after is not None and after < DAY_SECONDS:
         yield "sweep.close_unknown_after: less than a day (86400), accounting may be late by more"
-    for name in ("clusters", "partitions", "accounts"):
+    for name in ("clusters", "partitions", "accounts", "users", "qos"):
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
             yield f"filters.{name}: {escape(both)} is allowed and denied, denied counts"

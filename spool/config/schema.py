@@ -37,9 +37,10 @@ from spool.config.readers import (
     text,
     token,
 )
+from spool.installation import SETTINGS, SPOOL, STATE
 
 DAY_SECONDS = 86400
-TOKEN_FILE = Path("/etc/cc-slurm-sync/token")
+TOKEN_FILE = SETTINGS / "token"
 
 
 def _key(
@@ -100,8 +101,8 @@ class BackendKeys:
 class SpoolKeys:
     """Where events and runs lie, and how much is kept."""
 
-    directory: Path = _key(absolute_path, Path("/var/spool/cc-slurm-sync"))
-    state_directory: Path = _key(absolute_path, Path("/var/lib/cc-slurm-sync"))
+    directory: Path = _key(absolute_path, SPOOL)
+    state_directory: Path = _key(absolute_path, STATE)
     min_free_bytes: int = _key(integer(0, 2**50, "bytes"), 2**30)
     keep_delivered_days: float = _key(number(0, 3650, "days"), 3)
 
@@ -140,12 +141,18 @@ class FilterKeys:
     clusters: NamesKeys = _section(NamesKeys)
     partitions: NamesKeys = _section(NamesKeys)
     accounts: NamesKeys = _section(NamesKeys)
+    users: NamesKeys = _section(NamesKeys)
+    qos: NamesKeys = _section(NamesKeys)
     opt_out_flag: str = _key(flag, "disable_cc_submission")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataKeys:
-    """Which texts of a job are sent, and how much of them."""
+    """Which texts of a job are sent, and how much of them.
+
+    `user_from_uid_after_seconds`: how long a start waits for a name of its user before the number
+    is sent instead; None: as long as it takes.
+    """
 
     job_script: bool = _key(boolean, default=True)
     slurm_info: bool = _key(boolean, default=True)
@@ -158,6 +165,9 @@ class MetadataKeys:
     slurm_info_bytes: int = _key(integer(1, 10**6, "bytes"), 16_000)
     other_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
     total_bytes: int = _key(integer(1, 10**6, "bytes"), 100_000)
+    user_from_uid_after_seconds: float | None = _key(
+        optional(number(0, 3650 * DAY_SECONDS, "seconds")), None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

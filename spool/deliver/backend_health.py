@@ -1,108 +1,131 @@
-"""What is believed of cc-backend as a whole: health, version, what may go out now.
+"""The health of cc-backend as the drain follows it, and which server it is.
 
-Log once: an outage is one line at its beginning and one with duration and count at its end.
+The decisions are `health.observe`, a pure function; here are the log lines (one when an outage
+begins, one when it ends), and the version, which decides how requests are made.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.version import ServerInfo
-from spool.deliver.destination import Destination, Health
+from spool.deliver.health import (
+    BackendState,
+    CauseChanged,
+    Channel,
+    Condition,
+    Health,
+    Observation,
+    ProbeAnswered,
+    RunAnswered,
+    Sign,
+    observe,
+)
 from spool.escaping import escape
+from spool.moment import Moment
 
 VERSION_CHECK_SECONDS = 3600.0
-_INCONCLUSIVE = frozenset({Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED})
+LOCAL_RETRY_SECONDS = 5.0  # our own token file: looking again costs the server nothing
+_UNKNOWN_ANSWERS = frozenset({Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED})
 _log = logging.getLogger(__name__)
 
 
-class BackendHealth:
-    """The drain's belief about cc-backend. Times are Unix seconds.
+def sign_of(verdict: ReplyVerdict) -> Sign:
+    """Return what an answer shows of the server."""
+    if verdict.outcome is Outcome.HALT:
+        return Sign.HALTED
+    if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
+        return Sign.FAILED
+    return Sign.WELL
 
-    `generation` numbers what is handed to the senders between two failures; `accepted` counts
-    answers to requests about runs that show cc-backend at work.
-    """
+
+class BackendHealth:
+    """Belongs to the loop's thread."""
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self.destination = Destination()
+        self.state = BackendState()
         self.server: ServerInfo | None = None
-        self.generation = 0
-        self.accepted = 0
         self._random = random
-        self._version_due_at = 0.0
+        self._version_due_at = float("-inf")
 
     @property
     def is_up(self) -> bool:
-        """Tell whether requests for runs may flow freely."""
-        return self.destination.is_up and self.server is not None
+        """Tell whether requests for runs may be sent: the server is up and known."""
+        return self.state.server.is_up and self.server is not None
 
-    def needs_version(self, now: float) -> bool:
-        """Tell whether the server's version is to be asked before anything else is sent."""
-        return self.destination.is_up and (self.server is None or now >= self._version_due_at)
+    def probe_is_due(self, now: Moment) -> bool:
+        """Tell whether the server is to be probed now: after a failure, and for its version."""
+        if self.state.probe_is_due(now.steady):
+            return True
+        is_unknown = self.server is None or now.steady >= self._version_due_at
+        return self.state.server.is_up and is_unknown
 
     def hold_seconds(self, configured: float) -> float:
         """Return how long a stop waits after its start was accepted."""
         return configured if self.server is None or self.server.caches_starts else 0.0
 
-    def record(
+    def run_answered(
         self,
+        channel: Channel,
+        run: Hashable,
         verdict: ReplyVerdict,
-        now: float,
+        now: Moment,
         *,
-        only_this_run: bool = False,
-        retry_after: float | None = None,
-        generation: int | None = None,
-        is_bare: bool = False,
+        accepted_before: int | None,
+        is_blamed: bool,
+    ) -> bool:
+        """Take in the answer to a request for a run; return whether the run itself is to blame."""
+        answer = RunAnswered(
+            channel=channel,
+            run=run,
+            sign=sign_of(verdict),
+            reason=reason_text(verdict),
+            accepted_before=accepted_before,
+            is_blamed=is_blamed,
+        )
+        to_blame = self.state.is_to_blame(answer)
+        self._observe(answer, now)
+        return to_blame
+
+    def probed(
+        self, verdict: ReplyVerdict, server: ServerInfo, now: Moment, *, retry_after: float | None
     ) -> None:
-        """Take in what an answer says about cc-backend itself.
-
-        `only_this_run`: only this run fails, others pass; then it is no outage. `retry_after`
-        (seconds) is the server's own wish. `generation` is that of the request: one handed out
-        before the last failure ends no outage and no halt. `is_bare`: the request was about no run,
-        so its success does not show that runs are accepted.
-        """
-        if verdict.outcome is Outcome.HALT:
-            self._record_halt(verdict, now)
-        elif verdict.outcome is Outcome.RETRY:
-            if only_this_run:
-                self.start_generation()  # the sender holds back what was handed out with it
-            else:
-                self._record_failure(verdict, now, retry_after)
-        elif verdict.reason not in _INCONCLUSIVE:
-            self.accepted += not is_bare
-            self._record_success(
-                now, is_stale=generation is not None and generation < self.generation
-            )
-        elif not self.destination.is_up:
-            self._record_failure(verdict, now, retry_after)
-
-    def start_generation(self) -> None:
-        """Let flow what the senders hold back since an answer that turned out to stop nobody."""
-        self.generation += 1
-
-    def probed(self, server: ServerInfo | None, now: float) -> None:
         """Take in the answer to a probe."""
-        self._version_due_at = now + VERSION_CHECK_SECONDS
-        if server is not None:
+        self._version_due_at = now.steady + VERSION_CHECK_SECONDS
+        sign = sign_of(verdict)
+        if sign is Sign.WELL or server.version is not None:
             self._set_server(server)
+        is_local = verdict.reason is Reason.TOKEN_UNREADABLE
+        self._observe(
+            ProbeAnswered(
+                sign=sign,
+                reason=reason_text(verdict),
+                retry_after_seconds=retry_after,
+                delay_seconds=LOCAL_RETRY_SECONDS if is_local else None,
+            ),
+            now,
+        )
 
-    def version_seen(self, server: ServerInfo | None) -> None:
-        """Take in which server gave an answer, None if it did not show.
+    def server_seen(self, server: ServerInfo, now: Moment) -> None:
+        """Take in which server gave an answer: it may have been upgraded since the last one.
 
-        It may be another one than before: upgraded while a connection was lost. Or it refused our
-        dialect: then the version known was wrong, and is asked for at once.
+        Where it refused our dialect the version that we knew was wrong: it is asked for at once.
         """
-        if server is None or self.server is None or server == self.server:
+        if self.server is None or server == self.server:
             return
-        self._set_server(server)
         if server.version is None:
-            self._version_due_at = 0.0
+            self._version_due_at = now.steady
+        self._set_server(server)
 
-    def cause_changed(self, now: float) -> None:
-        """Allow a probe at once: token, configuration or an operator's word changed."""
-        self.destination = self.destination.cause_changed(now)
+    def cause_changed(self, now: Moment) -> None:
+        """Allow the next try at once: token, configuration or an administrator's command."""
+        self._observe(CauseChanged(), now)
+
+    def accepted(self, channel: Channel) -> int:
+        """Return how many requests of a channel have been accepted."""
+        return self.state.channels[channel].accepted
 
     def _set_server(self, server: ServerInfo) -> None:
         if server != self.server:
@@ -110,32 +133,30 @@ class BackendHealth:
             _log.info("cc-backend %s, dialect %s", version, server.dialect)
         self.server = server
 
-    def _record_success(self, now: float, *, is_stale: bool) -> None:
-        if self.destination.is_up or is_stale:
-            return
-        old = self.destination
-        seconds, tries = now - old.since, old.failures
-        _log.info("cc-backend answers again after %.0f s and %d tries", seconds, tries)
-        self.destination = old.succeeded(now)
-        self._version_due_at = 0.0  # it may be another release now
-
-    def _record_failure(self, verdict: ReplyVerdict, now: float, retry_after: float | None) -> None:
-        if self.destination.health is not Health.DOWN:
-            _log.warning("cc-backend is down: %s", _reason_text(verdict))
-        self.generation += 1
-        reason = _reason_text(verdict)
-        self.destination = self.destination.failed(
-            now, reason, random=self._random(), retry_after=retry_after
-        )
-
-    def _record_halt(self, verdict: ReplyVerdict, now: float) -> None:
-        if self.destination.health is not Health.HALTED:
-            _log.error("deliveries are halted: %s", _reason_text(verdict))
-        self.generation += 1
-        self.destination = self.destination.halted(now, _reason_text(verdict))
+    def _observe(self, observation: Observation, now: Moment) -> None:
+        old = self.state
+        self.state = observe(old, observation, now.steady, random=self._random())
+        _log_change("cc-backend", old.server, self.state.server, now)
+        if old.server.health is not Health.UP and self.state.server.is_up:
+            self._version_due_at = now.steady  # it may be another release now
+        for channel, each in self.state.channels.items():
+            _log_change(channel, old.channels[channel].condition, each.condition, now)
 
 
-def _reason_text(verdict: ReplyVerdict) -> str:
-    """Return hint and the server's own words."""
+def _log_change(name: str, old: Condition, new: Condition, now: Moment) -> None:
+    """Log an outage once when it begins and once when it ends."""
+    if new.health is old.health:
+        return
+    if new.health is Health.HALTED:
+        _log.error("deliveries are halted (%s): %s", name, new.reason)
+    elif new.health is Health.DOWN:
+        _log.warning("requests fail (%s): %s", name, new.reason)
+    else:
+        seconds = now.steady - old.since
+        _log.info("requests succeed again (%s) after %.0f s, %d tries", name, seconds, old.failures)
+
+
+def reason_text(verdict: ReplyVerdict) -> str:
+    """Return the hint and the server's own message."""
     said = escape(verdict.message)
     return f"{verdict.hint} ({said})" if said else verdict.hint

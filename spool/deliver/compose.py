@@ -14,7 +14,15 @@ from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey
 from ccbackend.filters import JobFilters, exclusion_reason
 from ccbackend.metadata import MetadataPolicy, metadata_of
-from ccbackend.payload import SiteMap, delete_payload, start_payload, stop_payload
+from ccbackend.payload import (
+    delete_payload,
+    edit_meta_payload,
+    needs_user_name,
+    start_payload,
+    stop_payload,
+)
+from ccbackend.resources import needs_topology
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.request_builder import UnsendableError
@@ -22,6 +30,7 @@ from spool.deliver.schedule import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
 
+_METADATA_NAMES = {"script": "jobScript", "description": "slurmInfo"}
 _log = logging.getLogger(__name__)
 
 
@@ -29,12 +38,12 @@ _log = logging.getLogger(__name__)
 class PayloadComposer:
     """Makes requests for one site; warnings that say the same are logged once."""
 
-    site_of: Callable[[Iterable[Cluster]], SiteMap]
+    site_of: Callable[[Iterable[Cluster] | None], SiteMap]
     metadata: MetadataPolicy
     filters: JobFilters
 
     def __post_init__(self) -> None:
-        self._site = self.site_of(())
+        self._site = self.site_of(None)
         self._warned: set[str] = set()
 
     @property
@@ -50,21 +59,44 @@ class PayloadComposer:
         """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
 
+    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
+        """Tell whether a start must still wait for the name of its user."""
+        return needs_user_name(run.job, self._site, waited_seconds=waited_seconds)
+
+    def needs_topology(self, run: Run) -> bool:
+        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        return needs_topology(run.job, self._site)
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def document(self, run: Run, call: RequestKind, server: ServerInfo) -> Mapping[str, Any]:
-        """Return the body of a start, stop or delete.
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
+        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+        metadata = metadata_of(
+            run.job,
+            script=run.script,
+            description=run.description,
+            policy=self.metadata,
+            script_bytes_total=run.script_bytes_total,
+        )
+        name = _METADATA_NAMES[text]
+        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
+        return edit_meta_payload(key, name, metadata.get(name, ""))
+
+    def document(
+        self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
+    ) -> Mapping[str, Any]:
+        """Return the body of a start, stop or delete; `is_slim`: without script and description.
 
         Raises:
             UnsendableError: what every server would refuse.
         """
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:
-            if call is RequestKind.DELETE:
+            if kind is RequestKind.DELETE:
                 return delete_payload(BackendRunKey(key.job_id, key.cluster, run.replaces[0]))
-            if call is RequestKind.STOP and run.end is not None:
+            if kind is RequestKind.STOP and run.end is not None:
                 return stop_payload(
                     key,
                     end_time=run.end.time,
@@ -72,13 +104,20 @@ class PayloadComposer:
                     dialect=server.dialect,
                     warn=self._warn,
                 )
-            return self._start(run, key, server)
+            return self._start(run, key, server, is_slim=is_slim)
         except PayloadError as error:
             raise UnsendableError("; ".join(error.problems)) from error
 
-    def _start(self, run: Run, key: BackendRunKey, server: ServerInfo) -> Mapping[str, Any]:
+    def _start(
+        self, run: Run, key: BackendRunKey, server: ServerInfo, *, is_slim: bool
+    ) -> Mapping[str, Any]:
+        script, description = (None, None) if is_slim else (run.script, run.description)
         metadata = metadata_of(
-            run.job, script=run.script, description=run.description, policy=self.metadata
+            run.job,
+            script=script,
+            description=description,
+            policy=self.metadata,
+            script_bytes_total=run.script_bytes_total,
         )
         document = start_payload(
             run.job,

@@ -1,15 +1,21 @@
-"""Hand requests to the senders and let their replies change the store. One thread's property."""
+"""Hand requests to the workers and let their answers change the run store.
+
+Belongs to the loop's thread, and never waits: what needs an answer of Slurm (are two runs of the
+same job?) is asked, and settled when the answer comes.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
-from spool.deliver.backend_health import BackendHealth
+from ccbackend.classify import Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from spool.deliver.backend_health import BackendHealth, sign_of
+from spool.deliver.channel import SendChannel
 from spool.deliver.dead_letters import move_rejected_to_dead
+from spool.deliver.health import Channel, Sign
 from spool.deliver.reaction import (
     Reaction,
     RequestContext,
@@ -19,251 +25,334 @@ from spool.deliver.reaction import (
 )
 from spool.deliver.request_builder import Composer, RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import RequestKind, ScheduleEntry
-from spool.deliver.senders import SendRequest, SendResult
+from spool.deliver.schedule import PendingRun, RequestKind
+from spool.deliver.senders import SendRequest, SendResult, ServerQuery, ServerReply, Topic
 from spool.deliver.stop_hold import StopHold
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
+from spool.moment import Moment
+from spool.worker import Worker
 
-MAX_OUTSTANDING = 16  # requests a sender holds: enough to stay busy while Slurm is asked
-_STOP_SENDER_KINDS = frozenset({RequestKind.STOP, RequestKind.LIST})
+TOPOLOGY_SECONDS = 3600.0
+TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
+MAX_META_FAILURES = 3
 _log = logging.getLogger(__name__)
 
-
-class RequestSink(Protocol):
-    """What takes requests; a `Sender` is one."""
-
-    outstanding: int
-
-    def send(self, request: SendRequest) -> None:
-        """Queue a request; its reply will come, sent or not."""
-
-    def acknowledge(self) -> None:
-        """Count a reply as received."""
+ServerWorker = Worker[ServerQuery, ServerReply]
+ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int]], None]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPolicy:
-    """How to deliver. `prove_same_job` returns the start times that are runs of the same job."""
+    """How to deliver.
+
+    `prove` finds out which start times are other runs of the same job, and hands them to a function
+    when it knows, at once or later.
+    """
 
     hold_seconds: float
     replace_earlier: bool
-    prove_same_job: Callable[[Run, Iterable[int]], set[int]]
+    prove: ProveSameJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendWorkers:
+    """The workers that speak to cc-backend. `probe` and `queries` ask about the server."""
+
+    starts: SendChannel
+    stops: SendChannel
+    probe: ServerWorker
+    queries: ServerWorker
 
 
 class Delivery:
-    """Fills the senders and reads their replies. Times are Unix seconds."""
+    """Fills the workers and takes their answers."""
 
     def __init__(
         self,
         store: RunStore,
-        backend_health: BackendHealth,
+        health: BackendHealth,
         composer: Composer,
         *,
-        senders: tuple[RequestSink, RequestSink],
+        workers: BackendWorkers,
         crash_marker: CrashMarker,
         policy: DeliveryPolicy,
     ) -> None:
         self._store = store
-        self._backend_health = backend_health
-        self._composer = composer
-        self._starts, self._stops = senders
+        self._health = health
+        self._workers = workers
         self._policy = policy
-        self._builder = RequestBuilder(store, backend_health, composer, crash_marker)
         self._stop_hold = StopHold()
+        self._topology_at = float("-inf")
+        self.builder = RequestBuilder(store, health, composer, crash_marker)
+        self.accepted_count = 0
+        self.last_accepted: float | None = None
+        """When cc-backend last accepted a request for a run, Unix seconds."""
 
     @property
     def outstanding(self) -> int:
-        """Return how many requests have no reply yet."""
-        return self._starts.outstanding + self._stops.outstanding
+        """Return how many requests for runs have no answer yet."""
+        return self._workers.starts.outstanding + self._workers.stops.outstanding
 
-    @property
-    def unknown_hosts(self) -> int:
-        """Return how many hosts cc-backend does not know."""
-        return len(self._builder.hosts)
-
-    def send_due(self, now: float, *, stops_only: bool = False) -> None:
+    def fill(self, now: Moment, *, stops_only: bool = False) -> None:
         """Hand out what is due and allowed; `stops_only` where the disk takes no new runs."""
-        self._store.schedule.set_hold(
-            self._backend_health.hold_seconds(self._policy.hold_seconds), now
-        )
-        if self._backend_health.needs_version(now):
-            if not self._starts.outstanding:
-                self._starts.send(self._builder.server_request(RequestKind.PROBE))
-        elif self._backend_health.is_up:
-            if not stops_only:
-                self._fill(self._starts, now, stops=False)
-            self._fill(self._stops, now, stops=True)
-            self._query_held_stops(now)
-        elif self._backend_health.destination.probe_is_due(now) and not self.outstanding:
-            self._probe(now)
-
-    def handle(self, result: SendResult, now: float) -> None:
-        """Let one reply change the store."""
-        request, verdict = result.request, result.verdict
-        (self._stops if request.call in _STOP_SENDER_KINDS else self._starts).acknowledge()
-        if request.call is not RequestKind.PROBE:
-            self._backend_health.version_seen(result.server)
-        if request.call in {RequestKind.PROBE, RequestKind.LIST}:
-            self._handle_server_result(result, now)
+        hold = self._health.hold_seconds(self._policy.hold_seconds)
+        self._store.schedule.set_hold(hold, now.steady)
+        self._store.schedule.move_ready(now.steady)
+        self._ask_server(now)
+        if not self._health.is_up:
             return
-        entry = self._store.schedule.get(request.job_id, request.start_time)
+        if not stops_only:
+            self._fill(self._workers.starts, Channel.STARTS, now)
+        self._fill(self._workers.stops, Channel.STOPS, now)
+
+    def next_time(self, now: Moment) -> float | None:
+        """Return when something may become due without an answer or an event.
+
+        A retry whose time has come waits for a run to be tried: it is not counted.
+        """
+        state = self._health.state
+        times = [self._workers.starts.next_time(), self._workers.stops.next_time()]
+        if not state.server.is_up:
+            times.append(state.server.retry_at)
+        else:
+            conditions = [each.condition for each in state.channels.values()]
+            times += [condition.retry_at for condition in conditions if not condition.is_up]
+        later = (time for time in times if time is not None and time > now.steady)
+        return min(later, default=None)
+
+    def take_result(self, request: SendRequest, result: SendResult | None, now: Moment) -> None:
+        """Let the answer to a request for a run change the store; None: it was not sent."""
+        entry = self._store.get(request.job_id, request.start_time, now)
         if entry is None:
             return
         entry.in_flight = None
-        if verdict is None:
-            self._store.schedule.reschedule(entry.job_id, now)
+        if result is None:
+            self._store.schedule.reschedule(entry.job_id, now.steady)
             return
-        verdict = self._builder.adjust_verdict(verdict)
-        others_accepted = (
-            entry.accepted_at_failure is not None
-            and self._backend_health.accepted > entry.accepted_at_failure
-        )
-        retry_after = result.retry_after_seconds
-        self._backend_health.record(
-            verdict,
-            now,
-            only_this_run=others_accepted,
-            retry_after=retry_after,
-            generation=request.generation,
-        )
-        run = self._builder.load_run(entry, now)
-        if run is None:
-            return
-        context = RequestContext(
-            call=request.call,
-            now=now,
-            cluster=request.cluster,
-            status=result.status,
-            others_accepted=others_accepted,
-        )
-        reaction = react(run, verdict, context)
-        if verdict.outcome is Outcome.CONFLICT:
-            reaction = self._settle_conflict(reaction.run, result, now)
-        self._apply(entry, reaction, verdict=verdict, result=result, now=now)
+        self._health.server_seen(result.server, now)
+        reply = replace(result.reply, verdict=self.builder.adjust_verdict(result.reply.verdict))
+        reaction = self._react(entry, request, reply, now)
+        if reaction is not None:
+            self._apply(entry, request, reply, reaction=reaction, now=now)
 
-    def _fill(self, sender: RequestSink, now: float, *, stops: bool) -> None:
-        while sender.outstanding < MAX_OUTSTANDING:
-            entry = self._store.schedule.take_next(now, stops=stops)
+    def take_reply(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
+        """Take in the answer to a question about the server."""
+        if reply is None:
+            return
+        if query.topic is Topic.PROBE:
+            after = reply.retry_after_seconds
+            self._health.probed(reply.verdict, reply.server, now, retry_after=after)
+            return
+        self._health.server_seen(reply.server, now)
+        if query.topic is Topic.JOBS:
+            self._stop_hold.release_listed(reply.listed, self._store.schedule, now.steady)
+        elif reply.clusters is not None:
+            self.builder.update_clusters(reply.clusters, now)
+
+    def retry_now(self, job_id: int, now: Moment) -> None:
+        """Drop all that keeps the runs of a job id (0: of all) from being sent, but stop holds."""
+        if not job_id:
+            self._health.cause_changed(now)
+            self.builder.release_names(now)
+        for each in [job_id] if job_id else self._store.waiting_job_ids():
+            for entry in self._store.lane(each, now):
+                if entry.next_request is not None and entry.in_flight is None:
+                    self._retry_entry(entry, now)
+
+    def _retry_entry(self, entry: PendingRun, now: Moment) -> None:
+        run = self.builder.load_run(entry, now)
+        entry.failures, entry.accepted_before = 0, None
+        entry.retry_at, entry.waits_for = 0.0, ""
+        if run is not None and run.not_before:
+            self._store.persist(entry, replace(run, not_before=0), now)
+        elif run is not None:
+            self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    # ---- asking
+
+    def _ask_server(self, now: Moment) -> None:
+        probe, queries = self._workers.probe, self._workers.queries
+        if not probe.outstanding and self._health.probe_is_due(now):
+            probe.ask(ServerQuery(topic=Topic.PROBE))
+        if queries.outstanding or not self._health.is_up:
+            return
+        if now.steady >= self._topology_at:
+            is_known = self.builder.topology.clusters is not None
+            is_settled = is_known and not self.builder.hosts and not self.builder.clusters
+            self._topology_at = now.steady + (
+                TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
+            )
+            queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
+            return
+        server = self._health.server
+        if server is not None and server.caches_starts:
+            cluster, job_ids = self._stop_hold.next_query(self._store.schedule, now.steady)
+            if job_ids:
+                queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
+
+    def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
+        """Keep a channel busy; one that fails gets one request at a time, to find out."""
+        for request in channel.recall():
+            self.take_result(request, None, now)
+        condition = self._health.state.channels[name].condition
+        is_trial = not condition.is_up
+        if is_trial and (channel.outstanding or now.steady < condition.retry_at):
+            return
+        while (worker := channel.free_worker()) is not None:
+            entry = self._store.schedule.take_next(now.steady, stops=channel.stops)
             if entry is None:
                 return
-            request = self._builder.build(entry, now)
-            if request is not None:
-                sender.send(request)
+            made = self.builder.build(entry, now, is_trial=is_trial)
+            if made is not None:
+                worker.ask(made)
+                if is_trial:
+                    return
 
-    def _probe(self, now: float) -> None:
-        """Send the head of one lane; a bare question where no run waits but those that failed.
+    # ---- what an answer does
 
-        A run that failed proves nothing by failing again: others would wait for it for ever.
-        """
-        outlets = ((self._starts, False), (self._stops, True))
-        for sender, stops in outlets if self._backend_health.server is not None else ():
-            entry = self._store.schedule.take_next(now, stops=stops)
-            if entry is not None and entry.failures:
-                entry.in_flight = None
-                self._store.schedule.reschedule(entry.job_id, now)
-                continue
-            request = None if entry is None else self._builder.build(entry, now)
-            if request is not None:
-                sender.send(replace(request, is_probe=True))
-                return
-        self._starts.send(replace(self._builder.server_request(RequestKind.PROBE), is_probe=True))
-
-    def _query_held_stops(self, now: float) -> None:
-        """Ask which runs with a held stop are listed, by the thread that has nothing to stop."""
-        if self._stops.outstanding or not (
-            self._backend_health.server and self._backend_health.server.caches_starts
-        ):
-            return
-        cluster, job_ids = self._stop_hold.next_query(self._store.schedule, now)
-        if job_ids:
-            self._stops.send(self._builder.server_request(RequestKind.LIST, cluster, job_ids))
-
-    def _handle_server_result(self, result: SendResult, now: float) -> None:
-        if result.verdict is None:
-            return
-        generation = result.request.generation
-        after = result.retry_after_seconds
-        self._backend_health.record(
-            result.verdict, now, retry_after=after, generation=generation, is_bare=True
+    def _react(
+        self, entry: PendingRun, request: SendRequest, reply: ApiReply, now: Moment
+    ) -> Reaction | None:
+        """Return what an answer does to its run; None if the run cannot be read now."""
+        verdict = reply.verdict
+        channel = Channel.STOPS if request.kind is RequestKind.STOP else Channel.STARTS
+        to_blame = request.kind is not RequestKind.EDIT_META and self._health.run_answered(
+            channel,
+            entry.key,
+            verdict,
+            now,
+            accepted_before=entry.accepted_before,
+            is_blamed=entry.is_blamed,
         )
-        if result.request.call is RequestKind.LIST:
-            self._stop_hold.release_listed(result.listed, self._store.schedule, now)
+        if sign_of(verdict) is Sign.WELL:
+            entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
+            self.accepted_count += 1
+            self.last_accepted = now.wall
         else:
-            self._backend_health.probed(result.server, now)
-            if result.clusters is not None:
-                self._composer.update_clusters(result.clusters)
+            entry.failures += 1
+            entry.accepted_before = self._health.accepted(channel)
+            entry.may_have_arrived |= verdict.reason is not Reason.UNREACHABLE and reply.sent
+        run = self.builder.load_run(entry, now)
+        if run is None:
+            return None
+        context = RequestContext(
+            kind=request.kind,
+            now=now.wall,
+            cluster=request.cluster,
+            status=reply.status,
+            failures=entry.failures,
+            is_to_blame=to_blame,
+        )
+        return react(run, verdict, context)
 
     def _apply(
         self,
-        entry: ScheduleEntry,
-        reaction: Reaction,
+        entry: PendingRun,
+        request: SendRequest,
+        reply: ApiReply,
         *,
-        verdict: ReplyVerdict,
-        result: SendResult,
-        now: float,
+        reaction: Reaction,
+        now: Moment,
     ) -> None:
         """Let a reaction change the store."""
-        request = result.request
-        self._record_attempt(entry, request, verdict, now)
-        if reaction.action is RunAction.ARCHIVE:
-            self._log_outcome(entry, request, verdict)
-            self._store.complete(entry, reaction.run, now)
-        elif reaction.action is RunAction.DEAD_LETTER:
-            sent = result.document or request.document
-            move_rejected_to_dead(
-                self._store, entry, reaction.run, replace(request, document=sent), now
-            )
-        else:
-            self._keep(entry, reaction.run, verdict, request, now)
+        if request.kind is RequestKind.EDIT_META:
+            self._texts_sent(entry, reaction, now)
+            return
+        entry.retry_at, entry.waits_for = 0.0, ""
+        if reaction.action is not RunAction.WAIT:
+            _log_outcome(entry, request, reply.verdict)
+        match reaction.action:
+            case RunAction.WAIT:
+                self._wait(entry, reply.verdict, reaction, now)
+            case RunAction.SETTLE:
+                self._settle(entry, reaction.run, reply, now)
+            case RunAction.ARCHIVE:
+                self._store.complete(entry, reaction.run, now)
+            case RunAction.DEAD_LETTER:
+                sent = replace(request, document=reply.document or request.document)
+                move_rejected_to_dead(self._store, entry, reaction.run, sent, now)
+            case RunAction.KEEP:
+                self._keep(entry, request, reply.verdict, reaction.run, now)
 
     def _keep(
         self,
-        entry: ScheduleEntry,
-        run: Run,
-        verdict: ReplyVerdict,
+        entry: PendingRun,
         request: SendRequest,
-        now: float,
+        verdict: ReplyVerdict,
+        run: Run,
+        now: Moment,
     ) -> None:
-        """Store what an answer changed; an outage by itself changes no file."""
+        """Store what an answer changed; a run that fails alone is sent without its texts then."""
+        entry.is_slim = entry.is_slim or (
+            sign_of(verdict) is not Sign.WELL and verdict.may_be_in_front
+        )
         if run.end is not None and not run.reported:
             self._store.complete(entry, run, now)
-        elif verdict.outcome in {Outcome.RETRY, Outcome.HALT} and run.not_before <= now:
-            entry.run = run if entry.stored is None else entry.run
-            self._store.schedule.reschedule(entry.job_id, now)
-        else:
-            self._log_outcome(entry, request, verdict)
-            self._store.persist(entry, run, now)
-
-    def _settle_conflict(self, run: Run, result: SendResult, now: float) -> Reaction:
-        """Return what becomes of a start that other runs of its job id stand in the way of."""
-        others = [start for start in result.starts if start != run.start_time]
-        proven = self._policy.prove_same_job(run, others)
-        replace_earlier = self._policy.replace_earlier
-        return settle_conflict(run, others, proven, replace_earlier=replace_earlier, now=now)
-
-    def _record_attempt(
-        self, entry: ScheduleEntry, request: SendRequest, verdict: ReplyVerdict, now: float
-    ) -> None:
-        """Note what an answer says about the run's luck, its first host and its cluster."""
-        if verdict.outcome in {Outcome.RETRY, Outcome.HALT}:
-            entry.failures += 1
-            entry.accepted_at_failure = self._backend_health.accepted
-            is_unknown = verdict.outcome is Outcome.RETRY
-            entry.may_have_arrived |= is_unknown and verdict.reason is not Reason.UNREACHABLE
             return
-        entry.failures, entry.accepted_at_failure, entry.may_have_arrived = 0, None, False
-        self._builder.record_names(entry, request, verdict, now)
+        self._store.persist(entry, run, now)
+        self.builder.record_names(entry, request, verdict, now)
+        self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _log_outcome(
-        self, entry: ScheduleEntry, request: SendRequest, verdict: ReplyVerdict
+    def _wait(
+        self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
     ) -> None:
-        _log.info(
-            "job=%d cluster=%s start=%d call=%s outcome=%s",
-            entry.job_id,
-            escape(request.cluster),
-            entry.start_time,
-            request.call,
-            verdict.outcome,
-        )
+        """Put a run back whose request failed, for a reason that may be the server's."""
+        entry.retry_at = now.steady + reaction.wait_seconds
+        entry.waits_for = f"its last request failed: {verdict.hint}"
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _texts_sent(self, entry: PendingRun, reaction: Reaction, now: Moment) -> None:
+        """Go on to the next text; one that cannot be added delays nothing."""
+        is_waiting = reaction.action is RunAction.WAIT and entry.end_time is None
+        if is_waiting and entry.failures < MAX_META_FAILURES:
+            entry.retry_at = now.steady + reaction.wait_seconds
+        else:
+            entry.new_texts = entry.new_texts[1:]
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _settle(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
+        """Find out which rows are in the way of a start; the run is in flight until it is known."""
+        others = [row.start_time for row in reply.rows or () if row.start_time != run.start_time]
+        entry.in_flight = RequestKind.START
+        policy = self._policy
+
+        def settle(proven: set[int]) -> None:
+            entry.in_flight = None
+            fresh = self.builder.load_run(entry, now)  # its end may have come meanwhile
+            if fresh is None:
+                return
+            reaction = settle_conflict(
+                replace(fresh, last_error=run.last_error),
+                others,
+                proven,
+                replace_earlier=policy.replace_earlier,
+                now=now.wall,
+            )
+            if reaction.action is RunAction.DEAD_LETTER:
+                request = SendRequest(
+                    kind=RequestKind.START,
+                    job_id=run.job_id,
+                    start_time=run.start_time,
+                    cluster=run.cluster or "",
+                    document=reply.document or {},
+                )
+                move_rejected_to_dead(self._store, entry, reaction.run, request, now)
+            elif reaction.run.end is not None and not reaction.run.reported:
+                self._store.complete(entry, reaction.run, now)
+            else:
+                self._store.persist(entry, reaction.run, now)
+
+        policy.prove(run, others, settle)
+
+
+def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
+    _log.info(
+        "job=%d cluster=%s start=%d call=%s outcome=%s",
+        entry.job_id,
+        escape(request.cluster),
+        entry.start_time,
+        request.kind,
+        verdict.outcome,
+    )

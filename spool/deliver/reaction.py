@@ -10,21 +10,27 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from spool.deliver.backend_health import sign_of
+from spool.deliver.health import Sign
 from spool.deliver.schedule import RequestKind
 from spool.escaping import escape
 from spool.files.run import LastError, Run
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS
-CACHE_FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
-START_QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
-UNKNOWN_CLUSTER_SECONDS = 300
-MAX_PANICS = 3
-MAX_ATTEMPTS = 24
+FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
+QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
+FIRST_RETRY_SECONDS = 5
+MAX_UNBLAMED_WAIT_SECONDS = 30.0
+MAX_ATTEMPTS = 24  # of a run that alone fails: the last waits are an hour each
 MAX_RESTARTS = 3
 MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
 MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
-MAX_MESSAGE_CHARACTERS = 2000
+ANSWER_CHARACTERS = 2000
+ALONE_HINT = (
+    "cc-backend accepted other runs meanwhile: something refuses this one alone; look at the logs"
+    " of cc-backend and of what stands in front of it, then `cc-spool retry` or `discard` it"
+)
 OUT_OF_ORDER = (
     "cc-backend stores runs of one job id in order alone, and a later one is there: delete that"
     " one at cc-backend and `cc-spool retry` this run, or `cc-spool discard` it"
@@ -32,139 +38,144 @@ OUT_OF_ORDER = (
 
 
 class RunAction(Enum):
-    """What becomes of the run's file."""
+    """What becomes of a run after an answer."""
 
+    WAIT = auto()  # nothing is stored: the answer says nothing about this run
     KEEP = auto()  # stored where its state belongs
-    ARCHIVE = auto()  # told in full: into the archive
+    ARCHIVE = auto()  # delivered in full: into the archive
     DEAD_LETTER = auto()  # refused for good
+    SETTLE = auto()  # other runs of its job id are in the way: see `settle_conflict`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """The run after the answer and what becomes of it."""
+    """The run after the answer, what becomes of it, and how long it waits (in memory alone)."""
 
     run: Run
     action: RunAction = RunAction.KEEP
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
     """A request and the moment of its answer, Unix seconds.
 
-    `status` is the HTTP status, None without an answer. `others_accepted` says that cc-backend
-    accepted other requests since this run last failed.
+    `status` is the HTTP status, None without an answer. `failures` counts the failed requests in a
+    row, this one included. `is_to_blame`: a failure is this run's own, because others are accepted.
     """
 
-    call: RequestKind
+    kind: RequestKind
     now: float
     cluster: str
     status: int | None = None
-    others_accepted: bool = False
+    failures: int = 0
+    is_to_blame: bool = False
 
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return what an answer does to a run."""
+    """Return what an answer does to a run: the one dispatch on what it means."""
+    if sign_of(verdict) is not Sign.WELL:
+        return _failed(run, verdict, context)
     return _REACTIONS[verdict.outcome](run, verdict, context)
+
+
+def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
+    """Return the run as it is while it may be the server's fault; else set aside, ever rarer."""
+    if not context.is_to_blame:
+        wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
+        return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
+    noted = _with_error(run, verdict, context)
+    wait_seconds = min(FIRST_RETRY_SECONDS * 2 ** min(run.attempts, 12), HOUR_SECONDS)
+    error = noted.last_error and replace(noted.last_error, hint=ALONE_HINT)
+    noted = replace(noted, last_error=error)
+    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)
 
 
 def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run after cc-backend did what was asked."""
     clean = replace(run, last_error=None, not_before=0, attempts=0)
-    if context.call is RequestKind.STOP:
-        return Reaction(run=clean, action=RunAction.ARCHIVE)
-    if context.call is RequestKind.DELETE:
-        return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
-    return Reaction(
-        run=replace(
-            clean,
-            started=int(context.now),
-            cluster=run.cluster or context.cluster,
-            attempts=run.attempts,  # counts the restarts of a run that is not kept
-        )
-    )
+    match context.kind:
+        case RequestKind.STOP:
+            return Reaction(run=clean, action=RunAction.ARCHIVE)
+        case RequestKind.DELETE:
+            return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
+        case RequestKind.EDIT_META:
+            return Reaction(run=clean)
+    cluster, attempts = run.cluster or context.cluster, _restarts(run)
+    started = int(context.now)
+    return Reaction(run=replace(clean, started=started, cluster=cluster, attempts=attempts))
 
 
 def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run with its start to be looked up: cc-backend only queued it, and may drop it."""
-    failed = _with_error(run, verdict, context)
-    return _count_attempt(
-        failed, context, wait_seconds=START_QUEUE_SECONDS, limit=MAX_QUEUED_STARTS
-    )
+    noted = _with_error(run, verdict, context)
+    return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run with its start to be told again; a server that forgets it always is odd."""
-    failed = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
-    if failed.attempts > MAX_RESTARTS:
-        return Reaction(run=failed, action=RunAction.DEAD_LETTER)
-    return Reaction(run=failed)
+    """Return the run with its start to be sent again; a server that forgets it always is odd."""
+    noted = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
+    if noted.attempts > MAX_RESTARTS:
+        return Reaction(run=noted, action=RunAction.DEAD_LETTER)
+    return Reaction(run=noted)
 
 
 def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run parked; only answers about this very run are counted."""
-    failed = _with_error(run, verdict, context)
-    if verdict.reason in {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED}:
-        return _count_attempt(failed, context, wait_seconds=HOUR_SECONDS, limit=MAX_PANICS)
+    """Return the run parked; what may be corrected at any moment is tried again by its name."""
+    noted = _with_error(run, verdict, context)
+    if verdict.reason in _BY_NAME:
+        return Reaction(run=noted)
     if verdict.reason is Reason.UNKNOWN_RUN_YET:
         if run.attempts >= MAX_STOP_REPEATS:
             return _needs_start(run, verdict, context)
-        return _count_attempt(failed, context, wait_seconds=START_QUEUE_SECONDS, limit=MAX_ATTEMPTS)
-    wait = _WAITS.get(verdict.reason, HOUR_SECONDS)
-    return Reaction(run=replace(failed, not_before=int(context.now) + wait))
+        return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_ATTEMPTS)
+    wait = FLUSH_SECONDS if verdict.reason is Reason.AFTER_FLUSH else HOUR_SECONDS
+    return Reaction(run=replace(noted, not_before=int(context.now) + wait))
 
 
-def _retry(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run as it is while all fail; alone and rarely when only this one does."""
-    failed = _with_error(run, verdict, context)
-    if not context.others_accepted:
-        return Reaction(run=failed)
-    wait = min(60 * 2 ** min(run.attempts, 10), HOUR_SECONDS)
-    return _count_attempt(failed, context, wait_seconds=wait, limit=MAX_ATTEMPTS)
+def _restarts(run: Run) -> int:
+    """Return how often the server has forgotten this run's start, for one that is started again."""
+    error = run.last_error
+    return run.attempts if error and error.outcome == Outcome.NEEDS_START else 0
 
 
 def _count_attempt(run: Run, context: RequestContext, *, wait_seconds: int, limit: int) -> Reaction:
     counted = replace(run, attempts=run.attempts + 1, not_before=int(context.now) + wait_seconds)
-    return Reaction(
-        run=counted, action=RunAction.DEAD_LETTER if counted.attempts >= limit else RunAction.KEEP
-    )
+    is_over = counted.attempts >= limit
+    return Reaction(run=counted, action=RunAction.DEAD_LETTER if is_over else RunAction.KEEP)
 
 
 def _with_error(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Run:
     error = LastError(
         time=int(context.now),
-        call=context.call,
+        call=context.kind,
         outcome=verdict.outcome,
         reason=verdict.reason.name.lower(),
-        message=escape(verdict.message, MAX_MESSAGE_CHARACTERS),
+        message=escape(verdict.message, ANSWER_CHARACTERS),
         hint=verdict.hint,
         status=context.status,
     )
     return replace(run, last_error=error)
 
 
-def _unchanged(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    return Reaction(run=_with_error(run, verdict, context))
+def _conflict(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
+    return Reaction(run=_with_error(run, verdict, context), action=RunAction.SETTLE)
 
 
 def _rejected(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     return Reaction(run=_with_error(run, verdict, context), action=RunAction.DEAD_LETTER)
 
 
-_WAITS = {
-    Reason.AFTER_FLUSH: CACHE_FLUSH_SECONDS,
-    Reason.UNKNOWN_CLUSTER_ALONE: UNKNOWN_CLUSTER_SECONDS,
-}
+_BY_NAME = frozenset({Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE})
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,
     Outcome.ALREADY_THERE: _accepted,
     Outcome.CONFIRM: _start_queued,
     Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
     Outcome.NEEDS_START: _needs_start,
-    Outcome.CONFLICT: _unchanged,  # see `settle_conflict`
+    Outcome.CONFLICT: _conflict,
     Outcome.LATER: _later,
-    Outcome.RETRY: _retry,
     Outcome.REJECTED: _rejected,
-    Outcome.HALT: _unchanged,
 }
 
 
@@ -205,7 +216,7 @@ def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
         reason = "a later run of this job is stored already"
         return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
     error = run.last_error and replace(run.last_error, hint=OUT_OF_ORDER)
-    context = RequestContext(call=RequestKind.START, now=now, cluster=run.cluster or "")
+    context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")
     return _count_attempt(
         replace(run, last_error=error), context, wait_seconds=HOUR_SECONDS, limit=MAX_ATTEMPTS
     )

@@ -1,4 +1,8 @@
-"""Make requests of runs when they are sent; what cannot be sent waits, is left out or buried."""
+"""Make requests of runs when they are sent; what cannot be sent waits, is excluded or goes dead.
+
+What is only temporarily incomplete is not sent, because a row cannot be corrected: a start waits
+for the server's topology (its hardware threads are computed from it) and for a user name.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,24 @@ from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
-from spool.deliver.dead_letters import move_unreadable_to_dead, move_unsendable_to_dead
-from spool.deliver.reaction import UNKNOWN_CLUSTER_SECONDS
+from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import RequestKind, ScheduleEntry
+from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.deliver.unknown_names import UnknownNames
-from spool.errors import NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
+from spool.moment import Moment
 
-FUTURE_SECONDS = 300
+CLOCK_TOLERANCE_SECONDS = 300
+CLOCK_CHECK_SECONDS = 60.0
+READ_AGAIN_SECONDS = 60.0
+AFTER_CRASHES_SECONDS = 3600.0
+TOPOLOGY_PATIENCE_SECONDS = 900.0
+TOPOLOGY_CHECK_SECONDS = 0.5
+USER_CHECK_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -44,141 +54,218 @@ class Composer(Protocol):
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
 
+    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
+        """Tell whether a start must still wait for the name of its user."""
+
+    def needs_topology(self, run: Run) -> bool:
+        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
-    def document(self, run: Run, call: RequestKind, server: ServerInfo) -> Mapping[str, Any]:
-        """Return the body of a start, stop or delete.
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
+        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+
+    def document(
+        self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
+    ) -> Mapping[str, Any]:
+        """Return the body of a start, stop or delete; `is_slim`: without script and description.
 
         Raises:
             UnsendableError: the run lacks something every server demands.
         """
 
 
+class Topology:
+    """What the server said of its clusters; kept when it cannot be read for a while."""
+
+    def __init__(self) -> None:
+        self.clusters: tuple[Cluster, ...] | None = None
+        self._missing_since: float | None = None
+
+    def is_missing(self, now: Moment) -> bool:
+        """Tell whether starts must wait for it; not for ever: after minutes they go without."""
+        if self.clusters is not None:
+            return False
+        if self._missing_since is None:
+            self._missing_since = now.steady
+        return now.steady - self._missing_since < TOPOLOGY_PATIENCE_SECONDS
+
+
 class RequestBuilder:
-    """Belongs to the drain's thread. Times are Unix seconds."""
+    """Belongs to the loop's thread."""
 
     def __init__(
         self,
         store: RunStore,
-        backend_health: BackendHealth,
+        health: BackendHealth,
         composer: Composer,
         crash_marker: CrashMarker,
     ) -> None:
         self._store = store
-        self._backend_health = backend_health
+        self._health = health
         self._composer = composer
         self._crash_marker = crash_marker
+        self.topology = Topology()
         self.hosts = UnknownNames("host")
-        self.clusters = UnknownNames("cluster", seconds=UNKNOWN_CLUSTER_SECONDS)
+        self.clusters = UnknownNames("cluster")
+        self.unreadable: dict[str, str] = {}
 
-    def server_request(
-        self, call: RequestKind, cluster: str = "", job_ids: tuple[int, ...] = ()
-    ) -> SendRequest:
-        """Return a request about no run."""
-        return SendRequest(
-            call=call,
-            job_id=0,
-            start_time=0,
-            cluster=cluster,
-            generation=self._backend_health.generation,
-            job_ids=job_ids,
-        )
-
-    def build(self, entry: ScheduleEntry, now: float) -> SendRequest | None:
-        """Return the request of a run in flight; None if it waits, is left out or buried."""
-        schedule = self._store.schedule
+    def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
+        """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
+        if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
+            return None
         is_start = entry.in_flight is RequestKind.START
-        if self._is_in_future(entry, now) or (
-            is_start and self.hosts.defers(entry, entry.host, schedule, now)
-        ):
+        schedule = self._store.schedule
+        if is_start and self.hosts.defers(entry, entry.host, schedule, now.steady):
             return None
         run = self.load_run(entry, now)
         if run is None:
             return None
-        cluster = self._composer.cluster(run)
-        if is_start and self.clusters.defers(entry, cluster, schedule, now):
-            return None
         try:
             with self._crash_marker(entry.name):
-                reason = None if run.cluster else self._composer.exclusion_reason(run)
-                if reason is None:
-                    return self._compose(entry, run, cluster)
-                self._exclude(entry, run, reason, now)
+                return self._request_of(entry, run, now, is_trial=is_trial)
         except UnsendableError as error:
             move_unsendable_to_dead(self._store, entry, run, str(error), now)
+        except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
+            _log.error("%s cannot be mapped: %r", entry.name, error)
+            reason = f"{type(error).__name__} in our own code while mapping it"
+            self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
         return None
 
-    def load_run(self, entry: ScheduleEntry, now: float) -> Run | None:
-        """Return an entry's run; None if it cannot be read and is set aside."""
+    def _request_of(
+        self, entry: PendingRun, run: Run, now: Moment, *, is_trial: bool
+    ) -> SendRequest | None:
+        cluster = self._composer.cluster(run)
+        if entry.in_flight is RequestKind.START:
+            if self._composer.needs_user_name(run, now.wall - run.seen):
+                self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+                return None
+            if self._composer.needs_topology(run) and self.topology.is_missing(now):
+                cause = "the server's topology cannot be read yet"
+                self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
+                return None
+            if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
+                return None
+        reason = None if run.cluster else self._composer.exclusion_reason(run)
+        if reason is None:
+            return self._compose(entry, run, cluster, is_trial=is_trial)
+        self._exclude(entry, run, reason, now)
+        return None
+
+    def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
+        """Return an entry's run; None if it cannot be read now: it stays, and is tried again."""
         if self._crash_marker.is_poison(entry.name):
-            move_unreadable_to_dead(
-                self._store, entry, "handling it ended the drain three times", now
-            )
+            reason = "handling it ended the drain three times"
+            self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
             return None
         try:
             with self._crash_marker(entry.name):
-                return self._store.load_run(entry)
-        except (OSError, RunFileError, NewerFormatError) as error:
-            move_unreadable_to_dead(self._store, entry, str(error), now)
+                run = self._store.load_run(entry)
+        except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
+            _log.warning("%s is gone", entry.name)
+            self._store.forget(entry, now)
+        except BadFileError:
+            self._store.unload(entry, now)  # reading it again moves it to dead/
+            self._store.get(entry.job_id, entry.start_time, now)
+        except NewerFormatError as error:
+            self._set_aside(entry, str(error), AFTER_CRASHES_SECONDS, now)
+        except OSError as error:
+            self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
+        else:
+            self.unreadable.pop(entry.name, None)
+            return run
         return None
 
     def adjust_verdict(self, verdict: ReplyVerdict) -> ReplyVerdict:
-        """Return a verdict as it counts here: of several clusters an unknown one halts itself."""
+        """Return a verdict as it counts here: of several clusters an unknown one waits alone."""
         if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
-            self._backend_health.start_generation()
             return ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
         return verdict
 
     def record_names(
-        self, entry: ScheduleEntry, request: SendRequest, verdict: ReplyVerdict, now: float
+        self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, now: Moment
     ) -> None:
-        """Note what an answer says about the first host and the cluster of a run."""
+        """Note what an answer to a start says about its first host and its cluster."""
+        schedule = self._store.schedule
         if verdict.reason is Reason.UNKNOWN_HOST:
-            self.hosts.mark_unknown(entry, entry.host, verdict.message, now)
+            self.hosts.mark_unknown(entry, entry.host, verdict.message, now.steady)
         elif verdict.reason is Reason.UNKNOWN_CLUSTER_ALONE:
-            self.clusters.mark_unknown(entry, request.cluster, verdict.message, now)
-        elif verdict.outcome in _ACCEPTED:
-            self.hosts.mark_known(entry.host, self._store.schedule, now)
-            self.clusters.mark_known(request.cluster, self._store.schedule, now)
+            self.clusters.mark_unknown(entry, request.cluster, verdict.message, now.steady)
+        elif verdict.outcome in _ACCEPTED and request.kind is RequestKind.START:
+            self.hosts.mark_known(entry.host, schedule, now.steady)
+            self.clusters.mark_known(request.cluster, schedule, now.steady)
 
-    def _is_in_future(self, entry: ScheduleEntry, now: float) -> bool:
-        """Tell whether a start or end lies in the future: it waits there, the clocks differ."""
-        instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
-        at = (instant or 0) - FUTURE_SECONDS
-        if at <= now:
+    def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
+        """Take over the server's topology; a change lets the runs of unknown names go."""
+        if clusters == self.topology.clusters:
+            return
+        self.topology.clusters = clusters
+        self._composer.update_clusters(clusters)
+        self.release_names(now)
+
+    def release_names(self, now: Moment) -> None:
+        """Try all runs of unknown names again."""
+        self.hosts.release_all(self._store.schedule, now.steady)
+        self.clusters.release_all(self._store.schedule, now.steady)
+
+    def defer(self, entry: PendingRun, cause: str, seconds: float, now: Moment) -> None:
+        """Put a run in flight back, to be sent later."""
+        entry.in_flight = None
+        entry.retry_at, entry.waits_for = now.steady + seconds, cause
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
+        """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""
+        server = self._health.server or ServerInfo()
+        if entry.in_flight is not RequestKind.EDIT_META or server.edits_metadata:
             return False
-        _log.warning(
-            "job=%d start=%d: its %s lies in the future; compare the clocks",
-            entry.job_id,
-            entry.start_time,
-            entry.in_flight,
-        )
-        entry.in_flight, entry.not_before = None, at
-        self._store.schedule.reschedule(entry.job_id, now)
+        entry.in_flight, entry.new_texts = None, ()
+        self._store.schedule.reschedule(entry.job_id, now.steady)
         return True
 
-    def _exclude(self, entry: ScheduleEntry, run: Run, reason: str, now: float) -> None:
+    def _set_aside(self, entry: PendingRun, reason: str, seconds: float, now: Moment) -> None:
+        if self.unreadable.get(entry.name) != reason:
+            _log.error("%s stays where it is: %s", entry.name, escape(reason))
+        self.unreadable[entry.name] = reason
+        self.defer(entry, reason, seconds, now)
+
+    def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
+        """Tell whether a start or end lies in the future: it waits, the clocks differ."""
+        instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
+        ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
+        if ahead <= 0:
+            return False
+        cause = f"its {entry.in_flight} lies in the future; compare the clocks"
+        if entry.waits_for != cause:
+            _log.warning("job=%d start=%d: %s", entry.job_id, entry.start_time, cause)
+        self.defer(entry, cause, min(ahead, CLOCK_CHECK_SECONDS), now)
+        return True
+
+    def _exclude(self, entry: PendingRun, run: Run, reason: str, now: Moment) -> None:
         """Keep a run that is not to be reported until its end, or forget it if that is known."""
         entry.in_flight = None
-        left = replace(run, reported=False, reason=reason)
-        _log.info("job=%d start=%d not reported: %s", run.job_id, run.start_time, escape(reason))
+        excluded = replace(run, reported=False, reason=reason)
+        _log.info("job=%d start=%d excluded: %s", run.job_id, run.start_time, escape(reason))
         if run.end is None:
-            self._store.persist(entry, left, now)
+            self._store.persist(entry, excluded, now)
         else:
-            self._store.complete(entry, left, now)
+            self._store.complete(entry, excluded, now)
 
-    def _compose(self, entry: ScheduleEntry, run: Run, cluster: str) -> SendRequest:
-        call = entry.in_flight or RequestKind.START
+    def _compose(self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool) -> SendRequest:
+        kind = entry.in_flight or RequestKind.START
+        server = self._health.server or ServerInfo()
+        if kind is RequestKind.EDIT_META:
+            document = self._composer.edit_document(run, entry.new_texts[0])
+        else:
+            document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
         return SendRequest(
-            call=call,
+            kind=kind,
             job_id=entry.job_id,
             start_time=entry.start_time,
             cluster=cluster,
-            document=self._composer.document(
-                run, call, self._backend_health.server or ServerInfo()
-            ),
-            generation=self._backend_health.generation,
+            document=document,
+            is_trial=is_trial,
             maybe_sent=entry.may_have_arrived or _start_is_queued(run),
             state=None if run.end is None else run.end.state,
         )

@@ -1,4 +1,4 @@
-"""Which held stops to ask a listing about: cc-backend >= 1.5 shows a run once its cache is flushed.
+"""Which held stops to ask a job list about: cc-backend >= 1.5 shows what its cache has written.
 
 A stop may go as soon as its run is listed, or when the hold is over (its cache race closes a
 stranger's job, cc-backend v1.5.4 internal/repository/jobCreate.go). One query for many runs, so the
@@ -16,7 +16,7 @@ MAX_JOBS = 500
 
 
 class StopHold:
-    """Decides when to ask and takes the answers; times are Unix seconds."""
+    """Decides when to ask and takes the answers; times are of the monotonic clock."""
 
     def __init__(self) -> None:
         self._queried_at = float("-inf")
@@ -25,7 +25,7 @@ class StopHold:
         """Return a cluster and the job ids to ask about now, held longest first; () for none."""
         if now - self._queried_at < QUERY_INTERVAL_SECONDS:
             return "", ()
-        held = sorted(schedule.held_stops(now), key=lambda entry: entry.started or 0)
+        held = sorted(schedule.held_stops(now), key=lambda entry: entry.accepted_at)
         if not held:
             return "", ()
         self._queried_at = now
@@ -39,6 +39,6 @@ class StopHold:
         """Let the stops of listed runs (job id, start time) go."""
         for job_id, start_time in listed:
             entry = schedule.get(job_id, start_time)
-            if entry is not None and not entry.listed:
-                entry.listed = True
+            if entry is not None and not entry.is_listed:
+                entry.is_listed = True
                 schedule.reschedule(job_id, now)

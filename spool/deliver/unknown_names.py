@@ -1,55 +1,72 @@
-"""Hosts and clusters that cc-backend does not know: their runs wait, one probe per name and time.
+"""Hosts and clusters that cc-backend does not know: their runs wait, one try per name and minute.
 
-An admin corrects cluster.json and everything follows; until then nobody else is delayed and the
-alarm is one line per name.
+An administrator corrects cluster.json or `host_map` and everything follows; until then nobody else
+is delayed and the alarm is one line per name.
 """
 
 from __future__ import annotations
 
 import logging
 
-from spool.deliver.schedule import Schedule, ScheduleEntry
+from spool.deliver.schedule import PendingRun, Schedule
 from spool.escaping import escape
 
-RETRY_SECONDS = 3600.0
+TRY_SECONDS = 50.0
 _log = logging.getLogger(__name__)
 
 
 class UnknownNames:
-    """The names of one kind that cc-backend refused; times are Unix seconds."""
+    """The names of one kind that cc-backend refused; times are of the monotonic clock."""
 
-    def __init__(self, kind: str, *, seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._seconds = seconds
-        self._until: dict[str, float] = {}
+        self._try_at: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._try_at)
 
-    def defers(self, entry: ScheduleEntry, name: str, schedule: Schedule, now: float) -> bool:
-        """Tell whether a run in flight must wait for a name; it is put back then, in memory."""
-        until = self._until.get(name, 0.0)
-        if until <= now:
+    def cause(self, name: str) -> str:
+        """Return what the runs of a name wait for."""
+        return f"{self._kind} {name} is unknown to cc-backend"
+
+    def defers(self, entry: PendingRun, name: str, schedule: Schedule, now: float) -> bool:
+        """Tell whether a run in flight must wait for a name; it is put back then, in memory.
+
+        One run a minute is let through to find out.
+        """
+        at = self._try_at.get(name)
+        if at is None:
+            return False
+        if at <= now:
+            self._try_at[name] = now + TRY_SECONDS
             return False
         entry.in_flight = None
-        entry.not_before = until
-        entry.waits_for = f"{self._kind} {name}"
+        entry.retry_at, entry.waits_for = at, self.cause(name)
         schedule.reschedule(entry.job_id, now)
         return True
 
-    def mark_unknown(self, entry: ScheduleEntry, name: str, message: str, now: float) -> None:
-        """Note a refusal."""
-        if name not in self._until:
+    def mark_unknown(self, entry: PendingRun, name: str, message: str, now: float) -> None:
+        """Note a refusal; the run waits until the next try."""
+        if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
             _log.error("cc-backend does not know %s: %s", what, escape(message))
-        self._until[name] = now + self._seconds
-        entry.waits_for = f"{self._kind} {name}"
+        self._try_at[name] = now + TRY_SECONDS
+        entry.retry_at, entry.waits_for = self._try_at[name], self.cause(name)
 
     def mark_known(self, name: str, schedule: Schedule, now: float) -> None:
         """Let all runs go that wait for a name that is known now."""
-        if self._until.pop(name, None) is None:
-            return
-        for entry in schedule:
-            if entry.waits_for == f"{self._kind} {name}":
-                entry.waits_for, entry.not_before = "", 0.0
-                schedule.reschedule(entry.job_id, now)
+        if self._try_at.pop(name, None) is not None:
+            _release(schedule, {self.cause(name)}, now)
+
+    def release_all(self, schedule: Schedule, now: float) -> None:
+        """Let all runs go: the server's list of names or our configuration has changed."""
+        causes = {self.cause(name) for name in self._try_at}
+        self._try_at.clear()
+        if causes:
+            _release(schedule, causes, now)
+
+
+def _release(schedule: Schedule, causes: set[str], now: float) -> None:
+    for entry in schedule:
+        if entry.waits_for in causes:
+            schedule.release(entry, now)

@@ -2,67 +2,88 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from random import random
-from typing import Protocol
+from typing import Any, Protocol
 
-from slurm.errors import SlurmError
-from slurm.job import Job
 from spool.deliver.backend_health import BackendHealth
+from spool.deliver.channel import SendChannel
 from spool.deliver.compose import PayloadComposer
-from spool.deliver.delivery import Delivery, DeliveryPolicy
-from spool.deliver.reaction import DAY_SECONDS
+from spool.deliver.delivery import BackendWorkers, Delivery, DeliveryPolicy
+from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.deliver.schedule import Schedule
-from spool.deliver.senders import Sender, SenderBackend, SendResult
-from spool.drain.apply_resolutions import Describer, ResolutionApplier
-from spool.drain.loop import Drain, DrainParts
-from spool.drain.recover import recover
-from spool.drain.service import ListedJob, Service, ServiceParts
-from spool.drain.state_writer import DrainStateWriter
+from spool.deliver.senders import BackendSender, SenderBackend
+from spool.drain.apply_resolutions import ResolutionApplier
+from spool.drain.loop import AnswerQueue, Drain, DrainParts
+from spool.drain.recovery import recover
+from spool.drain.same_job import SameJobProof
+from spool.drain.service import Service, ServiceParts
+from spool.drain.text_collector import TextCollector
 from spool.files.archive import DeliveredArchive
+from spool.files.drain_state import DrainStateFile
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
-from spool.files.run import Run
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
+from spool.files.system_calls import SystemCalls
+from spool.moment import Clocks
 from spool.resolve.event_scanner import EventScanner
-from spool.resolve.resolver import Resolver, ResolverSlurm
-from spool.resolve.slurm_runs import match_start, runs_of_accounting
+from spool.resolve.job_texts import TextsQuery, TextsReply
+from spool.resolve.resolver import Resolver
+from spool.resolve.slurm_worker import DrainSlurm, SlurmReader
+from spool.worker import Worker
 
-
-class DrainSlurm(ResolverSlurm, Protocol):
-    """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
-
-    def listing(self) -> Iterable[ListedJob]:
-        """Return all jobs the controller has."""
+BACKEND_WORKERS = ("starts", "starts-2", "stops", "stops-2", "probe", "queries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainSettings:
     """What is particular to a site; durations in seconds but for `keep_days`."""
 
-    spool: Path
     state: Path
     hold_seconds: float
     replace_earlier: bool
     keep_days: float
     min_free_bytes: int
+    wants_texts: bool = True
+
+
+class NewWorker(Protocol):
+    """Makes a worker; the simulation passes one whose questions are answered by its scheduler."""
+
+    def __call__(
+        self,
+        name: str,
+        work: Callable[[Any], Any],
+        answers: Any,
+        *,
+        clock: Callable[[], float],
+    ) -> Worker[Any, Any]:
+        """Return a worker that has not been started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Externals:
-    """What a drain speaks to, and the world's clocks and names."""
+    """What a drain speaks to, and the world's clocks.
 
-    slurm: DrainSlurm
-    backends: tuple[SenderBackend, SenderBackend]
-    describe: Describer
-    user_name: Callable[[int], str | None]
+    `backend` and `slurm` make a client each time they are called: every worker has its own.
+    """
+
+    slurm: Callable[[], DrainSlurm]
+    backend: Callable[[], SenderBackend]
+    texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
-    clock: Callable[[], float] = time.time
+    clocks: Clocks = field(default_factory=Clocks)
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random
+    answers: AnswerQueue = field(default_factory=Queue)
+    new_worker: NewWorker = Worker
+    system_calls: SystemCalls = os
     new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 
 
@@ -74,88 +95,99 @@ def assemble(
     Raises:
         OSError: the state directory cannot be written.
     """
-    now = externals.clock()
-    crash_marker = CrashMarker(settings.state / "handling")
-    archive = DeliveredArchive(settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days)
-    store = RunStore(layout, Schedule(), archive, new_batch=externals.new_batch)
-    results: Queue[SendResult] = Queue()
-    starts, stops = externals.backends
-    senders = (Sender("starts", starts, results), Sender("stops", stops, results))
-    backend_health = BackendHealth(random)
-    policy = DeliveryPolicy(
-        hold_seconds=settings.hold_seconds,
-        replace_earlier=settings.replace_earlier,
-        prove_same_job=SameJobProof(store, externals.slurm, externals.clock),
+    clocks, calls = externals.clocks, externals.system_calls
+    now = clocks.now()
+    crash_marker = CrashMarker(settings.state / "handling", calls)
+    archive = DeliveredArchive(
+        settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days, system_calls=calls
     )
+    loader = RunLoader(layout, crash_marker)
+    store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
+    health = BackendHealth(externals.random)
+    proof = SameJobProof(store, clocks)
+    workers = _workers(externals)
+    backend = _backend_workers(workers)
     delivery = Delivery(
-        store, backend_health, composer, senders=senders, crash_marker=crash_marker, policy=policy
+        store,
+        health,
+        composer,
+        workers=backend,
+        crash_marker=crash_marker,
+        policy=DeliveryPolicy(
+            hold_seconds=settings.hold_seconds,
+            replace_earlier=settings.replace_earlier,
+            prove=proof,
+        ),
     )
-    event_scanner, resolver = EventScanner(layout, crash_marker), Resolver(externals.slurm)
+    scanner, resolver = EventScanner(layout, crash_marker), Resolver()
+    texts = TextCollector(
+        store, delivery.builder, workers["texts"], wants_texts=settings.wants_texts
+    )
+    applier = ResolutionApplier(
+        store, scanner, resolver=resolver, builder=delivery.builder, texts=texts
+    )
     parts = DrainParts(
         layout=layout,
-        crash_marker=crash_marker,
-        event_scanner=event_scanner,
-        resolver=resolver,
-        applier=ResolutionApplier(
-            store,
-            event_scanner,
-            resolver=resolver,
-            describe=externals.describe,
-            user_name=externals.user_name,
-            clock=externals.clock,
-        ),
+        loader=loader,
         store=store,
-        backend_health=backend_health,
+        scanner=scanner,
+        resolver=resolver,
+        applier=applier,
+        texts=texts,
+        proof=proof,
+        health=health,
         delivery=delivery,
-        results=results,
+        backend=backend,
+        controller=workers["controller"],
+        accounting=workers["accounting"],
+        answers=externals.answers,
+        clocks=clocks,
         min_free_bytes=settings.min_free_bytes,
     )
-    drain = Drain(parts, externals.clock)
-    drain.add_recovered(recover(layout, crash_marker, now))
+    _connect(parts, workers)
+    drain = Drain(parts)
+    recover(layout, store, loader, now)
     service_parts = ServiceParts(
-        senders=senders,
+        workers=tuple(workers.values()),
         archive=archive,
-        state_writer=DrainStateWriter(settings.state / DRAIN_STATE_FILE, now=now),
-        listing=externals.slurm.listing,
+        state_file=DrainStateFile(settings.state / DRAIN_STATE_FILE, system_calls=calls),
         inputs_changed=externals.inputs_changed,
-        clock=externals.clock,
+        close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)
 
 
-class SameJobProof:
-    """Which rows of cc-backend are other runs of the very same job.
-
-    A run that is no restart has no earlier runs: such rows are another job's, whose id was used
-    again, and must not be deleted. Else the spool's memory (of a later run only within a day: ids
-    are used again) or accounting must know the run, with the same user.
-    """
-
-    def __init__(self, store: RunStore, slurm: ResolverSlurm, clock: Callable[[], float]) -> None:
-        self._store = store
-        self._slurm = slurm
-        self._clock = clock
-
-    def __call__(self, run: Run, others: Iterable[int]) -> set[int]:
-        """Return the start times that are proven."""
-        is_first = run.job.restart_count == 0
-        wanted = {other for other in others if other > run.start_time or not is_first}
-        remembered = {tracked.start_time for tracked in self._store.tracked(run.job_id)}
-        known = {other for other in wanted & remembered if other - run.start_time < DAY_SECONDS}
-        missing = wanted - known
-        return known | (self._accounted(run, missing) if missing else set())
-
-    def _accounted(self, run: Run, missing: set[int]) -> set[int]:
-        since, until = min(missing) - 60, int(self._clock()) + 1
-        try:
-            rows = self._slurm.accounting([run.job_id], since=since, until=until)
-        except SlurmError:
-            return set()
-        own = [row for row in rows if _is_same_job(row, run)]
-        runs = runs_of_accounting(own, run.job_id, starts=missing)  # a row may have lost its start
-        starts = [row.start_time for row in (*runs, *own) if row.start_time]
-        return {start for start in missing if match_start(start, starts) is not None}
+def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
+    """Return a worker for everything that may hang; each thread starts with its first question."""
+    works: dict[str, Callable[[Any], Any]] = {}
+    for name in BACKEND_WORKERS:
+        sender = BackendSender(externals.backend(), sleep=externals.sleep)
+        works[name] = sender.ask if name in {"probe", "queries"} else sender.send
+    works["controller"] = SlurmReader(externals.slurm()).ask_controller
+    works["accounting"] = SlurmReader(externals.slurm()).ask_accounting
+    works["texts"] = externals.texts
+    clock = externals.clocks.steady
+    return {
+        name: externals.new_worker(name, work, externals.answers, clock=clock)
+        for name, work in works.items()
+    }
 
 
-def _is_same_job(row: Job, run: Run) -> bool:
-    return row.job_id == run.job_id and row.user == run.job.user
+def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:
+    return BackendWorkers(
+        starts=SendChannel(workers["starts"], workers["starts-2"], stops=False),
+        stops=SendChannel(workers["stops"], workers["stops-2"], stops=True),
+        probe=workers["probe"],
+        queries=workers["queries"],
+    )
+
+
+def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
+    """Say who takes whose answers."""
+    now, delivery = parts.clocks.now, parts.delivery
+    for channel in (parts.backend.starts, parts.backend.stops):
+        for worker in channel.workers:
+            worker.on_answer = lambda request, result: delivery.take_result(request, result, now())
+    for name in ("probe", "queries"):
+        workers[name].on_answer = lambda query, reply: delivery.take_reply(query, reply, now())
+    workers["texts"].on_answer = lambda query, reply: parts.texts.take(query, reply, now())

@@ -1,206 +1,264 @@
-"""The drain's loop: what comes in is resolved, what is due is told, what changed is made durable.
+"""The drain's loop: events are resolved, what is due is delivered, what changed is made durable.
 
-One pass is `step`. It never waits for cc-backend (the senders do) and touches the spool alone.
+One pass is `step`. It alone touches the spool, and never waits for Slurm, cc-backend, a script or
+the name service: workers do, and hand their answers over.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from queue import Empty, Queue
+from queue import Empty
+from typing import Protocol
 
 from spool.deliver.backend_health import BackendHealth
-from spool.deliver.delivery import Delivery
+from spool.deliver.delivery import BackendWorkers, Delivery
+from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import ScheduleEntry
-from spool.deliver.senders import SendResult
 from spool.drain.apply_resolutions import ResolutionApplier
-from spool.drain.recover import entry_in_todo, read_run
+from spool.drain.recovery import note_file
+from spool.drain.same_job import SameJobProof
+from spool.drain.text_collector import TextCollector
+from spool.files.event import Event, EventKind
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import CrashMarker
+from spool.moment import Clocks, Moment
 from spool.resolve.event_scanner import EventScanner
+from spool.resolve.resolution import TrackedRun
 from spool.resolve.resolver import Resolver
+from spool.resolve.slurm_worker import (
+    ControllerQuery,
+    ControllerReply,
+    ListQuery,
+    ListReply,
+    RecordsReply,
+    RowsQuery,
+    RowsReply,
+)
+from spool.worker import Answered, Worker
 
 IDLE_SECONDS = 0.04  # no event is looked at earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
 SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+LARGE_TODO = 2_000
+LARGE_TODO_CHECK_SECONDS = 30.0
+COMPARE_SECONDS = 3600.0
+COMPARE_AGAIN_SECONDS = 60.0
 _log = logging.getLogger(__name__)
+
+ControllerWorker = Worker[ControllerQuery, ControllerReply]
+AccountingWorker = Worker[RowsQuery, RowsReply]
+
+
+class AnswerQueue(Protocol):
+    """Where workers put their answers; `queue.Queue` is one."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Answered:  # noqa: FBT001, FBT002 - as in `queue.Queue`
+        """Return the next answer, waiting at most so many seconds.
+
+        Raises:
+            Empty: none came.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainParts:
-    """What a drain is made of; each belongs to the drain's thread."""
+    """What a drain is made of; all of it belongs to the loop's thread."""
 
     layout: Layout
-    crash_marker: CrashMarker
-    event_scanner: EventScanner
+    loader: RunLoader
+    store: RunStore
+    scanner: EventScanner
     resolver: Resolver
     applier: ResolutionApplier
-    store: RunStore
-    backend_health: BackendHealth
+    texts: TextCollector
+    proof: SameJobProof
+    health: BackendHealth
     delivery: Delivery
-    results: Queue[SendResult]
+    backend: BackendWorkers
+    controller: ControllerWorker
+    accounting: AccountingWorker
+    answers: AnswerQueue
+    clocks: Clocks
     min_free_bytes: int
 
 
 class Drain:
-    """A drain; the caller holds its lock. `clock` gives Unix seconds."""
+    """A drain; the caller holds its lock."""
 
-    def __init__(self, parts: DrainParts, clock: Callable[[], float]) -> None:
+    def __init__(self, parts: DrainParts) -> None:
         self._parts = parts
-        self._clock = clock
-        self._full_until = 0.0
-        self._is_full = False
+        self._full_until = float("-inf")
+        self.disk_reason = ""
+        """Why the disk takes nothing more; "" when it does."""
         self._without_texts = False
-        self._space_at = 0.0
-        self._todo_at = 0.0
+        self._space_at = float("-inf")
+        self._todo_at = float("-inf")
         self._todo_ns = -1
-        self._skipped: set[str] = set()
-
-    @property
-    def is_full(self) -> bool:
-        """Tell whether the disk takes nothing more."""
-        return self._is_full
-
-    def add_recovered(self, entries: Iterable[ScheduleEntry]) -> None:
-        """Take in the runs that a recovery found."""
-        now = self._clock()
-        for entry in entries:
-            self._add_entry(entry, now)
+        self._compare_at = float("-inf")
+        self.last_event: float | None = None
+        """When a hook last left an event, Unix seconds."""
+        parts.controller.on_answer = self._take_controller
+        parts.accounting.on_answer = self._take_accounting
 
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
-        """Do all that is due; wait for a reply at most so many seconds."""
+        """Do all that is due; wait for an answer at most so many seconds."""
         parts = self._parts
-        self.take_results(min(longest_wait, self._idle_seconds()))
-        now = self._clock()
-        if parts.event_scanner.is_due(now):
-            parts.resolver.add_events(parts.event_scanner.scan(now), now)
+        self.take_answers(min(longest_wait, self._wait()))
+        now = parts.clocks.now()
+        if parts.scanner.is_due(now):
+            self._add_events(parts.scanner.scan(now), now)
         self._watch_todo(now)
-        self._resolve(now)
-        parts.store.persist_aged(now, everything=not parts.backend_health.is_up)
+        self._ask_slurm(now)
+        parts.texts.fill(now)
+        parts.store.load_more(now)
+        parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
-        parts.delivery.send_due(self._clock(), stops_only=now < self._full_until)
+        now = parts.clocks.now()
+        parts.delivery.fill(now, stops_only=now.steady < self._full_until)
 
-    def take_results(self, wait: float) -> None:
-        """Take in every reply that is there, waiting for the first.
+    def take_answers(self, wait: float) -> None:
+        """Take in every answer that is there, waiting for the first.
 
         By no SimpleQueue: its `get` waits for ever when a signal comes just before the deadline
         (CPython 3.11, `Modules/_queuemodule.c`: the rest of the time becomes negative).
         """
+        answers = self._parts.answers
         try:
-            result = (
-                self._parts.results.get(timeout=wait)
-                if wait > 0
-                else self._parts.results.get_nowait()
-            )
+            answer = answers.get(timeout=wait) if wait > 0 else answers.get(block=False)
             while True:
-                self._parts.delivery.handle(result, self._clock())
-                result = self._parts.results.get_nowait()
+                answer.take()
+                answer = answers.get(block=False)
         except Empty:
             return
 
     def flush(self) -> None:
         """Make everything durable that waits, as far as the disk allows."""
-        now = self._clock()
+        now = self._parts.clocks.now()
         self._parts.store.persist_aged(now, everything=True)
         self._flush(now, at_once=True)
 
-    def recheck_missing(self, live: Mapping[int, int]) -> int:
-        """Have every run looked up that has no end and is not among the live ones.
-
-        Args:
-            live: start times of the runs that Slurm lists as not over, by job id.
-
-        Returns:
-            how many.
-        """
-        now = self._clock()
-        doubtful = {
-            entry.job_id
-            for entry in self._parts.store.schedule
-            if entry.end_time is None and live.get(entry.job_id) != entry.start_time
-        }
-        for job_id in doubtful:
-            self._parts.resolver.recheck_job(job_id, now)
-        return len(doubtful)
-
-    def _idle_seconds(self) -> float:
+    def _wait(self) -> float:
         """Return how long nothing can be due, seconds."""
-        now = self._clock()
-        times = [self._parts.resolver.next_time(), self._parts.store.schedule.next_time()]
-        return max(0.0, min([IDLE_SECONDS] + [time - now for time in times if time is not None]))
+        parts = self._parts
+        now = parts.clocks.now()
+        group_at = parts.store.next_time()
+        times = [
+            parts.resolver.next_time(
+                controller_is_busy=bool(parts.controller.outstanding),
+                accounting_is_busy=bool(parts.accounting.outstanding),
+            ),
+            parts.store.schedule.next_time(),
+            None if group_at is None else max(group_at, self._full_until),
+            parts.texts.next_time(),
+            parts.delivery.next_time(now),
+        ]
+        return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))
 
-    def _resolve(self, now: float) -> None:
-        resolutions = self._parts.resolver.resolve_due(now, self._parts.store.tracked)
-        if resolutions:
-            self._parts.applier.apply(resolutions)
+    # ---- what comes in
 
-    def _watch_todo(self, now: float) -> None:
-        """Take in the runs that an operator's retry or replay put into `todo/`."""
-        layout = self._parts.layout
-        if now < self._todo_at:
+    def _add_events(self, events: list[Event], now: Moment) -> None:
+        parts = self._parts
+        for event in events:
+            if event.kind is EventKind.RETRY:
+                parts.delivery.retry_now(event.job_id, now)
+                parts.store.drop_events([event.name], now)
+            else:
+                self.last_event = max(self.last_event or 0.0, event.time)
+        parts.resolver.add_events((e for e in events if e.kind is not EventKind.RETRY), now)
+
+    def _watch_todo(self, now: Moment) -> None:
+        """Note the runs that an administrator's retry or replay put into `todo/`."""
+        layout, store = self._parts.layout, self._parts.store
+        if now.steady < self._todo_at:
             return
-        self._todo_at = now + TODO_CHECK_SECONDS
+        is_large = len(store) > LARGE_TODO
+        self._todo_at = now.steady + (LARGE_TODO_CHECK_SECONDS if is_large else TODO_CHECK_SECONDS)
         modified_ns = layout.directory_mtime_ns(Directory.TODO)
-        if modified_ns == self._todo_ns and now - modified_ns / 1e9 > TODO_CHECK_SECONDS:
+        is_old = abs(now.wall - modified_ns / 1e9) > TODO_CHECK_SECONDS
+        if modified_ns == self._todo_ns and is_old:
             return
         self._todo_ns = modified_ns
-        store = self._parts.store
-        present = set(layout.names(Directory.TODO))
-        self._skipped &= present
-        known = {e.name for e in store.schedule if e.stored is Directory.TODO}
-        for name in present - known - self._skipped:
-            if not store.is_being_removed(name):
-                self._take_from_todo(name, now)
+        loader = self._parts.loader
+        for name in list(layout.names(Directory.TODO)):
+            if name not in loader.unreadable and not store.knows(name):
+                note_file(store, loader, Directory.TODO, name, now)
 
-    def _take_from_todo(self, name: str, now: float) -> None:
-        layout = self._parts.layout
-        run = read_run(layout, self._parts.crash_marker, Directory.TODO, name, now)
-        if run is None:  # set aside, or left alone and told of once: it is of a later version
-            self._skipped.update({name}.intersection(layout.names(Directory.TODO)))
-        elif self._parts.store.schedule.get(run.job_id, run.start_time) is None:
-            self._add_entry(entry_in_todo(run), now)
-            self._parts.backend_health.cause_changed(now)
+    # ---- Slurm
 
-    def _add_entry(self, entry: ScheduleEntry, now: float) -> None:
-        """Take in a run that lies in the spool; one in the wrong directory is moved, or removed."""
-        if entry.run is None:
-            self._parts.store.schedule.add(entry, now)
-        elif entry.run.end is None:
-            self._parts.store.persist(entry, entry.run, now)
-        else:  # over, and not to be reported
-            self._parts.store.complete(entry, entry.run, now)
+    def _tracked(self, job_id: int) -> tuple[TrackedRun, ...]:
+        return self._parts.store.tracked(job_id, self._parts.clocks.now())
 
-    def _flush(self, now: float, *, at_once: bool = False) -> None:
-        """Make a batch durable; a full disk costs nothing but time."""
-        store = self._parts.store
-        if now < self._full_until or not (at_once or store.is_due(now)):
+    def _ask_slurm(self, now: Moment) -> None:
+        """Give the controller and accounting their next questions when they are idle."""
+        parts = self._parts
+        if not parts.controller.outstanding:
+            if now.steady >= self._compare_at:
+                self._compare_at = now.steady + COMPARE_SECONDS
+                parts.controller.ask(ListQuery())
+            elif records := parts.resolver.next_records(now, self._tracked):
+                parts.controller.ask(records)
+        if not parts.accounting.outstanding:
+            rows = parts.proof.next_query(now) or parts.resolver.next_rows(now, self._tracked)
+            if rows is not None:
+                parts.accounting.ask(rows)
+
+    def _take_controller(self, query: ControllerQuery, reply: ControllerReply | None) -> None:
+        parts, now = self._parts, self._parts.clocks.now()
+        if isinstance(query, ListQuery):
+            self._compare(reply if isinstance(reply, ListReply) else None, now)
+            return
+        found = reply if isinstance(reply, RecordsReply) else None
+        parts.applier.apply(parts.resolver.take_records(query, found, now, self._tracked), now)
+
+    def _take_accounting(self, query: RowsQuery, reply: RowsReply | None) -> None:
+        parts, now = self._parts, self._parts.clocks.now()
+        if not parts.proof.take(reply):
+            parts.applier.apply(parts.resolver.take_rows(query, reply, now, self._tracked), now)
+
+    def _compare(self, reply: ListReply | None, now: Moment) -> None:
+        """Have open runs looked up that Slurm does not list as running."""
+        parts = self._parts
+        if reply is None or reply.error is not None:
+            self._compare_at = now.steady + COMPARE_AGAIN_SECONDS
+            reason = "not asked" if reply is None else reply.error
+            _log.warning("open runs are not compared with Slurm's job list: %s", reason)
+            return
+        doubtful = {
+            job_id for job_id, start in parts.store.unfinished() if reply.live.get(job_id) != start
+        }
+        for job_id in doubtful:
+            parts.resolver.recheck_job(job_id, now)
+        if doubtful:
+            _log.info("%d open runs do not run in Slurm: looking them up", len(doubtful))
+
+    # ---- the disk
+
+    def _flush(self, now: Moment, *, at_once: bool = False) -> None:
+        """Make a group durable; a full disk costs nothing but time."""
+        parts = self._parts
+        if now.steady < self._full_until or not (at_once or parts.store.is_due(now)):
             return
         self._check_space(now)
         try:
-            store.flush(without_texts=self._without_texts)
+            parts.store.flush(now, without_texts=self._without_texts)
         except OSError as error:
-            self._full_until = now + FULL_RETRY_SECONDS
-            if not self._is_full:
+            self._full_until = now.steady + FULL_RETRY_SECONDS
+            reason = error.strerror or str(error)
+            if reason != self.disk_reason:
                 _log.error("the spool cannot be written: %s", error)
-            self._is_full = True
-            if error.errno not in _FULL:
-                _log.error("the spool's file system fails: %s", error)
+            self.disk_reason = reason
             return
-        if self._is_full:
+        if self.disk_reason:
             _log.info("the spool can be written again")
-        self._is_full = False
-        self._parts.event_scanner.forget(store.take_removed_events())
+        self.disk_reason = ""
+        parts.scanner.forget(parts.store.take_removed_events())
 
-    def _check_space(self, now: float) -> None:
-        if now < self._space_at:
+    def _check_space(self, now: Moment) -> None:
+        if now.steady < self._space_at:
             return
-        self._space_at = now + SPACE_CHECK_SECONDS
-        without_texts = self._parts.layout.free_bytes() < self._parts.min_free_bytes
-        if without_texts and not self._without_texts:
+        self._space_at = now.steady + SPACE_CHECK_SECONDS
+        is_low = self._parts.layout.free_bytes() < self._parts.min_free_bytes
+        if is_low and not self._without_texts:
             _log.error("little space in the spool: runs are stored without script and description")
-        self._without_texts = without_texts
+        self._without_texts = is_low

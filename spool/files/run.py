@@ -76,6 +76,7 @@ class Run:
     job: Job
     start_time: int
     script: str | None = None
+    script_bytes_total: int | None = None
     description: str | None = None
     end: End | None = None
     cluster: str | None = None

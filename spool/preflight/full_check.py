@@ -10,10 +10,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Protocol
 
-from ccbackend.client import SharedServerInfo
 from ccbackend.errors import TokenError
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
+from ccbackend.version import SharedServerInfo
 from slurm.decode.scontrol_nodes import Node
 from slurm.process import ProcessRunner, Runner
 from spool.checks.result import CheckResult, CheckStatus, finding

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ccbackend.accelerators import map_problems
-from ccbackend.payload import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, SubCluster
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
@@ -48,7 +48,7 @@ def check_hardware(
     ]
     yield _hosts(matched)
     yield from _cores(matched)
-    yield from _accelerators(config, mapping, matched)
+    yield from _accelerators(mapping, matched)
 
 
 def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[CheckResult]:
@@ -111,17 +111,21 @@ def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
         yield passed("cores", "Slurm and the server count the same cores")
 
 
-def _accelerators(
-    config: Config, mapping: SiteMap, matched: Sequence[_MatchedNode]
-) -> Iterator[CheckResult]:
+def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
     with_accelerators = [
-        match for match in matched if match.node.has_gres(config.accelerator_kinds)
+        match
+        for match in matched
+        if mapping.accelerators.accelerator_kinds(
+            match.node.name, (kind for kind, _ in match.node.gres)
+        )
     ]
     problems = [
         problem
         for match in with_accelerators
         if match.cluster is not None
-        for problem in map_problems(mapping.accelerators, [match.host], match.cluster)
+        for problem in map_problems(
+            mapping.accelerators, {match.node.name: match.host}, match.cluster
+        )
     ]
     for problem in dict.fromkeys(problems):
         hint = "write into gpuPciAddrs or accelerators what cluster.json of the server has"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
+from spool.installation import HOOKS as HOOKS_DIRECTORY
+from spool.preflight.hook_events import activation
 from spool.preflight.permissions import EXECUTE, READ, SystemUser, access_problem
 
 MAX_SCRIPT_BYTES = 256 * 1024
@@ -36,13 +38,9 @@ HOOKS = (
     Hook(
         option="PrologSlurmctld",
         kind="start",
-        consequence="only the sweep reports starts, minutes late",
+        consequence="only the sweep reports starts, late",
     ),
-    Hook(
-        option="EpilogSlurmctld",
-        kind="stop",
-        consequence="only the sweep reports ends, minutes late",
-    ),
+    Hook(option="EpilogSlurmctld", kind="stop", consequence="only the sweep reports ends, late"),
 )
 
 
@@ -57,16 +55,22 @@ def check_hooks(
         slurm_user: runs the hooks; None where this host does not know it.
     """
     for hook in HOOKS:
-        yield _check(hook, config.get(hook.option, ()), spool, slurm_user)
+        paths = config.get(hook.option, ())
+        if paths:
+            yield _check(hook, paths, spool, slurm_user)
+        else:
+            yield _missing(hook, activation(config))
+
+
+def _missing(hook: Hook, activate: str) -> CheckResult:
+    stub = HOOKS_DIRECTORY / f"{hook.option[:6].lower()}_slurmctld"
+    hint = f"add {hook.option}={stub} to slurm.conf, then {activate}"
+    return finding(CheckStatus.CRITICAL, hook.option, f"is not set: {hook.consequence}", hint)
 
 
 def _check(
     hook: Hook, paths: Sequence[str], spool: Path, slurm_user: SystemUser | None
 ) -> CheckResult:
-    if not paths:
-        wanted = f"/etc/slurm/cc-slurm-sync/{hook.option[:6].lower()}_slurmctld"
-        hint = f"add {hook.option}={wanted} to slurm.conf, then `scontrol reconfigure`"
-        return finding(CheckStatus.CRITICAL, hook.option, f"is not set: {hook.consequence}", hint)
     found = _find_stub(list(map(Path, paths)))
     if found is not None:
         stub, text, caller = found

@@ -22,7 +22,7 @@ class ServerQueries(Protocol):
         """Detect the server and ask it for one row with our token."""
 
     def check_job_api(self) -> ApiReply:
-        """Ask whether the REST job API is on."""
+        """Ask whether the REST job API is on, without a trace in the server's log."""
 
     def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster."""
@@ -76,28 +76,29 @@ def check_cluster_names(names: Iterable[str], clusters: Iterable[Cluster]) -> It
 def _clusters(
     answer: ClusterList, names: Sequence[str], probe: Probe
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
-    if answer.clusters is not None:
-        return [*check_cluster_names(names, answer.clusters)], answer.clusters
     version = probe.server.version
     if answer.reply.verdict.reason is Reason.FEATURE_ABSENT:
         text = f"this server ({version or 'of unknown version'}) does not report its clusters"
         hint = f"name its files in topology_files, or use {FIRST_WITH_CLUSTERS} or later"
         return [finding(CheckStatus.WARNING, "server cluster", text, hint)], None
+    if answer.clusters is not None:
+        return [*check_cluster_names(names, answer.clusters)], answer.clusters
     text = f"the clusters cannot be listed: {_reply_text(answer.reply)}"
     return [finding(CheckStatus.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
 
 
 def _jobs(reply: ApiReply) -> CheckResult:
-    """Return whether jobs are taken; a start without body is refused by a server that does."""
+    """Return whether the server takes jobs by REST."""
     reason = reply.verdict.reason
-    if reason is Reason.BAD_REQUEST:
+    if reason is Reason.JOB_API_ON:
         return passed("server job API", "takes jobs by REST")
     if reason is Reason.API_OFF:
         hint = "switch the REST job API on (no job events by NATS), this program speaks REST"
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off, the server is in NATS mode", hint
         )
-    return finding(CheckStatus.CRITICAL, "server job API", _reply_text(reply), reply.verdict.hint)
+    text = f"could not find out whether it is on: {_reply_text(reply)}"
+    return finding(CheckStatus.UNKNOWN, "server job API", text, reply.verdict.hint)
 
 
 def _listing(listing: JobList, cluster: str) -> CheckResult:

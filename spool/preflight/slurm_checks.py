@@ -9,16 +9,18 @@ from typing import TypeVar
 from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release
-from slurm.rights import Rights, private_data_of, slurm_user_of
+from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.connections import slurm_commands
 from spool.preflight.data_sources import check_sources
 from spool.preflight.directories import check_directories
+from spool.preflight.hook_events import check_last_event, is_active_controller, seen_events
 from spool.preflight.hook_setup import check_hooks
 from spool.preflight.permissions import SystemUser, can_read_scripts, system_user
 from spool.preflight.slurm_setup import (
@@ -107,11 +109,23 @@ class SlurmChecks:
         if isinstance(jobs, SlurmError):
             yield _unanswered("jobs seen", jobs)
             return
+        yield from self._events(settings, jobs)
         yield check_job_visibility(rights, self.nodes, jobs)
         other_job = other_users_job(rights, jobs)
         if has_accounting(settings):
             yield self._accounting(rights, other_job)
         yield from self._scripts(settings, rights, other_job)
+
+    def _events(
+        self, settings: SlurmSettings, jobs: tuple[SqueueRow, ...]
+    ) -> Iterator[CheckResult]:
+        """Yield whether events come; a hook that is not set is a result of its own."""
+        if not settings.get("PrologSlurmctld"):
+            return
+        has_backup = len(settings.get("SlurmctldHost", ())) > 1
+        controllers = _result_or_error(self._slurm.ping) if has_backup else ()
+        if isinstance(controllers, SlurmError) or is_active_controller(controllers):
+            yield check_last_event(seen_events(self._config.spool), jobs, settings)
 
     def _rights(self, settings: SlurmSettings) -> tuple[Rights, list[CheckResult]]:
         """Return our rights, and which of them accounting did not report."""

@@ -6,9 +6,10 @@ import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 
+from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
-from slurm.release import Release, parse_release
+from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 SWEEP_PERIOD_SECONDS = 600
@@ -129,7 +130,7 @@ def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, .
 def _check_controller_release(release: Release, config: SlurmSettings) -> CheckResult:
     words = next(iter(config.get("SLURM_VERSION", ())), "")
     try:
-        controller = parse_release(words.encode())
+        controller = parse_release_number(words)
     except SlurmError:
         return finding(
             CheckStatus.UNKNOWN, "slurm release", "the controller does not say", _SLURM_HINT

@@ -1,4 +1,4 @@
-"""From what Slurm says about a job to a run that can be told. Pure but for the name service.
+"""From what Slurm says about a job to a run that can be reported. Pure.
 
 What the record lacks is filled from the hook's extras, which slurmctld itself wrote; what is still
 missing and needed makes the run refused here, with a reason, not by cc-backend.
@@ -6,13 +6,17 @@ missing and needed makes the run refused here, with a reason, not by cc-backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
 from spool.files.event import Event
 from spool.files.run import End, EndSource, Run
+from spool.resolve.slurm_runs import same_start
+
+_INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +26,10 @@ class AdmissionContext:
     end: End | None
     events: tuple[Event, ...]
     now: float
-    script: str | None = None
-    description: str | None = None
 
 
 class IncompleteRunError(Exception):
-    """A run that cannot be told: `reason` says what is missing."""
+    """A run that cannot be reported: `reason` says what is missing."""
 
     def __init__(self, run: Run, reason: str) -> None:
         super().__init__(reason)
@@ -35,13 +37,12 @@ class IncompleteRunError(Exception):
         self.reason = reason
 
 
-def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str | None]) -> Run:
-    """Return the run of a record.
+def admit(job: Job, context: AdmissionContext) -> Run:
+    """Return the run of a record; a user known by number alone is named later.
 
     Args:
         job: the controller's or accounting's record.
         context: the rest.
-        user_name: name service, uid to login name.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
@@ -50,18 +51,17 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
     seen = parse_hook_facts(extras)
     full = replace(
         job,
-        user=job.user or _user_of(job.uid, user_name) or seen.user,
+        user=job.user or seen.user,
         nodes=job.nodes or seen.nodes,
-        sharing=job.sharing or seen.sharing,
+        sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )
     closing = context.end is not None and context.end.source is EndSource.CLOSE
     run = Run(
         job=full,
         start_time=job.start_time or 0,
         end=context.end,
-        script=context.script,
-        description=context.description,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
+        not_before=report_time(context.events, job.start_time),
         started=int(context.now) if closing else None,
         seen=int(context.now),
     )
@@ -70,10 +70,32 @@ def admit(job: Job, context: AdmissionContext, *, user_name: Callable[[int], str
     return run
 
 
+def report_time(events: Iterable[Event], start_time: int | None) -> int:
+    """Return before when a run must not be reported, Unix seconds; 0: it may be reported at once.
+
+    A sweep writes an event with `not_before` when it first sees a run: the facts are stored at
+    once, because Slurm forgets them, and the run is reported after the grace. Any other event of
+    the run, of a hook or of a later sweep, says that it may be reported now, so the earliest word
+    counts.
+    """
+    times = [_not_before(event) for event in events if _speaks_of(event, start_time)]
+    return min(times, default=0)
+
+
+def _not_before(event: Event) -> int:
+    text = event.extras.get("not_before", "")
+    return int(text) if _INSTANT.fullmatch(text) else 0
+
+
+def _speaks_of(event: Event, start_time: int | None) -> bool:
+    """Tell whether an event may be of a run; a start differs by seconds between Slurm's sources."""
+    return event.start is None or start_time is None or same_start(event.start, start_time)
+
+
 def _missing_fields(run: Run) -> str:
-    """Return what a run lacks to be told, or ""."""
+    """Return what a run lacks to be reported, or ""."""
     lacks = {
-        "a user name: neither Slurm nor the name service knows one": not run.job.user,
+        "a user: Slurm names none": not run.job.user and run.job.uid is None,
         "a node: Slurm names none": not run.job.nodes,
         "a start time": not run.start_time,
     }
@@ -87,7 +109,3 @@ def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[s
         if event.start is None or event.start == start_time:
             merged.update(event.extras)
     return merged
-
-
-def _user_of(uid: int | None, user_name: Callable[[int], str | None]) -> str | None:
-    return None if uid is None else user_name(uid)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from spool.errors import EventNameError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout, NotRegularError
 from spool.files.state_files import CrashMarker
+from spool.moment import Moment
 
 RESCAN_SECONDS = 5.0
 MTIME_RESOLUTION_SECONDS = 1.0  # a directory's time may be that coarse
@@ -37,21 +38,22 @@ class EventScanner:
     def __len__(self) -> int:
         return len(self._handed_out)
 
-    def is_due(self, now: float) -> bool:
-        """Tell whether `new/` may hold something new; one stat, `now` in Unix seconds."""
-        since = now - self._scanned_at
+    def is_due(self, now: Moment) -> bool:
+        """Tell whether `new/` may hold something new; one stat."""
+        since = now.steady - self._scanned_at
         if since >= RESCAN_SECONDS:
             return True
         if len(self._handed_out) > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
             return False
         modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         return (
-            modified_ns != self._modified_ns or now - modified_ns / 1e9 < MTIME_RESOLUTION_SECONDS
+            modified_ns != self._modified_ns
+            or abs(now.wall - modified_ns / 1e9) < MTIME_RESOLUTION_SECONDS
         )
 
-    def scan(self, now: float) -> list[Event]:
+    def scan(self, now: Moment) -> list[Event]:
         """Return the events that were not handed out yet, oldest first."""
-        self._scanned_at = now
+        self._scanned_at = now.steady
         self._modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         names = set(self._layout.names(Directory.NEW))
         self._handed_out &= names
@@ -65,11 +67,10 @@ class EventScanner:
         """Note that events are gone."""
         self._handed_out.difference_update(names)
 
-    def _read(self, name: str, now: float) -> Event | None:
-        """Return the event of a name; bury what is none."""
+    def _read(self, name: str, now: Moment) -> Event | None:
+        """Return the event of a name; move what is none to `dead/`."""
         if self._crash_marker.is_poison(name):
-            self._set_aside(name, "reading it ended the drain three times", now)
-            return None
+            return self._read_name_only(name, "reading it ended the drain three times", now)
         try:
             with self._crash_marker(name):
                 found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
@@ -83,13 +84,13 @@ class EventScanner:
             _log.warning("%s", escape(str(error)))
         except NotRegularError:
             self._set_aside(name, "not a regular file", now)
-        except EventNameError as error:
+        except BadFileError as error:
             self._set_aside(name, error.reason, now)
         except OSError as error:
-            return self._read_name_only(name, error, now)
+            return self._read_name_only(name, error.strerror or str(error), now)
         return None
 
-    def _read_name_only(self, name: str, error: OSError, now: float) -> Event | None:
+    def _read_name_only(self, name: str, reason: str, now: Moment) -> Event | None:
         """Return the event of a file whose extras cannot be read: its name says enough.
 
         Only of a regular file: what cannot be unlinked later must not be taken for an event.
@@ -101,19 +102,19 @@ class EventScanner:
             return None
         except NewerFormatError:
             self._ignored.add(name)
-        except EventNameError as refusal:
-            self._set_aside(name, f"{refusal.reason}; cannot be read: {error.strerror}", now)
+        except BadFileError as refusal:
+            self._set_aside(name, f"{refusal.reason}; cannot be read: {reason}", now)
         else:
             if not is_regular:
                 self._set_aside(name, "not a regular file", now)
                 return None
-            _log.warning("extras of %s are ignored: %s", escape(name), error.strerror)
+            _log.warning("extras of %s are ignored: %s", escape(name), reason)
             return event
         return None
 
-    def _set_aside(self, name: str, reason: str, now: float) -> None:
+    def _set_aside(self, name: str, reason: str, now: Moment) -> None:
         why = DeadLetterReason(
-            name=name, directory=Directory.NEW, time=int(now), reason=reason, hint=_HINT
+            name=name, directory=Directory.NEW, time=int(now.wall), reason=reason, hint=_HINT
         )
         try:
             buried = move_file_to_dead(self._layout, why)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
@@ -22,7 +23,13 @@ from spool.resolve.run_match import (
     same_run,
     span_of_record,
 )
-from spool.resolve.slurm_runs import RunStage, match_start, run_stage, runs_of_accounting
+from spool.resolve.slurm_runs import (
+    RunStage,
+    end_of_requeued,
+    match_start,
+    run_stage,
+    runs_of_accounting,
+)
 
 __all__ = ["JobQuery", "Resolution", "SlurmAnswers", "TrackedRun", "resolve_job"]
 
@@ -57,10 +64,14 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmAnswers:
-    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*."""
+    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
+
+    Without accounting (`has_accounting` False) no row will ever come: what events say counts.
+    """
 
     record: Job | None
     rows: tuple[Job, ...] | None = None
+    has_accounting: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +114,16 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     is_record_missing = (
         answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
     )
+    unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
     unmatched = tuple(
-        e for e in query.events if not event_matches(e, spans, is_record_missing=is_record_missing)
+        event
+        for event in query.events
+        if not event_matches(
+            event,
+            # an epilog without a start time may be that of a run that Slurm does not show
+            (*spans, *unproven) if event.kind is EventKind.STOP else spans,
+            is_record_missing=is_record_missing,
+        )
     )
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}
@@ -145,11 +164,49 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = query.since()
     for row in rows:
-        span = span_of_record(row, EndSource.ACCOUNTING, query.runs, ())
+        restarts, epilog_restarts = _restart_counts(row.start_time or 0, query)
+        ended = end_of_requeued(row, record, restarts=restarts, epilog_restarts=epilog_restarts)
+        span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
+    if record is None and not answers.has_accounting:
+        seen += _runs_of_events(query, seen)
     yield from seen
+
+
+def _runs_of_events(query: JobQuery, seen: list[RunSpan]) -> Iterator[RunSpan]:
+    """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
+
+    Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
+    """
+    for event in query.events:
+        start = _start_of(event, query.events)
+        if event.kind is not EventKind.STOP or start is None:
+            continue
+        end = _end_by_event(event, is_requeued=False)
+        job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
+        span = RunSpan(start, end, job)
+        is_known = any(run.start_time == start for run in query.runs)
+        if not is_known and not any(same_run(span, other) for other in seen):
+            yield span
+
+
+def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
+    """Return when the run began that an epilog's event speaks of, as far as events tell."""
+    if stop.start is not None:
+        return stop.start
+    begun = [e for e in events if e.kind is EventKind.START and e.time <= stop.time]
+    return (begun[-1].start or int(begun[-1].time)) if begun else None
+
+
+def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None]:
+    """Return the restart count of a run as known from its start, and that of its epilog."""
+    known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
+    named = [e for e in query.events if e.start and match_start(e.start, [start]) is not None]
+    counts = {event.kind: digits(event.extras.get("restart_count", "")) for event in named}
+    first = known[0] if known else None
+    return counts.get(EventKind.START) if first is None else first, counts.get(EventKind.STOP)
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
@@ -203,7 +260,9 @@ def _inferred_ends(
     for start in not_shown:
         following = next((other for other in later if other > start), None)
         stop = _stop_event_of(start, following or now, query.events)
-        is_evident = now - (following or now) > PROVEN_END_DELAY_SECONDS
+        is_evident = (
+            not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
+        )
         if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
             ends[start] = _end_by_event(stop, is_requeued=following is not None)
         elif following and now - following > ACCOUNTING_DELAY_SECONDS:

@@ -1,238 +1,348 @@
-"""Ask Slurm about job ids that have waiting events or doubtful runs, in batches, not too often.
+"""What to ask Slurm about job ids that have waiting events or doubtful runs, and what follows.
 
-Slurm not answering counts against nobody: everything stays, and the next look comes later.
+It hands out questions and takes answers, never waits and runs nothing. Slurm not answering counts
+against nobody: everything stays, and the next question comes later. While accounting is silent, all
+that the controller's answers settle goes on.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from enum import Enum, auto
+from heapq import heappop, heappush
 
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event, EventKind
+from spool.moment import Moment
 from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
 from spool.resolve.slurm_runs import RunStage
+from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
 FIRST_QUERY_SECONDS = 0.04  # Slurm has the truth about 40 ms after a hook began (measured)
 MAX_CONFIGURING_DELAY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
-MAX_FAILURE_DELAY_SECONDS = 30.0
+MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
+CROWD_SECONDS = 0.02  # a job id: hundreds of thousands of unknown events are asked about rarely
 _log = logging.getLogger(__name__)
 
+Tracked = Callable[[int], tuple[TrackedRun, ...]]
+Resolved = tuple[JobQuery, Resolution, Job | None]
 
-class ResolverSlurm(Protocol):
-    """What the resolver asks of Slurm; `slurm.client.Slurm` answers."""
 
-    def jobs(
-        self, ids: Iterable[int], *, states_only: Container[int] = ()
-    ) -> Mapping[int, Job | SlurmError]:
-        """Return the controller's records; an id it does not know is absent.
+class _Phase(Enum):
+    """Whose answer a job id waits for."""
 
-        Of those in `states_only` cores and GRES may be left out.
-        """
-
-    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
-        """Return every run of these ids that accounting has in a window; () without accounting."""
+    NONE = auto()
+    CONTROLLER = auto()
+    ACCOUNTING_WANTED = auto()
+    ACCOUNTING = auto()
 
 
 @dataclass(slots=True)
 class _PendingJob:
-    """A job id to be looked at: its events and when."""
+    """A job id to be asked about: its events, when, and what was asked about it."""
 
     job_id: int
     next_query: float
+    since: float
     events: dict[str, Event] = field(default_factory=dict)
     queries_sent: int = 0
-    since: float = 0.0
     warned: bool = False
+    phase: _Phase = _Phase.NONE
+    asked: tuple[Event, ...] = ()
+    record: Job | None = None
+    needs_all: bool = False
+
+
+@dataclass(slots=True)
+class _Silence:
+    """Since when a source does not answer, and when to try it again; monotonic seconds."""
+
+    name: str
+    since: Moment | None = None
+    reason: str = ""
+    failures: int = 0
+    next_try: float = 0.0
+
+    def failed(self, reason: str, now: Moment) -> None:
+        if self.since is None:
+            self.since = now
+            _log.warning("%s does not answer: %s", self.name, reason)
+        self.reason = reason
+        self.failures += 1
+        delay = min(0.25 * 2.0 ** min(self.failures, 20), MAX_FAILURE_DELAY_SECONDS)
+        self.next_try = now.steady + delay
+
+    def answered(self, now: Moment) -> None:
+        if self.since is not None:
+            seconds = now.steady - self.since.steady
+            text = "%s answers again after %.0f s, %d tries"
+            _log.info(text, self.name, seconds, self.failures)
+        self.since, self.reason, self.failures, self.next_try = None, "", 0, 0.0
 
 
 class Resolver:
-    """Keeps the pending job ids; belongs to one thread. Times are Unix seconds."""
+    """Keeps the pending job ids. Belongs to the loop's thread."""
 
-    def __init__(self, slurm: ResolverSlurm) -> None:
-        self._slurm = slurm
-        self._pending: dict[int, _PendingJob] = {}
-        self._silent_since: float | None = None
-        self._failed_tries = 0
-        self._next_try = 0.0
+    def __init__(self) -> None:
+        self._jobs: dict[int, _PendingJob] = {}
+        self._queue: list[tuple[float, int]] = []
+        self._accounting_wanted: set[int] = set()
+        self._controller = _Silence("Slurm's controller")
+        self._accounting = _Silence("Slurm's accounting")
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._jobs)
 
     @property
     def silent_since(self) -> float | None:
-        """Return since when Slurm has not answered; None when it does."""
-        return self._silent_since
+        """Return since when the controller has not answered, Unix seconds; None when it does."""
+        since = self._controller.since
+        return None if since is None else since.wall
 
-    def add_events(self, events: Iterable[Event], now: float) -> None:
-        """Take in new events; one from the future (a clock was set back) counts as of now."""
+    @property
+    def silent_reason(self) -> str:
+        """Return why the controller does not answer; "" when it does."""
+        return self._controller.reason
+
+    @property
+    def accounting_silent_since(self) -> float | None:
+        """Return since when accounting has not answered, Unix seconds; None when it does."""
+        since = self._accounting.since
+        return None if since is None else since.wall
+
+    def add_events(self, events: Iterable[Event], now: Moment) -> None:
+        """Take in new events; Slurm is asked a little later than their hooks began."""
         for event in events:
-            job = self._reset_pending(event.job_id, min(event.time, now) + FIRST_QUERY_SECONDS)
+            age = max(0.0, now.wall - event.time)
+            job = self._pending(event.job_id, now.steady + max(0.0, FIRST_QUERY_SECONDS - age))
             job.events[event.name] = event
 
-    def recheck_job(self, job_id: int, now: float) -> None:
+    def recheck_job(self, job_id: int, now: Moment) -> None:
         """Ask about a job id of which an open run may be over."""
-        self._reset_pending(job_id, now)
+        self._pending(job_id, now.steady)
 
-    def next_time(self) -> float | None:
-        """Return when to call `resolve_due` next; None if there is nothing to ask."""
-        times = [job.next_query for job in self._pending.values()]
-        return max(min(times), self._next_try) if times else None
+    def next_time(
+        self, *, controller_is_busy: bool = False, accounting_is_busy: bool = False
+    ) -> float | None:
+        """Return when the next question may be asked, by the monotonic clock; None: there is none.
 
-    def resolve_due(
-        self, now: float, tracked: Callable[[int], tuple[TrackedRun, ...]]
-    ) -> list[tuple[JobQuery, Resolution, Job | None]]:
-        """Ask Slurm about what is due; return what follows for each job id that was answered.
+        Not the time of one that waits for an answer, or for a busy worker: that ends the loop's
+        waiting by itself.
+        """
+        self._drop_stale()
+        times = []
+        if self._queue and not controller_is_busy:
+            times.append(max(self._queue[0][0], self._controller.next_try))
+        if self._accounting_wanted and not accounting_is_busy:
+            times.append(self._accounting.next_try)
+        return min(times, default=None)
+
+    # ---- the controller
+
+    def next_records(self, now: Moment, tracked: Tracked) -> RecordsQuery | None:
+        """Return what to ask the controller now; None for nothing."""
+        if now.steady < self._controller.next_try:
+            return None
+        due: list[_PendingJob] = []
+        self._drop_stale()
+        while self._queue and self._queue[0][0] <= now.steady and len(due) < BATCH_SIZE:
+            job = self._jobs[heappop(self._queue)[1]]
+            job.phase = _Phase.CONTROLLER
+            due.append(job)
+            self._drop_stale()
+        if not due:
+            return None
+        states_only = set()
+        for job in due:
+            job.asked = tuple(sorted(job.events.values(), key=lambda event: event.time))
+            query = self._query_of(job, tracked)
+            if not job.needs_all and _asks_end_only(query):
+                states_only.add(job.job_id)
+        ids = tuple(sorted(job.job_id for job in due))
+        return RecordsQuery(job_ids=ids, states_only=frozenset(states_only))
+
+    def take_records(
+        self, query: RecordsQuery, reply: RecordsReply | None, now: Moment, tracked: Tracked
+    ) -> list[Resolved]:
+        """Take in the controller's answer; return what follows for each job id.
 
         The record is given back for its facts. `tracked` tells the runs of a job id that are known.
         """
-        if now < self._next_try:
+        jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
+        jobs = [job for job in jobs if job.phase is _Phase.CONTROLLER]
+        for job in jobs:
+            self._ask_at(job, job.next_query)
+        if reply is None:
             return []
-        due = sorted(i.job_id for i in self._pending.values() if i.next_query <= now)[:BATCH_SIZE]
-        if not due:
+        if reply.error is not None:
+            self._controller.failed(reply.error, now)
             return []
-        queries = [self._query_of(job_id, tracked) for job_id in due]
-        try:
-            records = self._records(queries, now)
-        except SlurmError as error:
-            self._record_failure(now, error)
-            return []
-        self._record_answer(now)
-        results = []
-        for query in queries:
-            record = records.get(query.job_id)
-            if isinstance(record, SlurmError):
-                self._postpone(query.job_id, now, record)
-                continue
-            results.append((query, record))
-        return self._resolve_all(results, now)
+        self._controller.answered(now)
+        resolved = []
+        for job in jobs:
+            found = reply.records.get(job.job_id)
+            if isinstance(found, SlurmError):
+                self._postpone(job, now, found)
+            elif (one := self._resolve_record(job, found, query, now, tracked)) is not None:
+                resolved.append(one)
+        return resolved
 
-    def _records(self, queries: list[JobQuery], now: float) -> Mapping[int, Job | SlurmError]:
-        """Return the records; one that turns out to be of a new run with all its facts.
-
-        Raises:
-            SlurmError: Slurm does not answer.
-        """
-        states_only = {query.job_id for query in queries if _asks_only_for_ends(query)}
-        records = dict(self._slurm.jobs([q.job_id for q in queries], states_only=states_only))
-        unknown = [
-            query.job_id
-            for query in queries
-            if query.job_id in states_only and _shows_new_run(query, records, now)
-        ]
-        return records | dict(self._slurm.jobs(unknown)) if unknown else records
-
-    def _resolve_all(
-        self, answered: list[tuple[JobQuery, Job | None]], now: float
-    ) -> list[tuple[JobQuery, Resolution, Job | None]]:
-        """Account for each job id, with accounting's rows where the record is not enough."""
-        first = [
-            (query, resolve_job(query, SlurmAnswers(record=record), now), record)
-            for query, record in answered
-        ]
-        wanting = [query for query, result, _ in first if result.needs_accounting]
-        rows = self._accounting_rows(wanting, now) if wanting else ()
-        results = []
-        for query, result, record in first:
-            final = result
-            if result.needs_accounting and rows is not None:
-                own = tuple(row for row in rows if row.job_id == query.job_id)
-                final = resolve_job(query, SlurmAnswers(record=record, rows=own), now)
-            self._reschedule(query, final, now)
-            results.append((query, final, record))
-        return results
-
-    def _accounting_rows(self, queries: list[JobQuery], now: float) -> tuple[Job, ...] | None:
-        """Return accounting's rows for some job ids; None if it does not answer."""
-        since = min(query.since() for query in queries)
-        ids = [query.job_id for query in queries]
-        try:
-            return self._slurm.accounting(ids, since=since, until=int(now) + 1)
-        except SlurmError as error:
-            _log.warning("accounting does not answer: %s", escape(str(error)))
+    def _resolve_record(
+        self,
+        job: _PendingJob,
+        record: Job | None,
+        query: RecordsQuery,
+        now: Moment,
+        tracked: Tracked,
+    ) -> Resolved | None:
+        """Return what a record settles; accounting is wanted for what it leaves open."""
+        asked = self._query_of(job, tracked)
+        result = resolve_job(asked, SlurmAnswers(record=record), now.wall)
+        if result.new_runs and record is not None and job.job_id in query.states_only:
+            job.needs_all = True  # a new run: it is asked for with all its facts
+            self._ask_at(job, now.steady)
             return None
+        job.needs_all = False
+        self._settle(job, result, now)
+        if result.needs_accounting and job.job_id in self._jobs:
+            job.phase, job.record = _Phase.ACCOUNTING_WANTED, record
+            self._accounting_wanted.add(job.job_id)
+        return asked, result, record
 
-    def _reschedule(self, query: JobQuery, result: Resolution, now: float) -> None:
-        """Forget a job id that is accounted for, or say when to look at it again."""
-        job = self._pending[query.job_id]
-        job.events = {event.name: event for event in result.pending_events}
+    # ---- accounting
+
+    def next_rows(self, now: Moment, tracked: Tracked) -> RowsQuery | None:
+        """Return what to ask accounting now; None for nothing."""
+        if now.steady < self._accounting.next_try:
+            return None
+        known = (self._jobs[each] for each in self._accounting_wanted if each in self._jobs)
+        wanted = [job for job in known if job.phase is _Phase.ACCOUNTING_WANTED]
+        self._accounting_wanted.clear()
+        if not wanted:
+            return None
+        for job in wanted:
+            job.phase = _Phase.ACCOUNTING
+        since = min(self._query_of(job, tracked).since() for job in wanted)
+        ids = tuple(sorted(job.job_id for job in wanted))
+        return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
+
+    def take_rows(
+        self, query: RowsQuery, reply: RowsReply | None, now: Moment, tracked: Tracked
+    ) -> list[Resolved]:
+        """Take in accounting's answer; return what follows for each job id."""
+        jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
+        jobs = [job for job in jobs if job.phase is _Phase.ACCOUNTING]
+        for job in jobs:
+            self._ask_at(job, job.next_query)
+        if reply is None:
+            return []
+        if reply.error is not None:
+            self._accounting.failed(reply.error, now)
+            return []
+        self._accounting.answered(now)
+        resolved = []
+        by_job: dict[int, list[Job]] = {}
+        for row in reply.rows:
+            by_job.setdefault(row.job_id, []).append(row)
+        for job in jobs:
+            asked = self._query_of(job, tracked)
+            answers = SlurmAnswers(
+                record=job.record,
+                rows=tuple(by_job.get(job.job_id, ())),
+                has_accounting=reply.has_accounting,
+            )
+            result = resolve_job(asked, answers, now.wall)
+            self._settle(job, result, now, repeated=False)
+            resolved.append((asked, result, job.record))
+        return resolved
+
+    # ---- when to ask again
+
+    def _settle(
+        self, job: _PendingJob, result: Resolution, now: Moment, *, repeated: bool = True
+    ) -> None:
+        """Forget a job id that is accounted for, or say when to ask about it again.
+
+        Events that came after the question keep their time.
+        """
+        pending = {event.name for event in result.pending_events}
+        for event in job.asked:
+            if event.name not in pending:
+                job.events.pop(event.name, None)
+        asked = {event.name for event in job.asked}
+        has_newer = any(name not in asked for name in job.events)
+        job.asked = tuple(event for event in job.asked if event.name in pending)
         unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         if not job.events and not result.missing_starts and not unsettled:
-            del self._pending[query.job_id]
+            del self._jobs[job.job_id]
+            return
+        if has_newer:
             return
         if unsettled:
-            delay = min(
-                FIRST_QUERY_SECONDS * 2.0 ** min(job.queries_sent, 20),
-                MAX_CONFIGURING_DELAY_SECONDS,
-            )
+            longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
             self._warn_configuring(job, now)
         else:
-            delay = min(0.5 * 2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
-        job.queries_sent += 1
-        job.next_query = now + delay
+            crowd = len(self._jobs) * CROWD_SECONDS
+            longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
+        delay = min(first * 2.0 ** min(job.queries_sent, 20), longest)
+        job.queries_sent += repeated
+        self._ask_at(job, now.steady + delay)
 
-    def _warn_configuring(self, job: _PendingJob, now: float) -> None:
-        if not job.warned and now - job.since > WARN_CONFIGURING_SECONDS:
+    def _warn_configuring(self, job: _PendingJob, now: Moment) -> None:
+        if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:
             job.warned = True
             _log.warning("job=%d is configuring for more than an hour", job.job_id)
 
-    def _reset_pending(self, job_id: int, look: float) -> _PendingJob:
-        job = self._pending.get(job_id)
+    def _pending(self, job_id: int, at: float) -> _PendingJob:
+        """Return a job id's entry, to be asked about at a time whatever it waits for now."""
+        job = self._jobs.get(job_id)
         if job is None:
-            job = self._pending[job_id] = _PendingJob(job_id, look, since=look)
-        job.next_query = look
+            job = self._jobs[job_id] = _PendingJob(job_id, at, since=at)
+        job.next_query = at
         job.queries_sent = 0
+        if job.phase is not _Phase.CONTROLLER:
+            self._ask_at(job, at)  # accounting's answer under way is about older events
         return job
 
-    def _query_of(self, job_id: int, tracked: Callable[[int], tuple[TrackedRun, ...]]) -> JobQuery:
-        """Return what to ask; a told run that the sweep names as missing counts as unknown."""
-        events = sorted(self._pending[job_id].events.values(), key=lambda event: event.time)
-        named = {event.start for event in events if event.extras.get("again") == "1"}
-        runs = tuple(
-            run for run in tracked(job_id) if run.end is None or run.start_time not in named
-        )
-        return JobQuery(job_id=job_id, events=tuple(events), runs=runs)
+    def _ask_at(self, job: _PendingJob, at: float) -> None:
+        """Let a job id wait for a time; whatever was asked about it does not count any more."""
+        job.phase, job.next_query = _Phase.NONE, at
+        heappush(self._queue, (at, job.job_id))
 
-    def _postpone(self, job_id: int, now: float, error: SlurmError) -> None:
-        """Look later at one job whose record cannot be trusted; the others are not concerned."""
-        job = self._pending[job_id]
+    def _drop_stale(self) -> None:
+        """Drop the head of the queue while it is not what its job id waits for."""
+        while self._queue:
+            at, job_id = self._queue[0]
+            job = self._jobs.get(job_id)
+            if job is not None and job.phase is _Phase.NONE and job.next_query == at:
+                return
+            heappop(self._queue)
+
+    def _query_of(self, job: _PendingJob, tracked: Tracked) -> JobQuery:
+        """Return what was asked; a delivered run that the sweep names as missing is unknown."""
+        named = {event.start for event in job.asked if event.extras.get("again") == "1"}
+        runs = tuple(
+            run for run in tracked(job.job_id) if run.end is None or run.start_time not in named
+        )
+        return JobQuery(job_id=job.job_id, events=job.asked, runs=runs)
+
+    def _postpone(self, job: _PendingJob, now: Moment, error: SlurmError) -> None:
+        """Ask later about one job whose record cannot be trusted; the others are not concerned."""
         if job.queries_sent == 0:
-            _log.warning("job=%d is not readable: %s", job_id, escape(str(error)))
-        job.next_query = now + min(2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
+            _log.warning("job=%d is not readable: %s", job.job_id, escape(str(error)))
+        delay = min(2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
+        self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
 
-    def _record_failure(self, now: float, error: SlurmError) -> None:
-        if self._silent_since is None:
-            self._silent_since = now
-            _log.warning("Slurm does not answer: %s", escape(str(error)))
-        self._failed_tries += 1
-        self._next_try = now + min(
-            0.25 * 2.0 ** min(self._failed_tries, 20), MAX_FAILURE_DELAY_SECONDS
-        )
 
-    def _record_answer(self, now: float) -> None:
-        if self._silent_since is not None:
-            seconds = now - self._silent_since
-            _log.info("Slurm answers again after %.0f s, %d tries", seconds, self._failed_tries)
-        self._silent_since = None
-        self._failed_tries = 0
-
-
-def _asks_only_for_ends(query: JobQuery) -> bool:
+def _asks_end_only(query: JobQuery) -> bool:
     """Tell whether the facts of the run in question are known, and only its end is not."""
     stops = all(event.kind is EventKind.STOP for event in query.events)
     return stops and any(run.end is None for run in query.runs)
-
-
-def _shows_new_run(query: JobQuery, records: Mapping[int, Job | SlurmError], now: float) -> bool:
-    record = records.get(query.job_id)
-    return isinstance(record, Job) and bool(
-        resolve_job(query, SlurmAnswers(record=record), now).new_runs
-    )

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 import time
 from dataclasses import replace
 
 from slurm.errors import SlurmError
-from spool.commands import drain
 from spool.config import Config
-from spool.console import is_terminal
-from spool.exit_codes import OK, TRY_AGAIN, UNAVAILABLE
+from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
 from spool.files.state_files import SWEEP_STATE_FILE
 from spool.files.sweep_state import (
@@ -23,17 +20,17 @@ from spool.files.sweep_state import (
     read_sweep_state,
     write_sweep_state,
 )
-from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
+from sweeper.apply import WrittenEvent, wait_for_drain, write_events
+from sweeper.commands.arguments import add_selection_arguments, positive_number
 from sweeper.commands.assembly import active_elsewhere, open_context
-from sweeper.commands.plan import (
-    add_selection_arguments,
-    positive_number,
-    print_plan,
-    report_usage_error,
-)
+from sweeper.commands.drain_wait import drain_wait
+from sweeper.commands.exit_codes import apply_code
+from sweeper.commands.output import print_plan, report_usage_error
+from sweeper.commands.progress import show_remaining
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import ForceError, SweepOptions
-from sweeper.sweep import SweepContext, SweepResult, next_state, run_sweep
+from sweeper.state import next_state
+from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
@@ -43,17 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_selection_arguments(parser)
     parser.add_argument(
-        "--force", action="store_true", help="do not hold stops back, however many they are"
+        "--force", action="store_true", help="do not hold stops back; requires --stops"
     )
     parser.add_argument(
-        "--stops", type=positive_number, metavar="N", help="with --force: how many stops are meant"
+        "--stops",
+        type=positive_number,
+        metavar="N",
+        help="with --force: refuse if more than N stops are planned",
     )
     parser.add_argument(
         "--wait",
         type=int,
         default=WAIT_SECONDS,
         metavar="SECONDS",
-        help=f"how long to wait for the drain (default: {WAIT_SECONDS})",
+        help=f"how long to wait until the drain has delivered (default: {WAIT_SECONDS})",
     )
 
 
@@ -61,11 +61,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Sweep; return the exit code.
 
     Raises:
-        SpoolLockedError: another sweep is at work.
+        SpoolLockedError: another sweep is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
     if args.force != (args.stops is not None):
-        return report_usage_error(ValueError("--force and --stops N go together"))
+        return report_usage_error(ValueError("--force and --stops N must be given together"))
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
@@ -81,31 +81,47 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
     try:
         active = active_elsewhere(context.sources.slurm.ping())
     except SlurmError as error:
-        _log.error("no controller answers: %s", error)
+        _log.error("slurmctld does not answer, nothing was done: %s", error)
         return UNAVAILABLE
     if active is not None:
-        _log.info("the controller on %s is active: the sweep there acts, this one does not", active)
+        _log.info("nothing to do: slurmctld is active on %s, so only a sweep there acts", active)
         return OK
+    state, summary = _begin(config)
+    observation = observe(context, state, args.jobid)
+    result = plan_repairs(context, state, observation, _options(config, args))
+    written = _write(context, result)
+    print_plan(result.decision.plan, as_json=args.json)
+    _save_outcome(config, result, written, summary)
+    return _finish(config, args, context, result, written=written)
+
+
+def _begin(config: Config) -> tuple[SweepState, SweepSummary]:
+    """Return what the last sweep left, and note on disk that this one has begun."""
     directory = config.spool.state_directory
     state = read_sweep_state(directory)
     summary = begin_sweep_summary(directory, started=time.time(), pid=os.getpid())
     write_sweep_state(directory, state, summary)
-    options = SweepOptions(
+    return state, summary
+
+
+def _options(config: Config, args: argparse.Namespace) -> SweepOptions:
+    return SweepOptions(
         limit=args.limit,
         direction=args.direction,
         force_stops=args.stops,
         require_force=config.sweep.require_force,
     )
-    result = run_sweep(context, state, options, args.jobid)
-    plan = result.decision.plan
-    layout = context.sources.layout
-    written = write_events(layout, plan.changes) if result.decision.may_apply else []
-    print_plan(plan, as_json=args.json)
-    _save_outcome(config, result, written, summary)
-    _log.info("sweep: %s, %d applied", "refused" if plan.is_refused else "done", len(written))
-    is_usable = written or not plan.is_refused
-    left = wait_for_drain(layout, written, _drain_wait(config, args)) if is_usable else 0
-    return _exit_code(result, written, left)
+
+
+def _write(context: SweepContext, result: SweepResult) -> list[WrittenEvent]:
+    """Put the plan into the spool; return the changes that are to be waited for."""
+    if not result.decision.may_apply:
+        return []
+    layout, plan = context.sources.layout, result.decision.plan
+    written = write_events(layout, plan.changes)
+    if len(written) == len(plan.changes):  # else the spool takes no more
+        write_events(layout, plan.first_sightings)  # reported after the grace: not waited for
+    return written
 
 
 def _save_outcome(
@@ -113,53 +129,35 @@ def _save_outcome(
 ) -> None:
     """Leave what the next sweep and `status` need; single jobs say nothing about the site."""
     plan = result.decision.plan
-    state: SweepState = next_state(result, [each.key for each in written])
     ended = replace(summary, finished=time.time())
-    done = (
-        ended
-        if result.options.only_single_jobs
-        else replace(
+    if not result.options.only_single_jobs:
+        ended = replace(
             ended,
-            refused=plan.is_refused,
+            refused=any(not guard.is_transient for guard in plan.guards),
             guards=tuple(guard.name for guard in plan.guards),
             drift=plan.drift,
         )
-    )
-    write_sweep_state(config.spool.state_directory, state, done)
+    state = next_state(result, [each.key for each in written])
+    write_sweep_state(config.spool.state_directory, state, ended)
 
 
-def _drain_wait(config: Config, args: argparse.Namespace) -> DrainWait:
-    once = argparse.Namespace(**{**vars(args), "once": True})
-    on_progress = _show_remaining if is_terminal(sys.stderr) else _show_nothing
-    return DrainWait(
-        state_directory=config.spool.state_directory,
-        timeout_seconds=args.wait,
-        drain_once=lambda: drain.run(config, once),
-        clock=time.monotonic,
-        sleep=time.sleep,
-        on_progress=on_progress,
-    )
-
-
-def _show_remaining(left: int) -> None:
-    sys.stderr.write(f"\rwaiting for the drain: {left} left " if left else "\r\x1b[K")
-    sys.stderr.flush()
-
-
-def _show_nothing(_left: int) -> None:
-    """Say nothing."""
-
-
-def _exit_code(result: SweepResult, written: list[WrittenEvent], left: int) -> int:
+def _finish(
+    config: Config,
+    args: argparse.Namespace,
+    context: SweepContext,
+    result: SweepResult,
+    *,
+    written: list[WrittenEvent],
+) -> int:
+    """Wait for the drain; return the exit code."""
     plan = result.decision.plan
-    if plan.guards:
-        return plan.guards[0].exit_code
-    missed = len(plan.changes) - len(written)
-    if left or missed or plan.over_limit:
-        _log.warning(
-            "%d changes wait in the spool, %d are left for the next sweep",
-            left,
-            missed + plan.over_limit,
-        )
-        return TRY_AGAIN
-    return OK
+    _log.info("sweep: %s, %d applied", "refused" if plan.guards else "done", len(written))
+    pending = 0
+    if written or plan.first_sightings or not plan.guards:
+        with show_remaining() as show:
+            wait = drain_wait(config, args, args.wait, show)
+            pending = wait_for_drain(context.sources.layout, written, wait)
+    left = len(plan.changes) - len(written) + plan.over_limit if result.decision.may_apply else 0
+    if pending or left:
+        _log.warning("%d changes wait in the spool, %d are left for the next sweep", pending, left)
+    return apply_code(plan, applied=len(written), pending=pending)

@@ -1,39 +1,42 @@
-"""A site put together from its configuration, for every verb of `cc-sweep`."""
+"""A site put together from its configuration, for every subcommand of `cc-sweep`."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
+import logging
 import os
 import pwd
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from ccbackend.client import BackendClient, SharedServerInfo
-from ccbackend.filters import exclusion_reason
+from ccbackend.client import BackendClient
+from ccbackend.filters import JobFilters, NameFilter, exclusion_reason
+from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey
-from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import ProcessRunner
-from slurm.rights import Rights, private_data_of, slurm_user_of
+from slurm.rights import Rights
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
-from spool.console import is_terminal
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY
-from sweeper.diff import Policy
+from sweeper.commands.progress import show_steps
+from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.sweep import SweepContext
 from sweeper.values import SlurmRun
 
-QUIET_SECONDS = 1.0  # progress is shown for what takes longer
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -45,7 +48,7 @@ def open_context(config: Config, args: argparse.Namespace) -> Iterator[SweepCont
     """
     slurm = slurm_client(config, ProcessRunner())
     backend = backend_client(config, args.token, SharedServerInfo())
-    with Layout(config.spool.directory) as layout, show_progress() as step:
+    with Layout(config.spool.directory) as layout, show_steps() as step:
         try:
             yield SweepContext(
                 sources=sweep_sources(config, slurm, backend, layout=layout, on_step=step),
@@ -68,7 +71,7 @@ def sweep_sources(
     on_step: Callable[[str], None] = lambda _what: None,
 ) -> SweepSources:
     """Return whom to ask."""
-    filters = job_filters(config)
+    filters, survey = job_filters(config), _cluster_survey(config)
     names = {config.clustername, *config.partition_clusters.values()}
     archive = config.spool.state_directory / DELIVERED_DIRECTORY
     return SweepSources(
@@ -77,8 +80,9 @@ def sweep_sources(
         clusters=tuple(sorted(name for name in names if filters.clusters.allows(name))),
         layout=layout,
         sees_all_jobs=functools.partial(
-            sees_all_jobs, user=_own_user(), admin_level=cluster_survey(config).admin_level
+            sees_all_jobs, user=_own_user(), admin_level=survey.admin_level
         ),
+        was_reconfigured=functools.partial(was_reconfigured, survey.was_reconfigured),
         find_delivered=functools.partial(delivered_runs, archive),
         clock=time.time,
         on_step=on_step,
@@ -86,15 +90,41 @@ def sweep_sources(
 
 
 def exclusion_rule(config: Config) -> Callable[[SlurmRun], str | None]:
-    """Return the function that says why the site's filters leave a run out."""
+    """Return the function that says why the site's filters exclude a run."""
     filters, site = job_filters(config), site_map(config)
 
-    def reason(job: SlurmRun) -> str | None:
-        nodes = job.nodes if filters.ignore_hosts is None else _names(job.nodes)
-        record = Job(job_id=job.job_id, account=job.account, partition=job.partition, nodes=nodes)
-        return exclusion_reason(record, filters, cluster=site.cluster_of(job.partition))
+    def reason(run: SlurmRun) -> str | None:
+        record = Job(
+            job_id=run.job_id,
+            user=run.user,
+            account=run.account,
+            partition=run.partition,
+            qos=run.qos,
+            nodes=run.nodes,
+            admin_comment=run.admin_comment,
+            comment=run.comment,
+        )
+        known = _filters_of_known_facts(filters, run)
+        return exclusion_reason(record, known, cluster=site.cluster_of(run.partition))
 
     return reason
+
+
+def _filters_of_known_facts(filters: JobFilters, run: SlurmRun) -> JobFilters:
+    """Return the filters without those for facts that the listing does not tell.
+
+    A list of allowed names would exclude the run for good. The drain, which sees the job's whole
+    record, applies all of them before anything is reported.
+    """
+    is_known = {
+        "clusters": bool(run.partition),  # a partition may have a cluster of its own
+        "partitions": bool(run.partition),
+        "accounts": bool(run.account),
+        "users": bool(run.user),
+        "qos": run.qos is not None,
+    }
+    unknown: dict[str, Any] = {name: NameFilter() for name, known in is_known.items() if not known}
+    return dataclasses.replace(filters, **unknown)
 
 
 def sees_all_jobs(
@@ -134,27 +164,16 @@ def active_elsewhere(
     return None if active is None or active.partition(".")[0] == own else active
 
 
-@contextmanager
-def show_progress(total: int | None = None) -> Iterator[Callable[[str], None]]:
-    """Show on a terminal what is asked, when it takes longer than a second."""
-    if not is_terminal(sys.stderr):
-        yield lambda _what: None
-        return
-    from tqdm import tqdm  # noqa: PLC0415 - loaded on a terminal only
-
-    with tqdm(
-        total=total, delay=QUIET_SECONDS, mininterval=0.5, leave=False, file=sys.stderr
-    ) as bar:
-
-        def step(what: str) -> None:
-            bar.set_description(what, refresh=False)
-            bar.update()
-
-        yield step
+def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
+    """Tell whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
+    try:
+        return ask(boot_time)
+    except SlurmError as error:
+        _log.debug("the nodes' start times are unknown: %s", error)
+        return False
 
 
-def cluster_survey(config: Config) -> ClusterSurvey:
-    """Return the questions about the cluster itself."""
+def _cluster_survey(config: Config) -> ClusterSurvey:
     return ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 
@@ -164,7 +183,3 @@ def _own_user() -> tuple[str, int]:
         return pwd.getpwuid(uid).pw_name, uid
     except KeyError:  # a container without this user
         return str(uid), uid
-
-
-def _names(expressions: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for each in expressions if each for name in expand_hosts(each))

@@ -1,4 +1,7 @@
-"""`cc-sweep backfill`: history from accounting, for sites that begin and after a long outage."""
+"""`cc-sweep backfill`: report past jobs from Slurm accounting.
+
+For sites that begin, and after an outage that was longer than the window of the sweeps.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spool.commands import drain
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state_files import read_json, write_json
+from spool.formatting import format_time, pluralize
 from sweeper.apply import DrainWait, is_drain_running, wait_for_drain
 from sweeper.backfill import (
     MAX_PENDING,
@@ -26,8 +29,11 @@ from sweeper.backfill import (
     backfill,
     count_events,
 )
-from sweeper.commands.assembly import open_context, show_progress
-from sweeper.commands.plan import report_usage_error
+from sweeper.commands.assembly import open_context
+from sweeper.commands.drain_wait import drain_wait
+from sweeper.commands.exit_codes import failure_code
+from sweeper.commands.output import report_usage_error
+from sweeper.commands.progress import show_steps
 from sweeper.dates import DATE_FORMS, parse_instant
 from sweeper.sweep import SweepContext
 
@@ -40,23 +46,30 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("--since", required=True, metavar="TIME", help=f"begin: {DATE_FORMS}")
-    parser.add_argument("--until", required=True, metavar="TIME", help="end, not included")
+    parser.add_argument(
+        "--since",
+        required=True,
+        metavar="TIME",
+        help=f"report jobs that ended at this time or later: {DATE_FORMS}",
+    )
+    parser.add_argument(
+        "--until", required=True, metavar="TIME", help="and before this time, in the same forms"
+    )
     parser.add_argument(
         "--monitoring-status",
         type=int,
         choices=(0, 1),
-        help="0: there are no metrics of that time",
+        help="0: cc-backend has no metrics of that time and need not look for them",
     )
-    parser.add_argument("--dry-run", action="store_true", help="count only")
+    parser.add_argument("--dry-run", action="store_true", help="count, but change nothing")
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Tell the history; return the exit code.
+    """Report past jobs; return the exit code.
 
     Raises:
-        SpoolLockedError: another backfill is at work.
+        SpoolLockedError: another backfill is running.
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
     try:
@@ -69,7 +82,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
-        with open_context(config, args) as context, show_progress() as step:
+        with open_context(config, args) as context, show_steps() as step:
             return _backfill(config, args, context, window=window, step=step)
     finally:
         lock.release()
@@ -79,12 +92,12 @@ def window_of(args: argparse.Namespace, *, now: float) -> BackfillWindow:
     """Return the window that the arguments name.
 
     Raises:
-        ValueError: an instant that is none, or an empty window.
+        ValueError: a time that cannot be read, or an empty window.
     """
     since, until = parse_instant(args.since, now=now), parse_instant(args.until, now=now)
     until = min(until, int(now))
     if since >= until:
-        raise ValueError(f"--since {args.since} is not before --until {args.until} and now")
+        raise ValueError(f"--since {args.since} is not before --until {args.until}, or not past")
     return BackfillWindow(since=since, until=until, monitoring_status=args.monitoring_status)
 
 
@@ -99,28 +112,28 @@ def _backfill(
     path = config.spool.state_directory / PROGRESS_FILE
     begun = _remaining_window(path, window)
     if begun.since > window.since:
-        _log.info("goes on where the last call ended, at %d", begun.since)
+        _log.info("continues where the last call stopped, at %s", format_time(begun.since))
     layout = context.sources.layout
-    drain_wait = _drain_wait(config, args)
+    wait = drain_wait(config, args, WAIT_SECONDS)
 
     def make_room() -> bool:
         step("waiting for the drain")
-        return has_room(lambda: count_events(layout), drain_wait)
+        return has_room(lambda: count_events(layout), wait)
 
     def window_done(progress: BackfillProgress) -> None:
-        step(f"{progress.queued} told, {progress.at_backend} there")
+        step(f"{progress.queued} queued, {progress.at_backend} at cc-backend")
         _save_progress(path, window, progress)
 
     _save_progress(path, window, BackfillProgress(resume_at=begun.since))
     progress = backfill(
         context, begun, BackfillControl(make_room=make_room, window_done=window_done)
     )
-    left = wait_for_drain(layout, list(progress.written), drain_wait)
+    left = wait_for_drain(layout, list(progress.written), wait)
     return _print_result(progress, left=left, args=args)
 
 
 def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:
-    """Wait until half of the events are resolved; False if nothing moves for ten minutes."""
+    """Wait until half of the events are resolved; return False if none is for ten minutes."""
     until, last = drain_wait.clock() + STALL_SECONDS, count()
     while (now := count()) > MAX_PENDING // 2:
         if now < last:
@@ -151,17 +164,6 @@ def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgres
     write_json(path, document | {"at": progress.resume_at})
 
 
-def _drain_wait(config: Config, args: argparse.Namespace) -> DrainWait:
-    once = argparse.Namespace(**{**vars(args), "once": True})
-    return DrainWait(
-        state_directory=config.spool.state_directory,
-        timeout_seconds=WAIT_SECONDS,
-        drain_once=lambda: drain.run(config, once),
-        clock=time.monotonic,
-        sleep=time.sleep,
-    )
-
-
 def _dry_run() -> BackfillControl:
     return BackfillControl(make_room=lambda: True, window_done=lambda _tally: None, dry_run=True)
 
@@ -186,15 +188,15 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
             }
         )
     else:
-        told = "to be told" if args.dry_run else "told"
+        queued = "would be reported" if args.dry_run else "queued"
         print_line(
-            f"{progress.seen} runs ended: {progress.at_backend} there,"
-            f" {progress.in_spool} in the spool, {progress.excluded} left out,"
-            f" {progress.queued} {told}, {left} waiting"
+            f"{pluralize(progress.seen, 'run')} ended in this time:"
+            f" {progress.at_backend} already at cc-backend, {progress.in_spool} in the spool,"
+            f" {progress.excluded} excluded, {progress.queued} {queued}, {left} pending"
         )
     if progress.failure is not None:
-        _log.error("%s; the same command goes on there", progress.failure.text)
-        return progress.failure.exit_code
+        _log.error("%s; type the same command again to continue there", progress.failure.text)
+        return failure_code(progress.failure)
     return TRY_AGAIN if left else OK
 
 

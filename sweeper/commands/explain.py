@@ -1,4 +1,4 @@
-"""`cc-sweep explain JOBID`: one job on one page. Changes nothing."""
+"""`cc-sweep explain JOBID`: all that is known of one job. Changes nothing."""
 
 from __future__ import annotations
 
@@ -9,37 +9,42 @@ from spool.console import print_json, print_line
 from spool.exit_codes import OK
 from spool.files.state_files import DELIVERED_DIRECTORY
 from spool.files.sweep_state import read_sweep_state
+from sweeper.commands.arguments import positive_number
 from sweeper.commands.assembly import open_context
-from sweeper.commands.plan import positive_number, report_usage_error
+from sweeper.commands.output import report_usage_error
 from sweeper.job_report import build_job_report
 from sweeper.job_report_format import job_report_document, job_report_lines
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import SweepOptions
-from sweeper.sweep import run_sweep
+from sweeper.sweep import observe, plan_repairs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "jobid", type=positive_number, metavar="JOBID", help="of an array task its own"
+        "jobid",
+        type=positive_number,
+        metavar="JOBID",
+        help="the job's own id; of an array task the one that squeue shows as %%A",
     )
-    parser.add_argument("--json", action="store_true", help="write the page as JSON")
+    parser.add_argument("--json", action="store_true", help="write the report as JSON")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Write the page; return the exit code."""
+    """Write the report; return the exit code."""
     directory = config.spool.state_directory
+    state = read_sweep_state(directory)
     with open_context(config, args) as context:
         try:
-            result = run_sweep(context, read_sweep_state(directory), SweepOptions(), [args.jobid])
+            observation = observe(context, state, [args.jobid])
         except UnknownJobsError as error:
             return report_usage_error(error)
         job_report = build_job_report(
             context.sources,
             directory / DELIVERED_DIRECTORY,
             args.jobid,
-            observation=result.observation,
-            plan=result.decision.plan,
+            observation=observation,
+            plan=plan_repairs(context, state, observation, SweepOptions()).decision.plan,
         )
     if args.json:
         print_json(job_report_document(job_report))

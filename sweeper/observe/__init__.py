@@ -1,1 +1,1 @@
-"""What a sweep sees: the questions to cc-backend, Slurm and the spool, and their answers."""
+"""Observing: the questions to cc-backend, Slurm and the spool, and their answers."""

@@ -1,8 +1,8 @@
 """Look at cc-backend, Slurm and the spool, in this order: the cost follows the drift.
 
-A job that starts between the first two only looks missing, and its age protects it. Answers that
-are not whole become guards, never short lists. Accounting is asked about candidates, and for what
-ended since the last sweep.
+A job that starts between the first two only looks missing, and its age protects it. Asked the other
+way round, a job that ends in between would look like one to be stopped. Accounting is asked about
+candidates, and for what ended since the last sweep.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.queue_snapshot import QueueSnapshot
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import END_STATES, same_start
-from sweeper.diff import Differences, Policy
+from sweeper.differences import Differences, Policy
 from sweeper.observe.collector import Collector, Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import spool_entries_of
@@ -23,22 +24,26 @@ from sweeper.values import SlurmRun
 
 
 def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:
-    """Look at everything; never raises for an answer, asks nothing more after a failed one."""
+    """Look at everything. Raise for no answer; ask nothing more after a failed one."""
     collector = Collector(sources, state.cluster)
     rows = collector.running_rows()
     board = collector.queue_snapshot() if rows is not None else None
     if rows is None or board is None:
         return collector.empty_observation()
     missing, orphans, running_starts = _compare(board, rows)
-    old = [job for job in missing if collector.now - job.start_time >= policy.grace_seconds]
+    grace = policy.grace_seconds
+    old = [job for job in missing if collector.now - job.start_time >= grace]
     accounting_runs = collector.accounting_runs_of_rows(orphans)
-    ended, window_complete = collector.ended_since(state.mark, policy)
+    ended, window_complete = collector.ended_since(state, grace)
     ids = {job.job_id for job in ended}
     open_there = {RunId(r.job_id, r.start_time) for r in rows if r.job_id in ids}
     ended = [job for job in ended if job.key not in open_there]
     rows_by_id = collector.backend_rows([job.key for job in (*old, *ended)])
     unseen = collector.recheck([job for job in ended if not _is_there(job, rows_by_id)])
-    wanted = [job.key for job in (*old, *unseen)] + [RunId(r.job_id, r.start_time) for r in orphans]
+    wanted = [job.key for job in (*missing, *unseen)]
+    wanted += [RunId(row.job_id, row.start_time) for row in orphans]
+    # Of a burst of thousands of young runs the names are enough: nothing is decided about them.
+    names_only = {job.key for job in missing} - {job.key for job in old}
     collector.sources.on_step("spool")
     differences = Differences(
         missing=tuple(missing if rows_by_id is not None else ()),
@@ -48,7 +53,7 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
         controller_runs={job.job_id: job for row in orphans if (job := _record(board, row.job_id))},
         accounting_runs=accounting_runs,
         running_starts=running_starts,
-        spool_entries=spool_entries_of(sources.layout, wanted),
+        spool_entries=spool_entries_of(sources.layout, wanted, names_only=names_only),
         delivered=sources.find_delivered(
             j.key for j in unseen if j.key in state.memory.starts_queued
         ),
@@ -93,8 +98,16 @@ def _run_of_listed(job: SqueueRow) -> SlurmRun:
         user=job.user,
         partition=job.partition,
         account=job.account,
-        nodes=(job.nodes,),
+        nodes=_names_of(job.nodes),
     )
+
+
+def _names_of(expression: str) -> tuple[str, ...]:
+    """Return the single nodes; none where the list cannot be read, for the drain reads its own."""
+    try:
+        return expand_hosts(expression) if expression else ()
+    except HostlistError:
+        return ()
 
 
 def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:

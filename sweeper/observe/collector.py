@@ -1,4 +1,8 @@
-"""One sweep's questions: what comes back whole is returned, what does not becomes a guard."""
+"""One sweep's questions to Slurm and cc-backend.
+
+A complete answer is returned. One that is not becomes a finding of the safety checks, never a short
+list: absence is what a sweep acts on.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.run import RunId
+from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import runs_of_accounting
-from sweeper.diff import Differences, Policy, is_over
-from sweeper.guard import AnswerCheckInput
+from sweeper.diff import is_over
+from sweeper.differences import Differences
+from sweeper.guard import AnswerCheckInput, is_fresh
 from sweeper.observe.failures import backend_failure, slurm_failure
 from sweeper.observe.sources import Settings, SweepSources
 from sweeper.values import GuardFinding, SlurmRun
@@ -32,7 +38,7 @@ class Observation:
 
     `now` is the controller's clock. `running_in_slurm` and `running_at_backend` count what runs by
     Slurm and by cc-backend, None where that was not seen. `window_complete` tells whether all that
-    ended since the last sweep was looked at.
+    ended since the last sweep was looked at, `only_single_jobs` whether only named jobs were.
     """
 
     differences: Differences = field(default_factory=Differences)
@@ -42,10 +48,11 @@ class Observation:
     running_at_backend: int | None = None
     has_accounting: bool = True
     window_complete: bool = False
+    only_single_jobs: bool = False
 
 
 class Collector:
-    """Asks, and keeps what was suspicious about the answers; for one sweep."""
+    """Ask, and keep what was suspicious about the answers; for one sweep."""
 
     def __init__(self, sources: SweepSources, known_cluster: str | None) -> None:
         self.sources = sources
@@ -58,11 +65,11 @@ class Collector:
         self._foreign_cluster: str | None = None
 
     def record_failure(self, guard: GuardFinding) -> None:
-        """Note a question without a whole answer; of those of one kind the first."""
+        """Note a question without a complete answer; of those of one kind the first."""
         self._failed.setdefault(guard.name, guard)
 
     def running_rows(self) -> list[BackendRow] | None:
-        """Return what runs at cc-backend; None if it is not known."""
+        """Return the rows that run at cc-backend; None if they are not known."""
         self.sources.on_step("cc-backend")
         rows: list[BackendRow] = []
         for cluster in self.sources.clusters:
@@ -129,15 +136,16 @@ class Collector:
             return None
         return runs_by_job_id((row for row in rows if row.job_id in wanted), starts)
 
-    def ended_since(self, mark: int | None, policy: Policy) -> tuple[list[SlurmRun], bool]:
+    def ended_since(self, state: SweepState, grace_seconds: float) -> tuple[list[SlurmRun], bool]:
         """Return the runs that ended since the mark; and whether that is all.
 
-        The newest are left out: the drain may be at them.
+        The window overlaps with that of the last sweep, because accounting may be late. It never
+        reaches back behind the installation: reporting history needs `cc-sweep backfill`.
         """
-        if mark is None or not self.has_accounting:
-            return [], mark is not None
-        last = self.now - int(policy.grace_seconds)
-        since = min(mark, self.now) - OVERLAP_SECONDS - int(policy.grace_seconds)
+        if state.mark is None or not self.has_accounting:
+            return [], state.mark is not None
+        since = min(state.mark, self.now) - OVERLAP_SECONDS - int(grace_seconds)
+        since = max(since, state.installed or 0)
         found: dict[RunId, SlurmRun] = {}
         for begin in range(since, self.now, WINDOW_SECONDS):
             self.sources.on_step("accounting window")
@@ -148,7 +156,7 @@ class Collector:
                 self.record_failure(slurm_failure("accounting", error))
                 return [], False
             jobs = (job for runs in runs_by_job_id(rows).values() for job in runs)
-            found |= {job.key: job for job in jobs if is_over(job) and (job.end_time or 0) <= last}
+            found |= {job.key: job for job in jobs if is_over(job) and (job.end_time or 0) >= since}
             if len(found) >= MAX_ENDED:
                 return list(found.values()), False
         return list(found.values()), True
@@ -179,13 +187,17 @@ class Collector:
         return [run for each in runs.values() for run in each if run.key in wanted and is_over(run)]
 
     def answer_check_input(self) -> AnswerCheckInput:
-        """Return what was suspicious."""
+        """Return what was suspicious about the answers."""
         asked = bool(self._settings)
+        boot_time = config_time(self._settings, "BOOT_TIME")
+        clock = config_time(self._settings, AS_OF)
+        is_fresh_boot = boot_time is not None and is_fresh(boot_time, clock)
         return AnswerCheckInput(
             failed=tuple(self._failed.values()),
             sees_all_jobs=not asked or self.sources.sees_all_jobs(self._settings),
-            boot_time=config_time(self._settings, "BOOT_TIME"),
-            controller_clock=config_time(self._settings, AS_OF),
+            boot_time=boot_time,
+            is_reconfigured=is_fresh_boot and self.sources.was_reconfigured(boot_time or 0),
+            controller_clock=clock,
             clock=self._clock,
             cluster=self.sources.slurm.cluster if asked else "",
             known_cluster=self._known_cluster if asked else None,
@@ -193,7 +205,7 @@ class Collector:
         )
 
     def empty_observation(self) -> Observation:
-        """Return what can be said where nothing was seen."""
+        """Return the observation of a sweep that saw nothing."""
         return Observation(
             answers=self.answer_check_input(), now=self.now, has_accounting=self.has_accounting
         )
@@ -216,7 +228,7 @@ def runs_by_job_id(
 
 
 def run_of_record(record: Job) -> SlurmRun:
-    """Return a run that has begun."""
+    """Return the run of a record; of one that has begun."""
     return SlurmRun(
         job_id=record.job_id,
         start_time=record.start_time or 0,
@@ -226,4 +238,7 @@ def run_of_record(record: Job) -> SlurmRun:
         partition=record.partition or "",
         account=record.account or "",
         nodes=record.nodes,
+        qos=record.qos,
+        admin_comment=record.admin_comment,
+        comment=record.comment,
     )

@@ -12,11 +12,12 @@ from slurm.job import Job
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
-from sweeper.diff import Differences, is_over
+from sweeper.diff import is_over
+from sweeper.differences import Differences, SpoolEntry, SpoolStatus
 from sweeper.observe.collector import Collector, Observation, run_of_record
 from sweeper.observe.failures import backend_failure, slurm_failure
 from sweeper.observe.sources import SweepSources
-from sweeper.observe.spool_view import spool_entries_of, spool_has_job
+from sweeper.observe.spool_view import captured_runs, spool_entries_of, spool_has_job
 from sweeper.values import SlurmRun
 
 DAY_SECONDS = 86400
@@ -24,7 +25,7 @@ HISTORY_DAYS = 7
 
 
 class UnknownJobsError(Exception):
-    """Neither Slurm, accounting, the spool nor cc-backend spool_has_job a job id."""
+    """A job id that neither Slurm, accounting, the spool nor cc-backend knows."""
 
 
 def observe_single_jobs(
@@ -33,13 +34,13 @@ def observe_single_jobs(
     """Look at some jobs: at their rows in any state, their records, and their last week.
 
     Raises:
-        UnknownJobsError: nobody spool_has_job one of them.
+        UnknownJobsError: nobody knows one of them.
     """
     collector = Collector(sources, state.cluster)
     rows = _rows(collector, ids)
     records = _records(collector, ids) if rows is not None else None
     if rows is None or records is None:
-        return collector.empty_observation()
+        return replace(collector.empty_observation(), only_single_jobs=True)
     open_there = [row for found in rows.values() for row in found if row.state == "running"]
     open_keys = [RunId(row.job_id, row.start_time) for row in open_there]
     since = min(
@@ -64,7 +65,7 @@ def observe_single_jobs(
         controller_runs={job_id: run_of_record(record) for job_id, record in records.items()},
         accounting_runs=accounting_runs,
         running_starts={job_id: job.start_time for job_id, job in live.items()},
-        spool_entries=spool_entries_of(sources.layout, keys),
+        spool_entries=_spool_entries(collector, keys),
         delivered=sources.find_delivered(
             j.key for j in ended if j.key in state.memory.starts_queued
         ),
@@ -74,7 +75,17 @@ def observe_single_jobs(
         differences=differences,
         running_in_slurm=len(live),
         running_at_backend=len(open_there),
+        only_single_jobs=True,
     )
+
+
+def _spool_entries(collector: Collector, keys: Sequence[RunId]) -> dict[RunId, SpoolEntry]:
+    """Return what the spool has; a run that waits for the grace alone is told apart."""
+    layout = collector.sources.layout
+    found = spool_entries_of(layout, keys)
+    queued = [key for key, entry in found.items() if entry.status is SpoolStatus.QUEUED]
+    captured = captured_runs(layout, queued, now=collector.sources.clock())
+    return found | {key: SpoolEntry(status=SpoolStatus.CAPTURED) for key in captured}
 
 
 def _rows(collector: Collector, ids: Iterable[int]) -> dict[int, list[BackendRow]] | None:
@@ -119,7 +130,7 @@ def _check_known(
 def _over(
     records: Mapping[int, Job], accounting_runs: Mapping[int, tuple[SlurmRun, ...]]
 ) -> list[SlurmRun]:
-    """Return the runs that are over, by accounting or where that is late by the controller."""
+    """Return the runs that have ended, by accounting or where that is late by the controller."""
     runs = {job.key: job for each in accounting_runs.values() for job in each if is_over(job)}
     for record in records.values():
         job = run_of_record(record)

@@ -31,7 +31,7 @@ class SweepSlurm(Protocol):
         """Return role, host and whether it is up of each controller."""
 
     def queue_snapshot(self) -> QueueSnapshot:
-        """Return all jobs at a glance."""
+        """Return all jobs of the controller in short."""
 
     def jobs(self, ids: Iterable[int]) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs."""
@@ -55,8 +55,9 @@ class SweepSources:
     """Whom to ask.
 
     `clusters` are the names at cc-backend. `sees_all_jobs` judges by the configuration whether
-    Slurm hides jobs from us. `find_delivered` tells which runs cc-backend has taken. `on_step` is
-    told what is asked next.
+    Slurm hides jobs from us, `was_reconfigured` whether slurmctld's start at a time was a mere
+    reconfiguration. `find_delivered` returns which runs cc-backend has accepted. `on_step` gets the
+    name of what is asked next.
     """
 
     slurm: SweepSlurm
@@ -66,4 +67,5 @@ class SweepSources:
     sees_all_jobs: Callable[[Settings], bool]
     find_delivered: Callable[[Iterable[RunId]], frozenset[RunId]]
     clock: Callable[[], float]
+    was_reconfigured: Callable[[int], bool] = lambda _boot_time: False
     on_step: Callable[[str], None] = lambda _what: None

@@ -1,14 +1,14 @@
 """What the spool has of some runs: by file names, so that 100 000 open runs cost little.
 
-Only an open run that a sweep wonders about is read. Nothing is changed; a file that vanishes while
-we look was moved by the drain, which has it in hand.
+Only an open run that a sweep has doubts about is read. Nothing is changed; a file that vanishes
+while we look was moved by the drain, which deals with it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from spool.errors import EventNameError, NewerFormatError, RunFileError
@@ -16,15 +16,24 @@ from spool.files.archive import archive_lines
 from spool.files.durable_files import load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import RunId, parse_run_name
+from spool.files.run import RunId, parse_run_name, run_name
 from spool.resolve.slurm_runs import match_start
-from sweeper.diff import SpoolEntry, SpoolStatus
+from sweeper.differences import SpoolEntry, SpoolStatus
 
-_STATUS_OF_DIRECTORY = {Directory.TODO: SpoolStatus.QUEUED, Directory.DEAD: SpoolStatus.DEAD}
+_STATUS_OF_DIRECTORY = {
+    Directory.TODO: SpoolStatus.QUEUED,
+    Directory.OPEN: SpoolStatus.STARTED,
+    Directory.DEAD: SpoolStatus.DEAD,
+}
 
 
-def spool_entries_of(layout: Layout, keys: Iterable[RunId]) -> dict[RunId, SpoolEntry]:
-    """Return what the spool has of some runs; one of which it has nothing is absent."""
+def spool_entries_of(
+    layout: Layout, keys: Iterable[RunId], *, names_only: Container[RunId] = ()
+) -> dict[RunId, SpoolEntry]:
+    """Return what the spool has of some runs; one of which it has nothing is absent.
+
+    The files of those in `names_only` are not read: one in open/ counts as started.
+    """
     wanted = sorted(set(keys))
     ids = {str(key.job_id) for key in wanted}
     event_starts = _starts_in_events(layout, ids)
@@ -34,11 +43,33 @@ def spool_entries_of(layout: Layout, keys: Iterable[RunId]) -> dict[RunId, Spool
         for key in wanted:
             start = match_start(key.start_time, starts.get(key.job_id, ()))
             if start is not None:
-                found[key] = _entry(layout, directory, f"{key.job_id}-{start}.json")
+                is_read = directory is Directory.OPEN and key not in names_only
+                found[key] = (
+                    _open_entry(layout, run_name(key.job_id, start))
+                    if is_read
+                    else SpoolEntry(status=_STATUS_OF_DIRECTORY[directory])
+                )
     for key in wanted:
         if any(_event_matches(start, key) for start in event_starts.get(key.job_id, ())):
             found[key] = SpoolEntry(status=SpoolStatus.QUEUED)
     return found
+
+
+def captured_runs(layout: Layout, keys: Iterable[RunId], *, now: float) -> frozenset[RunId]:
+    """Return which of some runs in todo/ wait for the end of the grace alone."""
+    return frozenset(key for key in keys if _is_captured(layout, key, now))
+
+
+def _is_captured(layout: Layout, key: RunId, now: float) -> bool:
+    starts = _starts_in_directory(layout, Directory.TODO, {str(key.job_id)})
+    start = match_start(key.start_time, starts.get(key.job_id, ()))
+    if start is None:
+        return False
+    try:
+        run = load_run(layout, Directory.TODO, run_name(key.job_id, start))
+    except (OSError, RunFileError, NewerFormatError):
+        return False  # moved, or the drain will set it aside
+    return run.not_before > now and run.started is None and run.last_error is None
 
 
 def spool_has_job(layout: Layout, job_id: int) -> bool:
@@ -94,11 +125,9 @@ def _starts_in_directory(
     return runs
 
 
-def _entry(layout: Layout, directory: Directory, name: str) -> SpoolEntry:
-    if directory in _STATUS_OF_DIRECTORY:
-        return SpoolEntry(status=_STATUS_OF_DIRECTORY[directory])
+def _open_entry(layout: Layout, name: str) -> SpoolEntry:
     try:
-        run = load_run(layout, directory, name)
+        run = load_run(layout, Directory.OPEN, name)
     except (OSError, RunFileError, NewerFormatError):
         return SpoolEntry(status=SpoolStatus.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:

@@ -234,6 +234,8 @@ def sacct_field(job: Job, name: str, series: str, *, epoch: bool) -> str:
         "JobIDRaw": lambda: job["job_id"],
         "JobID": lambda: display_id(job),
         "JobName": lambda: job["name"],
+        "AdminComment": lambda: job["admin_comment"] or "",
+        "Comment": lambda: job["comment"],
         "User": lambda: job["user"],
         "UID": lambda: job["uid"],
         "Group": lambda: job["group"],

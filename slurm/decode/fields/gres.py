@@ -7,48 +7,87 @@ never yields wrong devices: its indices are None, not known.
 
 from __future__ import annotations
 
+import logging
 import re
+from dataclasses import replace
 
 from slurm.decode.fields.hostlist import HostlistError, expand_indices
+from slurm.decode.fields.scalars import MAX_DIGITS
 from slurm.errors import excerpt
 from slurm.job import Gres
 
 SHARED_GRES = frozenset({"shard", "mps"})
 """GRES whose count is a number of shares, not of devices."""
 
+NO_GRES = frozenset({"", "(null)"})
+"""What the commands print where a node has none."""
+
 _MAX_LIST_CHARACTERS = 127
 """Characters that Slurm has for one index list (`char gres_str[128]`)."""
 
-_PIECES = re.compile(r"(?:[^,()]|\([^()]*\)?)+")
 _PIECE = re.compile(
-    r"(?P<name>[A-Za-z_][\w.-]*)"
-    r"(?::(?P<type>(?![0-9]+[KMGTP]?(?:[(]|$))[\w.-]+))?"
+    r"(?P<name>[A-Za-z_][\w.+-]*)"
+    r"(?::(?P<type>(?![0-9]+[KMGTP]?(?:[(]|$))[^:,()\s=]+))?"
     r"(?::(?P<count>[0-9]{1,18})(?P<unit>[KMGTP]?))?"
     r"(?:\((?P<detail>[^()]*)(?P<closed>\)?))?"
 )
+_TO_COMMA = re.compile(r"(?:[^,(]|\([^()]*\)?)*")
+_PLAIN_TYPE = re.compile(r"[\w.+-]+")
 _SHARE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
-_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
+UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
+"""Powers of two that a letter behind a count stands for."""
+MAX_WARNINGS = 64
+_warned: set[str] = set()
+_log = logging.getLogger(__name__)
 
 
 class GresError(ValueError):
-    """Text that is no GRES string."""
+    """Text that is no GRES."""
 
 
 def parse_gres(text: str | None) -> tuple[Gres, ...]:
     """Return the GRES of one node in their order; None, `""` and `(null)` have none.
 
     `indices` are positions in the node's GRES bitmap, None where the text does not tell them
-    (`(CNT:4)`, no parenthesis, a cut list). Shares (`shard`, `mps`) name the devices used.
-
-    Raises:
-        GresError: the text is outside the grammar.
+    (`(CNT:4)`, no parenthesis, a cut list). Shares (`shard`, `mps`) name the devices used. A piece
+    that cannot be read is left out, with one warning; the others are not touched. A type with
+    unusual characters is dropped likewise: which devices these are does not depend on it.
     """
-    if text is None or text.strip() in {"", "(null)"}:
+    if text is None or text.strip() in NO_GRES:
         return ()
-    pieces = _PIECES.findall(text)
-    if ",".join(pieces) != text:
-        raise GresError(f"no GRES list: {excerpt(text)!r}")
-    return tuple(_parse_piece(piece) for piece in pieces)
+    found: list[Gres] = []
+    for piece in _split_pieces(text):
+        try:
+            gres = _parse_piece(piece)
+        except GresError as error:
+            _warn(_kind_of(piece), f"a GRES cannot be read and is left out, {error}")
+            continue
+        if gres.type and not _PLAIN_TYPE.fullmatch(gres.type):
+            _warn(_kind_of(piece), f"the type of a GRES is not known: {excerpt(piece)!r}")
+            gres = replace(gres, type=None)
+        found.append(gres)
+    return tuple(found)
+
+
+def _split_pieces(text: str) -> list[str]:
+    """Return the pieces between commas; one in parentheses separates index ranges."""
+    pieces: list[str] = []
+    position = 0
+    while position <= len(text) and (found := _TO_COMMA.match(text, position)):
+        pieces.append(found[0])
+        position = found.end() + 1
+    return pieces
+
+
+def _kind_of(piece: str) -> str:
+    return re.sub(r"[0-9]+", "N", piece)
+
+
+def _warn(kind: str, message: str) -> None:
+    """Log a message once for pieces that differ in numbers alone."""
+    if kind not in _warned and len(_warned) < MAX_WARNINGS:
+        _warned.add(kind)
+        _log.warning("%s", message)
 
 
 def _parse_piece(piece: str) -> Gres:
@@ -56,15 +95,19 @@ def _parse_piece(piece: str) -> Gres:
     if found is None:
         raise GresError(f"no GRES: {excerpt(piece)!r}")
     name, detail = found["name"], found["detail"]
-    count = int(found["count"] or 0) << _UNITS[found["unit"] or ""]
+    count = int(found["count"] or 0) << UNITS[found["unit"] or ""]
     if detail and detail.startswith("CNT:") and found["closed"]:
-        if not detail[4:].isdecimal():
-            raise GresError(f"no count: {excerpt(piece)!r}")
-        count = int(detail[4:])
+        count = _count(detail[4:], piece)
     elif found["count"] is None:
         raise GresError(f"no count: {excerpt(piece)!r}")
     indices = _indices(name, count, detail) if detail and found["closed"] else None
     return Gres(name=name, type=found["type"], count=count, indices=indices)
+
+
+def _count(digits: str, piece: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+        raise GresError(f"no count: {excerpt(piece)!r}")
+    return int(digits)
 
 
 def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:

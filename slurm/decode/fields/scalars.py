@@ -59,6 +59,9 @@ LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
 _NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
 _LARGEST = 1 << 62
 MAX_DIGITS = 18
+MAX_MESSAGE = 200
+UNLIMITED_WORDS = frozenset({"Infinity", "INFINITE", "UNLIMITED"})
+_NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.0*)?")
 _LIMIT = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d\d)")
 _log = logging.getLogger(__name__)
 
@@ -66,18 +69,37 @@ _log = logging.getLogger(__name__)
 def number(value: Any) -> int | None:
     """Return an integer, or None where it is unset, unlimited or absent.
 
+    Plain, wrapped, as text (`"7"`), as float (`7.0`) and alone in a list: all mean the same number.
+
     Raises:
         ValueError: it is nothing of that kind.
     """
-    if isinstance(value, dict):
-        return number(value.get("number")) if value.get("set") else None
-    if value is None or value == "Infinity":
+    plain = _without_wrapper(value)
+    if isinstance(plain, str):
+        if plain in NO_VALUE_WORDS | UNLIMITED_WORDS:
+            return None
+        found = _NUMBER.fullmatch(plain)
+        plain = int(found[1]) if found else plain
+    if plain is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"a number is expected, not {value!r}"[:200])  # noqa: TRY004 - bad data
-    if not -_LARGEST < value < _LARGEST:
-        raise ValueError(f"{value!r} is out of range"[:200])
-    return int(value)
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        raise ValueError(f"a number is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+    if not -_LARGEST < plain < _LARGEST:
+        raise ValueError(f"{plain!r} is out of range"[:MAX_MESSAGE])
+    return int(plain)
+
+
+def _without_wrapper(value: Any) -> Any:
+    """Return what a wrapped number or a list of one value holds, each removed once."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict):
+        return value
+    if value.get("infinite") or not value.get("set", True):
+        return None
+    if "number" not in value:
+        raise ValueError(f"a number is expected, not {value!r}"[:MAX_MESSAGE])
+    return value["number"]
 
 
 def positive(value: Any) -> int | None:
@@ -92,15 +114,54 @@ def instant(value: Any) -> int | None:
     return found if found is not None and found < _NO_VALUE else None
 
 
+def epoch_seconds(value: str) -> int | None:
+    """Return the Unix seconds of a time in text; None for words that stand for no time.
+
+    Raises:
+        ValueError: it is a date. SLURM_TIME_FORMAT did not reach Slurm's command, so TZ may be lost
+            too: in which zone the date is meant is unknown, and a wrong start is another run.
+    """
+    found = digits(value)
+    if found is None and any(character.isdigit() for character in value):
+        message = (
+            f"{excerpt(value)!r} is no time in epoch seconds: SLURM_TIME_FORMAT and TZ must reach"
+            " Slurm's commands (a wrapper with sudo or `env -i` drops them)"
+        )
+        raise ValueError(message)
+    return instant(found)
+
+
 def text(value: Any) -> str | None:
-    """Return a text, or None where Slurm says that there is none."""
+    """Return a text, or None where Slurm says that there is none.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"a text is expected, not {value!r}"[:200])  # noqa: TRY004 - bad data
+        raise ValueError(f"a text is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     if value in NO_VALUE_WORDS:
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
+    """Return login name and uid; no name for what stands in its place.
+
+    Slurm prints `nobody`, or the uid as text, while its name service cannot name the uid
+    (`uid_to_string`, `src/common/uid.c`, 21.08 ... 26.05).
+
+    Raises:
+        ValueError: the name is no text.
+    """
+    found = text(name)
+    number_as_name = digits(found or "")
+    if number_as_name is not None and uid in {None, number_as_name}:
+        return None, number_as_name
+    return (None if found == "nobody" else found), uid
 
 
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
@@ -114,7 +175,7 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"state words are expected, not {value!r}"[:200])
+        raise ValueError(f"state words are expected, not {value!r}"[:MAX_MESSAGE])
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
     for word in words:

@@ -8,9 +8,11 @@ alone decides (`get_job_oversubscribe_value`, `src/common/slurm_protocol_defs.c`
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from slurm.decode.fields.scalars import MAX_MESSAGE
 from slurm.errors import excerpt
 from slurm.job import Sharing
 
@@ -23,6 +25,8 @@ _EXCLUSIVE = {
     "NO": Sharing.SHARED,
 }
 _OVERSUBSCRIBE = {**_EXCLUSIVE, "NO": Sharing.NODE, "YES": Sharing.SHARED, "OK": Sharing.SHARED}
+SHARING_WORDS = frozenset(_OVERSUBSCRIBE)
+"""Every value of the columns Exclusive and OverSubscribe that is known."""
 _JSON = {
     "none": Sharing.NODE,
     "user": Sharing.USER,
@@ -43,14 +47,37 @@ def sharing_from_text(*, exclusive: str | None, oversubscribe: str | None) -> Sh
 
 
 def sharing_from_json(value: Any) -> Sharing:
-    """Return the sharing that `shared` tells; null and [] mean that nodes may be shared."""
-    words = [value] if isinstance(value, str) else value or []
-    if not isinstance(words, list):
-        raise ValueError(f"sharing words are expected, not {value!r}")  # noqa: TRY004 - bad data
+    """Return the sharing that `shared` tells; null and [] mean that nodes may be shared.
+
+    Raises:
+        ValueError: these are no words.
+    """
+    words = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"sharing words are expected, not {value!r}"[:MAX_MESSAGE])
     if not words:
         return Sharing.SHARED
-    known = [_JSON[word] for word in words if isinstance(word, str) and word in _JSON]
-    return known[0] if known else _unknown(str(words[0]))
+    known = [_JSON[word] for word in words if word in _JSON]
+    return known[0] if known else _unknown(words[0])
+
+
+def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Sharing | None:
+    """Return the sharing that the number of CPUs tells, where nothing else is known any more.
+
+    Accounting has no sharing up to 25.11. It counts whole cores with all their threads, so whoever
+    held fewer CPUs than his nodes have left the rest to others.
+
+    Args:
+        cpus: allocated to the job on all its nodes.
+        node_cpus: CPUs that jobs can have on each of them; None: not known.
+    """
+    of_nodes = list(node_cpus)
+    if not cpus or not of_nodes:
+        return None
+    known = [count for count in of_nodes if count is not None]
+    if len(known) < len(of_nodes):
+        return None
+    return Sharing.NODE if cpus >= sum(known) else Sharing.SHARED
 
 
 @lru_cache(maxsize=64)

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import re
 
-_PART = re.compile(r"(?:^|,)(cpu|gres/gpu)=([0-9]{1,18})(?=,|$)")
+from slurm.decode.fields.gres import SHARED_GRES, UNITS
+
+_COUNT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,6})?([KMGTP]?)")
 
 
 def parse_tres(tres: str) -> tuple[int | None, int | None]:
-    """Return CPUs and GPUs of all types that are allocated; None: not listed."""
-    found = dict(_PART.findall(tres))
-    cpus, gpus = found.get("cpu"), found.get("gres/gpu")
-    return (int(cpus) if cpus else None), (int(gpus) if gpus else None)
+    """Return CPUs and GPUs of all types that are allocated; None: not listed.
+
+    Which names are listed is a site's choice (AccountingStorageTRES): without `gres/gpu` the GPUs
+    are the sum of their types. Of shares (`shard`, `mps`) the devices are not counted; a job that
+    has some has them on each of its nodes, so there is at least one device a node.
+    """
+    counts = {name: count for name, count in map(_part, tres.split(",")) if count is not None}
+    gpus = counts.get("gres/gpu")
+    if gpus is None:
+        typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
+        gpus = sum(typed) if typed else None
+    if gpus is None and any(_is_share(name) and count for name, count in counts.items()):
+        gpus = max(1, counts.get("node", 1))
+    return counts.get("cpu"), gpus
+
+
+def _part(part: str) -> tuple[str, int | None]:
+    name, _, value = part.rpartition("=")
+    found = _COUNT.fullmatch(value)
+    return name, None if found is None else int(found[1]) << UNITS[found[2]]
+
+
+def _is_share(name: str) -> bool:
+    return name.removeprefix("gres/").partition(":")[0] in SHARED_GRES and name.startswith("gres/")

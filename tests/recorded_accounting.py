@@ -1,10 +1,10 @@
-"""Runs of jobs from `sacct --json` of every release.
+"""Runs of jobs from `sacct --json` of every release: a second witness of what its text says.
 
-Text of sacct is cheaper and right in every release, so it is what the program asks for; this form
-is read where an answer of it is given. Known faults (seen in recordings of all nine): the start is
-the eligible time in 21.08 and up to 22.05.7; the exit code says success up to 23.02; a record that
-a requeue or a resize closed has `PENDING` before the word that counts, from 23.11 on. A record
-without partition lacks the message of the start, and lists the nodes of a step.
+The program asks for text alone, which is cheaper and right in every release. Known faults of JSON
+(seen in recordings of all nine): the start is the eligible time in 21.08 and up to 22.05.7; the
+exit code says success up to 23.02; a record that a requeue or a resize closed has `PENDING` before
+the word that counts, from 23.11 on. A record without partition lacks the message of the start, and
+lists the nodes of a step.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from slurm.decode.fields.hostlist import expand_hosts
 from slurm.decode.fields.scalars import instant, number, positive, split_state, text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.json_stream import RecordStream
+from slurm.decode.release_text import parse_release_number
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.release import Release, parse_release
+from slurm.release import Release
 
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 _FIRST_WITH_TRUE_STARTS = Release(22, 5, 8)
@@ -89,7 +90,7 @@ def _job(record: Mapping[str, Any]) -> Job:
         cpus=counts.get("cpu"),
         gpus=counts.get("gres/gpu"),
         sharing=sharing_from_text(exclusive=text(record.get("exclusive")), oversubscribe=None),
-        name=text(record.get("name")),
+        name=text(record.get("name")) if record.get("partition") else None,
         array_job_id=array_job_id,
         array_task_id=number(array.get("task_id")) if array_job_id else None,
         het_job_id=het_job_id,
@@ -128,4 +129,4 @@ def _start_is_eligible_time(meta: Any) -> bool:
     if kind not in {"openapi/dbv0.0.37", "openapi/dbv0.0.38"}:
         return False
     release = (meta.get("Slurm") or {}).get("release")
-    return parse_release(str(release).encode()) < _FIRST_WITH_TRUE_STARTS
+    return parse_release_number(str(release)) < _FIRST_WITH_TRUE_STARTS

@@ -1,0 +1,112 @@
+"""One request to cc-backend and its classified reply; and which server it is that answers.
+
+A connection that was lost may lead to another release, so the server is asked for its version again
+on a new one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ccbackend import replies
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
+from ccbackend.errors import TokenError
+from ccbackend.replies import ApiReply
+from ccbackend.version import (
+    ServerInfo,
+    SharedServerInfo,
+    dialect_of_404,
+    server_info,
+    version_of_login_page,
+)
+from ccbackend.wire.transport import Transport
+
+_SERVER_ERROR = 500
+_ANSWERED_TO_EVERY_TOKEN = (ApiCall.GRAPHQL, ApiCall.JOB_API)
+
+
+class ApiRequests:
+    """Requests to one server by one transport; for one thread."""
+
+    def __init__(self, transport: Transport, shared: SharedServerInfo) -> None:
+        self._transport = transport
+        self._shared = shared
+        self._verified: str | None = None  # the token to which REST has answered
+        self._connections_seen = 1  # of the transport when the server was last detected
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    @property
+    def server(self) -> ServerInfo:
+        """What is known of the server."""
+        return self._shared.server
+
+    def switch_dialect(self) -> None:
+        """Remember that the server refused our dialect."""
+        self._shared.server = self.server.with_other_dialect()
+
+    def detect_server(self) -> ServerInfo:
+        """Ask which server this is, without token; what is known stays if it does not say."""
+        page = self._transport.exchange("GET", "/login", with_token=False)
+        self._connections_seen = max(1, self._transport.connections)
+        version = version_of_login_page(page.text) if page.status else None
+        if version is not None:
+            self._shared.server = server_info(version)
+        elif page.status is not None and page.status < _SERVER_ERROR:
+            self._detect_generation()
+        return self.server
+
+    def send(
+        self,
+        call: ApiCall,
+        method: str,
+        path: str,
+        *,
+        document: Mapping[str, object] | None = None,
+        limit_bytes: int | None = None,
+    ) -> tuple[ApiReply, str]:
+        """Send one request; return the classified reply and, for listings, its text."""
+        body = None if document is None else encoded(document)
+        try:
+            token = self._transport.token()
+            answer = self._transport.exchange(method, path, body=body, limit_bytes=limit_bytes)
+        except TokenError as error:
+            verdict = ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
+            return ApiReply(call=call, verdict=verdict, sent=False), ""
+        if answer.status is not None and self._transport.connections > self._connections_seen:
+            self.detect_server()  # a lost connection may have led to another release
+        reply = replies.reply_to(call, answer, self.server.version)
+        if call not in _ANSWERED_TO_EVERY_TOKEN and reply.outcome is Outcome.DELIVERED:
+            self._verified = token  # only now can a GraphQL listing be believed
+        return reply, answer.text
+
+    def verify_token(self) -> ApiReply:
+        """Ask REST for one row of a listing with our token."""
+        path = "/api/jobs/?state=running&items-per-page=1&page=1"
+        return self.send(ApiCall.LISTING, "GET", path)[0]
+
+    def is_token_verified(self) -> bool:
+        """Tell whether REST has answered to the token that the next request will carry."""
+        try:
+            return self._verified is not None and self._verified == self._transport.token()
+        except TokenError:
+            return False
+
+    def forget_token(self) -> None:
+        """Let the token count as not verified until REST has answered to it again."""
+        self._verified = None
+
+    def _detect_generation(self) -> None:
+        answer = self._transport.exchange("GET", "/api/cc-slurm-sync/", with_token=False)
+        dialect = dialect_of_404(answer.status or 0, answer.text)
+        if dialect is not None:
+            self._shared.server = ServerInfo(None, dialect)
+
+
+def encoded(document: Mapping[str, object]) -> bytes:
+    """Return a body as JSON in UTF-8, whatever its strings hold."""
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,123 @@
+"""The hosts of a start request with their hardware threads and accelerators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ccbackend.accelerators import NodeAccelerators, accelerators_of
+from ccbackend.facts import JobFacts, NodeFacts
+from ccbackend.site_map import SiteMap
+from ccbackend.topology import Cluster, NodeTopology, hwthreads
+
+Resource = dict[str, Any]
+Warn = Callable[[str], None]
+
+
+def ignore_warning(_message: str) -> None:
+    """Drop a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NameOnlyNode:
+    """A node of which nothing but the name is known."""
+
+    name: str
+    cores: None = None
+    core_count: None = None
+    cpus: None = None
+    gres: None = None
+
+
+def resources_of(
+    job: JobFacts, mapping: SiteMap, name: str, warn: Warn
+) -> tuple[list[Resource], int]:
+    """Return all hosts in Slurm's order, a known one first, and the number of accelerators.
+
+    Each is `{"hostname": str, "hwthreads": [int], "accelerators": [str]}`, lists only if not empty.
+    """
+    held: dict[str, NodeFacts] = {node.name: node for node in job.allocations}
+    cluster = mapping.clusters.get(name)
+    wide = len(job.nodes) > mapping.listed_nodes
+    found: list[Resource] = []
+    allocated = listed = 0
+    names = mapping.host_names(job.nodes)
+    for node_name in job.nodes:
+        host = names[node_name]
+        node = held.get(node_name) or _NameOnlyNode(node_name)
+        topology = _topology(cluster, host, warn)
+        gpus = accelerators_of(
+            node, mapping.accelerators, topology.accelerators if topology else ()
+        )
+        allocated, listed = allocated + gpus.allocated, listed + len(gpus.addresses)
+        found.append(
+            {
+                "hostname": host,
+                **_threads(node, topology, mapping, wide=wide, warn=warn),
+                **_addresses(gpus, warn),
+            }
+        )
+    return _known_host_first(found, cluster), max(job.gpus or 0, allocated, listed)
+
+
+def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
+    """Tell whether a start would lack what the server's topology, not read yet, would add.
+
+    That is hardware threads of cores that Slurm has named, or the server's spelling of accelerator
+    addresses. No stored run can be corrected in this, so such a start is better sent later.
+    """
+    if mapping.clusters_known:
+        return False
+    cluster = mapping.clusters.get(mapping.cluster_of(job.partition))
+    names = mapping.host_names(job.nodes)
+    return any(
+        (node.cores or accelerators_of(node, mapping.accelerators).addresses)
+        and _topology(cluster, names.get(node.name, node.name), ignore_warning) is None
+        for node in job.allocations
+    )
+
+
+def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | None:
+    if cluster is None:
+        return None
+    subcluster = cluster.subcluster(host)
+    if subcluster is None:
+        warn(f"host {host} is in no node list of cluster {cluster.name} at the server")
+        return None
+    return subcluster.topology
+
+
+def _threads(
+    node: NodeFacts,
+    topology: NodeTopology | None,
+    mapping: SiteMap,
+    *,
+    wide: bool,
+    warn: Warn,
+) -> Resource:
+    if wide and node.cores is not None and len(node.cores) == node.core_count:
+        return {}  # absent means the whole node
+    found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
+    if found.problem:
+        kind = re.sub(r"\d+", "N", node.name)
+        warn(f"no hwthreads for hosts like {kind}: {found.problem}")
+    return {"hwthreads": list(found.threads)} if found.threads else {}
+
+
+def _addresses(found: NodeAccelerators, warn: Warn) -> Resource:
+    for problem in found.problems:
+        warn(problem)
+    return {"accelerators": list(found.addresses)} if found.addresses else {}
+
+
+def _known_host_first(resources: list[Resource], cluster: Cluster | None) -> list[Resource]:
+    """The server derives the subcluster from the first host alone: it must be one it knows."""
+    if cluster is None:
+        return resources
+    known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]
+    if not known or known[0] == 0:
+        return resources
+    first = resources[known[0]]
+    return [first, *(host for host in resources if host is not first)]

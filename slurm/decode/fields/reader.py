@@ -1,0 +1,106 @@
+"""Reads the fields of a record; what cannot be read is an error that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from slurm.decode.fields.scalars import MAX_MESSAGE, digits
+from slurm.errors import excerpt
+
+T = TypeVar("T")
+
+
+class FieldError(ValueError):
+    """A field that cannot be read; `field` is its name, below its parents (`time.start`)."""
+
+    def __init__(self, field: str, reason: object) -> None:
+        self.field = field
+        super().__init__(f"{field}: {reason}")
+
+
+class FieldReader:
+    """The fields of one record, of JSON or of a text listing.
+
+    `path` is the name of the record in the messages.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], path: str = "") -> None:
+        self._fields = fields
+        self._path = path
+
+    def read(self, name: str, parse: Callable[[Any], T]) -> T:
+        """Return the value of a field, as `parse` reads it; that of a missing field is None.
+
+        Raises:
+            FieldError: `parse` refuses the value.
+        """
+        try:
+            return parse(self._fields.get(name))
+        except ValueError as error:
+            raise FieldError(self._name(name), error) from error
+
+    def required(self, name: str, parse: Callable[[Any], T | None]) -> T:
+        """Return the value of a field that must be there.
+
+        Raises:
+            FieldError: it is not, or cannot be read.
+        """
+        found = self.read(name, parse)
+        if found is None:
+            raise FieldError(self._name(name), "it is missing")
+        return found
+
+    def part(self, name: str) -> FieldReader:
+        """Return the record in a field; one without fields for null.
+
+        Raises:
+            FieldError: it is no record.
+        """
+        value = self._fields.get(name)
+        return _record({} if value is None else value, self._name(name))
+
+    def parts(self, name: str, *, is_required: bool = False) -> list[FieldReader]:
+        """Return the records of a list; none for null, unless they must be there.
+
+        Raises:
+            FieldError: it is no list of records.
+        """
+        items = self._fields.get(name)
+        if items is None and not is_required:
+            return []
+        if not isinstance(items, list):
+            raise FieldError(self._name(name), f"a list is expected, not {items!r}"[:MAX_MESSAGE])
+        return [_record(item, f"{self._name(name)}[{i}]") for i, item in enumerate(items)]
+
+    def numbered(self) -> list[tuple[int, FieldReader]]:
+        """Return the records whose names are numbers, each with its number, ascending.
+
+        Raises:
+            FieldError: a name is no number, or a field is no record.
+        """
+        return [(index, self.part(name)) for index, name in self._by_index()]
+
+    def indices(self) -> tuple[int, ...]:
+        """Return the names of the fields, which are numbers, ascending.
+
+        Raises:
+            FieldError: one is no number.
+        """
+        return tuple(index for index, _ in self._by_index())
+
+    def _by_index(self) -> list[tuple[int, str]]:
+        found = [(digits(name), name) for name in self._fields]
+        for index, name in found:
+            if index is None:
+                raise FieldError(self._name(excerpt(name)), "its name is no number")
+        return sorted((index, name) for index, name in found if index is not None)
+
+    def _name(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+
+def _record(value: Any, path: str) -> FieldReader:
+    if not isinstance(value, dict):
+        raise FieldError(path, f"a record is expected, not {value!r}"[:MAX_MESSAGE])
+    return FieldReader(value, path)

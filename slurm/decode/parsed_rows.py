@@ -1,0 +1,36 @@
+"""What a text listing gave: the rows that can be believed, and which jobs another source must tell.
+
+Texts that people write (an administrators' comment of several lines, a `|` in an account) can make
+the row of their own job unreadable, never those of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from slurm.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRows:
+    """The jobs of a text listing.
+
+    `rows` are jobs by id. `doubtful` are the jobs that are listed and whose rows cannot be
+    believed, by id, each with the reason. `problems` are lines that belong to no job: where there
+    is one, a job that is not listed may be there all the same.
+    """
+
+    rows: Mapping[int, Job]
+    doubtful: Mapping[int, str]
+    problems: tuple[str, ...] = ()
+
+    def undecided(self, wanted: Iterable[int]) -> dict[int, str]:
+        """Return the wanted jobs that another source must tell, each with the reason.
+
+        A wanted job that is neither here nor in `rows` is not known to the controller.
+        """
+        found = {job_id: self.doubtful.get(job_id, "") for job_id in wanted}
+        if self.problems:
+            found = {job_id: why or self.problems[0] for job_id, why in found.items()}
+        return {job_id: why for job_id, why in found.items() if why and job_id not in self.rows}

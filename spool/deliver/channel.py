@@ -1,0 +1,51 @@
+"""The connections of one channel: a second one is used only while the first is silent.
+
+So one request that the server accepts and never answers holds up its own run, not the others.
+"""
+
+from __future__ import annotations
+
+from spool.deliver.senders import SendRequest, SendResult
+from spool.worker import Worker
+
+DEPTH = 4  # requests that a worker holds: enough to stay busy between two passes of the loop
+SILENT_SECONDS = 3.0
+
+SendWorker = Worker[SendRequest, SendResult]
+
+
+class SendChannel:
+    """Two workers for one kind of requests. Belongs to the loop's thread."""
+
+    def __init__(self, first: SendWorker, second: SendWorker, *, stops: bool) -> None:
+        self.workers = (first, second)
+        self.stops = stops
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many requests have no answer yet."""
+        return sum(worker.outstanding for worker in self.workers)
+
+    def free_worker(self) -> SendWorker | None:
+        """Return the worker that takes the next request; None while there is no room."""
+        worker = next((each for each in self.workers if not is_silent(each)), None)
+        return worker if worker is not None and worker.outstanding < DEPTH else None
+
+    def recall(self) -> list[SendRequest]:
+        """Take back what waits behind a request that has been silent for long."""
+        return [
+            request
+            for worker in self.workers
+            if worker.outstanding > 1 and is_silent(worker)
+            for request in worker.recall()
+        ]
+
+    def next_time(self) -> float | None:
+        """Return when a worker becomes silent unless its answer comes, by the monotonic clock."""
+        times = [w.busy_since + SILENT_SECONDS for w in self.workers if w.outstanding]
+        return min((t for t in times if t > self.workers[0].clock()), default=None)
+
+
+def is_silent(worker: SendWorker) -> bool:
+    """Tell whether the request under way has had no answer for long."""
+    return worker.busy_seconds() >= SILENT_SECONDS

@@ -1,0 +1,240 @@
+"""What is known of cc-backend's health: a pure state machine, (state, observation) → state.
+
+Blame needs a witness. A failed request for one run may be the run's fault or the server's:
+
+- the *server* fails when a neutral request (the probe) fails;
+- a *channel* (starts, or stops) fails when two different runs fail in it and none is accepted in
+  between, although the probe succeeds; then single runs are tried until one is accepted;
+- a *run* is to blame when it fails again after another run of its channel was accepted.
+
+Nobody is charged before, and one rule holds for retryable, unknown and halting answers alike. All
+times are seconds of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+MAX_DELAY_SECONDS = 60.0
+MAX_CHANNEL_DELAY_SECONDS = 5.0
+HALT_PROBE_SECONDS = 300.0
+HALT_TRIAL_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 15 * 60.0
+
+
+class Health(StrEnum):
+    """Whether requests may be sent freely."""
+
+    UP = "up"
+    DOWN = "down"
+    HALTED = "halted"
+
+
+class Channel(StrEnum):
+    """The kinds of requests that fail together: each has connections of its own."""
+
+    STARTS = "starts"
+    STOPS = "stops"
+
+
+class Sign(StrEnum):
+    """What an answer shows of the server."""
+
+    WELL = "well"  # cc-backend did, or refused, what was asked for a reason of its own
+    FAILED = "failed"  # nobody there, an error page, an error that no known server gives
+    HALTED = "halted"  # refused before cc-backend looked at it: token, URL, address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """The health of the server or of a channel.
+
+    `since` and `reason` belong to the health. `failures` counts the failed tries since then;
+    `retry_at` is when the next one may go.
+    """
+
+    health: Health = Health.UP
+    since: float = 0.0
+    reason: str = ""
+    failures: int = 0
+    retry_at: float = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether requests may be sent freely."""
+        return self.health is Health.UP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswered:
+    """An answer to a request for a run.
+
+    `accepted_before`: how many requests of the channel had been accepted when this run last failed;
+    None if it has not failed. `is_blamed`: it is known to fail alone, so it is no witness.
+    """
+
+    channel: Channel
+    run: Hashable
+    sign: Sign
+    reason: str = ""
+    accepted_before: int | None = None
+    is_blamed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswered:
+    """An answer to the probe.
+
+    `retry_after_seconds` is the server's own wish, a minimum; `delay_seconds` replaces the usual
+    delay.
+    """
+
+    sign: Sign
+    reason: str = ""
+    retry_after_seconds: float | None = None
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseChanged:
+    """Token, configuration or an administrator's command: what was wrong may be right now."""
+
+
+Observation = RunAnswered | ProbeAnswered | CauseChanged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelState:
+    """A channel's condition, how many requests it has accepted, and who has failed since."""
+
+    condition: Condition = Condition()
+    accepted: int = 0
+    suspects: frozenset[Hashable] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendState:
+    """Health of the server and of its channels. `probe_wanted`: a failure waits for a verdict."""
+
+    server: Condition = Condition()
+    channels: dict[Channel, ChannelState] = field(
+        default_factory=lambda: {channel: ChannelState() for channel in Channel}
+    )
+    probe_wanted: bool = False
+
+    def probe_is_due(self, now: float) -> bool:
+        """Tell whether the neutral request may be sent now."""
+        return self.probe_wanted or (not self.server.is_up and now >= self.server.retry_at)
+
+    def worst(self) -> Condition:
+        """Return the condition that stands in the way of most deliveries."""
+        conditions = [self.server, *(each.condition for each in self.channels.values())]
+        order = [Health.HALTED, Health.DOWN, Health.UP]
+        return min(conditions, key=lambda condition: order.index(condition.health))
+
+    def is_to_blame(self, answer: RunAnswered) -> bool:
+        """Tell whether a failed answer is the run's own fault: others were accepted meanwhile."""
+        accepted = self.channels[answer.channel].accepted
+        before = answer.accepted_before
+        return answer.sign is not Sign.WELL and before is not None and accepted > before
+
+
+def observe(
+    state: BackendState, observation: Observation, now: float, *, random: float
+) -> BackendState:
+    """Return the state after an observation; `random` in [0, 1) spreads the delays."""
+    match observation:
+        case RunAnswered(sign=Sign.WELL):
+            return _run_accepted(state, observation, now)
+        case RunAnswered():
+            return _run_failed(state, observation, now, random)
+        case ProbeAnswered():
+            return _probed(state, observation, now, random)
+        case CauseChanged():
+            return _cause_changed(state, now)
+
+
+def _run_accepted(state: BackendState, answer: RunAnswered, now: float) -> BackendState:
+    """The server and this channel work: whoever waits for them may go."""
+    old = state.channels[answer.channel]
+    condition = old.condition if old.condition.is_up else Condition(since=now)
+    new = ChannelState(condition=condition, accepted=old.accepted + 1)
+    server = state.server if state.server.is_up else Condition(since=now)
+    return replace(state, server=server, channels=state.channels | {answer.channel: new})
+
+
+def _run_failed(
+    state: BackendState, answer: RunAnswered, now: float, random: float
+) -> BackendState:
+    """A second run that fails makes it the channel's fault; the first asks for the probe."""
+    old = state.channels[answer.channel]
+    if answer.is_blamed or state.is_to_blame(answer):
+        return state
+    suspects = old.suspects | {answer.run}
+    condition = old.condition
+    if len(suspects) > 1 or not condition.is_up:
+        longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
+        condition = _failed(
+            condition, answer.sign, now, answer.reason, delay=backoff(condition, longest, random)
+        )
+    new = replace(old, condition=condition, suspects=suspects)
+    wanted = state.server.is_up and len(suspects) <= 2  # noqa: PLR2004 - first and second failure
+    return replace(
+        state,
+        channels=state.channels | {answer.channel: new},
+        probe_wanted=state.probe_wanted or wanted,
+    )
+
+
+def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: float) -> BackendState:
+    state = replace(state, probe_wanted=False)
+    if answer.sign is Sign.WELL:
+        return (
+            state
+            if state.server.is_up
+            else _cause_changed(replace(state, server=Condition(since=now)), now)
+        )
+    if answer.delay_seconds is not None:
+        delay = answer.delay_seconds
+    elif answer.sign is Sign.HALTED:
+        delay = HALT_PROBE_SECONDS
+    else:
+        delay = backoff(state.server, MAX_DELAY_SECONDS, random)
+    wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
+    server = _failed(state.server, answer.sign, now, answer.reason, delay=max(delay, wish))
+    return replace(state, server=server)
+
+
+def _cause_changed(state: BackendState, now: float) -> BackendState:
+    """Allow the next try at once, everywhere."""
+    channels = {
+        channel: replace(each, condition=_at_once(each.condition, now))
+        for channel, each in state.channels.items()
+    }
+    return replace(state, server=_at_once(state.server, now), channels=channels)
+
+
+def _at_once(condition: Condition, now: float) -> Condition:
+    return condition if condition.is_up else replace(condition, retry_at=now)
+
+
+def _failed(
+    condition: Condition, sign: Sign, now: float, reason: str, *, delay: float
+) -> Condition:
+    health = Health.HALTED if sign is Sign.HALTED else Health.DOWN
+    is_same = condition.health is health
+    return Condition(
+        health=health,
+        since=condition.since if is_same else now,
+        reason=reason,
+        failures=1 + (condition.failures if is_same else 0),
+        retry_at=now + delay,
+    )
+
+
+def backoff(condition: Condition, longest: float, random: float) -> float:
+    """Return the delay before the next try: random in (d/2, d), d = min(longest, 2ⁿ s)."""
+    bound = min(longest, 2.0 ** min(condition.failures, 6))
+    return bound * (1 + random) / 2

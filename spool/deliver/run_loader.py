@@ -1,0 +1,87 @@
+"""Read run files; what cannot be read now stays where it is, and is tried again.
+
+Only a file that can be read and is none of ours goes to `dead/`: its contents are the fault. An
+input/output error, a missing right or a file that ended the drain three times is a fault on our
+side: nothing is moved, `unreadable` names it, and `check` is critical.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from spool.errors import BadFileError, NewerFormatError
+from spool.escaping import escape
+from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
+from spool.files.durable_files import load_run
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.state_files import CrashMarker
+from spool.moment import Moment
+
+READ_AGAIN_SECONDS = 60.0
+AFTER_CRASHES_SECONDS = 3600.0
+AFTER_CRASHES = "handling it ended the drain three times"
+REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
+_log = logging.getLogger(__name__)
+
+
+class RunLoader:
+    """Belongs to the loop's thread."""
+
+    def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
+        self._layout = layout
+        self._crash_marker = crash_marker
+        self._retry_at: dict[str, tuple[Directory, float]] = {}
+        self.unreadable: dict[str, str] = {}
+        """Why files cannot be read now, by name."""
+
+    def load(self, directory: Directory, name: str, now: Moment) -> Run | None:
+        """Return a run; None if it vanished, is of a later version, or cannot be read now."""
+        if self._crash_marker.is_poison(name):
+            self._set_aside(directory, name, AFTER_CRASHES, now, seconds=AFTER_CRASHES_SECONDS)
+            return None
+        try:
+            with self._crash_marker(name):
+                run = load_run(self._layout, directory, name)
+        except FileNotFoundError:
+            return None
+        except NewerFormatError as error:
+            self._set_aside(directory, name, str(error), now, seconds=AFTER_CRASHES_SECONDS)
+        except BadFileError as error:
+            self.move_to_dead(directory, name, error.reason, now)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            self._set_aside(directory, name, reason, now, seconds=READ_AGAIN_SECONDS)
+        else:
+            self.unreadable.pop(name, None)
+            return run
+        return None
+
+    def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
+        """Return the files that are to be tried again now."""
+        due = [name for name, (_, at) in self._retry_at.items() if at <= now.steady]
+        return [(self._retry_at.pop(name)[0], name) for name in due]
+
+    def move_to_dead(self, directory: Directory, name: str, reason: str, now: Moment) -> None:
+        """Put a file that is no run into `dead/`; if that cannot be done now it stays."""
+        why = DeadLetterReason(
+            name=name, directory=directory, time=int(now.wall), reason=reason, hint=REPAIR_HINT
+        )
+        try:
+            moved = move_file_to_dead(self._layout, why)
+        except OSError as error:
+            text = f"{reason}, and cannot be moved to dead/: {error.strerror}"
+            self._set_aside(directory, name, text, now, seconds=READ_AGAIN_SECONDS)
+            return
+        self.unreadable.pop(name, None)
+        _log.warning("%s/%s is moved to dead/%s: %s", directory, escape(name), moved, reason)
+
+    def _set_aside(
+        self, directory: Directory, name: str, reason: str, now: Moment, *, seconds: float
+    ) -> None:
+        """Leave a file where it is for a while."""
+        if self.unreadable.get(name) != reason:
+            text = "%s/%s cannot be read and stays there: %s"
+            _log.error(text, directory, escape(name), escape(reason))
+        self.unreadable[name] = reason
+        self._retry_at[name] = directory, now.steady + seconds

@@ -1,0 +1,80 @@
+"""Which rows of cc-backend are other runs of the very same job.
+
+A run that is no restart has no earlier runs: such rows are another job's, whose id was used again,
+and must not be deleted. Else the spool's memory (of a later run only within a day: ids are used
+again) or accounting must know the run, with the same user.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from slurm.job import Job
+from spool.deliver.reaction import DAY_SECONDS
+from spool.deliver.run_store import RunStore
+from spool.files.run import Run
+from spool.moment import Clocks, Moment
+from spool.resolve.slurm_runs import match_start, runs_of_accounting
+from spool.resolve.slurm_worker import RowsQuery, RowsReply
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenQuestion:
+    """A run, the start times that only accounting can prove, and who wants to know."""
+
+    run: Run
+    known: frozenset[int]
+    missing: frozenset[int]
+    settle: Callable[[set[int]], None]
+
+
+class SameJobProof:
+    """Belongs to the loop's thread; accounting is asked by its worker."""
+
+    def __init__(self, store: RunStore, clocks: Clocks) -> None:
+        self._store = store
+        self._clocks = clocks
+        self._waiting: deque[_OpenQuestion] = deque()
+        self._asked: _OpenQuestion | None = None
+
+    def __call__(self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]) -> None:
+        """Hand the proven start times to `settle`, at once or when accounting has answered."""
+        is_first = run.job.restart_count == 0
+        wanted = {other for other in others if other > run.start_time or not is_first}
+        tracked = self._store.tracked(run.job_id, self._clocks.now())
+        remembered = {each.start_time for each in tracked}
+        known = {other for other in wanted & remembered if other - run.start_time < DAY_SECONDS}
+        missing = wanted - known
+        if missing:
+            question = _OpenQuestion(run, frozenset(known), frozenset(missing), settle)
+            self._waiting.append(question)
+        else:
+            settle(known)
+
+    def next_query(self, now: Moment) -> RowsQuery | None:
+        """Return what to ask accounting; None for nothing."""
+        if not self._waiting:
+            return None
+        self._asked = self._waiting.popleft()
+        ids, since = (self._asked.run.job_id,), min(self._asked.missing) - 60
+        return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
+
+    def take(self, reply: RowsReply | None) -> bool:
+        """Settle the question under way; False if there is none. No answer proves nothing."""
+        question, self._asked = self._asked, None
+        if question is None:
+            return False
+        rows = () if reply is None else reply.rows
+        own = [row for row in rows if _is_same_job(row, question.run)]
+        starts = question.missing
+        runs = runs_of_accounting(own, question.run.job_id, starts=starts)
+        shown = [row.start_time for row in (*runs, *own) if row.start_time]
+        proven = {start for start in starts if match_start(start, shown) is not None}
+        question.settle(set(question.known) | proven)
+        return True
+
+
+def _is_same_job(row: Job, run: Run) -> bool:
+    return row.job_id == run.job_id and row.user == run.job.user

@@ -1,0 +1,124 @@
+"""What the drain says of itself, collected from its parts into one `DrainState`."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+
+from spool import __version__
+from spool.deliver.health import Channel, Condition
+from spool.deliver.schedule import RequestKind
+from spool.drain.loop import Drain, DrainParts
+from spool.files.drain_state import (
+    DrainState,
+    HealthReport,
+    HealthState,
+    UnreadableFile,
+    WaitingCause,
+)
+from spool.moment import Moment
+
+WAITING_SECONDS = 5.0
+MAX_CAUSES = 20
+MAX_UNREADABLE = 20
+HOUR_SECONDS = 3600.0
+MINUTE_SECONDS = 60.0
+
+
+class StateReport:
+    """Belongs to the loop's thread."""
+
+    def __init__(self, drain: Drain, parts: DrainParts, *, once: bool) -> None:
+        self._drain = drain
+        self._parts = parts
+        self._once = once
+        self._started = parts.clocks.now()
+        self._waiting: tuple[WaitingCause, ...] = ()
+        self._causes_since: dict[str, float] = {}
+        self._waiting_at = float("-inf")
+        self._minutes: deque[tuple[float, int]] = deque([(self._started.steady, 0)])
+        self._accepted = 0
+        self._due_since: float | None = None
+        self._held = 0
+
+    def state(self, now: Moment) -> DrainState:
+        """Return the state of this moment."""
+        parts, health = self._parts, self._parts.health
+        self._count_deliveries(now)
+        if now.steady >= self._waiting_at:
+            self._waiting_at = now.steady + WAITING_SECONDS
+            self._collect_waiting(now)
+        unreadable = {**parts.loader.unreadable, **parts.delivery.builder.unreadable}
+        server, since = health.server, parts.resolver.silent_since
+        channels = health.state.channels
+        return DrainState(
+            pid=os.getpid(),
+            started=self._started.wall,
+            once=self._once,
+            version=__version__,
+            health=_report(health.state.server, now),
+            starts=_report(channels[Channel.STARTS].condition, now),
+            stops=_report(channels[Channel.STOPS].condition, now),
+            server_version=str(server.version) if server and server.version else None,
+            server_dialect=str(server.dialect) if server else None,
+            slurm_silent_since=since,
+            slurm_reason=parts.resolver.silent_reason,
+            accounting_silent_since=parts.resolver.accounting_silent_since,
+            disk_full=bool(self._drain.disk_reason),
+            disk_reason=self._drain.disk_reason,
+            inquiries=len(parts.resolver),
+            held_stops=self._held,
+            waiting=self._waiting,
+            unreadable=tuple(
+                UnreadableFile(name=name, reason=reason)
+                for name, reason in sorted(unreadable.items())[:MAX_UNREADABLE]
+            ),
+            unreadable_count=len(unreadable),
+            last_event=self._drain.last_event,
+            last_delivery=parts.delivery.last_accepted,
+            deliveries_last_hour=self._accepted - self._minutes[0][1],
+            due_since=self._due_since,
+        )
+
+    def _count_deliveries(self, now: Moment) -> None:
+        """Note how many requests were accepted by when, and since when one is due in vain."""
+        delivery = self._parts.delivery
+        is_progress = delivery.accepted_count > self._accepted
+        self._accepted = delivery.accepted_count
+        if now.steady - self._minutes[-1][0] >= MINUTE_SECONDS:
+            self._minutes.append((now.steady, self._accepted))
+        while len(self._minutes) > 1 and now.steady - self._minutes[0][0] > HOUR_SECONDS:
+            self._minutes.popleft()
+        is_due = bool(delivery.outstanding or self._parts.store.schedule.ready_count())
+        if not is_due:
+            self._due_since = None
+        elif is_progress or self._due_since is None:
+            self._due_since = now.wall
+
+    def _collect_waiting(self, now: Moment) -> None:
+        """Count the runs that wait, by cause; a cause is known since it was first seen."""
+        counts: dict[str, int] = {}
+        schedule = self._parts.store.schedule
+        for entry in schedule:
+            if entry.waits_for and entry.retry_at > now.steady:
+                counts[entry.waits_for] = counts.get(entry.waits_for, 0) + 1
+        self._causes_since = {cause: self._causes_since.get(cause, now.wall) for cause in counts}
+        most = sorted(counts, key=lambda cause: -counts[cause])[:MAX_CAUSES]
+        self._waiting = tuple(
+            WaitingCause(cause=cause, count=counts[cause], since=self._causes_since[cause])
+            for cause in most
+        )
+        self._held = sum(
+            entry.next_request is RequestKind.STOP for entry in schedule.held_stops(now.steady)
+        )
+
+
+def _report(condition: Condition, now: Moment) -> HealthReport:
+    """Return a condition with instants of the wall clock."""
+    wall = now.wall - now.steady
+    return HealthReport(
+        state=HealthState(condition.health),
+        since=condition.since + wall if condition.since else None,
+        reason=condition.reason,
+        next_try=None if condition.is_up else condition.retry_at + wall,
+    )

@@ -1,0 +1,39 @@
+"""What systemd hears of a service: ready, alive, stopping (sd_notify(3))."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+DEFAULT_ALIVE_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+
+
+class Watchdog:
+    """Says that the service is alive, once per half of the period that systemd allows."""
+
+    def __init__(self) -> None:
+        period = os.environ.get("WATCHDOG_USEC", "")
+        microseconds = int(period) if period.isdecimal() else 0
+        self._interval = microseconds / 2e6 if microseconds else DEFAULT_ALIVE_SECONDS
+        self._next = float("-inf")
+
+    def alive(self, now: float) -> None:
+        """Say so if it is time; `now` by the monotonic clock."""
+        if now >= self._next:
+            self._next = now + self._interval
+            notify_systemd("WATCHDOG=1")
+
+
+def notify_systemd(words: str) -> None:
+    """Tell systemd, if it started us: `READY=1`, `WATCHDOG=1`, `STOPPING=1`."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    name = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(words.encode(), name)
+        except OSError as error:
+            _log.debug("systemd does not listen: %s", error)

@@ -1,0 +1,143 @@
+"""What the workers do that ask Slurm: frozen questions in, frozen answers out, nothing raised.
+
+The controller (squeue, scontrol) and accounting (sacct) have a worker each: one that hangs does not
+hold up the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from slurm.errors import SlurmError
+from slurm.job import Job
+from spool.escaping import escape
+
+_log = logging.getLogger(__name__)
+
+
+class ListedJob(Protocol):
+    """One line of Slurm's job list; `slurm.client.Slurm.listing` returns such."""
+
+    @property
+    def job_id(self) -> int:
+        """Return the job's id."""
+
+    @property
+    def start_time(self) -> int | None:
+        """Return when the run began; None if it did not."""
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether the run is not over."""
+
+
+class DrainSlurm(Protocol):
+    """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
+
+    @property
+    def has_accounting(self) -> bool | None:
+        """Tell whether the site has accounting; None until that was asked."""
+
+    def jobs(
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
+        """Return the controller's records; an id it does not know is absent.
+
+        Of those in `states_only` cores and GRES may be left out.
+        """
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return every run of these ids that accounting has in a window; () without accounting."""
+
+    def listing(self) -> Iterable[ListedJob]:
+        """Return all jobs the controller has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsQuery:
+    """Asks the controller for the records of some jobs, of some without cores and GRES."""
+
+    job_ids: tuple[int, ...]
+    states_only: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListQuery:
+    """Asks the controller which jobs run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsQuery:
+    """Asks accounting for every run of some jobs between two instants, Unix seconds."""
+
+    job_ids: tuple[int, ...]
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsReply:
+    """Records by job id, an error of its own for one that cannot be read; or why none came."""
+
+    records: Mapping[int, Job | SlurmError] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListReply:
+    """Start times of the jobs that run, by job id; or why no list came."""
+
+    live: Mapping[int, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsReply:
+    """Accounting's rows; or why none came."""
+
+    rows: tuple[Job, ...] = ()
+    has_accounting: bool = True
+    error: str | None = None
+
+
+ControllerQuery = RecordsQuery | ListQuery
+ControllerReply = RecordsReply | ListReply
+
+
+class SlurmReader:
+    """Answers by one Slurm client; for one worker's thread."""
+
+    def __init__(self, slurm: DrainSlurm) -> None:
+        self._slurm = slurm
+
+    def ask_controller(self, query: ControllerQuery) -> ControllerReply:
+        """Ask squeue and scontrol."""
+        try:
+            if isinstance(query, ListQuery):
+                listed = self._slurm.listing()
+                return ListReply(live={j.job_id: j.start_time or 0 for j in listed if j.is_live})
+            found = self._slurm.jobs(query.job_ids, states_only=query.states_only)
+            return RecordsReply(records=found)
+        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
+            text = _text(error)
+            is_list = isinstance(query, ListQuery)
+            return ListReply(error=text) if is_list else RecordsReply(error=text)
+
+    def ask_accounting(self, query: RowsQuery) -> RowsReply:
+        """Ask sacct."""
+        try:
+            ids = query.job_ids
+            rows = self._slurm.accounting(ids, since=query.since, until=query.until)
+        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
+            return RowsReply(error=_text(error))
+        return RowsReply(rows=rows, has_accounting=self._slurm.has_accounting is not False)
+
+
+def _text(error: Exception) -> str:
+    if not isinstance(error, SlurmError):
+        _log.error("a question to Slurm failed here: %r", error)
+        return f"{type(error).__name__} in our own code"
+    return escape(str(error))

@@ -1,0 +1,225 @@
+"""Classes of faults on the side of Slurm and of this host: commands, clocks, files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from chaos.faults import Begin, FaultClass, Lift
+from chaos.harness import World
+from chaos.injection import SlurmFault, wait_for
+
+NO_SUCH_JOB = b"slurm_load_jobs error: Invalid job id specified\n"
+NO_CONTROLLER = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+SEGMENTATION_FAULT = 139
+HOUR = 3600.0
+_IN_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
+_FULL = (
+    'mount -t tmpfs -o size=64k,mode=755 none "$1" && { cat /dev/zero >"$1/filler"; } 2>/dev/null'
+)
+
+
+def slurm_lasting(world: World, fault: SlurmFault) -> Lift:
+    """Let a fault of Slurm last until it is lifted."""
+    injected = world.slurm.faults.inject(fault)
+    return lambda: world.slurm.faults.lift(injected)
+
+
+def slurm_fault(fault: SlurmFault) -> Begin:
+    """Return a beginning: a command fails, hangs or lies, and a job starts meanwhile."""
+
+    def begin(world: World) -> Lift:
+        lift = slurm_lasting(world, fault)
+        world.begin()
+        return lift
+
+    return begin
+
+
+def hanging_slurm(command: str | None, *words: str) -> Begin:
+    """Return a beginning: a command hangs, while runs that need nothing of it wait for a server.
+
+    The server is down until the command hangs, so that the facts of these runs are known.
+    """
+
+    def begin(world: World) -> Lift:
+        forgotten = world.begin(purge_at=0.0)
+        world.wait_delivered([forgotten], 10)
+        world.backend.stop()
+        stored = world.several(20)
+        wait_stored(world, len(stored))
+        lift = slurm_lasting(world, SlurmFault(command=command, words=words, hangs=True))
+        world.end(forgotten)  # its end is known to accounting alone
+        world.let_pass(60, step=10)
+        world.backend.start()
+        took = world.wait_delivered(stored, 5)
+        if took is None:
+            delivered = len(world.delivered(stored))
+            world.complaints.append(f"{delivered} of {len(stored)} runs that need no Slurm")
+        return lift
+
+    return begin
+
+
+def wait_stored(world: World, count: int, seconds: float = 15.0) -> None:
+    """Wait until so many runs lie in `todo/` and no event is left."""
+    wait_for(lambda: len(world.files("todo")) >= count and not world.files("new"), seconds)
+
+
+def silent_controller(world: World) -> Lift:
+    """Let squeue fail for five minutes."""
+    fault = SlurmFault(command="squeue", status=1, stderr=NO_CONTROLLER)
+    lift = slurm_lasting(world, fault)
+    world.several(3)
+    world.let_pass(300, step=15)
+    return lift
+
+
+def lying_controller(world: World) -> Lift:
+    """Let squeue deny a job from its start to its end, while scontrol and its script are there."""
+    fault = SlurmFault(command="squeue", words=("-j",), status=1, stderr=NO_SUCH_JOB)
+    lift = slurm_lasting(world, fault)
+    run = world.begin(nodes=("c003",))
+    time.sleep(2)
+    world.end(run)
+    time.sleep(2)
+    return lift
+
+
+def clock_set_back(world: World) -> Lift:
+    """Set the clock back by an hour while the server is down, after it was an hour ahead."""
+    world.kill_drain()
+    world.step_wall_clock(HOUR)
+    world.backend.stop()
+    world.start_drain()
+    world.several(4)
+    time.sleep(3)
+    world.step_wall_clock(0)
+    return world.backend.start
+
+
+def clock_set_back_in_silence(world: World) -> Lift:
+    """Set the clock back by an hour while Slurm is silent, after it was an hour ahead."""
+    world.kill_drain()
+    world.step_wall_clock(HOUR)
+    lift = slurm_lasting(world, SlurmFault(status=1, stderr=NO_CONTROLLER))
+    world.start_drain()
+    world.several(4)
+    time.sleep(3)
+    world.step_wall_clock(0)
+    return lift
+
+
+def stored_backlog(world: World) -> None:
+    """Leave runs in `todo/` and in `open/`, with no drain and no server."""
+    world.wait_delivered(world.several(4), 10)
+    wait_for(lambda: len(world.files("open")) >= 4, 5)
+    world.backend.stop()
+    wait_stored(world, len(world.several(6)))
+    world.kill_drain()
+
+
+def full_state(world: World) -> Lift:
+    """Start the drain while the file system of its state is full."""
+    stored_backlog(world)
+    state = str(world.root / "state")
+    script = f'{_FULL}; shift; exec "$@"'
+    user = () if os.geteuid() == 0 else ("--map-root-user",)
+    world.wrapper = (*_IN_NAMESPACE, *user, "sh", "-c", script, "sh", state)
+    world.backend.start()
+    world.start_drain()
+    time.sleep(3)
+    return lambda: _free_state(world, state)
+
+
+def _free_state(world: World, state: str) -> None:
+    """Free the space, as seen by the drain; start it again if it has ended."""
+    world.wrapper = ()
+    assert world.drain is not None
+    if world.drain.poll() is None:
+        Path(f"/proc/{world.drain.pid}/root{state}/filler").unlink()
+    else:
+        world.kill_drain()
+        world.start_drain()
+
+
+def unreadable_run(world: World) -> Lift:
+    """Start the drain while it may not read one run file."""
+    stored_backlog(world)
+    path = world.files("todo")[0]
+    mode = path.stat().st_mode
+    path.chmod(0)
+    if os.geteuid() == 0:  # root heeds no mode without these two
+        dropped = "-dac_override,-dac_read_search"
+        world.wrapper = ("setpriv", "--inh-caps", dropped, "--bounding-set", dropped)
+    world.backend.start()
+    world.start_drain()
+
+    def lift() -> None:
+        for place in (path, *(world.root / "spool" / "dead").glob(path.name)):
+            if place.exists():
+                place.chmod(mode)
+
+    return lift
+
+
+def large_array(count: int) -> Begin:
+    """Return a beginning: an array starts at once, and every task has script and description."""
+
+    def begin(world: World) -> Lift:
+        world.with_descriptions = True
+        owner = world.shapes.new_id()
+        script = f"#!/bin/sh\n# array {owner}\n"
+        for task in range(count):
+            world.begin(array=(owner, task), script=script, nodes=("c001",))
+        return lambda: None
+
+    return begin
+
+
+JSON_DIES = SlurmFault(command="squeue", words=("--json",), status=SEGMENTATION_FAULT)
+JSON_DIES_LATE = SlurmFault(
+    command="squeue", words=("--json",), status=SEGMENTATION_FAULT, stdout=b'{"meta": {"plug'
+)
+SCRIPT_HANGS = SlurmFault(command="scontrol", words=("write", "batch_script"), hangs=True)
+WITHOUT_FILES = {"has_state_files": False}
+FILES = (
+    FaultClass(name="P3 state is full", begin=full_state, passing=120),
+    FaultClass(name="P3 one run unreadable", begin=unreadable_run, others_within=10, passing=300),
+)
+SLURM = (
+    FaultClass(
+        name="P4 scripts hang",
+        begin=slurm_fault(SCRIPT_HANGS),
+        others_within=8,
+        settled_within=30,
+        passing=120,
+        options=WITHOUT_FILES,
+    ),
+    FaultClass(name="P12 JSON dies", begin=slurm_fault(JSON_DIES), others_within=10),
+    FaultClass(name="P12 JSON dies late", begin=slurm_fault(JSON_DIES_LATE), others_within=10),
+    FaultClass(name="P13 squeue is back", begin=silent_controller, settled_within=5),
+    FaultClass(name="P15 squeue denies a job", begin=lying_controller),
+)
+CLOCKS = (
+    FaultClass(name="P7 clock set back, no server", begin=clock_set_back, passing=70),
+    FaultClass(name="P7 clock set back, no Slurm", begin=clock_set_back_in_silence, passing=40),
+)
+ARRAYS = (
+    FaultClass(name="P9 array with files", begin=large_array(200), others_within=30),
+    FaultClass(
+        name="P9 array without files",
+        begin=large_array(200),
+        others_within=30,
+        settled_within=60,
+        options=WITHOUT_FILES,
+    ),
+)
+SLURM_HANGS = (
+    FaultClass(name="P8 squeue hangs", begin=hanging_slurm("squeue"), passing=120),
+    FaultClass(name="P8 sacct hangs", begin=hanging_slurm("sacct"), passing=120),
+    FaultClass(name="P8 scontrol hangs", begin=hanging_slurm("scontrol"), passing=120),
+    FaultClass(name="P8 slurmctld is stopped", begin=hanging_slurm(None), passing=120),
+)
+CLASSES_HERE = (*FILES, *SLURM, *CLOCKS, *SLURM_HANGS, *ARRAYS)

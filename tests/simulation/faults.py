@@ -1,0 +1,114 @@
+"""What fails now, and a seeded plan of when: one knob for each class of faults.
+
+The plan is a list of phases; each sets a knob at its begin and clears it at its end. `Faults` is
+only looked at, by the virtual Slurm, cc-backend and disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+# Answers of an outage: status and body; "" has none, and a fault is no answer at all.
+OUTAGES: tuple[tuple[int, str], ...] = (
+    (500, '{"status":"Internal Server Error","error":"database is locked"}'),
+    (500, ""),
+    (500, "panic"),
+    (501, "not implemented"),
+    (502, "<html>bad gateway</html>"),
+    (503, "unavailable"),
+    (504, ""),
+    (507, "insufficient storage"),
+    (521, "web server is down"),
+    (402, "payment required"),
+    (408, ""),
+    (410, "gone"),
+    (421, "misdirected"),
+    (422, '{"error":"something new"}'),
+    (429, "slow down"),
+    (200, "<html>login</html>"),
+    (0, "unreachable"),
+    (0, "broken"),
+    (0, "timed_out"),
+)
+HALTS: tuple[tuple[int, str], ...] = (
+    (401, '{"error":"unauthorized"}'),
+    (403, "<html>forbidden</html>"),
+    (301, ""),
+    (404, "<html>not here</html>"),
+    (405, ""),
+)
+SINGLE: tuple[tuple[int, str], ...] = (*OUTAGES, *HALTS)
+
+
+@dataclass(slots=True)
+class Faults:
+    """The knobs. Empty or False: all is well.
+
+    `outage`, `starts_fail`, `stops_fail`: the answer that all requests (of a kind) get.
+    `poison`: job id to the answer that its start, stop or both get. `refused_word`: bodies that
+    hold this word get `refused_answer`. `silent`: starts of these job ids are never answered.
+    """
+
+    outage: tuple[int, str] | None = None
+    starts_fail: tuple[int, str] | None = None
+    stops_fail: tuple[int, str] | None = None
+    clusters_fail: bool = False
+    poison: dict[int, tuple[str, tuple[int, str]]] = field(default_factory=dict)
+    refused_answer: tuple[int, str] | None = None
+    silent: set[int] = field(default_factory=set)
+    lost_share: float = 0.0
+    delayed_share: float = 0.0
+    token: str = ""
+    unknown_hosts: set[str] = field(default_factory=set)
+    controller_hangs: str = ""
+    accounting_hangs: str = ""
+    unreadable_records: set[int] = field(default_factory=set)
+    unreadable_share: float = 0.0
+    texts_hang: float = 0.0
+    names_fail: bool = False
+    disk: str = ""
+    disk_share: float = 1.0
+    random: Random = field(default_factory=Random)
+
+    def is_unreadable_record(self, job_id: int) -> bool:
+        """Tell whether a record cannot be read now."""
+        share = self.unreadable_share
+        return bool(share) and (job_id * 2654435761 % 1000) / 1000 < share
+
+    def disk_fault(self, operation: str, name: str) -> None:
+        """Let an operation on the disk fail, as the knob says.
+
+        Raises:
+            OSError: it failed.
+        """
+        number = _DISK_FAULTS[self.disk](operation, name) if self.disk else 0
+        if number and self.random.random() < self.disk_share:
+            raise OSError(number, os.strerror(number), name)
+
+
+def _full(operation: str, _name: str) -> int:
+    return errno.ENOSPC if operation in {"write", "open_write"} else 0
+
+
+def _unreadable(operation: str, name: str) -> int:
+    return errno.EIO if operation == "read" and name.endswith(".json") else 0
+
+
+def _denied(operation: str, name: str) -> int:
+    return errno.EACCES if operation == "open" and name.endswith(".json") else 0
+
+
+def _unsynced(operation: str, _name: str) -> int:
+    return errno.EIO if operation == "fsync" else 0
+
+
+_DISK_FAULTS: dict[str, Callable[[str, str], int]] = {
+    "full": _full,
+    "unreadable": _unreadable,
+    "denied": _denied,
+    "unsynced": _unsynced,
+}

@@ -1,0 +1,246 @@
+"""What must always hold (safety), and what must happen soon while the world is well (progress)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from simulation.backend import Row, VirtualBackend
+from simulation.clock import VirtualClock
+from simulation.disk import VirtualDisk
+from simulation.site import Site
+from simulation.truth import NEW_END_STATES, OLD_END_STATES, Run
+from simulation.wellness import Wellness
+
+FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
+RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
+HOLD_SECONDS = 180.0
+REQUEUE_SECONDS = 700.0  # two holds, a delete and a flush of the job cache
+ALONE_SECONDS = 400.0  # until a run that something in front refuses is sent without its texts
+FACTS_SECONDS = 20.0  # without a fault: long enough to have asked Slurm
+FUTURE_SECONDS = 290
+RUN_DIRECTORIES = ("todo", "open", "dead")
+
+
+class Violation(Exception):  # noqa: N818 - what is wrong, not an error of this program
+    """A promise that was broken."""
+
+
+class Oracle:
+    """Compares what happens with what is true."""
+
+    def __init__(
+        self,
+        site: Site,
+        backend: VirtualBackend,
+        disk: VirtualDisk,
+        *,
+        root: Path,
+        wellness: Wellness,
+        clock: VirtualClock,
+    ) -> None:
+        self._site = site
+        self._backend = backend
+        self._disk = disk
+        self._wellness = wellness
+        self._clock = clock
+        self._paths = {name: root / name for name in ("new", *RUN_DIRECTORIES)}
+        self._waiting: dict[tuple[int, int], Run] = {}
+        self._directory_of = {str(path): name for name, path in self._paths.items()}
+        observer = backend.observer
+        observer.started, observer.stopped, observer.deleted = (
+            self._started,
+            self._stopped,
+            self._deleted,
+        )
+        site.on_run = self._expect
+        disk.on_change = self._changed
+
+    # ---- safety
+
+    def _expect(self, run: Run) -> None:
+        if not run.is_excluded:
+            self._waiting[run.key] = run
+
+    def _started(self, row: Row) -> None:
+        run = self._site.runs.get(row.key)
+        if run is None:
+            raise Violation(f"{row.key} was started and is no run (doubled)")
+        if run.is_excluded:
+            raise Violation(f"{row.key} was started and is not to be reported")
+        if run.deleted_at is not None:
+            raise Violation(f"{row.key} was started again after it was replaced")
+        run.started_at = self._clock.steady
+        self._check_facts(run, row.document)
+
+    def _check_facts(self, run: Run, found: dict[str, Any]) -> None:
+        for name, value in run.document.items():
+            if name == "resources":
+                self._check_resources(run, value, found["resources"])
+            elif name == "user":
+                if found.get("user") not in {value, str(1000 + int(value.removeprefix("user")))}:
+                    raise Violation(f"{run.key} user is {found.get('user')}, not {value}")
+            elif found.get(name) != value and not self.facts_lost(run):
+                raise Violation(
+                    f"{run.key} {name} is {found.get(name)!r}, not {value!r} (wrong facts)"
+                )
+
+    def _check_resources(self, run: Run, wanted: Any, found: Any) -> None:
+        if [each["hostname"] for each in wanted] != [each["hostname"] for each in found]:
+            raise Violation(f"{run.key} has other hosts (wrong facts)")
+        if wanted != found and not self.facts_lost(run):
+            raise Violation(f"{run.key} resources are {found}, not {wanted} (wrong facts)")
+
+    def facts_lost(self, run: Run) -> bool:
+        """Tell whether Slurm had no chance to tell the facts before it forgot them."""
+        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
+
+    def _stopped(self, row: Row) -> None:
+        run = self._site.runs.get(row.key)
+        if run is None or run.end is None:
+            raise Violation(f"{row.key} was stopped and runs (wrong end)")
+        states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
+        is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
+        is_inferred = not run.is_last or self.facts_lost(run)
+        if not is_exact and not is_inferred:
+            ours = f"{states[run.state]} at {run.end}"
+            raise Violation(
+                f"{row.key} ended as {row.state} at {row.stop_time}, not {ours} (wrong end)"
+            )
+        run.stopped_at = self._clock.steady
+
+    def _deleted(self, row: Row) -> None:
+        run = self._site.runs.get(row.key)
+        if run is None or not run.is_optional or row.state == "running":
+            raise Violation(f"{row.key} was deleted and is no earlier, ended run (lost)")
+        run.deleted_at = self._clock.steady
+
+    def _changed(self, path: str, name: str, is_there: bool) -> None:  # noqa: FBT001 - a callback
+        directory = self._directory_of.get(path)
+        if directory == "dead" and is_there:
+            self._check_buried(name)
+        elif directory == "new" and not is_there:
+            self._check_event_gone(name)
+        elif directory in {"todo", "open"} and not is_there:
+            self._check_run_gone(name)
+
+    def _check_buried(self, name: str) -> None:
+        run = self._run_of(name)
+        if run is None or not (run.is_poison or run.is_forbidden):
+            why = self._disk.names(self._paths["dead"]).get(name + ".why", b"").decode()
+            contents = self._disk.names(self._paths["dead"])[name].decode("utf-8", "replace")
+            raise Violation(f"{name} was moved to dead/ without a refusal: {why} {contents[-600:]}")
+
+    def _check_event_gone(self, name: str) -> None:
+        run = self._site.by_event.get(name)
+        if run is None or run.is_excluded or run.is_optional:
+            return
+        stored = self._stored(run)
+        if name.startswith("1-start") and run.started_at is None and stored is None:
+            raise Violation(f"{name} was deleted, its run is neither stored nor delivered (lost)")
+        has_end = stored is not None and b'"end":{' in stored
+        if name.startswith("1-stop") and run.stopped_at is None and not has_end:
+            raise Violation(
+                f"{name} was deleted, its run's end is neither stored nor delivered (lost)"
+            )
+
+    def _check_run_gone(self, name: str) -> None:
+        run = self._run_of(name)
+        if run is None or run.is_excluded or run.is_optional or run.stopped_at is not None:
+            return
+        if self._stored(run) is None:
+            raise Violation(f"{name} was deleted and is not delivered (lost)")
+
+    def _stored(self, run: Run) -> bytes | None:
+        """Return what surely survives of a run's file."""
+        found = (self._disk.durable(self._paths[each], run.name) for each in RUN_DIRECTORIES)
+        return next((contents for contents in found if contents is not None), None)
+
+    def _run_of(self, name: str) -> Run | None:
+        job_id, _, start = name.removesuffix(".json").partition("-")
+        return self._site.runs.get((int(job_id), int(start))) if start.isdecimal() else None
+
+    # ---- progress
+
+    def check_progress(self) -> None:
+        """Look at what is due and is not done.
+
+        Raises:
+            Violation: the world is well, and it was not done in time.
+        """
+        now = self._clock.steady
+        for key, run in list(self._waiting.items()):
+            if run.stopped_at is not None or run.deleted_at is not None:
+                del self._waiting[key]
+            elif run.is_poison or run.is_silent or run.start > self._clock.wall() + FUTURE_SECONDS:
+                continue
+            elif run.started_at is None:
+                self._check_start(run, now)
+            elif run.end is not None:
+                self._check_stop(run, now)
+
+    def _check_start(self, run: Run, now: float) -> None:
+        is_stored = self._disk.durable(self._paths["todo"], run.name) is not None
+        parts = {"backend", "starts", "process"} | self._needs(run, is_stored=is_stored)
+        allowed = (
+            REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
+        )
+        deadline = max(
+            run.start_at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS)
+        )
+        if now > deadline and not run.is_optional:
+            raise Violation(
+                f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend"
+            )
+
+    def _check_stop(self, run: Run, now: float) -> None:
+        stored = self._disk.durable(self._paths["todo"], run.name)
+        has_end = stored is not None and b'"end":{' in stored
+        parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
+        hold = HOLD_SECONDS if self._backend.is_new else 0.0
+        allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
+        due = max(run.end_at, (run.started_at or 0.0) + hold)
+        deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
+        deadline = max(deadline, (run.started_at or 0.0) + hold + RECOVERY_SECONDS)
+        if now > deadline:
+            raise Violation(f"{run.key} ended at {run.end_at:.1f} and is not stopped at cc-backend")
+
+    def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
+        """Return which parts of the world must be well for a run beside cc-backend."""
+        parts = set() if is_stored else {"slurm"}
+        if run.host in self._backend.faults.unknown_hosts or run.host in self.unknown_once:
+            parts.add("hosts")
+        return parts | {"names"}
+
+    unknown_once: frozenset[str] = frozenset()
+
+    # ---- the end
+
+    def check_end(self, running: Iterable[tuple[int, int]] = ()) -> None:
+        """Compare cc-backend with the truth when all must have been delivered.
+
+        Raises:
+            Violation: they differ.
+        """
+        del running
+        for run in self._site.runs.values():
+            if run.is_excluded or run.is_poison or run.is_silent or run.is_optional:
+                continue
+            row = self._backend.row(run.key)
+            if row is None and run.started_at is not None:
+                raise Violation(f"{run.key} is not at cc-backend (lost)")
+            if row is not None and run.script and not self._texts_lost(run):
+                has = row.document.get("metaData", {}).get("jobScript")
+                if has != run.script:
+                    raise Violation(
+                        f"{run.key} script is {has!r}, not {run.script!r} (wrong facts)"
+                    )
+
+    def _texts_lost(self, run: Run) -> bool:
+        """Tell whether the script could not be had in time."""
+        parts = ("slurm", "process", "texts", "backend", "starts", "names")
+        until = run.start_at + FACTS_SECONDS + 5.0
+        is_well = self._wellness.was_well(run.start_at, until, FACTS_SECONDS, parts)
+        return run.is_forbidden or run.requeued or not is_well

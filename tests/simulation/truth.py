@@ -1,0 +1,62 @@
+"""What is true: each run of the simulated site, what cc-backend must show of it, and what it got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+END_STATES = {
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "TIMEOUT": "timeout",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "PREEMPTED": "preempted",
+    "REQUEUED": "cancelled",
+}
+NEW_END_STATES = END_STATES | {"NODE_FAIL": "node_fail"}
+OLD_END_STATES = END_STATES | {"NODE_FAIL": "failed"}
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a job: the facts, and what became of it.
+
+    `start_at`, `end_at` are steady times at which its events appeared. `is_last`: no later run of
+    its job is known. Exemptions: `is_optional` may be left out by the policy for requeued jobs,
+    `is_excluded` must not be reported, `is_poison` is refused alone, `facts_lost` and `texts_lost` could not be seen.
+    """
+
+    job_id: int
+    start: int
+    document: dict[str, Any]
+    script: str | None
+    start_at: float
+    requeued: bool = False
+    is_last: bool = True
+    is_excluded: bool = False
+    is_optional: bool = False
+    is_poison: bool = False
+    is_silent: bool = False
+    is_forbidden: bool = False
+    host: str = ""
+    end: int | None = None
+    state: str = ""
+    end_at: float = float("inf")
+    event_lost: bool = False
+    facts_lost: bool = False
+    texts_lost: bool = False
+    started_at: float | None = None
+    stopped_at: float | None = None
+    deleted_at: float | None = None
+    events: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Return job id and start time."""
+        return self.job_id, self.start
+
+    @property
+    def name(self) -> str:
+        """Return the name of its run file."""
+        return f"{self.job_id}-{self.start}.json"

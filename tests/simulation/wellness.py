@@ -1,0 +1,52 @@
+"""Which parts of the world are well, since when, and whether they were at some time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PARTS = ("backend", "starts", "stops", "slurm", "process", "texts", "names", "hosts")
+
+
+class Wellness:
+    """Counts the faults of each part of the world."""
+
+    def __init__(self) -> None:
+        self._active = dict.fromkeys(PARTS, 0)
+        self._since = dict.fromkeys(PARTS, 0.0)
+        self._bad: dict[str, list[tuple[float, float]]] = {part: [] for part in PARTS}
+        self._began = dict.fromkeys(PARTS, 0.0)
+
+    def spoil(self, parts: Iterable[str], now: float) -> None:
+        """Note that a fault begins."""
+        for part in parts:
+            if not self._active[part]:
+                self._began[part] = now
+            self._active[part] += 1
+
+    def heal(self, parts: Iterable[str], now: float) -> None:
+        """Note that it ends."""
+        for part in parts:
+            self._active[part] -= 1
+            if not self._active[part]:
+                self._since[part] = now
+                self._bad[part].append((self._began[part], now))
+
+    def since(self, parts: Iterable[str]) -> float:
+        """Return when the last fault of some parts ended; infinite while one is active."""
+        wanted = list(parts)
+        if any(self._active[part] for part in wanted):
+            return float("inf")
+        return max(self._since[part] for part in wanted)
+
+    def was_well(self, begin: float, end: float, seconds: float, parts: Iterable[str]) -> bool:
+        """Tell whether all of some parts were well together for so long within a time."""
+        bad = [span for part in parts for span in self._bad[part]]
+        bad += [(self._began[part], float("inf")) for part in parts if self._active[part]]
+        at = begin
+        for start, stop in sorted(bad):
+            if stop <= at:
+                continue
+            if min(start, end) - at >= seconds:
+                return True
+            at = max(at, stop)
+        return end - at >= seconds

@@ -1,0 +1,160 @@
+"""The wire to the virtual cc-backend: what is lost, late, refused on the way or never answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ccbackend.classify import Fault
+from ccbackend.errors import TokenError
+from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
+from simulation.backend import VirtualBackend
+from simulation.faults import Faults
+from simulation.scheduler import Scheduler
+
+CLIENT_SECONDS = 60.0  # until the client gives up
+SHOWN_CHARACTERS = 110
+_FAULTS = {"unreachable": Fault.UNREACHABLE, "broken": Fault.BROKEN, "timed_out": Fault.TIMED_OUT}
+_START, _STOP = "/api/jobs/start_job/", "/api/jobs/stop_job/"
+
+
+class VirtualTransport:
+    """Exchanges with the server, with the interface of `ccbackend.wire.transport.Transport`."""
+
+    def __init__(
+        self,
+        server: VirtualBackend,
+        scheduler: Scheduler,
+        faults: Faults,
+        say: Callable[[str], None],
+    ) -> None:
+        self.limits = ExchangeLimits()
+        self.connections = 1
+        self._server = server
+        self._scheduler = scheduler
+        self._faults = faults
+        self._say = say
+
+    def token(self) -> str:
+        """Return the token.
+
+        Raises:
+            TokenError: its file cannot be used now.
+        """
+        if self._faults.token == "unreadable":
+            raise TokenError("token", "cannot be read", "correct its mode")
+        return self._faults.token or "good"
+
+    def close(self) -> None:
+        """Close the connection."""
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        limit_bytes: int | None = None,
+        with_token: bool = True,
+    ) -> HttpAnswer:
+        """Send one request and return its answer.
+
+        Raises:
+            TokenError: the token cannot be used.
+        """
+        del limit_bytes
+        token = self.token() if with_token else None
+        answer = self._exchange(method, path, body, token)
+        shown = (body or b"").decode()[:SHOWN_CHARACTERS]
+        result = answer.status if answer.fault is None else answer.fault
+        late = self._scheduler.clock.ahead
+        self._say(
+            f"{method} {path} {shown} -> {result} {answer.text[:SHOWN_CHARACTERS]} (+{late:.2f} s)"
+        )
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, token: str | None
+    ) -> HttpAnswer:
+        clock, random, faults = self._scheduler.clock, self._scheduler.random, self._faults
+        clock.ahead += random.uniform(0.001, 0.01)
+        refused = self._refused(path, body)
+        if refused is not None:
+            return self._answer(*refused)
+        if path == "/login":
+            return HttpAnswer(status=200, text=f"<footer>Version {self._server.version}</footer>")
+        if token is not None and token != self._server.token:
+            return HttpAnswer(status=401, text='{"error":"unauthorized"}')
+        if path == _START and self._is_silent(body):
+            return self._silent(method, path, body)
+        if random.random() < faults.lost_share:
+            return self._lost(method, path, body)
+        if random.random() < faults.delayed_share:
+            clock.ahead += random.choice([2.0, 10.0, 30.0, 50.0])
+        return self._answer(*self._server.handle(method, path, body))
+
+    def _refused(self, path: str, body: bytes | None) -> tuple[int, str] | None:
+        """Return what stands in for the server's answer, if something does."""
+        faults = self._faults
+        if faults.outage is not None:
+            return faults.outage
+        is_start, is_stop = path == _START and body is not None, path == _STOP
+        if is_start and faults.starts_fail is not None:
+            return faults.starts_fail
+        if is_stop and faults.stops_fail is not None:
+            return faults.stops_fail
+        if path == "/api/clusters/" and faults.clusters_fail:
+            return 503, "unavailable"
+        if body is not None and faults.refused_answer is not None and b"FORBIDDEN" in body:
+            return faults.refused_answer
+        if body is not None and faults.poison and (is_start or is_stop):
+            kinds, answer = faults.poison.get(_job_id(body), ("", (0, "")))
+            if ("start" if is_start else "stop") in kinds:
+                return answer
+        return None
+
+    def _answer(self, status: int, text: str) -> HttpAnswer:
+        clock = self._scheduler.clock
+        if status:
+            return HttpAnswer(status=status, text=text)
+        if text == "timed_out":
+            clock.ahead += CLIENT_SECONDS
+        return HttpAnswer(fault=_FAULTS[text], text=text, sent=text != "unreachable")
+
+    def _is_silent(self, body: bytes | None) -> bool:
+        return (
+            bool(self._faults.silent) and body is not None and _job_id(body) in self._faults.silent
+        )
+
+    def _silent(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
+        """Accept a request and never answer it; it may take effect all the same."""
+        if self._scheduler.random.random() < 0.5:  # noqa: PLR2004 - a coin
+            self._server.handle(method, path, body)
+        self._scheduler.clock.ahead += CLIENT_SECONDS
+        return HttpAnswer(fault=Fault.TIMED_OUT, text="silence")
+
+    def _lost(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
+        """Lose a request or its answer: it takes no effect, takes effect, or does so later."""
+        random, clock = self._scheduler.random, self._scheduler.clock
+        fate = random.choice(["unsent", "lost", "done", "done", "late"])
+        if fate == "unsent":
+            return HttpAnswer(fault=Fault.UNREACHABLE, text="refused", sent=False)
+        if fate == "done":
+            self._server.handle(method, path, body)
+        if fate == "late":
+            clock.ahead += CLIENT_SECONDS
+            delay = random.uniform(0.0, CLIENT_SECONDS + 10.0)
+            self._scheduler.after(delay, lambda: self._take_late_effect(method, path, body))
+            return HttpAnswer(fault=Fault.TIMED_OUT, text="late")
+        return HttpAnswer(
+            fault=random.choice([Fault.BROKEN, Fault.BROKEN, Fault.TIMED_OUT]), text=fate
+        )
+
+    def _take_late_effect(self, method: str, path: str, body: bytes | None) -> None:
+        status, _ = self._server.handle(method, path, body)
+        self._say(f"late effect: {method} {path} {(body or b'').decode()[:60]} -> {status}")
+
+
+def _job_id(body: bytes) -> int:
+    """Return the job id that a request is about."""
+    digits = body.partition(b'"jobId":')[2].partition(b",")[0].partition(b"}")[0]
+    return int(digits or 0)

@@ -1,0 +1,198 @@
+"""Hosts of a start request: what the server's topology adds, and names and addresses it knows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ccbackend.accelerators import accelerator_map, map_problems
+from ccbackend.resources import ignore_warning, needs_topology, resources_of
+from ccbackend.site_map import SiteMap
+from ccbackend.topology import Cluster, clusters_of_json
+from slurm.job import Gres, Job, NodeAllocation
+
+CORES = {"socket": [[0, 1, 2, 3]], "core": [[0, 2], [1, 3]]}
+GPU = Gres(name="gpu", count=1, indices=(0,))
+ADDRESSES = accelerator_map({"g": {"0": "00000000:0A:00.0"}}, {})
+
+
+def lab(nodes: str = "g[1-9]", *ids: str) -> dict[str, Cluster]:
+    """The server's view of one cluster, by name."""
+    topology = CORES | {"accelerators": [{"id": one, "type": "gpu"} for one in ids]}
+    sub = {"name": "main", "nodes": nodes, "topology": topology}
+    (found,) = clusters_of_json({"clusters": [{"name": "lab", "subClusters": [sub]}]})
+    return {"lab": found}
+
+
+def job_on(*allocations: NodeAllocation) -> Job:
+    """A job that holds something on these nodes."""
+    names = tuple(node.name for node in allocations)
+    return Job(
+        job_id=7, user="ada", start_time=1767225600, nodes=names, allocations=allocations, gpus=None
+    )
+
+
+def node(name: str = "g1", **facts: Any) -> NodeAllocation:
+    """What a job holds on a node of two cores."""
+    return NodeAllocation(**{"name": name, "core_count": 2, **facts})
+
+
+UNREAD = SiteMap(cluster="lab", accelerators=ADDRESSES)
+
+
+@pytest.mark.parametrize(
+    ("held", "needs"),
+    [
+        (node(cores=(0,)), True),
+        (node(cores=None), False),
+        (node(cores=()), False),
+        (node(gres=(GPU,)), True),
+        (node(gres=(replace(GPU, indices=None),)), False),
+        (node("c1", gres=(GPU,)), False),
+    ],
+    ids=["cores", "no cores known", "no cores held", "gpu", "gpu unknown", "gpu without address"],
+)
+def test_a_start_waits_for_the_topology_that_would_add_to_it(
+    held: NodeAllocation, *, needs: bool
+) -> None:
+    """Threads of known cores, and the server's spelling of an address."""
+    assert needs is needs_topology(job_on(held), UNREAD)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "needs"),
+    [
+        (replace(UNREAD, clusters_known=True), False),
+        (replace(UNREAD, clusters=lab()), False),
+        (replace(UNREAD, clusters=lab("n[1-9]")), True),
+        (replace(UNREAD, clusters=lab(), clusters_known=True), False),
+        (replace(UNREAD, assume_core_ids=True), True),
+    ],
+    ids=["server has none", "from a file", "file without the host", "read", "assumed"],
+)
+def test_a_known_topology_is_not_waited_for(mapping: SiteMap, *, needs: bool) -> None:
+    """A file of the configuration is enough; a server that has none will not get one."""
+    assert needs is needs_topology(job_on(node(cores=(0,))), mapping)
+
+
+def hosts(job: Job, mapping: SiteMap) -> list[dict[str, Any]]:
+    """The resources of a job."""
+    return resources_of(job, mapping, "lab", ignore_warning)[0]
+
+
+@pytest.mark.parametrize("configured", ["0000:0a:00.0", "00000000:0A:00.0", "0A:00.0"])
+@pytest.mark.parametrize("spelled", ["0000:0a:00.0", "00000000:0a:00.0", "00000000:0A:00.0"])
+def test_the_server_spells_the_address_of_an_accelerator(configured: str, spelled: str) -> None:
+    """It compares literally; both sides may write the same device in short or long form."""
+    site = accelerator_map({}, {"^g1$": [configured]})
+    mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", spelled))
+
+    assert [spelled] == hosts(job_on(node(gres=(GPU,))), mapping)[0]["accelerators"]
+    assert () == map_problems(site, {"g1": "g1"}, mapping.clusters["lab"])
+
+
+def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() -> None:
+    """Eight digits of the domain, upper case; the check tells the difference in both spellings."""
+    site = accelerator_map({}, {"^g1$": ["0000:0b:00.0"]})
+    mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", "0000:0a:00.0"))
+
+    assert ["00000000:0B:00.0"] == hosts(job_on(node(gres=(GPU,))), mapping)[0]["accelerators"]
+    assert (
+        "00000000:0B:00.0 of hosts ^g1$ is not known to the server",
+        "0000:0a:00.0 of hosts like gN is not configured",
+    ) == map_problems(site, {"g1": "g1"}, mapping.clusters["lab"])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "kind", "counts"),
+    [
+        ("n2fpga", "fpga", True),
+        ("n2acc", "fpga", True),
+        ("n2vpu", "vpu", True),
+        ("N2NPU", "npu", True),
+        ("n2acc", "nvme", False),
+    ],
+)
+def test_the_predecessors_map_counts_other_kinds(prefix: str, kind: str, *, counts: bool) -> None:
+    """Its file has no key for kinds: FPGAs as there, others where the hosts are named so."""
+    site = accelerator_map({prefix: {"1": "0000:01:00.0"}}, {})
+    held = node(f"{prefix}7", gres=(Gres(name=kind, type="x", count=1, indices=(1,)),))
+
+    found = hosts(job_on(held), SiteMap(cluster="lab", accelerators=site))[0]
+
+    assert (["00000000:01:00.0"] if counts else None) == found.get("accelerators")
+
+
+def test_another_kind_never_takes_the_addresses_of_configured_ones() -> None:
+    """The map of a host with both holds the addresses of one of them."""
+    site = accelerator_map({"g": {"0": "0000:01:00.0", "1": "0000:02:00.0"}}, {})
+    fpga = Gres(name="fpga", count=1, indices=(1,))
+
+    found = hosts(job_on(node(gres=(GPU, fpga))), SiteMap(cluster="lab", accelerators=site))[0]
+
+    assert ["00000000:01:00.0"] == found["accelerators"]
+
+
+def test_patterns_of_addresses_are_for_configured_kinds_alone() -> None:
+    """They never were the predecessor's."""
+    site = accelerator_map({}, {"^g1$": ["0000:01:00.0"]})
+    held = node(gres=(Gres(name="fpga", count=1, indices=(0,)),))
+
+    assert [{"hostname": "g1"}] == hosts(job_on(held), SiteMap(cluster="lab", accelerators=site))
+
+
+def named(nodes: tuple[str, ...], host_map: dict[str, str]) -> list[str]:
+    """The host names of a job on these nodes."""
+    patterns = tuple((re.compile(pattern), text) for pattern, text in host_map.items())
+    job = Job(job_id=7, user="ada", start_time=1, nodes=nodes)
+    return [each["hostname"] for each in hosts(job, SiteMap(cluster="lab", hosts=patterns))]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "names"),
+    [
+        (("n1.rack1", "n1.rack2"), ["n1.rack1", "n1.rack2"]),
+        (("n1.rack1", "n1.rack2", "n2.rack1"), ["n1.rack1", "n1.rack2", "n2"]),
+        (("n1.a.example", "n2.a.example"), ["n1", "n2"]),
+        (("n1", "n1.rack1"), ["n1", "n1.rack1"]),
+    ],
+)
+def test_short_names_that_collide_are_sent_in_full(
+    nodes: tuple[str, ...], names: list[str]
+) -> None:
+    """Two nodes of one job never become one host."""
+    assert names == named(nodes, {})
+
+
+@pytest.mark.parametrize(
+    ("host_map", "names"),
+    [
+        ({r"^(n\d+)\.(rack\d+)$": r"\2-\1"}, ["rack1-n1", "rack2-n1"]),
+        ({r"\.": "-"}, ["n1-rack1", "n1-rack2"]),
+        ({r"^x": "y", r"^(.*)\.rack(\d)": r"\1r\2"}, ["n1r1", "n1r2"]),
+        ({"^n": "host"}, ["n1.rack1", "n1.rack2"]),
+    ],
+)
+def test_the_host_map_sees_the_full_name(host_map: dict[str, str], names: list[str]) -> None:
+    """A pattern that makes the same name of two nodes leaves them their full names."""
+    assert names == named(("n1.rack1", "n1.rack2"), host_map)
+
+
+@pytest.mark.parametrize("node_name", ["n1.cluster.example", "n1"])
+def test_a_pattern_for_short_names_fits_full_ones(node_name: str) -> None:
+    """The domain is cut off as without a map."""
+    assert ["10.0.0.1"] == named((node_name,), {r"^n(\d)$": r"10.0.0.\1"})
+    assert ["host1"] == named((node_name,), {"^n": "host"})
+
+
+def test_addresses_are_found_by_full_and_short_names() -> None:
+    """A pattern may be written for either."""
+    full = accelerator_map({}, {r"^g1\.rack1$": ["full"], "^g1$": ["short"]})
+    held = [node(name, gres=(GPU,)) for name in ("g1.rack1", "g1.rack2")]
+
+    found = hosts(job_on(*held), SiteMap(cluster="lab", accelerators=full))
+
+    assert [["full"], ["short"]] == [each["accelerators"] for each in found]

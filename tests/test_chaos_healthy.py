@@ -1,0 +1,59 @@
+"""The chaos harness itself: with nothing wrong, nothing is complained of; what is wrong is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chaos import oracle
+from chaos.harness import World
+from chaos.slurm import NEW, OLD
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+@pytest.mark.parametrize("version", ["1.4.4", "1.5.4"])
+def test_a_healthy_site_gets_no_complaint(tmp_path: Path, version: str, release: str) -> None:
+    """Starts and ends of jobs of all shapes arrive with all facts, for each pair of releases."""
+    with World(tmp_path / "world", version=version, release=release) as world:
+        world.start_drain()
+        runs = world.several(12)
+        assert world.wait_delivered(runs, 20) is not None
+        for run in runs[:8]:
+            world.end(run, world.shapes.end_state())
+
+        verdict = oracle.settle(world, 20)
+
+    assert not verdict, str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("user", "nobody"),
+        ("numNodes", 9),
+        ("walltime", 1),
+        ("shared", "none"),
+        ("resources", []),
+        ("metaData", {}),
+    ],
+)
+def test_a_wrong_fact_is_complained_of(tmp_path: Path, field: str, value: object) -> None:
+    """The oracle compares every fact of a row with what Slurm had."""
+    with World(tmp_path / "world") as world:
+        run = world.begin(sharing="ok")
+        document = run.facts(is_old=False) | {"resources": run.resources()}
+        document["metaData"] = {"jobName": run.name, "jobScript": run.script}
+        world.backend.rules.start(document)
+        world.backend.rules.rows[0].document[field] = value
+
+        verdict = oracle.judge(world, is_quiet=False)
+
+    assert verdict
+
+
+def test_a_lost_run_is_complained_of(tmp_path: Path) -> None:
+    """The oracle misses a run that the server does not have."""
+    with World(tmp_path / "world") as world:
+        run = world.begin()
+
+        assert f"job {run.job_id} ({run.start}): lost" in oracle.judge(world)

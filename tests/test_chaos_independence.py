@@ -1,0 +1,35 @@
+"""The chaos harness stands alone: it shares nothing with the program or with other tests."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHAOS = Path(__file__).parent / "chaos"
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the top-level names that a module imports, wherever it does so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports by a relative name"
+            yield (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("path", sorted(CHAOS.rglob("*.py")), ids=lambda path: path.name)
+def test_only_the_standard_library_is_imported(path: Path) -> None:
+    """A module imports the standard library and the harness itself, nothing else."""
+    known = sys.stdlib_module_names | {"chaos"}
+
+    assert {name for name in imported(path) if name not in known} == set()
+
+
+def test_the_harness_is_there() -> None:
+    """The modules are where the test above looks for them."""
+    assert {"server.py", "slurm.py", "oracle.py"} <= {path.name for path in CHAOS.iterdir()}

@@ -1,0 +1,207 @@
+"""The check that events come from the hooks, by values and beside a real Slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from command_site import NOON, CommandSite
+from slurm_lab import Lab, Settings, require_slurm
+
+from slurm.client import Slurm
+from slurm.decode.job_rows import SqueueRow
+from slurm.process import ProcessRunner
+from spool.checks.result import CheckResult, CheckStatus
+from spool.config import load
+from spool.connections import slurm_commands
+from spool.preflight.hook_events import (
+    SeenEvents,
+    activation,
+    check_last_event,
+    is_active_controller,
+    seen_events,
+)
+from spool.preflight.hook_setup import check_hooks
+
+HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+AS_OF = "Configuration data as of"
+CONFIG: Mapping[str, Sequence[str]] = {
+    AS_OF: (str(NOON),),
+    "BOOT_TIME": (str(NOON - 9000),),
+    "SLURM_VERSION": ("22.05.8",),
+    "ResumeTimeout": ("300 sec",),
+}
+
+
+def job(age: int, job_id: int = 7, *, nodes: str = "n1") -> SqueueRow:
+    """Return a job that started some seconds ago."""
+    return SqueueRow(
+        job_id=job_id,
+        array_job_id=job_id,
+        state="RUNNING",
+        start_time=NOON - age,
+        submit_time=NOON - age,
+        partition="main",
+        user="anna",
+        account="physics",
+        nodes=nodes,
+    )
+
+
+def check(
+    events: SeenEvents, *jobs: SqueueRow, config: Mapping[str, Sequence[str]] = CONFIG
+) -> CheckResult:
+    """Return the verdict."""
+    return check_last_event(events, jobs, config)
+
+
+NONE = SeenEvents(last=None)
+
+
+def test_jobs_that_started_without_any_event_are_a_warning() -> None:
+    """The youngest is named, with what to do on this release."""
+    found = check(NONE, job(900, 5), job(600, 6))
+
+    assert CheckStatus.WARNING is found.status
+    assert "job 6 started 10m 00s ago, but no event has come: the hooks do not run" == found.text
+    assert found.hint.startswith("restart slurmctld (up to Slurm 23.02 ")
+
+
+def test_a_job_without_an_event_after_others_is_a_warning() -> None:
+    """Hooks that ran and no longer do."""
+    found = check(SeenEvents(last=NOON - 7200.0), job(600))
+
+    assert CheckStatus.WARNING is found.status
+    assert "but the last event came 2h 00m ago" in found.text
+
+
+@pytest.mark.parametrize("last", [NOON - 1.0, NOON - 600.0, NOON - 950.0])
+def test_an_event_at_the_start_of_the_youngest_job_is_enough(last: float) -> None:
+    """A start time can move on by ResumeTimeout after the event."""
+    found = check(SeenEvents(last=last), job(600), job(3000))
+
+    assert CheckStatus.OK is found.status
+
+
+@pytest.mark.parametrize(
+    ("events", "jobs"),
+    [
+        (NONE, ()),
+        (NONE, (job(30),)),
+        (NONE, (job(9001),)),
+        (NONE, (job(600, nodes=""),)),
+        (SeenEvents(last=None, watched_since=NOON - 500), (job(600),)),
+    ],
+    ids=["no job", "just started", "before slurmctld", "never ran", "before the drain"],
+)
+def test_without_a_job_that_must_have_an_event_none_is_missed(
+    events: SeenEvents, jobs: tuple[SqueueRow, ...]
+) -> None:
+    """None is due yet."""
+    found = check(events, *jobs)
+
+    assert (CheckStatus.OK, "none yet, and none was due") == (found.status, found.text)
+
+
+def test_without_times_of_the_controller_every_job_counts() -> None:
+    """Until now, by our own clock."""
+    assert CheckStatus.WARNING is check(NONE, job(600), config={}).status
+    assert CheckStatus.WARNING is check(SeenEvents(last=NOON - 9e5), job(600), config={}).status
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (("21.08.8",), "restart slurmctld"),
+        (("23.02.7",), "restart slurmctld"),
+        (("23.11.0",), "run `scontrol reconfigure`"),
+        (("26.05.3",), "run `scontrol reconfigure`"),
+        (("odd",), "restart slurmctld"),
+        ((), "restart slurmctld"),
+    ],
+)
+def test_what_switches_a_hook_on_depends_on_the_release(
+    version: tuple[str, ...], words: str
+) -> None:
+    """In the hint of a line that is missing too; a restart is never wrong."""
+    config = {"SLURM_VERSION": version}
+    (prolog, _) = check_hooks(config, Path("/spool"), None)
+
+    assert activation(config).startswith(words)
+    assert f", then {words}" in prolog.hint
+
+
+@pytest.mark.parametrize(
+    ("controllers", "is_active"),
+    [
+        ((), True),
+        ((("primary", "ctl2", True),), True),
+        ((("primary", "ctl1.x.org", True), ("backup", "ctl2", True)), True),
+        ((("primary", "ctl1", False), ("backup", "ctl2", True)), False),
+        ((("primary", "ctl1", False), ("backup", "ctl2", False)), True),
+    ],
+)
+def test_events_come_where_the_active_controller_is(
+    controllers: tuple[tuple[str, str, bool], ...], *, is_active: bool
+) -> None:
+    """One that cannot be found out is ours."""
+    assert is_active is is_active_controller(controllers, "ctl1.example.org")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+def test_events_are_seen_by_the_drain_and_in_the_spool(site: CommandSite) -> None:
+    """The younger one counts; what is no event does not."""
+    spool = load(site.config).spool
+    nothing = seen_events(spool)
+    site.beacon(started=NOON - 50, last_event=NOON - 20.5)
+    by_drain = seen_events(spool)
+    site.put_event("1-start-7-0-0-9", time=NOON - 10)
+    site.put_event("odd", time=NOON)
+
+    assert SeenEvents(last=None) == nothing
+    assert SeenEvents(last=NOON - 20.5, watched_since=NOON - 50) == by_drain
+    assert NOON - 10 == seen_events(spool).last
+
+
+def test_a_spool_that_cannot_be_read_has_no_events(site: CommandSite) -> None:
+    """What is wrong with it is a result of its own."""
+    site.beacon(started=None, last_event="odd")
+    (site.spool / "new").rmdir()
+
+    assert SeenEvents(last=None) == seen_events(load(site.config).spool)
+
+
+@pytest.mark.slurm
+def test_reconfigure_does_not_switch_hooks_on_in_an_old_slurm(site: CommandSite) -> None:
+    """The lines are shown, no event comes, the check says so; after a restart events come."""
+    require_slurm()
+    with Lab(Settings(accounting=False, hooks=HOOKS)) as lab:
+        stubs = [lab.root / "hooks" / f"{name}_slurmctld" for name in ("prolog", "epilog")]
+        names = ("PrologSlurmctld", "EpilogSlurmctld")
+        lab.configure(dict.fromkeys(names, ""))
+        lab.controller.restart()
+        site.document["slurm"] = {"scontrol": str(lab.command("scontrol"))}
+        site.document["slurm"] |= {"squeue": str(lab.command("squeue"))}
+        site.document["spool"]["directory"] = str(lab.spool)
+        site.write()
+        config = load(site.config)
+        slurm = Slurm(slurm_commands(config), ProcessRunner())
+
+        def verdict_after_a_job() -> tuple[bool, CheckStatus]:
+            lab.jobs.wait_ended(lab.jobs.sbatch())
+            settings = {**slurm.config(), AS_OF: (str(2**40),)}
+            found = check_last_event(seen_events(config.spool), slurm.listing(), settings)
+            return bool(settings["PrologSlurmctld"]), found.status
+
+        lab.configure(dict(zip(names, map(str, stubs), strict=True)))
+        reconfigured = verdict_after_a_job()
+        lab.controller.restart()
+        restarted = verdict_after_a_job()
+
+    assert [(True, CheckStatus.WARNING), (True, CheckStatus.OK)] == [reconfigured, restarted]

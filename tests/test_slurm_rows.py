@@ -1,0 +1,282 @@
+"""Rows of text listings: free text, wrappers and dates cost their own job at most."""
+
+from __future__ import annotations
+
+import pytest
+
+from slurm.decode.job_rows import parse_job_list
+from slurm.decode.parsed_rows import ParsedRows
+from slurm.decode.queue_snapshot import parse_queue_snapshot
+from slurm.decode.sacct_rows import (
+    SACCT_FIELDS,
+    SACCT_SEPARATOR,
+    new_separator,
+    parse_sacct_rows,
+)
+from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
+from slurm.errors import FailureReason, SlurmError
+
+ALL_COLUMNS = (*COLUMNS, "OverSubscribe", "admin_comment")
+ROW = (
+    "{job}|{job}|N/A|N/A|N/A|RUNNING|90|100|3700|1:00:00|0|2|{user}|5001|{account}|{partition}"
+    "|normal|{reservation}|n1|cpu=2,mem=2000M,node=1,billing=2|OK|{comment}|\n"
+)
+COMMENT = '[\n  {\n    "name": "hpc-1",\n    "spot": false\n  }\n]'
+HEADER = f"{'|'.join(['JOBID', *ALL_COLUMNS[1:]])}|\n"
+
+
+def row(job: int = 1000, **fields: str) -> str:
+    """Return a line of `squeue -O`."""
+    usual = {"user": "alice", "account": "k1", "partition": "cpu", "reservation": "(null)"}
+    return ROW.format(job=job, **usual | {"comment": "(null)"} | fields)
+
+
+def parsed(answer: str) -> ParsedRows:
+    """Return what is made of an answer of `squeue -O`."""
+    return parse_job_columns(answer.encode(), ALL_COLUMNS, cluster="lab")
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        COMMENT,
+        COMMENT.replace("\n", "\r\n"),
+        "a\n",
+        "\n",
+        "a|b",
+        "|",
+        "|\n",
+        "a|\nb",
+        "a|\n|b|\n|\nc",
+        "1|2|x",
+        "1000|1000|\nx",
+    ],
+)
+def test_comment_of_several_lines_costs_nobody_anything(comment: str) -> None:
+    """The job itself is read with its whole comment, and so are those around it."""
+    found = parsed(row(999) + row(1000, comment=comment) + row(1001))
+
+    assert [999, 1000, 1001] == list(found.rows)
+    assert (comment.replace("\r\n", "\n"), ("n1",)) == (
+        found.rows[1000].admin_comment,
+        found.rows[1000].nodes,
+    )
+    assert {} == found.undecided([999, 1000, 1001, 1002])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": "a|b"},
+        {"account": "|"},
+        {"partition": "gpu|a100"},
+        {"reservation": "maint|1"},
+        {"reservation": "cpu=2|x"},
+        {"account": "a|b", "partition": "c|d", "comment": "e|f\ng"},
+        {"user": "a|b"},
+        {"account": "a|b", "comment": COMMENT},
+        {"account": "a\nb"},
+    ],
+)
+def test_separator_in_a_name_makes_its_own_row_doubtful(fields: dict[str, str]) -> None:
+    """Columns that have moved are never read; which job it is, is known, and others are read."""
+    found = parsed(row(999) + row(1000, **fields) + row(1001))
+
+    assert [999, 1001] == list(found.rows)
+    assert [1000] == list(found.undecided([999, 1000, 1001, 1002]))
+    assert "1000|1000|" in found.doubtful[1000]
+
+
+def test_job_that_is_listed_twice_is_doubtful() -> None:
+    """A comment may imitate a row: then neither of the two is believed."""
+    found = parsed(row(999, comment=f"x|\n{row(1000)[:-2]}") + row(1000, user="bob"))
+
+    assert [999] == list(found.rows)
+    assert "twice" in found.doubtful[1000]
+
+
+@pytest.mark.parametrize("old", ["|90|", "|100|"])
+def test_date_in_a_row_is_shown(old: str) -> None:
+    """Without SLURM_TIME_FORMAT the row is doubtful, and the reason names column and line."""
+    date = "|2026-11-27T23:10:04|"
+    found = parsed(row(1000).replace(old, date))
+
+    assert {} == found.rows
+    assert date in found.doubtful[1000]
+    assert "Time: " in found.doubtful[1000]
+
+
+def test_header_and_carriage_returns_are_passed_over() -> None:
+    """A wrapper that loses `-h` or ends lines like another system costs nothing."""
+    found = parsed((HEADER + row(1000) + row(1001)).replace("\n", "\r\n"))
+
+    assert [1000, 1001] == list(found.rows)
+    assert () == found.problems
+
+
+def test_banner_leaves_rows_readable_and_absence_open() -> None:
+    """A line that is no row is shown; a job that is not listed may be there all the same."""
+    found = parsed("site wrapper 12.34\n" + row(1000))
+
+    assert [1000] == list(found.rows)
+    assert ["site wrapper 12.34" in text for text in found.problems] == [True]
+    assert [1001] == list(found.undecided([1000, 1001]))
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [("site wrapper 12.34\n", "site wrapper 12.34"), (row()[:-2], "1000|1000|"), ("x", "'x'")],
+)
+def test_answer_without_a_row_is_refused_with_its_line(answer: str, shown: str) -> None:
+    """What is no answer of squeue, or ends inside a row, is shown."""
+    with pytest.raises(SlurmError, match=r"row|cut") as caught:
+        parsed(answer)
+    assert shown in str(caught.value)
+
+
+LINES = (
+    "7|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n8|8|N/A|PENDING|N/A|N/A|90|1|cpu|bob|k|\n"
+    "9|9|N/A|RUNNING|101|900|90|1|g|pu|alice|k|a|n[2-3]\n"
+)
+
+
+def test_separator_in_an_account_leaves_the_listing_readable() -> None:
+    """Id, state, times and nodes are certain; of whom it is cannot be told."""
+    rows = parse_job_list(LINES.encode())
+    snapshot = parse_queue_snapshot(LINES.encode())
+    odd = snapshot.job(9)
+
+    assert {7: 100, 9: 101} == snapshot.running
+    assert odd == rows[2]
+    assert odd is not None
+    assert ("", "", "", "n[2-3]") == (odd.user, odd.account, odd.partition, odd.nodes)
+
+
+def test_listing_with_header_and_carriage_returns_is_read() -> None:
+    """As for a look-up."""
+    header = "JOBID|ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|START_TIME|END_TIME|SUBMIT_TIME|NODES|"
+    header += "PARTITION|USER|ACCOUNT|NODELIST\n"
+    raw = (header + LINES).replace("\n", "\r\n").encode()
+
+    assert parse_job_list(LINES.encode()) == parse_job_list(raw)
+    assert parse_queue_snapshot(LINES.encode()) == parse_queue_snapshot(raw)
+    assert () == parse_job_list(b"")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ("7|7", "site wrapper 12.34\n7|7", "site wrapper 12.34"),
+        ("|100|", "|2026-11-27T23:10:04|", "2026-11-27T23:10:04"),
+        ("|100|", "|N/A|", "7|7|N/A|RUNNING|N/A|"),
+        ("|n1\n", "\n", "7|7|N/A|RUNNING|100|900|90|1|cpu|alice|k'"),
+        ("8|8|N/A", "x|8|N/A", "x|8|N/A|PENDING"),
+        ("|n[2-3]\n", "|n[2-3]", "9|9|N/A|RUNNING"),
+    ],
+)
+def test_listing_that_is_odd_is_refused_with_its_line(old: str, new: str, shown: str) -> None:
+    """What a listing does not show is taken for gone: one line that is none voids it."""
+    with pytest.raises(SlurmError) as caught:
+        parse_queue_snapshot(LINES.replace(old, new, 1).encode())
+    assert shown in str(caught.value)
+
+
+def accounted(separator: str = SACCT_SEPARATOR, **fields: str) -> str:
+    """Return a row of sacct."""
+    usual = dict.fromkeys(SACCT_FIELDS.split(","), "") | {
+        "Cluster": "lab",
+        "JobIDRaw": "7",
+        "JobID": "7",
+        "User": "alice",
+        "UID": "5001",
+        "Partition": "cpu",
+        "State": "COMPLETED",
+        "Start": "100",
+        "End": "200",
+        "AllocCPUS": "2",
+        "JobName": "train",
+        "NodeList": "n1",
+    }
+    return separator.join((usual | fields).values()) + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["a\nb", "\n", "a|b", "x\r\ny", "lab\n", COMMENT, "a\x1fb", f"x\n{accounted(JobIDRaw='815')}y"],
+)
+@pytest.mark.parametrize("field", ["JobName", "AdminComment", "Comment"])
+def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> None:
+    """Whatever users write, the rows are those of sacct: they cannot know the separator."""
+    separator = new_separator()
+    answer = accounted(separator, JobIDRaw="6") + accounted(separator, **{field: words})
+    runs = parse_sacct_rows((answer + accounted(separator)).encode(), separator=separator)
+
+    assert [6, 7, 7] == [run.job_id for run in runs]
+    assert words.replace("\r\n", "\n") in {runs[1].name, runs[1].admin_comment, runs[1].comment}
+    assert ("train", ("n1",)) == (runs[2].name, runs[1].nodes)
+
+
+def test_separators_are_never_the_same() -> None:
+    """One that was seen in the list of processes is of no use."""
+    assert 100 == len({new_separator() for _ in range(100)})
+
+
+def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
+    """Comments of administrators and users are told apart; the name is the job's."""
+    answer = accounted(AdminComment="disable_cc_submission", Comment="mine")
+    (run,) = parse_sacct_rows(answer.encode())
+
+    assert ("disable_cc_submission", "mine", "train") == (run.admin_comment, run.comment, run.name)
+
+
+def test_accounting_with_header_and_carriage_returns_is_read() -> None:
+    """As for squeue."""
+    header = SACCT_SEPARATOR.join(SACCT_FIELDS.split(",")) + "\n"
+    raw = (header + accounted() + accounted()).replace("\n", "\r\n").encode()
+
+    assert 2 == len(parse_sacct_rows(raw))
+    assert () == parse_sacct_rows(header.encode())
+    assert () == parse_sacct_rows(b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("site wrapper 12.34\n", "site wrapper 12.34"),
+        ("site wrapper 12.34\n" + accounted(), "site wrapper 12.34"),
+        (accounted() + "bye\n", "bye"),
+        (accounted() + "bye\n" + accounted(), "bye"),
+        (accounted() + accounted()[:-4] + "\n", "lab|7"),
+        (accounted()[:-1], "lab"),
+        (accounted(Start="2026-11-27T23:10:04"), "Start: '2026-11-27T23:10:04'"),
+        (accounted(NodeList="n[1-"), "NodeList: "),
+        (accounted(JobIDRaw="x"), "JobIDRaw: "),
+    ],
+)
+def test_accounting_that_is_odd_is_refused_with_its_line(answer: str, shown: str) -> None:
+    """What is no row, or cannot be read, is shown with the field's name."""
+    with pytest.raises(SlurmError) as caught:
+        parse_sacct_rows(answer.encode())
+    assert shown in str(caught.value)
+    assert caught.value.reason in {FailureReason.INCOMPLETE, FailureReason.MALFORMED}
+
+
+@pytest.mark.parametrize(
+    ("user", "uid", "expected"),
+    [("nobody", "20001", (None, 20001)), ("", "20001", (None, 20001)), ("ann", "", ("ann", None))],
+)
+def test_accounting_names_users_by_facts_alone(
+    user: str, uid: str, expected: tuple[str | None, int | None]
+) -> None:
+    """A placeholder is no name."""
+    (run,) = parse_sacct_rows(accounted(User=user, UID=uid).encode())
+
+    assert expected == (run.user, run.uid)
+
+
+@pytest.mark.parametrize("user", ["nobody", "5001", "(null)", ""])
+def test_squeue_names_users_by_facts_alone(user: str) -> None:
+    """The uid stays, for whoever can name it later."""
+    found = parsed(row(1000, user=user)).rows[1000]
+
+    assert (None, 5001) == (found.user, found.uid)

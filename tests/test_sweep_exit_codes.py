@@ -1,0 +1,81 @@
+"""Exit codes of `cc-sweep`: what happened, in one number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sweep_values import start, stop
+
+from spool.exit_codes import (
+    CONFIG,
+    DRIFT,
+    NO_PERMISSION,
+    OK,
+    REFUSED,
+    TRY_AGAIN,
+    UNAVAILABLE,
+)
+from sweeper.commands.exit_codes import apply_code, failure_code, plan_code
+from sweeper.values import FailureCause, GuardFinding, GuardKind, Plan, Report
+
+SIZE = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")
+FIRST = GuardFinding(name="first", kind=GuardKind.FIRST, text="first")
+BOOT = GuardFinding(name="boot", kind=GuardKind.ANSWER, text="up for 3 s", is_transient=True)
+SILENT = GuardFinding(name="accounting", kind=GuardKind.ANSWER, text="no answer")
+ONE = Plan(changes=(start(1),))
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (FailureCause.REFUSED, REFUSED),
+        (FailureCause.UNAVAILABLE, UNAVAILABLE),
+        (FailureCause.NO_PERMISSION, NO_PERMISSION),
+        (FailureCause.MISCONFIGURED, CONFIG),
+        (FailureCause.BUSY, TRY_AGAIN),
+    ],
+)
+def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
+    """The administrator can tell them apart in a script."""
+    assert failure_code(replace(SILENT, cause=cause)) == code
+
+
+@pytest.mark.parametrize(
+    ("plan", "code"),
+    [
+        (Plan(), OK),
+        (Plan(first_sightings=(start(1),), skipped={"young": 1}), OK),
+        (ONE, DRIFT),
+        (Plan(reports=(Report(key=start(1).key, why="odd"),)), DRIFT),
+        (Plan(over_limit=1), DRIFT),
+        (Plan(held_back=(stop(1),), guards=(FIRST,)), DRIFT),
+        (Plan(guards=(FIRST,)), OK),
+        (Plan(held_back=(stop(1),), guards=(SIZE,)), REFUSED),
+        (replace(ONE, guards=(BOOT,)), REFUSED),
+    ],
+)
+def test_a_plan_is_drift_or_none_or_refused(plan: Plan, code: int) -> None:
+    """That nothing was applied before is no refusal."""
+    assert plan_code(plan) == code
+
+
+@pytest.mark.parametrize(
+    ("plan", "applied", "pending", "code"),
+    [
+        (Plan(), 0, 0, OK),
+        (ONE, 1, 0, OK),
+        (ONE, 1, 1, TRY_AGAIN),
+        (ONE, 0, 0, TRY_AGAIN),
+        (replace(ONE, over_limit=1), 1, 0, TRY_AGAIN),
+        (replace(ONE, held_back=(stop(1),), guards=(SIZE,)), 1, 0, OK),
+        (replace(ONE, guards=(BOOT,)), 1, 0, OK),
+        (replace(ONE, guards=(SILENT,)), 1, 0, TRY_AGAIN),
+        (Plan(held_back=(stop(1),), guards=(SIZE,)), 0, 0, REFUSED),
+        (Plan(guards=(BOOT,)), 0, 0, REFUSED),
+        (replace(ONE, guards=(FIRST,)), 0, 0, REFUSED),
+    ],
+)
+def test_an_apply_says_what_was_done(plan: Plan, applied: int, pending: int, code: int) -> None:
+    """Refused is only that of which nothing was applied; held stops are no work left."""
+    assert apply_code(plan, applied=applied, pending=pending) == code
