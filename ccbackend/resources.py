@@ -63,7 +63,7 @@ def resources_of(
 
 
 def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
-    """Tell whether a start would lack what the server's topology, not read yet, would add.
+    """Return whether a start would lack what the server's topology, not read yet, would add.
 
     That is hardware threads of cores that Slurm has named, or the server's spelling of accelerator
     addresses. No stored run can be corrected in this, so such a start is better sent later.
@@ -113,7 +113,7 @@ def _addresses(found: NodeAccelerators, warn: Warn) -> Resource:
 
 
 def _known_host_first(resources: list[Resource], cluster: Cluster | None) -> list[Resource]:
-    """The server derives the subcluster from the first host alone: it must be one it knows."""
+    """Put a known host first: the server derives the subcluster from the first host alone."""
     if cluster is None:
         return resources
     known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from spool.checks.result import AgeLimits, CheckResult, CheckStatus
 from spool.commands.check import CheckContext, local_results
 from spool.config import load
 from spool.identity import open_token
+from spool.preflight import caller
 from spool.preflight.full_check import full_check_results
 from spool.preflight.permissions import SystemUser
 
@@ -455,6 +457,67 @@ def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
     """The roles are not known then; why is told by the configuration."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
+
+
+@pytest.fixture
+def ada(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work as an ordinary user without a name."""
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
+
+
+WRONG_CALLER = (
+    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service's user{}, not as"
+    f" {2**31 - 9}; sudo cc-spool check --full\n"
+)
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) -> None:
+    """And no hint that would give the spool to them; without a state directory the spool tells."""
+    owner = site.state.owner()
+    with_state = site.call("check", "--full")
+    as_json = site.call("check", "--full", "--json")
+    shutil.rmtree(site.state)
+    without = site.call("check", "--full")
+
+    assert (3, WRONG_CALLER.format(f" {owner}"), "") == (
+        with_state.code,
+        with_state.out,
+        with_state.err,
+    )
+    assert (3, {"check --full": "UNKNOWN"}) == (as_json.code, verdicts(as_json))
+    assert (with_state.code, with_state.out) == (without.code, without.out)
+
+
+@pytest.mark.usefixtures("ada")
+def test_without_any_directory_nobody_is_the_wrong_caller(site: CommandSite) -> None:
+    """Who sets up a trial is told what is missing."""
+    shutil.rmtree(site.state)
+    shutil.rmtree(site.spool)
+    said = site.call("check", "--full", "--json")
+
+    assert 2 == said.code
+    assert "check --full" not in verdicts(said)
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("closed", ["state", "configuration"])
+def test_a_closed_directory_or_configuration_is_not_for_ordinary_users(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """Nothing is known of it."""
+    refused = PermissionError(13, "Permission denied")
+
+    def refuse(*_how: object, **_more: object) -> None:
+        raise refused
+
+    if closed == "state":
+        monkeypatch.setattr(caller, "_owner", refuse)
+    else:
+        monkeypatch.setattr(os, "open", refuse)
+    said = site.call("check", "--full")
+
+    assert (3, WRONG_CALLER.format("")) == (said.code, said.out)
 
 
 def test_full_look_by_the_command_itself(site: CommandSite) -> None:

@@ -120,7 +120,7 @@ def test_answer_without_status_or_words_shows_its_hint() -> None:
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
     assert asked(server)["server"].text.endswith(
-        "shared: no connection to the server: check its address, that it runs"
+        "shared: cannot connect to the server: check its address and that it is running"
     )
 
 

@@ -127,9 +127,7 @@ def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
 
 def test_a_run_that_fails_alone_waits_alone() -> None:
     """While others pass it is charged and tried rarely."""
-    reaction = react(
-        RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
-    )
+    reaction = react(RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
 
     assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
 
@@ -138,9 +136,7 @@ def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
     """The wait grows to an hour."""
     run = replace(RUN, attempts=20)
 
-    reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
-    )
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
 
     assert (NOW + 3600, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
 
@@ -149,9 +145,7 @@ def test_a_run_that_fails_alone_24_times_is_buried() -> None:
     """Nobody waits for ever."""
     run = replace(RUN, attempts=23)
 
-    reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True)
-    )
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
 
     assert RunAction.DEAD_LETTER is reaction.action
 

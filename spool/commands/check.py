@@ -39,6 +39,7 @@ from spool.files.state_files import (
 )
 from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
+from spool.preflight.caller import not_allowed, wrong_caller
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
 
@@ -89,8 +90,12 @@ def run_without_config(args: argparse.Namespace) -> int:
     try:
         config = load(args.config)
     except ConfigError as error:
+        if args.full and isinstance(error.__cause__, PermissionError):
+            return _report_wrong_caller(not_allowed("the service's user"), as_json=args.json)
         named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
         return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
+    if args.full and (wrong := wrong_caller(config)) is not None:
+        return _report_wrong_caller(wrong, as_json=args.json)
     token = open_token(config)
     with suppress(SpoolError, PermissionError):  # then the configuration's checks report it
         become_service(config.spool.state_directory)
@@ -209,6 +214,14 @@ def _report(results: list[CheckResult], *, as_json: bool) -> int:
         for line in plugin_lines(results, summary):
             console.print_line(line)
     return worst_status(results).value
+
+
+def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
+    """Report why the check was not made, in one line."""
+    if as_json:
+        return _report([result], as_json=True)
+    console.print_line(f"{plugin_lines([result], '')[0]}; {result.hint}")
+    return result.status.value
 
 
 def _is_service(state: Path) -> bool:

@@ -85,6 +85,7 @@ class Delivery:
         self._policy = policy
         self._stop_hold = StopHold()
         self._topology_at = float("-inf")
+        self._failed_in_flight: dict[Channel, PendingRun] = {}
         self.builder = RequestBuilder(store, health, composer, crash_marker)
         self.accepted_count = 0
         self.last_accepted: float | None = None
@@ -193,7 +194,11 @@ class Delivery:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
-        """Keep a channel busy; one that fails gets one request at a time, to find out."""
+        """Keep a channel busy; one that fails gets one request at a time, to find out.
+
+        Of the runs whose last request failed one at a time is sent: each may be silent for a
+        minute, and the second connection is for the others.
+        """
         for request in channel.recall():
             self.take_result(request, None, now)
         condition = self._health.state.channels[name].condition
@@ -201,9 +206,16 @@ class Delivery:
         if is_trial and (channel.outstanding or now.steady < condition.retry_at):
             return
         while (worker := channel.free_worker()) is not None:
-            entry = self._store.schedule.take_next(now.steady, stops=channel.stops)
+            failed = self._failed_in_flight.get(name)
+            entry = self._store.schedule.take_next(
+                now.steady,
+                stops=channel.stops,
+                with_failed=failed is None or failed.in_flight is None,
+            )
             if entry is None:
                 return
+            if entry.has_failed:
+                self._failed_in_flight[name] = entry
             made = self.builder.build(entry, now, is_trial=is_trial)
             if made is not None:
                 worker.ask(made)

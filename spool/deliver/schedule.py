@@ -93,6 +93,11 @@ class PendingRun:
         self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
 
     @property
+    def has_failed(self) -> bool:
+        """Tell whether its last request failed: the next one may take as long."""
+        return bool(self.failures) or self.is_blamed
+
+    @property
     def key(self) -> tuple[int, int]:
         """Return job id and start time."""
         return self.job_id, self.start_time
@@ -219,16 +224,23 @@ class Schedule:
         while self._waiting and self._waiting[0][0] <= now:
             self.reschedule(heappop(self._waiting)[-1], now)
 
-    def take_next(self, now: float, *, stops: bool) -> PendingRun | None:
-        """Return the next run to stop (or to start, delete, edit), marked as in flight."""
+    def take_next(self, now: float, *, stops: bool, with_failed: bool = True) -> PendingRun | None:
+        """Return the next run to stop (or to start, delete, edit), marked as in flight.
+
+        `with_failed` False: none whose last request failed.
+        """
         self.move_ready(now)
         ready = self._ready[stops]
         while ready:
-            entry = heappop(ready)[-1]
+            failures, *_, entry = heappop(ready)
             is_stop = entry.next_request is RequestKind.STOP
             if self._is_eligible(entry, now) and is_stop is stops:
-                entry.in_flight = entry.next_request
-                return entry
+                if with_failed or not entry.has_failed:
+                    entry.in_flight = entry.next_request
+                    return entry
+                self._push(entry)
+                if failures:  # only such are left
+                    return None
             if self._ready_at(entry) > now:  # the hold has become longer since it was put here
                 self.reschedule(entry.job_id, now)
         return None
@@ -250,7 +262,8 @@ class Schedule:
 
     def _push(self, entry: PendingRun) -> None:
         over = entry.end_time is not None
-        key = (entry.failures, over, entry.start_time, next(self._sequence), entry)
+        failures = max(entry.failures, entry.is_blamed)
+        key = (failures, over, entry.start_time, next(self._sequence), entry)
         heappush(self._ready[entry.next_request is RequestKind.STOP], key)
 
     def _is_eligible(self, entry: PendingRun, now: float) -> bool:

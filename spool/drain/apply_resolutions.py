@@ -112,7 +112,7 @@ class ResolutionApplier:
             return
         if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
             self._remembered[record.job_id] = record
-        elif result.stage is not RunStage.CONFIGURING and not result.new_runs:
+        elif not (result.new_runs or result.pending_events):
             self._remembered.pop(record.job_id, None)
 
     def _with_allocations(self, job: Job) -> Job:

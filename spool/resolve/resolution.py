@@ -255,6 +255,7 @@ def _inferred_ends(
     """
     if answers.rows is None:
         return {}
+    is_waiting = answers.record is not None and run_stage(answers.record) is RunStage.NOT_STARTED
     later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
     ends: dict[int, End] = {}
     for start in not_shown:
@@ -264,7 +265,8 @@ def _inferred_ends(
             not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
         )
         if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
-            ends[start] = _end_by_event(stop, is_requeued=following is not None)
+            is_requeued = is_waiting or following is not None
+            ends[start] = _end_by_event(stop, is_requeued=is_requeued)
         elif following and now - following > ACCOUNTING_DELAY_SECONDS:
             ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
     return ends
