@@ -112,8 +112,14 @@ class ResolutionApplier:
             return
         if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
             self._remembered[record.job_id] = record
-        elif not (result.new_runs or result.pending_events):
+        elif not (result.new_runs or result.pending_events) or self._never_ran(result, record):
             self._remembered.pop(record.job_id, None)
+
+    def _never_ran(self, result: Resolution, record: Job) -> bool:
+        """Tell whether a configuring job went back to the queue without a run of its own."""
+        seen = self._remembered.get(record.job_id)
+        is_waiting = result.stage is RunStage.NOT_YET
+        return is_waiting and seen is not None and seen.restart_count == record.restart_count
 
     def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations that were seen before, if it has none."""
