@@ -20,4 +20,4 @@ def _change(layout: Layout, plan: LetterPlan, name: str, *, dry_run: bool) -> st
     change = plan(layout, name)
     for error in () if dry_run else apply_changes(layout, [change]).values():
         raise error
-    return change.words
+    return change.planned if dry_run else change.done

@@ -112,7 +112,7 @@ def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, 
     """Under its own name."""
     buried = site.bury(name, b"contents")
 
-    assert "goes back into new/" == retry(layout, buried)
+    assert "is put back into new/" == retry(layout, buried)
     assert {"new": [name]} == inside(site)
     assert b"contents" == (site.spool / "new" / name).read_bytes()
 

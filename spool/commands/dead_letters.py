@@ -11,7 +11,7 @@ from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.console import print_json, print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
-from spool.exit_codes import OK, REFUSED
+from spool.exit_codes import OK, REFUSED, USAGE
 from spool.files.dead_letter_actions import (
     GROUP_BYTES,
     GROUP_SIZE,
@@ -46,14 +46,22 @@ def select(layout: Layout, wanted: str) -> list[str]:
     return sorted(names, key=lambda name: (_start_of(name, since[name]), name))
 
 
-def report_nothing(layout: Layout, wanted: str) -> None:
-    """Log where the files lie that an ID means, if none of them is a dead letter."""
+def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
+    """Report that an ID means no dead letter, and where its files lie; return the exit code.
+
+    For ALL of nothing that is fine.
+    """
+    if wanted == ALL:
+        if as_json:
+            print_json([])
+        return OK
     elsewhere = list(matching_names(layout, wanted, _LIVE_DIRECTORIES))
     for directory, name in elsewhere:
         _log.error("%s lies in %s/: it is no dead letter", escape(name), directory)
     if not elsewhere:
         hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
         _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
+    return USAGE
 
 
 def apply_plan(
@@ -88,8 +96,11 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
     if args.json:
         print_json(done)
     refused = sum(not each["done"] for each in done)
-    what = "dry run, nothing was changed: " if args.dry_run else ""
-    _log.info("%s%d done, %d refused", what, len(done) - refused, refused)
+    if args.dry_run:
+        words = "dry run, nothing was changed: %d would be done, %d would be refused"
+    else:
+        words = "%d done, %d refused"
+    _log.info(words, len(done) - refused, refused)
     return REFUSED if refused else OK
 
 
@@ -136,15 +147,8 @@ def _result(
         return None
     if problem is not None:
         return _document(planned.name, escape(problem.reason), done=False)
-    words = _conditional(planned.words) if dry_run else planned.words
+    words = planned.planned if dry_run else planned.done
     return _document(planned.name, words, done=True)
-
-
-def _conditional(words: str) -> str:
-    """Return what was done as what would be done: `is discarded`, `goes back into new/`."""
-    if words.startswith("is "):
-        return f"would be {words.removeprefix('is ')}"
-    return f"would apply: {words}"
 
 
 def _document(name: str, words: str, *, done: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import sys
 from spool.commands import dead_letters
 from spool.commands.entries import ALL
 from spool.config import Config
-from spool.exit_codes import OK, USAGE
+from spool.exit_codes import USAGE
 from spool.files.dead_letter_actions import plan_discard
 from spool.files.layout import Layout
 from spool.formatting import pluralize
@@ -34,17 +34,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         names = dead_letters.select(layout, args.id)
         if not names:
-            if args.id == ALL:
-                return dead_letters.summarize([], args=args) if args.json else OK
-            dead_letters.report_nothing(layout, args.id)
-            return USAGE
+            return dead_letters.report_nothing(layout, args.id, as_json=args.json)
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
                 _log.error("nobody can be asked: add --yes, or --dry-run to see what would happen")
                 return USAGE
             if not _confirm(len(names)):
                 _log.info("nothing was discarded")
-                return OK
+                return dead_letters.report_nothing(layout, ALL, as_json=args.json)
         done = dead_letters.apply_plan(layout, names, plan_discard, args=args)
     return dead_letters.summarize(done, args=args)
 

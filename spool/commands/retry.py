@@ -11,7 +11,6 @@ from spool.config import Config
 from spool.console import print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
-from spool.exit_codes import OK, USAGE
 from spool.files.dead_letter_actions import plan_retry
 from spool.files.enqueue import enqueue
 from spool.files.event import EventKind
@@ -21,8 +20,8 @@ from spool.files.run import parse_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
-_NOW = "is delivered now: the drain drops its wait"
-_LATER = "is delivered as soon as a drain runs"
+_NOW = "{} delivered now: the drain drops its wait"
+_LATER = "{} delivered as soon as a drain runs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +40,12 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     lock = config.spool.state_directory / DRAIN_LOCK_FILE
     words = _NOW if lock_state(lock) is LockState.HELD else _LATER
-    if args.dry_run:
-        words = words.replace("is delivered", "would be delivered")
+    words = words.format("would be" if args.dry_run else "is")
     with Layout(config.spool.directory) as layout:
         dead = dead_letters.select(layout, args.id)
         pending = _pending_runs(layout, args.id)
         if not dead and not pending:
-            if args.id == ALL:
-                return dead_letters.summarize([], args=args) if args.json else OK
-            dead_letters.report_nothing(layout, args.id)
-            return USAGE
+            return dead_letters.report_nothing(layout, args.id, as_json=args.json)
         done = dead_letters.apply_plan(layout, dead, plan_retry, args=args)
         if pending:
             done += _retry_pending(layout, pending, words, args=args)

@@ -29,14 +29,15 @@ GROUP_BYTES = 16_000_000  # a run of 65536 nodes alone is larger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterChange:
-    """What is to become of a dead letter, and in words.
+    """What is to become of a dead letter, in words for what is done and for what would be done.
 
     `file` is put into `todo/`; one that is no run goes `back` where it came from. The letter and
     its reason go in any case.
     """
 
     name: str
-    words: str
+    done: str
+    planned: str
     file: NewFile | None = None
     back: DeadLetterReason | None = None
 
@@ -59,7 +60,7 @@ def plan_retry(layout: Layout, name: str) -> LetterChange:
     if not _is_run_name(name):
         return _plan_return(layout, name)
     run = reset_delivery(_load_dead_run(layout, name))
-    return _plan_requeue(layout, run, "is tried again")
+    return _plan_requeue(layout, run, "{} tried again")
 
 
 def plan_discard(layout: Layout, name: str) -> LetterChange:
@@ -74,9 +75,9 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = "is discarded; a mark in open/ keeps its job from being reported until it ends"
+        words = "{} discarded; a mark in open/ keeps its job from being reported until it ends"
         return _plan_requeue(layout, mark, words)
-    return LetterChange(name=name, words="is discarded")
+    return _change(name, "{} discarded")
 
 
 def apply_changes(
@@ -118,11 +119,17 @@ def active_directory(layout: Layout, name: str) -> Directory | None:
 def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
     """Return the change that puts a run into `todo/`; a run that lies elsewhere too counts."""
     taken = active_directory(layout, run.name)
-    if taken is None:
-        file = NewFile(run.name, codec.encode(run), waiting_since(run))
-        return LetterChange(name=run.name, words=words, file=file)
-    words = f"lies in {taken}/ too, which counts; the dead letter is removed"
-    return LetterChange(name=run.name, words=words)
+    if taken is not None:
+        return _change(
+            run.name, f"lies in {taken}/ too, which counts; the dead letter {{}} removed"
+        )
+    file = NewFile(run.name, codec.encode(run), waiting_since(run))
+    return replace(_change(run.name, words), file=file)
+
+
+def _change(name: str, words: str) -> LetterChange:
+    """Return a change; `{}` in the words is where `is` or `would be` stands."""
+    return LetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
 
 
 def _plan_return(layout: Layout, name: str) -> LetterChange:
@@ -135,7 +142,7 @@ def _plan_return(layout: Layout, name: str) -> LetterChange:
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
         raise BadFileError(name, f"{why.directory}/ holds a file of its name; discard one of them")
-    return LetterChange(name=name, words=f"goes back into {why.directory}/", back=why)
+    return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
 
 def _reason_from_name(name: str) -> DeadLetterReason:

@@ -20,9 +20,10 @@ from slurm.errors import SlurmError
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config.schema import SpoolKeys
-from spool.errors import SpoolError
+from spool.errors import BadFileError, SpoolError
+from spool.files.drain_state import read_drain_state
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import DRAIN_STATE_FILE, read_json
+from spool.files.state_files import DRAIN_STATE_FILE
 from spool.formatting import format_duration
 
 RECONFIGURE_STARTS_HOOKS = Release(23, 11)
@@ -42,13 +43,14 @@ class SeenEvents:
 
 def seen_events(spool: SpoolKeys) -> SeenEvents:
     """Return what the drain's state and the events that wait for it tell."""
-    state = read_json(spool.state_directory / DRAIN_STATE_FILE)
-    known = list(_numbers(state, "last_event"))
+    state = None
+    with suppress(BadFileError, OSError):
+        state = read_drain_state(spool.state_directory / DRAIN_STATE_FILE)
+    known = [state.last_event] if state and state.last_event is not None else []
     with suppress(SpoolError, OSError), Layout(spool.directory) as layout:
         known += _event_times(layout)
-    return SeenEvents(
-        last=max(known, default=None), watched_since=max(_numbers(state, "started"), default=0.0)
-    )
+    watched_since = state.started if state else None
+    return SeenEvents(last=max(known, default=None), watched_since=watched_since or 0.0)
 
 
 def check_last_event(
@@ -111,13 +113,6 @@ def _time(config: Mapping[str, Sequence[str]], name: str) -> int | None:
 
 def _hint(config: Mapping[str, Sequence[str]]) -> str:
     return f"{activation(config)}; look into slurmctld's log, and at who may write into new/"
-
-
-def _numbers(state: Mapping[str, object], key: str) -> Iterator[float]:
-    """Yield the number under a key, if there is one."""
-    value = state.get(key)
-    if isinstance(value, int | float):
-        yield float(value)
 
 
 def _event_times(layout: Layout) -> Iterator[float]:

@@ -45,7 +45,6 @@ HOOKS = (
         kind="stop",
         consequence="only the sweep reports ends, minutes late",
     ),
-    Hook(option="EpilogSlurmctld", kind="stop", consequence="only the sweep reports ends, late"),
 )
 
 
