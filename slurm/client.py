@@ -6,50 +6,29 @@ A failed, empty, cut or error-carrying answer is *unknown* and raises; only the 
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import TypeVar
 
-from slurm.commands import (
-    MAX_LISTING_BYTES,
-    TIMEOUT_SECONDS,
-    CommandPaths,
-    SlurmCommands,
-    command_failure,
-    is_unreachable,
-)
+from slurm.commands import MAX_LISTING_BYTES, TIMEOUT_SECONDS, CommandPaths, SlurmCommands
 from slurm.decode import scontrol_text
-from slurm.decode.fields.sharing import sharing_from_cpus
 from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
 from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
-from slurm.decode.release_text import parse_release
-from slurm.decode.sacct_rows import (
-    SACCT_FIELDS,
-    SACCT_SHARING,
-    new_separator,
-    parse_sacct_rows,
-)
 from slurm.decode.scontrol_config import parse_config, parse_controllers
-from slurm.decode.scontrol_nodes import Node
-from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.errors import SlurmError, UnknownJob
 from slurm.job import Job
+from slurm.lookup.accounting import AccountingLookup
 from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.jobs import IDS_PER_CALL, JobLookup
+from slurm.lookup.installed_release import InstalledRelease
+from slurm.lookup.jobs import JobLookup
+from slurm.lookup.texts import read_description, read_script
 from slurm.process import Runner
 from slurm.release import Release
-from slurm.release_features import ReleaseFeatures, features_of
+from slurm.release_features import features_of
 
 __all__ = ["CommandPaths", "Slurm"]
 
-WINDOW_TIMEOUT_SECONDS = 300.0
-EARLIEST_SACCT_TIME = 1_000_000  # no earlier `uts` time (`src/common/parse_time.c`, all releases)
-RELEASE_RECHECK_SECONDS = 600.0
-_log = logging.getLogger(__name__)
-_END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
-_DENIED = (b"Access/permission denied", b"Invalid user id")
-_NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
+T = TypeVar("T")
 
 
 class Slurm:
@@ -58,6 +37,7 @@ class Slurm:
     `cluster` is Slurm's own name (None: read from the configuration on first use). An upgrade of
     Slurm under our feet is noticed by the file of `squeue`, by the first answer that fails or
     cannot be read, and after ten minutes at most (`squeue` may be a site's own wrapper).
+    `timeout_seconds` is what one command may take; accounting's windows may take longer.
     """
 
     def __init__(
@@ -66,17 +46,14 @@ class Slurm:
         runner: Runner,
         *,
         cluster: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._commands = SlurmCommands(paths, runner)
-        self._geometries = NodeGeometries(self._commands)
-        self._lookup = JobLookup(self._commands, self._geometries, clock=clock)
-        self._clock = clock
+        self._commands = SlurmCommands(paths, runner, clock=clock, timeout_seconds=timeout_seconds)
+        self._nodes = NodeGeometries(self._commands)
+        self._lookup = JobLookup(self._commands, self._nodes, clock=clock)
+        self._release = InstalledRelease(self._commands, clock, self._forget)
         self._cluster = cluster
-        self._release: Release | None = None
-        self._release_at = 0.0
-        self._is_release_confirmed = False
-        self._squeue_file: tuple[int, int] | None = None
         self._has_accounting: bool | None = None
 
     @property
@@ -96,16 +73,14 @@ class Slurm:
         Raises:
             SlurmError: squeue does not say.
         """
-        file = _file_identity(self._commands.squeue)
-        is_old = self._clock() - self._release_at > RELEASE_RECHECK_SECONDS
-        if (
-            self._release is None
-            or not self._is_release_confirmed
-            or is_old
-            or file != self._squeue_file
-        ):
-            return self._detect_release(file)
-        return self._release
+        return self._release.current()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what is odd about Slurm's answers although they are believed; for any thread.
+
+        Error lines on stderr beside complete answers, and a source that another one replaces.
+        """
+        return (*self._lookup.warnings(), *self._commands.error_lines.current())
 
     def config(self) -> Mapping[str, tuple[str, ...]]:
         """Return slurm.conf as the controller sees it: name to values, () for `(null)`.
@@ -113,7 +88,8 @@ class Slurm:
         Raises:
             SlurmError: the controller does not answer.
         """
-        found = parse_config(self._commands.run([self._commands.scontrol, "show", "config"]).stdout)
+        argv = [self._commands.scontrol, "show", "config"]
+        found = self._commands.read(argv, parse_config)
         self._cluster = found["ClusterName"][0]
         kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
         self._has_accounting = not kinds[0].endswith("none")
@@ -138,7 +114,7 @@ class Slurm:
         Raises:
             SlurmError: the answer is not whole.
         """
-        return parse_job_list(self._listing())
+        return self._listing(parse_job_list)
 
     def queue_snapshot(self) -> QueueSnapshot:
         """Return all jobs in the controller's memory as a sweep needs them: much lighter.
@@ -146,7 +122,7 @@ class Slurm:
         Raises:
             SlurmError: the answer is not whole.
         """
-        return parse_queue_snapshot(self._listing())
+        return self._listing(parse_queue_snapshot)
 
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
@@ -166,10 +142,10 @@ class Slurm:
         cluster = self.cluster
         try:
             return self._lookup.find(
-                wanted, self._features, cluster=cluster, states_only=states_only
+                wanted, self._release.features, cluster=cluster, states_only=states_only
             )
         except SlurmError:
-            self._is_release_confirmed = False
+            self._release.doubt()
             raise
 
     def job(self, job_id: int) -> Job:
@@ -194,43 +170,27 @@ class Slurm:
         Raises:
             SlurmError: accounting's answer is unknown.
         """
-        wanted = sorted(set(ids))
-        rows: list[Job] = []
-        for first in range(0, len(wanted), IDS_PER_CALL):
-            part = ",".join(map(str, wanted[first : first + IDS_PER_CALL]))
-            rows += self._query_sacct(["-j", part], since, until, timeout_seconds=TIMEOUT_SECONDS)
-        return tuple(rows)
+        lookup = self._accounting()
+        return () if lookup is None else lookup.runs_of(ids, since=since, until=until)
 
     def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run that ended in a window by accounting, of all jobs.
 
-        Without states sacct would also list what runs: the whole queue at every sweep.
-
         Raises:
             SlurmError: accounting's answer is unknown.
         """
-        chosen = ["-a", "-s", _END_STATES]
-        return self._query_sacct(chosen, since, until, timeout_seconds=WINDOW_TIMEOUT_SECONDS)
+        lookup = self._accounting()
+        return () if lookup is None else lookup.ended(since=since, until=until)
 
-    def script(self, job_id: int) -> str | None:
+    def script(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
         """Return the batch script of a job in memory; None for a job without one.
 
         Raises:
             SlurmError: (DENIED) our account may not read it, or the answer is unknown.
         """
-        argv = [self._commands.scontrol, "write", "batch_script", str(job_id), "-"]
-        answer = self._commands.run_unchecked(argv)
-        if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
-            return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
-        if any(words in answer.stderr for words in _DENIED):
-            hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
-            message = f"the script of job {job_id} may not be read"
-            raise SlurmError(message, reason=FailureReason.DENIED, stderr=answer.stderr, hint=hint)
-        if is_unreachable(answer):
-            raise command_failure(answer)
-        return None
+        return read_script(self._commands, job_id, timeout_seconds)
 
-    def description(self, job_id: int) -> str | None:
+    def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
         """Return what `scontrol show job` says of exactly this job; None if it is unknown.
 
         Users write parts of it: for people to read, never to be parsed.
@@ -241,73 +201,29 @@ class Slurm:
         known = self._lookup.text(job_id)
         if known is not None:
             return scontrol_text.job_record_text(known, job_id)
-        try:
-            answer = self._commands.run([self._commands.scontrol, "show", "job", str(job_id)])
-        except UnknownJob:
-            return None
-        return scontrol_text.job_record_text(answer.stdout.decode("utf-8", "replace"), job_id)
+        return read_description(self._commands, job_id, timeout_seconds)
 
-    def _features(self, *, refresh: bool = False) -> ReleaseFeatures:
-        """Return what to ask; `refresh`: an answer cannot be read, so it may be another release."""
-        if refresh:
-            self._is_release_confirmed = False
-        return features_of(self.version())
+    def _forget(self) -> None:
+        """Try everything anew: the commands are others than before."""
+        self._lookup.forget()
+        self._has_accounting = None
 
-    def _detect_release(self, file: tuple[int, int] | None) -> Release:
-        """Ask for the release; with another one, or other files, everything is tried anew."""
-        release = parse_release(self._commands.run([self._commands.squeue, "--version"]).stdout)
-        if (release, file) != (self._release, self._squeue_file):
-            _log.info("Slurm %s", release)
-            self._lookup.forget()
-            self._has_accounting = None
-        self._release, self._squeue_file = release, file
-        self._release_at, self._is_release_confirmed = self._clock(), True
-        return release
-
-    def _listing(self) -> bytes:
+    def _listing(self, parse: Callable[[bytes], T]) -> T:
         argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all", "-o", SQUEUE_FORMAT]
-        return self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
+        return self._commands.read(argv, parse, limit_bytes=MAX_LISTING_BYTES)
 
-    def _sacct_has_sharing(self) -> bool:
-        """Tell whether sacct has sharing; for that alone the release is not asked for."""
-        return self._release is not None and features_of(self._release).sacct_has_sharing
+    def _accounting(self) -> AccountingLookup | None:
+        """Return how to ask accounting; None where there is none.
 
-    def _query_sacct(
-        self, selection: Sequence[str], since: int, until: int, *, timeout_seconds: float
-    ) -> tuple[Job, ...]:
+        Whether sacct tells sharing is known by the release, which is not asked for that alone.
+        """
         cluster = self.cluster
         if self._has_accounting is None:
             self.config()
         if not self._has_accounting:
-            return ()
-        separator = new_separator()
-        argv = [self._commands.sacct, "-X", "-D", "-P", "-n", f"--delimiter={separator}"]
-        fields = SACCT_FIELDS + (SACCT_SHARING if self._sacct_has_sharing() else "")
-        argv += ["-M", cluster, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]
-        argv += ["-o", fields]
-        answer = self._commands.run(
-            [*argv, *selection], limit_bytes=MAX_LISTING_BYTES, timeout_seconds=timeout_seconds
+            return None
+        release = self._release.known
+        has_sharing = release is not None and features_of(release).sacct_has_sharing
+        return AccountingLookup(
+            commands=self._commands, nodes=self._nodes, cluster=cluster, has_sharing=has_sharing
         )
-        rows = parse_sacct_rows(answer.stdout, fields=fields, separator=separator, cluster=cluster)
-        return self._with_sharing(rows)
-
-    def _with_sharing(self, runs: tuple[Job, ...]) -> tuple[Job, ...]:
-        """Return the runs with the sharing that their CPUs tell, where accounting has none."""
-        if all(run.sharing is not None or not run.nodes for run in runs):
-            return runs
-        nodes = self._geometries.known()
-        return tuple(run if run.sharing else _shared_by_cpus(run, nodes) for run in runs)
-
-
-def _shared_by_cpus(run: Job, nodes: Mapping[str, Node]) -> Job:
-    of_nodes = [nodes[name].cpus if name in nodes else None for name in run.nodes]
-    return replace(run, sharing=sharing_from_cpus(run.cpus, of_nodes))
-
-
-def _file_identity(path: str) -> tuple[int, int] | None:
-    """Return what tells one version of a command's file from another; None if it is not there."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns

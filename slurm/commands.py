@@ -1,12 +1,21 @@
-"""Runs Slurm's commands with an environment of our own, and believes only good answers."""
+"""Runs Slurm's commands with an environment of our own, and believes only complete answers.
+
+An answer is believed if the command exits with 0, has printed what it prints, and does not say
+that its query failed. Other error lines on stderr do not make it wrong: they are remembered, logged
+and shown. With such lines nothing printed is an answer only where they come with every command.
+"""
 
 from __future__ import annotations
 
 import re
+import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from slurm.error_lines import ErrorLines, decisive_lines, error_lines, says_query_failed
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.process import CommandResult, Runner
 
@@ -16,6 +25,9 @@ MAX_LISTING_BYTES = 1 << 31
 _UNKNOWN_JOB_ID = b"Invalid job id specified"
 _UNREACHABLE = (b"Unable to contact slurm controller", b"Connection refused", b"not responding")
 _NO_JSON = re.compile(rb"json|serializer|data_parser|openapi", re.IGNORECASE)
+_SIGNAL_STATUS = 128  # a shell's exit status is 128 + N where signal N ended the command
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +43,23 @@ class CommandPaths:
 class SlurmCommands:
     """One way to every command; nothing of our own environment reaches it.
 
-    Times are epoch seconds, but for `scontrol show job`: of that text people are shown the whole
-    and no time is read, so it has times as this host's users write them.
+    Times are epoch seconds, but for the text of `scontrol show job` that people are shown: it has
+    times as this host's users write them.
     """
 
-    def __init__(self, paths: CommandPaths, runner: Runner) -> None:
+    def __init__(
+        self,
+        paths: CommandPaths,
+        runner: Runner,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.squeue = str(paths.squeue)
         self.sacct = str(paths.sacct)
         self.scontrol = str(paths.scontrol)
+        self.timeout_seconds = timeout_seconds
+        self.error_lines = ErrorLines(clock)
         self._runner = runner
         self._display_environment = {
             "PATH": "/usr/bin:/bin",
@@ -49,51 +70,125 @@ class SlurmCommands:
             self._display_environment["SLURM_CONF"] = str(paths.conf)
         self._environment = self._display_environment | {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
 
+    def read(
+        self,
+        argv: Sequence[str],
+        parse: Callable[[bytes], T],
+        *,
+        limit_bytes: int = MAX_OUTPUT_BYTES,
+        timeout_seconds: float | None = None,
+        for_display: bool = False,
+    ) -> T:
+        """Return an answer as `parse` reads it; `for_display`: see `run_unchecked`.
+
+        Raises:
+            UnknownJob: the controller says that it does not know the id.
+            SlurmError: the answer is unknown; its message holds what stood on stderr.
+        """
+        answer = self.run_unchecked(
+            argv,
+            timeout_seconds=timeout_seconds,
+            limit_bytes=limit_bytes,
+            for_display=for_display,
+        )
+        self._check(answer, (0,), is_empty=not answer.stdout)
+        try:
+            found = parse(answer.stdout)
+        except SlurmError as error:
+            lines = "; ".join(error_lines(answer.stderr)).encode()
+            raise SlurmError(
+                str(error),
+                reason=error.reason,
+                command=answer.argv,
+                status=answer.status,
+                stderr=lines,
+            ) from error
+        self.error_lines.record(answer.argv[0], answer.stderr)
+        return found
+
     def run(
         self,
         argv: Sequence[str],
         *,
         limit_bytes: int = MAX_OUTPUT_BYTES,
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float | None = None,
         statuses: tuple[int, ...] = (0,),
         sink: Callable[[bytes], object] | None = None,
     ) -> CommandResult:
-        """Return an answer that is good.
+        """Return an answer that is good; with a sink the caller sees whether it is whole.
 
         Raises:
             UnknownJob: the controller says that it does not know the id.
             SlurmError: the answer is unknown.
         """
+        printed = 0
+
+        def count(piece: bytes) -> None:
+            nonlocal printed
+            printed += len(piece)
+            if sink is not None:
+                sink(piece)
+
         answer = self.run_unchecked(
-            argv, timeout_seconds=timeout_seconds, limit_bytes=limit_bytes, sink=sink
+            argv,
+            timeout_seconds=timeout_seconds,
+            limit_bytes=limit_bytes,
+            sink=None if sink is None else count,
         )
-        if _UNKNOWN_JOB_ID in answer.stderr:
-            raise UnknownJob(0)
-        if answer.status not in statuses or b"error" in answer.stderr:
-            raise command_failure(answer)
+        self._check(answer, statuses, is_empty=not (printed or answer.stdout))
+        self.error_lines.record(answer.argv[0], answer.stderr)
         return answer
 
     def run_unchecked(
         self,
         argv: Sequence[str],
         *,
-        timeout_seconds: float = TIMEOUT_SECONDS,
+        timeout_seconds: float | None = None,
         limit_bytes: int = MAX_OUTPUT_BYTES,
         sink: Callable[[bytes], object] | None = None,
+        for_display: bool = False,
     ) -> CommandResult:
-        """Return an answer, good or not.
+        """Return an answer, good or not; `for_display` with times as this host's users write them.
 
         Raises:
             SlurmError: there is none.
         """
-        is_for_display = list(argv[1:3]) == ["show", "job"]
         return self._runner(
             argv,
-            environment=self._display_environment if is_for_display else self._environment,
-            timeout_seconds=timeout_seconds,
+            environment=self._display_environment if for_display else self._environment,
+            timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds,
             limit_bytes=limit_bytes,
             sink=sink,
         )
+
+    def _check(self, answer: CommandResult, statuses: tuple[int, ...], *, is_empty: bool) -> None:
+        """Refuse an answer that cannot be believed."""
+        has_failed = answer.status not in statuses
+        if _UNKNOWN_JOB_ID in answer.stderr and (has_failed or is_empty):
+            raise UnknownJob(0)
+        if has_failed or says_query_failed(answer.stderr):
+            raise command_failure(answer, self.error_lines.unknown(answer.stderr))
+        if not error_lines(answer.stderr):
+            return
+        if answer.stdout and not answer.stdout.endswith(b"\n"):
+            raise SlurmError(
+                f"the answer of {answer.argv[0]} is cut",
+                reason=FailureReason.INCOMPLETE,
+                command=answer.argv,
+                status=answer.status,
+                stderr=answer.stderr,
+            )
+        if is_empty and not self._is_harmless(answer):
+            raise command_failure(answer, self.error_lines.unknown(answer.stderr))
+
+    def _is_harmless(self, answer: CommandResult) -> bool:
+        """Tell whether all error lines come with every command, which `--version` shows."""
+        if not self.error_lines.unknown(answer.stderr):
+            return True
+        plain = self.run_unchecked([answer.argv[0], "--version"])
+        if plain.status == 0 and plain.stdout:
+            self.error_lines.learn(plain.stderr)
+        return not self.error_lines.unknown(answer.stderr)
 
 
 def is_unreachable(answer: CommandResult) -> bool:
@@ -101,16 +196,24 @@ def is_unreachable(answer: CommandResult) -> bool:
     return any(words in answer.stderr for words in _UNREACHABLE)
 
 
-def command_failure(answer: CommandResult) -> SlurmError:
-    """Return why an answer is not believed."""
+def command_failure(answer: CommandResult, unknown: Sequence[str] = ()) -> SlurmError:
+    """Return why an answer is not believed; `unknown`: its error lines that are not harmless."""
     reason = FailureReason.UNREACHABLE if is_unreachable(answer) else FailureReason.FAILED
     wants_json = any(word.startswith("--json") for word in answer.argv)
     if wants_json and reason is FailureReason.FAILED and _NO_JSON.search(answer.stderr):
         reason = FailureReason.NO_JSON
+    said = decisive_lines(answer.stderr, unknown) or answer.stdout.strip().partition(b"\n")[0]
     return SlurmError(
-        f"{answer.argv[0]} ended with {answer.status}",
+        f"{answer.argv[0]} ended with {answer.status}{_signal_name(answer.status)}",
         reason=reason,
         command=answer.argv,
         status=answer.status,
-        stderr=answer.stderr,
+        stderr=said,
     )
+
+
+def _signal_name(status: int) -> str:
+    """Return which signal ended a command, in brackets; "" if none did."""
+    number = -status if status < 0 else status - _SIGNAL_STATUS
+    known = {each.value for each in signal.Signals}
+    return f" ({signal.Signals(number).name})" if number in known else ""

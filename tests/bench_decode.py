@@ -33,7 +33,7 @@ from slurm.decode.scontrol_job import add_job_detail
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
-from slurm.lookup.jobs import IDS_PER_CALL
+from slurm.lookup.result import IDS_PER_CALL
 from slurm.release_features import features_of
 
 JOBS = 10_000

@@ -7,8 +7,10 @@ first words that a command line holds to what is said instead.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from golden_slurm import controller_sights, describe
@@ -36,6 +38,7 @@ CONFIG = (
     b"ClusterName             = lab\nSlurmctldParameters     = (null)\n\n"
     b"Slurmctld(primary) at ctl01 is UP\n"
 )
+_TIME = re.compile(rb"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\b")
 NO_JSON = CommandResult((), 1, b"", b"squeue: fatal: Unable to find plugin: serializer/json\n")
 
 
@@ -66,8 +69,9 @@ class RecordedCommands:
         sink: Sink | None = None,
     ) -> CommandResult:
         """Answer as the release did; every call takes `seconds`."""
-        epoch = set() if list(argv[1:3]) == ["show", "job"] else {"TZ", "SLURM_TIME_FORMAT"}
+        epoch = {"TZ", "SLURM_TIME_FORMAT"} & set(environment)
         assert {"PATH", "LC_ALL", "SLURM_JSON"} | epoch == set(environment)
+        assert len(epoch) == 2 or list(argv[1:3]) == ["show", "job"]  # that is for display, too
         assert timeout_seconds > 0
         assert limit_bytes > 0
         line = " ".join([Path(argv[0]).name, *argv[1:]])
@@ -76,6 +80,8 @@ class RecordedCommands:
         self.time += self.seconds
         given = [answer for words, answer in self.answers.items() if words in line]
         answer = given[0] if given else self._answer(list(argv))
+        if epoch and list(argv[1:3]) == ["show", "job"]:
+            answer = replace(answer, stdout=_TIME.sub(_epoch_seconds, answer.stdout))
         if sink is not None:
             for start in range(0, len(answer.stdout), 1000):
                 sink(answer.stdout[start : start + 1000])
@@ -135,6 +141,12 @@ class RecordedCommands:
             return _said("\n\n".join(found).encode()) if found else UNKNOWN
         assert argv[1:] == ["ping"]
         return _said(b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is DOWN\n")
+
+
+def _epoch_seconds(found: re.Match[bytes]) -> bytes:
+    """Return a recorded time as SLURM_TIME_FORMAT=%s has it; it was recorded in UTC."""
+    time = datetime.fromisoformat(found[0].decode()).replace(tzinfo=UTC)
+    return b"%d" % time.timestamp()
 
 
 def _said(stdout: bytes) -> CommandResult:

@@ -50,5 +50,5 @@ class NodeGeometries:
 
     def _load(self) -> None:
         argv = [self._commands.scontrol, "show", "node"]
-        answer = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
-        self._nodes = {node.name: node for node in parse_nodes(answer)}
+        nodes = self._commands.read(argv, parse_nodes, limit_bytes=MAX_LISTING_BYTES)
+        self._nodes = {node.name: node for node in nodes}

@@ -1,36 +1,39 @@
 """Looks some jobs up by the cheapest correct source, and by the next one where that fails.
 
-Which one that is stands in `slurm.release_features`. Text about a job that users may have forged
-is given up for JSON about the same job; where there is no JSON, the job is told by its hosts alone.
+Which one that is stands in `slurm.release_features`. JSON that fails in any way is given up for
+text, and tried again after a while. Text about a job that users may have forged is given up for
+JSON about the same job; where there is no JSON, the job is reported by its hosts alone. Where
+squeue itself fails, `scontrol` is asked for single jobs. No job's record blocks another's.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Container, Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
-from slurm.decode.json_stream import RecordStream
-from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
-from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
-from slurm.decode.squeue_json import parse_job, record_job_id
-from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
-from slurm.job import Job, NodeAllocation
+from slurm.commands import SlurmCommands
+from slurm.errors import FailureReason, SlurmError, excerpt
+from slurm.job import Job
 from slurm.lookup.call_budget import CallBudget
 from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.json_source import JsonSource
+from slurm.lookup.result import UNREADABLE, LookupResult, Target
+from slurm.lookup.single_source import MAX_JOBS, SingleSource
+from slurm.lookup.text_source import TextResult, TextSource, warn_untrusted
 from slurm.release_features import QueryMethod, ReleaseFeatures
 
-MIN_SINGLE_SECONDS = 0.010  # at least; on a busy host what single look-ups have taken lately
-ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
-SMOOTHING = 0.7  # weight of what single look-ups took before the last one
-IDS_PER_CALL = 1000
-_UNREADABLE = frozenset({FailureReason.NO_JSON, FailureReason.INCOMPLETE, FailureReason.MALFORMED})
+MAX_CONFIRMED_JOBS = 8
+"""So many jobs that squeue leaves out are asked for by scontrol too."""
+PROBE_SECONDS = 10.0
+"""How long text may take after JSON has hung."""
+SQUEUE_ASIDE_SECONDS = 60.0
+"""How long scontrol is asked first after squeue has hung."""
+_FINAL = frozenset({FailureReason.CANCELLED, FailureReason.WRONG_CLUSTER})
+_HUNG = frozenset({FailureReason.TIMEOUT, FailureReason.UNREACHABLE})
 _log = logging.getLogger(__name__)
-
-LookupResult = dict[int, Job | SlurmError]
 
 
 class FeatureDetector(Protocol):
@@ -40,11 +43,14 @@ class FeatureDetector(Protocol):
         """Return it; `refresh`: an answer cannot be read, so the release may be another."""
 
 
-class _Target(NamedTuple):
-    """Where one call of `find` asks."""
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One call of `find`."""
 
-    features: ReleaseFeatures
+    wanted: list[int]
+    detect: FeatureDetector
     cluster: str
+    states_only: Container[int]
 
 
 class JobLookup:
@@ -57,25 +63,32 @@ class JobLookup:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._commands = commands
         self._geometries = nodes
         self._clock = clock
+        self._timeout_seconds = commands.timeout_seconds
         self._budget = CallBudget(clock)
-        self._listing_seconds = ASSUMED_LISTING_SECONDS
-        self._single_seconds = MIN_SINGLE_SECONDS
-        self._has_json = True
-        self._detail_texts: dict[int, str] = {}
+        self._json = JsonSource(commands, nodes, budget=self._budget, clock=clock)
+        self._text = TextSource(commands, nodes, budget=self._budget, clock=clock)
+        self._single = SingleSource(commands, nodes, budget=self._budget, clock=clock)
+        self._squeue_aside_until = float("-inf")
+        self._squeue_warning: str | None = None
         self.is_rate_limited = False
         """Slurm's rate limit is on."""
 
     def text(self, job_id: int) -> str | None:
         """Return the text about a job that the last call of `find` has read, if it did."""
-        return self._detail_texts.get(job_id)
+        return self._text.texts.get(job_id)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what does not work as it should although jobs are found."""
+        found = (self._squeue_warning, self._json.warning)
+        return tuple(warning for warning in found if warning is not None)
 
     def forget(self) -> None:
         """Try everything anew: the commands are others than before."""
-        self._has_json = True
+        self._json.forget()
         self._geometries.forget()
+        self._squeue_aside_until = float("-inf")
 
     def find(
         self,
@@ -92,30 +105,56 @@ class JobLookup:
         Raises:
             SlurmError: the controller's answer is unknown.
         """
-        self._detail_texts = {}
-        features = detect()
-        target = _Target(features, cluster)
+        self._text.texts = {}
+        query = _Query(wanted, detect, cluster, states_only)
+        aside = self._while_aside(query)
+        if aside is not None:
+            return aside.jobs
+        try:
+            found = self._by_squeue(query)
+        except SlurmError as error:
+            if error.reason in _FINAL:
+                raise
+            return self._instead_of_squeue(query, error).jobs
+        self._squeue_warning = None
+        self._by_single_where_unreadable(found, cluster)
+        self._confirm_missing(found, query)
+        return found.jobs
+
+    # squeue
+
+    def _by_squeue(self, query: _Query) -> LookupResult:
+        """Return what squeue tells; once more where it turns out to be of another release."""
+        features = query.detect()
+        try:
+            return self._ask_squeue(query, features)
+        except SlurmError as error:
+            if error.reason in _FINAL | _HUNG:
+                raise
+            newer = query.detect(refresh=True)
+            if newer == features:
+                raise
+        return self._ask_squeue(query, newer)
+
+    def _ask_squeue(self, query: _Query, features: ReleaseFeatures) -> LookupResult:
+        target = Target(features, query.cluster)
         single = [
             job_id
-            for job_id in wanted
-            if features.few_jobs is not QueryMethod.TEXT or job_id not in states_only
+            for job_id in query.wanted
+            if features.few_jobs is not QueryMethod.TEXT or job_id not in query.states_only
         ]
-        method = self._choose_method(len(single), features) if self._has_json else QueryMethod.TEXT
-        if method is QueryMethod.TEXT:
-            return self._by_text(wanted, target, states_only=states_only)
+        method = self._choose_method(len(single), features)
+        if method is QueryMethod.TEXT or not self._json.is_usable:
+            return self._by_text(query.wanted, target, states_only=query.states_only)
         try:
-            found = self._by_json(wanted, method, target=target)
+            found = self._json.find(query.wanted, method, target)
         except SlurmError as error:
-            if error.reason not in _UNREADABLE:
+            if error.reason in _FINAL:
                 raise
-            newer = detect(refresh=True)
-            if newer != features:
-                return self.find(wanted, detect, cluster=cluster, states_only=states_only)
-            self._log_unreadable(error)
-            return self._by_text(wanted, target, json=False)
-        not_understood = [job_id for job_id, job in found.items() if isinstance(job, SlurmError)]
+            return self._instead_of_json(query, target, error)
+        not_understood = found.failed()
         if not_understood:
-            found |= self._by_text(not_understood, target, json=False)
+            found.add(self._by_text(not_understood, target, json=False))
         return found
 
     def _choose_method(self, count: int, features: ReleaseFeatures) -> QueryMethod:
@@ -123,144 +162,122 @@ class JobLookup:
         if features.few_jobs is features.many_jobs:
             return features.few_jobs
         processes = count + (features.few_jobs is QueryMethod.TEXT)  # and one squeue
-        is_costlier = processes * self._single_seconds > self._listing_seconds
+        is_costlier = processes * self._text.single_seconds > self._json.listing_seconds
         if is_costlier or (self.is_rate_limited and count > self._budget.remaining()):
             return features.many_jobs
         return features.few_jobs
 
-    def _log_unreadable(self, error: SlurmError) -> None:
-        _log.warning("squeue's JSON cannot be read, its text is: %s", excerpt(str(error)))
-        if error.reason is FailureReason.NO_JSON:
-            self._has_json = False
-
-    # JSON
-
-    def _by_json(self, wanted: list[int], method: QueryMethod, *, target: _Target) -> LookupResult:
-        argv = [self._commands.squeue, "--local", "-a", "-t", "all", target.features.json_option]
-        found: LookupResult = {}
-        if method is QueryMethod.JSON_ALL:
-            begin = self._clock()
-            found = self._read_json(argv, wanted, cluster=target.cluster)
-            self._listing_seconds = self._clock() - begin
-            return found
-        size = 1 if method is QueryMethod.JSON_EACH else IDS_PER_CALL
-        for first in range(0, len(wanted), size):
-            part = wanted[first : first + size]
-            ids = ",".join(map(str, part))
-            found |= self._read_json([*argv, "-j", ids], part, cluster=target.cluster)
+    def _instead_of_json(self, query: _Query, target: Target, error: SlurmError) -> LookupResult:
+        """Return the jobs by the newer release's JSON, or by text; then JSON is set aside."""
+        has_hung = error.reason in _HUNG
+        newer = target.features if has_hung else query.detect(refresh=True)
+        if newer != target.features:
+            return self._ask_squeue(query, newer)
+        if has_hung:
+            seconds = min(PROBE_SECONDS, self._timeout_seconds)
+            target = target._replace(timeout_seconds=seconds)
+        found = self._by_text(query.wanted, target, json=False)
+        self._json.record_failure(error)
         return found
-
-    def _read_json(self, argv: list[str], wanted: list[int], *, cluster: str) -> LookupResult:
-        """Return the wanted jobs of one answer; of an array or het job the very ids."""
-        ids = frozenset(wanted)
-        found: LookupResult = {}
-
-        def take(record: Mapping[str, Any]) -> None:
-            if record.get("cluster") != cluster:
-                message = f"squeue answers for cluster {record.get('cluster')!r}, not {cluster!r}"
-                raise SlurmError(message[:300], reason=FailureReason.WRONG_CLUSTER, command=argv)
-            job_id = record_job_id(record)
-            if job_id in ids:
-                found[job_id] = self._job(record)
-
-        stream = RecordStream(take)
-        self._budget.spend(1)
-        try:
-            self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES, sink=stream.feed)
-        except UnknownJob:
-            return {}
-        stream.close()
-        return found
-
-    def _job(self, record: Mapping[str, Any]) -> Job | SlurmError:
-        try:
-            return parse_job(record, node_of=self._geometries.node)
-        except ValueError as error:
-            message = f"the record of job {record_job_id(record)} cannot be read, {error}"
-            return SlurmError(message[:300], reason=FailureReason.MALFORMED)
-
-    # text
 
     def _by_text(
         self,
-        wanted: list[int],
-        target: _Target,
+        wanted: Sequence[int],
+        target: Target,
         *,
         json: bool = True,
         states_only: Container[int] = (),
     ) -> LookupResult:
-        """Return the jobs by text; `json` also where that is suspect, if there is JSON at all."""
-        columns = columns_for(target.features)
-        found: LookupResult = {}
-        untrusted: dict[int, str] = {}
-        for first in range(0, len(wanted), IDS_PER_CALL):
-            part = wanted[first : first + IDS_PER_CALL]
-            argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all"]
-            argv += ["-j", ",".join(map(str, part)), "-O", format_option(columns)]
-            self._budget.spend(1)
-            try:
-                answer = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout
-            except UnknownJob:
-                continue
-            parsed = parse_job_columns(answer, columns, cluster=target.cluster)
-            found |= {job_id: parsed.rows[job_id] for job_id in part if job_id in parsed.rows}
-            untrusted |= parsed.undecided(part)
-        found |= {i: _unreadable(i, why) for i, why in untrusted.items()}
-        for job in [job for job in found.values() if isinstance(job, Job)]:
-            if job.job_id in states_only or not (job.nodes or "COMPLETING" in job.flags):
-                continue
-            try:
-                found[job.job_id] = self._add_detail(job)
-            except (UntrustedTextError, UnknownJob) as error:
-                untrusted[job.job_id] = str(error)
-                found[job.job_id] = _without_resources(job)
-        if untrusted and json and self._has_json:
-            return found | self._retry_by_json(untrusted, target)
-        _warn_untrusted(untrusted)
-        return found
-
-    def _add_detail(self, job: Job) -> Job:
-        argv = [self._commands.scontrol, "show", "job", _scontrol_id(job), "-d"]
-        self._budget.spend(1)
-        begin = self._clock()
-        stdout = self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout.decode(
-            "utf-8", "replace"
-        )
-        smoothed = SMOOTHING * self._single_seconds + (1 - SMOOTHING) * (self._clock() - begin)
-        self._single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
-        self._detail_texts[job.job_id] = stdout
-        return add_job_detail(job, stdout, node_of=self._geometries.node)
-
-    def _retry_by_json(self, untrusted: Mapping[int, str], target: _Target) -> LookupResult:
-        """Return by JSON the jobs whose text is suspect; what it does not have stays as it is."""
+        """Return the jobs by text; `json` also where that does not do, if there is JSON at all."""
+        may_use_json = json and not self._json.is_missing
         try:
-            found = self._by_json(sorted(untrusted), QueryMethod.JSON_ALL, target=target)
+            found = self._text.find(wanted, target, states_only=states_only)
         except SlurmError as error:
-            self._log_unreadable(error)
-            found = {}
-        found = {job_id: job for job_id, job in found.items() if isinstance(job, Job)}
-        _warn_untrusted({job_id: why for job_id, why in untrusted.items() if job_id not in found})
+            if error.reason not in UNREADABLE:
+                raise
+            _log.info("squeue's text cannot be read, others are asked: %s", excerpt(str(error)))
+            if may_use_json:
+                by_json = self._try_json(wanted, target)
+                if by_json is not None:
+                    return by_json
+            may_use_json = False
+            found = self._text.find(wanted, target, states_only=states_only, split=True)
+        return self._complete(found, target, json=may_use_json)
+
+    def _complete(self, found: TextResult, target: Target, *, json: bool) -> LookupResult:
+        """Add by JSON the records, and the cores and GRES, that text does not tell."""
+        without = sorted({*found.failed(), *found.untrusted, *found.failed_detail})
+        by_json = self._try_json(without, target) if without and json else None
+        jobs = {} if by_json is None else by_json.jobs
+        known = {job_id: job for job_id, job in jobs.items() if isinstance(job, Job)}
+        warn_untrusted({i: why for i, why in found.untrusted.items() if i not in known})
+        return LookupResult(
+            jobs={**found.jobs, **found.failed_detail, **known}, unknown=found.unknown
+        )
+
+    def _try_json(self, wanted: Sequence[int], target: Target) -> LookupResult | None:
+        """Return what JSON has of some jobs; None if it fails, which is noted."""
+        try:
+            return self._json.find(wanted, QueryMethod.JSON_ALL, target)
+        except SlurmError as error:
+            if error.reason in _FINAL:
+                raise
+            self._json.record_failure(error)
+            return None
+
+    # scontrol
+
+    def _while_aside(self, query: _Query) -> LookupResult | None:
+        """Return the jobs by scontrol if squeue has hung just now; None: ask squeue again."""
+        if self._clock() >= self._squeue_aside_until or len(query.wanted) > MAX_JOBS:
+            return None
+        hung = SlurmError("squeue has not answered lately", reason=FailureReason.TIMEOUT)
+        try:
+            return self._single.find(query.wanted, query.cluster, hung)
+        except SlurmError:
+            self._squeue_aside_until = float("-inf")
+            return None
+
+    def _instead_of_squeue(self, query: _Query, error: SlurmError) -> LookupResult:
+        """Return the jobs by scontrol where squeue fails.
+
+        Raises:
+            SlurmError: (that of squeue) scontrol fails too.
+        """
+        try:
+            found = self._single.find(query.wanted, query.cluster, error)
+        except SlurmError:
+            raise error from None
+        if error.reason is FailureReason.TIMEOUT:
+            self._squeue_aside_until = self._clock() + SQUEUE_ASIDE_SECONDS
+        warning = f"squeue fails, scontrol is asked instead: {excerpt(str(error))}"
+        if self._squeue_warning is None:
+            _log.warning("%s", warning)
+        self._squeue_warning = warning
         return found
 
+    def _by_single_where_unreadable(self, found: LookupResult, cluster: str) -> None:
+        """Ask scontrol for those jobs whose records squeue cannot tell."""
+        for job_id in found.failed()[:MAX_CONFIRMED_JOBS]:
+            error = found.jobs[job_id]
+            if isinstance(error, SlurmError) and error.reason in UNREADABLE:
+                try:
+                    found.add(self._single.find([job_id], cluster, error))
+                except SlurmError:
+                    return
 
-def _scontrol_id(job: Job) -> str:
-    """Return how to ask for one job alone: an array's or het job's own id stands for all of it."""
-    if job.job_id == job.array_job_id and job.array_task_id is not None:
-        return f"{job.array_job_id}_{job.array_task_id}"
-    if job.job_id == job.het_job_id and job.het_job_offset is not None:
-        return f"{job.het_job_id}+{job.het_job_offset}"
-    return str(job.job_id)
-
-
-def _unreadable(job_id: int, why: str) -> SlurmError:
-    message = f"the row of job {job_id} cannot be read, {why}"
-    return SlurmError(message[:300], reason=FailureReason.MALFORMED)
-
-
-def _without_resources(job: Job) -> Job:
-    return replace(job, allocations=tuple(NodeAllocation(name=name) for name in job.nodes))
-
-
-def _warn_untrusted(untrusted: Mapping[int, str]) -> None:
-    for job_id, why in untrusted.items():
-        _log.warning("job=%d is told without cores and GRES: %s", job_id, excerpt(why))
+    def _confirm_missing(self, found: LookupResult, query: _Query) -> None:
+        """Ask scontrol for a few jobs that squeue has left out without a word."""
+        left_out = [i for i in query.wanted if i not in found.jobs and i not in found.unknown]
+        may_ask = not self.is_rate_limited or len(left_out) <= self._budget.remaining()
+        if not left_out or len(left_out) > MAX_CONFIRMED_JOBS or not may_ask:
+            return
+        silent = SlurmError("scontrol does not answer", reason=FailureReason.UNREACHABLE)
+        try:
+            other = self._single.find(left_out, query.cluster, silent)
+        except SlurmError:
+            return
+        shown = {i: job for i, job in other.jobs.items() if isinstance(job, Job)}
+        if shown:
+            _log.warning("squeue leaves out jobs that scontrol shows: %s", sorted(shown))
+        found.add(replace(other, jobs=shown))

@@ -1,0 +1,188 @@
+"""A whole job from `scontrol show job ID -d` alone, for when squeue cannot be asked.
+
+Users write parts of this text, line breaks included. Believed is a record only if every line that
+is read stands in it exactly once and all lines before the resources are Slurm's own: a forger gets
+no more than that his own job is not read. Times are epoch seconds
+(`slurm_sprint_job_info`, `src/api/job_info.c`, 21.08 ... 26.05).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.fields.scalars import (
+    BASE_STATES,
+    LIVE_STATES,
+    digits,
+    epoch_seconds,
+    parse_time_limit,
+    split_state,
+    text,
+    user_and_uid,
+)
+from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.fields.tres import parse_tres
+from slurm.decode.scontrol_job import UntrustedTextError
+from slurm.job import Job, Sharing
+
+_HEAD = re.compile(
+    r"JobId=([0-9]{1,18})(?: ArrayJobId=(?P<array>\S+) ArrayTaskId=(?P<task>\S+))?"
+    r"(?: HetJobId=(?P<het>\S+) HetJobOffset=(?P<offset>\S+))? JobName=(?P<name>.*)"
+)
+_KEY = re.compile(r"   [A-Z][\w/:]*=")
+_SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
+_LINES = {
+    "UserId": r"UserId=(?P<user>.*)\((?P<uid>[0-9]{1,10})\) GroupId=.*",
+    "Priority": r"Priority=\S+ Nice=\S+ Account=(?P<account>\S+) QOS=(?P<qos>\S+).*",
+    "JobState": r"JobState=(?P<state>\S+) .*",
+    "Requeue": r"Requeue=\S+ Restarts=(?P<restarts>\S+) .*",
+    "RunTime": r"RunTime=\S+ TimeLimit=(?P<limit>\S+) .*",
+    "SubmitTime": r"SubmitTime=(?P<submit>\S+) .*",
+    "StartTime": r"StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) .*",
+    "Partition": r"Partition=(?P<partition>\S+) .*",
+    "NodeList": r"NodeList=(?P<nodes>\S*)",
+    "NumNodes": r"NumNodes=\S+ NumCPUs=(?P<cpus>[0-9]+).*",
+    "Socks/Node": r"Socks/Node=.*",
+}
+_PATTERNS = {key: re.compile(pattern) for key, pattern in _LINES.items()}
+_TRES = re.compile(r"   (?:Alloc)?TRES=(\S+)")
+_SHARING = re.compile(r"   OverSubscribe=(\S+)(?: Exclusive=(\S+))? Contiguous=.*")
+_RESOURCES = re.compile(r"   JOB_GRES=|     Nodes=")
+_ADMIN_COMMENT = "   AdminComment="
+_COMMENT = "   Comment="
+
+
+def split_records(answer: str) -> tuple[str, ...]:
+    """Return the parts of an answer that look like records: several for an array or het job."""
+    return tuple(re.split(r"\n\n(?=JobId=)", answer.rstrip("\n ")))
+
+
+def record_head(record: str) -> Job:
+    """Return the ids of a record, as far as its first line tells them.
+
+    Raises:
+        UntrustedTextError: it is no record.
+    """
+    found = _HEAD.fullmatch(record.split("\n", 1)[0])
+    if found is None:
+        raise UntrustedTextError("the text does not begin as a job's does")
+    array, het = digits(found["array"] or ""), digits(found["het"] or "")
+    return Job(
+        job_id=int(found[1]),
+        array_job_id=array,
+        array_task_id=digits(found["task"]) if array else None,
+        het_job_id=het,
+        het_job_offset=digits(found["offset"]) if het else None,
+        name=text(found["name"]),
+    )
+
+
+def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
+    """Return the job of one record; cores and GRES are `add_job_detail`'s.
+
+    Raises:
+        UntrustedTextError: the text cannot be believed.
+    """
+    head = record_head(record)
+    if head.job_id != job_id:
+        raise UntrustedTextError("the text is not about this job")
+    lines = record.split("\n")
+    value = _values(lines)
+    state, flags = split_state(value["state"])
+    has_run = state != "PENDING"
+    is_over = state in BASE_STATES - LIVE_STATES and has_run
+    cpus, gpus = _tres(lines)
+    user, uid = user_and_uid(value["user"], digits(value["uid"]))
+    return Job(
+        job_id=job_id,
+        cluster=cluster,
+        user=user,
+        uid=uid,
+        account=text(value["account"]),
+        partition=text(value["partition"]),
+        state=state,
+        flags=flags,
+        submit_time=_time(value["submit"]),
+        start_time=_time(value["start"]) if has_run else None,
+        end_time=_time(value["end"]) if is_over else None,
+        time_limit_minutes=parse_time_limit(value["limit"]),
+        nodes=_nodes(value["nodes"]) if has_run else (),
+        cpus=(cpus or digits(value["cpus"])) if has_run else None,
+        gpus=gpus if has_run else None,
+        sharing=_sharing(lines),
+        name=head.name,
+        array_job_id=head.array_job_id,
+        array_task_id=head.array_task_id,
+        het_job_id=head.het_job_id,
+        het_job_offset=head.het_job_offset,
+        restart_count=digits(value["restarts"]),
+        qos=text(value["qos"]),
+        admin_comment=_free_text(lines, _ADMIN_COMMENT),
+        comment=_free_text(lines, _COMMENT),
+    )
+
+
+def _values(lines: Sequence[str]) -> dict[str, str]:
+    """Return the values of the lines that are read, each of which stands there exactly once."""
+    found: dict[str, str] = {}
+    for key, pattern in _PATTERNS.items():
+        own = [line for line in lines if line.lstrip().startswith(f"{key}=")]
+        match = pattern.fullmatch(own[0].strip()) if len(own) == 1 else None
+        if match is None:
+            raise UntrustedTextError(f"{key}= does not stand in it exactly once")
+        found |= match.groupdict()
+    if not lines[1].startswith(_SECOND_LINE_STARTS):
+        raise UntrustedTextError("the job's name has several lines")
+    if not all(_KEY.match(line) for line in lines[1 : _end(lines) + 1]):
+        raise UntrustedTextError("a line before the resources is not Slurm's own")
+    return found
+
+
+def _end(lines: Sequence[str]) -> int:
+    """Return the place of the last line before the resources."""
+    return next(place for place, line in enumerate(lines) if line.startswith("   Socks/Node="))
+
+
+def _tres(lines: Sequence[str]) -> tuple[int | None, int | None]:
+    own = [found[1] for line in lines[: _end(lines)] if (found := _TRES.match(line))]
+    return parse_tres(own[0]) if len(own) == 1 else (None, None)
+
+
+def _sharing(lines: Sequence[str]) -> Sharing | None:
+    """Return node sharing, from one of the three lines directly behind the resources."""
+    place = _end(lines) + 1
+    while place < len(lines) and _RESOURCES.match(lines[place]):
+        place += 1
+    for line in lines[place : place + 3]:
+        if found := _SHARING.fullmatch(line):
+            return sharing_from_text(exclusive=found[2], oversubscribe=found[1])
+    return None
+
+
+def _free_text(lines: Sequence[str], key: str) -> str | None:
+    """Return a comment, which may have several lines; the first one of that key."""
+    places = [place for place, line in enumerate(lines) if line.startswith(key)]
+    if not places:
+        return None
+    own = [lines[places[0]].removeprefix(key)]
+    for line in lines[places[0] + 1 :]:
+        if _KEY.match(line):
+            break
+        own.append(line)
+    return text("\n".join(own).strip())
+
+
+def _nodes(value: str) -> tuple[str, ...]:
+    try:
+        return expand_hosts(value)
+    except HostlistError as error:
+        raise UntrustedTextError(f"node list: {error}") from error
+
+
+def _time(value: str) -> int | None:
+    try:
+        return epoch_seconds(value)
+    except ValueError as error:
+        raise UntrustedTextError(str(error)) from error

@@ -1,0 +1,111 @@
+"""The lines with the word *error* that Slurm's commands write on stderr.
+
+Many are harmless: a node definition that does not add up, a library that asks twice. Then the
+answer is whole, the exit status 0, and the line comes with every command of the site. Others say
+that this very query failed; up to 22.05 some commands still exit with 0 then.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import PurePath
+
+from slurm.errors import excerpt
+
+LOG_AGAIN_SECONDS = 3600.0
+MAX_LINES = 20
+"""Lines kept of one command."""
+_MAX_KNOWN = 1000
+_QUERY_FAILED = re.compile(
+    # slurm_perror(), with which a client ends: `slurm_load_jobs error: ...`; log lines begin with
+    # the program's name (`src/api`, `src/common/log.c`, 21.08 ... 26.05)
+    r"^slurm\w* error:|\bfatal: |Problem talking to the database|slurmdb_\w+ error",
+    re.MULTILINE,
+)
+_UNREACHABLE = re.compile(
+    r"Unable to contact slurm controller|Connection refused|not responding|timed out"
+)
+_PROGRAM = re.compile(r"^\w[\w.-]*: (?=error)")
+_log = logging.getLogger(__name__)
+
+
+def error_lines(stderr: bytes) -> tuple[str, ...]:
+    """Return the lines that hold the word error."""
+    lines = stderr.decode("utf-8", "replace").splitlines()
+    return tuple(line.strip() for line in lines if "error" in line.lower())[:MAX_LINES]
+
+
+def says_query_failed(stderr: bytes) -> bool:
+    """Tell whether a command has said that it got no answer to its own query."""
+    return _QUERY_FAILED.search(stderr.decode("utf-8", "replace")) is not None
+
+
+class ErrorLines:
+    """Remembers the error lines that come beside complete answers.
+
+    `current` may be read by another thread.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._current: dict[str, tuple[str, ...]] = {}
+        self._known: set[str] = set()
+        self._logged_at: dict[str, float] = {}
+
+    def record(self, command: str, stderr: bytes) -> None:
+        """Note what a command has printed beside a complete answer; a new line is logged."""
+        lines = error_lines(stderr)
+        name = PurePath(command).name
+        if not lines:
+            self._current.pop(name, None)
+            return
+        self._current[name] = tuple(excerpt(line) for line in lines)
+        self.learn(stderr)
+        for line in lines:
+            self._log(line)
+
+    def learn(self, stderr: bytes) -> None:
+        """Take the error lines for harmless from now on, but for those about the connection."""
+        if len(self._known) > _MAX_KNOWN:
+            self._known.clear()
+        harmless = (line for line in error_lines(stderr) if not _UNREACHABLE.search(line))
+        self._known.update(_pattern(line) for line in harmless)
+
+    def unknown(self, stderr: bytes) -> tuple[str, ...]:
+        """Return the error lines that were never seen beside a complete answer."""
+        return tuple(line for line in error_lines(stderr) if _pattern(line) not in self._known)
+
+    def current(self) -> tuple[str, ...]:
+        """Return what each command's last complete answer came with; equal lines once."""
+        lines = [line for found in tuple(self._current.values()) for line in found]
+        return tuple({_pattern(line): line for line in reversed(lines)}.values())[::-1]
+
+    def _log(self, line: str) -> None:
+        now = self._clock()
+        pattern = _pattern(line)
+        if now - self._logged_at.get(pattern, float("-inf")) < LOG_AGAIN_SECONDS:
+            return
+        if len(self._logged_at) > _MAX_KNOWN:
+            self._logged_at.clear()
+        self._logged_at[pattern] = now
+        _log.warning("Slurm prints an error beside complete answers: %s", excerpt(line))
+
+
+def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:
+    """Return the lines that say why an answer is refused; harmless ones come last or not at all.
+
+    Args:
+        stderr: all that the command wrote.
+        unknown: its error lines that are not known to be harmless.
+    """
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
+    failed = [line for line in lines if _QUERY_FAILED.search(line)]
+    chosen = failed or list(unknown) or [line for line in lines if line]
+    return "; ".join(chosen).encode()
+
+
+def _pattern(line: str) -> str:
+    """Return a line without its program's name and with all numbers alike."""
+    return re.sub(r"\d+", "#", _PROGRAM.sub("", line))

@@ -1,0 +1,82 @@
+"""The release of Slurm's commands as it is now: an upgrade under a running service is noticed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from slurm.commands import SlurmCommands
+from slurm.decode.release_text import parse_release
+from slurm.release import Release
+from slurm.release_features import ReleaseFeatures, features_of
+
+RECHECK_SECONDS = 600.0
+_log = logging.getLogger(__name__)
+
+
+class InstalledRelease:
+    """Knows the release; asks again when squeue's file is another, after doubts, and in time.
+
+    `squeue` may be a site's own wrapper whose file stays the same. `on_change` is called with each
+    release that is not the one before.
+    """
+
+    def __init__(
+        self,
+        commands: SlurmCommands,
+        clock: Callable[[], float],
+        on_change: Callable[[], object],
+    ) -> None:
+        self._commands = commands
+        self._clock = clock
+        self._on_change = on_change
+        self._asked_at = 0.0
+        self._is_confirmed = False
+        self._file: tuple[int, int] | None = None
+        self.known: Release | None = None
+        """The release as last seen; None before the first time."""
+
+    def current(self) -> Release:
+        """Return the release.
+
+        Raises:
+            SlurmError: squeue does not say.
+        """
+        file = _file_identity(self._commands.squeue)
+        is_old = self._clock() - self._asked_at > RECHECK_SECONDS
+        if self.known is None or not self._is_confirmed or is_old or file != self._file:
+            return self._detect(file)
+        return self.known
+
+    def features(self, *, refresh: bool = False) -> ReleaseFeatures:
+        """Return what to ask; `refresh`: an answer cannot be read, so it may be another release.
+
+        Raises:
+            SlurmError: squeue does not say.
+        """
+        if refresh:
+            self.doubt()
+        return features_of(self.current())
+
+    def doubt(self) -> None:
+        """Ask again at the next use."""
+        self._is_confirmed = False
+
+    def _detect(self, file: tuple[int, int] | None) -> Release:
+        release = self._commands.read([self._commands.squeue, "--version"], parse_release)
+        if (release, file) != (self.known, self._file):
+            _log.info("Slurm %s", release)
+            self._on_change()
+        self.known, self._file = release, file
+        self._asked_at, self._is_confirmed = self._clock(), True
+        return release
+
+
+def _file_identity(path: str) -> tuple[int, int] | None:
+    """Return what tells one version of a command's file from another; None if it is not there."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

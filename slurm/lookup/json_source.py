@@ -1,0 +1,139 @@
+"""Job records by `squeue --json`, and whether it can be used at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
+from slurm.decode.json_stream import RecordStream
+from slurm.decode.squeue_json import parse_job, record_job_id
+from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
+from slurm.job import Job
+from slurm.lookup.call_budget import CallBudget
+from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
+from slurm.release_features import QueryMethod
+
+ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
+RETRY_SECONDS = 600.0
+"""How long text is read before JSON, which has failed where text works, is tried again."""
+_log = logging.getLogger(__name__)
+
+
+class JsonSource:
+    """Reads records by JSON."""
+
+    def __init__(
+        self,
+        commands: SlurmCommands,
+        nodes: NodeGeometries,
+        *,
+        budget: CallBudget,
+        clock: Callable[[], float],
+    ) -> None:
+        self._commands = commands
+        self._geometries = nodes
+        self._budget = budget
+        self._clock = clock
+        self._failed_at: float | None = None
+        self._has_plugin = True
+        self.listing_seconds = ASSUMED_LISTING_SECONDS
+        """What the last listing of all jobs took."""
+        self.warning: str | None = None
+        """Why text is read instead; None while JSON works."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether JSON is worth a try."""
+        return self._failed_at is None or self._clock() - self._failed_at >= RETRY_SECONDS
+
+    @property
+    def is_missing(self) -> bool:
+        """Tell whether squeue has said lately that it cannot write JSON at all."""
+        return not self._has_plugin and not self.is_usable
+
+    def record_failure(self, error: SlurmError) -> None:
+        """Note that JSON has failed although text works."""
+        self._failed_at = self._clock()
+        self._has_plugin = error.reason is not FailureReason.NO_JSON
+        if self.warning is None:
+            _log.warning("squeue's JSON cannot be read, its text is: %s", excerpt(str(error)))
+        self.warning = f"squeue's JSON cannot be read, its text is: {excerpt(str(error))}"
+
+    def forget(self) -> None:
+        """Try anew: the commands are others than before."""
+        self._failed_at = self.warning = None
+        self._has_plugin = True
+
+    def find(self, wanted: Sequence[int], method: QueryMethod, target: Target) -> LookupResult:
+        """Return the wanted jobs.
+
+        Raises:
+            SlurmError: an answer is unknown.
+        """
+        argv = [self._commands.squeue, "--local", "-a", "-t", "all", target.features.json_option]
+        found = LookupResult()
+        if method is QueryMethod.JSON_ALL:
+            begin = self._clock()
+            found.add(self._read(argv, wanted, target))
+            self.listing_seconds = self._clock() - begin
+        else:
+            size = 1 if method is QueryMethod.JSON_EACH else IDS_PER_CALL
+            for first in range(0, len(wanted), size):
+                part = wanted[first : first + size]
+                found.add(self._read([*argv, "-j", ",".join(map(str, part))], part, target))
+        self.forget()
+        return found
+
+    def _read(self, argv: list[str], wanted: Sequence[int], target: Target) -> LookupResult:
+        """Return the wanted jobs of one answer; of an array or het job the very ids."""
+        ids = frozenset(wanted)
+        found = LookupResult()
+
+        def take(record: Mapping[str, Any]) -> None:
+            job_id = _job_id(record)
+            _check_cluster(record, target.cluster)
+            if job_id in ids:
+                found.jobs[job_id] = self._job(record, job_id)
+
+        stream = RecordStream(take)
+        self._budget.spend(1)
+        try:
+            self._commands.run(
+                argv,
+                limit_bytes=MAX_LISTING_BYTES,
+                timeout_seconds=target.timeout_seconds,
+                sink=stream.feed,
+            )
+        except UnknownJob:
+            return LookupResult(unknown=set(wanted) if len(wanted) == 1 else set())
+        stream.close()
+        return found
+
+    def _job(self, record: Mapping[str, Any], job_id: int) -> Job | SlurmError:
+        try:
+            return parse_job(record, node_of=self._geometries.node)
+        except ValueError as error:
+            message = f"the record of job {job_id} cannot be read, {error}"
+            return SlurmError(message[:300], reason=FailureReason.MALFORMED)
+
+
+def _job_id(record: Mapping[str, Any]) -> int:
+    """Return the id; a record without one may be any of the wanted jobs, so nothing is believed."""
+    found = record_job_id(record)
+    if found is None:
+        message = f"a record of squeue has no job id but {record.get('job_id')!r}"
+        raise SlurmError(message[:300], reason=FailureReason.MALFORMED)
+    return found
+
+
+def _check_cluster(record: Mapping[str, Any], cluster: str) -> None:
+    other = record.get("cluster")
+    if other == cluster:
+        return
+    message = f"squeue answers for cluster {other!r}, not {cluster!r}"
+    is_name = isinstance(other, str) and other != ""
+    reason = FailureReason.WRONG_CLUSTER if is_name else FailureReason.MALFORMED
+    raise SlurmError(message[:300], reason=reason)

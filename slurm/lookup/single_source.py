@@ -1,0 +1,93 @@
+"""Job records by `scontrol show job ID -d` alone, one command for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
+from slurm.decode.fields.scalars import LIVE_STATES
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
+from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.job import Job
+from slurm.lookup.call_budget import CallBudget
+from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.result import LookupResult
+from slurm.lookup.text_source import scontrol_id, without_resources
+
+MAX_JOBS = 64
+MAX_SECONDS = 5.0
+"""No further job is asked for after this."""
+TIMEOUT_SECONDS = 10.0
+
+
+class SingleSource:
+    """Reads records one by one, where squeue fails; a silent scontrol must not cost much."""
+
+    def __init__(
+        self,
+        commands: SlurmCommands,
+        nodes: NodeGeometries,
+        *,
+        budget: CallBudget,
+        clock: Callable[[], float],
+    ) -> None:
+        self._commands = commands
+        self._geometries = nodes
+        self._budget = budget
+        self._clock = clock
+
+    def find(self, wanted: Sequence[int], cluster: str, not_asked: SlurmError) -> LookupResult:
+        """Return the jobs; `not_asked` is the error of those for which there was no time.
+
+        Raises:
+            SlurmError: scontrol does not answer either.
+        """
+        found = LookupResult()
+        deadline = self._clock() + MAX_SECONDS
+        for job_id in wanted:
+            asked = len(found.jobs) + len(found.unknown)
+            if asked >= MAX_JOBS or self._clock() > deadline:
+                found.jobs[job_id] = not_asked
+                continue
+            try:
+                found.jobs[job_id] = self._job(job_id, cluster)
+            except UnknownJob:
+                found.unknown.add(job_id)
+            except UntrustedTextError as error:
+                message = f"the text of job {job_id} cannot be believed: {error}"
+                found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
+            except SlurmError:
+                if not asked:
+                    raise
+                found.jobs[job_id] = not_asked
+                deadline = self._clock() - 1
+        return found
+
+    def _job(self, job_id: int, cluster: str) -> Job:
+        """Return one job; an array's or het job's own id stands for all of it at first."""
+        records = self._records(str(job_id))
+        own = [record for record in records if record_head(record).job_id == job_id]
+        if len(records) > 1 and own:
+            records = own = self._records(scontrol_id(record_head(own[0])))
+        if len(records) != 1 or len(own) != 1:
+            raise UntrustedTextError("it is not about exactly one job")
+        job = parse_job_record(own[0], job_id, cluster=cluster)
+        if not job.nodes:
+            return job
+        try:
+            return add_job_detail(job, own[0], node_of=self._geometries.node)
+        except UntrustedTextError:
+            if job.state in LIVE_STATES:
+                raise
+            return without_resources(job)  # of a job that is over they are not shown any more
+
+    def _records(self, words: str) -> tuple[str, ...]:
+        argv = [self._commands.scontrol, "show", "job", words, "-d"]
+        self._budget.spend(1)
+        return self._commands.read(
+            argv,
+            lambda stdout: split_records(stdout.decode("utf-8", "replace")),
+            limit_bytes=MAX_LISTING_BYTES,
+            timeout_seconds=min(TIMEOUT_SECONDS, self._commands.timeout_seconds),
+        )

@@ -1,0 +1,170 @@
+"""Job records by the text of `squeue -O` and, for cores and GRES, of `scontrol show job ID -d`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
+from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
+from slurm.job import Job, NodeAllocation
+from slurm.lookup.call_budget import CallBudget
+from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.result import IDS_PER_CALL, UNREADABLE, LookupResult, Target
+
+MIN_SINGLE_SECONDS = 0.010  # at least; on a busy host what single look-ups have taken lately
+SMOOTHING = 0.7  # weight of what single look-ups took before the last one
+MAX_SPLIT_CALLS = 64
+"""Calls spent on finding the jobs whose free text makes one answer unreadable."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class TextResult(LookupResult):
+    """Records by text; cores and GRES of `untrusted` and `failed_detail` are not known.
+
+    `untrusted`: the text may be forged, says why. `failed_detail`: scontrol does not answer now.
+    """
+
+    untrusted: dict[int, str] = field(default_factory=dict)
+    failed_detail: dict[int, SlurmError] = field(default_factory=dict)
+
+
+class TextSource:
+    """Reads records by text; `texts` are those about single jobs of the last look-up."""
+
+    def __init__(
+        self,
+        commands: SlurmCommands,
+        nodes: NodeGeometries,
+        *,
+        budget: CallBudget,
+        clock: Callable[[], float],
+    ) -> None:
+        self._commands = commands
+        self._geometries = nodes
+        self._budget = budget
+        self._clock = clock
+        self._splits_left = 0
+        self.single_seconds = MIN_SINGLE_SECONDS
+        """What a look-up of one job takes."""
+        self.texts: dict[int, str] = {}
+
+    def find(
+        self,
+        wanted: Sequence[int],
+        target: Target,
+        *,
+        states_only: Container[int] = (),
+        split: bool = False,
+    ) -> TextResult:
+        """Return the jobs; of those in `states_only` cores and GRES are left out.
+
+        With `split` an answer that cannot be read is asked for again in smaller parts: then the
+        error is that of the jobs to blame alone.
+
+        Raises:
+            SlurmError: squeue's answer is unknown.
+        """
+        found = TextResult()
+        self._splits_left = MAX_SPLIT_CALLS if split else 0
+        for first in range(0, len(wanted), IDS_PER_CALL):
+            found.add(self._listed(wanted[first : first + IDS_PER_CALL], target))
+        for job in [job for job in found.jobs.values() if isinstance(job, Job)]:
+            if job.job_id in states_only or not (job.nodes or "COMPLETING" in job.flags):
+                continue
+            try:
+                found.jobs[job.job_id] = self._add_detail(job, found.failed_detail)
+            except (UntrustedTextError, UnknownJob) as error:
+                found.untrusted[job.job_id] = str(error)
+                found.jobs[job.job_id] = without_resources(job)
+            except SlurmError as error:
+                found.failed_detail[job.job_id] = error
+        return found
+
+    def _listed(self, wanted: Sequence[int], target: Target) -> LookupResult:
+        """Return what squeue says; smaller parts where the whole cannot be read, if allowed."""
+        try:
+            return self._list_once(wanted, target)
+        except SlurmError as error:
+            if error.reason not in UNREADABLE or self._splits_left <= 0:
+                raise
+            if len(wanted) == 1:
+                return LookupResult(jobs={wanted[0]: error})
+        self._splits_left -= 2
+        middle = len(wanted) // 2
+        found = LookupResult()
+        for part in (wanted[:middle], wanted[middle:]):
+            try:
+                found.add(self._listed(part, target))
+            except SlurmError as error:
+                if error.reason not in UNREADABLE:
+                    raise
+                found.jobs |= dict.fromkeys(part, error)
+        return found
+
+    def _list_once(self, wanted: Sequence[int], target: Target) -> LookupResult:
+        columns = columns_for(target.features)
+        argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all"]
+        argv += ["-j", ",".join(map(str, wanted)), "-O", format_option(columns)]
+        self._budget.spend(1)
+        try:
+            parsed = self._commands.read(
+                argv,
+                lambda stdout: parse_job_columns(stdout, columns, cluster=target.cluster),
+                limit_bytes=MAX_LISTING_BYTES,
+                timeout_seconds=target.timeout_seconds,
+            )
+        except UnknownJob:
+            return LookupResult(unknown=set(wanted) if len(wanted) == 1 else set())
+        jobs: dict[int, Job | SlurmError] = {
+            job_id: parsed.rows[job_id] for job_id in wanted if job_id in parsed.rows
+        }
+        doubtful = parsed.undecided(wanted)
+        return LookupResult(jobs=jobs | {i: _unreadable(i, why) for i, why in doubtful.items()})
+
+    def _add_detail(self, job: Job, failed: Mapping[int, SlurmError]) -> Job:
+        """Return a job with its cores and GRES; a silent scontrol is not asked again and again."""
+        silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
+        if silent:
+            raise silent[0]
+        argv = [self._commands.scontrol, "show", "job", scontrol_id(job), "-d"]
+        self._budget.spend(1)
+        begin = self._clock()
+        text = self._commands.read(argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True)
+        smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._clock() - begin)
+        self.single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
+        self.texts[job.job_id] = text
+        return add_job_detail(job, text, node_of=self._geometries.node)
+
+
+def scontrol_id(job: Job) -> str:
+    """Return how to ask for one job alone: an array's or het job's own id stands for all of it."""
+    if job.job_id == job.array_job_id and job.array_task_id is not None:
+        return f"{job.array_job_id}_{job.array_task_id}"
+    if job.job_id == job.het_job_id and job.het_job_offset is not None:
+        return f"{job.het_job_id}+{job.het_job_offset}"
+    return str(job.job_id)
+
+
+def warn_untrusted(untrusted: Mapping[int, str]) -> None:
+    """Log that jobs are reported by their hosts alone."""
+    for job_id, why in untrusted.items():
+        _log.warning("job=%d is reported without cores and GRES: %s", job_id, excerpt(why))
+
+
+def _unreadable(job_id: int, why: str) -> SlurmError:
+    message = f"the row of job {job_id} cannot be read, {why}"
+    return SlurmError(message[:300], reason=FailureReason.MALFORMED)
+
+
+def _decode(stdout: bytes) -> str:
+    return stdout.decode("utf-8", "replace")
+
+
+def without_resources(job: Job) -> Job:
+    """Return a job of which the hosts alone are known."""
+    return replace(job, allocations=tuple(NodeAllocation(name=name) for name in job.nodes))
