@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+SCRONTAB_FLAG = "CRON_JOB"
+"""Slurm's own word; such a job is requeued under the same id after every run."""
+
 
 class Sharing(StrEnum):
     """How the job shares its nodes, in words of our own that cover every release's spelling.
@@ -53,7 +56,8 @@ class Job:
     """One record of one job: a run of it, or the job waiting to run.
 
     Instants are Unix seconds. `state` is Slurm's base state (`RUNNING`, `COMPLETED`, ...), None
-    where the source shows only a flag; `flags` are the other state words (`COMPLETING`, ...).
+    where the source shows only a flag; `flags` are the other state words (`COMPLETING`, ...), and
+    SCRONTAB_FLAG of a job that scrontab has made.
     `start_time` and `end_time` hold facts only: expected times are None.
     `time_limit_minutes` is None when unlimited or unknown. `nodes` keep Slurm's order. `gpus` is a
     lower bound where Slurm counts shares of GPUs alone. `comment` is the user's own text.

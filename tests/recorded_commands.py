@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,8 @@ class RecordedCommands:
     asked: list[str] = field(default_factory=list)
     last: str = ""
     release: Release | None = None
+    alter: Callable[[Sequence[str], float, CommandResult], CommandResult] | None = None
+    """Changes an answer; its time limit is given."""
     seconds: float = 0.0
     time: float = 1000.0
 
@@ -82,6 +84,8 @@ class RecordedCommands:
         answer = given[0] if given else self._answer(list(argv))
         if epoch and list(argv[1:3]) == ["show", "job"]:
             answer = replace(answer, stdout=_TIME.sub(_epoch_seconds, answer.stdout))
+        if self.alter is not None:
+            answer = self.alter(argv, timeout_seconds, answer)
         if sink is not None:
             for start in range(0, len(answer.stdout), 1000):
                 sink(answer.stdout[start : start + 1000])

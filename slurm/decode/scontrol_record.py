@@ -25,12 +25,9 @@ from slurm.decode.fields.scalars import (
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.fields.tres import parse_tres
 from slurm.decode.scontrol_job import UntrustedTextError
-from slurm.job import Job, Sharing
+from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
-_HEAD = re.compile(
-    r"JobId=([0-9]{1,18})(?: ArrayJobId=(?P<array>\S+) ArrayTaskId=(?P<task>\S+))?"
-    r"(?: HetJobId=(?P<het>\S+) HetJobOffset=(?P<offset>\S+))? JobName=(?P<name>.*)"
-)
+_HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
 _KEY = re.compile(r"   [A-Z][\w/:]*=")
 _SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
 _LINES = {
@@ -50,6 +47,7 @@ _PATTERNS = {key: re.compile(pattern) for key, pattern in _LINES.items()}
 _TRES = re.compile(r"   (?:Alloc)?TRES=(\S+)")
 _SHARING = re.compile(r"   OverSubscribe=(\S+)(?: Exclusive=(\S+))? Contiguous=.*")
 _RESOURCES = re.compile(r"   JOB_GRES=|     Nodes=")
+_SCRONTAB = "   CronJob=Yes"
 _ADMIN_COMMENT = "   AdminComment="
 _COMMENT = "   Comment="
 
@@ -68,13 +66,14 @@ def record_head(record: str) -> Job:
     found = _HEAD.fullmatch(record.split("\n", 1)[0])
     if found is None:
         raise UntrustedTextError("the text does not begin as a job's does")
-    array, het = digits(found["array"] or ""), digits(found["het"] or "")
+    ids = dict(pair.split("=", 1) for pair in found["ids"].split())
+    array, het = digits(ids.get("ArrayJobId", "")), digits(ids.get("HetJobId", ""))
     return Job(
         job_id=int(found[1]),
         array_job_id=array,
-        array_task_id=digits(found["task"]) if array else None,
+        array_task_id=digits(ids.get("ArrayTaskId", "")) if array else None,
         het_job_id=het,
-        het_job_offset=digits(found["offset"]) if het else None,
+        het_job_offset=digits(ids.get("HetJobOffset", "")) if het else None,
         name=text(found["name"]),
     )
 
@@ -91,6 +90,8 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
     lines = record.split("\n")
     value = _values(lines)
     state, flags = split_state(value["state"])
+    if any(line.startswith(_SCRONTAB) for line in lines[: _end(lines)]):
+        flags = (*flags, SCRONTAB_FLAG)
     has_run = state != "PENDING"
     is_over = state in BASE_STATES - LIVE_STATES and has_run
     cpus, gpus = _tres(lines)
@@ -162,15 +163,20 @@ def _sharing(lines: Sequence[str]) -> Sharing | None:
 
 
 def _free_text(lines: Sequence[str], key: str) -> str | None:
-    """Return a comment, which may have several lines; the first one of that key."""
-    places = [place for place, line in enumerate(lines) if line.startswith(key)]
-    if not places:
-        return None
-    own = [lines[places[0]].removeprefix(key)]
-    for line in lines[places[0] + 1 :]:
-        if _KEY.match(line):
-            break
-        own.append(line)
+    """Return a comment, which may have several lines.
+
+    A user's own text may hold the same key: then all are returned, so that none hides the other.
+    """
+    own: list[str] = []
+    is_within = False
+    for line in lines:
+        if line.startswith(key):
+            is_within = True
+            own.append(line.removeprefix(key))
+        elif _KEY.match(line):
+            is_within = False
+        elif is_within:
+            own.append(line)
     return text("\n".join(own).strip())
 
 

@@ -23,7 +23,7 @@ from slurm.decode.fields.sharing import sharing_from_json
 from slurm.decode.fields.tres import parse_tres
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
-from slurm.job import Job, Sharing
+from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 
 def record_job_id(record: Mapping[str, Any]) -> int | None:
@@ -47,6 +47,9 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     field = FieldReader(record)
     job_id = field.required("job_id", positive)
     state, flags = field.read("job_state", split_state)
+    words = record.get("flags")
+    if isinstance(words, list) and SCRONTAB_FLAG in words:
+        flags = (*flags, SCRONTAB_FLAG)
     has_run = state != "PENDING"
     is_live = state in LIVE_STATES
     is_over = state is not None and has_run and not is_live

@@ -68,11 +68,14 @@ class SingleSource:
         """Return one job; an array's or het job's own id stands for all of it at first."""
         records = self._records(str(job_id))
         own = [record for record in records if record_head(record).job_id == job_id]
-        if len(records) > 1 and own:
-            records = own = self._records(scontrol_id(record_head(own[0])))
-        if len(records) != 1 or len(own) != 1:
+        words = scontrol_id(record_head(own[0])) if own else ""
+        if len(records) > 1 and words not in {"", str(job_id)}:
+            records = own = self._records(words)
+        if len(own) != 1:
             raise UntrustedTextError("it is not about exactly one job")
         job = parse_job_record(own[0], job_id, cluster=cluster)
+        if len(records) > 1 and job.state != "PENDING":  # the rest of an array may wait
+            raise UntrustedTextError("it is about other jobs, too")
         if not job.nodes:
             return job
         try:

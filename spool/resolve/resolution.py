@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
@@ -22,7 +23,13 @@ from spool.resolve.run_match import (
     same_run,
     span_of_record,
 )
-from spool.resolve.slurm_runs import RunStage, match_start, run_stage, runs_of_accounting
+from spool.resolve.slurm_runs import (
+    RunStage,
+    end_of_requeued,
+    match_start,
+    run_stage,
+    runs_of_accounting,
+)
 
 __all__ = ["JobQuery", "Resolution", "SlurmAnswers", "TrackedRun", "resolve_job"]
 
@@ -145,11 +152,22 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = query.since()
     for row in rows:
-        span = span_of_record(row, EndSource.ACCOUNTING, query.runs, ())
+        restarts, epilog_restarts = _restart_counts(row.start_time or 0, query)
+        ended = end_of_requeued(row, record, restarts=restarts, epilog_restarts=epilog_restarts)
+        span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     yield from seen
+
+
+def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None]:
+    """Return the restart count of a run as known from its start, and that of its epilog."""
+    known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
+    named = [e for e in query.events if e.start and match_start(e.start, [start]) is not None]
+    counts = {event.kind: digits(event.extras.get("restart_count", "")) for event in named}
+    first = known[0] if known else None
+    return counts.get(EventKind.START) if first is None else first, counts.get(EventKind.STOP)
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:

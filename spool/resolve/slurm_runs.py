@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from slurm.job import Job
+from slurm.job import SCRONTAB_FLAG, Job
 
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
 END_STATES = frozenset(
@@ -119,6 +119,33 @@ def runs_of_accounting(
         if row.state != "RESIZING" and run_stage(joined) in {RunStage.LIVE, RunStage.ENDED}:
             runs.append(joined)
     return tuple(runs)
+
+
+def end_of_requeued(
+    row: Job, record: Job | None, *, restarts: int | None, epilog_restarts: int | None
+) -> Job:
+    """Return accounting's row of a run with the state in which the run itself has ended.
+
+    A job of scrontab, and one whose exit code is in `RequeueExit`, is requeued *after* its run has
+    ended: accounting says REQUEUED then, as it does of a run that was interrupted, and has the
+    exit code (recorded with 24.11.5). The epilog tells them apart: the restart count is raised
+    before it if the run is interrupted, and after it if it has ended by itself.
+
+    Args:
+        row: the row of an ended run.
+        record: the controller's record of the job now.
+        restarts: restart count of the run, as known from its start.
+        epilog_restarts: restart count in the event of its epilog.
+    """
+    if row.state != "REQUEUED" or row.exit_code is None:
+        return row
+    if restarts is not None and epilog_restarts is not None:
+        has_ended = epilog_restarts == restarts
+    else:
+        has_ended = record is not None and SCRONTAB_FLAG in record.flags
+    if not has_ended:
+        return row
+    return replace(row, state="COMPLETED" if row.exit_code == "0:0" else "FAILED")
 
 
 def _with_start(row: Job, starts: Iterable[int]) -> Job:
