@@ -142,7 +142,7 @@ class RecordedCommands:
         if argv[1:3] == ["show", "job"]:
             records = text_records(self.situation.file("scontrol", self.moment, "txt") or b"")
             found = [text for job_id, text in records.items() if _means(argv[3], job_id, text)]
-            return _said("\n\n".join(found).encode()) if found else UNKNOWN
+            return _said("".join(f"{text}\n\n" for text in found).encode()) if found else UNKNOWN
         assert argv[1:] == ["ping"]
         return _said(b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is DOWN\n")
 

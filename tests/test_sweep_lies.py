@@ -121,7 +121,8 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "ended with 1"),
     "half, and a signal": (
         {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "ended with -9"),
-    "whole, with an error": ({"squeue": also(stderr=b"error: x")}, REFUSED, "error: x"),
+    "exit 0, an error and no list": ({"squeue": says(stderr=b"error: x")}, REFUSED, "error: x"),
+    "whole, with a failed query": ({"squeue": also(stderr=GONE)}, UNAVAILABLE, "Unable to contact"),
     "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "did not end within 60 s"),
     "no end of it": ({"squeue": fails(TOO_LARGE)}, REFUSED, "more than 9 bytes"),
     "no such command": ({"squeue": fails(MISSING)}, UNAVAILABLE, "check the path"),

@@ -1,0 +1,281 @@
+"""Error lines on stderr: harmless beside a complete answer, else the reason of its refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from recorded_commands import (
+    COMMANDS,
+    SQUEUE,
+    RecordedCommands,
+    commands,
+    described,
+    expected,
+    ids_of,
+)
+from recorded_slurm import SERIES
+
+from slurm.client import Slurm
+from slurm.commands import SlurmCommands
+from slurm.error_lines import MAX_LINES, ErrorLines
+from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.process import CommandResult
+
+CPUS = (
+    b"error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets, Sockets*CoresPerSocket or "
+    b"Sockets*CoresPerSocket*ThreadsPerCore. Resetting CPUs."
+)
+MUNGE = b"error: If munged is up, restart with --num-threads=10"
+GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+EMPTY = CommandResult((), 0, b"", b"")
+
+
+def complain(recorded: RecordedCommands, *lines: bytes) -> RecordedCommands:
+    """Let every command print error lines beside its answer, under its own name."""
+
+    def alter(argv: Sequence[str], _seconds: float, answer: CommandResult) -> CommandResult:
+        name = argv[0].rpartition("/")[2].encode()
+        said = b"".join(name + b": " + line + b"\n" for line in lines)
+        return replace(answer, stderr=said + answer.stderr)
+
+    recorded.alter = alter
+    return recorded
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_jobs_are_found_beside_a_harmless_error(series: str) -> None:
+    """Every command prints it, exits with 0 and gives a complete answer."""
+    recorded = complain(commands(series, "many-states"), CPUS)
+    usual = commands(series, "many-states").slurm().jobs(ids_of(recorded))
+
+    assert usual == recorded.slurm().jobs(ids_of(recorded))
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Slurm.config,
+        Slurm.listing,
+        Slurm.queue_snapshot,
+        Slurm.version,
+        Slurm.ping,
+        lambda slurm: slurm.ended(since=1, until=2),
+        lambda slurm: slurm.description(4201001),
+    ],
+)
+def test_every_answer_is_believed_beside_a_harmless_error(ask: Callable[[Slurm], object]) -> None:
+    """The same as without it."""
+    usual = ask(commands("26.05").slurm())
+
+    assert usual == ask(complain(commands("26.05"), CPUS, MUNGE).slurm())
+
+
+def test_the_line_is_shown_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever commands print it; the log has it once an hour."""
+    recorded = complain(commands("24.11"), CPUS)
+    slurm = recorded.slurm()
+    slurm.jobs(ids_of(recorded))
+    slurm.listing()
+    (line,) = slurm.warnings()
+    logged = [caplog.text.count("Resetting CPUs")]
+    recorded.time += 3601
+    slurm.listing()
+
+    assert CPUS.decode() in line
+    assert [1, 2] == [*logged, caplog.text.count("Resetting CPUs")]
+
+
+def test_lines_that_differ_in_numbers_alone_are_one() -> None:
+    """Such as process ids and times."""
+    recorded = complain(commands("24.11"), b"error: attempt 1", b"error: attempt 2", MUNGE)
+    slurm = recorded.slurm()
+    slurm.version()
+
+    assert 2 == len(slurm.warnings())
+
+
+def test_the_line_is_gone_with_its_cause() -> None:
+    """After the next answer of the command without it."""
+    recorded = complain(commands("24.11"), CPUS)
+    slurm = recorded.slurm()
+    slurm.listing()
+    recorded.alter = None
+    slurm.listing()
+
+    assert () == slurm.warnings()
+
+
+def test_a_cut_answer_stays_refused() -> None:
+    """The message says both: that it is cut, and what stood on stderr."""
+    recorded = commands("24.11")
+    complain(recorded, CPUS)
+    whole = recorded.slurm().listing
+    assert whole()
+    listing = b"".join(b"%d|%d|N/A|RUNNING|1|2|1|1|p|u|a|n1\n" % (i, i) for i in range(9))
+    recorded.answers["-o"] = CommandResult((), 0, listing[:-3], b"")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm().listing()
+
+    assert FailureReason.INCOMPLETE is caught.value.reason
+    assert "is cut" in str(caught.value)
+    assert "Resetting CPUs" in str(caught.value)
+
+
+def test_an_answer_that_cannot_be_read_shows_the_line() -> None:
+    """It may be the cause."""
+    recorded = complain(commands("24.11"), b"error: half of the plugins are missing")
+    recorded.answers["-o"] = CommandResult((), 0, b"1|2\n", b"")
+    with pytest.raises(SlurmError, match="half of the plugins") as caught:
+        recorded.slurm().listing()
+
+    assert "fields instead of" in str(caught.value)
+
+
+def test_cut_json_beside_a_harmless_error_gives_way_to_text() -> None:
+    """As without it."""
+    recorded = complain(commands("24.11"), CPUS)
+    document = recorded.situation.files["squeue.json"]
+    recorded.answers["--json"] = CommandResult((), 0, document[: len(document) // 2], b"")
+    found = recorded.slurm().jobs(ids_of(recorded))
+
+    assert expected(recorded) == [described(found[job_id]) for job_id in ids_of(recorded)]
+
+
+def test_nothing_beside_an_error_of_every_command_is_an_answer() -> None:
+    """There is no job, and `--version` prints the same line."""
+    recorded = complain(commands("24.11"), CPUS)
+    recorded.answers["-o"] = EMPTY
+
+    assert () == recorded.slurm().listing()
+    assert ["squeue --version"] == [line for line in recorded.asked if "--version" in line]
+
+
+def test_nothing_beside_a_new_error_is_no_answer() -> None:
+    """The message has the new line, not the harmless one."""
+    recorded = complain(commands("24.11"), CPUS)
+    slurm = recorded.slurm()
+    slurm.listing()
+    recorded.answers["-o"] = CommandResult((), 0, b"", b"squeue: error: no memory\n")
+    with pytest.raises(SlurmError, match="no memory") as caught:
+        slurm.listing()
+
+    assert "Resetting" not in str(caught.value)
+
+
+def test_a_version_that_cannot_be_asked_proves_nothing() -> None:
+    """Then an empty answer with an error stays unknown."""
+    recorded = complain(commands("24.11"), CPUS)
+    recorded.answers |= {"-o": EMPTY, "--version": CommandResult((), 1, b"", b"")}
+    with pytest.raises(SlurmError, match="Resetting CPUs"):
+        recorded.slurm().listing()
+
+
+def test_a_failed_connection_is_never_taken_for_harmless() -> None:
+    """Although a backup controller may have answered once."""
+    recorded = complain(commands("24.11"), b"error: slurm_x: Connection refused")
+    slurm = recorded.slurm()
+    assert slurm.listing()
+    recorded.answers["-o"] = EMPTY
+    with pytest.raises(SlurmError) as caught:
+        slurm.listing()
+
+    assert FailureReason.UNREACHABLE is caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        GONE,
+        b"sacct: error: Problem talking to the database: Connection refused\n",
+        b"squeue: fatal: Could not establish a configuration source\n",
+        b"squeue: " + CPUS + b"\n" + GONE,
+    ],
+)
+def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> None:
+    """Some commands exit with 0 then; the message begins with the reason."""
+    recorded = commands("24.11")
+    (line,) = stderr.splitlines()[-1:]
+
+    def alter(_argv: Sequence[str], _seconds: float, answer: CommandResult) -> CommandResult:
+        return replace(answer, stderr=stderr)
+
+    recorded.alter = alter
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm().listing()
+
+    assert f"{SQUEUE} ended with 0: {line.decode()}"[:190] == str(caught.value)[:190]
+
+
+def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
+    """A line that comes with every command explains nothing."""
+    recorded = complain(commands("24.11"), CPUS)
+    slurm = recorded.slurm()
+    slurm.version()
+    recorded.answers["-o"] = CommandResult((), 1, b"", b"squeue: error: Invalid user: ada\n")
+    with pytest.raises(SlurmError) as caught:
+        slurm.listing()
+
+    assert str(caught.value) == f"{SQUEUE} ended with 1: squeue: error: Invalid user: ada"
+
+
+def test_a_failure_without_a_word_on_stderr_shows_what_was_printed() -> None:
+    """A wrapper may print its error to stdout."""
+    recorded = commands("24.11")
+    recorded.answers["-o"] = CommandResult((), 1, b"license expired\nsee wiki\n", b"")
+    with pytest.raises(SlurmError, match=r"ended with 1: license expired$"):
+        recorded.slurm().listing()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(-9, "-9 (SIGKILL)"), (139, "139 (SIGSEGV)"), (1, "1"), (255, "255"), (128, "128")],
+)
+def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> None:
+    """Also where a wrapper's shell tells it by its exit status."""
+    recorded = commands("24.11")
+    recorded.answers["-o"] = CommandResult((), status, b"", b"")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm().listing()
+
+    assert f"{SQUEUE} ended with {words}" == str(caught.value)
+
+
+def test_an_unknown_job_beside_a_harmless_error_is_unknown() -> None:
+    """The controller's own word goes before."""
+    recorded = complain(commands("24.11"), CPUS)
+
+    assert {} == recorded.slurm().jobs([7])
+
+
+def test_an_unknown_id_among_others_voids_no_answer() -> None:
+    """The words about one id stand beside records of others."""
+    answer = CommandResult((SQUEUE,), 0, b"1 2 3\n", b"squeue: error: Invalid job id specified\n")
+    read = SlurmCommands(COMMANDS, lambda *_args, **_how: answer)
+
+    assert b"1 2 3\n" == read.run([SQUEUE]).stdout
+    with pytest.raises(UnknownJob):
+        SlurmCommands(COMMANDS, lambda *_args, **_how: replace(answer, stdout=b"")).run([SQUEUE])
+
+
+def test_text_beside_an_error_ends_with_a_line() -> None:
+    """An answer cut inside a line is refused before it is read."""
+    answer = CommandResult((SQUEUE,), 0, b"1 2 3", b"squeue: " + CPUS)
+    with pytest.raises(SlurmError, match="is cut") as caught:
+        SlurmCommands(COMMANDS, lambda *_args, **_how: answer).run([SQUEUE])
+
+    assert FailureReason.INCOMPLETE is caught.value.reason
+
+
+def test_memory_of_lines_is_bounded() -> None:
+    """A command that invents a new line each time fills nothing."""
+    lines = ErrorLines(lambda: 0.0)
+    for number in range(3000):
+        word = "".join(chr(97 + int(digit)) for digit in str(number))
+        lines.record("squeue", f"squeue: error: {word}\n".encode())
+    many = b"".join(b"error %c\n" % (97 + number % 26) for number in range(500))
+    lines.record("squeue", many)
+
+    assert () == lines.unknown(many)
+    assert MAX_LINES == len(lines.current())
