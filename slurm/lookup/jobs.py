@@ -195,13 +195,10 @@ class JobLookup:
         except SlurmError as error:
             if error.reason not in UNREADABLE:
                 raise
-            _log.info("squeue's text cannot be read, others are asked: %s", excerpt(str(error)))
-            if may_use_json:
-                by_json = self._try_json(wanted, target)
-                if by_json is not None:
-                    return by_json
-            may_use_json = False
-            found = self._text.find(wanted, target, states_only=states_only, split=True)
+            by_json = self._try_json(wanted, target) if may_use_json else None
+            if by_json is None:
+                raise
+            return by_json
         return self._complete(found, target, json=may_use_json)
 
     def _complete(self, found: TextResult, target: Target, *, json: bool) -> LookupResult:

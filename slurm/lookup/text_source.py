@@ -13,12 +13,10 @@ from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
 from slurm.lookup.call_budget import CallBudget
 from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import IDS_PER_CALL, UNREADABLE, LookupResult, Target
+from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
 
 MIN_SINGLE_SECONDS = 0.010  # at least; on a busy host what single look-ups have taken lately
 SMOOTHING = 0.7  # weight of what single look-ups took before the last one
-MAX_SPLIT_CALLS = 64
-"""Calls spent on finding the jobs whose free text makes one answer unreadable."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,29 +46,19 @@ class TextSource:
         self._geometries = nodes
         self._budget = budget
         self._clock = clock
-        self._splits_left = 0
         self.single_seconds = MIN_SINGLE_SECONDS
         """What a look-up of one job takes."""
         self.texts: dict[int, str] = {}
 
     def find(
-        self,
-        wanted: Sequence[int],
-        target: Target,
-        *,
-        states_only: Container[int] = (),
-        split: bool = False,
+        self, wanted: Sequence[int], target: Target, *, states_only: Container[int] = ()
     ) -> TextResult:
         """Return the jobs; of those in `states_only` cores and GRES are left out.
-
-        With `split` an answer that cannot be read is asked for again in smaller parts: then the
-        error is that of the jobs to blame alone.
 
         Raises:
             SlurmError: squeue's answer is unknown.
         """
         found = TextResult()
-        self._splits_left = MAX_SPLIT_CALLS if split else 0
         for first in range(0, len(wanted), IDS_PER_CALL):
             found.add(self._listed(wanted[first : first + IDS_PER_CALL], target))
         for job in [job for job in found.jobs.values() if isinstance(job, Job)]:
@@ -86,27 +74,6 @@ class TextSource:
         return found
 
     def _listed(self, wanted: Sequence[int], target: Target) -> LookupResult:
-        """Return what squeue says; smaller parts where the whole cannot be read, if allowed."""
-        try:
-            return self._list_once(wanted, target)
-        except SlurmError as error:
-            if error.reason not in UNREADABLE or self._splits_left <= 0:
-                raise
-            if len(wanted) == 1:
-                return LookupResult(jobs={wanted[0]: error})
-        self._splits_left -= 2
-        middle = len(wanted) // 2
-        found = LookupResult()
-        for part in (wanted[:middle], wanted[middle:]):
-            try:
-                found.add(self._listed(part, target))
-            except SlurmError as error:
-                if error.reason not in UNREADABLE:
-                    raise
-                found.jobs |= dict.fromkeys(part, error)
-        return found
-
-    def _list_once(self, wanted: Sequence[int], target: Target) -> LookupResult:
         columns = columns_for(target.features)
         argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all"]
         argv += ["-j", ",".join(map(str, wanted)), "-O", format_option(columns)]
