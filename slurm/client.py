@@ -82,14 +82,14 @@ class Slurm:
         """
         return (*self._lookup.warnings(), *self._commands.error_lines.current())
 
-    def config(self) -> Mapping[str, tuple[str, ...]]:
+    def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
         """Return slurm.conf as the controller sees it: name to values, () for `(null)`.
 
         Raises:
             SlurmError: the controller does not answer.
         """
         argv = [self._commands.scontrol, "show", "config"]
-        found = self._commands.read(argv, parse_config)
+        found = self._commands.read(argv, parse_config, timeout_seconds=timeout_seconds)
         self._cluster = found["ClusterName"][0]
         kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
         self._has_accounting = not kinds[0].endswith("none")

@@ -173,10 +173,9 @@ class JobLookup:
         newer = target.features if has_hung else query.detect(refresh=True)
         if newer != target.features:
             return self._ask_squeue(query, newer)
-        if has_hung:
-            seconds = min(PROBE_SECONDS, self._timeout_seconds)
-            target = target._replace(timeout_seconds=seconds)
-        found = self._by_text(query.wanted, target, json=False)
+        found = self._by_text(
+            query.wanted, self._probing(target) if has_hung else target, json=False
+        )
         self._json.record_failure(error)
         return found
 
@@ -214,6 +213,8 @@ class JobLookup:
 
     def _try_json(self, wanted: Sequence[int], target: Target) -> LookupResult | None:
         """Return what JSON has of some jobs; None if it fails, which is noted."""
+        if not self._json.is_usable:
+            target = self._probing(target)
         try:
             return self._json.find(wanted, QueryMethod.JSON_ALL, target)
         except SlurmError as error:
@@ -221,6 +222,10 @@ class JobLookup:
                 raise
             self._json.record_failure(error)
             return None
+
+    def _probing(self, target: Target) -> Target:
+        """Return a target that is given up soon: another source has just hung or failed."""
+        return target._replace(timeout_seconds=min(PROBE_SECONDS, self._timeout_seconds))
 
     # scontrol
 
@@ -274,7 +279,9 @@ class JobLookup:
             other = self._single.find(left_out, query.cluster, silent)
         except SlurmError:
             return
-        shown = {i: job for i, job in other.jobs.items() if isinstance(job, Job)}
+        shown: dict[int, Job | SlurmError] = {
+            job_id: job for job_id, job in other.jobs.items() if isinstance(job, Job)
+        }
         if shown:
             _log.warning("squeue leaves out jobs that scontrol shows: %s", sorted(shown))
         found.add(replace(other, jobs=shown))

@@ -70,7 +70,8 @@ class SingleSource:
         own = [record for record in records if record_head(record).job_id == job_id]
         words = scontrol_id(record_head(own[0])) if own else ""
         if len(records) > 1 and words not in {"", str(job_id)}:
-            records = own = self._records(words)
+            records = self._records(words)
+            own = [record for record in records if record_head(record).job_id == job_id]
         if len(own) != 1:
             raise UntrustedTextError("it is not about exactly one job")
         job = parse_job_record(own[0], job_id, cluster=cluster)

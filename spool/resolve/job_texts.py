@@ -1,0 +1,247 @@
+"""Script, description and user name of jobs: what slurmctld forgets soonest, read by a worker.
+
+Scripts come from StateSaveLocation where we may look there (microseconds), else by one command for
+each job or array (about 10 ms); descriptions by a command for a few jobs, rendered from the record
+for a crowd. Nothing here is needed to report a job, so all of it has a limit of time together, and
+a command that hangs is not asked again for each job.
+"""
+
+from __future__ import annotations
+
+import logging
+import pwd
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from slurm.errors import FailureReason, SlurmError
+from slurm.job import Job
+from spool.escaping import escape
+from spool.resolve.render_description import render_description
+from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
+
+COMMAND_SECONDS = 5.0
+"""What one command may take."""
+MAX_DESCRIBED_JOBS = 8
+"""So many jobs are described by a command each."""
+MIN_COMMAND_SECONDS = 0.05
+"""With less time left no command is started."""
+ASIDE_SECONDS = 60.0
+"""How long no such command is run after one that did not answer."""
+DENIED_SECONDS = 600.0
+"""How long no script is asked for after Slurm has denied one."""
+MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
+MAX_SCRIPT_LIMIT_BYTES = 4 * 1024 * 1024
+PLACEHOLDER_USERS = frozenset({"", "nobody", "nfsnobody", "unknown"})
+"""What a name service says that does not know a user."""
+_log = logging.getLogger(__name__)
+
+
+class SlurmTexts(Protocol):
+    """Slurm's commands that print texts; a client of the worker's own."""
+
+    def script(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
+        """Return the batch script; None for a job without one."""
+
+    def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
+        """Return what `scontrol show job` says of exactly this job."""
+
+    def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
+        """Return slurm.conf as the controller sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """What belongs to a job beside its record.
+
+    `script_bytes_total` is the size of the whole script where only its beginning is here.
+    `is_final` False: there was no time, or no answer; asking again may give more.
+    """
+
+    script: str | None = None
+    script_bytes_total: int | None = None
+    description: str | None = None
+    is_final: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSettings:
+    """What a site wants; `state_save_location` None: as `scontrol show config` says."""
+
+    with_script: bool = True
+    with_description: bool = True
+    state_save_location: Path | None = None
+    script_limit_bytes: int = MIN_SCRIPT_LIMIT_BYTES
+
+    @property
+    def read_limit_bytes(self) -> int:
+        """Return how much of a script is read: what is sent may be raised later."""
+        return min(max(self.script_limit_bytes, MIN_SCRIPT_LIMIT_BYTES), MAX_SCRIPT_LIMIT_BYTES)
+
+
+class _Source:
+    """One kind of command, set aside for a while after it has failed."""
+
+    def __init__(self) -> None:
+        self._aside_until = float("-inf")
+        self.is_denied = False
+
+    def is_usable(self, now: float) -> bool:
+        return now >= self._aside_until
+
+    def fail(self, error: SlurmError, now: float) -> None:
+        self.is_denied = error.reason is FailureReason.DENIED
+        if self.is_denied:
+            self._aside_until = now + DENIED_SECONDS
+        elif error.reason is not FailureReason.FAILED:
+            self._aside_until = now + ASIDE_SECONDS
+
+    def succeed(self) -> None:
+        self.is_denied = False
+
+
+class JobTexts:
+    """Reads texts for one worker; only `read` and `resolve_users` may take long."""
+
+    def __init__(self, slurm: SlurmTexts, settings: TextSettings) -> None:
+        self._slurm = slurm
+        self._settings = settings
+        self._state_save_location = settings.state_save_location
+        self._configuration = _Source()
+        self._scripts = _Source()
+        self._descriptions = _Source()
+
+    def read(
+        self,
+        jobs: Sequence[Job],
+        *,
+        budget_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> dict[tuple[int, int | None], Texts]:
+        """Return the texts by job id and start time, within the budget."""
+        reading = _Reading(clock, clock() + budget_seconds)
+        scripts = self._read_scripts(jobs, reading) if self._settings.with_script else {}
+        descriptions = self._describe(jobs, reading) if self._settings.with_description else {}
+        found: dict[tuple[int, int | None], Texts] = {}
+        for job in jobs:
+            script = scripts.get(script_owner(job))
+            description = descriptions.get(job.job_id)
+            found[job.job_id, job.start_time] = Texts(
+                script=None if script is None else script.text,
+                script_bytes_total=None if script is None else script.bytes_total,
+                description=self._description_of(job, description),
+                is_final=(script is not None or self._is_script_out_of_reach())
+                and (description is not None or not self._settings.with_description),
+            )
+        return found
+
+    def resolve_users(self, uids: Iterable[int]) -> dict[int, str | None]:
+        """Return the login names of user ids by the name service; None: it does not know one."""
+        return {uid: user_name(uid) for uid in set(uids)}
+
+    # scripts
+
+    def _read_scripts(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, Script]:
+        """Return scripts by the id under which Slurm keeps them; one not read is not there."""
+        owners = list(dict.fromkeys(script_owner(job) for job in jobs))
+        limit = self._settings.read_limit_bytes
+        found: dict[int, Script] = {}
+        location = self._location(reading)
+        for owner in owners:
+            file = None if location is None else read_script_file(location, owner, limit)
+            if file is not None:
+                found[owner] = file
+        for owner in owners:
+            if owner not in found:
+                script = self._script_by_command(owner, reading)
+                if script is not None:
+                    found[owner] = script
+        return found
+
+    def _script_by_command(self, owner: int, reading: _Reading) -> Script | None:
+        seconds = reading.seconds_for(self._scripts)
+        if seconds is None:
+            return None
+        try:
+            text = self._slurm.script(owner, timeout_seconds=seconds)
+        except SlurmError as error:
+            _log.warning("job=%d script is not readable: %s", owner, escape(str(error)))
+            self._scripts.fail(error, reading.now())
+            return None
+        self._scripts.succeed()
+        if text is None:
+            return Script(None)
+        raw = text.encode("utf-8", "replace")
+        return cut_script(raw, self._settings.read_limit_bytes, bytes_total=len(raw))
+
+    def _is_script_out_of_reach(self) -> bool:
+        """Tell whether waiting for a script is of no use: Slurm denies it, or nobody wants it."""
+        return self._scripts.is_denied or not self._settings.with_script
+
+    def _location(self, reading: _Reading) -> Path | None:
+        """Return where slurmctld keeps scripts; asked once, and again after a failure."""
+        if self._state_save_location is not None:
+            return self._state_save_location
+        seconds = reading.seconds_for(self._configuration)
+        if seconds is None:
+            return None
+        try:
+            found = self._slurm.config(timeout_seconds=seconds).get("StateSaveLocation", ())
+        except SlurmError as error:
+            _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
+            self._configuration.fail(error, reading.now())
+            return None
+        self._state_save_location = Path(found[0]) if found else None
+        return self._state_save_location
+
+    # descriptions
+
+    def _describe(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, str]:
+        """Return descriptions by job id; one for which there was no time is not there."""
+        if len(jobs) > MAX_DESCRIBED_JOBS:
+            return {job.job_id: render_description(job) for job in jobs}
+        found: dict[int, str] = {}
+        for job in jobs:
+            seconds = reading.seconds_for(self._descriptions)
+            if seconds is None:
+                continue
+            try:
+                text = self._slurm.description(job.job_id, timeout_seconds=seconds)
+            except SlurmError as error:
+                _log.debug("job=%d has no description: %s", job.job_id, escape(str(error)))
+                self._descriptions.fail(error, reading.now())
+                text = None
+            found[job.job_id] = text or render_description(job)
+        return found
+
+    def _description_of(self, job: Job, description: str | None) -> str | None:
+        if not self._settings.with_description:
+            return None
+        return render_description(job) if description is None else description
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One call of `read` and when it must be over."""
+
+    now: Callable[[], float]
+    deadline: float
+
+    def seconds_for(self, source: _Source) -> float | None:
+        """Return how long a command may take; None: none is to be run."""
+        now = self.now()
+        left = self.deadline - now
+        if left < MIN_COMMAND_SECONDS or not source.is_usable(now):
+            return None
+        return min(COMMAND_SECONDS, left)
+
+
+def user_name(uid: int) -> str | None:
+    """Return the login name of a user id by the name service; no placeholder."""
+    try:
+        found = pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return None
+    return None if found.lower() in PLACEHOLDER_USERS or found == str(uid) else found
