@@ -191,6 +191,13 @@ class World:
             return 0
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the drain without its children."""
+        assert self.drain is not None
+        text = Path(f"/proc/{self.drain.pid}/stat").read_text()
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     # time
 
     def now(self) -> float:

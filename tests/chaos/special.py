@@ -14,10 +14,11 @@ from typing import Any
 
 from chaos import oracle
 from chaos.harness import World, installed
-from chaos.injection import SlurmFault, wait_for
+from chaos.injection import Kind, ServerFault, SlurmFault, wait_for
 from chaos.job import Run
 from chaos.oracle import Verdict
 
+HOUR = 3600.0
 DAY = 86400.0
 SMALL_FILE_SYSTEM = 'mount -t tmpfs -o nr_inodes=60,mode=755 none "$1" && cd "$1"'
 
@@ -33,6 +34,22 @@ class Story:
     def __str__(self) -> str:
         """Return the name, as a test's id."""
         return self.name
+
+
+def disliked_script(world: World) -> Verdict:
+    """Let a firewall dislike a script for good: the run is delivered without it."""
+    world.start_drain()
+    world.wait_delivered(world.several(3), 20)
+    marker = "wget http://disliked.example"
+    fault = ServerFault(kind=Kind.STATUS, containing=marker.encode(), status=403, text="no")
+    world.backend.faults.inject(fault)
+    run = world.begin(script=f"#!/bin/sh\n{marker}\n")
+    verdict = Verdict()
+    if world.wait_delivered([run], 5) is None:
+        world.let_pass(HOUR, step=60, pause=0.2)
+    if world.wait_delivered([run], 5) is None:
+        verdict.append(f"job {run.job_id} ({run.start}): lost")
+    return verdict
 
 
 def unseen_short_job(world: World) -> Verdict:
@@ -237,6 +254,7 @@ def _pid(world: World) -> int:
 
 FORGETFUL = {"min_job_age": 0.0}
 STORIES = (
+    Story(name="P5 disliked script", tell=disliked_script),
     Story(
         name="P14 unseen short job",
         tell=unseen_short_job,
