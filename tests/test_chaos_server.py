@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from chaos.backend_rules import Rules
 
 DATA = Path(__file__).parent / "data"
