@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ccbackend.classify import Reason, ReplyVerdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import SendChannel
@@ -37,6 +37,7 @@ from spool.worker import Worker
 TOPOLOGY_SECONDS = 3600.0
 TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
 MAX_META_FAILURES = 3
+TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
 
 ServerWorker = Worker[ServerQuery, ServerReply]
@@ -256,6 +257,7 @@ class Delivery:
             status=reply.status,
             failures=entry.failures,
             is_to_blame=to_blame,
+            can_be_slim=request.kind is RequestKind.START and not entry.is_slim and has_texts(run),
         )
         return react(run, verdict, context)
 
@@ -273,6 +275,9 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
+        if entry.is_slim and sign_of(reply.verdict) is Sign.WELL:
+            self._sent_slim(entry, reply.verdict)
+        entry.is_slim = reaction.is_slim
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
         match reaction.action:
@@ -296,16 +301,22 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store what an answer changed; a run that fails alone is sent without its texts then."""
-        entry.is_slim = entry.is_slim or (
-            sign_of(verdict) is not Sign.WELL and verdict.may_be_in_front
-        )
+        """Store what an answer changed."""
         if run.end is not None and not run.reported:
             self._store.complete(entry, run, now)
             return
         self._store.persist(entry, run, now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _sent_slim(self, entry: PendingRun, verdict: ReplyVerdict) -> None:
+        """Note that a run is there without its texts; they may still be added one by one."""
+        if verdict.outcome is Outcome.DELIVERED:
+            text = (
+                "job=%d start=%d accepted without script and description: with them it is refused"
+            )
+            _log.warning(text, entry.job_id, entry.start_time)
+            entry.new_texts = TEXTS
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
@@ -357,6 +368,11 @@ class Delivery:
                 self._store.persist(entry, reaction.run, now)
 
         policy.prove(run, others, settle)
+
+
+def has_texts(run: Run) -> bool:
+    """Tell whether a run has a script or a description to be sent."""
+    return run.script is not None or run.description is not None
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
