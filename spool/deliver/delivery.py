@@ -275,9 +275,7 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
-        if entry.is_slim and sign_of(reply.verdict) is Sign.WELL:
-            self._sent_slim(entry, reply.verdict)
-        entry.is_slim = reaction.is_slim
+        self._note_texts(entry, reaction, reply.verdict)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
         match reaction.action:
@@ -309,9 +307,10 @@ class Delivery:
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _sent_slim(self, entry: PendingRun, verdict: ReplyVerdict) -> None:
-        """Note that a run is there without its texts; they may still be added one by one."""
-        if verdict.outcome is Outcome.DELIVERED:
+    def _note_texts(self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict) -> None:
+        """Note whether a run goes, or has gone, without its texts; they may still be added then."""
+        was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
+        if was_slim and verdict.outcome is Outcome.DELIVERED:
             text = (
                 "job=%d start=%d accepted without script and description: with them it is refused"
             )
