@@ -154,6 +154,16 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
     ] == [(result.name, result.status) for result in found]
 
 
+def test_nodes_that_only_full_names_distinguish_are_named(config: Config) -> None:
+    """A job on one of them would be reported under the name of both; host_map helps."""
+    nodes = (node("n1.rack1"), node("n1.rack2"), node("n2.rack1"))
+    found = [result for result in compared(config, *nodes) if "do not differ" in result.text]
+    assert [(CheckStatus.WARNING, True, True)] == [
+        (result.status, result.text.startswith("n1.rack1, n1.rack2 "), "host_map" in result.hint)
+        for result in found
+    ]
+
+
 def test_unknown_hosts_are_named(config: Config) -> None:
     """Their jobs would wait; if it is all of them, the list or the cluster is wrong."""
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
