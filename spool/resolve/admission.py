@@ -52,6 +52,8 @@ def admit(job: Job, context: AdmissionContext) -> Run:
     full = replace(
         job,
         user=job.user or seen.user,
+        account=job.account or seen.account,
+        partition=job.partition or seen.partition,
         nodes=job.nodes or seen.nodes,
         sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )

@@ -170,26 +170,33 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
-    if record is None and not answers.has_accounting:
-        seen += _runs_of_events(query, seen)
+    if not answers.has_accounting and (record is None or _is_waiting(record)):
+        seen += _runs_of_events(query, seen, is_requeued=record is not None)
     yield from seen
 
 
-def _runs_of_events(query: JobQuery, seen: list[RunSpan]) -> Iterator[RunSpan]:
+def _runs_of_events(
+    query: JobQuery, seen: list[RunSpan], *, is_requeued: bool
+) -> Iterator[RunSpan]:
     """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
 
-    Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
+    Of a requeued job the controller knows the next run alone. Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
     """
     for event in query.events:
         start = _start_of(event, query.events)
         if event.kind is not EventKind.STOP or start is None:
             continue
-        end = _end_by_event(event, is_requeued=False)
+        end = _end_by_event(event, is_requeued=is_requeued)
         job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
         span = RunSpan(start, end, job)
         is_known = any(run.start_time == start for run in query.runs)
         if not is_known and not any(same_run(span, other) for other in seen):
             yield span
+
+
+def _is_waiting(record: Job) -> bool:
+    """Tell whether a job waits in the queue: after a run, it was requeued."""
+    return run_stage(record) is RunStage.NOT_STARTED
 
 
 def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
@@ -255,7 +262,7 @@ def _inferred_ends(
     """
     if answers.rows is None:
         return {}
-    is_waiting = answers.record is not None and run_stage(answers.record) is RunStage.NOT_STARTED
+    is_waiting = answers.record is not None and _is_waiting(answers.record)
     later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
     ends: dict[int, End] = {}
     for start in not_shown:
