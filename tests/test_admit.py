@@ -1,4 +1,4 @@
-"""From a record of Slurm to a run that can be told."""
+"""From a record of Slurm to a run that can be reported."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
 NOW = 1_767_225_700
 BEGAN = NOW - 100
 JOB = Job(job_id=5, user="ada", nodes=("n1",), start_time=BEGAN, sharing=Sharing.NODE)
-NAMES = {1000: "bob"}
 
 
 def facts(*events: Event, end: End | None = None) -> AdmissionContext:
     """Return the facts beside a record."""
-    return AdmissionContext(
-        end=end, events=events, now=NOW + 0.3, script="#!/bin/sh", description="JobId=5"
-    )
+    return AdmissionContext(end=end, events=events, now=NOW + 0.3)
 
 
 def event(start: int | None = None, **extras: str) -> Event:
@@ -38,20 +35,22 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 
 def run_of(job: Job, given: AdmissionContext) -> Run:
-    """Admit a job where the name service knows uid 1000."""
+    """Admit a job."""
     return admit(job, given)
 
 
 def test_a_whole_record_is_taken_as_it_is() -> None:
-    """AdmissionContext, script, description and the moment are kept."""
-    expected = Run(job=JOB, start_time=BEGAN, script="#!/bin/sh", description="JobId=5", seen=NOW)
+    """With the moment at which it was seen."""
+    expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
     assert expected == run_of(JOB, facts())
 
 
-def test_a_missing_user_is_asked_of_the_name_service() -> None:
-    """The numeric id is enough."""
-    assert "bob" == run_of(replace(JOB, user=None, uid=1000), facts()).job.user
+def test_a_user_known_by_number_alone_is_named_later() -> None:
+    """The numeric id is enough to keep the run."""
+    run = run_of(replace(JOB, user=None, uid=1000), facts())
+
+    assert (run.job.user, run.job.uid) == (None, 1000)
 
 
 def test_a_missing_user_is_taken_from_the_hook() -> None:
@@ -71,7 +70,7 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
 @pytest.mark.parametrize(
     ("job", "missing"),
     [
-        (replace(JOB, user=None), "a user name"),
+        (replace(JOB, user=None), "a user"),
         (replace(JOB, nodes=()), "a node"),
         (replace(JOB, start_time=None), "a start time"),
     ],
