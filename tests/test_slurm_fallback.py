@@ -135,6 +135,15 @@ def test_answer_of_another_cluster_is_no_reason_for_text() -> None:
     assert [] == lines(recorded, " -O ")
 
 
+def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
+    """Then the text is of that cluster, too."""
+    recorded = commands("22.05", "special-chars")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm(cluster="other").jobs(ids_of(recorded))
+
+    assert FailureReason.WRONG_CLUSTER is caught.value.reason
+
+
 @pytest.mark.parametrize("wrapped", [b'{"set": true, "infinite": false, "number": %d}', b"%d.0"])
 def test_job_ids_may_be_wrapped(wrapped: bytes) -> None:
     """As all other numbers of JSON may be."""
