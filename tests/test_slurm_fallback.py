@@ -218,15 +218,17 @@ def test_a_dead_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_silent_controller_costs_one_scontrol() -> None:
-    """Not one for each job."""
+    """Not one for each job, and not the text of squeue: that would ask the same controller."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="lab")
+    slurm.version()
+    recorded.asked.clear()
     recorded.answers |= {"squeue --local": DOWN, "show job": DOWN}
     with pytest.raises(SlurmError) as caught:
         slurm.jobs(range(1, 9))
 
     assert FailureReason.UNREACHABLE is caught.value.reason
-    assert 1 == len(lines(recorded, "show job"))
+    assert [1, 1] == [len(lines(recorded, "squeue")), len(lines(recorded, "show job"))]
 
 
 def test_a_crowd_is_asked_in_part_where_squeue_fails() -> None:
