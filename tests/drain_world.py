@@ -238,6 +238,7 @@ class World:
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
         self.pid = 0
+        self.skew = 0.0
         self.state = root / "state"
         self.state.mkdir(exist_ok=True)
         self.boot()
@@ -246,7 +247,11 @@ class World:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
         composer = PayloadComposer(
-            lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
+            lambda clusters: SiteMap(
+                cluster="alex",
+                partition_clusters=self.partition_clusters,
+                clusters_known=clusters is not None,
+            ),
             MetadataPolicy(),
             self.filters,
         )
@@ -262,7 +267,7 @@ class World:
             backend=lambda: self.backend,
             texts=self._read_texts,
             inputs_changed=lambda: False,
-            clocks=Clocks(wall=lambda: self.now, steady=lambda: self.now),
+            clocks=Clocks(wall=lambda: self.now + self.skew, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,
             new_worker=ImmediateWorker,
@@ -285,7 +290,7 @@ class World:
     @property
     def moment(self) -> Moment:
         """Return this moment by both clocks."""
-        return Moment(self.now, self.now)
+        return Moment(self.now + self.skew, self.now)
 
     def job(self, job_id: int, **facts: Any) -> Job:
         """Return a running job's record, begun now."""

@@ -35,15 +35,17 @@ def event(start: int | None = None, **extras: str) -> Event:
 
 
 def test_a_whole_record_is_taken_as_it_is() -> None:
-    """The record and the moment are kept; texts come later."""
-    assert Run(job=JOB, start_time=BEGAN, seen=NOW) == admit(JOB, facts())
+    """With the moment at which it was seen."""
+    expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
+
+    assert expected == admit(JOB, facts())
 
 
 def test_a_user_known_by_number_alone_is_named_later() -> None:
-    """The name service is asked by a worker, not here."""
+    """The numeric id is enough to keep the run."""
     run = admit(replace(JOB, user=None, uid=1000), facts())
 
-    assert (None, 1000) == (run.job.user, run.job.uid)
+    assert (run.job.user, run.job.uid) == (None, 1000)
 
 
 def test_a_missing_user_is_taken_from_the_hook() -> None:

@@ -166,7 +166,9 @@ class Delivery:
     def _retry_entry(self, entry: PendingRun, now: Moment) -> None:
         run = self.builder.load_run(entry, now)
         entry.failures, entry.accepted_before = 0, None
-        entry.retry_at, entry.waits_for = 0.0, ""
+        entry.retry_at, entry.waits_for, entry.clock_wait_until = 0.0, "", now.steady
+        if run is not None:
+            self.builder.try_names_now(entry, run, now)
         if run is not None and run.not_before:
             self._store.persist(entry, replace(run, not_before=0), now)
         elif run is not None:

@@ -27,7 +27,8 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 CLOCK_TOLERANCE_SECONDS = 300
-CLOCK_CHECK_SECONDS = 60.0
+CLOCK_CHECK_SECONDS = 10.0
+MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
@@ -204,6 +205,11 @@ class RequestBuilder:
         self._composer.update_clusters(clusters)
         self.release_names(now)
 
+    def try_names_now(self, entry: PendingRun, run: Run, now: Moment) -> None:
+        """Let the next run with the host and the cluster of a run through."""
+        self.hosts.try_now(entry.host, now.steady)
+        self.clusters.try_now(self._composer.cluster(run), now.steady)
+
     def release_names(self, now: Moment) -> None:
         """Try all runs of unknown names again."""
         self.hosts.release_all(self._store.schedule, now.steady)
@@ -231,13 +237,17 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a start or end lies in the future: it waits, the clocks differ."""
+        """Tell whether a start or end lies in the future: the clocks differ, or ours was set back.
+
+        It waits for a while only: the row must be right, but it must not be missing for an hour.
+        """
         instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
         ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
-        if ahead <= 0:
+        if ahead <= 0 or (entry.clock_wait_until and now.steady >= entry.clock_wait_until):
             return False
-        cause = f"its {entry.in_flight} lies in the future; compare the clocks"
-        if entry.waits_for != cause:
+        cause = f"its {entry.in_flight} lies in the future: compare the clocks"
+        if not entry.clock_wait_until:
+            entry.clock_wait_until = now.steady + MAX_CLOCK_WAIT_SECONDS
             _log.warning("job=%d start=%d: %s", entry.job_id, entry.start_time, cause)
         self.defer(entry, cause, min(ahead, CLOCK_CHECK_SECONDS), now)
         return True
