@@ -9,9 +9,9 @@ from typing import Any
 from simulation.backend import Row, VirtualBackend
 from simulation.clock import VirtualClock
 from simulation.disk import VirtualDisk
+from simulation.wellness import Wellness
 from simulation.site import Site
 from simulation.truth import NEW_END_STATES, OLD_END_STATES, Run
-from simulation.wellness import Wellness
 
 FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
@@ -23,7 +23,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(Exception):  # noqa: N818 - what is wrong, not an error of this program
+class Violation(BaseException):  # noqa: N818 - not for the borders in the program to catch
     """A promise that was broken."""
 
 
@@ -49,11 +49,7 @@ class Oracle:
         self._waiting: dict[tuple[int, int], Run] = {}
         self._directory_of = {str(path): name for name, path in self._paths.items()}
         observer = backend.observer
-        observer.started, observer.stopped, observer.deleted = (
-            self._started,
-            self._stopped,
-            self._deleted,
-        )
+        observer.started, observer.stopped, observer.deleted = self._started, self._stopped, self._deleted
         site.on_run = self._expect
         disk.on_change = self._changed
 
@@ -82,9 +78,7 @@ class Oracle:
                 if found.get("user") not in {value, str(1000 + int(value.removeprefix("user")))}:
                     raise Violation(f"{run.key} user is {found.get('user')}, not {value}")
             elif found.get(name) != value and not self.facts_lost(run):
-                raise Violation(
-                    f"{run.key} {name} is {found.get(name)!r}, not {value!r} (wrong facts)"
-                )
+                raise Violation(f"{run.key} {name} is {found.get(name)!r}, not {value!r} (wrong facts)")
 
     def _check_resources(self, run: Run, wanted: Any, found: Any) -> None:
         if [each["hostname"] for each in wanted] != [each["hostname"] for each in found]:
@@ -97,18 +91,21 @@ class Oracle:
         until = min(self._clock.steady, run.end_at + self._site.min_job_age)
         return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
 
+    def _end_lost(self, run: Run) -> bool:
+        """Tell whether Slurm had no chance to tell the end before it forgot it."""
+        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        return not self._wellness.was_well(run.end_at, until, FACTS_SECONDS, ("slurm", "process"))
+
     def _stopped(self, row: Row) -> None:
         run = self._site.runs.get(row.key)
         if run is None or run.end is None:
             raise Violation(f"{row.key} was stopped and runs (wrong end)")
         states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
         is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
-        is_inferred = not run.is_last or self.facts_lost(run)
+        is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
-            raise Violation(
-                f"{row.key} ended as {row.state} at {row.stop_time}, not {ours} (wrong end)"
-            )
+            raise Violation(f"{row.key} ended as {row.state} at {row.stop_time}, not {ours} (wrong end)")
         run.stopped_at = self._clock.steady
 
     def _deleted(self, row: Row) -> None:
@@ -121,10 +118,17 @@ class Oracle:
         directory = self._directory_of.get(path)
         if directory == "dead" and is_there:
             self._check_buried(name)
+        elif directory == "todo" and is_there:
+            self._note_stored(name)
         elif directory == "new" and not is_there:
             self._check_event_gone(name)
         elif directory in {"todo", "open"} and not is_there:
             self._check_run_gone(name)
+
+    def _note_stored(self, name: str) -> None:
+        run = self._run_of(name)
+        if run is not None and run.stored_at is None:
+            run.stored_at = self._clock.steady
 
     def _check_buried(self, name: str) -> None:
         run = self._run_of(name)
@@ -142,9 +146,7 @@ class Oracle:
             raise Violation(f"{name} was deleted, its run is neither stored nor delivered (lost)")
         has_end = stored is not None and b'"end":{' in stored
         if name.startswith("1-stop") and run.stopped_at is None and not has_end:
-            raise Violation(
-                f"{name} was deleted, its run's end is neither stored nor delivered (lost)"
-            )
+            raise Violation(f"{name} was deleted, its run's end is neither stored nor delivered (lost)")
 
     def _check_run_gone(self, name: str) -> None:
         run = self._run_of(name)
@@ -174,8 +176,10 @@ class Oracle:
         for key, run in list(self._waiting.items()):
             if run.stopped_at is not None or run.deleted_at is not None:
                 del self._waiting[key]
-            elif run.is_poison or run.is_silent or run.start > self._clock.wall() + FUTURE_SECONDS:
+            elif run.is_poison or run.is_silent:
                 continue
+            elif max(run.start, run.end or 0) > self._clock.wall() + FUTURE_SECONDS:
+                run.future_until = now  # the clock is wrong: the drain waits with it
             elif run.started_at is None:
                 self._check_start(run, now)
             elif run.end is not None:
@@ -184,16 +188,12 @@ class Oracle:
     def _check_start(self, run: Run, now: float) -> None:
         is_stored = self._disk.durable(self._paths["todo"], run.name) is not None
         parts = {"backend", "starts", "process"} | self._needs(run, is_stored=is_stored)
-        allowed = (
-            REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
-        )
-        deadline = max(
-            run.start_at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS)
-        )
+        allowed = REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
+        at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
+        deadline = max(at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS))
+        deadline = max(deadline, run.future_until + RECOVERY_SECONDS)
         if now > deadline and not run.is_optional:
-            raise Violation(
-                f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend"
-            )
+            raise Violation(f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend")
 
     def _check_stop(self, run: Run, now: float) -> None:
         stored = self._disk.durable(self._paths["todo"], run.name)
@@ -201,9 +201,10 @@ class Oracle:
         parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
         allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
-        due = max(run.end_at, (run.started_at or 0.0) + hold)
+        due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
-        deadline = max(deadline, (run.started_at or 0.0) + hold + RECOVERY_SECONDS)
+        late = max(run.future_until, (run.started_at or 0.0) + hold)
+        deadline = max(deadline, late + RECOVERY_SECONDS)
         if now > deadline:
             raise Violation(f"{run.key} ended at {run.end_at:.1f} and is not stopped at cc-backend")
 
@@ -212,7 +213,7 @@ class Oracle:
         parts = set() if is_stored else {"slurm"}
         if run.host in self._backend.faults.unknown_hosts or run.host in self.unknown_once:
             parts.add("hosts")
-        return parts | {"names"}
+        return parts | ({"names", "texts"} if run.is_nameless else set())
 
     unknown_once: frozenset[str] = frozenset()
 
@@ -234,9 +235,7 @@ class Oracle:
             if row is not None and run.script and not self._texts_lost(run):
                 has = row.document.get("metaData", {}).get("jobScript")
                 if has != run.script:
-                    raise Violation(
-                        f"{run.key} script is {has!r}, not {run.script!r} (wrong facts)"
-                    )
+                    raise Violation(f"{run.key} script is {has!r}, not {run.script!r} (wrong facts)")
 
     def _texts_lost(self, run: Run) -> bool:
         """Tell whether the script could not be had in time."""
