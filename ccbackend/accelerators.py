@@ -31,7 +31,7 @@ class AddressTable:
     is_predecessors: bool = False
 
     def counts(self, kind: str) -> bool:
-        """Tell whether a GRES that is not configured as an accelerator has its addresses here.
+        """Return whether a GRES that is not configured as an accelerator has its addresses here.
 
         The predecessor's file has no key for kinds: `fpga` counts as there, and every kind whose
         name is part of the host name (`vpu` on `n2vpu`).
@@ -49,7 +49,7 @@ class AcceleratorMap:
     kinds: tuple[str, ...] = ("gpu",)
 
     def table(self, host: str) -> AddressTable | None:
-        """The addresses of a host: first matching pattern, else longest matching prefix.
+        """Return the addresses of a host: first matching pattern, else longest matching prefix.
 
         A name with dots is tried in full, then cut at its first dot.
         """
@@ -61,7 +61,7 @@ class AcceleratorMap:
         return max(fitting, key=lambda table: len(table.label), default=None)
 
     def accelerator_kinds(self, host: str, names: Iterable[str]) -> set[str]:
-        """The names of accelerators among the names of a host's GRES."""
+        """Return the names of accelerators among the names of a host's GRES."""
         given = set(names)
         found = given & {*self.kinds, *(SHARES if "gpu" in self.kinds else ())}
         table = None if found else self.table(host)
@@ -191,7 +191,7 @@ def map_problems(
 
 
 def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> list[str]:
-    """Devices that only one side has; a job's metrics would be looked for in vain."""
+    """Return the devices that only one side has; a job would have no metrics of them."""
     table = site.table(node)
     kind = re.sub(r"\d+", "N", node)
     known = {device_key(one): one for one in server_ids}
@@ -211,12 +211,12 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
 
 
 def _indices(gres: GresFacts) -> tuple[int, ...] | None:
-    """The devices; None if unknown or, as Slurm cuts long lists, incomplete."""
+    """Return the devices; None if unknown or, as Slurm cuts long lists, incomplete."""
     if gres.indices is None or (gres.name not in SHARES and len(gres.indices) < gres.count):
         return None
     return gres.indices
 
 
 def _devices(gres: GresFacts) -> int:
-    """How many devices at least, where their indices are lost."""
+    """Return how many devices there are at least, where their indices are lost."""
     return min(gres.count, 1) if gres.name in SHARES else gres.count

@@ -89,7 +89,7 @@ class ApiRequests:
         return self.send(ApiCall.LISTING, "GET", path)[0]
 
     def is_token_verified(self) -> bool:
-        """Tell whether REST has answered to the token that the next request will carry."""
+        """Return whether REST has answered to the token that the next request will carry."""
         try:
             return self._verified is not None and self._verified == self._transport.token()
         except TokenError:

@@ -1,7 +1,7 @@
-"""From an answer of cc-backend to what it means: one pure function over one closed table.
+"""Decide what an answer of cc-backend means: one pure function over one closed table.
 
-The first row that fits counts; texts are sought case-sensitively in the answer and in its decoded
-error. Every outcome follows from the reason, and every reason carries a hint for the operator.
+The first row that fits counts; texts are searched case-sensitively in the answer and in its decoded
+error. Every outcome follows from the reason, and every reason has a hint for the administrator.
 Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
 """
 
@@ -15,7 +15,7 @@ from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 
 class ApiCall(StrEnum):
-    """What was asked."""
+    """Which call of the API was made."""
 
     START = "start"
     STOP = "stop"
@@ -29,34 +29,34 @@ class ApiCall(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What is to be done about an answer. This list is closed."""
+    """What is to be done after an answer. This list is closed."""
 
     DELIVERED = "delivered"  # done
     ALREADY_THERE = "already_there"  # done before
     CONFIRM = "confirm"  # accepted, to be confirmed by a look-up
     AMEND = "amend"  # change the request as the reason says and resend, once
     NEEDS_START = "needs_start"  # the server does not know the run: start first
-    CONFLICT = "conflict"  # another run of the job is in the way: look up, then `check_duplicate`
-    LATER = "later"  # this run waits: park it, try rarely
-    RETRY = "retry"  # the destination is not well, or the outcome unknown: back off, resend
-    REJECTED = "rejected"  # never acceptable: bury
-    HALT = "halt"  # nothing can be delivered until an operator acts
+    CONFLICT = "conflict"  # another run of the job id is stored: look up, then `check_duplicate`
+    LATER = "later"  # this run has to wait: try it again rarely
+    RETRY = "retry"  # the server fails, or the outcome is unknown: back off, resend
+    REJECTED = "rejected"  # never acceptable: a dead letter
+    HALT = "halt"  # nothing can be delivered until an administrator acts
 
 
 class Reason(Enum):
-    """Why: one name per row of the table, with its outcome and a hint."""
+    """Why an answer means what it means: outcome and hint; one or more rows of the table each."""
 
     CREATED = Outcome.DELIVERED, "stored"
     TAGS_MISSING = Outcome.DELIVERED, "stored, but its tags were not"
-    STOPPED = Outcome.DELIVERED, "closed"
+    STOPPED = Outcome.DELIVERED, "stopped"
     DELETED = Outcome.DELIVERED, "deleted"
-    NODES_TAKEN = Outcome.DELIVERED, "node states taken, without guarantee"
+    NODES_TAKEN = Outcome.DELIVERED, "node states accepted, without guarantee"
     LISTED = Outcome.DELIVERED, "a listing"
     EDITED = Outcome.DELIVERED, "the metadata was changed"
     EDITED_UNARCHIVED = Outcome.DELIVERED, "the metadata was changed, but not in the job archive"
     JOB_API_ON = Outcome.DELIVERED, "the server takes jobs by REST"
     STORED_BEFORE = Outcome.ALREADY_THERE, "this very run was stored before"
-    STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was closed before"
+    STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was stopped before"
     NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
     QUEUED = Outcome.CONFIRM, "cc-backend 1.4.0 and 1.4.1 only queue a start: look it up"
     WRONG_DIALECT = Outcome.AMEND, "the server is of the other generation: use its sharing field"
@@ -66,17 +66,23 @@ class Reason(Enum):
     UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not know this run: start it, then stop it"
     DUPLICATE = Outcome.CONFLICT, "a run of this job id is stored already: look up which"
     UNKNOWN_RUN_YET = Outcome.LATER, "the start may still be queued: repeat after some seconds"
-    AFTER_FLUSH = Outcome.LATER, "the server's job cache is in the way until its next flush"
+    AFTER_FLUSH = Outcome.LATER, "the run is in the server's job cache: wait for its next flush"
     UNKNOWN_HOST = Outcome.LATER, "add the host to cluster.json of the server, restart it"
-    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "this one of several clusters is not known to the server"
-    PANIC = Outcome.LATER, "the server fails on this request; its log says where"
+    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not know this cluster, it knows others"
+    PANIC = Outcome.LATER, "the server crashed on this request: see its log"
     ARCHIVE_UNREADABLE = Outcome.LATER, "the listing failed: an archived job may be unreadable"
     QUERY_FAILED = Outcome.LATER, "the query failed: never an empty listing"
-    UNEXPECTED = Outcome.LATER, "an answer that no known server gives"
+    UNEXPECTED = Outcome.LATER, "no known cc-backend answers so: check what is in front of it"
     DATABASE = Outcome.RETRY, "the server's database is locked or failing"
     BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready"
-    NOT_THE_API = Outcome.RETRY, "not an answer of cc-backend: check the URL, a proxy in between"
-    UNREACHABLE = Outcome.RETRY, "no connection to the server: check its address, that it runs"
+    NOT_THE_API = (
+        Outcome.RETRY,
+        "not an answer of cc-backend: check the URL and what is in front of it",
+    )
+    UNREACHABLE = (
+        Outcome.RETRY,
+        "cannot connect to the server: check its address and that it is running",
+    )
     TIMED_OUT = Outcome.RETRY, "no answer in time: the outcome is unknown"
     BROKEN = Outcome.RETRY, "the connection broke: the outcome is unknown"
     BAD_VALUE = Outcome.REJECTED, "the database refuses a value of this request"
@@ -125,19 +131,19 @@ class ReplyVerdict:
 
     @property
     def outcome(self) -> Outcome:
-        """One of the closed list."""
+        """What is to be done: one of the closed list."""
         return self.reason.outcome
 
     @property
     def hint(self) -> str:
-        """What an operator should know or do."""
+        """What an administrator should know or do."""
         return self.reason.hint
 
     @property
     def may_be_in_front(self) -> bool:
-        """May a firewall or proxy in front of cc-backend have given this answer to one body?
+        """Whether a firewall or proxy in front of cc-backend may give this answer to one body.
 
-        Then it says nothing about the server until another request gets the same answer.
+        Such an answer says nothing about the server until another request gets the same one.
         """
         return self.reason in _MAY_BE_IN_FRONT
 
@@ -246,7 +252,7 @@ _ROWS = (
     _Row(Reason.NOT_THE_API, _SUCCESS),
 )
 
-# Handlers that end in a panic answer 500 without a word.
+# A handler that panics answers 500 with an empty body.
 _PANICS = {ApiCall.LISTING: Reason.NO_TOKENS, ApiCall.EDIT_META: Reason.EDITED_UNARCHIVED}
 _FAULTS = {
     Fault.UNREACHABLE: Reason.UNREACHABLE,
@@ -261,10 +267,10 @@ _FAULTS = {
 
 
 def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
-    """Say what an answer means.
+    """Return what an answer means.
 
     Args:
-        call: what was asked.
+        call: which call was made.
         status: HTTP status.
         text: the whole answer, decoded with replacement.
         version: of the server, None if unknown (taken for a new one).
@@ -280,7 +286,7 @@ def classify(call: ApiCall, status: int, text: str, version: Version | None = No
 
 
 def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
-    """Say what a request without a complete answer means."""
+    """Return what a request without a complete answer means."""
     return ReplyVerdict(_FAULTS[fault], message)
 
 
@@ -298,7 +304,7 @@ def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
 
 
 def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:
-    """Return what an answer without a word means; None if its status says it all."""
+    """Return what an empty answer means; None if its status is enough."""
     if status == 500:  # noqa: PLR2004 - the status itself is the question
         return _PANICS.get(call, Reason.PANIC)
     if status == 200 and call is ApiCall.NODESTATE:  # noqa: PLR2004 - the same

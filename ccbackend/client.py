@@ -1,4 +1,4 @@
-"""Asking and telling one cc-backend; every failure is a classified reply, never an exception.
+"""The calls of one cc-backend; every failure is a classified reply, never an exception.
 
 Requests that the server would take in another form are amended here, each way once. Nothing is
 retried beyond that: when to try again is the caller's decision.
@@ -66,7 +66,7 @@ class BackendClient:
         return self._requests.detect_server()
 
     def probe(self) -> Probe:
-        """Detect the server, ask it for one row of a listing with our token, and for its job API.
+        """Detect the server; check that it accepts our token and that its job API is on.
 
         A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none.
         """
@@ -80,7 +80,7 @@ class BackendClient:
         """Ask whether the REST job API is on: `JOB_API_ON`, or `API_OFF` in NATS mode (>= 1.5.0).
 
         A GET of the path for starts: the router alone answers it, 405 where the path exists and 404
-        where it does not, so that nothing is stored and no error is logged. Any other answer tells
+        where it does not, so that nothing is stored and no error is logged. Any other answer says
         nothing. An older server has no NATS mode and is not asked.
         """
         if not self.server.may_lack_job_api:
@@ -89,7 +89,7 @@ class BackendClient:
         return self._requests.send(ApiCall.JOB_API, "GET", _PATHS[ApiCall.START])[0]
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
-        """Tell a start. Safe to repeat if `maybe_sent` says that it is one.
+        """Report a start. Safe to repeat if `maybe_sent` says that it is one.
 
         A "duplicate" is looked up and settled: `rows` then holds the runs of the job id.
 
@@ -108,7 +108,7 @@ class BackendClient:
         return self._resolved(reply, maybe_cached=maybe_sent and self.server.caches_starts)
 
     def stop(self, document: Document, *, state: str | None = None) -> ApiReply:
-        """Tell an end. Safe to repeat.
+        """Report an end. Safe to repeat.
 
         `state` is Slurm's word. If its name depends on the server's generation, that is asked for
         first: a server just upgraded takes an old name, and no row can be corrected.
@@ -192,7 +192,7 @@ class BackendClient:
     def _amended(
         self, sent: Document, reason: Reason, before: tuple[Reason, ...]
     ) -> Document | None:
-        """Each way once; the shrinking as often as there is something to drop."""
+        """Amend each way once; shrink as often as there is something to drop."""
         if reason in before and reason is not Reason.METADATA_TOO_LARGE:
             return None
         if reason is not Reason.WRONG_DIALECT:
@@ -200,7 +200,7 @@ class BackendClient:
         refused = next((each for each in Dialect if each.value in sent), None)
         if refused is None:
             return None
-        if refused is self.server.dialect:  # else somebody has found that out already
+        if refused is self.server.dialect:  # else another sender has found that out already
             self._requests.switch_dialect()
         return translate_sharing(sent, refused.other)
 
@@ -261,10 +261,10 @@ class BackendClient:
 
 
 def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
-    """Read a refusal of an end that is not after its start as such.
+    """Return the refusal of an end that is not after its start as such.
 
     Up to 1.3.1 one and the same answer says "already stopped" and "ends too early" (job.go of
-    cc-backend v1.0.0 ... v1.3.1): only an end after the start tells the two apart.
+    cc-backend v1.0.0 ... v1.3.1): only an end after the start distinguishes the two.
     """
     reason, is_early = reply.verdict.reason, sent.get("stopTime", 0) <= sent.get("startTime", -1)
     if reason is not Reason.STOPPED_BEFORE or reply.status != _BAD_REQUEST or not is_early:
@@ -274,7 +274,7 @@ def _with_refused_end(reply: ApiReply, sent: Document) -> ApiReply:
 
 
 def _unlisted_clusters(reply: ApiReply, server: ServerInfo) -> ClusterList:
-    """Tell a server without the call from one that has it and does not answer well now."""
+    """Distinguish a server without the call from one that has it but cannot answer now."""
     if reply.verdict.reason is not Reason.FEATURE_ABSENT:
         return ClusterList(reply)
     if not server.has_clusters:
@@ -286,6 +286,6 @@ def _unlisted_clusters(reply: ApiReply, server: ServerInfo) -> ClusterList:
 
 
 def _reason_unamended(reply: ApiReply) -> Reason:
-    """Why a request is not taken, after all that could be changed was changed."""
+    """Return why a request is not accepted after everything that could be changed was changed."""
     too_large = reply.status == _CONTENT_TOO_LARGE  # which something in front may say to everything
     return Reason.UNEXPECTED if too_large else Reason.BAD_REQUEST

@@ -40,7 +40,7 @@ def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str 
     """Name an end state for the server; None if Slurm's words name no end.
 
     A base state decides alone; flags are looked at only where the base state is not known. An
-    unknown word is an end as `failed`: `is_known` tells.
+    unknown word is an end as `failed` (see `is_known_state`).
     """
     if state is not None:
         return _name(state, dialect)
@@ -49,12 +49,12 @@ def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str 
 
 
 def depends_on_dialect(state: str) -> bool:
-    """Is this end named otherwise by the other generation of servers?"""
+    """Return whether the other generation of servers has another name for this end."""
     return len(set(_NAMES.get(_base_word(state), {}).values())) > 1
 
 
 def is_known_state(state: str) -> bool:
-    """Is this a word that some known release of Slurm uses?"""
+    """Return whether some known release of Slurm uses this word."""
     return _base_word(state) in _NAMES or _base_word(state) in _NOT_ENDED
 
 
@@ -66,5 +66,5 @@ def _name(state: str, dialect: Dialect) -> str | None:
 
 
 def _base_word(state: str) -> str:
-    """The state alone: sacct writes `CANCELLED by 1000`."""
+    """Return the state alone: sacct writes `CANCELLED by 1000`."""
     return (state.split() or [""])[0].upper()

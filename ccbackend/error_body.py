@@ -30,7 +30,7 @@ def server_message(text: str) -> str:
 
 
 def is_own_error(text: str) -> bool:
-    """Tell whether a body is an error as cc-backend itself writes it.
+    """Return whether a body is an error as cc-backend itself writes it.
 
     Text in front of the document and a second document behind it are tolerated (up to 1.4.4).
     """
@@ -46,7 +46,7 @@ def is_own_error(text: str) -> bool:
 
 
 def is_json(text: str) -> bool:
-    """Tell whether a body is one whole JSON document."""
+    """Return whether a body is one whole JSON document."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):

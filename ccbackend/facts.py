@@ -1,4 +1,4 @@
-"""What a payload is made from, as read-only views of somebody else's values.
+"""What a payload is made from, as read-only views of values that others own.
 
 This package does not know Slurm's reader; any value with these properties will do. A test under
 mypy holds that `slurm.job.Job` is one. None means *not known*, never *empty*.

@@ -19,7 +19,7 @@ class NameFilter:
     deny: frozenset[str] = frozenset()
 
     def allows(self, name: str) -> bool:
-        """Is a job with this name to be reported?"""
+        """Return whether a job with this name is to be reported."""
         return name not in self.deny and (not self.allow or name in self.allow)
 
 
@@ -37,7 +37,7 @@ class JobFilters:
 
 
 def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
-    """Say why a job is not to be reported; None if it is.
+    """Return why a job is not to be reported; None if it is.
 
     Args:
         job: facts; the filters see a missing name as "", which no list of allowed names holds.

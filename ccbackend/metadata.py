@@ -83,7 +83,7 @@ def metadata_of(
 
 
 def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:
-    """Are script and description of this job kept back?"""
+    """Return whether script and description of this job are withheld."""
     return (
         (job.partition or "") in policy.withheld_partitions
         or (job.account or "") in policy.withheld_accounts

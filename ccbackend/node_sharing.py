@@ -21,9 +21,9 @@ _CANONICAL = {"node": "node", "user": "user", "group": "shared", "shared": "shar
 
 
 def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
-    """The one field that differs between the generations; empty if nothing can be told.
+    """Return the one field that differs between the generations; empty if it is not known.
 
-    Left out, the server assumes whole nodes. A lost value is told from the cores where they are
+    Without it the server assumes whole nodes. A lost value follows from the cores where they are
     known: all cores of all nodes are whole nodes, fewer are shared ones.
     """
     sharing = job.sharing if job.sharing is not None else _sharing_by_cores(job)
@@ -33,7 +33,7 @@ def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
 
 
 def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """The same start body in another dialect: its sharing field translated, the rest untouched."""
+    """Return the same start body in another dialect: only its sharing field is changed."""
     old = dialect.other
     rest = {key: value for key, value in document.items() if key != old.value}
     if old.value not in document:
@@ -43,7 +43,7 @@ def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str
 
 
 def sharing_problem(job: JobFacts) -> str | None:
-    """A warning about a value that is new, or lost for good; None if all is well."""
+    """Return a warning about a value that is new or lost for good; None if there is none."""
     if job.sharing is not None:
         return None if job.sharing in _CANONICAL else f"sharing {job.sharing!r} is new: multi_user"
     return None if _sharing_by_cores(job) else "sharing of nodes is not known: left out"
@@ -59,7 +59,7 @@ def _sharing_by_cores(job: JobFacts) -> str | None:
 
 
 def _whole_nodes(allocations: Sequence[NodeFacts]) -> list[bool] | None:
-    """Is each node held whole? None as soon as one cannot be told."""
+    """Return whether each node is held whole; None as soon as one is not known."""
     whole: list[bool] = []
     for node in allocations:
         if node.cores is None or node.core_count is None:

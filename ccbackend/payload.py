@@ -42,7 +42,7 @@ def start_payload(
         dialect: of the server, at the moment of sending.
         metadata: of `metadata_of`.
         cluster: the name under which the run was reported before; None: by the mapping.
-        warn: called with texts that are equal for equal causes, so that each can be told once.
+        warn: called with texts that are equal for equal causes, so that each can be logged once.
 
     Raises:
         PayloadError: the server could never accept what these facts give.
@@ -86,7 +86,7 @@ def stop_payload(
         end_time: Unix seconds; brought to the start or later, within 2^31 - 1 s of it.
         state: Slurm's word for the end (`COMPLETED`, `CANCELLED by 1000`, `NODE_FAIL`, ...).
         dialect: of the server, at the moment of sending.
-        warn: told of an unknown word and of a correction by more than a second.
+        warn: called for an unknown word and for a correction by more than a second.
 
     Raises:
         PayloadError: the word names no end.
@@ -130,7 +130,7 @@ def delete_payload(key: BackendRunKey) -> Document:
 
 
 def key_of(document: Mapping[str, Any]) -> BackendRunKey:
-    """The run that a start, stop or delete body is about."""
+    """Return the key of the run that a body is about."""
     return BackendRunKey(document["jobId"], document["cluster"], document["startTime"])
 
 
@@ -157,7 +157,7 @@ def amend(document: Document, reason: Reason) -> Document | None:
 
 
 def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """The last look at a start body: everything the server would refuse for ever."""
+    """Return everything in a start body that the server would always refuse."""
     hosts = [resource["hostname"] for resource in document["resources"]]
     checks = (
         (document["jobId"] > 0, "job id is not positive"),
@@ -180,7 +180,7 @@ _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "wal
 
 
 def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
-    """Tell whether a start has to wait for the name of its user.
+    """Return whether a start has to wait for the name of its user.
 
     Args:
         job: facts of the run.
@@ -194,7 +194,7 @@ def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -
 
 
 def _user(job: JobFacts, mapping: SiteMap) -> str:
-    """Return the user's name; its number where the site prefers that to waiting for ever."""
+    """Return the user's name; its number where the site prefers that to waiting."""
     name = clean_text(job.user or "")
     if name or job.uid is None or mapping.user_from_uid_after_seconds is None:
         return name
@@ -202,7 +202,7 @@ def _user(job: JobFacts, mapping: SiteMap) -> str:
 
 
 def _cpus(job: JobFacts) -> int:
-    """Allocated CPUs; 0, which is left out, if not known."""
+    """Return the allocated CPUs; 0, which is left out, if not known."""
     if job.cpus is not None:
         return job.cpus
     parts = [node.cpus for node in job.allocations]

@@ -1,4 +1,4 @@
-"""What comes back: classified replies, and lists of runs with the queries that ask for them.
+"""Classified replies, and lists of runs with the queries that ask for them.
 
 A listing is either whole or not known, never short: the count is compared, a wrong shape or a
 failed query gives no rows at all. GraphQL has no role check, so its answers are worth something
@@ -94,7 +94,7 @@ class ClusterList:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Is the server there, which one, and does it take our token?"""
+    """Whether the server answers, which one it is, and whether it accepts our token."""
 
     server: ServerInfo
     reply: ApiReply
@@ -116,12 +116,12 @@ def reply_to(call: ApiCall, answer: HttpAnswer, version: Version | None) -> ApiR
 
 
 def incomplete(reply: ApiReply, text: str) -> ApiReply:
-    """The same reply, whose text turned out to be no whole listing."""
+    """Return the same reply, whose text turned out to be no whole listing."""
     return replace(reply, verdict=ReplyVerdict(Reason.QUERY_FAILED, text))
 
 
 def needs_rest(reply: ApiReply) -> bool:
-    """Did GraphQL itself fail, while REST knows the token and the server is well?"""
+    """Return whether GraphQL itself failed, while REST knows the token and the server works."""
     return (
         reply.call is ApiCall.GRAPHQL
         and reply.status is not None
@@ -130,7 +130,7 @@ def needs_rest(reply: ApiReply) -> bool:
 
 
 def matching_rows(listing: JobList, job_id: int, cluster: str, start_time: int | None) -> JobList:
-    """The rows that were asked for, whatever else was listed."""
+    """Return the rows that were asked for, whatever else was listed."""
     if listing.rows is None:
         return listing
     rows = (row for row in listing.rows if (row.job_id, row.cluster) == (job_id, cluster))
@@ -165,25 +165,25 @@ class JobListError(ValueError):
 
 
 def graphql_running(cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
-    """The query for all running jobs of a cluster."""
+    """Return the query for all running jobs of a cluster."""
     return _graphql({"cluster": {"eq": cluster}, "state": ["running"]}, items)
 
 
 def graphql_jobs(job_ids: Iterable[int], cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
-    """The query for all runs of some job ids, in whatever state."""
+    """Return the query for all runs of some job ids, in whatever state."""
     wanted = [str(job_id) for job_id in job_ids]
     return _graphql({"cluster": {"eq": cluster}, "jobId": {"in": wanted}}, items)
 
 
 def rest_running(cluster: str, items: int = PAGE_ITEMS) -> str:
-    """The REST path for all running jobs of a cluster on one page."""
+    """Return the REST path for all running jobs of a cluster on one page."""
     return (
         f"/api/jobs/?state=running&cluster={quote(cluster, safe='')}&items-per-page={items}&page=1"
     )
 
 
 def rest_window(cluster: str, start_time: int, items: int = PAGE_ITEMS) -> str:
-    """The REST path for all runs of a cluster that started in one second."""
+    """Return the REST path for all runs of a cluster that started in one second."""
     window = f"start-time={start_time}-{start_time}"
     return f"/api/jobs/?cluster={quote(cluster, safe='')}&{window}&items-per-page={items}&page=1"
 
@@ -267,7 +267,7 @@ def _text(value: object) -> str:
 
 
 def _instant(value: object) -> int:
-    """Unix seconds from a number (REST) or RFC 3339 with the server's offset (GraphQL)."""
+    """Return Unix seconds from a number (REST) or RFC 3339 with the server's offset (GraphQL)."""
     if not isinstance(value, str):
         return _number(value)
     instant = datetime.fromisoformat(value)

@@ -63,13 +63,24 @@ def resources_of(
 
 
 def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
-    """Tell whether a start would lack what the server's topology, not read yet, would add.
+    """Return whether a start would lack what the server's topology, not read yet, would add.
 
     That is hardware threads of cores that Slurm has named, or the server's spelling of accelerator
     addresses. No stored run can be corrected in this, so such a start is better sent later.
     """
-    if mapping.clusters_known:
-        return False
+    return not mapping.clusters_known and _lacks_topology(job, mapping)
+
+
+def needs_newer_topology(job: JobFacts, mapping: SiteMap) -> bool:
+    """Return whether the server's topology, as read before, lacks a host of a job.
+
+    The host may have been added to cluster.json since then: the topology is to be read again before
+    the start is sent. It is sent all the same if that does not help: the server decides.
+    """
+    return bool(mapping.clusters) and _lacks_topology(job, mapping)
+
+
+def _lacks_topology(job: JobFacts, mapping: SiteMap) -> bool:
     cluster = mapping.clusters.get(mapping.cluster_of(job.partition))
     names = mapping.host_names(job.nodes)
     return any(
@@ -113,7 +124,7 @@ def _addresses(found: NodeAccelerators, warn: Warn) -> Resource:
 
 
 def _known_host_first(resources: list[Resource], cluster: Cluster | None) -> list[Resource]:
-    """The server derives the subcluster from the first host alone: it must be one it knows."""
+    """Put a known host first: the server derives the subcluster from the first host alone."""
     if cluster is None:
         return resources
     known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]

@@ -35,11 +35,11 @@ class SiteMap:
     user_from_uid_after_seconds: float | None = None
 
     def cluster_of(self, partition: str | None) -> str:
-        """The name at cc-backend of the cluster that a partition belongs to."""
+        """Return the name at cc-backend of the cluster that a partition belongs to."""
         return self.partition_clusters.get(partition or "", self.cluster)
 
     def host(self, node: str) -> str:
-        """The host name for a Slurm node: rewritten by the first pattern that fits.
+        """Return the host name for a Slurm node: rewritten by the first pattern that fits.
 
         A pattern sees the full name; one that fits nothing behind the first dot rewrites the short
         name. Without a pattern it is the short name, for no node list of the server knows dots.
@@ -53,7 +53,7 @@ class SiteMap:
         return short
 
     def host_names(self, nodes: Sequence[str]) -> dict[str, str]:
-        """The host name for each node of a job; where short names collide the full ones."""
+        """Return the host name for each node of a job; where short names collide the full ones."""
         names = {node: self.host(node) for node in nodes}
         times = Counter(names.values())
         return {

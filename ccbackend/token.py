@@ -1,4 +1,4 @@
-"""The token and the URL: the two settings that decide whom we speak to, and as whom.
+"""The token and the URL: which server is asked, and as which account.
 
 The token is never part of a message or a representation. Its claims are read without verification,
 to warn in time and to say why a server may refuse it; they prove nothing.
@@ -33,7 +33,7 @@ class Token:
     roles: tuple[str, ...] | None = None
 
     def expired(self, now: float) -> bool:
-        """Is it past its time? The server allows no leeway."""
+        """Return whether it has expired; the server allows no leeway."""
         return self.expires_at is not None and now >= self.expires_at
 
 
@@ -75,7 +75,7 @@ class TokenFile:
         self._token: Token | None = None
 
     def current(self) -> Token:
-        """The token, read again if the file has changed.
+        """Return the token, read again if the file has changed.
 
         Raises:
             TokenError: it cannot be used.
@@ -85,11 +85,11 @@ class TokenFile:
         return self._token
 
     def __call__(self) -> str:
-        """The token's text, for a header."""
+        """Return the token's text, for a header."""
         return self.current().value
 
     def fingerprint(self) -> tuple[int, ...] | None:
-        """What tells one state of the file from another, by one stat; None if it is not there."""
+        """Return what tells one state of the file from another; None if it is not there."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:
@@ -123,7 +123,7 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Does a host name or address mean this machine?"""
+    """Return whether a host name or address means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -173,7 +173,7 @@ def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _claims(value: str) -> dict[str, Any]:
-    """The claims in a JWT's middle part; empty if it is none."""
+    """Return the claims in a JWT's middle part; empty if it is none."""
     parts = value.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
         return {}

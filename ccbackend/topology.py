@@ -28,7 +28,7 @@ class NodeTopology:
 
     @property
     def threaded(self) -> bool:
-        """Has any core more than one thread?"""
+        """Whether any core has more than one thread."""
         return any(len(threads) > 1 for threads in self.cores)
 
 
@@ -67,7 +67,7 @@ class Cluster:
     subclusters: tuple[SubCluster, ...]
 
     def subcluster(self, host: str) -> SubCluster | None:
-        """The subcluster of a host, as the server finds it; None if the host is unknown to it."""
+        """Return the subcluster that the server finds for a host; None if it finds none."""
         return next((sub for sub in self.subclusters if host in sub.nodes), None)
 
 
@@ -138,7 +138,7 @@ def _topology(value: Any) -> NodeTopology | None:
 
 
 def _item(text: str) -> tuple[re.Pattern[str], tuple[tuple[tuple[str, str], ...], ...]]:
-    """A pattern with one digit group for each bracket, and the ranges of each bracket."""
+    """Return a pattern with one digit group for each bracket, and the ranges of each bracket."""
     pieces = _GROUP.split(text)
     pattern = "".join(
         r"([0-9]+)" if index % 2 else re.escape(piece) for index, piece in enumerate(pieces)

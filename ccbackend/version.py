@@ -1,7 +1,7 @@
-"""Which cc-backend answers: its version, and the dialect that follows from it.
+"""The version of a cc-backend, and the dialect that follows from it.
 
 There is no version endpoint. The footer of the public login page names the version; where it does
-not, the shape of the 404 for an unknown path tells the generation (cc-backend v1.0.0 ... v1.5.4).
+not, the shape of the 404 for an unknown path shows the generation (cc-backend v1.0.0 ... v1.5.4).
 """
 
 from __future__ import annotations
@@ -63,37 +63,37 @@ class ServerInfo:
 
     @property
     def caches_starts(self) -> bool:
-        """Does a stop have to wait for the server's cache to be flushed?
+        """Whether a stop has to wait for the server's cache to be flushed.
 
-        From 1.5.0, and of an unknown server assumed: a stop that races with the flush can close a
-        stranger's job (cc-backend v1.5.4 internal/repository/jobCreate.go:143-172).
+        From 1.5.0, and of an unknown server assumed: a stop that races with the flush can stop
+        the wrong job (cc-backend v1.5.4 internal/repository/jobCreate.go:143-172).
         """
         return not (self.version and self.version < FIRST_WITH_SHARED)
 
     @property
     def has_clusters(self) -> bool:
-        """Does it describe its clusters (>= 1.3.0)? Of an unknown server of 1.5 or later: yes."""
+        """Whether it describes its clusters (>= 1.3.0); assumed of an unknown new server."""
         if self.version is None:
             return self.dialect is Dialect.SHARED
         return self.version >= FIRST_WITH_CLUSTERS
 
     @property
     def edits_metadata(self) -> bool:
-        """Can metadata be added to a stored run by its tuple (>= 1.5.0)?"""
+        """Whether metadata can be added to a stored run by its tuple (>= 1.5.0)."""
         return self.dialect is Dialect.SHARED
 
     @property
     def may_lack_job_api(self) -> bool:
-        """Can its job API be switched off, in favour of NATS (>= 1.5.0)?"""
+        """Whether its job API can be switched off in favour of NATS (>= 1.5.0)."""
         return self.dialect is Dialect.SHARED
 
     @property
     def queues_starts(self) -> bool:
-        """Is a 201 only a promise, a stop right behind it refused (1.4.0 and 1.4.1)?"""
+        """Whether a 201 is only a promise, and a stop right after it refused (1.4.0, 1.4.1)."""
         return self.version in QUEUEING_VERSIONS
 
     def with_other_dialect(self) -> ServerInfo:
-        """The same server after it refused our dialect: the version known was wrong, so unknown."""
+        """Return the same server after it refused our dialect: its version is unknown again."""
         return ServerInfo(None, self.dialect.other)
 
 
@@ -105,19 +105,19 @@ class SharedServerInfo:
 
 
 def server_info(version: Version | None) -> ServerInfo:
-    """The server of a version; an unknown one is taken for a new one."""
+    """Return the server of a version; an unknown one counts as a new one."""
     old = version is not None and version < FIRST_WITH_SHARED
     return ServerInfo(version, Dialect.EXCLUSIVE if old else Dialect.SHARED)
 
 
 def version_of_login_page(text: str) -> Version | None:
-    """The version in the footer of `GET /login`; None where the build carries none."""
+    """Return the version in the footer of `GET /login`; None where the build carries none."""
     found = _FOOTER.search(text)
     return None if found is None else Version(*map(int, found.groups()))
 
 
 def dialect_of_404(status: int, text: str) -> Dialect | None:
-    """The generation by the answer to an unknown path below /api; None if it is no such answer.
+    """Return the generation that answers an unknown path below /api so; None if it is no such one.
 
     From 1.5.0 a JSON 404 without authentication, before a text one.
     """

@@ -87,10 +87,13 @@ class Worker(Generic[Q, A]):
             try:
                 question = self._questions.get_nowait()
             except Empty:
-                self.outstanding -= len(recalled)
-                return recalled
+                break
             if question is not None:
                 recalled.append(question)
+        if self._closed:
+            self._questions.put(None)  # the word to end was among them
+        self.outstanding -= len(recalled)
+        return recalled
 
     def put_answer(self, question: Q, answer: A | None) -> None:
         """Hand an answer to the loop; called by whatever works for this worker."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from slurm.job import Job
-from spool.commands.formatting import format_time, pluralize
 from spool.escaping import escape
 from spool.files.inventory import EventFile
 from spool.files.run import Run
+from spool.formatting import format_time, pluralize
 from sweeper.job_report import JobReport, SpoolRun
 from sweeper.plan_format import plan_document
 

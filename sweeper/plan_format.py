@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spool.commands.formatting import format_table, format_time, pluralize
 from spool.escaping import escape
+from spool.formatting import format_table, format_time, pluralize
 from sweeper.differences import SpoolStatus
 from sweeper.values import Change, Close, GuardFinding, Plan, Report, Start
 

@@ -13,7 +13,7 @@ from slurm.job import Job, NodeAllocation
 from spool.files import codec
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.layout import Directory, Layout
-from spool.files.run import LastError, Run
+from spool.files.run import LastError, Run, waiting_since
 
 NOON = 1_767_225_600
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJleHAiOjE5MDAwMDAwMDB9.c2lnbmF0dXJlLW9mLXRlc3Q"
@@ -57,7 +57,10 @@ class CommandSite:
 
     def put(self, directory: Directory, run: Run) -> Run:
         """Put a run into a directory."""
-        (self.spool / directory / run.name).write_bytes(codec.encode(run))
+        path = self.spool / directory / run.name
+        path.write_bytes(codec.encode(run))
+        if directory is not Directory.DEAD:
+            os.utime(path, (waiting_since(run), waiting_since(run)))
         return run
 
     def put_event(self, name: str, extras: str = "end\n", *, time: float = NOON) -> str:

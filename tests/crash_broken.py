@@ -15,7 +15,7 @@ from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.files import dead_letter_actions
-from spool.files.durable_files import WriteBatch, create_file
+from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.event import Event
 from spool.files.layout import Directory, Layout
 from spool.moment import Moment
@@ -138,16 +138,17 @@ def acknowledge_when_sent() -> None:
 def take_letters_away_first() -> None:
     """Remove a dead letter before it lies in `todo/` again."""
 
-    def wrong(layout: Layout, directory: Directory, name: str, contents: bytes) -> bool:
-        os.unlink(name, dir_fd=layout.fd(Directory.DEAD))
-        return create_file(layout, directory, name, contents)
+    def wrong(layout: Layout, directory: Directory, files: list[NewFile]) -> set[str]:
+        for file in files:
+            os.unlink(file.name, dir_fd=layout.fd(Directory.DEAD))
+        return create_files(layout, directory, files)
 
-    vars(dead_letter_actions).update(create_file=wrong)
+    vars(dead_letter_actions).update(create_files=wrong)
 
 
 def put_without_fsync() -> None:
     """Put letters back without a thought of power cuts."""
-    vars(dead_letter_actions).update(create_file=functools.partial(create_file, durable=False))
+    vars(dead_letter_actions).update(create_files=functools.partial(create_files, durable=False))
 
 
 GROUPS: dict[str, type[WriteBatch]] = {

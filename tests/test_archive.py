@@ -158,3 +158,12 @@ def test_a_file_that_expires_while_an_archive_is_read_is_no_error(tmp_path: Path
     (tmp_path / "20260101T01.jsonl").unlink()
 
     assert [b"20260101T00.jsonl\n", b"20260101T02.jsonl\n"] == [first, *lines]
+
+
+def test_a_line_without_its_end_is_read(tmp_path: Path) -> None:
+    """An editor may have left one."""
+    archive(tmp_path).add(RUN, NOW)
+    (file,) = (tmp_path / "delivered").iterdir()
+    file.write_bytes(file.read_bytes().rstrip())
+
+    assert [(5, 100, 200)] == archive(tmp_path).recent_runs()

@@ -346,6 +346,12 @@ def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
     assert tls_fault([requests.exceptions.ConnectionError(refused), refused]) is None
 
 
+@pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
+def test_a_handshake_that_is_cut_is_no_fault_of_tls(error: ssl.SSLError) -> None:
+    """The server may be restarting."""
+    assert tls_fault([requests.exceptions.SSLError(error), error]) is None
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [

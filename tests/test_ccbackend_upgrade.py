@@ -87,6 +87,7 @@ def test_a_server_that_takes_jobs_is_well(version: str) -> None:
 
     assert Reason.LISTED is probe.reply.verdict.reason
     assert {} == server.rows()
+    assert {"GET"} == {exchange.method for exchange in server.log}  # a POST would be logged there
 
 
 def test_a_wrong_token_is_told_before_the_job_api_is_asked() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from spool.checks.result import AgeLimits, CheckResult, CheckStatus
 from spool.commands.check import CheckContext, local_results
 from spool.config import load
 from spool.identity import open_token
+from spool.preflight import caller
 from spool.preflight.full_check import full_check_results
 from spool.preflight.permissions import SystemUser
 
@@ -78,7 +80,8 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
     """Exit 0; each check stands below."""
     said = site.call("check")
     first, *rest = said.out.splitlines()
-    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared | "
+    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared"
+    text += "; deliveries: 0 in the last hour | "
     assert first.startswith(text)
     assert "'events'=0;;;0; 'events_age'=0s;900;3600;0;" in first
     assert "[OK] dead letters: none" in rest
@@ -89,12 +92,47 @@ def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
 def test_limits_are_options(site: CommandSite) -> None:
     """-w and --critical; -c stays the configuration."""
     site.put_event("1-start-5-0-0-1", time=time.time() - 50)
+    (site.state / "sweep.json").write_text(json.dumps({"started": time.time()}))
     assert [0, 1, 2] == [
         site.call("check", *limits).code
         for limits in ([], ["-w", 40], ["--warning", 30, "--critical", 40])
     ]
     (site.state / "sweep.json").write_text(json.dumps({"started": time.time() - 50}))
     assert "WARNING" == verdicts(site.call("check", "--json", "--sweep-age", 40))["sweep"]
+
+
+def leave_an_event(site: CommandSite) -> None:
+    """Let a hook have been at work."""
+    site.put_event("1-start-5-0-0-1", time=time.time())
+
+
+def leave_an_archive(site: CommandSite) -> None:
+    """Let a run have been delivered."""
+    (site.state / "delivered").mkdir()
+
+
+def leave_a_last_event(site: CommandSite) -> None:
+    """Let the drain have seen an event."""
+    document = json.loads((site.state / "drain.json").read_text())
+    (site.state / "drain.json").write_text(json.dumps(document | {"last_event": 5.0}))
+
+
+@pytest.mark.usefixtures("drain")
+@pytest.mark.parametrize(
+    ("leave", "verdict"),
+    [
+        (lambda _: None, "OK"),
+        (leave_an_event, "WARNING"),
+        (leave_an_archive, "WARNING"),
+        (leave_a_last_event, "WARNING"),
+    ],
+)
+def test_a_sweep_is_missed_as_soon_as_jobs_come(
+    site: CommandSite, leave: Callable[[CommandSite], None], verdict: str
+) -> None:
+    """A new installation has none yet."""
+    leave(site)
+    assert verdict == verdicts(site.call("check", "--json"))["sweep"]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "inf", "nan"])
@@ -419,6 +457,67 @@ def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
     """The roles are not known then; why is told by the configuration."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
+
+
+@pytest.fixture
+def ada(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work as an ordinary user without a name."""
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 9)
+
+
+WRONG_CALLER = (
+    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service's user{}, not as"
+    f" {2**31 - 9}; sudo cc-spool check --full\n"
+)
+
+
+@pytest.mark.usefixtures("ada")
+def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) -> None:
+    """And no hint that would give the spool to them; without a state directory the spool tells."""
+    owner = site.state.owner()
+    with_state = site.call("check", "--full")
+    as_json = site.call("check", "--full", "--json")
+    shutil.rmtree(site.state)
+    without = site.call("check", "--full")
+
+    assert (3, WRONG_CALLER.format(f" {owner}"), "") == (
+        with_state.code,
+        with_state.out,
+        with_state.err,
+    )
+    assert (3, {"check --full": "UNKNOWN"}) == (as_json.code, verdicts(as_json))
+    assert (with_state.code, with_state.out) == (without.code, without.out)
+
+
+@pytest.mark.usefixtures("ada")
+def test_without_any_directory_nobody_is_the_wrong_caller(site: CommandSite) -> None:
+    """Who sets up a trial is told what is missing."""
+    shutil.rmtree(site.state)
+    shutil.rmtree(site.spool)
+    said = site.call("check", "--full", "--json")
+
+    assert 2 == said.code
+    assert "check --full" not in verdicts(said)
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("closed", ["state", "configuration"])
+def test_a_closed_directory_or_configuration_is_not_for_ordinary_users(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """Nothing is known of it."""
+    refused = PermissionError(13, "Permission denied")
+
+    def refuse(*_how: object, **_more: object) -> None:
+        raise refused
+
+    if closed == "state":
+        monkeypatch.setattr(caller, "_owner", refuse)
+    else:
+        monkeypatch.setattr(os, "open", refuse)
+    said = site.call("check", "--full")
+
+    assert (3, WRONG_CALLER.format("")) == (said.code, said.out)
 
 
 def test_full_look_by_the_command_itself(site: CommandSite) -> None:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_site import NOON, REFUSED, CommandSite, run_of
+from command_site import NOON, CommandSite, run_of
 
 from ccbackend.token import parse_token
-from spool.checks.backlog import Backlog, check_backlog, pending_since, read_backlog
+from spool.checks.backlog import Backlog, check_backlog, read_backlog
 from spool.checks.configuration import check_config_problems, check_config_warnings
-from spool.checks.drain_health import check_drain, read_state
+from spool.checks.drain_health import check_drain
 from spool.checks.last_sweep import check_sweep
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus
 from spool.checks.token_expiry import check_token
 from spool.errors import ConfigProblem
+from spool.files.drain_state import (
+    DrainState,
+    HealthReport,
+    HealthState,
+    UnreadableFile,
+    WaitingCause,
+)
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
+from spool.files.sweep_state import SweepSummary
 
 DAY = 86400
 LIMITS = AgeLimits(warning_seconds=100, critical_seconds=200)
@@ -33,76 +41,70 @@ def by_name(results: Any) -> dict[str, CheckResult]:
     return {result.name: result for result in results}
 
 
-def beacon(**changes: Any) -> dict[str, Any]:
-    """Return what a healthy drain says."""
-    return {
-        "pid": 7,
-        "started": NOON - 3 * DAY,
-        "updated": NOON,
-        "destination": {"health": "up", "since": NOON, "reason": ""},
-        "server": {"version": "1.5.4", "dialect": "shared"},
-        "slurm_silent_since": None,
-        "disk_full": False,
-        "unknown_hosts": 0,
-        **changes,
-    }
+UP = HealthReport(state=HealthState.UP, since=NOON)
+HEALTHY = DrainState(
+    pid=7,
+    started=NOON - 3 * DAY,
+    updated=NOON,
+    health=UP,
+    server_version="1.5.4",
+    server_dialect="shared",
+    last_delivery=NOON - 12,
+    deliveries_last_hour=340,
+)
+N1 = WaitingCause(cause="host n1 is unknown to cc-backend", count=2, since=NOON - 60)
 
 
-def worker(state: dict[str, Any] | None, **how: Any) -> dict[str, CheckResult]:
+def healthy(**changes: Any) -> DrainState:
+    """Return what a healthy drain says, changed."""
+    return replace(HEALTHY, **changes)
+
+
+def worker(state: DrainState | None, **how: Any) -> dict[str, CheckResult]:
     """Return the drain's results at noon."""
     how.setdefault("is_running", True)
     return by_name(check_drain(state, NOON, limits=LIMITS, **how))
 
 
+def backlog_results(backlog: Backlog, min_free_bytes: int = 0) -> dict[str, CheckResult]:
+    """Return the spool's results at noon."""
+    found = check_backlog(backlog, NOON, LIMITS, min_free_bytes=min_free_bytes, held_stops=3)
+    return by_name(found)
+
+
 # ---- spool
 
 
-def test_look_counts_what_lies_where(tmp_path: Path) -> None:
-    """Counts and ages come from the directories."""
+def test_look_counts_what_lies_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts and ages come from the directories; no file is opened."""
     site = CommandSite(tmp_path)
     site.put_event("1-start-5-0-0-1", time=NOON - 30)
     site.put_event("1-start-6-0-0-1", time=NOON - 10)
+    site.put(Directory.TODO, run_of(8, end=END, started=NOON))
     site.put(Directory.OPEN, run_of(7))
     site.bury("odd")
+    monkeypatch.setattr(Layout, "read", None)
     with Layout(site.spool) as layout:
-        found = read_backlog(layout, NOON, 180)
+        found = read_backlog(layout)
     assert found.free_bytes > 0
-    expected = Backlog(events=2, oldest_event=NOON - 30, open=1, dead=1)
-    assert expected == dataclasses.replace(found, free_bytes=0)
+    expected = Backlog(
+        events=2, oldest_event=NOON - 30, runs=1, oldest_run=NOON + 50, open=1, dead=1
+    )
+    assert expected == replace(found, free_bytes=0, free_inodes=None)
 
 
-def test_look_tells_ends_that_are_held_on_purpose(tmp_path: Path) -> None:
-    """An end that waits for cc-backend's cache is no backlog until its time is over."""
-    site = CommandSite(tmp_path)
-    site.put(Directory.TODO, run_of(7, end=END, started=NOON, last_error=REFUSED))
-    with Layout(site.spool) as layout:
-        held, late = read_backlog(layout, NOON + 179, 180), read_backlog(layout, NOON + 180, 180)
-    assert (1, 1, None) == (held.runs, held.held, held.oldest_run)
-    assert (1, 0, END.time) == (late.runs, late.held, late.oldest_run)
+def test_look_at_an_empty_spool(tmp_path: Path) -> None:
+    """Nothing waits."""
+    with Layout(CommandSite(tmp_path).spool) as layout:
+        assert read_backlog(layout).is_empty
 
 
-def test_look_passes_over_what_it_cannot_read(tmp_path: Path) -> None:
-    """A damaged run still waits; its file's time counts."""
-    site = CommandSite(tmp_path)
-    (site.spool / "todo" / "5-9.json").write_text("{")
-    with Layout(site.spool) as layout:
-        found = read_backlog(layout, NOON, 0)
-    assert found.runs == 1
-    assert (site.spool / "todo" / "5-9.json").stat().st_mtime == found.oldest_run
-
-
-@pytest.mark.parametrize(
-    ("fields", "since"),
-    [
-        ({}, NOON + 500),  # never refused: as long as the file is there
-        ({"last_error": REFUSED}, NOON),  # refused: since Slurm told of it
-        ({"last_error": REFUSED, "end": END}, NOON),  # its start is still to be told
-        ({"last_error": REFUSED, "end": END, "started": NOON + 1}, NOON + 50),
-    ],
-)
-def test_age_of_a_run_survives_its_retries(fields: dict[str, Any], since: int) -> None:
-    """A refused run's file is rewritten at each try, its age goes on."""
-    assert since == pending_since(run_of(**fields), NOON + 500)
+def test_held_ends_are_told() -> None:
+    """They wait on purpose."""
+    assert (
+        "0 started, 3 ends held for cc-backend's cache"
+        == backlog_results(Backlog())["open runs"].text
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_age_of_a_run_survives_its_retries(fields: dict[str, Any], since: int) -
 def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
     """The oldest of each decides."""
     waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
-    found = by_name(check_backlog(waiting, NOON, LIMITS, 0))
+    found = backlog_results(waiting)
     assert (verdict, verdict) == (found["events"].status, found["runs"].status)
     assert found["events"].text.startswith("3 waiting, the oldest for ")
     assert [3, age] == [figure.value for figure in found["events"].perfdata]
@@ -120,46 +122,70 @@ def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
 
 def test_dead_letters_and_a_full_disk_warn() -> None:
     """Each names what to do."""
-    found = by_name(check_backlog(Backlog(dead=2, free_bytes=GIB - 1), NOON, LIMITS, GIB))
+    found = backlog_results(Backlog(dead=2, free_bytes=GIB - 1), GIB)
     for name, hint in (("dead letters", "retry ID"), ("disk space", "script and description")):
         assert found[name].status is CheckStatus.WARNING
         assert hint in found[name].hint
 
 
+@pytest.mark.parametrize(
+    ("free", "verdict"),
+    [(65_535, CheckStatus.CRITICAL), (65_536, CheckStatus.WARNING), (GIB, CheckStatus.OK)],
+)
+def test_a_disk_without_room_for_an_event_is_critical(free: int, verdict: CheckStatus) -> None:
+    """The hooks lose every event."""
+    assert verdict is backlog_results(Backlog(free_bytes=free), GIB)["disk space"].status
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"),
+    [(0, CheckStatus.CRITICAL), (999, CheckStatus.WARNING), (1000, CheckStatus.OK)],
+)
+def test_a_disk_without_inodes_is_critical(free: int, verdict: CheckStatus) -> None:
+    """It takes no file, however much room there is."""
+    found = backlog_results(Backlog(free_bytes=GIB, free_inodes=free))
+    assert verdict is found["inodes"].status
+
+
 def test_empty_spool_is_well() -> None:
-    """Nothing waits, nothing is dead, there is room."""
-    found = [*check_backlog(Backlog(free_bytes=GIB), NOON, LIMITS, GIB)]
-    assert {CheckStatus.OK} == {result.status for result in found}
+    """Nothing waits, nothing is dead, there is room; not every file system counts inodes."""
+    found = backlog_results(Backlog(free_bytes=GIB), GIB)
+    assert {CheckStatus.OK} == {result.status for result in found.values()}
+    assert "inodes" not in found
 
 
 # ---- drain
 
 
 def test_healthy_drain_is_well() -> None:
-    """All beliefs are told, the server's version among them."""
-    found = worker(beacon())
+    """All that it says is reported, the server's version among it."""
+    found = worker(HEALTHY)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
-    assert "process 7 runs for 3 d" == found["drain"].text
+    assert "process 7 runs for 3d 00h" == found["drain"].text
     assert "version 1.5.4, dialect shared" == found["cc-backend"].text
+    assert "340 in the last hour, the last one 12s ago" == found["deliveries"].text
+    assert "answers" == found["slurm"].text
+    assert "answers (release 25.05.1)" == worker(healthy(slurm_release="25.05.1"))["slurm"].text
 
 
 @pytest.mark.parametrize(
-    ("server", "text"),
+    ("version", "dialect", "text"),
     [
-        (None, "not asked yet"),
-        ({"version": None, "dialect": "exclusive"}, "version unknown, dialect exclusive"),
+        (None, None, "not asked yet"),
+        (None, "exclusive", "version unknown, dialect exclusive"),
     ],
 )
-def test_server_may_not_be_known(server: Any, text: str) -> None:
-    """A drain that has just begun, or a server without version."""
-    assert text == worker(beacon(server=server))["cc-backend"].text
+def test_server_may_not_be_known(version: str | None, dialect: str | None, text: str) -> None:
+    """A drain that has just started, or a server without version."""
+    state = healthy(server_version=version, server_dialect=dialect)
+    assert text == worker(state)["cc-backend"].text
 
 
-def test_dead_drain_is_critical_and_its_beliefs_are_history() -> None:
-    """Only that it is gone is told, and since when."""
-    found = worker(beacon(updated=NOON - 300), is_running=False)
+def test_dead_drain_is_critical_and_what_it_said_is_history() -> None:
+    """Only that it is gone is reported, and since when."""
+    found = worker(healthy(updated=NOON - 300), is_running=False)
     assert ["drain"] == list(found)
-    assert (CheckStatus.CRITICAL, "is not running, last seen 5 min ago") == (
+    assert (CheckStatus.CRITICAL, "is not running, last seen 5m 00s ago") == (
         found["drain"].status,
         found["drain"].text,
     )
@@ -168,25 +194,21 @@ def test_dead_drain_is_critical_and_its_beliefs_are_history() -> None:
 
 def test_drain_that_never_ran_is_to_be_started() -> None:
     """Before the first start this is no alarm."""
-    assert (
-        CheckStatus.WARNING
-        is worker(None, is_running=False, before_first_start=True)["drain"].status
-    )
-    assert (
-        CheckStatus.CRITICAL
-        is worker(beacon(), is_running=False, before_first_start=True)["drain"].status
-    )
+    never = worker(None, is_running=False, before_first_start=True)
+    once = worker(HEALTHY, is_running=False, before_first_start=True)
+    assert CheckStatus.WARNING is never["drain"].status
+    assert CheckStatus.CRITICAL is once["drain"].status
     assert CheckStatus.OK is worker(None)["drain"].status
 
 
-@pytest.mark.parametrize(
-    ("age", "verdict"),
-    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
-)
+AGES = [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)]
+
+
+@pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: CheckStatus) -> None:
-    """It ends by itself, and what it believed last still holds."""
-    halted = {"health": "halted", "since": NOON - age, "reason": "the token has expired"}
-    state = beacon(once=True, updated=NOON - age, destination=halted)
+    """It ends by itself, and what it said last still holds."""
+    halted = HealthReport(state=HealthState.HALTED, since=NOON - age, reason="the token is old")
+    state = healthy(once=True, updated=NOON - age, health=halted)
     found = worker(state, is_running=False)
     assert verdict is found["drain"].status
     assert (verdict is CheckStatus.OK) == (found["drain"].hint == "")
@@ -204,118 +226,189 @@ def test_drain_of_cron_may_be_away_for_a_while(age: int, verdict: CheckStatus) -
 )
 def test_drain_without_sign_of_life_alarms(age: int, verdict: CheckStatus) -> None:
     """Its lock is held, but it may hang."""
-    assert verdict is worker(beacon(updated=NOON - age))["drain"].status
+    assert verdict is worker(healthy(updated=NOON - age))["drain"].status
 
 
 def test_halt_is_critical_at_once_with_its_reason() -> None:
-    """A halt needs somebody, whatever its age."""
-    halted = {"health": "halted", "since": NOON - 5, "reason": "the token has expired"}
-    found = worker(beacon(destination=halted))["cc-backend"]
+    """A halt needs an administrator, whatever its age."""
+    halted = HealthReport(state=HealthState.HALTED, since=NOON - 5, reason="the token has expired")
+    found = worker(healthy(health=halted))["cc-backend"]
     assert CheckStatus.CRITICAL is found.status
-    assert "deliveries are halted for 5 s: the token has expired" == found.text
+    assert "deliveries are halted for 5s: the token has expired" == found.text
     assert 1 == found.perfdata[0].value
 
 
-@pytest.mark.parametrize(
-    ("age", "verdict"),
-    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
-)
+@pytest.mark.parametrize(("age", "verdict"), AGES)
 def test_outage_of_either_side_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
     """Short outages are everyday."""
-    down = {"health": "down", "since": NOON - age, "reason": "no connection"}
-    found = worker(beacon(destination=down, slurm_silent_since=NOON - age))
+    down = HealthReport(state=HealthState.DOWN, since=NOON - age, reason="no connection")
+    found = worker(healthy(health=down, slurm_silent_since=NOON - age, slurm_reason="no route"))
     assert (verdict, verdict) == (found["cc-backend"].status, found["slurm"].status)
     assert (verdict is CheckStatus.OK) == (found["slurm"].hint == "")
+    assert found["slurm"].text.endswith(": no route")
 
 
-def test_full_disk_and_unknown_hosts_are_told() -> None:
-    """Both wait for somebody's hand."""
-    found = worker(beacon(disk_full=True, unknown_hosts=2))
-    assert CheckStatus.CRITICAL is found["disk"].status
-    assert CheckStatus.WARNING is found["unknown hosts"].status
-    assert "2 of the hosts" in found["unknown hosts"].text
+@pytest.mark.parametrize(("age", "verdict"), AGES)
+def test_silent_accounting_alarms_by_its_age(age: int, verdict: CheckStatus) -> None:
+    """The controller may answer all the same."""
+    found = worker(healthy(accounting_silent_since=NOON - age))["slurm"]
+    assert verdict is found.status
+    assert found.text.startswith("accounting has not answered for ")
+
+
+@pytest.mark.parametrize("channel", ["starts", "stops"])
+def test_outage_of_one_connection_alarms(channel: str) -> None:
+    """The other may work."""
+    down = HealthReport(state=HealthState.DOWN, since=NOON - 300, reason="timed out")
+    found = worker(healthy(**{channel: down}))
+    assert CheckStatus.CRITICAL is found[f"cc-backend ({channel})"].status
+    assert CheckStatus.OK is found["cc-backend"].status
+
+
+def test_outage_of_unknown_age_is_young() -> None:
+    """An older drain does not say since when."""
+    found = worker(healthy(health=HealthReport(state=HealthState.DOWN)))["cc-backend"]
+    assert (CheckStatus.OK, "is down for -: ") == (found.status, found.text)
 
 
 @pytest.mark.parametrize(
-    "state",
+    ("changes", "verdict"),
     [
-        {},
-        beacon(updated="x"),
-        beacon(destination=None),
-        beacon(destination=[]),
-        beacon(server=[1]),
-        beacon(unknown_hosts=[1]),
+        ({"due_since": NOON - 59}, CheckStatus.OK),
+        ({"due_since": NOON - 60}, CheckStatus.CRITICAL),
+        ({"due_since": NOON - 60, "health": replace(UP, state=HealthState.DOWN)}, CheckStatus.OK),
     ],
 )
-def test_strange_state_is_unknown(state: dict[str, Any]) -> None:
+def test_a_drain_that_delivers_nothing_is_critical(
+    changes: dict[str, Any], verdict: CheckStatus
+) -> None:
+    """Whatever the cause, as long as cc-backend answers."""
+    assert verdict is worker(healthy(**changes))["deliveries"].status
+
+
+def test_a_stuck_drain_says_when_it_last_delivered() -> None:
+    """Perhaps never."""
+    never = worker(healthy(due_since=NOON - 300, last_delivery=None))["deliveries"].text
+    once = worker(healthy(due_since=NOON - 300))["deliveries"].text
+    assert never.startswith("nothing has been delivered for 5m 00s although runs are due")
+    assert never.endswith("and cc-backend answers")
+    assert once.endswith("and cc-backend answers, the last one 12s ago")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "verdict", "figure"),
+    [
+        ((), CheckStatus.OK, 0),
+        ((replace(N1, since=NOON - 59),), CheckStatus.OK, 0),
+        ((N1,), CheckStatus.WARNING, 2),
+        ((replace(N1, since=None), N1), CheckStatus.WARNING, 4),
+    ],
+)
+def test_parked_runs_warn(
+    waiting: tuple[WaitingCause, ...], verdict: CheckStatus, figure: int
+) -> None:
+    """They wait for an administrator's hand; a moment's wait is none."""
+    found = worker(healthy(waiting=waiting))["parked runs"]
+    assert (verdict, figure) == (found.status, found.perfdata[0].value)
+
+
+def test_parked_runs_name_three_causes() -> None:
+    """And how many more there are."""
+    waiting = tuple(replace(N1, cause=f"host n{n} is unknown") for n in range(5))
+    text = worker(healthy(waiting=waiting))["parked runs"].text
+    assert "host n2 is unknown: 2 runs since " in text
+    assert text.endswith("; and 2 more causes")
+
+
+def test_full_disk_is_critical() -> None:
+    """With what the system said."""
+    found = [worker(healthy(disk_full=True, disk_reason=why))["disk"] for why in ("", "No space")]
+    assert [CheckStatus.CRITICAL] * 2 == [result.status for result in found]
+    assert ["the spool cannot be written", "the spool cannot be written: No space"] == [
+        result.text for result in found
+    ]
+
+
+def test_unreadable_files_are_critical() -> None:
+    """They stay where they are, and alarm."""
+    file = UnreadableFile(name="todo/5-9.json", reason="Input/output error")
+    found = worker(healthy(unreadable=(file,), unreadable_count=1))["unreadable files"]
+    assert CheckStatus.CRITICAL is found.status
+    assert found.text.endswith("cannot be read: todo/5-9.json: Input/output error")
+
+
+def test_warnings_of_the_drain_warn() -> None:
+    """A line each."""
+    results = check_drain(healthy(warnings=("a", "b")), NOON, is_running=True, limits=LIMITS)
+    found = [result for result in results if result.name == "drain warning"]
+    assert [(CheckStatus.WARNING, "a"), (CheckStatus.WARNING, "b")] == [
+        (result.status, result.text) for result in found
+    ]
+
+
+@pytest.mark.parametrize(
+    "state", [DrainState(), healthy(updated=None), healthy(health=HealthReport())]
+)
+def test_strange_state_is_unknown(state: DrainState) -> None:
     """State of another program version is no proof of health."""
     assert CheckStatus.UNKNOWN is worker(state)["drain"].status
-
-
-@pytest.mark.parametrize("contents", ["{", "[]", "[" * 100_000])
-def test_damaged_state_file_is_an_error(tmp_path: Path, contents: str) -> None:
-    """Damage is not taken for *missing*."""
-    path = tmp_path / "state.json"
-    assert read_state(path) is None
-    path.write_text(contents)
-    with pytest.raises(ValueError):  # noqa: PT011 - of any words
-        read_state(path)
 
 
 # ---- sweep
 
 
+SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
+
+
 @pytest.mark.parametrize(
-    ("state", "verdict", "text"),
+    ("changes", "verdict", "text"),
     [
-        (None, CheckStatus.OK, "none has run on this host"),
-        ({"started": NOON - 9, "finished": NOON - 5}, CheckStatus.OK, "5 s ago"),
-        ({"started": NOON - 9, "finished": None}, CheckStatus.OK, "running"),
-        (
-            {"started": NOON - 1801, "finished": NOON - 1800},
-            CheckStatus.WARNING,
-            "the last one ended 30 min ago",
-        ),
+        ({}, CheckStatus.OK, "5s ago"),
+        ({"finished": None}, CheckStatus.OK, "running"),
+        ({"finished": NOON - 1800}, CheckStatus.WARNING, "the last one ended 30m 00s ago"),
         (
             {"started": NOON - 14400, "finished": None},
             CheckStatus.CRITICAL,
-            "the last one began 4 h ago",
+            "the last one began 4h 00m ago",
         ),
         (
-            {"started": NOON, "finished": NOON, "refused": True, "guards": ["size", "clock"]},
+            {"refused": True, "guards": ("size", "clock")},
             CheckStatus.WARNING,
             "the last one refused to act (size, clock)",
         ),
         (
-            {"started": NOON, "finished": NOON, "refused": True},
+            {"refused": True},
             CheckStatus.WARNING,
-            "the last one refused to act (no guard named)",
+            "the last one refused to act (no safety check is named)",
+        ),
+        ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
+        (
+            {"refused": True, "guards": ("boot", "size")},
+            CheckStatus.WARNING,
+            "the last one refused to act (boot, size)",
         ),
         (
-            {
-                "started": NOON,
-                "finished": None,
-                "guards": ["clock"],
-                "drift": {"stop": 2},
-                "held": {"guards": ["size"], "stops": ["5-9", "6-9"]},
-            },
+            {"finished": None, "guards": ("boot",), "held_stops": 2, "held_guards": ("size",)},
             CheckStatus.WARNING,
             "the last one holds 2 ends back (size)",
         ),
     ],
 )
-def test_last_sweep(state: dict[str, Any] | None, verdict: CheckStatus, text: str) -> None:
-    """A site without a sweep is well; an old, hanging or refused one is not."""
-    found = check_sweep(state, NOON, 1800)
+def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
+    """An old, hanging or refused one is a warning; a restart of slurmctld alone is not."""
+    found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
     assert (verdict, text) == (found.status, found.text)
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"started": "x"}, {"started": 1, "guards": 3}, {"started": 1, "held": 3}]
+    ("is_needed", "verdict"), [(True, CheckStatus.WARNING), (False, CheckStatus.OK)]
 )
-def test_strange_sweep_state_is_unknown(state: dict[str, Any]) -> None:
-    """What cannot be read is not judged."""
-    assert CheckStatus.UNKNOWN is check_sweep(state, NOON, 1800).status
+def test_a_site_without_a_sweep(
+    is_needed: bool,  # noqa: FBT001 - a parameter of the table
+    verdict: CheckStatus,
+) -> None:
+    """It needs one as soon as jobs come."""
+    assert verdict is check_sweep(None, NOON, 1800, is_needed=is_needed).status
 
 
 # ---- token
@@ -330,10 +423,10 @@ def jwt(exp: Any) -> str:
 @pytest.mark.parametrize(
     ("exp", "verdict", "text"),
     [
-        (NOON + 14 * DAY, CheckStatus.OK, "expires in 14 d"),
-        (NOON + 14 * DAY - 1, CheckStatus.WARNING, "expires in 13 d"),
-        (NOON + 1, CheckStatus.WARNING, "expires in 1 s"),
-        (NOON, CheckStatus.CRITICAL, "expired 0 s ago"),
+        (NOON + 14 * DAY, CheckStatus.OK, "expires in 14d 00h"),
+        (NOON + 14 * DAY - 1, CheckStatus.WARNING, "expires in 13d 23h"),
+        (NOON + 1, CheckStatus.WARNING, "expires in 1s"),
+        (NOON, CheckStatus.CRITICAL, "expired 0s ago"),
         (float("inf"), CheckStatus.OK, "has no date of expiry"),
         ("soon", CheckStatus.OK, "has no date of expiry"),
     ],

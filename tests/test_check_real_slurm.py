@@ -117,8 +117,8 @@ def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> Non
         wait_until((site.state / "drain.json").exists, "the drain's first word")
         found = {check["name"]: check for check in run(site, "--full")["checks"]}
         odd = {name for name, check in found.items() if check["verdict"] != "OK"}
-        # in /tmp, on another host than slurmctld, and without accelerators at the server
-        assert odd == {"configuration", "controller", "spool", "accelerators"}
+        # in /tmp, on another host than slurmctld, no sweep, no accelerators at the server
+        assert odd == {"configuration", "controller", "spool", "sweep", "accelerators"}
         assert "the server knows all 6 nodes" == found["hosts"]["text"]
 
         site.token.write_text("TOKEN:stranger.of.no.use\n")

@@ -10,7 +10,6 @@ from spool.checks.result import (
     CheckResult,
     CheckStatus,
     PerfData,
-    age_text,
     finding,
     passed,
     worst_status,
@@ -104,12 +103,3 @@ def test_json_holds_the_same() -> None:
 def test_limits_count_from_their_own_value_on(seconds: float, verdict: CheckStatus) -> None:
     """An age that has reached a limit is over it."""
     assert verdict is AgeLimits().status_at(seconds)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(-3, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172800, "2 d")],
-)
-def test_spans_are_told_in_words(seconds: float, words: str) -> None:
-    """One unit is enough for a line."""
-    assert words == age_text(seconds)

@@ -120,7 +120,7 @@ def test_answer_without_status_or_words_shows_its_hint() -> None:
     lost = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.UNREACHABLE), sent=False)
     server.probe = lambda: Probe(server.server, lost)  # type: ignore[method-assign]
     assert asked(server)["server"].text.endswith(
-        "shared: no connection to the server: check its address, that it runs"
+        "shared: cannot connect to the server: check its address and that it is running"
     )
 
 
@@ -152,6 +152,16 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
         ("cores", CheckStatus.OK),
         ("accelerators", CheckStatus.OK),
     ] == [(result.name, result.status) for result in found]
+
+
+def test_nodes_that_only_full_names_distinguish_are_named(config: Config) -> None:
+    """A job on one of them would be reported under the name of both; host_map helps."""
+    nodes = (node("n1.rack1"), node("n1.rack2"), node("n2.rack1"))
+    found = [result for result in compared(config, *nodes) if "do not differ" in result.text]
+    assert [(CheckStatus.WARNING, True, True)] == [
+        (result.status, result.text.startswith("n1.rack1, n1.rack2 "), "host_map" in result.hint)
+        for result in found
+    ]
 
 
 def test_unknown_hosts_are_named(config: Config) -> None:

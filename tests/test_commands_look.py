@@ -16,20 +16,45 @@ from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spool.commands.drain_state import DrainState, read_drain_state
+from spool.commands import list as list_command
+from spool.commands.drain_view import DrainView
 from spool.commands.entries import job_id_of, wait_reason
-from spool.commands.formatting import format_duration, format_table, format_time
 from spool.commands.status import BOUNDS_MINUTES, histogram
-from spool.files.inventory import BadFile, RunFile
-from spool.files.layout import Directory
+from spool.files.drain_state import (
+    DrainState,
+    DrainStateFile,
+    HealthReport,
+    HealthState,
+    UnreadableFile,
+    WaitingCause,
+)
+from spool.files.inventory import RunFile
+from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, take_lock
 from spool.files.run import End, EndSource, LastError, Run
+from spool.formatting import format_time
 
 END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
 EVENT = "1-start-7-0-0-77"
 HALTED = {"health": "halted", "since": NOON, "reason": "401: bad token", "next_probe": NOON + 300}
 DOWN = {"health": "down", "since": NOON, "reason": "refused", "next_probe": NOON + 60}
-RUNNING = DrainState(lock=LockState.HELD)
+RUNNING = DrainView(lock=LockState.HELD)
+N1 = WaitingCause(cause="host n1 is unknown to cc-backend", count=3, since=NOON)
+
+
+def running(state: HealthState = HealthState.UP, reason: str = "", **more: Any) -> DrainView:
+    """Return the view of a drain that runs, with cc-backend in some health."""
+    health = HealthReport(state=state, since=NOON, reason=reason)
+    return DrainView(lock=LockState.HELD, state=DrainState(health=health, **more))
+
+
+def say(site: CommandSite, **fields: Any) -> None:
+    """Write what a healthy drain says of itself, and more."""
+    health = HealthReport(state=HealthState.UP, since=NOON)
+    state = DrainState(**{"pid": os.getpid(), "started": NOON, "health": health, **fields})
+    DrainStateFile(site.state / "drain.json").write(state, time.time())
+
+
 HOSTILE = "\x1b[31m\n\r\u202e"
 
 
@@ -65,7 +90,6 @@ def test_status_counts_what_lies_there(site: CommandSite) -> None:
     status = filled(site).call("status", "--json").json
 
     assert {"new": 1, "todo": 1, "open": 2, "dead": 2, "tmp": 1} == status["counts"]
-    assert (1, 0) == (status["unreported"], status["unreadable"])
 
 
 def test_status_tells_ages(site: CommandSite) -> None:
@@ -136,27 +160,81 @@ def test_status_tells_what_stands_in_the_way(
 
 def test_status_tells_when_the_next_run_is_due(drained: CommandSite) -> None:
     """Of those that wait for a time of their own."""
-    later = int(time.time()) + 900
-    drained.put(Directory.TODO, run_of(5, not_before=later))
-    drained.put(Directory.TODO, run_of(6, not_before=later + 5))
-    drained.put(Directory.OPEN, run_of(7, started=NOON, not_before=later - 5))
+    say(drained, next_attempt=NOON + 900.0)
 
-    assert later == drained.call("status", "--json").json["next_attempt"]
+    assert NOON + 900 == drained.call("status", "--json").json["next_attempt"]
+    assert f"next attempt {format_time(NOON + 900)}" in drained.call("status").out
 
 
-def test_status_tells_every_trouble(drained: CommandSite) -> None:
-    """Slurm silent, disk full, hosts unknown, files unreadable."""
-    filled(drained)
-    (drained.spool / "open" / "odd").touch()
-    drained.beacon(slurm_silent_since=NOON, disk_full=True, unknown_hosts=2)
-    out = drained.call("status").out
+TROUBLE: list[tuple[dict[str, Any], str]] = [
+    ({"slurm_silent_since": NOON}, f"Slurm has not answered since {format_time(NOON)}\n"),
+    ({"slurm_silent_since": NOON, "slurm_reason": "no route"}, ": no route\n"),
+    ({"accounting_silent_since": NOON}, "Slurm's accounting has not answered since"),
+    ({"disk_full": True}, "the spool cannot be written\n"),
+    ({"disk_full": True, "disk_reason": "No space"}, "the spool cannot be written: No space\n"),
+    (
+        {"waiting": (N1,)},
+        f"waiting: host n1 is unknown to cc-backend: 3 runs since {format_time(NOON)}",
+    ),
+    ({"warnings": ("squeue: a line",)}, "warning: squeue: a line\n"),
+    ({"unreported": 1}, "1 run not reported by choice"),
+    (
+        {"due_since": NOON},
+        f"runs are due since {format_time(NOON)} and nothing has been delivered\n",
+    ),
+    ({"last_delivery": NOON, "deliveries_last_hour": 7}, f"last delivery {format_time(NOON)} ("),
+    ({"last_delivery": NOON, "deliveries_last_hour": 7}, " ago), 7 in the last hour\n"),
+    (
+        {
+            "unreadable_count": 1,
+            "unreadable": (UnreadableFile(name="todo/5-9.json", reason="EIO"),),
+        },
+        "1 file cannot be read now:\n  todo/5-9.json: EIO\n",
+    ),
+    (
+        {"stops": HealthReport(state=HealthState.DOWN, since=NOON, reason="timed out")},
+        f"cc-backend does not answer to stops since {format_time(NOON)}: timed out\n",
+    ),
+]
 
-    assert "Slurm does not answer since 20" in out
-    assert "the spool's disk is full" in out
-    assert "2 hosts unknown to cc-backend" in out
-    assert "1 file cannot be read" in out
-    assert "1 run not reported by choice" in out
-    assert "1 file being written in tmp" in out
+
+@pytest.mark.parametrize(("fields", "words"), TROUBLE)
+def test_status_tells_every_trouble(
+    drained: CommandSite, fields: dict[str, Any], words: str
+) -> None:
+    """A line each, with since when and why."""
+    say(drained, **fields)
+
+    assert words in drained.call("status").out
+
+
+def test_status_as_json_has_all_that_the_drain_says(drained: CommandSite) -> None:
+    """A script need not read the lines."""
+    say(drained, waiting=(N1,), unreadable_count=2, last_delivery=7.0, due_since=5.0)
+    status = drained.call("status", "--json").json
+
+    assert [{"cause": N1.cause, "count": 3, "since": NOON}] == status["waiting"]
+    assert (2, 7, 5, 1) == (
+        status["unreadable"],
+        status["last_delivery"],
+        status["due_since"],
+        status["unknown_hosts"],
+    )
+
+
+def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
+    """In tmp, which is nobody's business otherwise."""
+    assert "1 file being written in tmp" in filled(drained).call("status").out
+
+
+def test_status_opens_no_file_of_the_spool(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names and times are enough, however many there are."""
+    filled(site)
+    monkeypatch.setattr(Layout, "read", None)
+
+    assert 0 == site.call("status").code
 
 
 @pytest.mark.parametrize(
@@ -200,7 +278,7 @@ def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
     """Its state file names a process that is gone."""
     (drained.state / "drain.json").write_text('{"pid": 99999999}')
 
-    assert "a process that does not tell its number" in drained.call("status").out
+    assert "a process that does not say its number" in drained.call("status").out
 
 
 def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
@@ -238,13 +316,17 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
 @pytest.mark.parametrize(
     ("sweep", "words"),
     [
-        ({"finished": NOON, "drift": {"start": 2, "stop": 0}}, "ago; drift: start 2, stop 0"),
-        ({"finished": None}, "last sweep did not finish; drift: unknown"),
         (
-            {"finished": NOON, "drift": {}, "refused": True, "guards": ["too many stops"]},
+            {"started": NOON, "finished": NOON, "drift": {"start": 2, "stop": 0}},
+            "ago; drift: start 2, stop 0",
+        ),
+        ({"started": NOON, "finished": None}, "last sweep did not finish; drift: unknown"),
+        (
+            {"started": NOON, "finished": NOON, "refused": True, "guards": ["too many stops"]},
             "drift: unknown; REFUSED: too many stops",
         ),
-        ({"finished": NOON, "refused": True, "guards": 5}, "drift: unknown; REFUSED"),
+        ({"started": NOON, "finished": NOON, "refused": True}, "drift: unknown; REFUSED"),
+        ({"started": NOON, "guards": 5}, "sweep.json cannot be understood"),
     ],
 )
 def test_status_tells_of_the_last_sweep(
@@ -306,53 +388,140 @@ def test_list_as_text_has_a_line_each(site: CommandSite) -> None:
     ]
 
 
+def crowd(site: CommandSite) -> CommandSite:
+    """Put five runs of two users into `todo/`, one second after the other."""
+    for number in range(5):
+        run = run_of(number + 1, NOON + number)
+        job = replace(run.job, user=("anna", "bob")[number % 2])
+        error = REFUSED if number == 4 else None
+        site.put(Directory.TODO, replace(run, job=job, last_error=error, not_before=NOON * 2))
+    return site
+
+
+@pytest.mark.parametrize(
+    ("arguments", "jobs", "rest"),
+    [
+        ([], [1, 2, 3, 4, 5], 0),
+        (["--limit", "2"], [1, 2], 3),
+        (["--limit", "5"], [1, 2, 3, 4, 5], 0),
+        (["--limit", "0"], [1, 2, 3, 4, 5], 0),
+        (["--user", "bob"], [2, 4], 0),
+        (["--user", "bob", "--limit", "1"], [2], 3),
+        (["--reason", "NO SUCH subcluster"], [5], 0),
+        (["--user", "bob", "--reason", "no such"], [], 0),
+        (["--older", "1000w"], [], 0),
+        (["--older", "1s"], [1, 2, 3, 4, 5], 0),
+    ],
+)
+def test_a_list_is_short_and_says_how_many_more_there_are(
+    drained: CommandSite, arguments: list[str], jobs: list[int], rest: int
+) -> None:
+    """By user, age and reason."""
+    said = crowd(drained).call("list", "--json", *arguments)
+    words = f"{rest} more files not looked at" if rest else ""
+
+    assert jobs == [each["job_id"] for each in said.json]
+    assert words in said.err
+    assert bool(rest) == bool(said.err)
+
+
+def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool of 100 000 runs is listed in a second."""
+    opened: list[str] = []
+    read = Layout.read
+
+    def traced(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
+        opened.append(name)
+        return read(layout, directory, name, limit_bytes)
+
+    monkeypatch.setattr(Layout, "read", traced)
+    crowd(site).call("list", "--limit", "1")
+    listed, opened[:] = list(opened), []
+    site.call("show", "3")
+
+    assert ([f"1-{NOON}.json"], [f"3-{NOON + 2}.json"]) == (listed, opened)
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_left_out(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was delivered."""
+    crowd(site)
+    monkeypatch.setattr(list_command, "read_file", lambda *_: None)
+
+    assert [] == site.call("list", "--json").json
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--limit", "-1"], ["--limit", "x"], ["--limit", "9" * 30], ["--older", "soon"]]
+)
+def test_a_wrong_option_of_list_is_told(site: CommandSite, arguments: list[str]) -> None:
+    """Exit 2."""
+    assert 2 == site.call("list", *arguments).code
+
+
+def test_an_event_says_whose_job_it_is(site: CommandSite) -> None:
+    """If the hook knew it."""
+    site.put_event(EVENT, "user=anna\nend\n")
+
+    assert [7] == [each["job_id"] for each in site.call("list", "--json", "--user", "anna").json]
+
+
 def test_an_unknown_directory_is_a_wrong_argument(site: CommandSite) -> None:
     """Tmp is nobody's business."""
     assert 2 == site.call("list", "tmp").code
 
 
-NOT_UP = [(HALTED, "all deliveries are halted: 401"), (DOWN, "cc-backend does not answer: ref")]
+DONE = run_of(started=NOON, end=END)
+PARKED = run_of(not_before=NOON + 50)
+PENDING: list[tuple[Run, DrainView, str]] = [
+    (run_of(), DrainView(lock=LockState.FREE), "start is pending; no drain is running"),
+    (run_of(), running(), "start is pending; it is delivered next"),
+    (run_of(last_error=REFUSED), running(), "start is pending; it is delivered next after: bad"),
+    (
+        run_of(),
+        running(HealthState.HALTED, "401"),
+        "start is pending; all deliveries are halted: 401",
+    ),
+    (
+        run_of(),
+        running(HealthState.DOWN, "timeout"),
+        "start is pending; cc-backend does not answer: timeout",
+    ),
+    (run_of(replaces=(1,)), RUNNING, "replaced row, start is pending; it is delivered next"),
+    (DONE, RUNNING, "stop is pending; cc-backend may need a while before it can close the run"),
+    (
+        replace(PARKED, last_error=replace(REFUSED, message="")),
+        RUNNING,
+        f"start is pending; next attempt {format_time(NOON + 50)} after: bad request",
+    ),
+    (PARKED, RUNNING, f"start is pending; next attempt {format_time(NOON + 50)}"),
+    (run_of(started=NOON), RUNNING, "nothing is pending; cc-backend may need a while"),
+    (
+        PARKED,
+        running(waiting=(N1,)),
+        f"start is pending; waits because {N1.cause}, since {format_time(NOON)}",
+    ),
+    (
+        PARKED,
+        running(waiting=(replace(N1, cause="host n11 is unknown"),)),
+        "start is pending; next",
+    ),
+    (
+        replace(PARKED, cluster="alex"),
+        running(waiting=(replace(N1, cause="cluster alex is unknown", since=None),)),
+        "start is pending; waits because cluster alex is unknown, since -",
+    ),
+    (DONE, running(waiting=(N1,)), "stop is pending; cc-backend may need a while"),
+]
 
 
-@pytest.mark.parametrize(
-    ("run", "drain_state", "words"),
-    [
-        (run_of(), DrainState(lock=LockState.FREE), "start to be told; no drain is running"),
-        (run_of(), replace(RUNNING, health="up"), "start to be told; its turn comes"),
-        (
-            run_of(),
-            replace(RUNNING, health="halted", reason="401"),
-            "start to be told; all deliveries are halted: 401",
-        ),
-        (
-            run_of(),
-            replace(RUNNING, health="down", reason="timeout"),
-            "start to be told; cc-backend does not answer: timeout",
-        ),
-        (run_of(replaces=(1,)), RUNNING, "replaced row, start to be told; its turn comes"),
-        (
-            run_of(started=NOON, end=END),
-            RUNNING,
-            "stop to be told; cc-backend may need a while before it can close the run",
-        ),
-        (
-            run_of(not_before=NOON + 50, last_error=replace(REFUSED, message="")),
-            RUNNING,
-            f"start to be told; next attempt {format_time(NOON + 50)} after: bad request",
-        ),
-        (
-            run_of(not_before=NOON + 50),
-            RUNNING,
-            f"start to be told; next attempt {format_time(NOON + 50)}",
-        ),
-        (run_of(started=NOON), RUNNING, "nothing to be told; cc-backend may need a while"),
-    ],
-)
-def test_a_run_in_todo_says_why_it_waits(run: Run, drain_state: DrainState, words: str) -> None:
-    """What is to be told, and what it waits for."""
-    held = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
+@pytest.mark.parametrize(("run", "view", "words"), PENDING)
+def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) -> None:
+    """What is to be delivered, and what it waits for."""
+    file = RunFile(directory=Directory.TODO, name=run.name, time=NOON, run=run)
 
-    assert wait_reason(held, drain_state, NOON).startswith(words)
+    assert wait_reason(file, view, NOON).startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -374,26 +543,38 @@ def test_an_event_says_why_it_waits(drained: CommandSite) -> None:
     """For Slurm, which is asked or does not answer."""
     drained.put_event(EVENT)
     asked = drained.call("list", "--json").json[0]["waits"]
-    drained.beacon(slurm_silent_since=NOON)
+    say(drained, slurm_silent_since=NOON)
     silent = drained.call("list", "--json").json[0]["waits"]
+    say(drained, slurm_silent_since=NOON, slurm_reason="no route")
+    reason = drained.call("list", "--json").json[0]["waits"]
 
-    assert ("Slurm is asked about it", f"Slurm does not answer since {format_time(NOON)}") == (
+    since = f"Slurm has not answered since {format_time(NOON)}"
+    assert ["Slurm is being asked about the job", since, f"{since}: no route"] == [
         asked,
         silent,
+        reason,
+    ]
+
+
+def test_a_retry_event_says_what_it_is_for(drained: CommandSite) -> None:
+    """It is about one job or about all."""
+    drained.put_event("1-retry-0-0-0-7")
+    (found,) = drained.call("list", "--json").json
+
+    assert (None, "the drain is about to deliver the pending runs") == (
+        found["job_id"],
+        found["waits"],
     )
+    assert "retry of all runs" in drained.call("show", "1-retry-0-0-0-7").out
 
 
 @pytest.mark.parametrize(
     ("name", "job_id"),
     [("5-100.json", 5), (EVENT, 7), ("2-start-7-0-0-1", None), ("odd", None)],
 )
-def test_a_file_that_cannot_be_read_belongs_to_the_job_in_its_name(
-    name: str, job_id: int | None
-) -> None:
+def test_a_file_belongs_to_the_job_in_its_name(name: str, job_id: int | None) -> None:
     """So that a job id finds it."""
-    file = BadFile(directory=Directory.NEW, name=name, time=0, reason="damaged")
-
-    assert job_id == job_id_of(file)
+    assert job_id == job_id_of(name)
 
 
 def test_show_of_a_refused_run(site: CommandSite) -> None:
@@ -403,9 +584,9 @@ def test_show_of_a_refused_run(site: CommandSite) -> None:
 
     assert out.startswith(f"dead/{run.name}\n")
     assert "run of job 9, user anna, account physics, partition main" in out
-    assert "refused: bad request: no such subcluster" in out
-    assert '  request  {"jobId": 5}' in out
-    assert out.endswith("  to do    correct cluster.json, then retry\n")
+    assert "rejected: bad request: no such subcluster" in out
+    assert '  sent      {"jobId": 5}' in out
+    assert out.endswith("  to do     correct cluster.json, then retry\n")
 
 
 def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
@@ -451,7 +632,7 @@ def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
     assert ["new/1-stop-5-100-200-7", "open/5-100.json", f"open/5-{NOON}.json"] == sorted(
         line for line in out.splitlines() if line and not line.startswith(" ")
     )
-    assert "stop event of job 5, start 1970-01-01T" in out
+    assert "stop event of job 5, start 1970-01-01 " in out
     assert "a file that is neither event nor run" in out
 
 
@@ -472,21 +653,55 @@ def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
     assert 0 == site.call("show", "77").code
 
 
+HALT = HealthReport(state=HealthState.HALTED, since=NOON, reason="401")
+NOTHING = "nothing; it is tried again by itself"
+
+
 @pytest.mark.parametrize(
-    ("destination", "to_do"),
+    ("said", "run", "to_do"),
     [
-        (HALTED, "remove the cause of the halt; a new token or configuration is taken up at once"),
-        ({"health": "up"}, "nothing; it is tried again by itself"),
+        (
+            {"health": HALT},
+            run_of(5),
+            "remove the cause of the halt; a new token or configuration is taken up at once",
+        ),
+        ({}, run_of(5), NOTHING),
+        (
+            {"waiting": (N1,)},
+            run_of(5, not_before=NOON * 2),
+            "remove the cause (host n1 is unknown to cc-backend), then wait, or `cc-spool retry`",
+        ),
+        ({"waiting": (N1,)}, replace(DONE, job=replace(DONE.job, job_id=5)), NOTHING),
+        (
+            {},
+            run_of(5, not_before=NOON * 2, last_error=REFUSED),
+            "correct cluster.json, then retry, then wait, or `cc-spool retry` it",
+        ),
+        ({}, run_of(5, last_error=replace(REFUSED, hint="")), NOTHING),
     ],
 )
-def test_show_says_what_to_do_about_a_waiting_run(
-    drained: CommandSite, destination: dict[str, Any], to_do: str
+def test_show_says_what_to_do_about_a_pending_run(
+    drained: CommandSite, said: dict[str, Any], run: Run, to_do: str
 ) -> None:
     """Depending on what stands in the way."""
-    drained.beacon(destination=destination)
-    drained.put(Directory.TODO, run_of(5))
+    say(drained, **said)
+    drained.put(Directory.TODO, run)
 
-    assert to_do == drained.call("show", "5", "--json").json[0]["to_do"]
+    assert drained.call("show", "5", "--json").json[0]["to_do"].startswith(to_do)
+
+
+def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None:
+    """Nothing is set aside for a reason on our side."""
+    (drained.spool / "todo" / "5-100.json").write_text("{")
+
+    assert "repair the file or its rights" in drained.call("show", "5", "--json").json[0]["to_do"]
+
+
+def test_an_event_is_asked_about_again_by_itself(drained: CommandSite) -> None:
+    """There is nothing to do."""
+    drained.put_event(EVENT)
+
+    assert NOTHING == drained.call("show", "7", "--json").json[0]["to_do"]
 
 
 def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
@@ -503,7 +718,7 @@ def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
     assert ["start the drain", "nothing"] == [to_do["5"], to_do["6"]]
     assert ["look at the file"] * 2 == [to_do["odd"], to_do["3"]]
     assert to_do["4"] == to_do["lone"]
-    assert to_do["lone"].startswith("mend the file")
+    assert to_do["lone"].startswith("repair the file")
 
 
 def test_dead_events_say_why(site: CommandSite) -> None:
@@ -520,7 +735,7 @@ def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
     """Somebody put it there by hand."""
     site.put(Directory.DEAD, run_of(9))
 
-    assert "refused: no reason is noted" == site.call("list", "--json").json[0]["waits"]
+    assert "rejected: no reason is noted" == site.call("list", "--json").json[0]["waits"]
 
 
 @pytest.mark.parametrize("verb", [["list"], ["status"], ["show", "5"], ["list", "--json"]])
@@ -547,44 +762,6 @@ def test_a_strange_name_can_be_shown_as_it_is_listed(site: CommandSite) -> None:
     (listed,) = site.call("list", "--json").json
 
     assert 0 == site.call("show", listed["id"]).code
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (-5, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (86400 * 2 + 3600 + 5, "2 d 1 h")],
-)
-def test_durations_have_two_units(seconds: float, words: str) -> None:
-    """The largest ones."""
-    assert words == format_duration(seconds)
-
-
-def test_no_instant_is_a_dash() -> None:
-    """In a column."""
-    assert "-" == format_time(None)
-
-
-def test_a_table_aligns_numbers_to_the_right() -> None:
-    """And words to the left, without blanks at the end of a line."""
-    assert ["id   n", "a    5", "b   10"] == format_table([("id", "n"), ("a", 5), ("b", 10)])
-
-
-def test_a_belief_is_read_whole(site: CommandSite) -> None:
-    """Every field of the drain's state file."""
-    site.beacon(
-        destination=HALTED, server={"version": "1.4.4", "dialect": "exclusive"}, disk_full=True
-    )
-
-    assert DrainState(
-        lock=LockState.FREE,
-        updated=NOON,
-        health="halted",
-        since=NOON,
-        reason="401: bad token",
-        next_probe=NOON + 300,
-        version="1.4.4",
-        dialect="exclusive",
-        disk_full=True,
-    ) == read_drain_state(site.state)
 
 
 _KEYS = st.sampled_from(

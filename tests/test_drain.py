@@ -669,9 +669,9 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     world.run(2)
 
     assert [said] == [
-        found.getMessage().partition("by Slurm: ")[2]
+        found.getMessage().partition("any more: ")[2]
         for found in caplog.records
-        if "is forgotten by Slurm" in found.getMessage()
+        if "is not known to Slurm any more" in found.getMessage()
     ]
 
 

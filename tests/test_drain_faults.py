@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import letters
 import pytest
 import requests
 from command_site import run_of
@@ -29,7 +30,7 @@ from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
-from spool.files import codec, dead_letter_actions
+from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
 from spool.moment import Clocks
@@ -127,7 +128,7 @@ class Backlog:
         """Have dead letters tried again."""
         with Layout(self.root) as layout:
             for name in list(layout.names(Directory.DEAD)):
-                dead_letter_actions.retry(layout, name)
+                letters.retry(layout, name)
 
 
 class _Silent:

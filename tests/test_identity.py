@@ -9,23 +9,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wheel_house
 from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
 from stub_server import Model, StubServer
 
 from ccbackend.errors import TokenError
-from spool import config, console, identity
+from spool import config, console
 from spool.errors import SpoolError
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 
 END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
-HERE = Path(identity.__file__).parent.parent
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives root up")
 
 
@@ -116,14 +117,15 @@ def test_a_held_token_is_hidden_from_all_we_say(site: CommandSite) -> None:
     assert "***, ***" == console.safe_line(f"{TOKEN}, made-up-new-one")
 
 
-def test_a_replaced_token_is_news(site: CommandSite) -> None:
-    """Until it is read."""
+def test_a_replaced_token_has_another_fingerprint(site: CommandSite) -> None:
+    """Reading it changes nothing about that."""
     held = open_token(config.load(site.config))
-    unchanged = held.changed()
+    before = [held.fingerprint(), held.fingerprint()]
     site.token.write_text("made-up-new-one\n")
+    after = held.fingerprint()
 
-    assert (False, True) == (unchanged, held.changed())
-    assert ("made-up-new-one", False) == (held(), held.changed())
+    assert (1, True) == (len(set(before)), after != before[0])
+    assert ("made-up-new-one", after) == (held(), held.fingerprint())
 
 
 def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
@@ -132,7 +134,7 @@ def test_a_token_in_the_configuration_never_changes(site: CommandSite) -> None:
     site.write()
     held = open_token(config.load(site.config))
 
-    assert (None, TOKEN, False) == (held.path, held(), held.changed())
+    assert (None, TOKEN, None) == (held.path, held(), held.fingerprint())
 
 
 def test_a_token_that_cannot_be_read_is_told_at_its_use(site: CommandSite) -> None:
@@ -209,11 +211,28 @@ def installed() -> Iterator[CommandSite]:
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
+def libraries() -> Iterator[Path]:
+    """Return a directory with our packages and all they need, which every user can read.
+
+    The project and its environment may lie where the service may not go, below /root for example.
+    """
+    place = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))
+    place.chmod(0o755)
+    wheels = place / "wheels"
+    wheels.mkdir()
+    wheel_house.fill(wheels)
+    for wheel in wheels.iterdir():
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(place)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def python(libraries: Path) -> str:
     """Return a Python that the service may run as well: one below /root it may not."""
-    libraries = Path(pytest.__file__).parent.parent
-    path = f"{HERE}:{libraries}"
-    for found in (sys.executable, shutil.which("python3", path="/usr/bin:/usr/local/bin")):
+    system = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    for found in (sys.executable, os.path.realpath(sys.executable), system):
         if found is None:
             continue
         with contextlib.suppress(OSError):
@@ -222,39 +241,39 @@ def python() -> str:
                 check=False,
                 capture_output=True,
                 cwd="/",
-                env={"PYTHONPATH": path},
+                env={"PYTHONPATH": str(libraries)},
                 user="nobody",
                 group=pwd.getpwnam("nobody").pw_gid,
+                extra_groups=[],
             )
             if done.returncode == 0:
                 return found
-    return pytest.skip("no Python here that another user may run with our libraries")
+    return pytest.skip("no Python here that another user may run")
 
 
 class ByRoot:
     """Calls `cc-spool` as root in a process of its own."""
 
-    def __init__(self, site: CommandSite, python: str) -> None:
+    def __init__(self, site: CommandSite, python: str, libraries: Path) -> None:
         self.site = site
-        self._python = python
+        self._python, self._libraries = python, libraries
 
     def __call__(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Return what it said."""
-        libraries = Path(pytest.__file__).parent.parent
         return subprocess.run(
             [self._python, "-m", "spool.cli", verb, "-c", str(self.site.config), *arguments],
             capture_output=True,
             text=True,
             check=False,
-            cwd=HERE,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{HERE}:{libraries}"},
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(self._libraries)},
         )
 
 
 @pytest.fixture
-def by_root(installed: CommandSite, python: str) -> ByRoot:
+def by_root(installed: CommandSite, python: str, libraries: Path) -> ByRoot:
     """Return what calls commands as root."""
-    return ByRoot(installed, python)
+    return ByRoot(installed, python, libraries)
 
 
 def owners(site: CommandSite) -> dict[str, str]:
@@ -289,7 +308,7 @@ def test_a_drain_started_by_root_works_as_the_service(
         said = by_root("drain", "--once")
         rows = server.rows()
 
-    assert (0, {(5, NOON): "completed"}) == (said.returncode, rows)
+    assert (0, {(5, NOON): "completed"}) == (said.returncode, rows), said.stderr
     assert {"nobody"} == set(owners(installed).values())
     assert {"drain.lock", "drain.json", "handling"} <= set(owners(installed))
 

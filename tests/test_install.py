@@ -661,8 +661,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become 
 def two(place: Path, wheels: Path) -> Path:
     """Install for two users, below a PREFIX that is too long for the first line of a script."""
     prefix = place / f"two-{'x' * 120}"
-    users = {"SLURM_USER": SLURM_USER, "SERVICE_USER": SERVICE_USER}
-    done = make("install", PREFIX=str(prefix), WHEELS=str(wheels), **users)
+    done = make(
+        "install",
+        PREFIX=str(prefix),
+        WHEELS=str(wheels),
+        SLURM_USER=SLURM_USER,
+        SERVICE_USER=SERVICE_USER,
+    )
     assert (0, "") == (done.returncode, done.stderr)
     return prefix
 
@@ -727,8 +732,8 @@ def change(two: Path, wheels: Path) -> Change:
         path.chmod(0o640)
     (two / "var/spool/cc-slurm-sync/dead/link").symlink_to("/etc/passwd")
 
-    def install(**more: str) -> tuple[str, dict[str, str]]:
-        done = make("install", PREFIX=str(two), WHEELS=str(wheels), **more)
+    def install(service_user: str = "") -> tuple[str, dict[str, str]]:
+        done = make("install", PREFIX=str(two), WHEELS=str(wheels), SERVICE_USER=service_user)
         assert (0, "") == (done.returncode, done.stderr)
         names = [*owners, "var/spool/cc-slurm-sync/new", "var/lib/cc-slurm-sync"]
         found = {name: f"{(two / name).owner()}:{(two / name).group()}" for name in names}
@@ -736,7 +741,7 @@ def change(two: Path, wheels: Path) -> Change:
         found["unit"] = ":".join(re.findall(r"^(?:User|Group)=(.*)$", units, re.MULTILINE))
         return done.stdout, found
 
-    said, after_change = install(SERVICE_USER=OTHER_USER)
+    said, after_change = install(OTHER_USER)
     return Change(said=said, after_change=after_change, after_upgrade=install()[1])
 
 

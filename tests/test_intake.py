@@ -13,9 +13,18 @@ import pytest
 from spool.files.dead_letters import read_why
 from spool.files.layout import Directory, FileContents, Layout
 from spool.files.state_files import CrashMarker
+from spool.moment import Moment
 from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS, EventScanner
 
 NOW = 1_767_225_600.0
+
+
+def at(seconds: float) -> Moment:
+    """Return a moment at which both clocks agree."""
+    return Moment(seconds, seconds)
+
+
+MOMENT = at(NOW)
 NAME = "1-start-5-0-0-4711"
 OTHER = "1-stop-6-100-200-4712"
 
@@ -47,7 +56,7 @@ class Reader:
 
     def scan(self) -> list[str]:
         """Return the names of the events that a scan hands out."""
-        return [event.name for event in self.event_scanner.scan(NOW)]
+        return [event.name for event in self.event_scanner.scan(MOMENT)]
 
     def dead(self) -> dict[str, str]:
         """Return the reason of every dead letter by its name before."""
@@ -77,7 +86,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
     """Name, file time and contents make it."""
     reader.event(extras="user=ada\nend\n", time=NOW - 0.5)
-    (event,) = reader.event_scanner.scan(NOW)
+    (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (5, NOW - 0.5, {"user": "ada"}) == (event.job_id, event.time, event.extras)
 
@@ -151,7 +160,7 @@ def test_what_is_no_file_is_set_aside_and_the_others_go_on(
 def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
     """Its name says all; its contents are not read."""
     _sparse(reader.new / NAME)
-    (event,) = reader.event_scanner.scan(NOW)
+    (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (NAME, {}) == (event.name, event.extras)
 
@@ -223,7 +232,7 @@ def test_an_event_whose_extras_cannot_be_read_is_an_event(
     """The hook's umask may have been odd; the name says enough."""
     reader.event(extras="user=ada\nend\n", time=NOW - 3)
     reader.spool.unreadable = frozenset({NAME})
-    (event,) = reader.event_scanner.scan(NOW)
+    (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
     assert "are ignored: Permission denied" in caplog.text
@@ -280,21 +289,37 @@ def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
     assert 1 == caplog.text.count("cannot be set aside")
 
 
-def test_a_name_that_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
-    """It is not read a fourth time."""
-    reader.event()
+def crash_three_times(reader: Reader, name: str) -> EventScanner:
+    """Let the drain die three times while it reads a file; return the scanner of the next one."""
     for _ in range(3):
-        reader.crash_marker(NAME)
+        reader.crash_marker(name)
         reader.crash_marker = CrashMarker(reader.spool.root / "handling")
-    event_scanner = EventScanner(reader.spool, reader.crash_marker)
+    return EventScanner(reader.spool, reader.crash_marker)
 
-    assert [] == event_scanner.scan(NOW)
-    assert {NAME: "reading it ended the drain three times"} == reader.dead()
+
+def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its contents are not read a fourth time, and its job is not lost."""
+    reader.event(extras="user=ada\nend\n", time=NOW - 3)
+    (event,) = crash_three_times(reader, NAME).scan(MOMENT)
+
+    assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
+    assert "are ignored: reading it ended the drain three times" in caplog.text
+
+
+def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
+    """Its name says nothing."""
+    (reader.new / "odd").touch()
+    reason = "cannot be read: reading it ended the drain three times"
+
+    assert [] == crash_three_times(reader, "odd").scan(MOMENT)
+    assert {"odd": f"the name is not that of an event; {reason}"} == reader.dead()
 
 
 def test_a_first_look_is_due(reader: Reader) -> None:
     """Events may have waited for the drain."""
-    assert reader.event_scanner.is_due(NOW)
+    assert reader.event_scanner.is_due(at(NOW))
 
 
 @pytest.mark.parametrize(
@@ -313,18 +338,18 @@ def test_a_look_is_due_when_something_may_be_new(
 ) -> None:
     """One stat tells."""
     os.utime(reader.new, (NOW - age, NOW - age))
-    reader.event_scanner.scan(NOW)
+    reader.event_scanner.scan(MOMENT)
 
-    assert is_due is reader.event_scanner.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))
 
 
 def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
     """An event came."""
     os.utime(reader.new, (NOW - 50, NOW - 50))
-    reader.event_scanner.scan(NOW)
+    reader.event_scanner.scan(MOMENT)
     os.utime(reader.new, (NOW - 40, NOW - 40))
 
-    assert reader.event_scanner.is_due(NOW + 0.05)
+    assert reader.event_scanner.is_due(at(NOW + 0.05))
 
 
 @pytest.mark.parametrize(("later", "is_due"), [(0.5, False), (1.0, True)])
@@ -338,6 +363,7 @@ def test_a_crowd_is_looked_at_once_a_second(
     crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]
     monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
     monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
-    reader.event_scanner.scan(NOW)
+    reader.event_scanner.scan(MOMENT)
+    os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another one came
 
-    assert is_due is reader.event_scanner.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))

@@ -15,11 +15,10 @@ from spool.files import inventory
 from spool.files.inventory import (
     BadFile,
     EventFile,
-    RunFile,
-    SpoolFile,
+    list_names,
     read_dead,
     read_events,
-    read_runs,
+    read_file,
 )
 from spool.files.layout import Directory, Layout
 
@@ -100,67 +99,54 @@ def test_strange_names_in_new_are_reported(
     assert reason == found.reason
 
 
-def test_runs_come_by_job_and_start(site: CommandSite, layout: Layout) -> None:
-    """From all directories that hold runs."""
-    site.put(Directory.OPEN, run_of(10, NOON))
-    site.put(Directory.TODO, run_of(9, NOON + 1))
-    site.put(Directory.DEAD, run_of(9, NOON))
-    found = [run for run in read_runs(layout) if isinstance(run, RunFile)]
-
-    assert [("dead", 9, NOON), ("todo", 9, NOON + 1), ("open", 10, NOON)] == [
-        (each.directory, each.run.job_id, each.run.start_time) for each in found
-    ]
-
-
-def test_of_two_copies_the_earlier_directory_counts(site: CommandSite, layout: Layout) -> None:
-    """As the drain's recovery has it."""
-    site.put(Directory.OPEN, run_of(started=NOON))
-    site.put(Directory.TODO, run_of())
-    (found,) = read_runs(layout)
-
-    assert Directory.TODO == found.directory
-
-
-def test_damaged_runs_are_reported(site: CommandSite, layout: Layout) -> None:
+@pytest.mark.parametrize(
+    ("name", "contents", "reason"),
+    [
+        ("5-100.json", "{", "not JSON"),
+        ("6-100.json", '{"version": 9}', "6-100.json: format 9"),
+        ("odd", "", "not JSON"),
+    ],
+)
+def test_damaged_runs_are_reported(
+    site: CommandSite, layout: Layout, name: str, contents: str, reason: str
+) -> None:
     """Cut, of a later version, with a strange name."""
-    (site.spool / "todo" / "5-100.json").write_text("{")
-    (site.spool / "open" / "6-100.json").write_text('{"version": 9}')
-    (site.spool / "open" / "odd").write_text("")
-    found = list(read_runs(layout))
+    (site.spool / "todo" / name).write_text(contents)
+    found = read_file(layout, Directory.TODO, name)
 
-    assert [("odd", "not JSON"), ("5-100.json", "not JSON"), ("6-100.json", "6-100.json: ")] == [
-        (each.name, each.reason[: len("not JSON") if each.name != "6-100.json" else 12])
-        for each in found
-        if isinstance(each, BadFile)
-    ]
+    assert isinstance(found, BadFile)
+    assert found.reason.startswith(reason)
 
 
 def test_a_run_that_may_not_be_read_is_reported(
     site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By what the system says."""
-    site.put(Directory.TODO, run_of())
+    run = site.put(Directory.TODO, run_of())
 
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(inventory, "load_run", refuse)
-
-    (found,) = read_runs(layout)
+    found = read_file(layout, Directory.TODO, run.name)
 
     assert isinstance(found, BadFile)
     assert "Permission denied" == found.reason
 
 
-def test_a_run_that_moves_is_found_where_it_went(site: CommandSite) -> None:
-    """From open to todo, behind the one who looks."""
-    run = site.put(Directory.OPEN, run_of())
+@pytest.mark.parametrize(("source", "target"), [("open", "todo"), ("todo", "open")])
+def test_a_run_that_moves_is_found_where_it_went(
+    site: CommandSite, source: str, target: str
+) -> None:
+    """The drain moved it behind the one who looks."""
+    run = site.put(Directory(source), run_of())
     with Moving(site.spool) as layout:
-        source, target = site.spool / "open" / run.name, site.spool / "todo" / run.name
-        layout.happens = {("time", "open"): lambda: source.rename(target)}
-        (found,) = read_runs(layout)
+        old, new = site.spool / source / run.name, site.spool / target / run.name
+        layout.happens = {("time", source): lambda: old.rename(new)}
+        found = read_file(layout, Directory(source), run.name)
 
-    assert Directory.TODO == found.directory
+    assert found is not None
+    assert target == found.directory
 
 
 def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
@@ -169,7 +155,15 @@ def test_a_run_that_vanishes_is_no_error(site: CommandSite) -> None:
     with Moving(site.spool) as layout:
         layout.happens = {("time", "todo"): (site.spool / "todo" / run.name).unlink}
 
-        assert [] == list(read_runs(layout))
+        assert read_file(layout, Directory.TODO, run.name) is None
+
+
+def test_names_come_with_the_time_since_when_they_wait(site: CommandSite, layout: Layout) -> None:
+    """Oldest first."""
+    site.put_event("1-stop-4-0-0-9", time=NOON + 1)
+    site.put_event(EVENT)
+
+    assert [(NOON, EVENT), (NOON + 1, "1-stop-4-0-0-9")] == list_names(layout, Directory.NEW)
 
 
 def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
@@ -179,18 +173,6 @@ def test_an_event_that_vanishes_is_no_error(site: CommandSite) -> None:
         layout.happens = {("time", "new"): (site.spool / "new" / EVENT).unlink}
 
         assert [] == list(read_events(layout))
-
-
-def test_a_name_that_vanishes_while_it_is_looked_at_is_no_error(
-    site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the listing and the look."""
-    site.put_event(EVENT)
-    monkeypatch.setattr(layout, "names", lambda _: iter([EVENT, "1-stop-9-0-0-1"]))
-
-    assert [SpoolFile(directory=Directory.NEW, name=EVENT, time=NOON)] == inventory.list_files(
-        layout, Directory.NEW
-    )
 
 
 def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout) -> None:
@@ -209,11 +191,9 @@ def test_dead_letters_come_with_their_reasons(site: CommandSite, layout: Layout)
     assert ("look at the file", "new") == (odd.why.hint, odd.why.directory)
 
 
-def test_a_dead_event_is_no_run(site: CommandSite, layout: Layout) -> None:
-    """Who asks for runs alone gets runs alone."""
-    site.bury(EVENT, b"end\n")
-
-    assert [] == list(read_runs(layout))
+def test_a_dead_letter_that_is_gone_is_no_error(layout: Layout) -> None:
+    """Somebody retried it."""
+    assert read_file(layout, Directory.DEAD, EVENT) is None
 
 
 def test_dead_letters_that_vanish_are_no_error(site: CommandSite) -> None:

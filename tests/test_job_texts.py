@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from spool.resolve.describe import SlurmDescriber
 
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Gres, Job, NodeAllocation, Sharing
@@ -477,13 +476,3 @@ def test_a_placeholder_is_no_name(monkeypatch: pytest.MonkeyPatch, name: str) ->
 
 
 # for callers that wait
-
-
-def test_a_waiting_caller_gets_both_texts_by_job_id(tmp_path: Path) -> None:
-    """Within the usual budget."""
-    store(tmp_path, 815, b"script\0")
-    describe = SlurmDescriber(
-        slurm=Commands(), state_save_location=tmp_path, with_script=True, with_description=True
-    )
-
-    assert {815: ("script", "JobId=815")} == describe([JOB])

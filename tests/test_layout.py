@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from real_calls import RealCalls
 
 from spool.errors import SpoolError
 from spool.files.layout import Directory, FileContents, Layout, NotRegularError
@@ -174,3 +176,62 @@ def test_free_space_is_what_an_unprivileged_writer_may_use(layout: Layout) -> No
     status = os.statvfs(layout.root)
 
     assert pytest.approx(status.f_bavail * status.f_frsize, rel=0.1) == layout.free_bytes()
+
+
+@pytest.mark.parametrize(("counted", "free"), [(1000, 7), (0, None)])
+def test_free_inodes_are_known_where_the_file_system_counts_them(
+    tmp_path: Path, counted: int, free: int | None
+) -> None:
+    """On btrfs there is no limit to run into."""
+
+    class FewInodes(RealCalls):
+        """A disk with few inodes, or none that are counted."""
+
+        fsync, rename, unlink = (staticmethod(call) for call in (os.fsync, os.rename, os.unlink))
+
+        @staticmethod
+        def fstatvfs(_fd: int, /) -> os.statvfs_result:
+            """Return its figures."""
+            return os.statvfs_result((4096, 4096, 9, 9, 9, counted, 7, 7, 0, 255))
+
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path, FewInodes()) as layout:
+        assert free == layout.free_inodes()
+
+
+def test_removing_may_be_repeated(layout: Layout) -> None:
+    """A name that is gone is no error."""
+    (layout.root / "open" / "a").touch()
+    layout.unlink(Directory.OPEN, "a")
+    layout.unlink(Directory.OPEN, "a")
+
+    assert [] == list(layout.names(Directory.OPEN))
+
+
+def test_all_names_come_with_their_times(layout: Layout) -> None:
+    """Whatever they are; no file is opened."""
+    for name, time in (("a", 100.0), ("b", 200.0)):
+        (layout.root / "todo" / name).touch()
+        os.utime(layout.root / "todo" / name, (time, time))
+
+    assert [(100.0, "a"), (200.0, "b")] == sorted(layout.mtimes(Directory.TODO))
+
+
+class Vanished:
+    """A name whose file is gone when it is looked at."""
+
+    name = "a"
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Fail."""
+        raise FileNotFoundError(follow_symlinks)
+
+
+def test_a_name_that_vanishes_while_it_is_looked_at_is_left_out(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drain dealt with it."""
+    monkeypatch.setattr(os, "scandir", lambda _: nullcontext(iter([Vanished()])))
+
+    assert [] == layout.mtimes(Directory.NEW)

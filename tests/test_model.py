@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import letters
 from drain_world import FakeBackend, World
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from real_calls import RealCalls
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from slurm.job import Job
-from spool.files import dead_letter_actions
 from spool.files.durable_files import WriteBatch
 from spool.files.inventory import RunFile, read_dead
 from spool.files.layout import Layout
@@ -241,7 +241,7 @@ class Everything(RuleBasedStateMachine):
         with Layout(self.site.root) as layout:
             for letter in list(read_dead(layout)):
                 with suppress(FileNotFoundError):
-                    dead_letter_actions.retry(layout, letter.name)
+                    letters.retry(layout, letter.name)
 
     @precondition(lambda self: self.site.backend.answers)
     @rule()
@@ -251,7 +251,7 @@ class Everything(RuleBasedStateMachine):
             for letter in list(read_dead(layout)):
                 if isinstance(letter, RunFile):
                     self.given_up.add(letter.run.job_id)
-                dead_letter_actions.discard(layout, letter.name)
+                letters.discard(layout, letter.name)
 
     @invariant()
     def no_running_job_is_stopped(self) -> None:

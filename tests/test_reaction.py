@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
-from spool.deliver.reaction import RequestContext, RunAction, react, settle_conflict
+from spool.deliver.reaction import (
+    ALONE_HINT,
+    RequestContext,
+    RunAction,
+    react,
+    settle_conflict,
+)
 from spool.deliver.schedule import RequestKind
 from spool.files.run import End, EndSource, LastError, Run
 
@@ -19,9 +26,9 @@ OVER = End(time=NOW - 10, state="COMPLETED", source=EndSource.CONTROLLER)
 STARTED = replace(RUN, started=BEGAN + 1, cluster="alex")
 
 
-def asked(call: RequestKind, *, others_accepted: bool = False) -> RequestContext:
+def asked(kind: RequestKind, **facts: Any) -> RequestContext:
     """Return a request answered now."""
-    return RequestContext(call=call, now=NOW + 0.5, cluster="alex", others_accepted=others_accepted)
+    return RequestContext(kind=kind, now=NOW + 0.5, cluster="alex", **facts)
 
 
 @pytest.mark.parametrize("reason", [Reason.CREATED, Reason.STORED_BEFORE])
@@ -32,21 +39,21 @@ def test_an_accepted_start_fixes_time_and_cluster(reason: Reason) -> None:
     assert replace(RUN, started=NOW, cluster="alex") == reaction.run
 
 
-def test_a_start_told_again_keeps_its_cluster() -> None:
+def test_a_start_sent_again_keeps_its_cluster() -> None:
     """A renamed cluster in the configuration does not change a reported run."""
     again = replace(RUN, cluster="old")
 
     assert "old" == react(again, ReplyVerdict(Reason.CREATED), asked(RequestKind.START)).run.cluster
 
 
-def test_a_queued_start_is_told_again_after_some_seconds() -> None:
+def test_a_queued_start_is_sent_again_after_some_seconds() -> None:
     """cc-backend 1.4.0 and 1.4.1 store a start only later, or never."""
     reaction = react(RUN, ReplyVerdict(Reason.QUEUED), asked(RequestKind.START))
 
     assert (None, NOW + 5) == (reaction.run.started, reaction.run.not_before)
 
 
-def test_a_start_that_is_queued_again_and_again_is_buried() -> None:
+def test_a_start_that_is_queued_again_and_again_becomes_a_dead_letter() -> None:
     """Those servers promise to store what their database refuses."""
     run = replace(RUN, attempts=3)
 
@@ -58,7 +65,7 @@ def test_a_start_that_is_queued_again_and_again_is_buried() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.STOPPED, Reason.STOPPED_BEFORE])
 def test_an_accepted_stop_finishes_the_run(reason: Reason) -> None:
-    """Nothing is left to tell."""
+    """Nothing is left to send."""
     run = replace(STARTED, end=OVER)
 
     assert RunAction.ARCHIVE is react(run, ReplyVerdict(reason), asked(RequestKind.STOP)).action
@@ -80,7 +87,7 @@ def test_an_unknown_stop_leads_back_to_the_start() -> None:
     assert (None, RunAction.KEEP) == (reaction.run.started, reaction.action)
 
 
-def test_a_run_that_is_forgotten_again_and_again_is_buried() -> None:
+def test_a_run_that_is_forgotten_again_and_again_becomes_a_dead_letter() -> None:
     """A server that accepts every start and knows none is no reason to go on for ever."""
     run = replace(STARTED, end=OVER, attempts=3)
 
@@ -91,8 +98,8 @@ def test_a_run_that_is_forgotten_again_and_again_is_buried() -> None:
 
 
 @pytest.mark.parametrize("reason", [Reason.BAD_REQUEST, Reason.WRONG_DIALECT])
-def test_a_refused_run_is_buried_at_once(reason: Reason) -> None:
-    """What no resend can mend does not wait."""
+def test_a_refused_run_becomes_a_dead_letter_at_once(reason: Reason) -> None:
+    """What no repetition can repair does not wait."""
     assert (
         RunAction.DEAD_LETTER is react(RUN, ReplyVerdict(reason), asked(RequestKind.START)).action
     )
@@ -115,70 +122,124 @@ def test_the_words_of_cc_backend_are_kept_harmless() -> None:
     assert expected == reaction.run.last_error
 
 
-@pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.TOKEN_REFUSED])
-def test_an_outage_or_halt_charges_nobody(reason: Reason) -> None:
-    """Only the last error is noted."""
-    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
+FAILING = [
+    Reason.UNREACHABLE,
+    Reason.BROKEN,
+    Reason.DATABASE,
+    Reason.NOT_THE_API,
+    Reason.TOKEN_REFUSED,
+    Reason.UNKNOWN_CLUSTER,
+    Reason.PANIC,
+    Reason.UNEXPECTED,
+    Reason.QUERY_FAILED,
+]
 
-    assert (RUN, RunAction.KEEP) == (replace(reaction.run, last_error=None), reaction.action)
+
+@pytest.mark.parametrize("reason", FAILING)
+def test_a_failure_without_a_witness_changes_nothing(reason: Reason) -> None:
+    """It may be the server's: nothing is charged or stored, however often it was tried."""
+    run = replace(RUN, attempts=23)
+
+    reaction = react(run, ReplyVerdict(reason), asked(RequestKind.START))
+
+    assert (run, RunAction.WAIT) == (reaction.run, reaction.action)
 
 
-def test_a_run_that_fails_alone_waits_alone() -> None:
-    """While others pass it is charged and tried rarely."""
-    reaction = react(
-        RUN, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (99, 30.0)]
+)
+def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, seconds: float) -> None:
+    """Ever rarer, up to half a minute."""
+    reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
+
+    assert seconds == reaction.wait_seconds
+
+
+@pytest.mark.parametrize("reason", FAILING)
+def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
+    """While others pass it is charged, and tried ever more rarely: one rule for all failures."""
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START, is_to_blame=True))
+
+    assert (1, NOW + 5, RunAction.KEEP) == (
+        reaction.run.attempts,
+        reaction.run.not_before,
+        reaction.action,
     )
 
-    assert (1, NOW + 60) == (reaction.run.attempts, reaction.run.not_before)
 
+def test_a_run_that_fails_alone_says_where_to_look() -> None:
+    """The hint of the failure would send an administrator to a server that works."""
+    context = asked(RequestKind.STOP, is_to_blame=True, status=403)
 
-def test_a_run_that_fails_alone_is_tried_hourly_at_most() -> None:
-    """The wait grows to an hour."""
-    run = replace(RUN, attempts=20)
+    error = react(STARTED, ReplyVerdict(Reason.TOKEN_REFUSED, "no"), context).run.last_error
 
-    reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
+    expected = LastError(
+        time=NOW,
+        call="stop",
+        outcome="halt",
+        reason="token_refused",
+        message="no",
+        hint=ALONE_HINT,
+        status=403,
     )
+    assert expected == error
 
-    assert (NOW + 3600, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 5), (1, 10), (2, 20), (9, 2560), (10, 3600), (22, 3600)]
+)
+def test_a_run_that_fails_alone_is_tried_hourly_at_most(attempts: int, seconds: int) -> None:
+    """The wait doubles up to an hour."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
+
+    assert (NOW + seconds, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
 
 
-def test_a_run_that_fails_alone_24_times_is_buried() -> None:
+def test_a_run_that_fails_alone_24_times_becomes_a_dead_letter() -> None:
     """Nobody waits for ever."""
     run = replace(RUN, attempts=23)
 
-    reaction = react(
-        run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, others_accepted=True)
-    )
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
 
-    assert RunAction.DEAD_LETTER is reaction.action
+    assert (RunAction.DEAD_LETTER, 24) == (reaction.action, reaction.run.attempts)
 
 
 @pytest.mark.parametrize(
-    ("attempts", "action"), [(0, RunAction.KEEP), (1, RunAction.KEEP), (2, RunAction.DEAD_LETTER)]
-)
-def test_a_panic_of_the_server_is_tried_three_times(attempts: int, action: RunAction) -> None:
-    """An hour apart, then the run is buried."""
-    reaction = react(
-        replace(RUN, attempts=attempts), ReplyVerdict(Reason.PANIC), asked(RequestKind.START)
-    )
-
-    assert (NOW + 3600, action) == (reaction.run.not_before, reaction.action)
-
-
-@pytest.mark.parametrize(
-    ("reason", "seconds"),
-    [
-        (Reason.AFTER_FLUSH, 180),
-        (Reason.UNKNOWN_CLUSTER_ALONE, 300),
-        (Reason.UNKNOWN_HOST, 3600),
-    ],
+    ("reason", "seconds"), [(Reason.AFTER_FLUSH, 180), (Reason.ARCHIVE_UNREADABLE, 3600)]
 )
 def test_a_parked_run_waits_as_its_reason_asks(reason: Reason, seconds: int) -> None:
     """Parking charges nobody."""
     reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
 
-    assert (NOW + seconds, 0) == (reaction.run.not_before, reaction.run.attempts)
+    assert (NOW + seconds, 0, RunAction.KEEP) == (
+        reaction.run.not_before,
+        reaction.run.attempts,
+        reaction.action,
+    )
+
+
+@pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE])
+def test_a_run_of_an_unknown_name_stores_no_time(reason: Reason) -> None:
+    """Its name is tried again each minute, and lets all of them go."""
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START))
+
+    assert (RUN, RunAction.KEEP) == (replace(reaction.run, last_error=None), reaction.action)
+
+
+def test_a_conflict_is_to_be_settled() -> None:
+    """Which runs are in the way is found out first."""
+    reaction = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START))
+
+    assert (RUN, RunAction.SETTLE) == (replace(reaction.run, last_error=None), reaction.action)
+
+
+def test_a_text_that_was_added_leaves_the_run_as_it_is() -> None:
+    """Its start and its end are not concerned."""
+    reaction = react(STARTED, ReplyVerdict(Reason.EDITED), asked(RequestKind.EDIT_META))
+
+    assert (STARTED, RunAction.KEEP) == (reaction.run, reaction.action)
 
 
 @pytest.mark.parametrize(("attempts", "started"), [(0, BEGAN), (1, BEGAN), (2, None)])

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
 from drain_world import World
+from letters import discard, retry
 
 from ccbackend.classify import Reason
 from spool.errors import BadFileError
 from spool.files import codec, dead_letter_actions
-from spool.files.dead_letter_actions import DISCARDED, discard, retry
+from spool.files.dead_letter_actions import DISCARDED
 from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
@@ -59,7 +60,7 @@ def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: L
     newer = site.put(Directory.OPEN, run_of(5, started=NOON + 7))
     words = retry(layout, DEAD.name)
 
-    assert "lies in open/ too, which counts; the letter is removed" == words
+    assert "lies in open/ too, which counts; the dead letter is removed" == words
     assert {"open": [DEAD.name]} == inside(site)
     assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
@@ -80,7 +81,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"{", "mend the file, or discard it"),
+        (b"{", "repair the file, or discard it"),
         (codec.encode(run_of(6)), "holds job 6"),
         (b'{"version": 2}', "format 2 is newer than this program"),
     ],
@@ -111,7 +112,7 @@ def test_a_file_goes_back_where_it_came_from(site: CommandSite, layout: Layout, 
     """Under its own name."""
     buried = site.bury(name, b"contents")
 
-    assert "goes back into new/" == retry(layout, buried)
+    assert "is put back into new/" == retry(layout, buried)
     assert {"new": [name]} == inside(site)
     assert b"contents" == (site.spool / "new" / name).read_bytes()
 

@@ -9,7 +9,7 @@ import pytest
 from slurm.job import Job
 from spool.errors import BadFileError
 from spool.files.layout import Directory
-from spool.files.run import End, EndSource, Run, parse_run_name, run_name
+from spool.files.run import End, EndSource, Run, parse_run_name, run_name, waiting_since
 
 OVER = End(time=200, state="COMPLETED", source=EndSource.CONTROLLER)
 
@@ -35,6 +35,23 @@ def test_a_run_lies_in_todo_while_something_is_to_be_told(
 ) -> None:
     """Else it is open."""
     assert directory == run(**facts).directory
+
+
+@pytest.mark.parametrize(
+    ("facts", "since"),
+    [
+        ({}, 100),
+        ({"seen": 150}, 150),
+        ({"seen": 150, "end": OVER}, 150),
+        ({"seen": 150, "started": 170}, 170),
+        ({"seen": 150, "started": 170, "end": OVER}, 200),
+        ({"seen": 250, "started": 270, "end": OVER}, 250),
+        ({"seen": 150, "reported": False}, 150),
+    ],
+)
+def test_a_run_waits_since_what_is_next_became_due(facts: dict[str, Any], since: float) -> None:
+    """Since it was seen, started, or ended; never longer than this program knows it."""
+    assert since == waiting_since(run(**facts))
 
 
 def test_a_run_is_named_by_job_id_and_start() -> None:

@@ -1,25 +1,37 @@
-"""What may be told next: order within a lane, order across lanes, the hold."""
+"""What may be sent next: order within a lane, order across lanes, the hold."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from spool.deliver.schedule import RequestKind, Schedule, ScheduleEntry
-from spool.deliver.stop_hold import StopHold
+from slurm.job import Job
+from spool.deliver.schedule import (
+    MAX_WAIT_SECONDS,
+    PendingRun,
+    RequestKind,
+    Schedule,
+    pending_run,
+)
+from spool.deliver.stop_hold import MAX_JOBS, QUERY_INTERVAL_SECONDS, StopHold
 from spool.files.layout import Directory
+from spool.files.run import LastError, Run
+from spool.moment import Moment
 
 NOW = 10_000.0
+RUN = Run(job=Job(job_id=1, nodes=("n1",)), start_time=100)
 
 
-def entry(job_id: int, start: int, **facts: object) -> ScheduleEntry:
-    """Return a stored run of which the start is to be told."""
-    made = ScheduleEntry(job_id=job_id, start_time=start, stored=Directory.TODO)
+def entry(job_id: int, start: int, **facts: object) -> PendingRun:
+    """Return a stored run whose start is to be sent."""
+    made = PendingRun(job_id=job_id, start_time=start, stored=Directory.TODO)
     for name, value in facts.items():
         setattr(made, name, value)
     return made
 
 
-def schedule(*entries: ScheduleEntry, hold: float = 0.0) -> Schedule:
+def schedule(*entries: PendingRun, hold: float = 0.0) -> Schedule:
     """Return a schedule of these."""
     made = Schedule(hold)
     for each in entries:
@@ -28,11 +40,16 @@ def schedule(*entries: ScheduleEntry, hold: float = 0.0) -> Schedule:
 
 
 def taken(made: Schedule, *, stops: bool, now: float = NOW) -> list[tuple[int, int]]:
-    """Take all that may be told without an answer; return job ids and start times."""
+    """Take all that may be sent without an answer; return job ids and start times."""
     found = []
     while (each := made.take_next(now, stops=stops)) is not None:
         found.append((each.job_id, each.start_time))
     return found
+
+
+def keys(found: PendingRun | None) -> tuple[int, int] | None:
+    """Return job id and start time of a run."""
+    return None if found is None else found.key
 
 
 @pytest.mark.parametrize(
@@ -42,14 +59,17 @@ def taken(made: Schedule, *, stops: bool, now: float = NOW) -> list[tuple[int, i
         (RequestKind.DELETE, {"replaces": (5,)}),
         (None, {"started": 101}),
         (RequestKind.STOP, {"started": 101, "end_time": 200}),
+        (RequestKind.EDIT_META, {"started": 101, "new_texts": ("script",)}),
+        (RequestKind.EDIT_META, {"started": 101, "end_time": 200, "new_texts": ("script",)}),
+        (RequestKind.START, {"new_texts": ("script",)}),
         (None, {"reported": False}),
         (None, {"reported": False, "started": 101, "end_time": 200}),
     ],
 )
-def test_a_run_has_one_thing_to_tell(
+def test_a_run_has_one_request_to_send(
     expected: RequestKind | None, facts: dict[str, object]
 ) -> None:
-    """Or nothing."""
+    """Or none; a text that came late goes to a row that is there, before its stop."""
     assert expected is entry(1, 100, **facts).next_request
 
 
@@ -66,7 +86,7 @@ def test_starts_of_a_lane_go_one_after_the_other() -> None:
 
 def test_a_start_that_waits_holds_back_later_starts() -> None:
     """Even when its own time comes later."""
-    made = schedule(entry(1, 100, not_before=NOW + 60), entry(1, 200))
+    made = schedule(entry(1, 100, retry_at=NOW + 60), entry(1, 200))
 
     assert [] == taken(made, stops=False)
     assert [(1, 100)] == taken(made, stops=False, now=NOW + 60)
@@ -74,7 +94,7 @@ def test_a_start_that_waits_holds_back_later_starts() -> None:
 
 def test_a_stop_that_waits_does_not_hold_back_a_later_start() -> None:
     """It waits for the hold, or for Slurm's proof."""
-    old = entry(1, 100, started=NOW, end_time=200)
+    old = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(old, entry(1, 300), entry(2, 100, started=1), entry(2, 300), hold=180.0)
 
     assert ([(1, 300), (2, 300)], []) == (taken(made, stops=False), taken(made, stops=True))
@@ -119,7 +139,7 @@ def test_starts_of_live_jobs_go_first_then_the_oldest() -> None:
 
 def test_a_young_stop_is_held_back() -> None:
     """Until so long after its start was accepted."""
-    made = schedule(entry(1, 100, started=NOW, end_time=200), hold=180.0)
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
 
     assert NOW + 180 == made.next_time()
     assert [] == taken(made, stops=True, now=NOW + 179)
@@ -127,15 +147,17 @@ def test_a_young_stop_is_held_back() -> None:
 
 
 def test_a_listed_run_needs_no_hold() -> None:
-    """A listing shows that it left the server's cache."""
-    made = schedule(entry(1, 100, started=NOW, end_time=200, listed=True), hold=180.0)
+    """A job list shows that it left the server's cache."""
+    made = schedule(
+        entry(1, 100, started=1, accepted_at=NOW, end_time=200, is_listed=True), hold=180.0
+    )
 
     assert [(1, 100)] == taken(made, stops=True)
 
 
 def test_a_hold_that_is_lifted_lets_all_go() -> None:
     """The server turned out to have no cache."""
-    made = schedule(entry(1, 100, started=NOW, end_time=200), hold=180.0)
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
     made.set_hold(180.0, NOW)
     assert [] == taken(made, stops=True)
     made.set_hold(0.0, NOW)
@@ -143,11 +165,11 @@ def test_a_hold_that_is_lifted_lets_all_go() -> None:
     assert [(1, 100)] == taken(made, stops=True)
 
 
-def test_what_waits_for_the_hold_alone_is_told() -> None:
+def test_what_waits_for_the_hold_alone_is_known() -> None:
     """Not what waits for something else too, and no start."""
     made = schedule(
-        entry(1, 100, started=NOW, end_time=200),
-        entry(2, 100, started=NOW, end_time=200, not_before=NOW + 9),
+        entry(1, 100, started=1, accepted_at=NOW, end_time=200),
+        entry(2, 100, started=1, accepted_at=NOW, end_time=200, retry_at=NOW + 9),
         entry(3, 100),
         hold=180.0,
     )
@@ -177,8 +199,8 @@ def test_a_dropped_run_is_forgotten() -> None:
     assert (0, (), None) == (len(made), made.lane(1), made.next_time())
 
 
-def test_a_run_that_is_told_of_again_replaces_its_entry() -> None:
-    """The old one is not told any more."""
+def test_a_run_that_is_added_again_replaces_its_entry() -> None:
+    """The old one is not sent any more."""
     made = schedule(entry(1, 100), entry(1, 100, started=5, end_time=200))
 
     assert [] == taken(made, stops=False)
@@ -187,7 +209,7 @@ def test_a_run_that_is_told_of_again_replaces_its_entry() -> None:
 
 def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> None:
     """A server that turns out to have a cache gets it when the hold is over."""
-    made = schedule(entry(1, 100, started=NOW - 10, end_time=200))
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW - 10, end_time=200))
     made.set_hold(180, NOW)
 
     early, late = taken(made, stops=True), taken(made, stops=True, now=NOW + 171)
@@ -197,7 +219,7 @@ def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> Non
 
 def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     """Nor does it matter that a run was listed before."""
-    mine = entry(1, 100, started=NOW, end_time=200)
+    mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
     stop_hold = StopHold()
     stop_hold.release_listed([(2, 100)], made, NOW)
@@ -205,3 +227,128 @@ def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     stop_hold.release_listed([(1, 100), (1, 100)], made, NOW)
 
     assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_a_start_waits_for_its_texts() -> None:
+    """A few seconds; a stop does not."""
+    made = schedule(
+        entry(1, 100, texts_until=NOW + 3),
+        entry(2, 100, started=1, end_time=200, texts_until=NOW + 3),
+    )
+
+    assert ([], [(2, 100)]) == (taken(made, stops=False), taken(made, stops=True))
+    assert [(1, 100)] == taken(made, stops=False, now=NOW + 3)
+
+
+def test_a_row_that_is_replaced_needs_no_hold() -> None:
+    """Nor does a text that is added."""
+    made = schedule(
+        entry(1, 100, replaces=(5,), accepted_at=NOW),
+        entry(2, 100, started=1, new_texts=("script",), is_listed=True, accepted_at=NOW),
+        hold=180.0,
+    )
+
+    assert [(1, 100), (2, 100)] == taken(made, stops=False)
+
+
+def test_runs_whose_last_request_failed_are_left_out_when_asked_for() -> None:
+    """Each may be silent for a minute; they are sent when there is room."""
+    made = schedule(entry(1, 100, failures=1), entry(2, 200, is_blamed=True), entry(3, 300))
+
+    assert (3, 300) == keys(made.take_next(NOW, stops=False, with_failed=False))
+    assert None is made.take_next(NOW, stops=False, with_failed=False)
+    assert [(1, 100), (2, 200)] == taken(made, stops=False)
+
+
+def test_a_run_that_failed_since_it_was_queued_is_left_out_too() -> None:
+    """Its place in the queue is older than its failure; the others behind it go on."""
+    failed = entry(1, 100)
+    made = schedule(failed, entry(2, 200))
+    failed.failures = 1
+
+    assert (2, 200) == keys(made.take_next(NOW, stops=False, with_failed=False))
+    assert None is made.take_next(NOW, stops=False, with_failed=False)
+
+
+def test_a_run_may_be_released() -> None:
+    """What it waited for has changed."""
+    waiting = entry(1, 100, retry_at=NOW + 60, waits_for="host n1 is unknown")
+    made = schedule(waiting)
+    made.release(waiting, NOW)
+
+    assert ("", [(1, 100)]) == (waiting.waits_for, taken(made, stops=False))
+
+
+def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
+    """A wall clock that was wrong parks no run for longer than a day."""
+    now = Moment(wall=1e9, steady=NOW)
+    soon, never = (
+        pending_run(replace(RUN, not_before=int(at)), Directory.TODO, now)
+        for at in (1e9 + 60, 1e9 + 1e8)
+    )
+
+    assert (NOW + 60, NOW + MAX_WAIT_SECONDS) == (soon.retry_at, never.retry_at)
+
+
+def test_a_hold_counts_from_the_acceptance_of_the_start() -> None:
+    """By the steady clock; it is not moved by what else changes of the run."""
+    held = pending_run(replace(RUN, started=990), Directory.OPEN, Moment(wall=1000, steady=NOW))
+    held.update(replace(RUN, started=990, cluster="alex"), Moment(wall=5000, steady=NOW + 9))
+
+    assert NOW - 10 == held.accepted_at
+
+
+@pytest.mark.parametrize(
+    ("attempts", "outcome", "expected"),
+    [
+        (1, "retry", True),
+        (1, "halt", True),
+        (1, "later", True),
+        (0, "retry", False),
+        (1, "needs_start", False),
+    ],
+)
+def test_a_run_is_known_to_fail_alone(attempts: int, outcome: str, *, expected: bool) -> None:
+    """Its file says so after a restart, too."""
+    error = LastError(time=1, call="start", outcome=outcome, reason="r", message="m")
+    run = replace(RUN, attempts=attempts, last_error=error)
+
+    assert expected is pending_run(run, Directory.TODO, Moment(1000, NOW)).has_failed
+
+
+def test_held_stops_are_asked_about_together() -> None:
+    """Those of one cluster, held longest first, each job id once, not all the time."""
+    made = schedule(
+        entry(1, 100, started=1, accepted_at=NOW - 1, end_time=2, cluster="alex"),
+        entry(2, 100, started=1, accepted_at=NOW - 5, end_time=2, cluster="alex"),
+        entry(2, 300, started=1, accepted_at=NOW - 2, end_time=2, cluster="alex"),
+        entry(3, 100, started=1, accepted_at=NOW - 3, end_time=2, cluster="fritz"),
+        hold=180.0,
+    )
+    stop_hold = StopHold()
+
+    assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW)
+    assert ("", ()) == stop_hold.next_query(made, NOW + QUERY_INTERVAL_SECONDS - 0.1)
+    assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
+
+
+def test_not_too_many_held_stops_are_asked_about() -> None:
+    """The others come with the next question."""
+    held = [
+        entry(i, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex")
+        for i in range(1, MAX_JOBS + 2)
+    ]
+
+    _, job_ids = StopHold().next_query(schedule(*held, hold=180.0), NOW)
+
+    assert MAX_JOBS == len(job_ids)
+
+
+def test_nothing_is_asked_while_no_stop_is_held() -> None:
+    """The next question need not wait then."""
+    stop_hold = StopHold()
+    made = schedule(hold=180.0)
+    assert ("", ()) == stop_hold.next_query(made, NOW)
+    made.add(entry(1, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex"), NOW)
+
+    assert ("alex", (1,)) == stop_hold.next_query(made, NOW)

@@ -13,9 +13,8 @@ from command_line import Said
 from command_site import NOON, TOKEN, CommandSite, run_of
 from stub_server import Answer, Model, StubServer
 
-from spool.commands import entries, status
 from spool.drain.service import Service
-from spool.files.layout import Directory
+from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource
 
 END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
@@ -82,8 +81,8 @@ def test_the_token_is_in_no_traceback(site: CommandSite, monkeypatch: pytest.Mon
         raise ValueError(f"Authorization: Bearer {TOKEN}")
 
     monkeypatch.setattr(Service, "run_once", fail)
-    monkeypatch.setattr(entries, "read_events", fail)
-    monkeypatch.setattr(status, "read_sweep", fail)
+    monkeypatch.setattr(Layout, "names", fail)
+    monkeypatch.setattr(Layout, "mtimes", fail)
     said = [
         site.call(*words, "--log-file", site.root / "log")
         for words in (["drain", "--once"], ["status"], ["list"], ["show", "5"])

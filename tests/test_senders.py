@@ -1,10 +1,8 @@
-"""The threads that speak to cc-backend."""
+"""What the workers do that speak to cc-backend."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
-from queue import Queue
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -14,7 +12,14 @@ from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
 from spool.deliver.schedule import RequestKind
-from spool.deliver.senders import Sender, SendRequest, SendResult
+from spool.deliver.senders import (
+    BackendSender,
+    SendRequest,
+    ServerQuery,
+    ServerReply,
+    Topic,
+    own_failure,
+)
 
 SERVER = server_info(Version(1, 5, 4))
 OLD = server_info(Version(1, 4, 4))
@@ -32,9 +37,7 @@ class Scripted:
         self.bodies: list[dict[str, Any]] = []
         self.maybe_sent: list[bool] = []
         self.states: list[str | None] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
+        self.rows: tuple[BackendRow, ...] | None = (ROW,)
 
     @property
     def server(self) -> ServerInfo:
@@ -43,8 +46,6 @@ class Scripted:
 
     def _answer(self, call: ApiCall, document: dict[str, Any]) -> ApiReply:
         self.bodies.append(document)
-        self.entered.set()
-        self.gate.wait()
         reason = self.reasons.pop(0) if self.reasons else Reason.CREATED
         if isinstance(reason, Exception):
             raise reason
@@ -71,10 +72,14 @@ class Scripted:
         """Answer a delete."""
         return self._answer(ApiCall.DELETE, document)
 
+    def edit_meta(self, document: dict[str, Any]) -> ApiReply:
+        """Answer a change of metaData."""
+        return self._answer(ApiCall.EDIT_META, document)
+
     def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
         """Answer a listing."""
         answer = self._answer(ApiCall.GRAPHQL, {"cluster": cluster, "jobs": list(job_ids)})
-        return JobList(answer, (ROW,))
+        return JobList(answer, self.rows)
 
     def clusters(self) -> ClusterList:
         """Answer the question for clusters."""
@@ -85,23 +90,9 @@ class Scripted:
         return Probe(self.known, self._answer(ApiCall.LISTING, {}))
 
 
-class Sending:
-    """A sender with its replies; ends its thread."""
-
-    def __init__(self, backend: Scripted, naps: list[float]) -> None:
-        self.results: Queue[SendResult] = Queue()
-        self.sender = Sender("test", backend, self.results, sleep=naps.append)
-        self.sender.start()
-
-    def ask(self, call: RequestKind, **more: Any) -> SendResult:
-        """Send one request and wait for its reply."""
-        self.sender.send(request(call, **more))
-        return self.results.get(timeout=10)
-
-
-def request(call: RequestKind, **more: Any) -> SendRequest:
+def request(kind: RequestKind, **more: Any) -> SendRequest:
     """Return a request for job 7."""
-    return SendRequest(call=call, job_id=7, start_time=100, cluster="alex", **more)
+    return SendRequest(kind=kind, job_id=7, start_time=100, cluster="alex", **more)
 
 
 @pytest.fixture
@@ -110,167 +101,193 @@ def naps() -> list[float]:
     return []
 
 
-@pytest.fixture
-def sending(naps: list[float], request: pytest.FixtureRequest) -> Callable[[Scripted], Sending]:
-    """Return a maker of senders that are ended after the test."""
-
-    def make(backend: Scripted) -> Sending:
-        made = Sending(backend, naps)
-
-        def end() -> None:
-            backend.gate.set()
-            made.sender.close()
-            assert made.sender.join(10)
-
-        request.addfinalizer(end)
-        return made
-
-    return make
+def send(
+    backend: Scripted, naps: list[float], kind: RequestKind = RequestKind.START, **more: Any
+) -> ApiReply:
+    """Send one request; return the reply."""
+    return BackendSender(backend, sleep=naps.append).send(request(kind, **more)).reply
 
 
-@pytest.mark.parametrize("call", [RequestKind.START, RequestKind.STOP, RequestKind.DELETE])
-def test_a_request_is_answered(sending: Callable[[Scripted], Sending], call: RequestKind) -> None:
-    """The verdict and the body as sent come back."""
-    reply = sending(Scripted()).ask(call, document={"jobId": 7})
-
-    assert (ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (reply.verdict, reply.document)
+def ask(backend: Scripted, topic: Topic, **more: Any) -> ServerReply:
+    """Ask about the server."""
+    return BackendSender(backend).ask(ServerQuery(topic=topic, **more))
 
 
-def test_a_refused_start_tells_which_runs_there_are(
-    sending: Callable[[Scripted], Sending],
-) -> None:
-    """Start times of the job id's rows come with the refusal."""
-    assert (100,) == sending(Scripted(Reason.DUPLICATE)).ask(RequestKind.START).starts
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (RequestKind.START, ApiCall.START),
+        (RequestKind.STOP, ApiCall.STOP),
+        (RequestKind.DELETE, ApiCall.DELETE),
+        (RequestKind.EDIT_META, ApiCall.EDIT_META),
+    ],
+)
+def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCall) -> None:
+    """By the call of its kind; the verdict and the body as sent come back."""
+    reply = send(Scripted(), naps, kind, document={"jobId": 7})
+
+    assert (call, ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (
+        reply.call,
+        reply.verdict,
+        reply.document,
+    )
 
 
-def test_a_probe_tells_the_server(sending: Callable[[Scripted], Sending]) -> None:
-    """Version, dialect and clusters come with the verdict."""
-    reply = sending(Scripted(Reason.LISTED, Reason.LISTED)).ask(RequestKind.PROBE)
+def test_a_stop_carries_the_word_of_slurm(naps: list[float]) -> None:
+    """An old server may not know it."""
+    backend = Scripted()
+    send(backend, naps, RequestKind.STOP, state="OUT_OF_MEMORY")
 
-    assert (SERVER, (CLUSTER,)) == (reply.server, reply.clusters)
-
-
-def test_a_refused_probe_tells_the_version_alone(sending: Callable[[Scripted], Sending]) -> None:
-    """The login page names it to everybody; clusters are not asked for."""
-    reply = sending(Scripted(Reason.TOKEN_REFUSED)).ask(RequestKind.PROBE)
-
-    assert (SERVER, None) == (reply.server, reply.clusters)
+    assert ["OUT_OF_MEMORY"] == backend.states
 
 
-def test_a_failed_probe_tells_nothing(sending: Callable[[Scripted], Sending]) -> None:
-    """What was known of the server stays."""
-    backend = Scripted(Reason.UNREACHABLE)
-    backend.known = ServerInfo()
-    reply = sending(backend).ask(RequestKind.PROBE)
+@pytest.mark.parametrize("maybe_sent", [False, True])
+def test_a_start_says_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
+    """Then a duplicate may be itself."""
+    backend = Scripted()
+    send(backend, naps, maybe_sent=maybe_sent)
 
-    assert (None, None) == (reply.server, reply.clusters)
+    assert [maybe_sent] == backend.maybe_sent
 
 
-def test_every_answer_tells_which_server_gave_it(sending: Callable[[Scripted], Sending]) -> None:
+def test_the_body_is_a_copy(naps: list[float]) -> None:
+    """A client may change it; the request is sent again as it was."""
+    backend, document = Scripted(), {"jobId": 7}
+    send(backend, naps, document=document)
+    backend.bodies[0]["jobId"] = 8
+
+    assert {"jobId": 7} == document
+
+
+def test_a_refused_start_shows_which_runs_there_are(naps: list[float]) -> None:
+    """The rows of the job id come with the refusal."""
+    assert (ROW,) == send(Scripted(Reason.DUPLICATE), naps).rows
+
+
+def test_every_answer_says_which_server_gave_it(naps: list[float]) -> None:
     """It may have been upgraded since the last probe."""
     backend = Scripted()
-    asked = sending(backend)
+    sender = BackendSender(backend, sleep=naps.append)
     backend.known = OLD
-    results = [
-        asked.ask(call)
-        for call in (RequestKind.START, RequestKind.STOP, RequestKind.DELETE, RequestKind.LIST)
-    ]
 
-    assert [OLD] * 4 == [reply.server for reply in results]
+    assert [OLD] * 4 == [sender.send(request(kind)).server for kind in RequestKind]
+    assert [OLD] * 3 == [sender.ask(ServerQuery(topic=topic)).server for topic in Topic]
 
 
-def test_a_listing_tells_ids_and_starts(sending: Callable[[Scripted], Sending]) -> None:
-    """That is what releases held stops."""
-    assert {(7, 100)} == sending(Scripted()).ask(RequestKind.LIST).listed
-
-
-def test_a_broken_connection_is_bridged(
-    sending: Callable[[Scripted], Sending], naps: list[float]
-) -> None:
+@pytest.mark.parametrize("reason", [Reason.BROKEN, Reason.UNREACHABLE, Reason.BUSY])
+def test_a_moment_without_answer_is_bridged(naps: list[float], reason: Reason) -> None:
     """A second try within a second is made without being an outage."""
-    reply = sending(Scripted(Reason.BROKEN)).ask(RequestKind.START)
+    reply = send(Scripted(reason), naps)
 
-    assert ReplyVerdict(Reason.CREATED) == reply.verdict
-    assert 1 == len(naps)
+    assert (ReplyVerdict(Reason.CREATED), 1) == (reply.verdict, len(naps))
+    assert 0.2 <= naps[0] <= 1.0
 
 
-def test_a_probe_is_one_request(sending: Callable[[Scripted], Sending], naps: list[float]) -> None:
+def test_a_trial_is_one_request(naps: list[float]) -> None:
     """While cc-backend is believed down nothing is repeated."""
-    reply = sending(Scripted(Reason.BROKEN)).ask(RequestKind.START, is_probe=True)
+    reply = send(Scripted(Reason.BROKEN), naps, is_trial=True)
 
     assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
 
 
-def test_a_second_failure_is_the_answer(sending: Callable[[Scripted], Sending]) -> None:
+def test_a_second_failure_is_the_answer(naps: list[float]) -> None:
     """Hours are not bridged here."""
-    reply = sending(Scripted(Reason.BUSY, Reason.BUSY)).ask(RequestKind.START)
+    backend = Scripted(Reason.BUSY, Reason.BUSY)
 
-    assert ReplyVerdict(Reason.BUSY) == reply.verdict
+    assert ReplyVerdict(Reason.BUSY) == send(backend, naps).verdict
+    assert 2 == len(backend.bodies)
 
 
-def test_a_long_wish_is_not_bridged(
-    sending: Callable[[Scripted], Sending], naps: list[float]
-) -> None:
+@pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.DATABASE, Reason.TOKEN_REFUSED])
+def test_what_seconds_do_not_repair_is_not_repeated(naps: list[float], reason: Reason) -> None:
+    """A timeout has taken its minute already."""
+    assert (ReplyVerdict(reason), []) == (send(Scripted(reason), naps).verdict, naps)
+
+
+@pytest.mark.parametrize(("wish", "requests"), [(1.0, 2), (1.1, 1), (60.0, 1)])
+def test_a_long_wish_is_not_bridged(naps: list[float], wish: float, requests: int) -> None:
     """A Retry-After of minutes is for the drain."""
-    reply = sending(Scripted(Reason.BUSY, wish=60.0)).ask(RequestKind.START)
+    backend = Scripted(Reason.BUSY, wish=wish)
+    send(backend, naps)
 
-    assert (60.0, []) == (reply.retry_after_seconds, naps)
+    assert requests == len(backend.bodies)
 
 
-def test_requests_of_a_failed_wave_come_back_unsent(
-    sending: Callable[[Scripted], Sending],
+def test_a_request_with_an_error_of_our_own_is_answered(
+    naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was queued behind a failure does not knock at a closed door."""
-    backend = Scripted(Reason.TIMED_OUT)
-    made = sending(backend)
-    made.ask(RequestKind.START)
+    """The worker goes on; nothing of the error's words reaches a file."""
+    backend = Scripted(RuntimeError("secret"))
 
-    assert None is made.ask(RequestKind.STOP).verdict
-    assert 1 == len(backend.bodies)
+    reply = send(backend, naps)
 
-
-def test_the_next_wave_is_sent(sending: Callable[[Scripted], Sending]) -> None:
-    """The drain decides when to go on."""
-    made = sending(Scripted(Reason.TOKEN_REFUSED))
-    made.ask(RequestKind.START)
-
-    assert ReplyVerdict(Reason.CREATED) == made.ask(RequestKind.START, generation=1).verdict
+    assert ReplyVerdict(Reason.UNEXPECTED, "RuntimeError in our own code") == reply.verdict
+    assert not reply.sent
+    assert "job=7 start failed here" in caplog.text
+    assert ReplyVerdict(Reason.CREATED) == send(backend, naps).verdict
 
 
-def test_an_error_of_our_own_concerns_one_request(
-    sending: Callable[[Scripted], Sending],
+@pytest.mark.parametrize("topic", list(Topic))
+def test_a_question_with_an_error_of_our_own_is_answered(
+    topic: Topic, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The thread goes on, the run is charged."""
-    made = sending(Scripted(RuntimeError("a bug")))
+    """As one that nobody answered."""
+    error = RuntimeError("a bug")
 
-    first = made.ask(RequestKind.START)
+    reply = ask(Scripted(error), topic)
 
-    assert first.verdict is not None
-    assert Reason.UNEXPECTED is first.verdict.reason
-    assert ReplyVerdict(Reason.CREATED) == made.ask(RequestKind.START).verdict
-
-
-def test_a_request_under_way_can_outlast_the_end(
-    sending: Callable[[Scripted], Sending],
-) -> None:
-    """`join` says that it was abandoned."""
-    backend = Scripted()
-    backend.gate.clear()
-    made = sending(backend)
-    made.sender.send(request(RequestKind.START))
-    assert backend.entered.wait(10)
-    made.sender.close()
-
-    assert not made.sender.join(0.01)
+    assert (own_failure(error).verdict, SERVER) == (reply.verdict, reply.server)
+    assert f"the question {topic} failed here" in caplog.text
 
 
-def test_outstanding_counts_requests_without_a_reply(
-    sending: Callable[[Scripted], Sending],
-) -> None:
-    """The drain keeps a sender busy, not flooded."""
-    made = sending(Scripted())
-    made.ask(RequestKind.START)
-    before = made.sender.outstanding
-    made.sender.acknowledge()
+def test_a_probe_shows_the_server() -> None:
+    """Its version and dialect come with the verdict; clusters are another question."""
+    reply = ask(Scripted(Reason.LISTED), Topic.PROBE)
 
-    assert (1, 0) == (before, made.sender.outstanding)
+    assert (ReplyVerdict(Reason.LISTED), SERVER, None) == (
+        reply.verdict,
+        reply.server,
+        reply.clusters,
+    )
+
+
+def test_a_refused_probe_shows_the_version_alone() -> None:
+    """The login page names it to everybody."""
+    reply = ask(Scripted(Reason.TOKEN_REFUSED), Topic.PROBE)
+
+    assert (Reason.TOKEN_REFUSED, SERVER) == (reply.verdict.reason, reply.server)
+
+
+def test_a_failed_probe_shows_nothing() -> None:
+    """But for when the server wants to be asked again."""
+    backend = Scripted(Reason.BUSY, wish=60.0)
+    backend.known = ServerInfo()
+
+    reply = ask(backend, Topic.PROBE)
+
+    assert (ServerInfo(), 60.0) == (reply.server, reply.retry_after_seconds)
+
+
+def test_the_topology_is_a_question_of_its_own() -> None:
+    """Every start needs it."""
+    assert (CLUSTER,) == ask(Scripted(Reason.LISTED), Topic.TOPOLOGY).clusters
+
+
+def test_a_job_list_shows_ids_and_starts() -> None:
+    """That is what releases held stops."""
+    backend = Scripted(Reason.LISTED)
+
+    reply = ask(backend, Topic.JOBS, cluster="alex", job_ids=(7, 8))
+
+    assert {(7, 100)} == reply.listed
+    assert [{"cluster": "alex", "jobs": [7, 8]}] == backend.bodies
+
+
+def test_a_job_list_that_failed_releases_nothing() -> None:
+    """It is no empty list, but as good as one here."""
+    backend = Scripted(Reason.QUERY_FAILED)
+    backend.rows = None
+
+    reply = ask(backend, Topic.JOBS, cluster="alex", job_ids=(7,))
+
+    assert (Reason.QUERY_FAILED, frozenset()) == (reply.verdict.reason, reply.listed)

@@ -189,16 +189,6 @@ def test_accounting_gives_every_run(series: str) -> None:
     assert (series == "26.05") == (",NodeList,Exclusive -a" in recorded.last)
 
 
-def test_sharing_is_not_known_without_the_nodes() -> None:
-    """That scontrol does not answer costs accounting's answer nothing but that."""
-    recorded = commands("24.11", "preempted-requeued", "ended")
-    recorded.answers["show node"] = DOWN
-    runs = recorded.slurm().ended(since=0, until=1700000009)
-
-    assert runs
-    assert {None} == {run.sharing for run in runs}
-
-
 def whole_nodes(run: Job) -> Sharing | None:
     """Return the sharing of a run that the recorded cluster's size tells: 16 CPUs a node."""
     if not run.nodes or not run.cpus:

@@ -1,20 +1,17 @@
-"""Rows of text listings: free text, wrappers and dates cost their own job at most."""
+"""Rows of squeue: free text, wrappers and dates cost their own job at most."""
 
 from __future__ import annotations
 
 import pytest
+from recorded_commands import commands, described, expected, ids_of
+from recorded_slurm import lookup_lines
 
 from slurm.decode.job_rows import parse_job_list
 from slurm.decode.parsed_rows import ParsedRows
 from slurm.decode.queue_snapshot import parse_queue_snapshot
-from slurm.decode.sacct_rows import (
-    SACCT_FIELDS,
-    SACCT_SEPARATOR,
-    new_separator,
-    parse_sacct_rows,
-)
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
-from slurm.errors import FailureReason, SlurmError
+from slurm.errors import SlurmError
+from slurm.process import CommandResult
 
 ALL_COLUMNS = (*COLUMNS, "OverSubscribe", "admin_comment")
 ROW = (
@@ -181,102 +178,21 @@ def test_listing_that_is_odd_is_refused_with_its_line(old: str, new: str, shown:
     assert shown in str(caught.value)
 
 
-def accounted(separator: str = SACCT_SEPARATOR, **fields: str) -> str:
-    """Return a row of sacct."""
-    usual = dict.fromkeys(SACCT_FIELDS.split(","), "") | {
-        "Cluster": "lab",
-        "JobIDRaw": "7",
-        "JobID": "7",
-        "User": "alice",
-        "UID": "5001",
-        "Partition": "cpu",
-        "State": "COMPLETED",
-        "Start": "100",
-        "End": "200",
-        "AllocCPUS": "2",
-        "JobName": "train",
-        "NodeList": "n1",
-    }
-    return separator.join((usual | fields).values()) + "\n"
-
-
-@pytest.mark.parametrize(
-    "words",
-    ["a\nb", "\n", "a|b", "x\r\ny", "lab\n", COMMENT, "a\x1fb", f"x\n{accounted(JobIDRaw='815')}y"],
-)
-@pytest.mark.parametrize("field", ["JobName", "AdminComment", "Comment"])
-def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> None:
-    """Whatever users write, the rows are those of sacct: they cannot know the separator."""
-    separator = new_separator()
-    answer = accounted(separator, JobIDRaw="6") + accounted(separator, **{field: words})
-    runs = parse_sacct_rows((answer + accounted(separator)).encode(), separator=separator)
-
-    assert [6, 7, 7] == [run.job_id for run in runs]
-    assert words.replace("\r\n", "\n") in {runs[1].name, runs[1].admin_comment, runs[1].comment}
-    assert ("train", ("n1",)) == (runs[2].name, runs[1].nodes)
-
-
-def test_separators_are_never_the_same() -> None:
-    """One that was seen in the list of processes is of no use."""
-    assert 100 == len({new_separator() for _ in range(100)})
-
-
-def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
-    """Comments of administrators and users are told apart; the name is the job's."""
-    answer = accounted(AdminComment="disable_cc_submission", Comment="mine")
-    (run,) = parse_sacct_rows(answer.encode())
-
-    assert ("disable_cc_submission", "mine", "train") == (run.admin_comment, run.comment, run.name)
-
-
-def test_accounting_with_header_and_carriage_returns_is_read() -> None:
-    """As for squeue."""
-    header = SACCT_SEPARATOR.join(SACCT_FIELDS.split(",")) + "\n"
-    raw = (header + accounted() + accounted()).replace("\n", "\r\n").encode()
-
-    assert 2 == len(parse_sacct_rows(raw))
-    assert () == parse_sacct_rows(header.encode())
-    assert () == parse_sacct_rows(b"")
-
-
-@pytest.mark.parametrize(
-    ("answer", "shown"),
-    [
-        ("site wrapper 12.34\n", "site wrapper 12.34"),
-        ("site wrapper 12.34\n" + accounted(), "site wrapper 12.34"),
-        (accounted() + "bye\n", "bye"),
-        (accounted() + "bye\n" + accounted(), "bye"),
-        (accounted() + accounted()[:-4] + "\n", "lab|7"),
-        (accounted()[:-1], "lab"),
-        (accounted(Start="2026-11-27T23:10:04"), "Start: '2026-11-27T23:10:04'"),
-        (accounted(NodeList="n[1-"), "NodeList: "),
-        (accounted(JobIDRaw="x"), "JobIDRaw: "),
-    ],
-)
-def test_accounting_that_is_odd_is_refused_with_its_line(answer: str, shown: str) -> None:
-    """What is no row, or cannot be read, is shown with the field's name."""
-    with pytest.raises(SlurmError) as caught:
-        parse_sacct_rows(answer.encode())
-    assert shown in str(caught.value)
-    assert caught.value.reason in {FailureReason.INCOMPLETE, FailureReason.MALFORMED}
-
-
-@pytest.mark.parametrize(
-    ("user", "uid", "expected"),
-    [("nobody", "20001", (None, 20001)), ("", "20001", (None, 20001)), ("ann", "", ("ann", None))],
-)
-def test_accounting_names_users_by_facts_alone(
-    user: str, uid: str, expected: tuple[str | None, int | None]
-) -> None:
-    """A placeholder is no name."""
-    (run,) = parse_sacct_rows(accounted(User=user, UID=uid).encode())
-
-    assert expected == (run.user, run.uid)
-
-
 @pytest.mark.parametrize("user", ["nobody", "5001", "(null)", ""])
 def test_squeue_names_users_by_facts_alone(user: str) -> None:
     """The uid stays, for whoever can name it later."""
     found = parsed(row(1000, user=user)).rows[1000]
 
     assert (None, 5001) == (found.user, found.uid)
+
+
+def test_doubtful_row_is_read_from_another_source() -> None:
+    """A job whose account holds the separator comes by JSON; the others by text as ever."""
+    recorded = commands("22.05")
+    truth = expected(recorded)
+    ids = ids_of(recorded)
+    lines = lookup_lines(recorded.situation, "").replace(b"|k2000|", b"|k2|000|")
+    recorded.answers[" -O "] = CommandResult((), 0, lines, b"")
+    found = recorded.slurm().jobs(ids)
+
+    assert truth == [described(found[job_id]) for job_id in ids]

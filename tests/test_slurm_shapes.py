@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_every_shape_of_every_field_is_read_or_refused_by_name(series: str) -> N
     for path in paths(record):
         for odd in ODD:
             document = changed(record, path, odd)
-            error = refusal(lambda document=document: parse_job(document, node_of=node_of))
+            error = refusal(partial(parse_job, document, node_of=node_of))
             if error is not None:
                 assert isinstance(error, FieldError)
                 assert path[0] == error.field.partition(".")[0].partition("[")[0]
@@ -174,7 +175,7 @@ def test_every_word_in_every_column_is_read_or_refused(name: str) -> None:
     for place in range(len(fields)):
         for word in WORDS:
             odd = separator.join([*fields[:place], word.encode(), *fields[place + 1 :]])
-            error = refusal(lambda odd=odd: parse(odd))
+            error = refusal(partial(parse, odd))
             assert error is None or ":" in str(error)
 
 

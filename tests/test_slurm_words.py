@@ -19,9 +19,8 @@ from slurm.decode.fields.sharing import sharing_from_cpus, sharing_from_json
 from slurm.decode.fields.tres import parse_tres
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.decode.job_rows import parse_job_list
-from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SHARING, parse_sacct_rows
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
-from slurm.errors import FailureReason, SlurmError
+from slurm.errors import SlurmError
 from slurm.job import Job, Sharing
 
 
@@ -247,60 +246,7 @@ def test_lookup_that_is_cut_or_odd_is_unknown(stdout: bytes) -> None:
         parse_job_columns(stdout, tuple(ROW), cluster="lab")
 
 
-SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|job|||n1"
-
-
-@pytest.mark.parametrize(
-    ("line", "kind"),
-    [
-        (SACCT, FailureReason.INCOMPLETE),
-        (SACCT + "|x|y\n", FailureReason.INCOMPLETE),
-        (SACCT.replace("lab", "other") + "\n", FailureReason.WRONG_CLUSTER),
-        (SACCT.replace("|7|", "|x|") + "\n", FailureReason.MALFORMED),
-        (SACCT.replace("|n1", "|n[1") + "\n", FailureReason.MALFORMED),
-    ],
-)
-def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: FailureReason) -> None:
-    """Rows that are not whole, or of another cluster, void the answer."""
-    with pytest.raises(SlurmError) as caught:
-        parse_sacct_rows(line.replace("|", "\x1f").encode(), cluster="lab")
-    assert kind is caught.value.reason
-
-
-def test_accounting_names_array_and_het_members() -> None:
-    """`12_3` is a task, `12+1` a component, `12` neither."""
-    assert 20 == SACCT_FIELDS.count(",") + 1
-    found = [
-        parse_sacct_rows(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
-        for word in ("12_3", "12+1", "12")
-    ]
-    assert [(12, 3), (None, None), (None, None)] == [
-        (j.array_job_id, j.array_task_id) for j in found
-    ]
-    assert [(None, None), (12, 1), (None, None)] == [
-        (j.het_job_id, j.het_job_offset) for j in found
-    ]
-
-
 def test_listing_that_is_odd_is_unknown() -> None:
     """A job id that is no number voids the listing."""
     with pytest.raises(SlurmError):
         parse_job_list(b"x|7|N/A|RUNNING|1|2|3|1|cpu|alice|k|n1\n")
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
-)
-def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
-    """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
-    line = SACCT.replace("|", "\x1f")
-    fields = SACCT_FIELDS + SACCT_SHARING
-    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
-    (silent,) = parse_sacct_rows(f"{line}\n".encode())
-
-    assert 1 == SACCT_SHARING.count(",")
-    assert expected == told.sharing
-    assert silent.sharing is None
-    with pytest.raises(SlurmError):
-        parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)

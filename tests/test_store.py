@@ -17,10 +17,10 @@ from slurm.job import Job
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import move_run_to_dead
-from spool.files.durable_files import WriteBatch, find_run, load_run
+from spool.files.durable_files import NewFile, WriteBatch, create_files, find_run, load_run
 from spool.files.durable_files import create_file as place_free
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
-from spool.files.run import End, EndSource, LastError, Run
+from spool.files.run import End, EndSource, LastError, Run, waiting_since
 
 OVER = End(time=200, state="COMPLETED", source=EndSource.CONTROLLER)
 REFUSED = LastError(time=150, call="start", outcome="rejected", reason="bad", message="no")
@@ -404,6 +404,41 @@ def test_a_disk_that_takes_a_little_at_a_time_gets_all(
     assert {(Directory.TODO, "a"): b"0123456789"} == files(layout)
 
 
+@pytest.mark.parametrize("value", [NEW, *ENDED])
+def test_the_time_of_a_run_file_is_since_when_it_waits(layout: Layout, value: Run) -> None:
+    """However often it is written: nobody need open it to know."""
+    batch = WriteBatch(layout)
+    batch.put_run(replace(value, attempts=3, not_before=5000))
+    batch.commit()
+
+    assert waiting_since(value) == layout.mtime(value.directory, value.name)
+
+
+def test_of_many_new_files_the_taken_names_are_told(layout: Layout) -> None:
+    """The others are there; nothing is replaced and nothing is left in `tmp/`."""
+    files_before = {(Directory.TODO, "b"): b"old"}
+    (layout.root / "todo" / "b").write_bytes(b"old")
+    taken = create_files(layout, Directory.TODO, [NewFile(n, b"new") for n in ("a", "b", "c")])
+
+    new = {(Directory.TODO, name): b"new" for name in ("a", "c")}
+    assert ({"b"}, files_before | new) == (taken, files(layout))
+
+
+def test_new_files_that_do_not_fit_leave_nothing(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even half of the first."""
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(OSError, match="No space"):
+        create_files(layout, Directory.TODO, [NewFile("a", b"new"), NewFile("b", b"new")])
+
+    assert {} == files(layout)
+
+
 def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
     """Nothing is left in `tmp/` either."""
     batch = WriteBatch(layout)
@@ -478,7 +513,7 @@ def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> No
     live.write_bytes(b"live")
     draft.hardlink_to(live)
 
-    assert not place_free(layout, Directory.TODO, "a", b"new")
+    assert not place_free(layout, Directory.TODO, NewFile("a", b"new"))
     assert b"live" == live.read_bytes()
 
 

@@ -159,7 +159,7 @@ def test_filters_exclude_what_accounting_alone_knows(
 
 
 @pytest.mark.parametrize("facts", [{"admin_comment": FLAG}, {"comment": f"mine,{FLAG}"}])
-def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, str]) -> None:
+def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, Any]) -> None:
     """Neither a sweep nor a backfill reports such a job; its name reaches nobody."""
     with site(tmp_path) as made:
         hidden = Told(9, made.now - 2 * HOUR, "COMPLETED", made.now - HOUR, **facts)

@@ -1,6 +1,6 @@
 """What one connection is doing, and the deadline of what it receives.
 
-`requests` tells neither whether a connection was fresh nor how long an answer may take in all.
+`requests` does not show whether a connection was new, and does not limit how long an answer takes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MIN_WAIT_SECONDS = 0.001
 
 
 class DeadlineGuard:
-    """What the one connection is doing, and the deadline of what is under way.
+    """State of the one connection, and the deadline of the exchange that is under way.
 
     A read timeout counts per receive, so a peer that drips bytes would hold a request for ever:
     each receive gets what is left of the time. No thread is needed for that.
@@ -42,7 +42,7 @@ class DeadlineGuard:
         return min(max(self._deadline - self._clock(), _MIN_WAIT_SECONDS), self._read_seconds)
 
     def instrumented(self, kind: type[Any]) -> type[Any]:
-        """The connection class, telling this guard when it connects and receives."""
+        """Return the connection class, reporting to this guard when it connects and receives."""
         if getattr(kind, "guard", None) is self:
             return kind
         guard = self
@@ -75,7 +75,7 @@ class _Receiver(io.RawIOBase):
         self._guard = guard
 
     def readable(self) -> bool:
-        """Tell that this can be read."""
+        """Return that this can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int | None:
@@ -84,7 +84,7 @@ class _Receiver(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the file object, which frees the socket."""
         self._raw.close()
         super().close()
 
@@ -97,7 +97,7 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool for a request; its connections report to the guard."""
+        """Return the pool for a request; its connections report to the guard."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = self._guard.instrumented(pool.ConnectionCls)
         return pool

@@ -79,15 +79,15 @@ class Transport:
             session.mount(scheme, DeadlineAdapter(self._guard))
 
     def __repr__(self) -> str:
-        return f"Link({self._base_url!r})"
+        return f"Transport({self._base_url!r})"
 
     def token(self) -> str:
-        """The token that the next exchange will carry; `TokenError` if there is none."""
+        """Return the token that the next exchange will carry; `TokenError` if there is none."""
         return self._token()
 
     @property
     def connections(self) -> int:
-        """How many were opened so far; more than one: some were lost in between."""
+        """How many connections were opened; more than one: some were lost in between."""
         return self._guard.connections_opened
 
     def close(self) -> None:
@@ -122,7 +122,7 @@ class Transport:
     def _attempt(
         self, method: str, path: str, body: bytes | None, *, token: str | None, limit_bytes: int
     ) -> tuple[HttpAnswer, bool]:
-        """One attempt; and whether it broke on a reused connection without an answer."""
+        """Make one attempt; return whether it broke on a reused connection without an answer."""
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         headers["User-Agent"] = "cc-slurm-sync"
         if body is not None:
@@ -181,7 +181,7 @@ class Transport:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait by a Retry-After header (seconds or a date), 0 to 900; None if unusable."""
+    """Return the seconds that a Retry-After header asks for, 0 to 900; None if unusable."""
     if value is None:
         return None
     try:
@@ -193,14 +193,14 @@ def retry_after(value: str | None, now: float) -> float | None:
 
 
 def _mask_token(token: str | None, text: str) -> str:
-    """The text without the token, also where a library quotes it."""
+    """Return the text without the token, also where a library quotes it."""
     if not token:
         return text
     return text.replace(token, "***").replace(repr(token)[1:-1], "***")
 
 
 def _error_chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that are wrapped in it, outermost first."""
+    """Yield an exception and all that are wrapped in it, outermost first."""
     seen: list[BaseException] = []
     waiting: list[BaseException] = [error]
     while waiting:
@@ -214,6 +214,6 @@ def _error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _was_dropped(error: BaseException) -> bool:
-    """Did the peer close the connection without a byte of answer?"""
+    """Return whether the peer closed the connection without a byte of answer."""
     dropped = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
     return any(isinstance(part, dropped) for part in _error_chain(error))

@@ -39,5 +39,5 @@ def check_config_warnings(
         for warning in found:
             yield finding(CheckStatus.WARNING, "configuration", warning, _WARNING_HINT)
     if not (strict and found):
-        told = f", {len(found)} to look at: see `check --full`" if found else ""
-        yield passed("configuration", f"{path} has no problems{told}")
+        note = f", {len(found)} to look at: see `check --full`" if found else ""
+        yield passed("configuration", f"{path} has no problems{note}")

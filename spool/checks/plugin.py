@@ -17,7 +17,7 @@ MAX_SHOWN_PROBLEMS = 3
 
 
 def plugin_lines(results: Sequence[CheckResult], summary: str) -> list[str]:
-    """Return the plugin's lines; `summary` is the text of the first one when all is well."""
+    """Return the plugin's lines; `summary` is the text of the first one when all checks pass."""
     status = worst_status(results)
     grave = [result for result in by_severity(results) if not result.is_ok]
     text = "; ".join(f"{result.name}: {result.text}" for result in grave[:MAX_SHOWN_PROBLEMS])

@@ -99,11 +99,3 @@ def by_severity(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
 def plugin_text(text: str) -> str:
     """Return a text fit for a plugin's line: printable, without the sign that ends its text."""
     return escape(text, TEXT_CHARACTERS).replace("|", "/")
-
-
-def age_text(seconds: float) -> str:
-    """Return a span in words: `45 s`, `12 min`, `7 h`, `3 d`."""
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            return f"{max(0, int(seconds // size))} {unit}"
-    return f"{int(seconds // 86400)} d"

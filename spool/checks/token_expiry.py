@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ccbackend.token import Token
-from spool.checks.result import CheckResult, CheckStatus, PerfData, age_text, finding, passed
+from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, passed
+from spool.formatting import format_duration
 
 WARNING_SECONDS = 14 * 86400.0
 _RENEW_HINT = "make a new one on the server and put it into the token file; no restart is needed"
@@ -27,10 +28,14 @@ def check_token(token: Token, now: float) -> CheckResult:
     )
     if token.expired(now):
         return finding(
-            CheckStatus.CRITICAL, "token", f"expired {age_text(-left)} ago", _RENEW_HINT, figure
+            CheckStatus.CRITICAL,
+            "token",
+            f"expired {format_duration(-left)} ago",
+            _RENEW_HINT,
+            figure,
         )
     if left < WARNING_SECONDS:
         return finding(
-            CheckStatus.WARNING, "token", f"expires in {age_text(left)}", _RENEW_HINT, figure
+            CheckStatus.WARNING, "token", f"expires in {format_duration(left)}", _RENEW_HINT, figure
         )
-    return passed("token", f"expires in {age_text(left)}", figure)
+    return passed("token", f"expires in {format_duration(left)}", figure)

@@ -1,4 +1,4 @@
-"""`cc-spool check [--full]`: a monitoring plugin over local state, and the look before jobs flow.
+"""`cc-spool check [--full]`: a monitoring plugin over local state, and a test of the whole setup.
 
 Without `--full` no network, no Slurm, no lock, nothing changed. It speaks the language of plugins:
 exit 0, 1, 2, 3, and a configuration that cannot be used is a finding, not a failure to look.
@@ -20,20 +20,28 @@ from ccbackend.errors import TokenError
 from spool import console
 from spool.checks.backlog import check_backlog, read_backlog
 from spool.checks.configuration import check_config_problems, check_config_warnings
-from spool.checks.drain_health import check_drain, read_state, unreadable
+from spool.checks.drain_health import check_drain, unreadable
 from spool.checks.last_sweep import AGE_SECONDS, check_sweep
 from spool.checks.plugin import plugin_lines, results_document
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus, finding, worst_status
 from spool.checks.token_expiry import check_token
 from spool.config import Config, load
 from spool.config.paths import check_paths
-from spool.errors import ConfigError, SpoolError
+from spool.errors import BadFileError, ConfigError, SpoolError
+from spool.files.drain_state import DrainState, read_drain_state
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE, SWEEP_STATE_FILE
+from spool.files.state_files import (
+    DELIVERED_DIRECTORY,
+    DRAIN_LOCK_FILE,
+    DRAIN_STATE_FILE,
+    SWEEP_STATE_FILE,
+)
+from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
+from spool.preflight.caller import not_allowed, wrong_caller
 
-_SUMMARY = ("runs", "cc-backend")
+_SUMMARY = ("runs", "cc-backend", "deliveries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +80,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="warn when the last sweep is older (default: %(default)g)",
     )
     parser.add_argument(
-        "--full", action="store_true", help="also ask Slurm and cc-backend: does all fit?"
+        "--full", action="store_true", help="also verify Slurm, cc-backend and the hooks"
     )
     parser.add_argument("--json", action="store_true", help="write the results as JSON")
 
 
 def run_without_config(args: argparse.Namespace) -> int:
-    """Look, tell, and return a plugin's exit code."""
+    """Print the results of all checks; return a plugin's exit code."""
     try:
         config = load(args.config)
     except ConfigError as error:
+        if args.full and isinstance(error.__cause__, PermissionError):
+            return _report_wrong_caller(not_allowed("the service's user"), as_json=args.json)
         named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
         return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
+    if args.full and (wrong := wrong_caller(config)) is not None:
+        return _report_wrong_caller(wrong, as_json=args.json)
     token = open_token(config)
-    with suppress(SpoolError, PermissionError):  # then the configuration's checks tell
+    with suppress(SpoolError, PermissionError):  # then the configuration's checks report it
         become_service(config.spool.state_directory)
     try:
         if args.log_file is not None:
@@ -110,45 +122,63 @@ def run_without_config(args: argparse.Namespace) -> int:
 def local_results(
     config: Config, token: MaskedToken, context: CheckContext
 ) -> Iterator[CheckResult]:
-    """Yield what the state on this host tells."""
+    """Yield the results of all checks of this host's state."""
     problems, warnings = check_paths(config, credentials=credentials_directory())
     as_service = _is_service(config.spool.state_directory)
     yield from check_config_problems(problems, as_service=as_service)
     if not problems:
         found = (*config.warnings, *warnings)
         yield from check_config_warnings(str(config.path), found, strict=context.full)
-    yield from _spool(config, context)
-    yield from _drain(config.spool.state_directory, context)
-    yield _sweep(config.spool.state_directory, context)
+    yield from _spool_results(config, context)
     with suppress(TokenError):  # then it is among the configuration's problems
         yield check_token(token.current(), context.now)
 
 
-def _spool(config: Config, context: CheckContext) -> Iterator[CheckResult]:
+def _spool_results(config: Config, context: CheckContext) -> Iterator[CheckResult]:
+    """Yield the checks of spool and state directory; each is made without the other."""
+    directory = config.spool.state_directory
+    state, problem = _drain_state(directory)
+    backlog = None
     try:
         with Layout(config.spool.directory) as layout:
-            backlog = read_backlog(layout, context.now, config.drain.stop_hold_seconds)
+            backlog = read_backlog(layout)
     except (SpoolError, OSError) as error:
         yield unreadable("spool", config.spool.directory, error)
-        return
-    yield from check_backlog(backlog, context.now, context.limits, config.spool.min_free_bytes)
+    if backlog is not None:
+        yield from check_backlog(
+            backlog,
+            context.now,
+            context.limits,
+            min_free_bytes=config.spool.min_free_bytes,
+            held_stops=state.held_stops if state else 0,
+        )
+    yield from problem or _drain(directory, state, context)
+    has_seen_jobs = state is not None and (state.last_event or state.last_delivery) is not None
+    has_runs = backlog is not None and not backlog.is_empty
+    is_needed = has_seen_jobs or has_runs or (directory / DELIVERED_DIRECTORY).is_dir()
+    yield _sweep(directory, context, is_needed=is_needed)
 
 
-def _drain(state: Path, context: CheckContext) -> Iterator[CheckResult]:
-    held = lock_state(state / DRAIN_LOCK_FILE)
+def _drain_state(directory: Path) -> tuple[DrainState | None, tuple[CheckResult, ...]]:
+    """Return what the drain says of itself, or why that cannot be known."""
+    path = directory / DRAIN_STATE_FILE
+    try:
+        return read_drain_state(path), ()
+    except (BadFileError, OSError) as error:
+        return None, (unreadable("drain", path, error),)
+
+
+def _drain(
+    directory: Path, state: DrainState | None, context: CheckContext
+) -> Iterator[CheckResult]:
+    held = lock_state(directory / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
         hint = "run this as root or as the service's user"
-        text = f"{state / 'drain.lock'} may not be looked at"
+        text = f"{directory / DRAIN_LOCK_FILE} may not be opened"
         yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
-    path = state / DRAIN_STATE_FILE
-    try:
-        drain_state = read_state(path)
-    except (OSError, ValueError) as error:
-        yield unreadable("drain", path, error)
-        return
     yield from check_drain(
-        drain_state,
+        state,
         context.now,
         is_running=held is LockState.HELD,
         limits=context.limits,
@@ -156,12 +186,12 @@ def _drain(state: Path, context: CheckContext) -> Iterator[CheckResult]:
     )
 
 
-def _sweep(state: Path, context: CheckContext) -> CheckResult:
-    path = state / SWEEP_STATE_FILE
+def _sweep(directory: Path, context: CheckContext, *, is_needed: bool) -> CheckResult:
     try:
-        return check_sweep(read_state(path), context.now, context.sweep_age_seconds)
+        summary = read_sweep_summary(directory)
     except (OSError, ValueError) as error:
-        return unreadable("sweep", path, error)
+        return unreadable("sweep", directory / SWEEP_STATE_FILE, error)
+    return check_sweep(summary, context.now, context.sweep_age_seconds, is_needed=is_needed)
 
 
 @contextmanager
@@ -184,6 +214,14 @@ def _report(results: list[CheckResult], *, as_json: bool) -> int:
         for line in plugin_lines(results, summary):
             console.print_line(line)
     return worst_status(results).value
+
+
+def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
+    """Report why the check was not made, in one line."""
+    if as_json:
+        return _report([result], as_json=True)
+    console.print_line(f"{plugin_lines([result], '')[0]}; {result.hint}")
+    return result.status.value
 
 
 def _is_service(state: Path) -> bool:

@@ -1,28 +1,34 @@
-"""What `retry` and `discard` share: choose dead letters, treat each alone, tell of each."""
+"""What `retry` and `discard` share: choose dead letters, change them in groups, report each."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
-from spool.commands.entries import ALL, Entry, entries, job_id_of, matching
-from spool.commands.formatting import pluralize
+from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.console import print_json, print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
-from spool.files.inventory import RunFile
+from spool.files.dead_letter_actions import (
+    GROUP_BYTES,
+    GROUP_SIZE,
+    LetterChange,
+    LetterPlan,
+    apply_changes,
+)
+from spool.files.inventory import list_names
 from spool.files.layout import Directory, Layout
+from spool.files.run import parse_run_name
 
 _LIVE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN)
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a verb that treats dead letters."""
+    """Add the arguments of a subcommand that changes dead letters."""
     parser.add_argument(
         "id", metavar="ID|ALL", help="a file's name, a job id (all of its runs), or ALL of them"
     )
@@ -32,80 +38,126 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="a list of objects")
 
 
-def select(layout: Layout, wanted: str) -> list[Entry] | None:
-    """Return the dead letters that an ID means, oldest first; None and a message if none."""
-    dead = [_without_texts(entry) for entry in entries(layout, [Directory.DEAD])]
-    found = dead if wanted == ALL else matching(dead, wanted)
-    if found or wanted == ALL:
-        return sorted(found, key=_age_key)
-    elsewhere = matching(entries(layout, _LIVE_DIRECTORIES), wanted)
-    for entry in elsewhere:
-        name = escape(entry.name)
-        _log.error("%s lies in %s/; only what is dead can be treated", name, entry.directory)
+def select(layout: Layout, wanted: str) -> list[str]:
+    """Return the names of the dead letters that an ID means, oldest first; none is opened."""
+    since = {name: mtime for mtime, name in list_names(layout, Directory.DEAD)}
+    found = {name for _, name in matching_names(layout, wanted, [Directory.DEAD])}
+    names = since.keys() if wanted == ALL else since.keys() & found
+    return sorted(names, key=lambda name: (_start_of(name, since[name]), name))
+
+
+def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
+    """Report that an ID means no dead letter, and where its files lie; return the exit code.
+
+    For ALL of nothing that is fine.
+    """
+    if wanted == ALL:
+        if as_json:
+            print_json([])
+        return OK
+    elsewhere = list(matching_names(layout, wanted, _LIVE_DIRECTORIES))
+    for directory, name in elsewhere:
+        _log.error("%s lies in %s/: it is no dead letter", escape(name), directory)
     if not elsewhere:
         hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
         _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
-    return None
+    return USAGE
 
 
-def apply_action(
-    layout: Layout,
-    selected: list[Entry],
-    action: Callable[..., str],
-    *,
-    args: argparse.Namespace,
-) -> int:
-    """Apply an action to each letter; one that is refused does not keep the others from it.
+def apply_plan(
+    layout: Layout, names: list[str], plan: LetterPlan, *, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Change each letter as planned; one that is refused does not keep the others from it.
+
+    Returns:
+        `{"id", "job_id", "done", "words"}` of each; what vanished meanwhile is left out.
 
     Raises:
         OSError: the spool cannot be written; the rest is as it was.
     """
     done: list[dict[str, Any]] = []
-    for entry in selected:
-        shown = {"id": escape(entry.name), "job_id": job_id_of(entry)}
-        try:
-            words = action(layout, entry.name, dry_run=args.dry_run)
-        except BadFileError as error:
-            done.append({**shown, "done": False, "words": escape(error.reason)})
-            _log.error("%s: %s", shown["id"], escape(error.reason))
-        except FileNotFoundError:
-            continue  # somebody else was faster
-        else:
-            done.append({**shown, "done": True, "words": words})
-            if not args.json:
-                print_line(f"{shown['id']} {words}")
+    for group in _groups(layout, names, plan):
+        changes = [each for each in group if isinstance(each, LetterChange)]
+        refused = {} if args.dry_run else apply_changes(layout, changes)
+        for planned in group:
+            result = _result(planned, refused, dry_run=args.dry_run)
+            if result is None:
+                continue
+            done.append(result)
+            if not result["done"]:
+                _log.error("%s: %s", result["id"], result["words"])
+            elif not args.json:
+                print_line(f"{result['id']} {result['words']}")
+    return done
+
+
+def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
+    """Print what was done as JSON if asked for, log the counts; return the exit code."""
     if args.json:
         print_json(done)
-    return _summarize(done, dry_run=args.dry_run)
-
-
-def report_no_selection(selected: list[Entry] | None, *, as_json: bool) -> int:
-    """Report that there is nothing to do; return the exit code: fine for ALL of nothing."""
-    if selected is None:
-        return USAGE
-    if as_json:
-        print_json([])
-    return OK
-
-
-def _summarize(done: list[dict[str, Any]], *, dry_run: bool) -> int:
     refused = sum(not each["done"] for each in done)
-    letters = pluralize(len(done) - refused, "dead letter")
-    if dry_run:
-        words = "dry run, nothing was changed: %s would be changed, %d would be refused"
+    if args.dry_run:
+        words = "dry run, nothing was changed: %d would be done, %d would be refused"
     else:
-        words = "%s changed, %d refused"
-    _log.info(words, letters, refused)
+        words = "%d done, %d refused"
+    _log.info(words, len(done) - refused, refused)
     return REFUSED if refused else OK
 
 
-def _without_texts(entry: Entry) -> Entry:
-    """Return an entry without what can be large: there may be many."""
-    if not isinstance(entry, RunFile):
-        return entry
-    return replace(entry, run=replace(entry.run, script=None, description=None))
+def _groups(
+    layout: Layout, names: list[str], plan: LetterPlan
+) -> Iterator[list[LetterChange | BadFileError]]:
+    """Yield the changes of some letters at a time, or why one is refused; runs may be large."""
+    group: list[LetterChange | BadFileError] = []
+    size_bytes = 0
+    for name in names:
+        planned = _planned(layout, name, plan)
+        if planned is not None:
+            group.append(planned)
+            size_bytes += planned.size_bytes if isinstance(planned, LetterChange) else 0
+        if len(group) >= GROUP_SIZE or size_bytes >= GROUP_BYTES:
+            yield group
+            group, size_bytes = [], 0
+    yield group
 
 
-def _age_key(entry: Entry) -> tuple[float, str]:
-    start = entry.run.start_time if isinstance(entry, RunFile) else entry.time
-    return start, entry.name
+def _planned(layout: Layout, name: str, plan: LetterPlan) -> LetterChange | BadFileError | None:
+    """Return the change of a letter or why it is refused; None if somebody else was faster."""
+    try:
+        return plan(layout, name)
+    except FileNotFoundError:
+        return None
+    except BadFileError as error:
+        return error
+    except OSError as error:
+        return BadFileError(name, error.strerror or str(error))
+
+
+def _result(
+    planned: LetterChange | BadFileError,
+    refused: dict[str, BadFileError | FileNotFoundError],
+    *,
+    dry_run: bool,
+) -> dict[str, Any] | None:
+    """Return what became of a letter; None for one that vanished meanwhile."""
+    if isinstance(planned, BadFileError):
+        return _document(planned.path, escape(planned.reason), done=False)
+    problem = refused.get(planned.name)
+    if isinstance(problem, FileNotFoundError):
+        return None
+    if problem is not None:
+        return _document(planned.name, escape(problem.reason), done=False)
+    words = planned.planned if dry_run else planned.done
+    return _document(planned.name, words, done=True)
+
+
+def _document(name: str, words: str, *, done: bool) -> dict[str, Any]:
+    return {"id": escape(name), "job_id": job_id_of(name), "done": done, "words": words}
+
+
+def _start_of(name: str, mtime: float) -> float:
+    """Return when the run of a name began; of another file when it was put there."""
+    try:
+        return parse_run_name(name)[1]
+    except BadFileError:
+        return mtime

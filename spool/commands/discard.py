@@ -7,11 +7,12 @@ import logging
 import sys
 
 from spool.commands import dead_letters
-from spool.commands.formatting import pluralize
+from spool.commands.entries import ALL
 from spool.config import Config
 from spool.exit_codes import USAGE
-from spool.files import dead_letter_actions
+from spool.files.dead_letter_actions import plan_discard
 from spool.files.layout import Layout
+from spool.formatting import pluralize
 
 _log = logging.getLogger(__name__)
 
@@ -19,7 +20,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     dead_letters.add_arguments(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask; needed off a terminal")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask; required when not run interactively"
+    )
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
@@ -29,17 +32,18 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: the spool cannot be used.
     """
     with Layout(config.spool.directory) as layout:
-        selected = dead_letters.select(layout, args.id)
-        if not selected:
-            return dead_letters.report_no_selection(selected, as_json=args.json)
+        names = dead_letters.select(layout, args.id)
+        if not names:
+            return dead_letters.report_nothing(layout, args.id, as_json=args.json)
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
-                _log.error("nobody can be asked: say --yes, or --dry-run to see what would happen")
+                _log.error("nobody can be asked: add --yes, or --dry-run to see what would happen")
                 return USAGE
-            if not _confirm(len(selected)):
+            if not _confirm(len(names)):
                 _log.info("nothing was discarded")
-                return dead_letters.report_no_selection([], as_json=args.json)
-        return dead_letters.apply_action(layout, selected, dead_letter_actions.discard, args=args)
+                return dead_letters.report_nothing(layout, ALL, as_json=args.json)
+        done = dead_letters.apply_plan(layout, names, plan_discard, args=args)
+    return dead_letters.summarize(done, args=args)
 
 
 def _confirm(number: int) -> bool:

@@ -1,71 +1,81 @@
-"""What lies in the spool, as operators ask for it and as `list` and `show` tell it.
+"""What lies in the spool, as operators ask for it and as `list` and `show` print it.
 
 An ID is a file's name or a job id: then all that belongs to it. ALL is written in upper case, so
-that no job name or shell accident means everything.
+that no job name or shell accident means everything. Names and times of the directories answer most
+questions; a file is read only when it is printed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from spool.commands.drain_state import DrainState
-from spool.commands.formatting import format_duration, format_time
+from spool.commands.drain_view import DrainView
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
-from spool.files.event import parse_event_name
-from spool.files.inventory import BadFile, EventFile, RunFile, read_dead, read_events, read_runs
+from spool.files.drain_state import WaitingCause
+from spool.files.event import EventKind, parse_event_name
+from spool.files.inventory import BadFile, EventFile, RunFile, read_file
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, parse_run_name
+from spool.formatting import format_time
 
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
 LISTED = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
-REPAIR_HINT = "mend the file and `cc-spool retry` it, or `cc-spool discard` it"
+REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
+_WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
-def entries(layout: Layout, directories: Collection[Directory] = LISTED) -> Iterator[Entry]:
-    """Yield what lies in some directories, one at a time: runs may be large."""
-    if Directory.NEW in directories:
-        yield from read_events(layout)
-    if {Directory.TODO, Directory.OPEN} & set(directories):
-        runs = read_runs(layout, (Directory.TODO, Directory.OPEN))
-        yield from (run for run in runs if run.directory in directories)
-    if Directory.DEAD in directories:
-        yield from read_dead(layout)
+def matching_names(
+    layout: Layout, wanted: str, directories: Collection[Directory] = LISTED
+) -> Iterator[tuple[Directory, str]]:
+    """Yield the directories and names of the files that an ID means; none is opened."""
+    is_escaped = "\\x" in wanted or wanted.endswith("...")
+    for directory in directories:
+        for name in layout.names(directory):
+            # the cheap comparison first: there may be 100 000 names
+            is_meant = wanted in name and wanted in {name, str(job_id_of(name))}
+            if is_meant or (is_escaped and escape(name) == wanted):
+                yield directory, name
 
 
-def matching(found: Iterable[Entry], wanted: str) -> list[Entry]:
-    """Return the entries that an ID means."""
-    return [entry for entry in found if wanted in _ids(entry)]
+def read_entries(layout: Layout, wanted: str) -> list[Entry]:
+    """Return the files that an ID means, read, in the order of a run's life, oldest first."""
+    files = matching_names(layout, wanted)
+    found = {
+        (entry.directory, entry.name): entry
+        for directory, name in files
+        if (entry := read_file(layout, directory, name)) is not None
+    }
+    return sorted(
+        found.values(), key=lambda entry: (LISTED.index(entry.directory), entry.time, entry.name)
+    )
 
 
-def _ids(entry: Entry) -> set[str]:
-    return {entry.name, escape(entry.name), str(job_id_of(entry))}
-
-
-def job_id_of(entry: Entry) -> int | None:
-    """Return the job an entry is about, by its name where it cannot be read."""
-    if isinstance(entry, RunFile):
-        return entry.run.job_id
-    if isinstance(entry, EventFile):
-        return entry.event.job_id
-    name = entry.why.name if entry.why else entry.name
+def job_id_of(name: str) -> int | None:
+    """Return the job that a file is about, by its name."""
     try:
         return parse_run_name(name)[0]
     except BadFileError:
-        return _job_id_of_event(name)
+        pass
+    try:
+        return parse_event_name(name, time=0).job_id or None
+    except (BadFileError, NewerFormatError):
+        return None
 
 
-def entry_document(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
+def entry_document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
     """Return an entry as `list --json` and `show --json` have it, without scripts."""
     run = entry.run if isinstance(entry, RunFile) else None
     event = entry.event if isinstance(entry, EventFile) else None
     error = run.last_error if run else None
     return {
         "id": escape(entry.name),
-        "job_id": job_id_of(entry),
+        "job_id": job_id_of(entry.name),
+        "user": user_of(entry),
         "start": run.start_time if run else event.start if event else None,
         "end": (run.end and run.end.time) if run else event.end if event else None,
         "state": str(entry.directory),
@@ -74,93 +84,88 @@ def entry_document(entry: Entry, drain_state: DrainState, now: float) -> dict[st
         "attempts": run.attempts if run else 0,
         "not_before": (run.not_before or None) if run else None,
         "last_error": dataclasses.asdict(error) if error else None,
-        "since": int(entry_since(entry)),
-        "waits": wait_reason(entry, drain_state, now),
+        "since": int(entry.time),
+        "waits": wait_reason(entry, view, now),
     }
 
 
-def entry_since(entry: Entry) -> float:
-    """Return since when an entry waits for what comes next, Unix seconds."""
-    if isinstance(entry, RunFile) and entry.directory is not Directory.DEAD:
-        return _due_since(entry.run) or entry.time
-    return entry.time
+def user_of(entry: Entry) -> str | None:
+    """Return the login name of the user whose job an entry is about, where it says so."""
+    if isinstance(entry, RunFile):
+        return entry.run.job.user
+    return entry.event.extras.get("user") if isinstance(entry, EventFile) else None
 
 
-def wait_reason(entry: Entry, drain_state: DrainState, now: float) -> str:
+def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
     """Return why an entry lies where it lies."""
     if isinstance(entry, BadFile):
-        return _unreadable_reason(entry)
+        return entry.why.reason if entry.why else f"cannot be used: {entry.reason}"
     if isinstance(entry, EventFile):
-        return _event_reason(entry, drain_state)
+        return _event_reason(entry, view)
     run = entry.run
     if entry.directory is Directory.DEAD:
-        return f"refused: {_error_text(run.last_error)}"
+        return f"rejected: {_error_text(run.last_error)}"
     if not run.reported:
         return f"not reported: {run.reason or 'no reason is noted'}; until Slurm proves its end"
     if entry.directory is Directory.OPEN:
         return "started; waits for its end"
-    return f"{next_delivery(run)} to be told; {_pending_reason(run, drain_state, now)}"
+    return f"{next_delivery(run)} is pending; {_pending_reason(run, view, now)}"
 
 
 def next_delivery(run: Run) -> str:
-    """Return what is to be told of a run."""
+    """Return what of a run is to be delivered next."""
     if run.started is None:
         return "replaced row, start" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 
-def _pending_reason(run: Run, drain_state: DrainState, now: float) -> str:
-    if not drain_state.is_running:
-        return "no drain is running"
-    if drain_state.is_halted:
-        return f"all deliveries are halted: {drain_state.reason}"
-    if drain_state.is_down:
-        return f"cc-backend does not answer: {drain_state.reason}"
+def cause_of(run: Run, view: DrainView) -> WaitingCause | None:
+    """Return the cause that the drain gives for runs like this one, if it names its host."""
+    named = {*run.job.nodes, run.cluster, run.job.cluster} - {None, ""}
+    return next(
+        (cause for cause in view.state.waiting if named.intersection(_WORD.findall(cause.cause))),
+        None,
+    )
+
+
+def _pending_reason(run: Run, view: DrainView, now: float) -> str:
+    if (reason := _stop_reason(view)) is not None:
+        return reason
+    if run.started is None and (cause := cause_of(run, view)) is not None:
+        return f"waits because {cause.cause}, since {format_time(cause.since)}"
+    after = f" after: {_error_text(run.last_error)}" if run.last_error else ""
     if run.not_before > now:
-        after = f" after: {_error_text(run.last_error)}" if run.last_error else ""
         return f"next attempt {format_time(run.not_before)}{after}"
     if run.started is not None:
-        return "cc-backend may need a while before it can close the run"
-    return "its turn comes"
+        return f"cc-backend may need a while before it can close the run{after}"
+    return f"it is delivered next{after}"
 
 
-def _event_reason(entry: EventFile, drain_state: DrainState) -> str:
+def _stop_reason(view: DrainView) -> str | None:
+    """Return why nothing at all is delivered now; None if runs may be delivered."""
+    if not view.is_running:
+        return "no drain is running"
+    if view.is_halted:
+        return f"all deliveries are halted: {view.state.health.reason}"
+    if view.is_down:
+        return f"cc-backend does not answer: {view.state.health.reason}"
+    return None
+
+
+def _event_reason(entry: EventFile, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
         return entry.why.reason if entry.why else "no reason lies beside it"
-    if not drain_state.is_running:
+    if not view.is_running:
         return "no drain is running"
-    if drain_state.slurm_silent_since is not None:
-        return f"Slurm does not answer since {format_time(drain_state.slurm_silent_since)}"
-    return "Slurm is asked about it"
-
-
-def _unreadable_reason(entry: BadFile) -> str:
-    if entry.why is not None:
-        return entry.why.reason
-    return f"cannot be used: {entry.reason}"
+    if entry.event.kind is EventKind.RETRY:
+        return "the drain is about to deliver the pending runs"
+    if view.state.slurm_silent_since is not None:
+        why = f": {view.state.slurm_reason}" if view.state.slurm_reason else ""
+        return f"Slurm has not answered since {format_time(view.state.slurm_silent_since)}{why}"
+    return "Slurm is being asked about the job"
 
 
 def _error_text(error: LastError | None) -> str:
     if error is None:
         return "no reason is noted"
     return f"{error.reason}: {error.message}" if error.message else error.reason
-
-
-def _due_since(run: Run) -> float:
-    """Return when the next thing of a run was to be told, or since when it waits for its end."""
-    if run.started is not None and run.end is None:
-        return run.started
-    happened = run.end.time if run.end is not None and run.started is not None else run.start_time
-    return max(run.seen, happened)
-
-
-def _job_id_of_event(name: str) -> int | None:
-    try:
-        return parse_event_name(name, time=0).job_id
-    except (BadFileError, NewerFormatError):
-        return None
-
-
-def waiting_time(entry: Entry, now: float) -> str:
-    """Return how long an entry waits."""
-    return format_duration(now - entry_since(entry))

@@ -1,6 +1,6 @@
-"""Take kept events and runs into a spool, so that all of them is told again.
+"""Take events and runs into a spool, so that all of them are delivered again.
 
-Idempotent: what waits already is known, and telling cc-backend twice is harmless. At most 1000
+Idempotent: what waits already is known, and delivering twice is harmless. At most 1000
 events wait in `new/`, so that those of the hooks do not stand behind many; of runs one start and
 one stop in flight is pace enough.
 """
@@ -16,13 +16,13 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.dead_letter_actions import active_directory, reset_delivery
-from spool.files.durable_files import create_file, load_run
+from spool.files.durable_files import NewFile, create_file, load_run
 from spool.files.enqueue import put_event
 from spool.files.event import Event
 from spool.files.import_items import ImportItem
-from spool.files.inventory import RunFile, read_runs
-from spool.files.layout import Directory, Layout
-from spool.files.run import Run
+from spool.files.inventory import RunFile, read_file
+from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
+from spool.files.run import Run, waiting_since
 
 MAX_NEW_EVENTS = 1000
 RUNS_PER_SPACE_CHECK = 100
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Throttle:
-    """Whether the spool can take more now. `is_drained` tells whether somebody empties it."""
+    """Whether the spool can take more now. `is_drained` says whether a drain empties it."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Importer:
     def _import_run(self, kept: Run) -> bool | None:
         """Return whether a run is new here; None if there is no room for it."""
         if not kept.reported and kept.end is not None:
-            return False  # nothing of it is to be told
+            return False  # nothing of it is to be delivered
         existing = active_directory(self._layout, kept.name)
         if existing is not None:
             self._raise_if_different(kept, existing)
@@ -141,14 +141,15 @@ class Importer:
             return True
         if not self._throttle.has_space_for_run():
             return None
-        undelivered_run = undelivered(kept, self._now) if kept.reported else reset_delivery(kept)
-        return create_file(self._layout, Directory.TODO, kept.name, codec.encode(undelivered_run))
+        run = undelivered(kept, self._now) if kept.reported else reset_delivery(kept)
+        file = NewFile(run.name, codec.encode(run), waiting_since(run))
+        return create_file(self._layout, Directory.TODO, file)
 
     def _raise_if_different(self, kept: Run, directory: Directory) -> None:
         try:
             here = load_run(self._layout, directory, kept.name)
         except FileNotFoundError:
-            return  # it was told meanwhile
+            return  # it was delivered meanwhile
         except (BadFileError, NewerFormatError) as error:
             raise BadFileError(kept.name, f"lies in {directory}/ here, unreadable") from error
         if slurm_record_of(here) != slurm_record_of(kept):
@@ -157,17 +158,21 @@ class Importer:
 
 def cluster_of(layout: Layout) -> str | None:
     """Return Slurm's name of the cluster that a spool serves, as its runs have it."""
-    runs = (each.run for each in read_runs(layout) if isinstance(each, RunFile))
-    return next((run.job.cluster for run in runs if run.job.cluster), None)
+    for directory in RUN_DIRECTORIES:
+        for name in layout.names(directory):
+            found = read_file(layout, directory, name)
+            if isinstance(found, RunFile) and found.run.job.cluster:
+                return found.run.job.cluster
+    return None
 
 
 def undelivered(run: Run, now: int) -> Run:
-    """Return a run of which everything is told again; its times stay."""
+    """Return a run of which everything is delivered again; its times stay."""
     return replace(reset_delivery(run), started=None, replaces=(), seen=now)
 
 
 def slurm_record_of(run: Run) -> Run:
-    """Return what a run says of Slurm, without what was told of it so far."""
+    """Return what a run says of Slurm, without what was delivered of it so far."""
     return replace(
         undelivered(run, 0), cluster=None, reported=True, reason=None, monitoring_status=None
     )

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from spool.commands.drain_state import read_drain_state
-from spool.commands.entries import LISTED, entries, entry_document
-from spool.commands.formatting import format_duration, format_table, format_time
+from spool.commands.drain_view import DrainView, read_drain_view
+from spool.commands.entries import LISTED, entry_document
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
+from spool.files.inventory import list_names, read_file
 from spool.files.layout import Directory, Layout
+from spool.formatting import format_age, format_table, format_time, parse_duration, pluralize
 
-_HEAD = ("in", "id", "job", "start", "waits for", "why")
-_ORDER = {str(directory): position for position, directory in enumerate(LISTED)}
+DEFAULT_LIMIT = 1000
+_HEAD = ("in", "id", "job", "user", "start", "waits for", "why")
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "directory", nargs="?", choices=[str(each) for each in LISTED], help="only what lies there"
+        "directory",
+        nargs="?",
+        choices=[str(each) for each in LISTED],
+        help="only the files of this directory",
+    )
+    parser.add_argument(
+        "--limit",
+        type=_limit,
+        metavar="N",
+        default=DEFAULT_LIMIT,
+        help="list at most N files, 0 for all (default: %(default)s)",
+    )
+    parser.add_argument("--user", metavar="NAME", help="only jobs of this user (reads every file)")
+    parser.add_argument(
+        "--older",
+        type=_duration,
+        metavar="DURATION",
+        help="only what has waited for so long: 45s, 2h, 3d",
+    )
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="only what waits for this reason (reads every file)"
     )
     parser.add_argument("--json", action="store_true", help="a list of objects")
 
@@ -34,17 +58,60 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    drain_state = read_drain_state(config.spool.state_directory)
+    view = read_drain_view(config.spool.state_directory)
     directories = [Directory(args.directory)] if args.directory else LISTED
     with Layout(config.spool.directory) as layout:
-        found = [entry_document(entry, drain_state, now) for entry in entries(layout, directories)]
-    found.sort(key=lambda each: (_ORDER[each["state"]], each["since"], each["id"]))
-    if args.json:
+        files = [
+            (directory, name)
+            for directory in directories
+            for since, name in list_names(layout, directory)
+            if args.older is None or now - since >= args.older
+        ]
+        found, read = _select(_documents(layout, files, view, now), args)
+    _print(found, now, as_json=args.json)
+    if rest := len(files) - read:
+        more = pluralize(rest, "more file")
+        _log.info("%s not looked at: raise --limit, or use --user, --older or --reason", more)
+    return OK
+
+
+def _documents(
+    layout: Layout, files: list[tuple[Directory, str]], view: DrainView, now: float
+) -> Iterator[dict[str, Any] | None]:
+    """Yield each file as a document, read one at a time; None for one that vanished."""
+    for directory, name in files:
+        entry = read_file(layout, directory, name)
+        yield None if entry is None else entry_document(entry, view, now)
+
+
+def _select(
+    documents: Iterator[dict[str, Any] | None], args: argparse.Namespace
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the first documents that are wanted, and how many were looked at for them."""
+    found: list[dict[str, Any]] = []
+    read = 0
+    for document in documents:
+        read += 1
+        if document is not None and _is_wanted(document, args):
+            found.append(document)
+            if len(found) == args.limit:
+                break
+    return found, read
+
+
+def _is_wanted(document: dict[str, Any], args: argparse.Namespace) -> bool:
+    is_of_user = args.user is None or document["user"] == args.user
+    return is_of_user and (
+        args.reason is None or args.reason.casefold() in document["waits"].casefold()
+    )
+
+
+def _print(found: list[dict[str, Any]], now: float, *, as_json: bool) -> None:
+    if as_json:
         print_json(found)
     elif found:
         for line in format_table([_HEAD, *(_cells(each, now) for each in found)]):
             print_line(line)
-    return OK
 
 
 def _cells(shown: dict[str, Any], now: float) -> tuple[object, ...]:
@@ -52,7 +119,31 @@ def _cells(shown: dict[str, Any], now: float) -> tuple[object, ...]:
         shown["state"],
         shown["id"],
         shown["job_id"] or "-",
+        escape(shown["user"] or "-"),
         format_time(shown["start"]),
-        format_duration(now - shown["since"]),
+        format_age(shown["since"], now),
         escape(shown["waits"]),
     )
+
+
+def _limit(text: str) -> int:
+    """Read a limit.
+
+    Raises:
+        argparse.ArgumentTypeError: not a number of files.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(2**63))):
+        raise argparse.ArgumentTypeError(f"write a number of files, not {text!r}")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    """Read a duration.
+
+    Raises:
+        argparse.ArgumentTypeError: not a duration.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,4 +1,4 @@
-"""`cc-spool replay FILE|DIR...`: feed kept events and runs back in, so that all is told again."""
+"""`cc-spool replay FILE|DIR...`: feed events and runs back in, to deliver them again."""
 
 from __future__ import annotations
 

@@ -1,13 +1,27 @@
-"""`cc-spool retry ID|ALL`: have dead letters tried again, after their cause was mended."""
+"""`cc-spool retry ID|ALL`: have dead letters tried again, and deliver pending runs now."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from spool.commands import dead_letters
+from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.config import Config
-from spool.files import dead_letter_actions
-from spool.files.layout import Layout
+from spool.console import print_line
+from spool.errors import BadFileError
+from spool.escaping import escape
+from spool.files.dead_letter_actions import plan_retry
+from spool.files.enqueue import enqueue
+from spool.files.event import EventKind
+from spool.files.layout import Directory, Layout
+from spool.files.lock import LockState, lock_state
+from spool.files.run import parse_run_name
+from spool.files.state_files import DRAIN_LOCK_FILE
+from spool.formatting import pluralize
+
+_NOW = "{} delivered now: the drain drops its wait"
+_LATER = "{} delivered as soon as a drain runs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +30,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Retry dead letters, oldest first; may be interrupted and repeated. Return the exit code.
+    """Retry dead letters and pending runs, oldest first; safe to interrupt and repeat.
+
+    Returns:
+        the exit code.
 
     Raises:
         SpoolError, OSError: the spool cannot be used.
     """
+    lock = config.spool.state_directory / DRAIN_LOCK_FILE
+    words = _NOW if lock_state(lock) is LockState.HELD else _LATER
+    words = words.format("would be" if args.dry_run else "is")
     with Layout(config.spool.directory) as layout:
-        selected = dead_letters.select(layout, args.id)
-        if not selected:
-            return dead_letters.report_no_selection(selected, as_json=args.json)
-        return dead_letters.apply_action(layout, selected, dead_letter_actions.retry, args=args)
+        dead = dead_letters.select(layout, args.id)
+        pending = _pending_runs(layout, args.id)
+        if not dead and not pending:
+            return dead_letters.report_nothing(layout, args.id, as_json=args.json)
+        done = dead_letters.apply_plan(layout, dead, plan_retry, args=args)
+        if pending:
+            done += _retry_pending(layout, pending, words, args=args)
+    return dead_letters.summarize(done, args=args)
+
+
+def _pending_runs(layout: Layout, wanted: str) -> list[str]:
+    """Return the names of the pending runs that an ID means."""
+    if wanted == ALL:
+        return sorted(filter(_is_run_name, layout.names(Directory.TODO)))
+    found = matching_names(layout, wanted, [Directory.TODO])
+    return sorted(name for _, name in found if _is_run_name(name))
+
+
+def _retry_pending(
+    layout: Layout, names: list[str], words: str, *, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Ask the drain to deliver runs now, by events: one for each job, or one for all."""
+    job_ids = {0} if args.id == ALL else {job_id_of(name) or 0 for name in names}
+    for job_id in () if args.dry_run else sorted(job_ids):
+        enqueue(layout, EventKind.RETRY, job_id)
+    if args.id == ALL and not args.json:
+        print_line(f"{pluralize(len(names), 'run')} in todo/: each {words}")
+    elif not args.json:
+        for name in names:
+            print_line(f"{escape(name)} {words}")
+    return [
+        {"id": escape(name), "job_id": job_id_of(name), "done": True, "words": words}
+        for name in names
+    ]
+
+
+def _is_run_name(name: str) -> bool:
+    try:
+        parse_run_name(name)
+    except BadFileError:
+        return False
+    return True

@@ -9,27 +9,27 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from spool.commands.drain_state import DrainState, read_drain_state
+from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import (
     REPAIR_HINT,
     Entry,
-    entries,
+    cause_of,
     entry_document,
-    matching,
-    waiting_time,
+    read_entries,
 )
-from spool.commands.formatting import format_time
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK, USAGE
 from spool.files import codec
-from spool.files.inventory import EventFile, RunFile
+from spool.files.inventory import BadFile, EventFile, RunFile
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
+from spool.formatting import format_age, format_time
 
 _TEXT_CHARACTERS = 2000
 _LINE_CHARACTERS = 10_000
+_RETRY_STEP = "then wait, or `cc-spool retry` it to deliver it now"
 _log = logging.getLogger(__name__)
 
 
@@ -46,26 +46,28 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    drain_state = read_drain_state(config.spool.state_directory)
+    view = read_drain_view(config.spool.state_directory)
     with Layout(config.spool.directory) as layout:
-        found = matching(entries(layout), args.id)
+        found = read_entries(layout, args.id)
     if not found:
-        _log.error("%s: nothing in the spool has this name or job id; told runs leave it", args.id)
+        _log.error(
+            "%s: nothing in the spool has this name or job id; delivered runs leave it", args.id
+        )
         return USAGE
     if args.json:
-        print_json([_document(entry, drain_state, now) for entry in found])
+        print_json([_document(entry, view, now) for entry in found])
         return OK
     for position, entry in enumerate(found):
         if position:
             print_line()
-        for line in _entry_lines(entry, drain_state, now):
+        for line in _entry_lines(entry, view, now):
             print_line(line)
     return OK
 
 
-def _document(entry: Entry, drain_state: DrainState, now: float) -> dict[str, Any]:
+def _document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
     """Return an entry as JSON: its row, what to do, and the facts, of long texts only the names."""
-    document = entry_document(entry, drain_state, now) | {"to_do": next_step(entry, drain_state)}
+    document = entry_document(entry, view, now) | {"to_do": next_step(entry, view)}
     if isinstance(entry, RunFile):
         document["facts"] = _slurm_record(entry.run)
         document["holds"] = [name for name in ("script", "description") if getattr(entry.run, name)]
@@ -73,41 +75,41 @@ def _document(entry: Entry, drain_state: DrainState, now: float) -> dict[str, An
     return document
 
 
-def _entry_lines(entry: Entry, drain_state: DrainState, now: float) -> Iterator[str]:
-    shown = entry_document(entry, drain_state, now)
+def _entry_lines(entry: Entry, view: DrainView, now: float) -> Iterator[str]:
+    shown = entry_document(entry, view, now)
     yield f"{entry.directory}/{escape(entry.name)}"
-    yield f"  what     {escape(_description(entry))}"
-    yield f"  since    {format_time(shown['since'])} ({waiting_time(entry, now)})"
-    yield f"  why      {escape(shown['waits'], _TEXT_CHARACTERS)}"
+    yield f"  what      {escape(_description(entry))}"
+    yield f"  since     {format_time(shown['since'])} ({format_age(entry.time, now)})"
+    yield f"  why       {escape(shown['waits'], _TEXT_CHARACTERS)}"
     if isinstance(entry, RunFile):
         yield from _delivery_lines(entry.run)
-    yield f"  to do    {escape(next_step(entry, drain_state), _TEXT_CHARACTERS)}"
+    yield f"  to do     {escape(next_step(entry, view), _TEXT_CHARACTERS)}"
 
 
 def _delivery_lines(run: Run) -> Iterator[str]:
-    """Yield what a run was and what cc-backend said to it."""
-    yield f"  told     {_delivery_state(run)}"
+    """Yield what of a run was delivered and what cc-backend answered."""
+    yield f"  delivered {_delivery_state(run)}"
     error = run.last_error
     if error is not None:
         status = f" (HTTP {error.status})" if error.status is not None else ""
         why = f"{error.outcome}, {error.reason}{status}"
-        yield f"  asked    {error.call} at {format_time(error.time)}: {why}"
-        yield f"  said     {escape(error.message, _TEXT_CHARACTERS)}"
+        yield f"  request   {error.call} at {format_time(error.time)}: {why}"
+        yield f"  answer    {escape(error.message, _TEXT_CHARACTERS)}"
     if error is not None and error.request is not None:
-        yield f"  request  {escape(error.request, _LINE_CHARACTERS)}"
-    yield f"  facts    {escape(json.dumps(_slurm_record(run)), _LINE_CHARACTERS)}"
+        yield f"  sent      {escape(error.request, _LINE_CHARACTERS)}"
+    yield f"  facts     {escape(json.dumps(_slurm_record(run)), _LINE_CHARACTERS)}"
 
 
 def _delivery_state(run: Run) -> str:
-    start = f"start {format_time(run.started)}" if run.started else "no start"
+    start = f"start {format_time(run.started)}" if run.started else "nothing"
     under = f" under cluster {escape(run.cluster)}" if run.cluster else ""
-    return f"{start}{under}, attempts since the last success: {run.attempts}"
+    return f"{start}{under}, failed attempts since then: {run.attempts}"
 
 
 def _description(entry: Entry) -> str:
     if isinstance(entry, RunFile):
         job, end = entry.run.job, entry.run.end
-        over = f"ended {format_time(end.time)} {end.state}" if end else "not known to be over"
+        over = f"ended {format_time(end.time)} {end.state}" if end else "not known to have ended"
         whose = f"user {job.user}, account {job.account}, partition {job.partition}"
         return (
             f"run of job {job.job_id}, {whose}, started {format_time(entry.run.start_time)}, {over}"
@@ -115,22 +117,34 @@ def _description(entry: Entry) -> str:
     if isinstance(entry, EventFile):
         event = entry.event
         when = f"start {format_time(event.start)}, end {format_time(event.end)}"
-        return (
-            f"{event.kind} event of job {event.job_id}, {when}, written {format_time(event.time)}"
-        )
+        what = f"{event.kind} event of job {event.job_id}" if event.job_id else "retry of all runs"
+        return f"{what}, {when}, written {format_time(event.time)}"
     return "a file that is neither event nor run"
 
 
-def next_step(entry: Entry, drain_state: DrainState) -> str:
+def next_step(entry: Entry, view: DrainView) -> str:
     """Return what an operator may do about an entry."""
     if entry.directory is Directory.DEAD:
         return _dead_letter_step(entry)
-    if isinstance(entry, RunFile) and entry.directory is Directory.OPEN:
+    if isinstance(entry, BadFile):
+        return f"{entry.reason}: repair the file or its rights; the drain tries again by itself"
+    if entry.directory is Directory.OPEN:
         return "nothing"
-    if not drain_state.is_running:
+    if not view.is_running:
         return "start the drain"
-    if drain_state.is_halted:
+    if view.is_halted:
         return "remove the cause of the halt; a new token or configuration is taken up at once"
+    return _pending_step(entry, view)
+
+
+def _pending_step(entry: RunFile | EventFile, view: DrainView) -> str:
+    """Return what to do about what waits: remove the cause, if the drain names one."""
+    if isinstance(entry, RunFile):
+        cause, error = cause_of(entry.run, view), entry.run.last_error
+        if entry.run.started is None and cause is not None:
+            return f"remove the cause ({cause.cause}), {_RETRY_STEP}"
+        if error is not None and error.hint:
+            return f"{error.hint}, {_RETRY_STEP}"
     return "nothing; it is tried again by itself"
 
 
@@ -142,7 +156,7 @@ def _dead_letter_step(entry: Entry) -> str:
 
 
 def _last_request(run: Run) -> Any:
-    """Return the request that was refused; it never held more than the facts."""
+    """Return the request that was rejected; it never held more than the facts."""
     text = run.last_error.request if run.last_error else None
     try:
         return None if text is None else json.loads(text)

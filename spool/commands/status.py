@@ -1,29 +1,35 @@
 """`cc-spool status`: how much waits, since when, and why.
 
-All numbers are counted in the directories now; only what is believed of cc-backend comes from the
-drain's state file.
+All numbers are counted in the directories now, by names and times; what is said of cc-backend and
+of Slurm comes from the drain's state file.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ccbackend.errors import TokenError
-from spool.commands.drain_state import DrainState, number, read_drain_state
-from spool.commands.entries import LISTED, Entry, entries, entry_since
-from spool.commands.formatting import format_duration, format_table, format_time, pluralize
+from spool.checks.drain_health import STUCK_SECONDS, waiting_line
+from spool.commands.drain_view import DrainView, read_drain_view
+from spool.commands.entries import LISTED
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
-from spool.files.inventory import BadFile, RunFile
+from spool.files.drain_state import HealthState
+from spool.files.inventory import waiting_times
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import SWEEP_STATE_FILE, read_json
+from spool.files.sweep_state import SweepSummary, read_sweep_summary
+from spool.formatting import format_age, format_duration, format_table, format_time, pluralize
 from spool.identity import MaskedToken
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
@@ -37,83 +43,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Tell the state of the spool; return the exit code.
+    """Print the state of the spool; return the exit code.
 
     Raises:
         SpoolError: the spool cannot be used.
     """
     now = time.time()
-    drain_state = read_drain_state(config.spool.state_directory)
+    state_directory = config.spool.state_directory
+    view = read_drain_view(state_directory)
     with Layout(config.spool.directory) as layout:
         found = count_spool(layout, now)
     document = {
         **found,
-        **_drain_document(drain_state, found["next_run"]),
-        "sweep": read_sweep(config.spool.state_directory),
+        **_drain_document(view),
+        "sweep": read_json(state_directory / SWEEP_STATE_FILE) or None,
         "token": _token(args.token),
     }
-    del document["next_run"]
     for warning in config.warnings:
         _log.warning("%s", warning)
     if args.json:
         print_json(document)
         return OK
-    for line in _lines(document, drain_state, now):
+    for line in _lines(document, view, now):
         print_line(line)
+    print_line(_sweep_line(state_directory, now))
     return OK
 
 
 def count_spool(layout: Layout, now: float) -> dict[str, Any]:
-    """Return counts, ages (seconds) and oldest instants by directory."""
-    ages: dict[str, list[float]] = {str(directory): [] for directory in LISTED}
-    unreported = unreadable = 0
-    due: list[float] = []
-    for entry in entries(layout):
-        ages[entry.directory].append(now - entry_since(entry))
-        unreported += isinstance(entry, RunFile) and not entry.run.reported
-        unreadable += isinstance(entry, BadFile) and entry.directory is not Directory.DEAD
-        if (at := _next_attempt(entry)) > now:
-            due.append(at)
+    """Return counts, ages (seconds) and oldest instants by directory; no file is opened."""
+    since = {str(directory): waiting_times(layout, directory) for directory in LISTED}
     return {
-        "counts": {name: len(each) for name, each in ages.items()}
+        "counts": {name: len(each) for name, each in since.items()}
         | {"tmp": sum(1 for _ in layout.names(Directory.TMP))},
-        "oldest": {name: int(now - max(each)) if each else None for name, each in ages.items()},
-        "ages": {name: histogram(each) for name, each in ages.items()},
-        "unreported": unreported,
-        "unreadable": unreadable,
-        "next_run": min(due, default=None),
+        "oldest": {name: int(each[0]) if each else None for name, each in since.items()},
+        "ages": {name: histogram([now - at for at in each]) for name, each in since.items()},
     }
 
 
 def histogram(ages: Iterable[float]) -> dict[str, int]:
     """Return how many ages (seconds) lie below each bound, in minutes, and above the one before."""
-    found = dict.fromkeys([*map(str, BOUNDS_MINUTES), OLDER], 0)
-    for age in ages:
-        bound = next((str(m) for m in BOUNDS_MINUTES if age < m * 60), OLDER)
-        found[bound] += 1
-    return found
+    ordered = sorted(ages)
+    below = [bisect_left(ordered, minutes * 60) for minutes in BOUNDS_MINUTES]
+    counts = [end - begin for begin, end in pairwise([0, *below, len(ordered)])]
+    return dict(zip([*map(str, BOUNDS_MINUTES), OLDER], counts, strict=True))
 
 
-def read_sweep(state_directory: Path) -> dict[str, Any] | None:
-    """Return what the last sweep left; None if there is nothing to read."""
-    return read_json(state_directory / SWEEP_STATE_FILE) or None
-
-
-def _drain_document(drain_state: DrainState, next_run: float | None) -> dict[str, Any]:
-    is_stopped = drain_state.is_halted or drain_state.is_down
-    trouble = {"since": drain_state.since, "reason": escape(drain_state.reason)}
+def _drain_document(view: DrainView) -> dict[str, Any]:
+    state, health = view.state, view.state.health
+    is_stopped = view.is_halted or view.is_down
+    trouble = {"since": health.since, "reason": escape(health.reason)}
     return {
-        "lock": {"state": str(drain_state.lock), "pid": drain_state.pid},
-        "drain": {"running": drain_state.is_running, "updated": drain_state.updated},
-        "halted": trouble if drain_state.is_halted else None,
-        "down": trouble if drain_state.is_down else None,
-        "next_attempt": drain_state.next_probe if is_stopped else next_run,
-        "server": {"version": drain_state.version, "dialect": drain_state.dialect}
-        if drain_state.version or drain_state.dialect
+        "unreported": state.unreported,
+        "unreadable": state.unreadable_count,
+        "unreadable_files": [dataclasses.asdict(file) for file in state.unreadable],
+        "lock": {"state": str(view.lock), "pid": view.pid},
+        "drain": {"running": view.is_running, "updated": state.updated, "version": state.version},
+        "halted": trouble if view.is_halted else None,
+        "down": trouble if view.is_down else None,
+        "next_attempt": health.next_try if is_stopped else state.next_attempt,
+        "server": {"version": state.server_version, "dialect": state.server_dialect}
+        if state.server_version or state.server_dialect
         else None,
-        "slurm_silent_since": drain_state.slurm_silent_since,
-        "disk_full": drain_state.disk_full,
-        "unknown_hosts": drain_state.unknown_hosts,
+        "slurm_release": state.slurm_release,
+        "slurm_silent_since": state.slurm_silent_since,
+        "slurm_reason": state.slurm_reason,
+        "accounting_silent_since": state.accounting_silent_since,
+        "disk_full": state.disk_full,
+        "disk_reason": state.disk_reason,
+        "unknown_hosts": sum(cause.cause.startswith("host ") for cause in state.waiting),
+        "waiting": [dataclasses.asdict(cause) for cause in state.waiting],
+        "last_event": state.last_event,
+        "last_delivery": state.last_delivery,
+        "deliveries_last_hour": state.deliveries_last_hour,
+        "due_since": state.due_since,
+        "warnings": list(state.warnings),
     }
 
 
@@ -126,74 +130,87 @@ def _token(token: MaskedToken) -> dict[str, Any]:
         return {"source": source, "expires_at": None, "problem": escape(error.problem)}
 
 
-def _next_attempt(entry: Entry) -> float:
-    is_waiting = isinstance(entry, RunFile) and entry.directory is Directory.TODO
-    return entry.run.not_before if is_waiting and isinstance(entry, RunFile) else 0.0
-
-
-def _lines(document: dict[str, Any], drain_state: DrainState, now: float) -> Iterator[str]:
-    yield _drain_line(drain_state, now)
-    yield from _trouble_lines(document, now)
+def _lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
+    yield _drain_line(view, now)
+    if view.is_running or view.state.once:
+        yield from _delivery_lines(view, now)
+        yield from _trouble_lines(view, now)
     yield ""
     yield from _age_table(document, now)
     yield ""
-    if document["unreported"]:
-        yield f"{pluralize(document['unreported'], 'run')} not reported by choice (`cc-spool list`)"
-    if document["unreadable"]:
-        yield f"{pluralize(document['unreadable'], 'file')} cannot be read (`cc-spool list`)"
+    if view.state.unreported:
+        runs = pluralize(view.state.unreported, "run")
+        yield f"{runs} not reported by choice (`cc-spool list open --reason 'not reported'`)"
     yield _token_line(document["token"], now)
-    yield _sweep_line(document["sweep"], now)
 
 
-def _drain_line(drain_state: DrainState, now: float) -> str:
-    if not drain_state.is_running:
-        last = (
-            f"; one was last seen {format_time(drain_state.updated)}" if drain_state.updated else ""
-        )
-        sure = (
-            "no drain is running" if drain_state.lock == "free" else "the lock cannot be looked at"
-        )
+def _drain_line(view: DrainView, now: float) -> str:
+    state = view.state
+    if not view.is_running:
+        last = f"; one was last seen {format_time(state.updated)}" if state.updated else ""
+        sure = "no drain is running" if view.lock == "free" else "the lock cannot be looked at"
         return sure + last
-    who = (
-        f"process {drain_state.pid}"
-        if drain_state.pid
-        else "a process that does not tell its number"
-    )
-    version = f"cc-backend {drain_state.version or 'of unknown version'}"
-    dialect = f" ({escape(drain_state.dialect)})" if drain_state.dialect else ""
-    alive = (
-        f", last sign of life {format_duration(now - drain_state.updated)} ago"
-        if drain_state.updated
-        else ""
-    )
+    who = f"process {view.pid}" if view.pid else "a process that does not say its number"
+    alive = f", last sign of life {format_age(state.updated, now)} ago" if state.updated else ""
+    version = f"cc-backend {state.server_version or 'of unknown version'}"
+    dialect = f" ({escape(state.server_dialect)})" if state.server_dialect else ""
     return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
 
 
-def _trouble_lines(document: dict[str, Any], now: float) -> Iterator[str]:
+def _delivery_lines(view: DrainView, now: float) -> Iterator[str]:
+    """Yield when something was delivered last, and what is waited for."""
+    state = view.state
+    if state.last_delivery is not None:
+        when = f"{format_time(state.last_delivery)} ({format_age(state.last_delivery, now)} ago)"
+        count = state.deliveries_last_hour
+        yield f"last delivery {when}, {count} in the last hour"
+    if state.due_since is not None and now - state.due_since >= STUCK_SECONDS:
+        yield f"runs are due since {format_time(state.due_since)} and nothing has been delivered"
+    for cause in state.waiting:
+        yield escape(f"waiting: {waiting_line(cause, now)}")
+
+
+def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
     """Yield what stands in the way of deliveries."""
-    for key, words in (("halted", "HALTED"), ("down", "cc-backend does not answer")):
-        if document[key]:
-            yield f"{words} since {format_time(document[key]['since'])}: {document[key]['reason']}"
-    if document["next_attempt"] is not None:
-        at = document["next_attempt"]
+    state = view.state
+    yield from _health_lines(view, now)
+    for what, since in (
+        ("Slurm", state.slurm_silent_since),
+        ("Slurm's accounting", state.accounting_silent_since),
+    ):
+        if since is not None:
+            why = f": {escape(state.slurm_reason)}" if state.slurm_reason else ""
+            yield f"{what} has not answered since {format_time(since)}{why}"
+    if state.disk_full:
+        why = f": {escape(state.disk_reason)}" if state.disk_reason else ""
+        yield f"the spool cannot be written{why}"
+    if state.unreadable_count:
+        yield f"{pluralize(state.unreadable_count, 'file')} cannot be read now:"
+    for file in state.unreadable:
+        yield f"  {escape(file.name)}: {escape(file.reason)}"
+    for warning in state.warnings:
+        yield f"warning: {escape(warning)}"
+
+
+def _health_lines(view: DrainView, now: float) -> Iterator[str]:
+    state = view.state
+    reports = [("", state.health)]
+    if state.health.state is HealthState.UP:
+        reports = [(" to starts", state.starts), (" to stops", state.stops)]
+    words = {HealthState.HALTED: "HALTED", HealthState.DOWN: "cc-backend does not answer"}
+    for what, health in reports:
+        if health.state in words:
+            said = f"{words[health.state]}{what} since {format_time(health.since)}"
+            yield f"{said}: {escape(health.reason)}"
+    at = state.health.next_try if view.is_halted or view.is_down else state.next_attempt
+    if at is not None:
         yield f"next attempt {format_time(at)} (in {format_duration(at - now)})"
-    if document["slurm_silent_since"] is not None:
-        yield f"Slurm does not answer since {format_time(document['slurm_silent_since'])}"
-    if document["disk_full"]:
-        yield "the spool's disk is full"
-    if document["unknown_hosts"]:
-        yield f"{pluralize(document['unknown_hosts'], 'host')} unknown to cc-backend"
 
 
 def _age_table(document: dict[str, Any], now: float) -> Iterator[str]:
     head = ["minutes", "files", "oldest", *(f"<{m}" for m in BOUNDS_MINUTES), OLDER]
     rows: list[list[object]] = [
-        [
-            name,
-            document["counts"][name],
-            format_duration(now - oldest) if oldest is not None else "-",
-            *ages.values(),
-        ]
+        [name, document["counts"][name], format_age(oldest, now), *ages.values()]
         for (name, ages), oldest in zip(
             document["ages"].items(), document["oldest"].values(), strict=True
         )
@@ -217,14 +234,21 @@ def _token_line(token: dict[str, Any], now: float) -> str:
     return f"token ({token['source']}) {words}"
 
 
-def _sweep_line(sweep: dict[str, Any] | None, now: float) -> str:
-    if sweep is None:
-        return "no sweep has run"
-    finished = number(sweep.get("finished"))
-    when = "did not finish" if finished is None else f"ended {format_duration(now - finished)} ago"
-    drift = sweep.get("drift")
-    found = [f"{name} {n}" for name, n in drift.items()] if isinstance(drift, dict) else []
-    guards = sweep.get("guards")
-    why = f": {', '.join(map(str, guards))}" if isinstance(guards, list) and guards else ""
-    held = f"; REFUSED{why}" if sweep.get("refused") is True else ""
-    return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{held}", 1000)
+def _sweep_line(state_directory: Path, now: float) -> str:
+    try:
+        summary = read_sweep_summary(state_directory)
+    except ValueError as error:
+        return escape(f"last sweep: {error}", 1000)
+    return "no sweep has run" if summary is None else _summary_line(summary, now)
+
+
+def _summary_line(summary: SweepSummary, now: float) -> str:
+    when = (
+        "did not finish"
+        if summary.finished is None
+        else f"ended {format_age(summary.finished, now)} ago"
+    )
+    found = [f"{name} {count}" for name, count in summary.drift.items()]
+    why = f": {', '.join(summary.guards)}" if summary.guards else ""
+    refused = f"; REFUSED{why}" if summary.refused else ""
+    return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{refused}", 1000)

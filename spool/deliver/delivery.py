@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ccbackend.classify import Reason, ReplyVerdict
+from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import SendChannel
@@ -36,7 +36,9 @@ from spool.worker import Worker
 
 TOPOLOGY_SECONDS = 3600.0
 TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
+TOPOLOGY_PAUSE_SECONDS = 1.0
 MAX_META_FAILURES = 3
+TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
 
 ServerWorker = Worker[ServerQuery, ServerReply]
@@ -84,7 +86,7 @@ class Delivery:
         self._workers = workers
         self._policy = policy
         self._stop_hold = StopHold()
-        self._topology_at = float("-inf")
+        self._topology_at = self._topology_asked_at = float("-inf")
         self._failed_in_flight: dict[Channel, PendingRun] = {}
         self.builder = RequestBuilder(store, health, composer, crash_marker)
         self.accepted_count = 0
@@ -165,7 +167,9 @@ class Delivery:
     def _retry_entry(self, entry: PendingRun, now: Moment) -> None:
         run = self.builder.load_run(entry, now)
         entry.failures, entry.accepted_before = 0, None
-        entry.retry_at, entry.waits_for = 0.0, ""
+        entry.retry_at, entry.waits_for, entry.clock_wait_until = 0.0, "", now.steady
+        if run is not None:
+            self.builder.try_names_now(entry, run, now)
         if run is not None and run.not_before:
             self._store.persist(entry, replace(run, not_before=0), now)
         elif run is not None:
@@ -179,9 +183,10 @@ class Delivery:
             probe.ask(ServerQuery(topic=Topic.PROBE))
         if queries.outstanding or not self._health.is_up:
             return
-        if now.steady >= self._topology_at:
+        if now.steady >= self._topology_at or self._topology_is_wanted(now):
             is_known = self.builder.topology.clusters is not None
             is_settled = is_known and not self.builder.hosts and not self.builder.clusters
+            self._topology_asked_at = now.steady
             self._topology_at = now.steady + (
                 TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
             )
@@ -192,6 +197,11 @@ class Delivery:
             cluster, job_ids = self._stop_hold.next_query(self._store.schedule, now.steady)
             if job_ids:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
+
+    def _topology_is_wanted(self, now: Moment) -> bool:
+        """Tell whether a start waits for a newer topology, not asked for within the last second."""
+        is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
+        return self.builder.topology.is_wanted and not is_recent
 
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Keep a channel busy; one that fails gets one request at a time, to find out.
@@ -256,6 +266,7 @@ class Delivery:
             status=reply.status,
             failures=entry.failures,
             is_to_blame=to_blame,
+            can_be_slim=request.kind is RequestKind.START and not entry.is_slim and has_texts(run),
         )
         return react(run, verdict, context)
 
@@ -273,6 +284,7 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
+        self._note_texts(entry, reaction, reply.verdict)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
         match reaction.action:
@@ -296,16 +308,23 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store what an answer changed; a run that fails alone is sent without its texts then."""
-        entry.is_slim = entry.is_slim or (
-            sign_of(verdict) is not Sign.WELL and verdict.may_be_in_front
-        )
+        """Store what an answer changed."""
         if run.end is not None and not run.reported:
             self._store.complete(entry, run, now)
             return
         self._store.persist(entry, run, now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _note_texts(self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict) -> None:
+        """Note whether a run goes, or has gone, without its texts; they may still be added then."""
+        was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
+        if was_slim and verdict.outcome is Outcome.DELIVERED:
+            text = (
+                "job=%d start=%d accepted without script and description: with them it is refused"
+            )
+            _log.warning(text, entry.job_id, entry.start_time)
+            entry.new_texts = TEXTS
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
@@ -357,6 +376,11 @@ class Delivery:
                 self._store.persist(entry, reaction.run, now)
 
         policy.prove(run, others, settle)
+
+
+def has_texts(run: Run) -> bool:
+    """Tell whether a run has a script or a description to be sent."""
+    return run.script is not None or run.description is not None
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:

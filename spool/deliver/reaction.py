@@ -21,6 +21,7 @@ DAY_SECONDS = 24 * HOUR_SECONDS
 FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
 QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
 FIRST_RETRY_SECONDS = 5
+SLIM_RETRY_SECONDS = 1.0
 MAX_UNBLAMED_WAIT_SECONDS = 30.0
 MAX_ATTEMPTS = 24  # of a run that alone fails: the last waits are an hour each
 MAX_RESTARTS = 3
@@ -49,11 +50,15 @@ class RunAction(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """The run after the answer, what becomes of it, and how long it waits (in memory alone)."""
+    """The run after the answer, what becomes of it, and how long it waits (in memory alone).
+
+    `is_slim`: it is sent without script and description the next time.
+    """
 
     run: Run
     action: RunAction = RunAction.KEEP
     wait_seconds: float = 0.0
+    is_slim: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,7 @@ class RequestContext:
 
     `status` is the HTTP status, None without an answer. `failures` counts the failed requests in a
     row, this one included. `is_to_blame`: a failure is this run's own, because others are accepted.
+    `can_be_slim`: a start that was sent with its texts, and may be sent without them.
     """
 
     kind: RequestKind
@@ -70,6 +76,7 @@ class RequestContext:
     status: int | None = None
     failures: int = 0
     is_to_blame: bool = False
+    can_be_slim: bool = False
 
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -84,6 +91,11 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
     if not context.is_to_blame:
         wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
         return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
+    if context.can_be_slim and verdict.may_be_in_front:
+        # a firewall may dislike its script: once without it, then from the beginning
+        return Reaction(
+            run=run, action=RunAction.WAIT, wait_seconds=SLIM_RETRY_SECONDS, is_slim=True
+        )
     noted = _with_error(run, verdict, context)
     wait_seconds = min(FIRST_RETRY_SECONDS * 2 ** min(run.attempts, 12), HOUR_SECONDS)
     error = noted.last_error and replace(noted.last_error, hint=ALONE_HINT)

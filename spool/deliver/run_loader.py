@@ -8,19 +8,21 @@ side: nothing is moved, `unreadable` names it, and `check` is critical.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
-from spool.files.run import Run
+from spool.files.run import Run, parse_run_name
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 AFTER_CRASHES = "handling it ended the drain three times"
+NOT_A_RUN = "the name is not that of a run file (JOBID-START.json)"
 REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class RunLoader:
             with self._crash_marker(name):
                 run = load_run(self._layout, directory, name)
         except FileNotFoundError:
-            return None
+            self.unreadable.pop(name, None)
         except NewerFormatError as error:
             self._set_aside(directory, name, str(error), now, seconds=AFTER_CRASHES_SECONDS)
         except BadFileError as error:
@@ -56,6 +58,15 @@ class RunLoader:
             self.unreadable.pop(name, None)
             return run
         return None
+
+    def unreadable_starts(self, job_id: int) -> list[int]:
+        """Return the start times of a job's runs whose files cannot be read now."""
+        starts = []
+        for name in self.unreadable:
+            with suppress(BadFileError):  # no run file, and `dead/` takes nothing
+                each, start = parse_run_name(name)
+                starts += [start] if each == job_id else []
+        return starts
 
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
         """Return the files that are to be tried again now."""
@@ -69,6 +80,9 @@ class RunLoader:
         )
         try:
             moved = move_file_to_dead(self._layout, why)
+        except FileNotFoundError:  # somebody has taken it away
+            self.unreadable.pop(name, None)
+            return
         except OSError as error:
             text = f"{reason}, and cannot be moved to dead/: {error.strerror}"
             self._set_aside(directory, name, text, now, seconds=READ_AGAIN_SECONDS)

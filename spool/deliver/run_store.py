@@ -17,13 +17,13 @@ from dataclasses import replace
 from itertools import islice
 
 from spool.deliver.run_index import RunIndex
-from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_loader import NOT_A_RUN, RunLoader
 from spool.deliver.schedule import PendingRun, Schedule, pending_run
 from spool.files.archive import DeliveredArchive
 from spool.files.dead_letters import move_run_to_dead
 from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
-from spool.files.run import LastError, Run, parse_run_name
+from spool.files.run import LastError, Run
 from spool.moment import Moment
 from spool.resolve.resolution import TrackedRun
 
@@ -91,7 +91,10 @@ class RunStore:
         Files that could not be read are tried again in time.
         """
         for directory, name in self._loader.take_due(now):
-            self._index.add(name, directory)
+            if self._index.add(name, directory):
+                self._load_lane(_job_id(name), now)
+            else:
+                self._loader.move_to_dead(directory, name, NOT_A_RUN, now)
         wanted = LOW_WATER - self.schedule.ready_count()
         if wanted <= 0:
             return
@@ -129,8 +132,7 @@ class RunStore:
         here = [entry.tracked() for entry in self.lane(job_id, now)]
         here += [
             TrackedRun(start_time=start, started=True)
-            for each, start in map(parse_run_name, self._loader.unreadable)
-            if each == job_id
+            for start in self._loader.unreadable_starts(job_id)
         ]
         starts = {run.start_time for run in here}
         past = [
@@ -276,18 +278,22 @@ class RunStore:
             entry = pending_run(run, directory, now)
             if run.directory is directory:
                 self.schedule.add(entry, now.steady)
-            elif run.end is None:  # `discard` and `replay` leave to us what belongs elsewhere
-                self.persist(entry, run, now)
-            else:  # over, and not to be reported
+            elif run.end is not None and not run.reported:
                 self.complete(entry, run, now)
+            else:  # `discard` and `replay` leave to us what belongs elsewhere
+                self.persist(entry, run, now)
 
     def _rotate(self, now: Moment) -> None:
-        """Make room for stored runs by unloading some of those that wait for long."""
+        """Make room for stored runs by unloading some that wait for long or have nothing to send.
+
+        Not those whose facts are not durable yet: their file is older than what is known.
+        """
         if now.steady < self._rotate_at or not self._index.count(Directory.TODO):
             return
         self._rotate_at = now.steady + ROTATE_SECONDS
-        waiting = (e for e in self.schedule if e.stored and e.in_flight is None and e.waits_for)
-        for entry in list(islice(waiting, ROTATED_RUNS)):
+        stored = (e for e in self.schedule if e.stored and e.run is None and e.in_flight is None)
+        idle = (e for e in stored if e.waits_for or e.next_request is None)
+        for entry in list(islice(idle, ROTATED_RUNS)):
             self.unload(entry, now)
 
     def _mark_persisted(self, events: set[str], now: Moment) -> None:
@@ -316,10 +322,12 @@ class RunStore:
             self._delivered.popitem(last=False)
 
     def _cancel_removal(self, entry: PendingRun) -> None:
-        """Keep a run that was about to be removed and is reported again."""
+        """Keep a run that was about to be removed or to go to `dead/`, and is reported again."""
         removed = self._to_remove.pop(entry.name, None)
         if removed is not None:
             entry.events |= removed.events
+        _, _, dead = self._to_dead.pop(entry.name, (None, None, entry))
+        entry.events |= dead.events
 
     def _removable_events(self) -> set[str]:
         """Return the events that nothing staged needs any more."""

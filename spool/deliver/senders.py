@@ -154,8 +154,7 @@ class BackendSender:
                 return self._backend.stop(body, state=request.state)
             case RequestKind.DELETE:
                 return self._backend.delete(body)
-            case RequestKind.EDIT_META:
-                return self._backend.edit_meta(body)
+        return self._backend.edit_meta(body)
 
     def _ask(self, query: ServerQuery) -> ServerReply:
         backend = self._backend

@@ -10,13 +10,19 @@ from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import PendingRun
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run
 from spool.moment import Moment
-from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.admission import (
+    AdmissionContext,
+    IncompleteRunError,
+    admit,
+    report_time,
+)
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolution import JobQuery, Resolution
 from spool.resolve.resolver import Resolved, Resolver
@@ -54,7 +60,7 @@ class ResolutionApplier:
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]
-        changed = list(self._changed_runs(query.job_id, result, now))
+        changed = list(self._changed_runs(query, result, now))
         for run in (*new, *changed):
             self._store_run(run, finished, now)
         for run in new:
@@ -64,20 +70,24 @@ class ResolutionApplier:
         for event in result.unknown_events:
             self._move_event_to_dead(event, now)
 
-    def _changed_runs(self, job_id: int, result: Resolution, now: Moment) -> Iterator[Run]:
-        """Yield the known runs that are over, or whose start is to be sent again."""
-        for entry in self._store.lane(job_id, now):
+    def _changed_runs(self, query: JobQuery, result: Resolution, now: Moment) -> Iterator[Run]:
+        """Yield the known runs that are over, or whose start is to be sent again or earlier."""
+        for entry in self._store.lane(query.job_id, now):
             end = result.ends.get(entry.start_time)
-            if end is None and entry.start_time not in result.starts_to_resend:
+            is_resent = entry.start_time in result.starts_to_resend
+            if end is None and not is_resent and not _is_due_now(entry, query):
                 continue
             run = self._builder.load_run(entry, now)
             if run is None:
-                self._resolver.recheck_job(job_id, now)
-            elif end is None:
-                yield replace(run, started=None)
-            else:
+                self._resolver.recheck_job(query.job_id, now)
+            elif end is not None:
                 _warn_unproven_end(run, end)
                 yield replace(run, end=end)
+            elif is_resent:
+                yield replace(run, started=None)
+            elif run.not_before and run.last_error is None:
+                entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
+                yield replace(run, not_before=0)
 
     def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
@@ -112,8 +122,14 @@ class ResolutionApplier:
             return
         if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
             self._remembered[record.job_id] = record
-        elif not (result.new_runs or result.pending_events):
+        elif not (result.new_runs or result.pending_events) or self._never_ran(result, record):
             self._remembered.pop(record.job_id, None)
+
+    def _never_ran(self, result: Resolution, record: Job) -> bool:
+        """Tell whether a configuring job went back to the queue without a run of its own."""
+        seen = self._remembered.get(record.job_id)
+        is_waiting = result.stage is RunStage.NOT_STARTED
+        return is_waiting and seen is not None and seen.restart_count == record.restart_count
 
     def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations that were seen before, if it has none."""
@@ -135,6 +151,13 @@ class ResolutionApplier:
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
         self._event_scanner.forget([event.name])
+
+
+def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
+    """Tell whether an event asks for a start that waits, as a sweep's first sighting does."""
+    if entry.started is not None or not query.events:
+        return False
+    return report_time(query.events, entry.start_time) == 0
 
 
 def _warn_unproven_end(run: Run, end: End) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_loader import NOT_A_RUN, RunLoader
 from spool.deliver.run_store import RunStore
 from spool.escaping import escape
 from spool.files.dead_letters import WHY_SUFFIX
@@ -16,7 +16,6 @@ from spool.files.layout import Directory, Layout
 from spool.moment import Moment
 
 STALE_SECONDS = 3600
-NOT_A_RUN = "the name is not that of a run file (JOBID-START.json)"
 _log = logging.getLogger(__name__)
 
 

@@ -18,7 +18,7 @@ from spool.moment import Moment
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
-START_WAIT_SECONDS = 3.0
+START_WAIT_SECONDS = 5.0
 BATCH_SIZE = 200
 MAX_QUESTIONS = 3  # about one run, while its texts are not reached in time
 USER_AGAIN_SECONDS = 5.0

@@ -10,53 +10,97 @@ or the next sweep would find the job missing and bring it back. The mark goes th
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why, safe_name
-from spool.files.durable_files import create_file, load_run
+from spool.files.durable_files import NewFile, create_files, load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import Run, parse_run_name
+from spool.files.run import Run, parse_run_name, waiting_since
 
 DISCARDED = "discarded by the operator"
+GROUP_SIZE = 200
+GROUP_BYTES = 16_000_000  # a run of 65536 nodes alone is larger
 
 
-def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
-    """Have a dead letter tried again, with its original times; return what became of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterChange:
+    """What is to become of a dead letter, in words for what is done and for what would be done.
+
+    `file` is put into `todo/`; one that is no run goes `back` where it came from. The letter and
+    its reason go in any case.
+    """
+
+    name: str
+    done: str
+    planned: str
+    file: NewFile | None = None
+    back: DeadLetterReason | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much memory the change holds."""
+        return 0 if self.file is None else len(self.file.contents)
+
+
+LetterPlan = Callable[[Layout, str], LetterChange]
+
+
+def plan_retry(layout: Layout, name: str) -> LetterChange:
+    """Return how a dead letter is tried again, with its original times.
 
     Raises:
         BadFileError: it cannot be tried as it is.
-        OSError: the spool cannot be written; the letter is still there.
+        OSError: it cannot be read, or vanished (FileNotFoundError).
     """
     if not _is_run_name(name):
-        return _return_file(layout, name, dry_run=dry_run)
-    run = _load_dead_run(layout, name)
-    words = "would be tried again" if dry_run else "is tried again"
-    return _requeue_run(layout, reset_delivery(run), words, dry_run=dry_run)
+        return _plan_return(layout, name)
+    run = reset_delivery(_load_dead_run(layout, name))
+    return _plan_requeue(layout, run, "{} tried again")
 
 
-def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
-    """Give a dead letter up; return what became of it.
+def plan_discard(layout: Layout, name: str) -> LetterChange:
+    """Return how a dead letter is given up.
 
     Raises:
-        BadFileError: it cannot be removed.
-        OSError: the spool cannot be written; the letter is still there.
+        OSError: it cannot be read, or vanished (FileNotFoundError).
     """
-    discarded = "would be discarded" if dry_run else "is discarded"
     run = None
     if _is_run_name(name):
         with suppress(BadFileError, NewerFormatError):
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = f"{discarded}; a mark in open/ keeps its job from being reported until it ends"
-        return _requeue_run(layout, mark, words, dry_run=dry_run)
-    if not dry_run:
-        _remove_letter(layout, name)
-    return discarded
+        words = "{} discarded; a mark in open/ keeps its job from being reported until it ends"
+        return _plan_requeue(layout, mark, words)
+    return _change(name, "{} discarded")
+
+
+def apply_changes(
+    layout: Layout, changes: Sequence[LetterChange]
+) -> dict[str, BadFileError | FileNotFoundError]:
+    """Apply changes of dead letters, durably as a group; return by name what was refused.
+
+    Raises:
+        OSError: the spool cannot be written; every letter or what became of it is there.
+    """
+    if files := [change.file for change in changes if change.file is not None]:
+        create_files(layout, Directory.TODO, files)
+    refused: dict[str, BadFileError | FileNotFoundError] = {}
+    for change in changes:
+        try:
+            if change.back is not None:
+                layout.rename(Directory.DEAD, change.name, change.back.directory, change.back.name)
+            _remove_letter(layout, change.name)
+        except (BadFileError, FileNotFoundError) as error:
+            refused[change.name] = error
+    for directory in {change.back.directory for change in changes if change.back is not None}:
+        layout.fsync(directory)
+    return refused
 
 
 def reset_delivery(run: Run) -> Run:
@@ -72,36 +116,33 @@ def active_directory(layout: Layout, name: str) -> Directory | None:
     return None
 
 
-def _requeue_run(layout: Layout, run: Run, words: str, *, dry_run: bool) -> str:
-    """Put a run into `todo/` and take its letter away."""
+def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
+    """Return the change that puts a run into `todo/`; a run that lies elsewhere too counts."""
     taken = active_directory(layout, run.name)
-    if not dry_run:
-        if taken is None:
-            create_file(layout, Directory.TODO, run.name, codec.encode(run))
-        _remove_letter(layout, run.name)
-    if taken is None:
-        return words
-    removed = "would be removed" if dry_run else "is removed"
-    return f"lies in {taken}/ too, which counts; the letter {removed}"
+    if taken is not None:
+        return _change(
+            run.name, f"lies in {taken}/ too, which counts; the dead letter {{}} removed"
+        )
+    file = NewFile(run.name, codec.encode(run), waiting_since(run))
+    return replace(_change(run.name, words), file=file)
 
 
-def _return_file(layout: Layout, name: str, *, dry_run: bool) -> str:
-    """Put a file that is no run back where it came from."""
+def _change(name: str, words: str) -> LetterChange:
+    """Return a change; `{}` in the words is where `is` or `would be` stands."""
+    return LetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
+
+
+def _plan_return(layout: Layout, name: str) -> LetterChange:
+    """Return the change that puts a file that is no run back where it came from."""
     why = read_why(layout, name) or _reason_from_name(name)
-    if (
-        safe_name(why.name) != name or "/" in why.name
-    ):  # the reason was tampered with: a name may lead anywhere
+    # a reason that was tampered with could lead the file anywhere
+    if safe_name(why.name) != name or "/" in why.name:
         raise BadFileError(name, "what lies beside it belongs to another file; discard it")
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
         raise BadFileError(name, f"{why.directory}/ holds a file of its name; discard one of them")
-    if dry_run:
-        return f"would be put back into {why.directory}/"
-    layout.rename(Directory.DEAD, name, why.directory, why.name)
-    layout.fsync(why.directory)
-    layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
-    return f"goes back into {why.directory}/"
+    return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
 
 def _reason_from_name(name: str) -> DeadLetterReason:
@@ -117,21 +158,21 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
     try:
         return load_run(layout, Directory.DEAD, name)
     except BadFileError as error:
-        raise BadFileError(name, f"{error.reason}; mend the file, or discard it") from error
+        raise BadFileError(name, f"{error.reason}; repair the file, or discard it") from error
     except NewerFormatError as error:
         raise BadFileError(name, f"format {error.version} is newer than this program") from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:
     """Remove a letter and its reason; an empty directory that somebody put there, too."""
-    dead = layout.fd(Directory.DEAD)
     try:
         layout.unlink(Directory.DEAD, name)
     except IsADirectoryError:
         try:
-            layout.system_calls.rmdir(name, dir_fd=dead)
+            layout.system_calls.rmdir(name, dir_fd=layout.fd(Directory.DEAD))
         except OSError as error:
-            raise BadFileError(name, f"a directory: {error.strerror}; remove it by hand") from error
+            reason = f"a directory: {error.strerror}; remove it by hand"
+            raise BadFileError(name, reason) from error
     layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 
 

@@ -8,7 +8,9 @@ run is safe. `SystemCalls` is where a test cuts the power.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from spool.errors import BadFileError
 from spool.files import codec
@@ -18,6 +20,7 @@ from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o640
+_FSYNC_THREADS = 16
 
 
 class WriteBatch:
@@ -118,40 +121,78 @@ class WriteBatch:
             self.system_calls.unlink(name, dir_fd=self.layout.fd(directory))
 
 
-def create_file(
-    layout: Layout,
-    directory: Directory,
-    name: str,
-    contents: bytes,
-    *,
-    time: float | None = None,
-    durable: bool = True,
-) -> bool:
-    """Put a file under a name that is free; False if it is taken. It replaces nothing: no lock.
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file to be put under a name that is free; `mtime` in Unix seconds, the present by default.
 
-    tmp, fsync, link, fsync of the directory; `time` becomes its mtime, Unix seconds.
+    A dead letter that is put back, a run or event that is kept from elsewhere.
+    """
+
+    name: str
+    contents: bytes
+    mtime: float | None = None
+
+
+def create_file(
+    layout: Layout, directory: Directory, file: NewFile, *, durable: bool = True
+) -> bool:
+    """Put a file under a name that is free; False if it is taken.
 
     Raises:
         OSError: it cannot be written; nothing is left of it.
     """
-    calls, tmp, target = layout.system_calls, layout.fd(Directory.TMP), layout.fd(directory)
-    tmp_name = _tmp_name(directory, name)
-    fd = _open_tmp(calls, tmp, tmp_name)
+    return not create_files(layout, directory, [file], durable=durable)
+
+
+def create_files(
+    layout: Layout, directory: Directory, files: Iterable[NewFile], *, durable: bool = True
+) -> set[str]:
+    """Put files under names that are free; return the names that are taken.
+
+    They replace nothing, so no lock is needed: tmp, fsync, link; last one fsync of the directory.
+    Hand over some hundreds at most: each is open until all are written.
+
+    Raises:
+        OSError: (ENOSPC, EIO) some files may be there, nothing is left of the others.
+    """
+    calls, tmp = layout.system_calls, layout.fd(Directory.TMP)
+    written: dict[str, str] = {}
+    fds: list[int] = []
+    taken = set()
     try:
         try:
-            _fill(calls, fd, contents, time)
+            for file in files:
+                tmp_name = _tmp_name(directory, file.name)
+                fds.append(_open_tmp(calls, tmp, tmp_name))
+                written[tmp_name] = file.name
+                _fill(calls, fds[-1], file.contents, file.mtime)
             if durable:
-                calls.fsync(fd)
+                _fsync_all(calls, fds)
         finally:
-            calls.close(fd)
-        calls.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=target)
-    except FileExistsError:
-        return False
+            for fd in fds:
+                calls.close(fd)
+        for tmp_name, name in written.items():
+            try:
+                calls.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=layout.fd(directory))
+            except FileExistsError:
+                taken.add(name)
     finally:
-        calls.unlink(tmp_name, dir_fd=tmp)
+        for tmp_name in written:
+            layout.unlink(Directory.TMP, tmp_name)
     if durable:
-        calls.fsync(target)
-    return True
+        layout.fsync(directory)
+    return taken
+
+
+def _fsync_all(calls: SystemCalls, fds: list[int]) -> None:
+    """Make files durable, some at once: the file system commits them together."""
+    if len(fds) == 1:
+        calls.fsync(fds[0])
+        return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only `retry` of many needs it
+
+    with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
+        list(pool.map(calls.fsync, fds))
 
 
 def _fill(calls: SystemCalls, fd: int, contents: bytes, mtime: float | None) -> None:

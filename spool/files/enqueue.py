@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import TypedDict, Unpack
 
 from spool.errors import BadFileError
-from spool.files.durable_files import create_file
+from spool.files.durable_files import NewFile, create_file
 from spool.files.event import EventKind, event_name, parse_event_name
 from spool.files.layout import Directory, Layout
 
@@ -54,8 +54,8 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
         OSError: it cannot be written; nothing is left of it.
     """
     parse_event_name(name, time=0)
-    contents = _encode_extras(name, extras)
-    return create_file(layout, Directory.NEW, name, contents, time=time, durable=False)
+    event = NewFile(name, _encode_extras(name, extras), time)
+    return create_file(layout, Directory.NEW, event, durable=False)
 
 
 def _encode_extras(name: str, extras: Mapping[str, str]) -> bytes:

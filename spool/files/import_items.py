@@ -1,8 +1,8 @@
-"""Kept events and runs outside of this spool: of another or older spool, or delivered and archived.
+"""Events and runs outside of this spool: of another or older spool, or delivered and archived.
 
 A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
-only read, as far as it goes at the beginning: a drain adds to the archive what is told again. What
-is not understood is handed on with the reason.
+only read, as far as it goes at the beginning: a drain adds to the archive what is delivered again.
+What cannot be understood is handed on with the reason.
 """
 
 from __future__ import annotations

@@ -1,26 +1,26 @@
 """What lies in a spool, read without its lock while a drain may be at work.
 
-A file that vanishes meanwhile was moved, and is looked for where it went; one that cannot be read
-is reported as `BadFile`, never raised on. Nothing is changed.
+The mtime of a file says since when it waits, so names and times tell most; a file is opened only
+for what is printed of it. One that vanishes meanwhile was moved, and is looked for where it went;
+one that cannot be read is reported as `BadFile`, never raised on. Nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why
 from spool.files.durable_files import load_run
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
+from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFile:
-    """A name in a directory and its mtime, Unix seconds."""
+    """A name in a directory and its mtime: since when it waits there, Unix seconds."""
 
     directory: Directory
     name: str
@@ -50,85 +50,75 @@ class BadFile(SpoolFile):
     why: DeadLetterReason | None = None
 
 
-def list_files(layout: Layout, directory: Directory) -> list[SpoolFile]:
-    """Return the names in a directory, without the reasons beside dead letters, oldest first."""
-    found = []
-    for name in layout.names(directory):
-        if directory is Directory.DEAD and name.endswith(WHY_SUFFIX):
-            continue
-        try:
-            time = layout.mtime(directory, name)
-        except OSError:
-            continue
-        found.append(SpoolFile(directory=directory, name=name, time=time))
-    return sorted(found, key=lambda file: (file.time, file.name))
+def list_names(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
+    """Return since when each name lies or waits in a directory (Unix seconds) and it, oldest first.
+
+    The reasons beside dead letters are left out. No file is opened.
+    """
+    return sorted(_mtimes(layout, directory))
+
+
+def waiting_times(layout: Layout, directory: Directory) -> list[float]:
+    """Return since when each file lies or waits in a directory, Unix seconds, oldest first."""
+    return sorted([mtime for mtime, _ in _mtimes(layout, directory)])
+
+
+def _mtimes(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
+    found = layout.mtimes(directory)
+    if directory is Directory.DEAD:
+        return [file for file in found if not file[1].endswith(WHY_SUFFIX)]
+    return found
 
 
 def read_events(layout: Layout) -> Iterator[EventFile | BadFile]:
     """Yield what waits in `new/`, oldest first."""
-    for file in list_files(layout, Directory.NEW):
-        found = _read_event(layout, file, None)
-        if found is not None:
-            yield found
-
-
-def read_runs(
-    layout: Layout, directories: Sequence[Directory] = RUN_DIRECTORIES
-) -> Iterator[RunFile | BadFile]:
-    """Yield every run in some directories once, by job id and start; of copies the earlier one.
-
-    A run that moves between them while we look is not missed.
-    """
-    for name in _names_of_runs(layout, directories):
-        found = _find_run(layout, directories, name)
-        if found is not None:
+    for _, name in list_names(layout, Directory.NEW):
+        found = read_file(layout, Directory.NEW, name)
+        if isinstance(found, EventFile | BadFile):
             yield found
 
 
 def read_dead(layout: Layout) -> Iterator[RunFile | EventFile | BadFile]:
     """Yield the dead letters, oldest first."""
-    for file in list_files(layout, Directory.DEAD):
-        why = read_why(layout, file.name)
-        found = (
-            _read_event(layout, file, why)
-            if _is_event_name(file.name)
-            else _read_run(layout, file, why)
-        )
+    for _, name in list_names(layout, Directory.DEAD):
+        found = read_file(layout, Directory.DEAD, name)
         if found is not None:
             yield found
 
 
-def _names_of_runs(layout: Layout, directories: Iterable[Directory]) -> list[str]:
-    """Return the names in some directories, listed twice: a run may move behind our back."""
-    names = {
-        name
-        for directory in (*directories, *directories)
-        for name in layout.names(directory)
-        if not (directory is Directory.DEAD and (name.endswith(WHY_SUFFIX) or _is_event_name(name)))
-    }
-    return sorted(names, key=_sort_key)
+def read_file(
+    layout: Layout, directory: Directory, name: str
+) -> RunFile | EventFile | BadFile | None:
+    """Read what a directory held under a name; None if it vanished.
+
+    A run that the drain moved between `todo/` and `open/` meanwhile is found where it went.
+    """
+    if directory in {Directory.TODO, Directory.OPEN}:
+        return _find_run(layout, directory, name)
+    file = _stat_file(layout, directory, name)
+    if file is None:
+        return None
+    if directory is Directory.NEW:
+        return _read_event(layout, file, None)
+    read = _read_event if is_event_name(name) else _read_run
+    return read(layout, file, read_why(layout, name))
 
 
-def _sort_key(name: str) -> tuple[int, int, str]:
-    job_id, _, start = Path(name).stem.partition("-")
-    is_run = job_id.isascii() and job_id.isdigit() and start.isascii() and start.isdigit()
-    return (int(job_id), int(start), name) if is_run else (0, 0, name)
-
-
-def _find_run(
-    layout: Layout, directories: Iterable[Directory], name: str
-) -> RunFile | BadFile | None:
-    for _ in range(2):  # it may have moved from a later directory into an earlier one
-        for directory in directories:
-            try:
-                time = layout.mtime(directory, name)
-            except OSError:
-                continue
-            file = SpoolFile(directory=directory, name=name, time=time)
-            found = _read_run(layout, file, None)
-            if found is not None:
-                return found
+def _find_run(layout: Layout, directory: Directory, name: str) -> RunFile | BadFile | None:
+    other = Directory.OPEN if directory is Directory.TODO else Directory.TODO
+    for place in (directory, other, directory):  # it may move twice
+        file = _stat_file(layout, place, name)
+        found = None if file is None else _read_run(layout, file, None)
+        if found is not None:
+            return found
     return None
+
+
+def _stat_file(layout: Layout, directory: Directory, name: str) -> SpoolFile | None:
+    try:
+        return SpoolFile(directory=directory, name=name, time=layout.mtime(directory, name))
+    except OSError:
+        return None
 
 
 def _read_run(
@@ -174,7 +164,8 @@ def _reason_of(error: Exception) -> str:
     return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
 
-def _is_event_name(name: str) -> bool:
+def is_event_name(name: str) -> bool:
+    """Tell whether a name is that of an event."""
     try:
         parse_event_name(name, time=0)
     except (BadFileError, NewerFormatError):

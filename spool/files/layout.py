@@ -111,8 +111,10 @@ class Layout:
         found = []
         with self.system_calls.scandir(self._fds[directory]) as entries:
             for entry in entries:
-                with suppress(OSError):
+                try:
                     found.append((entry.stat(follow_symlinks=False).st_mtime, entry.name))
+                except OSError:
+                    continue
         return found
 
     def directory_mtime_ns(self, directory: Directory) -> int:

@@ -1,4 +1,4 @@
-"""One run of a job: what Slurm said about it, what cc-backend was told, what is still to be told.
+"""One run of a job: what Slurm said about it, what was delivered, and what is still pending.
 
 A run file is `JOBID-START.json`. Frozen: a change is a new value, written anew. The cluster's name
 is fixed once cc-backend accepted a start under it; all else that the server sees is computed when a
@@ -102,7 +102,7 @@ class Run:
 
     @property
     def directory(self) -> Directory:
-        """Return where the run belongs: `todo` while something is to be told, else `open`."""
+        """Return where the run belongs: `todo` while a delivery is pending, else `open`."""
         if self.reported and (self.started is None or self.end is not None):
             return Directory.TODO
         return Directory.OPEN

@@ -1,6 +1,6 @@
 """Small files of the state directory: each is replaced whole, and missing means default.
 
-`drain.json` tells other commands what the drain believes; `handling` names the file being parsed or
+`drain.json` shows other commands the drain's state; `handling` names the file being parsed or
 mapped, so that a crash loop cannot come from one file. Counts and ages are never kept here: they
 come from the spool's directories.
 """
@@ -106,7 +106,7 @@ class CrashMarker:
     def is_poison(self, name: str) -> bool:
         """Tell whether handling this name has ended the process too often.
 
-        Said once: the file is to be set aside, and may be retried when it was mended.
+        True only once: the file is set aside then, and may be retried when it has been repaired.
         """
         if name != self._suspect_name or self._crashes < MAX_CRASHES:
             return False

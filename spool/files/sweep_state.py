@@ -22,6 +22,7 @@ from typing import Any
 from spool.files.run import RunId
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
 
+_PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
 _log = logging.getLogger(__name__)
 
 
@@ -118,7 +119,7 @@ def read_sweep_state(directory: Path) -> SweepState:
                 starts_queued=_numbers_by_run(found.get("asked", {})),
             ),
         )
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except _PARSE_ERRORS as error:
         _log.warning(
             "%s cannot be understood (%r); the sweep begins as if none had been applied here",
             directory / SWEEP_STATE_FILE,
@@ -150,7 +151,7 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
             held_guards=() if held is None else held.guards,
             mark=_optional_int(found.get("mark")),
         )
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except _PARSE_ERRORS as error:
         raise ValueError(f"{path} cannot be understood: {error!r}") from error
 
 

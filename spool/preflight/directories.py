@@ -29,7 +29,7 @@ _ALL = READ | WRITE | EXECUTE
 def check_directories(
     spool: Path, state: Path, *, service: SystemUser, slurm_user: SystemUser | None
 ) -> Iterator[CheckResult]:
-    """Yield what is wrong with owners and modes, or that all is well.
+    """Yield what is wrong with owners and modes, or one result that nothing is.
 
     `slurm_user` is None where this host does not know that account.
     """

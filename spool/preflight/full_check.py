@@ -1,6 +1,6 @@
 """What `cc-spool check --full` asks beyond this host's state: cc-backend and Slurm, read only.
 
-Each question may fail alone; what it would have told is then one result, and the rest goes on.
+Each question may fail alone; its failure is then one result, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def full_check_results(
     user: SystemUser | None = None,
     progress: Callable[[str], object] = lambda _: None,
 ) -> list[CheckResult]:
-    """Ask cc-backend and Slurm; return what they tell.
+    """Ask cc-backend and Slurm; return the results.
 
     Args:
         config: of the site.
@@ -52,7 +52,7 @@ def full_check_results(
         runner: runs Slurm's commands; None: really.
         backend: the server; None: the configured one.
         user: whose rights are judged; None: ours.
-        progress: is told who is being asked.
+        progress: is called with who is being asked.
     """
     progress("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
@@ -70,11 +70,11 @@ def _hardware(
 ) -> Iterator[CheckResult]:
     """Yield how Slurm's nodes and the server's hosts fit together."""
     if not nodes:
-        return  # Slurm has not told them, which is a result already
+        return  # Slurm did not answer, which is a result already
     yield from check_patterns(config, nodes)
     try:
         mapping = site_map(config, clusters)
-    except ConfigError:  # a file of topology_files, told already
+    except ConfigError:  # a file of topology_files, reported already
         mapping = site_map(replace(config, topology_files=()), clusters)
     if not mapping.clusters:
         text = "Slurm's nodes are not compared, the server's hosts are not known"

@@ -6,7 +6,7 @@ hardware threads, an address that differs costs the accelerators' metrics.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccbackend.accelerators import map_problems
@@ -41,12 +41,11 @@ def check_hardware(
         nodes: of Slurm.
     """
     ignored = config.ignore_hosts
-    matched = [
-        _match_node(node, mapping)
-        for node in nodes
-        if ignored is None or not ignored.search(node.name)
-    ]
+    reported = [node for node in nodes if ignored is None or not ignored.search(node.name)]
+    names = mapping.host_names([node.name for node in reported])
+    matched = [_match_node(node, names[node.name], mapping) for node in reported]
     yield _hosts(matched)
+    yield from _same_names(names, mapping)
     yield from _cores(matched)
     yield from _accelerators(mapping, matched)
 
@@ -67,8 +66,7 @@ def abbreviated(hosts: Sequence[str]) -> str:
     )
 
 
-def _match_node(node: Node, mapping: SiteMap) -> _MatchedNode:
-    host = mapping.host(node.name)
+def _match_node(node: Node, host: str, mapping: SiteMap) -> _MatchedNode:
     wanted = {mapping.cluster_of(partition) for partition in node.partitions}
     known = mapping.clusters
     clusters = [known[name] for name in sorted(wanted) if name in known]
@@ -87,6 +85,18 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     hint = "add them to cluster.json of the server, or leave them out by ignoreHosts or host_map"
     status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
     return finding(status, "hosts", text, hint)
+
+
+def _same_names(names: Mapping[str, str], mapping: SiteMap) -> Iterator[CheckResult]:
+    """Yield a warning for nodes that only their full names distinguish.
+
+    A job on several of them is reported with the full names, a job on one of them with the short.
+    """
+    nodes = [node for node, host in names.items() if host != mapping.host(node)]
+    if nodes:
+        text = f"{abbreviated(nodes)} do not differ in the part of their names that is reported"
+        hint = "give each node a host name of its own by host_map, which sees the full name"
+        yield finding(CheckStatus.WARNING, "hosts", text, hint)
 
 
 def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:

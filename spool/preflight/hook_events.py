@@ -14,14 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
-from slurm.release import Release, parse_release
-from spool.checks.result import CheckResult, CheckStatus, age_text, finding, passed
+from slurm.release import Release
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config.schema import SpoolKeys
-from spool.errors import SpoolError
+from spool.errors import BadFileError, SpoolError
+from spool.files.drain_state import read_drain_state
 from spool.files.layout import Directory, Layout
-from spool.files.state_files import DRAIN_STATE_FILE, read_json
+from spool.files.state_files import DRAIN_STATE_FILE
+from spool.formatting import format_duration
 
 RECONFIGURE_STARTS_HOOKS = Release(23, 11)
 GRACE_SECONDS = 60.0
@@ -40,13 +43,14 @@ class SeenEvents:
 
 def seen_events(spool: SpoolKeys) -> SeenEvents:
     """Return what the drain's state and the events that wait for it tell."""
-    state = read_json(spool.state_directory / DRAIN_STATE_FILE)
-    known = list(_numbers(state, "last_event"))
+    state = None
+    with suppress(BadFileError, OSError):
+        state = read_drain_state(spool.state_directory / DRAIN_STATE_FILE)
+    known = [state.last_event] if state and state.last_event is not None else []
     with suppress(SpoolError, OSError), Layout(spool.directory) as layout:
         known += _event_times(layout)
-    return SeenEvents(
-        last=max(known, default=None), watched_since=max(_numbers(state, "started"), default=0.0)
-    )
+    watched_since = state.started if state else None
+    return SeenEvents(last=max(known, default=None), watched_since=watched_since or 0.0)
 
 
 def check_last_event(
@@ -66,10 +70,10 @@ def check_last_event(
     started = [job for job in jobs if job.nodes and since < (job.start_time or 0)]
     judged = [job for job in started if (job.start_time or 0) <= now - GRACE_SECONDS]
     youngest = max(judged, key=lambda job: job.start_time or 0, default=None)
-    age = None if events.last is None else age_text(now - events.last)
+    age = None if events.last is None else format_duration(now - events.last)
     if youngest is None or _is_seen(youngest, events, config):
         return passed("last event", f"came {age} ago" if age else "none yet, and none was due")
-    start_age = age_text(now - (youngest.start_time or 0))
+    start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event came {age} ago" if age else "no event has come"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
     return finding(CheckStatus.WARNING, "last event", text, _hint(config))
@@ -79,7 +83,7 @@ def activation(config: Mapping[str, Sequence[str]]) -> str:
     """Return what makes slurmctld run hooks that were added to slurm.conf."""
     release = None
     with suppress(SlurmError):
-        release = parse_release(next(iter(config.get("SLURM_VERSION", ())), "").encode())
+        release = parse_release_number(next(iter(config.get("SLURM_VERSION", ())), ""))
     if release is not None and release >= RECONFIGURE_STARTS_HOOKS:
         return "run `scontrol reconfigure`"
     return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not switch hooks on)"
@@ -109,13 +113,6 @@ def _time(config: Mapping[str, Sequence[str]], name: str) -> int | None:
 
 def _hint(config: Mapping[str, Sequence[str]]) -> str:
     return f"{activation(config)}; look into slurmctld's log, and at who may write into new/"
-
-
-def _numbers(state: Mapping[str, object], key: str) -> Iterator[float]:
-    """Yield the number under a key, if there is one."""
-    value = state.get(key)
-    if isinstance(value, int | float):
-        yield float(value)
 
 
 def _event_times(layout: Layout) -> Iterator[float]:

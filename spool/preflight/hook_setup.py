@@ -38,9 +38,13 @@ HOOKS = (
     Hook(
         option="PrologSlurmctld",
         kind="start",
-        consequence="only the sweep reports starts, late",
+        consequence="only the sweep reports starts, minutes late",
     ),
-    Hook(option="EpilogSlurmctld", kind="stop", consequence="only the sweep reports ends, late"),
+    Hook(
+        option="EpilogSlurmctld",
+        kind="stop",
+        consequence="only the sweep reports ends, minutes late",
+    ),
 )
 
 

@@ -49,11 +49,7 @@ def system_user(name: str) -> SystemUser | None:
 def current_user() -> SystemUser:
     """Return the account that we work as."""
     uid = os.geteuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
-    return SystemUser(name=name, uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
+    return SystemUser(name=user_name(uid), uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
 
 
 def access_problem(path: Path, user: SystemUser, bits: int) -> str | None:
@@ -82,7 +78,7 @@ def can_read_scripts(state_save_location: Path) -> bool:
 def owner_and_mode(status: os.stat_result) -> str:
     """Return owner, group and mode: `slurm:slurm 0755`."""
     mode = stat.S_IMODE(status.st_mode)
-    return f"{_user(status.st_uid)}:{_group(status.st_gid)} {mode:04o}"
+    return f"{user_name(status.st_uid)}:{_group(status.st_gid)} {mode:04o}"
 
 
 _ACTIONS = {
@@ -93,7 +89,8 @@ _ACTIONS = {
 }
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return the name of a user, the number where it has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

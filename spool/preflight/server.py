@@ -34,7 +34,7 @@ class ServerQueries(Protocol):
 def check_server(
     backend: ServerQueries, token: Token | None, names: Sequence[str]
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
-    """Return the results and the clusters as the server has them, None if it does not tell.
+    """Return the results and the clusters as the server has them, None if it does not say.
 
     Args:
         backend: the server.
@@ -78,7 +78,7 @@ def _clusters(
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
     version = probe.server.version
     if answer.reply.verdict.reason is Reason.FEATURE_ABSENT:
-        text = f"this server ({version or 'of unknown version'}) does not tell its clusters"
+        text = f"this server ({version or 'of unknown version'}) does not report its clusters"
         hint = f"name its files in topology_files, or use {FIRST_WITH_CLUSTERS} or later"
         return [finding(CheckStatus.WARNING, "server cluster", text, hint)], None
     if answer.clusters is not None:

@@ -57,7 +57,7 @@ class SlurmChecks:
         self.nodes: tuple[Node, ...] = ()
 
     def results(self) -> Iterator[CheckResult]:
-        """Yield what Slurm tells; without its configuration little can be judged."""
+        """Yield the checks of Slurm; without its configuration little can be judged."""
         versions = {name: self._version(name) for name in COMMANDS}
         settings = _result_or_error(self._slurm.config)
         if isinstance(settings, SlurmError):
@@ -128,7 +128,7 @@ class SlurmChecks:
             yield check_last_event(seen_events(self._config.spool), jobs, settings)
 
     def _rights(self, settings: SlurmSettings) -> tuple[Rights, list[CheckResult]]:
-        """Return our rights, and what accounting could not tell of them."""
+        """Return our rights, and which of them accounting did not report."""
         level: str | SlurmError | None = None
         hidden: frozenset[str] | SlurmError | None = None
         if has_accounting(settings):

@@ -93,8 +93,8 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
         text = ", ".join(f"{name} is {seconds} s" for name, seconds in short.items())
         hint = "allow a minute: a prolog that is killed requeues its job (from 22.05 on)"
         return finding(CheckStatus.WARNING, "hook time limit", text, hint)
-    told = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
-    return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in told.items()) or "none")
+    known = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
+    return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
 
 
 def has_accounting(config: SlurmSettings) -> bool:
@@ -133,7 +133,7 @@ def _check_controller_release(release: Release, config: SlurmSettings) -> CheckR
         controller = parse_release_number(words)
     except SlurmError:
         return finding(
-            CheckStatus.UNKNOWN, "slurm release", "the controller does not tell", _SLURM_HINT
+            CheckStatus.UNKNOWN, "slurm release", "the controller does not say", _SLURM_HINT
         )
     if controller.series == release.series:
         return passed("slurm release", f"the controller is of {controller}")

@@ -35,7 +35,7 @@ def check_job_visibility(
     """
     name = "jobs seen"
     if not rights.sees_jobs:
-        text = f"PrivateData hides other users' jobs from {rights.user}: they would not be told"
+        text = f"PrivateData hides other users' jobs from {rights.user}: they are not reported"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
     if hidden:

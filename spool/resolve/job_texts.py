@@ -22,7 +22,7 @@ from spool.escaping import escape
 from spool.resolve.render_description import render_description
 from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
 
-BUDGET_SECONDS = 10.0
+BUDGET_SECONDS = 3.0
 """What one question of the drain may take."""
 COMMAND_SECONDS = 5.0
 """What one command may take."""

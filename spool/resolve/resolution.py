@@ -175,12 +175,11 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
     yield from seen
 
 
-def _runs_of_events(
-    query: JobQuery, seen: list[RunSpan], record: Job | None
-) -> Iterator[RunSpan]:
+def _runs_of_events(query: JobQuery, seen: list[RunSpan], record: Job | None) -> Iterator[RunSpan]:
     """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
 
-    A record is that of a requeued job: it tells the job's facts, not the run's. Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
+    A record is that of a requeued job: it tells the job's facts, not the run's. Only where the
+    epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
     """
     for event in query.events:
         start = _start_of(event, query.events)

@@ -141,6 +141,12 @@ def _save_outcome(
     write_sweep_state(config.spool.state_directory, state, ended)
 
 
+def _outcome(result: SweepResult) -> str:
+    if not result.decision.may_apply:
+        return "mark set"
+    return "refused" if result.decision.plan.guards else "done"
+
+
 def _finish(
     config: Config,
     args: argparse.Namespace,
@@ -151,7 +157,7 @@ def _finish(
 ) -> int:
     """Wait for the drain; return the exit code."""
     plan = result.decision.plan
-    _log.info("sweep: %s, %d applied", "refused" if plan.guards else "done", len(written))
+    _log.info("sweep: %s, %d applied", _outcome(result), len(written))
     pending = 0
     if written or plan.first_sightings or not plan.guards:
         with show_remaining() as show:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spool.commands.formatting import format_time, pluralize
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.lock import take_lock
 from spool.files.state_files import read_json, write_json
+from spool.formatting import format_time, pluralize
 from sweeper.apply import DrainWait, is_drain_running, wait_for_drain
 from sweeper.backfill import (
     MAX_PENDING,

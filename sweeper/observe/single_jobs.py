@@ -80,7 +80,7 @@ def observe_single_jobs(
 
 
 def _spool_entries(collector: Collector, keys: Sequence[RunId]) -> dict[RunId, SpoolEntry]:
-    """Return what the spool has; a run that waits for the grace alone is told apart."""
+    """Return what the spool has; a run that waits for the grace alone has its own status."""
     layout = collector.sources.layout
     found = spool_entries_of(layout, keys)
     queued = [key for key, entry in found.items() if entry.status is SpoolStatus.QUEUED]

@@ -82,7 +82,7 @@ def spool_has_job(layout: Layout, job_id: int) -> bool:
 
 
 def delivered_runs(directory: Path, keys: Iterable[RunId]) -> frozenset[RunId]:
-    """Return which of some runs are in the archive of what cc-backend has taken."""
+    """Return which of some runs are in the archive of what cc-backend has accepted."""
     patterns = {
         key: (_field_pattern(b"job_id", key.job_id), _field_pattern(b"start_time", key.start_time))
         for key in keys

@@ -262,7 +262,7 @@ def _bad_numbers(document: dict[str, Any]) -> Answered | None:
     """Refuse a start without user, and one whose number of nodes is not that of its hosts."""
     nodes, hosts = document.get("numNodes", 0), len(document["resources"])
     if not document.get("user"):
-        return _error(400, "'user' should not be empty")
+        return _error(400, "'resources' and 'user' should not be empty")
     if nodes < 1:
         return _error(400, "'numNodes', 'numAcc' or 'numHWThreads' invalid")
     if nodes != hosts:

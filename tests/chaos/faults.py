@@ -29,6 +29,7 @@ class FaultClass:
     `begin` lets it happen and returns what ends it. New runs must be delivered within
     `others_within` seconds while it lasts (None: they may wait). After its end all must be well
     within `settled_within` seconds, or after `passing` more seconds that are made to pass at once.
+    `is_calm`: while the fault lasts and nothing new comes, the drain may use little CPU time.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FaultClass:
     lasting: float = 1.0
     settled_within: float = 15.0
     passing: float = 0.0
+    is_calm: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -141,21 +143,32 @@ POISON = (
         begin=poisoned_start(Kind.STATUS, status=500, text=SERVER_TEXT),
         others_within=10,
         passing=900,
+        is_calm=True,
     ),
     FaultClass(
         name="P0 503",
         begin=poisoned_start(Kind.STATUS, status=503, text="busy"),
         others_within=10,
         passing=900,
+        is_calm=True,
     ),
-    FaultClass(name="P0 reset", begin=poisoned_start(Kind.RESET), others_within=10, passing=900),
+    FaultClass(
+        name="P0 reset",
+        begin=poisoned_start(Kind.RESET),
+        others_within=10,
+        passing=900,
+        is_calm=True,
+    ),
     FaultClass(
         name="P0 page instead of an answer",
         begin=poisoned_start(Kind.STATUS, status=200, text=PAGE, html=True),
         others_within=10,
         passing=900,
+        is_calm=True,
     ),
-    FaultClass(name="P0 poisoned stop", begin=poisoned_stop, others_within=10, passing=900),
+    FaultClass(
+        name="P0 poisoned stop", begin=poisoned_stop, others_within=10, passing=900, is_calm=True
+    ),
 )
 OUTAGES = tuple(
     FaultClass(name=f"P1 {status}", begin=outage(status, text), passing=70, settled_within=3)
@@ -171,7 +184,7 @@ OUTAGES = tuple(
     )
 )
 FIREWALLS = tuple(
-    FaultClass(name=f"P5 {status}", begin=disliked_body(status), others_within=5)
+    FaultClass(name=f"P5 {status}", begin=disliked_body(status), others_within=5, is_calm=True)
     for status in (401, 403, 302, 404, 405)
 )
 

@@ -191,6 +191,13 @@ class World:
             return 0
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time of the drain without its children."""
+        assert self.drain is not None
+        text = Path(f"/proc/{self.drain.pid}/stat").read_text()
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     # time
 
     def now(self) -> float:
@@ -220,7 +227,7 @@ class World:
     # jobs
 
     def begin(self, *, hook: bool = True, **wishes: Any) -> Run:
-        """Let a job start; without `hook` nobody is told."""
+        """Let a job start; without `hook` no event is written."""
         run = self.shapes.run(int(self.now()), **wishes)
         self.runs.append(run)
         self.slurm.begin(run)
@@ -229,7 +236,7 @@ class World:
         return run
 
     def end(self, run: Run, state: str = "COMPLETED", *, hook: bool = True) -> None:
-        """Let a job end; without `hook` nobody is told."""
+        """Let a job end; without `hook` no event is written."""
         self.slurm.end(run, state)
         if hook:
             self.call_hook("epilog_slurmctld", run)

@@ -1,4 +1,4 @@
-"""A run of a job, as the made-up Slurm holds it, and what cc-backend must be told about it."""
+"""A run of a job, as the made-up Slurm holds it, and what cc-backend must have of it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Run:
     @property
     def stop_time(self) -> int | None:
         """Return the end that cc-backend must have: never before a second has passed."""
-        return None if self.end is None else max(self.end, self.start + 1)
+        return None if self.end is None else max(self.end, self.start)
 
     def state_at(self, *, is_old: bool) -> str:
         """Return the end state in the words of the server's generation."""

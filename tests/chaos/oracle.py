@@ -13,7 +13,6 @@ from chaos.harness import World
 from chaos.injection import wait_for
 from chaos.job import Run, holds_whole_node
 
-
 FIRST_LOOK_SECONDS = 2.0
 
 

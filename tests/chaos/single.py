@@ -13,6 +13,8 @@ from chaos.oracle import Verdict
 
 BEFORE, DURING, AFTER = 4, 20, 6
 FIRST_SECONDS = 20.0
+CALM_SECONDS = 2.0
+CALM_SHARE = 0.35
 
 
 def wait_running(world: World, fault: FaultClass, runs: Sequence[Run]) -> None:
@@ -22,6 +24,15 @@ def wait_running(world: World, fault: FaultClass, runs: Sequence[Run]) -> None:
             return
         world.let_pass(10)
     world.wait_delivered(runs, fault.settled_within)
+
+
+def check_calm(world: World) -> None:
+    """Complain if the drain works hard for two seconds in which nothing new happens."""
+    before = world.cpu_seconds()
+    time.sleep(CALM_SECONDS)
+    share = (world.cpu_seconds() - before) / CALM_SECONDS
+    if share > CALM_SHARE:
+        world.complaints.append(f"the drain uses {share:.2f} cores while nothing new happens")
 
 
 def run_alone(world: World, fault: FaultClass) -> Verdict:
@@ -36,6 +47,8 @@ def run_alone(world: World, fault: FaultClass) -> Verdict:
     elif world.wait_delivered(during, fault.others_within) is None:
         late = len(during) - len(world.delivered(during))
         world.complaints.append(f"{late} of {len(during)} others waited {fault.others_within} s")
+    if fault.is_calm:
+        check_calm(world)
     lift()
     after = world.several(AFTER)
     wait_running(world, fault, (*during, *after))

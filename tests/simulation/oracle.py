@@ -9,9 +9,9 @@ from typing import Any
 from simulation.backend import Row, VirtualBackend
 from simulation.clock import VirtualClock
 from simulation.disk import VirtualDisk
-from simulation.wellness import Wellness
 from simulation.site import Site
 from simulation.truth import NEW_END_STATES, OLD_END_STATES, Run
+from simulation.wellness import Wellness
 
 FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
@@ -49,7 +49,11 @@ class Oracle:
         self._waiting: dict[tuple[int, int], Run] = {}
         self._directory_of = {str(path): name for name, path in self._paths.items()}
         observer = backend.observer
-        observer.started, observer.stopped, observer.deleted = self._started, self._stopped, self._deleted
+        observer.started, observer.stopped, observer.deleted = (
+            self._started,
+            self._stopped,
+            self._deleted,
+        )
         site.on_run = self._expect
         disk.on_change = self._changed
 
@@ -78,7 +82,9 @@ class Oracle:
                 if found.get("user") not in {value, str(1000 + int(value.removeprefix("user")))}:
                     raise Violation(f"{run.key} user is {found.get('user')}, not {value}")
             elif found.get(name) != value and not self.facts_lost(run):
-                raise Violation(f"{run.key} {name} is {found.get(name)!r}, not {value!r} (wrong facts)")
+                raise Violation(
+                    f"{run.key} {name} is {found.get(name)!r}, not {value!r} (wrong facts)"
+                )
 
     def _check_resources(self, run: Run, wanted: Any, found: Any) -> None:
         wanted, found = (sorted(each, key=lambda r: r["hostname"]) for each in (wanted, found))
@@ -107,7 +113,9 @@ class Oracle:
         is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
-            raise Violation(f"{row.key} ended as {row.state} at {row.stop_time}, not {ours} (wrong end)")
+            raise Violation(
+                f"{row.key} ended as {row.state} at {row.stop_time}, not {ours} (wrong end)"
+            )
         run.stopped_at = self._clock.steady
 
     def _deleted(self, row: Row) -> None:
@@ -148,7 +156,9 @@ class Oracle:
             raise Violation(f"{name} was deleted, its run is neither stored nor delivered (lost)")
         has_end = stored is not None and b'"end":{' in stored
         if name.startswith("1-stop") and run.stopped_at is None and not has_end:
-            raise Violation(f"{name} was deleted, its run's end is neither stored nor delivered (lost)")
+            raise Violation(
+                f"{name} was deleted, its run's end is neither stored nor delivered (lost)"
+            )
 
     def _check_run_gone(self, name: str) -> None:
         run = self._run_of(name)
@@ -190,12 +200,16 @@ class Oracle:
     def _check_start(self, run: Run, now: float) -> None:
         is_stored = self._disk.durable(self._paths["todo"], run.name) is not None
         parts = {"backend", "starts", "process"} | self._needs(run, is_stored=is_stored)
-        allowed = REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
+        allowed = (
+            REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
+        )
         at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
         deadline = max(at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS))
         deadline = max(deadline, run.future_until + RECOVERY_SECONDS)
         if now > deadline and not run.is_optional:
-            raise Violation(f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend")
+            raise Violation(
+                f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend"
+            )
 
     def _check_stop(self, run: Run, now: float) -> None:
         stored = self._disk.durable(self._paths["todo"], run.name)
@@ -235,7 +249,9 @@ class Oracle:
             if row is not None and run.script and not self._texts_lost(run):
                 has = row.document.get("metaData", {}).get("jobScript")
                 if has != run.script:
-                    raise Violation(f"{run.key} script is {has!r}, not {run.script!r} (wrong facts)")
+                    raise Violation(
+                        f"{run.key} script is {has!r}, not {run.script!r} (wrong facts)"
+                    )
 
     def _texts_lost(self, run: Run) -> bool:
         """Tell whether the script could not be had in time."""

@@ -144,9 +144,7 @@ def _slurm_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
         return _knob(world, "unreadable_share", 0.3, ("slurm",), recovery=15.0)
 
     def texts_hang() -> Phase:
-        return _knob(
-            world, "texts_hang", random.choice([5.0, 20.0]), ("texts",), recovery=45.0
-        )
+        return _knob(world, "texts_hang", random.choice([5.0, 20.0]), ("texts",), recovery=45.0)
 
     def names_fail() -> Phase:
         return _knob(world, "names_fail", True, ("names",))

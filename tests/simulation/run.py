@@ -77,7 +77,10 @@ class Simulation:
             self.scheduler, self.faults, min_job_age=random.choice([300.0, 300.0, 120.0, 30.0])
         )
         self.slurm.has_accounting = random.random() < 0.85
-        self.traffic = Traffic(jobs=random.randint(150, 350), names_start=not self.slurm.has_accounting or random.random() < 0.7)
+        self.traffic = Traffic(
+            jobs=random.randint(150, 350),
+            names_start=not self.slurm.has_accounting or random.random() < 0.7,
+        )
         self.site = Site(
             self.traffic,
             self.slurm,
@@ -216,7 +219,10 @@ class Simulation:
         Of the latter there is one: a second one may hold the other connection for a minute.
         """
         random = self.random
-        is_poison, is_silent = random.random() < self._poison_share, random.random() < self._silent_share
+        is_poison, is_silent = (
+            random.random() < self._poison_share,
+            random.random() < self._silent_share,
+        )
         if run.job_id in self.faults.poison:
             run.is_poison = True
         elif run.job_id in self.faults.silent:

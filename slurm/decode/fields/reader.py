@@ -20,14 +20,19 @@ class FieldError(ValueError):
 
 
 class FieldReader:
-    """The fields of one record, of JSON or of a text listing.
+    """The fields of one record, of JSON or of a text listing; one inside another knows its place.
 
-    `path` is the name of the record in the messages.
+    The path is made for messages alone: an answer may hold a million records.
     """
 
-    def __init__(self, fields: Mapping[str, Any], path: str = "") -> None:
+    __slots__ = ("_fields", "_parent", "_place")
+
+    def __init__(
+        self, fields: Mapping[str, Any], parent: FieldReader | None = None, place: str = ""
+    ) -> None:
         self._fields = fields
-        self._path = path
+        self._parent = parent
+        self._place = place
 
     def read(self, name: str, parse: Callable[[Any], T]) -> T:
         """Return the value of a field, as `parse` reads it; that of a missing field is None.
@@ -38,7 +43,7 @@ class FieldReader:
         try:
             return parse(self._fields.get(name))
         except ValueError as error:
-            raise FieldError(self._name(name), error) from error
+            raise FieldError(self.path_of(name), error) from error
 
     def required(self, name: str, parse: Callable[[Any], T | None]) -> T:
         """Return the value of a field that must be there.
@@ -48,7 +53,7 @@ class FieldReader:
         """
         found = self.read(name, parse)
         if found is None:
-            raise FieldError(self._name(name), "it is missing")
+            raise FieldError(self.path_of(name), "it is missing")
         return found
 
     def part(self, name: str) -> FieldReader:
@@ -58,7 +63,7 @@ class FieldReader:
             FieldError: it is no record.
         """
         value = self._fields.get(name)
-        return _record({} if value is None else value, self._name(name))
+        return self._record({} if value is None else value, name)
 
     def parts(self, name: str, *, is_required: bool = False) -> list[FieldReader]:
         """Return the records of a list; none for null, unless they must be there.
@@ -70,8 +75,8 @@ class FieldReader:
         if items is None and not is_required:
             return []
         if not isinstance(items, list):
-            raise FieldError(self._name(name), f"a list is expected, not {items!r}"[:MAX_MESSAGE])
-        return [_record(item, f"{self._name(name)}[{i}]") for i, item in enumerate(items)]
+            raise FieldError(self.path_of(name), f"a list is expected, not {items!r}"[:MAX_MESSAGE])
+        return [self._record(item, name, place) for place, item in enumerate(items)]
 
     def numbered(self) -> list[tuple[int, FieldReader]]:
         """Return the records whose names are numbers, each with its number, ascending.
@@ -93,14 +98,16 @@ class FieldReader:
         found = [(digits(name), name) for name in self._fields]
         for index, name in found:
             if index is None:
-                raise FieldError(self._name(excerpt(name)), "its name is no number")
+                raise FieldError(self.path_of(excerpt(name)), "its name is no number")
         return sorted((index, name) for index, name in found if index is not None)
 
-    def _name(self, name: str) -> str:
-        return f"{self._path}.{name}" if self._path else name
+    def _record(self, value: Any, name: str, place: int | None = None) -> FieldReader:
+        here = name if place is None else f"{name}[{place}]"
+        if not isinstance(value, dict):
+            message = f"a record is expected, not {value!r}"[:MAX_MESSAGE]
+            raise FieldError(self.path_of(here), message)
+        return FieldReader(value, self, here)
 
-
-def _record(value: Any, path: str) -> FieldReader:
-    if not isinstance(value, dict):
-        raise FieldError(path, f"a record is expected, not {value!r}"[:MAX_MESSAGE])
-    return FieldReader(value, path)
+    def path_of(self, name: str) -> str:
+        """Return the path of a field: its name below those of the records around it."""
+        return name if self._parent is None else f"{self._parent.path_of(self._place)}.{name}"

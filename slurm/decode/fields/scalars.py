@@ -74,6 +74,8 @@ def number(value: Any) -> int | None:
     Raises:
         ValueError: it is nothing of that kind.
     """
+    if type(value) is int and -_LARGEST < value < _LARGEST:  # the bulk of an answer
+        return value
     plain = _without_wrapper(value)
     if isinstance(plain, str):
         if plain in NO_VALUE_WORDS | UNLIMITED_WORDS:

@@ -1,0 +1,51 @@
+"""The drain as its lock and its state file show it to somebody who looks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spool.errors import BadFileError
+from spool.files.drain_state import DrainState, HealthState, read_drain_state
+from spool.files.lock import LockState, holder_pid, lock_state
+from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainView:
+    """Whether a drain runs, in which process, and what it says; without a word, the defaults."""
+
+    lock: LockState
+    pid: int | None = None
+    state: DrainState = field(default=DrainState())
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether a drain holds the lock."""
+        return self.lock is LockState.HELD
+
+    @property
+    def is_halted(self) -> bool:
+        """Tell whether deliveries wait for an administrator."""
+        return self.state.health.state is HealthState.HALTED
+
+    @property
+    def is_down(self) -> bool:
+        """Tell whether cc-backend did not answer."""
+        return self.state.health.state is HealthState.DOWN
+
+
+def read_drain_view(state_directory: Path) -> DrainView:
+    """Return what the drain's files in a state directory say; damage is a warning."""
+    path = state_directory / DRAIN_STATE_FILE
+    lock = lock_state(state_directory / DRAIN_LOCK_FILE)
+    try:
+        state = read_drain_state(path)
+    except (BadFileError, OSError) as error:
+        _log.warning("state file is ignored: %s", error)
+        return DrainView(lock=lock)
+    pid = holder_pid(path) if lock is LockState.HELD else None
+    return DrainView(lock=lock, pid=pid, state=state or DrainState())

@@ -1,0 +1,67 @@
+"""Instants, durations, counts and tables as people read them. Pure."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+_STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_DURATION = re.compile(r"(?:[0-9]{1,9}[smhdw] *)+|[0-9]{1,12}", re.ASCII)
+_PART = re.compile(r"([0-9]+)([smhdw]?)", re.ASCII)
+NO_TIME = "-"
+
+
+def format_time(seconds: float | None) -> str:
+    """Return an instant (Unix seconds) as local time with its UTC offset; `-` for none."""
+    if seconds is None:
+        return NO_TIME
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):  # of a damaged file
+        return "an impossible time"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `45s`, `12m 05s`, `2h 05m`, `3d 04h`."""
+    left = max(0, int(seconds))
+    for (size, unit), (next_size, next_unit) in pairwise(_STEPS):
+        if left >= size:
+            return f"{left // size}{unit} {left % size // next_size:02d}{next_unit}"
+    return f"{left}s"
+
+
+def format_age(since: float | None, now: float) -> str:
+    """Return how long ago an instant was; `-` for none."""
+    return NO_TIME if since is None else format_duration(now - since)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration as people write it: `90`, `45s`, `2h 05m`, `3d`, `1w`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _DURATION.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is not a duration; write one like 90, 45s, 2h 05m or 3d")
+    return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in _PART.findall(text)))
+
+
+def format_table(rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return lines in columns below a head: of numbers to the right, of words to the left."""
+    columns = [_column([str(cell) for cell in column]) for column in zip(*rows, strict=True)]
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+
+
+def pluralize(number: int, what: str) -> str:
+    """Return a number with its noun, whose plural is regular: `1 run`, `2 runs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _column(cells: list[str]) -> list[str]:
+    width = max(map(len, cells))
+    if all(cell.isdigit() for cell in cells[1:]):
+        return [cell.rjust(width) for cell in cells]
+    return [cell.ljust(width) for cell in cells]

@@ -1,0 +1,23 @@
+"""Dead letters tried again or given up one at a time, for tests."""
+
+from __future__ import annotations
+
+from spool.files.dead_letter_actions import LetterPlan, apply_changes, plan_discard, plan_retry
+from spool.files.layout import Layout
+
+
+def retry(layout: Layout, name: str, *, dry_run: bool = False) -> str:
+    """Have one dead letter tried again; return what became of it."""
+    return _change(layout, plan_retry, name, dry_run=dry_run)
+
+
+def discard(layout: Layout, name: str, *, dry_run: bool = False) -> str:
+    """Give one dead letter up; return what became of it."""
+    return _change(layout, plan_discard, name, dry_run=dry_run)
+
+
+def _change(layout: Layout, plan: LetterPlan, name: str, *, dry_run: bool) -> str:
+    change = plan(layout, name)
+    for error in () if dry_run else apply_changes(layout, [change]).values():
+        raise error
+    return change.planned if dry_run else change.done

@@ -1,0 +1,20 @@
+"""Every class of faults of Slurm and of this host alone, against the installed commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chaos.faults import FaultClass
+from chaos.faults_here import CLASSES_HERE
+from chaos.harness import World
+from chaos.single import run_alone
+
+
+@pytest.mark.parametrize("fault", CLASSES_HERE, ids=str)
+def test_new_runs_get_through_whatever_fails_here(tmp_path: Path, fault: FaultClass) -> None:
+    """A fault that concerns one command, one clock or one file stops nothing else."""
+    with World(tmp_path / "world", **fault.options) as world:
+        verdict = run_alone(world, fault)
+
+    assert not verdict, str(verdict)

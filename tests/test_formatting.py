@@ -1,0 +1,75 @@
+"""Instants, durations, counts and tables as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from spool.formatting import (
+    format_age,
+    format_duration,
+    format_table,
+    format_time,
+    parse_duration,
+    pluralize,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0s"),
+        (-5, "0s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (725, "12m 05s"),
+        (7500, "2h 05m"),
+        (86400 * 3 + 3600 * 4 + 5, "3d 04h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, words: str) -> None:
+    """The largest ones."""
+    assert words == format_duration(seconds)
+
+
+def test_an_age_is_the_time_since_an_instant() -> None:
+    """A dash where there is none."""
+    assert ["5s", "-"] == [format_age(10.0, 15.0), format_age(None, 15.0)]
+
+
+def test_an_instant_is_local_with_its_offset() -> None:
+    """No epoch numbers."""
+    assert format_time(1_764_281_404).startswith("2025-11-2")
+    assert format_time(1_764_281_404)[-5] in "+-"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an impossible time")])
+def test_what_is_no_instant_is_said_to_be_none(seconds: float | None, words: str) -> None:
+    """In a column, or of a damaged file."""
+    assert words == format_time(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("45s", 45), ("2h 05m", 7500), ("3d", 259_200), (" 1w1s ", 604_801)],
+)
+def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> None:
+    """A number alone is seconds."""
+    assert seconds == parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "h", "-5s", "1.5h", "5 minutes", "1y", "\u0665s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """The message shows how to write one."""
+    with pytest.raises(ValueError, match="write one like"):
+        parse_duration(text)
+
+
+def test_a_table_aligns_numbers_to_the_right() -> None:
+    """And words to the left, without blanks at the end of a line."""
+    assert ["id   n", "a    5", "b   10"] == format_table([("id", "n"), ("a", 5), ("b", 10)])
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs")])
+def test_a_count_has_the_right_plural(number: int, words: str) -> None:
+    """One is one."""
+    assert words == pluralize(number, "run")

@@ -1,0 +1,220 @@
+"""Taking up a spool as the last drain left it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.job import Job
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import PendingRun, Schedule
+from spool.drain.recovery import recover
+from spool.files import codec
+from spool.files.archive import DeliveredArchive
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, EndSource, Run
+from spool.files.state_files import CrashMarker
+from spool.moment import Moment
+
+NOW = Moment(wall=1_767_225_700.0, steady=50.0)
+BEGAN = 1_767_225_600
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def crash_marker(tmp_path: Path) -> CrashMarker:
+    """Return a crash counter that has counted nothing."""
+    return CrashMarker(tmp_path / "handling")
+
+
+def put(layout: Layout, directory: Directory, job_id: int, *, ended: bool = False) -> Path:
+    """Write a started run into a directory."""
+    run = Run(
+        job=Job(job_id=job_id, user="ada", nodes=("n1",), start_time=BEGAN),
+        start_time=BEGAN,
+        started=BEGAN,
+        end=End(time=BEGAN + 9, state="FAILED", source=EndSource.CONTROLLER) if ended else None,
+    )
+    path = layout.root / directory / run.name
+    path.write_bytes(codec.encode(run))
+    return path
+
+
+class Taken:
+    """A spool that was taken up, and what is known of it then."""
+
+    def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
+        self.loader = RunLoader(layout, crash_marker)
+        archive = DeliveredArchive(layout.root / "delivered", keep_days=0)
+        self.store = RunStore(layout, Schedule(), archive, loader=self.loader)
+        recover(layout, self.store, self.loader, NOW)
+
+    def runs(self, *job_ids: int) -> dict[int, PendingRun]:
+        """Return the runs of some job ids, loading them."""
+        found = [entry for job_id in job_ids for entry in self.store.lane(job_id, NOW)]
+        return {entry.job_id: entry for entry in found}
+
+
+def test_runs_are_taken_up_from_todo_and_open(layout: Layout, crash_marker: CrashMarker) -> None:
+    """Each with the directory that holds it."""
+    put(layout, Directory.TODO, 1, ended=True)
+    put(layout, Directory.OPEN, 2)
+
+    found = Taken(layout, crash_marker).runs(1, 2)
+
+    assert {1: Directory.TODO, 2: Directory.OPEN} == {i: e.stored for i, e in found.items()}
+
+
+def test_no_run_is_read_before_it_is_needed(layout: Layout, crash_marker: CrashMarker) -> None:
+    """A start of a drain costs names alone."""
+    for job_id in (1, 2):
+        put(layout, Directory.TODO, job_id, ended=True)
+    put(layout, Directory.OPEN, 3)
+
+    taken = Taken(layout, crash_marker)
+
+    assert (3, 0) == (len(taken.store), len(taken.store.schedule))
+
+
+def test_what_began_last_is_taken_up_first(layout: Layout, crash_marker: CrashMarker) -> None:
+    """It is the most likely to run still; a strange name stops nothing."""
+    for job_id, start in ((1, 200), (2, 900), (3, 1000)):
+        (layout.root / "todo" / f"{job_id}-{start}.json").touch()
+    (layout.root / "todo" / "7-x.json").touch()
+
+    assert [3, 2, 1] == Taken(layout, crash_marker).store.waiting_job_ids()
+
+
+def test_of_two_copies_the_one_in_todo_wins(layout: Layout, crash_marker: CrashMarker) -> None:
+    """The loser is unlinked."""
+    put(layout, Directory.TODO, 1, ended=True)
+    loser = put(layout, Directory.OPEN, 1)
+
+    found = Taken(layout, crash_marker).runs(1, 2)
+
+    assert (BEGAN + 9, False) == (found[1].end_time, loser.exists())
+
+
+def test_a_damaged_run_is_set_aside_and_the_others_go_on(
+    layout: Layout, crash_marker: CrashMarker
+) -> None:
+    """With a reason beside it."""
+    put(layout, Directory.OPEN, 1)
+    (layout.root / "open" / f"2-{BEGAN}.json").write_text("{")
+
+    found = Taken(layout, crash_marker).runs(1, 2)
+
+    assert {1} == set(found)
+    assert {f"2-{BEGAN}.json", f"2-{BEGAN}.json.why"} == set(layout.names(Directory.DEAD))
+
+
+def test_a_run_of_a_later_version_is_left_alone(layout: Layout, crash_marker: CrashMarker) -> None:
+    """A newer program will read it; until then it is an alarm."""
+    path = layout.root / "todo" / f"3-{BEGAN}.json"
+    path.write_text('{"version": 2}')
+
+    taken = Taken(layout, crash_marker)
+
+    assert ({}, [path.name]) == (taken.runs(3), list(taken.loader.unreadable))
+    assert path.exists()
+
+
+def test_a_file_that_ends_the_drain_again_and_again_is_left_alone(
+    layout: Layout, tmp_path: Path
+) -> None:
+    """After three deaths it is not touched a fourth time, and stays where it is."""
+    path = put(layout, Directory.OPEN, 4)
+    (tmp_path / "handling").write_text(f"3 {path.name}")
+
+    taken = Taken(layout, CrashMarker(tmp_path / "handling"))
+
+    assert ({}, [path.name]) == (taken.runs(4), list(taken.loader.unreadable))
+    assert (True, []) == (path.exists(), list(layout.names(Directory.DEAD)))
+
+
+@pytest.mark.parametrize("directory", [Directory.TODO, Directory.OPEN])
+def test_a_file_that_is_no_run_is_set_aside(
+    layout: Layout, crash_marker: CrashMarker, directory: Directory
+) -> None:
+    """By its name alone."""
+    (layout.root / directory / "notes.txt").write_text("mine")
+    taken = Taken(layout, crash_marker)
+
+    assert ({}, 0) == (taken.loader.unreadable, len(taken.store))
+    assert ["notes.txt", "notes.txt.why"] == sorted(layout.names(Directory.DEAD))
+
+
+def test_a_file_that_cannot_be_set_aside_stays(
+    layout: Layout, crash_marker: CrashMarker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is lost, the log says so, and it is an alarm."""
+    (layout.root / "todo" / "odd").mkdir()
+    (layout.root / "dead" / "odd").write_text("in the way")
+
+    taken = Taken(layout, crash_marker)
+
+    assert (0, ["odd"]) == (len(taken.store), list(taken.loader.unreadable))
+    assert "todo/odd cannot be read and stays there" in caplog.text
+
+
+@pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
+def test_what_was_half_written_an_hour_ago_is_removed(
+    layout: Layout, crash_marker: CrashMarker, age: int, *, stays: bool
+) -> None:
+    """A younger file may belong to a command that writes just now."""
+    path = layout.root / "tmp" / "x.json"
+    path.touch()
+    os.utime(path, (NOW.wall - age, NOW.wall - age))
+
+    Taken(layout, crash_marker)
+
+    assert stays is path.exists()
+
+
+def test_rubbish_that_cannot_be_removed_is_logged(
+    layout: Layout, crash_marker: CrashMarker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A directory in tmp/ stops nothing."""
+    path = layout.root / "tmp" / "d"
+    path.mkdir()
+    os.utime(path, (0, 0))
+
+    Taken(layout, crash_marker)
+
+    assert "cannot be removed" in caplog.text
+
+
+def test_a_run_that_vanishes_meanwhile_is_no_error(
+    layout: Layout, crash_marker: CrashMarker
+) -> None:
+    """An operator may discard it between the look at its name and at its contents."""
+    path = put(layout, Directory.TODO, 1)
+    taken = Taken(layout, crash_marker)
+    path.unlink()
+
+    assert ({}, {}) == (taken.runs(1), taken.loader.unreadable)
+    assert [] == list(layout.names(Directory.DEAD))
+
+
+def test_a_reason_without_its_dead_letter_is_removed(
+    layout: Layout, crash_marker: CrashMarker
+) -> None:
+    """`retry` died after it had put the run back."""
+    dead = layout.root / "dead"
+    for name in ("gone.why", "here", "here.why", f"5-{BEGAN}.json"):
+        (dead / name).touch()
+    Taken(layout, crash_marker)
+
+    assert [f"5-{BEGAN}.json", "here", "here.why"] == sorted(layout.names(Directory.DEAD))

@@ -1,0 +1,230 @@
+"""Reading run files: a damaged one goes to `dead/`, one that cannot be read now stays."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.job import Job
+from spool.deliver.run_loader import (
+    AFTER_CRASHES,
+    AFTER_CRASHES_SECONDS,
+    READ_AGAIN_SECONDS,
+    RunLoader,
+)
+from spool.files import codec
+from spool.files.dead_letters import read_why
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.state_files import CrashMarker
+from spool.moment import Moment
+
+NOW = Moment(wall=1_767_225_600.0, steady=5000.0)
+RUN = Run(job=Job(job_id=1, nodes=("n1",)), start_time=100)
+NAME = RUN.name
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return a spool with one run in `todo/`."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    (tmp_path / "todo" / NAME).write_bytes(codec.encode(RUN))
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return a loader of a drain that has never crashed."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+def fail_reading(patched: pytest.MonkeyPatch, layout: Layout, number: int, text: str) -> None:
+    """Let every read fail."""
+
+    def fail(*_args: object) -> None:
+        raise OSError(number, text)
+
+    patched.setattr(layout, "read", fail)
+
+
+def later(seconds: float) -> Moment:
+    """Return a later moment."""
+    return Moment(NOW.wall + seconds, NOW.steady + seconds)
+
+
+def test_a_run_is_read(loader: RunLoader) -> None:
+    """As it was written."""
+    assert RUN == loader.load(Directory.TODO, NAME, NOW)
+
+
+def test_a_run_that_is_gone_is_no_error(loader: RunLoader) -> None:
+    """Somebody discarded it."""
+    assert None is loader.load(Directory.OPEN, NAME, NOW)
+    assert ({}, []) == (loader.unreadable, loader.take_due(later(9999)))
+
+
+@pytest.mark.parametrize("contents", ["", "{", "[]", '{"version": 1}', "\0" * 100])
+def test_a_damaged_run_goes_to_dead(layout: Layout, loader: RunLoader, contents: str) -> None:
+    """With a reason, and what to do about it."""
+    (layout.root / "todo" / NAME).write_text(contents)
+
+    assert None is loader.load(Directory.TODO, NAME, NOW)
+    why = read_why(layout, NAME)
+    assert why is not None
+    assert (NAME, Directory.TODO, int(NOW.wall)) == (why.name, why.directory, why.time)
+    assert "cc-spool retry" in why.hint
+    assert ({}, [NAME, f"{NAME}.why"]) == (
+        loader.unreadable,
+        sorted(layout.names(Directory.DEAD)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EIO, "Input/output error"),
+        (errno.EACCES, "Permission denied"),
+        (errno.EMFILE, "Too many open files"),
+        (errno.ESTALE, "Stale file handle"),
+    ],
+)
+def test_a_run_that_cannot_be_read_now_stays(
+    layout: Layout, loader: RunLoader, number: int, text: str
+) -> None:
+    """The fault is on our side: nothing is moved, and it is tried again each minute."""
+    with pytest.MonkeyPatch.context() as patched:
+        fail_reading(patched, layout, number, text)
+        assert None is loader.load(Directory.TODO, NAME, NOW)
+
+    assert ({NAME: text}, [100]) == (loader.unreadable, loader.unreadable_starts(1))
+    assert ([NAME], []) == (list(layout.names(Directory.TODO)), list(layout.names(Directory.DEAD)))
+    assert [] == loader.take_due(later(READ_AGAIN_SECONDS - 0.1))
+    assert [(Directory.TODO, NAME)] == loader.take_due(later(READ_AGAIN_SECONDS))
+    assert [] == loader.take_due(later(READ_AGAIN_SECONDS))
+    assert RUN == loader.load(Directory.TODO, NAME, NOW)
+    assert {} == loader.unreadable
+
+
+def test_an_error_without_text_is_named_too(layout: Layout, loader: RunLoader) -> None:
+    """An alarm needs a reason."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(layout, "read", _raise_bare_error)
+        loader.load(Directory.TODO, NAME, NOW)
+
+    assert {NAME: "odd"} == loader.unreadable
+
+
+def _raise_bare_error(*_args: object) -> None:
+    raise OSError("odd")
+
+
+def test_a_lasting_fault_is_logged_once(
+    layout: Layout, loader: RunLoader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another one is news."""
+    with pytest.MonkeyPatch.context() as patched:
+        fail_reading(patched, layout, errno.EIO, "Input/output error")
+        loader.load(Directory.TODO, NAME, NOW)
+        loader.load(Directory.TODO, NAME, NOW)
+        fail_reading(patched, layout, errno.EACCES, "Permission denied")
+        loader.load(Directory.TODO, NAME, NOW)
+
+    said = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert [
+        f"todo/{NAME} cannot be read and stays there: Input/output error",
+        f"todo/{NAME} cannot be read and stays there: Permission denied",
+    ] == said
+
+
+def test_an_unreadable_run_that_is_taken_away_ends_the_alarm(
+    layout: Layout, loader: RunLoader
+) -> None:
+    """There is nothing left to look at."""
+    with pytest.MonkeyPatch.context() as patched:
+        fail_reading(patched, layout, errno.EIO, "Input/output error")
+        loader.load(Directory.TODO, NAME, NOW)
+    (layout.root / "todo" / NAME).unlink()
+    loader.load(Directory.TODO, NAME, later(READ_AGAIN_SECONDS))
+
+    assert {} == loader.unreadable
+
+
+def test_a_run_of_a_later_version_stays(layout: Layout, loader: RunLoader) -> None:
+    """A newer program will read it; until then it is an alarm, looked at hourly."""
+    (layout.root / "todo" / NAME).write_text('{"version": 2}')
+
+    assert None is loader.load(Directory.TODO, NAME, NOW)
+    assert [NAME] == list(loader.unreadable)
+    assert [NAME] == list(layout.names(Directory.TODO))
+    assert [] == loader.take_due(later(AFTER_CRASHES_SECONDS - 1))
+    assert [(Directory.TODO, NAME)] == loader.take_due(later(AFTER_CRASHES_SECONDS))
+
+
+def test_a_run_that_ended_the_drain_three_times_stays(layout: Layout) -> None:
+    """It is not read for an hour; nothing is moved."""
+    (layout.root / "handling").write_text(f"3 {NAME}")
+    loader = RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+    assert None is loader.load(Directory.TODO, NAME, NOW)
+    assert {NAME: AFTER_CRASHES} == loader.unreadable
+    assert [NAME] == list(layout.names(Directory.TODO))
+    assert [] == loader.take_due(later(AFTER_CRASHES_SECONDS - 1))
+    assert [(Directory.TODO, NAME)] == loader.take_due(later(AFTER_CRASHES_SECONDS))
+
+
+def test_a_run_is_marked_while_it_is_read(layout: Layout, loader: RunLoader) -> None:
+    """So a death of the process is counted against it, and against nobody after it."""
+    seen: list[bytes] = []
+    read = layout.read
+
+    def look(directory: Directory, name: str, limit_bytes: int) -> object:
+        seen.append((layout.root / "handling").read_bytes().rstrip(b"\0"))
+        return read(directory, name, limit_bytes)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(layout, "read", look)
+        loader.load(Directory.TODO, NAME, NOW)
+
+    assert ([f"1 {NAME}".encode()], b"") == (
+        seen,
+        (layout.root / "handling").read_bytes().rstrip(b"\0"),
+    )
+
+
+def test_what_cannot_be_set_aside_stays(layout: Layout, loader: RunLoader) -> None:
+    """A full disk, or a name that is taken; it is tried again in a minute."""
+    (layout.root / "todo" / "odd").mkdir()
+    (layout.root / "dead" / "odd").write_text("in the way")
+    loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
+
+    assert "strange, and cannot be moved to dead/" in loader.unreadable["odd"]
+    assert [] == loader.unreadable_starts(1)
+    assert [(Directory.TODO, "odd")] == loader.take_due(later(READ_AGAIN_SECONDS))
+    (layout.root / "dead" / "odd").unlink()
+    loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
+    assert {} == loader.unreadable
+
+
+def test_a_file_that_vanishes_before_it_is_set_aside_is_no_alarm(
+    layout: Layout, loader: RunLoader
+) -> None:
+    """Nothing is left of it in `dead/` either."""
+    loader.move_to_dead(Directory.TODO, "gone", "strange", NOW)
+
+    assert ({}, []) == (loader.unreadable, list(layout.names(Directory.DEAD)))
+
+
+def test_starts_are_those_of_one_job(layout: Layout, loader: RunLoader) -> None:
+    """Of the files that cannot be read."""
+    with pytest.MonkeyPatch.context() as patched:
+        fail_reading(patched, layout, errno.EIO, "Input/output error")
+        for name in ("1-100.json", "1-200.json", "2-300.json"):
+            loader.load(Directory.OPEN, name, NOW)
+
+    assert ([100, 200], [300], []) == tuple(loader.unreadable_starts(i) for i in (1, 2, 3))

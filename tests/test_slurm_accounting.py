@@ -1,0 +1,174 @@
+"""Rows of sacct: every form that is read, what is refused, and what users cannot forge."""
+
+from __future__ import annotations
+
+import pytest
+from recorded_commands import DOWN, commands
+
+from slurm.decode.sacct_rows import (
+    SACCT_FIELDS,
+    SACCT_SEPARATOR,
+    SACCT_SHARING,
+    new_separator,
+    parse_sacct_rows,
+)
+from slurm.errors import FailureReason, SlurmError
+from slurm.job import Sharing
+
+COMMENT = '[\n  {\n    "name": "hpc-1",\n    "spot": false\n  }\n]'
+
+
+def accounted(separator: str = SACCT_SEPARATOR, **fields: str) -> str:
+    """Return a row of sacct."""
+    usual = dict.fromkeys(SACCT_FIELDS.split(","), "") | {
+        "Cluster": "lab",
+        "JobIDRaw": "7",
+        "JobID": "7",
+        "User": "alice",
+        "UID": "5001",
+        "Partition": "cpu",
+        "State": "COMPLETED",
+        "Start": "100",
+        "End": "200",
+        "AllocCPUS": "2",
+        "JobName": "train",
+        "NodeList": "n1",
+    }
+    return separator.join((usual | fields).values()) + "\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["a\nb", "\n", "a|b", "x\r\ny", "lab\n", COMMENT, "a\x1fb", f"x\n{accounted(JobIDRaw='815')}y"],
+)
+@pytest.mark.parametrize("field", ["JobName", "AdminComment", "Comment"])
+def test_free_text_of_accounting_stays_in_its_field(field: str, words: str) -> None:
+    """Whatever users write, the rows are those of sacct: they cannot know the separator."""
+    separator = new_separator()
+    answer = accounted(separator, JobIDRaw="6") + accounted(separator, **{field: words})
+    runs = parse_sacct_rows((answer + accounted(separator)).encode(), separator=separator)
+
+    assert [6, 7, 7] == [run.job_id for run in runs]
+    assert words.replace("\r\n", "\n") in {runs[1].name, runs[1].admin_comment, runs[1].comment}
+    assert ("train", ("n1",)) == (runs[2].name, runs[1].nodes)
+
+
+def test_separators_are_never_the_same() -> None:
+    """One that was seen in the list of processes is of no use."""
+    assert 100 == len({new_separator() for _ in range(100)})
+
+
+def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
+    """Comments of administrators and users are told apart; the name is the job's."""
+    answer = accounted(AdminComment="disable_cc_submission", Comment="mine")
+    (run,) = parse_sacct_rows(answer.encode())
+
+    assert ("disable_cc_submission", "mine", "train") == (run.admin_comment, run.comment, run.name)
+
+
+def test_accounting_with_header_and_carriage_returns_is_read() -> None:
+    """As for squeue."""
+    header = SACCT_SEPARATOR.join(SACCT_FIELDS.split(",")) + "\n"
+    raw = (header + accounted() + accounted()).replace("\n", "\r\n").encode()
+
+    assert 2 == len(parse_sacct_rows(raw))
+    assert () == parse_sacct_rows(header.encode())
+    assert () == parse_sacct_rows(b"")
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ("site wrapper 12.34\n", "site wrapper 12.34"),
+        ("site wrapper 12.34\n" + accounted(), "site wrapper 12.34"),
+        (accounted() + "bye\n", "bye"),
+        (accounted() + "bye\n" + accounted(), "bye"),
+        (accounted() + accounted()[:-4] + "\n", "lab|7"),
+        (accounted()[:-1], "lab"),
+        (accounted(Start="2026-11-27T23:10:04"), "Start: '2026-11-27T23:10:04'"),
+        (accounted(NodeList="n[1-"), "NodeList: "),
+        (accounted(JobIDRaw="x"), "JobIDRaw: "),
+    ],
+)
+def test_accounting_that_is_odd_is_refused_with_its_line(answer: str, shown: str) -> None:
+    """What is no row, or cannot be read, is shown with the field's name."""
+    with pytest.raises(SlurmError) as caught:
+        parse_sacct_rows(answer.encode())
+    assert shown in str(caught.value)
+    assert caught.value.reason in {FailureReason.INCOMPLETE, FailureReason.MALFORMED}
+
+
+@pytest.mark.parametrize(
+    ("user", "uid", "expected"),
+    [("nobody", "20001", (None, 20001)), ("", "20001", (None, 20001)), ("ann", "", ("ann", None))],
+)
+def test_accounting_names_users_by_facts_alone(
+    user: str, uid: str, expected: tuple[str | None, int | None]
+) -> None:
+    """A placeholder is no name."""
+    (run,) = parse_sacct_rows(accounted(User=user, UID=uid).encode())
+
+    assert expected == (run.user, run.uid)
+
+
+SACCT = "lab|7|7_3|alice|5001|k|cpu|RUNNING|1|2|Unknown|60|2|cpu=2|0:0|normal|job|||n1"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (SACCT, FailureReason.INCOMPLETE),
+        (SACCT + "|x|y\n", FailureReason.INCOMPLETE),
+        (SACCT.replace("lab", "other") + "\n", FailureReason.WRONG_CLUSTER),
+        (SACCT.replace("|7|", "|x|") + "\n", FailureReason.MALFORMED),
+        (SACCT.replace("|n1", "|n[1") + "\n", FailureReason.MALFORMED),
+    ],
+)
+def test_accounting_that_is_cut_or_odd_is_unknown(line: str, kind: FailureReason) -> None:
+    """Rows that are not whole, or of another cluster, void the answer."""
+    with pytest.raises(SlurmError) as caught:
+        parse_sacct_rows(line.replace("|", "\x1f").encode(), cluster="lab")
+    assert kind is caught.value.reason
+
+
+def test_accounting_names_array_and_het_members() -> None:
+    """`12_3` is a task, `12+1` a component, `12` neither."""
+    assert 20 == SACCT_FIELDS.count(",") + 1
+    found = [
+        parse_sacct_rows(SACCT.replace("7_3", word).replace("|", "\x1f").encode() + b"\n")[0]
+        for word in ("12_3", "12+1", "12")
+    ]
+    assert [(12, 3), (None, None), (None, None)] == [
+        (j.array_job_id, j.array_task_id) for j in found
+    ]
+    assert [(None, None), (12, 1), (None, None)] == [
+        (j.het_job_id, j.het_job_offset) for j in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
+)
+def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
+    """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
+    line = SACCT.replace("|", "\x1f")
+    fields = SACCT_FIELDS + SACCT_SHARING
+    (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)
+    (silent,) = parse_sacct_rows(f"{line}\n".encode())
+
+    assert 1 == SACCT_SHARING.count(",")
+    assert expected == told.sharing
+    assert silent.sharing is None
+    with pytest.raises(SlurmError):
+        parse_sacct_rows(f"{line}\x1f{value}\n{line}\n".encode(), fields=fields)
+
+
+def test_sharing_is_not_known_without_the_nodes() -> None:
+    """That scontrol does not answer costs accounting's answer nothing but that."""
+    recorded = commands("24.11", "preempted-requeued", "ended")
+    recorded.answers["show node"] = DOWN
+    runs = recorded.slurm().ended(since=0, until=1700000009)
+
+    assert runs
+    assert {None} == {run.sharing for run in runs}

@@ -1,0 +1,145 @@
+"""Hosts and clusters that cc-backend does not know: one try per name and minute, one alarm."""
+
+from __future__ import annotations
+
+import pytest
+
+from spool.deliver.schedule import PendingRun, RequestKind, Schedule
+from spool.deliver.unknown_names import TRY_SECONDS, UnknownNames
+from spool.files.layout import Directory
+
+NOW = 10_000.0
+CAUSE = "host n1 is unknown to cc-backend"
+
+
+def in_flight(schedule: Schedule, job_id: int, host: str = "n1") -> PendingRun:
+    """Return a run whose start is about to be sent."""
+    entry = PendingRun(job_id=job_id, start_time=100, host=host, stored=Directory.TODO)
+    entry.in_flight = RequestKind.START
+    schedule.add(entry, NOW)
+    return entry
+
+
+def refused(names: UnknownNames, schedule: Schedule, job_id: int, host: str = "n1") -> PendingRun:
+    """Return a run whose start was refused because of its host."""
+    entry = in_flight(schedule, job_id, host)
+    entry.in_flight = None
+    names.mark_unknown(entry, host, "no node n1", NOW)
+    schedule.reschedule(job_id, NOW)
+    return entry
+
+
+def ready(schedule: Schedule, now: float) -> list[int]:
+    """Return the job ids that may be sent."""
+    found = []
+    while (entry := schedule.take_next(now, stops=False)) is not None:
+        found.append(entry.job_id)
+    return found
+
+
+@pytest.fixture
+def schedule() -> Schedule:
+    """Return a schedule with nothing in it."""
+    return Schedule()
+
+
+@pytest.fixture
+def hosts() -> UnknownNames:
+    """Return names of which none was refused."""
+    return UnknownNames("host")
+
+
+def test_a_refused_run_waits_until_its_name_is_tried_again(
+    hosts: UnknownNames, schedule: Schedule
+) -> None:
+    """And says what for."""
+    entry = refused(hosts, schedule, 1)
+
+    assert (NOW + TRY_SECONDS, CAUSE) == (entry.retry_at, entry.waits_for)
+    assert ([], [1]) == (ready(schedule, NOW), ready(schedule, NOW + TRY_SECONDS))
+
+
+def test_another_run_of_the_name_waits_without_being_sent(
+    hosts: UnknownNames, schedule: Schedule
+) -> None:
+    """It would be refused, too."""
+    refused(hosts, schedule, 1)
+    entry = in_flight(schedule, 2)
+
+    assert hosts.defers(entry, "n1", schedule, NOW + 1)
+    assert (None, NOW + TRY_SECONDS, CAUSE) == (entry.in_flight, entry.retry_at, entry.waits_for)
+
+
+def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) -> None:
+    """Nobody else is delayed."""
+    refused(hosts, schedule, 1)
+    entry = in_flight(schedule, 2, "n2")
+
+    assert not hosts.defers(entry, "n2", schedule, NOW + 1)
+    assert RequestKind.START is entry.in_flight
+
+
+def test_one_run_a_minute_finds_out(hosts: UnknownNames, schedule: Schedule) -> None:
+    """The others of its name wait for it."""
+    refused(hosts, schedule, 1)
+    first, second = in_flight(schedule, 2), in_flight(schedule, 3)
+    later = NOW + TRY_SECONDS
+
+    assert [False, True] == [hosts.defers(e, "n1", schedule, later) for e in (first, second)]
+    assert later + TRY_SECONDS == second.retry_at
+
+
+def test_a_name_that_is_accepted_lets_its_runs_go(hosts: UnknownNames, schedule: Schedule) -> None:
+    """Not those of other names."""
+    entry = refused(hosts, schedule, 1)
+    refused(hosts, schedule, 2, "n2")
+    hosts.mark_known("n1", schedule, NOW + 1)
+
+    assert (1, "", [1]) == (len(hosts), entry.waits_for, ready(schedule, NOW + 1))
+
+
+def test_a_name_that_was_never_refused_changes_nothing(
+    hosts: UnknownNames, schedule: Schedule
+) -> None:
+    """Most names are such."""
+    refused(hosts, schedule, 1)
+    hosts.mark_known("n2", schedule, NOW + 1)
+
+    assert (1, []) == (len(hosts), ready(schedule, NOW + 1))
+
+
+def test_a_changed_cause_lets_all_go(hosts: UnknownNames, schedule: Schedule) -> None:
+    """The server's topology or our configuration; not what waits for something else."""
+    refused(hosts, schedule, 1)
+    refused(hosts, schedule, 2, "n2")
+    other = in_flight(schedule, 3)
+    other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, "a user name"
+    hosts.release_all(schedule, NOW + 1)
+
+    assert (0, [1, 2]) == (len(hosts), ready(schedule, NOW + 1))
+    assert "a user name" == other.waits_for
+
+
+def test_nothing_is_looked_at_while_all_names_are_known(
+    hosts: UnknownNames, schedule: Schedule
+) -> None:
+    """A run that waits for something else stays where it is."""
+    other = in_flight(schedule, 3)
+    other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, CAUSE
+    hosts.release_all(schedule, NOW + 1)
+
+    assert (NOW + 99, CAUSE) == (other.retry_at, other.waits_for)
+
+
+def test_the_alarm_is_one_line_for_each_name(
+    hosts: UnknownNames, schedule: Schedule, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many runs wait, and whatever the name holds."""
+    refused(hosts, schedule, 1)
+    refused(hosts, schedule, 2)
+    refused(hosts, schedule, 3, "n\x1b[2J")
+
+    assert [
+        "cc-backend does not know host n1: no node n1",
+        "cc-backend does not know host n\\x1b[2J: no node n1",
+    ] == [record.getMessage() for record in caplog.records]
