@@ -63,8 +63,11 @@ class Composer(Protocol):
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
@@ -149,7 +152,7 @@ class RequestBuilder:
                 return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
-            return self._compose(entry, run, cluster, is_trial=is_trial)
+            return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
 
@@ -164,8 +167,10 @@ class RequestBuilder:
                 run = self._store.load_run(entry)
         except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
             _log.warning("%s is gone", entry.name)
+            self.unreadable.pop(entry.name, None)
             self._store.forget(entry, now)
         except BadFileError:
+            self.unreadable.pop(entry.name, None)
             self._store.unload(entry, now)  # reading it again moves it to dead/
             self._store.get(entry.job_id, entry.start_time, now)
         except NewerFormatError as error:
@@ -252,13 +257,29 @@ class RequestBuilder:
         else:
             self._store.complete(entry, excluded, now)
 
-    def _compose(self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool) -> SendRequest:
+    def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
+        """Return the body of the next late text that may be sent; None if none is left."""
+        while entry.new_texts:
+            document = self._composer.edit_document(run, entry.new_texts[0])
+            if document is not None:
+                return document
+            entry.new_texts = entry.new_texts[1:]
+        entry.in_flight = None
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+        return None
+
+    def _compose(
+        self, entry: PendingRun, run: Run, now: Moment, *, cluster: str, is_trial: bool
+    ) -> SendRequest | None:
         kind = entry.in_flight or RequestKind.START
         server = self._health.server or ServerInfo()
+        document: Mapping[str, Any] | None
         if kind is RequestKind.EDIT_META:
-            document = self._composer.edit_document(run, entry.new_texts[0])
+            document = self._next_text(entry, run, now)
         else:
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
+        if document is None:
+            return None
         return SendRequest(
             kind=kind,
             job_id=entry.job_id,
