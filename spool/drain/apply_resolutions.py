@@ -54,13 +54,15 @@ class ResolutionApplier:
         """Let what was concluded for some job ids change the store."""
         for query, result, record in resolutions:
             self._remember_allocations(result, record)
-            self._apply_one(query, result, now)
+            self._apply_one(query, result, record, now)
 
-    def _apply_one(self, query: JobQuery, result: Resolution, now: Moment) -> None:
+    def _apply_one(
+        self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
+    ) -> None:
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]
-        changed = list(self._changed_runs(query, result, now))
+        changed = list(self._changed_runs(query, result, record, now))
         for run in (*new, *changed):
             self._store_run(run, finished, now)
         for run in new:
@@ -70,24 +72,34 @@ class ResolutionApplier:
         for event in result.unknown_events:
             self._move_event_to_dead(event, now)
 
-    def _changed_runs(self, query: JobQuery, result: Resolution, now: Moment) -> Iterator[Run]:
-        """Yield the known runs that are over, or whose start is to be sent again or earlier."""
+    def _changed_runs(
+        self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
+    ) -> Iterator[Run]:
+        """Yield the known runs that are over, or whose start is to be sent again or earlier.
+
+        Of a run that has not been reported the comments are taken anew: a user may have set the
+        flag that excludes it while its start had to wait.
+        """
         for entry in self._store.lane(query.job_id, now):
+            entry.comments_at = now.steady
             end = result.ends.get(entry.start_time)
             is_resent = entry.start_time in result.starts_to_resend
-            if end is None and not is_resent and not _is_due_now(entry, query):
+            is_waiting = entry.started is None and record is not None
+            if end is None and not is_resent and not is_waiting and not _is_due_now(entry, query):
                 continue
             run = self._builder.load_run(entry, now)
             if run is None:
                 self._resolver.recheck_job(query.job_id, now)
             elif end is not None:
                 _warn_unproven_end(run, end)
-                yield replace(run, end=end)
+                yield replace(run, end=end, job=_with_comments(run, record))
             elif is_resent:
                 yield replace(run, started=None)
             elif run.not_before and run.last_error is None:
                 entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
-                yield replace(run, not_before=0)
+                yield replace(run, not_before=0, job=_with_comments(run, record))
+            elif (job := _with_comments(run, record)) is not run.job:
+                yield replace(run, job=job)
 
     def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
@@ -151,6 +163,16 @@ class ResolutionApplier:
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
         self._event_scanner.forget([event.name])
+
+
+def _with_comments(run: Run, record: Job | None) -> Job:
+    """Return a run's facts with the comments that its record has now, if it is not reported yet."""
+    if record is None or run.started is not None or record.restart_count != run.job.restart_count:
+        return run.job
+    comments = (record.admin_comment, record.comment)
+    if comments == (run.job.admin_comment, run.job.comment):
+        return run.job
+    return replace(run.job, admin_comment=comments[0], comment=comments[1])
 
 
 def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
