@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
-from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
 from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import PendingRun
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
-from spool.files.run import End, EndSource, Run
+from spool.files.run import End, EndSource, Run, run_name
 from spool.moment import Moment
 from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
 from spool.resolve.event_scanner import EventScanner
@@ -43,6 +44,7 @@ class ResolutionApplier:
         self._builder = builder
         self._texts = texts
         self._remembered: dict[int, Job] = {}
+        self._postponed: list[tuple[float, JobQuery, Resolution]] = []
 
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
         """Let what was concluded for some job ids change the store."""
@@ -50,11 +52,21 @@ class ResolutionApplier:
             self._remember_allocations(result, record)
             self._apply_one(query, result, now)
 
+    def apply_postponed(self, now: Moment) -> None:
+        """Try again what was concluded about runs that could not be read then."""
+        due = [each for each in self._postponed if each[0] <= now.steady]
+        self._postponed = [each for each in self._postponed if each[0] > now.steady]
+        for _, query, result in due:
+            self._apply_one(query, result, now)
+
     def _apply_one(self, query: JobQuery, result: Resolution, now: Moment) -> None:
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]
         changed = list(self._changed_runs(query.job_id, result, now))
+        if self._has_unreadable(query.job_id, result):
+            self._postpone(query, result, now)
+            finished = []  # until then they keep the end safe
         for run in (*new, *changed):
             self._store_run(run, finished, now)
         for run in new:
@@ -70,14 +82,33 @@ class ResolutionApplier:
             end = result.ends.get(entry.start_time)
             if end is None and entry.start_time not in result.starts_to_resend:
                 continue
-            run = self._builder.load_run(entry, now)
+            run = self._load_run(entry, now)
             if run is None:
-                self._resolver.recheck_job(job_id, now)
+                if entry.name not in self._builder.unreadable:  # damaged: as if it was never known
+                    self._resolver.recheck_job(job_id, now)
             elif end is None:
                 yield replace(run, started=None)
             else:
                 _warn_unproven_end(run, end)
                 yield replace(run, end=end)
+
+    def _load_run(self, entry: PendingRun, now: Moment) -> Run | None:
+        """Return a run; None if it cannot be read now, or is not to be tried again yet."""
+        is_waiting = entry.name in self._builder.unreadable and entry.retry_at > now.steady
+        return None if is_waiting else self._builder.load_run(entry, now)
+
+    def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
+        """Tell whether a run that something was concluded about cannot be read now."""
+        unreadable = {*self._store.unreadable_starts(job_id)}
+        return any(
+            start in unreadable or run_name(job_id, start) in self._builder.unreadable
+            for start in (*result.ends, *result.starts_to_resend)
+        )
+
+    def _postpone(self, query: JobQuery, result: Resolution, now: Moment) -> None:
+        """Keep what was concluded about known runs: Slurm may have forgotten it by then."""
+        known = replace(result, new_runs=(), unknown_events=())
+        self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known))
 
     def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
