@@ -200,6 +200,29 @@ def test_a_run_file_of_a_later_version_stays(world: World) -> None:
     assert ({"todo": [NAME]}, [NAME]) == (world.files(), list(alarms(world)))
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loaded: bool) -> None:
+    """Its event stays; what Slurm said counts, although it may have forgotten it by then."""
+    world.begin(1)
+    world.run(6)
+    world.now += HOUR
+    if is_loaded:
+        entry_of(world, 1)
+    with unreadable(world, OSError(errno.EIO, "no luck")):
+        world.end(1)
+        world.run(6)
+        asked = world.slurm.looks
+        world.run(100)
+        assert asked == world.slurm.looks
+        assert {"new", "open"} == set(world.files())
+        assert [NAME] == list(alarms(world))
+    del world.slurm.records[1]
+    world.slurm.rows.clear()
+    world.run(70)
+
+    assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
+
+
 def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
