@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+        "--once",
+        action="store_true",
+        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
     )
 
 
