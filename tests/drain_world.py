@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
@@ -44,6 +45,7 @@ class FakeSlurm:
     silent: bool = False
     accounting_silent: bool = False
     looks: int = 0
+    lists: int = 0
     has_accounting: bool = True
 
     def jobs(
@@ -61,6 +63,7 @@ class FakeSlurm:
 
     def listing(self) -> Iterable[SqueueRow]:
         """Return what runs; silent: raise."""
+        self.lists += 1
         if self.silent:
             raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
         return [
@@ -121,6 +124,7 @@ class FakeBackend:
 
     def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
         """Answer a stop."""
+        del state
         return self.answer(ApiCall.STOP, document, self._stop)
 
     def delete(self, document: dict[str, Any]) -> ApiReply:
@@ -235,6 +239,9 @@ class World:
         self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
         self.batch_type: type[WriteBatch] = WriteBatch
+        self.queue_type: type[Queue[Any]] = Queue
+        self.inputs_changed: Callable[[], bool] = lambda: False
+        self.tick = 0.0
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
         self.pid = 0
@@ -266,10 +273,11 @@ class World:
             slurm=lambda: self.slurm,
             backend=lambda: self.backend,
             texts=self._read_texts,
-            inputs_changed=lambda: False,
-            clocks=Clocks(wall=lambda: self.now + self.skew, steady=lambda: self.now),
+            inputs_changed=self.inputs_changed,
+            clocks=Clocks(wall=self.clock, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,
+            answers=self.queue_type(),
             new_worker=ImmediateWorker,
             new_batch=self.batch_type,
         )
@@ -278,6 +286,11 @@ class World:
         self.drain = self.service.drain
         self.store, self.resolver = self.parts.store, self.parts.resolver
         self.delivery, self.health = self.parts.delivery, self.parts.health
+
+    def clock(self) -> float:
+        """Return what the wall clock shows, `tick` later each time that the drain looks."""
+        self.now += self.tick
+        return self.now + self.skew
 
     def _read_texts(self, query: TextsQuery) -> TextsReply:
         texts = {

@@ -126,25 +126,27 @@ class Service:
                 _log.warning("%s: a request is abandoned; it will be sent again", worker.name)
         self.drain.take_answers(0.0)
         self.drain.flush()
-        self._write_state()
+        self._write_state(at_once=True)
 
     def close(self) -> None:
         """Close files; the service is not used any more."""
         self._service_parts.close()
 
-    def _write_state(self) -> None:
+    def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
-        self._service_parts.state_file.write(self._report.state(now), now.wall)
+        state = self._report.state(now)
+        self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
         """Tell whether nothing but writing is left to do within a second."""
         parts, now = self.parts, self.parts.clocks.steady()
-        query_at = parts.resolver.next_time()
+        times = (parts.resolver.next_time(), parts.store.schedule.next_time())
+        is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
         is_asking = any(worker.outstanding for worker in self._service_parts.workers)
         return (
             not is_asking
             and not len(parts.texts)
-            and (query_at is None or query_at > now + SOON_SECONDS)
+            and not is_soon
             and parts.health.is_up
             and not parts.store.schedule.is_ready(now)
         )
