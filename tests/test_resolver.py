@@ -11,8 +11,8 @@ import pytest
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.files.event import Event, EventKind, event_name
-from spool.resolve.resolution import TrackedRun
 from spool.resolve.resolver import Resolver
+from spool.resolve.run_match import TrackedRun
 
 T = 1_767_225_600.0
 SILENCE = SlurmError("no answer", reason=FailureReason.UNREACHABLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ccbackend.classify import Fault
+from ccbackend.faults import Fault
 from ccbackend.errors import TokenError
 from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
 from simulation.backend import VirtualBackend
