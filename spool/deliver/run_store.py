@@ -25,7 +25,7 @@ from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.moment import Moment
-from spool.resolve.resolution import TrackedRun
+from spool.resolve.run_match import TrackedRun
 
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 50

@@ -18,7 +18,7 @@ from ccbackend.classify import Outcome
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.moment import Moment
-from spool.resolve.resolution import TrackedRun
+from spool.resolve.run_match import TrackedRun
 
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a time that was stored: no run is parked for longer

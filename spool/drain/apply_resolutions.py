@@ -24,7 +24,8 @@ from spool.resolve.admission import (
     report_time,
 )
 from spool.resolve.event_scanner import EventScanner
-from spool.resolve.resolution import JobQuery, Resolution
+from spool.resolve.job_query import JobQuery
+from spool.resolve.resolution import Resolution
 from spool.resolve.resolver import Resolved, Resolver
 from spool.resolve.slurm_runs import RunStage
 

@@ -18,7 +18,9 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
-from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
