@@ -109,7 +109,7 @@ def _section(of: type[C], value: Any, location: Location) -> C:
             f"{json_type(value)} where an object belongs", "write {...} with the section's keys"
         )
         return _section(of, {}, Location(location.path, []))  # what is missing in it is no news
-    known = {field.metadata["name"] or field.name: field for field in fields(of) if field.metadata}
+    known = {field.metadata["name"] or field.name: field for field in _keys(of)}
     for name in value:
         if name not in known:
             at = location.key(name)
@@ -120,6 +120,10 @@ def _section(of: type[C], value: Any, location: Location) -> C:
         for name, field in known.items()
     }
     return of(**found)
+
+
+def _keys(of: type[Any]) -> Iterator[Field[Any]]:
+    return (field for field in fields(of) if field.metadata)
 
 
 def _value(field: Field[Any], value: Any, location: Location) -> Any:
