@@ -112,6 +112,7 @@ class Drain:
         self._ask_slurm(now)
         parts.texts.fill(now)
         parts.store.load_more(now)
+        parts.applier.apply_postponed(now)
         parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
         now = parts.clocks.now()

@@ -148,24 +148,30 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     if not answers.has_accounting and (record is None or is_queued(record)):
-        seen += _runs_of_events(query, seen, is_requeued=record is not None)
+        seen += _runs_of_events(query, seen, record)
     yield from seen
 
 
-def _runs_of_events(
-    query: JobQuery, seen: list[RunSpan], *, is_requeued: bool
-) -> Iterator[RunSpan]:
+def _runs_of_events(query: JobQuery, seen: list[RunSpan], record: Job | None) -> Iterator[RunSpan]:
     """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
 
-    Of a requeued job the controller knows the next run alone. Only where the epilog's event names
-    the start (Slurm >= 23.02) or the prolog's event is there.
+    A record is that of a requeued job: it tells the job's facts, not the run's. Only where the
+    epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
     """
     for event in query.events:
         start = _start_of(event, query.events)
         if event.kind is not EventKind.STOP or start is None:
             continue
-        end = end_by_event(event, is_requeued=is_requeued)
-        job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
+        end = end_by_event(event, is_requeued=record is not None)
+        base = record or Job(job_id=query.job_id)
+        job = replace(
+            base,
+            start_time=start,
+            end_time=end.time,
+            state=end.state,
+            flags=(),
+            restart_count=None,
+        )
         span = RunSpan(start, end, job)
         is_known = any(run.start_time == start for run in query.runs)
         if not is_known and not any(same_run(span, other) for other in seen):
