@@ -74,14 +74,6 @@ def _drain(
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
-    settings = DrainSettings(
-        state=config.spool.state_directory,
-        hold_seconds=config.drain.stop_hold_seconds,
-        replace_earlier=config.drain.requeue == "replace",
-        keep_days=config.spool.keep_delivered_days,
-        min_free_bytes=config.spool.min_free_bytes,
-        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
-    )
     clients: list[Slurm] = []
 
     def new_slurm() -> Slurm:
@@ -97,7 +89,7 @@ def _drain(
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
-    service = assemble(settings, composer, externals, layout=layout)
+    service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
     def stop() -> None:
@@ -115,6 +107,18 @@ def _drain(
     finally:
         service.close()
     return OK
+
+
+def _settings(config: Config) -> DrainSettings:
+    """Return what the drain needs to know of the configuration."""
+    return DrainSettings(
+        state=config.spool.state_directory,
+        hold_seconds=config.drain.stop_hold_seconds,
+        replace_earlier=config.drain.requeue == "replace",
+        keep_days=config.spool.keep_delivered_days,
+        min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+    )
 
 
 def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
