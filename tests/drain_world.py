@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
@@ -44,6 +45,7 @@ class FakeSlurm:
     silent: bool = False
     accounting_silent: bool = False
     looks: int = 0
+    lists: int = 0
     has_accounting: bool = True
 
     def jobs(
@@ -61,6 +63,7 @@ class FakeSlurm:
 
     def listing(self) -> Iterable[SqueueRow]:
         """Return what runs; silent: raise."""
+        self.lists += 1
         if self.silent:
             raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
         return [
@@ -237,9 +240,13 @@ class World:
         self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
         self.batch_type: type[WriteBatch] = WriteBatch
+        self.queue_type: type[Queue[Any]] = Queue
+        self.inputs_changed: Callable[[], bool] = lambda: False
+        self.tick = 0.0
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
         self.pid = 0
+        self.skew = 0.0
         self.state = root / "state"
         self.state.mkdir(exist_ok=True)
         self.boot()
@@ -248,7 +255,11 @@ class World:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
         self.composer = composer = PayloadComposer(
-            lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
+            lambda clusters: SiteMap(
+                cluster="alex",
+                partition_clusters=self.partition_clusters,
+                clusters_known=clusters is not None,
+            ),
             MetadataPolicy(),
             self.filters,
         )
@@ -263,10 +274,11 @@ class World:
             slurm=lambda: self.slurm,
             backend=lambda: self.backend,
             texts=self._read_texts,
-            inputs_changed=lambda: False,
-            clocks=Clocks(wall=lambda: self.now, steady=lambda: self.now),
+            inputs_changed=self.inputs_changed,
+            clocks=Clocks(wall=self.clock, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,
+            answers=self.queue_type(),
             new_worker=ImmediateWorker,
             new_batch=self.batch_type,
         )
@@ -275,6 +287,11 @@ class World:
         self.drain = self.service.drain
         self.store, self.resolver = self.parts.store, self.parts.resolver
         self.delivery, self.health = self.parts.delivery, self.parts.health
+
+    def clock(self) -> float:
+        """Return what the wall clock shows, `tick` later each time that the drain looks."""
+        self.now += self.tick
+        return self.now + self.skew
 
     def _read_texts(self, query: TextsQuery) -> TextsReply:
         texts = {
@@ -287,7 +304,7 @@ class World:
     @property
     def moment(self) -> Moment:
         """Return this moment by both clocks."""
-        return Moment(self.now, self.now)
+        return Moment(self.now + self.skew, self.now)
 
     def job(self, job_id: int, **facts: Any) -> Job:
         """Return a running job's record, begun now."""

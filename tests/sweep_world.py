@@ -167,7 +167,7 @@ class SweptWorld:
             clusters=(CLUSTER,),
             layout=self.layout,
             sees_all_jobs=lambda _settings: self.sees_all_jobs,
-            find_delivered=lambda keys: delivered_runs(root / "delivered", keys),
+            find_delivered=lambda keys: delivered_runs(self.world.state / "delivered", keys),
             clock=lambda: self.world.now + self.skew,
         )
         self.site = SweepContext(

@@ -1,4 +1,4 @@
-"""From a record of Slurm to a run that can be told."""
+"""From a record of Slurm to a run that can be reported."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
 NOW = 1_767_225_700
 BEGAN = NOW - 100
 JOB = Job(job_id=5, user="ada", nodes=("n1",), start_time=BEGAN, sharing=Sharing.NODE)
-NAMES = {1000: "bob"}
 
 
 def facts(*events: Event, end: End | None = None) -> AdmissionContext:
     """Return the facts beside a record."""
-    return AdmissionContext(
-        end=end, events=events, now=NOW + 0.3, script="#!/bin/sh", description="JobId=5"
-    )
+    return AdmissionContext(end=end, events=events, now=NOW + 0.3)
 
 
 def event(start: int | None = None, **extras: str) -> Event:
@@ -37,55 +34,54 @@ def event(start: int | None = None, **extras: str) -> Event:
     )
 
 
-def run_of(job: Job, given: AdmissionContext) -> Run:
-    """Admit a job where the name service knows uid 1000."""
-    return admit(job, given)
-
-
 def test_a_whole_record_is_taken_as_it_is() -> None:
-    """AdmissionContext, script, description and the moment are kept."""
-    expected = Run(job=JOB, start_time=BEGAN, script="#!/bin/sh", description="JobId=5", seen=NOW)
+    """With the moment at which it was seen."""
+    expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
-    assert expected == run_of(JOB, facts())
+    assert expected == admit(JOB, facts())
 
 
-def test_a_missing_user_is_asked_of_the_name_service() -> None:
-    """The numeric id is enough."""
-    assert "bob" == run_of(replace(JOB, user=None, uid=1000), facts()).job.user
+def test_a_user_known_by_number_alone_is_named_later() -> None:
+    """The numeric id is enough to keep the run."""
+    run = admit(replace(JOB, user=None, uid=1000), facts())
+
+    assert (run.job.user, run.job.uid) == (None, 1000)
 
 
 def test_a_missing_user_is_taken_from_the_hook() -> None:
     """The controller wrote it into the hook's environment."""
     job = replace(JOB, user=None, uid=77)
 
-    assert "eve" == run_of(job, facts(event(user="eve"))).job.user
+    assert "eve" == admit(job, facts(event(user="eve"))).job.user
 
 
 def test_missing_nodes_are_taken_from_the_hook() -> None:
     """A completing job's record lists only what still cleans up."""
     job = replace(JOB, nodes=())
 
-    assert ("n1", "n2") == run_of(job, facts(event(nodes="n[1-2]"))).job.nodes
+    assert ("n1", "n2") == admit(job, facts(event(nodes="n[1-2]"))).job.nodes
 
 
 @pytest.mark.parametrize(
     ("job", "missing"),
     [
-        (replace(JOB, user=None), "a user name"),
-        (replace(JOB, nodes=()), "a node"),
+        (replace(JOB, user=None), "a user: Slurm names none"),
+        (replace(JOB, nodes=()), "a node: Slurm names none"),
         (replace(JOB, start_time=None), "a start time"),
     ],
 )
-def test_a_run_that_cannot_be_told_says_what_is_missing(job: Job, missing: str) -> None:
+def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:
     """It is set aside here, not refused by cc-backend."""
-    with pytest.raises(IncompleteRunError, match=missing):
-        run_of(job, facts())
+    with pytest.raises(IncompleteRunError) as caught:
+        admit(job, facts())
+
+    assert missing == caught.value.reason
 
 
 def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
     """Hostile extras do no harm."""
     with pytest.raises(IncompleteRunError, match="a node"):
-        run_of(replace(JOB, nodes=()), facts(event(nodes="n[5-1]")))
+        admit(replace(JOB, nodes=()), facts(event(nodes="n[5-1]")))
 
 
 @pytest.mark.parametrize(
@@ -105,33 +101,33 @@ def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing
     """Where Slurm gives an Exclusive value it alone decides."""
     job = replace(JOB, sharing=None)
 
-    assert sharing is run_of(job, facts(event(None, **extras))).job.sharing
+    assert sharing is admit(job, facts(event(None, **extras))).job.sharing
 
 
 def test_hook_knows_sharing_better_than_accounting() -> None:
     """Accounting has none up to 25.11: its value is deduced from the number of CPUs."""
     job = replace(JOB, sharing=Sharing.SHARED)
 
-    assert Sharing.USER is run_of(job, facts(event(None, oversubscribe="USER"))).job.sharing
+    assert Sharing.USER is admit(job, facts(event(None, oversubscribe="USER"))).job.sharing
 
 
 def test_extras_of_another_run_are_not_used() -> None:
     """An event that names another start time says nothing of this run."""
     job = replace(JOB, sharing=None)
 
-    assert run_of(job, facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
+    assert admit(job, facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
 
 
 def test_a_backfilled_run_has_no_monitoring() -> None:
     """The sweeper's events may say so."""
-    assert 0 == run_of(JOB, facts(event(monitoring_status="0"))).monitoring_status
+    assert 0 == admit(JOB, facts(event(monitoring_status="0"))).monitoring_status
 
 
 def test_a_closed_row_needs_no_facts() -> None:
     """What the sweeper closes is known to cc-backend, and only its stop is to be told."""
     end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
-    run = run_of(Job(job_id=5, start_time=BEGAN), facts(end=end))
+    run = admit(Job(job_id=5, start_time=BEGAN), facts(end=end))
 
     assert (NOW, end) == (run.started, run.end)
 
@@ -158,4 +154,4 @@ def test_a_run_that_a_sweep_saw_first_is_reported_later(
     events: tuple[Event, ...], not_before: int
 ) -> None:
     """Unless another event of the same run says that it may be reported now."""
-    assert run_of(JOB, facts(*events)).not_before == not_before
+    assert admit(JOB, facts(*events)).not_before == not_before

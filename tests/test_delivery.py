@@ -223,6 +223,18 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
     assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
 
 
+def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: World) -> None:
+    """Somebody removed it; the row is closed all the same."""
+    entry = started(world)
+    world.store.add_file(Directory.OPEN, entry.name)
+    entry_of(world, 1)
+    (world.root / "open" / NAME).unlink()
+    world.end(1)
+    world.run(30)
+
+    assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
+
+
 def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from command_site import NOON, TOKEN, CommandSite, run_of
 from stub_server import Answer, Model, Request, StubServer
 
 from spool import config
-from spool.commands.drain import ConfigWatcher, token_for, user_name
+from spool.commands.drain import ConfigWatcher, token_for
 from spool.drain import service
 from spool.files.layout import Directory
 from spool.files.lock import take_lock

@@ -101,6 +101,15 @@ def test_a_state_is_written_when_it_is_news_or_the_file_is_old(
     assert updated == found.updated
 
 
+def test_a_last_state_is_written_although_it_is_no_news(tmp_path: Path) -> None:
+    """Figures of the last second must not be lost."""
+    file = DrainStateFile(tmp_path / "drain.json")
+    file.write(DrainState(last_event=1.0), 5.0)
+    file.write(DrainState(last_event=5.1), 5.2, at_once=True)
+
+    assert DrainState(last_event=5.1, updated=5.2) == read_drain_state(tmp_path / "drain.json")
+
+
 def test_a_state_that_cannot_be_written_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -289,16 +289,32 @@ def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
     assert 1 == caplog.text.count("cannot be set aside")
 
 
-def test_a_name_that_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
-    """It is not read a fourth time."""
-    reader.event()
+def crash_three_times(reader: Reader, name: str) -> EventScanner:
+    """Let the drain die three times while it reads a file; return the scanner of the next one."""
     for _ in range(3):
-        reader.crash_marker(NAME)
+        reader.crash_marker(name)
         reader.crash_marker = CrashMarker(reader.spool.root / "handling")
-    event_scanner = EventScanner(reader.spool, reader.crash_marker)
+    return EventScanner(reader.spool, reader.crash_marker)
 
-    assert [] == event_scanner.scan(MOMENT)
-    assert {NAME: "reading it ended the drain three times"} == reader.dead()
+
+def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its contents are not read a fourth time, and its job is not lost."""
+    reader.event(extras="user=ada\nend\n", time=NOW - 3)
+    (event,) = crash_three_times(reader, NAME).scan(MOMENT)
+
+    assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
+    assert "are ignored: reading it ended the drain three times" in caplog.text
+
+
+def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
+    """Its name says nothing."""
+    (reader.new / "odd").touch()
+    reason = "cannot be read: reading it ended the drain three times"
+
+    assert [] == crash_three_times(reader, "odd").scan(MOMENT)
+    assert {"odd": f"the name is not that of an event; {reason}"} == reader.dead()
 
 
 def test_a_first_look_is_due(reader: Reader) -> None:
@@ -324,7 +340,7 @@ def test_a_look_is_due_when_something_may_be_new(
     os.utime(reader.new, (NOW - age, NOW - age))
     reader.event_scanner.scan(MOMENT)
 
-    assert is_due is reader.event_scanner.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))
 
 
 def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
@@ -348,5 +364,6 @@ def test_a_crowd_is_looked_at_once_a_second(
     monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
     monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
     reader.event_scanner.scan(MOMENT)
+    os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another one came
 
-    assert is_due is reader.event_scanner.is_due(NOW + later)
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))

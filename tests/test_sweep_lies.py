@@ -361,7 +361,8 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
     whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
     assert [result.decision.plan.guards for result in whole] == [(), ()]
     random = Random(f"{series} {command}")  # noqa: S311 - no secret
-    for place in random.sample(range(1, len(texts[command])), PLACES):
+    answer = texts[command].encode()
+    for place in random.sample(range(1, len(answer)), PLACES):
         slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})
 
         results = swept(tmp_path, slurm, there)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import user_and_uid
+from slurm.decode.fields.scalars import digits, text, user_and_uid
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.job import Sharing
 
@@ -21,6 +21,10 @@ class HookFacts:
     """The facts of one run that a hook saw; None or () where it saw none."""
 
     user: str | None = None
+    account: str | None = None
+    partition: str | None = None
+    array_job_id: int | None = None
+    array_task_id: int | None = None
     nodes: tuple[str, ...] = ()
     sharing: Sharing | None = None
 
@@ -28,8 +32,13 @@ class HookFacts:
 def parse_hook_facts(variables: Mapping[str, str]) -> HookFacts:
     """Return the facts in a hook's words; what cannot be read is missing."""
     user, _ = user_and_uid(variables.get("user"), None)
+    array = digits(variables.get("array_job_id", ""))
     return HookFacts(
         user=user,
+        account=text(variables.get("account")),
+        partition=text(variables.get("partition")),
+        array_job_id=array,
+        array_task_id=digits(variables.get("array_task_id", "")) if array else None,
         nodes=_nodes(variables.get("nodes", "")),
         sharing=sharing_from_text(
             exclusive=variables.get("exclusive"), oversubscribe=variables.get("oversubscribe")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ccbackend.version import SharedServerInfo
+from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
@@ -23,7 +24,7 @@ from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
-from spool.resolve.job_texts import JobTexts, TextSettings
+from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +80,17 @@ def _drain(
         min_free_bytes=config.spool.min_free_bytes,
         wants_texts=config.metadata.job_script or config.metadata.slurm_info,
     )
+    clients: list[Slurm] = []
+
+    def new_slurm() -> Slurm:
+        clients.append(slurm_client(config, runner))
+        return clients[-1]
+
     externals = Externals(
-        slurm=lambda: slurm_client(config, runner),
+        slurm=new_slurm,
+        warnings=lambda: tuple(
+            dict.fromkeys(line for client in clients for line in client.warnings())
+        ),
         backend=lambda: backend_client(config, watch.token, shared),
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
@@ -183,4 +193,4 @@ def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:
         state_save_location=config.slurm.state_save_location,
         script_limit_bytes=config.metadata.job_script_bytes,
     )
-    return JobTexts(slurm_client(config, runner), settings)
+    return JobTexts(slurm_client(config, runner, timeout_seconds=COMMAND_SECONDS), settings)

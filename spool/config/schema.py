@@ -161,7 +161,7 @@ class MetadataKeys:
     opt_out_flag: str = _key(flag, "disable_cc_metadata")
     secret_patterns: tuple[re.Pattern[str], ...] = _key(list_of(secret_pattern), ())
     job_name_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
-    job_script_bytes: int = _key(integer(1, 10**6, "bytes"), 64_000)
+    job_script_bytes: int = _key(integer(1, 4 * 2**20, "bytes"), 64_000)
     slurm_info_bytes: int = _key(integer(1, 10**6, "bytes"), 16_000)
     other_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
     total_bytes: int = _key(integer(1, 10**6, "bytes"), 100_000)

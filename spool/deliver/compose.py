@@ -21,7 +21,7 @@ from ccbackend.payload import (
     start_payload,
     stop_payload,
 )
-from ccbackend.resources import needs_topology
+from ccbackend.resources import needs_newer_topology, needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
@@ -66,6 +66,10 @@ class PayloadComposer:
     def needs_topology(self, run: Run) -> bool:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
         return needs_topology(run.job, self._site)
+
+    def needs_newer_topology(self, run: Run) -> bool:
+        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        return needs_newer_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""

@@ -36,6 +36,7 @@ from spool.worker import Worker
 
 TOPOLOGY_SECONDS = 3600.0
 TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
+TOPOLOGY_PAUSE_SECONDS = 1.0
 MAX_META_FAILURES = 3
 TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Delivery:
         self._workers = workers
         self._policy = policy
         self._stop_hold = StopHold()
-        self._topology_at = float("-inf")
+        self._topology_at = self._topology_asked_at = float("-inf")
         self._failed_in_flight: dict[Channel, PendingRun] = {}
         self.builder = RequestBuilder(store, health, composer, crash_marker)
         self.accepted_count = 0
@@ -166,7 +167,9 @@ class Delivery:
     def _retry_entry(self, entry: PendingRun, now: Moment) -> None:
         run = self.builder.load_run(entry, now)
         entry.failures, entry.accepted_before = 0, None
-        entry.retry_at, entry.waits_for = 0.0, ""
+        entry.retry_at, entry.waits_for, entry.clock_wait_until = 0.0, "", now.steady
+        if run is not None:
+            self.builder.try_names_now(entry, run, now)
         if run is not None and run.not_before:
             self._store.persist(entry, replace(run, not_before=0), now)
         elif run is not None:
@@ -180,9 +183,10 @@ class Delivery:
             probe.ask(ServerQuery(topic=Topic.PROBE))
         if queries.outstanding or not self._health.is_up:
             return
-        if now.steady >= self._topology_at:
+        if now.steady >= self._topology_at or self._topology_is_wanted(now):
             is_known = self.builder.topology.clusters is not None
             is_settled = is_known and not self.builder.hosts and not self.builder.clusters
+            self._topology_asked_at = now.steady
             self._topology_at = now.steady + (
                 TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
             )
@@ -193,6 +197,11 @@ class Delivery:
             cluster, job_ids = self._stop_hold.next_query(self._store.schedule, now.steady)
             if job_ids:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
+
+    def _topology_is_wanted(self, now: Moment) -> bool:
+        """Tell whether a start waits for a newer topology, not asked for within the last second."""
+        is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
+        return self.builder.topology.is_wanted and not is_recent
 
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Keep a channel busy; one that fails gets one request at a time, to find out.

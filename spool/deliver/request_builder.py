@@ -27,7 +27,8 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 CLOCK_TOLERANCE_SECONDS = 300
-CLOCK_CHECK_SECONDS = 60.0
+CLOCK_CHECK_SECONDS = 10.0
+MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
@@ -60,6 +61,9 @@ class Composer(Protocol):
     def needs_topology(self, run: Run) -> bool:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
 
+    def needs_newer_topology(self, run: Run) -> bool:
+        """Tell whether the server's topology, as read before, lacks a host of a run."""
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
@@ -80,10 +84,15 @@ class Composer(Protocol):
 
 
 class Topology:
-    """What the server said of its clusters; kept when it cannot be read for a while."""
+    """What the server said of its clusters; kept when it cannot be read for a while.
+
+    `is_wanted`: it is to be read again at once.
+    """
 
     def __init__(self) -> None:
         self.clusters: tuple[Cluster, ...] | None = None
+        self.is_wanted = False
+        self.read_at = float("-inf")
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
@@ -144,7 +153,7 @@ class RequestBuilder:
             if self._composer.needs_user_name(run, now.wall - run.seen):
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
-            if self._composer.needs_topology(run) and self.topology.is_missing(now):
+            if self._must_wait_for_topology(entry, run, now):
                 cause = "the server's topology cannot be read yet"
                 self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
                 return None
@@ -155,6 +164,18 @@ class RequestBuilder:
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
+
+    def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Tell whether a start waits for the topology, or for one newer than its first attempt."""
+        if self._composer.needs_topology(run):
+            return self.topology.is_missing(now)
+        if not self._composer.needs_newer_topology(run):
+            return False
+        if not entry.topology_wanted_at:
+            entry.topology_wanted_at = now.steady
+        is_old = self.topology.read_at < entry.topology_wanted_at
+        self.topology.is_wanted |= is_old
+        return is_old and now.steady - entry.topology_wanted_at < TOPOLOGY_PATIENCE_SECONDS
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return an entry's run; None if it cannot be read now: it stays, and is tried again."""
@@ -203,11 +224,18 @@ class RequestBuilder:
 
     def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
         """Take over the server's topology; a change lets the runs of unknown names go."""
+        self.topology.read_at, self.topology.is_wanted = now.steady, False
         if clusters == self.topology.clusters:
             return
         self.topology.clusters = clusters
         self._composer.update_clusters(clusters)
         self.release_names(now)
+
+    def try_names_now(self, entry: PendingRun, run: Run, now: Moment) -> None:
+        """Let the next run with the host and the cluster of a run through."""
+        entry.topology_wanted_at = now.steady
+        self.hosts.try_now(entry.host, now.steady)
+        self.clusters.try_now(self._composer.cluster(run), now.steady)
 
     def release_names(self, now: Moment) -> None:
         """Try all runs of unknown names again."""
@@ -236,13 +264,17 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a start or end lies in the future: it waits, the clocks differ."""
+        """Tell whether a start or end lies in the future: the clocks differ, or ours was set back.
+
+        It waits for a while only: the row must be right, but it must not be missing for an hour.
+        """
         instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
         ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
-        if ahead <= 0:
+        if ahead <= 0 or (entry.clock_wait_until and now.steady >= entry.clock_wait_until):
             return False
-        cause = f"its {entry.in_flight} lies in the future; compare the clocks"
-        if entry.waits_for != cause:
+        cause = f"its {entry.in_flight} lies in the future: compare the clocks"
+        if not entry.clock_wait_until:
+            entry.clock_wait_until = now.steady + MAX_CLOCK_WAIT_SECONDS
             _log.warning("job=%d start=%d: %s", entry.job_id, entry.start_time, cause)
         self.defer(entry, cause, min(ahead, CLOCK_CHECK_SECONDS), now)
         return True

@@ -40,7 +40,9 @@ class PendingRun:
     `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
     `events` must stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent
     for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
-    `new_texts` are those that came after it. `accepted_at` is when its start was accepted, which a
+    `new_texts` are those that came after it. `clock_wait_until`: until then it may wait because its
+    time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
+    one of its hosts (0: none does). `accepted_at` is when its start was accepted, which a
     stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
     hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
     requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
@@ -65,6 +67,8 @@ class PendingRun:
     retry_at: float = 0.0
     waits_for: str = ""
     texts_until: float = 0.0
+    clock_wait_until: float = 0.0
+    topology_wanted_at: float = 0.0
     new_texts: tuple[str, ...] = ()
     accepted_at: float = 0.0
     is_listed: bool = False

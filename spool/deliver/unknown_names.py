@@ -45,6 +45,11 @@ class UnknownNames:
         schedule.reschedule(entry.job_id, now)
         return True
 
+    def try_now(self, name: str, now: float) -> None:
+        """Let the next run of a name through, as an administrator has asked."""
+        if name in self._try_at:
+            self._try_at[name] = now
+
     def mark_unknown(self, entry: PendingRun, name: str, message: str, now: float) -> None:
         """Note a refusal; the run waits until the next try."""
         if name not in self._try_at:

@@ -17,7 +17,12 @@ from spool.files.event import Event
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, run_name
 from spool.moment import Moment
-from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.admission import (
+    AdmissionContext,
+    IncompleteRunError,
+    admit,
+    report_time,
+)
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolution import JobQuery, Resolution
 from spool.resolve.resolver import Resolved, Resolver
@@ -63,34 +68,38 @@ class ResolutionApplier:
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]
-        changed = list(self._changed_runs(query.job_id, result, now))
+        changed = list(self._changed_runs(query, result, now))
         if self._has_unreadable(query.job_id, result):
             self._postpone(query, result, now)
             finished = []  # until then they keep the end safe
-        for run in (*new, *changed):
-            self._store_run(run, finished, now)
         for run in new:
-            self._ask_for_texts(run, now)
+            self._ask_for_texts(self._store_run(run, finished, now), run, now)
+        for run in changed:
+            self._store_run(run, finished, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:
             self._move_event_to_dead(event, now)
 
-    def _changed_runs(self, job_id: int, result: Resolution, now: Moment) -> Iterator[Run]:
-        """Yield the known runs that are over, or whose start is to be sent again."""
-        for entry in self._store.lane(job_id, now):
+    def _changed_runs(self, query: JobQuery, result: Resolution, now: Moment) -> Iterator[Run]:
+        """Yield the known runs that are over, or whose start is to be sent again or earlier."""
+        for entry in self._store.lane(query.job_id, now):
             end = result.ends.get(entry.start_time)
-            if end is None and entry.start_time not in result.starts_to_resend:
+            is_resent = entry.start_time in result.starts_to_resend
+            if end is None and not is_resent and not _is_due_now(entry, query):
                 continue
             run = self._load_run(entry, now)
             if run is None:
                 if entry.name not in self._builder.unreadable:  # damaged: as if it was never known
-                    self._resolver.recheck_job(job_id, now)
-            elif end is None:
-                yield replace(run, started=None)
-            else:
+                    self._resolver.recheck_job(query.job_id, now)
+            elif end is not None:
                 _warn_unproven_end(run, end)
                 yield replace(run, end=end)
+            elif is_resent:
+                yield replace(run, started=None)
+            elif run.not_before and run.last_error is None:
+                entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
+                yield replace(run, not_before=0)
 
     def _load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return a run; None if it cannot be read now, or is not to be tried again yet."""
@@ -110,7 +119,7 @@ class ResolutionApplier:
         known = replace(result, new_runs=(), unknown_events=())
         self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known))
 
-    def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
+    def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
         store = self._store
         entry = store.stage(run, events, now)
@@ -118,13 +127,12 @@ class ResolutionApplier:
             store.complete(entry, run, now)
         elif not events:
             store.persist(entry, run, now)
+        return entry
 
-    def _ask_for_texts(self, run: Run, now: Moment) -> None:
+    def _ask_for_texts(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Let the start of a new run wait a moment for its script and description."""
-        entry = self._store.get(run.job_id, run.start_time, now)
-        if entry is not None and run.reported:
-            entry.texts_until = self._texts.want(run, now)
-            self._store.schedule.reschedule(entry.job_id, now.steady)
+        entry.texts_until = self._texts.want(run, now)
+        self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
         """Return the run of a record; move to `dead/` what can never be reported."""
@@ -172,6 +180,13 @@ class ResolutionApplier:
         except OSError as error:
             _log.error("new/%s cannot be set aside: %s", event.name, error)
         self._event_scanner.forget([event.name])
+
+
+def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
+    """Tell whether an event asks for a start that waits, as a sweep's first sighting does."""
+    if entry.started is not None or not query.events:
+        return False
+    return report_time(query.events, entry.start_time) == 0
 
 
 def _warn_unproven_end(run: Run, end: End) -> None:

@@ -25,13 +25,14 @@ from spool.drain.recovery import recover
 from spool.drain.same_job import SameJobProof
 from spool.drain.service import Service, ServiceParts
 from spool.drain.text_collector import TextCollector
+from spool.errors import BadFileError
 from spool.files.archive import DeliveredArchive
-from spool.files.drain_state import DrainStateFile
+from spool.files.drain_state import DrainStateFile, read_drain_state
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
 from spool.files.system_calls import SystemCalls
-from spool.moment import Clocks
+from spool.moment import Clocks, Moment
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.job_texts import TextsQuery, TextsReply
 from spool.resolve.resolver import Resolver
@@ -72,6 +73,7 @@ class Externals:
     """What a drain speaks to, and the world's clocks.
 
     `backend` and `slurm` make a client each time they are called: every worker has its own.
+    `warnings` are lines that Slurm printed beside good answers, for the administrator.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -79,6 +81,7 @@ class Externals:
     texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
     clocks: Clocks = field(default_factory=Clocks)
+    warnings: Callable[[], tuple[str, ...]] = tuple
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
@@ -145,16 +148,28 @@ def assemble(
         min_free_bytes=settings.min_free_bytes,
     )
     _connect(parts, workers)
-    drain = Drain(parts)
+    state_path = settings.state / DRAIN_STATE_FILE
+    drain = Drain(parts, last_event=_last_event(state_path, now))
     recover(layout, store, loader, now)
     service_parts = ServiceParts(
         workers=tuple(workers.values()),
         archive=archive,
-        state_file=DrainStateFile(settings.state / DRAIN_STATE_FILE, system_calls=calls),
+        state_file=DrainStateFile(state_path, system_calls=calls),
         inputs_changed=externals.inputs_changed,
+        warnings=externals.warnings,
         close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)
+
+
+def _last_event(path: Path, now: Moment) -> float | None:
+    """Return when the drain before this one last saw an event of a hook, as far as is known."""
+    try:
+        state = read_drain_state(path)
+    except (BadFileError, OSError):
+        return None
+    seen = None if state is None else state.last_event
+    return None if seen is None else min(seen, now.wall)
 
 
 def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:

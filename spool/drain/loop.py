@@ -86,7 +86,7 @@ class DrainParts:
 class Drain:
     """A drain; the caller holds its lock."""
 
-    def __init__(self, parts: DrainParts) -> None:
+    def __init__(self, parts: DrainParts, *, last_event: float | None = None) -> None:
         self._parts = parts
         self._full_until = float("-inf")
         self.disk_reason = ""
@@ -96,8 +96,8 @@ class Drain:
         self._todo_at = float("-inf")
         self._todo_ns = -1
         self._compare_at = float("-inf")
-        self.last_event: float | None = None
-        """When a hook last left an event, Unix seconds."""
+        self.last_event = last_event
+        """When a hook last left an event, Unix seconds; also one that an earlier drain has seen."""
         parts.controller.on_answer = self._take_controller
         parts.accounting.on_answer = self._take_accounting
 
@@ -164,8 +164,8 @@ class Drain:
             if event.kind is EventKind.RETRY:
                 parts.delivery.retry_now(event.job_id, now)
                 parts.store.drop_events([event.name], now)
-            else:
-                self.last_event = max(self.last_event or 0.0, event.time)
+            elif event.is_of_hook:  # not later than now: the clock may have been set back
+                self.last_event = max(self.last_event or 0.0, min(event.time, now.wall))
         parts.resolver.add_events((e for e in events if e.kind is not EventKind.RETRY), now)
 
     def _watch_todo(self, now: Moment) -> None:
@@ -194,15 +194,21 @@ class Drain:
         """Give the controller and accounting their next questions when they are idle."""
         parts = self._parts
         if not parts.controller.outstanding:
-            if now.steady >= self._compare_at:
-                self._compare_at = now.steady + COMPARE_SECONDS
-                parts.controller.ask(ListQuery())
-            elif records := parts.resolver.next_records(now, self._tracked):
-                parts.controller.ask(records)
+            query = self._next_list(now) or parts.resolver.next_records(now, self._tracked)
+            if query is not None:
+                parts.controller.ask(query)
         if not parts.accounting.outstanding:
             rows = parts.proof.next_query(now) or parts.resolver.next_rows(now, self._tracked)
             if rows is not None:
                 parts.accounting.ask(rows)
+
+    def _next_list(self, now: Moment) -> ListQuery | None:
+        """Return the hourly question which jobs run; None where no run is open, or not yet."""
+        if now.steady < self._compare_at:
+            return None
+        self._compare_at = now.steady + COMPARE_SECONDS
+        has_open = any(True for _ in self._parts.store.unfinished())
+        return ListQuery() if has_open else None
 
     def _take_controller(self, query: ControllerQuery, reply: ControllerReply | None) -> None:
         parts, now = self._parts, self._parts.clocks.now()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spool.drain.loop import IDLE_SECONDS, Drain, DrainParts
@@ -32,14 +32,15 @@ _log = logging.getLogger(__name__)
 class ServiceParts:
     """What the service needs beside the drain's parts.
 
-    `inputs_changed` tells whether token or configuration changed since it was last asked; `close`
-    closes what belongs to this service alone.
+    `inputs_changed` tells whether token or configuration changed since it was last asked;
+    `warnings` are Slurm's; `close` closes what belongs to this service alone.
     """
 
     workers: tuple[Worker[Any, Any], ...]
     archive: DeliveredArchive
     state_file: DrainStateFile
     inputs_changed: Callable[[], bool]
+    warnings: Callable[[], tuple[str, ...]]
     close: Callable[[], None]
 
 
@@ -126,25 +127,28 @@ class Service:
                 _log.warning("%s: a request is abandoned; it will be sent again", worker.name)
         self.drain.take_answers(0.0)
         self.drain.flush()
-        self._write_state()
+        self._write_state(at_once=True)
 
     def close(self) -> None:
         """Close files; the service is not used any more."""
         self._service_parts.close()
 
-    def _write_state(self) -> None:
+    def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
-        self._service_parts.state_file.write(self._report.state(now), now.wall)
+        warnings = self._service_parts.warnings()
+        state = replace(self._report.state(now), warnings=warnings)
+        self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
         """Tell whether nothing but writing is left to do within a second."""
         parts, now = self.parts, self.parts.clocks.steady()
-        query_at = parts.resolver.next_time()
+        times = (parts.resolver.next_time(), parts.store.schedule.next_time())
+        is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
         is_asking = any(worker.outstanding for worker in self._service_parts.workers)
         return (
             not is_asking
             and not len(parts.texts)
-            and (query_at is None or query_at > now + SOON_SECONDS)
+            and not is_soon
             and parts.health.is_up
             and not parts.store.schedule.is_ready(now)
         )

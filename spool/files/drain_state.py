@@ -112,12 +112,12 @@ class DrainStateFile:
         self._last: DrainState | None = None
         self._written_at = 0.0
 
-    def write(self, state: DrainState, now: float) -> None:
-        """Write the state if it is news or the file is old; never an error."""
+    def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
+        """Write the state if it is news or the file is old, or `at_once`; never an error."""
         age = now - self._written_at
         is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
         limit = REFRESH_SECONDS if state == self._last else FIGURES_SECONDS
-        if not is_news and 0 <= age < limit:
+        if not is_news and 0 <= age < limit and not at_once:
             return
         self._last, self._written_at = state, now
         document = _to_document(replace(state, updated=now))

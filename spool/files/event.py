@@ -17,6 +17,7 @@ from spool.errors import BadFileError, NewerFormatError
 
 FORMAT = 1
 EXTRAS_LIMIT_BYTES = 64 * 1024
+SWEEP_EXTRAS = frozenset({"again", "not_before"})  # one of them is in every event of a sweep
 _VERSION = re.compile(r"([0-9]{1,9})-", re.ASCII)
 _NUMBER = r"(0|[1-9][0-9]{0,11})"
 _NAME = re.compile(
@@ -49,6 +50,12 @@ class Event:
     end: int | None
     time: float
     extras: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_of_hook(self) -> bool:
+        """Tell whether a hook left it; a sweep and the operator mark what they write."""
+        is_kind = self.kind in {EventKind.START, EventKind.STOP}
+        return is_kind and not SWEEP_EXTRAS.intersection(self.extras)
 
 
 def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None = None) -> Event:

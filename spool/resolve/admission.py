@@ -54,6 +54,8 @@ def admit(job: Job, context: AdmissionContext) -> Run:
         user=job.user or seen.user,
         account=job.account or seen.account,
         partition=job.partition or seen.partition,
+        array_job_id=job.array_job_id or seen.array_job_id,
+        array_task_id=job.array_task_id if job.array_job_id else seen.array_task_id,
         nodes=job.nodes or seen.nodes,
         sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )

@@ -180,7 +180,8 @@ def _runs_of_events(
 ) -> Iterator[RunSpan]:
     """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
 
-    Of a requeued job the controller knows the next run alone. Only where the epilog's event names the start (Slurm >= 23.02) or the prolog's event is there.
+    Of a requeued job the controller knows the next run alone. Only where the epilog's event names
+    the start (Slurm >= 23.02) or the prolog's event is there.
     """
     for event in query.events:
         start = _start_of(event, query.events)

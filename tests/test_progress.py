@@ -1,0 +1,223 @@
+"""One bad run, one odd answer or one missing fact never stops the others, and loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+
+from ccbackend.classify import Reason
+from slurm.job import NodeAllocation
+from spool.deliver.health import Channel, Health
+from spool.files.layout import Directory, Layout
+
+CORES = (NodeAllocation(name="n1", cores=(0,)),)
+HALF_HOUR = 1800.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a site with nothing in it."""
+    made = World(tmp_path)
+    yield made
+    made.parts.layout.close()
+
+
+def running(world: World) -> set[int]:
+    """Return the job ids that cc-backend shows as running."""
+    return {job_id for (job_id, _), state in world.backend.rows.items() if state == "running"}
+
+
+@pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.PANIC, Reason.UNEXPECTED])
+def test_an_answer_to_one_run_alone_halts_nobody(world: World, reason: Reason) -> None:
+    """A firewall in front dislikes one script: the others go on within seconds."""
+    world.backend.answers[1] = reason
+    world.begin(1)
+    world.run(2)
+    for job_id in range(2, 22):
+        world.begin(job_id)
+
+    world.run(5)
+
+    assert set(range(2, 22)) == running(world)
+    assert world.health.state.server.is_up
+
+
+@pytest.mark.parametrize("reason", [Reason.UNEXPECTED, Reason.PANIC, Reason.NOT_THE_API])
+def test_an_outage_with_an_unknown_answer_buries_nothing(world: World, reason: Reason) -> None:
+    """Every run gets it, for hours; after the repair all are delivered within a minute or so."""
+    world.backend.everything = reason
+    for job_id in range(1, 41):
+        world.begin(job_id)
+    world.run(5)
+    for _ in range(60):
+        world.now += 360
+        world.run(1)
+    buried = world.files().get("dead", [])
+    world.backend.everything = None
+
+    world.run(70)
+
+    assert ([], set(range(1, 41))) == (buried, running(world))
+
+
+def test_an_endpoint_that_fails_for_all_buries_nothing(world: World) -> None:
+    """The probe succeeds, yet no start is accepted: nobody is to blame."""
+    for job_id in range(1, 11):
+        world.backend.answers[job_id] = Reason.UNEXPECTED
+        world.begin(job_id)
+    world.run(20)
+    for _ in range(30):
+        world.now += 720
+        world.run(1)
+    state = world.health.state.channels[Channel.STARTS].condition.health
+    buried = world.files().get("dead", [])
+    world.backend.answers.clear()
+
+    world.run(70)
+
+    assert (Health.DOWN, [], set(range(1, 11))) == (state, buried, running(world))
+
+
+def test_a_start_waits_for_the_topology(world: World) -> None:
+    """Its hardware threads are computed from it, and a row cannot be corrected."""
+    world.backend.topology = None
+    world.begin(1, allocations=CORES)
+    world.run(60)
+    before = running(world)
+    world.backend.topology = ()
+
+    world.run(20)
+
+    assert (set(), {1}) == (before, running(world))
+
+
+def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
+    """A quarter of an hour; a job without hardware threads is better than no job."""
+    world.backend.topology = None
+    world.begin(1, allocations=CORES)
+    world.run(20)
+
+    world.now += 1000
+    world.run(5)
+
+    assert {1} == running(world)
+
+
+def test_runs_of_an_unknown_host_go_within_a_minute_of_its_appearance(world: World) -> None:
+    """Without a restart, and new runs of that host too."""
+    for job_id in (1, 2, 3):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+        world.begin(job_id)
+    world.run(100)
+    waiting = running(world)
+    world.backend.answers.clear()
+    world.begin(4)
+
+    world.run(60)
+
+    assert (set(), {1, 2, 3, 4}) == (waiting, running(world))
+
+
+def test_one_run_of_an_unknown_host_is_tried_at_a_time(world: World) -> None:
+    """The server is not asked about each of them."""
+    for job_id in range(1, 51):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+    world.begin(1)
+    world.run(2)
+    for job_id in range(2, 51):
+        world.begin(job_id)
+
+    world.run(120)
+
+    starts = [job_id for call, job_id in world.backend.asked if call == "start"]
+    assert 4 >= len(starts)
+
+
+def test_an_administrators_retry_delivers_now(world: World) -> None:
+    """Whatever the run waits for."""
+    world.backend.answers[1] = Reason.UNKNOWN_HOST
+    world.begin(1)
+    world.run(5)
+    world.backend.answers.clear()
+    world.hook("retry", 1)
+
+    world.run(2)
+
+    assert {1} == running(world)
+    assert {"open"} == set(world.files())
+
+
+def test_a_retry_of_all_delivers_all(world: World) -> None:
+    """One event stands for every pending run."""
+    for job_id in (1, 2):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+        world.begin(job_id)
+    world.run(5)
+    world.backend.answers.clear()
+    world.hook("retry", 0)
+
+    world.run(2)
+
+    assert {1, 2} == running(world)
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -> None:
+    """The server is away at the step, and back some seconds later."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(5)
+    world.skew += step
+    world.run(5)
+    world.backend.everything = None
+
+    world.run(75)
+
+    assert {1} == running(world)
+
+
+def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input/output error of the disk is no fault of the run."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(2)
+    world.backend.everything = None
+    read = Layout.read
+
+    def failing(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
+        if name.startswith("1-") and name.endswith(".json"):
+            raise OSError(5, "Input/output error")
+        return read(layout, directory, name, limit_bytes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Layout, "read", failing)
+        world.boot()
+        world.begin(2)
+        world.run(10)
+        unreadable = dict(world.parts.loader.unreadable)
+    stays = world.files()["todo"]
+
+    world.run(70)
+
+    assert ({f"1-{NOON}.json": "Input/output error"}, [f"1-{NOON}.json"]) == (unreadable, stays)
+    assert {1, 2} == running(world)
+
+
+def test_accounting_that_is_silent_holds_up_no_start(world: World) -> None:
+    """A stop waits for it; new jobs do not."""
+    world.begin(1)
+    world.run(2)
+    world.slurm.accounting_silent = True
+    world.slurm.records.clear()
+    world.hook("stop", 1)
+    world.run(2)
+    world.begin(2)
+
+    world.run(2)
+
+    assert {1, 2} == running(world)
