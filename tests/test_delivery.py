@@ -225,9 +225,7 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
 
 def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: World) -> None:
     """Somebody removed it; the row is closed all the same."""
-    entry = started(world)
-    world.store.add_file(Directory.OPEN, entry.name)
-    entry_of(world, 1)
+    started(world)
     (world.root / "open" / NAME).unlink()
     world.end(1)
     world.run(30)
@@ -624,6 +622,42 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     world.run(10)
 
     assert {(1, NOON): "running"} == world.backend.rows
+
+
+def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the topology that is known lack the host of job 1."""
+    monkeypatch.setattr(world.composer, "needs_newer_topology", lambda run: run.job_id == 1)
+    world.run(6)
+    world.begin(1)
+    world.begin(2)
+
+
+def test_a_start_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not within the hour; then it goes, with what there is."""
+    lacks_host(world, monkeypatch)
+    before = world.delivery.builder.topology.read_at
+    world.run(6)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+    assert before < world.delivery.builder.topology.read_at
+
+
+def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others do not wait at all."""
+    world.run(6)
+    world.backend.topology = None
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.now += TOPOLOGY_PATIENCE_SECONDS - 20
+    world.run(3)
+    assert {2} == {job_id for job_id, _ in world.backend.rows}
+    world.run(30)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
 def test_a_host_that_is_not_known_is_logged_once(
