@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+        "--once",
+        action="store_true",
+        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
     )
 
 
@@ -98,17 +100,12 @@ def _drain(
     service = assemble(settings, composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop() -> None:
         stopping.set()  # also for one that is only being put together
         service.stop()
         runner.stop()
 
-    def reload(_number: int, _frame: object) -> None:
-        watch.request_reload()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    _handle_signals(stop, watch.request_reload)
     if stopping.is_set():
         service.stop()
     try:
@@ -118,6 +115,13 @@ def _drain(
     finally:
         service.close()
     return OK
+
+
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT stop the service, and SIGHUP reload its configuration."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
 
 
 class ConfigWatcher:

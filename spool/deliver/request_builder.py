@@ -7,7 +7,7 @@ for the server's topology (its hardware threads are computed from it) and for a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
+OLD_COMMENTS_SECONDS = 60.0
+COMMENTS_CHECK_SECONDS = 1.0
+COMMENTS_PATIENCE_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -122,6 +125,8 @@ class RequestBuilder:
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
+        self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
+        """Asks Slurm about a job whose start has waited: its user may have excluded it."""
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
@@ -157,13 +162,34 @@ class RequestBuilder:
                 cause = "the server's topology cannot be read yet"
                 self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
                 return None
+            if self._must_read_comments(entry, run, now):
+                self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
+                return None
             if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
                 return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
+            if entry.in_flight is RequestKind.START:
+                self.hosts.take_try(entry.host, now.steady)
+                self.clusters.take_try(cluster, now.steady)
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
+
+    def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Tell whether a running job's start has waited so long that its comments may be others.
+
+        The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
+        """
+        if run.end is not None or now.wall - run.seen < OLD_COMMENTS_SECONDS:
+            return False
+        if not entry.comments_at:
+            entry.comments_at = now.steady - OLD_COMMENTS_SECONDS
+        age = now.steady - entry.comments_at
+        if not OLD_COMMENTS_SECONDS <= age < OLD_COMMENTS_SECONDS + COMMENTS_PATIENCE_SECONDS:
+            return False
+        self.on_old_comments(entry.job_id, now)
+        return True
 
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
         """Tell whether a start waits for the topology, or for one newer than its first attempt."""

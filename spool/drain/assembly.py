@@ -147,6 +147,7 @@ def assemble(
         clocks=clocks,
         min_free_bytes=settings.min_free_bytes,
     )
+    delivery.builder.on_old_comments = resolver.recheck_job
     _connect(parts, workers)
     state_path = settings.state / DRAIN_STATE_FILE
     drain = Drain(parts, last_event=_last_event(state_path, now))
