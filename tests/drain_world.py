@@ -255,7 +255,11 @@ class World:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
         self.composer = composer = PayloadComposer(
-            lambda _: SiteMap(cluster="alex", partition_clusters=self.partition_clusters),
+            lambda clusters: SiteMap(
+                cluster="alex",
+                partition_clusters=self.partition_clusters,
+                clusters_known=clusters is not None,
+            ),
             MetadataPolicy(),
             self.filters,
         )

@@ -223,6 +223,16 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
     assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
 
 
+def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: World) -> None:
+    """Somebody removed it; the row is closed all the same."""
+    started(world)
+    (world.root / "open" / NAME).unlink()
+    world.end(1)
+    world.run(30)
+
+    assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
+
+
 def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -614,6 +624,42 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
+def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the topology that is known lack the host of job 1."""
+    monkeypatch.setattr(world.composer, "needs_newer_topology", lambda run: run.job_id == 1)
+    world.run(6)
+    world.begin(1)
+    world.begin(2)
+
+
+def test_a_start_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not within the hour; then it goes, with what there is."""
+    lacks_host(world, monkeypatch)
+    before = world.delivery.builder.topology.read_at
+    world.run(6)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+    assert before < world.delivery.builder.topology.read_at
+
+
+def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others do not wait at all."""
+    world.run(6)
+    world.backend.topology = None
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.now += TOPOLOGY_PATIENCE_SECONDS - 20
+    world.run(3)
+    assert {2} == {job_id for job_id, _ in world.backend.rows}
+    world.run(30)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
 def test_a_host_that_is_not_known_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -646,11 +692,12 @@ def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> N
 def test_a_start_that_stays_in_the_future_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is looked at each minute."""
+    """It is looked at every few seconds, and goes after a minute."""
     world.begin(1, start_time=NOON + 1000)
-    world.run(5)
-    world.now += 100
-    world.run(5)
+    world.run(40)
+    assert {} == world.backend.rows
+    world.run(40)
+    assert {(1, NOON + 1000): "running"} == world.backend.rows
 
     assert 1 == sum("lies in the future" in record.message for record in caplog.records)
 

@@ -75,10 +75,10 @@ class ResolutionApplier:
         if self._has_unreadable(query.job_id, result):
             self._postpone(query, result, record, now)
             finished = []  # until then they keep the end safe
-        for run in (*new, *changed):
-            self._store_run(run, finished, now)
         for run in new:
-            self._ask_for_texts(run, now)
+            self._ask_for_texts(self._store_run(run, finished, now), run, now)
+        for run in changed:
+            self._store_run(run, finished, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:
@@ -124,7 +124,7 @@ class ResolutionApplier:
         known = replace(result, new_runs=(), unknown_events=())
         self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known, record))
 
-    def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
+    def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
         store = self._store
         entry = store.stage(run, events, now)
@@ -132,13 +132,12 @@ class ResolutionApplier:
             store.complete(entry, run, now)
         elif not events:
             store.persist(entry, run, now)
+        return entry
 
-    def _ask_for_texts(self, run: Run, now: Moment) -> None:
+    def _ask_for_texts(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Let the start of a new run wait a moment for its script and description."""
-        entry = self._store.get(run.job_id, run.start_time, now)
-        if entry is not None and run.reported:
-            entry.texts_until = self._texts.want(run, now)
-            self._store.schedule.reschedule(entry.job_id, now.steady)
+        entry.texts_until = self._texts.want(run, now)
+        self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
         """Return the run of a record; move to `dead/` what can never be reported."""
