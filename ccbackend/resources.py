@@ -68,8 +68,19 @@ def needs_topology(job: JobFacts, mapping: SiteMap) -> bool:
     That is hardware threads of cores that Slurm has named, or the server's spelling of accelerator
     addresses. No stored run can be corrected in this, so such a start is better sent later.
     """
-    if mapping.clusters_known:
-        return False
+    return not mapping.clusters_known and _lacks_topology(job, mapping)
+
+
+def needs_newer_topology(job: JobFacts, mapping: SiteMap) -> bool:
+    """Return whether the server's topology, as read before, lacks a host of a job.
+
+    The host may have been added to cluster.json since then: the topology is to be read again before
+    the start is sent. It is sent all the same if that does not help: the server decides.
+    """
+    return bool(mapping.clusters) and _lacks_topology(job, mapping)
+
+
+def _lacks_topology(job: JobFacts, mapping: SiteMap) -> bool:
     cluster = mapping.clusters.get(mapping.cluster_of(job.partition))
     names = mapping.host_names(job.nodes)
     return any(

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -121,21 +122,20 @@ class SlurmCommands:
             UnknownJob: the controller says that it does not know the id.
             SlurmError: the answer is unknown.
         """
-        printed = 0
+        has_printed = False
 
-        def count(piece: bytes) -> None:
-            nonlocal printed
-            printed += len(piece)
-            if sink is not None:
-                sink(piece)
+        def pass_on(piece: bytes, sink: Callable[[bytes], object]) -> None:
+            nonlocal has_printed
+            has_printed = has_printed or bool(piece)
+            sink(piece)
 
         answer = self.run_unchecked(
             argv,
             timeout_seconds=timeout_seconds,
             limit_bytes=limit_bytes,
-            sink=None if sink is None else count,
+            sink=None if sink is None else partial(pass_on, sink=sink),
         )
-        self._check(answer, statuses, is_empty=not (printed or answer.stdout))
+        self._check(answer, statuses, is_empty=not (has_printed or answer.stdout))
         self.error_lines.record(answer.argv[0], answer.stderr)
         return answer
 

@@ -10,7 +10,7 @@ from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.client import Slurm
-from slurm.commands import CommandPaths
+from slurm.commands import TIMEOUT_SECONDS, CommandPaths
 from slurm.process import ProcessRunner
 from spool.config import Config
 
@@ -25,9 +25,11 @@ def slurm_commands(config: Config) -> CommandPaths:
     )
 
 
-def slurm_client(config: Config, runner: ProcessRunner) -> Slurm:
+def slurm_client(
+    config: Config, runner: ProcessRunner, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Slurm:
     """Return Slurm by the configured commands."""
-    return Slurm(slurm_commands(config), runner)
+    return Slurm(slurm_commands(config), runner, timeout_seconds=timeout_seconds)
 
 
 def backend_client(

@@ -162,7 +162,7 @@ def _means(word: str, job_id: int, text: str) -> bool:
     first = text.split("\n", 1)[0].split(" JobName=", maxsplit=1)[0]
     if "_" in word:
         array, task = word.split("_")
-        return f"ArrayJobId={array} " in first and first.endswith(f"ArrayTaskId={task}")
+        return {f"ArrayJobId={array}", f"ArrayTaskId={task}"} <= set(first.split())
     if "+" in word:
         leader, offset = word.split("+")
         return f"HetJobId={leader} HetJobOffset={offset}" in first

@@ -14,7 +14,7 @@ SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("CHAOS_SEEDS", "4")))
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_faults_that_come_and_go_together_lose_nothing(tmp_path: Path, seed: int) -> None:
-    """After any story of faults every run is at the server once, with all facts."""
-    story, verdict = combined(tmp_path, seed)
+    """After any sequence of faults every run is at the server once, with all facts."""
+    history, verdict = combined(tmp_path, seed)
 
-    assert not verdict, f"seed {seed}: {', '.join(story)}\n{verdict}"
+    assert not verdict, f"seed {seed}: {', '.join(history)}\n{verdict}"

@@ -13,8 +13,8 @@ from slurm.job import Job, NodeAllocation
 from spool.files.event import Event, EventKind, event_name
 from spool.moment import Moment
 from spool.resolve import resolver
-from spool.resolve.resolution import TrackedRun
 from spool.resolve.resolver import BATCH_SIZE, Resolved, Resolver, Tracked
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
 T = 1_767_225_600.0

@@ -135,6 +135,15 @@ def test_answer_of_another_cluster_is_no_reason_for_text() -> None:
     assert [] == lines(recorded, " -O ")
 
 
+def test_json_of_another_cluster_beside_suspect_text_is_refused() -> None:
+    """Then the text is of that cluster, too."""
+    recorded = commands("22.05", "special-chars")
+    with pytest.raises(SlurmError) as caught:
+        recorded.slurm(cluster="other").jobs(ids_of(recorded))
+
+    assert FailureReason.WRONG_CLUSTER is caught.value.reason
+
+
 @pytest.mark.parametrize("wrapped", [b'{"set": true, "infinite": false, "number": %d}', b"%d.0"])
 def test_job_ids_may_be_wrapped(wrapped: bytes) -> None:
     """As all other numbers of JSON may be."""
@@ -209,15 +218,17 @@ def test_a_dead_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_silent_controller_costs_one_scontrol() -> None:
-    """Not one for each job."""
+    """Not one for each job, and not the text of squeue: that would ask the same controller."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="lab")
+    slurm.version()
+    recorded.asked.clear()
     recorded.answers |= {"squeue --local": DOWN, "show job": DOWN}
     with pytest.raises(SlurmError) as caught:
         slurm.jobs(range(1, 9))
 
     assert FailureReason.UNREACHABLE is caught.value.reason
-    assert 1 == len(lines(recorded, "show job"))
+    assert [1, 1] == [len(lines(recorded, "squeue")), len(lines(recorded, "show job"))]
 
 
 def test_a_crowd_is_asked_in_part_where_squeue_fails() -> None:

@@ -152,6 +152,18 @@ def test_nothing_beside_an_error_of_every_command_is_an_answer() -> None:
     assert ["squeue --version"] == [line for line in recorded.asked if "--version" in line]
 
 
+def test_nothing_beside_a_known_error_is_an_answer() -> None:
+    """It came beside a complete one before: no process is needed to know that it is harmless."""
+    recorded = complain(commands("24.11"), CPUS)
+    slurm = recorded.slurm()
+    slurm.listing()
+    recorded.answers["-o"] = EMPTY
+    recorded.asked.clear()
+
+    assert () == slurm.listing()
+    assert 1 == len(recorded.asked)
+
+
 def test_nothing_beside_a_new_error_is_no_answer() -> None:
     """The message has the new line, not the harmless one."""
     recorded = complain(commands("24.11"), CPUS)

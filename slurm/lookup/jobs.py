@@ -28,11 +28,13 @@ from slurm.release_features import QueryMethod, ReleaseFeatures
 MAX_CONFIRMED_JOBS = 8
 """So many jobs that squeue leaves out are asked for by scontrol too."""
 PROBE_SECONDS = 10.0
-"""How long text may take after JSON has hung."""
+"""How long another source may take after one has hung or failed."""
+UNREACHABLE_PROBE_SECONDS = 3.0
+"""How long scontrol may take after squeue has said that the controller does not answer."""
 SQUEUE_ASIDE_SECONDS = 60.0
 """How long scontrol is asked first after squeue has hung."""
 _FINAL = frozenset({FailureReason.CANCELLED, FailureReason.WRONG_CLUSTER})
-_HUNG = frozenset({FailureReason.TIMEOUT, FailureReason.UNREACHABLE})
+_SILENT = frozenset({FailureReason.TIMEOUT, FailureReason.UNREACHABLE})
 _log = logging.getLogger(__name__)
 
 
@@ -129,7 +131,7 @@ class JobLookup:
         try:
             return self._ask_squeue(query, features)
         except SlurmError as error:
-            if error.reason in _FINAL | _HUNG:
+            if error.reason in _FINAL | _SILENT:
                 raise
             newer = query.detect(refresh=True)
             if newer == features:
@@ -149,7 +151,7 @@ class JobLookup:
         try:
             found = self._json.find(query.wanted, method, target)
         except SlurmError as error:
-            if error.reason in _FINAL:
+            if error.reason in _FINAL | {FailureReason.UNREACHABLE}:
                 raise
             return self._instead_of_json(query, target, error)
         not_understood = found.failed()
@@ -169,7 +171,7 @@ class JobLookup:
 
     def _instead_of_json(self, query: _Query, target: Target, error: SlurmError) -> LookupResult:
         """Return the jobs by the newer release's JSON, or by text; then JSON is set aside."""
-        has_hung = error.reason in _HUNG
+        has_hung = error.reason is FailureReason.TIMEOUT
         newer = target.features if has_hung else query.detect(refresh=True)
         if newer != target.features:
             return self._ask_squeue(query, newer)
@@ -246,8 +248,11 @@ class JobLookup:
         Raises:
             SlurmError: (that of squeue) scontrol fails too.
         """
+        # the controller's silence is Slurm's own word: whether squeue is right about it shows soon
+        is_silent = error.reason is FailureReason.UNREACHABLE
+        seconds = UNREACHABLE_PROBE_SECONDS if is_silent else PROBE_SECONDS
         try:
-            found = self._single.find(query.wanted, query.cluster, error)
+            found = self._single.find(query.wanted, query.cluster, error, timeout_seconds=seconds)
         except SlurmError:
             raise error from None
         if error.reason is FailureReason.TIMEOUT:

@@ -36,13 +36,22 @@ class SingleSource:
         self._geometries = nodes
         self._budget = budget
         self._clock = clock
+        self._timeout_seconds = TIMEOUT_SECONDS
 
-    def find(self, wanted: Sequence[int], cluster: str, not_asked: SlurmError) -> LookupResult:
+    def find(
+        self,
+        wanted: Sequence[int],
+        cluster: str,
+        not_asked: SlurmError,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> LookupResult:
         """Return the jobs; `not_asked` is the error of those for which there was no time.
 
         Raises:
             SlurmError: scontrol does not answer either.
         """
+        self._timeout_seconds = min(timeout_seconds, self._commands.timeout_seconds)
         found = LookupResult()
         deadline = self._clock() + MAX_SECONDS
         for job_id in wanted:
@@ -93,5 +102,5 @@ class SingleSource:
             argv,
             lambda stdout: split_records(stdout.decode("utf-8", "replace")),
             limit_bytes=MAX_LISTING_BYTES,
-            timeout_seconds=min(TIMEOUT_SECONDS, self._commands.timeout_seconds),
+            timeout_seconds=self._timeout_seconds,
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ccbackend.version import SharedServerInfo
+from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
@@ -23,7 +24,7 @@ from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
-from spool.resolve.job_texts import JobTexts, TextSettings
+from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+        "--once",
+        action="store_true",
+        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
     )
 
 
@@ -79,8 +82,17 @@ def _drain(
         min_free_bytes=config.spool.min_free_bytes,
         wants_texts=config.metadata.job_script or config.metadata.slurm_info,
     )
+    clients: list[Slurm] = []
+
+    def new_slurm() -> Slurm:
+        clients.append(slurm_client(config, runner))
+        return clients[-1]
+
     externals = Externals(
-        slurm=lambda: slurm_client(config, runner),
+        slurm=new_slurm,
+        warnings=lambda: tuple(
+            dict.fromkeys(line for client in clients for line in client.warnings())
+        ),
         backend=lambda: backend_client(config, watch.token, shared),
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
@@ -88,17 +100,12 @@ def _drain(
     service = assemble(settings, composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop() -> None:
         stopping.set()  # also for one that is only being put together
         service.stop()
         runner.stop()
 
-    def reload(_number: int, _frame: object) -> None:
-        watch.request_reload()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    _handle_signals(stop, watch.request_reload)
     if stopping.is_set():
         service.stop()
     try:
@@ -108,6 +115,13 @@ def _drain(
     finally:
         service.close()
     return OK
+
+
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT stop the service, and SIGHUP reload its configuration."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
 
 
 class ConfigWatcher:
@@ -183,4 +197,4 @@ def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:
         state_save_location=config.slurm.state_save_location,
         script_limit_bytes=config.metadata.job_script_bytes,
     )
-    return JobTexts(slurm_client(config, runner), settings)
+    return JobTexts(slurm_client(config, runner, timeout_seconds=COMMAND_SECONDS), settings)

@@ -49,14 +49,10 @@ def _key(
     *,
     name: str | None = None,
     factory: Callable[[], Any] | None = None,
-    json: Any = None,
     shown: bool = True,
 ) -> Any:
-    """Make a field that is a key; without default it must be in the file.
-
-    `json` is the default as it would stand there, where it differs in kind.
-    """
-    metadata = {"reader": reader, "name": name, "json": json}
+    """Make a field that is a key; without default it must be in the file."""
+    metadata = {"reader": reader, "name": name}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata, repr=shown)
     return field(default=default, metadata=metadata, repr=shown)
@@ -161,7 +157,7 @@ class MetadataKeys:
     opt_out_flag: str = _key(flag, "disable_cc_metadata")
     secret_patterns: tuple[re.Pattern[str], ...] = _key(list_of(secret_pattern), ())
     job_name_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
-    job_script_bytes: int = _key(integer(1, 10**6, "bytes"), 64_000)
+    job_script_bytes: int = _key(integer(1, 4 * 2**20, "bytes"), 64_000)
     slurm_info_bytes: int = _key(integer(1, 10**6, "bytes"), 16_000)
     other_bytes: int = _key(integer(1, 10**4, "bytes"), 1_000)
     total_bytes: int = _key(integer(1, 10**6, "bytes"), 100_000)
@@ -187,7 +183,7 @@ class Config:
     accelerator_kinds: tuple[str, ...] = _key(list_of(text), ("gpu",))
     assume_core_ids: bool = _key(boolean, default=False, name="assumeCoreIds")
     topology_files: tuple[Path, ...] = _key(list_of(absolute_path), ())
-    host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, (), json={})
+    host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, ())
     partition_clusters: Mapping[str, str] = _key(map_of(text, keys=text), factory=_empty)
     ignore_hosts: re.Pattern[str] | None = _key(optional(host_pattern), None, name="ignoreHosts")
     node_regex: str | None = _key(optional(printable), None)

@@ -28,17 +28,18 @@ from spool.moment import Moment
 
 VERSION_CHECK_SECONDS = 3600.0
 LOCAL_RETRY_SECONDS = 5.0  # our own token file: looking again costs the server nothing
-_UNKNOWN_ANSWERS = frozenset({Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED})
+# what no known server says on purpose; NO_TOKENS is read from an empty 500, as a proxy may send it
+_UNKNOWN_ANSWERS = frozenset(
+    {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
+)
 _log = logging.getLogger(__name__)
 
 
 def sign_of(verdict: ReplyVerdict) -> Sign:
     """Return what an answer shows of the server."""
-    if verdict.outcome is Outcome.HALT:
-        return Sign.HALTED
     if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
         return Sign.FAILED
-    return Sign.WELL
+    return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
 
 
 class BackendHealth:

@@ -21,7 +21,7 @@ from ccbackend.payload import (
     start_payload,
     stop_payload,
 )
-from ccbackend.resources import needs_topology
+from ccbackend.resources import needs_newer_topology, needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
@@ -67,12 +67,19 @@ class PayloadComposer:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
         return needs_topology(run.job, self._site)
 
+    def needs_newer_topology(self, run: Run) -> bool:
+        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        return needs_newer_topology(run.job, self._site)
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
         metadata = metadata_of(
             run.job,
             script=run.script,
@@ -81,8 +88,10 @@ class PayloadComposer:
             script_bytes_total=run.script_bytes_total,
         )
         name = _METADATA_NAMES[text]
+        if name not in metadata:
+            return None
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
-        return edit_meta_payload(key, name, metadata.get(name, ""))
+        return edit_meta_payload(key, name, metadata[name])
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False

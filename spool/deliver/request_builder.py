@@ -7,7 +7,7 @@ for the server's topology (its hardware threads are computed from it) and for a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
+OLD_COMMENTS_SECONDS = 60.0
+COMMENTS_CHECK_SECONDS = 1.0
+COMMENTS_PATIENCE_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -61,11 +64,17 @@ class Composer(Protocol):
     def needs_topology(self, run: Run) -> bool:
         """Tell whether a start would lack what the server's topology, not read yet, would add."""
 
+    def needs_newer_topology(self, run: Run) -> bool:
+        """Tell whether the server's topology, as read before, lacks a host of a run."""
+
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
@@ -78,10 +87,15 @@ class Composer(Protocol):
 
 
 class Topology:
-    """What the server said of its clusters; kept when it cannot be read for a while."""
+    """What the server said of its clusters; kept when it cannot be read for a while.
+
+    `is_wanted`: it is to be read again at once.
+    """
 
     def __init__(self) -> None:
         self.clusters: tuple[Cluster, ...] | None = None
+        self.is_wanted = False
+        self.read_at = float("-inf")
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
@@ -111,6 +125,8 @@ class RequestBuilder:
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
+        self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
+        """Asks Slurm about a job whose start has waited: its user may have excluded it."""
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
@@ -142,17 +158,50 @@ class RequestBuilder:
             if self._composer.needs_user_name(run, now.wall - run.seen):
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
-            if self._composer.needs_topology(run) and self.topology.is_missing(now):
+            if self._must_wait_for_topology(entry, run, now):
                 cause = "the server's topology cannot be read yet"
                 self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
+                return None
+            if self._must_read_comments(entry, run, now):
+                self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
                 return None
             if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
                 return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
-            return self._compose(entry, run, cluster, is_trial=is_trial)
+            if entry.in_flight is RequestKind.START:
+                self.hosts.take_try(entry.host, now.steady)
+                self.clusters.take_try(cluster, now.steady)
+            return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
+
+    def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Tell whether a running job's start has waited so long that its comments may be others.
+
+        The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
+        """
+        if run.end is not None or now.wall - run.seen < OLD_COMMENTS_SECONDS:
+            return False
+        if not entry.comments_at:
+            entry.comments_at = now.steady - OLD_COMMENTS_SECONDS
+        age = now.steady - entry.comments_at
+        if not OLD_COMMENTS_SECONDS <= age < OLD_COMMENTS_SECONDS + COMMENTS_PATIENCE_SECONDS:
+            return False
+        self.on_old_comments(entry.job_id, now)
+        return True
+
+    def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Tell whether a start waits for the topology, or for one newer than its first attempt."""
+        if self._composer.needs_topology(run):
+            return self.topology.is_missing(now)
+        if not self._composer.needs_newer_topology(run):
+            return False
+        if not entry.topology_wanted_at:
+            entry.topology_wanted_at = now.steady
+        is_old = self.topology.read_at < entry.topology_wanted_at
+        self.topology.is_wanted |= is_old
+        return is_old and now.steady - entry.topology_wanted_at < TOPOLOGY_PATIENCE_SECONDS
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return an entry's run; None if it cannot be read now: it stays, and is tried again."""
@@ -165,8 +214,10 @@ class RequestBuilder:
                 run = self._store.load_run(entry)
         except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
             _log.warning("%s is gone", entry.name)
+            self.unreadable.pop(entry.name, None)
             self._store.forget(entry, now)
         except BadFileError:
+            self.unreadable.pop(entry.name, None)
             self._store.unload(entry, now)  # reading it again moves it to dead/
             self._store.get(entry.job_id, entry.start_time, now)
         except NewerFormatError as error:
@@ -199,6 +250,7 @@ class RequestBuilder:
 
     def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
         """Take over the server's topology; a change lets the runs of unknown names go."""
+        self.topology.read_at, self.topology.is_wanted = now.steady, False
         if clusters == self.topology.clusters:
             return
         self.topology.clusters = clusters
@@ -207,6 +259,7 @@ class RequestBuilder:
 
     def try_names_now(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Let the next run with the host and the cluster of a run through."""
+        entry.topology_wanted_at = now.steady
         self.hosts.try_now(entry.host, now.steady)
         self.clusters.try_now(self._composer.cluster(run), now.steady)
 
@@ -262,13 +315,29 @@ class RequestBuilder:
         else:
             self._store.complete(entry, excluded, now)
 
-    def _compose(self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool) -> SendRequest:
+    def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
+        """Return the body of the next late text that may be sent; None if none is left."""
+        while entry.new_texts:
+            document = self._composer.edit_document(run, entry.new_texts[0])
+            if document is not None:
+                return document
+            entry.new_texts = entry.new_texts[1:]
+        entry.in_flight = None
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+        return None
+
+    def _compose(
+        self, entry: PendingRun, run: Run, now: Moment, *, cluster: str, is_trial: bool
+    ) -> SendRequest | None:
         kind = entry.in_flight or RequestKind.START
         server = self._health.server or ServerInfo()
+        document: Mapping[str, Any] | None
         if kind is RequestKind.EDIT_META:
-            document = self._composer.edit_document(run, entry.new_texts[0])
+            document = self._next_text(entry, run, now)
         else:
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
+        if document is None:
+            return None
         return SendRequest(
             kind=kind,
             job_id=entry.job_id,

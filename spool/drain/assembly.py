@@ -73,6 +73,7 @@ class Externals:
     """What a drain speaks to, and the world's clocks.
 
     `backend` and `slurm` make a client each time they are called: every worker has its own.
+    `warnings` are lines that Slurm printed beside good answers, for the administrator.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -80,6 +81,7 @@ class Externals:
     texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
     clocks: Clocks = field(default_factory=Clocks)
+    warnings: Callable[[], tuple[str, ...]] = tuple
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
@@ -145,6 +147,7 @@ def assemble(
         clocks=clocks,
         min_free_bytes=settings.min_free_bytes,
     )
+    delivery.builder.on_old_comments = resolver.recheck_job
     _connect(parts, workers)
     state_path = settings.state / DRAIN_STATE_FILE
     drain = Drain(parts, last_event=_last_event(state_path, now))
@@ -154,6 +157,7 @@ def assemble(
         archive=archive,
         state_file=DrainStateFile(state_path, system_calls=calls),
         inputs_changed=externals.inputs_changed,
+        warnings=externals.warnings,
         close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)

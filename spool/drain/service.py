@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spool.drain.loop import IDLE_SECONDS, Drain, DrainParts
@@ -32,14 +32,15 @@ _log = logging.getLogger(__name__)
 class ServiceParts:
     """What the service needs beside the drain's parts.
 
-    `inputs_changed` tells whether token or configuration changed since it was last asked; `close`
-    closes what belongs to this service alone.
+    `inputs_changed` tells whether token or configuration changed since it was last asked;
+    `warnings` are Slurm's; `close` closes what belongs to this service alone.
     """
 
     workers: tuple[Worker[Any, Any], ...]
     archive: DeliveredArchive
     state_file: DrainStateFile
     inputs_changed: Callable[[], bool]
+    warnings: Callable[[], tuple[str, ...]]
     close: Callable[[], None]
 
 
@@ -134,7 +135,8 @@ class Service:
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
-        state = self._report.state(now)
+        warnings = self._service_parts.warnings()
+        state = replace(self._report.state(now), warnings=warnings)
         self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:

@@ -18,13 +18,16 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
-from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
 FIRST_QUERY_SECONDS = 0.04  # Slurm has the truth about 40 ms after a hook began (measured)
 MAX_CONFIGURING_DELAY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
+MAX_POSTPONED_SECONDS = 10.0  # a record that cannot be read: it is forgotten as soon as others
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
@@ -339,7 +342,7 @@ class Resolver:
         """Ask later about one job whose record cannot be trusted; the others are not concerned."""
         if job.queries_sent == 0:
             _log.warning("job=%d is not readable: %s", job.job_id, escape(str(error)))
-        delay = min(2.0 ** min(job.queries_sent, 20), MAX_RETRY_SECONDS)
+        delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
 

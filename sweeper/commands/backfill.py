@@ -53,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"report jobs that ended at this time or later: {DATE_FORMS}",
     )
     parser.add_argument(
-        "--until", required=True, metavar="TIME", help="and before this time, in the same forms"
+        "--until", required=True, metavar="TIME", help="and before this time, in the same formats"
     )
     parser.add_argument(
         "--monitoring-status",
         type=int,
         choices=(0, 1),
-        help="0: cc-backend has no metrics of that time and need not look for them",
+        help="0: cc-backend has no metrics from that time and does not look for them",
     )
-    parser.add_argument("--dry-run", action="store_true", help="count, but change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only count; change nothing")
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 
 

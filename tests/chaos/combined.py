@@ -80,13 +80,13 @@ CHOICE = tuple(
 
 
 class Combination:
-    """A seeded story of faults that come and go."""
+    """A seeded sequence of faults that come and go."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
         self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._timely = random.Random(seed)  # noqa: S311 - draws that depend on what has arrived
-        self.told: list[str] = []
+        self.history: list[str] = []
         self._lifts: list[tuple[FaultClass, faults.Lift]] = []
         self._live: list[Run] = []
 
@@ -117,11 +117,11 @@ class Combination:
         names = {fault.name for fault, _ in self._lifts}
         if len(names) >= FAULTS_AT_ONCE or (names and self.random.random() < 0.4):
             fault, lift = self._lifts.pop(self.random.randrange(len(self._lifts)))
-            self.told.append(f"end of {fault.name}")
+            self.history.append(f"end of {fault.name}")
             lift()
             return
         fault = self.random.choice([each for each in CHOICE if not _clash(each, names)])
-        self.told.append(fault.name)
+        self.history.append(fault.name)
         self._lifts.append((fault, fault.begin(self.world)))
 
     def _end_known(self) -> None:
@@ -147,10 +147,10 @@ def _group(name: str) -> str:
 
 
 def combined(root: Path, seed: int) -> tuple[list[str], Verdict]:
-    """Return the story of a seed and what was wrong after it; the seed chooses the releases."""
+    """Return the sequence of a seed and what was wrong after it; the seed chooses the releases."""
     version = ("1.5.4", "1.4.4")[seed % 2]
     release = (NEW, OLD)[seed // 2 % 2]
     with World(root / "world", version=version, release=release, seed=seed) as world:
         combination = Combination(world, seed)
         verdict = combination.run()
-        return combination.told, verdict
+        return combination.history, verdict

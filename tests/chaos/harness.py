@@ -227,7 +227,7 @@ class World:
     # jobs
 
     def begin(self, *, hook: bool = True, **wishes: Any) -> Run:
-        """Let a job start; without `hook` nobody is told."""
+        """Let a job start; without `hook` no event is written."""
         run = self.shapes.run(int(self.now()), **wishes)
         self.runs.append(run)
         self.slurm.begin(run)
@@ -236,7 +236,7 @@ class World:
         return run
 
     def end(self, run: Run, state: str = "COMPLETED", *, hook: bool = True) -> None:
-        """Let a job end; without `hook` nobody is told."""
+        """Let a job end; without `hook` no event is written."""
         self.slurm.end(run, state)
         if hook:
             self.call_hook("epilog_slurmctld", run)

@@ -1,4 +1,4 @@
-"""A run of a job, as the made-up Slurm holds it, and what cc-backend must be told about it."""
+"""A run of a job, as the made-up Slurm holds it, and what cc-backend must have of it."""
 
 from __future__ import annotations
 

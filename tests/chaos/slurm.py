@@ -1,7 +1,7 @@
 """A small Slurm: `squeue`, `sacct`, `scontrol` and `sacctmgr` as small scripts on one socket.
 
 Each script sends its name, its arguments and SLURM_TIME_FORMAT to the process that holds the jobs
-and prints what it is told. Whatever is injected happens there: hanging, late, failing, lying.
+and prints the answer. Whatever is injected happens there: hanging, late, failing, lying.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chaos.harness import World
 from chaos.slurm import NEW, OLD
-from chaos.soaking import FAULTS, Report, Soak
+from chaos.soak_run import FAULTS, Report, Soak
 
 
 def soak(

@@ -23,7 +23,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(Exception):  # noqa: N818 - what is wrong, not an error of this program
+class Violation(BaseException):  # noqa: N818 - not for the borders in the program to catch
     """A promise that was broken."""
 
 
@@ -87,9 +87,11 @@ class Oracle:
                 )
 
     def _check_resources(self, run: Run, wanted: Any, found: Any) -> None:
+        wanted, found = (sorted(each, key=lambda r: r["hostname"]) for each in (wanted, found))
         if [each["hostname"] for each in wanted] != [each["hostname"] for each in found]:
             raise Violation(f"{run.key} has other hosts (wrong facts)")
-        if wanted != found and not self.facts_lost(run):
+        is_unknown = any(each["hostname"] in self._backend.faults.unknown_once for each in wanted)
+        if wanted != found and not is_unknown and not self.facts_lost(run):
             raise Violation(f"{run.key} resources are {found}, not {wanted} (wrong facts)")
 
     def facts_lost(self, run: Run) -> bool:
@@ -97,13 +99,18 @@ class Oracle:
         until = min(self._clock.steady, run.end_at + self._site.min_job_age)
         return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
 
+    def _end_lost(self, run: Run) -> bool:
+        """Tell whether Slurm had no chance to tell the end before it forgot it."""
+        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        return not self._wellness.was_well(run.end_at, until, FACTS_SECONDS, ("slurm", "process"))
+
     def _stopped(self, row: Row) -> None:
         run = self._site.runs.get(row.key)
         if run is None or run.end is None:
             raise Violation(f"{row.key} was stopped and runs (wrong end)")
         states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
         is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
-        is_inferred = not run.is_last or self.facts_lost(run)
+        is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
             raise Violation(
@@ -121,10 +128,17 @@ class Oracle:
         directory = self._directory_of.get(path)
         if directory == "dead" and is_there:
             self._check_buried(name)
+        elif directory == "todo" and is_there:
+            self._note_stored(name)
         elif directory == "new" and not is_there:
             self._check_event_gone(name)
         elif directory in {"todo", "open"} and not is_there:
             self._check_run_gone(name)
+
+    def _note_stored(self, name: str) -> None:
+        run = self._run_of(name)
+        if run is not None and run.stored_at is None:
+            run.stored_at = self._clock.steady
 
     def _check_buried(self, name: str) -> None:
         run = self._run_of(name)
@@ -174,8 +188,10 @@ class Oracle:
         for key, run in list(self._waiting.items()):
             if run.stopped_at is not None or run.deleted_at is not None:
                 del self._waiting[key]
-            elif run.is_poison or run.is_silent or run.start > self._clock.wall() + FUTURE_SECONDS:
+            elif run.is_poison or run.is_silent:
                 continue
+            elif max(run.start, run.end or 0) > self._clock.wall() + FUTURE_SECONDS:
+                run.future_until = now  # the clock is wrong: the drain waits with it
             elif run.started_at is None:
                 self._check_start(run, now)
             elif run.end is not None:
@@ -187,9 +203,9 @@ class Oracle:
         allowed = (
             REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
         )
-        deadline = max(
-            run.start_at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS)
-        )
+        at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
+        deadline = max(at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS))
+        deadline = max(deadline, run.future_until + RECOVERY_SECONDS)
         if now > deadline and not run.is_optional:
             raise Violation(
                 f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend"
@@ -201,20 +217,19 @@ class Oracle:
         parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
         allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
-        due = max(run.end_at, (run.started_at or 0.0) + hold)
+        due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
-        deadline = max(deadline, (run.started_at or 0.0) + hold + RECOVERY_SECONDS)
+        late = max(run.future_until, (run.started_at or 0.0) + hold)
+        deadline = max(deadline, late + RECOVERY_SECONDS)
         if now > deadline:
             raise Violation(f"{run.key} ended at {run.end_at:.1f} and is not stopped at cc-backend")
 
     def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
         """Return which parts of the world must be well for a run beside cc-backend."""
         parts = set() if is_stored else {"slurm"}
-        if run.host in self._backend.faults.unknown_hosts or run.host in self.unknown_once:
+        if run.host in self._backend.faults.unknown_once:
             parts.add("hosts")
-        return parts | {"names"}
-
-    unknown_once: frozenset[str] = frozenset()
+        return parts | ({"names", "texts"} if run.is_nameless else set())
 
     # ---- the end
 

@@ -112,6 +112,7 @@ def _backend_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
 
     def unknown_host() -> Phase:
         hosts = set(random.sample(HOSTS, 3))
+        world.faults.unknown_once |= hosts
         return _knob(world, "unknown_hosts", hosts, ("hosts",))
 
     return [
@@ -140,12 +141,10 @@ def _slurm_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
         )
 
     def odd_records() -> Phase:
-        return _knob(world, "unreadable_share", 0.3, ("slurm",), recovery=310.0)
+        return _knob(world, "unreadable_share", 0.3, ("slurm",), recovery=15.0)
 
     def texts_hang() -> Phase:
-        return _knob(
-            world, "texts_hang", random.choice([5.0, 60.0, 480.0]), ("texts",), recovery=480.0
-        )
+        return _knob(world, "texts_hang", random.choice([5.0, 20.0]), ("texts",), recovery=45.0)
 
     def names_fail() -> Phase:
         return _knob(world, "names_fail", True, ("names",))

@@ -77,7 +77,10 @@ class Simulation:
             self.scheduler, self.faults, min_job_age=random.choice([300.0, 300.0, 120.0, 30.0])
         )
         self.slurm.has_accounting = random.random() < 0.85
-        self.traffic = Traffic(jobs=random.randint(150, 350), names_start=random.random() < 0.7)
+        self.traffic = Traffic(
+            jobs=random.randint(150, 350),
+            names_start=not self.slurm.has_accounting or random.random() < 0.7,
+        )
         self.site = Site(
             self.traffic,
             self.slurm,
@@ -103,7 +106,7 @@ class Simulation:
         self._is_terminated = False
         self._inputs_changed = False
         self._minute: list[float] = [0.0, 0.0]
-        self.idle_cap = random.choice([0.25, 0.5, 1.0])
+        self.idle_cap = random.choice([1.0, 3.0, 5.0])
         self.end = self.clock.steady + self.traffic.seconds + TAIL_SECONDS
 
     # ---- the story
@@ -183,8 +186,9 @@ class Simulation:
         )
         makers = plan.phases(world, random)
         names = []
-        for _ in range(random.randint(1, 5)):
-            name = random.choice(list(makers))
+        if not self.traffic.names_start:  # events without a start are told apart by the clock
+            del makers["clock_step"]
+        for name in random.sample(list(makers), random.randint(1, 5)):
             phase = makers[name]()
             begin = self.clock.steady + random.uniform(0.0, self.traffic.seconds - 400.0)
             lasts = random.choice([5.0, 30.0, 90.0, 200.0]) * random.uniform(0.5, 1.0)
@@ -210,13 +214,28 @@ class Simulation:
         self.scheduler.at(end, stop)
 
     def _choose_fate(self, run: Run) -> None:
+        """Let something refuse a few runs alone, or never answer them.
+
+        Of the latter there is one: a second one may hold the other connection for a minute.
+        """
         random = self.random
-        if random.random() < self._poison_share:
+        is_poison, is_silent = (
+            random.random() < self._poison_share,
+            random.random() < self._silent_share,
+        )
+        if run.job_id in self.faults.poison:
             run.is_poison = True
-            self.faults.poison[run.job_id] = random.choice(["start", "stop"]), random.choice(SINGLE)
-            self.say(f"POISON {run.key} {self.faults.poison[run.job_id]}")
-        elif random.random() < self._silent_share:
+        elif run.job_id in self.faults.silent:
             run.is_silent = True
+        elif is_poison:
+            answer = random.choice([each for each in SINGLE if each[1] != "timed_out"])
+            for each in self.site.by_job[run.job_id]:
+                each.is_poison = True
+            self.faults.poison[run.job_id] = random.choice(["start", "stop"]), answer
+            self.say(f"POISON {run.key} {self.faults.poison[run.job_id]}")
+        elif is_silent and not self.faults.silent:
+            for each in self.site.by_job[run.job_id]:
+                each.is_silent = True
             self.faults.silent.add(run.job_id)
             self.say(f"SILENT {run.key}")
 

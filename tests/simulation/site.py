@@ -21,6 +21,7 @@ ADDRESSES = tuple(f"00000000:0{index}:00.0" for index in range(GPUS))
 HOSTS = [f"a{number:03}" for number in range(1, 41)]
 _ENDS = ("COMPLETED",) * 6 + ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
 _SHARED = {"node": "none", "user": "single_user", "shared": "multi_user"}
+_OVERSUBSCRIBE = {"node": "NO", "user": "USER", "shared": "OK"}
 _EXCLUSIVE = {"node": 1, "user": 2, "shared": 0}
 
 
@@ -71,6 +72,8 @@ class Site:
         self._new = new
         self._is_new_backend = is_new_backend
         self._lost: set[str] = set()
+        self._exit_code = "0:0"
+        self._extras: dict[int, str] = {}
         self._pid = 1000
         self._next_job_id = 1000
 
@@ -133,6 +136,12 @@ class Site:
     def _begin(self, job: Job) -> None:
         """Let a job get its nodes: the prolog's event, and a moment later Slurm shows it."""
         random = self._random
+        array = f"array_job_id={job.array_job_id}\narray_task_id={job.array_task_id}\n"
+        array = array if job.array_job_id else ""
+        self._extras[job.job_id] = (
+            f"nodes={','.join(job.nodes)}\nuser=user{(job.uid or 0) - 1000}\naccount=p1\n"
+            f"partition=work\n{array}oversubscribe={_OVERSUBSCRIBE[str(job.sharing)]}\n"
+        )
         configuring = random.uniform(2.0, 60.0) if self._chance("configuring_share") else 0.0
         start = self._wall()
         final = replace(job, state="RUNNING", start_time=start)
@@ -169,6 +178,7 @@ class Site:
         )
         over = replace(job, state=state, end_time=max(self._wall(), job.start_time or 0))
         run.end, run.state, run.end_at = over.end_time, state, self._scheduler.clock.steady
+        run.was_requeued = requeue
         if requeue:
             self._slurm.requeue(over, state)
             again = replace(job, restart_count=(job.restart_count or 0) + 1)
@@ -176,6 +186,7 @@ class Site:
         else:
             self._slurm.set_record(over)
             self._scheduler.after(self._slurm.min_job_age, lambda: self._slurm.forget(job.job_id))
+        self._exit_code = "0:0" if requeue or state == "COMPLETED" else "1:0"
         event = self._event("stop", job.job_id, run.start, run.end or 0)
         run.events.add(event)
         self.by_event[event] = run
@@ -192,11 +203,13 @@ class Site:
             requeued=bool(job.restart_count),
             is_excluded=bool(job.admin_comment),
             is_optional=bool(job.restart_count) and not self.replaces_earlier,
+            is_nameless=job.user is None,
             host=job.nodes[0],
         )
         for earlier in self.by_job.setdefault(job.job_id, []):
-            earlier.is_last, earlier.requeued = False, True
+            earlier.requeued = True
             earlier.is_optional = earlier.is_optional or self.replaces_earlier
+            run.is_optional = run.is_optional or run.start <= earlier.start  # the clock was set
         self.by_job[job.job_id].append(run)
         self.runs[run.key] = run
         self.on_run(run)
@@ -244,7 +257,8 @@ class Site:
 
     def write_event(self, name: str) -> None:
         """Put an event into `new/`."""
-        self._disk.create(self._new, name, b"cluster=slurm\nexit_code=0:0\nend\n")
+        extras = self._extras.get(int(name.split("-")[2]), "")
+        self._disk.create(self._new, name, f"{extras}exit_code={self._exit_code}\nend\n".encode())
         self.say(f"event {name}")
         self.on_event()
 

@@ -22,8 +22,8 @@ OLD_END_STATES = END_STATES | {"NODE_FAIL": "failed"}
 class Run:
     """One run of a job: the facts, and what became of it.
 
-    `start_at`, `end_at` are steady times at which its events appeared. `is_last`: no later run of
-    its job is known. Exemptions: `is_optional` may be left out by the policy for requeued jobs,
+    `start_at`, `end_at` are steady times at which its events appeared. `was_requeued`: Slurm
+    put its job back into the queue. Exemptions: `is_optional` may be left out by the policy for requeued jobs,
     `is_excluded` must not be reported, `is_poison` is refused alone, `facts_lost` and `texts_lost` could not be seen.
     """
 
@@ -33,12 +33,13 @@ class Run:
     script: str | None
     start_at: float
     requeued: bool = False
-    is_last: bool = True
+    was_requeued: bool = False
     is_excluded: bool = False
     is_optional: bool = False
     is_poison: bool = False
     is_silent: bool = False
     is_forbidden: bool = False
+    is_nameless: bool = False
     host: str = ""
     end: int | None = None
     state: str = ""
@@ -49,6 +50,8 @@ class Run:
     started_at: float | None = None
     stopped_at: float | None = None
     deleted_at: float | None = None
+    stored_at: float | None = None
+    future_until: float = 0.0
     events: set[str] = field(default_factory=set)
 
     @property

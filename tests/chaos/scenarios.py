@@ -1,6 +1,6 @@
-"""Faults that need a story of their own: missed jobs, lost accounting, what `check` must notice.
+"""Faults that need a scenario of their own: missed jobs, lost accounting, what `check` must notice.
 
-Each story runs in a fresh world and returns what was wrong.
+Each scenario runs in a fresh world and returns what was wrong.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SMALL_FILE_SYSTEM = 'mount -t tmpfs -o nr_inodes=60,mode=755 none "$1" && cd "$1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """One story with the options of its world."""
+class Scenario:
+    """One scenario with the options of its world."""
 
     name: str
-    tell: Callable[[World], Verdict]
+    run: Callable[[World], Verdict]
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -253,30 +253,30 @@ def _pid(world: World) -> int:
 
 
 FORGETFUL = {"min_job_age": 0.0}
-STORIES = (
-    Story(name="P5 disliked script", tell=disliked_script),
-    Story(
+SCENARIOS = (
+    Scenario(name="P5 disliked script", run=disliked_script),
+    Scenario(
         name="P14 unseen short job",
-        tell=unseen_short_job,
+        run=unseen_short_job,
         options=FORGETFUL | {"changes": {"sweep": {"grace_seconds": 30}}},
     ),
-    Story(
+    Scenario(
         name="P17 end without accounting",
-        tell=end_without_accounting,
+        run=end_without_accounting,
         options=FORGETFUL | {"has_accounting": False},
     ),
-    Story(
+    Scenario(
         name="P17 run without accounting",
-        tell=missed_without_accounting,
+        run=missed_without_accounting,
         options=FORGETFUL | {"has_accounting": False},
     ),
-    Story(name="P16 never swept", tell=never_swept),
-    Story(name="P16 no inodes", tell=no_inodes),
-    Story(name="P18 reloads", tell=reloads),
-    Story(name="P18 signs of life", tell=signs_of_life),
-    Story(name="P18 logged errors", tell=no_logged_errors),
-    Story(name="P18 foreign files", tell=foreign_files),
-    Story(name="P18 files in tmp", tell=left_in_tmp),
-    Story(name="P18 huge record", tell=huge_record),
-    Story(name="P11 large backlog", tell=large_backlog),
+    Scenario(name="P16 never swept", run=never_swept),
+    Scenario(name="P16 no inodes", run=no_inodes),
+    Scenario(name="P18 reloads", run=reloads),
+    Scenario(name="P18 signs of life", run=signs_of_life),
+    Scenario(name="P18 logged errors", run=no_logged_errors),
+    Scenario(name="P18 foreign files", run=foreign_files),
+    Scenario(name="P18 files in tmp", run=left_in_tmp),
+    Scenario(name="P18 huge record", run=huge_record),
+    Scenario(name="P11 large backlog", run=large_backlog),
 )
