@@ -125,6 +125,8 @@ class RequestBuilder:
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
+        self.on_missing_user: Callable[[Run], None] = lambda _run: None
+        """Asks for the name of the user of a run whose start waits for it."""
         self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
         """Asks Slurm about a job whose start has waited: its user may have excluded it."""
 
@@ -156,6 +158,7 @@ class RequestBuilder:
         cluster = self._composer.cluster(run)
         if entry.in_flight is RequestKind.START:
             if self._composer.needs_user_name(run, now.wall - run.seen):
+                self.on_missing_user(run)
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
             if self._must_wait_for_topology(entry, run, now):

@@ -110,7 +110,7 @@ class Drain:
             self._add_events(parts.scanner.scan(now), now)
         self._watch_todo(now)
         self._ask_slurm(now)
-        parts.texts.fill(now)
+        parts.texts.fill()
         parts.store.load_more(now)
         parts.applier.apply_postponed(now)
         parts.store.persist_aged(now, everything=not parts.health.is_up)
@@ -151,7 +151,6 @@ class Drain:
             ),
             parts.store.schedule.next_time(),
             None if group_at is None else max(group_at, self._full_until),
-            parts.texts.next_time(),
             parts.delivery.next_time(now),
         ]
         return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))
