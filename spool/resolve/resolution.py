@@ -196,7 +196,7 @@ def _runs_of_events(
 
 
 def _is_waiting(record: Job) -> bool:
-    """Tell whether a job waits in the queue: after a run, it was requeued."""
+    """Return whether a job waits in the queue: after a run, it was requeued."""
     return run_stage(record) is RunStage.NOT_STARTED
 
 
@@ -301,7 +301,7 @@ def _end_by_event(event: Event, *, is_requeued: bool) -> End:
 
 
 def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
-    """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
+    """Return whether Slurm's answers leave nothing to hope for an unexplained event."""
     if answers.rows is None:
         return False
     if answers.record is None:
