@@ -149,7 +149,7 @@ class ConfigWatcher:
         self._reload_requested = True
 
     def __call__(self) -> bool:
-        """Tell whether token or configuration changed since the last call."""
+        """Return whether token or configuration changed since the last call."""
         stamp = _file_stamp(self._config.path)
         requested, self._reload_requested = self._reload_requested, False
         if stamp != self._file_stamp or requested:

@@ -137,7 +137,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 
 def _is_directory(check: _DirectoryCheck) -> bool:
-    """Tell whether there is a directory that only we can write."""
+    """Return whether there is a directory that only we can write."""
     hint = "create it as the README shows, or correct the path"
     try:
         mode = check.path.stat().st_mode

@@ -199,7 +199,7 @@ class Delivery:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
     def _topology_is_wanted(self, now: Moment) -> bool:
-        """Tell whether a start waits for a newer topology, not asked for within the last second."""
+        """Return whether a start waits for a newer topology, not fetched within the last second."""
         is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
         return self.builder.topology.is_wanted and not is_recent
 
@@ -395,7 +395,7 @@ class Delivery:
 
 
 def has_texts(run: Run) -> bool:
-    """Tell whether a run has a script or a description to be sent."""
+    """Return whether a run has a script or a description to be sent."""
     return run.script is not None or run.description is not None
 
 

@@ -50,7 +50,7 @@ class Composer(Protocol):
 
     @property
     def has_several_clusters(self) -> bool:
-        """Tell whether partitions are shown as clusters of their own."""
+        """Return whether partitions are shown as clusters of their own."""
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
         """Take over what cc-backend says of its clusters."""
@@ -59,13 +59,13 @@ class Composer(Protocol):
         """Return the cluster's name at cc-backend."""
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Tell whether a start must still wait for the name of its user."""
+        """Return whether a start must still wait for the name of its user."""
 
     def needs_topology(self, run: Run) -> bool:
-        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start would lack what the server's topology, not read yet, would add."""
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the server's topology, as read before, lacks a host of a run."""
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
@@ -99,7 +99,7 @@ class Topology:
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
-        """Tell whether starts must wait for it; not for ever: after minutes they go without."""
+        """Return whether starts must wait for it; not for ever: after minutes they go without."""
         if self.clusters is not None:
             return False
         if self._missing_since is None:
@@ -195,7 +195,7 @@ class RequestBuilder:
         return True
 
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a start waits for the topology, or for one newer than its first attempt."""
+        """Return whether a start waits for a topology, or for one newer than its first attempt."""
         if self._composer.needs_topology(run):
             return self.topology.is_missing(now)
         if not self._composer.needs_newer_topology(run):
@@ -278,7 +278,7 @@ class RequestBuilder:
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""
+        """Return whether a text came too late for a server that cannot add it (before 1.5.0)."""
         server = self._health.server or ServerInfo()
         if entry.in_flight is not RequestKind.EDIT_META or server.edits_metadata:
             return False
@@ -293,7 +293,7 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a start or end lies in the future: the clocks differ, or ours was set back.
+        """Return whether a start or end lies in the future: clocks differ, or ours was set back.
 
         It waits for a while only: the row must be right, but it must not be missing for an hour.
         """
@@ -354,5 +354,5 @@ class RequestBuilder:
 
 
 def _start_is_queued(run: Run) -> bool:
-    """Tell whether cc-backend has queued the start, and perhaps stored it."""
+    """Return whether cc-backend has queued the start, and perhaps stored it."""
     return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

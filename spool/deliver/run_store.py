@@ -77,7 +77,7 @@ class RunStore:
         return self._index.add(name, directory)
 
     def knows(self, name: str) -> bool:
-        """Tell whether a name in `todo/` is noted, loaded from there, or about to be removed."""
+        """Return whether a name in `todo/` is noted, loaded from there, or about to be removed."""
         if name in self._index or name in self._to_remove or name in self._to_dead:
             return True
         return any(
@@ -222,7 +222,7 @@ class RunStore:
     # ---- making it durable
 
     def is_due(self, now: Moment) -> bool:
-        """Tell whether a group waits that is large or old enough."""
+        """Return whether a group waits that is large or old enough."""
         if self._waiting_since is None:
             return False
         size = len(self._to_persist) + len(self._to_remove) + len(self._to_dead)

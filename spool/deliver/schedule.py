@@ -100,7 +100,7 @@ class PendingRun:
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether its last request failed: the next one may take as long."""
+        """Return whether its last request failed: the next one may take as long."""
         return bool(self.failures) or self.is_blamed
 
     @property
@@ -252,7 +252,7 @@ class Schedule:
         return None
 
     def is_ready(self, now: float) -> bool:
-        """Tell whether something may be sent now."""
+        """Return whether something may be sent now."""
         self.move_ready(now)
         return any(
             self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
@@ -302,5 +302,5 @@ class Schedule:
 
 
 def _is_open(entry: PendingRun) -> bool:
-    """Tell whether a run's row is still to be closed before it may be replaced."""
+    """Return whether a run's row is still to be closed before it may be replaced."""
     return entry.reported and entry.started is not None

@@ -160,7 +160,7 @@ class ResolutionApplier:
             self._remembered.pop(record.job_id, None)
 
     def _never_ran(self, result: Resolution, record: Job) -> bool:
-        """Tell whether a configuring job went back to the queue without a run of its own."""
+        """Return whether a configuring job went back to the queue without a run of its own."""
         seen = self._remembered.get(record.job_id)
         is_waiting = result.stage is RunStage.NOT_STARTED
         return is_waiting and seen is not None and seen.restart_count == record.restart_count
@@ -216,7 +216,7 @@ def _with_comments(run: Run, record: Job | None) -> Job:
 
 
 def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
-    """Tell whether an event asks for a start that waits, as a sweep's first sighting does."""
+    """Return whether an event asks for a start that waits, as a sweep's first sighting does."""
     if entry.started is not None or not query.events:
         return False
     return report_time(query.events, entry.start_time) == 0

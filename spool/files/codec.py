@@ -97,7 +97,7 @@ def _from_json(expected: Any, value: Any, path: str) -> Any:
         return None if value is None else _from_json(typing.get_args(expected)[0], value, path)
     if origin is tuple:
         if not isinstance(value, list):
-            raise TypeError(f"{path}: a list is expected, not {type(value).__name__}")
+            raise TypeError(f"{path}: expected a list, got {type(value).__name__}")
         item = typing.get_args(expected)[0]
         if {type(part) for part in value} <= {item}:  # ids and names: the bulk of a wide run
             return tuple(value)
@@ -107,14 +107,14 @@ def _from_json(expected: Any, value: Any, path: str) -> Any:
     if issubclass(expected, Enum):
         return expected(value)
     if type(value) is not expected:  # bool is no int here
-        raise TypeError(f"{path}: {expected.__name__} is expected, not {type(value).__name__}")
+        raise TypeError(f"{path}: expected {expected.__name__}, got {type(value).__name__}")
     return value
 
 
 def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
     """Return a JSON object as a frozen value."""
     if not isinstance(value, dict):
-        raise TypeError(f"{path}: an object is expected, not {type(value).__name__}")
+        raise TypeError(f"{path}: expected an object, got {type(value).__name__}")
     hints = _hints(expected)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
@@ -146,7 +146,7 @@ def _plain_fields(expected: type) -> dict[str, type]:
 
 
 def _is_plain_or_optional(args: tuple[Any, ...]) -> bool:
-    """Tell whether the arguments of a hint are those of `T` or `T | None`."""
+    """Return whether the arguments of a hint are those of `T` or `T | None`."""
     return args[1:] in {(), (types.NoneType,)}
 
 

@@ -53,7 +53,7 @@ class Event:
 
     @property
     def is_of_hook(self) -> bool:
-        """Tell whether a hook left it; a sweep and the operator mark what they write."""
+        """Return whether a hook left it; a sweep and the operator mark what they write."""
         is_kind = self.kind in {EventKind.START, EventKind.STOP}
         return is_kind and not SWEEP_EXTRAS.intersection(self.extras)
 

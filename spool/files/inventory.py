@@ -165,7 +165,7 @@ def _reason_of(error: Exception) -> str:
 
 
 def is_event_name(name: str) -> bool:
-    """Tell whether a name is that of an event."""
+    """Return whether a name is that of an event."""
     try:
         parse_event_name(name, time=0)
     except (BadFileError, NewerFormatError):

@@ -126,7 +126,7 @@ class Layout:
         return self._stat(directory, name).st_mtime
 
     def exists(self, directory: Directory, name: str) -> bool:
-        """Tell whether a name is there, whatever it is."""
+        """Return whether a name is there, whatever it is."""
         try:
             self._stat(directory, name)
         except FileNotFoundError:
@@ -134,7 +134,7 @@ class Layout:
         return True
 
     def is_regular(self, directory: Directory, name: str) -> bool:
-        """Tell whether a name itself is a regular file.
+        """Return whether a name itself is a regular file.
 
         Raises:
             OSError: it vanished.

@@ -104,7 +104,7 @@ class CrashMarker:
         self._suspect_name = os.fsdecode(name) if self._crashes else ""
 
     def is_poison(self, name: str) -> bool:
-        """Tell whether handling this name has ended the process too often.
+        """Return whether handling this name has ended the process too often.
 
         True only once: the file is set aside then, and may be retried when it has been repaired.
         """
@@ -140,6 +140,6 @@ class CrashMarker:
 
 
 def _is_bug(error: BaseException | None) -> bool:
-    """Tell whether an exception is going to end the process: our own classes are answers."""
+    """Return whether an exception is going to end the process: our own classes are answers."""
     is_answer = isinstance(error, OSError) or type(error).__module__ != "builtins"
     return isinstance(error, Exception) and not is_answer

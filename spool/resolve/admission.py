@@ -92,7 +92,7 @@ def _not_before(event: Event) -> int:
 
 
 def _speaks_of(event: Event, start_time: int | None) -> bool:
-    """Tell whether an event may be of a run; a start differs by seconds between Slurm's sources."""
+    """Return whether an event may be of a run; Slurm's sources differ by seconds in starts."""
     return event.start is None or start_time is None or same_start(event.start, start_time)
 
 

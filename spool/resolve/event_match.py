@@ -9,7 +9,7 @@ EPILOG_DELAY_SECONDS = 60  # an epilog, or a prolog that waited, follows the fac
 
 
 def event_matches(event: Event, spans: tuple[RunSpan, ...], *, is_record_missing: bool) -> bool:
-    """Tell whether some run whose state is known accounts for an event.
+    """Return whether some run whose state is known accounts for an event.
 
     `is_record_missing`: the controller shows no job although it ought to remember one.
     """
@@ -30,7 +30,7 @@ def _matches_start(event: Event, span: RunSpan, late_seconds: int) -> bool:
 
 
 def _matches_stop(event: Event, spans: tuple[RunSpan, ...]) -> bool:
-    """Tell whether the run that an epilog speaks of is over.
+    """Return whether the run that an epilog speaks of is over.
 
     Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
     One that began within the same second may be the next run of a requeued job.

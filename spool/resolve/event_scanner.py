@@ -39,7 +39,7 @@ class EventScanner:
         return len(self._handed_out)
 
     def is_due(self, now: Moment) -> bool:
-        """Tell whether `new/` may hold something new; one stat."""
+        """Return whether `new/` may hold something new; one stat."""
         since = now.steady - self._scanned_at
         if since >= RESCAN_SECONDS:
             return True

@@ -204,7 +204,7 @@ class JobTexts:
         return cut_script(raw, self._settings.read_limit_bytes, bytes_total=len(raw))
 
     def _is_script_out_of_reach(self) -> bool:
-        """Tell whether waiting for a script is of no use: Slurm denies it, or nobody wants it."""
+        """Return whether waiting for a script is of no use: Slurm denies it, or nobody wants it."""
         return self._scripts.is_denied or not self._settings.with_script
 
     def _location(self, reading: _Reading) -> Path | None:

@@ -214,7 +214,7 @@ def _runs_of_close_events(
 
 
 def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
-    """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
+    """Return whether Slurm's answers leave nothing to hope for an unexplained event."""
     if answers.rows is None:
         return False
     if answers.record is None:

@@ -348,6 +348,6 @@ class Resolver:
 
 
 def _asks_end_only(query: JobQuery) -> bool:
-    """Tell whether the facts of the run in question are known, and only its end is not."""
+    """Return whether the facts of the run in question are known, and only its end is not."""
     stops = all(event.kind is EventKind.STOP for event in query.events)
     return stops and any(run.end is None for run in query.runs)

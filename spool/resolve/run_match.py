@@ -40,7 +40,7 @@ class RunSpan:
     job: Job | None = None  # None: known to the spool alone
 
     def ended_by(self, time: float) -> bool:
-        """Tell whether it was over at a time, as far as clocks agree."""
+        """Return whether it was over at a time, as far as clocks agree."""
         return self.end is not None and self.end.time <= time + CLOCK_SLACK_SECONDS
 
 
@@ -69,7 +69,7 @@ def span_of_record(
 
 
 def same_run(one: RunSpan, other: RunSpan) -> bool:
-    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
+    """Return whether two views show one run: equal starts, or near ones and no end in between."""
     if one.start_time == other.start_time:
         return True
     first, second = sorted((one, other), key=lambda span: span.start_time)
@@ -83,7 +83,7 @@ def known_end(run: TrackedRun) -> End | None:
 
 
 def _is_requeued_since(run: TrackedRun, job: Job) -> bool:
-    """Tell whether the job was requeued between a known run and that of a record."""
+    """Return whether the job was requeued between a known run and that of a record."""
     counts = (run.restarts, job.restart_count)
     return None not in counts and counts[0] != counts[1] and run.start_time != job.start_time
 

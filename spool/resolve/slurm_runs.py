@@ -80,7 +80,7 @@ def _stage_of_end_state(job: Job) -> RunStage:
 
 
 def same_start(one: int, other: int) -> bool:
-    """Tell whether two start times of one job id mean the same run."""
+    """Return whether two start times of one job id mean the same run."""
     return abs(one - other) <= SAME_START_SECONDS
 
 

@@ -31,7 +31,7 @@ class ListedJob(Protocol):
 
     @property
     def is_live(self) -> bool:
-        """Tell whether the run is not over."""
+        """Return whether the run is not over."""
 
 
 class DrainSlurm(Protocol):
@@ -39,7 +39,7 @@ class DrainSlurm(Protocol):
 
     @property
     def has_accounting(self) -> bool | None:
-        """Tell whether the site has accounting; None until that was asked."""
+        """Return whether the site has accounting; None until that was asked."""
 
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
