@@ -120,6 +120,11 @@ class RequestBuilder:
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
 
+    @property
+    def can_add_texts(self) -> bool:
+        """Tell whether the server takes texts of a run whose start it has accepted."""
+        return (self._health.server or ServerInfo()).edits_metadata
+
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
@@ -245,8 +250,7 @@ class RequestBuilder:
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
         """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""
-        server = self._health.server or ServerInfo()
-        if entry.in_flight is not RequestKind.EDIT_META or server.edits_metadata:
+        if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
             return False
         entry.in_flight, entry.new_texts = None, ()
         self._store.schedule.reschedule(entry.job_id, now.steady)

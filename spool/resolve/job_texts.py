@@ -30,8 +30,10 @@ MAX_DESCRIBED_JOBS = 8
 """So many jobs are described by a command each."""
 MIN_COMMAND_SECONDS = 0.05
 """With less time left no command is started."""
+FIRST_ASIDE_SECONDS = 5.0
+"""How long no such command is run after one that did not answer; each time twice as long."""
 ASIDE_SECONDS = 60.0
-"""How long no such command is run after one that did not answer."""
+"""How long at most."""
 DENIED_SECONDS = 600.0
 """How long no script is asked for after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
@@ -104,6 +106,7 @@ class _Source:
 
     def __init__(self) -> None:
         self._aside_until = float("-inf")
+        self._silences = 0
         self.is_denied = False
 
     def is_usable(self, now: float) -> bool:
@@ -114,10 +117,13 @@ class _Source:
         if self.is_denied:
             self._aside_until = now + DENIED_SECONDS
         elif error.reason is not FailureReason.FAILED:
-            self._aside_until = now + ASIDE_SECONDS
+            seconds = FIRST_ASIDE_SECONDS * 2.0 ** min(self._silences, 10)
+            self._silences += 1
+            self._aside_until = now + min(seconds, ASIDE_SECONDS)
 
     def succeed(self) -> None:
         self.is_denied = False
+        self._silences = 0
 
 
 class JobTexts:
@@ -220,6 +226,7 @@ class JobTexts:
             _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
             self._configuration.fail(error, reading.now())
             return None
+        self._configuration.succeed()
         self._state_save_location = Path(found[0]) if found else None
         return self._state_save_location
 
@@ -240,6 +247,8 @@ class JobTexts:
                 _log.debug("job=%d has no description: %s", job.job_id, escape(str(error)))
                 self._descriptions.fail(error, reading.now())
                 text = None
+            else:
+                self._descriptions.succeed()
             found[job.job_id] = text or render_description(job)
         return found
 
