@@ -178,7 +178,7 @@ class JobTexts:
 
     def _read_scripts(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, Script]:
         """Return scripts by the id under which Slurm keeps them; one not read is not there."""
-        owners = list(dict.fromkeys(script_owner(job) for job in jobs))
+        owners = {script_owner(job): job.job_id for job in jobs}
         limit = self._settings.read_limit_bytes
         found: dict[int, Script] = {}
         location = self._location(reading)
@@ -186,21 +186,22 @@ class JobTexts:
             file = None if location is None else read_script_file(location, owner, limit)
             if file is not None:
                 found[owner] = file
-        for owner in owners:
+        for owner, job_id in owners.items():
             if owner not in found:
-                script = self._script_by_command(owner, reading)
+                # any task has it; the array's own id is that of one task, gone when that has ended
+                script = self._script_by_command(job_id, reading)
                 if script is not None:
                     found[owner] = script
         return found
 
-    def _script_by_command(self, owner: int, reading: _Reading) -> Script | None:
+    def _script_by_command(self, job_id: int, reading: _Reading) -> Script | None:
         seconds = reading.seconds_for(self._scripts)
         if seconds is None:
             return None
         try:
-            text = self._slurm.script(owner, timeout_seconds=seconds)
+            text = self._slurm.script(job_id, timeout_seconds=seconds)
         except SlurmError as error:
-            _log.warning("job=%d script is not readable: %s", owner, escape(str(error)))
+            _log.warning("job=%d script is not readable: %s", job_id, escape(str(error)))
             self._scripts.fail(error, reading.now())
             return None
         self._scripts.succeed()
