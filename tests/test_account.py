@@ -9,7 +9,9 @@ import pytest
 from slurm.job import Job
 from spool.files.event import Event, EventKind, event_name
 from spool.files.run import End, EndSource
-from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 
 T = 1_767_225_600

@@ -38,10 +38,6 @@ class Node:
         """Return how many cores the node has."""
         return self.sockets * self.cores_per_socket
 
-    def has_gres(self, kinds: tuple[str, ...]) -> bool:
-        """Return whether the node has GRES of some kinds."""
-        return any(kind in kinds for kind, _ in self.gres)
-
 
 NodeOf = Callable[[str], Node | None]
 """Returns the node of a name; None: not known."""

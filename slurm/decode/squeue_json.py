@@ -46,10 +46,7 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     """
     field = FieldReader(record)
     job_id = field.required("job_id", positive)
-    state, flags = field.read("job_state", split_state)
-    words = record.get("flags")
-    if isinstance(words, list) and SCRONTAB_FLAG in words:
-        flags = (*flags, SCRONTAB_FLAG)
+    state, flags = _state_and_flags(field, record.get("flags"))
     has_run = state != "PENDING"
     is_live = state in LIVE_STATES
     is_over = state is not None and has_run and not is_live
@@ -91,6 +88,13 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
         comment=field.read("comment", text),
         sluid=field.part("step_id").read("sluid", text),
     )
+
+
+def _state_and_flags(field: FieldReader, words: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return the state with its flags; of the job's own flags only that of scrontab counts."""
+    state, flags = field.read("job_state", split_state)
+    is_scrontab = isinstance(words, list) and SCRONTAB_FLAG in words
+    return state, (*flags, SCRONTAB_FLAG) if is_scrontab else flags
 
 
 def _user_and_uid(field: FieldReader) -> tuple[str | None, int | None]:

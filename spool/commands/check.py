@@ -63,21 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.warning_seconds,
-        help="warn when something waits, or a side is away, for so long (default: %(default)g)",
+        help="warn if a run is pending, or Slurm or cc-backend is down, for this long "
+        "(default: %(default)g)",
     )
     parser.add_argument(
         "--critical",
         type=_seconds,
         metavar="SECONDS",
         default=usual.critical_seconds,
-        help="critical after so long (default: %(default)g); -c is the configuration",
+        help="critical after this long (default: %(default)g); -c names the configuration file",
     )
     parser.add_argument(
         "--sweep-age",
         type=_seconds,
         metavar="SECONDS",
         default=AGE_SECONDS,
-        help="warn when the last sweep is older (default: %(default)g)",
+        help="warn if the last sweep is older (default: %(default)g)",
     )
     parser.add_argument(
         "--full", action="store_true", help="also verify Slurm, cc-backend and the hooks"

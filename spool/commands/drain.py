@@ -32,7 +32,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+        "--once",
+        action="store_true",
+        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
     )
 
 
@@ -72,14 +74,6 @@ def _drain(
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
-    settings = DrainSettings(
-        state=config.spool.state_directory,
-        hold_seconds=config.drain.stop_hold_seconds,
-        replace_earlier=config.drain.requeue == "replace",
-        keep_days=config.spool.keep_delivered_days,
-        min_free_bytes=config.spool.min_free_bytes,
-        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
-    )
     clients: list[Slurm] = []
 
     def new_slurm() -> Slurm:
@@ -95,20 +89,15 @@ def _drain(
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
-    service = assemble(settings, composer, externals, layout=layout)
+    service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop() -> None:
         stopping.set()  # also for one that is only being put together
         service.stop()
         runner.stop()
 
-    def reload(_number: int, _frame: object) -> None:
-        watch.request_reload()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    _handle_signals(stop, watch.request_reload)
     if stopping.is_set():
         service.stop()
     try:
@@ -118,6 +107,25 @@ def _drain(
     finally:
         service.close()
     return OK
+
+
+def _settings(config: Config) -> DrainSettings:
+    """Return what the drain needs to know of the configuration."""
+    return DrainSettings(
+        state=config.spool.state_directory,
+        hold_seconds=config.drain.stop_hold_seconds,
+        replace_earlier=config.drain.requeue == "replace",
+        keep_days=config.spool.keep_delivered_days,
+        min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+    )
+
+
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT stop the service, and SIGHUP reload its configuration."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
 
 
 class ConfigWatcher:

@@ -75,8 +75,11 @@ class PayloadComposer:
         """Return why a run is not to be reported; None if it is."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
         metadata = metadata_of(
             run.job,
             script=run.script,
@@ -85,8 +88,10 @@ class PayloadComposer:
             script_bytes_total=run.script_bytes_total,
         )
         name = _METADATA_NAMES[text]
+        if name not in metadata:
+            return None
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
-        return edit_meta_payload(key, name, metadata.get(name, ""))
+        return edit_meta_payload(key, name, metadata[name])
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False

@@ -152,7 +152,7 @@ def observe(
             return _run_failed(state, observation, now, random)
         case ProbeAnswered():
             return _probed(state, observation, now, random)
-        case CauseChanged():
+        case _:
             return _cause_changed(state, now)
 
 

@@ -18,7 +18,7 @@ from ccbackend.classify import Outcome
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.moment import Moment
-from spool.resolve.resolution import TrackedRun
+from spool.resolve.run_match import TrackedRun
 
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a time that was stored: no run is parked for longer
@@ -42,7 +42,8 @@ class PendingRun:
     for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
     `new_texts` are those that came after it. `clock_wait_until`: until then it may wait because its
     time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
-    one of its hosts (0: none does). `accepted_at` is when its start was accepted, which a
+    one of its hosts (0: none does). `comments_at` is when its comments, which may exclude it, were
+    last read. `accepted_at` is when its start was accepted, which a
     stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
     hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
     requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
@@ -69,6 +70,7 @@ class PendingRun:
     texts_until: float = 0.0
     clock_wait_until: float = 0.0
     topology_wanted_at: float = 0.0
+    comments_at: float = 0.0
     new_texts: tuple[str, ...] = ()
     accepted_at: float = 0.0
     is_listed: bool = False

@@ -6,8 +6,8 @@ most. What comes later is added to the run, and to its row where cc-backend can 
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from slurm.job import Job
 from spool.deliver.request_builder import RequestBuilder
@@ -21,19 +21,17 @@ from spool.worker import Worker
 START_WAIT_SECONDS = 5.0
 BATCH_SIZE = 200
 MAX_QUESTIONS = 3  # about one run, while its texts are not reached in time
-USER_AGAIN_SECONDS = 5.0
 
 TextsWorker = Worker[TextsQuery, TextsReply]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A run whose texts or user are asked for."""
+    """A run whose texts, or whose user's name alone, are asked for."""
 
     job: Job
-    start_time: int
+    needs_texts: bool
     questions: int = 0
-    ask_at: float = 0.0
 
 
 class TextCollector:
@@ -51,40 +49,40 @@ class TextCollector:
         self._builder = builder
         self._worker = worker
         self._wants_texts = wants_texts
-        self._queue: deque[_Wanted] = deque()
+        self._queue: dict[tuple[int, int], _Wanted] = {}
         self._asked: dict[tuple[int, int], _Wanted] = {}
-        self._later: list[_Wanted] = []
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._asked) + len(self._later)
+        return len(self._queue) + len(self._asked)
 
     def want(self, run: Run, now: Moment) -> float:
         """Ask for the texts of a new run; return until when its start waits, monotonic; 0: not."""
-        if not self._wants_texts and run.job.user:
+        if not self._wants_texts:
             return 0.0
-        self._queue.append(_Wanted(run.job, run.start_time))
-        return now.steady + START_WAIT_SECONDS if self._wants_texts else 0.0
+        self._queue[run.job_id, run.start_time] = _Wanted(run.job, needs_texts=True)
+        return now.steady + START_WAIT_SECONDS
 
-    def fill(self, now: Moment) -> None:
+    def want_user(self, run: Run) -> None:
+        """Ask for the name of the user of a run whose start waits for it, and is asked for again.
+
+        So the name of a run is asked for as long as it is needed, by whatever drain.
+        """
+        key = (run.job_id, run.start_time)
+        if run.job.uid is not None and key not in self._queue and key not in self._asked:
+            self._queue[key] = _Wanted(run.job, needs_texts=False)
+
+    def fill(self) -> None:
         """Give the worker its next question when it is idle."""
-        if self._later:
-            due = [wanted for wanted in self._later if wanted.ask_at <= now.steady]
-            self._queue.extend(due)
-            self._later = [wanted for wanted in self._later if wanted.ask_at > now.steady]
         if self._worker.outstanding or not self._queue:
             return
-        batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
-        self._asked = {(w.job.job_id, w.start_time): w for w in batch}
-        with_texts = tuple(w.job for w in batch if self._wants_texts)
+        self._asked = {key: self._queue.pop(key) for key in list(islice(self._queue, BATCH_SIZE))}
+        batch = self._asked.values()
         uids = {w.job.uid for w in batch if not w.job.user and w.job.uid is not None}
-        self._worker.ask(TextsQuery(jobs=with_texts, uids=frozenset(uids)))
-
-    def next_time(self) -> float | None:
-        """Return when a question is due again, by the monotonic clock."""
-        return min((wanted.ask_at for wanted in self._later), default=None)
+        jobs = tuple(wanted.job for wanted in batch if wanted.needs_texts)
+        self._worker.ask(TextsQuery(jobs=jobs, uids=frozenset(uids)))
 
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
-        """Add what was found to the runs; ask again for what was not reached."""
+        """Add what was found to the runs; ask again for texts that were not reached."""
         asked, self._asked = self._asked, {}
         for (job_id, start), wanted in asked.items():
             entry = self._store.get(job_id, start, now)
@@ -92,18 +90,12 @@ class TextCollector:
                 continue
             texts = reply.texts.get((job_id, wanted.job.start_time), Texts())
             user = reply.users.get(wanted.job.uid) if wanted.job.uid is not None else None
+            wanted.questions += 1
+            if texts.is_final or wanted.questions >= MAX_QUESTIONS:
+                entry.texts_until = 0.0
+            else:
+                self._queue.setdefault((job_id, start), wanted)
             self._add(entry, texts, user, now)
-            self._ask_again(wanted, texts, needs_user=not (wanted.job.user or user), now=now)
-
-    def _ask_again(self, wanted: _Wanted, texts: Texts, *, needs_user: bool, now: Moment) -> None:
-        wanted.questions += 1
-        if needs_user and wanted.job.uid is not None:
-            wanted.ask_at = now.steady + USER_AGAIN_SECONDS
-        elif not texts.is_final and wanted.questions < MAX_QUESTIONS:
-            wanted.ask_at = now.steady
-        else:
-            return
-        self._later.append(wanted)
 
     def _add(self, entry: PendingRun, texts: Texts, user: str | None, now: Moment) -> None:
         """Store what is new; a run whose start is out gets it through `edit_meta`."""
@@ -116,8 +108,6 @@ class TextCollector:
         is_out = run.started is not None or entry.in_flight is not None
         if is_out and run.reported:
             entry.new_texts = tuple(dict.fromkeys((*entry.new_texts, *new)))
-        if texts.is_final:
-            entry.texts_until = 0.0
         if not new and job is run.job:
             self._store.schedule.reschedule(entry.job_id, now.steady)
             return

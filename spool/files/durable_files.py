@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from spool.errors import BadFileError
 from spool.files import codec
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
-from spool.files.run import Run, run_name, waiting_since
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -230,14 +230,3 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
     if found.contents is None:
         raise BadFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
     return codec.decode(name, found.contents)
-
-
-def find_run(layout: Layout, job_id: int, start_time: int) -> tuple[Directory, Run] | None:
-    """Return a run and its directory, the earlier one of two; None if there is no such run."""
-    name = run_name(job_id, start_time)
-    for directory in RUN_DIRECTORIES:
-        try:
-            return directory, load_run(layout, directory, name)
-        except FileNotFoundError:
-            continue
-    return None

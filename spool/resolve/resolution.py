@@ -15,11 +15,17 @@ from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
-from spool.resolve.event_match import EPILOG_DELAY_SECONDS, event_matches
+from spool.resolve.event_match import event_matches
+from spool.resolve.inferred_ends import (
+    ACCOUNTING_DELAY_SECONDS,
+    end_by_event,
+    ends_of_close_events,
+    inferred_ends,
+    is_queued,
+)
+from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
-    CLOCK_SLACK_SECONDS,
     RunSpan,
-    TrackedRun,
     known_end,
     same_run,
     span_of_record,
@@ -32,47 +38,7 @@ from spool.resolve.slurm_runs import (
     runs_of_accounting,
 )
 
-__all__ = ["JobQuery", "Resolution", "SlurmAnswers", "TrackedRun", "resolve_job"]
-
 EVENT_EXPIRY_SECONDS = 3600  # an event that Slurm's answers contradict is dropped after this
-PROVEN_END_DELAY_SECONDS = 300  # if epilog or next run show the end, wait this long for accounting
-ACCOUNTING_DELAY_SECONDS = 24 * 3600  # accounting may be late by this much
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobQuery:
-    """A job id with its waiting events (oldest first) and its known runs."""
-
-    job_id: int
-    events: tuple[Event, ...] = ()
-    runs: tuple[TrackedRun, ...] = ()
-
-    def known_starts(self) -> set[int]:
-        """Return the start times of unfinished runs that events or the spool know."""
-        open_runs = {run.start_time for run in self.runs if run.end is None}
-        return open_runs | {event.start for event in self.events if event.start}
-
-    def since(self) -> int:
-        """Return the time from which on the id's runs must be explained, Unix seconds."""
-        times = [event.start or int(event.time) for event in self.events]
-        times += [run.start_time for run in self.runs if run.end is None]
-        return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
-
-    def last_event_time(self) -> float:
-        """Return the time of the last event, Unix seconds."""
-        return max((event.time for event in self.events), default=0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmAnswers:
-    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
-
-    Without accounting (`has_accounting` False) there will never be rows: then events are used.
-    """
-
-    record: Job | None
-    rows: tuple[Job, ...] | None = None
-    has_accounting: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +76,8 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     not_shown = [start for start in open_runs if start not in shown]
     # an inferred end replaces that of a close event: it has proof, the close event has none
     closed = {
-        **_ends_of_close_events(query, seen),
-        **_inferred_ends(query, answers, not_shown, seen, now),
+        **ends_of_close_events(query, seen),
+        **inferred_ends(query, answers, not_shown, seen, now),
     }
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
     # The controller should still have the record of a job with a recent event. If it is missing, a
@@ -121,16 +87,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     )
     unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
     unmatched = tuple(
-        event
-        for event in query.events
-        if not event_matches(
-            event,
-            # An epilog without a start time (before 23.02) may mean a run that Slurm does not show.
-            # With this run in the list, the event is not matched with an earlier run but waits
-            # until the end of this run is proven.
-            (*spans, *unproven) if event.kind is EventKind.STOP else spans,
-            is_record_missing=is_record_missing,
-        )
+        _unmatched_events(query, spans, unproven, is_record_missing=is_record_missing)
     )
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}
@@ -159,12 +116,29 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     )
 
 
+def _unmatched_events(
+    query: JobQuery,
+    spans: tuple[RunSpan, ...],
+    unproven: tuple[RunSpan, ...],
+    *,
+    is_record_missing: bool,
+) -> Iterator[Event]:
+    """Yield the events that belong to no run whose state is known.
+
+    An epilog without a start time (before 23.02) may mean a run that Slurm does not show. With the
+    `unproven` runs as candidates, its event is not matched with an earlier run but waits.
+    """
+    for event in query.events:
+        candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
+        if not event_matches(event, candidates, is_record_missing=is_record_missing):
+            yield event
+
+
 def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
     """Yield the runs that Slurm shows, with their start times in the spool.
 
     The controller's record comes first and wins: it has cores and GRES. Only ended rows of
-    accounting
-    count: a live row may be outdated, or a runaway job.
+    accounting count, because a live row may be outdated, or a runaway job.
     """
     seen: list[RunSpan] = []
     shown: list[RunSpan] = []  # under Slurm's own start times
@@ -183,34 +157,36 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     # Slurm shows no run of the job: without accounting, events are the only source
-    if not answers.has_accounting and (record is None or _is_waiting(record)):
-        seen += _runs_of_events(query, seen, is_requeued=record is not None)
+    if not answers.has_accounting and (record is None or is_queued(record)):
+        seen += _runs_of_events(query, seen, record)
     yield from seen
 
 
-def _runs_of_events(
-    query: JobQuery, seen: list[RunSpan], *, is_requeued: bool
-) -> Iterator[RunSpan]:
+def _runs_of_events(query: JobQuery, seen: list[RunSpan], record: Job | None) -> Iterator[RunSpan]:
     """Yield ended runs that only events show: Slurm has forgotten them, and there is no accounting.
 
-    The controller shows only the next run of a requeued job. The start must be known, from the
-    epilog's event (Slurm >= 23.02) or the prolog's event.
+    A record is that of a requeued job: it has the facts of the job, not of the run. The start must
+    be known, from the epilog's event (Slurm >= 23.02) or the prolog's event.
     """
     for event in query.events:
         start = _start_of(event, query.events)
         if event.kind is not EventKind.STOP or start is None:
             continue
-        end = _end_by_event(event, is_requeued=is_requeued)
-        job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
+        end = end_by_event(event, is_requeued=record is not None)
+        # state, flags and restart count of the record are those of the next run
+        base = record or Job(job_id=query.job_id)
+        job = replace(
+            base,
+            start_time=start,
+            end_time=end.time,
+            state=end.state,
+            flags=(),
+            restart_count=None,
+        )
         span = RunSpan(start, end, job)
         is_known = any(run.start_time == start for run in query.runs)
         if not is_known and not any(same_run(span, other) for other in seen):
             yield span
-
-
-def _is_waiting(record: Job) -> bool:
-    """Return whether a job is pending; after a run this means that it was requeued."""
-    return run_stage(record) is RunStage.NOT_STARTED
 
 
 def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
@@ -237,20 +213,6 @@ def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
             yield RunSpan(run.start_time, known_end(run))
 
 
-def _ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int, End]:
-    """Return the ends from the sweeper's close events, except for runs that Slurm shows."""
-    shown = [span.start_time for span in seen]
-    tracked = [run.start_time for run in query.runs]
-    closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
-    return {
-        match_start(event.start or 0, tracked) or event.start or 0: End(
-            time=event.end or 0, state="FAILED", source=EndSource.CLOSE
-        )
-        for event in closes
-        if match_start(event.start or 0, shown) is None
-    }
-
-
 def _runs_of_close_events(
     closed: Mapping[int, End], known: set[int], job_id: int
 ) -> tuple[tuple[Job, End], ...]:
@@ -260,60 +222,6 @@ def _runs_of_close_events(
         for start, end in closed.items()
         if start not in known
     )
-
-
-def _inferred_ends(
-    query: JobQuery,
-    answers: SlurmAnswers,
-    not_shown: list[int],
-    seen: tuple[RunSpan, ...],
-    now: float,
-) -> dict[int, End]:
-    """Return ends of runs that Slurm does not show but that are proven to have ended.
-
-    The epilog's event or a later run of the same id is a proof. Accounting has the true end and may
-    be late, so it gets a day before the proof is used, or five minutes after a later run if both
-    proofs exist, because the later run has to wait meanwhile.
-    """
-    if answers.rows is None:
-        return {}
-    is_waiting = answers.record is not None and _is_waiting(answers.record)
-    later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
-    ends: dict[int, End] = {}
-    for start in not_shown:
-        following = next((other for other in later if other > start), None)
-        stop = _stop_event_of(start, following or now, query.events)
-        # without a later run `following or now` is now, so only the epilog's day can pass
-        is_evident = (
-            not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
-        )
-        if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
-            is_requeued = is_waiting or following is not None
-            ends[start] = _end_by_event(stop, is_requeued=is_requeued)
-        elif following and now - following > ACCOUNTING_DELAY_SECONDS:
-            # no epilog was seen: the true end lies before the next start, and its state is unknown
-            ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
-    return ends
-
-
-def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Event | None:
-    """Return the epilog's event of a run that ended before a time; None if there is none."""
-    for event in events:
-        is_named = event.start is not None and match_start(event.start, [start]) is not None
-        is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
-        if event.kind is EventKind.STOP and (is_named or is_near):
-            return event
-    return None
-
-
-def _end_by_event(event: Event, *, is_requeued: bool) -> End:
-    """Return the end from an epilog's event alone: its time, and a state from the exit code.
-
-    The exit code of a requeued run is always 0 (Slurm's SLURM_JOB_EXIT_CODE), so it is ignored.
-    """
-    code = None if is_requeued else event.extras.get("exit_code")
-    state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
-    return End(time=event.end or int(event.time), state=state, source=EndSource.EVENT)
 
 
 def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:

@@ -18,7 +18,9 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
-from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
@@ -210,8 +212,8 @@ class Resolver:
             self._ask_at(job, now.steady)
             return None
         job.needs_all = False
-        self._settle(job, result, now)
-        if result.needs_accounting and job.job_id in self._jobs:
+        is_waiting = self._settle(job, result, now)
+        if result.needs_accounting and is_waiting:
             job.phase, job.record = _Phase.ACCOUNTING_WANTED, record
             self._accounting_wanted.add(job.job_id)
         return asked, result, record
@@ -267,10 +269,11 @@ class Resolver:
 
     def _settle(
         self, job: _PendingJob, result: Resolution, now: Moment, *, repeated: bool = True
-    ) -> None:
+    ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
-        Events that arrived after the query keep their own time.
+        Return whether it waits for more. Events that came after the question keep their time: the
+        controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
         for event in job.asked:
@@ -282,18 +285,19 @@ class Resolver:
         unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         if not job.events and not result.missing_starts and not unsettled:
             del self._jobs[job.job_id]
-            return
+            return False
         if has_newer:
-            return
+            return False
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
             self._warn_configuring(job, now)
         else:
             crowd = len(self._jobs) * CROWD_SECONDS
             longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
-        delay = min(first * 2.0 ** min(job.queries_sent, 20), longest)
         job.queries_sent += repeated
+        delay = min(first * 2.0 ** min(job.queries_sent - 1, 20), longest)
         self._ask_at(job, now.steady + delay)
+        return True
 
     def _warn_configuring(self, job: _PendingJob, now: Moment) -> None:
         if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:

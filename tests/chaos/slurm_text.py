@@ -152,6 +152,8 @@ _ACCOUNTING: dict[str, Column] = {
     "restarts": lambda *_: "0",
     "constraints": lambda *_: "",
     "reservation": lambda *_: "",
+    "admincomment": lambda *_: "",
+    "comment": lambda *_: "",
 }
 
 
