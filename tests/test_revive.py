@@ -60,7 +60,7 @@ def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: L
     newer = site.put(Directory.OPEN, run_of(5, started=NOON + 7))
     words = retry(layout, DEAD.name)
 
-    assert "lies in open/ too, which counts; the dead letter is removed" == words
+    assert "is in open/ already; the dead letter is removed" == words
     assert {"open": [DEAD.name]} == inside(site)
     assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
@@ -129,7 +129,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
     """Nobody knows where it belongs."""
     (site.spool / "dead" / "odd").touch()
 
-    with pytest.raises(BadFileError, match="nothing says where it came from"):
+    with pytest.raises(BadFileError, match="origin is not known"):
         retry(layout, "odd")
 
 
@@ -151,7 +151,7 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
     site.bury(EVENT)
     site.put_event(EVENT)
 
-    with pytest.raises(BadFileError, match="holds a file of its name"):
+    with pytest.raises(BadFileError, match="has a file of this name"):
         retry(layout, EVENT)
 
 

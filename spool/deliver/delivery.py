@@ -231,7 +231,7 @@ class Delivery:
                     return
 
     def _sends_failed(self, name: Channel) -> bool:
-        """Tell whether a run whose last request failed is in flight; not if it was dropped."""
+        """Return whether a run whose last request failed is in flight; not if it was dropped."""
         entry = self._failed_in_flight.get(name)
         if entry is None or entry.in_flight is None:
             return False

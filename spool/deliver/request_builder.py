@@ -185,7 +185,7 @@ class RequestBuilder:
         return None
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a running job's start has waited so long that its comments may be others.
+        """Return whether a running job's start has waited so long that its comments may be others.
 
         The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
         """

@@ -110,7 +110,7 @@ class ResolutionApplier:
         return None if is_waiting else self._builder.load_run(entry, now)
 
     def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
-        """Tell whether a run that something was concluded about cannot be read now."""
+        """Return whether a run that something was concluded about cannot be read now."""
         unreadable = {*self._store.unreadable_starts(job_id)}
         return any(
             start in unreadable or run_name(job_id, start) in self._builder.unreadable
