@@ -21,7 +21,7 @@ from slurm.job import NodeAllocation
 from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
 from spool.deliver.health import Channel, Health
-from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS
+from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS, Topology
 from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
 from spool.drain.state_report import StateReport
@@ -622,6 +622,15 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     world.run(10)
 
     assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
+    """It is kept when it cannot be read for a while."""
+    topology = Topology()
+    before = topology.is_missing(world.moment)
+    topology.clusters = ()
+
+    assert (True, False) == (before, topology.is_missing(world.moment))
 
 
 def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
