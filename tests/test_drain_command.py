@@ -11,9 +11,11 @@ import pytest
 from command_site import NOON, TOKEN, CommandSite, run_of
 from stub_server import Answer, Model, Request, StubServer
 
+from ccbackend.client import BackendClient
 from spool import config
 from spool.commands.drain import ConfigWatcher, token_for
 from spool.drain import service
+from spool.drain.assembly import BACKEND_WORKERS
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.files.run import End, EndSource
@@ -292,6 +294,18 @@ def test_a_signal_between_two_configurations_counts(site: CommandSite, server: S
     on_start(server, act)
 
     assert 0 == site.call("drain").code
+
+
+def test_a_drain_closes_its_connections_when_it_ends(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed configuration starts another in the same process."""
+    closed: set[BackendClient] = set()
+    monkeypatch.setattr(BackendClient, "close", closed.add)
+
+    site.call("drain", "--once")
+
+    assert len(BACKEND_WORKERS) == len(closed)
 
 
 def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
