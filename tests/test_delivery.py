@@ -248,7 +248,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     assert f"{NAME} stays where it is: handling it ended the drain three times" in caplog.text
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
-    world.run()
+    world.run(6)  # its comments are read again before
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
@@ -272,7 +272,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
     assert {NAME: "TypeError in our own code while mapping it"} == alarms(world)
     assert f"{NAME} cannot be mapped: TypeError" in caplog.text
     world.now += HOUR
-    world.run()
+    world.run(6)
 
     assert ({1, 2}, {}) == ({job_id for job_id, _ in world.backend.rows}, alarms(world))
 
@@ -346,7 +346,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
     world.backend.rows[1, NOON] = "running"
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.delivery.take_result(request(), result(), world.moment)
-    world.run(61)
+    world.run(70)
 
     assert ({(1, NOON): "running"}, {"open": [NAME]}) == (world.backend.rows, world.files())
 
@@ -503,7 +503,7 @@ def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_other
     first, _ = world.parts.backend.starts.workers
     with held(first, world) as waiting:
         world.now += 60
-        world.run()
+        world.run(6)
         assert [1] == [each.job_id for each in waiting]
         (world.root / "todo" / entry_of(world, 1).name).unlink()
         world.store.forget(entry_of(world, 1), world.moment)

@@ -29,9 +29,11 @@ COMMAND_SECONDS = 5.0
 MAX_DESCRIBED_JOBS = 8
 """Up to this number of jobs, each description comes from a command."""
 MIN_COMMAND_SECONDS = 0.05
-"""If less time is left, no command is started."""
+"""With less time left no command is started."""
+FIRST_ASIDE_SECONDS = 5.0
+"""How long no such command is run after one that did not answer; each time twice as long."""
 ASIDE_SECONDS = 60.0
-"""The pause of a kind of command after it did not answer."""
+"""How long at most."""
 DENIED_SECONDS = 600.0
 """The pause of script queries after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
@@ -104,6 +106,7 @@ class _Source:
 
     def __init__(self) -> None:
         self._aside_until = float("-inf")
+        self._silences = 0
         self.is_denied = False
 
     def is_usable(self, now: float) -> bool:
@@ -114,10 +117,13 @@ class _Source:
         if self.is_denied:
             self._aside_until = now + DENIED_SECONDS
         elif error.reason is not FailureReason.FAILED:
-            self._aside_until = now + ASIDE_SECONDS
+            seconds = FIRST_ASIDE_SECONDS * 2.0 ** min(self._silences, 10)
+            self._silences += 1
+            self._aside_until = now + min(seconds, ASIDE_SECONDS)
 
     def succeed(self) -> None:
         self.is_denied = False
+        self._silences = 0
 
 
 class JobTexts:
@@ -171,8 +177,8 @@ class JobTexts:
     # scripts
 
     def _read_scripts(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, Script]:
-        """Return scripts by the id under which Slurm stores them, without those not read."""
-        owners = list(dict.fromkeys(script_owner(job) for job in jobs))
+        """Return scripts by the id under which Slurm keeps them; one not read is not there."""
+        owners = {script_owner(job): job.job_id for job in jobs}
         limit = self._settings.read_limit_bytes
         found: dict[int, Script] = {}
         location = self._location(reading)
@@ -180,21 +186,22 @@ class JobTexts:
             file = None if location is None else read_script_file(location, owner, limit)
             if file is not None:
                 found[owner] = file
-        for owner in owners:
+        for owner, job_id in owners.items():
             if owner not in found:
-                script = self._script_by_command(owner, reading)
+                # any task has it; the array's own id is that of one task, gone when that has ended
+                script = self._script_by_command(job_id, reading)
                 if script is not None:
                     found[owner] = script
         return found
 
-    def _script_by_command(self, owner: int, reading: _Reading) -> Script | None:
+    def _script_by_command(self, job_id: int, reading: _Reading) -> Script | None:
         seconds = reading.seconds_for(self._scripts)
         if seconds is None:
             return None
         try:
-            text = self._slurm.script(owner, timeout_seconds=seconds)
+            text = self._slurm.script(job_id, timeout_seconds=seconds)
         except SlurmError as error:
-            _log.warning("job=%d script cannot be read: %s", owner, escape(str(error)))
+            _log.warning("job=%d script is not readable: %s", job_id, escape(str(error)))
             self._scripts.fail(error, reading.now())
             return None
         self._scripts.succeed()
@@ -220,6 +227,7 @@ class JobTexts:
             _log.warning("StateSaveLocation cannot be read from Slurm: %s", escape(str(error)))
             self._configuration.fail(error, reading.now())
             return None
+        self._configuration.succeed()
         self._state_save_location = Path(found[0]) if found else None
         return self._state_save_location
 
@@ -240,6 +248,8 @@ class JobTexts:
                 _log.debug("job=%d has no description: %s", job.job_id, escape(str(error)))
                 self._descriptions.fail(error, reading.now())
                 text = None
+            else:
+                self._descriptions.succeed()
             found[job.job_id] = text or render_description(job)
         return found
 
