@@ -152,7 +152,7 @@ def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
     said = site.call("discard", "odd", "--yes")
 
-    assert (11, True) == (said.code, "remove it by hand" in said.err)
+    assert (11, True) == (said.code, "remove it with rm -r" in said.err)
 
 
 @pytest.mark.parametrize("limit", ["GROUP_SIZE", "GROUP_BYTES"])

@@ -306,7 +306,7 @@ def test_a_failing_file_system_is_logged_once(
 def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be set aside a day later."""
+    """It cannot be moved to dead/ a day later."""
     world.hook("start", 9)
     world.run()
     (event,) = (world.root / "new").iterdir()
@@ -314,7 +314,7 @@ def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world.now += 25 * HOUR
     world.run(400)
 
-    assert f"new/{event.name} cannot be set aside" in caplog.text
+    assert f"new/{event.name} cannot be moved to dead/" in caplog.text
 
 
 # ---- answers that come late

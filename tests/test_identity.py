@@ -334,7 +334,7 @@ def test_a_spool_that_the_service_may_not_open_is_a_missing_right(
     said = by_root("list")
 
     assert 77 == said.returncode
-    assert "Permission denied; work as root or as the service user" in said.stderr
+    assert "Permission denied; run the command as root or as the service user" in said.stderr
 
 
 @as_root

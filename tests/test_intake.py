@@ -286,7 +286,7 @@ def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
     reader.event(OTHER)
 
     assert ([OTHER], []) == (reader.scan(), reader.scan())
-    assert 1 == caplog.text.count("cannot be set aside")
+    assert 1 == caplog.text.count("cannot be moved to dead/")
 
 
 def crash_three_times(reader: Reader, name: str) -> EventScanner:
@@ -305,13 +305,13 @@ def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
     (event,) = crash_three_times(reader, NAME).scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
-    assert "are ignored: reading it ended the drain three times" in caplog.text
+    assert "are ignored: the drain crashed three times while reading it" in caplog.text
 
 
 def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
     """Its name says nothing."""
     (reader.new / "odd").touch()
-    reason = "cannot be read: reading it ended the drain three times"
+    reason = "cannot be read: the drain crashed three times while reading it"
 
     assert [] == crash_three_times(reader, "odd").scan(MOMENT)
     assert {"odd": f"not a valid event name; {reason}"} == reader.dead()

@@ -288,7 +288,7 @@ def test_one_failure_concerns_one_job(caplog: pytest.LogCaptureFixture) -> None:
 
     assert len(CROWD) == commands.count("script")
     assert {(None, False)} == {_script(each) for each in found}
-    assert "job=1 script is not readable" in caplog.text
+    assert "job=1 script cannot be read" in caplog.text
 
 
 def test_a_denied_script_is_asked_for_again_after_ten_minutes() -> None:

@@ -227,7 +227,7 @@ def test_slurms_silence_counts_against_nobody(
     )
     assert [
         "Slurm's controller does not answer: no answer",
-        "Slurm's controller answers again after 1000 s and 10 failed queries",
+        "Slurm's controller answers again after 1000 s (failed queries: 10)",
     ] == [record.message for record in caplog.records]
 
 
@@ -254,7 +254,7 @@ def test_the_silence_is_measured_by_the_monotonic_clock(
     assert query is not None
     asker.resolver.take_records(query, RecordsReply(records={5: RUNNING}), later, nothing_tracked)
 
-    assert "answers again after 10 s and 1 failed queries" in caplog.text
+    assert "answers again after 10 s (failed queries: 1)" in caplog.text
 
 
 def test_one_unreadable_record_concerns_no_other_job(
@@ -357,7 +357,7 @@ def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptu
     assert asker.resolver.accounting_silent_since is None
     assert [
         "Slurm's accounting does not answer: no answer",
-        "Slurm's accounting answers again after 5 s and 1 failed queries",
+        "Slurm's accounting answers again after 5 s (failed queries: 1)",
     ] == [record.message for record in caplog.records]
 
 

@@ -81,7 +81,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"{", "repair the file, or discard it"),
+        (b"{", "repair the file or discard it"),
         (codec.encode(run_of(6)), "holds job 6"),
         (b'{"version": 2}', "format 2 is newer than this program"),
     ],
@@ -214,7 +214,7 @@ def test_a_directory_with_contents_is_left_to_the_operator(
     """Who knows what it is."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
 
-    with pytest.raises(BadFileError, match="remove it by hand"):
+    with pytest.raises(BadFileError, match="remove it with rm -r"):
         discard(layout, "odd")
 
 

@@ -178,12 +178,12 @@ class ResolutionApplier:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither the controller nor accounting knows this job: look at slurmctld's log",
+            hint="neither the controller nor accounting has this job; check slurmctld's log",
         )
         try:
             move_file_to_dead(self._store.layout, why)
         except OSError as error:
-            _log.error("new/%s cannot be set aside: %s", event.name, error)
+            _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
         self._event_scanner.forget([event.name])
 
 

@@ -85,7 +85,7 @@ class _Silence:
     def answered(self, now: Moment) -> None:
         if self.since is not None:
             seconds = now.steady - self.since.steady
-            text = "%s answers again after %.0f s and %d failed queries"
+            text = "%s answers again after %.0f s (failed queries: %d)"
             _log.info(text, self.name, seconds, self.failures)
         self.since, self.reason, self.failures, self.next_try = None, "", 0, 0.0
 
