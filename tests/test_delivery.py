@@ -21,9 +21,9 @@ from slurm.job import NodeAllocation
 from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
 from spool.deliver.health import Channel, Health
-from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS
-from spool.deliver.schedule import PendingRun, RequestKind
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
+from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.drain.state_report import StateReport
 from spool.files.layout import Directory
 from spool.files.run import Run
@@ -223,6 +223,16 @@ def test_an_end_is_not_lost_while_its_run_cannot_be_read(world: World, *, is_loa
     assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
 
 
+def test_a_run_whose_file_is_gone_at_its_end_is_taken_from_slurm_again(world: World) -> None:
+    """Somebody removed it; the row is closed all the same."""
+    started(world)
+    (world.root / "open" / NAME).unlink()
+    world.end(1)
+    world.run(30)
+
+    assert ({(1, NOON): "completed"}, {}) == (world.backend.rows, world.files())
+
+
 def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,7 +248,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     assert f"{NAME} stays where it is: handling it ended the drain three times" in caplog.text
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
-    world.run()
+    world.run(6)  # its comments are read again before
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
@@ -262,7 +272,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
     assert {NAME: "TypeError in our own code while mapping it"} == alarms(world)
     assert f"{NAME} cannot be mapped: TypeError" in caplog.text
     world.now += HOUR
-    world.run()
+    world.run(6)
 
     assert ({1, 2}, {}) == ({job_id for job_id, _ in world.backend.rows}, alarms(world))
 
@@ -296,7 +306,7 @@ def test_a_failing_file_system_is_logged_once(
 def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be set aside a day later."""
+    """It cannot be moved to dead/ a day later."""
     world.hook("start", 9)
     world.run()
     (event,) = (world.root / "new").iterdir()
@@ -304,7 +314,7 @@ def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world.now += 25 * HOUR
     world.run(400)
 
-    assert f"new/{event.name} cannot be set aside" in caplog.text
+    assert f"new/{event.name} cannot be moved to dead/" in caplog.text
 
 
 # ---- answers that come late
@@ -336,7 +346,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
     world.backend.rows[1, NOON] = "running"
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.delivery.take_result(request(), result(), world.moment)
-    world.run(61)
+    world.run(70)
 
     assert ({(1, NOON): "running"}, {"open": [NAME]}) == (world.backend.rows, world.files())
 
@@ -345,7 +355,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
 def test_a_question_that_was_not_asked_says_nothing(world: World, topic: Topic) -> None:
     """It comes back when the drain ends."""
     before = world.health.state
-    world.delivery.take_reply(ServerQuery(topic=topic), None, world.moment)
+    world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
 
     assert (before, None) == (world.health.state, world.health.server)
 
@@ -493,7 +503,7 @@ def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_other
     first, _ = world.parts.backend.starts.workers
     with held(first, world) as waiting:
         world.now += 60
-        world.run()
+        world.run(6)
         assert [1] == [each.job_id for each in waiting]
         (world.root / "todo" / entry_of(world, 1).name).unlink()
         world.store.forget(entry_of(world, 1), world.moment)
@@ -614,6 +624,51 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     assert {(1, NOON): "running"} == world.backend.rows
 
 
+def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
+    """It is kept when it cannot be read for a while."""
+    topology = ServerTopology()
+    before = topology.is_missing(world.moment)
+    topology.clusters = ()
+
+    assert (True, False) == (before, topology.is_missing(world.moment))
+
+
+def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the topology that is known lack the host of job 1."""
+    monkeypatch.setattr(world.composer, "needs_newer_topology", lambda run: run.job_id == 1)
+    world.run(6)
+    world.begin(1)
+    world.begin(2)
+
+
+def test_a_start_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not within the hour; then it goes, with what there is."""
+    lacks_host(world, monkeypatch)
+    before = world.delivery.builder.topology.read_at
+    world.run(6)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+    assert before < world.delivery.builder.topology.read_at
+
+
+def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others do not wait at all."""
+    world.run(6)
+    world.backend.topology = None
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.now += TOPOLOGY_PATIENCE_SECONDS - 20
+    world.run(3)
+    assert {2} == {job_id for job_id, _ in world.backend.rows}
+    world.run(30)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
 def test_a_host_that_is_not_known_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -646,11 +701,12 @@ def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> N
 def test_a_start_that_stays_in_the_future_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is looked at each minute."""
+    """It is looked at every few seconds, and goes after a minute."""
     world.begin(1, start_time=NOON + 1000)
-    world.run(5)
-    world.now += 100
-    world.run(5)
+    world.run(40)
+    assert {} == world.backend.rows
+    world.run(40)
+    assert {(1, NOON + 1000): "running"} == world.backend.rows
 
     assert 1 == sum("lies in the future" in record.message for record in caplog.records)
 

@@ -226,7 +226,7 @@ def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
 
 
 def _is_service(state: Path) -> bool:
-    """Tell whether we are the service's user; what it may not open is wrong then."""
+    """Return whether we are the service's user; what it may not open is wrong then."""
     try:
         return state.stat().st_uid == os.geteuid()
     except OSError:

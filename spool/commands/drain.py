@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
@@ -70,34 +71,18 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    shared = SharedServerInfo()
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
-    settings = DrainSettings(
-        state=config.spool.state_directory,
-        hold_seconds=config.drain.stop_hold_seconds,
-        replace_earlier=config.drain.requeue == "replace",
-        keep_days=config.spool.keep_delivered_days,
-        min_free_bytes=config.spool.min_free_bytes,
-        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
-    )
-    clients: list[Slurm] = []
-
-    def new_slurm() -> Slurm:
-        clients.append(slurm_client(config, runner))
-        return clients[-1]
-
+    clients = _Clients(config, runner, watch.token)
     externals = Externals(
-        slurm=new_slurm,
-        warnings=lambda: tuple(
-            dict.fromkeys(line for client in clients for line in client.warnings())
-        ),
-        backend=lambda: backend_client(config, watch.token, shared),
+        slurm=clients.new_slurm,
+        warnings=clients.warnings,
+        backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
-    service = assemble(settings, composer, externals, layout=layout)
+    service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
     def stop() -> None:
@@ -114,7 +99,51 @@ def _drain(
         service.run()
     finally:
         service.close()
+        clients.close()
     return OK
+
+
+class _Clients:
+    """A client of Slurm or cc-backend for each worker that asks for one."""
+
+    def __init__(self, config: Config, runner: ProcessRunner, token: MaskedToken) -> None:
+        self._config = config
+        self._runner = runner
+        self._token = token
+        self._shared = SharedServerInfo()
+        self._slurms: list[Slurm] = []
+        self._backends: list[BackendClient] = []
+
+    def new_slurm(self) -> Slurm:
+        """Return a client of Slurm."""
+        self._slurms.append(slurm_client(self._config, self._runner))
+        return self._slurms[-1]
+
+    def new_backend(self) -> BackendClient:
+        """Return a client of cc-backend; all of them share what is known of the server."""
+        self._backends.append(backend_client(self._config, self._token, self._shared))
+        return self._backends[-1]
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what Slurm printed beside good answers, each line once."""
+        return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
+
+    def close(self) -> None:
+        """Close the connections to cc-backend."""
+        for backend in self._backends:
+            backend.close()
+
+
+def _settings(config: Config) -> DrainSettings:
+    """Return what the drain needs to know of the configuration."""
+    return DrainSettings(
+        state=config.spool.state_directory,
+        hold_seconds=config.drain.stop_hold_seconds,
+        replace_earlier=config.drain.requeue == "replace",
+        keep_days=config.spool.keep_delivered_days,
+        min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+    )
 
 
 def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
@@ -145,7 +174,7 @@ class ConfigWatcher:
         self._reload_requested = True
 
     def __call__(self) -> bool:
-        """Tell whether token or configuration changed since the last call."""
+        """Return whether token or configuration changed since the last call."""
         stamp = _file_stamp(self._config.path)
         requested, self._reload_requested = self._reload_requested, False
         if stamp != self._file_stamp or requested:

@@ -52,5 +52,5 @@ class SendChannel:
 
 
 def is_silent(worker: SendWorker) -> bool:
-    """Tell whether the request under way has had no answer for long."""
+    """Return whether the request under way has had no answer for long."""
     return worker.busy_seconds() >= SILENT_SECONDS

@@ -25,8 +25,8 @@ from ccbackend.resources import needs_newer_topology, needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.request_builder import UnsendableError
-from spool.deliver.schedule import RequestKind
+from spool.deliver.composer import UnsendableError
+from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
 
@@ -48,7 +48,7 @@ class PayloadComposer:
 
     @property
     def has_several_clusters(self) -> bool:
-        """Tell whether partitions are shown as clusters of their own."""
+        """Return whether partitions are shown as clusters of their own."""
         return bool(self._site.partition_clusters)
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
@@ -60,15 +60,15 @@ class PayloadComposer:
         return run.cluster or self._site.cluster_of(run.job.partition)
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Tell whether a start must still wait for the name of its user."""
+        """Return whether a start must still wait for the name of its user."""
         return needs_user_name(run.job, self._site, waited_seconds=waited_seconds)
 
     def needs_topology(self, run: Run) -> bool:
-        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start would lack what the server's topology, not read yet, would add."""
         return needs_topology(run.job, self._site)
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the server's topology, as read before, lacks a host of a run."""
         return needs_newer_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:

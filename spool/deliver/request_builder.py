@@ -7,18 +7,20 @@ for the server's topology (its hardware threads are computed from it) and for a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
+from spool.deliver.composer import Composer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
+from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.deliver.unknown_names import UnknownNames
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
@@ -31,7 +33,6 @@ CLOCK_CHECK_SECONDS = 10.0
 MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
-TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
 OLD_COMMENTS_SECONDS = 60.0
@@ -39,72 +40,6 @@ COMMENTS_CHECK_SECONDS = 1.0
 COMMENTS_PATIENCE_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
-
-
-class UnsendableError(Exception):
-    """No valid request can be made of a run; the message says why."""
-
-
-class Composer(Protocol):
-    """Makes requests of runs with the maps of the configuration; pure."""
-
-    @property
-    def has_several_clusters(self) -> bool:
-        """Tell whether partitions are shown as clusters of their own."""
-
-    def update_clusters(self, clusters: Iterable[Cluster]) -> None:
-        """Take over what cc-backend says of its clusters."""
-
-    def cluster(self, run: Run) -> str:
-        """Return the cluster's name at cc-backend."""
-
-    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Tell whether a start must still wait for the name of its user."""
-
-    def needs_topology(self, run: Run) -> bool:
-        """Tell whether a start would lack what the server's topology, not read yet, would add."""
-
-    def needs_newer_topology(self, run: Run) -> bool:
-        """Tell whether the server's topology, as read before, lacks a host of a run."""
-
-    def exclusion_reason(self, run: Run) -> str | None:
-        """Return why a run is not to be reported; None if it is."""
-
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
-        """Return the body that adds a text of a run (`script` or `description`) to its row.
-
-        None if the run has none, or the site withholds it.
-        """
-
-    def document(
-        self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
-    ) -> Mapping[str, Any]:
-        """Return the body of a start, stop or delete; `is_slim`: without script and description.
-
-        Raises:
-            UnsendableError: the run lacks something every server demands.
-        """
-
-
-class Topology:
-    """What the server said of its clusters; kept when it cannot be read for a while.
-
-    `is_wanted`: it is to be read again at once.
-    """
-
-    def __init__(self) -> None:
-        self.clusters: tuple[Cluster, ...] | None = None
-        self.is_wanted = False
-        self.read_at = float("-inf")
-        self._missing_since: float | None = None
-
-    def is_missing(self, now: Moment) -> bool:
-        """Tell whether starts must wait for it; not for ever: after minutes they go without."""
-        if self.clusters is not None:
-            return False
-        if self._missing_since is None:
-            self._missing_since = now.steady
-        return now.steady - self._missing_since < TOPOLOGY_PATIENCE_SECONDS
 
 
 class RequestBuilder:
@@ -121,12 +56,19 @@ class RequestBuilder:
         self._health = health
         self._composer = composer
         self._crash_marker = crash_marker
-        self.topology = Topology()
+        self.topology = ServerTopology()
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
+        self.on_missing_user: Callable[[Run, Moment], None] = lambda _run, _now: None
+        """Asks for the name of the user of a run whose start waits for it."""
         self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
         """Asks Slurm about a job whose start has waited: its user may have excluded it."""
+
+    @property
+    def can_add_texts(self) -> bool:
+        """Tell whether the server takes texts of a run whose start it has accepted."""
+        return (self._health.server or ServerInfo()).edits_metadata
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
@@ -156,6 +98,7 @@ class RequestBuilder:
         cluster = self._composer.cluster(run)
         if entry.in_flight is RequestKind.START:
             if self._composer.needs_user_name(run, now.wall - run.seen):
+                self.on_missing_user(run, now)
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
             if self._must_wait_for_topology(entry, run, now):
@@ -177,7 +120,7 @@ class RequestBuilder:
         return None
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a running job's start has waited so long that its comments may be others.
+        """Return whether a running job's start has waited so long that its comments may be others.
 
         The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
         """
@@ -192,7 +135,7 @@ class RequestBuilder:
         return True
 
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a start waits for the topology, or for one newer than its first attempt."""
+        """Return whether a start waits for a topology, or for one newer than its first attempt."""
         if self._composer.needs_topology(run):
             return self.topology.is_missing(now)
         if not self._composer.needs_newer_topology(run):
@@ -275,9 +218,8 @@ class RequestBuilder:
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""
-        server = self._health.server or ServerInfo()
-        if entry.in_flight is not RequestKind.EDIT_META or server.edits_metadata:
+        """Return whether a text came too late for a server that cannot add it (before 1.5.0)."""
+        if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
             return False
         entry.in_flight, entry.new_texts = None, ()
         self._store.schedule.reschedule(entry.job_id, now.steady)
@@ -290,7 +232,7 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a start or end lies in the future: the clocks differ, or ours was set back.
+        """Return whether a start or end lies in the future: clocks differ, or ours was set back.
 
         It waits for a while only: the row must be right, but it must not be missing for an hour.
         """
@@ -351,5 +293,5 @@ class RequestBuilder:
 
 
 def _start_is_queued(run: Run) -> bool:
-    """Tell whether cc-backend has queued the start, and perhaps stored it."""
+    """Return whether cc-backend has queued the start, and perhaps stored it."""
     return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from spool.deliver.schedule import PendingRun, Schedule
+from spool.deliver.pending_run import PendingRun
+from spool.deliver.schedule import Schedule
 from spool.escaping import escape
 
 TRY_SECONDS = 50.0
@@ -30,7 +31,7 @@ class UnknownNames:
         return f"{self._kind} {name} is unknown to cc-backend"
 
     def defers(self, entry: PendingRun, name: str, schedule: Schedule, now: float) -> bool:
-        """Tell whether a run in flight must wait for a name; it is put back then, in memory.
+        """Return whether a run in flight must wait for a name; it is put back then, in memory.
 
         One run a minute is let through to find out; `take_try` says that it goes.
         """

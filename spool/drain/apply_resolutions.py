@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
@@ -75,10 +75,10 @@ class ResolutionApplier:
         if self._has_unreadable(query.job_id, result):
             self._postpone(query, result, record, now)
             finished = []  # until then they keep the end safe
-        for run in (*new, *changed):
-            self._store_run(run, finished, now)
         for run in new:
-            self._ask_for_texts(run, now)
+            self._ask_for_texts(self._store_run(run, finished, now), run, now)
+        for run in changed:
+            self._store_run(run, finished, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:
@@ -110,7 +110,7 @@ class ResolutionApplier:
         return None if is_waiting else self._builder.load_run(entry, now)
 
     def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
-        """Tell whether a run that something was concluded about cannot be read now."""
+        """Return whether a run that something was concluded about cannot be read now."""
         unreadable = {*self._store.unreadable_starts(job_id)}
         return any(
             start in unreadable or run_name(job_id, start) in self._builder.unreadable
@@ -124,7 +124,7 @@ class ResolutionApplier:
         known = replace(result, new_runs=(), unknown_events=())
         self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known, record))
 
-    def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
+    def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
         store = self._store
         entry = store.stage(run, events, now)
@@ -132,13 +132,12 @@ class ResolutionApplier:
             store.complete(entry, run, now)
         elif not events:
             store.persist(entry, run, now)
+        return entry
 
-    def _ask_for_texts(self, run: Run, now: Moment) -> None:
+    def _ask_for_texts(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Let the start of a new run wait a moment for its script and description."""
-        entry = self._store.get(run.job_id, run.start_time, now)
-        if entry is not None and run.reported:
-            entry.texts_until = self._texts.want(run, now)
-            self._store.schedule.reschedule(entry.job_id, now.steady)
+        entry.texts_until = self._texts.want(run, now)
+        self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
         """Return the run of a record; move to `dead/` what can never be reported."""
@@ -161,7 +160,7 @@ class ResolutionApplier:
             self._remembered.pop(record.job_id, None)
 
     def _never_ran(self, result: Resolution, record: Job) -> bool:
-        """Tell whether a configuring job went back to the queue without a run of its own."""
+        """Return whether a configuring job went back to the queue without a run of its own."""
         seen = self._remembered.get(record.job_id)
         is_waiting = result.stage is RunStage.NOT_STARTED
         return is_waiting and seen is not None and seen.restart_count == record.restart_count
@@ -180,12 +179,12 @@ class ResolutionApplier:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither the controller nor accounting knows this job: look at slurmctld's log",
+            hint="neither the controller nor accounting has this job; check slurmctld's log",
         )
         try:
             move_file_to_dead(self._store.layout, why)
         except OSError as error:
-            _log.error("new/%s cannot be set aside: %s", event.name, error)
+            _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
         self._event_scanner.forget([event.name])
 
 
@@ -218,7 +217,7 @@ def _with_comments(run: Run, record: Job | None) -> Job:
 
 
 def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
-    """Tell whether an event asks for a start that waits, as a sweep's first sighting does."""
+    """Return whether an event asks for a start that waits, as a sweep's first sighting does."""
     if entry.started is not None or not query.events:
         return False
     return report_time(query.events, entry.start_time) == 0

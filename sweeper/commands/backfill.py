@@ -184,7 +184,7 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
                 **counts,
                 "dry_run": args.dry_run,
                 "at": progress.resume_at,
-                "failed": _failure_text(progress),
+                "failed": progress.failure and progress.failure.text,
             }
         )
     else:
@@ -198,7 +198,3 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
         _log.error("%s; type the same command again to continue there", progress.failure.text)
         return failure_code(progress.failure)
     return TRY_AGAIN if left else OK
-
-
-def _failure_text(progress: BackfillProgress) -> str | None:
-    return None if progress.failure is None else progress.failure.text
