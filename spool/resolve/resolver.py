@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import heappop, heappush
 
@@ -52,7 +52,7 @@ class _PendingJob:
     job_id: int
     next_query: float
     since: float
-    events: dict[str, Event] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
     queries_sent: int = 0
     warned: bool = False
     phase: _Phase = _Phase.NONE
@@ -123,7 +123,7 @@ class Resolver:
         for event in events:
             age = max(0.0, now.wall - event.time)
             job = self._pending(event.job_id, now.steady + max(0.0, FIRST_QUERY_SECONDS - age))
-            job.events[event.name] = event
+            job.events = (*job.events, event)
 
     def recheck_job(self, job_id: int, now: Moment) -> None:
         """Ask about a job id of which an open run may be over."""
@@ -162,7 +162,7 @@ class Resolver:
             return None
         states_only = set()
         for job in due:
-            job.asked = tuple(sorted(job.events.values(), key=lambda event: event.time))
+            job.asked = tuple(sorted(job.events, key=lambda event: event.time))
             query = self._query_of(job, tracked)
             if not job.needs_all and _asks_end_only(query):
                 states_only.add(job.job_id)
@@ -178,8 +178,9 @@ class Resolver:
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.CONTROLLER]
-        for job in jobs:
-            self._ask_at(job, job.next_query)
+        if reply is None or reply.error is not None:
+            for job in jobs:
+                self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -223,9 +224,11 @@ class Resolver:
         """Return what to ask accounting now; None for nothing."""
         if now.steady < self._accounting.next_try:
             return None
-        known = (self._jobs[each] for each in self._accounting_wanted if each in self._jobs)
-        wanted = [job for job in known if job.phase is _Phase.ACCOUNTING_WANTED]
-        self._accounting_wanted.clear()
+        wanted: list[_PendingJob] = []
+        while self._accounting_wanted and len(wanted) < BATCH_SIZE:
+            job = self._jobs.get(self._accounting_wanted.pop())
+            if job is not None and job.phase is _Phase.ACCOUNTING_WANTED:
+                wanted.append(job)
         if not wanted:
             return None
         for job in wanted:
@@ -240,8 +243,9 @@ class Resolver:
         """Take in accounting's answer; return what follows for each job id."""
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.ACCOUNTING]
-        for job in jobs:
-            self._ask_at(job, job.next_query)
+        if reply is None or reply.error is not None:
+            for job in jobs:
+                self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -274,17 +278,17 @@ class Resolver:
         Events that came after the question keep their time.
         """
         pending = {event.name for event in result.pending_events}
-        for event in job.asked:
-            if event.name not in pending:
-                job.events.pop(event.name, None)
         asked = {event.name for event in job.asked}
-        has_newer = any(name not in asked for name in job.events)
+        settled = asked - pending
+        job.events = tuple(event for event in job.events if event.name not in settled)
+        has_newer = any(event.name not in asked for event in job.events)
         job.asked = tuple(event for event in job.asked if event.name in pending)
         unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         if not job.events and not result.missing_starts and not unsettled:
             del self._jobs[job.job_id]
             return
         if has_newer:
+            self._ask_at(job, job.next_query)
             return
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
