@@ -19,6 +19,7 @@ from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.service import Service
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -105,17 +106,7 @@ def _drain(
     service = assemble(settings, composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
-    def stop(_number: int, _frame: object) -> None:
-        stopping.set()  # also for one that is only being put together
-        service.stop()
-        runner.stop()
-
-    def reload(_number: int, _frame: object) -> None:
-        watch.request_reload()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    _handle_signals(service, runner, watch, stopping)
     if stopping.is_set():
         service.stop()
     try:
@@ -127,6 +118,24 @@ def _drain(
         for backend in backends:
             backend.close()
     return OK
+
+
+def _handle_signals(
+    service: Service, runner: ProcessRunner, watch: ConfigWatcher, stopping: threading.Event
+) -> None:
+    """Let SIGTERM and SIGINT end this service, SIGHUP have the configuration read again."""
+
+    def stop(_number: int, _frame: object) -> None:
+        stopping.set()  # also for one that is only being put together
+        service.stop()
+        runner.stop()
+
+    def reload(_number: int, _frame: object) -> None:
+        watch.request_reload()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, reload)
 
 
 class ConfigWatcher:
