@@ -34,6 +34,7 @@ AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
+SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -155,6 +156,8 @@ class RequestBuilder:
             if self._composer.needs_user_name(run, now.wall - run.seen):
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
+            if now.steady > entry.retry_at + SLIM_SECONDS:
+                entry.is_slim = False
             if self._must_wait_for_topology(entry, run, now):
                 cause = "the server's topology cannot be read yet"
                 self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
