@@ -168,9 +168,10 @@ class ResolutionApplier:
     def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations that were seen before, if it has none."""
         seen = self._remembered.pop(job.job_id, None)
-        if seen is None or job.allocations or seen.nodes != job.nodes:
+        if seen is None or job.allocations or job.nodes not in {(), seen.nodes}:
             return job
-        return replace(job, allocations=seen.allocations, sharing=job.sharing or seen.sharing)
+        sharing = job.sharing or seen.sharing
+        return replace(job, nodes=seen.nodes, allocations=seen.allocations, sharing=sharing)
 
     def _move_event_to_dead(self, event: Event, now: Moment) -> None:
         why = DeadLetterReason(

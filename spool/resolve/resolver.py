@@ -180,9 +180,12 @@ class Resolver:
             return None
         for job in wanted:
             job.phase = QueryPhase.ACCOUNTING
-        since = min(self._query_of(job, tracked).since() for job in wanted)
+        queries = [self._query_of(job, tracked) for job in wanted]
+        since = min(query.since() for query in queries)
+        # a start may lie in the future where the clock was set back
+        latest = max([int(now.wall), *(start for each in queries for start in each.known_starts())])
         ids = tuple(sorted(job.job_id for job in wanted))
-        return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
+        return RowsQuery(job_ids=ids, since=since, until=latest + 1)
 
     def take_rows(
         self, query: RowsQuery, reply: RowsReply | None, now: Moment, tracked: Tracked

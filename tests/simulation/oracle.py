@@ -109,7 +109,8 @@ class Oracle:
         if run is None or run.end is None:
             raise Violation(f"{row.key} was stopped and runs (wrong end)")
         states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
-        is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
+        end = max(run.end, run.start)
+        is_exact = abs((row.stop_time or 0) - end) <= 1 and row.state == states[run.state]
         is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
@@ -219,6 +220,8 @@ class Oracle:
         allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
+        if run.start > self._clock.wall():  # the clock was set: the hold counts from its return
+            due += hold
         late = max(run.future_until, (run.started_at or 0.0) + hold)
         deadline = max(deadline, late + RECOVERY_SECONDS)
         if now > deadline:

@@ -176,7 +176,7 @@ class Site:
             if requeue
             else random.choice(_ENDS)
         )
-        over = replace(job, state=state, end_time=max(self._wall(), job.start_time or 0))
+        over = replace(job, state=state, end_time=self._wall())
         run.end, run.state, run.end_at = over.end_time, state, self._scheduler.clock.steady
         run.was_requeued = requeue
         if requeue:
@@ -208,8 +208,9 @@ class Site:
         )
         for earlier in self.by_job.setdefault(job.job_id, []):
             earlier.requeued = True
-            earlier.is_optional = earlier.is_optional or self.replaces_earlier
-            run.is_optional = run.is_optional or run.start <= earlier.start  # the clock was set
+            clock_was_set = run.start <= earlier.start
+            earlier.is_optional = earlier.is_optional or self.replaces_earlier or clock_was_set
+            run.is_optional = run.is_optional or clock_was_set
         self.by_job[job.job_id].append(run)
         self.runs[run.key] = run
         self.on_run(run)
