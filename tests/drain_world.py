@@ -237,6 +237,8 @@ class World:
         self.filters = JobFilters()
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
+        self.unreached: set[int] = set()  # job ids whose texts there is no time for
+        self.hold_seconds = 180.0
         self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
         self.batch_type: type[WriteBatch] = WriteBatch
@@ -265,7 +267,7 @@ class World:
         )
         settings = DrainSettings(
             state=self.state,
-            hold_seconds=180,
+            hold_seconds=self.hold_seconds,
             replace_earlier=self.replace_earlier,
             keep_days=3,
             min_free_bytes=self.min_free_bytes,
@@ -299,6 +301,8 @@ class World:
             for job in query.jobs
             if (found := self.texts.get(job.job_id))
         }
+        late = [job for job in query.jobs if job.job_id in self.unreached]
+        texts |= {(job.job_id, job.start_time): Texts(is_final=False) for job in late}
         return TextsReply(texts=texts, users={uid: self.users.get(uid) for uid in query.uids})
 
     @property

@@ -153,9 +153,9 @@ def changed(path: str, value: Any) -> bytes:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        ("version", None, "version None is not known"),
-        ("version", 0, "version 0 is not known"),
-        ("version", "1", "version '1' is not known"),
+        ("version", None, "unknown version None"),
+        ("version", 0, "unknown version 0"),
+        ("version", "1", "unknown version '1'"),
         ("start_time", 101, "holds job 5 started 101"),
         ("job.job_id", 6, "holds job 6 started 100"),
         ("start_time", "100", "run.start_time: expected int, got str"),
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_object_is_refused(contents: bytes) -> None:
 
 def test_a_file_under_a_name_outside_the_grammar_is_refused() -> None:
     """Its name must say which run it is."""
-    with pytest.raises(BadFileError, match="not that of a run file"):
+    with pytest.raises(BadFileError, match="not a valid name of a run file"):
         codec.decode("x.json", codec.encode(RUN))
 
 

@@ -21,7 +21,7 @@ from slurm.job import NodeAllocation
 from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
 from spool.deliver.health import Channel, Health
-from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS
+from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS, Topology
 from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
 from spool.drain.state_report import StateReport
@@ -248,7 +248,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     assert f"{NAME} stays where it is: handling it ended the drain three times" in caplog.text
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
-    world.run()
+    world.run(6)  # its comments are read again before
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
@@ -272,7 +272,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
     assert {NAME: "TypeError in our own code while mapping it"} == alarms(world)
     assert f"{NAME} cannot be mapped: TypeError" in caplog.text
     world.now += HOUR
-    world.run()
+    world.run(6)
 
     assert ({1, 2}, {}) == ({job_id for job_id, _ in world.backend.rows}, alarms(world))
 
@@ -306,7 +306,7 @@ def test_a_failing_file_system_is_logged_once(
 def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It cannot be set aside a day later."""
+    """It cannot be moved to dead/ a day later."""
     world.hook("start", 9)
     world.run()
     (event,) = (world.root / "new").iterdir()
@@ -314,7 +314,7 @@ def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
     world.now += 25 * HOUR
     world.run(400)
 
-    assert f"new/{event.name} cannot be set aside" in caplog.text
+    assert f"new/{event.name} cannot be moved to dead/" in caplog.text
 
 
 # ---- answers that come late
@@ -346,7 +346,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
     world.backend.rows[1, NOON] = "running"
     with unreadable(world, OSError(errno.EIO, "no luck")):
         world.delivery.take_result(request(), result(), world.moment)
-    world.run(61)
+    world.run(70)
 
     assert ({(1, NOON): "running"}, {"open": [NAME]}) == (world.backend.rows, world.files())
 
@@ -503,7 +503,7 @@ def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_other
     first, _ = world.parts.backend.starts.workers
     with held(first, world) as waiting:
         world.now += 60
-        world.run()
+        world.run(6)
         assert [1] == [each.job_id for each in waiting]
         (world.root / "todo" / entry_of(world, 1).name).unlink()
         world.store.forget(entry_of(world, 1), world.moment)
@@ -622,6 +622,15 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     world.run(10)
 
     assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
+    """It is kept when it cannot be read for a while."""
+    topology = Topology()
+    before = topology.is_missing(world.moment)
+    topology.clusters = ()
+
+    assert (True, False) == (before, topology.is_missing(world.moment))
 
 
 def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

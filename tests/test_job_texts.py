@@ -225,12 +225,14 @@ def test_a_long_script_by_command_is_cut_alike() -> None:
 
 
 def test_an_array_is_asked_for_once() -> None:
-    """By the id that has the script."""
+    """By the id of a task that is known to run, which the array's own id may not be."""
     commands = Commands()
     found = read(texts(commands), commands, *ARRAY)
 
     assert {"#!/bin/sh\n"} == {each.script for each in found}
-    assert ["script 812"] == [line for line in commands.asked if line.startswith("script")]
+    assert [f"script {ARRAY[-1].job_id}"] == [
+        line for line in commands.asked if line.startswith("script")
+    ]
 
 
 def test_a_job_of_which_slurm_has_no_script_is_final() -> None:
@@ -288,7 +290,7 @@ def test_one_failure_concerns_one_job(caplog: pytest.LogCaptureFixture) -> None:
 
     assert len(CROWD) == commands.count("script")
     assert {(None, False)} == {_script(each) for each in found}
-    assert "job=1 script is not readable" in caplog.text
+    assert "job=1 script cannot be read" in caplog.text
 
 
 def test_a_denied_script_is_asked_for_again_after_ten_minutes() -> None:

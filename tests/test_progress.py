@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 from drain_world import NOON, World
 
 from ccbackend.classify import Reason
+from ccbackend.version import Version
 from slurm.job import NodeAllocation
 from spool.deliver.health import Channel, Health
+from spool.deliver.schedule import PendingRun
 from spool.files.layout import Directory, Layout
+from spool.files.run import Run
 
 CORES = (NodeAllocation(name="n1", cores=(0,)),)
 HALF_HOUR = 1800.0
@@ -253,3 +257,82 @@ def test_a_start_that_waited_goes_although_slurm_is_silent(world: World) -> None
     world.run(75)
 
     assert {1} == running(world)
+
+
+def sent_scripts(world: World) -> list[tuple[int, str]]:
+    """Return job id and script of what cc-backend was told, with a start or later."""
+    sent = []
+    for document in world.backend.documents:
+        added = document.get("payload") or {}
+        script = added.get("value") or document.get("metaData", {}).get("jobScript")
+        sent += [(document["jobId"], script)] if script else []
+    return sent
+
+
+def test_a_script_out_of_reach_is_added_minutes_later(world: World) -> None:
+    """The start does not wait for it; it is asked for again until it comes."""
+    world.backend.version = Version(1, 5, 4)
+    world.texts[1], world.unreached = ("#!/bin/sh\n", None), {1}
+    world.begin(1)
+    world.run(300)
+    before = running(world), sent_scripts(world)
+    world.unreached = set()
+
+    world.run(70)
+
+    assert (({1}, []), [(1, "#!/bin/sh\n")]) == (before, sent_scripts(world))
+
+
+@pytest.mark.parametrize(("version", "seconds"), [(Version(1, 5, 4), 130), (Version(1, 4, 4), 20)])
+def test_the_stop_of_a_short_job_waits_a_little_for_its_script(
+    world: World, version: Version, seconds: float
+) -> None:
+    """Only where the server can still take it, and never for long."""
+    world.backend.version = version
+    world.hold_seconds, world.unreached = 0.0, {1}
+    world.boot()
+    world.begin(1)
+    world.run(6)
+    world.end(1)
+    world.run(6)
+    before = running(world)
+
+    world.run(seconds)
+
+    assert ({1} if version == Version(1, 5, 4) else set(), set()) == (before, running(world))
+
+
+def test_a_drain_asks_for_the_scripts_that_the_one_before_did_not_get(world: World) -> None:
+    """It died between storing a run and adding its script."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.texts[1], world.unreached = ("#!/bin/sh\n", None), {1}
+    world.begin(1)
+    world.run(2)
+    world.parts.layout.close()
+    world.unreached = set()
+    world.now += 60
+    world.boot()
+    world.backend.everything = None
+
+    world.run(5)
+
+    assert [(1, "#!/bin/sh\n")] == sent_scripts(world)
+
+
+def test_a_script_that_cannot_be_noted_now_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state directory is full while it comes: it is asked for again."""
+    world.texts[1] = ("#!/bin/sh\n", None)
+
+    def full(_entry: PendingRun) -> Run:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "load_run", full)
+        world.begin(1)
+        world.run(30)
+
+    world.run(70)
+
+    assert [(1, "#!/bin/sh\n")] == sent_scripts(world)

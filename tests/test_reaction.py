@@ -155,6 +155,27 @@ def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, secon
     assert seconds == reaction.wait_seconds
 
 
+@pytest.mark.parametrize(
+    ("reason", "failures", "is_slim"),
+    [
+        (Reason.TOKEN_REFUSED, 5, False),
+        (Reason.TOKEN_REFUSED, 6, True),
+        (Reason.TOKEN_REFUSED, 7, False),
+        (Reason.TOKEN_REFUSED, 12, True),
+        (Reason.BROKEN, 6, False),
+    ],
+)
+def test_a_start_without_a_witness_is_tried_without_its_texts(
+    reason: Reason, failures: int, *, is_slim: bool
+) -> None:
+    """A firewall may dislike the script, and on a quiet site no other run shows it."""
+    context = asked(RequestKind.START, failures=failures, can_be_slim=True)
+
+    reaction = react(RUN, ReplyVerdict(reason), context)
+
+    assert (RunAction.WAIT, is_slim) == (reaction.action, reaction.is_slim)
+
+
 @pytest.mark.parametrize("reason", FAILING)
 def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
     """While others pass it is charged, and tried ever more rarely: one rule for all failures."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
@@ -80,12 +81,18 @@ def _drain(
         clients.append(slurm_client(config, runner))
         return clients[-1]
 
+    backends: list[BackendClient] = []
+
+    def new_backend() -> BackendClient:
+        backends.append(backend_client(config, watch.token, shared))
+        return backends[-1]
+
     externals = Externals(
         slurm=new_slurm,
         warnings=lambda: tuple(
             dict.fromkeys(line for client in clients for line in client.warnings())
         ),
-        backend=lambda: backend_client(config, watch.token, shared),
+        backend=new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
@@ -106,6 +113,8 @@ def _drain(
         service.run()
     finally:
         service.close()
+        for backend in backends:
+            backend.close()
     return OK
 
 

@@ -213,7 +213,7 @@ class Delivery:
             self.take_result(request, None, now)
         condition = self._health.state.channels[name].condition
         is_trial = not condition.is_up
-        if is_trial and (channel.outstanding or now.steady < condition.retry_at):
+        if is_trial and (channel.is_waiting or now.steady < condition.retry_at):
             return
         while (worker := channel.free_worker()) is not None:
             with_failed = not self._sends_failed(name)
@@ -231,7 +231,7 @@ class Delivery:
                     return
 
     def _sends_failed(self, name: Channel) -> bool:
-        """Tell whether a run whose last request failed is in flight; not if it was dropped."""
+        """Return whether a run whose last request failed is in flight; not if it was dropped."""
         entry = self._failed_in_flight.get(name)
         if entry is None or entry.in_flight is None:
             return False

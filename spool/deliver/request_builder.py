@@ -125,10 +125,15 @@ class RequestBuilder:
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
-        self.on_missing_user: Callable[[Run], None] = lambda _run: None
+        self.on_missing_user: Callable[[Run, Moment], None] = lambda _run, _now: None
         """Asks for the name of the user of a run whose start waits for it."""
         self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
         """Asks Slurm about a job whose start has waited: its user may have excluded it."""
+
+    @property
+    def can_add_texts(self) -> bool:
+        """Tell whether the server takes texts of a run whose start it has accepted."""
+        return (self._health.server or ServerInfo()).edits_metadata
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
@@ -158,7 +163,7 @@ class RequestBuilder:
         cluster = self._composer.cluster(run)
         if entry.in_flight is RequestKind.START:
             if self._composer.needs_user_name(run, now.wall - run.seen):
-                self.on_missing_user(run)
+                self.on_missing_user(run, now)
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
             if self._must_wait_for_topology(entry, run, now):
@@ -180,7 +185,7 @@ class RequestBuilder:
         return None
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a running job's start has waited so long that its comments may be others.
+        """Return whether a running job's start has waited so long that its comments may be others.
 
         The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
         """
@@ -279,8 +284,7 @@ class RequestBuilder:
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
         """Return whether a text came too late for a server that cannot add it (before 1.5.0)."""
-        server = self._health.server or ServerInfo()
-        if entry.in_flight is not RequestKind.EDIT_META or server.edits_metadata:
+        if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
             return False
         entry.in_flight, entry.new_texts = None, ()
         self._store.schedule.reschedule(entry.job_id, now.steady)

@@ -51,6 +51,8 @@ class RunStore:
     ) -> None:
         self.layout = layout
         self.schedule = schedule
+        self.on_loaded: Callable[[PendingRun, Run, Moment], None] = lambda *_: None
+        """Called with every run that is read from the disk, before it may be sent."""
         self._archive = archive
         self._loader = loader
         self._rotate_at = 0.0
@@ -279,6 +281,7 @@ class RunStore:
             if run is None:
                 continue
             entry = pending_run(run, directory, now)
+            self.on_loaded(entry, run, now)
             if run.directory is directory:
                 self.schedule.add(entry, now.steady)
             elif run.end is not None and not run.reported:
@@ -314,7 +317,8 @@ class RunStore:
         self._removed_events |= events
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
-            is_idle = entry.in_flight is None and not entry.texts_until
+            has_question = entry.texts_until or entry.stop_texts_until
+            is_idle = entry.in_flight is None and not has_question
             if is_idle and (entry.next_request is None or is_crowded):
                 self.unload(entry, now)
 

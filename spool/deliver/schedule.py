@@ -40,7 +40,8 @@ class PendingRun:
     `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
     `events` must stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent
     for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
-    `new_texts` are those that came after it. `clock_wait_until`: until then it may wait because its
+    `stop_texts_until`: its stop does, after a start without them; `new_texts` are those that came
+    after it. `clock_wait_until`: until then it may wait because its
     time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
     one of its hosts (0: none does). `comments_at` is when its comments, which may exclude it, were
     last read. `accepted_at` is when its start was accepted, which a
@@ -68,6 +69,7 @@ class PendingRun:
     retry_at: float = 0.0
     waits_for: str = ""
     texts_until: float = 0.0
+    stop_texts_until: float = 0.0
     clock_wait_until: float = 0.0
     topology_wanted_at: float = 0.0
     comments_at: float = 0.0
@@ -281,9 +283,12 @@ class Schedule:
         kind = entry.next_request
         if kind is RequestKind.START:
             return max(entry.retry_at, entry.texts_until)
+        at = entry.retry_at
+        if kind is RequestKind.STOP:
+            at = max(at, entry.stop_texts_until)
         if kind is RequestKind.DELETE or entry.is_listed:
-            return entry.retry_at
-        return max(entry.retry_at, entry.accepted_at + self._hold_seconds)
+            return at
+        return max(at, entry.accepted_at + self._hold_seconds)
 
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
         """Yield the runs of a lane that order allows to be sent, whenever their time comes."""

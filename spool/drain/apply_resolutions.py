@@ -110,7 +110,7 @@ class ResolutionApplier:
         return None if is_waiting else self._builder.load_run(entry, now)
 
     def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
-        """Tell whether a run that something was concluded about cannot be read now."""
+        """Return whether a run that something was concluded about cannot be read now."""
         unreadable = {*self._store.unreadable_starts(job_id)}
         return any(
             start in unreadable or run_name(job_id, start) in self._builder.unreadable
@@ -178,12 +178,12 @@ class ResolutionApplier:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither the controller nor accounting knows this job: look at slurmctld's log",
+            hint="neither the controller nor accounting has this job; check slurmctld's log",
         )
         try:
             move_file_to_dead(self._store.layout, why)
         except OSError as error:
-            _log.error("new/%s cannot be set aside: %s", event.name, error)
+            _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
         self._event_scanner.forget([event.name])
 
 

@@ -124,8 +124,13 @@ def assemble(
     )
     scanner, resolver = EventScanner(layout, crash_marker), Resolver()
     texts = TextCollector(
-        store, delivery.builder, workers["texts"], wants_texts=settings.wants_texts
+        store,
+        delivery.builder,
+        workers["texts"],
+        wants_texts=settings.wants_texts,
+        began=now.wall,
     )
+    store.on_loaded = texts.want_stored
     applier = ResolutionApplier(
         store, scanner, resolver=resolver, builder=delivery.builder, texts=texts
     )

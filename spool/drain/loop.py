@@ -110,7 +110,7 @@ class Drain:
             self._add_events(parts.scanner.scan(now), now)
         self._watch_todo(now)
         self._ask_slurm(now)
-        parts.texts.fill()
+        parts.texts.fill(now)
         parts.store.load_more(now)
         parts.applier.apply_postponed(now)
         parts.store.persist_aged(now, everything=not parts.health.is_up)

@@ -1,13 +1,14 @@
 """Scripts, descriptions and missing user names of new runs, asked of a worker of its own.
 
 A run is stored with its essential facts at once; its start waits for these texts a few seconds at
-most. What comes later is added to the run, and to its row where cc-backend can still be told.
+most. What comes later is added to the run, and to its row where cc-backend takes that: the stop of
+a short job waits for it a little, because a run that is delivered in full is not followed up.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from slurm.job import Job
 from spool.deliver.request_builder import RequestBuilder
@@ -19,23 +20,39 @@ from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
 START_WAIT_SECONDS = 5.0
+STOP_WAIT_SECONDS = 120.0  # counted from the first question
 BATCH_SIZE = 200
-MAX_QUESTIONS = 3  # about one run, while its texts are not reached in time
+MAX_QUESTIONS = 40  # about one run, while its texts are out of reach: for half an hour
+MAX_ASKED_AGAIN = 10_000
+FIRST_AGAIN_SECONDS = 2.5
+MAX_AGAIN_SECONDS = 60.0
+UNREADABLE_AGAIN_SECONDS = 5.0
+FORGOTTEN_SECONDS = 3600.0  # Slurm has forgotten the script of a run seen so long ago
 
 TextsWorker = Worker[TextsQuery, TextsReply]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A run whose texts, or whose user's name alone, are asked for."""
+    """A run whose texts, or whose user's name alone, are asked for.
+
+    `since` is when it was first asked for. `is_unreadable`: what was found could not be noted.
+    """
 
     job: Job
+    start_time: int
+    since: float
     needs_texts: bool
     questions: int = 0
+    ask_at: float = 0.0
+    is_unreadable: bool = False
 
 
 class TextCollector:
-    """Belongs to the loop's thread. `wants_texts` False: only missing user names are asked for."""
+    """Belongs to the loop's thread. `wants_texts` False: only missing user names are asked for.
+
+    `began` is when this drain began, Unix seconds.
+    """
 
     def __init__(
         self,
@@ -44,73 +61,121 @@ class TextCollector:
         worker: TextsWorker,
         *,
         wants_texts: bool,
+        began: float,
     ) -> None:
+        self._began = began
         self._store = store
         self._builder = builder
         self._worker = worker
         self._wants_texts = wants_texts
-        self._queue: dict[tuple[int, int], _Wanted] = {}
+        self._queue: deque[_Wanted] = deque()
         self._asked: dict[tuple[int, int], _Wanted] = {}
+        self._later: list[_Wanted] = []
+        self._users: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._asked)
+        return len(self._queue) + len(self._asked) + len(self._later)
 
     def want(self, run: Run, now: Moment) -> float:
         """Ask for the texts of a new run; return until when its start waits, monotonic; 0: not."""
         if not self._wants_texts:
             return 0.0
-        self._queue[run.job_id, run.start_time] = _Wanted(run.job, needs_texts=True)
+        self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=True))
         return now.steady + START_WAIT_SECONDS
 
-    def want_user(self, run: Run) -> None:
+    def want_user(self, run: Run, now: Moment) -> None:
         """Ask for the name of the user of a run whose start waits for it, and is asked for again.
 
         So the name of a run is asked for as long as it is needed, by whatever drain.
         """
         key = (run.job_id, run.start_time)
-        if run.job.uid is not None and key not in self._queue and key not in self._asked:
-            self._queue[key] = _Wanted(run.job, needs_texts=False)
+        if run.job.uid is not None and key not in self._users:
+            self._users.add(key)
+            self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=False))
 
-    def fill(self) -> None:
+    def want_stored(self, entry: PendingRun, run: Run, now: Moment) -> None:
+        """Ask for the texts of a run that the drain before this one may have died asking for."""
+        is_new = run.started is None and run.reported and run.script is None
+        is_of_before = run.seen <= self._began and now.wall - run.seen < FORGOTTEN_SECONDS
+        if is_new and is_of_before:
+            entry.texts_until = self.want(run, now)
+
+    def fill(self, now: Moment) -> None:
         """Give the worker its next question when it is idle."""
+        if self._later:
+            due = [wanted for wanted in self._later if wanted.ask_at <= now.steady]
+            self._queue.extend(due)
+            self._later = [wanted for wanted in self._later if wanted.ask_at > now.steady]
         if self._worker.outstanding or not self._queue:
             return
-        self._asked = {key: self._queue.pop(key) for key in list(islice(self._queue, BATCH_SIZE))}
-        batch = self._asked.values()
+        batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+        batch.sort(key=lambda w: w.needs_texts)  # of two questions about a run the wider one stays
+        self._asked = {(w.job.job_id, w.start_time): w for w in batch}
+        for wanted in batch:
+            if wanted.is_unreadable:
+                self._hold_start(wanted, now)
+        with_texts = tuple(w.job for w in batch if w.needs_texts)
         uids = {w.job.uid for w in batch if not w.job.user and w.job.uid is not None}
-        jobs = tuple(wanted.job for wanted in batch if wanted.needs_texts)
-        self._worker.ask(TextsQuery(jobs=jobs, uids=frozenset(uids)))
+        self._worker.ask(TextsQuery(jobs=with_texts, uids=frozenset(uids)))
+
+    def next_time(self) -> float | None:
+        """Return when a question is due again, by the monotonic clock."""
+        return min((wanted.ask_at for wanted in self._later), default=None)
 
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
-        """Add what was found to the runs; ask again for texts that were not reached."""
+        """Add what was found to the runs; ask again for what was not reached."""
         asked, self._asked = self._asked, {}
         for (job_id, start), wanted in asked.items():
+            self._users.discard((job_id, start))
             entry = self._store.get(job_id, start, now)
             if entry is None or reply is None:
                 continue
             texts = reply.texts.get((job_id, wanted.job.start_time), Texts())
             user = reply.users.get(wanted.job.uid) if wanted.job.uid is not None else None
-            wanted.questions += 1
-            if texts.is_final or wanted.questions >= MAX_QUESTIONS:
-                entry.texts_until = 0.0
-            else:
-                self._queue.setdefault((job_id, start), wanted)
-            self._add(entry, texts, user, now)
+            wanted.is_unreadable = not self._add(entry, texts, user, now)
+            delay = self._delay(wanted, texts) if wanted.needs_texts else None
+            is_waiting = delay is not None and self._builder.can_add_texts and not texts.is_final
+            entry.stop_texts_until = wanted.since + STOP_WAIT_SECONDS if is_waiting else 0.0
+            if delay is not None:
+                wanted.ask_at = now.steady + delay
+                self._later.append(wanted)
+            self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _add(self, entry: PendingRun, texts: Texts, user: str | None, now: Moment) -> None:
-        """Store what is new; a run whose start is out gets it through `edit_meta`."""
+    def _delay(self, wanted: _Wanted, texts: Texts) -> float | None:
+        """Return when to ask about a run again, in seconds; None: not any more."""
+        if wanted.is_unreadable:
+            return UNREADABLE_AGAIN_SECONDS
+        wanted.questions += 1
+        is_over = wanted.questions >= MAX_QUESTIONS or len(self._later) >= MAX_ASKED_AGAIN
+        if texts.is_final or is_over:
+            return None
+        doublings = min(wanted.questions - 2, 10)  # once again at once: there was too little time
+        return 0.0 if doublings < 0 else min(FIRST_AGAIN_SECONDS * 2**doublings, MAX_AGAIN_SECONDS)
+
+    def _hold_start(self, wanted: _Wanted, now: Moment) -> None:
+        """Let the start of a run wait for the answer to a question that is asked again."""
+        entry = self._store.get(wanted.job.job_id, wanted.start_time, now)
+        if entry is not None and wanted.needs_texts:
+            entry.texts_until = now.steady + START_WAIT_SECONDS
+
+    def _add(self, entry: PendingRun, texts: Texts, user: str | None, now: Moment) -> bool:
+        """Store what is new; False if the run cannot be read now.
+
+        A run whose start is out gets it through `edit_meta`.
+        """
         run = self._builder.load_run(entry, now)
         if run is None:
-            return
+            return False
         found = {"script": texts.script, "description": texts.description}
         new = {name: text for name, text in found.items() if text and not getattr(run, name)}
         job = replace(run.job, user=user) if user and not run.job.user else run.job
         is_out = run.started is not None or entry.in_flight is not None
         if is_out and run.reported:
             entry.new_texts = tuple(dict.fromkeys((*entry.new_texts, *new)))
+        if texts.is_final:
+            entry.texts_until = 0.0
         if not new and job is run.job:
-            self._store.schedule.reschedule(entry.job_id, now.steady)
-            return
+            return True
         if job is not run.job:
             entry.retry_at, entry.waits_for = 0.0, ""
         changed = replace(
@@ -124,3 +189,4 @@ class TextCollector:
             self._store.stage(changed, (), now)
         else:
             self._store.persist(entry, changed, now)
+        return True

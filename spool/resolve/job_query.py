@@ -1,4 +1,4 @@
-"""What is known of a job id before it is resolved: its events and runs, and Slurm's answers."""
+"""The inputs for resolving a job id: its events and runs, and Slurm's answers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from spool.resolve.run_match import TrackedRun
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQuery:
-    """A job id, its waiting events (oldest first) and the runs of it that are known."""
+    """A job id with its waiting events (oldest first) and its known runs."""
 
     job_id: int
     events: tuple[Event, ...] = ()
     runs: tuple[TrackedRun, ...] = ()
 
     def known_starts(self) -> set[int]:
-        """Return the start times that are known of unfinished runs, by events or by the spool."""
+        """Return the start times of unfinished runs that events or the spool know."""
         open_runs = {run.start_time for run in self.runs if run.end is None}
         return open_runs | {event.start for event in self.events if event.start}
 
     def since(self) -> int:
-        """Return from when on every run of the id must be accounted for, Unix seconds."""
+        """Return the time from which on the id's runs must be explained, Unix seconds."""
         times = [event.start or int(event.time) for event in self.events]
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
@@ -38,7 +38,7 @@ class JobQuery:
 class SlurmAnswers:
     """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
 
-    Without accounting (`has_accounting` False) no row will ever come: what events say counts.
+    Without accounting (`has_accounting` False) there will never be rows: then events are used.
     """
 
     record: Job | None

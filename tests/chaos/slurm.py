@@ -116,7 +116,9 @@ class Slurm:
             owner = run.array[0] if run.array else run.job_id
             place = self.state / f"hash.{owner % 10}" / f"job.{owner}"
             place.mkdir(parents=True, exist_ok=True)
-            (place / "script").write_bytes(run.script.encode() + b"\0")
+            if not (place / "script").exists():  # as slurmctld: written once, when it is submitted
+                (place / "new").write_bytes(run.script.encode() + b"\0")
+                (place / "new").rename(place / "script")
 
     def end(self, run: Run, state: str = "COMPLETED") -> None:
         """Let a run end now."""
