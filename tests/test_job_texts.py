@@ -479,9 +479,6 @@ def test_a_placeholder_is_no_name(monkeypatch: pytest.MonkeyPatch, name: str) ->
     assert {20001: None} == texts(Commands()).resolve_users([20001])
 
 
-# for callers that wait
-
-
 def test_a_question_of_the_drain_is_answered_with_texts_and_names(tmp_path: Path) -> None:
     """In one answer."""
     commands = Commands(location=tmp_path)
@@ -501,5 +498,5 @@ def test_an_error_of_our_own_ends_no_worker(
     monkeypatch.setattr(JobTexts, "read", fail)
 
     assert TextsReply() == texts(Commands()).ask(TextsQuery(jobs=(JOB, JOB)))
-    expected = ["texts of 2 jobs cannot be read here: KeyError('odd')"]
+    expected = ["texts of 2 jobs not read, own code failed: KeyError('odd')"]
     assert expected == [record.message for record in caplog.records]
