@@ -194,16 +194,17 @@ def _changed(
     """Yield a run if something about it has changed."""
     job = _with_comments(run, record)
     end = result.ends.get(run.start_time)
+    is_due = bool(run.not_before) and run.last_error is None and _is_due_now(entry, query)
+    if is_due:  # a hook speaks of what a sweep has put by for later
+        entry.retry_at = 0.0
+    not_before = 0 if is_due else run.not_before
     if end is not None:
         _warn_unproven_end(run, end)
-        yield replace(run, end=end, job=job)
+        yield replace(run, end=end, job=job, not_before=not_before)
     elif run.start_time in result.starts_to_resend:
         yield replace(run, started=None)
-    elif run.not_before and run.last_error is None and _is_due_now(entry, query):
-        entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
-        yield replace(run, not_before=0, job=job)
-    elif job is not run.job:
-        yield replace(run, job=job)
+    elif is_due or job is not run.job:
+        yield replace(run, job=job, not_before=not_before)
 
 
 def _with_comments(run: Run, record: Job | None) -> Job:
