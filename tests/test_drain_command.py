@@ -15,12 +15,13 @@ from command_site import NOON, TOKEN, CommandSite, run_of
 from standin_slurm.controller import Controller
 from stub_server import Answer, Model, Request, StubServer
 
+from ccbackend.client import BackendClient
 from ccbackend.errors import TokenError
 from spool import config
 from spool.commands import drain
 from spool.commands.drain import ConfigWatcher, token_for
 from spool.drain import service
-from spool.drain.assembly import assemble
+from spool.drain.assembly import BACKEND_WORKERS, assemble
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.files.run import End, EndSource
@@ -332,6 +333,18 @@ def test_a_signal_between_two_configurations_counts(
     on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
 
     assert (0, 2) == (site.call("drain").code, len(assembled))
+
+
+def test_a_drain_closes_its_connections_when_it_ends(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed configuration starts another in the same process."""
+    closed: set[BackendClient] = set()
+    monkeypatch.setattr(BackendClient, "close", closed.add)
+
+    site.call("drain", "--once")
+
+    assert len(BACKEND_WORKERS) == len(closed)
 
 
 def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
+from spool.deliver.pending_run import RequestKind
 from spool.deliver.reaction import (
     ALONE_HINT,
     RequestContext,
@@ -16,7 +17,6 @@ from spool.deliver.reaction import (
     react,
     settle_conflict,
 )
-from spool.deliver.schedule import RequestKind
 from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_230_000
@@ -153,6 +153,27 @@ def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, secon
     reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
 
     assert seconds == reaction.wait_seconds
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures", "is_slim"),
+    [
+        (Reason.TOKEN_REFUSED, 5, False),
+        (Reason.TOKEN_REFUSED, 6, True),
+        (Reason.TOKEN_REFUSED, 7, False),
+        (Reason.TOKEN_REFUSED, 12, True),
+        (Reason.BROKEN, 6, False),
+    ],
+)
+def test_a_start_without_a_witness_is_tried_without_its_texts(
+    reason: Reason, failures: int, *, is_slim: bool
+) -> None:
+    """A firewall may dislike the script, and on a quiet site no other run shows it."""
+    context = asked(RequestKind.START, failures=failures, can_be_slim=True)
+
+    reaction = react(RUN, ReplyVerdict(reason), context)
+
+    assert (RunAction.WAIT, is_slim) == (reaction.action, reaction.is_slim)
 
 
 @pytest.mark.parametrize("reason", FAILING)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
@@ -70,22 +71,14 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    shared = SharedServerInfo()
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
-    clients: list[Slurm] = []
-
-    def new_slurm() -> Slurm:
-        clients.append(slurm_client(config, runner))
-        return clients[-1]
-
+    clients = _Clients(config, runner, watch.token)
     externals = Externals(
-        slurm=new_slurm,
-        warnings=lambda: tuple(
-            dict.fromkeys(line for client in clients for line in client.warnings())
-        ),
-        backend=lambda: backend_client(config, watch.token, shared),
+        slurm=clients.new_slurm,
+        warnings=clients.warnings,
+        backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
@@ -106,7 +99,39 @@ def _drain(
         service.run()
     finally:
         service.close()
+        clients.close()
     return OK
+
+
+class _Clients:
+    """A client of Slurm or cc-backend for each worker that asks for one."""
+
+    def __init__(self, config: Config, runner: ProcessRunner, token: MaskedToken) -> None:
+        self._config = config
+        self._runner = runner
+        self._token = token
+        self._shared = SharedServerInfo()
+        self._slurms: list[Slurm] = []
+        self._backends: list[BackendClient] = []
+
+    def new_slurm(self) -> Slurm:
+        """Return a client of Slurm."""
+        self._slurms.append(slurm_client(self._config, self._runner))
+        return self._slurms[-1]
+
+    def new_backend(self) -> BackendClient:
+        """Return a client of cc-backend; all of them share what is known of the server."""
+        self._backends.append(backend_client(self._config, self._token, self._shared))
+        return self._backends[-1]
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what Slurm printed beside good answers, each line once."""
+        return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
+
+    def close(self) -> None:
+        """Close the connections to cc-backend."""
+        for backend in self._backends:
+            backend.close()
 
 
 def _settings(config: Config) -> DrainSettings:

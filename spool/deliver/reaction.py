@@ -12,7 +12,7 @@ from enum import Enum, auto
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from spool.deliver.backend_health import sign_of
 from spool.deliver.health import Sign
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import LastError, Run
 
@@ -23,6 +23,7 @@ QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after
 FIRST_RETRY_SECONDS = 5
 SLIM_RETRY_SECONDS = 1.0
 MAX_UNBLAMED_WAIT_SECONDS = 30.0
+SLIM_FAILURES = 6  # without a witness each sixth try of a start is one without its texts
 MAX_ATTEMPTS = 24  # of a run that alone fails: the last waits are an hour each
 MAX_RESTARTS = 3
 MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
@@ -88,14 +89,16 @@ def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
 
 def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the run as it is while it may be the server's fault; else set aside, ever rarer."""
-    if not context.is_to_blame:
-        wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
-        return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
-    if context.can_be_slim and verdict.may_be_in_front:
-        # a firewall may dislike its script: once without it, then from the beginning
+    is_sixth = context.failures > 0 and context.failures % SLIM_FAILURES == 0
+    if (context.is_to_blame or is_sixth) and context.can_be_slim and verdict.may_be_in_front:
+        # a firewall may dislike its script: once without it, then from the beginning; on a quiet
+        # site no other run comes that could be its witness
         return Reaction(
             run=run, action=RunAction.WAIT, wait_seconds=SLIM_RETRY_SECONDS, is_slim=True
         )
+    if not context.is_to_blame:
+        wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
+        return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
     noted = _with_error(run, verdict, context)
     wait_seconds = min(FIRST_RETRY_SECONDS * 2 ** min(run.attempts, 12), HOUR_SECONDS)
     error = noted.last_error and replace(noted.last_error, hint=ALONE_HINT)
