@@ -158,7 +158,9 @@ def test_halt_is_seen_at_once(site: CommandSite) -> None:
     site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
     said = site.call("check")
     assert 2 == said.code
-    assert said.out.startswith("CC_SLURM_SYNC CRITICAL - cc-backend: deliveries are halted for ")
+    assert said.out.startswith(
+        "CC_SLURM_SYNC CRITICAL - cc-backend: deliveries have been halted for "
+    )
     assert ": the token has expired | " in said.out
 
 
@@ -466,7 +468,7 @@ def ada(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WRONG_CALLER = (
-    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service's user{}, not as"
+    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service user{}, not as"
     f" {2**31 - 9}; sudo cc-spool check --full\n"
 )
 

@@ -92,7 +92,7 @@ def run_without_config(args: argparse.Namespace) -> int:
         config = load(args.config)
     except ConfigError as error:
         if args.full and isinstance(error.__cause__, PermissionError):
-            return _report_wrong_caller(not_allowed("the service's user"), as_json=args.json)
+            return _report_wrong_caller(not_allowed("the service user"), as_json=args.json)
         named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
         return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
     if args.full and (wrong := wrong_caller(config)) is not None:
@@ -174,7 +174,7 @@ def _drain(
 ) -> Iterator[CheckResult]:
     held = lock_state(directory / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
-        hint = "run this as root or as the service's user"
+        hint = "run this as root or as the service user"
         text = f"{directory / DRAIN_LOCK_FILE} may not be opened"
         yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
@@ -226,7 +226,7 @@ def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
 
 
 def _is_service(state: Path) -> bool:
-    """Return whether we are the service's user; what it may not open is wrong then."""
+    """Return whether we are the service user; what it may not open is wrong then."""
     try:
         return state.stat().st_uid == os.geteuid()
     except OSError:
