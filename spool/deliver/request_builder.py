@@ -292,11 +292,6 @@ class RequestBuilder:
             cluster=cluster,
             document=document,
             is_trial=is_trial,
-            maybe_sent=entry.may_have_arrived or _start_is_queued(run),
+            maybe_sent=entry.may_have_arrived or run.start_is_queued,
             state=None if run.end is None else run.end.state,
         )
-
-
-def _start_is_queued(run: Run) -> bool:
-    """Return whether cc-backend has queued the start, and perhaps stored it."""
-    return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM
