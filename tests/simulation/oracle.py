@@ -72,6 +72,8 @@ class Oracle:
         if run.deleted_at is not None:
             raise Violation(f"{row.key} was started again after it was replaced")
         run.started_at = self._clock.steady
+        for earlier in self._site.by_job[run.job_id]:  # cc-backend stores no earlier run after it
+            earlier.is_optional |= earlier.start < run.start and earlier.started_at is None
         self._check_facts(run, row.document)
 
     def _check_facts(self, run: Run, found: dict[str, Any]) -> None:
@@ -219,9 +221,9 @@ class Oracle:
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
         allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
-        deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
-        if run.start > self._clock.wall():  # the clock was set: the hold counts from its return
+        if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
             due += hold
+        deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
         late = max(run.future_until, (run.started_at or 0.0) + hold)
         deadline = max(deadline, late + RECOVERY_SECONDS)
         if now > deadline:

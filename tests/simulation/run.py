@@ -190,7 +190,8 @@ class Simulation:
             del makers["clock_step"]
         for name in random.sample(list(makers), random.randint(1, 5)):
             phase = makers[name]()
-            begin = self.clock.steady + random.uniform(0.0, self.traffic.seconds - 400.0)
+            latest = random.choice([10.0, *[self.traffic.seconds - 400.0] * 3])  # also at the start
+            begin = self.clock.steady + random.uniform(0.0, latest)
             lasts = random.choice([5.0, 30.0, 90.0, 200.0]) * random.uniform(0.5, 1.0)
             self._play(phase, begin, begin + lasts)
             names.append(phase.name)
