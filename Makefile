@@ -9,28 +9,28 @@ RESULTS := tests/data/compatibility.jsonl
 SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit
 
 .PHONY: help install uninstall wheels demo demo-slurm \
-	check test test-all test-wheel test-server crash planted soak fuzz compatibility fixtures \
-	bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
+	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
+	bench bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
 
 # ---- for a site
 
-install: ## install, or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_USER=NAME SERVICE_USER=NAME]
+install: ## install or upgrade [PREFIX=DIR PYTHON=python3.12 WHEELS=DIR SLURM_USER=NAME SERVICE_USER=NAME]
 	@PREFIX='$(PREFIX)' PYTHON='$(PYTHON)' WHEELS='$(WHEELS)' \
 		SLURM_USER='$(SLURM_USER)' SERVICE_USER='$(SERVICE_USER)' deploy/install
 
-uninstall: ## remove what install has put in place; PURGE=1: all data too [PREFIX=DIR PURGE=1]
+uninstall: ## remove the installation; PURGE=1: all its data too [PREFIX=DIR PURGE=1]
 	@PREFIX='$(PREFIX)' PURGE='$(PURGE)' deploy/uninstall
 
-wheels: ## collect wheels for hosts without internet, for any Python of 3.11 or later [WHEELS=DIR]
+wheels: ## collect wheels for hosts without internet, for Python 3.11 and later [WHEELS=DIR]
 	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'
 
-demo: $(DEMO)/.run ## the life of some jobs, with a stand-in for Slurm and a stub of cc-backend
+demo: $(DEMO)/.run ## report some jobs, with a stand-in for Slurm and a stub of cc-backend
 	@$(DEMO)/bin/python -B tests/demo.py
 
-demo-slurm: $(VENV)/.dev ## the same with real Slurm, where it is installed; needs root
+demo-slurm: $(VENV)/.dev ## the same with real Slurm, if it is installed; needs root
 	@$(BIN)/python tests/demo.py --slurm
 
 # ---- tests
@@ -46,7 +46,7 @@ test: check ## everything CI runs
 	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm' --cov --cov-report=term --cov-fail-under=100 tests
 	$(BIN)/pytest -m slurm tests
 
-test-all: check ## the same on Slurm 24.11 and 26.05 too, built from Debian's packages; needs root
+test-all: check ## the same, also on Slurm 24.11 and 26.05 built from Debian's packages; needs root
 	SLURM_LAB_BUILD=1 $(BIN)/pytest tests
 
 test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the source folders [TESTS=tests/test_x.py]
@@ -61,43 +61,46 @@ test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the sourc
 test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=FILE CC_BACKEND_NEXT=FILE]
 	$(BIN)/pytest tests/test_real_backend.py
 
-crash: $(VENV)/.dev ## kill hook, drain and commands at every single call (CI takes every other one)
+crash: $(VENV)/.dev ## kill hook, drain and commands at every system call (CI: at every second one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
 
-planted: $(VENV)/.dev ## plant known bugs one by one in a copy: the suite must catch each
+planted: $(VENV)/.dev ## insert known bugs into a copy, one by one: the tests must fail for each
 	$(BIN)/python tests/planted.py
 
-soak: $(VENV)/.dev ## traffic under every fault at once, for ten minutes [SECONDS=90 SEED=1 RATE=15]
+soak: $(VENV)/.dev ## the installed commands under every fault at once, ten minutes [SECONDS=90 SEED=1 RATE=15]
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600) \
 		--rate $(or $(RATE),15) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI takes 1 000)
+simulate: $(VENV)/.dev ## run the drain in a simulated world, an hour of traffic per seed [SEEDS=0..300 | SEED=17]
+	PYTHONPATH=.:tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED) --story,--seeds $(or $(SEEDS),0..300))
+
+fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI: 1 000)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py
 
-compatibility: $(VENV)/.dev ## run every Slurm with every cc-backend, write the README's table
+compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend version, write the README's table
 	rm -f $(RESULTS)
 	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
 	sort -o $(RESULTS) $(RESULTS)
 	$(BIN)/python tests/compatibility.py $(RESULTS) README.md
 
-fixtures: $(VENV)/.dev ## record what a Slurm prints into tests/data [SLURM=PREFIX SCENARIOS="array ..." | SNAPSHOT=1]
+fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SLURM=PREFIX SCENARIOS="array ..." | SNAPSHOT=1]
 	cd tests && SLURM_LAB_PREFIX='$(SLURM)' ../$(BIN)/python -m slurm_recorder \
 		$(if $(SNAPSHOT),--snapshot ../build/snapshot,data $(SCENARIOS))
 
 # ---- measurements
 
-bench: bench-hook bench-replay bench-idle bench-sweep bench-decode bench-latency ## every bench, one after another
+bench: bench-hook bench-replay bench-idle bench-sweep bench-decode bench-latency ## all benchmarks, one after another
 
-bench-hook: $(VENV)/.dev ## time a hook's whole process against an empty script of the same shell
+bench-hook: $(VENV)/.dev ## time a hook's process, compared with an empty script of the same shell
 	$(BIN)/python tests/bench_hook.py
 
-bench-latency: $(VENV)/.dev ## from hook to cc-backend on real Slurm, beside an empty POST loop; needs root
+bench-latency: $(VENV)/.dev ## time from hook to cc-backend on real Slurm, compared with a plain POST loop; needs root
 	@$(BIN)/python tests/bench_latency.py 2>/dev/null
 
-bench-replay: $(VENV)/.dev ## tell a backlog of 2000 runs, against a bare loop of the same library
+bench-replay: $(VENV)/.dev ## deliver a backlog of 2000 runs, compared with a plain loop of the same library
 	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
 
-bench-idle: $(VENV)/.dev ## memory and CPU time of a drain that has nothing to do
+bench-idle: $(VENV)/.dev ## measure memory and CPU time of an idle drain
 	@$(BIN)/python tests/bench_idle.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
@@ -106,7 +109,7 @@ bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series and source
 	PYTHONPATH=tests:. $(BIN)/python tests/bench_decode.py
 
-# ---- what the targets above stand on
+# ---- what the targets above need
 
 $(DEMO)/.run: pyproject.toml
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(DEMO)
@@ -119,5 +122,5 @@ $(VENV)/.dev: pyproject.toml
 	$(BIN)/pip install --quiet --group dev -e .
 	touch $@
 
-clean: ## remove what the targets above have built
+clean: ## remove what the targets above built
 	rm -rf $(VENV) $(DEMO) build dist wheels .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from ccbackend.error_body import is_json, is_own_error, server_message
+from ccbackend.faults import Fault
 from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 
@@ -107,19 +108,6 @@ class Reason(Enum):
     def __init__(self, outcome: Outcome, hint: str) -> None:
         self.outcome = outcome
         self.hint = hint
-
-
-class Fault(StrEnum):
-    """How a request failed without a complete answer."""
-
-    UNREACHABLE = "unreachable"  # no connection: refused, no route, name unknown
-    TIMED_OUT = "timed_out"  # silence, or the deadline passed
-    BROKEN = "broken"  # reset, cut, end of file
-    TOO_LARGE = "too_large"  # more than the limit
-    CERTIFICATE = "certificate"  # the server's is not trusted
-    NO_TLS = "no_tls"  # what answers on this port does not speak TLS
-    TLS = "tls"  # no version, cipher or client certificate in common
-    CA_FILE = "ca_file"  # our file of certificates cannot be used
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from urllib.parse import quote
 
 from ccbackend.classify import (
     ApiCall,
-    Fault,
     Outcome,
     Reason,
     ReplyVerdict,
     classify,
     classify_fault,
 )
+from ccbackend.faults import Fault
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version

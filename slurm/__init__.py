@@ -1,1 +1,1 @@
-"""Reading Slurm: run a command, decode its answer of any release into one `Job` value."""
+"""Read Slurm: run its commands and decode the output of every release into `Job` values."""

@@ -1,7 +1,8 @@
-"""Asking Slurm: one class over its commands, every answer either believed or an error.
+"""The client of Slurm: one class over its commands; each answer is complete or an error.
 
-A failed, empty, cut or error-carrying answer is *unknown* and raises; only the controller's own
-"Invalid job id specified", or a whole listing without it, says that a job is not there.
+An answer that failed, is empty or truncated, or carries errors, is *unknown* and raises. A job
+counts as missing only if the controller says "Invalid job id specified" or a complete listing lacks
+it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Slurm:
     """One Slurm cluster by its commands; for one thread.
 
     `cluster` is Slurm's own name (None: read from the configuration on first use). An upgrade of
-    Slurm under our feet is noticed by the file of `squeue`, by the first answer that fails or
+    Slurm while we run is detected by a changed `squeue` file, by the first answer that fails or
     cannot be read, and after ten minutes at most (`squeue` may be a site's own wrapper).
     `timeout_seconds` is what one command may take; accounting's windows may take longer.
     """
@@ -68,17 +69,17 @@ class Slurm:
         return self._cluster or ""
 
     def version(self) -> Release:
-        """Return the release of the commands; asked again when their file is another, or in time.
+        """Return the release of the commands; read again when their file has changed.
 
         Raises:
-            SlurmError: squeue does not say.
+            SlurmError: `squeue --version` does not print it.
         """
         return self._release.current()
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what is odd about Slurm's answers although they are believed; for any thread.
+        """Return what is unusual about Slurm's answers that were accepted; for any thread.
 
-        Error lines on stderr beside complete answers, and a source that another one replaces.
+        These are error lines on stderr next to complete answers, and sources that were replaced.
         """
         return (*self._lookup.warnings(), *self._commands.error_lines.current())
 
@@ -100,7 +101,7 @@ class Slurm:
 
     @property
     def has_accounting(self) -> bool | None:
-        """Tell whether the site has accounting; None until its configuration was asked."""
+        """Return whether the site has accounting; None until its configuration was asked."""
         return self._has_accounting
 
     def ping(self) -> tuple[tuple[str, str, bool], ...]:
@@ -122,7 +123,7 @@ class Slurm:
         return self._listing(parse_job_list)
 
     def queue_snapshot(self) -> QueueSnapshot:
-        """Return all jobs in the controller's memory as a sweep needs them: much lighter.
+        """Return all jobs in the controller's memory in the compact form that a sweep needs.
 
         Raises:
             SlurmError: the answer is not whole.
@@ -132,7 +133,7 @@ class Slurm:
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
-        """Return the controller's records of some jobs; one that it does not know is absent.
+        """Return the controller's records of some jobs; unknown job ids are absent.
 
         A record that cannot be understood is an error for its own id alone. Of an array or het job
         the record with the very id is taken. Of jobs in `states_only` states and times matter:
@@ -170,7 +171,7 @@ class Slurm:
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run of some jobs that accounting has between two instants.
 
-        Without accounting (`AccountingStorageType` none) there is nothing to know: ().
+        Without accounting (`AccountingStorageType` none) this is ().
 
         Raises:
             SlurmError: accounting's answer is unknown.
@@ -179,7 +180,7 @@ class Slurm:
         return () if lookup is None else lookup.runs_of(ids, since=since, until=until)
 
     def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
-        """Return every run that ended in a window by accounting, of all jobs.
+        """Return every run of any job that ended between two instants according to accounting.
 
         Raises:
             SlurmError: accounting's answer is unknown.
@@ -196,9 +197,9 @@ class Slurm:
         return read_script(self._commands, job_id, timeout_seconds)
 
     def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
-        """Return what `scontrol show job` says of exactly this job; None if it is unknown.
+        """Return the text of `scontrol show job` about exactly this job; None if it is unknown.
 
-        Users write parts of it: for people to read, never to be parsed.
+        Users write parts of it: it is for people to read and must never be parsed.
 
         Raises:
             SlurmError: the answer is unknown.
@@ -209,7 +210,7 @@ class Slurm:
         return read_description(self._commands, job_id, timeout_seconds)
 
     def _forget(self) -> None:
-        """Try everything anew: the commands are others than before."""
+        """Forget what was learned about the commands, because their release changed."""
         self._lookup.forget()
         self._has_accounting = None
 
@@ -218,9 +219,9 @@ class Slurm:
         return self._commands.read(argv, parse, limit_bytes=MAX_LISTING_BYTES)
 
     def _accounting(self) -> AccountingLookup | None:
-        """Return how to ask accounting; None where there is none.
+        """Return the access to accounting; None on a site without accounting.
 
-        Whether sacct tells sharing is known by the release, which is not asked for that alone.
+        The release says whether sacct prints node sharing; it is not queried for that alone.
         """
         cluster = self.cluster
         if self._has_accounting is None:

@@ -1,4 +1,4 @@
-"""Read-only questions about a Slurm cluster itself, for a check before jobs are reported."""
+"""Read-only queries about a Slurm cluster itself, for `check --full` before jobs are reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST_BYTES = 1 << 12
 
 
 class ClusterSurvey:
-    """Asks by Slurm's commands; nothing is changed."""
+    """The queries, made with Slurm's commands; they change nothing."""
 
     def __init__(self, paths: CommandPaths, sacctmgr: Path, runner: Runner) -> None:
         self._commands = SlurmCommands(paths, runner)
@@ -33,7 +33,7 @@ class ClusterSurvey:
         """Return the release of `squeue`, `sacct`, `scontrol` or `sacctmgr`.
 
         Raises:
-            SlurmError: it cannot be run, or does not say.
+            SlurmError: the command cannot be run, or prints no release.
         """
         return parse_release(self._commands.run([self._paths[command], "--version"]).stdout)
 
@@ -47,7 +47,7 @@ class ClusterSurvey:
         return parse_nodes(self._commands.run(argv, limit_bytes=MAX_LISTING_BYTES).stdout)
 
     def was_reconfigured(self, controller_boot: int) -> bool:
-        """Tell whether slurmctld's start at a time was `scontrol reconfigure`; no: a recovery.
+        """Return whether slurmctld started at a time because of `scontrol reconfigure`.
 
         Raises:
             SlurmError: the answer is unknown.
@@ -57,7 +57,7 @@ class ClusterSurvey:
         return is_reconfigured(parse_slurmd_starts(answer.stdout), controller_boot)
 
     def supports_json(self, release: Release, user: str) -> bool:
-        """Tell whether squeue can write JSON (it needs a plugin that a build may lack).
+        """Return whether squeue can write JSON (it needs a plugin that a build may lack).
 
         Raises:
             SlurmError: it fails for another reason.
@@ -67,7 +67,7 @@ class ClusterSurvey:
             answer = self._commands.run(argv, limit_bytes=_FIRST_BYTES)
         except SlurmError as error:
             if error.reason in {FailureReason.TOO_LARGE, FailureReason.NO_JSON}:
-                return error.reason is FailureReason.TOO_LARGE  # it has begun, which is enough
+                return error.reason is FailureReason.TOO_LARGE  # it began to write JSON
             raise
         if not answer.stdout.lstrip().startswith(b"{"):
             raise command_failure(answer)
@@ -83,7 +83,7 @@ class ClusterSurvey:
         return parse_admin_level(self._commands.run([self._paths["sacctmgr"], *argv]).stdout, user)
 
     def private_accounting(self) -> frozenset[str] | None:
-        """Return what slurmdbd hides from ordinary users; None where it does not tell.
+        """Return what slurmdbd hides from ordinary users; None where it does not say so.
 
         Raises:
             SlurmError: the answer is unknown.
@@ -92,7 +92,7 @@ class ClusterSurvey:
         return parse_private_accounting(self._commands.run(argv).stdout)
 
     def users_of_job(self, job_id: int) -> frozenset[str]:
-        """Return the users of a job by accounting; empty: it shows us no such job.
+        """Return the users of a job from accounting; empty if it shows us no such job.
 
         Raises:
             SlurmError: the answer is unknown.

@@ -1,8 +1,8 @@
-"""Runs Slurm's commands with an environment of our own, and believes only complete answers.
+"""Runs Slurm's commands with a fixed environment, and accepts only complete answers.
 
-An answer is believed if the command exits with 0, has printed what it prints, and does not say
+An answer is accepted if the command exits with 0, printed output of its own form, and does not say
 that its query failed. Other error lines on stderr do not make it wrong: they are remembered, logged
-and shown. With such lines nothing printed is an answer only where they come with every command.
+and shown. An empty output next to such lines is accepted only if every command prints these lines.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class CommandPaths:
 
 
 class SlurmCommands:
-    """One way to every command; nothing of our own environment reaches it.
+    """Slurm's commands; nothing of this process's environment reaches them.
 
-    Times are epoch seconds, but for the text of `scontrol show job` that people are shown: it has
-    times as this host's users write them.
+    Times are epoch seconds. Only the text of `scontrol show job` that is shown to people has local
+    times in the format of this host's users.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class SlurmCommands:
         timeout_seconds: float | None = None,
         for_display: bool = False,
     ) -> T:
-        """Return an answer as `parse` reads it; `for_display`: see `run_unchecked`.
+        """Run a command and return what `parse` makes of it; `for_display`: see `run_unchecked`.
 
         Raises:
             UnknownJob: the controller says that it does not know the id.
-            SlurmError: the answer is unknown; its message holds what stood on stderr.
+            SlurmError: the answer is unknown; the message contains the text of stderr.
         """
         answer = self.run_unchecked(
             argv,
@@ -116,7 +116,7 @@ class SlurmCommands:
         statuses: tuple[int, ...] = (0,),
         sink: Callable[[bytes], object] | None = None,
     ) -> CommandResult:
-        """Return an answer that is good; with a sink the caller sees whether it is whole.
+        """Run a command, return a good answer; with a sink the caller checks that it is complete.
 
         Raises:
             UnknownJob: the controller says that it does not know the id.
@@ -148,7 +148,7 @@ class SlurmCommands:
         sink: Callable[[bytes], object] | None = None,
         for_display: bool = False,
     ) -> CommandResult:
-        """Return an answer, good or not; `for_display` with times as this host's users write them.
+        """Run a command and return its answer, good or not; `for_display`: with local times.
 
         Raises:
             SlurmError: there is none.
@@ -162,7 +162,7 @@ class SlurmCommands:
         )
 
     def _check(self, answer: CommandResult, statuses: tuple[int, ...], *, is_empty: bool) -> None:
-        """Refuse an answer that cannot be believed."""
+        """Raise for an answer that must not be used."""
         has_failed = answer.status not in statuses
         if _UNKNOWN_JOB_ID in answer.stderr and (has_failed or is_empty):
             raise UnknownJob(0)
@@ -172,7 +172,7 @@ class SlurmCommands:
             return
         if answer.stdout and not answer.stdout.endswith(b"\n"):
             raise SlurmError(
-                f"the answer of {answer.argv[0]} is cut",
+                f"the output of {answer.argv[0]} is truncated",
                 reason=FailureReason.INCOMPLETE,
                 command=answer.argv,
                 status=answer.status,
@@ -182,7 +182,7 @@ class SlurmCommands:
             raise command_failure(answer, self.error_lines.unknown(answer.stderr))
 
     def _is_harmless(self, answer: CommandResult) -> bool:
-        """Tell whether all error lines come with every command, which `--version` shows."""
+        """Return whether every command prints these error lines, even `--version`."""
         if not self.error_lines.unknown(answer.stderr):
             return True
         plain = self.run_unchecked([answer.argv[0], "--version"])
@@ -192,19 +192,19 @@ class SlurmCommands:
 
 
 def is_unreachable(answer: CommandResult) -> bool:
-    """Tell whether a command has said that the daemon does not answer."""
+    """Return whether a command has said that the daemon does not answer."""
     return any(words in answer.stderr for words in _UNREACHABLE)
 
 
 def command_failure(answer: CommandResult, unknown: Sequence[str] = ()) -> SlurmError:
-    """Return why an answer is not believed; `unknown`: its error lines that are not harmless."""
+    """Return the error of a refused answer; `unknown`: its error lines not known as harmless."""
     reason = FailureReason.UNREACHABLE if is_unreachable(answer) else FailureReason.FAILED
     wants_json = any(word.startswith("--json") for word in answer.argv)
     if wants_json and reason is FailureReason.FAILED and _NO_JSON.search(answer.stderr):
         reason = FailureReason.NO_JSON
     said = decisive_lines(answer.stderr, unknown) or answer.stdout.strip().partition(b"\n")[0]
     return SlurmError(
-        f"{answer.argv[0]} ended with {answer.status}{_signal_name(answer.status)}",
+        f"{answer.argv[0]} exited with {answer.status}{_signal_name(answer.status)}",
         reason=reason,
         command=answer.argv,
         status=answer.status,

@@ -1,8 +1,8 @@
-"""The lines with the word *error* that Slurm's commands write on stderr.
+"""The lines with the word *error* that Slurm's commands write to stderr.
 
-Many are harmless: a node definition that does not add up, a library that asks twice. Then the
-answer is whole, the exit status 0, and the line comes with every command of the site. Others say
-that this very query failed; up to 22.05 some commands still exit with 0 then.
+Many are harmless: a node definition with inconsistent counts, a library that asks twice. Then the
+answer is complete, the exit status is 0, and every command of the site prints the line. Others say
+that this query failed; up to 22.05 some commands exit with 0 nevertheless.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def error_lines(stderr: bytes) -> tuple[str, ...]:
 
 
 def says_query_failed(stderr: bytes) -> bool:
-    """Tell whether a command has said that it got no answer to its own query."""
+    """Return whether a command has said that it got no answer to its own query."""
     return _QUERY_FAILED.search(stderr.decode("utf-8", "replace")) is not None
 
 
 class ErrorLines:
-    """Remembers the error lines that come beside complete answers.
+    """The error lines that Slurm prints next to complete answers.
 
     `current` may be read by another thread.
     """
@@ -55,7 +55,7 @@ class ErrorLines:
         self._logged_at: dict[str, float] = {}
 
     def record(self, command: str, stderr: bytes) -> None:
-        """Note what a command has printed beside a complete answer; a new line is logged."""
+        """Record what a command printed next to a complete answer; log a new line."""
         lines = error_lines(stderr)
         name = PurePath(command).name
         if not lines:
@@ -67,18 +67,18 @@ class ErrorLines:
             self._log(line)
 
     def learn(self, stderr: bytes) -> None:
-        """Take the error lines for harmless from now on, but for those about the connection."""
+        """Treat the error lines as harmless from now on, except those about the connection."""
         if len(self._known) > _MAX_KNOWN:
             self._known.clear()
         harmless = (line for line in error_lines(stderr) if not _UNREACHABLE.search(line))
         self._known.update(_pattern(line) for line in harmless)
 
     def unknown(self, stderr: bytes) -> tuple[str, ...]:
-        """Return the error lines that were never seen beside a complete answer."""
+        """Return the error lines that were never seen next to a complete answer."""
         return tuple(line for line in error_lines(stderr) if _pattern(line) not in self._known)
 
     def current(self) -> tuple[str, ...]:
-        """Return what each command's last complete answer came with; equal lines once."""
+        """Return the error lines of each command's last complete answer; equal lines once."""
         lines = [line for found in tuple(self._current.values()) for line in found]
         return tuple({_pattern(line): line for line in reversed(lines)}.values())[::-1]
 
@@ -90,11 +90,11 @@ class ErrorLines:
         if len(self._logged_at) > _MAX_KNOWN:
             self._logged_at.clear()
         self._logged_at[pattern] = now
-        _log.warning("Slurm prints an error beside complete answers: %s", excerpt(line))
+        _log.warning("Slurm prints an error next to complete answers: %s", excerpt(line))
 
 
 def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:
-    """Return the lines that say why an answer is refused; harmless ones come last or not at all.
+    """Return the lines that say why an answer is refused; harmless lines last or not at all.
 
     Args:
         stderr: all that the command wrote.
@@ -107,5 +107,5 @@ def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:
 
 
 def _pattern(line: str) -> str:
-    """Return a line without its program's name and with all numbers alike."""
+    """Return a line without the program's name and with all numbers replaced by one sign."""
     return re.sub(r"\d+", "#", _PROGRAM.sub("", line))

@@ -1,4 +1,4 @@
-"""What can go wrong between us and Slurm, and the one thing that is no error at all.
+"""The errors of queries to Slurm, and the answer *unknown job*, which is not an error.
 
 `SlurmError` says *the answer is unknown*; it never means "no jobs". `UnknownJob` says the
 opposite: the controller has answered, and it does not have the job.
@@ -22,22 +22,22 @@ class FailureReason(StrEnum):
     FAILED = "failed"  # exit status or a message on stderr
     UNREACHABLE = "unreachable"  # controller or accounting daemon does not answer
     DENIED = "denied"  # our account lacks the right
-    INCOMPLETE = "cut"  # the answer ends before its end
+    INCOMPLETE = "cut"  # the answer is truncated
     MALFORMED = "malformed"  # the answer is not what this command prints
     ERRORS_IN_ANSWER = "reported"  # the answer is well-formed and carries errors
-    WRONG_CLUSTER = "wrong_cluster"  # somebody else's answer
+    WRONG_CLUSTER = "wrong_cluster"  # the answer of another cluster
     NO_JSON = "no_json"  # this Slurm cannot write JSON, or not in the form we asked for
 
 
 class SlurmError(Exception):
-    """The answer is unknown.
+    """The answer of Slurm is unknown: the query failed or its output cannot be used.
 
     Attributes:
         reason: why.
         command: argument list of the command, empty where none ran.
         status: exit status, negative for a signal, None if it never ended by itself.
-        stderr: first part of what it said, printable ASCII only.
-        hint: what an operator can do, or "".
+        stderr: the beginning of its error output, printable ASCII only.
+        hint: what an administrator can do, or "".
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SlurmError(Exception):
 
 
 class UnknownJob(Exception):  # noqa: N818 - an answer, not an error
-    """The controller has answered and does not know this job id."""
+    """The answer of the controller that it does not know this job id."""
 
     def __init__(self, job_id: int) -> None:
         self.job_id = job_id

@@ -1,6 +1,6 @@
-"""One Slurm job record as plain frozen data, whatever command or release it came from.
+"""One Slurm job record as plain frozen data, the same for every command and release.
 
-Everything above this folder sees only these values; how Slurm prints them is known here alone.
+Code outside this package sees only these values; only this package knows how Slurm prints them.
 `None` always means *not known from this source*, never *empty*.
 """
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 SCRONTAB_FLAG = "CRON_JOB"
-"""Slurm's own word; such a job is requeued under the same id after every run."""
+"""Slurm's word for a job made by scrontab; it is requeued under the same id after every run."""
 
 
 class Sharing(StrEnum):
-    """How the job shares its nodes, in words of our own that cover every release's spelling.
+    """How the job shares its nodes; the values cover the spellings of every release.
 
     Source: `shared`/`exclusive` of squeue JSON, `OverSubscribe=`/`Exclusive=` of scontrol text
     (Slurm 21.08 ... 26.05, `src/slurmctld/job_mgr.c`).
@@ -57,10 +57,10 @@ class Job:
 
     Instants are Unix seconds. `state` is Slurm's base state (`RUNNING`, `COMPLETED`, ...), None
     where the source shows only a flag; `flags` are the other state words (`COMPLETING`, ...), and
-    SCRONTAB_FLAG of a job that scrontab has made.
+    SCRONTAB_FLAG of a job that scrontab made.
     `start_time` and `end_time` hold facts only: expected times are None.
     `time_limit_minutes` is None when unlimited or unknown. `nodes` keep Slurm's order. `gpus` is a
-    lower bound where Slurm counts shares of GPUs alone. `comment` is the user's own text.
+    lower bound where Slurm counts only shares of GPUs. `comment` is the user's own text.
     """
 
     job_id: int

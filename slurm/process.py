@@ -1,7 +1,7 @@
-"""Runs one command: bounded in time and output, alone in its process group, never a shell.
+"""Runs one command with limits on time and output, in its own process group, without a shell.
 
-Whatever ends the wait (time, size, `stop()`, an exception) kills the whole group, so nothing
-that we started outlives us. The child sees only the environment given here: inherited `SQUEUE_*`,
+Whatever ends the wait (time, size, `stop()`, an exception) kills the process group, so nothing that
+we started outlives us. The child sees only the environment given here: inherited `SQUEUE_*`,
 `SACCT_*`, `SLURM_CLUSTERS` or `SLURM_TIME_FORMAT` would filter or reformat its answer.
 """
 
@@ -26,7 +26,7 @@ STDERR_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command said. `status` is its exit status, -N if signal N ended it."""
+    """The result of a command. `status` is its exit status, -N if signal N ended it."""
 
     argv: tuple[str, ...]
     status: int
@@ -35,7 +35,7 @@ class CommandResult:
 
 
 Sink = Callable[[bytes], object]
-"""Takes the pieces of an output as they come; what it raises ends the command."""
+"""Receives the output in pieces as they arrive; an exception that it raises ends the command."""
 
 
 class Runner(Protocol):
@@ -50,7 +50,7 @@ class Runner(Protocol):
         limit_bytes: int,
         sink: Sink | None = None,
     ) -> CommandResult:
-        """Return its answer, whatever the exit status; with a sink, stdout goes there in pieces.
+        """Return its result for any exit status; with a sink, stdout goes there in pieces.
 
         Raises:
             SlurmError: it could not be started, took too long or printed more than allowed.
@@ -59,11 +59,11 @@ class Runner(Protocol):
 
 
 class _TooLargeError(Exception):
-    """The output has outgrown its limit."""
+    """The output exceeded its limit."""
 
 
 class _CapturedOutput:
-    """What is kept: stdout within its limit, or nothing of it, and the beginning of stderr."""
+    """The output kept in memory: stdout up to its limit (none with a sink), the begin of stderr."""
 
     def __init__(self, limit_bytes: int, sink: Sink | None) -> None:
         self.stdout = bytearray()
@@ -92,7 +92,7 @@ class ProcessRunner:
         self._stopped = False
 
     def stop(self) -> None:
-        """Kill what runs and refuse what comes; every caller gets `FailureReason.CANCELLED`."""
+        """Kill running commands and refuse new ones; callers get `FailureReason.CANCELLED`."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -115,7 +115,7 @@ class ProcessRunner:
             self._read_output(process, deadline, output)
             status = process.wait(max(0.0, deadline - self._clock()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
-            message = f"{argv[0]} did not end within {timeout_seconds:g} s"
+            message = f"{argv[0]} timed out after {timeout_seconds:g} s"
             raise SlurmError(message, reason=FailureReason.TIMEOUT, command=argv) from error
         except _TooLargeError as error:
             message = f"{argv[0]} printed more than {limit_bytes} bytes"
@@ -169,7 +169,7 @@ class ProcessRunner:
                     key.data(chunk)
 
     def _clean_up(self, process: subprocess.Popen[bytes]) -> None:
-        """Leave nothing of it behind: no process of its group, no pipe, no zombie."""
+        """Remove what is left of the process: its group, its pipes and the zombie."""
         with self._lock:
             _kill_group(process)
             self._running.discard(process)
@@ -184,7 +184,7 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the group while its leader is not reaped, so that the id cannot be another's."""
+    """Kill the group before its leader is reaped, because the id could be reused after that."""
     if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):  # reaped by another thread just now
+        with contextlib.suppress(ProcessLookupError):  # another thread has just reaped it
             os.killpg(process.pid, signal.SIGKILL)

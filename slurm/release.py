@@ -1,4 +1,4 @@
-"""Which Slurm this is; what suits which release stands in `slurm.release_features`."""
+"""A Slurm release; `slurm.release_features` says which commands suit which release."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Release:
-    """A Slurm release; compares as releases do."""
+    """A Slurm release, ordered by its numbers."""
 
     year: int
     month: int

@@ -1,10 +1,10 @@
-"""Which source is asked for what, by release: the one table of versions.
+"""The table of Slurm releases: which command is used for which information.
 
 The cheapest correct source comes first (milliseconds measured on two cores with 10 000 jobs known;
 `squeue(1)`, NEWS, `src/squeue`): `--json` ignores every filter up to 22.05 (1.6 s for one job),
 honours a single `-j` from 23.02 (13 ms) and several from 24.05.1. In 21.08 it merges the cores of
-all sockets. Text of `squeue` and `scontrol show job ID -d` costs 8 ms each. 26.05's own parser
-tells sharing no more, the one before it, still shipped, does.
+all sockets. Text of `squeue` and `scontrol show job ID -d` costs 8 ms each. The newest JSON parser
+of 26.05 omits node sharing; the parser before it, which 26.05 still ships, has it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slurm.release import Release
 
 
 class QueryMethod(StrEnum):
-    """How job records are read."""
+    """A way to read job records."""
 
     TEXT = "text"
     JSON_EACH = "JSON with `-j ID`, each"
@@ -26,7 +26,7 @@ class QueryMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseFeatures:
-    """What suits the releases from `since` on; the first words of each field are tried first."""
+    """What suits the releases from `since` on; of several words the first is tried first."""
 
     since: Release
     few_jobs: QueryMethod
@@ -37,7 +37,7 @@ class ReleaseFeatures:
     sacct_has_sharing: bool = False
 
     def describe(self, method: QueryMethod) -> str:
-        """Return a way with the form of JSON that it takes here."""
+        """Return a query method as text, with its JSON option in this release."""
         if method is QueryMethod.TEXT:
             return "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
         return f"{method}, `{self.json_option}`"
@@ -101,45 +101,10 @@ RELEASE_TABLE = (
 
 
 def features_of(release: Release) -> ReleaseFeatures:
-    """Return the newest row that is not newer than a release; for older ones the first."""
+    """Return the row of a release: the newest one not newer than it, else the first."""
     rows = [row for row in RELEASE_TABLE if row.since <= release]
     return rows[-1] if rows else RELEASE_TABLE[0]
 
-
-def markdown() -> str:
-    """Return the table as the README shows it."""
-    head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
-    lines = [head, "|---" * (head.count("|") - 1) + "|"]
-    for row in RELEASE_TABLE:
-        name = str(row.since).removesuffix(".0")
-        rest = "JSON, else hosts alone" if row.few_jobs is QueryMethod.TEXT else "text"
-        cells = (
-            name,
-            row.few_jobs,
-            row.many_jobs,
-            f"`{row.json_option}`",
-            rest,
-            f"`{row.sharing_column}`",
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    lines.append("")
-    lines += [f"- {what}: {how}." for what, how in LEGEND]
-    lines += [f"- In every release {what}: {how}." for what, how in SAME_IN_EVERY_RELEASE]
-    return "\n".join(lines) + "\n"
-
-
-LEGEND = (
-    (
-        "Text",
-        (
-            "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
-            "user can have forged it"
-        ),
-    ),
-    ("JSON", "`squeue` with the option shown"),
-)
-"""What the words of the table mean."""
 
 SAME_IN_EVERY_RELEASE = (
     ("all jobs, their states and start times", "text of `squeue -o`"),
@@ -147,4 +112,4 @@ SAME_IN_EVERY_RELEASE = (
     ("script", "the file in StateSaveLocation, else `scontrol write batch_script`"),
     ("description", "`scontrol show job ID`; the text just read where there is one"),
 )
-"""What is asked alike in every release."""
+"""The commands that are the same in every release."""

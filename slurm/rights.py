@@ -1,4 +1,4 @@
-"""Who may see what: a listing without the right is not refused, it is only shorter.
+"""The rights of an account: without them Slurm does not refuse a listing but shortens it.
 
 `PrivateData=jobs` of slurm.conf hides other users' jobs in squeue and scontrol, that of
 slurmdbd.conf in sacct; root, SlurmUser and an AdminLevel from Operator on see all. Batch scripts
@@ -14,9 +14,9 @@ _PRIVILEGED_LEVELS = frozenset({"Operator", "Administrator", "Admin"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What an account may see.
+    """The rights of one account to see jobs.
 
-    `admin_level` is None where accounting does not know the account; `hidden_accounting` is None
+    `admin_level` is None if accounting has no record of the account; `hidden_accounting` is None
     where it could not be asked. Both `hidden` sets are values of `PrivateData`.
     """
 
@@ -29,7 +29,7 @@ class Rights:
 
     @property
     def is_privileged(self) -> bool:
-        """Tell whether Slurm hides nothing from the account."""
+        """Return whether Slurm hides nothing from the account."""
         return (
             self.uid == 0
             or self.user == self.slurm_user
@@ -38,10 +38,10 @@ class Rights:
 
     @property
     def sees_jobs(self) -> bool:
-        """Tell whether squeue shows other users' jobs."""
+        """Return whether squeue shows other users' jobs."""
         return self.is_privileged or "jobs" not in self.hidden
 
     @property
     def sees_accounting(self) -> bool:
-        """Tell whether sacct shows other users' jobs, as far as is known."""
+        """Return whether sacct shows other users' jobs, as far as is known."""
         return self.is_privileged or "jobs" not in (self.hidden_accounting or ())

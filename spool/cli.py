@@ -9,44 +9,48 @@ from spool.program import Program, Subcommand
 
 CC_SPOOL = Program(
     name="cc-spool",
-    about="Tells cc-backend of Slurm's jobs, and keeps them on disk until it knows.",
+    about="Report Slurm jobs to cc-backend; keep each on disk until it has been delivered.",
     subcommands=(
         Subcommand(
             name="drain",
             module="spool.commands.drain",
-            help="resolve what the hooks left and tell cc-backend, for ever or once",
+            help="read the events of the hooks, ask Slurm, deliver to cc-backend (the service)",
             needs_delivery=True,
         ),
         Subcommand(
             name="status",
             module="spool.commands.status",
-            help="how much waits, since when, and why",
+            help="show what is pending, for how long and why, and the last delivery",
         ),
         Subcommand(
-            name="list", module="spool.commands.list", help="what lies in the spool, a line each"
+            name="list",
+            module="spool.commands.list",
+            help="list the files in the spool with their reason, one per line",
         ),
         Subcommand(
             name="show",
             module="spool.commands.show",
-            help="one run, event or file: why it lies there and what to do",
+            help="show one job or file: its facts, its state, the server's answer, what to do",
         ),
         Subcommand(
             name="retry",
             module="spool.commands.retry",
-            help="have dead letters tried again, after their cause was mended",
+            help="requeue dead letters after their cause was repaired; deliver pending runs now",
         ),
         Subcommand(
-            name="discard", module="spool.commands.discard", help="give dead letters up, for good"
+            name="discard",
+            module="spool.commands.discard",
+            help="remove dead letters for good; they are not reported",
         ),
         Subcommand(
             name="replay",
             module="spool.commands.replay",
-            help="feed kept events and runs back in, so that all is told again",
+            help="import events and runs from another spool or from the archive, to deliver again",
         ),
         Subcommand(
             name="check",
             module="spool.commands.check",
-            help="tell monitoring whether all is well, or with --full whether all fits together",
+            help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",
             reads_own_config=True,
         ),
     ),

@@ -74,7 +74,7 @@ def write_output(text: str) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether colour and progress are welcome on a stream."""
+    """Return whether colour and progress are welcome on a stream."""
     unwelcome = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not unwelcome
 

@@ -79,6 +79,3 @@ class SpoolLockedError(CcSyncError):
         super().__init__(f"{path} is held by {holder}")
         self.path = path
         self.holder = holder
-
-
-EventNameError = RunFileError = DeadLetterError = BadFileError  # the names until version 0.1

@@ -66,7 +66,7 @@ class Program:
         parser = _Parser(prog=self.name, description=self.about, allow_abbrev=False)
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
-        subcommands = parser.add_subparsers(dest="subcommand", metavar="VERB", required=True)
+        subcommands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
         for subcommand in self.subcommands:
             subparser = subcommands.add_parser(
                 subcommand.name,
@@ -89,15 +89,17 @@ def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = Fals
         type=Path,
         metavar="FILE",
         default=argparse.SUPPRESS if after_subcommand else config.DEFAULT_PATH,
-        help=f"configuration (default: {config.DEFAULT_PATH})",
+        help=f"configuration file (default: {config.DEFAULT_PATH})",
     )
-    parser.add_argument("-d", "--debug", action="store_true", default=absent, help="log more")
+    parser.add_argument(
+        "-d", "--debug", action="store_true", default=absent, help="write a more detailed log"
+    )
     parser.add_argument(
         "--log-file",
         type=Path,
         metavar="FILE",
         default=absent,
-        help="log into this file; only errors still go to stderr",
+        help="write the log to this file; stderr gets only errors",
     )
 
 

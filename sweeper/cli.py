@@ -14,19 +14,19 @@ CC_SWEEP = Program(
         Subcommand(
             name="plan",
             module="sweeper.commands.plan",
-            help="show the differences and change nothing",
+            help="show the differences; change nothing",
             needs_delivery=True,
         ),
         Subcommand(
             name="apply",
             module="sweeper.commands.apply",
-            help="repair the differences, through the spool",
+            help="repair the differences through the spool",
             needs_delivery=True,
         ),
         Subcommand(
             name="explain",
             module="sweeper.commands.explain",
-            help="show what Slurm, the spool and cc-backend have of one job, and what is wrong",
+            help="show what Slurm, the spool and cc-backend know about one job, and what differs",
             needs_delivery=True,
         ),
         Subcommand(

@@ -8,7 +8,7 @@ from typing import Any
 from spool.escaping import escape
 from spool.formatting import format_table, format_time, pluralize
 from sweeper.differences import SpoolStatus
-from sweeper.values import Change, Close, GuardFinding, Plan, Report, Start
+from sweeper.values import Change, Close, Plan, Report, Start
 
 MAX_ROWS = 50
 _COLUMN_TITLES = ("what", "job", "user", "start", "end", "why")
@@ -59,7 +59,9 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "held": [_change_document(change) for change in plan.held_back],
         "reports": [_change_document(report) for report in plan.reports],
         "refused": plan.is_refused,
-        "guards": [_finding_document(guard) for guard in plan.guards],
+        "guards": [
+            {"name": guard.name, "kind": guard.kind, "text": guard.text} for guard in plan.guards
+        ],
         "known": dict(plan.skipped),
         "left": plan.over_limit,
         "drift": dict(plan.drift),
@@ -113,7 +115,3 @@ def _change_document(change: Change | Report) -> dict[str, Any]:
     if isinstance(change, Start) and change.not_before:
         found["not_before"] = change.not_before
     return found
-
-
-def _finding_document(guard: GuardFinding) -> dict[str, str]:
-    return {"name": guard.name, "kind": guard.kind, "text": guard.text}

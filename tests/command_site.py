@@ -77,7 +77,7 @@ class CommandSite:
             name=name,
             directory=Directory(origin),
             time=NOON,
-            reason="the name is not that of an event",
+            reason="not a valid event name",
             hint="look at the file",
         )
         with Layout(self.spool) as layout:

@@ -111,6 +111,7 @@ class FakeBackend:
     is_cached: bool = False
     promises: int = 0
     maybe_sent: list[bool] = field(default_factory=list)
+    states: list[str | None] = field(default_factory=list)
 
     @property
     def server(self) -> ServerInfo:
@@ -124,7 +125,7 @@ class FakeBackend:
 
     def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
         """Answer a stop."""
-        del state
+        self.states.append(state)
         return self.answer(ApiCall.STOP, document, self._stop)
 
     def delete(self, document: dict[str, Any]) -> ApiReply:
@@ -255,7 +256,7 @@ class World:
     def boot(self) -> None:
         """Start a drain, as after a crash of the one before."""
         layout = Layout(self.root)
-        composer = PayloadComposer(
+        self.composer = composer = PayloadComposer(
             lambda clusters: SiteMap(
                 cluster="alex",
                 partition_clusters=self.partition_clusters,

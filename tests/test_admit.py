@@ -65,8 +65,8 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
 @pytest.mark.parametrize(
     ("job", "missing"),
     [
-        (replace(JOB, user=None), "a user: Slurm names none"),
-        (replace(JOB, nodes=()), "a node: Slurm names none"),
+        (replace(JOB, user=None), "a user: Slurm has none"),
+        (replace(JOB, nodes=()), "a node: Slurm has none"),
         (replace(JOB, start_time=None), "a start time"),
     ],
 )

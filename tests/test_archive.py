@@ -74,7 +74,7 @@ def test_a_copy_that_cannot_be_kept_costs_a_warning(
     (tmp_path / "delivered").write_text("in the way")
     archive(tmp_path).add(RUN, NOW)
 
-    assert "5-100.json is not kept" in caplog.text
+    assert "5-100.json is not archived" in caplog.text
 
 
 def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from ccbackend.classify import (
     ApiCall,
-    Fault,
     Outcome,
     Reason,
     ReplyVerdict,
@@ -16,6 +15,7 @@ from ccbackend.classify import (
     classify_fault,
 )
 from ccbackend.error_body import is_own_error, server_message
+from ccbackend.faults import Fault
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 

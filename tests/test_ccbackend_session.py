@@ -15,7 +15,7 @@ import pytest
 import requests
 from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
 
-from ccbackend.classify import Fault
+from ccbackend.faults import Fault
 from ccbackend.wire.tls_errors import tls_fault
 from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 

@@ -155,15 +155,15 @@ def test_a_replaced_file_is_read_again(tmp_path: Path) -> None:
     """By rename or in place; without a change there is no reading."""
     path = written(tmp_path, "one")
     file = TokenFile(path)
-    before = file.changed()
+    before = file.fingerprint()
     first = file()
-    unchanged = file.changed() or file() != first
+    unchanged = (file.fingerprint(), file()) == (before, first)
     fresh = tmp_path / "fresh"
     fresh.write_text("second")
     fresh.chmod(0o600)
     fresh.rename(path)
 
-    assert (before, first, unchanged, file.changed()) == (True, "one", False, True)
+    assert (first, unchanged, file.fingerprint() != before) == ("one", True, True)
     assert file.current().value == "second"
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_vanishes_is_noticed(tmp_path: Path) -> None:
     file.current()
     path.unlink()
 
-    assert file.changed()
+    assert file.fingerprint() is None
     with pytest.raises(TokenError, match="cannot be opened"):
         file.current()
 

@@ -153,19 +153,19 @@ def changed(path: str, value: Any) -> bytes:
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        ("version", None, "version None is not known"),
-        ("version", 0, "version 0 is not known"),
-        ("version", "1", "version '1' is not known"),
+        ("version", None, "unknown version None"),
+        ("version", 0, "unknown version 0"),
+        ("version", "1", "unknown version '1'"),
         ("start_time", 101, "holds job 5 started 101"),
         ("job.job_id", 6, "holds job 6 started 100"),
-        ("start_time", "100", "run.start_time: int is expected, not str"),
-        ("start_time", 100.0, "run.start_time: int is expected, not float"),
-        ("reported", 1, "run.reported: bool is expected, not int"),
-        ("attempts", True, "run.attempts: int is expected, not bool"),
-        ("job", [], "run.job: an object is expected, not list"),
-        ("job.nodes", "n1", "run.job.nodes: a list is expected, not str"),
-        ("job.nodes", ["n1", 2], r"run.job.nodes\[1\]: str is expected, not int"),
-        ("job.allocations.0.cores", [0, None], r"cores\[1\]: int is expected, not NoneType"),
+        ("start_time", "100", "run.start_time: expected int, got str"),
+        ("start_time", 100.0, "run.start_time: expected int, got float"),
+        ("reported", 1, "run.reported: expected bool, got int"),
+        ("attempts", True, "run.attempts: expected int, got bool"),
+        ("job", [], "run.job: expected an object, got list"),
+        ("job.nodes", "n1", "run.job.nodes: expected a list, got str"),
+        ("job.nodes", ["n1", 2], r"run.job.nodes\[1\]: expected str, got int"),
+        ("job.allocations.0.cores", [0, None], r"cores\[1\]: expected int, got NoneType"),
         ("job.allocations.0.gres", [{"name": "gpu"}], "count"),
         ("job.sharing", "some", "'some' is not a valid Sharing"),
         ("end", {}, "missing"),
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_object_is_refused(contents: bytes) -> None:
 
 def test_a_file_under_a_name_outside_the_grammar_is_refused() -> None:
     """Its name must say which run it is."""
-    with pytest.raises(BadFileError, match="not that of a run file"):
+    with pytest.raises(BadFileError, match="not a valid name of a run file"):
         codec.decode("x.json", codec.encode(RUN))
 
 

@@ -37,7 +37,7 @@ def test_all_are_retried_oldest_first(site: CommandSite) -> None:
     said = site.call("retry", "ALL")
 
     assert 0 == said.code
-    assert [*(f"{name} is tried again" for name in DEAD), f"{EVENT} is put back into new/"] == (
+    assert [*(f"{name} is requeued" for name in DEAD), f"{EVENT} is put back into new/"] == (
         said.out.splitlines()
     )
     assert (sorted(DEAD), [EVENT]) == (site.names("todo"), site.names("new"))
@@ -113,7 +113,7 @@ def test_a_letter_that_vanishes_is_passed_over(
     monkeypatch.setattr(dead_letters, "select", choose)
     said = site.call("retry", "5")
 
-    assert (0, f"{DEAD[2]} is tried again\n") == (said.code, said.out)
+    assert (0, f"{DEAD[2]} is requeued\n") == (said.code, said.out)
 
 
 def test_a_letter_that_cannot_be_read_does_not_stop_the_others(
@@ -152,7 +152,7 @@ def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
     said = site.call("discard", "odd", "--yes")
 
-    assert (11, True) == (said.code, "remove it by hand" in said.err)
+    assert (11, True) == (said.code, "remove it with rm -r" in said.err)
 
 
 @pytest.mark.parametrize("limit", ["GROUP_SIZE", "GROUP_BYTES"])
@@ -196,7 +196,7 @@ def test_retry_as_json(site: CommandSite) -> None:
     site.bury("1-5.json", b"{", origin="todo")
     found = site.call("retry", "ALL", "--json").json
 
-    assert {"id": DEAD[0], "job_id": 5, "done": True, "words": "is tried again"} in found
+    assert {"id": DEAD[0], "job_id": 5, "done": True, "words": "is requeued"} in found
     assert [False] == [each["done"] for each in found if each["job_id"] == 1]
 
 

@@ -326,7 +326,7 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
             "drift: unknown; REFUSED: too many stops",
         ),
         ({"started": NOON, "finished": NOON, "refused": True}, "drift: unknown; REFUSED"),
-        ({"started": NOON, "guards": 5}, "sweep.json cannot be understood"),
+        ({"started": NOON, "guards": 5}, "sweep.json is not valid"),
     ],
 )
 def test_status_tells_of_the_last_sweep(
@@ -726,7 +726,7 @@ def test_dead_events_say_why(site: CommandSite) -> None:
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
-    assert ["the name is not that of an event", "no reason lies beside it"] == [
+    assert ["not a valid event name", "no reason lies beside it"] == [
         site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")
     ]
 

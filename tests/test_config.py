@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from config_keys import REQUIRED, known_keys
 
-from spool.config import Config, known_keys, load
-from spool.config.read import MAX_CONFIG_BYTES, REQUIRED, closest_key
+from spool.config import Config, load
+from spool.config.read import MAX_CONFIG_BYTES, closest_key
 from spool.errors import CcSyncError, ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -537,11 +538,6 @@ def test_the_example_shows_comments() -> None:
 def test_the_example_is_free_of_problems_and_warnings() -> None:
     """It can be copied, and a name and a host be filled in."""
     assert () == load(ROOT / "config.json.example").warnings
-
-
-def test_required_reads_as_a_word() -> None:
-    """In a listing of keys."""
-    assert "required" == repr(REQUIRED)
 
 
 def test_loading_needs_no_heavy_library() -> None:

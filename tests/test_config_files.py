@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccbackend.topology import Cluster
-from spool.config import Config, check_files, load, load_checked, token_source
+from spool.config import Config, load, load_checked, token_source
 from spool.config.backend_settings import host_overlaps, job_filters, metadata_policy, site_map
 from spool.config.host_patterns import is_anchored, overlaps, sample_names
 from spool.config.paths import check_paths, file_system, read_topology
@@ -56,9 +56,8 @@ def config_of(directory: Path, **changes: Any) -> Config:
 
 def problems(config: Config, **arguments: Any) -> list[str]:
     """Return the problems of what a configuration names."""
-    with pytest.raises(ConfigError) as caught:
-        check_files(config, temporary=(), **arguments)
-    return [f"{each.path}: {each.problem}" for each in caught.value.problems]
+    found, _ = check_paths(config, temporary=(), **arguments)
+    return [f"{each.path}: {each.problem}" for each in found]
 
 
 def test_a_site_where_all_is_there_has_no_problem(tmp_path: Path) -> None:
@@ -74,7 +73,7 @@ def test_a_site_where_all_is_there_has_no_problem(tmp_path: Path) -> None:
 
     config = load_checked(written(tmp_path, document), temporary=())
 
-    assert () == check_files(config, temporary=())
+    assert ((), ()) == check_paths(config, temporary=())
 
 
 def test_problems_of_contents_and_of_files_come_in_one_report(tmp_path: Path) -> None:
@@ -129,11 +128,8 @@ def test_temporary_places_are_refused(tmp_path: Path) -> None:
     linked = replace(config, spool=replace(config.spool, directory=tmp_path / "link"))
 
     for each in (config, linked):
-        with pytest.raises(ConfigError) as caught:
-            check_files(each, temporary=[tmp_path])
-        assert ["spool.directory", "spool.state_directory"] == [
-            problem.path for problem in caught.value.problems
-        ]
+        found, _ = check_paths(each, temporary=[tmp_path])
+        assert ["spool.directory", "spool.state_directory"] == [problem.path for problem in found]
 
 
 def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
@@ -283,7 +279,7 @@ def test_systemds_credential_comes_before_the_token_file(tmp_path: Path) -> None
     assert tmp_path / "token" == token_source(config, credentials=credentials)
     (tmp_path / "kept").rename(credentials / "token")
     assert credentials / "token" == token_source(config, credentials=credentials)
-    assert () == check_files(config, credentials=credentials, temporary=())
+    assert ((), ()) == check_paths(config, credentials=credentials, temporary=())
 
 
 def test_a_token_in_the_configuration_needs_no_file(tmp_path: Path) -> None:

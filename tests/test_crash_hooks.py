@@ -17,6 +17,7 @@ import pytest
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
+from spool.moment import Moment
 from spool.resolve.event_scanner import EventScanner
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
@@ -70,7 +71,7 @@ def calls_of(command: list[str], spool: Path) -> Iterator[tuple[str, int]]:
 def found(spool: Path) -> tuple[list[Event], list[str]]:
     """Return what a drain finds: events, and names that it sets aside."""
     with Layout(spool) as layout:
-        events = EventScanner(layout, CrashMarker(spool / "handling")).scan(2e9)
+        events = EventScanner(layout, CrashMarker(spool / "handling")).scan(Moment(2e9, 2e9))
         dead = sorted(layout.names(Directory.DEAD))
     return events, dead
 

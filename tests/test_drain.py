@@ -508,7 +508,7 @@ def test_a_known_host_lets_all_its_runs_go(world: World) -> None:
     world.backend.answers.clear()
     world.now += 3600
 
-    world.run()
+    world.run(3)
 
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 

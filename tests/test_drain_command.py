@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_site import NOON, TOKEN, CommandSite, run_of
+from standin_slurm.controller import Controller
 from stub_server import Answer, Model, Request, StubServer
 
 from ccbackend.client import BackendClient
+from ccbackend.errors import TokenError
 from spool import config
+from spool.commands import drain
 from spool.commands.drain import ConfigWatcher, token_for
 from spool.drain import service
-from spool.drain.assembly import BACKEND_WORKERS
+from spool.drain.assembly import BACKEND_WORKERS, assemble
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.files.run import End, EndSource
@@ -100,11 +106,11 @@ def test_once_says_that_something_waits(site: CommandSite, server: StubServer) -
 
 
 def test_warnings_of_the_configuration_are_told_at_the_start(site: CommandSite) -> None:
-    """And that Slurm is silent."""
+    """Each with its key."""
     err = site.call("drain", "--once").err
 
     assert "warning: spool.directory: lies in" in err
-    assert "StateSaveLocation is not known" in err
+    assert "warning: spool.state_directory: lies in" in err
 
 
 def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
@@ -216,16 +222,49 @@ def test_nothing_changed_is_no_news(site: CommandSite) -> None:
     assert [False, False] == [watch(), watch()]
 
 
-def test_a_new_token_is_news_once(site: CommandSite) -> None:
-    """Until it was read, and then again when it changes again."""
-    watch = watch_of(site)
-    site.token.write_text(TOKEN + "x\n")
-    first = [watch(), watch()]
-    watch.token.current()
-    read = watch()
-    site.token.write_text(TOKEN + "xyz\n")
+def replace_token(site: CommandSite, text: str | None) -> None:
+    """Write a token, or remove the file."""
+    if text is None:
+        site.token.unlink()
+    else:
+        site.token.write_text(text)
+        site.token.chmod(0o640)
 
-    assert ([True, False], False, True) == (first, read, watch())
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (TOKEN + "x\n", TOKEN + "xyz\n"),
+        (None, TOKEN + "\n"),
+        ("no token", TOKEN + "\n"),
+        ("", TOKEN),
+    ],
+    ids=["replaced twice", "removed and put back", "wrong, then right", "empty, then right"],
+)
+@pytest.mark.parametrize("is_read", [True, False])
+def test_each_change_of_the_token_is_news_once(
+    site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
+) -> None:
+    """Whatever could be read of it meanwhile, and whether anybody tried."""
+    watch, news = watch_of(site), []
+    for text in texts:
+        replace_token(site, text)
+        if is_read:
+            with suppress(TokenError):
+                watch.token.current()
+        news += [watch(), watch()]
+
+    assert [True, False] * len(texts) == news
+
+
+def test_a_corrected_mode_of_the_token_file_is_news(site: CommandSite) -> None:
+    """It was readable for everybody, so nobody used it."""
+    watch, news = watch_of(site), []
+    for mode in (0o644, 0o600):
+        site.token.chmod(mode)
+        news += [watch(), watch()]
+
+    assert [True, False, True, False] == news
 
 
 def test_a_configuration_with_problems_is_told_and_not_used(
@@ -278,22 +317,22 @@ def test_a_signal_to_end_counts_more_than_a_new_configuration(
     assert 0 == site.call("drain").code
 
 
-def test_a_signal_between_two_configurations_counts(site: CommandSite, server: StubServer) -> None:
-    """While the next drain is put together, here by the Slurm that it asks."""
-    script = site.root / "scontrol"
-    marker = site.root / "asked"
-    script.write_text(f"#!/bin/sh\n[ -e {marker} ] && kill -TERM $PPID\nexit 1\n")
-    script.chmod(0o755)
-    site.document["slurm"]["scontrol"] = str(script)
-    site.write()
+def test_a_signal_between_two_configurations_counts(
+    site: CommandSite, server: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the next drain is put together."""
+    assembled = []
 
-    def act() -> None:
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGHUP)
+    def slow(*parts: Any, **more: Any) -> Any:
+        assembled.append(parts)
+        if len(assembled) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return assemble(*parts, **more)
 
-    on_start(server, act)
+    monkeypatch.setattr(drain, "assemble", slow)
+    on_start(server, lambda: os.kill(os.getpid(), signal.SIGHUP))
 
-    assert 0 == site.call("drain").code
+    assert (0, 2) == (site.call("drain").code, len(assembled))
 
 
 def test_a_drain_closes_its_connections_when_it_ends(
@@ -334,33 +373,52 @@ def test_the_way_to_the_server_is_configured(site: CommandSite, server: StubServ
     assert {"http://cc.example.org"} == {each.path[:21] for each in server.log}
 
 
-@pytest.mark.parametrize(("setting", "kept"), [(True, True), (False, False)])
-def test_scripts_are_looked_for_where_slurmctld_keeps_them(
-    site: CommandSite, *, setting: bool, kept: bool
-) -> None:
-    """As configured, or as scontrol says; or nowhere, and that is said."""
-    if setting:
-        site.document["slurm"]["state_save_location"] = "/var/spool/slurmctld"
-        site.write()
-    err = site.call("drain", "--once").err
-
-    assert kept is not ("StateSaveLocation is not known" in err)
+def script_sent(server: StubServer, job_id: int) -> str | None:
+    """Return the script of a job as the server got it."""
+    bodies = [json.loads(each.body) for each in server.log if each.path.endswith("/start_job/")]
+    (body,) = (body for body in bodies if body["jobId"] == job_id)
+    script = body.get("metaData", {}).get("jobScript")
+    return None if script is None else str(script)
 
 
-@pytest.mark.parametrize("line", ["StateSaveLocation       = /var/spool/slurmctld", ""])
-def test_scontrol_says_where_scripts_are(site: CommandSite, line: str) -> None:
-    """Or leaves it out."""
-    script = site.root / "scontrol"
-    words = f"ClusterName = lab\\n{line}\\nSlurmctld(primary) at ctl is UP\\n"
-    script.write_text(f"#!/bin/sh\nprintf '{words}'\n")
-    script.chmod(0o755)
-    site.document["slurm"]["scontrol"] = str(script)
+def with_slurm(site: CommandSite) -> Controller:
+    """Give a site a Slurm that answers."""
+    controller = Controller(site.root / "slurm", "24.11", spool=site.spool)
+    commands = ("squeue", "sacct", "scontrol")
+    site.document["slurm"] = {name: str(controller.command(name)) for name in commands}
     site.write()
+    return controller
 
-    assert "StateSaveLocation is not known" not in site.call("drain", "--once").err
+
+@pytest.mark.parametrize("is_configured", [True, False])
+def test_scripts_are_read_where_slurmctld_keeps_them(
+    site: CommandSite, server: StubServer, *, is_configured: bool
+) -> None:
+    """As configured, or as `scontrol show config` says."""
+    slurm = with_slurm(site)
+    job_id = slurm.start({"n2cn0101": [0, 1]})
+    kept = slurm.saved
+    if is_configured:
+        kept = site.root / "elsewhere"
+        site.document["slurm"]["state_save_location"] = str(kept)
+        site.write()
+    path = kept / f"hash.{job_id % 10}" / f"job.{job_id}" / "script"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"#!/bin/sh\n: as kept\n\0")
+    said = site.call("drain", "--once")
+
+    assert ("#!/bin/sh\n: as kept\n", 0) == (script_sent(server, job_id), said.code), said.err
 
 
-@pytest.mark.parametrize(("uid", "name"), [(0, "root"), (2**31 - 7, None), (2**70, None)])
-def test_users_have_names_or_not(uid: int, name: str | None) -> None:
-    """By the name service."""
-    assert name == user_name(uid)
+@pytest.mark.parametrize("setting", ["job_script", "slurm_info"])
+def test_texts_that_nobody_wants_are_not_sent(
+    site: CommandSite, server: StubServer, setting: str
+) -> None:
+    """The other one is."""
+    slurm = with_slurm(site)
+    site.document["metadata"] = {setting: False}
+    site.write()
+    job_id = slurm.start({"n2cn0101": [0, 1]})
+    site.call("drain", "--once")
+
+    assert (setting == "slurm_info") is (script_sent(server, job_id) is not None)

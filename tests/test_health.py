@@ -156,7 +156,7 @@ def test_a_failing_channel_is_tried_again_soon(sign: Sign, longest: float) -> No
 
 def test_an_accepted_run_ends_every_outage() -> None:
     """Server and channel take requests again, since now."""
-    down = (
+    down: tuple[Observation, ...] = (
         *[answered(run, Sign.FAILED) for run in (1, 2)],
         ProbeAnswered(sign=Sign.FAILED),
         answered(3, Sign.WELL),

@@ -290,7 +290,7 @@ def test_files_of_a_command_started_by_root_belong_to_the_service(
     run = installed.put(Directory.DEAD, run_of(5, last_error=REFUSED))
     said = by_root("retry", "ALL", "--log-file", f"{installed.state}/log")
 
-    assert (0, f"{run.name} is tried again\n") == (said.returncode, said.stdout), said.stderr
+    assert (0, f"{run.name} is requeued\n") == (said.returncode, said.stdout), said.stderr
     assert {run.name: "nobody", "log": "nobody"} == owners(installed)
 
 
@@ -334,7 +334,7 @@ def test_a_spool_that_the_service_may_not_open_is_a_missing_right(
     said = by_root("list")
 
     assert 77 == said.returncode
-    assert "Permission denied; work as root or as the service user" in said.stderr
+    assert "Permission denied; run the command as root or as the service user" in said.stderr
 
 
 @as_root

@@ -160,7 +160,7 @@ def test_lines_for_slurm_conf_are_printed(place: Path) -> None:
         "restart slurmctld: up to Slurm 23.02 `scontrol reconfigure` does not switch the hooks on",
         f"PrologSlurmctld={hooks}/prolog_slurmctld\n",
         f"EpilogSlurmctld={hooks}/epilog_slurmctld\n",
-        f"call ours, last:\n     {hooks}/prolog_slurmctld\n",
+        f"call ours at the end of your script:\n     {hooks}/prolog_slurmctld\n",
         "with Slurm 24.05 and later, add our line below",
     ):
         assert line in said

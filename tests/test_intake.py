@@ -175,7 +175,7 @@ def test_a_strange_name_is_set_aside_and_the_others_go_on(reader: Reader, name: 
     reader.event(OTHER)
 
     assert [OTHER] == reader.scan()
-    assert {name: "the name is not that of an event"} == reader.dead()
+    assert {name: "not a valid event name"} == reader.dead()
 
 
 def test_a_strange_name_reaches_the_log_escaped(
@@ -254,7 +254,7 @@ def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None
     """Both reasons are told."""
     (reader.new / "odd").touch()
     reader.spool.unreadable = frozenset({"odd"})
-    reason = "the name is not that of an event; cannot be read: Permission denied"
+    reason = "not a valid event name; cannot be read: Permission denied"
 
     assert ([], {"odd": reason}) == (reader.scan(), reader.dead())
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
     reader.event(OTHER)
 
     assert ([OTHER], []) == (reader.scan(), reader.scan())
-    assert 1 == caplog.text.count("cannot be set aside")
+    assert 1 == caplog.text.count("cannot be moved to dead/")
 
 
 def crash_three_times(reader: Reader, name: str) -> EventScanner:
@@ -305,16 +305,16 @@ def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
     (event,) = crash_three_times(reader, NAME).scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
-    assert "are ignored: reading it ended the drain three times" in caplog.text
+    assert "are ignored: the drain crashed three times while reading it" in caplog.text
 
 
 def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
     """Its name says nothing."""
     (reader.new / "odd").touch()
-    reason = "cannot be read: reading it ended the drain three times"
+    reason = "cannot be read: the drain crashed three times while reading it"
 
     assert [] == crash_three_times(reader, "odd").scan(MOMENT)
-    assert {"odd": f"the name is not that of an event; {reason}"} == reader.dead()
+    assert {"odd": f"not a valid event name; {reason}"} == reader.dead()
 
 
 def test_a_first_look_is_due(reader: Reader) -> None:

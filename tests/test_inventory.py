@@ -84,7 +84,7 @@ def test_what_is_no_file_in_new_is_reported(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("odd\nname", "the name is not that of an event"),
+        ("odd\nname", "not a valid event name"),
         ("2-start-5-0-0-1", "2-start-5-0-0-1: format 2 is newer than this program; left alone"),
     ],
 )

@@ -228,7 +228,9 @@ def test_an_array_is_asked_for_once() -> None:
     found = read(texts(commands), commands, *ARRAY)
 
     assert {"#!/bin/sh\n"} == {each.script for each in found}
-    assert [f"script {ARRAY[-1].job_id}"] == [line for line in commands.asked if line.startswith("script")]
+    assert [f"script {ARRAY[-1].job_id}"] == [
+        line for line in commands.asked if line.startswith("script")
+    ]
 
 
 def test_a_job_of_which_slurm_has_no_script_is_final() -> None:
@@ -286,7 +288,7 @@ def test_one_failure_concerns_one_job(caplog: pytest.LogCaptureFixture) -> None:
 
     assert len(CROWD) == commands.count("script")
     assert {(None, False)} == {_script(each) for each in found}
-    assert "job=1 script is not readable" in caplog.text
+    assert "job=1 script cannot be read" in caplog.text
 
 
 def test_a_denied_script_is_asked_for_again_after_ten_minutes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,37 @@ def test_accounting_that_is_silent_holds_up_no_start(world: World) -> None:
     world.run(2)
 
     assert {1, 2} == running(world)
+
+
+def test_a_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None:
+    """The opt-out is a promise: cc-backend was away when the user set it."""
+    world.backend.everything = Reason.UNREACHABLE
+    job = world.begin(1)
+    world.run(5)
+    world.slurm.records[1] = replace(job, comment="disable_cc_submission")
+    world.now += 600
+    world.run(2)
+    world.backend.everything = None
+
+    world.run(70)
+
+    assert {} == world.backend.rows
+    assert False is world.stored("open", 1).reported
+
+
+def test_a_start_that_waited_goes_although_slurm_is_silent(world: World) -> None:
+    """Nobody can say whether it is excluded now."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(5)
+    world.slurm.silent = True
+    world.now += 600
+    world.run(2)
+    world.backend.everything = None
+
+    world.run(75)
+
+    assert {1} == running(world)
 
 
 def sent_scripts(world: World) -> list[tuple[int, str]]:

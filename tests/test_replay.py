@@ -124,7 +124,7 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
     said = site.call("replay", other.spool, "--json")
 
     assert (11, (1, 0, 1)) == (said.code, counts(said))
-    assert "the name is not that of an event" == said.json["refused"][0]["reason"]
+    assert "not a valid event name" == said.json["refused"][0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
     [
         ("5-100.json", b"{", "not JSON"),
         ("5-100.json", b'{"version": 2}', "format 2 is newer than this program"),
-        ("5-100.json", b'{"version": 0}', "version 0 is not known"),
-        ("odd.json", codec.encode(TOLD), "the name is not that of a run file"),
+        ("5-100.json", b'{"version": 0}', "unknown version 0"),
+        ("odd.json", codec.encode(TOLD), "not a valid name of a run file"),
         ("2-start-7-0-0-1", b"end\n", "format 2 is newer than this program"),
-        ("odd", b"", "the name is not that of an event"),
+        ("odd", b"", "not a valid event name"),
         ("a.jsonl", b"[]\n", "not a JSON object"),
         ("a.jsonl", b'{"version": 2}\n', "format 2 is newer than this program"),
     ],

@@ -60,7 +60,7 @@ def test_a_run_that_lies_elsewhere_too_counts_there(site: CommandSite, layout: L
     newer = site.put(Directory.OPEN, run_of(5, started=NOON + 7))
     words = retry(layout, DEAD.name)
 
-    assert "lies in open/ too, which counts; the dead letter is removed" == words
+    assert "is in open/ already; the dead letter is removed" == words
     assert {"open": [DEAD.name]} == inside(site)
     assert newer == load_run(layout, Directory.OPEN, DEAD.name)
 
@@ -81,7 +81,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"{", "repair the file, or discard it"),
+        (b"{", "repair the file or discard it"),
         (codec.encode(run_of(6)), "holds job 6"),
         (b'{"version": 2}', "format 2 is newer than this program"),
     ],
@@ -129,7 +129,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
     """Nobody knows where it belongs."""
     (site.spool / "dead" / "odd").touch()
 
-    with pytest.raises(BadFileError, match="nothing says where it came from"):
+    with pytest.raises(BadFileError, match="origin is not known"):
         retry(layout, "odd")
 
 
@@ -151,7 +151,7 @@ def test_a_file_does_not_replace_another(site: CommandSite, layout: Layout) -> N
     site.bury(EVENT)
     site.put_event(EVENT)
 
-    with pytest.raises(BadFileError, match="holds a file of its name"):
+    with pytest.raises(BadFileError, match="has a file of this name"):
         retry(layout, EVENT)
 
 
@@ -214,7 +214,7 @@ def test_a_directory_with_contents_is_left_to_the_operator(
     """Who knows what it is."""
     (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
 
-    with pytest.raises(BadFileError, match="remove it by hand"):
+    with pytest.raises(BadFileError, match="remove it with rm -r"):
         discard(layout, "odd")
 
 

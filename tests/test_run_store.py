@@ -62,18 +62,23 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         yield made
 
 
-def new_store(layout: Layout) -> RunStore:
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return the store's loader."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+def new_store(layout: Layout, loader: RunLoader) -> RunStore:
     """Return a store as a drain's start makes it."""
-    loader = RunLoader(layout, CrashMarker(layout.root / "handling"))
     archive = DeliveredArchive(layout.root / "delivered", keep_days=3)
     return RunStore(layout, Schedule(), archive, loader=loader, new_batch=Disk)
 
 
 @pytest.fixture
-def store(layout: Layout) -> Iterator[RunStore]:
+def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
     """Return an empty store on a disk that works."""
     Disk.put_error = None
-    yield new_store(layout)
+    yield new_store(layout, loader)
     Disk.put_error = None
 
 
@@ -536,10 +541,9 @@ def test_an_unreadable_run_is_tried_again(
 
 
 def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
-    layout: Layout, store: RunStore, caplog: pytest.LogCaptureFixture
+    layout: Layout, store: RunStore, loader: RunLoader, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is tried again each minute."""
-    loader = store._loader  # noqa: SLF001 - the store's own, so that both know of the file
     (layout.root / "todo" / "odd").mkdir()
     (layout.root / "dead" / "odd").write_text("in the way")
     loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
@@ -583,13 +587,15 @@ def test_a_forgotten_run_is_not_written_any_more(layout: Layout, store: RunStore
     assert ({}, [], 0) == (files(layout), loaded(store), len(store))
 
 
-def test_what_was_delivered_before_a_restart_is_remembered(layout: Layout, store: RunStore) -> None:
+def test_what_was_delivered_before_a_restart_is_remembered(
+    layout: Layout, store: RunStore, loader: RunLoader
+) -> None:
     """Accounting may still show it beside a later run."""
     done = run(started=START, end=OVER)
     store.complete(store.stage(done, [], NOW), done, NOW)
     store.flush(NOW)
 
-    (known,) = new_store(layout).tracked(1, NOW)
+    (known,) = new_store(layout, loader).tracked(1, NOW)
     assert (START, OVER.time) == (known.start_time, known.end)
 
 

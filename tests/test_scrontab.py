@@ -13,7 +13,9 @@ from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_r
 from slurm.decode.squeue_json import parse_job
 from slurm.job import SCRONTAB_FLAG, Job
 from spool.files.event import Event, EventKind, event_name
-from spool.resolve.resolution import JobQuery, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import resolve_job
+from spool.resolve.run_match import TrackedRun
 
 PENDING = {
     "job_id": 1000,

@@ -18,6 +18,7 @@ from recorded_commands import (
     ids_of,
 )
 from recorded_slurm import RELEASES, SERIES, sacct_text_runs
+from release_table import markdown
 
 from slurm.client import Slurm
 from slurm.commands import CommandPaths
@@ -25,7 +26,7 @@ from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job, Sharing
 from slurm.process import CommandResult
 from slurm.release import Release
-from slurm.release_features import RELEASE_TABLE, QueryMethod, features_of, markdown
+from slurm.release_features import RELEASE_TABLE, QueryMethod, features_of
 
 TEXT = ("21.08", "22.05")
 OLD_JSON = ("23.02", "23.11")

@@ -109,7 +109,7 @@ def test_failing_json_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     facts(recorded, slurm)
 
     assert 1 == caplog.text.count("JSON cannot be read")
-    assert "ended with 139 (SIGSEGV): Segmentation fault" in warning
+    assert "exited with 139 (SIGSEGV): Segmentation fault" in warning
     assert () == slurm.warnings()
 
 
@@ -309,7 +309,7 @@ def test_a_job_that_squeue_leaves_out_is_found(
     }
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
-    assert "squeue leaves out jobs that scontrol shows" in caplog.text
+    assert "squeue does not list jobs that scontrol shows" in caplog.text
 
 
 def test_jobs_that_both_leave_out_are_absent() -> None:

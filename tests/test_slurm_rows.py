@@ -126,7 +126,7 @@ def test_banner_leaves_rows_readable_and_absence_open() -> None:
 )
 def test_answer_without_a_row_is_refused_with_its_line(answer: str, shown: str) -> None:
     """What is no answer of squeue, or ends inside a row, is shown."""
-    with pytest.raises(SlurmError, match=r"row|cut") as caught:
+    with pytest.raises(SlurmError, match=r"row|truncated") as caught:
         parsed(answer)
     assert shown in str(caught.value)
 

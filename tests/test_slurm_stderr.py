@@ -119,7 +119,7 @@ def test_a_cut_answer_stays_refused() -> None:
         recorded.slurm().listing()
 
     assert FailureReason.INCOMPLETE is caught.value.reason
-    assert "is cut" in str(caught.value)
+    assert "is truncated" in str(caught.value)
     assert "Resetting CPUs" in str(caught.value)
 
 
@@ -217,7 +217,7 @@ def test_a_query_that_failed_is_refused_whatever_was_printed(stderr: bytes) -> N
     with pytest.raises(SlurmError) as caught:
         recorded.slurm().listing()
 
-    assert f"{SQUEUE} ended with 0: {line.decode()}"[:190] == str(caught.value)[:190]
+    assert f"{SQUEUE} exited with 0: {line.decode()}"[:190] == str(caught.value)[:190]
 
 
 def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
@@ -229,14 +229,14 @@ def test_the_reason_of_a_failure_is_shown_before_harmless_lines() -> None:
     with pytest.raises(SlurmError) as caught:
         slurm.listing()
 
-    assert str(caught.value) == f"{SQUEUE} ended with 1: squeue: error: Invalid user: ada"
+    assert str(caught.value) == f"{SQUEUE} exited with 1: squeue: error: Invalid user: ada"
 
 
 def test_a_failure_without_a_word_on_stderr_shows_what_was_printed() -> None:
     """A wrapper may print its error to stdout."""
     recorded = commands("24.11")
     recorded.answers["-o"] = CommandResult((), 1, b"license expired\nsee wiki\n", b"")
-    with pytest.raises(SlurmError, match=r"ended with 1: license expired$"):
+    with pytest.raises(SlurmError, match=r"exited with 1: license expired$"):
         recorded.slurm().listing()
 
 
@@ -251,7 +251,7 @@ def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> No
     with pytest.raises(SlurmError) as caught:
         recorded.slurm().listing()
 
-    assert f"{SQUEUE} ended with {words}" == str(caught.value)
+    assert f"{SQUEUE} exited with {words}" == str(caught.value)
 
 
 def test_an_unknown_job_beside_a_harmless_error_is_unknown() -> None:
@@ -274,7 +274,7 @@ def test_an_unknown_id_among_others_voids_no_answer() -> None:
 def test_text_beside_an_error_ends_with_a_line() -> None:
     """An answer cut inside a line is refused before it is read."""
     answer = CommandResult((SQUEUE,), 0, b"1 2 3", b"squeue: " + CPUS)
-    with pytest.raises(SlurmError, match="is cut") as caught:
+    with pytest.raises(SlurmError, match="is truncated") as caught:
         SlurmCommands(COMMANDS, lambda *_args, **_how: answer).run([SQUEUE])
 
     assert FailureReason.INCOMPLETE is caught.value.reason

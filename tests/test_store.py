@@ -17,7 +17,7 @@ from slurm.job import Job
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
 from spool.files.dead_letters import move_run_to_dead
-from spool.files.durable_files import NewFile, WriteBatch, create_files, find_run, load_run
+from spool.files.durable_files import NewFile, WriteBatch, create_files, load_run
 from spool.files.durable_files import create_file as place_free
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import End, EndSource, LastError, Run, waiting_since
@@ -557,18 +557,4 @@ def test_a_run_of_a_later_version_is_told_apart(layout: Layout) -> None:
     """It is left alone."""
     (layout.root / "todo" / "5-100.json").write_text('{"version": 2}')
     with pytest.raises(NewerFormatError):
-        find_run(layout, 5, 100)
-
-
-@pytest.mark.parametrize("first", range(len(RUN_DIRECTORIES)))
-def test_of_several_copies_the_earliest_directory_wins(layout: Layout, first: int) -> None:
-    """The order is todo, open, dead."""
-    for directory in RUN_DIRECTORIES[first:]:
-        create_file(layout, NEW, directory=directory)
-
-    assert (RUN_DIRECTORIES[first], NEW) == find_run(layout, 1, 100)
-
-
-def test_a_run_that_is_nowhere_is_not_found(layout: Layout) -> None:
-    """It is no error."""
-    assert None is find_run(layout, 1, 100)
+        load_run(layout, Directory.TODO, "5-100.json")

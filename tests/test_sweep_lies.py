@@ -42,7 +42,7 @@ from sweeper.values import Start
 
 RUNNING = tuple(range(100, 140))
 FATAL = b"squeue: fatal: Could not establish a configuration source\n"
-TIMEOUT = SlurmError("squeue did not end within 60 s", reason=FailureReason.TIMEOUT)
+TIMEOUT = SlurmError("squeue timed out after 60 s", reason=FailureReason.TIMEOUT)
 TOO_LARGE = SlurmError("squeue printed more than 9 bytes", reason=FailureReason.TOO_LARGE)
 MISSING = SlurmError("cannot run squeue", reason=FailureReason.NOT_STARTED, hint="check the path")
 GONE = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
@@ -120,12 +120,12 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "only our own jobs": ({"squeue": lines(lambda x: x < b"103")}, REFUSED, "3 running jobs"),
     "cut inside a line": ({"squeue": cut(1000)}, REFUSED, "cut"),
     "a line too short": ({"squeue": changed(b"|work|", b"|")}, REFUSED, "fields instead of"),
-    "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "ended with 1"),
+    "whole, but exit 1": ({"squeue": also(status=1)}, REFUSED, "exited with 1"),
     "half, and a signal": (
-        {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "ended with -9"),
+        {"squeue": lambda told: replace(cut(0.5)(told), status=-9)}, REFUSED, "exited with -9"),
     "exit 0, an error and no list": ({"squeue": says(stderr=b"error: x")}, REFUSED, "error: x"),
     "whole, with a failed query": ({"squeue": also(stderr=GONE)}, UNAVAILABLE, "Unable to contact"),
-    "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "did not end within 60 s"),
+    "a hang": ({"squeue": fails(TIMEOUT)}, REFUSED, "timed out after 60 s"),
     "no end of it": ({"squeue": fails(TOO_LARGE)}, REFUSED, "more than 9 bytes"),
     "no such command": ({"squeue": fails(MISSING)}, UNAVAILABLE, "check the path"),
     "fatal text": ({"squeue": says(stderr=FATAL, status=1)}, REFUSED, "configuration source"),
@@ -135,12 +135,12 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "no numbers": (
         {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")},
         REFUSED,
-        "no time in epoch seconds",
+        "not a time in epoch seconds",
     ),
     "a hidden partition": (
         {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
     "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "cluster is 'fritz'"),
-    "a configuration cut": ({"config": cut(0.5)}, REFUSED, "not whole"),
+    "a configuration cut": ({"config": cut(0.5)}, REFUSED, "is incomplete"),
     "no configuration": ({"config": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
     "private data": ({"config": changed(b"= none", b"= jobs")}, REFUSED, "AdminLevel Operator"),
     "private data and more": (

@@ -125,7 +125,7 @@ def test_a_damaged_summary_is_an_error(tmp_path: Path, text: str) -> None:
     """It names the file."""
     (tmp_path / "sweep.json").write_text(text)
 
-    with pytest.raises(ValueError, match=r"sweep\.json cannot be understood"):
+    with pytest.raises(ValueError, match=r"sweep\.json is not valid"):
         read_sweep_summary(tmp_path)
 
 

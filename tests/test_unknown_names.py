@@ -85,8 +85,21 @@ def test_one_run_a_minute_finds_out(hosts: UnknownNames, schedule: Schedule) -> 
     first, second = in_flight(schedule, 2), in_flight(schedule, 3)
     later = NOW + TRY_SECONDS
 
-    assert [False, True] == [hosts.defers(e, "n1", schedule, later) for e in (first, second)]
+    goes = not hosts.defers(first, "n1", schedule, later)
+    hosts.take_try("n1", later)
+
+    assert (True, True) == (goes, hosts.defers(second, "n1", schedule, later))
     assert later + TRY_SECONDS == second.retry_at
+
+
+def test_an_administrator_has_a_name_tried_at_once(hosts: UnknownNames, schedule: Schedule) -> None:
+    """One that is known needs no try."""
+    refused(hosts, schedule, 1)
+    entry = in_flight(schedule, 2)
+    hosts.try_now("n1", NOW + 1)
+    hosts.try_now("n2", NOW + 1)
+
+    assert (False, 1) == (hosts.defers(entry, "n1", schedule, NOW + 1), len(hosts))
 
 
 def test_a_name_that_is_accepted_lets_its_runs_go(hosts: UnknownNames, schedule: Schedule) -> None:

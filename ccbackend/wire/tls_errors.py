@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import requests
 
-from ccbackend.classify import Fault
+from ccbackend.faults import Fault
 
 # OpenSSL's words for a peer whose first bytes are no TLS record: plain HTTP, SSH, a wrong port.
 _NO_TLS_REASONS = frozenset(

@@ -16,7 +16,7 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 
-from ccbackend.classify import Fault
+from ccbackend.faults import Fault
 from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
 from ccbackend.wire.tls_errors import tls_fault
 

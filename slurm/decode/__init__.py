@@ -1,1 +1,1 @@
-"""What Slurm's commands print, of any release, as `Job` values: pure, one form a module."""
+"""Decoders of the output of Slurm's commands, of any release; pure, one format a module."""

@@ -1,8 +1,8 @@
-"""What slurmctld tells its hooks about a run and its commands may have forgotten.
+"""The facts about a run that slurmctld gives to its hooks in environment variables.
 
 The names are ours (`hooks/spool_event`), the values Slurm's (`job_common_env_vars`,
-`src/slurmctld/job_mgr.c`, 21.08 ... 26.05): the node list is that of the whole run also in the
-epilog, where the controller's record lists a rest of it; sharing is told from 23.02 on.
+`src/slurmctld/job_mgr.c`, 21.08 ... 26.05). In the epilog the node list is still complete, while
+the controller's record lists only the remaining nodes; node sharing is there from 23.02 on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from slurm.job import Sharing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookFacts:
-    """The facts of one run that a hook saw; None or () where it saw none."""
+    """The facts of one run that a hook received; None or () where it received none."""
 
     user: str | None = None
     account: str | None = None
@@ -30,7 +30,7 @@ class HookFacts:
 
 
 def parse_hook_facts(variables: Mapping[str, str]) -> HookFacts:
-    """Return the facts in a hook's words; what cannot be read is missing."""
+    """Return the facts from a hook's variables, without those that cannot be read."""
     user, _ = user_and_uid(variables.get("user"), None)
     array = digits(variables.get("array_job_id", ""))
     return HookFacts(

@@ -21,7 +21,7 @@ from slurm.job import Gres, NodeAllocation
 
 @dataclass(frozen=True, slots=True)
 class JobResources:
-    """The nodes of a job in Slurm's order, and what it holds on each."""
+    """The nodes of a job in Slurm's order, and its resources on each."""
 
     nodes: tuple[str, ...] = ()
     allocations: tuple[NodeAllocation, ...] = ()
@@ -30,16 +30,16 @@ class JobResources:
 def parse_job_resources(
     document: Any, gres_detail: Any, node_of: NodeOf, *, is_live: bool
 ) -> JobResources:
-    """Return what `job_resources` and `gres_detail` of a job tell.
+    """Return the resources from `job_resources` and `gres_detail` of a job.
 
     Args:
         document: `job_resources`.
         gres_detail: one text a node, or nothing.
-        node_of: a node.
-        is_live: the job runs, so that an empty `gres_detail` means *none* and not *forgotten*.
+        node_of: returns a node by its name.
+        is_live: the job runs; then an empty `gres_detail` means *none*, else *no longer known*.
 
     Raises:
-        FieldError: a shape that no known release prints.
+        FieldError: no known release prints this shape.
     """
     if document in (None, [], ""):
         return JobResources()
@@ -64,7 +64,7 @@ def hosts(value: Any) -> tuple[str, ...]:
     """Return the hosts of a node list.
 
     Raises:
-        ValueError: it is no text, or outside the grammar.
+        ValueError: it is not text, or outside the grammar.
     """
     return expand_hosts(text(value) or "")
 
@@ -73,7 +73,7 @@ def _details(value: Any) -> list[Any]:
     if value is None or isinstance(value, str):
         return [value] if value else []
     if not isinstance(value, list):
-        raise ValueError(f"a list is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise ValueError(f"expected a list, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     return value
 
 
@@ -84,7 +84,7 @@ def _allocations_with_gres(
     *,
     is_live: bool,
 ) -> tuple[NodeAllocation, ...]:
-    """Return one allocation a node; `details[i]` belongs to the i-th node."""
+    """Return one allocation per node; `details[i]` belongs to the i-th node."""
     allocations = []
     for position, name in enumerate(nodes):
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
@@ -95,7 +95,7 @@ def _allocations_with_gres(
 
 
 def parse_node_gres(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
-    """Return the GRES of one node; None where they cannot be read or may be forgotten."""
+    """Return the GRES of one node; None where they cannot be read or may be lost."""
     if detail is not None and not isinstance(detail, str):
         return None
     found = parse_gres(detail)
@@ -104,7 +104,7 @@ def parse_node_gres(detail: Any, *, is_live: bool) -> tuple[Gres, ...] | None:
 
 
 def _cores_of_list(item: FieldReader) -> NodeAllocation:
-    """Return the cores of a node whose every core is listed with its status."""
+    """Return the cores of a node from the list of all its cores with their status."""
     name = item.required("name", text)
     cores: list[int] = []
     count = 0
@@ -126,12 +126,12 @@ def _words(value: Any) -> list[str] | None:
     if found is not None and not (
         isinstance(found, list) and all(isinstance(word, str) for word in found)
     ):
-        raise ValueError(f"words are expected, not {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected words, got {value!r}"[:MAX_MESSAGE])
     return found
 
 
 def _cores_of_sockets(item: FieldReader, node_of: NodeOf) -> NodeAllocation:
-    """Return the cores of a node whose allocated cores stand below their sockets."""
+    """Return the cores of a node from the allocated cores listed below each socket."""
     name = item.required("nodename", text)
     numbered = item.part("sockets").numbered()
     sockets = [(index, socket.part("cores").indices()) for index, socket in numbered]
@@ -147,10 +147,10 @@ def _cores_of_sockets(item: FieldReader, node_of: NodeOf) -> NodeAllocation:
 def _numbered_nodes(
     allocated: FieldReader, nodes: tuple[str, ...], node_of: NodeOf
 ) -> list[NodeAllocation]:
-    """Return what a job holds on nodes known by their places (21.08).
+    """Return the allocations on nodes that are numbered, not named (21.08).
 
-    Where the nodes are not all of one size, Slurm reads some with the size of others: then no cores
-    are told.
+    If the nodes differ in size, Slurm reads some with the size of others: then no cores are
+    returned.
     """
     known = [node_of(name) for name in nodes]
     sizes = {
@@ -169,12 +169,12 @@ def _numbered_nodes(
 def _cores_of_merged_sockets(
     item: FieldReader, name: str, node: Node | None, *, one_size: bool
 ) -> NodeAllocation:
-    """Return the cores of a node whose sockets and cores stand side by side (21.08).
+    """Return the cores of a node from its merged sockets (21.08).
 
-    As released, a core is numbered within its socket, so cores of several sockets fall together;
-    with the site patch (`patches/`) it is numbered within the node. A number beyond the first
-    socket proves the patch. Without it the cores are certain for one socket alone, or where the
-    CPUs are so many that every socket must hold every core listed.
+    As released, Slurm numbers a core within its socket, so cores of several sockets get the same
+    number; with the site patch (`patches/`) it numbers them within the node. A number beyond the
+    first socket proves the patch. Without the patch the cores are certain only for one socket, or
+    if the CPUs are so many that every socket must hold every core listed.
     """
     sockets, numbers = item.part("sockets").indices(), item.part("cores").indices()
     cpus = item.read("cpus", positive)

@@ -1,8 +1,8 @@
-"""`squeue -o`: all jobs of the controller, one a line, without free text.
+"""Decodes `squeue -o`: all jobs of the controller, one a line, without free text.
 
-Accounts, partitions and users stand together behind the columns that no site names itself; a `|` in
-one of them leaves id, state, times and nodes certain. Any other line is no answer of squeue: what
-it lists cannot be told from what it does not, so nothing is (squeue(1), 21.08 ... 26.05).
+Accounts, partitions and users, which sites name, are the last columns: a `|` in one of them does
+not move id, state, times and nodes. A line of any other form makes the complete answer invalid,
+because nobody could say which jobs are missing from it (squeue(1), 21.08 ... 26.05).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ HEADER_WORD = b"JOBID|"
 class SqueueRow:
     """One line of the listing of all jobs; `state` is one word, flags hide base states.
 
-    `partition`, `user` and `account` are "" where one of them holds the separator: then which is
-    which cannot be told.
+    `partition`, `user` and `account` are "" if one of them contains the separator: then they
+    cannot be distinguished.
     """
 
     job_id: int
@@ -34,7 +34,7 @@ class SqueueRow:
     state: str
     start_time: int | None
     submit_time: int | None
-    end_time: int | None = None  # of a run that goes on: when its limit will end it
+    end_time: int | None = None  # of a running job: when its limit will end it
     partition: str
     user: str
     account: str
@@ -42,7 +42,7 @@ class SqueueRow:
 
     @property
     def is_live(self) -> bool:
-        """Tell whether a run of the job is not over: it holds nodes and may still compute."""
+        """Return whether a run of the job has not ended: it holds nodes and may still compute."""
         return self.state in {"RUNNING", "SUSPENDED", "CONFIGURING", "STOPPED", "SIGNALING"}
 
 
@@ -50,20 +50,20 @@ def parse_job_list(stdout: bytes) -> tuple[SqueueRow, ...]:
     """Read `squeue -h -t all -o SQUEUE_FORMAT` with epoch times.
 
     Raises:
-        SlurmError: the answer is cut or not of this form.
+        SlurmError: the answer is truncated or has another format.
     """
     return tuple(parse_job_line(line) for line in split_lines(stdout))
 
 
 def split_lines(stdout: bytes) -> list[bytes]:
-    """Return the lines of the listing, without a header; the last one must have its end.
+    """Return the lines of the listing without a header; the last one must end with a newline.
 
     Raises:
-        SlurmError: the answer is cut.
+        SlurmError: the answer is truncated.
     """
     lines = stdout.split(b"\n")
     if lines.pop():
-        message = f"the last line of squeue's answer is cut: {shown(stdout.splitlines()[-1])}"
+        message = f"the last line of squeue's output is truncated: {shown(stdout.splitlines()[-1])}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     if lines and lines[0].endswith(b"\r"):
         lines = [line.removesuffix(b"\r") for line in lines]
@@ -74,11 +74,11 @@ def parse_job_line(line: bytes) -> SqueueRow:
     """Return the job of a line.
 
     Raises:
-        SlurmError: it is no such line; the message shows it.
+        SlurmError: the line has another format; the message shows it.
     """
     values = line.decode("utf-8", "replace").split("|")
     if len(values) < len(COLUMNS):
-        message = f"a line has {len(values)} fields instead of {len(COLUMNS)}: {shown(line)}"
+        message = f"a squeue line has {len(values)} fields instead of {len(COLUMNS)}: {shown(line)}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     if len(values) > len(COLUMNS):
         values = [*values[:8], "", "", "", values[-1]]

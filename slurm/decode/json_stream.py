@@ -1,10 +1,10 @@
 """Reads `{"jobs": [...], "meta": {...}, "errors": [...]}` piece by piece, one record at a time.
 
-An answer about 10 000 jobs is 84 MB of text; no more of it is held than one record. Whatever ends
-early or does not follow the grammar is an error, never a shorter answer. Own code, because what
-stands beside `jobs` must be read in the same pass, and because Slurm passes invalid UTF-8 of job
-names through: the decoder of the standard library does both at twice the speed of ijson (62 against
-29 MB/s for the records of 25.05).
+An answer about 10 000 jobs is 84 MB of text; only one record of it is held in memory. Text that
+ends early or breaks the grammar is an error, never a shorter answer. This is our own code because
+the fields next to `jobs` must be read in the same pass, and because Slurm does not correct invalid
+UTF-8 in job names: the standard library's decoder handles both at twice the speed of ijson (62
+against 29 MB/s for the records of 25.05).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 class _TruncatedError(Exception):
-    """The answer has ended where it must not."""
+    """The answer ended too early."""
 
 
 class RecordStream:
-    """Gives each record of `jobs` to `on_record`; `feed` the pieces, then `close`."""
+    """A parser that calls `on_record` per record of `jobs`; `feed` the pieces, then `close`."""
 
     def __init__(self, on_record: Callable[[dict[str, Any]], object]) -> None:
         self._on_record = on_record
@@ -45,17 +45,17 @@ class RecordStream:
         """Take the next piece of the answer.
 
         Raises:
-            SlurmError: it is no such answer.
+            SlurmError: the answer has another format.
         """
         self._add(self._decode(piece))
         if len(self._text) + self._new_length >= self._parse_at_length:
             self._parse_available()
 
     def close(self) -> dict[str, Any]:
-        """Return what stands beside `jobs`, `meta` among it.
+        """Return the fields next to `jobs`, such as `meta`.
 
         Raises:
-            SlurmError: the answer is cut, is no such answer, or carries errors.
+            SlurmError: the answer is truncated, has another format, or carries errors.
         """
         self._add(self._decode(b"", final=True))
         self._is_final = True
@@ -75,17 +75,17 @@ class RecordStream:
         self._new_length += len(text)
 
     def _parse_available(self) -> None:
-        """Parse as far as the text goes; what is left waits until it has doubled."""
+        """Parse the text as far as it goes; parse the rest again when the text has doubled."""
         self._text = "".join((self._text, *self._pieces))
         self._pieces, self._new_length = [], 0
         try:
             next(self._document, None)
         except _TruncatedError as error:
             raise SlurmError(
-                "the JSON answer ends before its end", reason=FailureReason.INCOMPLETE
+                "the JSON answer is truncated", reason=FailureReason.INCOMPLETE
             ) from error
         except (ValueError, RecursionError) as error:
-            message = f"no JSON answer of Slurm: {error!r}"
+            message = f"this is not the JSON format of Slurm: {error!r}"
             raise SlurmError(message[:300], reason=FailureReason.MALFORMED) from error
         self._text = self._text[self._position :]
         self._position = 0
@@ -115,12 +115,12 @@ class RecordStream:
         while following == ",":
             record = yield from self._value()
             if not isinstance(record, dict):
-                raise ValueError(f"a record is expected, not {record!r}"[:100])  # noqa: TRY004 - bad data
+                raise ValueError(f"expected a record, got {record!r}"[:100])  # noqa: TRY004 - bad data
             self._on_record(record)
             following = yield from self._expect(",]")
 
     def _value(self) -> Parser:
-        """Return the next value; one that ends with the text may not be whole."""
+        """Return the next value; a value at the end of the text may be incomplete."""
         while True:
             yield from self._skip_blanks()
             try:
@@ -140,12 +140,12 @@ class RecordStream:
         if found not in characters:
             if or_else:
                 return or_else
-            raise ValueError(f"one of {characters!r} is expected, not {found!r}")
+            raise ValueError(f"expected one of {characters!r}, got {found!r}")
         self._position += 1
         return found
 
     def _skip_blanks(self) -> Parser:
-        """Go to the next character that is no blank; wait for one."""
+        """Go to the next character that is not a blank; wait for one."""
         while True:
             blanks = _BLANKS.match(self._text, self._position)
             self._position = blanks.end() if blanks else self._position

@@ -1,7 +1,7 @@
-"""What a text listing gave: the rows that can be believed, and which jobs another source must tell.
+"""The result of a text listing: certain rows, and the jobs to ask another source about.
 
-Texts that people write (an administrators' comment of several lines, a `|` in an account) can make
-the row of their own job unreadable, never those of others.
+Texts that people write (an administrator's comment of several lines, a `|` in an account) can make
+the row of their own job unreadable, but never the row of another job.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from slurm.job import Job
 class ParsedRows:
     """The jobs of a text listing.
 
-    `rows` are jobs by id. `doubtful` are the jobs that are listed and whose rows cannot be
-    believed, by id, each with the reason. `problems` are lines that belong to no job: where there
-    is one, a job that is not listed may be there all the same.
+    `rows` are jobs by id. `doubtful` are the listed jobs whose rows are not certain, by id, each
+    with the reason. `problems` are lines that belong to no job: if there is one, a job that is not
+    listed may exist nevertheless.
     """
 
     rows: Mapping[int, Job]
@@ -26,7 +26,7 @@ class ParsedRows:
     problems: tuple[str, ...] = ()
 
     def undecided(self, wanted: Iterable[int]) -> dict[int, str]:
-        """Return the wanted jobs that another source must tell, each with the reason.
+        """Return the wanted jobs to ask another source about, each with the reason.
 
         A wanted job that is neither here nor in `rows` is not known to the controller.
         """

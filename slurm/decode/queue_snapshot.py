@@ -1,9 +1,9 @@
-"""All jobs of the controller at a glance: start times by id, a line of text for all else.
+"""All jobs of the controller in compact form: start times by id, a line of text for the rest.
 
-Made for 100 000 jobs every few minutes: of a line only id, state and start are read at once; a
-whole `SqueueRow` is made for the few that are looked at. Every line is checked, so that an answer
-cut inside a line is noticed. More separators than columns come from an account or a partition whose
-name holds one: they stand behind what is read (Slurm 21.08 ... 26.05, squeue(1)).
+Made for 100 000 jobs every few minutes: only id, state and start of a line are read at once; a full
+`SqueueRow` is made for the few jobs that are needed. Every line is checked, so that an answer
+truncated inside a line is detected. More separators than columns come from an account or a
+partition whose name contains one: these columns are last (Slurm 21.08 ... 26.05, squeue(1)).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _UNSETTLED = frozenset({b"CONFIGURING", b"POWER_UP_NODE", b"RESIZING"})
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot:
-    """What the controller holds.
+    """The jobs of the controller at one time.
 
-    `running` are start times of the runs that go on, by job id. `unsettled` are job ids with nodes
-    whose run must still be looked at later (CONFIGURING, RESIZING): neither begun nor over.
+    `running` are start times of the running jobs, by job id. `unsettled` are job ids with nodes
+    whose run has neither started nor ended (CONFIGURING, RESIZING): they are checked again later.
     """
 
     running: Mapping[int, int]
@@ -40,7 +40,7 @@ class QueueSnapshot:
         return None if line is None else parse_job_line(line)
 
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
-        """Return the job ids of the tasks of an array that have begun."""
+        """Return the job ids of the tasks of an array that have started."""
         mark = b"|%d|" % array_job_id
         jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
         own = (job for job in jobs if job is not None and job.array_job_id == array_job_id)
@@ -51,7 +51,7 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
     """Read `squeue -h -t all -o SQUEUE_FORMAT` with epoch times.
 
     Raises:
-        SlurmError: the answer is cut or not of this form.
+        SlurmError: the answer is truncated or has another format.
     """
     running: dict[int, int] = {}
     unsettled: set[int] = set()
@@ -63,8 +63,8 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
             if state in _RUNNING:
                 running[job_id] = int(start)
         except ValueError as error:
-            parse_job_line(line)  # says what is wrong with it, if anything but the start is
-            message = f"a running job has no start: {shown(line)}"
+            parse_job_line(line)  # raises if anything but the start is wrong
+            message = f"a running job has no start time: {shown(line)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
         if line.count(b"|") < _SEPARATORS:
             parse_job_line(line)

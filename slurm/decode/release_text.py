@@ -1,4 +1,4 @@
-"""Releases of Slurm, as `--version` and `scontrol show config` print them."""
+"""Decodes releases of Slurm from `--version` and `scontrol show config`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse_release(stdout: bytes) -> Release:
     word `slurm` counts, and of several such lines the last one, which is Slurm's own.
 
     Raises:
-        SlurmError: no release in it.
+        SlurmError: it contains no release.
     """
     text = _ESCAPE_SEQUENCE.sub("", stdout.decode("utf-8", "replace"))
     lines = text.splitlines()
@@ -29,7 +29,7 @@ def parse_release(stdout: bytes) -> Release:
     releases = whole or [found for line in lines if (found := _IN_A_LINE.search(line))]
     if not releases:
         said = excerpt(text) or "(nothing)"
-        message = f"no release of Slurm in what --version printed: {said}"
+        message = f"the output of --version contains no release of Slurm: {said}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(releases[-1])
 
@@ -38,11 +38,11 @@ def parse_release_number(text: str) -> Release:
     """Read a release number alone, as `scontrol show config` and the JSON of Slurm have it.
 
     Raises:
-        SlurmError: it is none.
+        SlurmError: it is not a release number.
     """
     found = _ALONE.fullmatch(text)
     if found is None:
-        message = f"no release number of Slurm: {excerpt(text)!r}"
+        message = f"not a release number of Slurm: {excerpt(text)!r}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(found)
 

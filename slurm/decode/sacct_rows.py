@@ -1,9 +1,9 @@
-"""`sacct -P`: runs of jobs by accounting, one a row.
+"""Decodes `sacct -P`: runs of jobs from accounting, one a row.
 
 Names and comments are free text, in which users may write line breaks, `|` and control characters
-(sacct neither cuts nor escapes, sacct(1), 21.08 ... 26.05). So the separator is a word that nobody
-can know before the call, and no free text stands first or last in a row: wherever a row is expected
-to end, one line break must stand, and nowhere else does it mean anything.
+(sacct neither truncates nor escapes, sacct(1), 21.08 ... 26.05). So the separator is a random word
+that nobody can know before the call, and the first and last fields of a row are not free text: a
+line break ends a row only after the expected number of fields.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 
 SACCT_SEPARATOR = "\x1f"
-"""What a separator begins and ends with; alone it separates answers made for tests."""
+"""The first and last character of a separator; used alone in answers made for tests."""
 SACCT_FIELDS = (
     "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
     "AllocCPUS,AllocTRES,ExitCode,QOS,JobName,AdminComment,Comment,NodeList"
 )
 SACCT_SHARING = ",Exclusive"
-"""One more field, behind the others, from 26.05 on."""
+"""One more field, after the others, from 26.05 on."""
 _RANDOM_BYTES = 4
 _DISPLAY = re.compile(r"([0-9]{1,18})(?:([_+])([0-9]{1,18}))?")
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
@@ -58,10 +58,10 @@ def parse_sacct_rows(
         stdout: the answer.
         fields: what was asked for, SACCT_FIELDS and SACCT_SHARING or not.
         separator: the value of `--delimiter`.
-        cluster: Slurm's own name; rows of another one void the answer. None: not checked.
+        cluster: Slurm's own name; a row of another cluster is an error. None: not checked.
 
     Raises:
-        SlurmError: the answer is cut, not of this form, or another cluster's.
+        SlurmError: the answer is truncated, has another format, or is of another cluster.
     """
     names = fields.split(",")
     jobs = []
@@ -89,7 +89,7 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
     if not answer:
         return
     if not answer.endswith("\n"):
-        message = f"the last line of sacct's answer is cut: {excerpt(answer.splitlines()[-1])!r}"
+        message = f"the last line of sacct is truncated: {excerpt(answer.splitlines()[-1])!r}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     pieces = answer.removesuffix("\n").split(separator)
     width = len(names) - 1
@@ -100,7 +100,7 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
         values[-1], line_break, first = values[-1].partition("\n")
         if len(values) <= width or "\n" in values[0] or bool(line_break) is is_last:
             line = first if line_break and is_last else "|".join(values)
-            message = f"this is no row of sacct: {excerpt(line)!r}"
+            message = f"this is not a row of sacct: {excerpt(line)!r}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         if values != names:
             yield values
@@ -109,8 +109,8 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
 def _parse_row(field: Mapping[str, str]) -> Job:
     """Return the run of a row.
 
-    A row without partition was made by a step or an end that came before the message of the start:
-    its uid is 0, its name is no name and its nodes are those of the step (seen in 21.08 ... 24.05).
+    slurmdbd made a row without partition from a step or an end that arrived before the start: its
+    uid is 0, its name is not valid and its nodes are those of the step (seen in 21.08 ... 24.05).
 
     Raises:
         ValueError: a field, named in the message, cannot be read.

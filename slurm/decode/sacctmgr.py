@@ -1,4 +1,4 @@
-"""`sacctmgr show`: the rights of an account and what accounting hides from it."""
+"""Decodes `sacctmgr show`: the rights of an account and what accounting hides from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PRIVATE = re.compile(r"^PrivateData\s*= ?(.*)$", re.MULTILINE)
 
 
 def parse_private_accounting(stdout: bytes) -> frozenset[str] | None:
-    """Return `PrivateData` of slurmdbd.conf from `sacctmgr show configuration`; None: not told."""
+    """Return `PrivateData` of slurmdbd.conf from `sacctmgr show configuration`; None: not there."""
     _, _, text = stdout.decode("utf-8", "replace").partition(_DBD)
     found = _PRIVATE.search(text)
     return None if found is None else words_of(found[1])

@@ -1,4 +1,4 @@
-"""`scontrol show config` and `scontrol ping` as plain values."""
+"""Decodes `scontrol show config` and `scontrol ping` into plain values."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AS_OF = "Configuration data as of"
 def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     """Return every setting with its values: several where it may be repeated (`[0]`, `[1]`).
 
-    Names and values are as printed, `(null)` is no value; `AS_OF` is the controller's clock. The
+    Names and values are as printed, `(null)` is not a value; `AS_OF` is the controller's clock. The
     hook lines of Slurm 24.05 and later are numbered (`PrologSlurmctld[0]`).
 
     Raises:
-        SlurmError: the answer ends before the controllers' state, or names no cluster.
+        SlurmError: the answer ends before the controllers' state, or has no ClusterName.
     """
     text = stdout.decode("utf-8", "replace")
     settings: dict[str, tuple[str, ...]] = {}
@@ -35,14 +35,14 @@ def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
             values = settings.get(found[1], ())
             settings[found[1]] = values if found[2] == "(null)" else (*values, found[2])
     if "ClusterName" not in settings or _PING_END not in text:
-        raise SlurmError("the configuration is not whole", reason=FailureReason.INCOMPLETE)
+        raise SlurmError("the configuration is incomplete", reason=FailureReason.INCOMPLETE)
     return settings
 
 
 def config_time(settings: Mapping[str, tuple[str, ...]], name: str) -> int | None:
     """Return a time of the configuration (`AS_OF`, `BOOT_TIME`) in Unix seconds; None without it.
 
-    It is epoch seconds where SLURM_TIME_FORMAT is heeded, else ISO 8601 in the UTC we ask with.
+    It is epoch seconds where SLURM_TIME_FORMAT works, else ISO 8601 in UTC, as we set TZ.
     """
     values = settings.get(name)
     try:
@@ -77,5 +77,5 @@ def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
 
 
 def words_of(value: str) -> frozenset[str]:
-    """Return the words of a list between commas; `none` and `(null)` are no words."""
+    """Return the words of a comma-separated list, without `none` and `(null)`."""
     return frozenset(value.strip().split(",")) - {"", "none", "(null)"}

@@ -1,13 +1,13 @@
-r"""Cores, GRES and names of one job from `scontrol show job ID -d`, under suspicion.
+r"""Decodes cores, GRES and names of one job from `scontrol show job ID -d`, checked for forgery.
 
 Users write parts of this text (names, comments, paths), line breaks included, so they can forge any
-line of it. Believed is only a record whose structural lines each stand in it exactly once, in their
-order, with the `Nodes=` lines directly behind `JOB_GRES=` (or `Socks/Node=`), about exactly the
-nodes and as many CPUs as `squeue` says. Who forges reaches no more than that another, dearer source
-is asked about his own job.
+line of it. A record is trusted only if each structural line occurs exactly once and in order, if
+the `Nodes=` lines directly follow `JOB_GRES=` (or `Socks/Node=`), and if nodes and number of CPUs
+equal those of `squeue`. A forger only achieves that his own job is read from another, slower
+source.
 
 CPU numbers are Slurm's abstract ones, `core * threads per core + thread`
-(`slurm_sprint_job_info`, `src/api/job_info.c`, 21.08 ... 26.05); their text is cut after 127
+(`slurm_sprint_job_info`, `src/api/job_info.c`, 21.08 ... 26.05); their text is truncated after 127
 characters up to 24.11.
 """
 
@@ -37,12 +37,12 @@ _MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024
 
 
 class UntrustedTextError(Exception):
-    """Text that may be forged, or was cut, or does not fit what squeue says."""
+    """The text may be forged or truncated, or contradicts squeue."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TrustedLines:
-    """What one record says; `name` and `comment` are the user's words, all else is Slurm's."""
+    """The checked lines of a record; `name` and `comment` are the user's, the rest is Slurm's."""
 
     name: str
     nodes: tuple[str, ...]
@@ -51,15 +51,15 @@ class _TrustedLines:
 
 
 def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
-    """Return a job, known from squeue, with what the detailed text of it tells.
+    """Return a job from squeue completed by its detailed text.
 
     Args:
         job: identity, state, times, user, nodes and CPUs.
-        stdout: the whole answer about this one job.
-        node_of: a node.
+        stdout: the complete answer about this one job.
+        node_of: returns a node by its name.
 
     Raises:
-        UntrustedTextError: the text cannot be believed.
+        UntrustedTextError: the text cannot be trusted.
     """
     record = _trusted_lines(stdout, job.job_id)
     allocations = tuple(_allocations(job, record, node_of))
@@ -83,16 +83,16 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
         raise UntrustedTextError("the text is not about this job")
     for word in _STRUCTURAL_KEYS:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
-            raise UntrustedTextError(f"{word} does not stand in it exactly once")
+            raise UntrustedTextError(f"{word} does not occur exactly once")
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(_KEY.match(line) for line in lines[1 : end + 1]):
-        raise UntrustedTextError("a line before the nodes is not Slurm's own")
+        raise UntrustedTextError("a line before the nodes was not written by Slurm")
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     behind = lines[end + 1 : end + 1 + len(nodes)]
     if tuple(behind) != nodes:
-        raise UntrustedTextError("lines about nodes do not stand where they belong")
+        raise UntrustedTextError("lines about nodes are in a wrong place")
     rest = lines[end + 1 + len(nodes) :]
     return _TrustedLines(first[2], nodes, tuple(rest[:4]), _comment("\n".join(rest)))
 
@@ -101,7 +101,7 @@ def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[N
     for line in record.nodes:
         found = _NODES.fullmatch(line)
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
-            raise UntrustedTextError("a line about nodes is not whole")
+            raise UntrustedTextError("a line about nodes is incomplete")
         try:
             names, cpus = expand_hosts(found[1]), expand_indices(found[2])
         except HostlistError as error:
@@ -114,7 +114,7 @@ def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[N
 def _allocation(
     name: str, cpus: tuple[int, ...], node_of: NodeOf, known: NodeAllocation
 ) -> NodeAllocation:
-    """Return the cores of a node; its CPUs are counted for a check."""
+    """Return the cores of a node; its CPUs are counted by `_check_cpus`."""
     node = node_of(name)
     if node is None:
         return replace(known, cpus=len(cpus))
@@ -125,21 +125,21 @@ def _allocation(
 
 
 def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the nodes of both sources; while COMPLETING squeue lists a rest of the true ones."""
+    """Return the nodes if both sources agree; while COMPLETING squeue lists only some of them."""
     if detailed == job.nodes:
         return detailed
     rest = iter(detailed)
     if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
         return detailed
-    raise UntrustedTextError("its nodes are not those of squeue")
+    raise UntrustedTextError("its nodes differ from those of squeue")
 
 
 def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: NodeOf) -> None:
     """Compare the CPUs listed with squeue's number.
 
-    Slurm allocates whole cores and lists all their threads, but may count only what was asked for
-    (CR_CPU), or cores (a node configured with as many CPUs as cores): every core holds one CPU to
-    all its threads.
+    Slurm allocates full cores and lists all their threads, but may count only the requested threads
+    (CR_CPU) or only cores (a node configured with as many CPUs as cores): a core counts as one CPU
+    up to its number of threads.
     """
     listed = sum(allocation.cpus or 0 for allocation in allocations)
     cores = sum(
@@ -151,7 +151,7 @@ def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: Node
 
 
 def _memory(lines: tuple[str, ...]) -> str | None:
-    """Return the requested memory in MiB: `1000Mc` a CPU, `64000M` a node."""
+    """Return the requested memory in MiB: `1000Mc` per CPU, `64000M` per node."""
     for line in lines:
         if (found := _MEMORY.search(line)) and float(found[2]):
             mebibytes = round(float(found[2]) * _MIB[found[3]])
@@ -165,6 +165,6 @@ def _constraints(lines: tuple[str, ...]) -> str | None:
 
 
 def _comment(rest: str) -> str | None:
-    """Return the user's comment, several lines of it; whatever it imitates, it is about his job."""
+    """Return the user's comment, which may have several lines; forged text affects only his job."""
     found = _COMMENT.search(rest)
     return text(found[1].strip()) if found else None

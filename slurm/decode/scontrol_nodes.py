@@ -1,4 +1,4 @@
-"""`scontrol show node`: size, CPUs, partitions and GRES of each node."""
+"""Decodes `scontrol show node`: size, CPUs, partitions and GRES of each node."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node as Slurm has it configured.
+    """A node as configured in Slurm.
 
-    `cpus` are those that jobs can have (without specialized cores), None where Slurm does not say;
-    `allocated_cpus` are held by jobs now. `gres` holds kinds and counts.
+    `cpus` are those available to jobs (without specialized cores), None where Slurm does not say;
+    `allocated_cpus` are allocated to jobs now. `gres` holds kinds and counts.
     """
 
     name: str
@@ -38,10 +38,6 @@ class Node:
         """Return how many cores the node has."""
         return self.sockets * self.cores_per_socket
 
-    def has_gres(self, kinds: tuple[str, ...]) -> bool:
-        """Tell whether the node has GRES of some kinds."""
-        return any(kind in kinds for kind, _ in self.gres)
-
 
 NodeOf = Callable[[str], Node | None]
 """Returns the node of a name; None: not known."""
@@ -50,24 +46,24 @@ NodeOf = Callable[[str], Node | None]
 def parse_nodes(stdout: bytes) -> tuple[Node, ...]:
     """Read `scontrol show node`, all nodes in their order.
 
-    A node that does not tell its size is left out with a warning.
+    A node without a size is skipped with a warning.
 
     Raises:
-        SlurmError: no node in it, or the last one is cut.
+        SlurmError: it has no node, or the last one is truncated.
     """
     text = stdout.decode("utf-8", "replace")
     starts = [*_NODE.finditer(text)]
     if not starts:
         if _NONE in text:
             return ()
-        message = f"no node in the answer of scontrol: {excerpt(text)!r}"
+        message = f"the output of scontrol show node has no node: {excerpt(text)!r}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     ends = [*(found.start() for found in starts), len(text)][1:]
     nodes = [
         _node(found[1], text[found.start() : end]) for found, end in zip(starts, ends, strict=True)
     ]
     if nodes[-1] is None:
-        message = f"the record of node {starts[-1][1]} is cut"
+        message = f"the record of node {starts[-1][1]} is truncated"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     return tuple(node for node in nodes if node is not None)
 
@@ -92,7 +88,7 @@ def _node(name: str, record: str) -> Node | None:
 
 @lru_cache(maxsize=64)
 def _warn_size(kind: str) -> None:
-    _log.warning("nodes like %s lack sockets, cores or threads: they are left out", kind)
+    _log.warning("nodes like %s lack sockets, cores or threads in Slurm: they are skipped", kind)
 
 
 def _number(record: str, key: str) -> int | None:

@@ -1,8 +1,8 @@
-"""A whole job from `scontrol show job ID -d` alone, for when squeue cannot be asked.
+"""Decodes a complete job from `scontrol show job ID -d` alone, used when squeue fails.
 
-Users write parts of this text, line breaks included. Believed is a record only if every line that
-is read stands in it exactly once and all lines before the resources are Slurm's own: a forger gets
-no more than that his own job is not read. Times are epoch seconds
+Users write parts of this text, line breaks included. A record is trusted only if every line that is
+read occurs exactly once and all lines before the resources were written by Slurm: a forger only
+achieves that his own job is not read. Times are epoch seconds
 (`slurm_sprint_job_info`, `src/api/job_info.c`, 21.08 ... 26.05).
 """
 
@@ -61,11 +61,11 @@ def record_head(record: str) -> Job:
     """Return the ids of a record, as far as its first line tells them.
 
     Raises:
-        UntrustedTextError: it is no record.
+        UntrustedTextError: the text is not a record.
     """
     found = _HEAD.fullmatch(record.split("\n", 1)[0])
     if found is None:
-        raise UntrustedTextError("the text does not begin as a job's does")
+        raise UntrustedTextError("the text does not begin with a job id")
     ids = dict(pair.split("=", 1) for pair in found["ids"].split())
     array, het = digits(ids.get("ArrayJobId", "")), digits(ids.get("HetJobId", ""))
     return Job(
@@ -79,10 +79,10 @@ def record_head(record: str) -> Job:
 
 
 def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
-    """Return the job of one record; cores and GRES are `add_job_detail`'s.
+    """Return the job of one record, without cores and GRES: see `add_job_detail`.
 
     Raises:
-        UntrustedTextError: the text cannot be believed.
+        UntrustedTextError: the text cannot be trusted.
     """
     head = record_head(record)
     if head.job_id != job_id:
@@ -126,23 +126,23 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
 
 
 def _values(lines: Sequence[str]) -> dict[str, str]:
-    """Return the values of the lines that are read, each of which stands there exactly once."""
+    """Return the values of the lines that are read; each must occur exactly once."""
     found: dict[str, str] = {}
     for key, pattern in _PATTERNS.items():
         own = [line for line in lines if line.lstrip().startswith(f"{key}=")]
         match = pattern.fullmatch(own[0].strip()) if len(own) == 1 else None
         if match is None:
-            raise UntrustedTextError(f"{key}= does not stand in it exactly once")
+            raise UntrustedTextError(f"{key}= does not occur exactly once")
         found |= match.groupdict()
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     if not all(_KEY.match(line) for line in lines[1 : _end(lines) + 1]):
-        raise UntrustedTextError("a line before the resources is not Slurm's own")
+        raise UntrustedTextError("a line before the resources was not written by Slurm")
     return found
 
 
 def _end(lines: Sequence[str]) -> int:
-    """Return the place of the last line before the resources."""
+    """Return the index of the last line before the resources."""
     return next(place for place, line in enumerate(lines) if line.startswith("   Socks/Node="))
 
 
@@ -152,7 +152,7 @@ def _tres(lines: Sequence[str]) -> tuple[int | None, int | None]:
 
 
 def _sharing(lines: Sequence[str]) -> Sharing | None:
-    """Return node sharing, from one of the three lines directly behind the resources."""
+    """Return node sharing from one of the three lines directly after the resources."""
     place = _end(lines) + 1
     while place < len(lines) and _RESOURCES.match(lines[place]):
         place += 1
@@ -165,7 +165,7 @@ def _sharing(lines: Sequence[str]) -> Sharing | None:
 def _free_text(lines: Sequence[str], key: str) -> str | None:
     """Return a comment, which may have several lines.
 
-    A user's own text may hold the same key: then all are returned, so that none hides the other.
+    A user's text may contain the same key: then all of them are returned, so that none is hidden.
     """
     own: list[str] = []
     is_within = False

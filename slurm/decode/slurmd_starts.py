@@ -1,9 +1,9 @@
-"""`scontrol show node`: when the nodes and their slurmd started.
+"""Decodes from `scontrol show node` when the nodes and their slurmd started.
 
 Since Slurm 23.11 `scontrol reconfigure` replaces the process of slurmctld, which then has a new
 BOOT_TIME, and makes every slurmd do the same (`_try_to_reconfig` and `_post_reconfig`,
 `src/slurmctld/controller.c`; seen with 24.11.5 and 26.05). A restart of slurmctld alone leaves the
-slurmd processes as they are, and a power failure starts the nodes anew: so these times tell a
+slurmd processes running, and a power failure reboots the nodes: so these times distinguish a
 reconfiguration from a recovery.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-SLACK_SECONDS = 5  # slurmd and slurmctld run on hosts of their own
+SLACK_SECONDS = 5  # the clocks of the hosts of slurmd and slurmctld may differ
 _TIMES = re.compile(rb"^\s*BootTime=(\S+) SlurmdStartTime=(\S+)", re.MULTILINE)
 
 
@@ -34,9 +34,9 @@ def parse_slurmd_starts(stdout: bytes) -> Iterator[SlurmdStart]:
 
 
 def is_reconfigured(starts: Iterable[SlurmdStart], controller_boot: int) -> bool:
-    """Tell whether slurmctld's start at a time was a reconfiguration.
+    """Return whether slurmctld started at a time because of a reconfiguration.
 
-    Then most slurmd started with it or later, on nodes that ran before.
+    Then most slurmd started at that time or later, on nodes that were booted before.
     """
     known = list(starts)
     since = controller_boot - SLACK_SECONDS

@@ -1,9 +1,9 @@
-"""`squeue -j IDS -O ...`: identity, state, times, user and nodes of some jobs.
+"""Decodes `squeue -j IDS -O ...`: identity, state, times, user and nodes of some jobs.
 
-The last field, the administrators' comment, is free text: it may hold separators and line breaks.
-So may, in sites that name them so, accounts, partitions and reservations. The row of such a job is
-read where that is certain, else its id is given back for another source; other rows are not touched
-(squeue(1), 21.08 ... 26.05).
+The last field, the administrator's comment, is free text: it may contain separators and line
+breaks. The names of accounts, partitions and reservations may contain them, too. The row of such a
+job is read if it is certain, else its id is returned for another source; other rows are not
+affected (squeue(1), 21.08 ... 26.05).
 """
 
 from __future__ import annotations
@@ -67,20 +67,20 @@ def columns_for(features: ReleaseFeatures) -> tuple[str, ...]:
 
 
 def format_option(columns: tuple[str, ...]) -> str:
-    """Return the value of squeue's `-O`; with a suffix and no width nothing is cut."""
+    """Return the value of squeue's `-O`; with a suffix and no width nothing is truncated."""
     return ",".join(f"{column}:{SEPARATOR}" for column in columns)
 
 
 def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) -> ParsedRows:
-    """Return the jobs of the listing, nodes and CPUs known, cores and GRES not.
+    """Return the jobs of the listing with nodes and CPUs, without cores and GRES.
 
     Raises:
-        SlurmError: the answer is cut, or no line of it is about a job.
+        SlurmError: the answer is truncated, or has no row of a job.
     """
     answer = stdout.decode("utf-8", "replace").replace("\r\n", "\n")
     if answer and not answer.endswith(f"{SEPARATOR}\n"):
         last = answer.splitlines()[-1]
-        message = f"the last line of the answer is cut: {excerpt(last)!r}"
+        message = f"the last line of squeue's output is truncated: {excerpt(last)!r}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     rows: dict[int, Job] = {}
     doubtful: dict[int, str] = {}
@@ -88,7 +88,7 @@ def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) 
     for record in _split_records(answer):
         job_id = _job_id(record)
         if job_id is None:
-            problems.append(f"this is no row of squeue: {excerpt(record)!r}")
+            problems.append(f"this is not a row of squeue: {excerpt(record)!r}")
             continue
         if job_id in rows:
             doubtful[job_id] = f"the job is listed twice: {excerpt(record)!r}"
@@ -130,12 +130,12 @@ def _job_id(record: str) -> int | None:
 def _fields(record: str, columns: tuple[str, ...]) -> dict[str, str]:
     """Return the columns of a record by name.
 
-    The last one is free text and takes what is left. If it has separators or line breaks, they
-    may as well be those of an account, a partition or a reservation, which move all columns behind
-    them: then the columns with a form of their own must have it.
+    The last one is free text and takes the rest. If it has separators or line breaks, they may also
+    be part of an account, a partition or a reservation, which moves all columns after it: then
+    every column with a fixed form must have that form.
 
     Raises:
-        ValueError: the columns are not in their places.
+        ValueError: a column is not in its place.
     """
     values = record.removesuffix(SEPARATOR).split(SEPARATOR, len(columns) - 1)
     if len(values) != len(columns):
@@ -143,12 +143,12 @@ def _fields(record: str, columns: tuple[str, ...]) -> dict[str, str]:
     field = dict(zip(columns, values, strict=True))
     is_plain = SEPARATOR not in values[-1] and "\n" not in record
     if not is_plain and not _is_aligned(field):
-        raise ValueError(f"a column holds {SEPARATOR!r}")
+        raise ValueError(f"a column contains {SEPARATOR!r}")
     return field
 
 
 def _is_aligned(field: Mapping[str, str]) -> bool:
-    """Tell whether columns that nobody writes stand in their places; nodes are read later."""
+    """Return whether the columns that no user or site names are in their places."""
     tres = field["tres-alloc"]
     sharing = field.get("Exclusive") or field.get("OverSubscribe") or ""
     return (

@@ -1,4 +1,4 @@
-"""One job record of `squeue --json` or `scontrol show job --json` as a `Job`.
+"""Decodes one job record of `squeue --json` or `scontrol show job --json` into a `Job`.
 
 Instants count as facts only where the state says so: `start_time` of a pending job is an estimate,
 `end_time` of a running one start plus limit (`pack_job`, `src/slurmctld/job_mgr.c`, all releases).
@@ -27,7 +27,7 @@ from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 
 def record_job_id(record: Mapping[str, Any]) -> int | None:
-    """Return the job id of a record, plain or wrapped; None where it has none that can be read."""
+    """Return the job id of a record, plain or wrapped; None if it is missing or unreadable."""
     try:
         return positive(record.get("job_id"))
     except ValueError:
@@ -39,17 +39,14 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
 
     Args:
         record: one member of `jobs`.
-        node_of: a node; asked for shapes that do not tell its size.
+        node_of: returns a node by its name; called for shapes without the node's size.
 
     Raises:
-        FieldError: a field, which it names, has a shape that no known release prints.
+        FieldError: the named field has a shape that no known release prints.
     """
     field = FieldReader(record)
     job_id = field.required("job_id", positive)
-    state, flags = field.read("job_state", split_state)
-    words = record.get("flags")
-    if isinstance(words, list) and SCRONTAB_FLAG in words:
-        flags = (*flags, SCRONTAB_FLAG)
+    state, flags = _state_and_flags(field, record.get("flags"))
     has_run = state != "PENDING"
     is_live = state in LIVE_STATES
     is_over = state is not None and has_run and not is_live
@@ -93,16 +90,23 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     )
 
 
+def _state_and_flags(field: FieldReader, words: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return the state with its flags; of the job's own flags only that of scrontab counts."""
+    state, flags = field.read("job_state", split_state)
+    is_scrontab = isinstance(words, list) and SCRONTAB_FLAG in words
+    return state, (*flags, SCRONTAB_FLAG) if is_scrontab else flags
+
+
 def _user_and_uid(field: FieldReader) -> tuple[str | None, int | None]:
     uid = field.read("user_id", number)
     return field.read("user_name", lambda name: user_and_uid(name, uid))
 
 
 def _sharing(shared: Any, resources: Any) -> Sharing | None:
-    """Return node sharing; None where an empty list does not tell it.
+    """Return node sharing; None where an empty list leaves it open.
 
-    The parser of 26.05 (v0.0.45) always gives `[]`; then `whole` says whether the nodes are shared,
-    but not with whom they are not.
+    The parser of 26.05 (v0.0.45) always gives `[]`; then the key `whole` says whether the nodes
+    are shared, but not with whom.
     """
     nodes = resources.get("nodes") if isinstance(resources, dict) else None
     if shared == [] and (
@@ -113,7 +117,7 @@ def _sharing(shared: Any, resources: Any) -> Sharing | None:
 
 
 def _memory(field: FieldReader) -> str | None:
-    """Return the requested memory as Slurm's own commands write it: MiB a node or a CPU."""
+    """Return the requested memory as Slurm's own commands write it: MiB per node or per CPU."""
     for name, ending in (("memory_per_node", "M"), ("memory_per_cpu", "Mc")):
         found = field.read(name, positive)
         if found is not None:

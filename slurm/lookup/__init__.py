@@ -1,1 +1,1 @@
-"""Job records by id: the cheapest correct source, and the next one where that fails."""
+"""Look up job records by id: the cheapest correct source, and the next one if it fails."""

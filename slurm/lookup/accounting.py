@@ -1,4 +1,4 @@
-"""Runs by accounting: `sacct` with an explicit window."""
+"""Reads runs from accounting: `sacct` with an explicit window."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from slurm.lookup.result import IDS_PER_CALL
 
 WINDOW_TIMEOUT_SECONDS = 300.0
 EARLIEST_SACCT_TIME = 1_000_000  # no earlier `uts` time (`src/common/parse_time.c`, all releases)
-_END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not over
+_END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not an end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountingLookup:
-    """Asks accounting about one cluster; `has_sharing`: this release's sacct tells it."""
+    """Accounting of one cluster; `has_sharing`: sacct of this release prints node sharing."""
 
     commands: SlurmCommands
     nodes: NodeGeometries
@@ -46,9 +46,9 @@ class AccountingLookup:
         return tuple(rows)
 
     def ended(self, *, since: int, until: int) -> tuple[Job, ...]:
-        """Return every run that ended in a window, of all jobs.
+        """Return every run of any job that ended in a window.
 
-        Without states sacct would also list what runs: the whole queue at every sweep.
+        Without states sacct would also list running jobs: the complete queue at every sweep.
 
         Raises:
             SlurmError: accounting's answer is unknown.
@@ -76,7 +76,7 @@ class AccountingLookup:
         return self._with_sharing(rows)
 
     def _with_sharing(self, runs: tuple[Job, ...]) -> tuple[Job, ...]:
-        """Return the runs with the sharing that their CPUs tell, where accounting has none."""
+        """Return the runs with node sharing from their CPUs, where accounting has none."""
         if all(run.sharing is not None or not run.nodes for run in runs):
             return runs
         nodes = self.nodes.known()

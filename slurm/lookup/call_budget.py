@@ -1,4 +1,4 @@
-"""How many calls Slurm's own rate limit leaves us."""
+"""The number of calls that Slurm's rate limit allows."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class CallBudget:
         return int(self._calls)
 
     def spend(self, calls: int) -> None:
-        """Take calls out."""
+        """Remove calls from the bucket."""
         self._calls = max(0.0, self._calls - calls)

@@ -1,4 +1,4 @@
-"""The nodes of the cluster, asked of the controller when the first one is needed."""
+"""The nodes of the cluster, read from the controller when the first one is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class NodeGeometries:
-    """Nodes by name; all nodes are asked for at once, again for each new name."""
+    """Nodes by name; all are read at once, and again for each unknown name."""
 
     def __init__(self, commands: SlurmCommands) -> None:
         self._commands = commands
@@ -21,7 +21,7 @@ class NodeGeometries:
         self._queried: set[str] = set()
 
     def node(self, name: str) -> Node | None:
-        """Return a node; None if the controller does not know it.
+        """Return a node; None if the controller has no such node.
 
         Raises:
             SlurmError: the controller's answer is unknown.
@@ -32,19 +32,19 @@ class NodeGeometries:
         return self._nodes.get(name)
 
     def known(self) -> Mapping[str, Node]:
-        """Return the nodes by name, asked for if there are none yet; {} where there is no answer.
+        """Return the nodes by name, read if there are none yet; {} if Slurm does not answer.
 
-        For runs of the past: that their nodes are gone is no reason to ask again.
+        Meant for past runs: a node that no longer exists does not cause another query.
         """
         if not self._nodes:
             try:
                 self._load()
             except (SlurmError, UnknownJob) as error:
-                _log.debug("without the nodes the sharing of ended runs is not known: %s", error)
+                _log.debug("node sharing of ended runs is unknown, no nodes: %s", error)
         return self._nodes
 
     def forget(self) -> None:
-        """Ask anew when next needed."""
+        """Read the nodes again when they are next needed."""
         self._nodes = {}
         self._queried.clear()
 

@@ -1,4 +1,4 @@
-"""The release of Slurm's commands as it is now: an upgrade under a running service is noticed."""
+"""The current release of Slurm's commands; an upgrade while the service runs is detected."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class InstalledRelease:
-    """Knows the release; asks again when squeue's file is another, after doubts, and in time.
+    """The release, read again when squeue's file changes, after unreadable answers, and in time.
 
     `squeue` may be a site's own wrapper whose file stays the same. `on_change` is called with each
-    release that is not the one before.
+    release that differs from the last one.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class InstalledRelease:
         self._is_confirmed = False
         self._file: tuple[int, int] | None = None
         self.known: Release | None = None
-        """The release as last seen; None before the first time."""
+        """The release as last read; None before the first time."""
 
     def current(self) -> Release:
         """Return the release.
@@ -50,7 +50,7 @@ class InstalledRelease:
         return self.known
 
     def features(self, *, refresh: bool = False) -> ReleaseFeatures:
-        """Return what to ask; `refresh`: an answer cannot be read, so it may be another release.
+        """Return the release's features; `refresh`: an answer cannot be read, so read the release.
 
         Raises:
             SlurmError: squeue does not say.
@@ -60,7 +60,7 @@ class InstalledRelease:
         return features_of(self.current())
 
     def doubt(self) -> None:
-        """Ask again at the next use."""
+        """Read the release again at the next use."""
         self._is_confirmed = False
 
     def _detect(self, file: tuple[int, int] | None) -> Release:
@@ -74,7 +74,7 @@ class InstalledRelease:
 
 
 def _file_identity(path: str) -> tuple[int, int] | None:
-    """Return what tells one version of a command's file from another; None if it is not there."""
+    """Return inode and mtime of a command's file; None if it does not exist."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -1,9 +1,9 @@
-"""Looks some jobs up by the cheapest correct source, and by the next one where that fails.
+"""Looks up jobs with the cheapest correct source, and with the next one where that fails.
 
-Which one that is stands in `slurm.release_features`. JSON that fails in any way is given up for
-text, and tried again after a while. Text about a job that users may have forged is given up for
-JSON about the same job; where there is no JSON, the job is reported by its hosts alone. Where
-squeue itself fails, `scontrol` is asked for single jobs. No job's record blocks another's.
+`slurm.release_features` says which source that is. When JSON fails in any way, text is used, and
+JSON is tried again after a while. When the text about a job may be forged, JSON about this job is
+used; without JSON, the job is reported with its hosts alone. When squeue itself fails, `scontrol`
+is asked about single jobs. The record of one job never blocks another job.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from slurm.lookup.text_source import TextResult, TextSource, warn_untrusted
 from slurm.release_features import QueryMethod, ReleaseFeatures
 
 MAX_CONFIRMED_JOBS = 8
-"""So many jobs that squeue leaves out are asked for by scontrol too."""
+"""The number of jobs missing from squeue that scontrol is asked about, too."""
 PROBE_SECONDS = 10.0
-"""How long another source may take after one has hung or failed."""
+"""The timeout of another source after one has timed out or failed."""
 UNREACHABLE_PROBE_SECONDS = 3.0
-"""How long scontrol may take after squeue has said that the controller does not answer."""
+"""The timeout of scontrol after squeue has said that the controller does not answer."""
 SQUEUE_ASIDE_SECONDS = 60.0
-"""How long scontrol is asked first after squeue has hung."""
+"""The time for which scontrol is asked first after squeue has timed out."""
 _FINAL = frozenset({FailureReason.CANCELLED, FailureReason.WRONG_CLUSTER})
 _SILENT = frozenset({FailureReason.TIMEOUT, FailureReason.UNREACHABLE})
 _log = logging.getLogger(__name__)
 
 
 class FeatureDetector(Protocol):
-    """Tells what suits the release."""
+    """Returns the features of the installed release."""
 
     def __call__(self, *, refresh: bool = False) -> ReleaseFeatures:
-        """Return it; `refresh`: an answer cannot be read, so the release may be another."""
+        """Return the features; `refresh`: an answer cannot be read, so read the release again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _Query:
 
 
 class JobLookup:
-    """Job records by id; for one thread."""
+    """Look-ups of job records by id; for one thread."""
 
     def __init__(
         self,
@@ -75,19 +75,19 @@ class JobLookup:
         self._squeue_aside_until = float("-inf")
         self._squeue_warning: str | None = None
         self.is_rate_limited = False
-        """Slurm's rate limit is on."""
+        """Whether Slurm's rate limit is on."""
 
     def text(self, job_id: int) -> str | None:
-        """Return the text about a job that the last call of `find` has read, if it did."""
+        """Return the text about a job if the last call of `find` has read it."""
         return self._text.texts.get(job_id)
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what does not work as it should although jobs are found."""
+        """Return the problems that did not prevent finding the jobs."""
         found = (self._squeue_warning, self._json.warning)
         return tuple(warning for warning in found if warning is not None)
 
     def forget(self) -> None:
-        """Try everything anew: the commands are others than before."""
+        """Forget what was learned about the commands, because their release changed."""
         self._json.forget()
         self._geometries.forget()
         self._squeue_aside_until = float("-inf")
@@ -100,7 +100,7 @@ class JobLookup:
         cluster: str,
         states_only: Container[int] = (),
     ) -> Mapping[int, Job | SlurmError]:
-        """Return the controller's records; an id that it does not know is absent.
+        """Return the controller's records; unknown job ids are absent.
 
         Of jobs in `states_only` cores and GRES are left out where they would cost a process each.
 
@@ -126,7 +126,7 @@ class JobLookup:
     # squeue
 
     def _by_squeue(self, query: _Query) -> LookupResult:
-        """Return what squeue tells; once more where it turns out to be of another release."""
+        """Return the jobs from squeue; ask again if it turns out to be of another release."""
         features = query.detect()
         try:
             return self._ask_squeue(query, features)
@@ -160,17 +160,17 @@ class JobLookup:
         return found
 
     def _choose_method(self, count: int, features: ReleaseFeatures) -> QueryMethod:
-        """Choose single look-ups while they cost less than a listing, and Slurm allows so many."""
+        """Return single look-ups while they are cheaper than a listing and in the rate limit."""
         if features.few_jobs is features.many_jobs:
             return features.few_jobs
-        processes = count + (features.few_jobs is QueryMethod.TEXT)  # and one squeue
+        processes = count + (features.few_jobs is QueryMethod.TEXT)  # plus one squeue
         is_costlier = processes * self._text.single_seconds > self._json.listing_seconds
         if is_costlier or (self.is_rate_limited and count > self._budget.remaining()):
             return features.many_jobs
         return features.few_jobs
 
     def _instead_of_json(self, query: _Query, target: Target, error: SlurmError) -> LookupResult:
-        """Return the jobs by the newer release's JSON, or by text; then JSON is set aside."""
+        """Return the jobs by JSON of another release, else by text; pause JSON after that."""
         has_hung = error.reason is FailureReason.TIMEOUT
         newer = target.features if has_hung else query.detect(refresh=True)
         if newer != target.features:
@@ -189,7 +189,7 @@ class JobLookup:
         json: bool = True,
         states_only: Container[int] = (),
     ) -> LookupResult:
-        """Return the jobs by text; `json` also where that does not do, if there is JSON at all."""
+        """Return the jobs by text; with `json`, complete them by JSON where text is not enough."""
         may_use_json = json and not self._json.is_missing
         try:
             found = self._text.find(wanted, target, states_only=states_only)
@@ -203,7 +203,7 @@ class JobLookup:
         return self._complete(found, target, json=may_use_json)
 
     def _complete(self, found: TextResult, target: Target, *, json: bool) -> LookupResult:
-        """Add by JSON the records, and the cores and GRES, that text does not tell."""
+        """Add by JSON the records, cores and GRES that text lacks."""
         without = sorted({*found.failed(), *found.untrusted, *found.failed_detail})
         by_json = self._try_json(without, target) if without and json else None
         jobs = {} if by_json is None else by_json.jobs
@@ -214,7 +214,7 @@ class JobLookup:
         )
 
     def _try_json(self, wanted: Sequence[int], target: Target) -> LookupResult | None:
-        """Return what JSON has of some jobs; None if it fails, which is noted."""
+        """Return some jobs by JSON; None if it fails, which is recorded."""
         if not self._json.is_usable:
             target = self._probing(target)
         try:
@@ -226,16 +226,16 @@ class JobLookup:
             return None
 
     def _probing(self, target: Target) -> Target:
-        """Return a target that is given up soon: another source has just hung or failed."""
+        """Return a target with a short timeout, because another source has just failed."""
         return target._replace(timeout_seconds=min(PROBE_SECONDS, self._timeout_seconds))
 
     # scontrol
 
     def _while_aside(self, query: _Query) -> LookupResult | None:
-        """Return the jobs by scontrol if squeue has hung just now; None: ask squeue again."""
+        """Return the jobs by scontrol if squeue has just timed out; None: ask squeue again."""
         if self._clock() >= self._squeue_aside_until or len(query.wanted) > MAX_JOBS:
             return None
-        hung = SlurmError("squeue has not answered lately", reason=FailureReason.TIMEOUT)
+        hung = SlurmError("squeue timed out recently", reason=FailureReason.TIMEOUT)
         try:
             return self._single.find(query.wanted, query.cluster, hung)
         except SlurmError:
@@ -248,7 +248,7 @@ class JobLookup:
         Raises:
             SlurmError: (that of squeue) scontrol fails too.
         """
-        # the controller's silence is Slurm's own word: whether squeue is right about it shows soon
+        # squeue says that the controller does not answer: a short timeout is enough to confirm it
         is_silent = error.reason is FailureReason.UNREACHABLE
         seconds = UNREACHABLE_PROBE_SECONDS if is_silent else PROBE_SECONDS
         try:
@@ -257,14 +257,14 @@ class JobLookup:
             raise error from None
         if error.reason is FailureReason.TIMEOUT:
             self._squeue_aside_until = self._clock() + SQUEUE_ASIDE_SECONDS
-        warning = f"squeue fails, scontrol is asked instead: {excerpt(str(error))}"
+        warning = f"squeue fails, scontrol is used instead: {excerpt(str(error))}"
         if self._squeue_warning is None:
             _log.warning("%s", warning)
         self._squeue_warning = warning
         return found
 
     def _by_single_where_unreadable(self, found: LookupResult, cluster: str) -> None:
-        """Ask scontrol for those jobs whose records squeue cannot tell."""
+        """Ask scontrol about the jobs whose squeue records cannot be read."""
         for job_id in found.failed()[:MAX_CONFIRMED_JOBS]:
             error = found.jobs[job_id]
             if isinstance(error, SlurmError) and error.reason in UNREADABLE:
@@ -274,7 +274,7 @@ class JobLookup:
                     return
 
     def _confirm_missing(self, found: LookupResult, query: _Query) -> None:
-        """Ask scontrol for a few jobs that squeue has left out without a word."""
+        """Ask scontrol about a few jobs that are missing from squeue without an error."""
         left_out = [i for i in query.wanted if i not in found.jobs and i not in found.unknown]
         may_ask = not self.is_rate_limited or len(left_out) <= self._budget.remaining()
         if not left_out or len(left_out) > MAX_CONFIRMED_JOBS or not may_ask:
@@ -288,5 +288,5 @@ class JobLookup:
             job_id: job for job_id, job in other.jobs.items() if isinstance(job, Job)
         }
         if shown:
-            _log.warning("squeue leaves out jobs that scontrol shows: %s", sorted(shown))
+            _log.warning("squeue does not list jobs that scontrol shows: %s", sorted(shown))
         found.add(replace(other, jobs=shown))

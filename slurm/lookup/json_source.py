@@ -1,4 +1,4 @@
-"""Job records by `squeue --json`, and whether it can be used at all."""
+"""Reads job records by `squeue --json`, and knows whether JSON works."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from slurm.release_features import QueryMethod
 
 ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
 RETRY_SECONDS = 600.0
-"""How long text is read before JSON, which has failed where text works, is tried again."""
+"""The time until JSON is tried again after it has failed where text works."""
 _log = logging.getLogger(__name__)
 
 
 class JsonSource:
-    """Reads records by JSON."""
+    """Job records by JSON."""
 
     def __init__(
         self,
@@ -40,30 +40,30 @@ class JsonSource:
         self._failed_at: float | None = None
         self._has_plugin = True
         self.listing_seconds = ASSUMED_LISTING_SECONDS
-        """What the last listing of all jobs took."""
+        """The duration of the last listing of all jobs."""
         self.warning: str | None = None
-        """Why text is read instead; None while JSON works."""
+        """Why text is used instead; None while JSON works."""
 
     @property
     def is_usable(self) -> bool:
-        """Tell whether JSON is worth a try."""
+        """Return whether JSON should be tried."""
         return self._failed_at is None or self._clock() - self._failed_at >= RETRY_SECONDS
 
     @property
     def is_missing(self) -> bool:
-        """Tell whether squeue has said lately that it cannot write JSON at all."""
+        """Return whether squeue has said recently that it cannot write JSON."""
         return not self._has_plugin and not self.is_usable
 
     def record_failure(self, error: SlurmError) -> None:
-        """Note that JSON has failed although text works."""
+        """Record that JSON has failed although text works."""
         self._failed_at = self._clock()
         self._has_plugin = error.reason is not FailureReason.NO_JSON
         if self.warning is None:
-            _log.warning("squeue's JSON cannot be read, its text is: %s", excerpt(str(error)))
-        self.warning = f"squeue's JSON cannot be read, its text is: {excerpt(str(error))}"
+            _log.warning("squeue's JSON cannot be read, its text is used: %s", excerpt(str(error)))
+        self.warning = f"squeue's JSON cannot be read, its text is used: {excerpt(str(error))}"
 
     def forget(self) -> None:
-        """Try anew: the commands are others than before."""
+        """Forget failures and measurements, because the commands changed."""
         self._failed_at = self.warning = None
         self._has_plugin = True
 
@@ -88,7 +88,7 @@ class JsonSource:
         return found
 
     def _read(self, argv: list[str], wanted: Sequence[int], target: Target) -> LookupResult:
-        """Return the wanted jobs of one answer; of an array or het job the very ids."""
+        """Return the wanted jobs of one answer; of an array or het job only the exact ids."""
         ids = frozenset(wanted)
         found = LookupResult()
 
@@ -121,10 +121,10 @@ class JsonSource:
 
 
 def _job_id(record: Mapping[str, Any]) -> int:
-    """Return the id; a record without one may be any of the wanted jobs, so nothing is believed."""
+    """Return the id; raise without one, since the record may be any of the wanted jobs."""
     found = record_job_id(record)
     if found is None:
-        message = f"a record of squeue has no job id but {record.get('job_id')!r}"
+        message = f"a record of squeue has an invalid job id: {record.get('job_id')!r}"
         raise SlurmError(message[:300], reason=FailureReason.MALFORMED)
     return found
 

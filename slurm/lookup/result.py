@@ -1,4 +1,4 @@
-"""What the sources of job records give, and where they ask."""
+"""The result and the target of a look-up of job records."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from slurm.release_features import ReleaseFeatures
 
 IDS_PER_CALL = 1000
 UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
-"""Reasons for which the answer's text is to blame, and with it the texts of single jobs."""
+"""The reasons that lie in the output itself, so also in the texts of single jobs."""
 
 
 @dataclass(slots=True)
 class LookupResult:
-    """Records by id; `unknown` are ids of which the controller itself says that it has no job.
+    """Records by id; `unknown` are the ids that the controller itself says are unknown.
 
     A record that cannot be understood is an error for its own id alone.
     """
@@ -25,7 +25,7 @@ class LookupResult:
     unknown: set[int] = field(default_factory=set)
 
     def add(self, other: LookupResult) -> None:
-        """Take over another result; what both have is taken from it."""
+        """Merge another result into this one; its records win."""
         self.jobs |= other.jobs
         self.unknown |= other.unknown
 
@@ -35,7 +35,7 @@ class LookupResult:
 
 
 class Target(NamedTuple):
-    """Where one look-up asks; `timeout_seconds` None: the usual time."""
+    """The cluster and timeout of one look-up; `timeout_seconds` None: the default."""
 
     features: ReleaseFeatures
     cluster: str

@@ -1,4 +1,4 @@
-"""Job records by `scontrol show job ID -d` alone, one command for each job."""
+"""Reads job records by `scontrol show job ID -d` alone, one command for each job."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from slurm.lookup.text_source import scontrol_id, without_resources
 
 MAX_JOBS = 64
 MAX_SECONDS = 5.0
-"""No further job is asked for after this."""
+"""After this time no further job is looked up."""
 TIMEOUT_SECONDS = 10.0
 
 
 class SingleSource:
-    """Reads records one by one, where squeue fails; a silent scontrol must not cost much."""
+    """Job records one by one, for when squeue fails; bounded in case scontrol hangs."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class SingleSource:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> LookupResult:
-        """Return the jobs; `not_asked` is the error of those for which there was no time.
+        """Return the jobs; those for which there was no time get the error `not_asked`.
 
         Raises:
             SlurmError: scontrol does not answer either.
@@ -64,7 +64,7 @@ class SingleSource:
             except UnknownJob:
                 found.unknown.add(job_id)
             except UntrustedTextError as error:
-                message = f"the text of job {job_id} cannot be believed: {error}"
+                message = f"the text of job {job_id} cannot be trusted: {error}"
                 found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
             except SlurmError:
                 if not asked:
@@ -74,7 +74,7 @@ class SingleSource:
         return found
 
     def _job(self, job_id: int, cluster: str) -> Job:
-        """Return one job; an array's or het job's own id stands for all of it at first."""
+        """Return one job; the id of an array or het job first stands for all of its tasks."""
         records = self._records(str(job_id))
         own = [record for record in records if record_head(record).job_id == job_id]
         words = scontrol_id(record_head(own[0])) if own else ""
@@ -82,10 +82,10 @@ class SingleSource:
             records = self._records(words)
             own = [record for record in records if record_head(record).job_id == job_id]
         if len(own) != 1:
-            raise UntrustedTextError("it is not about exactly one job")
+            raise UntrustedTextError("it does not contain exactly one record of the job")
         job = parse_job_record(own[0], job_id, cluster=cluster)
-        if len(records) > 1 and job.state != "PENDING":  # the rest of an array may wait
-            raise UntrustedTextError("it is about other jobs, too")
+        if len(records) > 1 and job.state != "PENDING":  # the rest of an array may be pending
+            raise UntrustedTextError("it contains records of other jobs, too")
         if not job.nodes:
             return job
         try:
@@ -93,7 +93,7 @@ class SingleSource:
         except UntrustedTextError:
             if job.state in LIVE_STATES:
                 raise
-            return without_resources(job)  # of a job that is over they are not shown any more
+            return without_resources(job)  # scontrol no longer shows them for an ended job
 
     def _records(self, words: str) -> tuple[str, ...]:
         argv = [self._commands.scontrol, "show", "job", words, "-d"]

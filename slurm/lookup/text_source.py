@@ -1,4 +1,4 @@
-"""Job records by the text of `squeue -O` and, for cores and GRES, of `scontrol show job ID -d`."""
+"""Reads job records by text: `squeue -O`, and `scontrol show job ID -d` for cores and GRES."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from slurm.lookup.call_budget import CallBudget
 from slurm.lookup.geometries import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
 
-MIN_SINGLE_SECONDS = 0.010  # at least; on a busy host what single look-ups have taken lately
-SMOOTHING = 0.7  # weight of what single look-ups took before the last one
+MIN_SINGLE_SECONDS = 0.010  # lower bound; on a busy host the recent average is used
+SMOOTHING = 0.7  # weight of earlier look-ups in the average
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 class TextResult(LookupResult):
     """Records by text; cores and GRES of `untrusted` and `failed_detail` are not known.
 
-    `untrusted`: the text may be forged, says why. `failed_detail`: scontrol does not answer now.
+    `untrusted`: the text may be forged, with the reason. `failed_detail`: scontrol does not answer.
     """
 
     untrusted: dict[int, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class TextResult(LookupResult):
 
 
 class TextSource:
-    """Reads records by text; `texts` are those about single jobs of the last look-up."""
+    """Job records by text; `texts` are those about single jobs of the last look-up."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class TextSource:
         self._budget = budget
         self._clock = clock
         self.single_seconds = MIN_SINGLE_SECONDS
-        """What a look-up of one job takes."""
+        """The duration of a look-up of one job."""
         self.texts: dict[int, str] = {}
 
     def find(
         self, wanted: Sequence[int], target: Target, *, states_only: Container[int] = ()
     ) -> TextResult:
-        """Return the jobs; of those in `states_only` cores and GRES are left out.
+        """Return the jobs; those in `states_only` without cores and GRES.
 
         Raises:
             SlurmError: squeue's answer is unknown.
@@ -94,7 +94,7 @@ class TextSource:
         return LookupResult(jobs=jobs | {i: _unreadable(i, why) for i, why in doubtful.items()})
 
     def _add_detail(self, job: Job, failed: Mapping[int, SlurmError]) -> Job:
-        """Return a job with its cores and GRES; a silent scontrol is not asked again and again."""
+        """Return a job with its cores and GRES; scontrol is not asked again after it timed out."""
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
@@ -109,7 +109,7 @@ class TextSource:
 
 
 def scontrol_id(job: Job) -> str:
-    """Return how to ask for one job alone: an array's or het job's own id stands for all of it."""
+    """Return scontrol's id of one job alone: the id of an array or het job means all its tasks."""
     if job.job_id == job.array_job_id and job.array_task_id is not None:
         return f"{job.array_job_id}_{job.array_task_id}"
     if job.job_id == job.het_job_id and job.het_job_offset is not None:
@@ -118,7 +118,7 @@ def scontrol_id(job: Job) -> str:
 
 
 def warn_untrusted(untrusted: Mapping[int, str]) -> None:
-    """Log that jobs are reported by their hosts alone."""
+    """Log that jobs are reported with their hosts alone."""
     for job_id, why in untrusted.items():
         _log.warning("job=%d is reported without cores and GRES: %s", job_id, excerpt(why))
 
@@ -133,5 +133,5 @@ def _decode(stdout: bytes) -> str:
 
 
 def without_resources(job: Job) -> Job:
-    """Return a job of which the hosts alone are known."""
+    """Return a job with its hosts alone, without cores and GRES."""
     return replace(job, allocations=tuple(NodeAllocation(name=name) for name in job.nodes))

@@ -1,4 +1,4 @@
-"""Batch script and description of one job by `scontrol`."""
+"""Reads batch script and description of one job by `scontrol`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_script(
         return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
     if any(words in answer.stderr for words in _DENIED):
         hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
-        message = f"the script of job {job_id} may not be read"
+        message = f"no permission to read the script of job {job_id}"
         raise SlurmError(message, reason=FailureReason.DENIED, stderr=answer.stderr, hint=hint)
     if is_unreachable(answer) or answer.status < 0:
         raise command_failure(answer)
@@ -39,9 +39,9 @@ def read_script(
 def read_description(
     commands: SlurmCommands, job_id: int, timeout_seconds: float | None = None
 ) -> str | None:
-    """Return what `scontrol show job` prints of exactly this job; None if it is unknown.
+    """Return the text of `scontrol show job` about exactly this job; None if it is unknown.
 
-    Users write parts of it: for people to read, never to be parsed.
+    Users write parts of it: it is for people to read and must never be parsed.
 
     Raises:
         SlurmError: the answer is unknown.

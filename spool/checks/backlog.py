@@ -40,7 +40,7 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing at all lies in the spool."""
+        """Return whether nothing at all lies in the spool."""
         return not (self.events or self.runs or self.open or self.dead)
 
 

@@ -72,7 +72,7 @@ def _state_results(
     yield _cc_backend(state, now, limits)
     for name, health in (("starts", state.starts), ("stops", state.stops)):
         if health.state not in {None, HealthState.UP}:
-            yield _connection(name, health, now, limits)
+            yield _down(f"cc-backend ({name})", health, now, limits)
     yield _deliveries(state, now)
     yield _slurm(state, now, limits)
     yield _disk(state)
@@ -123,11 +123,6 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
     version = f"version {state.server_version or 'unknown'}, dialect {state.server_dialect}"
     text = version if state.server_version or state.server_dialect else "not asked yet"
     return passed("cc-backend", text, halted)
-
-
-def _connection(name: str, health: HealthReport, now: float, limits: AgeLimits) -> CheckResult:
-    """Return the verdict on one of the two connections, if only that one does not work."""
-    return _down(f"cc-backend ({name})", health, now, limits)
 
 
 def _down(

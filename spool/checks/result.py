@@ -54,7 +54,7 @@ class CheckResult:
 
     @property
     def is_ok(self) -> bool:
-        """Tell whether there is nothing to do."""
+        """Return whether there is nothing to do."""
         return self.status is CheckStatus.OK
 
 

@@ -63,21 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.warning_seconds,
-        help="warn when something waits, or a side is away, for so long (default: %(default)g)",
+        help="warn if a run is pending, or Slurm or cc-backend is down, for this long "
+        "(default: %(default)g)",
     )
     parser.add_argument(
         "--critical",
         type=_seconds,
         metavar="SECONDS",
         default=usual.critical_seconds,
-        help="critical after so long (default: %(default)g); -c is the configuration",
+        help="critical after this long (default: %(default)g); -c names the configuration file",
     )
     parser.add_argument(
         "--sweep-age",
         type=_seconds,
         metavar="SECONDS",
         default=AGE_SECONDS,
-        help="warn when the last sweep is older (default: %(default)g)",
+        help="warn if the last sweep is older (default: %(default)g)",
     )
     parser.add_argument(
         "--full", action="store_true", help="also verify Slurm, cc-backend and the hooks"
@@ -225,7 +226,7 @@ def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
 
 
 def _is_service(state: Path) -> bool:
-    """Tell whether we are the service's user; what it may not open is wrong then."""
+    """Return whether we are the service's user; what it may not open is wrong then."""
     try:
         return state.stat().st_uid == os.geteuid()
     except OSError:

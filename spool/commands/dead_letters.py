@@ -29,13 +29,11 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a subcommand that changes dead letters."""
+    parser.add_argument("id", metavar="ID|ALL", help="a file name, a job id (all its runs), or ALL")
     parser.add_argument(
-        "id", metavar="ID|ALL", help="a file's name, a job id (all of its runs), or ALL of them"
+        "--dry-run", action="store_true", help="show what would be done, change nothing"
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, change nothing"
-    )
-    parser.add_argument("--json", action="store_true", help="a list of objects")
+    parser.add_argument("--json", action="store_true", help="write a JSON list")
 
 
 def select(layout: Layout, wanted: str) -> list[str]:

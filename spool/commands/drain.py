@@ -19,7 +19,6 @@ from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import backend_client, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
-from spool.drain.service import Service
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -34,7 +33,9 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "--once", action="store_true", help="end when nothing can be done now; 75: something waits"
+        "--once",
+        action="store_true",
+        help="exit when nothing more can be delivered now (exit code 75: runs are pending)",
     )
 
 
@@ -70,43 +71,26 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    shared = SharedServerInfo()
     composer = PayloadComposer(
         functools.partial(site_map, config), metadata_policy(config), job_filters(config)
     )
-    settings = DrainSettings(
-        state=config.spool.state_directory,
-        hold_seconds=config.drain.stop_hold_seconds,
-        replace_earlier=config.drain.requeue == "replace",
-        keep_days=config.spool.keep_delivered_days,
-        min_free_bytes=config.spool.min_free_bytes,
-        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
-    )
-    clients: list[Slurm] = []
-
-    def new_slurm() -> Slurm:
-        clients.append(slurm_client(config, runner))
-        return clients[-1]
-
-    backends: list[BackendClient] = []
-
-    def new_backend() -> BackendClient:
-        backends.append(backend_client(config, watch.token, shared))
-        return backends[-1]
-
+    clients = _Clients(config, runner, watch.token)
     externals = Externals(
-        slurm=new_slurm,
-        warnings=lambda: tuple(
-            dict.fromkeys(line for client in clients for line in client.warnings())
-        ),
-        backend=new_backend,
+        slurm=clients.new_slurm,
+        warnings=clients.warnings,
+        backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
     )
-    service = assemble(settings, composer, externals, layout=layout)
+    service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
 
-    _handle_signals(service, runner, watch, stopping)
+    def stop() -> None:
+        stopping.set()  # also for one that is only being put together
+        service.stop()
+        runner.stop()
+
+    _handle_signals(stop, watch.request_reload)
     if stopping.is_set():
         service.stop()
     try:
@@ -115,27 +99,58 @@ def _drain(
         service.run()
     finally:
         service.close()
-        for backend in backends:
-            backend.close()
+        clients.close()
     return OK
 
 
-def _handle_signals(
-    service: Service, runner: ProcessRunner, watch: ConfigWatcher, stopping: threading.Event
-) -> None:
-    """Let SIGTERM and SIGINT end this service, SIGHUP have the configuration read again."""
+class _Clients:
+    """A client of Slurm or cc-backend for each worker that asks for one."""
 
-    def stop(_number: int, _frame: object) -> None:
-        stopping.set()  # also for one that is only being put together
-        service.stop()
-        runner.stop()
+    def __init__(self, config: Config, runner: ProcessRunner, token: MaskedToken) -> None:
+        self._config = config
+        self._runner = runner
+        self._token = token
+        self._shared = SharedServerInfo()
+        self._slurms: list[Slurm] = []
+        self._backends: list[BackendClient] = []
 
-    def reload(_number: int, _frame: object) -> None:
-        watch.request_reload()
+    def new_slurm(self) -> Slurm:
+        """Return a client of Slurm."""
+        self._slurms.append(slurm_client(self._config, self._runner))
+        return self._slurms[-1]
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGHUP, reload)
+    def new_backend(self) -> BackendClient:
+        """Return a client of cc-backend; all of them share what is known of the server."""
+        self._backends.append(backend_client(self._config, self._token, self._shared))
+        return self._backends[-1]
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what Slurm printed beside good answers, each line once."""
+        return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
+
+    def close(self) -> None:
+        """Close the connections to cc-backend."""
+        for backend in self._backends:
+            backend.close()
+
+
+def _settings(config: Config) -> DrainSettings:
+    """Return what the drain needs to know of the configuration."""
+    return DrainSettings(
+        state=config.spool.state_directory,
+        hold_seconds=config.drain.stop_hold_seconds,
+        replace_earlier=config.drain.requeue == "replace",
+        keep_days=config.spool.keep_delivered_days,
+        min_free_bytes=config.spool.min_free_bytes,
+        wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+    )
+
+
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Let SIGTERM and SIGINT stop the service, and SIGHUP reload its configuration."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
+    signal.signal(signal.SIGINT, lambda _number, _frame: stop())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: reload())
 
 
 class ConfigWatcher:
@@ -159,7 +174,7 @@ class ConfigWatcher:
         self._reload_requested = True
 
     def __call__(self) -> bool:
-        """Tell whether token or configuration changed since the last call."""
+        """Return whether token or configuration changed since the last call."""
         stamp = _file_stamp(self._config.path)
         requested, self._reload_requested = self._reload_requested, False
         if stamp != self._file_stamp or requested:

@@ -24,17 +24,17 @@ class DrainView:
 
     @property
     def is_running(self) -> bool:
-        """Tell whether a drain holds the lock."""
+        """Return whether a drain holds the lock."""
         return self.lock is LockState.HELD
 
     @property
     def is_halted(self) -> bool:
-        """Tell whether deliveries wait for an administrator."""
+        """Return whether deliveries wait for an administrator."""
         return self.state.health.state is HealthState.HALTED
 
     @property
     def is_down(self) -> bool:
-        """Tell whether cc-backend did not answer."""
+        """Return whether cc-backend did not answer."""
         return self.state.health.state is HealthState.DOWN
 
 

@@ -61,7 +61,7 @@ class Throttle:
         return True
 
     def has_space_for_run(self) -> bool:
-        """Tell whether the disk has room for more runs."""
+        """Return whether the disk has room for more runs."""
         if self._runs_left <= 0:
             if self._layout.free_bytes() < self._min_free_bytes:
                 _log.error("the spool's disk is nearly full (spool.min_free_bytes)")

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "directory",
         nargs="?",
         choices=[str(each) for each in LISTED],
-        help="only the files of this directory",
+        help="only the files in this directory",
     )
     parser.add_argument(
         "--limit",
@@ -38,17 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_LIMIT,
         help="list at most N files, 0 for all (default: %(default)s)",
     )
-    parser.add_argument("--user", metavar="NAME", help="only jobs of this user (reads every file)")
+    parser.add_argument("--user", metavar="NAME", help="only this user's jobs (reads every file)")
     parser.add_argument(
         "--older",
         type=_duration,
         metavar="DURATION",
-        help="only what has waited for so long: 45s, 2h, 3d",
+        help="only what has been pending for at least this long: 45s, 2h, 3d",
     )
     parser.add_argument(
-        "--reason", metavar="TEXT", help="only what waits for this reason (reads every file)"
+        "--reason", metavar="TEXT", help="only runs whose reason contains TEXT (reads every file)"
     )
-    parser.add_argument("--json", action="store_true", help="a list of objects")
+    parser.add_argument("--json", action="store_true", help="write a JSON list")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:

@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="FILE|DIR",
-        help="events or run files, an archive of delivered runs (*.jsonl), a directory of them, "
+        help="event or run files, archives of delivered runs (*.jsonl), a directory of them, "
         "another spool, or a state directory",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, change nothing"
+        "--dry-run", action="store_true", help="show what would be done, change nothing"
     )
-    parser.add_argument("--json", action="store_true", help="one object")
+    parser.add_argument("--json", action="store_true", help="write one JSON object")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:

@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("id", metavar="ID", help="a file's name, or a job id: all of its runs")
-    parser.add_argument("--json", action="store_true", help="a list of objects")
+    parser.add_argument("id", metavar="ID", help="a file name, or a job id (all its runs)")
+    parser.add_argument("--json", action="store_true", help="write a JSON list")
 
 
 def run(config: Config, args: argparse.Namespace) -> int:

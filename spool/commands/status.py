@@ -39,7 +39,9 @@ _log = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
-    parser.add_argument("--json", action="store_true", help="one object with stable keys")
+    parser.add_argument(
+        "--json", action="store_true", help="write one JSON object with stable keys"
+    )
 
 
 def run(config: Config, args: argparse.Namespace) -> int:

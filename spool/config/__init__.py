@@ -10,14 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from spool.config.paths import TEMPORARY_DIRECTORIES, check_files, check_paths, token_source
-from spool.config.read import (
-    REQUIRED,
-    Document,
-    known_keys,
-    read_config,
-    read_document,
-)
+from spool.config.paths import TEMPORARY_DIRECTORIES, check_paths, token_source
+from spool.config.read import Document, read_config, read_document
 from spool.config.rules import conflicts_of, warnings_of
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
@@ -25,11 +19,8 @@ from spool.installation import SETTINGS
 
 __all__ = [
     "DEFAULT_PATH",
-    "REQUIRED",
     "TEMPORARY_DIRECTORIES",
     "Config",
-    "check_files",
-    "known_keys",
     "load",
     "load_checked",
     "token_source",

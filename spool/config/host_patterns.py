@@ -53,7 +53,7 @@ def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tup
 
 
 def is_anchored(pattern: str) -> bool:
-    """Tell whether a pattern says where the name begins and ends."""
+    """Return whether a pattern says where the name begins and ends."""
     return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
 
 

@@ -19,7 +19,7 @@ from ccbackend.errors import TokenError
 from ccbackend.token import read_token
 from ccbackend.topology import Cluster, clusters_of_json
 from spool.config.schema import Config
-from spool.errors import ConfigError, ConfigProblem
+from spool.errors import ConfigProblem
 from spool.files.layout import Directory
 
 TEMPORARY_DIRECTORIES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
@@ -42,28 +42,6 @@ class _DirectoryCheck:
 
     def add_problem(self, problem: str, hint: str, *, is_denied: bool = False) -> None:
         self.problems.append(ConfigProblem(self.key, problem, hint, is_denied))
-
-
-def check_files(
-    config: Config,
-    *,
-    credentials: Path | None = None,
-    temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
-) -> tuple[str, ...]:
-    """Look at all that the configuration names; return the warnings.
-
-    Args:
-        config: free of problems of its own.
-        credentials: systemd's directory of credentials; a file `token` there is the token.
-        temporary: places that are refused for the spool, unless the configuration lies there too.
-
-    Raises:
-        ConfigError: all problems found.
-    """
-    problems, warnings = check_paths(config, credentials=credentials, temporary=temporary)
-    if problems:
-        raise ConfigError(str(config.path), problems)
-    return warnings
 
 
 def check_paths(
@@ -159,7 +137,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 
 def _is_directory(check: _DirectoryCheck) -> bool:
-    """Tell whether there is a directory that only we can write."""
+    """Return whether there is a directory that only we can write."""
     hint = "create it as the README shows, or correct the path"
     try:
         mode = check.path.stat().st_mode

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,16 +24,6 @@ C = TypeVar("C")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 COMMENT_PREFIXES = ("_", "#")
 _ADAPTER_KEYS = {"ccRestUrl": "cc-backend.host", "ccRestJwt": "cc-backend.token_file"}
-
-
-class Required:
-    """The default of a key that has none."""
-
-    def __repr__(self) -> str:
-        return "required"
-
-
-REQUIRED = Required()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +85,6 @@ def keys_of(section: type[Any], prefix: str = "") -> Iterator[tuple[str, Field[A
                 yield from keys_of(field.metadata["section"], f"{name}.")
 
 
-def known_keys() -> dict[str, Any]:
-    """Return every key with its default as a JSON value, or `REQUIRED`."""
-    return {
-        name: _json_default(field) for name, field in keys_of(Config) if "reader" in field.metadata
-    }
-
-
 def closest_key(unknown: str, known: Iterable[str]) -> str:
     """Return the known key that was most likely meant: beside it, of the same name, or alike."""
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
@@ -155,20 +138,6 @@ def _value(field: Field[Any], value: Any, location: Location) -> Any:
         location.add_problem("missing", "it has no default, write it")
         return ""
     return default
-
-
-def _json_default(field: Field[Any]) -> Any:
-    """Return the default as it would stand in the file."""
-    if field.metadata["json"] is not None:
-        return field.metadata["json"]
-    value: Any = _python_default(field)
-    if value is MISSING:
-        return REQUIRED
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, frozenset | tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _python_default(field: Field[Any]) -> Any:

@@ -39,7 +39,7 @@ def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
 
 
 def is_plain_http(url: Any) -> bool:
-    """Tell whether a URL leads to another machine without encryption."""
+    """Return whether a URL leads to another machine without encryption."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
         return parts.scheme == "http" and not is_loopback(parts.hostname or "localhost")

@@ -49,14 +49,10 @@ def _key(
     *,
     name: str | None = None,
     factory: Callable[[], Any] | None = None,
-    json: Any = None,
     shown: bool = True,
 ) -> Any:
-    """Make a field that is a key; without default it must be in the file.
-
-    `json` is the default as it would stand there, where it differs in kind.
-    """
-    metadata = {"reader": reader, "name": name, "json": json}
+    """Make a field that is a key; without default it must be in the file."""
+    metadata = {"reader": reader, "name": name}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata, repr=shown)
     return field(default=default, metadata=metadata, repr=shown)
@@ -187,7 +183,7 @@ class Config:
     accelerator_kinds: tuple[str, ...] = _key(list_of(text), ("gpu",))
     assume_core_ids: bool = _key(boolean, default=False, name="assumeCoreIds")
     topology_files: tuple[Path, ...] = _key(list_of(absolute_path), ())
-    host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, (), json={})
+    host_map: tuple[tuple[re.Pattern[str], str], ...] = _key(replacements, ())
     partition_clusters: Mapping[str, str] = _key(map_of(text, keys=text), factory=_empty)
     ignore_hosts: re.Pattern[str] | None = _key(optional(host_pattern), None, name="ignoreHosts")
     node_regex: str | None = _key(optional(printable), None)

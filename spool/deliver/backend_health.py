@@ -53,11 +53,11 @@ class BackendHealth:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether requests for runs may be sent: the server is up and known."""
+        """Return whether requests for runs may be sent: the server is up and known."""
         return self.state.server.is_up and self.server is not None
 
     def probe_is_due(self, now: Moment) -> bool:
-        """Tell whether the server is to be probed now: after a failure, and for its version."""
+        """Return whether the server is to be probed now: after a failure, and for its version."""
         if self.state.probe_is_due(now.steady):
             return True
         is_unknown = self.server is None or now.steady >= self._version_due_at

@@ -26,6 +26,11 @@ class SendChannel:
         """Return how many requests have no answer yet."""
         return sum(worker.outstanding for worker in self.workers)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether an answer may come soon: the request under way is not silent yet."""
+        return any(worker.outstanding and not is_silent(worker) for worker in self.workers)
+
     def free_worker(self) -> SendWorker | None:
         """Return the worker that takes the next request; None while there is no room."""
         worker = next((each for each in self.workers if not is_silent(each)), None)
@@ -47,5 +52,5 @@ class SendChannel:
 
 
 def is_silent(worker: SendWorker) -> bool:
-    """Tell whether the request under way has had no answer for long."""
+    """Return whether the request under way has had no answer for long."""
     return worker.busy_seconds() >= SILENT_SECONDS

@@ -48,7 +48,7 @@ class PayloadComposer:
 
     @property
     def has_several_clusters(self) -> bool:
-        """Tell whether partitions are shown as clusters of their own."""
+        """Return whether partitions are shown as clusters of their own."""
         return bool(self._site.partition_clusters)
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
@@ -60,23 +60,26 @@ class PayloadComposer:
         return run.cluster or self._site.cluster_of(run.job.partition)
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Tell whether a start must still wait for the name of its user."""
+        """Return whether a start must still wait for the name of its user."""
         return needs_user_name(run.job, self._site, waited_seconds=waited_seconds)
 
     def needs_topology(self, run: Run) -> bool:
-        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start would lack what the server's topology, not read yet, would add."""
         return needs_topology(run.job, self._site)
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the server's topology, as read before, lacks a host of a run."""
         return needs_newer_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
         metadata = metadata_of(
             run.job,
             script=run.script,
@@ -85,8 +88,10 @@ class PayloadComposer:
             script_bytes_total=run.script_bytes_total,
         )
         name = _METADATA_NAMES[text]
+        if name not in metadata:
+            return None
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
-        return edit_meta_payload(key, name, metadata.get(name, ""))
+        return edit_meta_payload(key, name, metadata[name])
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False

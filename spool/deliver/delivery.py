@@ -199,7 +199,7 @@ class Delivery:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
     def _topology_is_wanted(self, now: Moment) -> bool:
-        """Tell whether a start waits for a newer topology, not asked for within the last second."""
+        """Return whether a start waits for a newer topology, not fetched within the last second."""
         is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
         return self.builder.topology.is_wanted and not is_recent
 
@@ -213,14 +213,12 @@ class Delivery:
             self.take_result(request, None, now)
         condition = self._health.state.channels[name].condition
         is_trial = not condition.is_up
-        if is_trial and (channel.outstanding or now.steady < condition.retry_at):
+        if is_trial and (channel.is_waiting or now.steady < condition.retry_at):
             return
         while (worker := channel.free_worker()) is not None:
-            failed = self._failed_in_flight.get(name)
+            with_failed = not self._sends_failed(name)
             entry = self._store.schedule.take_next(
-                now.steady,
-                stops=channel.stops,
-                with_failed=failed is None or failed.in_flight is None,
+                now.steady, stops=channel.stops, with_failed=with_failed
             )
             if entry is None:
                 return
@@ -231,6 +229,13 @@ class Delivery:
                 worker.ask(made)
                 if is_trial:
                     return
+
+    def _sends_failed(self, name: Channel) -> bool:
+        """Return whether a run whose last request failed is in flight; not if it was dropped."""
+        entry = self._failed_in_flight.get(name)
+        if entry is None or entry.in_flight is None:
+            return False
+        return self._store.schedule.get(*entry.key) is entry
 
     # ---- what an answer does
 
@@ -248,14 +253,7 @@ class Delivery:
             accepted_before=entry.accepted_before,
             is_blamed=entry.is_blamed,
         )
-        if sign_of(verdict) is Sign.WELL:
-            entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
-            self.accepted_count += 1
-            self.last_accepted = now.wall
-        else:
-            entry.failures += 1
-            entry.accepted_before = self._health.accepted(channel)
-            entry.may_have_arrived |= verdict.reason is not Reason.UNREACHABLE and reply.sent
+        self._count_answer(entry, request, reply, channel=channel, now=now)
         run = self.builder.load_run(entry, now)
         if run is None:
             return None
@@ -269,6 +267,27 @@ class Delivery:
             can_be_slim=request.kind is RequestKind.START and not entry.is_slim and has_texts(run),
         )
         return react(run, verdict, context)
+
+    def _count_answer(
+        self,
+        entry: PendingRun,
+        request: SendRequest,
+        reply: ApiReply,
+        *,
+        channel: Channel,
+        now: Moment,
+    ) -> None:
+        """Count an answer for its run; a late text says nothing of the requests that count."""
+        if sign_of(reply.verdict) is Sign.WELL:
+            entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
+            self.accepted_count += 1
+            self.last_accepted = now.wall
+            return
+        entry.failures += 1
+        if request.kind is not RequestKind.EDIT_META:
+            entry.accepted_before = self._health.accepted(channel)
+            may_have_arrived = reply.verdict.reason is not Reason.UNREACHABLE and reply.sent
+            entry.may_have_arrived |= may_have_arrived
 
     def _apply(
         self,
@@ -297,7 +316,7 @@ class Delivery:
             case RunAction.DEAD_LETTER:
                 sent = replace(request, document=reply.document or request.document)
                 move_rejected_to_dead(self._store, entry, reaction.run, sent, now)
-            case RunAction.KEEP:
+            case _:
                 self._keep(entry, request, reply.verdict, reaction.run, now)
 
     def _keep(
@@ -309,9 +328,6 @@ class Delivery:
         now: Moment,
     ) -> None:
         """Store what an answer changed."""
-        if run.end is not None and not run.reported:
-            self._store.complete(entry, run, now)
-            return
         self._store.persist(entry, run, now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
@@ -340,7 +356,7 @@ class Delivery:
         if is_waiting and entry.failures < MAX_META_FAILURES:
             entry.retry_at = now.steady + reaction.wait_seconds
         else:
-            entry.new_texts = entry.new_texts[1:]
+            entry.new_texts, entry.failures = entry.new_texts[1:], 0
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _settle(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
@@ -379,7 +395,7 @@ class Delivery:
 
 
 def has_texts(run: Run) -> bool:
-    """Tell whether a run has a script or a description to be sent."""
+    """Return whether a run has a script or a description to be sent."""
     return run.script is not None or run.description is not None
 
 

@@ -63,7 +63,7 @@ class Condition:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether requests may be sent freely."""
+        """Return whether requests may be sent freely."""
         return self.health is Health.UP
 
 
@@ -125,7 +125,7 @@ class BackendState:
     probe_wanted: bool = False
 
     def probe_is_due(self, now: float) -> bool:
-        """Tell whether the neutral request may be sent now."""
+        """Return whether the neutral request may be sent now."""
         return self.probe_wanted or (not self.server.is_up and now >= self.server.retry_at)
 
     def worst(self) -> Condition:
@@ -135,7 +135,7 @@ class BackendState:
         return min(conditions, key=lambda condition: order.index(condition.health))
 
     def is_to_blame(self, answer: RunAnswered) -> bool:
-        """Tell whether a failed answer is the run's own fault: others were accepted meanwhile."""
+        """Return whether a failed answer is the run's own fault: others were accepted meanwhile."""
         accepted = self.channels[answer.channel].accepted
         before = answer.accepted_before
         return answer.sign is not Sign.WELL and before is not None and accepted > before
@@ -152,7 +152,7 @@ def observe(
             return _run_failed(state, observation, now, random)
         case ProbeAnswered():
             return _probed(state, observation, now, random)
-        case CauseChanged():
+        case _:
             return _cause_changed(state, now)
 
 

@@ -7,7 +7,7 @@ for the server's topology (its hardware threads are computed from it) and for a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -35,6 +35,9 @@ TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
 SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
+OLD_COMMENTS_SECONDS = 60.0
+COMMENTS_CHECK_SECONDS = 1.0
+COMMENTS_PATIENCE_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class Composer(Protocol):
 
     @property
     def has_several_clusters(self) -> bool:
-        """Tell whether partitions are shown as clusters of their own."""
+        """Return whether partitions are shown as clusters of their own."""
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
         """Take over what cc-backend says of its clusters."""
@@ -57,19 +60,22 @@ class Composer(Protocol):
         """Return the cluster's name at cc-backend."""
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Tell whether a start must still wait for the name of its user."""
+        """Return whether a start must still wait for the name of its user."""
 
     def needs_topology(self, run: Run) -> bool:
-        """Tell whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start would lack what the server's topology, not read yet, would add."""
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Tell whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the server's topology, as read before, lacks a host of a run."""
 
     def exclusion_reason(self, run: Run) -> str | None:
         """Return why a run is not to be reported; None if it is."""
 
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any]:
-        """Return the body that adds a text of a run (`script` or `description`) to its row."""
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
@@ -94,7 +100,7 @@ class Topology:
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
-        """Tell whether starts must wait for it; not for ever: after minutes they go without."""
+        """Return whether starts must wait for it; not for ever: after minutes they go without."""
         if self.clusters is not None:
             return False
         if self._missing_since is None:
@@ -120,6 +126,10 @@ class RequestBuilder:
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
+        self.on_missing_user: Callable[[Run, Moment], None] = lambda _run, _now: None
+        """Asks for the name of the user of a run whose start waits for it."""
+        self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
+        """Asks Slurm about a job whose start has waited: its user may have excluded it."""
 
     @property
     def can_add_texts(self) -> bool:
@@ -154,24 +164,44 @@ class RequestBuilder:
         cluster = self._composer.cluster(run)
         if entry.in_flight is RequestKind.START:
             if self._composer.needs_user_name(run, now.wall - run.seen):
+                self.on_missing_user(run, now)
                 self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
                 return None
-            if now.steady > entry.retry_at + SLIM_SECONDS:
-                entry.is_slim = False
             if self._must_wait_for_topology(entry, run, now):
                 cause = "the server's topology cannot be read yet"
                 self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
+                return None
+            if self._must_read_comments(entry, run, now):
+                self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
                 return None
             if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
                 return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
-            return self._compose(entry, run, cluster, is_trial=is_trial)
+            if entry.in_flight is RequestKind.START:
+                self.hosts.take_try(entry.host, now.steady)
+                self.clusters.take_try(cluster, now.steady)
+            return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
 
+    def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Return whether a running job's start has waited so long that its comments may be others.
+
+        The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
+        """
+        if run.end is not None or now.wall - run.seen < OLD_COMMENTS_SECONDS:
+            return False
+        if not entry.comments_at:
+            entry.comments_at = now.steady - OLD_COMMENTS_SECONDS
+        age = now.steady - entry.comments_at
+        if not OLD_COMMENTS_SECONDS <= age < OLD_COMMENTS_SECONDS + COMMENTS_PATIENCE_SECONDS:
+            return False
+        self.on_old_comments(entry.job_id, now)
+        return True
+
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Tell whether a start waits for the topology, or for one newer than its first attempt."""
+        """Return whether a start waits for a topology, or for one newer than its first attempt."""
         if self._composer.needs_topology(run):
             return self.topology.is_missing(now)
         if not self._composer.needs_newer_topology(run):
@@ -193,8 +223,10 @@ class RequestBuilder:
                 run = self._store.load_run(entry)
         except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
             _log.warning("%s is gone", entry.name)
+            self.unreadable.pop(entry.name, None)
             self._store.forget(entry, now)
         except BadFileError:
+            self.unreadable.pop(entry.name, None)
             self._store.unload(entry, now)  # reading it again moves it to dead/
             self._store.get(entry.job_id, entry.start_time, now)
         except NewerFormatError as error:
@@ -252,7 +284,7 @@ class RequestBuilder:
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a text came too late for a server that cannot add it (before 1.5.0)."""
+        """Return whether a text came too late for a server that cannot add it (before 1.5.0)."""
         if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
             return False
         entry.in_flight, entry.new_texts = None, ()
@@ -266,7 +298,7 @@ class RequestBuilder:
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Tell whether a start or end lies in the future: the clocks differ, or ours was set back.
+        """Return whether a start or end lies in the future: clocks differ, or ours was set back.
 
         It waits for a while only: the row must be right, but it must not be missing for an hour.
         """
@@ -291,13 +323,30 @@ class RequestBuilder:
         else:
             self._store.complete(entry, excluded, now)
 
-    def _compose(self, entry: PendingRun, run: Run, cluster: str, *, is_trial: bool) -> SendRequest:
+    def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
+        """Return the body of the next late text that may be sent; None if none is left."""
+        while entry.new_texts:
+            document = self._composer.edit_document(run, entry.new_texts[0])
+            if document is not None:
+                return document
+            entry.new_texts = entry.new_texts[1:]
+        entry.in_flight = None
+        self._store.schedule.reschedule(entry.job_id, now.steady)
+        return None
+
+    def _compose(
+        self, entry: PendingRun, run: Run, now: Moment, *, cluster: str, is_trial: bool
+    ) -> SendRequest | None:
         kind = entry.in_flight or RequestKind.START
         server = self._health.server or ServerInfo()
+        document: Mapping[str, Any] | None
         if kind is RequestKind.EDIT_META:
-            document = self._composer.edit_document(run, entry.new_texts[0])
+            document = self._next_text(entry, run, now)
         else:
+            entry.is_slim &= now.steady <= entry.retry_at + SLIM_SECONDS
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
+        if document is None:
+            return None
         return SendRequest(
             kind=kind,
             job_id=entry.job_id,
@@ -311,5 +360,5 @@ class RequestBuilder:
 
 
 def _start_is_queued(run: Run) -> bool:
-    """Tell whether cc-backend has queued the start, and perhaps stored it."""
+    """Return whether cc-backend has queued the start, and perhaps stored it."""
     return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

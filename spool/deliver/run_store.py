@@ -25,7 +25,7 @@ from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.moment import Moment
-from spool.resolve.resolution import TrackedRun
+from spool.resolve.run_match import TrackedRun
 
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 50
@@ -79,7 +79,7 @@ class RunStore:
         return self._index.add(name, directory)
 
     def knows(self, name: str) -> bool:
-        """Tell whether a name in `todo/` is noted, loaded from there, or about to be removed."""
+        """Return whether a name in `todo/` is noted, loaded from there, or about to be removed."""
         if name in self._index or name in self._to_remove or name in self._to_dead:
             return True
         return any(
@@ -133,8 +133,7 @@ class RunStore:
         """Return the runs of a job id that are here or were delivered lately."""
         here = [entry.tracked() for entry in self.lane(job_id, now)]
         here += [
-            TrackedRun(start_time=start, started=True)
-            for start in self._loader.unreadable_starts(job_id)
+            TrackedRun(start_time=start, started=True) for start in self.unreadable_starts(job_id)
         ]
         starts = {run.start_time for run in here}
         past = [
@@ -143,6 +142,10 @@ class RunStore:
             if start not in starts
         ]
         return (*past, *here)
+
+    def unreadable_starts(self, job_id: int) -> list[int]:
+        """Return the start times of a job's runs whose files cannot be loaded now."""
+        return self._loader.unreadable_starts(job_id)
 
     def load_run(self, entry: PendingRun) -> Run:
         """Return an entry's run, from memory or disk.
@@ -221,7 +224,7 @@ class RunStore:
     # ---- making it durable
 
     def is_due(self, now: Moment) -> bool:
-        """Tell whether a group waits that is large or old enough."""
+        """Return whether a group waits that is large or old enough."""
         if self._waiting_since is None:
             return False
         size = len(self._to_persist) + len(self._to_remove) + len(self._to_dead)

@@ -18,7 +18,7 @@ from ccbackend.classify import Outcome
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.moment import Moment
-from spool.resolve.resolution import TrackedRun
+from spool.resolve.run_match import TrackedRun
 
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a time that was stored: no run is parked for longer
@@ -43,7 +43,8 @@ class PendingRun:
     `stop_texts_until`: its stop does, after a start without them; `new_texts` are those that came
     after it. `clock_wait_until`: until then it may wait because its
     time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
-    one of its hosts (0: none does). `accepted_at` is when its start was accepted, which a
+    one of its hosts (0: none does). `comments_at` is when its comments, which may exclude it, were
+    last read. `accepted_at` is when its start was accepted, which a
     stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
     hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
     requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
@@ -71,6 +72,7 @@ class PendingRun:
     stop_texts_until: float = 0.0
     clock_wait_until: float = 0.0
     topology_wanted_at: float = 0.0
+    comments_at: float = 0.0
     new_texts: tuple[str, ...] = ()
     accepted_at: float = 0.0
     is_listed: bool = False
@@ -100,7 +102,7 @@ class PendingRun:
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether its last request failed: the next one may take as long."""
+        """Return whether its last request failed: the next one may take as long."""
         return bool(self.failures) or self.is_blamed
 
     @property
@@ -252,7 +254,7 @@ class Schedule:
         return None
 
     def is_ready(self, now: float) -> bool:
-        """Tell whether something may be sent now."""
+        """Return whether something may be sent now."""
         self.move_ready(now)
         return any(
             self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
@@ -305,5 +307,5 @@ class Schedule:
 
 
 def _is_open(entry: PendingRun) -> bool:
-    """Tell whether a run's row is still to be closed before it may be replaced."""
+    """Return whether a run's row is still to be closed before it may be replaced."""
     return entry.reported and entry.started is not None

@@ -182,7 +182,7 @@ def own_failure(error: Exception) -> ApiReply:
 
 
 def _is_transient(reply: ApiReply) -> bool:
-    """Tell whether a second try within seconds may do: nobody was there, or not ready."""
+    """Return whether a second try within seconds may do: nobody was there, or not ready."""
     wish = reply.retry_after_seconds or 0.0
     return reply.verdict.reason in _TRANSIENT and wish <= MAX_RETRY_WAIT_SECONDS
 

@@ -30,20 +30,22 @@ class UnknownNames:
         return f"{self._kind} {name} is unknown to cc-backend"
 
     def defers(self, entry: PendingRun, name: str, schedule: Schedule, now: float) -> bool:
-        """Tell whether a run in flight must wait for a name; it is put back then, in memory.
+        """Return whether a run in flight must wait for a name; it is put back then, in memory.
 
-        One run a minute is let through to find out.
+        One run a minute is let through to find out; `take_try` says that it goes.
         """
         at = self._try_at.get(name)
-        if at is None:
-            return False
-        if at <= now:
-            self._try_at[name] = now + TRY_SECONDS
+        if at is None or at <= now:
             return False
         entry.in_flight = None
         entry.retry_at, entry.waits_for = at, self.cause(name)
         schedule.reschedule(entry.job_id, now)
         return True
+
+    def take_try(self, name: str, now: float) -> None:
+        """Note that a run of a name is sent: the others wait for its answer."""
+        if name in self._try_at:
+            self._try_at[name] = now + TRY_SECONDS
 
     def try_now(self, name: str, now: float) -> None:
         """Let the next run of a name through, as an administrator has asked."""

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
-from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
 from spool.deliver.run_store import RunStore
 from spool.deliver.schedule import PendingRun
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
-from spool.files.run import End, EndSource, Run
+from spool.files.run import End, EndSource, Run, run_name
 from spool.moment import Moment
 from spool.resolve.admission import (
     AdmissionContext,
@@ -24,7 +24,8 @@ from spool.resolve.admission import (
     report_time,
 )
 from spool.resolve.event_scanner import EventScanner
-from spool.resolve.resolution import JobQuery, Resolution
+from spool.resolve.job_query import JobQuery
+from spool.resolve.resolution import Resolution
 from spool.resolve.resolver import Resolved, Resolver
 from spool.resolve.slurm_runs import RunStage
 
@@ -49,47 +50,81 @@ class ResolutionApplier:
         self._builder = builder
         self._texts = texts
         self._remembered: dict[int, Job] = {}
+        self._postponed: list[tuple[float, JobQuery, Resolution, Job | None]] = []
 
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
         """Let what was concluded for some job ids change the store."""
         for query, result, record in resolutions:
             self._remember_allocations(result, record)
-            self._apply_one(query, result, now)
+            self._apply_one(query, result, record, now)
 
-    def _apply_one(self, query: JobQuery, result: Resolution, now: Moment) -> None:
+    def apply_postponed(self, now: Moment) -> None:
+        """Try again what was concluded about runs that could not be read then."""
+        due = [each for each in self._postponed if each[0] <= now.steady]
+        self._postponed = [each for each in self._postponed if each[0] > now.steady]
+        for _, query, result, record in due:
+            self._apply_one(query, result, record, now)
+
+    def _apply_one(
+        self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
+    ) -> None:
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]
-        changed = list(self._changed_runs(query, result, now))
-        for run in (*new, *changed):
-            self._store_run(run, finished, now)
+        changed = list(self._changed_runs(query, result, record, now))
+        if self._has_unreadable(query.job_id, result):
+            self._postpone(query, result, record, now)
+            finished = []  # until then they keep the end safe
         for run in new:
-            self._ask_for_texts(run, now)
+            self._ask_for_texts(self._store_run(run, finished, now), run, now)
+        for run in changed:
+            self._store_run(run, finished, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:
             self._move_event_to_dead(event, now)
 
-    def _changed_runs(self, query: JobQuery, result: Resolution, now: Moment) -> Iterator[Run]:
-        """Yield the known runs that are over, or whose start is to be sent again or earlier."""
-        for entry in self._store.lane(query.job_id, now):
-            end = result.ends.get(entry.start_time)
-            is_resent = entry.start_time in result.starts_to_resend
-            if end is None and not is_resent and not _is_due_now(entry, query):
-                continue
-            run = self._builder.load_run(entry, now)
-            if run is None:
-                self._resolver.recheck_job(query.job_id, now)
-            elif end is not None:
-                _warn_unproven_end(run, end)
-                yield replace(run, end=end)
-            elif is_resent:
-                yield replace(run, started=None)
-            elif run.not_before and run.last_error is None:
-                entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
-                yield replace(run, not_before=0)
+    def _changed_runs(
+        self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
+    ) -> Iterator[Run]:
+        """Yield the known runs that are over, or whose start is to be sent again or earlier.
 
-    def _store_run(self, run: Run, events: list[str], now: Moment) -> None:
+        Of a run that has not been reported the comments are taken anew: a user may have set the
+        flag that excludes it while its start had to wait.
+        """
+        for entry in self._store.lane(query.job_id, now):
+            entry.comments_at = now.steady
+            is_concluded = entry.start_time in {*result.ends, *result.starts_to_resend}
+            is_waiting = entry.started is None and record is not None
+            if not (is_concluded or is_waiting or _is_due_now(entry, query)):
+                continue
+            run = self._load_run(entry, now)
+            if run is not None:
+                yield from _changed(run, entry, query, result=result, record=record)
+            elif entry.name not in self._builder.unreadable:  # damaged: as if it was never known
+                self._resolver.recheck_job(query.job_id, now)
+
+    def _load_run(self, entry: PendingRun, now: Moment) -> Run | None:
+        """Return a run; None if it cannot be read now, or is not to be tried again yet."""
+        is_waiting = entry.name in self._builder.unreadable and entry.retry_at > now.steady
+        return None if is_waiting else self._builder.load_run(entry, now)
+
+    def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
+        """Return whether a run that something was concluded about cannot be read now."""
+        unreadable = {*self._store.unreadable_starts(job_id)}
+        return any(
+            start in unreadable or run_name(job_id, start) in self._builder.unreadable
+            for start in (*result.ends, *result.starts_to_resend)
+        )
+
+    def _postpone(
+        self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
+    ) -> None:
+        """Keep what was concluded about known runs: Slurm may have forgotten it by then."""
+        known = replace(result, new_runs=(), unknown_events=())
+        self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known, record))
+
+    def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
         """Take a new or changed run into the store; without events to keep it safe, durably."""
         store = self._store
         entry = store.stage(run, events, now)
@@ -97,13 +132,12 @@ class ResolutionApplier:
             store.complete(entry, run, now)
         elif not events:
             store.persist(entry, run, now)
+        return entry
 
-    def _ask_for_texts(self, run: Run, now: Moment) -> None:
+    def _ask_for_texts(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Let the start of a new run wait a moment for its script and description."""
-        entry = self._store.get(run.job_id, run.start_time, now)
-        if entry is not None and run.reported:
-            entry.texts_until = self._texts.want(run, now)
-            self._store.schedule.reschedule(entry.job_id, now.steady)
+        entry.texts_until = self._texts.want(run, now)
+        self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
         """Return the run of a record; move to `dead/` what can never be reported."""
@@ -126,7 +160,7 @@ class ResolutionApplier:
             self._remembered.pop(record.job_id, None)
 
     def _never_ran(self, result: Resolution, record: Job) -> bool:
-        """Tell whether a configuring job went back to the queue without a run of its own."""
+        """Return whether a configuring job went back to the queue without a run of its own."""
         seen = self._remembered.get(record.job_id)
         is_waiting = result.stage is RunStage.NOT_STARTED
         return is_waiting and seen is not None and seen.restart_count == record.restart_count
@@ -144,17 +178,45 @@ class ResolutionApplier:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither the controller nor accounting knows this job: look at slurmctld's log",
+            hint="neither the controller nor accounting has this job; check slurmctld's log",
         )
         try:
             move_file_to_dead(self._store.layout, why)
         except OSError as error:
-            _log.error("new/%s cannot be set aside: %s", event.name, error)
+            _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
         self._event_scanner.forget([event.name])
 
 
+def _changed(
+    run: Run, entry: PendingRun, query: JobQuery, *, result: Resolution, record: Job | None
+) -> Iterator[Run]:
+    """Yield a run if something about it has changed."""
+    job = _with_comments(run, record)
+    end = result.ends.get(run.start_time)
+    if end is not None:
+        _warn_unproven_end(run, end)
+        yield replace(run, end=end, job=job)
+    elif run.start_time in result.starts_to_resend:
+        yield replace(run, started=None)
+    elif run.not_before and run.last_error is None and _is_due_now(entry, query):
+        entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
+        yield replace(run, not_before=0, job=job)
+    elif job is not run.job:
+        yield replace(run, job=job)
+
+
+def _with_comments(run: Run, record: Job | None) -> Job:
+    """Return a run's facts with the comments that its record has now, if it is not reported yet."""
+    if record is None or run.started is not None or record.restart_count != run.job.restart_count:
+        return run.job
+    comments = (record.admin_comment, record.comment)
+    if comments == (run.job.admin_comment, run.job.comment):
+        return run.job
+    return replace(run.job, admin_comment=comments[0], comment=comments[1])
+
+
 def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
-    """Tell whether an event asks for a start that waits, as a sweep's first sighting does."""
+    """Return whether an event asks for a start that waits, as a sweep's first sighting does."""
     if entry.started is not None or not query.events:
         return False
     return report_time(query.events, entry.start_time) == 0

@@ -152,6 +152,8 @@ def assemble(
         clocks=clocks,
         min_free_bytes=settings.min_free_bytes,
     )
+    delivery.builder.on_old_comments = resolver.recheck_job
+    delivery.builder.on_missing_user = texts.want_user
     _connect(parts, workers)
     state_path = settings.state / DRAIN_STATE_FILE
     drain = Drain(parts, last_event=_last_event(state_path, now))

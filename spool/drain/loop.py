@@ -23,8 +23,8 @@ from spool.files.event import Event, EventKind
 from spool.files.layout import Directory, Layout
 from spool.moment import Clocks, Moment
 from spool.resolve.event_scanner import EventScanner
-from spool.resolve.resolution import TrackedRun
 from spool.resolve.resolver import Resolver
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_worker import (
     ControllerQuery,
     ControllerReply,
@@ -112,6 +112,7 @@ class Drain:
         self._ask_slurm(now)
         parts.texts.fill(now)
         parts.store.load_more(now)
+        parts.applier.apply_postponed(now)
         parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
         now = parts.clocks.now()
@@ -150,7 +151,6 @@ class Drain:
             ),
             parts.store.schedule.next_time(),
             None if group_at is None else max(group_at, self._full_until),
-            parts.texts.next_time(),
             parts.delivery.next_time(now),
         ]
         return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))

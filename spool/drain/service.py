@@ -140,7 +140,7 @@ class Service:
         self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
-        """Tell whether nothing but writing is left to do within a second."""
+        """Return whether nothing but writing is left to do within a second."""
         parts, now = self.parts, self.parts.clocks.steady()
         times = (parts.resolver.next_time(), parts.store.schedule.next_time())
         is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
@@ -154,7 +154,7 @@ class Service:
         )
 
     def _gives_up(self, until: float) -> bool:
-        """Tell whether a run for once has waited long enough."""
+        """Return whether a run for once has waited long enough."""
         server = self.parts.health.state.server
         is_halted = server.health == "halted"
         return is_halted or server.failures >= ONCE_TRIES or self.parts.clocks.steady() >= until

@@ -26,7 +26,6 @@ MAX_QUESTIONS = 40  # about one run, while its texts are out of reach: for half 
 MAX_ASKED_AGAIN = 10_000
 FIRST_AGAIN_SECONDS = 2.5
 MAX_AGAIN_SECONDS = 60.0
-USER_AGAIN_SECONDS = 5.0
 UNREADABLE_AGAIN_SECONDS = 5.0
 FORGOTTEN_SECONDS = 3600.0  # Slurm has forgotten the script of a run seen so long ago
 
@@ -35,7 +34,7 @@ TextsWorker = Worker[TextsQuery, TextsReply]
 
 @dataclass(slots=True)
 class _Wanted:
-    """A run whose texts or user are asked for.
+    """A run whose texts, or whose user's name alone, are asked for.
 
     `since` is when it was first asked for. `is_unreadable`: what was found could not be noted.
     """
@@ -43,6 +42,7 @@ class _Wanted:
     job: Job
     start_time: int
     since: float
+    needs_texts: bool
     questions: int = 0
     ask_at: float = 0.0
     is_unreadable: bool = False
@@ -71,16 +71,27 @@ class TextCollector:
         self._queue: deque[_Wanted] = deque()
         self._asked: dict[tuple[int, int], _Wanted] = {}
         self._later: list[_Wanted] = []
+        self._users: set[tuple[int, int]] = set()
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._asked) + len(self._later)
 
     def want(self, run: Run, now: Moment) -> float:
         """Ask for the texts of a new run; return until when its start waits, monotonic; 0: not."""
-        if not self._wants_texts and run.job.user:
+        if not self._wants_texts:
             return 0.0
-        self._queue.append(_Wanted(run.job, run.start_time, now.steady))
-        return now.steady + START_WAIT_SECONDS if self._wants_texts else 0.0
+        self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=True))
+        return now.steady + START_WAIT_SECONDS
+
+    def want_user(self, run: Run, now: Moment) -> None:
+        """Ask for the name of the user of a run whose start waits for it, and is asked for again.
+
+        So the name of a run is asked for as long as it is needed, by whatever drain.
+        """
+        key = (run.job_id, run.start_time)
+        if run.job.uid is not None and key not in self._users:
+            self._users.add(key)
+            self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=False))
 
     def want_stored(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Ask for the texts of a run that the drain before this one may have died asking for."""
@@ -98,11 +109,12 @@ class TextCollector:
         if self._worker.outstanding or not self._queue:
             return
         batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
+        batch.sort(key=lambda w: w.needs_texts)  # of two questions about a run the wider one stays
         self._asked = {(w.job.job_id, w.start_time): w for w in batch}
         for wanted in batch:
             if wanted.is_unreadable:
                 self._hold_start(wanted, now)
-        with_texts = tuple(w.job for w in batch if self._wants_texts)
+        with_texts = tuple(w.job for w in batch if w.needs_texts)
         uids = {w.job.uid for w in batch if not w.job.user and w.job.uid is not None}
         self._worker.ask(TextsQuery(jobs=with_texts, uids=frozenset(uids)))
 
@@ -114,13 +126,14 @@ class TextCollector:
         """Add what was found to the runs; ask again for what was not reached."""
         asked, self._asked = self._asked, {}
         for (job_id, start), wanted in asked.items():
+            self._users.discard((job_id, start))
             entry = self._store.get(job_id, start, now)
             if entry is None or reply is None:
                 continue
             texts = reply.texts.get((job_id, wanted.job.start_time), Texts())
             user = reply.users.get(wanted.job.uid) if wanted.job.uid is not None else None
             wanted.is_unreadable = not self._add(entry, texts, user, now)
-            delay = self._delay(wanted, texts, needs_user=not (wanted.job.user or user))
+            delay = self._delay(wanted, texts) if wanted.needs_texts else None
             is_waiting = delay is not None and self._builder.can_add_texts and not texts.is_final
             entry.stop_texts_until = wanted.since + STOP_WAIT_SECONDS if is_waiting else 0.0
             if delay is not None:
@@ -128,13 +141,11 @@ class TextCollector:
                 self._later.append(wanted)
             self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _delay(self, wanted: _Wanted, texts: Texts, *, needs_user: bool) -> float | None:
+    def _delay(self, wanted: _Wanted, texts: Texts) -> float | None:
         """Return when to ask about a run again, in seconds; None: not any more."""
         if wanted.is_unreadable:
             return UNREADABLE_AGAIN_SECONDS
         wanted.questions += 1
-        if needs_user and wanted.job.uid is not None:
-            return USER_AGAIN_SECONDS
         is_over = wanted.questions >= MAX_QUESTIONS or len(self._later) >= MAX_ASKED_AGAIN
         if texts.is_final or is_over:
             return None
@@ -144,7 +155,7 @@ class TextCollector:
     def _hold_start(self, wanted: _Wanted, now: Moment) -> None:
         """Let the start of a run wait for the answer to a question that is asked again."""
         entry = self._store.get(wanted.job.job_id, wanted.start_time, now)
-        if entry is not None and self._wants_texts:
+        if entry is not None and wanted.needs_texts:
             entry.texts_until = now.steady + START_WAIT_SECONDS
 
     def _add(self, entry: PendingRun, texts: Texts, user: str | None, now: Moment) -> bool:

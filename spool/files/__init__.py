@@ -1,1 +1,1 @@
-"""What lies on disk: directories, events, runs, dead letters, state; every durable change."""
+"""The files on disk: directories, events, runs, dead letters, state, and their durable changes."""

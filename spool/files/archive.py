@@ -1,7 +1,7 @@
-"""Delivered runs, kept for a while: what a replay needs after cc-backend's database was restored.
+"""An archive of delivered runs, for a replay after cc-backend's database was restored.
 
 One JSON line a run (the run file's contents) in `delivered/YYYYMMDDTHH.jsonl`, UTC, hour of the
-delivery. A copy of what is done: it may expire, and a power cut may cost its last seconds.
+delivery. It is only a copy: it expires, and a power failure may lose its last seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class DeliveredArchive:
-    """The delivered runs below a state directory, reached by some `system_calls`."""
+    """The archive below a state directory, accessed with `system_calls`."""
 
     def __init__(
         self, directory: Path, *, keep_days: float, system_calls: SystemCalls = os
@@ -38,26 +38,26 @@ class DeliveredArchive:
         self._keep_days = keep_days
 
     def add(self, run: Run, now: float) -> None:
-        """Append a delivered run; a failure costs the copy, never the delivery."""
+        """Append a delivered run; a failure loses the copy, never the delivery."""
         if self._keep_days <= 0:
             return
         name = time.strftime("%Y%m%dT%H.jsonl", time.gmtime(now))
         try:
             self._append(name, codec.encode(run))
         except OSError as error:
-            _log.warning("delivered run %s is not kept: %s", run.name, error)
+            _log.warning("delivered run %s is not archived: %s", run.name, error)
 
     def recent_runs(self) -> list[tuple[int, int, int]]:
         """Return job id, start and end of the runs delivered last, oldest first; never an error.
 
-        From the ends of the two newest files; lines that cannot be read are left out.
+        Read from the ends of the two newest files; unreadable lines are skipped.
         """
         found = []
         for name in sorted(self._files())[-2:]:
             try:
                 found += self._last_run_keys(name)
             except OSError as error:
-                _log.warning("delivered runs in %s cannot be read: %s", name, error)
+                _log.warning("archive of delivered runs %s cannot be read: %s", name, error)
         return found
 
     def expire(self, now: float) -> None:
@@ -80,7 +80,7 @@ class DeliveredArchive:
             calls.close(fd)
 
     def _files(self) -> dict[str, os.stat_result]:
-        """Return the archive's files by name; none where no run was ever kept."""
+        """Return the archive's files by name; none if no run was ever archived."""
         calls = self._system_calls
         try:
             fd = calls.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -93,7 +93,7 @@ class DeliveredArchive:
             calls.close(fd)
 
     def _last_run_keys(self, name: str) -> list[tuple[int, int, int]]:
-        """Return the runs at the end of a file, never all in memory; the first line may be cut."""
+        """Return the runs at the end of a file; the first line may be incomplete."""
         calls = self._system_calls
         fd = calls.open(self.directory / name, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -105,7 +105,7 @@ class DeliveredArchive:
 
 
 def archive_lines(directory: Path) -> Iterator[bytes]:
-    """Yield the lines of an archive, oldest first; a file that expires meanwhile is no error."""
+    """Yield the lines of an archive, oldest first; a file that expires meanwhile is skipped."""
     for file in sorted(directory.glob("*.jsonl")):
         with suppress(FileNotFoundError), file.open("rb") as lines:
             yield from lines
@@ -120,10 +120,10 @@ def _run_key(line: bytes) -> tuple[int, int, int] | None:
 
 
 def _append_line(calls: SystemCalls, fd: int, line: bytes) -> None:
-    """Append a whole line or nothing: half of one would spoil the next.
+    """Append a complete line or nothing: a partial line would damage the next one.
 
     Raises:
-        OSError: nothing was appended (ENOSPC where the disk took a part).
+        OSError: nothing was appended (ENOSPC if the disk took only a part).
     """
     size = calls.fstat(fd).st_size
     if calls.write(fd, line) < len(line):

@@ -3,8 +3,8 @@
     {"version": 1, "job": {"job_id": int, "nodes": [...], "allocations": [...], ...},
      "start_time": int, "end": {"time": int, "state": str, "source": str} | null, ...}
 
-A value that is None or a default is left out. Unknown keys are an error: they would be lost at the
-next rewrite. Version N reads N-1 and leaves N+1 alone.
+A value that is None or a default is omitted. Unknown keys are an error: they would be lost at the
+next rewrite. Version N reads N-1 and does not touch N+1.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def decode_line(name: str, contents: bytes) -> Run:
     if isinstance(version, int) and version > VERSION:
         raise NewerFormatError(name, version)
     if version != VERSION:
-        raise BadFileError(name, f"version {version!r} is not known")
+        raise BadFileError(name, f"unknown version {version!r}")
     try:
         run: Run = _from_json(Run, document, "run")
     except (TypeError, ValueError) as error:
@@ -90,31 +90,31 @@ def _from_json(expected: Any, value: Any, path: str) -> Any:
     """Return JSON data as the value a type hint asks for.
 
     Raises:
-        TypeError, ValueError: with the path of what does not fit.
+        TypeError, ValueError: a value has a wrong type; the message has its path.
     """
     origin = typing.get_origin(expected)
     if origin in {types.UnionType, typing.Union}:
         return None if value is None else _from_json(typing.get_args(expected)[0], value, path)
     if origin is tuple:
         if not isinstance(value, list):
-            raise TypeError(f"{path}: a list is expected, not {type(value).__name__}")
+            raise TypeError(f"{path}: expected a list, got {type(value).__name__}")
         item = typing.get_args(expected)[0]
-        if {type(part) for part in value} <= {item}:  # ids and names: the bulk of a wide run
+        if {type(part) for part in value} <= {item}:  # ids and names: most of a run on many nodes
             return tuple(value)
         return tuple(_from_json(item, part, f"{path}[{i}]") for i, part in enumerate(value))
     if dataclasses.is_dataclass(expected):
         return _dataclass_from_json(typing.cast("type", expected), value, path)
     if issubclass(expected, Enum):
         return expected(value)
-    if type(value) is not expected:  # bool is no int here
-        raise TypeError(f"{path}: {expected.__name__} is expected, not {type(value).__name__}")
+    if type(value) is not expected:  # a bool is not an int here
+        raise TypeError(f"{path}: expected {expected.__name__}, got {type(value).__name__}")
     return value
 
 
 def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
     """Return a JSON object as a frozen value."""
     if not isinstance(value, dict):
-        raise TypeError(f"{path}: an object is expected, not {type(value).__name__}")
+        raise TypeError(f"{path}: expected an object, got {type(value).__name__}")
     hints = _hints(expected)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
@@ -136,7 +136,7 @@ def _fields(record: type) -> tuple[tuple[str, Any], ...]:
 
 @cache
 def _plain_fields(expected: type) -> dict[str, type]:
-    """Return the fields whose values are taken as they are, and their type: most of a run."""
+    """Return the fields whose values need no conversion, with their types: most of a run."""
     kinds = {name: typing.get_args(hint) or (hint,) for name, hint in _hints(expected).items()}
     return {
         name: args[0]
@@ -146,7 +146,7 @@ def _plain_fields(expected: type) -> dict[str, type]:
 
 
 def _is_plain_or_optional(args: tuple[Any, ...]) -> bool:
-    """Tell whether the arguments of a hint are those of `T` or `T | None`."""
+    """Return whether the arguments of a hint are those of `T` or `T | None`."""
     return args[1:] in {(), (types.NoneType,)}
 
 

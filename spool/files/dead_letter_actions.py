@@ -1,10 +1,10 @@
-"""What an operator does to a dead letter: have it tried again, or give it up.
+"""The actions of an operator on a dead letter: retry and discard.
 
-Both act on `dead/` alone and need no lock: a run is put into `todo/` under a name that is free, and
-leaves `dead/` when that is durable. A crash in between leaves both; of copies `todo/` wins.
-A run that is given up while its job may still run leaves a mark, a run that is not to be reported,
-or the next sweep would find the job missing and bring it back. The mark goes through `todo/` too:
-`open/` belongs to the lock's holder, who moves it there at once, or at its next start.
+Both change only `dead/` and need no lock: a run is put into `todo/` under a free name, and is
+removed from `dead/` when that is durable. A crash in between leaves both copies; the one in `todo/`
+wins. Discarding a run whose job may still run leaves a mark (a run that is not reported); otherwise
+the next sweep would report the job as missing. The mark goes through `todo/`, too: only the holder
+of the lock may write to `open/`, and it moves the mark there at once, or at its next start.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from spool.files.run import Run, parse_run_name, waiting_since
 
 DISCARDED = "discarded by the operator"
 GROUP_SIZE = 200
-GROUP_BYTES = 16_000_000  # a run of 65536 nodes alone is larger
+GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterChange:
-    """What is to become of a dead letter, in words for what is done and for what would be done.
+    """The planned change of a dead letter, with its description as done and as planned.
 
-    `file` is put into `todo/`; one that is no run goes `back` where it came from. The letter and
-    its reason go in any case.
+    `file` is put into `todo/`; a file that is not a run goes `back` to its old directory. The dead
+    letter and its reason are removed in any case.
     """
 
     name: str
@@ -51,20 +51,20 @@ LetterPlan = Callable[[Layout, str], LetterChange]
 
 
 def plan_retry(layout: Layout, name: str) -> LetterChange:
-    """Return how a dead letter is tried again, with its original times.
+    """Return the change that requeues a dead letter with its original times.
 
     Raises:
-        BadFileError: it cannot be tried as it is.
+        BadFileError: it cannot be requeued as it is.
         OSError: it cannot be read, or vanished (FileNotFoundError).
     """
     if not _is_run_name(name):
         return _plan_return(layout, name)
     run = reset_delivery(_load_dead_run(layout, name))
-    return _plan_requeue(layout, run, "{} tried again")
+    return _plan_requeue(layout, run, "{} requeued")
 
 
 def plan_discard(layout: Layout, name: str) -> LetterChange:
-    """Return how a dead letter is given up.
+    """Return the change that discards a dead letter.
 
     Raises:
         OSError: it cannot be read, or vanished (FileNotFoundError).
@@ -83,10 +83,10 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
 def apply_changes(
     layout: Layout, changes: Sequence[LetterChange]
 ) -> dict[str, BadFileError | FileNotFoundError]:
-    """Apply changes of dead letters, durably as a group; return by name what was refused.
+    """Apply changes of dead letters, durably as a group; return the refusals by name.
 
     Raises:
-        OSError: the spool cannot be written; every letter or what became of it is there.
+        OSError: the spool cannot be written; no dead letter is lost.
     """
     if files := [change.file for change in changes if change.file is not None]:
         create_files(layout, Directory.TODO, files)
@@ -104,12 +104,12 @@ def apply_changes(
 
 
 def reset_delivery(run: Run) -> Run:
-    """Return a run as if cc-backend had never refused it."""
+    """Return a run without attempts and errors, as if cc-backend had never refused it."""
     return replace(run, attempts=0, not_before=0, last_error=None)
 
 
 def active_directory(layout: Layout, name: str) -> Directory | None:
-    """Return whether a run lies in `todo/` or `open/` already."""
+    """Return `todo` or `open` if a run is there already, else None."""
     for directory in (Directory.TODO, Directory.OPEN):
         if layout.exists(directory, name):
             return directory
@@ -117,40 +117,38 @@ def active_directory(layout: Layout, name: str) -> Directory | None:
 
 
 def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
-    """Return the change that puts a run into `todo/`; a run that lies elsewhere too counts."""
+    """Return the change that puts a run into `todo/`, unless `todo/` or `open/` has it already."""
     taken = active_directory(layout, run.name)
     if taken is not None:
-        return _change(
-            run.name, f"lies in {taken}/ too, which counts; the dead letter {{}} removed"
-        )
+        return _change(run.name, f"is in {taken}/ already; the dead letter {{}} removed")
     file = NewFile(run.name, codec.encode(run), waiting_since(run))
     return replace(_change(run.name, words), file=file)
 
 
 def _change(name: str, words: str) -> LetterChange:
-    """Return a change; `{}` in the words is where `is` or `would be` stands."""
+    """Return a change; `{}` in the words is replaced by `is` or `would be`."""
     return LetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
 
 
 def _plan_return(layout: Layout, name: str) -> LetterChange:
-    """Return the change that puts a file that is no run back where it came from."""
+    """Return the change that puts a file that is not a run back into its old directory."""
     why = read_why(layout, name) or _reason_from_name(name)
-    # a reason that was tampered with could lead the file anywhere
+    # a modified reason could move the file to any place
     if safe_name(why.name) != name or "/" in why.name:
-        raise BadFileError(name, "what lies beside it belongs to another file; discard it")
+        raise BadFileError(name, "its .why file belongs to another file; discard it")
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
-        raise BadFileError(name, f"{why.directory}/ holds a file of its name; discard one of them")
+        raise BadFileError(name, f"{why.directory}/ has a file of this name; discard one of them")
     return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
 
 def _reason_from_name(name: str) -> DeadLetterReason:
-    """Return where a letter without its reason came from."""
+    """Return the origin of a dead letter that has no reason, concluded from its name."""
     try:
         parse_event_name(name, time=0)
     except (BadFileError, NewerFormatError) as error:
-        raise BadFileError(name, "nothing says where it came from; discard it") from error
+        raise BadFileError(name, "its origin is not known; discard it") from error
     return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
 
@@ -158,20 +156,20 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
     try:
         return load_run(layout, Directory.DEAD, name)
     except BadFileError as error:
-        raise BadFileError(name, f"{error.reason}; repair the file, or discard it") from error
+        raise BadFileError(name, f"{error.reason}; repair the file or discard it") from error
     except NewerFormatError as error:
         raise BadFileError(name, f"format {error.version} is newer than this program") from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:
-    """Remove a letter and its reason; an empty directory that somebody put there, too."""
+    """Remove a dead letter and its reason; also an empty directory."""
     try:
         layout.unlink(Directory.DEAD, name)
     except IsADirectoryError:
         try:
             layout.system_calls.rmdir(name, dir_fd=layout.fd(Directory.DEAD))
         except OSError as error:
-            reason = f"a directory: {error.strerror}; remove it by hand"
+            reason = f"it is a directory ({error.strerror}); remove it with rm -r"
             raise BadFileError(name, reason) from error
     layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
 

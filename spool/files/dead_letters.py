@@ -1,7 +1,7 @@
-"""Dead letters: what was refused for good or could not be understood, with a reason and a hint.
+"""Dead letters: files that were rejected or cannot be understood, with a reason and a hint.
 
-A dead run is a run file whose `last_error` holds cc-backend's words and the request. Anything else
-is the file itself under a safe name, and beside it `NAME.why`:
+A dead run is a run file whose `last_error` has cc-backend's message and the request. Any other file
+keeps its contents under a safe name and gets a file `NAME.why`:
 {"version": 1, "name": str, "from": "new" | "todo" | "open", "time": int, "reason": str,
 "hint": str}
 """
@@ -29,7 +29,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterReason:
-    """Why a file that is no run lies in `dead/`; `name` and `directory` are where it came from."""
+    """Why a file that is not a run is in `dead/`; `name` and `directory` are its origin."""
 
     name: str
     directory: Directory
@@ -39,7 +39,7 @@ class DeadLetterReason:
 
 
 def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
-    """Put a run into `dead/` when the batch commits; return it as it lies there."""
+    """Move a run to `dead/` when the batch commits; return it with its error."""
     dead = replace(run, last_error=error)
     batch.put(Directory.DEAD, run.name, codec.encode(dead))
     batch.remove(Directory.TODO, run.name)
@@ -48,10 +48,10 @@ def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
 
 
 def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
-    """Move any file aside with its reason, durably; return its name in `dead/`.
+    """Move any file to `dead/` with its reason, durably; return its name there.
 
     Raises:
-        OSError: it could not be moved (a directory of somebody else's, a full disk).
+        OSError: it could not be moved (a directory of another user, a full disk).
     """
     name = safe_name(why.name)
     document = {
@@ -75,14 +75,14 @@ def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
 
 
 def safe_name(name: str) -> str:
-    """Return a name that is harmless in a listing, the same one if it is harmless already."""
+    """Return a name that is harmless in a listing; a harmless name is returned unchanged."""
     if _SAFE_NAME.fullmatch(name) and not name.endswith(WHY_SUFFIX):
         return name
     return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
 
 
 def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
-    """Return why a file lies in `dead/`; None if nothing (readable) says so."""
+    """Return why a file is in `dead/`; None if there is no readable reason."""
     try:
         found = layout.read(Directory.DEAD, name + WHY_SUFFIX, WHY_LIMIT_BYTES)
         document = json.loads(found.contents or b"")

@@ -1,7 +1,7 @@
-"""What the drain says of itself: `drain.json`, one typed value, written and read here alone.
+"""The drain's state file `drain.json`: one typed value, written and read only here.
 
-The file may be old, damaged or of another version: a field that is not as expected has its default,
-which means that nothing is known. Instants are Unix seconds.
+The file may be old, damaged or of another version: an unexpected field gets its default, which
+means *not known*. Instants are Unix seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class HealthState(StrEnum):
-    """Whether requests reach cc-backend: freely, with backoff, or not until something changes."""
+    """The health of cc-backend: up, down (retried with backoff), or halted by an error."""
 
     UP = "up"
     DOWN = "down"
@@ -46,7 +46,7 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingCause:
-    """Runs that wait for one and the same cause: how many, and since when the first of them."""
+    """Runs that wait for the same cause: their number, and since when the first one waits."""
 
     cause: str
     count: int
@@ -55,7 +55,7 @@ class WaitingCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableFile:
-    """A file of the spool (`todo/5-100.json`) that cannot be read now, and why."""
+    """A file of the spool (`todo/5-100.json`) that cannot be read now, with the reason."""
 
     name: str
     reason: str
@@ -63,14 +63,14 @@ class UnreadableFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainState:
-    """All that the drain says of itself, of cc-backend and of Slurm.
+    """The state of the drain, and of cc-backend and Slurm as the drain sees them.
 
     `version` is that of the program, `server_version` and `server_dialect` those of cc-backend.
-    `once`: this drain ends by itself, as one of cron does. `slurm_reason` is the line that Slurm
-    printed when it failed. `inquiries` counts the job ids that Slurm is to be asked about,
-    `unreported` the runs that stay here by choice, `held_stops` the ends that wait for cc-backend's
-    job cache. `due_since` is since when something was due while nothing was delivered. `warnings`
-    are lines that `check` shows.
+    `once`: this drain ends by itself (`drain --once`, from cron). `slurm_reason` is the line that
+    Slurm printed when it failed. `inquiries` counts the job ids to ask Slurm about, `unreported`
+    the runs that are deliberately not reported, `held_stops` the stops that wait for cc-backend's
+    job cache. `due_since` is since when requests are due and none is delivered. `warnings` are
+    lines that `check` shows.
     """
 
     pid: int | None = None
@@ -104,7 +104,7 @@ class DrainState:
 
 
 class DrainStateFile:
-    """Writes the state: what changed at once, figures each second, the rest as a sign of life."""
+    """The writer of the state: changes at once, counts each second, else as a sign of life."""
 
     def __init__(self, path: Path, *, system_calls: SystemCalls = os) -> None:
         self._path = path
@@ -113,7 +113,7 @@ class DrainStateFile:
         self._written_at = 0.0
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
-        """Write the state if it is news or the file is old, or `at_once`; never an error."""
+        """Write the state if it changed or the file is old, or `at_once`; log errors."""
         age = now - self._written_at
         is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
         limit = REFRESH_SECONDS if state == self._last else FIGURES_SECONDS
@@ -128,10 +128,10 @@ class DrainStateFile:
 
 
 def read_drain_state(path: Path) -> DrainState | None:
-    """Return what a drain wrote last; None if none has ever run.
+    """Return the state that a drain wrote last; None if no drain has ever run.
 
     Raises:
-        BadFileError: damaged: nothing of it can be used.
+        BadFileError: the file is damaged.
         OSError: it cannot be read.
     """
     try:
@@ -146,7 +146,7 @@ def read_drain_state(path: Path) -> DrainState | None:
 
 
 def _without_figures(state: DrainState) -> DrainState:
-    """Return what of a state is news when it changes: all but counts that traffic moves."""
+    """Return a state without the counts that change with every event and delivery."""
     return replace(
         state,
         updated=None,

@@ -1,8 +1,8 @@
 """Durable changes of the spool: tmp, fsync, rename, fsync of the directory; only then unlink.
 
 All changes go through a `WriteBatch`. Its writes become durable together and before any of its
-removals, so a crash at any point leaves every run in at least one directory, and an event until its
-run is safe. `SystemCalls` is where a test cuts the power.
+removals, so after a crash at any point every run is in at least one directory, and an event stays
+until its run is durable. Tests simulate power failures in `SystemCalls`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from spool.errors import BadFileError
 from spool.files import codec
-from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
-from spool.files.run import Run, run_name, waiting_since
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,7 +43,7 @@ class WriteBatch:
         `mtime` (Unix seconds) becomes its modification time, the present by default.
 
         Raises:
-            OSError: nothing of this file is left, the batch stays as it was.
+            OSError: nothing of this file is left, the batch is unchanged.
         """
         tmp = self.layout.fd(Directory.TMP)
         fd = _open_tmp(self.system_calls, tmp, _tmp_name(directory, name))
@@ -58,19 +58,19 @@ class WriteBatch:
     def put_run(self, run: Run) -> None:
         """Write a run into the directory of its state and remove it from the others on commit.
 
-        The file's mtime is the instant since which the run waits there: a look at the spool needs
-        the names and times of the directories alone.
+        The file's mtime is the time since which the run waits there: so commands that show the
+        spool need only the names and times of a directory.
         """
         self.put(run.directory, run.name, codec.encode(run), mtime=waiting_since(run))
         other = Directory.OPEN if run.directory is Directory.TODO else Directory.TODO
         self.remove(other, run.name)
 
     def remove(self, directory: Directory, name: str) -> None:
-        """Remove a name on commit; that it is gone already is no error."""
+        """Remove a name on commit; a missing name is not an error."""
         self._removed.append((directory, name))
 
     def rollback(self) -> None:
-        """Give up: nothing has changed."""
+        """Drop the batch: nothing has changed."""
         for fd, _, _ in self._written:
             self.system_calls.close(fd)
         self._remove_tmp_files([(directory, name) for _, directory, name in self._written])
@@ -91,7 +91,7 @@ class WriteBatch:
                 self._move_from_tmp(directory, name)
                 left.remove((directory, name))
         except OSError:
-            self._remove_tmp_files(left)  # on a full disk they would keep others from being written
+            self._remove_tmp_files(left)  # on a full disk they would block other writes
             raise
         for directory in {directory for _, directory, _ in written}:
             self.system_calls.fsync(self.layout.fd(directory))
@@ -123,9 +123,9 @@ class WriteBatch:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be put under a name that is free; `mtime` in Unix seconds, the present by default.
+    """A file to create under a free name; `mtime` in Unix seconds, the present by default.
 
-    A dead letter that is put back, a run or event that is kept from elsewhere.
+    It is a dead letter that is put back, or a run or event from a replay.
     """
 
     name: str
@@ -136,7 +136,7 @@ class NewFile:
 def create_file(
     layout: Layout, directory: Directory, file: NewFile, *, durable: bool = True
 ) -> bool:
-    """Put a file under a name that is free; False if it is taken.
+    """Create a file under a free name; return False if the name is taken.
 
     Raises:
         OSError: it cannot be written; nothing is left of it.
@@ -147,10 +147,10 @@ def create_file(
 def create_files(
     layout: Layout, directory: Directory, files: Iterable[NewFile], *, durable: bool = True
 ) -> set[str]:
-    """Put files under names that are free; return the names that are taken.
+    """Create files under free names; return the names that are taken.
 
     They replace nothing, so no lock is needed: tmp, fsync, link; last one fsync of the directory.
-    Hand over some hundreds at most: each is open until all are written.
+    Pass some hundreds at most: each is open until all are written.
 
     Raises:
         OSError: (ENOSPC, EIO) some files may be there, nothing is left of the others.
@@ -185,7 +185,7 @@ def create_files(
 
 
 def _fsync_all(calls: SystemCalls, fds: list[int]) -> None:
-    """Make files durable, some at once: the file system commits them together."""
+    """Make files durable in parallel: the file system commits several together."""
     if len(fds) == 1:
         calls.fsync(fds[0])
         return
@@ -204,8 +204,8 @@ def _fill(calls: SystemCalls, fd: int, contents: bytes, mtime: float | None) -> 
 def _open_tmp(calls: SystemCalls, tmp: int, name: str) -> int:
     """Return a new file in `tmp/`, open.
 
-    One of this name may be left of a process that died with our pid. It is not written over: it may
-    be a link to a file that `create_file` has put into its directory already.
+    A file of this name may be left by a dead process that had our pid. It is removed, never
+    overwritten: it may be a link to a file that `create_file` has already put into its directory.
     """
     with suppress(FileNotFoundError):
         calls.unlink(name, dir_fd=tmp)
@@ -213,7 +213,7 @@ def _open_tmp(calls: SystemCalls, tmp: int, name: str) -> int:
 
 
 def _tmp_name(directory: Directory, name: str) -> str:
-    """Return a name in `tmp/` of this process's own: a replay may write the same run meanwhile."""
+    """Return a name in `tmp/` with our pid: a replay may write the same run at the same time."""
     return f"{name}.{directory}.{os.getpid()}"
 
 
@@ -222,7 +222,7 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
 
     Raises:
         FileNotFoundError: it vanished.
-        BadFileError: it cannot be understood.
+        BadFileError: it is not a valid run.
         NewerFormatError: a later version wrote it.
         OSError: it cannot be read.
     """
@@ -230,14 +230,3 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
     if found.contents is None:
         raise BadFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
     return codec.decode(name, found.contents)
-
-
-def find_run(layout: Layout, job_id: int, start_time: int) -> tuple[Directory, Run] | None:
-    """Return where a run lies and the run, the earlier directory winning; None if nowhere."""
-    name = run_name(job_id, start_time)
-    for directory in RUN_DIRECTORIES:
-        try:
-            return directory, load_run(layout, directory, name)
-        except FileNotFoundError:
-            continue
-    return None

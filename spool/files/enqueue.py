@@ -1,7 +1,7 @@
-"""Write an event as hooks do, for the sweeper and `replay`: whole under its name, or not at all.
+"""Write an event as hooks do, for the sweeper and `replay`: atomically under its name.
 
-It appears in `new/` complete, so that a drain never reads it without its extras. A name that is
-there already says the same: nothing is written. No fsync: an event is a hint, and who wrote it can
+It appears in `new/` complete, so that a drain never reads it without its extras. A file of the same
+name is the same event: then nothing is written. No fsync: an event is a hint, and its writer can
 write it again.
 """
 
@@ -22,7 +22,7 @@ _VALUE = re.compile(r"[A-Za-z0-9_.,:()\[\]@%+=/-]+", re.ASCII)  # as `event` rea
 
 
 class EventFields(TypedDict, total=False):
-    """What an event may say beside kind and job id; instants in Unix seconds.
+    """The optional facts of an event besides kind and job id; instants in Unix seconds.
 
     `now` becomes the event's time, the present by default.
     """
@@ -37,7 +37,7 @@ def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[Event
     """Put an event into `new/`; return its name. Safe to repeat.
 
     Raises:
-        BadFileError: no event can say that.
+        BadFileError: these facts cannot be written as an event.
         OSError: it cannot be written; nothing is left of it.
     """
     start, end = fields.get("start"), fields.get("end")
@@ -47,10 +47,10 @@ def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[Event
 
 
 def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float | None) -> bool:
-    """Put an event of this name into `new/`; False if it waits there already.
+    """Put an event of this name into `new/`; return False if it waits there already.
 
     Raises:
-        BadFileError: that is no event.
+        BadFileError: that is not an event.
         OSError: it cannot be written; nothing is left of it.
     """
     parse_event_name(name, time=0)
@@ -61,5 +61,5 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
 def _encode_extras(name: str, extras: Mapping[str, str]) -> bytes:
     for key, value in extras.items():
         if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
-            raise BadFileError(name, f"the extra {key!r} cannot be written")
+            raise BadFileError(name, f"the extra {key!r} has characters that an event cannot hold")
     return "".join(f"{key}={value}\n" for key, value in extras.items()).encode() + b"end\n"

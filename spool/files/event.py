@@ -1,9 +1,9 @@
-"""One hint on disk: its name says all, its contents are extras that may be missing.
+"""An event on disk: its name holds the facts, its contents are extras that may be missing.
 
 Name: `1-<start|stop|close|retry>-<job id>-<start|0>-<end|0>-<pid>`; 1 is the format version, times
 are Unix seconds. The hooks write start and stop, the sweeper also close, `cc-spool retry` retry:
 deliver the waiting runs of this job id (0: all waiting runs) now. Contents are `key=value` lines
-and a last line `end`, without which they count as cut and are ignored.
+and a last line `end`; without it they count as truncated and are ignored.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _EXTRA = re.compile(rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)", re.ASCII)
 
 
 class EventKind(StrEnum):
-    """What an event says.
+    """The kind of an event.
 
-    A run began, a run ended, the sweeper closes a run without proof, or the operator wants what
-    waits to be delivered now.
+    A run started, a run ended, the sweeper closes a run without proof, or the operator asks for
+    an immediate retry.
     """
 
     START = "start"
@@ -44,7 +44,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A hint about a job id (0: about all). `time` is the file's mtime, Unix seconds."""
+    """A hint about a job id (0: all jobs). `time` is the file's mtime, Unix seconds."""
 
     name: str
     kind: EventKind
@@ -56,24 +56,24 @@ class Event:
 
     @property
     def is_of_hook(self) -> bool:
-        """Tell whether a hook left it; a sweep and the operator mark what they write."""
+        """Return whether a hook wrote it; events of a sweep or an operator carry a mark."""
         is_kind = self.kind in {EventKind.START, EventKind.STOP}
         return is_kind and not SWEEP_EXTRAS.intersection(self.extras)
 
 
 def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None = None) -> Event:
-    """Return the event that a file name in `new/` spells.
+    """Return the event of a file name in `new/`.
 
     Raises:
-        NewerFormatError: a later format version; the file is not ours to touch.
-        BadFileError: anything else outside the grammar.
+        NewerFormatError: a later format version; the file must not be touched.
+        BadFileError: the name is outside the grammar.
     """
     version = _VERSION.match(name)
     if version and int(version[1]) > FORMAT:
         raise NewerFormatError(name, int(version[1]))
     match = _NAME.fullmatch(name)
     if match is None:
-        raise BadFileError(name, "the name is not that of an event")
+        raise BadFileError(name, "not a valid event name")
     kind, job_id, start, end = EventKind(match[1]), int(match[2]), int(match[3]), int(match[4])
     if kind is EventKind.RETRY and (start or end):
         raise BadFileError(name, "a retry event has no start and no end time")
@@ -100,7 +100,7 @@ def event_name(
 
 
 def parse_extras(contents: bytes) -> Mapping[str, str]:
-    """Return the extras of an event; contents that are cut or odd give fewer or none."""
+    """Return the extras of an event; truncated or invalid contents give fewer or none."""
     if len(contents) > EXTRAS_LIMIT_BYTES or not contents.endswith(b"\nend\n"):
         return {}
     pairs = (_EXTRA.fullmatch(line) for line in contents.splitlines())

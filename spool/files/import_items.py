@@ -1,8 +1,8 @@
-"""Events and runs outside of this spool: of another or older spool, or delivered and archived.
+"""Reads events and runs from outside this spool: from another or older spool, or the archive.
 
 A source is one file, a directory of files, a spool, or a state directory (its `delivered/`). It is
-only read, as far as it goes at the beginning: a drain adds to the archive what is delivered again.
-What cannot be understood is handed on with the reason.
+only read, up to its size at the beginning: meanwhile a drain appends what is delivered again. A
+file that is not valid is returned with the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SOURCE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportItem:
-    """One event or run and where it stood; None and a reason for what is neither."""
+    """One event or run and its origin; neither of them and a reason for an invalid file."""
 
     where: str
     item: Event | Run | None
@@ -37,7 +37,7 @@ class ImportItem:
 
 
 def read_import_items(source: Path) -> Iterator[ImportItem]:
-    """Yield what a source holds, one at a time; runs may be large."""
+    """Yield the items of a source, one at a time because runs may be large."""
     real = Path(os.path.realpath(source))
     try:
         files = list(_files(real)) if real.is_dir() else [real]
@@ -71,7 +71,7 @@ def _read_file(file: Path, size_bytes: int) -> Iterator[ImportItem]:
 
 
 def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[ImportItem]:
-    """Yield the runs of an archive; a line that is none does not spoil the others."""
+    """Yield the runs of an archive; an invalid line does not affect the others."""
     number = 0
     while stream.tell() < size_bytes and (line := stream.readline(codec.LIMIT_BYTES)):
         number += 1
@@ -83,7 +83,7 @@ def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Imp
 
 
 def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
-    """Return the event or run that a file is."""
+    """Return the event or run in a file."""
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
         if status.st_size > codec.LIMIT_BYTES:

@@ -1,8 +1,9 @@
-"""What lies in a spool, read without its lock while a drain may be at work.
+"""The contents of a spool, read without its lock while a drain may be running.
 
-The mtime of a file says since when it waits, so names and times tell most; a file is opened only
-for what is printed of it. One that vanishes meanwhile was moved, and is looked for where it went;
-one that cannot be read is reported as `BadFile`, never raised on. Nothing is changed.
+The mtime of a file says since when it waits, so names and times are enough for most purposes; a
+file is opened only to print its contents. A file that vanishes meanwhile was moved, and is searched
+in its next directory; a file that cannot be read becomes a `BadFile`, not an exception. Nothing is
+changed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from spool.files.run import Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolFile:
-    """A name in a directory and its mtime: since when it waits there, Unix seconds."""
+    """A name in a directory and its mtime (Unix seconds): since when it waits there."""
 
     directory: Directory
     name: str
@@ -44,22 +45,22 @@ class EventFile(SpoolFile):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadFile(SpoolFile):
-    """A file that is neither or cannot be read; `why` says where it came from, if it is dead."""
+    """A file that is neither or cannot be read; `why` is its reason if it is in `dead/`."""
 
     reason: str
     why: DeadLetterReason | None = None
 
 
 def list_names(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
-    """Return since when each name lies or waits in a directory (Unix seconds) and it, oldest first.
+    """Return mtime (Unix seconds) and name of each file in a directory, oldest first.
 
-    The reasons beside dead letters are left out. No file is opened.
+    The `.why` files of dead letters are omitted. No file is opened.
     """
     return sorted(_mtimes(layout, directory))
 
 
 def waiting_times(layout: Layout, directory: Directory) -> list[float]:
-    """Return since when each file lies or waits in a directory, Unix seconds, oldest first."""
+    """Return since when each file waits in a directory, Unix seconds, oldest first."""
     return sorted([mtime for mtime, _ in _mtimes(layout, directory)])
 
 
@@ -71,7 +72,7 @@ def _mtimes(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
 
 
 def read_events(layout: Layout) -> Iterator[EventFile | BadFile]:
-    """Yield what waits in `new/`, oldest first."""
+    """Yield the events waiting in `new/`, oldest first."""
     for _, name in list_names(layout, Directory.NEW):
         found = read_file(layout, Directory.NEW, name)
         if isinstance(found, EventFile | BadFile):
@@ -89,9 +90,9 @@ def read_dead(layout: Layout) -> Iterator[RunFile | EventFile | BadFile]:
 def read_file(
     layout: Layout, directory: Directory, name: str
 ) -> RunFile | EventFile | BadFile | None:
-    """Read what a directory held under a name; None if it vanished.
+    """Read the file of a name in a directory; None if it vanished.
 
-    A run that the drain moved between `todo/` and `open/` meanwhile is found where it went.
+    A run that the drain moves between `todo/` and `open/` meanwhile is found in either place.
     """
     if directory in {Directory.TODO, Directory.OPEN}:
         return _find_run(layout, directory, name)
@@ -124,7 +125,7 @@ def _stat_file(layout: Layout, directory: Directory, name: str) -> SpoolFile | N
 def _read_run(
     layout: Layout, file: SpoolFile, why: DeadLetterReason | None
 ) -> RunFile | BadFile | None:
-    """Return a run or what keeps it from being one; None if it vanished."""
+    """Return a run, or a `BadFile` with the reason; None if it vanished."""
     try:
         run = load_run(layout, file.directory, file.name)
     except FileNotFoundError:
@@ -137,7 +138,7 @@ def _read_run(
 def _read_event(
     layout: Layout, file: SpoolFile, why: DeadLetterReason | None
 ) -> EventFile | BadFile | None:
-    """Return an event or what keeps it from being one; None if it vanished."""
+    """Return an event, or a `BadFile` with the reason; None if it vanished."""
     try:
         found = layout.read(file.directory, file.name, EXTRAS_LIMIT_BYTES)
         event = parse_event_name(
@@ -165,7 +166,7 @@ def _reason_of(error: Exception) -> str:
 
 
 def is_event_name(name: str) -> bool:
-    """Tell whether a name is that of an event."""
+    """Return whether a name is the name of an event."""
     try:
         parse_event_name(name, time=0)
     except (BadFileError, NewerFormatError):

@@ -1,7 +1,7 @@
 """The directories of a spool, held open: every file is reached relative to a directory descriptor.
 
-The directory a run lies in is its state (`todo` before `open` before `dead`). Nothing here decides;
-it opens, lists, reads and checks, so that a link, a FIFO or a renamed parent cannot lead elsewhere.
+The directory of a run is its state (`todo` before `open` before `dead`). This module only opens,
+lists, reads and checks, so that a link, a FIFO or a renamed parent cannot redirect a path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Directory(StrEnum):
-    """The five directories; each name is also the word operators use."""
+    """The five directories of a spool; the commands use the same words."""
 
     NEW = "new"
     TODO = "todo"
@@ -37,7 +37,7 @@ RUN_DIRECTORIES = (
     Directory.TODO,
     Directory.OPEN,
     Directory.DEAD,
-)  # of two copies the earlier one wins
+)  # of two copies, the one in the earlier directory wins
 
 
 class FileContents(NamedTuple):
@@ -49,14 +49,14 @@ class FileContents(NamedTuple):
 
 
 class NotRegularError(BadFileError):
-    """The name is no regular file: a link, FIFO, directory, socket or device."""
+    """The name is not a regular file but a link, FIFO, directory, socket or device."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "not a regular file")
 
 
 class Layout:
-    """An open spool, reached by some `system_calls`.
+    """An open spool, accessed with `system_calls`.
 
     Raises:
         SpoolError: a directory is missing or may not be opened.
@@ -73,7 +73,7 @@ class Layout:
             self.close()
             hint = "create it as the README shows, or correct spool.directory"
             if isinstance(error, PermissionError):
-                hint = "work as root or as the service user"
+                hint = "run the command as root or as the service user"
             raise SpoolError(str(error.filename), error.strerror or "cannot open", hint) from error
 
     def __enter__(self) -> Self:
@@ -98,15 +98,15 @@ class Layout:
         return self._fds[directory]
 
     def names(self, directory: Directory) -> Iterator[str]:
-        """Yield the names in a directory, unsorted; a file that vanishes meanwhile is no error."""
+        """Yield the names in a directory, unsorted; a file that vanishes meanwhile is skipped."""
         with self.system_calls.scandir(self._fds[directory]) as entries:
             for entry in entries:
                 yield entry.name
 
     def mtimes(self, directory: Directory) -> list[tuple[float, str]]:
-        """Return mtime (Unix seconds) and name of all that lies in a directory, unsorted.
+        """Return mtime (Unix seconds) and name of each file in a directory, unsorted.
 
-        The cheapest look at many files: no file is opened, one that vanishes meanwhile is left out.
+        The cheapest way to list many files: none is opened; a file that vanishes is skipped.
         """
         found = []
         with self.system_calls.scandir(self._fds[directory]) as entries:
@@ -126,7 +126,7 @@ class Layout:
         return self._stat(directory, name).st_mtime
 
     def exists(self, directory: Directory, name: str) -> bool:
-        """Tell whether a name is there, whatever it is."""
+        """Return whether a name exists, of any file type."""
         try:
             self._stat(directory, name)
         except FileNotFoundError:
@@ -134,7 +134,7 @@ class Layout:
         return True
 
     def is_regular(self, directory: Directory, name: str) -> bool:
-        """Tell whether a name itself is a regular file.
+        """Return whether a name itself is a regular file.
 
         Raises:
             OSError: it vanished.
@@ -146,7 +146,7 @@ class Layout:
 
         Raises:
             FileNotFoundError: it vanished.
-            NotRegularError: it is no regular file (ELOOP for a link, ENXIO for a socket).
+            NotRegularError: it is not a regular file (ELOOP for a link, ENXIO for a socket).
             OSError: it cannot be read.
         """
         try:
@@ -166,12 +166,12 @@ class Layout:
             self.system_calls.close(fd)
 
     def unlink(self, directory: Directory, name: str) -> None:
-        """Remove a name, not durably; that it is gone already is no error."""
+        """Remove a name, not durably; a missing name is not an error."""
         with suppress(FileNotFoundError):
             self.system_calls.unlink(name, dir_fd=self._fds[directory])
 
     def rename(self, source: Directory, name: str, target: Directory, new_name: str) -> None:
-        """Move a file to another directory; `fsync` of that makes it durable there.
+        """Move a file to another directory; `fsync` of that directory makes it durable.
 
         Raises:
             OSError: it could not be moved, or vanished (FileNotFoundError).
@@ -184,14 +184,14 @@ class Layout:
         self.system_calls.fsync(self._fds[directory])
 
     def free_bytes(self) -> int:
-        """Return what an unprivileged writer may still use on the spool's file system."""
+        """Return the bytes available to an unprivileged writer on the spool's file system."""
         status = self.system_calls.fstatvfs(self._fds[Directory.TMP])
         return status.f_bavail * status.f_frsize
 
     def free_inodes(self) -> int | None:
         """Return how many files the spool's file system can still take.
 
-        None for one that does not count them, as btrfs (statvfs(3): `f_files` is 0).
+        None for a file system that does not count them, as btrfs (statvfs(3): `f_files` is 0).
         """
         status = self.system_calls.fstatvfs(self._fds[Directory.TMP])
         return status.f_favail if status.f_files else None
@@ -200,7 +200,7 @@ class Layout:
         return self.system_calls.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
 
     def _read_up_to(self, fd: int, limit_bytes: int) -> bytes | None:
-        """Read a whole file; None when it grew over the limit meanwhile."""
+        """Read a complete file; None if it grew over the limit meanwhile."""
         pieces: list[bytes] = []
         size = 0
         while piece := self.system_calls.read(fd, 1 << 20):

@@ -1,7 +1,7 @@
-"""Locks: one worker per spool, freed by the kernel whatever becomes of its holder.
+"""Locks: one drain per spool; the kernel frees the lock when its holder ends.
 
-Looking whether a lock is held takes it, shared, for some microseconds; taking one therefore tries
-for a moment before it says *busy*.
+Checking whether a lock is held takes it, shared, for some microseconds; taking a lock therefore
+retries for a moment before it fails.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LockState(StrEnum):
-    """What can be said of a lock without taking it."""
+    """The state of a lock, found without keeping it."""
 
     FREE = "free"
     HELD = "held"
@@ -38,10 +38,10 @@ def take_lock(path: Path, holder_file: Path) -> FileLock:
         holder_file: state file that names the holder's `pid`.
 
     Raises:
-        SpoolLockedError: somebody else holds it; says who.
+        SpoolLockedError: another process holds it; the message says which.
         OSError: the lock file cannot be opened.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - 49 ms that a look at a lock must not cost
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - 49 ms, not needed to check a lock
 
     lock = FileLock(path, mode=0o640)
     try:
@@ -53,7 +53,7 @@ def take_lock(path: Path, holder_file: Path) -> FileLock:
 
 
 def lock_state(path: Path) -> LockState:
-    """Look whether a lock is held; a file that is not there is free."""
+    """Return whether a lock is held; a missing file means that it is free."""
     try:
         fd = os.open(path, _OPEN)
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def lock_state(path: Path) -> LockState:
 
 
 def holder_pid(holder_file: Path) -> int | None:
-    """Return the process that a holder's state file names, if it is alive."""
+    """Return the process id in the holder's state file, if that process is alive."""
     pid = read_json(holder_file).get("pid")
     is_alive = type(pid) is int and Path(f"/proc/{pid}").exists()
     return pid if is_alive else None

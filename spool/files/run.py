@@ -1,8 +1,8 @@
-"""One run of a job: what Slurm said about it, what was delivered, and what is still pending.
+"""One run of a job: the facts from Slurm, what was delivered, and what is still pending.
 
-A run file is `JOBID-START.json`. Frozen: a change is a new value, written anew. The cluster's name
-is fixed once cc-backend accepted a start under it; all else that the server sees is computed when a
-request is sent.
+A run file is `JOBID-START.json`. The value is frozen: a change is a new value, and the file is
+replaced. The cluster's name is fixed once cc-backend accepted a start under it; all other values
+for the server are computed when a request is sent.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
 
 
 class RunId(NamedTuple):
-    """Which run: Slurm's job id and the start time by which it is known."""
+    """The identity of a run: Slurm's job id and the start time in the spool."""
 
     job_id: int
     start_time: int
 
 
 class EndSource(StrEnum):
-    """Who proved the end of a run."""
+    """The source of the end of a run."""
 
     CONTROLLER = "controller"
     ACCOUNTING = "accounting"
-    EVENT = "event"  # Slurm has forgotten it; the epilog's own word
-    NEXT_RUN = "next run"  # Slurm has forgotten it; over when the next run of the id began
-    CLOSE = "close"  # the sweeper waived the proof
+    EVENT = "event"  # Slurm has forgotten the run; the epilog's event has the end
+    NEXT_RUN = "next run"  # Slurm has forgotten it; the next run of the id has begun
+    CLOSE = "close"  # closed by the sweeper without proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,9 @@ class End:
 class LastError:
     """Why the last request for a run did not finish it.
 
-    `message` holds cc-backend's words, escaped, `status` its HTTP status (None: no answer, or the
-    error is our own); `request` (dead letters only) what was sent, as
-    JSON without metaData, which the run holds itself.
+    `message` is cc-backend's message, escaped; `status` its HTTP status (None: no answer, or an
+    error of this program); `request` (dead letters only) the request as JSON without metaData,
+    which is in the run itself.
     """
 
     time: int
@@ -66,11 +66,11 @@ class LastError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One start ... end period of a job id.
+    """A run: one start-to-end period of a job id.
 
     `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
-    that stay here by choice, `reason` says why. `replaces` are start times of earlier runs whose
-    rows stand in the way. Instants are Unix seconds.
+    that are deliberately not reported, `reason` says why. `replaces` are start times of earlier
+    runs whose rows at cc-backend block this start. Instants are Unix seconds.
     """
 
     job: Job
@@ -102,17 +102,17 @@ class Run:
 
     @property
     def directory(self) -> Directory:
-        """Return where the run belongs: `todo` while a delivery is pending, else `open`."""
+        """Return the directory of the run: `todo` while a delivery is pending, else `open`."""
         if self.reported and (self.started is None or self.end is not None):
             return Directory.TODO
         return Directory.OPEN
 
 
 def waiting_since(run: Run) -> float:
-    """Return since when a run waits for what comes next, Unix seconds; its file's mtime.
+    """Return since when a run waits for its next step, Unix seconds; its file's mtime.
 
-    That is the delivery of its start or of its end, or (started) the end itself. A run cannot have
-    waited before this program saw it: one that a replay brings in begins to wait then.
+    The next step is the delivery of its start or stop, or (started) its end. A run cannot have
+    waited before this program saw it: a run from a replay begins to wait then.
     """
     if run.started is None:
         return float(run.seen or run.start_time)
@@ -125,12 +125,12 @@ def run_name(job_id: int, start_time: int) -> str:
 
 
 def parse_run_name(name: str) -> tuple[int, int]:
-    """Return job id and start time that a run file's name spells.
+    """Return job id and start time from the name of a run file.
 
     Raises:
         BadFileError: the name is outside the grammar.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise BadFileError(name, "the name is not that of a run file (JOBID-START.json)")
+        raise BadFileError(name, "not a valid name of a run file (JOBID-START.json)")
     return int(match[1]), int(match[2])

@@ -1,7 +1,7 @@
-"""Small files of the state directory: each is replaced whole, and missing means default.
+"""Small files of the state directory: each is replaced atomically; a missing one has defaults.
 
-`drain.json` shows other commands the drain's state; `handling` names the file being parsed or
-mapped, so that a crash loop cannot come from one file. Counts and ages are never kept here: they
+`drain.json` shows the drain's state to other commands; `handling` names the file being parsed or
+processed, so that one file cannot cause a crash loop. Counts and ages are never stored here: they
 come from the spool's directories.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from spool.files.system_calls import SystemCalls, write_all
 
-# what lies in the state directory and more than one part of the program looks at
+# files of the state directory that more than one part of the program reads
 DRAIN_STATE_FILE = "drain.json"
 DRAIN_LOCK_FILE = "drain.lock"
 SWEEP_STATE_FILE = "sweep.json"
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 def replace_file(
     path: Path, contents: bytes, *, durable: bool = True, system_calls: SystemCalls = os
 ) -> None:
-    """Replace a file: tmp beside it, fsync, rename, fsync of the directory.
+    """Replace a file: tmp file next to it, fsync, rename, fsync of the directory.
 
     Raises:
         OSError: the old file is still there.
@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
         _log.warning("state file %s is ignored: %s", path, error)
         return {}
     if not isinstance(value, dict):
-        _log.warning("state file %s is ignored: it holds no object", path)
+        _log.warning("state file %s is ignored: it is not a JSON object", path)
         return {}
     return value
 
@@ -86,11 +86,11 @@ def write_json(
 
 
 class CrashMarker:
-    """The name being parsed or mapped, on disk while that lasts: `with crash_marker(name): ...`.
+    """A marker on disk of the name being processed: `with crash_marker(name): ...`.
 
-    It must outlive the process, not the machine: no fsync. A name found at the start was being
-    handled when the last process died; after three crashes in a row it is poison. That one step
-    with it succeeds (it can be parsed) proves nothing about the next (it cannot be mapped).
+    It must survive a crash of the process, not of the machine: no fsync. A name found at the start
+    was being processed when the last process died; after three crashes in a row it is poison. If
+    one step with it succeeds (parsing), the next one (processing) may crash nevertheless.
     """
 
     def __init__(self, path: Path, system_calls: SystemCalls = os) -> None:
@@ -104,9 +104,9 @@ class CrashMarker:
         self._suspect_name = os.fsdecode(name) if self._crashes else ""
 
     def is_poison(self, name: str) -> bool:
-        """Tell whether handling this name has ended the process too often.
+        """Return whether processing this name has crashed the process too often.
 
-        True only once: the file is set aside then, and may be retried when it has been repaired.
+        True only once: the file is moved to dead/ then, and may be retried after a repair.
         """
         if name != self._suspect_name or self._crashes < MAX_CRASHES:
             return False
@@ -114,7 +114,7 @@ class CrashMarker:
         return True
 
     def __call__(self, name: str) -> Self:
-        """Note a name for the block that follows."""
+        """Set the name for the block that follows."""
         crashes = self._crashes if name == self._suspect_name else 0
         self._write(b"%d %b" % (min(crashes + 1, MAX_CRASHES), os.fsencode(name)))
         return self
@@ -140,6 +140,6 @@ class CrashMarker:
 
 
 def _is_bug(error: BaseException | None) -> bool:
-    """Tell whether an exception is going to end the process: our own classes are answers."""
+    """Return whether an exception is a bug that ends the process, not an error of our own."""
     is_answer = isinstance(error, OSError) or type(error).__module__ != "builtins"
     return isinstance(error, Exception) and not is_answer

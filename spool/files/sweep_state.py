@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: `sweep.json` in the state directory, replaced whole and durably.
+"""The state of the sweeper: `sweep.json` in the state directory, replaced atomically.
 
     {"started": float, "finished": float | null, "duration_seconds": float | null, "pid": int,
      "refused": bool, "guards": [str], "drift": {"start": n, "stop": n, "close": n, "report": n},
@@ -32,10 +32,10 @@ def _no_numbers() -> Mapping[Any, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSummary:
-    """How the last sweep went, for people and monitoring.
+    """The result of the last sweep, for people and monitoring.
 
-    `finished` is None while a sweep runs, or when it died. `refused` tells that a safety check
-    needs attention; `guards` names every check that spoke. `drift` counts differences by kind.
+    `finished` is None while a sweep runs, or if it crashed. `refused`: a safety check needs
+    attention; `guards` names every check that failed. `drift` counts differences by kind.
     `held_stops` is how many stops wait for the next sweep, `held_guards` the checks that hold them.
     `mark` is None until a sweep was applied here.
     """
@@ -58,7 +58,7 @@ class SweepSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBackStops:
-    """What a sweep kept back for a second look: when, because of which checks, and which runs."""
+    """The stops that a sweep left for the next sweep to confirm: when, which checks, which runs."""
 
     time: int
     guards: tuple[str, ...]
@@ -67,12 +67,12 @@ class HeldBackStops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepMemory:
-    """What the sweeps before noted about single runs.
+    """The facts about single runs that earlier sweeps recorded.
 
-    `young_stops` were stop candidates too young to act. `unproven_since` maps runs whose end nobody
-    proves to when that was first seen. `stops_queued` maps runs whose end was queued to the number
-    of the sweep that did, `starts_queued` ended runs never seen at cc-backend to when they were
-    queued. `sweep` counts sweeps.
+    `young_stops` were stop candidates too young to act. `unproven_since` maps runs whose end
+    nothing proves to when that was first seen. `stops_queued` maps runs whose end was queued to the
+    number of the sweep that did, `starts_queued` ended runs never seen at cc-backend to when they
+    were queued. `sweep` counts sweeps.
     """
 
     sweep: int = 0
@@ -84,13 +84,12 @@ class SweepMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepState:
-    """What the next sweep begins with; without any sweep before, the defaults.
+    """The state at the beginning of a sweep; the defaults before the first sweep.
 
-    `mark` is the begin of the last sweep that looked at all of accounting's window and applied what
-    it found. `installed` is the first mark: what ended before it is history, which only
-    `cc-sweep backfill` reports; None where a version that did not note it set the first mark.
-    `cluster` is Slurm's own name of it. `running_baseline` is the number of running jobs that the
-    next sweep compares with.
+    `mark` is the begin of the last sweep that read all of accounting's window and applied its plan.
+    `installed` is the first mark: jobs that ended before it are only reported by `cc-sweep
+    backfill`; None if an older version set the first mark. `cluster` is Slurm's own name of the
+    cluster. `running_baseline` is the number of running jobs that the next sweep compares with.
     """
 
     mark: int | None = None
@@ -102,7 +101,7 @@ class SweepState:
 
 
 def read_sweep_state(directory: Path) -> SweepState:
-    """Return what the last sweep left; defaults where there was none or the file is damaged."""
+    """Return the state of the last sweep; the defaults if there is none or the file is damaged."""
     found = read_json(directory / SWEEP_STATE_FILE)
     try:
         return SweepState(
@@ -121,18 +120,18 @@ def read_sweep_state(directory: Path) -> SweepState:
         )
     except _PARSE_ERRORS as error:
         _log.warning(
-            "%s cannot be understood (%r); the sweep begins as if none had been applied here",
+            "%s cannot be read (%r); this sweep works like the first sweep",
             directory / SWEEP_STATE_FILE,
             error,
         )
-        return SweepState()  # as at a first sweep: it looks before it acts
+        return SweepState()  # like a first sweep, which leaves its stops to the next one
 
 
 def read_sweep_summary(directory: Path) -> SweepSummary | None:
-    """Return how the last sweep went; None where no sweep has run.
+    """Return the result of the last sweep; None if no sweep has run.
 
     Raises:
-        ValueError: the file is there and cannot be understood.
+        ValueError: the file exists and is not valid.
     """
     path = directory / SWEEP_STATE_FILE
     found = read_json(path)
@@ -152,11 +151,11 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
             mark=_optional_int(found.get("mark")),
         )
     except _PARSE_ERRORS as error:
-        raise ValueError(f"{path} cannot be understood: {error!r}") from error
+        raise ValueError(f"{path} is not valid: {error!r}") from error
 
 
 def begin_sweep_summary(directory: Path, *, started: float, pid: int) -> SweepSummary:
-    """Return the summary of a sweep that begins: a refusal of the last one stays visible."""
+    """Return the summary of a starting sweep; a refusal of the last one stays visible."""
     try:
         last = read_sweep_summary(directory)
     except ValueError:

@@ -1,7 +1,8 @@
-"""The system calls by which this program touches spool and state directory; module `os` is one set.
+"""The system calls used on spool and state directory; module `os` implements them.
 
-Whoever passes another set, a virtual disk say, sees every operation on these files. Descriptors
-are numbers, paths are relative where a directory's descriptor is given; all of them raise OSError.
+A test passes another implementation, a virtual disk, and sees every operation on these files.
+Descriptors are numbers, paths are relative where a directory's descriptor is given; all of them
+raise OSError.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class DirectoryEntry(Protocol):
 
 
 class SystemCalls(Protocol):
-    """What a disk must be able to do; the names and arguments are those of module `os`."""
+    """The operations of a disk; names and arguments are those of module `os`."""
 
     def open(
         self, path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
@@ -47,7 +48,7 @@ class SystemCalls(Protocol):
         """Write bytes at an offset."""
 
     def ftruncate(self, fd: int, length: int, /) -> None:
-        """Cut a file."""
+        """Truncate a file."""
 
     def fsync(self, fd: int, /) -> None:
         """Make a file's contents, or the names in a directory, durable."""
@@ -56,10 +57,10 @@ class SystemCalls(Protocol):
         """Close a descriptor."""
 
     def fstat(self, fd: int) -> os.stat_result:
-        """Return size, times and kind of what is open."""
+        """Return size, times and kind of an open file."""
 
     def fstatvfs(self, fd: int, /) -> os.statvfs_result:
-        """Return the room on the file system of what is open."""
+        """Return the free space on the file system of an open file."""
 
     def stat(
         self, path: str | Path, *, dir_fd: int | None = None, follow_symlinks: bool = True
@@ -80,7 +81,7 @@ class SystemCalls(Protocol):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Move a name, over one that is there."""
+        """Rename a file, replacing an existing one."""
 
     def link(
         self,
@@ -90,7 +91,7 @@ class SystemCalls(Protocol):
         src_dir_fd: int | None = None,
         dst_dir_fd: int | None = None,
     ) -> None:
-        """Give a file a second name; FileExistsError where that is taken."""
+        """Create a second name of a file; FileExistsError if it is taken."""
 
     def unlink(self, path: str | Path, *, dir_fd: int | None = None) -> None:
         """Remove a name."""
@@ -99,11 +100,11 @@ class SystemCalls(Protocol):
         """Remove an empty directory."""
 
     def mkdir(self, path: str | Path, mode: int = 0o777) -> None:
-        """Create a directory; FileExistsError where the name is taken."""
+        """Create a directory; FileExistsError if the name is taken."""
 
 
 def write_all(system_calls: SystemCalls, fd: int, contents: bytes) -> None:
-    """Write all bytes, in as many calls as the disk wants.
+    """Write all bytes, in as many calls as needed.
 
     Raises:
         OSError: a part may have been written.
@@ -114,7 +115,7 @@ def write_all(system_calls: SystemCalls, fd: int, contents: bytes) -> None:
 
 
 def read_lines(system_calls: SystemCalls, fd: int, offset: int = 0) -> Iterator[bytes]:
-    """Yield the lines of an open file from an offset, without their ends, never all in memory."""
+    """Yield the lines of an open file from an offset, without newlines; memory stays small."""
     rest = b""
     while piece := system_calls.pread(fd, _READ_BYTES, offset):
         offset += len(piece)

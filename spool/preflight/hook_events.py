@@ -92,14 +92,14 @@ def activation(config: Mapping[str, Sequence[str]]) -> str:
 def is_active_controller(
     controllers: Sequence[tuple[str, str, bool]], host: str | None = None
 ) -> bool:
-    """Tell whether hooks run on this host, or whether it cannot be told."""
+    """Return whether hooks run on this host, or whether it cannot be told."""
     active = next((name for _, name, is_up in controllers if is_up), None)
     own = (host or socket.gethostname()).partition(".")[0]
     return len(controllers) <= 1 or active is None or active.partition(".")[0] == own
 
 
 def _is_seen(job: SqueueRow, events: SeenEvents, config: Mapping[str, Sequence[str]]) -> bool:
-    """Tell whether the last event may be that of a job: a start time can move on after it."""
+    """Return whether the last event may be that of a job: a start time can move on after it."""
     if events.last is None:
         return False
     resume = re.match(r"[0-9]+", next(iter(config.get("ResumeTimeout", ())), ""))

@@ -24,7 +24,7 @@ class SystemUser:
     gids: frozenset[int]
 
     def has_permission(self, status: os.stat_result, bits: int) -> bool:
-        """Tell whether the mode grants all of some bits (`READ | WRITE | EXECUTE`)."""
+        """Return whether the mode grants all of some bits (`READ | WRITE | EXECUTE`)."""
         if self.uid == 0:
             return True
         if status.st_uid == self.uid:
@@ -68,7 +68,7 @@ def access_problem(path: Path, user: SystemUser, bits: int) -> str | None:
 
 
 def can_read_scripts(state_save_location: Path) -> bool:
-    """Tell whether we may open the batch scripts that slurmctld keeps (`hash.N/job.ID/script`)."""
+    """Return whether we may open slurmctld's batch scripts (`hash.N/job.ID/script`)."""
     hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser, as soon as there is one
     if not hashed:
         return os.access(state_save_location, os.R_OK | os.W_OK | os.X_OK)

@@ -98,7 +98,7 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
 
 
 def has_accounting(config: SlurmSettings) -> bool:
-    """Tell whether the cluster has accounting."""
+    """Return whether the cluster has accounting."""
     kind = next(iter(config.get("AccountingStorageType", ())), "none")
     return not kind.endswith("none")
 

@@ -1,1 +1,1 @@
-"""From events to facts: what is asked of Slurm, and what its answers mean for a job id."""
+"""Resolve events into runs: query Slurm, and conclude starts and ends from its answers."""

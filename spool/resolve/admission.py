@@ -1,7 +1,7 @@
-"""From what Slurm says about a job to a run that can be reported. Pure.
+"""Make a run that can be reported from Slurm's record of a job. Pure.
 
-What the record lacks is filled from the hook's extras, which slurmctld itself wrote; what is still
-missing and needed makes the run refused here, with a reason, not by cc-backend.
+Facts that the record lacks are taken from the event's extras, which come from slurmctld. A run that
+still lacks a needed fact is refused here, with a reason, before cc-backend would refuse it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionContext:
-    """What is known of a new run beside Slurm's record; `now` in Unix seconds."""
+    """The facts of a new run besides Slurm's record; `now` in Unix seconds."""
 
     end: End | None
     events: tuple[Event, ...]
@@ -38,11 +38,11 @@ class IncompleteRunError(Exception):
 
 
 def admit(job: Job, context: AdmissionContext) -> Run:
-    """Return the run of a record; a user known by number alone is named later.
+    """Return the run of a record; a user known only by number is named later.
 
     Args:
         job: the controller's or accounting's record.
-        context: the rest.
+        context: the facts besides the record.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
@@ -75,11 +75,11 @@ def admit(job: Job, context: AdmissionContext) -> Run:
 
 
 def report_time(events: Iterable[Event], start_time: int | None) -> int:
-    """Return before when a run must not be reported, Unix seconds; 0: it may be reported at once.
+    """Return the time before which a run must not be reported, Unix seconds; 0: report at once.
 
     A sweep writes an event with `not_before` when it first sees a run: the facts are stored at
-    once, because Slurm forgets them, and the run is reported after the grace. Any other event of
-    the run, of a hook or of a later sweep, says that it may be reported now, so the earliest word
+    once, because Slurm forgets them, and the run is reported after the grace period. Any other
+    event of the run, from a hook or a later sweep, allows the report now, so the earliest time
     counts.
     """
     times = [_not_before(event) for event in events if _speaks_of(event, start_time)]
@@ -92,22 +92,22 @@ def _not_before(event: Event) -> int:
 
 
 def _speaks_of(event: Event, start_time: int | None) -> bool:
-    """Tell whether an event may be of a run; a start differs by seconds between Slurm's sources."""
+    """Return whether an event may be of a run; Slurm's start times differ by some seconds."""
     return event.start is None or start_time is None or same_start(event.start, start_time)
 
 
 def _missing_fields(run: Run) -> str:
-    """Return what a run lacks to be reported, or ""."""
+    """Return the facts that a run lacks to be reported, or ""."""
     lacks = {
-        "a user: Slurm names none": not run.job.user and run.job.uid is None,
-        "a node: Slurm names none": not run.job.nodes,
+        "a user: Slurm has none": not run.job.user and run.job.uid is None,
+        "a node: Slurm has none": not run.job.nodes,
         "a start time": not run.start_time,
     }
     return "; ".join(what for what, is_missing in lacks.items() if is_missing)
 
 
 def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[str, str]:
-    """Return the extras of the events of one run, the later event winning."""
+    """Return the extras of the events of one run; later events override earlier ones."""
     merged: dict[str, str] = {}
     for event in events:
         if event.start is None or event.start == start_time:

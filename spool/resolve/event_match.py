@@ -1,17 +1,17 @@
-"""Which event a run accounts for: both are known by times alone, and times differ. Pure."""
+"""Match events with runs: only their times identify them, and the times differ. Pure."""
 
 from __future__ import annotations
 
 from spool.files.event import Event, EventKind
 from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan, same_run
 
-EPILOG_DELAY_SECONDS = 60  # an epilog, or a prolog that waited, follows the fact within this
+EPILOG_DELAY_SECONDS = 60  # an epilog, or a delayed prolog, runs at most this late
 
 
 def event_matches(event: Event, spans: tuple[RunSpan, ...], *, is_record_missing: bool) -> bool:
-    """Tell whether some run whose state is known accounts for an event.
+    """Return whether an event belongs to some run whose state is known.
 
-    `is_record_missing`: the controller shows no job although it ought to remember one.
+    `is_record_missing`: the controller has no record although it should still remember the job.
     """
     if event.kind is EventKind.CLOSE:
         return True
@@ -25,12 +25,12 @@ def _matches_start(event: Event, span: RunSpan, late_seconds: int) -> bool:
     if event.start is not None:
         return same_run(RunSpan(event.start, None), span) or span.start_time > event.time
     if span.start_time > event.time + CLOCK_SLACK_SECONDS:
-        return True  # the run it told of was rolled back, or its start moved
+        return True  # the event's run was rolled back, or its start moved
     return span.end is None or span.end.time >= event.time - late_seconds
 
 
 def _matches_stop(event: Event, spans: tuple[RunSpan, ...]) -> bool:
-    """Tell whether the run that an epilog speaks of is over.
+    """Return whether the run of an epilog's event has ended.
 
     Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
     One that began within the same second may be the next run of a requeued job.

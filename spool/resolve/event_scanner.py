@@ -1,7 +1,7 @@
-"""The events that wait in `new/`: scanned, read with suspicion, buried if they are none.
+"""Scan and read the events in `new/`; move invalid files to `dead/`.
 
-Anybody who can become SlurmUser can put anything there: links, FIFOs, directories, huge files,
-names with line breaks. Each is set aside alone; the others go on.
+Anybody who can become SlurmUser can create any file there: links, FIFOs, directories, huge files,
+names with line breaks. Only the invalid file is moved to `dead/`; the other events are processed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 RESCAN_SECONDS = 5.0
-MTIME_RESOLUTION_SECONDS = 1.0  # a directory's time may be that coarse
+MTIME_RESOLUTION_SECONDS = 1.0  # a directory's mtime may be that coarse
 LARGE_BACKLOG = 10_000
-_HINT = "look at the file, then `cc-spool discard` it; only hooks and cc-sweep write into new/"
+_HINT = "check the file, then `cc-spool discard` it; only hooks and cc-sweep write into new/"
 _log = logging.getLogger(__name__)
 
 
 class EventScanner:
-    """Knows which names of `new/` it has handed out; `forget` those that were dealt with."""
+    """The scanner of `new/`; it returns each name once, until `forget` is called for it."""
 
     def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
         self._layout = layout
@@ -39,7 +39,7 @@ class EventScanner:
         return len(self._handed_out) + len(self._ignored)
 
     def is_due(self, now: Moment) -> bool:
-        """Tell whether `new/` may hold something new; one stat."""
+        """Return whether `new/` may have new names; costs one stat."""
         since = now.steady - self._scanned_at
         if since >= RESCAN_SECONDS:
             return True
@@ -52,7 +52,7 @@ class EventScanner:
         )
 
     def scan(self, now: Moment) -> list[Event]:
-        """Return the events that were not handed out yet, oldest first."""
+        """Return the events that were not returned yet, oldest first."""
         self._scanned_at = now.steady
         self._modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         fresh, known = [], 0
@@ -74,13 +74,13 @@ class EventScanner:
         self._ignored -= self._ignored - names
 
     def forget(self, names: Iterable[str]) -> None:
-        """Note that events are gone."""
+        """Drop events that have been removed."""
         self._handed_out.difference_update(names)
 
     def _read(self, name: str, now: Moment) -> Event | None:
-        """Return the event of a name; move what is none to `dead/`."""
+        """Return the event of a name; move an invalid file to `dead/`."""
         if self._crash_marker.is_poison(name):
-            return self._read_name_only(name, "reading it ended the drain three times", now)
+            return self._read_name_only(name, "the drain crashed three times while reading it", now)
         try:
             with self._crash_marker(name):
                 found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
@@ -101,9 +101,9 @@ class EventScanner:
         return None
 
     def _read_name_only(self, name: str, reason: str, now: Moment) -> Event | None:
-        """Return the event of a file whose extras cannot be read: its name says enough.
+        """Return the event of a file whose extras cannot be read, from its name alone.
 
-        Only of a regular file: what cannot be unlinked later must not be taken for an event.
+        Only for a regular file: a file that cannot be unlinked later must not become an event.
         """
         try:
             is_regular = self._layout.is_regular(Directory.NEW, name)
@@ -127,11 +127,11 @@ class EventScanner:
             name=name, directory=Directory.NEW, time=int(now.wall), reason=reason, hint=_HINT
         )
         try:
-            buried = move_file_to_dead(self._layout, why)
+            dead_name = move_file_to_dead(self._layout, why)
         except FileNotFoundError:
             return
         except OSError as error:
             self._ignored.add(name)
-            _log.error("new/%s: %s, and cannot be set aside: %s", escape(name), reason, error)
+            _log.error("new/%s: %s; cannot be moved to dead/: %s", escape(name), reason, error)
             return
-        _log.warning("new/%s is set aside as dead/%s: %s", escape(name), buried, reason)
+        _log.warning("new/%s was moved to dead/%s: %s", escape(name), dead_name, reason)

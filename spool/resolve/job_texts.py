@@ -1,9 +1,9 @@
-"""Script, description and user name of jobs: what slurmctld forgets soonest, read by a worker.
+"""Read script, description and user name of jobs, which slurmctld soon forgets, in a worker.
 
-Scripts come from StateSaveLocation where we may look there (microseconds), else by one command for
-each job or array (about 10 ms); descriptions by a command for a few jobs, rendered from the record
-for a crowd. Nothing here is needed to report a job, so all of it has a limit of time together, and
-a command that hangs is not asked again for each job.
+Scripts come from StateSaveLocation if it is readable (microseconds), else from one command for each
+job or array (about 10 ms). Descriptions come from one command a job if the jobs are few, else they
+are rendered from the record. A job can be reported without these texts, so all of them share a time
+limit, and a command that timed out is not run again for each job.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from spool.resolve.render_description import render_description
 from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
 
 BUDGET_SECONDS = 3.0
-"""What one question of the drain may take."""
+"""The time limit of one query of the drain."""
 COMMAND_SECONDS = 5.0
-"""What one command may take."""
+"""The timeout of one command."""
 MAX_DESCRIBED_JOBS = 8
-"""So many jobs are described by a command each."""
+"""Up to this number of jobs, each description comes from a command."""
 MIN_COMMAND_SECONDS = 0.05
 """With less time left no command is started."""
 FIRST_ASIDE_SECONDS = 5.0
@@ -35,22 +35,22 @@ FIRST_ASIDE_SECONDS = 5.0
 ASIDE_SECONDS = 60.0
 """How long at most."""
 DENIED_SECONDS = 600.0
-"""How long no script is asked for after Slurm has denied one."""
+"""The pause of script queries after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
 MAX_SCRIPT_LIMIT_BYTES = 4 * 1024 * 1024
 PLACEHOLDER_USERS = frozenset({"", "nobody", "nfsnobody", "unknown"})
-"""What a name service says that does not know a user."""
+"""Placeholders that name services return for unknown users."""
 _log = logging.getLogger(__name__)
 
 
 class SlurmTexts(Protocol):
-    """Slurm's commands that print texts; a client of the worker's own."""
+    """Slurm's commands that print texts; the worker has a client of its own."""
 
     def script(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
         """Return the batch script; None for a job without one."""
 
     def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
-        """Return what `scontrol show job` says of exactly this job."""
+        """Return the text of `scontrol show job` about exactly this job."""
 
     def config(self, *, timeout_seconds: float | None = None) -> Mapping[str, tuple[str, ...]]:
         """Return slurm.conf as the controller sees it."""
@@ -58,10 +58,10 @@ class SlurmTexts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """What belongs to a job beside its record.
+    """The texts of a job besides its record.
 
-    `script_bytes_total` is the size of the whole script where only its beginning is here.
-    `is_final` False: there was no time, or no answer; asking again may give more.
+    `script_bytes_total` is the size of the full script if only its beginning is here.
+    `is_final` False: there was no time or no answer; another query may return more.
     """
 
     script: str | None = None
@@ -72,7 +72,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextsQuery:
-    """Asks for the texts of some jobs and the names of some users."""
+    """A query for the texts of some jobs and the names of some users."""
 
     jobs: tuple[Job, ...] = ()
     uids: frozenset[int] = frozenset()
@@ -80,7 +80,7 @@ class TextsQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextsReply:
-    """Texts by job id and start time, names by uid (None: the name service knows none now)."""
+    """Texts by job id and start time, names by uid (None: not found by the name service now)."""
 
     texts: Mapping[tuple[int, int | None], Texts] = field(default_factory=dict)
     users: Mapping[int, str | None] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class TextsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSettings:
-    """What a site wants; `state_save_location` None: as `scontrol show config` says."""
+    """The site's settings; `state_save_location` None: read it by `scontrol show config`."""
 
     with_script: bool = True
     with_description: bool = True
@@ -97,12 +97,12 @@ class TextSettings:
 
     @property
     def read_limit_bytes(self) -> int:
-        """Return how much of a script is read: what is sent may be raised later."""
+        """Return how much of a script is read: more than is sent, as that limit may be raised."""
         return min(max(self.script_limit_bytes, MIN_SCRIPT_LIMIT_BYTES), MAX_SCRIPT_LIMIT_BYTES)
 
 
 class _Source:
-    """One kind of command, set aside for a while after it has failed."""
+    """One kind of command, which pauses after it has failed."""
 
     def __init__(self) -> None:
         self._aside_until = float("-inf")
@@ -127,7 +127,7 @@ class _Source:
 
 
 class JobTexts:
-    """Reads texts for one worker; only `read` and `resolve_users` may take long."""
+    """The reader of texts in one worker; only `read` and `resolve_users` may take long."""
 
     def __init__(self, slurm: SlurmTexts, settings: TextSettings) -> None:
         self._slurm = slurm
@@ -138,12 +138,12 @@ class JobTexts:
         self._descriptions = _Source()
 
     def ask(self, query: TextsQuery) -> TextsReply:
-        """Answer a question of the drain: what a worker does; never an error."""
+        """Answer a query of the drain, in the worker; log errors instead of raising them."""
         try:
             texts = self.read(query.jobs, budget_seconds=BUDGET_SECONDS)
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
-        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
-            _log.error("texts of %d jobs cannot be read here: %r", len(query.jobs), error)
+        except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
+            _log.error("texts of %d jobs not read, own code failed: %r", len(query.jobs), error)
             return TextsReply()
 
     def read(
@@ -171,7 +171,7 @@ class JobTexts:
         return found
 
     def resolve_users(self, uids: Iterable[int]) -> dict[int, str | None]:
-        """Return the login names of user ids by the name service; None: it does not know one."""
+        """Return the login names of user ids from the name service; None if it has no name."""
         return {uid: user_name(uid) for uid in set(uids)}
 
     # scripts
@@ -211,11 +211,11 @@ class JobTexts:
         return cut_script(raw, self._settings.read_limit_bytes, bytes_total=len(raw))
 
     def _is_script_out_of_reach(self) -> bool:
-        """Tell whether waiting for a script is of no use: Slurm denies it, or nobody wants it."""
+        """Return whether a script cannot be expected: Slurm denies it, or it is not configured."""
         return self._scripts.is_denied or not self._settings.with_script
 
     def _location(self, reading: _Reading) -> Path | None:
-        """Return where slurmctld keeps scripts; asked once, and again after a failure."""
+        """Return where slurmctld stores scripts; queried once, and again after a failure."""
         if self._state_save_location is not None:
             return self._state_save_location
         seconds = reading.seconds_for(self._configuration)
@@ -224,7 +224,7 @@ class JobTexts:
         try:
             found = self._slurm.config(timeout_seconds=seconds).get("StateSaveLocation", ())
         except SlurmError as error:
-            _log.warning("StateSaveLocation is not known: %s", escape(str(error)))
+            _log.warning("StateSaveLocation cannot be read from Slurm: %s", escape(str(error)))
             self._configuration.fail(error, reading.now())
             return None
         self._configuration.succeed()
@@ -234,7 +234,7 @@ class JobTexts:
     # descriptions
 
     def _describe(self, jobs: Sequence[Job], reading: _Reading) -> dict[int, str]:
-        """Return descriptions by job id; one for which there was no time is not there."""
+        """Return descriptions by job id, without those for which there was no time."""
         if len(jobs) > MAX_DESCRIBED_JOBS:
             return {job.job_id: render_description(job) for job in jobs}
         found: dict[int, str] = {}
@@ -261,13 +261,13 @@ class JobTexts:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One call of `read` and when it must be over."""
+    """One call of `read` and its deadline."""
 
     now: Callable[[], float]
     deadline: float
 
     def seconds_for(self, source: _Source) -> float | None:
-        """Return how long a command may take; None: none is to be run."""
+        """Return the timeout of a command; None if it must not be run now."""
         now = self.now()
         left = self.deadline - now
         if left < MIN_COMMAND_SECONDS or not source.is_usable(now):
@@ -276,7 +276,7 @@ class _Reading:
 
 
 def user_name(uid: int) -> str | None:
-    """Return the login name of a user id by the name service; no placeholder."""
+    """Return the login name of a user id from the name service; None for placeholders."""
     try:
         found = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):

@@ -1,7 +1,7 @@
-"""The description of a job in the layout of `scontrol show job`, from the facts of its record.
+"""Render the description of a job in the layout of `scontrol show job` from its record.
 
-For crowds of jobs no process is started for each. Order, names and line breaks are those that
-people know (`slurm_sprint_job_info`, `src/api/job_info.c`, 24.11); what is not known is left out.
+It saves one process a job when there are many. Order, names and line breaks are those of Slurm
+(`slurm_sprint_job_info`, `src/api/job_info.c`, 24.11); unknown facts are omitted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Pair = tuple[str, object]
 
 
 def render_description(job: Job) -> str:
-    """Return the description of a job, its times as this host's users write them."""
+    """Return the description of a job, with times in the format of this host's users."""
     head, *facts = (_line(pairs) for pairs in _facts(job))
     resources = [_line(pairs) for pairs in map(_allocation, job.allocations)]
     wishes = [_line(pairs) for pairs in _wishes(job)]
@@ -56,7 +56,7 @@ def _facts(job: Job) -> Iterator[tuple[Pair, ...]]:
 
 
 def _wishes(job: Job) -> Iterator[tuple[Pair, ...]]:
-    """Yield the words of each line behind the resources."""
+    """Yield the words of each line after the resources."""
     memory = job.requested_memory or ""
     yield (
         ("MinMemoryCPU", memory.removesuffix("c") if memory.endswith("c") else None),
@@ -79,10 +79,10 @@ def _line(pairs: Iterable[Pair]) -> str:
 
 
 def _allocation(allocation: NodeAllocation) -> tuple[Pair, ...]:
-    """Return the words about what is held on a node; () where that is not known.
+    """Return the words about the allocation on a node; () if it is not known.
 
-    `Cores` are Slurm's numbers of cores: its own `CPU_IDs` count threads too, which the record of a
-    job does not know.
+    `Cores` are Slurm's core numbers: Slurm's own `CPU_IDs` also count threads, which the record of
+    a job does not have.
     """
     if allocation.cores is None and not allocation.gres:
         return ()

@@ -1,8 +1,9 @@
-"""Account for every run of one job id: what its events and open runs mean. Pure.
+"""Resolve one job id: conclude from Slurm's answers which runs are new and which have ended. Pure.
 
-An event names a job id, not a run. Known of the id are its waiting events, the runs in the spool,
-the controller's record and, where that leaves something unexplained, accounting's rows. The answer
-is which runs are new, which are over, which events are dealt with. Silence proves nothing.
+An event names a job id, not a run. The inputs are the waiting events of the id, its runs in the
+spool, the controller's record and, if these leave an event or a run unexplained, accounting's rows.
+The result says which runs are new, which have ended, and which events are settled. A missing answer
+proves nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
-from spool.resolve.event_match import EPILOG_DELAY_SECONDS, event_matches
+from spool.resolve.event_match import event_matches
+from spool.resolve.inferred_ends import (
+    ACCOUNTING_DELAY_SECONDS,
+    end_by_event,
+    ends_of_close_events,
+    inferred_ends,
+    is_queued,
+)
+from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
-    CLOCK_SLACK_SECONDS,
     RunSpan,
-    TrackedRun,
     known_end,
     same_run,
     span_of_record,
@@ -31,59 +38,19 @@ from spool.resolve.slurm_runs import (
     runs_of_accounting,
 )
 
-__all__ = ["JobQuery", "Resolution", "SlurmAnswers", "TrackedRun", "resolve_job"]
-
-EVENT_EXPIRY_SECONDS = 3600  # when Slurm says that nothing happened, an event is let go after this
-PROVEN_END_DELAY_SECONDS = 300  # wait for accounting where epilog and next run show the end
-ACCOUNTING_DELAY_SECONDS = 24 * 3600  # accounting may be late by as much
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobQuery:
-    """A job id, its waiting events (oldest first) and the runs of it that are known."""
-
-    job_id: int
-    events: tuple[Event, ...] = ()
-    runs: tuple[TrackedRun, ...] = ()
-
-    def known_starts(self) -> set[int]:
-        """Return the start times that are known of unfinished runs, by events or by the spool."""
-        open_runs = {run.start_time for run in self.runs if run.end is None}
-        return open_runs | {event.start for event in self.events if event.start}
-
-    def since(self) -> int:
-        """Return from when on every run of the id must be accounted for, Unix seconds."""
-        times = [event.start or int(event.time) for event in self.events]
-        times += [run.start_time for run in self.runs if run.end is None]
-        return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
-
-    def last_event_time(self) -> float:
-        """Return the time of the last event, Unix seconds."""
-        return max((event.time for event in self.events), default=0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmAnswers:
-    """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
-
-    Without accounting (`has_accounting` False) no row will ever come: what events say counts.
-    """
-
-    record: Job | None
-    rows: tuple[Job, ...] | None = None
-    has_accounting: bool = True
+EVENT_EXPIRY_SECONDS = 3600  # an event that Slurm's answers contradict is dropped after this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What follows from Slurm's answers.
+    """The conclusions from Slurm's answers about one job id.
 
-    `new_runs` are runs the spool does not know, with their end if over. `ends` maps start times of
-    tracked runs to their ends. `starts_to_resend` are those of delivered runs whose start is sent
-    once more. `settled_events` are dealt with as soon as the rest is durable; `pending_events` need
-    accounting (`needs_accounting`) or another query; `unknown_events` belong to no known job, for
-    long enough to bury them. `missing_starts` are start times of tracked runs that Slurm shows
-    neither running nor over.
+    `new_runs` are runs that the spool does not have, with their end if they have ended. `ends` maps
+    start times of tracked runs to their ends. `starts_to_resend` are start times of delivered runs
+    whose start is sent once more. `settled_events` can be removed when the rest is durable;
+    `pending_events` need accounting (`needs_accounting`) or another query; `unknown_events` belong
+    to a job that Slurm has not known for so long that they are moved to dead/. `missing_starts` are
+    start times of tracked runs that Slurm shows neither as running nor as ended.
     """
 
     new_runs: tuple[tuple[Job, End | None], ...] = ()
@@ -98,35 +65,34 @@ class Resolution:
 
 
 def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolution:
-    """Return what Slurm's answers mean for a job id; `now` in Unix seconds."""
+    """Conclude the runs, ends and settled events of a job id; `now` in Unix seconds."""
     record_stage = None if answers.record is None else run_stage(answers.record)
     if record_stage is RunStage.OTHER_CLUSTER:
+        # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
     seen = tuple(_shown_runs(query, answers))
     shown = {span.start_time for span in seen}
     open_runs = [run.start_time for run in query.runs if run.end is None]
     not_shown = [start for start in open_runs if start not in shown]
+    # an inferred end replaces that of a close event: it has proof, the close event has none
     closed = {
-        **_ends_of_close_events(query, seen),
-        **_inferred_ends(query, answers, not_shown, seen, now),
+        **ends_of_close_events(query, seen),
+        **inferred_ends(query, answers, not_shown, seen, now),
     }
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
+    # The controller should still have the record of a job with a recent event. If it is missing, a
+    # newer run may be hidden, so a start event is not matched with a run that ended just before it.
     is_record_missing = (
         answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
     )
     unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
     unmatched = tuple(
-        event
-        for event in query.events
-        if not event_matches(
-            event,
-            # an epilog without a start time may be that of a run that Slurm does not show
-            (*spans, *unproven) if event.kind is EventKind.STOP else spans,
-            is_record_missing=is_record_missing,
-        )
+        _unmatched_events(query, spans, unproven, is_record_missing=is_record_missing)
     )
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}
+    # An expired event of a job that Slurm knows is settled, because the record shows the truth. If
+    # Slurm does not know the job, nothing explains the event: it is moved to dead/ with a reason.
     unknown = expired if answers.record is None else ()
     shown_ends = {span.start_time: span.end for span in seen if span.end is not None}
     unfinished = {event.name for event in unmatched if event not in expired or event in unknown}
@@ -142,6 +108,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         pending_events=pending,
         unknown_events=unknown,
         missing_starts=missing,
+        # a configuring or unsettled record changes soon: asking the controller again is cheaper
         needs_accounting=answers.rows is None
         and record_stage not in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         and bool(pending or missing),
@@ -149,11 +116,29 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     )
 
 
-def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
-    """Yield the runs Slurm shows, under the start time the spool knows them by.
+def _unmatched_events(
+    query: JobQuery,
+    spans: tuple[RunSpan, ...],
+    unproven: tuple[RunSpan, ...],
+    *,
+    is_record_missing: bool,
+) -> Iterator[Event]:
+    """Yield the events that belong to no run whose state is known.
 
-    The controller's record comes first and wins: it has cores and GRES. Of accounting's rows only
-    ended ones count: a live one may be late, or a runaway.
+    An epilog without a start time (before 23.02) may mean a run that Slurm does not show. With the
+    `unproven` runs as candidates, its event is not matched with an earlier run but waits.
+    """
+    for event in query.events:
+        candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
+        if not event_matches(event, candidates, is_record_missing=is_record_missing):
+            yield event
+
+
+def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
+    """Yield the runs that Slurm shows, with their start times in the spool.
+
+    The controller's record comes first and wins: it has cores and GRES. Only ended rows of
+    accounting count, because a live row may be outdated, or a runaway job.
     """
     seen: list[RunSpan] = []
     shown: list[RunSpan] = []  # under Slurm's own start times
@@ -167,41 +152,45 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         restarts, epilog_restarts = _restart_counts(row.start_time or 0, query)
         ended = end_of_requeued(row, record, restarts=restarts, epilog_restarts=epilog_restarts)
         span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
+        # the spool's start time and Slurm's may differ, and a row may be near either of them
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
-    if not answers.has_accounting and (record is None or _is_waiting(record)):
-        seen += _runs_of_events(query, seen, is_requeued=record is not None)
+    # Slurm shows no run of the job: without accounting, events are the only source
+    if not answers.has_accounting and (record is None or is_queued(record)):
+        seen += _runs_of_events(query, seen, record)
     yield from seen
 
 
-def _runs_of_events(
-    query: JobQuery, seen: list[RunSpan], *, is_requeued: bool
-) -> Iterator[RunSpan]:
-    """Yield runs that nobody but their own events knows: over, forgotten, and never accounted.
+def _runs_of_events(query: JobQuery, seen: list[RunSpan], record: Job | None) -> Iterator[RunSpan]:
+    """Yield ended runs that only events show: Slurm has forgotten them, and there is no accounting.
 
-    Of a requeued job the controller knows the next run alone. Only where the epilog's event names
-    the start (Slurm >= 23.02) or the prolog's event is there.
+    A record is that of a requeued job: it has the facts of the job, not of the run. The start must
+    be known, from the epilog's event (Slurm >= 23.02) or the prolog's event.
     """
     for event in query.events:
         start = _start_of(event, query.events)
         if event.kind is not EventKind.STOP or start is None:
             continue
-        end = _end_by_event(event, is_requeued=is_requeued)
-        job = Job(job_id=query.job_id, start_time=start, end_time=end.time, state=end.state)
+        end = end_by_event(event, is_requeued=record is not None)
+        # state, flags and restart count of the record are those of the next run
+        base = record or Job(job_id=query.job_id)
+        job = replace(
+            base,
+            start_time=start,
+            end_time=end.time,
+            state=end.state,
+            flags=(),
+            restart_count=None,
+        )
         span = RunSpan(start, end, job)
         is_known = any(run.start_time == start for run in query.runs)
         if not is_known and not any(same_run(span, other) for other in seen):
             yield span
 
 
-def _is_waiting(record: Job) -> bool:
-    """Tell whether a job waits in the queue: after a run, it was requeued."""
-    return run_stage(record) is RunStage.NOT_STARTED
-
-
 def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
-    """Return when the run began that an epilog's event speaks of, as far as events tell."""
+    """Return the start time of the run that an epilog's event ends; None if no event has it."""
     if stop.start is not None:
         return stop.start
     begun = [e for e in events if e.kind is EventKind.START and e.time <= stop.time]
@@ -209,7 +198,7 @@ def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
 
 
 def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None]:
-    """Return the restart count of a run as known from its start, and that of its epilog."""
+    """Return the restart counts of a run at its start and at its epilog; None if not known."""
     known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
     named = [e for e in query.events if e.start and match_start(e.start, [start]) is not None]
     counts = {event.kind: digits(event.extras.get("restart_count", "")) for event in named}
@@ -218,30 +207,16 @@ def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
-    """Yield the runs whose end the spool knows already."""
+    """Yield the runs whose end is already in the spool."""
     for run in query.runs:
         if run.end is not None:
             yield RunSpan(run.start_time, known_end(run))
 
 
-def _ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int, End]:
-    """Return the ends that the sweeper's close events carry; Slurm's own word goes before."""
-    shown = [span.start_time for span in seen]
-    tracked = [run.start_time for run in query.runs]
-    closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
-    return {
-        match_start(event.start or 0, tracked) or event.start or 0: End(
-            time=event.end or 0, state="FAILED", source=EndSource.CLOSE
-        )
-        for event in closes
-        if match_start(event.start or 0, shown) is None
-    }
-
-
 def _runs_of_close_events(
     closed: Mapping[int, End], known: set[int], job_id: int
 ) -> tuple[tuple[Job, End], ...]:
-    """Return runs that only the sweeper knows: their rows are to be closed."""
+    """Return runs that are only in a close event: their rows at cc-backend are to be closed."""
     return tuple(
         (Job(job_id=job_id, start_time=start, end_time=end.time), end)
         for start, end in closed.items()
@@ -249,59 +224,8 @@ def _runs_of_close_events(
     )
 
 
-def _inferred_ends(
-    query: JobQuery,
-    answers: SlurmAnswers,
-    not_shown: list[int],
-    seen: tuple[RunSpan, ...],
-    now: float,
-) -> dict[int, End]:
-    """Return ends of runs that Slurm does not show although something proves them over.
-
-    Proof is the epilog's event or a later run of the same id; accounting, which has the true end,
-    is waited for by a day, and by minutes where both say so: the later run is not shown meanwhile.
-    """
-    if answers.rows is None:
-        return {}
-    is_waiting = answers.record is not None and _is_waiting(answers.record)
-    later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
-    ends: dict[int, End] = {}
-    for start in not_shown:
-        following = next((other for other in later if other > start), None)
-        stop = _stop_event_of(start, following or now, query.events)
-        is_evident = (
-            not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
-        )
-        if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
-            is_requeued = is_waiting or following is not None
-            ends[start] = _end_by_event(stop, is_requeued=is_requeued)
-        elif following and now - following > ACCOUNTING_DELAY_SECONDS:
-            ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
-    return ends
-
-
-def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Event | None:
-    """Return the epilog's event of a run that was over before a time, as far as can be told."""
-    for event in events:
-        is_named = event.start is not None and match_start(event.start, [start]) is not None
-        is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
-        if event.kind is EventKind.STOP and (is_named or is_near):
-            return event
-    return None
-
-
-def _end_by_event(event: Event, *, is_requeued: bool) -> End:
-    """Return the end that an epilog's event alone can tell: its time and exit code.
-
-    That of a requeued run is 0 whatever became of it (slurm: SLURM_JOB_EXIT_CODE).
-    """
-    code = None if is_requeued else event.extras.get("exit_code")
-    state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
-    return End(time=event.end or int(event.time), state=state, source=EndSource.EVENT)
-
-
 def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
-    """Tell whether Slurm's answers leave nothing to hope for an unexplained event."""
+    """Return whether an unexplained event has waited so long that no answer will explain it."""
     if answers.rows is None:
         return False
     if answers.record is None:
@@ -313,7 +237,7 @@ def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
 def _starts_to_resend(
     query: JobQuery, settled: tuple[Event, ...], seen: tuple[RunSpan, ...]
 ) -> tuple[int, ...]:
-    """Return the started live runs that a start event speaks of."""
+    """Return the start times of live, delivered runs if a start event asks to send them again."""
     live = {span.start_time for span in seen if span.end is None}
     delivered = {run.start_time for run in query.runs if run.started and run.reported}
     starts = any(event.kind is EventKind.START for event in settled)

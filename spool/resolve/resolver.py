@@ -1,8 +1,8 @@
-"""What to ask Slurm about job ids that have waiting events or doubtful runs, and what follows.
+"""Decide what to ask Slurm about job ids with waiting events or open runs, and apply the answers.
 
-It hands out questions and takes answers, never waits and runs nothing. Slurm not answering counts
-against nobody: everything stays, and the next question comes later. While accounting is silent, all
-that the controller's answers settle goes on.
+It returns queries and takes replies; it never waits and runs no command. If Slurm does not answer,
+all events stay, no attempt is counted, and the next query comes later. While accounting does not
+answer, everything that the controller's answers settle goes on.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
-from spool.resolve.resolution import JobQuery, Resolution, SlurmAnswers, TrackedRun, resolve_job
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
-FIRST_QUERY_SECONDS = 0.04  # Slurm has the truth about 40 ms after a hook began (measured)
+FIRST_QUERY_SECONDS = 0.04  # Slurm's record is right about 40 ms after a hook began (measured)
 MAX_CONFIGURING_DELAY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
-MAX_POSTPONED_SECONDS = 10.0  # a record that cannot be read: it is forgotten as soon as others
+MAX_POSTPONED_SECONDS = 10.0  # of a record that cannot be read: Slurm forgets it as soon as others
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
-CROWD_SECONDS = 0.02  # a job id: hundreds of thousands of unknown events are asked about rarely
+CROWD_SECONDS = 0.02  # per job id: hundreds of thousands of unknown ids are rarely queried
 _log = logging.getLogger(__name__)
 
 Tracked = Callable[[int], tuple[TrackedRun, ...]]
@@ -37,7 +39,7 @@ Resolved = tuple[JobQuery, Resolution, Job | None]
 
 
 class _Phase(Enum):
-    """Whose answer a job id waits for."""
+    """The answer that a job id waits for."""
 
     NONE = auto()
     CONTROLLER = auto()
@@ -47,7 +49,7 @@ class _Phase(Enum):
 
 @dataclass(slots=True)
 class _PendingJob:
-    """A job id to be asked about: its events, when, and what was asked about it."""
+    """A job id to ask Slurm about: its events, the time of the query, and its contents."""
 
     job_id: int
     next_query: float
@@ -63,7 +65,7 @@ class _PendingJob:
 
 @dataclass(slots=True)
 class _Silence:
-    """Since when a source does not answer, and when to try it again; monotonic seconds."""
+    """An outage of a source: since when, and when to try again; monotonic seconds."""
 
     name: str
     since: Moment | None = None
@@ -83,13 +85,13 @@ class _Silence:
     def answered(self, now: Moment) -> None:
         if self.since is not None:
             seconds = now.steady - self.since.steady
-            text = "%s answers again after %.0f s, %d tries"
+            text = "%s answers again after %.0f s (failed queries: %d)"
             _log.info(text, self.name, seconds, self.failures)
         self.since, self.reason, self.failures, self.next_try = None, "", 0, 0.0
 
 
 class Resolver:
-    """Keeps the pending job ids. Belongs to the loop's thread."""
+    """The pending job ids and their queries; for the loop's thread."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, _PendingJob] = {}
@@ -103,39 +105,38 @@ class Resolver:
 
     @property
     def silent_since(self) -> float | None:
-        """Return since when the controller has not answered, Unix seconds; None when it does."""
+        """Return since when the controller has not answered, Unix seconds; None if it answers."""
         since = self._controller.since
         return None if since is None else since.wall
 
     @property
     def silent_reason(self) -> str:
-        """Return why the controller does not answer; "" when it does."""
+        """Return why the controller does not answer; "" if it answers."""
         return self._controller.reason
 
     @property
     def accounting_silent_since(self) -> float | None:
-        """Return since when accounting has not answered, Unix seconds; None when it does."""
+        """Return since when accounting has not answered, Unix seconds; None if it answers."""
         since = self._accounting.since
         return None if since is None else since.wall
 
     def add_events(self, events: Iterable[Event], now: Moment) -> None:
-        """Take in new events; Slurm is asked a little later than their hooks began."""
+        """Add new events; Slurm is asked shortly after their hooks began."""
         for event in events:
             age = max(0.0, now.wall - event.time)
             job = self._pending(event.job_id, now.steady + max(0.0, FIRST_QUERY_SECONDS - age))
             job.events = (*job.events, event)
 
     def recheck_job(self, job_id: int, now: Moment) -> None:
-        """Ask about a job id of which an open run may be over."""
+        """Ask about a job id whose open run may have ended."""
         self._pending(job_id, now.steady)
 
     def next_time(
         self, *, controller_is_busy: bool = False, accounting_is_busy: bool = False
     ) -> float | None:
-        """Return when the next question may be asked, by the monotonic clock; None: there is none.
+        """Return when the next query may be made, by the monotonic clock; None: there is none.
 
-        Not the time of one that waits for an answer, or for a busy worker: that ends the loop's
-        waiting by itself.
+        Job ids that wait for an answer or a busy worker do not count: the answer wakes the loop.
         """
         self._drop_stale()
         times = []
@@ -172,9 +173,9 @@ class Resolver:
     def take_records(
         self, query: RecordsQuery, reply: RecordsReply | None, now: Moment, tracked: Tracked
     ) -> list[Resolved]:
-        """Take in the controller's answer; return what follows for each job id.
+        """Apply the controller's answer; return the resolution of each job id.
 
-        The record is given back for its facts. `tracked` tells the runs of a job id that are known.
+        The record is returned for its facts. `tracked` returns the known runs of a job id.
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.CONTROLLER]
@@ -204,16 +205,16 @@ class Resolver:
         now: Moment,
         tracked: Tracked,
     ) -> Resolved | None:
-        """Return what a record settles; accounting is wanted for what it leaves open."""
+        """Return what a record settles; ask accounting about the rest."""
         asked = self._query_of(job, tracked)
         result = resolve_job(asked, SlurmAnswers(record=record), now.wall)
         if result.new_runs and record is not None and job.job_id in query.states_only:
-            job.needs_all = True  # a new run: it is asked for with all its facts
+            job.needs_all = True  # a new run: ask again with cores and GRES
             self._ask_at(job, now.steady)
             return None
         job.needs_all = False
-        self._settle(job, result, now)
-        if result.needs_accounting and job.job_id in self._jobs:
+        is_waiting = self._settle(job, result, now)
+        if result.needs_accounting and is_waiting:
             job.phase, job.record = _Phase.ACCOUNTING_WANTED, record
             self._accounting_wanted.add(job.job_id)
         return asked, result, record
@@ -240,7 +241,7 @@ class Resolver:
     def take_rows(
         self, query: RowsQuery, reply: RowsReply | None, now: Moment, tracked: Tracked
     ) -> list[Resolved]:
-        """Take in accounting's answer; return what follows for each job id."""
+        """Apply accounting's answer; return the resolution of each job id."""
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is _Phase.ACCOUNTING]
         if reply is None or reply.error is not None:
@@ -272,10 +273,11 @@ class Resolver:
 
     def _settle(
         self, job: _PendingJob, result: Resolution, now: Moment, *, repeated: bool = True
-    ) -> None:
-        """Forget a job id that is accounted for, or say when to ask about it again.
+    ) -> bool:
+        """Drop a job id that is settled, or set when to ask about it again.
 
-        Events that came after the question keep their time.
+        Return whether it waits for more. Events that came after the question keep their time: the
+        controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
         asked = {event.name for event in job.asked}
@@ -286,43 +288,44 @@ class Resolver:
         unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         if not job.events and not result.missing_starts and not unsettled:
             del self._jobs[job.job_id]
-            return
+            return False
         if has_newer:
             self._ask_at(job, job.next_query)
-            return
+            return False
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
             self._warn_configuring(job, now)
         else:
             crowd = len(self._jobs) * CROWD_SECONDS
             longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
-        delay = min(first * 2.0 ** min(job.queries_sent, 20), longest)
         job.queries_sent += repeated
+        delay = min(first * 2.0 ** min(job.queries_sent - 1, 20), longest)
         self._ask_at(job, now.steady + delay)
+        return True
 
     def _warn_configuring(self, job: _PendingJob, now: Moment) -> None:
         if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:
             job.warned = True
-            _log.warning("job=%d is configuring for more than an hour", job.job_id)
+            _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", job.job_id)
 
     def _pending(self, job_id: int, at: float) -> _PendingJob:
-        """Return a job id's entry, to be asked about at a time whatever it waits for now."""
+        """Return the entry of a job id, to be asked about at a time regardless of its phase."""
         job = self._jobs.get(job_id)
         if job is None:
             job = self._jobs[job_id] = _PendingJob(job_id, at, since=at)
         job.next_query = at
         job.queries_sent = 0
         if job.phase is not _Phase.CONTROLLER:
-            self._ask_at(job, at)  # accounting's answer under way is about older events
+            self._ask_at(job, at)  # the pending answer of accounting is about older events
         return job
 
     def _ask_at(self, job: _PendingJob, at: float) -> None:
-        """Let a job id wait for a time; whatever was asked about it does not count any more."""
+        """Schedule the next query of a job id; a pending answer about it is ignored."""
         job.phase, job.next_query = _Phase.NONE, at
         heappush(self._queue, (at, job.job_id))
 
     def _drop_stale(self) -> None:
-        """Drop the head of the queue while it is not what its job id waits for."""
+        """Drop outdated heads of the queue: their job id is scheduled for another time."""
         while self._queue:
             at, job_id = self._queue[0]
             job = self._jobs.get(job_id)
@@ -331,7 +334,7 @@ class Resolver:
             heappop(self._queue)
 
     def _query_of(self, job: _PendingJob, tracked: Tracked) -> JobQuery:
-        """Return what was asked; a delivered run that the sweep names as missing is unknown."""
+        """Return the query of a job id, without delivered runs that a sweep reports as missing."""
         named = {event.start for event in job.asked if event.extras.get("again") == "1"}
         runs = tuple(
             run for run in tracked(job.job_id) if run.end is None or run.start_time not in named
@@ -339,15 +342,15 @@ class Resolver:
         return JobQuery(job_id=job.job_id, events=job.asked, runs=runs)
 
     def _postpone(self, job: _PendingJob, now: Moment, error: SlurmError) -> None:
-        """Ask later about one job whose record cannot be trusted; the others are not concerned."""
+        """Ask later about one job whose record cannot be read; others are not affected."""
         if job.queries_sent == 0:
-            _log.warning("job=%d is not readable: %s", job.job_id, escape(str(error)))
+            _log.warning("job=%d record cannot be read: %s", job.job_id, escape(str(error)))
         delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
 
 
 def _asks_end_only(query: JobQuery) -> bool:
-    """Tell whether the facts of the run in question are known, and only its end is not."""
+    """Return whether only the end of a known run is missing."""
     stops = all(event.kind is EventKind.STOP for event in query.events)
     return stops and any(run.end is None for run in query.runs)

@@ -1,8 +1,8 @@
-"""Which run a record of Slurm shows, and under which start time the spool knows it. Pure.
+"""Find the run in the spool that a record of Slurm shows, and its start time there. Pure.
 
-A start moves by seconds between controller and accounting, and by minutes when nodes power up late;
-a requeued job may run again within seconds. What tells these apart is, in this order: the number of
-restarts, an end in between, and what accounting has under which start.
+A start differs by seconds between controller and accounting, and by minutes when nodes power up
+late; a requeued job may run again within seconds. These cases are distinguished by, in this order:
+the number of restarts, an end in between, and the start times in accounting.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from slurm.job import Job
 from spool.files.run import End, EndSource
 from spool.resolve.slurm_runs import RunStage, match_start, run_stage, same_start
 
-CLOCK_SLACK_SECONDS = 5  # times of Slurm are whole seconds, an event's is a file's mtime
+CLOCK_SLACK_SECONDS = 5  # Slurm's times are full seconds, an event's time is a file's mtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """A run of the id that the spool holds, or that it delivered lately (then `end` is set).
+    """A run of the id in the spool, or delivered recently (then `end` is set).
 
-    `restarts` is how often the job was requeued before it, None if that is not known.
+    `restarts` is how often the job was requeued before this run, None if not known.
     """
 
     start_time: int
@@ -33,23 +33,23 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSpan:
-    """A run whose state is known for sure: live (`end` None) or over."""
+    """A run whose state is certain: live (`end` None) or ended."""
 
     start_time: int
     end: End | None
-    job: Job | None = None  # None: known to the spool alone
+    job: Job | None = None  # None: only the spool has the run
 
     def ended_by(self, time: float) -> bool:
-        """Tell whether it was over at a time, as far as clocks agree."""
+        """Return whether the run had ended at a time, apart from the clocks' difference."""
         return self.end is not None and self.end.time <= time + CLOCK_SLACK_SECONDS
 
 
 def span_of_record(
     job: Job, source: EndSource, runs: tuple[TrackedRun, ...], rows: Iterable[Job]
 ) -> RunSpan:
-    """Return a run that Slurm shows, under the start time by which the spool knows it.
+    """Return a run that Slurm shows, with its start time in the spool.
 
-    A start moves when nodes power up late: the tuple that was reported stays if accounting (`rows`)
+    A start moves when nodes power up late: the reported start time is kept if accounting (`rows`)
     has the run under the new start and nothing under the old one.
     """
     span = RunSpan(job.start_time or 0, _end_of(job, source), job)
@@ -69,7 +69,7 @@ def span_of_record(
 
 
 def same_run(one: RunSpan, other: RunSpan) -> bool:
-    """Tell whether two views show one run: equal starts, or near ones and no end in between."""
+    """Return whether two views show one run: equal starts, or near ones and no end in between."""
     if one.start_time == other.start_time:
         return True
     first, second = sorted((one, other), key=lambda span: span.start_time)
@@ -78,12 +78,12 @@ def same_run(one: RunSpan, other: RunSpan) -> bool:
 
 
 def known_end(run: TrackedRun) -> End | None:
-    """Return the end of a run that the spool knows to be over; its state is of no interest."""
+    """Return the end of a run that has ended in the spool; its state does not matter."""
     return None if run.end is None else End(time=run.end, state="", source=EndSource.EVENT)
 
 
 def _is_requeued_since(run: TrackedRun, job: Job) -> bool:
-    """Tell whether the job was requeued between a known run and that of a record."""
+    """Return whether the job was requeued between a known run and that of a record."""
     counts = (run.restarts, job.restart_count)
     return None not in counts and counts[0] != counts[1] and run.start_time != job.start_time
 

@@ -1,4 +1,4 @@
-"""Batch scripts as slurmctld keeps them: `StateSaveLocation/hash.N/job.ID/script`.
+"""Read batch scripts from slurmctld's files `StateSaveLocation/hash.N/job.ID/script`.
 
 N is the last digit of the id; tasks of an array share the script of the array. A file ends in NUL
 (`get_job_script`, `src/slurmctld/job_mgr.c`, all releases).
@@ -20,7 +20,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class Script:
     """The script of a job, or its beginning; `text` None: the job has none.
 
-    `bytes_total` is the size of the whole script where only the beginning is here.
+    `bytes_total` is the size of the full script if only the beginning is here.
     """
 
     text: str | None
@@ -28,12 +28,12 @@ class Script:
 
 
 def script_owner(job: Job) -> int:
-    """Return the id under which slurmctld keeps the script of a job."""
+    """Return the id under which slurmctld stores the script of a job."""
     return job.array_job_id or job.job_id
 
 
 def read_script_file(state_save_location: Path, owner: int, limit_bytes: int) -> Script | None:
-    """Return the script of a job; None if it cannot be looked for there."""
+    """Return the script of a job; None if the directory cannot be read."""
     hashed = state_save_location / f"hash.{owner % 10}"
     try:
         fd = os.open(hashed / f"job.{owner}" / "script", _OPEN)
@@ -43,7 +43,7 @@ def read_script_file(state_save_location: Path, owner: int, limit_bytes: int) ->
         return None
     try:
         with open(fd, "rb", closefd=False) as file:
-            raw = file.read(limit_bytes + 1)  # one more for the NUL
+            raw = file.read(limit_bytes + 1)  # one more byte for the NUL
         size = os.fstat(fd).st_size
         ends_in_nul = size > 0 and os.pread(fd, 1, size - 1) == b"\0"
     except OSError:
@@ -54,7 +54,7 @@ def read_script_file(state_save_location: Path, owner: int, limit_bytes: int) ->
 
 
 def cut_script(raw: bytes, limit_bytes: int, *, bytes_total: int) -> Script:
-    """Return what fits into the limit, never part of a character."""
+    """Return the part of a script within the limit, never a partial character."""
     if bytes_total <= limit_bytes:
         return Script(raw[:bytes_total].decode("utf-8", "replace"))
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(raw[:limit_bytes])

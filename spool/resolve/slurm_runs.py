@@ -1,4 +1,4 @@
-"""What a Slurm record says about a run: waiting, live, over, or no run at all. Pure.
+"""Conclude from a Slurm record whether a run is pending, live, ended, or does not exist. Pure.
 
 Sources: state words `src/common/slurm_protocol_defs.c` (`job_state_string`), meaning of flags and
 times `src/slurmctld/job_mgr.c` (`pack_job`), Slurm 21.08 ... 26.05.
@@ -40,18 +40,18 @@ _CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
 
 class RunStage(Enum):
-    """Where a record stands in the life of a run."""
+    """The stage of a run that a record shows."""
 
-    NOT_STARTED = auto()  # waiting to run, or never ran: no run in this record
+    NOT_STARTED = auto()  # pending, or never ran: the record has no run
     CONFIGURING = auto()  # has nodes, its start time may still move
-    UNSETTLED = auto()  # a flag hides the state, or the end is not written yet: look again soon
+    UNSETTLED = auto()  # a flag hides the state, or the end is not there yet: ask again soon
     LIVE = auto()
     ENDED = auto()
     OTHER_CLUSTER = auto()  # a federation sibling runs elsewhere
 
 
 def run_stage(job: Job) -> RunStage:
-    """Return where a record stands; `Job` times are facts, never expectations."""
+    """Return the stage of the run in a record; times of `Job` are facts, never estimates."""
     if job.state == "REVOKED" or "REVOKED" in job.flags:
         return RunStage.OTHER_CLUSTER
     if job.state == "PENDING":
@@ -73,19 +73,19 @@ def _stage_of_end_state(job: Job) -> RunStage:
     if not job.end_time:
         return RunStage.UNSETTLED
     if not job.nodes:
-        # cancelled while pending shows start = end; COMPLETING may list no node any more
+        # a job cancelled while pending has start = end; COMPLETING may no longer list nodes
         never_ran = job.end_time <= job.start_time and "COMPLETING" not in job.flags
         return RunStage.NOT_STARTED if never_ran else RunStage.ENDED
     return RunStage.ENDED
 
 
 def same_start(one: int, other: int) -> bool:
-    """Tell whether two start times of one job id mean the same run."""
+    """Return whether two start times of one job id mean the same run."""
     return abs(one - other) <= SAME_START_SECONDS
 
 
 def match_start(start: int, candidates: Iterable[int]) -> int | None:
-    """Return the one candidate that means the same run: the exact one, or the only near one."""
+    """Return the candidate of the same run: the exact one, or the only near one."""
     near = [other for other in candidates if same_start(start, other)]
     if start in near:
         return start
@@ -97,13 +97,13 @@ def runs_of_accounting(
 ) -> tuple[Job, ...]:
     """Return the runs of one job id, oldest first, from accounting rows (`sacct -D`).
 
-    `starts` are start times that are known otherwise: a row that lost its own (slurmctld was
-    stopped before it told accounting; seen with 22.05.8, a requeue) gets the only one of them that
-    lies between its submission and its end.
+    `starts` are start times from other sources: a row that lost its own (slurmctld was stopped
+    before it sent the start to slurmdbd; seen with 22.05.8, a requeue) gets the only one of them
+    between its submission and its end.
 
     A resize ends one row with state RESIZING and opens another: both belong to one run, which keeps
     the first start (`src/plugins/accounting_storage`, Slurm 21.08 ... 26.05). Rows that never ran
-    are left out.
+    are omitted.
     """
     own = [row for row in rows if row.job_id == job_id]
     known = [row.start_time for row in own if row.start_time]
@@ -124,12 +124,12 @@ def runs_of_accounting(
 def end_of_requeued(
     row: Job, record: Job | None, *, restarts: int | None, epilog_restarts: int | None
 ) -> Job:
-    """Return accounting's row of a run with the state in which the run itself has ended.
+    """Return accounting's row of a run with the state in which the run itself ended.
 
     A job of scrontab, and one whose exit code is in `RequeueExit`, is requeued *after* its run has
-    ended: accounting says REQUEUED then, as it does of a run that was interrupted, and has the
-    exit code (recorded with 24.11.5). The epilog tells them apart: the restart count is raised
-    before it if the run is interrupted, and after it if it has ended by itself.
+    ended: accounting then says REQUEUED, as for an interrupted run, and has the exit code (recorded
+    with 24.11.5). The epilog distinguishes them: the restart count is raised before it if the run
+    was interrupted, and after it if the run ended by itself.
 
     Args:
         row: the row of an ended run.
@@ -149,7 +149,7 @@ def end_of_requeued(
 
 
 def _with_start(row: Job, starts: Iterable[int]) -> Job:
-    """Return a row that is over under the start time that it lost; as it is if that is unclear."""
+    """Return an ended row with the start time that it lost; unchanged if that is unclear."""
     end, submitted = row.end_time, row.submit_time
     if row.start_time or not end or submitted is None or row.state not in END_STATES:
         return row

@@ -1,7 +1,7 @@
-"""What the workers do that ask Slurm: frozen questions in, frozen answers out, nothing raised.
+"""The queries to Slurm that run in workers: frozen queries in, frozen replies out, no exceptions.
 
-The controller (squeue, scontrol) and accounting (sacct) have a worker each: one that hangs does not
-hold up the other.
+The controller (squeue, scontrol) and accounting (sacct) have a worker each, so that one that hangs
+does not block the other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class ListedJob(Protocol):
-    """One line of Slurm's job list; `slurm.client.Slurm.listing` returns such."""
+    """One line of Slurm's job list, as `slurm.client.Slurm.listing` returns it."""
 
     @property
     def job_id(self) -> int:
@@ -27,26 +27,26 @@ class ListedJob(Protocol):
 
     @property
     def start_time(self) -> int | None:
-        """Return when the run began; None if it did not."""
+        """Return when the run started; None if it did not."""
 
     @property
     def is_live(self) -> bool:
-        """Tell whether the run is not over."""
+        """Return whether the run has not ended."""
 
 
 class DrainSlurm(Protocol):
-    """All that a drain asks of Slurm; `slurm.client.Slurm` answers."""
+    """The queries of a drain to Slurm; `slurm.client.Slurm` implements them."""
 
     @property
     def has_accounting(self) -> bool | None:
-        """Tell whether the site has accounting; None until that was asked."""
+        """Return whether the site has accounting; None until this was read."""
 
     def jobs(
         self, ids: Iterable[int], *, states_only: Container[int] = ()
     ) -> Mapping[int, Job | SlurmError]:
-        """Return the controller's records; an id it does not know is absent.
+        """Return the controller's records; unknown job ids are absent.
 
-        Of those in `states_only` cores and GRES may be left out.
+        Records of jobs in `states_only` may lack cores and GRES.
         """
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
@@ -58,7 +58,7 @@ class DrainSlurm(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsQuery:
-    """Asks the controller for the records of some jobs, of some without cores and GRES."""
+    """A query for the controller's records of some jobs, for some without cores and GRES."""
 
     job_ids: tuple[int, ...]
     states_only: frozenset[int] = frozenset()
@@ -66,12 +66,12 @@ class RecordsQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """Asks the controller which jobs run."""
+    """A query for the jobs that the controller shows as running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsQuery:
-    """Asks accounting for every run of some jobs between two instants, Unix seconds."""
+    """A query for accounting's runs of some jobs between two instants, Unix seconds."""
 
     job_ids: tuple[int, ...]
     since: int
@@ -80,7 +80,7 @@ class RowsQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordsReply:
-    """Records by job id, an error of its own for one that cannot be read; or why none came."""
+    """Records by job id, an error for a record that cannot be read; or why there is no answer."""
 
     records: Mapping[int, Job | SlurmError] = field(default_factory=dict)
     error: str | None = None
@@ -88,7 +88,7 @@ class RecordsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListReply:
-    """Start times of the jobs that run, by job id; or why no list came."""
+    """Start times of the running jobs, by job id; or why there is no answer."""
 
     live: Mapping[int, int] = field(default_factory=dict)
     error: str | None = None
@@ -96,7 +96,7 @@ class ListReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsReply:
-    """Accounting's rows; or why none came."""
+    """Accounting's rows; or why there is no answer."""
 
     rows: tuple[Job, ...] = ()
     has_accounting: bool = True
@@ -108,7 +108,7 @@ ControllerReply = RecordsReply | ListReply
 
 
 class SlurmReader:
-    """Answers by one Slurm client; for one worker's thread."""
+    """The queries made with one Slurm client; for the thread of one worker."""
 
     def __init__(self, slurm: DrainSlurm) -> None:
         self._slurm = slurm
@@ -138,6 +138,6 @@ class SlurmReader:
 
 def _text(error: Exception) -> str:
     if not isinstance(error, SlurmError):
-        _log.error("a question to Slurm failed here: %r", error)
+        _log.error("a query to Slurm failed in our own code: %r", error)
         return f"{type(error).__name__} in our own code"
     return escape(str(error))

@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     add_selection_arguments(parser)
     parser.add_argument(
-        "--force", action="store_true", help="do not hold stops back; requires --stops"
+        "--force",
+        action="store_true",
+        help="send the stops that a safety check would hold back; requires --stops",
     )
     parser.add_argument(
         "--stops",
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=WAIT_SECONDS,
         metavar="SECONDS",
-        help=f"how long to wait until the drain has delivered (default: {WAIT_SECONDS})",
+        help=f"how long to wait for the drain to deliver (default: {WAIT_SECONDS})",
     )
 
 

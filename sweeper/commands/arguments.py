@@ -18,7 +18,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ID",
-        help="look at this job only, whatever its age; may be repeated",
+        help="compare only this job, however young it is; may be repeated",
     )
     parser.add_argument(
         "-l",
@@ -26,13 +26,13 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=MAX_CHANGES,
         metavar="N",
-        help=f"at most N starts and at most N stops in one run (default: {MAX_CHANGES})",
+        help=f"at most N starts and at most N stops in one sweep (default: {MAX_CHANGES})",
     )
     parser.add_argument(
         "--direction",
         choices=("start", "stop", "both"),
         default="both",
-        help="report only missing starts, or only missing stops (default: both)",
+        help="repair only missing starts, or only missing stops (default: both)",
     )
     parser.add_argument("--json", action="store_true", help="write the plan as JSON")
 

@@ -71,7 +71,8 @@ def sweep_sources(
     on_step: Callable[[str], None] = lambda _what: None,
 ) -> SweepSources:
     """Return whom to ask."""
-    filters, survey = job_filters(config), _cluster_survey(config)
+    filters = job_filters(config)
+    survey = ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
     names = {config.clustername, *config.partition_clusters.values()}
     archive = config.spool.state_directory / DELIVERED_DIRECTORY
     return SweepSources(
@@ -171,10 +172,6 @@ def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
     except SlurmError as error:
         _log.debug("the nodes' start times are unknown: %s", error)
         return False
-
-
-def _cluster_survey(config: Config) -> ClusterSurvey:
-    return ClusterSurvey(slurm_commands(config), config.slurm.sacctmgr, ProcessRunner())
 
 
 def _own_user() -> tuple[str, int]:

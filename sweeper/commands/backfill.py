@@ -53,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"report jobs that ended at this time or later: {DATE_FORMS}",
     )
     parser.add_argument(
-        "--until", required=True, metavar="TIME", help="and before this time, in the same forms"
+        "--until", required=True, metavar="TIME", help="and before this time, in the same formats"
     )
     parser.add_argument(
         "--monitoring-status",
         type=int,
         choices=(0, 1),
-        help="0: cc-backend has no metrics of that time and need not look for them",
+        help="0: cc-backend has no metrics from that time and does not look for them",
     )
-    parser.add_argument("--dry-run", action="store_true", help="count, but change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only count; change nothing")
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 
 
@@ -184,7 +184,7 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
                 **counts,
                 "dry_run": args.dry_run,
                 "at": progress.resume_at,
-                "failed": _failure_text(progress),
+                "failed": progress.failure and progress.failure.text,
             }
         )
     else:
@@ -198,7 +198,3 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
         _log.error("%s; type the same command again to continue there", progress.failure.text)
         return failure_code(progress.failure)
     return TRY_AGAIN if left else OK
-
-
-def _failure_text(progress: BackfillProgress) -> str | None:
-    return None if progress.failure is None else progress.failure.text

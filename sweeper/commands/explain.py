@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "jobid",
         type=positive_number,
         metavar="JOBID",
-        help="the job's own id; of an array task the one that squeue shows as %%A",
+        help="the job id; for an array task the id that squeue shows as %%A",
     )
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from spool.errors import EventNameError, NewerFormatError, RunFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.archive import archive_lines
 from spool.files.durable_files import load_run
 from spool.files.event import parse_event_name
@@ -67,7 +67,7 @@ def _is_captured(layout: Layout, key: RunId, now: float) -> bool:
         return False
     try:
         run = load_run(layout, Directory.TODO, run_name(key.job_id, start))
-    except (OSError, RunFileError, NewerFormatError):
+    except (OSError, BadFileError, NewerFormatError):
         return False  # moved, or the drain will set it aside
     return run.not_before > now and run.started is None and run.last_error is None
 
@@ -105,7 +105,7 @@ def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | Non
         if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
             try:
                 event = parse_event_name(name, time=0)
-            except (EventNameError, NewerFormatError):
+            except (BadFileError, NewerFormatError):
                 continue
             event_starts[event.job_id].append(event.start)
     return event_starts
@@ -119,7 +119,7 @@ def _starts_in_directory(
         if name.partition("-")[0] in ids:
             try:
                 job_id, start = parse_run_name(name)
-            except RunFileError:
+            except BadFileError:
                 continue
             runs[job_id].append(start)
     return runs
@@ -128,7 +128,7 @@ def _starts_in_directory(
 def _open_entry(layout: Layout, name: str) -> SpoolEntry:
     try:
         run = load_run(layout, Directory.OPEN, name)
-    except (OSError, RunFileError, NewerFormatError):
+    except (OSError, BadFileError, NewerFormatError):
         return SpoolEntry(status=SpoolStatus.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:
         return SpoolEntry(status=SpoolStatus.UNREPORTED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ccbackend.classify import Fault
+from ccbackend.faults import Fault
 from ccbackend.version import FIRST_WITH_SHARED, Version
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler

@@ -64,6 +64,7 @@ class Faults:
     delayed_share: float = 0.0
     token: str = ""
     unknown_hosts: set[str] = field(default_factory=set)
+    unknown_once: set[str] = field(default_factory=set)
     controller_hangs: str = ""
     accounting_hangs: str = ""
     unreadable_records: set[int] = field(default_factory=set)

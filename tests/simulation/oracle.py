@@ -87,9 +87,11 @@ class Oracle:
                 )
 
     def _check_resources(self, run: Run, wanted: Any, found: Any) -> None:
+        wanted, found = (sorted(each, key=lambda r: r["hostname"]) for each in (wanted, found))
         if [each["hostname"] for each in wanted] != [each["hostname"] for each in found]:
             raise Violation(f"{run.key} has other hosts (wrong facts)")
-        if wanted != found and not self.facts_lost(run):
+        is_unknown = any(each["hostname"] in self._backend.faults.unknown_once for each in wanted)
+        if wanted != found and not is_unknown and not self.facts_lost(run):
             raise Violation(f"{run.key} resources are {found}, not {wanted} (wrong facts)")
 
     def facts_lost(self, run: Run) -> bool:
@@ -225,11 +227,9 @@ class Oracle:
     def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
         """Return which parts of the world must be well for a run beside cc-backend."""
         parts = set() if is_stored else {"slurm"}
-        if run.host in self._backend.faults.unknown_hosts or run.host in self.unknown_once:
+        if run.host in self._backend.faults.unknown_once:
             parts.add("hosts")
         return parts | ({"names", "texts"} if run.is_nameless else set())
-
-    unknown_once: frozenset[str] = frozenset()
 
     # ---- the end
 

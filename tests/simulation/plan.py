@@ -112,6 +112,7 @@ def _backend_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
 
     def unknown_host() -> Phase:
         hosts = set(random.sample(HOSTS, 3))
+        world.faults.unknown_once |= hosts
         return _knob(world, "unknown_hosts", hosts, ("hosts",))
 
     return [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ccbackend.classify import Fault
 from ccbackend.errors import TokenError
+from ccbackend.faults import Fault
 from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
 from simulation.backend import VirtualBackend
 from simulation.faults import Faults

@@ -1,7 +1,7 @@
 """GRES strings of one node, such as `gpu:a100:2(IDX:0,2-3),shard:4(2/8,0/8)`.
 
 Source: `gres_*_job_build_details` (`src/slurmctld/gres_ctld.c` up to 23.11,
-`src/stepmgr/gres_stepmgr.c` from 24.05). A list that Slurm has cut (it prints into 128 bytes)
+`src/stepmgr/gres_stepmgr.c` from 24.05). A list that Slurm has truncated (it prints into 128 bytes)
 never yields wrong devices: its indices are None, not known.
 """
 
@@ -20,10 +20,10 @@ SHARED_GRES = frozenset({"shard", "mps"})
 """GRES whose count is a number of shares, not of devices."""
 
 NO_GRES = frozenset({"", "(null)"})
-"""What the commands print where a node has none."""
+"""What the commands print for a node without GRES."""
 
 _MAX_LIST_CHARACTERS = 127
-"""Characters that Slurm has for one index list (`char gres_str[128]`)."""
+"""The size of Slurm's buffer for one index list (`char gres_str[128]`)."""
 
 _PIECE = re.compile(
     r"(?P<name>[A-Za-z_][\w.+-]*)"
@@ -35,23 +35,23 @@ _TO_COMMA = re.compile(r"(?:[^,(]|\([^()]*\)?)*")
 _PLAIN_TYPE = re.compile(r"[\w.+-]+")
 _SHARE = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40, "P": 50}
-"""Powers of two that a letter behind a count stands for."""
+"""The power of two that a suffix of a count stands for."""
 MAX_WARNINGS = 64
 _warned: set[str] = set()
 _log = logging.getLogger(__name__)
 
 
 class GresError(ValueError):
-    """Text that is no GRES."""
+    """Text that is not a GRES."""
 
 
 def parse_gres(text: str | None) -> tuple[Gres, ...]:
     """Return the GRES of one node in their order; None, `""` and `(null)` have none.
 
-    `indices` are positions in the node's GRES bitmap, None where the text does not tell them
-    (`(CNT:4)`, no parenthesis, a cut list). Shares (`shard`, `mps`) name the devices used. A piece
-    that cannot be read is left out, with one warning; the others are not touched. A type with
-    unusual characters is dropped likewise: which devices these are does not depend on it.
+    `indices` are positions in the node's GRES bitmap, None where the text lacks them
+    (`(CNT:4)`, no parenthesis, a truncated list). Shares (`shard`, `mps`) name the devices used. A
+    piece that cannot be read is skipped with one warning; the others are not affected. A type with
+    unusual characters is dropped in the same way: the device numbers do not depend on it.
     """
     if text is None or text.strip() in NO_GRES:
         return ()
@@ -60,17 +60,17 @@ def parse_gres(text: str | None) -> tuple[Gres, ...]:
         try:
             gres = _parse_piece(piece)
         except GresError as error:
-            _warn(_kind_of(piece), f"a GRES cannot be read and is left out, {error}")
+            _warn(_kind_of(piece), f"a GRES cannot be read and is skipped, {error}")
             continue
         if gres.type and not _PLAIN_TYPE.fullmatch(gres.type):
-            _warn(_kind_of(piece), f"the type of a GRES is not known: {excerpt(piece)!r}")
+            _warn(_kind_of(piece), f"unusual type of a GRES is dropped: {excerpt(piece)!r}")
             gres = replace(gres, type=None)
         found.append(gres)
     return tuple(found)
 
 
 def _split_pieces(text: str) -> list[str]:
-    """Return the pieces between commas; one in parentheses separates index ranges."""
+    """Return the pieces between commas; commas in parentheses separate index ranges."""
     pieces: list[str] = []
     position = 0
     while position <= len(text) and (found := _TO_COMMA.match(text, position)):
@@ -84,7 +84,7 @@ def _kind_of(piece: str) -> str:
 
 
 def _warn(kind: str, message: str) -> None:
-    """Log a message once for pieces that differ in numbers alone."""
+    """Log a message once for pieces that differ only in numbers."""
     if kind not in _warned and len(_warned) < MAX_WARNINGS:
         _warned.add(kind)
         _log.warning("%s", message)
@@ -93,7 +93,7 @@ def _warn(kind: str, message: str) -> None:
 def _parse_piece(piece: str) -> Gres:
     found = _PIECE.fullmatch(piece)
     if found is None:
-        raise GresError(f"no GRES: {excerpt(piece)!r}")
+        raise GresError(f"not a GRES: {excerpt(piece)!r}")
     name, detail = found["name"], found["detail"]
     count = int(found["count"] or 0) << UNITS[found["unit"] or ""]
     if detail and detail.startswith("CNT:") and found["closed"]:
@@ -119,7 +119,7 @@ def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
             return _devices(name, count, detail[4:])
         return _shared_devices(detail)
     except HostlistError as error:
-        if len(detail) >= _MAX_LIST_CHARACTERS - 1:  # cut inside a range
+        if len(detail) >= _MAX_LIST_CHARACTERS - 1:  # truncated inside a range
             return None
         raise GresError(str(error)) from error
 
@@ -137,5 +137,5 @@ def _shared_devices(shares: str) -> tuple[int, ...] | None:
         return None
     found = [_SHARE.fullmatch(share) for share in shares.split(",")]
     if None in found:
-        raise GresError(f"no shares: {excerpt(shares)!r}")
+        raise GresError(f"not a list of shares: {excerpt(shares)!r}")
     return tuple(index for index, share in enumerate(found) if share and int(share[1]))

@@ -1,7 +1,7 @@
 """Expansion of Slurm's host list expressions and index lists, strict and bounded.
 
-Order is kept, because it is the node order of cores and GRES; duplicates stay. Anything outside
-the grammar is an error that says where, never a made-up host. The grammar is that of
+Order is kept, because it is the node order of cores and GRES; duplicates stay. Text outside the
+grammar is an error with its position, never an invented host. The grammar is that of
 `src/common/hostlist.c` (Slurm 21.08 ... 26.05) for what the controller prints: no nesting, no
 `{...}` functions, no multi-dimensional boxes.
 """
@@ -19,7 +19,7 @@ MAX_HOSTS = 65536
 MAX_DIGITS = 18
 
 NO_HOSTS = frozenset({"", "(null)", "None assigned", "None"})
-"""What the commands print where a job has no nodes."""
+"""What the commands print for a job without nodes."""
 
 _ITEM_END = re.compile(r"[,\s]+")
 _ITEM_PART = re.compile(r"([A-Za-z0-9._-]+)|\[([^][]*)\]")
@@ -89,7 +89,7 @@ def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[st
     for piece in ranges.split(","):
         found = _RANGE.fullmatch(piece)
         if found is None:
-            raise HostlistError(text, position, f"{excerpt(piece)!r} is no number or range")
+            raise HostlistError(text, position, f"{excerpt(piece)!r} is not a number or range")
         low, high = found[1], found[2] or found[1]
         if max(len(low), len(high)) > MAX_DIGITS:
             raise HostlistError(text, position, f"number of more than {MAX_DIGITS} digits")

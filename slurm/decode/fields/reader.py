@@ -1,4 +1,4 @@
-"""Reads the fields of a record; what cannot be read is an error that names the field."""
+"""Reads the fields of a record; an error names the field that cannot be read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class FieldError(ValueError):
 
 
 class FieldReader:
-    """The fields of one record, of JSON or of a text listing; one inside another knows its place.
+    """The fields of one record of JSON or of a text listing, with the path to it.
 
-    The path is made for messages alone: an answer may hold a million records.
+    The path is built only for messages: an answer may hold a million records.
     """
 
     __slots__ = ("_fields", "_parent", "_place")
@@ -49,7 +49,7 @@ class FieldReader:
         """Return the value of a field that must be there.
 
         Raises:
-            FieldError: it is not, or cannot be read.
+            FieldError: it is missing, or cannot be read.
         """
         found = self.read(name, parse)
         if found is None:
@@ -60,7 +60,7 @@ class FieldReader:
         """Return the record in a field; one without fields for null.
 
         Raises:
-            FieldError: it is no record.
+            FieldError: it is not a record.
         """
         value = self._fields.get(name)
         return self._record({} if value is None else value, name)
@@ -69,20 +69,20 @@ class FieldReader:
         """Return the records of a list; none for null, unless they must be there.
 
         Raises:
-            FieldError: it is no list of records.
+            FieldError: it is not a list of records.
         """
         items = self._fields.get(name)
         if items is None and not is_required:
             return []
         if not isinstance(items, list):
-            raise FieldError(self.path_of(name), f"a list is expected, not {items!r}"[:MAX_MESSAGE])
+            raise FieldError(self.path_of(name), f"expected a list, got {items!r}"[:MAX_MESSAGE])
         return [self._record(item, name, place) for place, item in enumerate(items)]
 
     def numbered(self) -> list[tuple[int, FieldReader]]:
         """Return the records whose names are numbers, each with its number, ascending.
 
         Raises:
-            FieldError: a name is no number, or a field is no record.
+            FieldError: a name is not a number, or a field is not a record.
         """
         return [(index, self.part(name)) for index, name in self._by_index()]
 
@@ -90,7 +90,7 @@ class FieldReader:
         """Return the names of the fields, which are numbers, ascending.
 
         Raises:
-            FieldError: one is no number.
+            FieldError: a name is not a number.
         """
         return tuple(index for index, _ in self._by_index())
 
@@ -98,13 +98,13 @@ class FieldReader:
         found = [(digits(name), name) for name in self._fields]
         for index, name in found:
             if index is None:
-                raise FieldError(self.path_of(excerpt(name)), "its name is no number")
+                raise FieldError(self.path_of(excerpt(name)), "its name is not a number")
         return sorted((index, name) for index, name in found if index is not None)
 
     def _record(self, value: Any, name: str, place: int | None = None) -> FieldReader:
         here = name if place is None else f"{name}[{place}]"
         if not isinstance(value, dict):
-            message = f"a record is expected, not {value!r}"[:MAX_MESSAGE]
+            message = f"expected a record, got {value!r}"[:MAX_MESSAGE]
             raise FieldError(self.path_of(here), message)
         return FieldReader(value, self, here)
 

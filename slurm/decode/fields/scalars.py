@@ -1,4 +1,4 @@
-"""Numbers, instants, texts and state words as nine releases spell them, in JSON and in text.
+"""Parsers of numbers, instants, texts and state words of all releases, in JSON and in text.
 
 Wrapped numbers are `{"set": bool, "infinite": bool, "number": int}` from 23.02 on; complex mode
 gives plain values, null or "Infinity" (Slurm `src/plugins/data_parser`, 23.02 ... 26.05).
@@ -53,7 +53,7 @@ STATE_FLAGS = frozenset(
         "UPDATE_DB",
     }
 )
-"""State words that are flags: beside a base state (lists), or hiding it (single words)."""
+"""State words that are flags: next to a base state (lists), or hiding it (single words)."""
 
 LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
 _NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
@@ -72,9 +72,9 @@ def number(value: Any) -> int | None:
     Plain, wrapped, as text (`"7"`), as float (`7.0`) and alone in a list: all mean the same number.
 
     Raises:
-        ValueError: it is nothing of that kind.
+        ValueError: it is not an integer in one of these forms.
     """
-    if type(value) is int and -_LARGEST < value < _LARGEST:  # the bulk of an answer
+    if type(value) is int and -_LARGEST < value < _LARGEST:  # the most common case
         return value
     plain = _without_wrapper(value)
     if isinstance(plain, str):
@@ -85,14 +85,14 @@ def number(value: Any) -> int | None:
     if plain is None:
         return None
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise ValueError(f"a number is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise ValueError(f"expected a number, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     if not -_LARGEST < plain < _LARGEST:
         raise ValueError(f"{plain!r} is out of range"[:MAX_MESSAGE])
     return int(plain)
 
 
 def _without_wrapper(value: Any) -> Any:
-    """Return what a wrapped number or a list of one value holds, each removed once."""
+    """Return the value inside a wrapped number or a list of one value, each removed once."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):
@@ -100,7 +100,7 @@ def _without_wrapper(value: Any) -> Any:
     if value.get("infinite") or not value.get("set", True):
         return None
     if "number" not in value:
-        raise ValueError(f"a number is expected, not {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected a number, got {value!r}"[:MAX_MESSAGE])
     return value["number"]
 
 
@@ -117,47 +117,47 @@ def instant(value: Any) -> int | None:
 
 
 def epoch_seconds(value: str) -> int | None:
-    """Return the Unix seconds of a time in text; None for words that stand for no time.
+    """Return the Unix seconds of a time in text; None for words that mean *no time*.
 
     Raises:
         ValueError: it is a date. SLURM_TIME_FORMAT did not reach Slurm's command, so TZ may be lost
-            too: in which zone the date is meant is unknown, and a wrong start is another run.
+            too: the time zone is unknown, and a wrong start time would mean another run.
     """
     found = digits(value)
     if found is None and any(character.isdigit() for character in value):
         message = (
-            f"{excerpt(value)!r} is no time in epoch seconds: SLURM_TIME_FORMAT and TZ must reach"
-            " Slurm's commands (a wrapper with sudo or `env -i` drops them)"
+            f"{excerpt(value)!r} is not a time in epoch seconds: SLURM_TIME_FORMAT and TZ must"
+            " reach Slurm's commands (a wrapper with sudo or `env -i` drops them)"
         )
         raise ValueError(message)
     return instant(found)
 
 
 def text(value: Any) -> str | None:
-    """Return a text, or None where Slurm says that there is none.
+    """Return a text, or None for the words that mean *no value*.
 
     Raises:
-        ValueError: it is no text.
+        ValueError: it is not text.
     """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"a text is expected, not {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise ValueError(f"expected a text, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     if value in NO_VALUE_WORDS:
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
 def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
-    """Return login name and uid; no name for what stands in its place.
+    """Return login name and uid; the name is None where Slurm prints a placeholder.
 
     Slurm prints `nobody`, or the uid as text, while its name service cannot name the uid
     (`uid_to_string`, `src/common/uid.c`, 21.08 ... 26.05).
 
     Raises:
-        ValueError: the name is no text.
+        ValueError: the name is not text.
     """
     found = text(name)
     number_as_name = digits(found or "")
@@ -169,15 +169,15 @@ def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """Return base state (None where a flag hides it) and flags of a job.
 
-    A list has the base state first (23.11 on), a single word hides it behind a flag. A word that no
-    known release has counts as a flag: a new flag taken for an end state would stop a running job.
+    A list has the base state first (23.11 on), a single flag word hides it. An unknown word counts
+    as a flag, because a new flag taken for an end state would stop a running job.
 
     Raises:
-        ValueError: these are no words.
+        ValueError: these are not words.
     """
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"state words are expected, not {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected state words, got {value!r}"[:MAX_MESSAGE])
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
     for word in words:
@@ -190,7 +190,7 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
 def parse_time_limit(value: str) -> int | None:
     """Return the minutes of a time limit such as `2-03:05:00`, `30:00`; None where it has none.
 
-    Part of a minute counts as a whole one, as Slurm's own limit does.
+    A part of a minute counts as a full minute, as in Slurm itself.
     """
     found = _LIMIT.fullmatch(value)
     if found is None:
@@ -206,4 +206,4 @@ def digits(value: str) -> int | None:
 
 @lru_cache(maxsize=64)
 def _unknown_word(word: str) -> None:
-    _log.warning("job state %s is not known: neither start nor end is concluded", excerpt(word))
+    _log.warning("unknown job state %s: it counts neither as running nor as ended", excerpt(word))

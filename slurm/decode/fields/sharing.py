@@ -1,8 +1,8 @@
-"""Node sharing in every spelling of nine releases.
+"""Parsers of node sharing in the spellings of all releases.
 
-`OverSubscribe=NO` changed its meaning: whole nodes up to 25.11, from 26.05 on also ordinary jobs on
-shared nodes. Where an Exclusive value is there (`SLURM_JOB_EXCLUSIVE`, `Exclusive=`, 26.05), it
-alone decides (`get_job_oversubscribe_value`, `src/common/slurm_protocol_defs.c`).
+`OverSubscribe=NO` changed its meaning: exclusive nodes up to 25.11, from 26.05 on also ordinary
+jobs on shared nodes. If there is an Exclusive value (`SLURM_JOB_EXCLUSIVE`, `Exclusive=`, 26.05),
+only it decides (`get_job_oversubscribe_value`, `src/common/slurm_protocol_defs.c`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXCLUSIVE = {
 }
 _OVERSUBSCRIBE = {**_EXCLUSIVE, "NO": Sharing.NODE, "YES": Sharing.SHARED, "OK": Sharing.SHARED}
 SHARING_WORDS = frozenset(_OVERSUBSCRIBE)
-"""Every value of the columns Exclusive and OverSubscribe that is known."""
+"""All known values of the columns Exclusive and OverSubscribe."""
 _JSON = {
     "none": Sharing.NODE,
     "user": Sharing.USER,
@@ -38,7 +38,7 @@ _JSON = {
 
 
 def sharing_from_text(*, exclusive: str | None, oversubscribe: str | None) -> Sharing | None:
-    """Return the sharing that text or the hook's variables tell; None: nothing of the kind."""
+    """Return node sharing from text or a hook's variables; None if neither value is there."""
     if exclusive:
         return _EXCLUSIVE.get(exclusive) or _unknown(exclusive)
     if oversubscribe:
@@ -47,14 +47,14 @@ def sharing_from_text(*, exclusive: str | None, oversubscribe: str | None) -> Sh
 
 
 def sharing_from_json(value: Any) -> Sharing:
-    """Return the sharing that `shared` tells; null and [] mean that nodes may be shared.
+    """Return node sharing from the JSON key `shared`; null and [] mean that nodes may be shared.
 
     Raises:
-        ValueError: these are no words.
+        ValueError: these are not words.
     """
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"sharing words are expected, not {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected sharing words, got {value!r}"[:MAX_MESSAGE])
     if not words:
         return Sharing.SHARED
     known = [_JSON[word] for word in words if word in _JSON]
@@ -62,10 +62,10 @@ def sharing_from_json(value: Any) -> Sharing:
 
 
 def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Sharing | None:
-    """Return the sharing that the number of CPUs tells, where nothing else is known any more.
+    """Return node sharing concluded from the number of CPUs, where no other source is left.
 
-    Accounting has no sharing up to 25.11. It counts whole cores with all their threads, so whoever
-    held fewer CPUs than his nodes have left the rest to others.
+    Accounting has no sharing up to 25.11. It counts full cores with all their threads, so a job
+    with fewer CPUs than its nodes have left the rest to others.
 
     Args:
         cpus: allocated to the job on all its nodes.
@@ -82,6 +82,6 @@ def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Shar
 
 @lru_cache(maxsize=64)
 def _unknown(word: str) -> Sharing:
-    """Take a new word for shared nodes, and say so once."""
-    _log.warning("node sharing %s is not known: taken as shared nodes", excerpt(word))
+    """Treat an unknown word as shared nodes, and log it once."""
+    _log.warning("unknown value of node sharing %s: treated as shared nodes", excerpt(word))
     return Sharing.SHARED

@@ -1,4 +1,4 @@
-"""Counts out of a TRES text such as `cpu=4,mem=4000M,node=2,gres/gpu=4,gres/gpu:a100=4`."""
+"""Reads counts from a TRES text such as `cpu=4,mem=4000M,node=2,gres/gpu=4,gres/gpu:a100=4`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def parse_tres(tres: str) -> tuple[int | None, int | None]:
     """Return CPUs and GPUs of all types that are allocated; None: not listed.
 
     Which names are listed is a site's choice (AccountingStorageTRES): without `gres/gpu` the GPUs
-    are the sum of their types. Of shares (`shard`, `mps`) the devices are not counted; a job that
-    has some has them on each of its nodes, so there is at least one device a node.
+    are the sum of their types. Shares (`shard`, `mps`) do not say on how many devices they are; a
+    job with shares has some on each of its nodes, so at least one device per node is counted.
     """
     counts = {name: count for name, count in map(_part, tres.split(",")) if count is not None}
     gpus = counts.get("gres/gpu")

@@ -1,0 +1,86 @@
+"""Infer ends of runs that Slurm does not show as ended, from events and later runs. Pure."""
+
+from __future__ import annotations
+
+from slurm.job import Job
+from spool.files.event import Event, EventKind
+from spool.files.run import End, EndSource
+from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan
+from spool.resolve.slurm_runs import RunStage, match_start, run_stage
+
+PROVEN_END_DELAY_SECONDS = 300  # if epilog and next run show the end, wait this long for accounting
+ACCOUNTING_DELAY_SECONDS = 24 * 3600  # accounting may be late by this much
+
+
+def ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int, End]:
+    """Return the ends from the sweeper's close events, except for runs that Slurm shows."""
+    shown = [span.start_time for span in seen]
+    tracked = [run.start_time for run in query.runs]
+    closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
+    return {
+        match_start(event.start or 0, tracked) or event.start or 0: End(
+            time=event.end or 0, state="FAILED", source=EndSource.CLOSE
+        )
+        for event in closes
+        if match_start(event.start or 0, shown) is None
+    }
+
+
+def inferred_ends(
+    query: JobQuery,
+    answers: SlurmAnswers,
+    not_shown: list[int],
+    seen: tuple[RunSpan, ...],
+    now: float,
+) -> dict[int, End]:
+    """Return ends of runs that Slurm does not show but that are proven to have ended.
+
+    The epilog's event or a later run of the same id is a proof. Accounting has the true end and may
+    be late, so it gets a day before a proof is used, but only five minutes if both proofs exist,
+    because the later run has to wait meanwhile.
+    """
+    if answers.rows is None:
+        return {}
+    is_waiting = answers.record is not None and is_queued(answers.record)
+    later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
+    ends: dict[int, End] = {}
+    for start in not_shown:
+        following = next((other for other in later if other > start), None)
+        stop = _stop_event_of(start, following or now, query.events)
+        # without a later run `following or now` is now, so only the day after the epilog can pass
+        is_evident = (
+            not answers.has_accounting or now - (following or now) > PROVEN_END_DELAY_SECONDS
+        )
+        if stop and (is_evident or now - stop.time > ACCOUNTING_DELAY_SECONDS):
+            is_requeued = is_waiting or following is not None
+            ends[start] = end_by_event(stop, is_requeued=is_requeued)
+        elif following and now - following > ACCOUNTING_DELAY_SECONDS:
+            # no epilog was seen: the true end lies before the next start, and its state is unknown
+            ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
+    return ends
+
+
+def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Event | None:
+    """Return the epilog's event of a run that ended before a time; None if there is none."""
+    for event in events:
+        is_named = event.start is not None and match_start(event.start, [start]) is not None
+        is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
+        if event.kind is EventKind.STOP and (is_named or is_near):
+            return event
+    return None
+
+
+def end_by_event(event: Event, *, is_requeued: bool) -> End:
+    """Return the end from an epilog's event alone: its time, and a state from the exit code.
+
+    The exit code of a requeued run is always 0 (Slurm's SLURM_JOB_EXIT_CODE), so it is ignored.
+    """
+    code = None if is_requeued else event.extras.get("exit_code")
+    state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
+    return End(time=event.end or int(event.time), state=state, source=EndSource.EVENT)
+
+
+def is_queued(record: Job) -> bool:
+    """Return whether a job is pending; after a run this means that it was requeued."""
+    return run_stage(record) is RunStage.NOT_STARTED

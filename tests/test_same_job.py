@@ -1,0 +1,191 @@
+"""Which rows in the way of a start are proven to be other runs of the same job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.job import Job
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import Schedule, pending_run
+from spool.drain.same_job import SameJobProof
+from spool.files.archive import DeliveredArchive
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.files.state_files import CrashMarker
+from spool.moment import Clocks, Moment
+from spool.resolve.slurm_worker import RowsQuery, RowsReply
+
+DAY = 24 * 3600
+FIRST, SECOND, MUCH_LATER = 1000, 5000, 5000 + DAY
+NOW = Moment(1e6, 50.0)
+SILENCE = RowsReply(error="sacct does not answer")
+
+
+def job(start: int, *, restarts: int | None = 0, user: str = "ada") -> Job:
+    """Return one run of job 5."""
+    return Job(job_id=5, user=user, start_time=start, restart_count=restarts)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RunStore]:
+    """Return an empty store."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    crash_marker = CrashMarker(tmp_path / "handling")
+    with Layout(tmp_path) as layout:
+        archive = DeliveredArchive(tmp_path / "delivered", keep_days=3)
+        loader = RunLoader(layout, crash_marker)
+        yield RunStore(layout, Schedule(), archive, loader=loader)
+    crash_marker.close()
+
+
+@pytest.fixture
+def proof(store: RunStore) -> SameJobProof:
+    """Return a proof over the store."""
+    return SameJobProof(store, Clocks(wall=lambda: NOW.wall, steady=lambda: NOW.steady))
+
+
+def ask(proof: SameJobProof, run: Job, others: set[int]) -> list[set[int]]:
+    """Ask about a run; what is proven will be in the list when it is known."""
+    settled: list[set[int]] = []
+    proof(Run(job=run, start_time=run.start_time or 0), others, settled.append)
+    return settled
+
+
+def accounting(query: RowsQuery, *rows: Job) -> RowsReply:
+    """Return what accounting says that has some rows."""
+    found = (row for row in rows if row.job_id in query.job_ids)
+    window = (query.since, query.until)
+    return RowsReply(
+        rows=tuple(
+            row for row in found if window[0] <= (row.start_time or row.end_time or 0) <= window[1]
+        )
+    )
+
+
+def proven(proof: SameJobProof, run: Job, others: set[int], *rows: Job) -> set[int]:
+    """Return what is proven about a run when accounting has some rows."""
+    settled = ask(proof, run, others)
+    query = proof.next_query(NOW)
+    if query is not None:
+        assert proof.take(accounting(query, *rows))
+    (starts,) = settled
+    return starts
+
+
+def remember(store: RunStore, *starts: int) -> None:
+    """Put runs of job 5 into the spool's memory."""
+    for start in starts:
+        run = Run(job=job(start), start_time=start, started=start)
+        store.schedule.add(pending_run(run, Directory.OPEN, NOW), NOW.steady)
+
+
+def test_a_run_that_is_no_restart_has_no_earlier_runs(proof: SameJobProof, store: RunStore) -> None:
+    """The row is another job's, whoever remembers it."""
+    remember(store, FIRST)
+
+    assert [set()] == ask(proof, job(SECOND), {FIRST})
+    assert None is proof.next_query(NOW)
+
+
+@pytest.mark.parametrize("restarts", [1, None])
+def test_the_spool_remembers_an_earlier_run(
+    proof: SameJobProof, store: RunStore, restarts: int | None
+) -> None:
+    """Accounting need not be asked."""
+    remember(store, FIRST)
+
+    assert [{FIRST}] == ask(proof, job(SECOND, restarts=restarts), {FIRST})
+    assert None is proof.next_query(NOW)
+
+
+def test_the_spool_remembers_the_restart_of_a_first_run(
+    proof: SameJobProof, store: RunStore
+) -> None:
+    """The drain died after it had replaced the first run and before it had noted that."""
+    remember(store, SECOND)
+
+    assert [{SECOND}] == ask(proof, job(FIRST), {SECOND})
+
+
+def test_a_job_days_later_is_no_restart_because_the_spool_has_it(
+    proof: SameJobProof, store: RunStore
+) -> None:
+    """Its id may be used again."""
+    remember(store, MUCH_LATER)
+
+    assert set() == proven(proof, job(SECOND), {MUCH_LATER})
+
+
+def test_accounting_knows_an_earlier_run_of_the_same_user(proof: SameJobProof) -> None:
+    """The times may differ by seconds."""
+    rows = (job(FIRST + 2), Job(job_id=6, user="ada", start_time=FIRST))
+
+    assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
+
+
+def test_what_the_spool_and_accounting_know_is_proven_together(
+    proof: SameJobProof, store: RunStore
+) -> None:
+    """And what neither knows is not."""
+    remember(store, FIRST)
+    others = {FIRST, FIRST + 500, FIRST + 900}
+
+    expected = {FIRST, FIRST + 500}
+    assert expected == proven(proof, job(SECOND, restarts=1), others, job(FIRST + 500))
+
+
+def test_a_row_of_another_user_proves_nothing(proof: SameJobProof) -> None:
+    """The id was used again."""
+    rows = (job(FIRST, user="eve"),)
+
+    assert set() == proven(proof, job(SECOND, restarts=1), {FIRST}, *rows)
+
+
+@pytest.mark.parametrize("reply", [SILENCE, None], ids=["silent", "not asked"])
+def test_silence_proves_nothing(proof: SameJobProof, reply: RowsReply | None) -> None:
+    """Accounting does not answer, or its worker was closed: the run goes on without proof."""
+    settled = ask(proof, job(SECOND, restarts=1), {FIRST})
+    proof.next_query(NOW)
+
+    assert proof.take(reply)
+    assert [set()] == settled
+
+
+def test_a_row_that_lost_its_start_proves_the_run_it_encloses(proof: SameJobProof) -> None:
+    """The controller stopped before it told accounting (seen with 22.05.8)."""
+    lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
+
+    assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, lost)
+    assert set() == proven(proof, job(SECOND, restarts=1), {FIRST - 10}, lost)
+
+
+def test_accounting_is_asked_from_before_the_first_missing_start(proof: SameJobProof) -> None:
+    """Until now; nothing is settled before it has answered."""
+    settled = ask(proof, job(SECOND, restarts=1), {FIRST, FIRST + 500})
+
+    expected = RowsQuery(job_ids=(5,), since=FIRST - 60, until=1_000_001)
+    assert (expected, []) == (proof.next_query(NOW), settled)
+
+
+def test_questions_are_asked_one_after_the_other(proof: SameJobProof) -> None:
+    """Each gets its own answer."""
+    first = ask(proof, job(SECOND, restarts=1), {FIRST})
+    second = ask(proof, job(SECOND, restarts=1), {FIRST + 500})
+    known = []
+    for start in (FIRST, FIRST + 500):
+        query = proof.next_query(NOW)
+        assert query is not None
+        proof.take(accounting(query, job(start)))
+        known.append((list(first), list(second)))
+
+    assert [([{FIRST}], []), ([{FIRST}], [{FIRST + 500}])] == known
+
+
+def test_an_answer_to_nobodys_question_is_somebody_elses(proof: SameJobProof) -> None:
+    """The same worker answers the resolver."""
+    assert not proof.take(RowsReply())

@@ -1,0 +1,131 @@
+"""What the workers make of Slurm's answers: frozen values, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from slurm.errors import FailureReason, SlurmError
+from slurm.job import Job
+from spool.resolve.slurm_worker import (
+    ControllerQuery,
+    ControllerReply,
+    ListQuery,
+    ListReply,
+    RecordsQuery,
+    RecordsReply,
+    RowsQuery,
+    RowsReply,
+    SlurmReader,
+)
+
+SILENCE = SlurmError("no \x1b[31manswer", reason=FailureReason.UNREACHABLE)
+JOB = Job(job_id=5, state="RUNNING", start_time=100)
+RECORDS = RecordsQuery(job_ids=(5, 6), states_only=frozenset({6}))
+ROWS = RowsQuery(job_ids=(5,), since=1, until=9)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a job list."""
+
+    job_id: int
+    start_time: int | None = 100
+    is_live: bool = True
+
+
+@dataclass
+class Slurm:
+    """Answers as told, or fails; notes what it was asked."""
+
+    failure: Exception | None = None
+    has_accounting: bool | None = None
+    lines: list[Line] = field(default_factory=list)
+    asked: list[object] = field(default_factory=list)
+
+    def jobs(
+        self, ids: Iterable[int], *, states_only: Container[int] = ()
+    ) -> Mapping[int, Job | SlurmError]:
+        """Return one record."""
+        self._note(ids, states_only)
+        return {5: JOB, 6: SILENCE}
+
+    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
+        """Return one row."""
+        self._note(ids, since, until)
+        return (JOB,)
+
+    def listing(self) -> Iterable[Line]:
+        """Yield lines; a failure may come behind the first of them."""
+        yield from self.lines
+        self._note("list")
+
+    def _note(self, *words: object) -> None:
+        self.asked.append(words)
+        if self.failure is not None:
+            raise self.failure
+
+
+def test_records_are_given_as_slurm_gives_them() -> None:
+    """With an error of its own for one that cannot be read."""
+    slurm = Slurm()
+
+    assert RecordsReply(records={5: JOB, 6: SILENCE}) == SlurmReader(slurm).ask_controller(RECORDS)
+    assert [((5, 6), frozenset({6}))] == slurm.asked
+
+
+def test_a_job_list_names_what_runs() -> None:
+    """With its start; what is over or has none is no run."""
+    slurm = Slurm(lines=[Line(5), Line(6, is_live=False), Line(7, None)])
+
+    assert ListReply(live={5: 100, 7: 0}) == SlurmReader(slurm).ask_controller(ListQuery())
+
+
+@pytest.mark.parametrize(("has_accounting", "said"), [(True, True), (None, True), (False, False)])
+def test_rows_say_whether_there_is_accounting(*, has_accounting: bool | None, said: bool) -> None:
+    """Until it is known there is some: no event is given up too early."""
+    slurm = Slurm(has_accounting=has_accounting)
+
+    expected = RowsReply(rows=(JOB,), has_accounting=said)
+    assert expected == SlurmReader(slurm).ask_accounting(ROWS)
+    assert [((5,), 1, 9)] == slurm.asked
+
+
+@pytest.mark.parametrize(
+    ("query", "reply"),
+    [
+        (RECORDS, RecordsReply(error=r"no \x1b[31manswer")),
+        (ListQuery(), ListReply(error=r"no \x1b[31manswer")),
+    ],
+)
+def test_silence_of_the_controller_is_an_answer(
+    query: ControllerQuery, reply: ControllerReply
+) -> None:
+    """With Slurm's words, escaped; half a list is none."""
+    reader = SlurmReader(Slurm(failure=SILENCE, lines=[Line(5)]))
+
+    assert reply == reader.ask_controller(query)
+
+
+def test_silence_of_accounting_is_an_answer() -> None:
+    """No row, and nothing is said about whether there is accounting."""
+    reader = SlurmReader(Slurm(failure=SILENCE))
+
+    assert RowsReply(error=r"no \x1b[31manswer") == reader.ask_accounting(ROWS)
+
+
+def test_an_error_of_our_own_ends_no_worker(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and counts as no answer."""
+    caplog.set_level(logging.ERROR)
+    reader = SlurmReader(Slurm(failure=KeyError("odd")))
+    error = "KeyError in our own code"
+
+    assert RecordsReply(error=error) == reader.ask_controller(RECORDS)
+    assert ListReply(error=error) == reader.ask_controller(ListQuery())
+    assert RowsReply(error=error) == reader.ask_accounting(ROWS)
+    assert ["a question to Slurm failed here: KeyError('odd')"] * 3 == [
+        record.message for record in caplog.records
+    ]

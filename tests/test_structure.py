@@ -1,0 +1,211 @@
+"""The structure of the packages, read from the syntax tree: names, sizes, imports.
+
+Each check is tried on a made-up tree first, where it must find what is wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import ccbackend
+import slurm
+import spool
+import sweeper
+
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 45
+MAX_IMPORTED_MODULES = 15
+
+MANY_IMPORTS = {
+    "spool.commands.check": "the report: calls every check once",
+    "spool.deliver.delivery": "the way of a run to the server: every stage of it meets here",
+    "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",
+    "spool.drain.assembly": "puts the drain together: every part of it is made here",
+    "spool.drain.loop": "one pass: calls every stage of the drain",
+    "spool.preflight.full_check": "the full report: calls the checks of all three sides",
+    "spool.preflight.slurm_checks": "the report about Slurm: calls every check of it once",
+    "sweeper.commands.apply": "the command: every phase of a sweep in its order",
+    "sweeper.commands.assembly": "puts the sweep together: both sides and the spool",
+}
+"""Modules that may import more of our modules than others, and why."""
+
+
+class Module(NamedTuple):
+    """A module of a package."""
+
+    name: str
+    lines: int
+    tree: ast.Module
+
+
+def modules_of(*packages: Path) -> list[Module]:
+    """Return all modules of some packages, by name."""
+    return [
+        _parse(path, path.relative_to(package.parent))
+        for package in packages
+        for path in sorted(package.rglob("*.py"))
+    ]
+
+
+def _parse(path: Path, relative: Path) -> Module:
+    source = path.read_text()
+    name = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+    return Module(name, len(source.splitlines()), ast.parse(source))
+
+
+def check_class_names(modules: list[Module]) -> None:
+    """Fail at the first public class whose name another one has, and name both."""
+    seen: dict[str, str] = {}
+    for module in modules:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                other = seen.setdefault(node.name, module.name)
+                place = f"{module.name} (line {node.lineno})"
+                assert seen[node.name] is module.name, f"{node.name}: {other} and {place}"
+
+
+def long_modules(modules: list[Module]) -> dict[str, int]:
+    """Return the modules that have too many lines, with their number."""
+    return {module.name: module.lines for module in modules if module.lines > MAX_MODULE_LINES}
+
+
+def long_functions(modules: list[Module]) -> dict[str, int]:
+    """Return the functions that have too many lines without docstring, with their number."""
+    return {
+        f"{module.name}.{function.name}": lines
+        for module in modules
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := _lines_without_docstring(function)) > MAX_FUNCTION_LINES
+    }
+
+
+def _lines_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    has_docstring = ast.get_docstring(function) is not None
+    return _lines(function) - (_lines(function.body[0]) if has_docstring else 0)
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def many_imports(modules: list[Module]) -> dict[str, int]:
+    """Return the modules that import too many of these modules, with their number."""
+    names = {module.name for module in modules}
+    counts = {module.name: len({*_imported(module, names)} & names) for module in modules}
+    return {name: count for name, count in counts.items() if count > MAX_IMPORTED_MODULES}
+
+
+def _imported(module: Module, known: set[str]) -> Iterator[str]:
+    """Yield the modules that a module imports, wherever it does so.
+
+    `from a.b import c` imports `a.b.c` where that is a `known` module, else `a.b`.
+    """
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.name} imports by a relative name"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else node.module or ""
+
+
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    """Return all modules of the project."""
+    packages = (slurm, ccbackend, spool, sweeper)
+    return modules_of(*(Path(package.__file__ or "").parent for package in packages))
+
+
+def test_all_four_packages_are_looked_at(modules: list[Module]) -> None:
+    """A package itself, a module in it and one further down are known by their names."""
+    names = {module.name for module in modules}
+
+    assert {"slurm", "slurm.job", "ccbackend.client", "spool.files.run", "sweeper.plan"} <= names
+
+
+def test_no_two_public_classes_share_a_name(modules: list[Module]) -> None:
+    """A class name means one thing in all packages."""
+    check_class_names(modules)
+
+
+def test_no_module_is_too_long(modules: list[Module]) -> None:
+    """A module has one subject."""
+    assert {} == long_modules(modules)
+
+
+def test_no_function_is_too_long(modules: list[Module]) -> None:
+    """A function fits on a screen."""
+    assert {} == long_functions(modules)
+
+
+def test_only_listed_modules_import_many_others(modules: list[Module]) -> None:
+    """No other module depends on so many, and none is listed without need."""
+    assert MANY_IMPORTS.keys() == many_imports(modules).keys()
+
+
+def made_up(directory: Path, **sources: str) -> list[Module]:
+    """Write two packages, `one` and `two`, and return their modules; `two__deep__x` is a path."""
+    for name in ("one", "two"):
+        (directory / name).mkdir()
+        (directory / name / "__init__.py").write_text("")
+    for name, source in sources.items():
+        path = directory / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    return modules_of(directory / "one", directory / "two")
+
+
+@pytest.mark.parametrize(
+    "second", ["class Job:\n    pass\n", "def f():\n    class Job:\n        pass\n"]
+)
+def test_a_second_class_of_a_name_is_found(tmp_path: Path, second: str) -> None:
+    """In another package, also further down; the message names both places."""
+    modules = made_up(tmp_path, one__job="class Job:\n    pass\n", two__deep__x=second)
+
+    with pytest.raises(AssertionError, match=r"Job: one\.job and two\.deep\.x \(line "):
+        check_class_names(modules)
+
+
+def test_private_classes_may_share_a_name(tmp_path: Path) -> None:
+    """Nobody meets both."""
+    source = "class _Job:\n    pass\n"
+
+    check_class_names(made_up(tmp_path, one__a=source, two__b=source))
+
+
+def test_a_module_of_one_line_too_many_is_found(tmp_path: Path) -> None:
+    """Comments and blank lines count."""
+    lines = "#\n" * MAX_MODULE_LINES
+    modules = made_up(tmp_path, one__a=lines, two__b=f"{lines}\n")
+
+    assert {"two.b": MAX_MODULE_LINES + 1} == long_modules(modules)
+
+
+@pytest.mark.parametrize("head", ["def f():", "async def f():", "class A:\n  def f():"])
+def test_a_function_of_one_line_too_many_is_found(tmp_path: Path, head: str) -> None:
+    """Its first line counts, its docstring does not."""
+    docstring, statement = '    """Two\n    lines."""\n', "    1\n"
+    allowed = f"{head}\n{docstring}{statement * (MAX_FUNCTION_LINES - 1)}"
+    modules = made_up(tmp_path, one__a=allowed, two__b=allowed + statement)
+
+    assert {"two.b.f": MAX_FUNCTION_LINES + 1} == long_functions(modules)
+
+
+@pytest.mark.parametrize(
+    "form", ["from two.m{0} import x", "from two import m{0}", "import two.m{0}"]
+)
+def test_one_import_too_many_is_found(tmp_path: Path, form: str) -> None:
+    """In any form; imports from elsewhere do not count."""
+    numbers = range(MAX_IMPORTED_MODULES + 1)
+    lines = ["import json", *(form.format(number) for number in numbers)]
+    sources = {f"two__m{number}": "" for number in numbers}
+    sources |= {"one__a": "\n".join(lines), "one__b": "\n".join(lines[:-1])}
+
+    assert {"one.a": MAX_IMPORTED_MODULES + 1} == many_imports(made_up(tmp_path, **sources))

@@ -1,0 +1,88 @@
+"""What systemd hears of a service."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool.drain import systemd
+from spool.drain.systemd import DEFAULT_ALIVE_SECONDS, Watchdog, notify_systemd
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Return what a watchdog says."""
+    said: list[str] = []
+    monkeypatch.setattr(systemd, "notify_systemd", said.append)
+    yield said
+    assert {"WATCHDOG=1"} >= set(said)
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_systemd_is_notified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, abstract: bool
+) -> None:
+    """By one datagram to the socket it named."""
+    name = f"@cc-slurm-sync-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0" + name[1:] if abstract else name)
+        notify_systemd("READY=1")
+
+        assert b"READY=1" == sock.recv(100)
+
+
+def test_without_systemd_nobody_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain in a terminal needs none: no socket is opened."""
+    opened: list[object] = []
+    monkeypatch.setattr(socket, "socket", lambda *how: opened.append(how))
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    notify_systemd("READY=1")
+
+    assert [] == opened
+
+
+def test_a_deaf_systemd_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The socket may be gone; the log says so to who debugs it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    caplog.set_level(logging.DEBUG)
+
+    notify_systemd("READY=1")
+
+    assert ["DEBUG"] == [record.levelname for record in caplog.records]
+
+
+def test_a_sign_of_life_comes_once_per_half_period(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at each of the 25 passes a second."""
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    watchdog, counts = Watchdog(), []
+    for now in (1000.0, 1000.04, 1029.9, 1030.0, 1059.9, 1060.1):
+        watchdog.alive(now)
+        counts.append(len(heard))
+
+    assert [1, 1, 1, 2, 2, 3] == counts
+
+
+@pytest.mark.parametrize("period", [None, "", "soon", "0", "-5"])
+def test_without_a_period_it_comes_now_and_then(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch, period: str | None
+) -> None:
+    """Whatever stands in the environment."""
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    if period is not None:
+        monkeypatch.setenv("WATCHDOG_USEC", period)
+    watchdog = Watchdog()
+    for now in (0.0, DEFAULT_ALIVE_SECONDS - 0.1, DEFAULT_ALIVE_SECONDS):
+        watchdog.alive(now)
+
+    assert 2 == len(heard)
