@@ -30,7 +30,7 @@ from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
 from spool.files.layout import Directory, Layout

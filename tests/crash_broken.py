@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from real_calls import RealCalls
 
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.request_builder import RequestBuilder
-from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.files import dead_letter_actions
 from spool.files.durable_files import NewFile, WriteBatch, create_files

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spool.deliver.channel import DEPTH, SILENT_SECONDS, SendChannel
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import SendRequest
 from spool.worker import Answered, Worker
 

@@ -148,12 +148,12 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(CcSyncError) as caught:
         load(path)
 
-    wrong_type = "a text where true or false belongs; write true or false, without quotes"
+    wrong_type = "expected true or false, got a text; write true or false, without quotes"
     assert [
         f"{path}: 6 problems",
         "  clusternme: unknown key; did you mean clustername?",
-        "  clustername: missing; it has no default, write it",
-        "  slurm.squeue: not an absolute path; write it from / on",
+        "  clustername: missing; it has no default; add it",
+        "  slurm.squeue: not an absolute path; write the path with a leading /",
         "  cc-backend.host: the URL has a path or a trailing slash; write https://cc.example.org",
         "  drain.stop_hold_seconds: out of range; write a number from 0 to 86400 seconds",
         f"  metadata.job_script: {wrong_type}",
@@ -163,18 +163,18 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [
-        ({"clustername": 5}, "clustername", "a number where a text belongs"),
+        ({"clustername": 5}, "clustername", "expected a text, got a number"),
         ({"clustername": ""}, "clustername", "empty"),
         ({"clustername": " lab"}, "clustername", "begins or ends with a blank"),
         ({"clustername": "la\x1bb"}, "clustername", "control characters"),
         ({"clustername": "la\ud800b"}, "clustername", "control characters"),
-        ({"clustername": None}, "clustername", "null where a text belongs"),
-        ({"slurm": []}, "slurm", "a list where an object belongs"),
-        ({"slurm": None}, "slurm", "null where an object belongs"),
-        ({"slurm": {"conf": "/etc/../slurm.conf"}}, "slurm.conf", "holds .."),
-        ({"cc_backend": "x"}, "cc-backend", "a text where an object belongs"),
+        ({"clustername": None}, "clustername", "expected a text, got null"),
+        ({"slurm": []}, "slurm", "expected an object, got a list"),
+        ({"slurm": None}, "slurm", "expected an object, got null"),
+        ({"slurm": {"conf": "/etc/../slurm.conf"}}, "slurm.conf", "contains .."),
+        ({"cc_backend": "x"}, "cc-backend", "expected an object, got a text"),
         ({"cc_backend": {}}, "cc-backend.host", "missing"),
-        ({"cc_backend": {"host": True}}, "cc-backend.host", "true or false where a text"),
+        ({"cc_backend": {"host": True}}, "cc-backend.host", "expected a text, got true or false"),
         ({"cc_backend": {"host": "cc.example.org"}}, "cc-backend.host", "write https://"),
         ({"cc_backend": {"host": "https://[::1"}}, "cc-backend.host", "not a URL"),
         ({"cc_backend": {"host": "https://h/"}}, "cc-backend.host", "write https://h"),
@@ -190,31 +190,39 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
             "cc-backend.apikey",
             "token_file",
         ),
-        ({"allow_plain_http": 1}, "allow_plain_http", "a number where true or false"),
+        ({"allow_plain_http": 1}, "allow_plain_http", "expected true or false, got a number"),
         ({"accelerators": {"g": {"00": "a"}}}, "accelerators.g.00", "not an index"),
         ({"accelerators": {"g": {"0": ""}}}, "accelerators.g.0", "empty"),
-        ({"gpuPciAddrs": {"^a$": ["x", None]}}, 'gpuPciAddrs."^a$"[1]', "null where"),
-        ({"gpuPciAddrs": {"^a$": "x"}}, 'gpuPciAddrs."^a$"', "a text where a list"),
+        (
+            {"gpuPciAddrs": {"^a$": ["x", None]}},
+            'gpuPciAddrs."^a$"[1]',
+            "expected a text, got null",
+        ),
+        ({"gpuPciAddrs": {"^a$": "x"}}, 'gpuPciAddrs."^a$"', "expected a list, got a text"),
         ({"gpuPciAddrs": {"a(": ["x"]}}, 'gpuPciAddrs."a("', "not a pattern"),
         ({"gpuPciAddrs": {"[[:alpha:]]": []}}, 'gpuPciAddrs."[[:alpha:]]"', "nested brackets"),
-        ({"ignoreHosts": "a{99999999999999999999}"}, "ignoreHosts", "beyond all bounds"),
-        ({"ignoreHosts": 5}, "ignoreHosts", "a number where a text"),
+        ({"ignoreHosts": "a{99999999999999999999}"}, "ignoreHosts", "too large numbers"),
+        ({"ignoreHosts": 5}, "ignoreHosts", "expected a text, got a number"),
         ({"host_map": {"(": "x"}}, 'host_map."("', "not a pattern"),
-        ({"host_map": {"a": "\\1"}}, "host_map.a", "names a group"),
-        ({"host_map": {"a": "\\g<n>"}}, "host_map.a", "names a group"),
-        ({"host_map": {"a": 5}}, "host_map.a", "a number where a text"),
+        ({"host_map": {"a": "\\1"}}, "host_map.a", "uses a group"),
+        ({"host_map": {"a": "\\g<n>"}}, "host_map.a", "uses a group"),
+        ({"host_map": {"a": 5}}, "host_map.a", "expected a text, got a number"),
         ({"partition_clusters": {"": "x"}}, 'partition_clusters.""', "empty"),
         ({"topology_files": ["a.json"]}, "topology_files[0]", "not an absolute path"),
-        ({"node_regex": 5}, "node_regex", "a number where a text"),
-        ({"spool": {"min_free_bytes": 1.5}}, "spool.min_free_bytes", "not a whole number"),
+        ({"node_regex": 5}, "node_regex", "expected a text, got a number"),
+        ({"spool": {"min_free_bytes": 1.5}}, "spool.min_free_bytes", "not an integer"),
         ({"spool": {"min_free_bytes": -1}}, "spool.min_free_bytes", "out of range"),
-        ({"spool": {"min_free_bytes": True}}, "spool.min_free_bytes", "true or false where"),
+        (
+            {"spool": {"min_free_bytes": True}},
+            "spool.min_free_bytes",
+            "expected a number, got true or false",
+        ),
         ({"spool": {"keep_delivered_days": 10**400}}, "spool.keep_delivered_days", "out of range"),
         ({"drain": {"requeue": "merge"}}, "drain.requeue", 'write "replace" or "keep"'),
         ({"drain": {"requeue": 1}}, "drain.requeue", 'write "replace" or "keep"'),
         ({"sweep": {"close_unknown_after": 1}}, "sweep.close_unknown_after", "out of range"),
-        ({"filters": {"opt_out_flag": "a,b"}}, "filters.opt_out_flag", "holds a comma"),
-        ({"filters": {"partitions": {"deny": "a"}}}, "filters.partitions.deny", "a list belongs"),
+        ({"filters": {"opt_out_flag": "a,b"}}, "filters.opt_out_flag", "contains a comma"),
+        ({"filters": {"partitions": {"deny": "a"}}}, "filters.partitions.deny", "expected a list"),
         ({"metadata": {"secret_patterns": ["x*"]}}, "metadata.secret_patterns[0]", "empty text"),
         ({"spool": {"directory": "/a", "state_directory": "/a"}}, "spool.state_directory", "same"),
         (
@@ -239,10 +247,10 @@ def test_a_bad_value_is_refused_with_its_path(
     [
         (b"", "not JSON at line 1 column 1: Expecting value"),
         (b'{"a": 1,\n "b" 2}', "not JSON at line 2 column 6: Expecting ':' delimiter"),
-        (b"[]", "a list where an object belongs"),
-        (b'{"a": NaN}', "numbers or nesting beyond all bounds"),
-        (b'{"a": 1' + b"0" * 5000 + b"}", "numbers or nesting beyond all bounds"),
-        (b"[" * 200_000, "numbers or nesting beyond all bounds"),
+        (b"[]", "expected an object, got a list"),
+        (b'{"a": NaN}', "a number is too long or the nesting too deep"),
+        (b'{"a": 1' + b"0" * 5000 + b"}", "a number is too long or the nesting too deep"),
+        (b"[" * 200_000, "a number is too long or the nesting too deep"),
         (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
         (b" " * (MAX_CONFIG_BYTES + 1), "cannot be read: more than"),
     ],
@@ -258,7 +266,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A file that cannot be opened is a problem like any other."""
     found = refusals(tmp_path / "none.json")
 
-    assert "cannot be read: No such file or directory; check its path and rights" in found.values()
+    assert (
+        "cannot be read: No such file or directory; check its path and permissions"
+        in found.values()
+    )
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:
@@ -311,7 +322,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
     found = refusals(path)
 
-    assert "stands there twice; remove one of them" == found["clustername"]
+    assert "occurs twice; remove one of them" == found["clustername"]
     assert {"accelerators.g.0", "topology_files[0].x"} < set(found)
 
 
@@ -350,7 +361,7 @@ def test_a_readable_file_may_not_hold_the_token(tmp_path: Path) -> None:
     section = {"host": "https://h", "apikey": TOKEN, "token_file": "/etc/t"}
     path = written(tmp_path, SMALL | {"cc-backend": section}, mode=0o644)
 
-    assert "others can read this file" in refusals(path)["cc-backend.apikey"]
+    assert "other users can read this file" in refusals(path)["cc-backend.apikey"]
 
 
 def test_a_file_without_token_may_be_readable(tmp_path: Path) -> None:
@@ -426,7 +437,7 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
     [
         (
             {"cc_backend": {"host": "http://h"}, "allow_plain_http": True},
-            "cc-backend.host: http sends the token in the clear",
+            "cc-backend.host: http sends the token unencrypted",
         ),
         (
             {"cc_backend": {"host": "https://h", "apikey": TOKEN, "token_file": "/t"}},
@@ -436,26 +447,26 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
         ({"sweep": {"close_unknown_after": 3600}}, "sweep.close_unknown_after: less than a day"),
         (
             {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
-            "filters.accounts: p is allowed and denied",
+            "filters.accounts: p is in allow and in deny",
         ),
         (
             {"filters": {"users": {"allow": ["u"], "deny": ["u"]}}},
-            "filters.users: u is allowed and denied",
+            "filters.users: u is in allow and in deny",
         ),
         (
             {"filters": {"qos": {"allow": ["q"], "deny": ["q"]}}},
-            "filters.qos: q is allowed and denied",
+            "filters.qos: q is in allow and in deny",
         ),
         ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: no cluster passes"),
         ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: no cluster passes"),
         ({"ignoreHosts": ".*"}, "ignoreHosts: matches every host"),
-        ({"gpuPciAddrs": {"gpu": ["a"]}}, 'gpuPciAddrs."gpu": matches anywhere in a name'),
+        ({"gpuPciAddrs": {"gpu": ["a"]}}, 'gpuPciAddrs."gpu": matches any part of a name'),
         (
             {"gpuPciAddrs": {"^g[0-5]$": ["a"], "^g[3-9]$": ["b"]}},
-            'gpuPciAddrs."^g[3-9]$": matches g3 as "^g[0-5]$" does',
+            'gpuPciAddrs."^g[3-9]$": matches g3, as does "^g[0-5]$"',
         ),
-        ({"gpuPciAddrs": {"^g$": ["a", "b", "a"]}}, 'gpuPciAddrs."^g$": a stands there 2 times'),
-        ({"accelerators": {"g": {"0": "a", "1": "a"}}}, "accelerators.g: a stands there 2 times"),
+        ({"gpuPciAddrs": {"^g$": ["a", "b", "a"]}}, 'gpuPciAddrs."^g$": a occurs 2 times'),
+        ({"accelerators": {"g": {"0": "a", "1": "a"}}}, "accelerators.g: a occurs 2 times"),
     ],
 )
 def test_what_works_but_is_doubtful_is_a_warning(
@@ -492,7 +503,7 @@ def test_a_refused_directory_is_not_compared(tmp_path: Path) -> None:
     found = refusal(tmp_path, slurm={"state_save_location": "/var/spool"}, spool={"directory": 1})
 
     assert ["spool.directory"] == list(found)
-    assert "a number where a text belongs; write it in quotes" == found["spool.directory"]
+    assert "expected a text, got a number; write it in quotes" == found["spool.directory"]
 
 
 def test_example_table_and_code_have_the_same_keys() -> None:

@@ -137,8 +137,8 @@ def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
     config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
 
     assert [
-        f"spool.directory: lies in {tmp_path}, good for a trial alone",
-        f"spool.state_directory: lies in {tmp_path}, good for a trial alone",
+        f"spool.directory: is in {tmp_path}; use this only for a trial",
+        f"spool.state_directory: is in {tmp_path}; use this only for a trial",
     ] == list(config.warnings)
 
 
@@ -147,7 +147,7 @@ def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "saved").symlink_to(tmp_path / "spool")
     config = config_of(tmp_path, slurm={"state_save_location": f"{tmp_path}/saved"})
 
-    assert ["spool.directory: leads into slurm.state_save_location"] == problems(config)
+    assert ["spool.directory: is inside slurm.state_save_location"] == problems(config)
 
 
 def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     (tmp_path / "state").chmod(0o757)
 
-    assert [f"spool.state_directory: others can write into {tmp_path}/state"] == problems(config)
+    assert [f"spool.state_directory: other users can write to {tmp_path}/state"] == problems(config)
 
 
 def test_a_spool_that_lacks_directories_is_refused(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
     (tmp_path / "spool" / "dead").rmdir()
     (tmp_path / "spool" / "dead").symlink_to("/proc")
 
-    assert ["spool.directory: its directories lie on several file systems"] == problems(config)
+    assert ["spool.directory: its directories are on several file systems"] == problems(config)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, refused: boo
 
     found, _ = check_paths(config, temporary=(), mounts=mounts)
 
-    assert ([f"lies on {kind}"] * 2 if refused else []) == [each.problem for each in found]
+    assert ([f"is on {kind}"] * 2 if refused else []) == [each.problem for each in found]
 
 
 def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
@@ -306,9 +306,9 @@ def test_a_bad_authority_is_refused(tmp_path: Path, kind: str) -> None:
     ("contents", "why"),
     [
         (None, "No such file or directory"),
-        (b"{", "not as expected"),
-        (b"[]", "not as expected"),
-        (b"[" * 200_000, "not as expected"),
+        (b"{", "not a cluster.json"),
+        (b"[]", "not a cluster.json"),
+        (b"[" * 200_000, "not a cluster.json"),
     ],
 )
 def test_a_bad_topology_file_is_refused(tmp_path: Path, contents: bytes | None, why: str) -> None:
@@ -420,10 +420,10 @@ def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
     """With the names of the site nothing is left to guess."""
     config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
 
-    assert not any("does, the one" in warning for warning in config.warnings)
+    assert not any("as does" in warning for warning in config.warnings)
     assert () == host_overlaps(config, ["g01", "x07"])
     (warning,) = host_overlaps(config, ["g01", "g07"])
-    assert warning.startswith('gpuPciAddrs."^g0[0-9]$": matches g07 as "^g(?=.*7)" does')
+    assert warning.startswith('gpuPciAddrs."^g0[0-9]$": matches g07, as does "^g(?=.*7)"')
 
 
 @pytest.mark.parametrize(

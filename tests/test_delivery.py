@@ -21,9 +21,9 @@ from slurm.job import NodeAllocation
 from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
 from spool.deliver.health import Channel, Health
-from spool.deliver.request_builder import TOPOLOGY_PATIENCE_SECONDS, Topology
-from spool.deliver.schedule import PendingRun, RequestKind
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
+from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.drain.state_report import StateReport
 from spool.files.layout import Directory
 from spool.files.run import Run
@@ -355,7 +355,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
 def test_a_question_that_was_not_asked_says_nothing(world: World, topic: Topic) -> None:
     """It comes back when the drain ends."""
     before = world.health.state
-    world.delivery.take_reply(ServerQuery(topic=topic), None, world.moment)
+    world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
 
     assert (before, None) == (world.health.state, world.health.server)
 
@@ -626,7 +626,7 @@ def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
 
 def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
     """It is kept when it cannot be read for a while."""
-    topology = Topology()
+    topology = ServerTopology()
     before = topology.is_missing(world.moment)
     topology.clusters = ()
 

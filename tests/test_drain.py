@@ -19,7 +19,7 @@ from ccbackend.replies import ApiReply
 from ccbackend.version import ServerInfo, Version
 from slurm.job import NodeAllocation
 from spool.deliver.health import Channel
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import SendRequest, SendResult
 from spool.files import codec
 from spool.files.durable_files import WriteBatch

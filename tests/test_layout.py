@@ -43,7 +43,9 @@ def test_a_spool_of_others_names_who_may(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(SpoolError, match="Permission denied; run the command as root or as the service user"):
+    with pytest.raises(
+        SpoolError, match="Permission denied; run the command as root or as the service user"
+    ):
         Layout(tmp_path)
 
 

@@ -14,7 +14,7 @@ from ccbackend.classify import Reason
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
 from spool.deliver.health import Channel, Health
-from spool.deliver.schedule import PendingRun
+from spool.deliver.pending_run import PendingRun
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 

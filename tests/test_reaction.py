@@ -9,6 +9,7 @@ import pytest
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
+from spool.deliver.pending_run import RequestKind
 from spool.deliver.reaction import (
     ALONE_HINT,
     RequestContext,
@@ -16,7 +17,6 @@ from spool.deliver.reaction import (
     react,
     settle_conflict,
 )
-from spool.deliver.schedule import RequestKind
 from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_230_000

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from slurm.job import Job
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun, Schedule
+from spool.deliver.schedule import Schedule
 from spool.drain.recovery import recover
 from spool.files import codec
 from spool.files.archive import DeliveredArchive

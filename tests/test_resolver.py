@@ -269,7 +269,9 @@ def test_one_unreadable_record_concerns_no_other_job(
     assert 2 == asker.resolver.next_time()
     asker.ask(2)
     assert 4 == asker.resolver.next_time()
-    assert ["job=6 record cannot be read: not JSON"] == [record.message for record in caplog.records]
+    assert ["job=6 record cannot be read: not JSON"] == [
+        record.message for record in caplog.records
+    ]
 
 
 def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> None:
@@ -291,7 +293,9 @@ def test_a_job_that_configures_for_an_hour_is_logged_once(
     for hours in (1, 2, 3):
         asker.ask(hours * 3601)
 
-    assert ["job=5 is CONFIGURING for over an hour; check its nodes"] == [r.message for r in caplog.records]
+    assert ["job=5 is CONFIGURING for over an hour; check its nodes"] == [
+        r.message for r in caplog.records
+    ]
     assert 1 == len(asker.resolver)
 
 

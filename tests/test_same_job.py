@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from slurm.job import Job
+from spool.deliver.pending_run import pending_run
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import Schedule, pending_run
+from spool.deliver.schedule import Schedule
 from spool.drain.same_job import SameJobProof
 from spool.files.archive import DeliveredArchive
 from spool.files.layout import Directory, Layout

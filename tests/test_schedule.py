@@ -7,13 +7,8 @@ from dataclasses import replace
 import pytest
 
 from slurm.job import Job
-from spool.deliver.schedule import (
-    MAX_WAIT_SECONDS,
-    PendingRun,
-    RequestKind,
-    Schedule,
-    pending_run,
-)
+from spool.deliver.pending_run import MAX_WAIT_SECONDS, PendingRun, RequestKind, pending_run
+from spool.deliver.schedule import Schedule
 from spool.deliver.stop_hold import MAX_JOBS, QUERY_INTERVAL_SECONDS, StopHold
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run

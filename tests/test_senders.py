@@ -11,7 +11,7 @@ from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import (
     BackendSender,
     SendRequest,

@@ -14,7 +14,7 @@ from ccbackend.classify import Reason
 from ccbackend.site_map import SiteMap
 from ccbackend.version import Version
 from slurm.job import Job
-from spool.deliver.schedule import PendingRun, RequestKind
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.drain.text_collector import (
     BATCH_SIZE,
     MAX_AGAIN_SECONDS,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spool.deliver.schedule import PendingRun, RequestKind, Schedule
+from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.schedule import Schedule
 from spool.deliver.unknown_names import TRY_SECONDS, UnknownNames
 from spool.files.layout import Directory
 

@@ -1,7 +1,7 @@
-"""The configuration: one JSON file, read whole, with all of its problems told at once.
+"""The configuration: one JSON file, whose problems are all reported together.
 
-`load` judges the file alone. `load_checked` also looks at the files and directories it names, and
-tells the problems of both together. Neither speaks to Slurm or cc-backend.
+`load` checks only the file. `load_checked` also checks the files and directories that it names, and
+reports the problems of both together. Neither contacts Slurm or cc-backend.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_PATH = SETTINGS / "config.json"
 
 
 def load(path: Path) -> Config:
-    """Read the configuration; what it names need not exist.
+    """Read the configuration without checking that the files it names exist.
 
     Raises:
         ConfigError: all problems of the file.
@@ -48,12 +48,12 @@ def load_checked(
     credentials: Path | None = None,
     temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
 ) -> Config:
-    """Read the configuration and look at the files and directories it names.
+    """Read the configuration and check the files and directories it names.
 
     Args:
         path: of the file.
         credentials: systemd's directory of credentials; a file `token` there is the token.
-        temporary: places that are refused for the spool, unless the configuration lies there too.
+        temporary: places that are refused for the spool, unless the configuration is there, too.
 
     Raises:
         ConfigError: all problems of the file and of what it names.
@@ -69,7 +69,7 @@ def load_checked(
 
 
 def _read(path: Path, problems: list[ConfigProblem]) -> Config:
-    """Return the configuration, worth nothing if problems were appended."""
+    """Return the configuration; it must not be used if problems were appended."""
     document = read_document(path)
     config = _with_one_token(read_config(document, problems), document)
     refused = {problem.path for problem in problems}
@@ -83,7 +83,7 @@ def _read(path: Path, problems: list[ConfigProblem]) -> Config:
 
 
 def _with_one_token(config: Config, document: Document) -> Config:
-    """Drop the default of `token_file` where the predecessor's `apikey` stands alone."""
+    """Drop the default of `token_file` if only the predecessor's `apikey` is set."""
     section = document.values.get("cc-backend")
     keys = section if isinstance(section, dict) else {}
     if keys.get("apikey") is None or "token_file" in keys:

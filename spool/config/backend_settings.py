@@ -1,4 +1,4 @@
-"""What ccbackend needs of the configuration, in the plain values it takes."""
+"""Convert the configuration into the plain values that ccbackend uses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteM
 
     Args:
         config: of the site.
-        clusters: as the server describes them, which counts more than a file; empty if it has no
-            such call, None if it has not answered yet.
+        clusters: as the server describes them, which takes precedence over a file; empty if the
+            server has no such call, None if it has not answered yet.
 
     Raises:
         ConfigError: a topology file cannot be used.

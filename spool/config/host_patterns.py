@@ -1,7 +1,7 @@
-"""Do two patterns for host names match the same hosts? Judged by sample names, never wrongly.
+"""Find patterns that match the same host names, by means of sample names.
 
-A sample is a name made from a pattern and counts only if the pattern matches it, so what is
-reported is true; what the samples miss is found by comparing with the site's real hosts.
+A sample is a name made from a pattern and is used only if the pattern matches it, so every reported
+overlap is real; overlaps that the samples miss are found by comparing with the site's real hosts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONGEST_COUNT = 16
 
 
 def sample_names(pattern: str) -> tuple[str, ...]:
-    """Return some names that a pattern matches; none for a pattern beyond this reader."""
+    """Return some names that a pattern matches; none if the pattern is too complex."""
     branches = [pattern] if "(" in pattern or "[" in pattern else pattern.split("|")
     options = itertools.chain.from_iterable(
         itertools.product(*_piece_texts(branch)) for branch in branches
@@ -41,7 +41,7 @@ def sample_names(pattern: str) -> tuple[str, ...]:
 def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tuple[str, str, str]]:
     """Yield (first, second, name) for every two patterns that match a common name.
 
-    The first one decides, as patterns are asked in order. `names` are real ones, beside samples.
+    The first pattern decides, because they are tried in order. `names` are real host names.
     """
     real = tuple(names)
     for first, second in itertools.combinations(patterns, 2):
@@ -53,7 +53,7 @@ def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tup
 
 
 def is_anchored(pattern: str) -> bool:
-    """Return whether a pattern says where the name begins and ends."""
+    """Return whether a pattern has anchors for begin and end of the name."""
     return pattern.startswith(("^", r"\A")) and pattern.endswith(("$", r"\Z"))
 
 
@@ -87,7 +87,7 @@ def _texts(piece: re.Match[str]) -> tuple[str, ...]:
 
 
 def _class_member(characters: str) -> str:
-    """Return the first member of a class: of two ranges that overlap one begins in the other."""
+    """Return the first member of a class: of two overlapping ranges, one begins in the other."""
     inner = characters[1:-1].removeprefix("^")
     if characters.startswith("[^"):
         return next((c for c in "0a-" if c not in inner), "")

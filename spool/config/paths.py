@@ -1,8 +1,8 @@
-"""Look at the files and directories that the configuration names: are they there, and safe?
+"""Check that the files and directories named by the configuration exist and are safe.
 
-The spool needs renames that are atomic and files that outlive a reboot: a local file system, away
-from temporary places (the service has a /tmp of its own) and from slurmctld's directory. Nothing is
-created or changed here.
+The spool needs atomic renames and files that survive a reboot: a local file system, no temporary
+place (the service has a /tmp of its own), and not slurmctld's directory. Nothing is created or
+changed here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
 
-TEMPORARY_DIRECTORIES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - named in order to be refused
+TEMPORARY_DIRECTORIES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - refused as a spool
 MOUNTS = Path("/proc/self/mountinfo")
 _MAX_TOPOLOGY_BYTES = 64 * 1024 * 1024
 _REMOTE = re.compile(
@@ -51,7 +51,7 @@ def check_paths(
     temporary: Iterable[Path] = TEMPORARY_DIRECTORIES,
     mounts: Path = MOUNTS,
 ) -> tuple[tuple[ConfigProblem, ...], tuple[str, ...]]:
-    """Return the problems and warnings of all that the configuration names."""
+    """Return the problems and warnings of all files and directories in the configuration."""
     problems: list[ConfigProblem] = []
     warnings: list[str] = []
     refused = tuple(temporary)
@@ -94,7 +94,7 @@ def read_topology(path: Path) -> tuple[Cluster, ...]:
 
 
 def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """Return the type of the file system a path lies on (proc(5), mountinfo); None: not known."""
+    """Return the type of a path's file system (proc(5), mountinfo); None: not known."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -105,39 +105,39 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
         left, _, right = line.partition(" - ")
         point = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), left.split()[4]))
         if point in above and len(point.parts) >= best[0]:
-            best = (len(point.parts), right.split()[0])  # the later one of two covers the other
+            best = (len(point.parts), right.split()[0])  # a later mount hides an earlier one
     return best[1]
 
 
 def _check_temporary(check: _DirectoryCheck, temporary: tuple[Path, ...], config: Path) -> None:
-    """Refuse a temporary place: the service has a /tmp of its own, and never sees the hooks' one.
+    """Refuse a temporary place: the service has a /tmp of its own, not that of the hooks.
 
-    Who reads a configuration from there sees the same one: a trial, which gets a warning.
+    If the configuration is there, too, this is a trial, which only gets a warning.
     """
     for place in temporary:
         if place not in _with_parents(check.path):
             continue
         if place in _with_parents(config):
-            check.warnings.append(f"{check.key}: lies in {place}, good for a trial alone")
+            check.warnings.append(f"{check.key}: is in {place}; use this only for a trial")
         else:
-            hint = "choose a directory that stays, such as the default"
-            check.add_problem(f"lies in {place}, which is temporary", hint)
+            hint = "choose a permanent directory, such as the default"
+            check.add_problem(f"is in {place}, which is temporary", hint)
 
 
 def _check_outside_slurm_state(check: _DirectoryCheck, slurm_state: Path | None) -> None:
     if slurm_state is not None and Path(os.path.realpath(slurm_state)) in _with_parents(check.path):
-        hint = "slurmctld alone may write there; choose another directory"
-        check.add_problem("leads into slurm.state_save_location", hint)
+        hint = "only slurmctld may write there; choose another directory"
+        check.add_problem("is inside slurm.state_save_location", hint)
 
 
 def _with_parents(path: Path) -> tuple[Path, ...]:
-    """Return where a path leads, and all directories above it."""
-    real = Path(os.path.realpath(path))  # a loop of links is no error here, as it is for resolve
+    """Return the real path and all directories above it."""
+    real = Path(os.path.realpath(path))  # unlike resolve() it accepts a loop of links
     return (real, *real.parents)
 
 
 def _is_directory(check: _DirectoryCheck) -> bool:
-    """Return whether there is a directory that only we can write."""
+    """Return whether the directory exists and only our account can write to it."""
     hint = "create it as the README shows, or correct the path"
     try:
         mode = check.path.stat().st_mode
@@ -151,20 +151,20 @@ def _is_directory(check: _DirectoryCheck) -> bool:
         check.add_problem(f"{check.path} is not a directory", hint)
         return False
     if mode & stat.S_IWOTH:
-        check.add_problem(f"others can write into {check.path}", f"chmod o-w {check.path}")
+        check.add_problem(f"other users can write to {check.path}", f"chmod o-w {check.path}")
     return True
 
 
 def _check_file_system(check: _DirectoryCheck, mounts: Path) -> None:
     found = file_system(check.path, mounts)
     if found is not None and _REMOTE.fullmatch(found):
-        check.add_problem(f"lies on {found}", "choose a directory on a local disk")
+        check.add_problem(f"is on {found}", "choose a directory on a local disk")
     if found in {"tmpfs", "ramfs"}:
-        check.warnings.append(f"{check.key}: lies in memory ({found}) and is lost at a reboot")
+        check.warnings.append(f"{check.key}: is in memory ({found}) and is lost at a reboot")
 
 
 def _check_subdirectories(check: _DirectoryCheck) -> None:
-    """Check the directories of a spool: all there, on one file system."""
+    """Check that the directories of a spool exist and are on one file system."""
     devices: set[int] = set()
     missing: list[str] = []
     for name in Directory:
@@ -177,7 +177,7 @@ def _check_subdirectories(check: _DirectoryCheck) -> None:
             f"{check.path} lacks {', '.join(missing)}", "create them as the README shows"
         )
     if len(devices) > 1:
-        check.add_problem("its directories lie on several file systems", "put them on one")
+        check.add_problem("its directories are on several file systems", "put them on one")
 
 
 def _token_problems(config: Config, credentials: Path | None) -> Iterator[ConfigProblem]:
@@ -210,4 +210,8 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
 
 
 def _error_text(error: Exception) -> str:
-    return (error.strerror or "cannot be read") if isinstance(error, OSError) else "not as expected"
+    return (
+        (error.strerror or "cannot be read")
+        if isinstance(error, OSError)
+        else "no valid cluster.json"
+    )

@@ -1,8 +1,8 @@
-"""Read the file and every key of it; nothing stops at the first problem.
+"""Read the configuration file and all of its keys, and collect all problems.
 
-What is refused is read as its default, so that the rest can still be judged; such a configuration
-never leaves this package: its problems do. JSON has no comments: a key that begins with `_` or `#`
-is one, in every object of the file.
+A refused value is replaced by its default so that the rest can still be checked; a configuration
+with problems never leaves this package. JSON has no comments: a key that begins with `_` or `#` is
+a comment, in every object of the file.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_document(path: Path) -> Document:
     """Read the file.
 
     Raises:
-        ConfigError: it cannot be read, or is no JSON object.
+        ConfigError: it cannot be read, or is not a JSON object.
     """
     try:
         raw, mode = _read_regular_file(path)
@@ -53,7 +53,7 @@ def read_document(path: Path) -> Document:
         )
     except OSError as error:
         problem, is_denied = f"cannot be read: {error.strerror}", isinstance(error, PermissionError)
-        hint = "check its path and rights"
+        hint = "check its path and permissions"
         raise _unreadable(path, problem, hint, is_denied=is_denied) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
@@ -61,10 +61,10 @@ def read_document(path: Path) -> Document:
         location = f"line {error.lineno} column {error.colno}"
         raise _unreadable(path, f"not JSON at {location}: {error.msg}", "correct it") from None
     except (ValueError, RecursionError):
-        problem = "numbers or nesting beyond all bounds"
+        problem = "a number is too long or the nesting too deep"
         raise _unreadable(path, problem, "correct it") from None
     if not isinstance(values, dict):
-        raise _unreadable(path, f"{json_type(values)} where an object belongs", "write {...}")
+        raise _unreadable(path, f"expected an object, got {json_type(values)}", "write {...}")
     return Document(values, mode)
 
 
@@ -86,8 +86,8 @@ def keys_of(section: type[Any], prefix: str = "") -> Iterator[tuple[str, Field[A
 
 
 def closest_key(unknown: str, known: Iterable[str]) -> str:
-    """Return the known key that was most likely meant: beside it, of the same name, or alike."""
-    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
+    """Return the known key that was most likely meant: of the same section or a similar name."""
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms, needed only after a mistake
 
     parent, _, name = unknown.rpartition(".")
     if name in _ADAPTER_KEYS:
@@ -106,9 +106,9 @@ def closest_key(unknown: str, known: Iterable[str]) -> str:
 def _section(of: type[C], value: Any, location: Location) -> C:
     if not isinstance(value, dict):
         location.add_problem(
-            f"{json_type(value)} where an object belongs", "write {...} with the section's keys"
+            f"expected an object, got {json_type(value)}", "write {...} with the section's keys"
         )
-        return _section(of, {}, Location(location.path, []))  # what is missing in it is no news
+        return _section(of, {}, Location(location.path, []))  # without a report of its missing keys
     known = {field.metadata["name"] or field.name: field for field in _keys(of)}
     for name in value:
         if name not in known:
@@ -127,7 +127,7 @@ def _keys(of: type[Any]) -> Iterator[Field[Any]]:
 
 
 def _value(field: Field[Any], value: Any, location: Location) -> Any:
-    """Read a key, its default where it is missing or refused."""
+    """Read a key; use its default if it is missing or refused."""
     section = field.metadata.get("section")
     if section is not None:
         return _section(section, {} if value is MISSING else value, location)
@@ -135,7 +135,7 @@ def _value(field: Field[Any], value: Any, location: Location) -> Any:
     if value is not MISSING:
         return location.read(field.metadata["reader"], value, "" if default is MISSING else default)
     if default is MISSING:
-        location.add_problem("missing", "it has no default, write it")
+        location.add_problem("missing", "it has no default; add it")
         return ""
     return default
 
@@ -147,7 +147,7 @@ def _python_default(field: Field[Any]) -> Any:
 
 
 def _read_regular_file(path: Path) -> tuple[bytes, int]:
-    """Return the contents of a regular file (or of what a link leads to) and its mode."""
+    """Return the contents of a regular file (links are followed) and its mode."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
@@ -166,7 +166,7 @@ def _unreadable(path: Path, problem: str, hint: str, *, is_denied: bool = False)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:
-    """Return an object without the keys that are comments; these may occur several times."""
+    """Return an object without the comment keys, which may occur several times."""
     keys = [pair for pair in pairs if not pair[0].startswith(COMMENT_PREFIXES)]
     found = _Object(keys)
     if len(found) < len(keys):
@@ -180,13 +180,13 @@ def _reject_constant(_word: str) -> Any:
 
 
 def _report_duplicates(value: Any, location: Location) -> None:
-    """Note every key that stands twice in its object: JSON would take the last one silently."""
-    waiting = [(value, location)]  # no recursion: the file may be nested as deep as it likes
+    """Report every key that occurs twice in its object: JSON would silently use the last one."""
+    waiting = [(value, location)]  # no recursion: the nesting of the file may be deep
     while waiting:
         current, at = waiting.pop()
         if isinstance(current, _Object):
             for name in current.duplicates:
-                at.key(name).add_problem("stands there twice", "remove one of them")
+                at.key(name).add_problem("occurs twice", "remove one of them")
             waiting += [(member, at.key(name)) for name, member in current.items()]
         elif isinstance(current, list):
             waiting += [(item, at.item(position)) for position, item in enumerate(current)]

@@ -1,7 +1,7 @@
-"""From JSON values to the values of the configuration, one reader for each kind.
+"""Readers that convert JSON values into values of the configuration, one for each kind.
 
-A reader takes a value and its place and returns what the program uses, or refuses; it never puts
-another value in place of a bad one. No refusal repeats a text of the file: it might be the token.
+A reader takes a value and its location and returns the program's value, or raises; it never
+replaces a bad value by another. No message repeats text of the file, because it might be the token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class InvalidValueError(Exception):
-    """A value that cannot be used: what is wrong, what to do."""
+    """A value that cannot be used, with the problem and a hint."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)
@@ -44,26 +44,26 @@ class InvalidValueError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where in the file a value stands, and the list that takes all problems."""
+    """The location of a value in the file, and the list of all problems."""
 
     path: str
     problems: list[ConfigProblem]
 
     def key(self, name: str) -> Location:
-        """Return the place of a member of an object here: `a.b`, `a."^b$"`."""
+        """Return the location of a member of the object here: `a.b`, `a."^b$"`."""
         shown = name if _PLAIN_KEY.fullmatch(name) else f'"{escape(name, MAX_SHOWN_CHARACTERS)}"'
         return Location(f"{self.path}.{shown}" if self.path else shown, self.problems)
 
     def item(self, index: int) -> Location:
-        """Return the place of an item of a list here: `a[0]`."""
+        """Return the location of an item of the list here: `a[0]`."""
         return Location(f"{self.path}[{index}]", self.problems)
 
     def add_problem(self, problem: str, hint: str) -> None:
-        """Note a problem."""
+        """Add a problem to the list."""
         self.problems.append(ConfigProblem(self.path or "the file", problem, hint))
 
     def read(self, reader: Reader[T], value: Any, fallback: S) -> T | S:
-        """Return what a reader makes of the value here; `fallback` when it is refused."""
+        """Return the value as a reader converts it; `fallback` if the reader refuses it."""
         try:
             return reader(value, self)
         except InvalidValueError as error:
@@ -75,15 +75,15 @@ Reader = Callable[[Any, Location], T]
 
 
 def json_type(value: Any) -> str:
-    """Name the JSON type of a value."""
+    """Return the name of a value's JSON type."""
     return _KINDS.get(type(value), "null" if value is None else "an object")
 
 
 def _require_type(value: Any, wanted: type[T], hint: str) -> T:
-    """Return the value if it has the type; `true` is no number."""
+    """Return the value if it has the type; `true` is not a number."""
     if isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool):
         return value
-    raise InvalidValueError(f"{json_type(value)} where {_KINDS[wanted]} belongs", hint)
+    raise InvalidValueError(f"expected {_KINDS[wanted]}, got {json_type(value)}", hint)
 
 
 def boolean(value: Any, _location: Location) -> bool:
@@ -92,18 +92,18 @@ def boolean(value: Any, _location: Location) -> bool:
 
 
 def printable(value: Any, _location: Location) -> str:
-    """Read a text that can be shown, perhaps an empty one."""
+    """Read a printable text, which may be empty."""
     found = _require_type(value, str, "write it in quotes")
     if not found.isprintable():
-        raise InvalidValueError("holds control characters", "write printable characters")
+        raise InvalidValueError("contains control characters", "write printable characters")
     return found
 
 
 def text(value: Any, location: Location) -> str:
-    """Read a text that is not empty, can be shown, and has no blanks around it."""
+    """Read a printable text that is not empty and has no blanks around it."""
     found = printable(value, location)
     if not found:
-        raise InvalidValueError("empty", "write a value or leave the key out")
+        raise InvalidValueError("empty", "write a value or remove the key")
     if found != found.strip():
         raise InvalidValueError("begins or ends with a blank", "remove it")
     return found
@@ -113,22 +113,22 @@ def flag(value: Any, location: Location) -> str:
     """Read a word of an admin comment, whose words are separated by commas."""
     found = text(value, location)
     if "," in found:
-        raise InvalidValueError("holds a comma", "a comma separates flags; write one flag")
+        raise InvalidValueError("contains a comma", "a comma separates flags; write one flag")
     return found
 
 
 def absolute_path(value: Any, location: Location) -> Path:
-    """Read an absolute path; whether it exists is not looked at."""
+    """Read an absolute path; whether it exists is not checked here."""
     found = Path(text(value, location))
     if not found.is_absolute():
-        raise InvalidValueError("not an absolute path", "write it from / on")
+        raise InvalidValueError("not an absolute path", "write the path with a leading /")
     if ".." in found.parts:
-        raise InvalidValueError("holds ..", "write the path without it")
+        raise InvalidValueError("contains ..", "write the path without it")
     return found
 
 
 def choice(*words: str) -> Reader[str]:
-    """Make a reader of one of some words."""
+    """Return a reader for one of some words."""
     hint = "write " + " or ".join(f'"{word}"' for word in words)
 
     def read(value: Any, _location: Location) -> str:
@@ -140,7 +140,7 @@ def choice(*words: str) -> Reader[str]:
 
 
 def number(low: float, high: float, unit: str) -> Reader[float]:
-    """Make a reader of a number with a unit; both limits are allowed."""
+    """Return a reader for a number with a unit; both limits are allowed."""
     hint = f"write a number from {low:g} to {high:g} {unit}"
 
     def read(value: Any, _location: Location) -> float:
@@ -153,12 +153,12 @@ def number(low: float, high: float, unit: str) -> Reader[float]:
 
 
 def integer(low: int, high: int, unit: str) -> Reader[int]:
-    """Make a reader of a whole number with a unit; both limits are allowed."""
-    hint = f"write a whole number from {low} to {high} {unit}"
+    """Return a reader for an integer with a unit; both limits are allowed."""
+    hint = f"write an integer from {low} to {high} {unit}"
 
     def read(value: Any, _location: Location) -> int:
         if isinstance(value, float):
-            raise InvalidValueError("not a whole number", hint)
+            raise InvalidValueError("not an integer", hint)
         found = _require_type(value, int, hint)
         if not low <= found <= high:
             raise InvalidValueError("out of range", hint)
@@ -168,7 +168,7 @@ def integer(low: int, high: int, unit: str) -> Reader[int]:
 
 
 def base_url(value: Any, location: Location) -> str:
-    """Read `scheme://host[:port]`; whether plain http is allowed is judged elsewhere."""
+    """Read `scheme://host[:port]`; whether plain http is allowed is checked in `rules`."""
     try:
         return check_url(text(value, location), allow_plain_http=True)
     except UrlError as error:
@@ -177,7 +177,7 @@ def base_url(value: Any, location: Location) -> str:
 
 def token(value: Any, _location: Location) -> str:
     """Read a token's text."""
-    hint = "put the token into a file of its own and name that in cc-backend.token_file"
+    hint = "write the token to a file of its own and set cc-backend.token_file"
     try:
         return parse_token(_require_type(value, str, hint)).value
     except ValueError as error:
@@ -185,11 +185,11 @@ def token(value: Any, _location: Location) -> str:
 
 
 def pattern(value: Any, _location: Location) -> re.Pattern[str]:
-    """Read a regular expression as Python has them."""
+    """Read a regular expression in Python's syntax."""
     found = _require_type(value, str, "write a regular expression in quotes")
     hint = "correct the regular expression (Python's syntax; a backslash is written twice in JSON)"
     with warnings.catch_warnings():
-        # `[[:alpha:]]` is a class elsewhere, here it would silently be something else
+        # `[[:alpha:]]` is a POSIX class; Python would silently read it as something else
         warnings.simplefilter("error", FutureWarning)
         try:
             return re.compile(found)
@@ -197,12 +197,12 @@ def pattern(value: Any, _location: Location) -> re.Pattern[str]:
             problem = f"not a pattern: {error.msg} at position {error.pos}"
             raise InvalidValueError(problem, hint) from None
         except (FutureWarning, OverflowError, RecursionError):
-            problem = "a pattern with nested brackets or numbers beyond all bounds"
+            problem = "a pattern with nested brackets, or with too large numbers"
             raise InvalidValueError(problem, hint) from None
 
 
 def host_pattern(value: Any, location: Location) -> re.Pattern[str] | None:
-    """Read a regular expression for host names; none of an empty text, which matches nothing."""
+    """Read a regular expression for host names; return None for "", which matches nothing."""
     return None if value == "" else pattern(value, location)
 
 
@@ -215,7 +215,7 @@ def secret_pattern(value: Any, location: Location) -> re.Pattern[str]:
 
 
 def optional(reader: Reader[T]) -> Reader[T | None]:
-    """Make a reader that also takes null."""
+    """Return a reader that also accepts null."""
 
     def read(value: Any, location: Location) -> T | None:
         return None if value is None else reader(value, location)
@@ -224,7 +224,7 @@ def optional(reader: Reader[T]) -> Reader[T | None]:
 
 
 def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
-    """Make a reader of a list; every bad item is a problem of its own."""
+    """Return a reader for a list; every bad item is a problem of its own."""
 
     def read(value: Any, location: Location) -> tuple[T, ...]:
         items = _require_type(value, list, "write [...]")
@@ -235,7 +235,7 @@ def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
 
 
 def set_of(reader: Reader[T]) -> Reader[frozenset[T]]:
-    """Make a reader of a list whose order does not matter."""
+    """Return a reader for a list whose order does not matter."""
 
     def read(value: Any, location: Location) -> frozenset[T]:
         return frozenset(list_of(reader)(value, location))
@@ -244,7 +244,7 @@ def set_of(reader: Reader[T]) -> Reader[frozenset[T]]:
 
 
 def map_of(reader: Reader[T], *, keys: Reader[Any] = printable) -> Reader[Mapping[str, T]]:
-    """Make a reader of an object with free keys, each of which a reader of texts accepts."""
+    """Return a reader for an object with free keys, which `keys` reads."""
 
     def read(value: Any, location: Location) -> Mapping[str, T]:
         found: dict[str, T] = {}
@@ -267,7 +267,7 @@ def device_index(value: Any, _location: Location) -> str:
 
 
 def replacements(value: Any, location: Location) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Read an object pattern -> replacement, in the file's order."""
+    """Read an object that maps patterns to replacements, in the file's order."""
     found: list[tuple[re.Pattern[str], str]] = []
     for source, replacement in map_of(printable)(value, location).items():
         at = location.key(source)
@@ -278,7 +278,7 @@ def replacements(value: Any, location: Location) -> tuple[tuple[re.Pattern[str],
             compiled.sub(replacement, "")
         except (re.error, IndexError):
             at.add_problem(
-                "the replacement names a group that the pattern lacks", r"write \\1, \\2, ..."
+                "the replacement uses a group that the pattern lacks", r"write \\1, \\2, ..."
             )
         found.append((compiled, replacement))
     return tuple(found)

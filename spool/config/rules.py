@@ -1,4 +1,4 @@
-"""What no key can tell alone: settings that contradict each other, and settings worth a warning."""
+"""Checks across keys: settings that contradict each other, and settings that need a warning."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ CC_COMMIT_SECONDS = 120  # cc-backend >= 1.5 moves new jobs from its cache every
 
 
 def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
-    """Yield the problems that lie between keys, or between a key and the file's mode."""
+    """Yield the contradictions between keys, or between a key and the file's mode."""
     backend = document.values.get("cc-backend")
     raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
     if document.mode & stat.S_IROTH and raw.get("apikey") is not None:
-        hint = "chmod o= the file, or put the token into a file of its own (cc-backend.token_file)"
-        yield ConfigProblem("cc-backend.apikey", "others can read this file", hint)
+        hint = "chmod o= the file, or write the token to a file of its own (cc-backend.token_file)"
+        yield ConfigProblem("cc-backend.apikey", "other users can read this file", hint)
     if document.mode & stat.S_IWOTH:
-        yield ConfigProblem("the file", "others can change it", "chmod o-w the file")
+        yield ConfigProblem("the file", "other users can change it", "chmod o-w the file")
     if config.cc_backend.token_file is None and raw.get("apikey") is None:
-        hint = "name the file that holds the token"
+        hint = "set it to the file that holds the token"
         yield ConfigProblem("cc-backend.token_file", "there is no token", hint)
     allowed = document.values.get("allow_plain_http", False)
     if is_plain_http(raw.get("host")) and allowed is False:
         hint = "use https, or set allow_plain_http if the network is trusted"
-        yield ConfigProblem("cc-backend.host", "http sends the token in the clear", hint)
+        yield ConfigProblem("cc-backend.host", "http sends the token unencrypted", hint)
     yield from _directory_conflicts(config)
 
 
 def is_plain_http(url: Any) -> bool:
-    """Return whether a URL leads to another machine without encryption."""
+    """Return whether a URL is plain http to another machine."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
         return parts.scheme == "http" and not is_loopback(parts.hostname or "localhost")
@@ -48,22 +48,22 @@ def is_plain_http(url: Any) -> bool:
 
 
 def warnings_of(config: Config) -> Iterator[str]:
-    """Yield what works and should still be looked at, each as `path: text`."""
+    """Yield a warning for each setting that works but is risky, as `path: text`."""
     yield from _deprecated_keys(config)
     if is_plain_http(config.cc_backend.host):
-        yield "cc-backend.host: http sends the token in the clear"
+        yield "cc-backend.host: http sends the token unencrypted"
     if config.drain.stop_hold_seconds < CC_COMMIT_SECONDS:
         yield (
-            f"drain.stop_hold_seconds: below {CC_COMMIT_SECONDS} a stop may close another job"
+            f"drain.stop_hold_seconds: below {CC_COMMIT_SECONDS} a stop can close the wrong job"
             " at cc-backend 1.5 and later"
         )
     after = config.sweep.close_unknown_after
     if after is not None and after < DAY_SECONDS:
-        yield "sweep.close_unknown_after: less than a day (86400), accounting may be late by more"
+        yield "sweep.close_unknown_after: less than a day (86400); accounting can be later"
     for name in ("clusters", "partitions", "accounts", "users", "qos"):
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
-            yield f"filters.{name}: {escape(both)} is allowed and denied, denied counts"
+            yield f"filters.{name}: {escape(both)} is in allow and in deny; deny wins"
     if not any(_passes(config, name) for name in _clusters(config)):
         yield "filters.clusters: no cluster passes, so no job will be reported"
     hosts = config.ignore_hosts
@@ -83,18 +83,18 @@ def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
         ("spool.state_directory", spool.state_directory),
     ):
         if slurm_state is not None and Path(slurm_state) in (path, *path.parents):
-            hint = "slurmctld alone may write there; choose another directory"
+            hint = "only slurmctld may write there; choose another directory"
             yield ConfigProblem(key, "inside slurm.state_save_location", hint)
 
 
 def _deprecated_keys(config: Config) -> Iterator[str]:
     backend = config.cc_backend
     if backend.apikey is not None:
-        used = "not used, cc-backend.token_file comes first; remove it"
-        better = "a token is safer in a file of its own, see cc-backend.token_file"
+        used = "not used, because cc-backend.token_file is set; remove it"
+        better = "a token is safer in a file of its own; set cc-backend.token_file"
         yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
     if config.node_regex is not None:
-        yield "node_regex: has no effect, node lists are always read; remove it"
+        yield "node_regex: has no effect; remove it"
 
 
 def _clusters(config: Config) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _accelerators(config: Config) -> Iterator[str]:
     patterns = tuple(config.gpu_pci_addrs)
     for pattern in patterns:
         if not is_anchored(pattern):
-            yield f'gpuPciAddrs."{escape(pattern)}": matches anywhere in a name, write ^...$'
+            yield f'gpuPciAddrs."{escape(pattern)}": matches any part of a name; write ^...$'
     for first, second, name in overlaps(patterns):
         yield overlap_warning(first, second, name)
     for pattern, listed in config.gpu_pci_addrs.items():
@@ -120,14 +120,14 @@ def _accelerators(config: Config) -> Iterator[str]:
 
 
 def overlap_warning(first: str, second: str, name: str) -> str:
-    """Return the warning that two patterns match one host."""
+    """Return the warning that two patterns match the same host."""
     return (
-        f'gpuPciAddrs."{escape(second)}": matches {escape(name)} as "{escape(first)}" does,'
-        " the one that comes first in the file counts"
+        f'gpuPciAddrs."{escape(second)}": matches {escape(name)}, as does "{escape(first)}";'
+        " the first one in the file is used"
     )
 
 
 def _duplicate_addresses(place: str, addresses: tuple[str, ...]) -> Iterator[str]:
     for address, times in Counter(addresses).items():
         if times > 1:
-            yield f"{place}: {escape(address)} stands there {times} times"
+            yield f"{place}: {escape(address)} occurs {times} times"

@@ -1,6 +1,6 @@
-"""Every key of the configuration: its name, its default and what it may hold.
+"""The schema of the configuration: name, default and valid values of every key.
 
-The dataclasses are the schema: a field is a key of the same name unless it says another one. Names
+The dataclasses are the schema: a field is a key of the same name unless it sets another one. Names
 in the predecessor's or the adapter's spelling keep it in the file (`cc-backend`, `gpuPciAddrs`).
 """
 
@@ -59,7 +59,7 @@ def _key(
 
 
 def _section(of: type[Any], *, name: str | None = None, required: bool = False) -> Any:
-    """Make a field that is an object with keys of its own."""
+    """Return a field for an object with keys of its own."""
     metadata = {"section": of, "name": name}
     if required:
         return field(metadata=metadata)
@@ -72,7 +72,7 @@ def _empty() -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmKeys:
-    """Where Slurm's commands and files are."""
+    """The keys of section `slurm`: paths of Slurm's commands and files."""
 
     squeue: Path = _key(absolute_path, Path("/usr/bin/squeue"))
     sacct: Path = _key(absolute_path, Path("/usr/bin/sacct"))
@@ -84,7 +84,7 @@ class SlurmKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendKeys:
-    """How cc-backend is reached. `token_file` is None where `apikey` alone is given."""
+    """The keys of section `cc-backend`. `token_file` is None if only `apikey` is set."""
 
     host: str = _key(base_url)
     token_file: Path | None = _key(optional(absolute_path), TOKEN_FILE)
@@ -95,7 +95,7 @@ class BackendKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolKeys:
-    """Where events and runs lie, and how much is kept."""
+    """The keys of section `spool`: directories, and how much is kept."""
 
     directory: Path = _key(absolute_path, SPOOL)
     state_directory: Path = _key(absolute_path, STATE)
@@ -105,7 +105,7 @@ class SpoolKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainKeys:
-    """How runs are told. `requeue` is `replace` or `keep`."""
+    """The keys of section `drain`: how runs are delivered. `requeue` is `replace` or `keep`."""
 
     stop_hold_seconds: float = _key(number(0, DAY_SECONDS, "seconds"), 180)
     requeue: str = _key(choice("replace", "keep"), "replace")
@@ -113,7 +113,7 @@ class DrainKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepKeys:
-    """How Slurm and cc-backend are compared. `close_unknown_after` is seconds, None for never."""
+    """The keys of section `sweep`. `close_unknown_after` is seconds, None for never."""
 
     grace_seconds: float = _key(number(0, DAY_SECONDS, "seconds"), 600)
     close_unknown_after: float | None = _key(
@@ -124,7 +124,7 @@ class SweepKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamesKeys:
-    """Names to report: with `allow` only those, never those in `deny`."""
+    """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
     allow: frozenset[str] = _key(set_of(text), frozenset())
     deny: frozenset[str] = _key(set_of(text), frozenset())
@@ -132,7 +132,7 @@ class NamesKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterKeys:
-    """Which jobs are reported."""
+    """The keys of section `filters`: which jobs are reported."""
 
     clusters: NamesKeys = _section(NamesKeys)
     partitions: NamesKeys = _section(NamesKeys)
@@ -144,10 +144,10 @@ class FilterKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataKeys:
-    """Which texts of a job are sent, and how much of them.
+    """The keys of section `metadata`: which texts of a job are sent, and how much of them.
 
-    `user_from_uid_after_seconds`: how long a start waits for a name of its user before the number
-    is sent instead; None: as long as it takes.
+    `user_from_uid_after_seconds`: how long a start waits for the name of its user before the number
+    is sent instead; None: no limit.
     """
 
     job_script: bool = _key(boolean, default=True)
@@ -168,7 +168,7 @@ class MetadataKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A configuration that is free of problems. `path` and `warnings` are no keys of it."""
+    """A configuration without problems. `path` and `warnings` are not keys of the file."""
 
     clustername: str = _key(text)
     slurm: SlurmKeys = _section(SlurmKeys)

@@ -25,8 +25,8 @@ from ccbackend.resources import needs_newer_topology, needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.request_builder import UnsendableError
-from spool.deliver.schedule import RequestKind
+from spool.deliver.composer import UnsendableError
+from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
 

@@ -6,8 +6,8 @@ import json
 import logging
 from dataclasses import replace
 
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun
 from spool.deliver.senders import SendRequest
 from spool.escaping import escape
 from spool.files.run import LastError, Run

@@ -7,65 +7,31 @@ same job?) is asked, and settled when the answer comes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import SendChannel
+from spool.deliver.composer import Composer
 from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.health import Channel, Sign
-from spool.deliver.reaction import (
-    Reaction,
-    RequestContext,
-    RunAction,
-    react,
-    settle_conflict,
-)
-from spool.deliver.request_builder import Composer, RequestBuilder
+from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.reaction import Reaction, RequestContext, RunAction, react
+from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun, RequestKind
-from spool.deliver.senders import SendRequest, SendResult, ServerQuery, ServerReply, Topic
-from spool.deliver.stop_hold import StopHold
+from spool.deliver.senders import SendRequest, SendResult
+from spool.deliver.server_questions import BackendWorkers, ServerQuestions
+from spool.deliver.settlement import DeliveryPolicy, Settlement
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
-from spool.worker import Worker
 
-TOPOLOGY_SECONDS = 3600.0
-TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
-TOPOLOGY_PAUSE_SECONDS = 1.0
 MAX_META_FAILURES = 3
+SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
-
-ServerWorker = Worker[ServerQuery, ServerReply]
-ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int]], None]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryPolicy:
-    """How to deliver.
-
-    `prove` finds out which start times are other runs of the same job, and hands them to a function
-    when it knows, at once or later.
-    """
-
-    hold_seconds: float
-    replace_earlier: bool
-    prove: ProveSameJob
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendWorkers:
-    """The workers that speak to cc-backend. `probe` and `queries` ask about the server."""
-
-    starts: SendChannel
-    stops: SendChannel
-    probe: ServerWorker
-    queries: ServerWorker
 
 
 class Delivery:
@@ -85,10 +51,10 @@ class Delivery:
         self._health = health
         self._workers = workers
         self._policy = policy
-        self._stop_hold = StopHold()
-        self._topology_at = self._topology_asked_at = float("-inf")
         self._failed_in_flight: dict[Channel, PendingRun] = {}
         self.builder = RequestBuilder(store, health, composer, crash_marker)
+        self.questions = ServerQuestions(store.schedule, health, self.builder, workers)
+        self._settlement = Settlement(store, self.builder, policy)
         self.accepted_count = 0
         self.last_accepted: float | None = None
         """When cc-backend last accepted a request for a run, Unix seconds."""
@@ -103,7 +69,7 @@ class Delivery:
         hold = self._health.hold_seconds(self._policy.hold_seconds)
         self._store.schedule.set_hold(hold, now.steady)
         self._store.schedule.move_ready(now.steady)
-        self._ask_server(now)
+        self.questions.ask(now)
         if not self._health.is_up:
             return
         if not stops_only:
@@ -140,20 +106,6 @@ class Delivery:
         if reaction is not None:
             self._apply(entry, request, reply, reaction=reaction, now=now)
 
-    def take_reply(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
-        """Take in the answer to a question about the server."""
-        if reply is None:
-            return
-        if query.topic is Topic.PROBE:
-            after = reply.retry_after_seconds
-            self._health.probed(reply.verdict, reply.server, now, retry_after=after)
-            return
-        self._health.server_seen(reply.server, now)
-        if query.topic is Topic.JOBS:
-            self._stop_hold.release_listed(reply.listed, self._store.schedule, now.steady)
-        elif reply.clusters is not None:
-            self.builder.update_clusters(reply.clusters, now)
-
     def retry_now(self, job_id: int, now: Moment) -> None:
         """Drop all that keeps the runs of a job id (0: of all) from being sent, but stop holds."""
         if not job_id:
@@ -175,33 +127,7 @@ class Delivery:
         elif run is not None:
             self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    # ---- asking
-
-    def _ask_server(self, now: Moment) -> None:
-        probe, queries = self._workers.probe, self._workers.queries
-        if not probe.outstanding and self._health.probe_is_due(now):
-            probe.ask(ServerQuery(topic=Topic.PROBE))
-        if queries.outstanding or not self._health.is_up:
-            return
-        if now.steady >= self._topology_at or self._topology_is_wanted(now):
-            is_known = self.builder.topology.clusters is not None
-            is_settled = is_known and not self.builder.hosts and not self.builder.clusters
-            self._topology_asked_at = now.steady
-            self._topology_at = now.steady + (
-                TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
-            )
-            queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
-            return
-        server = self._health.server
-        if server is not None and server.caches_starts:
-            cluster, job_ids = self._stop_hold.next_query(self._store.schedule, now.steady)
-            if job_ids:
-                queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
-
-    def _topology_is_wanted(self, now: Moment) -> bool:
-        """Return whether a start waits for a newer topology, not fetched within the last second."""
-        is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
-        return self.builder.topology.is_wanted and not is_recent
+    # ---- sending
 
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Keep a channel busy; one that fails gets one request at a time, to find out.
@@ -264,7 +190,7 @@ class Delivery:
             status=reply.status,
             failures=entry.failures,
             is_to_blame=to_blame,
-            can_be_slim=request.kind is RequestKind.START and not entry.is_slim and has_texts(run),
+            can_be_slim=request.kind is RequestKind.START and not entry.is_slim and run.has_texts,
         )
         return react(run, verdict, context)
 
@@ -303,14 +229,14 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
-        self._note_texts(entry, reaction, reply.verdict)
+        self._note_texts(entry, reaction, reply.verdict, now)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
         match reaction.action:
             case RunAction.WAIT:
                 self._wait(entry, reply.verdict, reaction, now)
             case RunAction.SETTLE:
-                self._settle(entry, reaction.run, reply, now)
+                self._settlement.begin(entry, reaction.run, reply, now)
             case RunAction.ARCHIVE:
                 self._store.complete(entry, reaction.run, now)
             case RunAction.DEAD_LETTER:
@@ -332,9 +258,12 @@ class Delivery:
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _note_texts(self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict) -> None:
+    def _note_texts(
+        self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
+    ) -> None:
         """Note whether a run goes, or has gone, without its texts; they may still be added then."""
         was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
+        entry.slim_until = now.steady + SLIM_SECONDS
         if was_slim and verdict.outcome is Outcome.DELIVERED:
             text = (
                 "job=%d start=%d accepted without script and description: with them it is refused"
@@ -358,45 +287,6 @@ class Delivery:
         else:
             entry.new_texts, entry.failures = entry.new_texts[1:], 0
         self._store.schedule.reschedule(entry.job_id, now.steady)
-
-    def _settle(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
-        """Find out which rows are in the way of a start; the run is in flight until it is known."""
-        others = [row.start_time for row in reply.rows or () if row.start_time != run.start_time]
-        entry.in_flight = RequestKind.START
-        policy = self._policy
-
-        def settle(proven: set[int]) -> None:
-            entry.in_flight = None
-            fresh = self.builder.load_run(entry, now)  # its end may have come meanwhile
-            if fresh is None:
-                return
-            reaction = settle_conflict(
-                replace(fresh, last_error=run.last_error),
-                others,
-                proven,
-                replace_earlier=policy.replace_earlier,
-                now=now.wall,
-            )
-            if reaction.action is RunAction.DEAD_LETTER:
-                request = SendRequest(
-                    kind=RequestKind.START,
-                    job_id=run.job_id,
-                    start_time=run.start_time,
-                    cluster=run.cluster or "",
-                    document=reply.document or {},
-                )
-                move_rejected_to_dead(self._store, entry, reaction.run, request, now)
-            elif reaction.run.end is not None and not reaction.run.reported:
-                self._store.complete(entry, reaction.run, now)
-            else:
-                self._store.persist(entry, reaction.run, now)
-
-        policy.prove(run, others, settle)
-
-
-def has_texts(run: Run) -> bool:
-    """Return whether a run has a script or a description to be sent."""
-    return run.script is not None or run.description is not None
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:

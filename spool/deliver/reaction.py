@@ -12,7 +12,7 @@ from enum import Enum, auto
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from spool.deliver.backend_health import sign_of
 from spool.deliver.health import Sign
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import LastError, Run
 

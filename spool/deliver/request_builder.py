@@ -7,18 +7,20 @@ for the server's topology (its hardware threads are computed from it) and for a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
+from spool.deliver.composer import Composer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
+from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.deliver.unknown_names import UnknownNames
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
@@ -31,81 +33,13 @@ CLOCK_CHECK_SECONDS = 10.0
 MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
-TOPOLOGY_PATIENCE_SECONDS = 900.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
-SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 OLD_COMMENTS_SECONDS = 60.0
 COMMENTS_CHECK_SECONDS = 1.0
 COMMENTS_PATIENCE_SECONDS = 5.0
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
-
-
-class UnsendableError(Exception):
-    """No valid request can be made of a run; the message says why."""
-
-
-class Composer(Protocol):
-    """Makes requests of runs with the maps of the configuration; pure."""
-
-    @property
-    def has_several_clusters(self) -> bool:
-        """Return whether partitions are shown as clusters of their own."""
-
-    def update_clusters(self, clusters: Iterable[Cluster]) -> None:
-        """Take over what cc-backend says of its clusters."""
-
-    def cluster(self, run: Run) -> str:
-        """Return the cluster's name at cc-backend."""
-
-    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
-        """Return whether a start must still wait for the name of its user."""
-
-    def needs_topology(self, run: Run) -> bool:
-        """Return whether a start would lack what the server's topology, not read yet, would add."""
-
-    def needs_newer_topology(self, run: Run) -> bool:
-        """Return whether the server's topology, as read before, lacks a host of a run."""
-
-    def exclusion_reason(self, run: Run) -> str | None:
-        """Return why a run is not to be reported; None if it is."""
-
-    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
-        """Return the body that adds a text of a run (`script` or `description`) to its row.
-
-        None if the run has none, or the site withholds it.
-        """
-
-    def document(
-        self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
-    ) -> Mapping[str, Any]:
-        """Return the body of a start, stop or delete; `is_slim`: without script and description.
-
-        Raises:
-            UnsendableError: the run lacks something every server demands.
-        """
-
-
-class Topology:
-    """What the server said of its clusters; kept when it cannot be read for a while.
-
-    `is_wanted`: it is to be read again at once.
-    """
-
-    def __init__(self) -> None:
-        self.clusters: tuple[Cluster, ...] | None = None
-        self.is_wanted = False
-        self.read_at = float("-inf")
-        self._missing_since: float | None = None
-
-    def is_missing(self, now: Moment) -> bool:
-        """Return whether starts must wait for it; not for ever: after minutes they go without."""
-        if self.clusters is not None:
-            return False
-        if self._missing_since is None:
-            self._missing_since = now.steady
-        return now.steady - self._missing_since < TOPOLOGY_PATIENCE_SECONDS
 
 
 class RequestBuilder:
@@ -122,7 +56,7 @@ class RequestBuilder:
         self._health = health
         self._composer = composer
         self._crash_marker = crash_marker
-        self.topology = Topology()
+        self.topology = ServerTopology()
         self.hosts = UnknownNames("host")
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
@@ -343,7 +277,7 @@ class RequestBuilder:
         if kind is RequestKind.EDIT_META:
             document = self._next_text(entry, run, now)
         else:
-            entry.is_slim &= now.steady <= entry.retry_at + SLIM_SECONDS
+            entry.is_slim &= now.steady <= entry.slim_until
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
         if document is None:
             return None

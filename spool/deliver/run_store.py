@@ -13,23 +13,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 
+from spool.deliver.pending_changes import MAX_STAGED_SECONDS, PendingChanges
+from spool.deliver.pending_run import PendingRun, pending_run
 from spool.deliver.run_index import RunIndex
 from spool.deliver.run_loader import NOT_A_RUN, RunLoader
-from spool.deliver.schedule import PendingRun, Schedule, pending_run
+from spool.deliver.schedule import Schedule
 from spool.files.archive import DeliveredArchive
-from spool.files.dead_letters import move_run_to_dead
 from spool.files.durable_files import WriteBatch, load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
-MAX_STAGED_SECONDS = 0.5
-GROUP_SIZE = 50
-GROUP_SECONDS = 0.2
 MAX_REMEMBERED_JOBS = 10_000
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
 LOW_WATER = 500  # runs that may be sent now; below it more are loaded
@@ -58,13 +55,8 @@ class RunStore:
         self._rotate_at = 0.0
         self._new_batch = new_batch
         self._index = RunIndex()
-        self._to_persist: dict[str, PendingRun] = {}
-        self._staged: dict[str, PendingRun] = {}
-        self._to_remove: dict[str, PendingRun] = {}
-        self._to_dead: dict[str, tuple[Run, LastError, PendingRun]] = {}
-        self._handled_events: set[str] = set()
+        self._changes = PendingChanges()
         self._removed_events: set[str] = set()
-        self._waiting_since: float | None = None
         self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
         for job_id, start, end in archive.recent_runs():
             self._remember_delivered(job_id, start, end)
@@ -80,7 +72,7 @@ class RunStore:
 
     def knows(self, name: str) -> bool:
         """Return whether a name in `todo/` is noted, loaded from there, or about to be removed."""
-        if name in self._index or name in self._to_remove or name in self._to_dead:
+        if name in self._index or name in self._changes.to_remove or name in self._changes.to_dead:
             return True
         return any(
             entry.name == name and entry.stored is Directory.TODO
@@ -167,56 +159,56 @@ class RunStore:
         entry = self.get(run.job_id, run.start_time, now) or pending_run(run, None, now)
         entry.update(run, now)
         entry.events |= set(events)
-        self._cancel_removal(entry)
-        if entry.name not in self._to_persist:
-            if entry.name not in self._staged:
+        self._changes.cancel_removal(entry)
+        if entry.name not in self._changes.to_persist:
+            if entry.name not in self._changes.staged:
                 entry.staged_at = now.steady
-            self._staged[entry.name] = entry
+            self._changes.staged[entry.name] = entry
         self.schedule.add(entry, now.steady)
         return entry
 
     def persist(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Take over what is new of a run; durable with the next group."""
         entry.update(run, now)
-        self._staged.pop(entry.name, None)
-        self._to_persist[entry.name] = entry
-        self._cancel_removal(entry)
-        self._start_waiting(now)
+        self._changes.staged.pop(entry.name, None)
+        self._changes.to_persist[entry.name] = entry
+        self._changes.cancel_removal(entry)
+        self._changes.start_waiting(now)
         self.schedule.add(entry, now.steady)
 
     def complete(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Take a run out that is delivered in full or of which nothing is to be sent."""
-        self._staged.pop(entry.name, None)
-        self._to_persist.pop(entry.name, None)
-        self._to_remove[entry.name] = entry
+        self._changes.staged.pop(entry.name, None)
+        self._changes.to_persist.pop(entry.name, None)
+        self._changes.to_remove[entry.name] = entry
         if run.reported and run.end is not None:
             self._archive.add(run, now.wall)
             self._remember_delivered(run.job_id, run.start_time, run.end.time)
-        self._start_waiting(now)
+        self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
 
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
         """Take a run out that cc-backend refuses for good."""
-        self._staged.pop(entry.name, None)
-        self._to_persist.pop(entry.name, None)
-        self._to_dead[entry.name] = (run, error, entry)
-        self._start_waiting(now)
+        self._changes.staged.pop(entry.name, None)
+        self._changes.to_persist.pop(entry.name, None)
+        self._changes.to_dead[entry.name] = (run, error, entry)
+        self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
 
     def forget(self, entry: PendingRun, now: Moment) -> None:
         """Drop a run whose file is gone or was set aside."""
-        self._staged.pop(entry.name, None)
-        self._to_persist.pop(entry.name, None)
+        self._changes.staged.pop(entry.name, None)
+        self._changes.to_persist.pop(entry.name, None)
         self.schedule.drop(entry, now.steady)
 
     def drop_events(self, names: Iterable[str], now: Moment) -> None:
         """Remove events that ask for nothing (more)."""
-        self._handled_events.update(names)
-        self._start_waiting(now)
+        self._changes.handled_events.update(names)
+        self._changes.start_waiting(now)
 
     def persist_aged(self, now: Moment, *, everything: bool) -> None:
         """Make staged runs durable that got old, or all of them while cc-backend is away."""
-        for entry in list(self._staged.values()):
+        for entry in list(self._changes.staged.values()):
             is_aged = everything or now.steady - entry.staged_at >= MAX_STAGED_SECONDS
             if is_aged and entry.run is not None:
                 self.persist(entry, entry.run, now)
@@ -225,18 +217,11 @@ class RunStore:
 
     def is_due(self, now: Moment) -> bool:
         """Return whether a group waits that is large or old enough."""
-        if self._waiting_since is None:
-            return False
-        size = len(self._to_persist) + len(self._to_remove) + len(self._to_dead)
-        size += len(self._handled_events)
-        return size >= GROUP_SIZE or now.steady - self._waiting_since >= GROUP_SECONDS
+        return self._changes.is_due(now)
 
     def next_time(self) -> float | None:
         """Return when a group or a staged run becomes due, by the monotonic clock."""
-        times = [entry.staged_at + MAX_STAGED_SECONDS for entry in self._staged.values()]
-        if self._waiting_since is not None:
-            times.append(self._waiting_since + GROUP_SECONDS)
-        return min(times, default=None)
+        return self._changes.next_time()
 
     def flush(self, now: Moment, *, without_texts: bool = False) -> None:
         """Make the waiting changes durable; `without_texts` saves space on a full disk.
@@ -245,21 +230,7 @@ class RunStore:
             OSError: nothing is lost and all of it is tried again by the next call.
         """
         batch = self._new_batch(self.layout)
-        try:
-            for entry in self._to_persist.values():
-                if entry.run is not None:
-                    batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
-            for run, error, _ in self._to_dead.values():
-                move_run_to_dead(batch, run, error)
-        except OSError:
-            batch.rollback()
-            raise
-        for name in self._to_remove:
-            batch.remove(Directory.TODO, name)
-            batch.remove(Directory.OPEN, name)
-        events = self._removable_events()
-        for name in events:
-            batch.remove(Directory.NEW, name)
+        events = self._changes.fill(batch, without_texts=without_texts)
         batch.commit()
         self._mark_persisted(events, now)
 
@@ -304,16 +275,12 @@ class RunStore:
 
     def _mark_persisted(self, events: set[str], now: Moment) -> None:
         """Note what is durable now; runs that wait for nothing but an event leave the memory."""
-        written = list(self._to_persist.values())
+        written = list(self._changes.to_persist.values())
         for entry in written:
             entry.stored = None if entry.run is None else entry.run.directory
             entry.run = None
             entry.events = frozenset()
-        self._to_persist.clear()
-        self._to_remove.clear()
-        self._to_dead.clear()
-        self._handled_events.clear()
-        self._waiting_since = None
+        self._changes.clear()
         self._removed_events |= events
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
@@ -328,34 +295,6 @@ class RunStore:
         while len(self._delivered) > MAX_REMEMBERED_JOBS:
             self._delivered.popitem(last=False)
 
-    def _cancel_removal(self, entry: PendingRun) -> None:
-        """Keep a run that was about to be removed or to go to `dead/`, and is reported again."""
-        removed = self._to_remove.pop(entry.name, None)
-        if removed is not None:
-            entry.events |= removed.events
-        _, _, dead = self._to_dead.pop(entry.name, (None, None, entry))
-        entry.events |= dead.events
-
-    def _removable_events(self) -> set[str]:
-        """Return the events that nothing staged needs any more."""
-        removable = set(self._handled_events)
-        for entry in (*self._to_persist.values(), *self._to_remove.values()):
-            removable |= entry.events
-        for _, _, entry in self._to_dead.values():
-            removable |= entry.events
-        for entry in self._staged.values():
-            removable -= entry.events
-        return removable
-
-    def _start_waiting(self, now: Moment) -> None:
-        if self._waiting_since is None:
-            self._waiting_since = now.steady
-
 
 def _job_id(name: str) -> int:
     return int(name.partition("-")[0]) if name.partition("-")[0].isdecimal() else 0
-
-
-def _without_texts(run: Run) -> Run:
-    """Return a run without what can be large: the disk is nearly full."""
-    return replace(run, script=None, description=None)

@@ -18,7 +18,7 @@ from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 
 SEND_ATTEMPTS = 2
 MAX_RETRY_WAIT_SECONDS = 1.0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from spool.deliver.schedule import PendingRun, Schedule
+from spool.deliver.pending_run import PendingRun
+from spool.deliver.schedule import Schedule
 from spool.escaping import escape
 
 TRY_SECONDS = 50.0

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event

@@ -14,11 +14,13 @@ from typing import Any, Protocol
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.compose import PayloadComposer
-from spool.deliver.delivery import BackendWorkers, Delivery, DeliveryPolicy
+from spool.deliver.delivery import Delivery
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.deliver.schedule import Schedule
 from spool.deliver.senders import BackendSender, SenderBackend
+from spool.deliver.server_questions import BackendWorkers
+from spool.deliver.settlement import DeliveryPolicy
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.loop import AnswerQueue, Drain, DrainParts
 from spool.drain.recovery import recover
@@ -98,49 +100,33 @@ def assemble(
     Raises:
         OSError: the state directory cannot be written.
     """
-    clocks, calls = externals.clocks, externals.system_calls
-    now = clocks.now()
+    calls = externals.system_calls
+    now = externals.clocks.now()
+    workers = _workers(externals)
     crash_marker = CrashMarker(settings.state / "handling", calls)
     archive = DeliveredArchive(
         settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days, system_calls=calls
     )
     loader = RunLoader(layout, crash_marker)
     store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
-    health = BackendHealth(externals.random)
-    proof = SameJobProof(store, clocks)
-    workers = _workers(externals)
-    backend = _backend_workers(workers)
+    health, backend = BackendHealth(externals.random), _backend_workers(workers)
+    proof = SameJobProof(store, externals.clocks)
+    policy = DeliveryPolicy(
+        hold_seconds=settings.hold_seconds, replace_earlier=settings.replace_earlier, prove=proof
+    )
     delivery = Delivery(
-        store,
-        health,
-        composer,
-        workers=backend,
-        crash_marker=crash_marker,
-        policy=DeliveryPolicy(
-            hold_seconds=settings.hold_seconds,
-            replace_earlier=settings.replace_earlier,
-            prove=proof,
-        ),
+        store, health, composer, workers=backend, crash_marker=crash_marker, policy=policy
     )
+    wants_texts, builder = settings.wants_texts, delivery.builder
+    texts = TextCollector(store, builder, workers["texts"], wants_texts=wants_texts, began=now.wall)
     scanner, resolver = EventScanner(layout, crash_marker), Resolver()
-    texts = TextCollector(
-        store,
-        delivery.builder,
-        workers["texts"],
-        wants_texts=settings.wants_texts,
-        began=now.wall,
-    )
-    store.on_loaded = texts.want_stored
-    applier = ResolutionApplier(
-        store, scanner, resolver=resolver, builder=delivery.builder, texts=texts
-    )
     parts = DrainParts(
         layout=layout,
         loader=loader,
         store=store,
         scanner=scanner,
         resolver=resolver,
-        applier=applier,
+        applier=ResolutionApplier(store, scanner, resolver=resolver, builder=builder, texts=texts),
         texts=texts,
         proof=proof,
         health=health,
@@ -149,15 +135,27 @@ def assemble(
         controller=workers["controller"],
         accounting=workers["accounting"],
         answers=externals.answers,
-        clocks=clocks,
+        clocks=externals.clocks,
         min_free_bytes=settings.min_free_bytes,
     )
-    delivery.builder.on_old_comments = resolver.recheck_job
-    delivery.builder.on_missing_user = texts.want_user
     _connect(parts, workers)
+    return _service(settings, externals, parts, archive, workers=workers, crash_marker=crash_marker)
+
+
+def _service(
+    settings: DrainSettings,
+    externals: Externals,
+    parts: DrainParts,
+    archive: DeliveredArchive,
+    *,
+    workers: dict[str, Worker[Any, Any]],
+    crash_marker: CrashMarker,
+) -> Service:
+    """Return the service around a drain that has taken up the spool."""
+    now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
     drain = Drain(parts, last_event=_last_event(state_path, now))
-    recover(layout, store, loader, now)
+    recover(parts.layout, parts.store, parts.loader, now)
     service_parts = ServiceParts(
         workers=tuple(workers.values()),
         archive=archive,
@@ -206,10 +204,13 @@ def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:
 
 def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
     """Say who takes whose answers."""
+    parts.store.on_loaded = parts.texts.want_stored
+    parts.delivery.builder.on_old_comments = parts.resolver.recheck_job
+    parts.delivery.builder.on_missing_user = parts.texts.want_user
     now, delivery = parts.clocks.now, parts.delivery
     for channel in (parts.backend.starts, parts.backend.stops):
         for worker in channel.workers:
             worker.on_answer = lambda request, result: delivery.take_result(request, result, now())
     for name in ("probe", "queries"):
-        workers[name].on_answer = lambda query, reply: delivery.take_reply(query, reply, now())
+        workers[name].on_answer = lambda query, reply: delivery.questions.take(query, reply, now())
     workers["texts"].on_answer = lambda query, reply: parts.texts.take(query, reply, now())

@@ -12,9 +12,10 @@ from queue import Empty
 from typing import Protocol
 
 from spool.deliver.backend_health import BackendHealth
-from spool.deliver.delivery import BackendWorkers, Delivery
+from spool.deliver.delivery import Delivery
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
+from spool.deliver.server_questions import BackendWorkers
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.recovery import note_file
 from spool.drain.same_job import SameJobProof

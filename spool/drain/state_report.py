@@ -7,7 +7,7 @@ from collections import deque
 
 from spool import __version__
 from spool.deliver.health import Channel, Condition
-from spool.deliver.schedule import RequestKind
+from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
 from spool.files.drain_state import (
     DrainState,

@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from slurm.job import Job
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.schedule import PendingRun
 from spool.files.run import Run
 from spool.moment import Moment
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply

@@ -101,6 +101,11 @@ class Run:
         return run_name(self.job.job_id, self.start_time)
 
     @property
+    def has_texts(self) -> bool:
+        """Return whether there is a script or a description to be sent."""
+        return self.script is not None or self.description is not None
+
+    @property
     def directory(self) -> Directory:
         """Return the directory of the run: `todo` while a delivery is pending, else `open`."""
         if self.reported and (self.started is None or self.end is not None):

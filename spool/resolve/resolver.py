@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum, auto
 from heapq import heappop, heappush
 
 from slurm.errors import SlurmError
@@ -19,6 +17,7 @@ from spool.escaping import escape
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, SlurmAnswers
+from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
 from spool.resolve.resolution import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
@@ -28,7 +27,6 @@ FIRST_QUERY_SECONDS = 0.04  # Slurm's record is right about 40 ms after a hook b
 MAX_CONFIGURING_DELAY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
 MAX_POSTPONED_SECONDS = 10.0  # of a record that cannot be read: Slurm forgets it as soon as others
-MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
 CROWD_SECONDS = 0.02  # per job id: hundreds of thousands of unknown ids are rarely queried
@@ -38,67 +36,15 @@ Tracked = Callable[[int], tuple[TrackedRun, ...]]
 Resolved = tuple[JobQuery, Resolution, Job | None]
 
 
-class _Phase(Enum):
-    """The answer that a job id waits for."""
-
-    NONE = auto()
-    CONTROLLER = auto()
-    ACCOUNTING_WANTED = auto()
-    ACCOUNTING = auto()
-
-
-@dataclass(slots=True)
-class _PendingJob:
-    """A job id to ask Slurm about: its events, the time of the query, and its contents."""
-
-    job_id: int
-    next_query: float
-    since: float
-    events: tuple[Event, ...] = ()
-    queries_sent: int = 0
-    warned: bool = False
-    phase: _Phase = _Phase.NONE
-    asked: tuple[Event, ...] = ()
-    record: Job | None = None
-    needs_all: bool = False
-
-
-@dataclass(slots=True)
-class _Silence:
-    """An outage of a source: since when, and when to try again; monotonic seconds."""
-
-    name: str
-    since: Moment | None = None
-    reason: str = ""
-    failures: int = 0
-    next_try: float = 0.0
-
-    def failed(self, reason: str, now: Moment) -> None:
-        if self.since is None:
-            self.since = now
-            _log.warning("%s does not answer: %s", self.name, reason)
-        self.reason = reason
-        self.failures += 1
-        delay = min(0.25 * 2.0 ** min(self.failures, 20), MAX_FAILURE_DELAY_SECONDS)
-        self.next_try = now.steady + delay
-
-    def answered(self, now: Moment) -> None:
-        if self.since is not None:
-            seconds = now.steady - self.since.steady
-            text = "%s answers again after %.0f s (failed queries: %d)"
-            _log.info(text, self.name, seconds, self.failures)
-        self.since, self.reason, self.failures, self.next_try = None, "", 0, 0.0
-
-
 class Resolver:
     """The pending job ids and their queries; for the loop's thread."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, _PendingJob] = {}
+        self._jobs: dict[int, PendingJob] = {}
         self._queue: list[tuple[float, int]] = []
         self._accounting_wanted: set[int] = set()
-        self._controller = _Silence("Slurm's controller")
-        self._accounting = _Silence("Slurm's accounting")
+        self._controller = SourceSilence("Slurm's controller")
+        self._accounting = SourceSilence("Slurm's accounting")
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -152,11 +98,11 @@ class Resolver:
         """Return what to ask the controller now; None for nothing."""
         if now.steady < self._controller.next_try:
             return None
-        due: list[_PendingJob] = []
+        due: list[PendingJob] = []
         self._drop_stale()
         while self._queue and self._queue[0][0] <= now.steady and len(due) < BATCH_SIZE:
             job = self._jobs[heappop(self._queue)[1]]
-            job.phase = _Phase.CONTROLLER
+            job.phase = QueryPhase.CONTROLLER
             due.append(job)
             self._drop_stale()
         if not due:
@@ -178,7 +124,7 @@ class Resolver:
         The record is returned for its facts. `tracked` returns the known runs of a job id.
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
-        jobs = [job for job in jobs if job.phase is _Phase.CONTROLLER]
+        jobs = [job for job in jobs if job.phase is QueryPhase.CONTROLLER]
         if reply is None or reply.error is not None:
             for job in jobs:
                 self._ask_at(job, job.next_query)
@@ -199,7 +145,7 @@ class Resolver:
 
     def _resolve_record(
         self,
-        job: _PendingJob,
+        job: PendingJob,
         record: Job | None,
         query: RecordsQuery,
         now: Moment,
@@ -215,7 +161,7 @@ class Resolver:
         job.needs_all = False
         is_waiting = self._settle(job, result, now)
         if result.needs_accounting and is_waiting:
-            job.phase, job.record = _Phase.ACCOUNTING_WANTED, record
+            job.phase, job.record = QueryPhase.ACCOUNTING_WANTED, record
             self._accounting_wanted.add(job.job_id)
         return asked, result, record
 
@@ -225,15 +171,15 @@ class Resolver:
         """Return what to ask accounting now; None for nothing."""
         if now.steady < self._accounting.next_try:
             return None
-        wanted: list[_PendingJob] = []
+        wanted: list[PendingJob] = []
         while self._accounting_wanted and len(wanted) < BATCH_SIZE:
             job = self._jobs.get(self._accounting_wanted.pop())
-            if job is not None and job.phase is _Phase.ACCOUNTING_WANTED:
+            if job is not None and job.phase is QueryPhase.ACCOUNTING_WANTED:
                 wanted.append(job)
         if not wanted:
             return None
         for job in wanted:
-            job.phase = _Phase.ACCOUNTING
+            job.phase = QueryPhase.ACCOUNTING
         since = min(self._query_of(job, tracked).since() for job in wanted)
         ids = tuple(sorted(job.job_id for job in wanted))
         return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
@@ -243,7 +189,7 @@ class Resolver:
     ) -> list[Resolved]:
         """Apply accounting's answer; return the resolution of each job id."""
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
-        jobs = [job for job in jobs if job.phase is _Phase.ACCOUNTING]
+        jobs = [job for job in jobs if job.phase is QueryPhase.ACCOUNTING]
         if reply is None or reply.error is not None:
             for job in jobs:
                 self._ask_at(job, job.next_query)
@@ -272,7 +218,7 @@ class Resolver:
     # ---- when to ask again
 
     def _settle(
-        self, job: _PendingJob, result: Resolution, now: Moment, *, repeated: bool = True
+        self, job: PendingJob, result: Resolution, now: Moment, *, repeated: bool = True
     ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
@@ -303,25 +249,25 @@ class Resolver:
         self._ask_at(job, now.steady + delay)
         return True
 
-    def _warn_configuring(self, job: _PendingJob, now: Moment) -> None:
+    def _warn_configuring(self, job: PendingJob, now: Moment) -> None:
         if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:
             job.warned = True
             _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", job.job_id)
 
-    def _pending(self, job_id: int, at: float) -> _PendingJob:
+    def _pending(self, job_id: int, at: float) -> PendingJob:
         """Return the entry of a job id, to be asked about at a time regardless of its phase."""
         job = self._jobs.get(job_id)
         if job is None:
-            job = self._jobs[job_id] = _PendingJob(job_id, at, since=at)
+            job = self._jobs[job_id] = PendingJob(job_id, at, since=at)
         job.next_query = at
         job.queries_sent = 0
-        if job.phase is not _Phase.CONTROLLER:
+        if job.phase is not QueryPhase.CONTROLLER:
             self._ask_at(job, at)  # the pending answer of accounting is about older events
         return job
 
-    def _ask_at(self, job: _PendingJob, at: float) -> None:
+    def _ask_at(self, job: PendingJob, at: float) -> None:
         """Schedule the next query of a job id; a pending answer about it is ignored."""
-        job.phase, job.next_query = _Phase.NONE, at
+        job.phase, job.next_query = QueryPhase.NONE, at
         heappush(self._queue, (at, job.job_id))
 
     def _drop_stale(self) -> None:
@@ -329,11 +275,11 @@ class Resolver:
         while self._queue:
             at, job_id = self._queue[0]
             job = self._jobs.get(job_id)
-            if job is not None and job.phase is _Phase.NONE and job.next_query == at:
+            if job is not None and job.phase is QueryPhase.NONE and job.next_query == at:
                 return
             heappop(self._queue)
 
-    def _query_of(self, job: _PendingJob, tracked: Tracked) -> JobQuery:
+    def _query_of(self, job: PendingJob, tracked: Tracked) -> JobQuery:
         """Return the query of a job id, without delivered runs that a sweep reports as missing."""
         named = {event.start for event in job.asked if event.extras.get("again") == "1"}
         runs = tuple(
@@ -341,7 +287,7 @@ class Resolver:
         )
         return JobQuery(job_id=job.job_id, events=job.asked, runs=runs)
 
-    def _postpone(self, job: _PendingJob, now: Moment, error: SlurmError) -> None:
+    def _postpone(self, job: PendingJob, now: Moment, error: SlurmError) -> None:
         """Ask later about one job whose record cannot be read; others are not affected."""
         if job.queries_sent == 0:
             _log.warning("job=%d record cannot be read: %s", job.job_id, escape(str(error)))

@@ -1,0 +1,56 @@
+"""What makes requests of runs: the interface that the drain needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from ccbackend.topology import Cluster
+from ccbackend.version import ServerInfo
+from spool.deliver.pending_run import RequestKind
+from spool.files.run import Run
+
+
+class UnsendableError(Exception):
+    """No valid request can be made of a run; the message says why."""
+
+
+class Composer(Protocol):
+    """Makes requests of runs with the maps of the configuration; pure."""
+
+    @property
+    def has_several_clusters(self) -> bool:
+        """Return whether partitions are shown as clusters of their own."""
+
+    def update_clusters(self, clusters: Iterable[Cluster]) -> None:
+        """Take over what cc-backend says of its clusters."""
+
+    def cluster(self, run: Run) -> str:
+        """Return the cluster's name at cc-backend."""
+
+    def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
+        """Return whether a start must still wait for the name of its user."""
+
+    def needs_topology(self, run: Run) -> bool:
+        """Return whether a start would lack what the server's topology, not read yet, would add."""
+
+    def needs_newer_topology(self, run: Run) -> bool:
+        """Return whether the server's topology, as read before, lacks a host of a run."""
+
+    def exclusion_reason(self, run: Run) -> str | None:
+        """Return why a run is not to be reported; None if it is."""
+
+    def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
+        """Return the body that adds a text of a run (`script` or `description`) to its row.
+
+        None if the run has none, or the site withholds it.
+        """
+
+    def document(
+        self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
+    ) -> Mapping[str, Any]:
+        """Return the body of a start, stop or delete; `is_slim`: without script and description.
+
+        Raises:
+            UnsendableError: the run lacks something every server demands.
+        """

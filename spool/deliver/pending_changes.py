@@ -1,0 +1,107 @@
+"""Changes of the spool that are not durable yet, written together.
+
+The order of durability: first the runs that changed are written, then what is replaced or delivered
+is removed, and events last, when no run that they led to is only in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from spool.deliver.pending_run import PendingRun
+from spool.files.dead_letters import move_run_to_dead
+from spool.files.durable_files import WriteBatch
+from spool.files.layout import Directory
+from spool.files.run import LastError, Run
+from spool.moment import Moment
+
+MAX_STAGED_SECONDS = 0.5
+GROUP_SIZE = 50
+GROUP_SECONDS = 0.2
+
+
+class PendingChanges:
+    """Runs by file name, and events, that wait to be written or removed."""
+
+    def __init__(self) -> None:
+        self.to_persist: dict[str, PendingRun] = {}
+        self.staged: dict[str, PendingRun] = {}
+        self.to_remove: dict[str, PendingRun] = {}
+        self.to_dead: dict[str, tuple[Run, LastError, PendingRun]] = {}
+        self.handled_events: set[str] = set()
+        self._waiting_since: float | None = None
+
+    def is_due(self, now: Moment) -> bool:
+        """Return whether a group waits that is large or old enough."""
+        if self._waiting_since is None:
+            return False
+        size = len(self.to_persist) + len(self.to_remove) + len(self.to_dead)
+        size += len(self.handled_events)
+        return size >= GROUP_SIZE or now.steady - self._waiting_since >= GROUP_SECONDS
+
+    def next_time(self) -> float | None:
+        """Return when a group or a staged run becomes due, by the monotonic clock."""
+        times = [entry.staged_at + MAX_STAGED_SECONDS for entry in self.staged.values()]
+        if self._waiting_since is not None:
+            times.append(self._waiting_since + GROUP_SECONDS)
+        return min(times, default=None)
+
+    def start_waiting(self, now: Moment) -> None:
+        """Note that something waits to be written, since now unless something waits already."""
+        if self._waiting_since is None:
+            self._waiting_since = now.steady
+
+    def cancel_removal(self, entry: PendingRun) -> None:
+        """Keep a run that was about to be removed or to go to `dead/`, and is reported again."""
+        removed = self.to_remove.pop(entry.name, None)
+        if removed is not None:
+            entry.events |= removed.events
+        _, _, dead = self.to_dead.pop(entry.name, (None, None, entry))
+        entry.events |= dead.events
+
+    def removable_events(self) -> set[str]:
+        """Return the events that nothing staged needs any more."""
+        removable = set(self.handled_events)
+        for entry in (*self.to_persist.values(), *self.to_remove.values()):
+            removable |= entry.events
+        for _, _, entry in self.to_dead.values():
+            removable |= entry.events
+        for entry in self.staged.values():
+            removable -= entry.events
+        return removable
+
+    def fill(self, batch: WriteBatch, *, without_texts: bool) -> set[str]:
+        """Put all changes into a batch; return the events that it removes.
+
+        Raises:
+            OSError: the batch is rolled back.
+        """
+        try:
+            for entry in self.to_persist.values():
+                if entry.run is not None:
+                    batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
+            for run, error, _ in self.to_dead.values():
+                move_run_to_dead(batch, run, error)
+        except OSError:
+            batch.rollback()
+            raise
+        for name in self.to_remove:
+            batch.remove(Directory.TODO, name)
+            batch.remove(Directory.OPEN, name)
+        events = self.removable_events()
+        for name in events:
+            batch.remove(Directory.NEW, name)
+        return events
+
+    def clear(self) -> None:
+        """Forget all changes but those that are only staged: they are durable now."""
+        self.to_persist.clear()
+        self.to_remove.clear()
+        self.to_dead.clear()
+        self.handled_events.clear()
+        self._waiting_since = None
+
+
+def _without_texts(run: Run) -> Run:
+    """Return a run without what can be large: the disk is nearly full."""
+    return replace(run, script=None, description=None)

@@ -1,0 +1,139 @@
+"""A run as the drain holds it in memory: what is to be sent for it, and what that waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ccbackend.classify import Outcome
+from spool.files.layout import Directory
+from spool.files.run import Run
+from spool.moment import Moment
+from spool.resolve.run_match import TrackedRun
+
+_BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
+MAX_WAIT_SECONDS = 24 * 3600.0  # of a time that was stored: no run is parked for longer
+
+
+class RequestKind(StrEnum):
+    """A request to cc-backend on behalf of one run."""
+
+    START = "start"
+    STOP = "stop"
+    DELETE = "delete"
+    EDIT_META = "edit_meta"
+
+
+@dataclass(slots=True, kw_only=True)
+class PendingRun:
+    """What is kept in memory of a run in `todo/` or `open/`, or on its way there.
+
+    `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
+    `events` must stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent
+    for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
+    `stop_texts_until`: its stop does, after a start without them; `new_texts` are those that came
+    after it. `clock_wait_until`: until then it may wait because its
+    time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
+    one of its hosts (0: none does). `comments_at` is when its comments, which may exclude it, were
+    last read. `accepted_at` is when its start was accepted, which a
+    stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
+    hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
+    requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
+    alone. `may_have_arrived`: the last request may have reached cc-backend. `is_slim`: sent without
+    script and description, because something in front of cc-backend refuses them; only until
+    `slim_until`.
+    """
+
+    job_id: int
+    start_time: int
+    end_time: int | None = None
+    started: int | None = None
+    reported: bool = True
+    restarts: int | None = None
+    replaces: tuple[int, ...] = ()
+    host: str = ""
+    cluster: str = ""
+    is_blamed: bool = False
+    stored: Directory | None = None
+    run: Run | None = None
+    events: frozenset[str] = frozenset()
+    in_flight: RequestKind | None = None
+    retry_at: float = 0.0
+    waits_for: str = ""
+    texts_until: float = 0.0
+    stop_texts_until: float = 0.0
+    clock_wait_until: float = 0.0
+    topology_wanted_at: float = 0.0
+    comments_at: float = 0.0
+    new_texts: tuple[str, ...] = ()
+    accepted_at: float = 0.0
+    is_listed: bool = False
+    failures: int = 0
+    accepted_before: int | None = None
+    may_have_arrived: bool = False
+    is_slim: bool = False
+    slim_until: float = 0.0
+    staged_at: float = 0.0
+
+    def update(self, run: Run, now: Moment) -> None:
+        """Take over what a new value of the run says."""
+        if run.started != self.started and run.started is not None:
+            self.accepted_at = now.steady_since(run.started)
+        self.run = run
+        self.end_time = None if run.end is None else run.end.time
+        self.started = run.started
+        self.reported = run.reported
+        self.restarts = run.job.restart_count
+        if run.not_before:
+            at = now.steady_at(run.not_before, longest=MAX_WAIT_SECONDS)
+            self.retry_at = max(self.retry_at, at)
+        self.replaces = run.replaces
+        self.host = run.job.nodes[0] if run.job.nodes else ""
+        self.cluster = run.cluster or ""
+        error = run.last_error
+        self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
+
+    @property
+    def has_failed(self) -> bool:
+        """Return whether its last request failed: the next one may take as long."""
+        return bool(self.failures) or self.is_blamed
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Return job id and start time."""
+        return self.job_id, self.start_time
+
+    @property
+    def name(self) -> str:
+        """Return the run's file name."""
+        return f"{self.job_id}-{self.start_time}.json"
+
+    @property
+    def next_request(self) -> RequestKind | None:
+        """Return what is to be sent, whenever that may be."""
+        if not self.reported:
+            return None
+        if self.started is None:
+            return RequestKind.DELETE if self.replaces else RequestKind.START
+        if self.new_texts:
+            return RequestKind.EDIT_META
+        return None if self.end_time is None else RequestKind.STOP
+
+    def tracked(self) -> TrackedRun:
+        """Return what the resolution of events needs to know."""
+        return TrackedRun(
+            start_time=self.start_time,
+            end=self.end_time,
+            started=self.started is not None,
+            reported=self.reported,
+            restarts=self.restarts,
+        )
+
+
+def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
+    """Return the entry of a run; one that is stored does not keep the run in memory."""
+    entry = PendingRun(job_id=run.job_id, start_time=run.start_time, stored=stored)
+    entry.update(run, now)
+    if stored is not None:
+        entry.run = None
+    return entry

@@ -1,0 +1,93 @@
+"""What the drain asks about the server itself, when, and what becomes of the answers.
+
+The probe has a worker of its own: a job list or a topology that hangs does not delay the verdict on
+a failed request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spool.deliver.backend_health import BackendHealth
+from spool.deliver.channel import SendChannel
+from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.schedule import Schedule
+from spool.deliver.senders import ServerQuery, ServerReply, Topic
+from spool.deliver.stop_hold import StopHold
+from spool.moment import Moment
+from spool.worker import Worker
+
+TOPOLOGY_SECONDS = 3600.0
+TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
+TOPOLOGY_PAUSE_SECONDS = 1.0
+
+ServerWorker = Worker[ServerQuery, ServerReply]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendWorkers:
+    """The workers that speak to cc-backend. `probe` and `queries` ask about the server."""
+
+    starts: SendChannel
+    stops: SendChannel
+    probe: ServerWorker
+    queries: ServerWorker
+
+
+class ServerQuestions:
+    """Belongs to the loop's thread."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        health: BackendHealth,
+        builder: RequestBuilder,
+        workers: BackendWorkers,
+    ) -> None:
+        self._schedule = schedule
+        self._health = health
+        self._builder = builder
+        self._workers = workers
+        self._stop_hold = StopHold()
+        self._topology_at = self._topology_asked_at = float("-inf")
+
+    def ask(self, now: Moment) -> None:
+        """Ask what is due and may be asked now."""
+        probe, queries = self._workers.probe, self._workers.queries
+        if not probe.outstanding and self._health.probe_is_due(now):
+            probe.ask(ServerQuery(topic=Topic.PROBE))
+        if queries.outstanding or not self._health.is_up:
+            return
+        if now.steady >= self._topology_at or self._topology_is_wanted(now):
+            is_known = self._builder.topology.clusters is not None
+            is_settled = is_known and not self._builder.hosts and not self._builder.clusters
+            self._topology_asked_at = now.steady
+            self._topology_at = now.steady + (
+                TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
+            )
+            queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
+            return
+        server = self._health.server
+        if server is not None and server.caches_starts:
+            cluster, job_ids = self._stop_hold.next_query(self._schedule, now.steady)
+            if job_ids:
+                queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
+
+    def _topology_is_wanted(self, now: Moment) -> bool:
+        """Return whether a start waits for a newer topology, not fetched within the last second."""
+        is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
+        return self._builder.topology.is_wanted and not is_recent
+
+    def take(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
+        """Take in the answer to a question about the server."""
+        if reply is None:
+            return
+        if query.topic is Topic.PROBE:
+            after = reply.retry_after_seconds
+            self._health.probed(reply.verdict, reply.server, now, retry_after=after)
+            return
+        self._health.server_seen(reply.server, now)
+        if query.topic is Topic.JOBS:
+            self._stop_hold.release_listed(reply.listed, self._schedule, now.steady)
+        elif reply.clusters is not None:
+            self._builder.update_clusters(reply.clusters, now)
