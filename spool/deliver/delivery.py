@@ -29,7 +29,7 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 MAX_META_FAILURES = 3
-SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
+SLIM_SECONDS = 3.0  # later, what refused the whole start may be repaired: it is tried first
 TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
 
