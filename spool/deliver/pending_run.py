@@ -40,7 +40,8 @@ class PendingRun:
     hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
     requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
     alone. `may_have_arrived`: the last request may have reached cc-backend. `is_slim`: sent without
-    script and description, because something in front of cc-backend refuses them.
+    script and description, because something in front of cc-backend refuses them; only until
+    `slim_until`.
     """
 
     job_id: int
@@ -71,6 +72,7 @@ class PendingRun:
     accepted_before: int | None = None
     may_have_arrived: bool = False
     is_slim: bool = False
+    slim_until: float = 0.0
     staged_at: float = 0.0
 
     def update(self, run: Run, now: Moment) -> None:

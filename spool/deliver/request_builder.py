@@ -39,7 +39,6 @@ USER_CHECK_SECONDS = 5.0
 OLD_COMMENTS_SECONDS = 60.0
 COMMENTS_CHECK_SECONDS = 1.0
 COMMENTS_PATIENCE_SECONDS = 5.0
-SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
@@ -112,8 +111,6 @@ class RequestBuilder:
 
     def _start_must_wait(self, entry: PendingRun, run: Run, cluster: str, now: Moment) -> bool:
         """Put a start back that is only temporarily incomplete; return whether it must wait."""
-        if now.steady > entry.retry_at + SLIM_SECONDS:
-            entry.is_slim = False
         if self._composer.needs_user_name(run, now.wall - run.seen):
             self.on_missing_user(run, now)
             self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
@@ -282,6 +279,7 @@ class RequestBuilder:
         if kind is RequestKind.EDIT_META:
             document = self._next_text(entry, run, now)
         else:
+            entry.is_slim &= now.steady <= entry.slim_until
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
         if document is None:
             return None
