@@ -23,7 +23,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(BaseException):  # noqa: N818 - not for the borders in the program to catch
+class Violation(BaseException):
     """A promise that was broken."""
 
 
@@ -127,7 +127,7 @@ class Oracle:
             raise Violation(f"{row.key} was deleted and is no earlier, ended run (lost)")
         run.deleted_at = self._clock.steady
 
-    def _changed(self, path: str, name: str, is_there: bool) -> None:  # noqa: FBT001 - a callback
+    def _changed(self, path: str, name: str, is_there: bool) -> None:
         directory = self._directory_of.get(path)
         if directory == "dead" and is_there:
             self._check_buried(name)

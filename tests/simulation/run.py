@@ -28,6 +28,7 @@ from simulation.site import ADDRESSES, HOSTS, Site, Traffic
 from simulation.slurm import VirtualSlurm, VirtualSlurmClient
 from simulation.truth import Run
 from simulation.wellness import Wellness
+from simulation.wire import VirtualTransport
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.drain.service import Service
@@ -134,7 +135,7 @@ class Simulation:
             self.oracle.check_end()
         except Violation as violation:
             self.result.violation = str(violation)
-        except Exception as error:  # noqa: BLE001 - whatever ends the drain is a finding
+        except Exception as error:
             self.result.violation = f"the drain ended with {error!r}"
             if self._keep_story:
                 logging.getLogger("simulation").exception("the drain ended")
@@ -265,7 +266,7 @@ class Simulation:
 
     # ---- lives of the process
 
-    def _kill(self, power_cut: bool) -> None:  # noqa: FBT001 - a knob
+    def _kill(self, power_cut: bool) -> None:
         if self._service is not None and self.disk.calls_left is None:
             self._is_power_cut = power_cut
             self.disk.calls_left = self.random.choice([0, 3, 10, 40, 200])
@@ -323,8 +324,6 @@ class Simulation:
             )
 
         def client() -> BackendClient:
-            from simulation.wire import VirtualTransport
-
             transport = VirtualTransport(self.backend, self.scheduler, self.faults, self.say)
             return BackendClient(cast("Transport", transport), shared)
 
