@@ -157,7 +157,9 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
 def test_nodes_that_only_full_names_distinguish_are_named(config: Config) -> None:
     """A job on one of them would be reported under the name of both; host_map helps."""
     nodes = (node("n1.rack1"), node("n1.rack2"), node("n2.rack1"))
-    found = [result for result in compared(config, *nodes) if "have the same short name" in result.text]
+    found = [
+        result for result in compared(config, *nodes) if "have the same short name" in result.text
+    ]
     assert [(CheckStatus.WARNING, True, True)] == [
         (result.status, result.text.startswith("n1.rack1, n1.rack2 "), "host_map" in result.hint)
         for result in found

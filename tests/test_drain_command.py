@@ -340,7 +340,11 @@ def test_a_drain_closes_its_connections_when_it_ends(
 ) -> None:
     """A changed configuration starts another in the same process."""
     closed: set[BackendClient] = set()
-    monkeypatch.setattr(BackendClient, "close", closed.add)
+
+    def close(client: BackendClient) -> None:
+        closed.add(client)
+
+    monkeypatch.setattr(BackendClient, "close", close)
 
     site.call("drain", "--once")
 

@@ -29,6 +29,7 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 MAX_META_FAILURES = 3
+SLIM_SECONDS = 3.0  # later, what refused the whole start may be repaired: it is tried first
 TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
-        self._note_texts(entry, reaction, reply.verdict)
+        self._note_texts(entry, reaction, reply.verdict, now)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
         match reaction.action:
@@ -257,9 +258,12 @@ class Delivery:
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _note_texts(self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict) -> None:
+    def _note_texts(
+        self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
+    ) -> None:
         """Record that a run is or was sent without its texts; they may be added later."""
         was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
+        entry.slim_until = now.steady + SLIM_SECONDS
         if was_slim and verdict.outcome is Outcome.DELIVERED:
             text = "job=%d start=%d accepted without script and description, refused with them"
             _log.warning(text, entry.job_id, entry.start_time)

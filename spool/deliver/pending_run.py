@@ -40,8 +40,7 @@ class PendingRun:
     failed requests since the last answer, `accepted_before` is the number of accepted requests of
     other runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the
     last request may have reached cc-backend. `is_slim`: sent without script and description,
-    because they are
-    refused.
+    because they are refused; only until `slim_until`.
     """
 
     job_id: int
@@ -72,6 +71,7 @@ class PendingRun:
     accepted_before: int | None = None
     may_have_arrived: bool = False
     is_slim: bool = False
+    slim_until: float = 0.0
     staged_at: float = 0.0
 
     def update(self, run: Run, now: Moment) -> None:

@@ -20,7 +20,7 @@ from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
-from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
+from spool.deliver.server_topology import ServerTopology
 from spool.deliver.unknown_names import UnknownNames
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
@@ -34,6 +34,7 @@ MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_CHECK_SECONDS = 0.5
+TOPOLOGY_CAUSE = "the server's topology cannot be read yet"
 USER_CHECK_SECONDS = 5.0
 OLD_COMMENTS_SECONDS = 60.0
 COMMENTS_CHECK_SECONDS = 1.0
@@ -96,28 +97,31 @@ class RequestBuilder:
         self, entry: PendingRun, run: Run, now: Moment, *, is_trial: bool
     ) -> SendRequest | None:
         cluster = self._composer.cluster(run)
-        if entry.in_flight is RequestKind.START:
-            if self._composer.needs_user_name(run, now.wall - run.seen):
-                self.on_missing_user(run, now)
-                self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
-                return None
-            if self._must_wait_for_topology(entry, run, now):
-                cause = "the topology of cc-backend cannot be read yet"
-                self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
-                return None
-            if self._must_read_comments(entry, run, now):
-                self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
-                return None
-            if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
-                return None
+        is_start = entry.in_flight is RequestKind.START
+        if is_start and self._start_must_wait(entry, run, cluster, now):
+            return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
-            if entry.in_flight is RequestKind.START:
+            if is_start:
                 self.hosts.take_try(entry.host, now.steady)
                 self.clusters.take_try(cluster, now.steady)
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
+
+    def _start_must_wait(self, entry: PendingRun, run: Run, cluster: str, now: Moment) -> bool:
+        """Put a start back that is only temporarily incomplete; return whether it must wait."""
+        if self._composer.needs_user_name(run, now.wall - run.seen):
+            self.on_missing_user(run, now)
+            self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+            return True
+        if self._must_wait_for_topology(entry, run, now):
+            self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
+            return True
+        if self._must_read_comments(entry, run, now):
+            self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
+            return True
+        return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
         """Return whether a start has waited so long that the job's comments must be read again.
@@ -142,9 +146,7 @@ class RequestBuilder:
             return False
         if not entry.topology_wanted_at:
             entry.topology_wanted_at = now.steady
-        is_old = self.topology.read_at < entry.topology_wanted_at
-        self.topology.is_wanted |= is_old
-        return is_old and now.steady - entry.topology_wanted_at < TOPOLOGY_PATIENCE_SECONDS
+        return self.topology.is_older_than(entry.topology_wanted_at, now)
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return an entry's run; None if it cannot be read now and is retried later."""
@@ -278,6 +280,7 @@ class RequestBuilder:
         if kind is RequestKind.EDIT_META:
             document = self._next_text(entry, run, now)
         else:
+            entry.is_slim &= now.steady <= entry.slim_until
             document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
         if document is None:
             return None
@@ -288,11 +291,6 @@ class RequestBuilder:
             cluster=cluster,
             document=document,
             is_trial=is_trial,
-            maybe_sent=entry.may_have_arrived or _start_is_queued(run),
+            maybe_sent=entry.may_have_arrived or run.start_is_queued,
             state=None if run.end is None else run.end.state,
         )
-
-
-def _start_is_queued(run: Run) -> bool:
-    """Return whether cc-backend has queued the start and may have stored it."""
-    return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

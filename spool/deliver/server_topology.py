@@ -27,3 +27,9 @@ class ServerTopology:
         if self._missing_since is None:
             self._missing_since = now.steady
         return now.steady - self._missing_since < TOPOLOGY_PATIENCE_SECONDS
+
+    def is_older_than(self, wanted_at: float, now: Moment) -> bool:
+        """Return whether a start must wait for a newer one; it is to be read again then."""
+        is_old = self.read_at < wanted_at
+        self.is_wanted |= is_old
+        return is_old and now.steady - wanted_at < TOPOLOGY_PATIENCE_SECONDS

@@ -168,9 +168,10 @@ class ResolutionApplier:
     def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations remembered from before, if it has none."""
         seen = self._remembered.pop(job.job_id, None)
-        if seen is None or job.allocations or seen.nodes != job.nodes:
+        if seen is None or job.allocations or job.nodes not in {(), seen.nodes}:
             return job
-        return replace(job, allocations=seen.allocations, sharing=job.sharing or seen.sharing)
+        sharing = job.sharing or seen.sharing
+        return replace(job, nodes=seen.nodes, allocations=seen.allocations, sharing=sharing)
 
     def _move_event_to_dead(self, event: Event, now: Moment) -> None:
         why = DeadLetterReason(
@@ -193,16 +194,17 @@ def _changed(
     """Yield a run if it has changed."""
     job = _with_comments(run, record)
     end = result.ends.get(run.start_time)
+    is_due = bool(run.not_before) and run.last_error is None and _is_due_now(entry, query)
+    if is_due:  # a hook reports the run that a sweep has delayed
+        entry.retry_at = 0.0
+    not_before = 0 if is_due else run.not_before
     if end is not None:
         _warn_unproven_end(run, end)
-        yield replace(run, end=end, job=job)
+        yield replace(run, end=end, job=job, not_before=not_before)
     elif run.start_time in result.starts_to_resend:
         yield replace(run, started=None)
-    elif run.not_before and run.last_error is None and _is_due_now(entry, query):
-        entry.retry_at = 0.0  # a hook reports the run that a sweep has delayed
-        yield replace(run, not_before=0, job=job)
-    elif job is not run.job:
-        yield replace(run, job=job)
+    elif is_due or job is not run.job:
+        yield replace(run, job=job, not_before=not_before)
 
 
 def _with_comments(run: Run, record: Job | None) -> Job:

@@ -152,6 +152,7 @@ class Drain:
             ),
             parts.store.schedule.next_time(),
             None if group_at is None else max(group_at, self._full_until),
+            parts.texts.next_time(),
             parts.delivery.next_time(now),
         ]
         return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))

@@ -201,7 +201,7 @@ class JobTexts:
         try:
             text = self._slurm.script(job_id, timeout_seconds=seconds)
         except SlurmError as error:
-            _log.warning("job=%d script is not readable: %s", job_id, escape(str(error)))
+            _log.warning("job=%d script cannot be read: %s", job_id, escape(str(error)))
             self._scripts.fail(error, reading.now())
             return None
         self._scripts.succeed()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from slurm.job import Job
@@ -30,7 +30,7 @@ class PendingJob:
     job_id: int
     next_query: float
     since: float
-    events: dict[str, Event] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
     queries_sent: int = 0
     warned: bool = False
     phase: QueryPhase = QueryPhase.NONE

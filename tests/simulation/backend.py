@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +26,10 @@ CLUSTER = "alex"
 Key = tuple[int, int]
 _FAULTS = {"unreachable": Fault.UNREACHABLE, "broken": Fault.BROKEN, "timed_out": Fault.TIMED_OUT}
 _OLD_STATES = frozenset(
-    "running completed failed cancelled stopped timeout preempted out_of_memory".split()
+    [
+        *("running", "completed", "failed", "cancelled", "stopped"),
+        *("timeout", "preempted", "out_of_memory"),
+    ]
 )
 _NEW_STATES = _OLD_STATES - {"stopped"} | {
     "boot_fail",
@@ -254,8 +258,6 @@ class VirtualBackend:
 
 def _instant(seconds: int) -> str:
     """Return a time as GraphQL writes it."""
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

@@ -23,7 +23,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(BaseException):  # noqa: N818 - not for the borders in the program to catch
+class Violation(BaseException):
     """A promise that was broken."""
 
 
@@ -72,6 +72,8 @@ class Oracle:
         if run.deleted_at is not None:
             raise Violation(f"{row.key} was started again after it was replaced")
         run.started_at = self._clock.steady
+        for earlier in self._site.by_job[run.job_id]:  # cc-backend stores no earlier run after it
+            earlier.is_optional |= earlier.start < run.start and earlier.started_at is None
         self._check_facts(run, row.document)
 
     def _check_facts(self, run: Run, found: dict[str, Any]) -> None:
@@ -109,7 +111,8 @@ class Oracle:
         if run is None or run.end is None:
             raise Violation(f"{row.key} was stopped and runs (wrong end)")
         states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
-        is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
+        end = max(run.end, run.start)
+        is_exact = abs((row.stop_time or 0) - end) <= 1 and row.state == states[run.state]
         is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
@@ -124,7 +127,7 @@ class Oracle:
             raise Violation(f"{row.key} was deleted and is no earlier, ended run (lost)")
         run.deleted_at = self._clock.steady
 
-    def _changed(self, path: str, name: str, is_there: bool) -> None:  # noqa: FBT001 - a callback
+    def _changed(self, path: str, name: str, is_there: bool) -> None:
         directory = self._directory_of.get(path)
         if directory == "dead" and is_there:
             self._check_buried(name)
@@ -218,6 +221,8 @@ class Oracle:
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
         allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
+        if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
+            due += hold
         deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
         late = max(run.future_until, (run.started_at or 0.0) + hold)
         deadline = max(deadline, late + RECOVERY_SECONDS)

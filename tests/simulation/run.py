@@ -28,6 +28,7 @@ from simulation.site import ADDRESSES, HOSTS, Site, Traffic
 from simulation.slurm import VirtualSlurm, VirtualSlurmClient
 from simulation.truth import Run
 from simulation.wellness import Wellness
+from simulation.wire import VirtualTransport
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.drain.service import Service
@@ -134,7 +135,7 @@ class Simulation:
             self.oracle.check_end()
         except Violation as violation:
             self.result.violation = str(violation)
-        except Exception as error:  # noqa: BLE001 - whatever ends the drain is a finding
+        except Exception as error:
             self.result.violation = f"the drain ended with {error!r}"
             if self._keep_story:
                 logging.getLogger("simulation").exception("the drain ended")
@@ -190,7 +191,8 @@ class Simulation:
             del makers["clock_step"]
         for name in random.sample(list(makers), random.randint(1, 5)):
             phase = makers[name]()
-            begin = self.clock.steady + random.uniform(0.0, self.traffic.seconds - 400.0)
+            latest = random.choice([10.0, *[self.traffic.seconds - 400.0] * 3])  # also at the start
+            begin = self.clock.steady + random.uniform(0.0, latest)
             lasts = random.choice([5.0, 30.0, 90.0, 200.0]) * random.uniform(0.5, 1.0)
             self._play(phase, begin, begin + lasts)
             names.append(phase.name)
@@ -264,7 +266,7 @@ class Simulation:
 
     # ---- lives of the process
 
-    def _kill(self, power_cut: bool) -> None:  # noqa: FBT001 - a knob
+    def _kill(self, power_cut: bool) -> None:
         if self._service is not None and self.disk.calls_left is None:
             self._is_power_cut = power_cut
             self.disk.calls_left = self.random.choice([0, 3, 10, 40, 200])
@@ -322,8 +324,6 @@ class Simulation:
             )
 
         def client() -> BackendClient:
-            from simulation.wire import VirtualTransport
-
             transport = VirtualTransport(self.backend, self.scheduler, self.faults, self.say)
             return BackendClient(cast("Transport", transport), shared)
 

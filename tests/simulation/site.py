@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -95,7 +96,7 @@ class Site:
                 job_id = self._next_job_id
                 self._next_job_id += 1
                 moment = at + task * random.choice([0.0, 0.001, 0.02])
-                self._scheduler.at(moment, lambda j=job_id, o=owner, t=task: self._submit(j, o, t))
+                self._scheduler.at(moment, partial(self._submit, job_id, owner, task))
 
     def _submit(self, job_id: int, owner: int | None, task: int) -> None:
         random = self._random
@@ -176,7 +177,7 @@ class Site:
             if requeue
             else random.choice(_ENDS)
         )
-        over = replace(job, state=state, end_time=max(self._wall(), job.start_time or 0))
+        over = replace(job, state=state, end_time=self._wall())
         run.end, run.state, run.end_at = over.end_time, state, self._scheduler.clock.steady
         run.was_requeued = requeue
         if requeue:
@@ -208,8 +209,9 @@ class Site:
         )
         for earlier in self.by_job.setdefault(job.job_id, []):
             earlier.requeued = True
-            earlier.is_optional = earlier.is_optional or self.replaces_earlier
-            run.is_optional = run.is_optional or run.start <= earlier.start  # the clock was set
+            clock_was_set = run.start <= earlier.start
+            earlier.is_optional = earlier.is_optional or self.replaces_earlier or clock_was_set
+            run.is_optional = run.is_optional or clock_was_set
         self.by_job[job.job_id].append(run)
         self.runs[run.key] = run
         self.on_run(run)
@@ -290,7 +292,8 @@ class Site:
         return int(self._scheduler.clock.wall())
 
     def _chance(self, name: str) -> bool:
-        return self._random.random() < getattr(self.traffic, name)
+        share: float = getattr(self.traffic, name)
+        return self._random.random() < share
 
 
 def _allocation(node: str, random: Random, gpus: int, *, whole: bool) -> NodeAllocation:

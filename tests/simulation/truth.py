@@ -1,4 +1,4 @@
-"""What is true: each run of the simulated site, what cc-backend must show of it, and what it got."""
+"""What is true: each run of the simulated site, and what cc-backend must show of it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class Run:
     """One run of a job: the facts, and what became of it.
 
     `start_at`, `end_at` are steady times at which its events appeared. `was_requeued`: Slurm
-    put its job back into the queue. Exemptions: `is_optional` may be left out by the policy for requeued jobs,
-    `is_excluded` must not be reported, `is_poison` is refused alone, `facts_lost` and `texts_lost` could not be seen.
+    put its job back into the queue. Exemptions: `is_optional` may be left out by the policy for
+    requeued jobs, `is_excluded` must not be reported, `is_poison` is refused alone, `facts_lost`
+    and `texts_lost` could not be seen.
     """
 
     job_id: int

@@ -127,7 +127,7 @@ class VirtualTransport:
 
     def _silent(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
         """Accept a request and never answer it; it may take effect all the same."""
-        if self._scheduler.random.random() < 0.5:  # noqa: PLR2004 - a coin
+        if self._scheduler.random.random() < 0.5:
             self._server.handle(method, path, body)
         self._scheduler.clock.ahead += CLIENT_SECONDS
         return HttpAnswer(fault=Fault.TIMED_OUT, text="silence")
