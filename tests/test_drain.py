@@ -671,7 +671,7 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     assert [said] == [
         found.getMessage().partition("any more: ")[2]
         for found in caplog.records
-        if "is not known to Slurm any more" in found.getMessage()
+        if "is no longer known to Slurm" in found.getMessage()
     ]
 
 

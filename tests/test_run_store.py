@@ -546,7 +546,7 @@ def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
     store.load_more(later(READ_AGAIN_SECONDS))
 
     assert ["odd", "odd.why"] == sorted(layout.names(Directory.DEAD))
-    assert "stays there" in caplog.text
+    assert "is retried" in caplog.text
 
 
 def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The server's topology, as far as it is known: hardware threads are computed from it."""
+"""The topology from the server, from which hardware threads are computed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ TOPOLOGY_PATIENCE_SECONDS = 900.0
 
 
 class ServerTopology:
-    """What the server said of its clusters; kept when it cannot be read for a while.
+    """The clusters of the server; the last ones are kept while they cannot be read.
 
-    `is_wanted`: it is to be read again at once.
+    `is_wanted`: they must be read again at once.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class ServerTopology:
         self._missing_since: float | None = None
 
     def is_missing(self, now: Moment) -> bool:
-        """Return whether starts must wait for it; not for ever: after minutes they go without."""
+        """Return whether starts must wait for the topology; they wait some minutes at most."""
         if self.clusters is not None:
             return False
         if self._missing_since is None:

@@ -225,7 +225,7 @@ class Resolver:
     ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
-        Return whether it waits for more. Events that came after the question keep their time: the
+        Return whether it waits for more. Events that arrived after the query keep their time: the
         controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
