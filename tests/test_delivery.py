@@ -951,6 +951,29 @@ def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) ->
     assert (1, NOON - 600) not in world.backend.rows
 
 
+def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in between would bring the run back, to be started and stopped once more."""
+    started(world)
+    seen: list[bool] = []
+    delete = world.backend.delete
+
+    def look(document: dict[str, Any]) -> ApiReply:
+        seen.append((world.root / "open" / NAME).exists())
+        return delete(document)
+
+    monkeypatch.setattr(world.backend, "delete", look)
+    second = int(world.now)
+    world.requeue(1)
+    world.slurm.records[1] = world.job(1, restart_count=1)
+    world.hook("start", 1)
+    world.run(30)
+
+    assert [False] == seen
+    assert [(1, second)] == list(world.backend.rows)
+
+
 def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
     """The run is replaced, started and stopped."""
     world.run()

@@ -16,7 +16,7 @@ from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.dead_letters import move_unsendable_to_dead
-from spool.deliver.run_store import RunStore
+from spool.deliver.run_store import GROUP_SECONDS, RunStore
 from spool.deliver.schedule import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest
 from spool.deliver.unknown_names import UnknownNames
@@ -133,6 +133,10 @@ class RequestBuilder:
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
+            return None
+        if entry.in_flight is RequestKind.DELETE and self._store.is_removing(entry.job_id):
+            # else a crash would bring the run back whose row is deleted, to be delivered once more
+            self.defer(entry, "an earlier run is being removed", GROUP_SECONDS, now)
             return None
         is_start = entry.in_flight is RequestKind.START
         schedule = self._store.schedule

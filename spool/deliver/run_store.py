@@ -141,6 +141,10 @@ class RunStore:
         ]
         return (*past, *here)
 
+    def is_removing(self, job_id: int) -> bool:
+        """Return whether a run of a job is done and its file not durably removed yet."""
+        return any(entry.job_id == job_id for entry in self._to_remove.values())
+
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""
         return self._loader.unreadable_starts(job_id)
