@@ -21,7 +21,6 @@ DAY_SECONDS = 24 * HOUR_SECONDS
 FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
 QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
 FIRST_RETRY_SECONDS = 5
-SLIM_RETRY_SECONDS = 1.0
 MAX_UNBLAMED_WAIT_SECONDS = 30.0
 SLIM_FAILURES = 6  # if no other run is accepted, each sixth try omits the texts
 MAX_ATTEMPTS = 24  # of a run that alone fails; the last waits are an hour each
@@ -93,9 +92,7 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
     if (context.is_to_blame or is_sixth) and context.can_be_slim and verdict.may_be_in_front:
         # a firewall may refuse the script: try once without it, then start over; on a quiet site
         # there is no other run whose acceptance would show that only this one fails
-        return Reaction(
-            run=run, action=RunAction.WAIT, wait_seconds=SLIM_RETRY_SECONDS, is_slim=True
-        )
+        return Reaction(run=run, action=RunAction.WAIT, is_slim=True)
     if not context.is_to_blame:
         wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
         return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
