@@ -161,7 +161,7 @@ def test_a_run_file_that_cannot_be_read_now_stays(
         world.run(200)
         assert ({"todo": [NAME]}, {NAME: "no luck"}) == (world.files(), alarms(world))
         assert 1 == sum(
-            "stays in the spool and is not sent:  no luck" in r.message for r in caplog.records
+            "stays in the spool and is not sent: no luck" in r.message for r in caplog.records
         )
     world.run(61)
 
@@ -248,7 +248,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
 
     assert {(2, NOON): "running"} == world.backend.rows
     assert (
-        f"{NAME} stays in the spool and is not sent:  the drain crashed three times while processing it"
+        f"{NAME} stays in the spool and is not sent: the drain crashed three times while processing it"
         in caplog.text
     )
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
@@ -431,7 +431,7 @@ def test_a_run_that_fails_alone_is_charged(world: World) -> None:
 
     assert 1 <= run.attempts <= 3
     assert run.last_error is not None
-    assert "this one alone" in run.last_error.hint
+    assert "only this one" in run.last_error.hint
     assert entry_of(world, 1).is_blamed
 
 
