@@ -248,8 +248,8 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
 
     assert {(2, NOON): "running"} == world.backend.rows
     assert (
-        f"{NAME} stays in the spool and is not sent: the drain crashed three times while processing it"
-        in caplog.text
+        f"{NAME} stays in the spool and is not sent:"
+        " the drain crashed three times while processing it" in caplog.text
     )
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
@@ -431,7 +431,7 @@ def test_a_run_that_fails_alone_is_charged(world: World) -> None:
 
     assert 1 <= run.attempts <= 3
     assert run.last_error is not None
-    assert "only this one" in run.last_error.hint
+    assert "only this one is refused" in run.last_error.hint
     assert entry_of(world, 1).is_blamed
 
 
@@ -609,7 +609,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
     world.begin(2)
     world.run(30)
     assert {(2, NOON): "running"} == world.backend.rows
-    assert "the topology of cc-backend cannot be read yet" == entry_of(world, 1).waits_for
+    assert "the server's topology cannot be read yet" == entry_of(world, 1).waits_for
     world.backend.topology = ()
     world.run(20)
 
@@ -954,6 +954,29 @@ def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) ->
 
     assert [1] == calls(world, "delete")
     assert (1, NOON - 600) not in world.backend.rows
+
+
+def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in between would bring the run back, to be started and stopped once more."""
+    started(world)
+    seen: list[bool] = []
+    delete = world.backend.delete
+
+    def look(document: dict[str, Any]) -> ApiReply:
+        seen.append((world.root / "open" / NAME).exists())
+        return delete(document)
+
+    monkeypatch.setattr(world.backend, "delete", look)
+    second = int(world.now)
+    world.requeue(1)
+    world.slurm.records[1] = world.job(1, restart_count=1)
+    world.hook("start", 1)
+    world.run(30)
+
+    assert [False] == seen
+    assert [(1, second)] == list(world.backend.rows)
 
 
 def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:

@@ -116,7 +116,7 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
     halted = PerfData(label="halted", value=float(health.state is HealthState.HALTED), critical=1)
     if health.state is HealthState.HALTED:
         text = f"deliveries have been halted for {format_age(health.since, now)}: {health.reason}"
-        hint = "they are retried every 5 min, and at once when token or configuration change"
+        hint = "they are retried every minute, and at once when token or configuration change"
         return finding(CheckStatus.CRITICAL, "cc-backend", text, hint, halted)
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)

@@ -125,7 +125,7 @@ class _Clients:
         return self._backends[-1]
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what Slurm printed beside good answers, each line once."""
+        """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
 
     def close(self) -> None:

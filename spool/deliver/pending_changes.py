@@ -61,6 +61,10 @@ class PendingChanges:
         _, _, dead = self.to_dead.pop(entry.name, (None, None, entry))
         entry.events |= dead.events
 
+    def is_removing(self, job_id: int) -> bool:
+        """Return whether a run of a job is done and its file not durably removed yet."""
+        return any(entry.job_id == job_id for entry in self.to_remove.values())
+
     def removable_events(self) -> set[str]:
         """Return the events that no staged run needs any more."""
         removable = set(self.handled_events)

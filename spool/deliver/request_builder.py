@@ -17,10 +17,11 @@ from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.composer import Composer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
-from spool.deliver.server_topology import ServerTopology
+from spool.deliver.server_topology import TOPOLOGY_CAUSE, ServerTopology
 from spool.deliver.unknown_names import UnknownNames
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
@@ -34,7 +35,6 @@ MAX_CLOCK_WAIT_SECONDS = 60.0
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_CHECK_SECONDS = 0.5
-TOPOLOGY_CAUSE = "the topology of cc-backend cannot be read yet"
 USER_CHECK_SECONDS = 5.0
 OLD_COMMENTS_SECONDS = 60.0
 COMMENTS_CHECK_SECONDS = 1.0
@@ -74,6 +74,10 @@ class RequestBuilder:
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or is dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
+            return None
+        if entry.in_flight is RequestKind.DELETE and self._store.is_removing(entry.job_id):
+            # else a crash would bring the run back whose row is deleted, to be delivered once more
+            self.defer(entry, "an earlier run is being removed", GROUP_SECONDS, now)
             return None
         is_start = entry.in_flight is RequestKind.START
         schedule = self._store.schedule

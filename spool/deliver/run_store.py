@@ -11,10 +11,10 @@ drain's memory depends on what it works on, not on the size of the spool.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from spool.deliver.delivered_runs import DeliveredRuns
 from spool.deliver.pending_changes import MAX_STAGED_SECONDS, PendingChanges
 from spool.deliver.pending_run import PendingRun, pending_run
 from spool.deliver.run_index import RunIndex
@@ -27,7 +27,6 @@ from spool.files.run import LastError, Run
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
-MAX_REMEMBERED_JOBS = 10_000
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
 LOW_WATER = 500  # with fewer sendable runs in memory, more are loaded
 ROTATE_SECONDS = 5.0
@@ -57,9 +56,7 @@ class RunStore:
         self._index = RunIndex()
         self._changes = PendingChanges()
         self._removed_events: set[str] = set()
-        self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
-        for job_id, start, end in archive.recent_runs():
-            self._remember_delivered(job_id, start, end)
+        self._delivered = DeliveredRuns(archive.recent_runs())
 
     def __len__(self) -> int:
         return len(self.schedule) + len(self._index)
@@ -130,10 +127,14 @@ class RunStore:
         starts = {run.start_time for run in here}
         past = [
             TrackedRun(start_time=start, end=end, started=True)
-            for start, end in self._delivered.get(job_id, {}).items()
+            for start, end in self._delivered.of_job(job_id)
             if start not in starts
         ]
         return (*past, *here)
+
+    def is_removing(self, job_id: int) -> bool:
+        """Return whether a run of a job is done and its file not durably removed yet."""
+        return self._changes.is_removing(job_id)
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""
@@ -185,7 +186,7 @@ class RunStore:
         # into the archive before the file is removed: a crash in between leaves a copy too many
         if run.reported and run.end is not None:
             self._archive.add(run, now.wall)
-            self._remember_delivered(run.job_id, run.start_time, run.end.time)
+            self._delivered.add(run.job_id, run.start_time, run.end.time)
         self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
 
@@ -291,12 +292,6 @@ class RunStore:
             is_idle = entry.in_flight is None and not has_question
             if is_idle and (entry.next_request is None or is_crowded):
                 self.unload(entry, now)
-
-    def _remember_delivered(self, job_id: int, start: int, end: int) -> None:
-        """Remember a run as delivered, because accounting may show it again with a later run."""
-        self._delivered.setdefault(job_id, {})[start] = end
-        while len(self._delivered) > MAX_REMEMBERED_JOBS:
-            self._delivered.popitem(last=False)
 
 
 def _job_id(name: str) -> int:

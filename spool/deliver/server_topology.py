@@ -5,6 +5,7 @@ from __future__ import annotations
 from ccbackend.topology import Cluster
 from spool.moment import Moment
 
+TOPOLOGY_CAUSE = "the server's topology cannot be read yet"
 TOPOLOGY_PATIENCE_SECONDS = 900.0
 
 
