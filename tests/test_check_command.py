@@ -255,9 +255,9 @@ def test_log_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path)
 def test_terminal_is_told_who_is_asked(site: CommandSite) -> None:
     """The line is gone at the end; nothing of it is in the answer."""
     said = site.call("check", "--full", terminal=True)
-    assert "asking cc-backend ..." in said.err
-    assert said.err.endswith("asking Slurm ...\r\x1b[K")
-    assert "asking" not in said.out
+    assert "querying cc-backend ..." in said.err
+    assert said.err.endswith("querying Slurm ...\r\x1b[K")
+    assert "querying" not in said.out
 
 
 def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:

@@ -318,7 +318,7 @@ def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
     worker.work = lambda _question: None
     site.settle()
 
-    assert "not compared with Slurm's job list: not asked" in caplog.text
+    assert "cannot be compared with Slurm's job list: not asked" in caplog.text
 
 
 def test_the_state_shows_what_the_drain_believes(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The runs delivered lately, by job id: accounting may show one again beside a later run."""
+"""The recently delivered runs, because accounting may show one again with a later run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_REMEMBERED_JOBS = 10_000
 
 
 class DeliveredRuns:
-    """Start and end of each, Unix seconds, of the last 10 000 jobs."""
+    """Start and end (Unix seconds) of the delivered runs of the last 10 000 jobs."""
 
     def __init__(self, recent: Iterable[tuple[int, int, int]]) -> None:
         self._ends: OrderedDict[int, dict[int, int]] = OrderedDict()
@@ -17,7 +17,7 @@ class DeliveredRuns:
             self.add(job_id, start, end)
 
     def add(self, job_id: int, start: int, end: int) -> None:
-        """Remember a run, and forget the jobs that are remembered for longest."""
+        """Add a run; drop the oldest jobs above the limit."""
         self._ends.setdefault(job_id, {})[start] = end
         while len(self._ends) > MAX_REMEMBERED_JOBS:
             self._ends.popitem(last=False)

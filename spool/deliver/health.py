@@ -185,7 +185,7 @@ def _run_failed(
             condition, answer.sign, now, answer.reason, delay=backoff(condition, longest, random)
         )
     new = replace(old, condition=condition, suspects=suspects)
-    # a third suspect tells nothing new, and a probe for each would double the load of an outage
+    # a third suspect needs no further probe, which would double the load during an outage
     wanted = state.server.is_up and len(suspects) <= 2  # noqa: PLR2004 - first and second failure
     return replace(
         state,

@@ -16,6 +16,7 @@ from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, run_name
+from spool.formatting import format_time
 from spool.moment import Moment
 from spool.resolve.admission import (
     AdmissionContext,
@@ -228,10 +229,10 @@ def _warn_unproven_end(run: Run, end: End) -> None:
     """Log that Slurm does not prove an end, only an event or the next run does."""
     if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(
-            "job=%d start=%d is no longer known to Slurm: reported as %s at %d according to its %s",
+            "job=%d start=%d is no longer known to Slurm: reported as %s at %s according to its %s",
             run.job_id,
             run.start_time,
             end.state,
-            end.time,
+            format_time(end.time),
             "epilog" if end.source is EndSource.EVENT else end.source,
         )

@@ -1,6 +1,6 @@
 """Compare Slurm's nodes with the server's cluster.json: names, cores, accelerators.
 
-Jobs on a host that the server does not know wait; with a topology of another size hardware threads
+Jobs on a host that cc-backend does not have wait; with a topology of another size hardware threads
 are not sent; with a different address the accelerators have no metrics.
 """
 

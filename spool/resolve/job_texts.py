@@ -188,7 +188,7 @@ class JobTexts:
                 found[owner] = file
         for owner, job_id in owners.items():
             if owner not in found:
-                # any task has it; the array's own id is that of one task, gone when that has ended
+                # every task has it; the array's id is that of one task and vanishes with it
                 script = self._script_by_command(job_id, reading)
                 if script is not None:
                     found[owner] = script
