@@ -336,3 +336,21 @@ def test_a_script_that_cannot_be_noted_now_is_not_lost(
     world.run(70)
 
     assert [(1, "#!/bin/sh\n")] == sent_scripts(world)
+
+
+def test_a_start_without_its_texts_is_not_sent_when_the_cause_may_be_gone(world: World) -> None:
+    """It follows a refusal at once, or the whole start is tried again first."""
+    world.texts[1], world.backend.answers[1] = ("#!/bin/sh\n", None), Reason.UNEXPECTED
+    job = world.begin(1)
+    for job_id in range(2, 100):
+        world.begin(job_id)
+        world.run(0.5)
+        entry = world.store.get(1, job.start_time or 0, world.moment)
+        if entry is not None and entry.is_slim:
+            break
+    world.backend.answers.clear()
+    world.now += 60
+
+    world.run(5)
+
+    assert [(1, "#!/bin/sh\n")] == sent_scripts(world)

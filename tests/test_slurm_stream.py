@@ -118,3 +118,16 @@ def test_any_records_come_out_as_they_went_in(records: list[dict[str, Any]], siz
     """Whatever JSON the records hold, they are given on unchanged and in order."""
     document = json.dumps({"jobs": records, "errors": [], "meta": {}}).encode()
     assert records == read(document, size)[0]
+
+
+def test_a_huge_record_in_small_pieces_is_read_in_linear_time() -> None:
+    """Joined piece by piece, this one would take minutes."""
+    records: list[dict[str, object]] = []
+    stream = RecordStream(records.append)
+    answer = json.dumps({"jobs": [{"comment": "x" * (4 << 20)}], "meta": {}, "errors": []}).encode()
+
+    for start in range(0, len(answer), 32):
+        stream.feed(answer[start : start + 32])
+    stream.close()
+
+    assert [{"comment": "x" * (4 << 20)}] == records

@@ -31,6 +31,8 @@ class RecordStream:
     def __init__(self, on_record: Callable[[dict[str, Any]], object]) -> None:
         self._on_record = on_record
         self._text = ""
+        self._pieces: list[str] = []
+        self._new_length = 0
         self._position = 0
         self._parse_at_length = 1
         self._is_final = False
@@ -45,8 +47,8 @@ class RecordStream:
         Raises:
             SlurmError: the answer has another format.
         """
-        self._text += self._decode(piece)
-        if len(self._text) >= self._parse_at_length:
+        self._add(self._decode(piece))
+        if len(self._text) + self._new_length >= self._parse_at_length:
             self._parse_available()
 
     def close(self) -> dict[str, Any]:
@@ -55,7 +57,7 @@ class RecordStream:
         Raises:
             SlurmError: the answer is truncated, has another format, or carries errors.
         """
-        self._text += self._decode(b"", final=True)
+        self._add(self._decode(b"", final=True))
         self._is_final = True
         self._parse_available()
         missing = {"jobs", "meta", "errors"} - set(self._fields)
@@ -67,8 +69,15 @@ class RecordStream:
             raise SlurmError(message[:300], reason=FailureReason.ERRORS_IN_ANSWER)
         return self._fields
 
+    def _add(self, text: str) -> None:
+        """Keep a piece until it is needed: to join each at once is quadratic for a huge record."""
+        self._pieces.append(text)
+        self._new_length += len(text)
+
     def _parse_available(self) -> None:
         """Parse the text as far as it goes; parse the rest again when the text has doubled."""
+        self._text = "".join((self._text, *self._pieces))
+        self._pieces, self._new_length = [], 0
         try:
             next(self._document, None)
         except _TruncatedError as error:

@@ -12,11 +12,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from spool.errors import BadFileError, NewerFormatError
 
 FORMAT = 1
 EXTRAS_LIMIT_BYTES = 64 * 1024
+NO_EXTRAS: Mapping[str, str] = MappingProxyType({})
+"""One for all events without: there may be hundreds of thousands."""
 SWEEP_EXTRAS = frozenset({"again", "not_before"})  # one of them is in every event of a sweep
 _VERSION = re.compile(r"([0-9]{1,9})-", re.ASCII)
 _NUMBER = r"(0|[1-9][0-9]{0,11})"
@@ -49,7 +52,7 @@ class Event:
     start: int | None
     end: int | None
     time: float
-    extras: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=lambda: NO_EXTRAS)
 
     @property
     def is_of_hook(self) -> bool:
@@ -85,7 +88,7 @@ def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None
         start=start or None,
         end=end or None,
         time=time,
-        extras=extras or {},
+        extras=extras or NO_EXTRAS,
     )
 
 

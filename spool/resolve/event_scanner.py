@@ -36,7 +36,7 @@ class EventScanner:
         self._scanned_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._handed_out)
+        return len(self._handed_out) + len(self._ignored)
 
     def is_due(self, now: Moment) -> bool:
         """Return whether `new/` may have new names; costs one stat."""
@@ -55,13 +55,23 @@ class EventScanner:
         """Return the events that were not returned yet, oldest first."""
         self._scanned_at = now.steady
         self._modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
-        names = set(self._layout.names(Directory.NEW))
-        self._handed_out &= names
-        self._ignored &= names
-        fresh = names - self._handed_out - self._ignored
+        fresh, known = [], 0
+        for name in self._layout.names(Directory.NEW):
+            if name in self._handed_out or name in self._ignored:
+                known += 1
+            else:
+                fresh.append(name)
+        if known < len(self):
+            self._drop_gone()
         events = [event for name in fresh if (event := self._read(name, now)) is not None]
         self._handed_out.update(event.name for event in events)
         return sorted(events, key=lambda event: event.time)
+
+    def _drop_gone(self) -> None:
+        """Forget the names that other programs have removed."""
+        names = set(self._layout.names(Directory.NEW))
+        self._handed_out -= self._handed_out - names  # keeps the texts that the events hold
+        self._ignored -= self._ignored - names
 
     def forget(self, names: Iterable[str]) -> None:
         """Drop events that have been removed."""

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.escaping import escape
-from spool.files.event import Event, EventKind
+from spool.files.event import Event
 from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
@@ -71,7 +71,7 @@ class Resolver:
         for event in events:
             age = max(0.0, now.wall - event.time)
             job = self._pending(event.job_id, now.steady + max(0.0, FIRST_QUERY_SECONDS - age))
-            job.events[event.name] = event
+            job.events = (*job.events, event)
 
     def recheck_job(self, job_id: int, now: Moment) -> None:
         """Ask about a job id whose open run may have ended."""
@@ -109,9 +109,9 @@ class Resolver:
             return None
         states_only = set()
         for job in due:
-            job.asked = tuple(sorted(job.events.values(), key=lambda event: event.time))
+            job.asked = tuple(sorted(job.events, key=lambda event: event.time))
             query = self._query_of(job, tracked)
-            if not job.needs_all and _asks_end_only(query):
+            if not job.needs_all and query.asks_end_only():
                 states_only.add(job.job_id)
         ids = tuple(sorted(job.job_id for job in due))
         return RecordsQuery(job_ids=ids, states_only=frozenset(states_only))
@@ -125,8 +125,9 @@ class Resolver:
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is QueryPhase.CONTROLLER]
-        for job in jobs:
-            self._ask_at(job, job.next_query)
+        if reply is None or reply.error is not None:
+            for job in jobs:
+                self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -170,9 +171,11 @@ class Resolver:
         """Return what to ask accounting now; None for nothing."""
         if now.steady < self._accounting.next_try:
             return None
-        known = (self._jobs[each] for each in self._accounting_wanted if each in self._jobs)
-        wanted = [job for job in known if job.phase is QueryPhase.ACCOUNTING_WANTED]
-        self._accounting_wanted.clear()
+        wanted: list[PendingJob] = []
+        while self._accounting_wanted and len(wanted) < BATCH_SIZE:
+            job = self._jobs.get(self._accounting_wanted.pop())
+            if job is not None and job.phase is QueryPhase.ACCOUNTING_WANTED:
+                wanted.append(job)
         if not wanted:
             return None
         for job in wanted:
@@ -190,8 +193,9 @@ class Resolver:
         """Apply accounting's answer; return the resolution of each job id."""
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is QueryPhase.ACCOUNTING]
-        for job in jobs:
-            self._ask_at(job, job.next_query)
+        if reply is None or reply.error is not None:
+            for job in jobs:
+                self._ask_at(job, job.next_query)
         if reply is None:
             return []
         if reply.error is not None:
@@ -221,21 +225,21 @@ class Resolver:
     ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
-        Return whether it waits for more. Events that came after the question keep their time: the
+        Return whether it waits for more. Events that arrived after the query keep their time: the
         controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
-        for event in job.asked:
-            if event.name not in pending:
-                job.events.pop(event.name, None)
         asked = {event.name for event in job.asked}
-        has_newer = any(name not in asked for name in job.events)
+        settled = asked - pending
+        job.events = tuple(event for event in job.events if event.name not in settled)
+        has_newer = any(event.name not in asked for event in job.events)
         job.asked = tuple(event for event in job.asked if event.name in pending)
         unsettled = result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED}
         if not job.events and not result.missing_starts and not unsettled:
             del self._jobs[job.job_id]
             return False
         if has_newer:
+            self._ask_at(job, job.next_query)
             return False
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
@@ -293,9 +297,3 @@ class Resolver:
         delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
-
-
-def _asks_end_only(query: JobQuery) -> bool:
-    """Return whether only the end of a known run is missing."""
-    stops = all(event.kind is EventKind.STOP for event in query.events)
-    return stops and any(run.end is None for run in query.runs)

@@ -46,7 +46,7 @@ def disliked_script(world: World) -> Verdict:
     run = world.begin(script=f"#!/bin/sh\n{marker}\n")
     verdict = Verdict()
     if world.wait_delivered([run], 5) is None:
-        world.let_pass(HOUR, step=60, pause=0.2)
+        world.let_pass(HOUR, step=HOUR / 20, pause=1.0)
     if world.wait_delivered([run], 5) is None:
         verdict.append(f"job {run.job_id} ({run.start}): lost")
     return verdict

@@ -33,15 +33,12 @@ except OSError:
     os._exit(1)
 words = [{name!r}, os.environ.get("SLURM_TIME_FORMAT", ""), *sys.argv[1:]]
 s.sendall("\\0".join(words).encode() + b"\\n\\n\\n")
-b = b""
-while True:
-    c = s.recv(65536)
-    if not c:
-        break
-    b += c
-head, _, rest = b.partition(b"\\n")
+parts = []
+while c := s.recv(1 << 20):
+    parts.append(c)
+head, _, rest = b"".join(parts).partition(b"\\n")
 status, size = map(int, head.split() or (b"1", b"0"))
-out, err = rest[:size], rest[size:]
+out, err = memoryview(rest)[:size], rest[size:]
 while out:
     out = out[os.write(1, out):]
 os.write(2, err)

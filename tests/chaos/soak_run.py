@@ -47,6 +47,7 @@ class Report:
     quiet_seconds: float | None = None
     cured: bool = False
     verdict: Verdict = field(default_factory=Verdict)
+    after_cure: Verdict = field(default_factory=Verdict)
 
     @property
     def is_well(self) -> bool:
@@ -64,7 +65,7 @@ class Report:
             f"memory of the drain grew by {self.growth_bytes / (1 << 20):.1f} MiB",
             f"quiet after {quiet}; poisoned runs delivered after their cure: {self.cured}",
         ]
-        return "\n".join([*lines, *self.verdict[:20]])
+        return "\n".join([*lines, *self.verdict[:20], *self.after_cure[:20]])
 
 
 class Soak:
@@ -261,7 +262,8 @@ class Soak:
         world.let_pass(6 * HOUR, step=600, pause=0.2)
         for run in _live(world.runs):
             world.end(run)
-        self.report.cured = not oracle.settle(world, 10, passing=600)
+        self.report.after_cure = oracle.settle(world, 10, passing=600)
+        self.report.cured = not self.report.after_cure
 
 
 def _every(period: float, action: Callable[[], Iterator[None]]) -> Generator[None, None, None]:

@@ -101,7 +101,7 @@ class Phases:
 
     def clusters_fail(self) -> Phase:
         """P2: the topology cannot be read."""
-        return self._knob("clusters_fail", True, "starts")  # noqa: FBT003 - a knob
+        return self._knob("clusters_fail", True, "starts")
 
     def lost(self) -> Phase:
         """Requests and replies are lost."""
@@ -153,7 +153,7 @@ class Phases:
 
     def name_service(self) -> Phase:
         """The name service knows nobody."""
-        return self._knob("names_fail", True, "names")  # noqa: FBT003 - a knob
+        return self._knob("names_fail", True, "names")
 
     # ---- the machine
 

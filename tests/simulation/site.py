@@ -55,7 +55,7 @@ class Site:
         self.replaces_earlier = True
         self._disk = disk
         self._scheduler = scheduler
-        self._random = Random(scheduler.random.random())  # noqa: S311 - a seed has to replay
+        self._random = Random(scheduler.random.random())
         self._new = new
         self._is_new_backend = is_new_backend
         self._lost: set[str] = set()

@@ -26,7 +26,7 @@ class VirtualWorld:
     """All but the drain. `story` is kept if it is a list."""
 
     def __init__(self, seed: int, *, keep_story: bool) -> None:
-        self.random = random = Random(seed)  # noqa: S311 - a seed has to replay
+        self.random = random = Random(seed)
         self.story: list[str] = []
         self._keep_story = keep_story
         self.clock = VirtualClock()
