@@ -75,9 +75,9 @@ class RequestBuilder:
         """Return the request of a run in flight; None if it waits, is excluded or is dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
             return None
-        if entry.in_flight is RequestKind.DELETE and self._store.is_removing(entry.job_id):
-            # else a crash would bring the run back whose row is deleted, to be delivered once more
-            self.defer(entry, "an earlier run is being removed", GROUP_SECONDS, now)
+        is_delete = entry.in_flight is RequestKind.DELETE
+        if is_delete and (cause := self._store.delete_obstacle(entry.job_id)):
+            self.defer(entry, cause, GROUP_SECONDS, now)
             return None
         is_start = entry.in_flight is RequestKind.START
         schedule = self._store.schedule

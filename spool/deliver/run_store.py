@@ -132,9 +132,15 @@ class RunStore:
         ]
         return (*past, *here)
 
-    def is_removing(self, job_id: int) -> bool:
-        """Return whether a run of a job is done and its file not durably removed yet."""
-        return self._changes.is_removing(job_id)
+    def delete_obstacle(self, job_id: int) -> str:
+        """Return why no row of a job may be deleted now; "" if one may.
+
+        A crash would bring a run back whose file is not durably removed, to be delivered once more.
+        One whose file cannot be read has to be closed at its end before its row is deleted.
+        """
+        if self._changes.is_removing(job_id):
+            return "an earlier run is being removed"
+        return "an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""
