@@ -27,8 +27,8 @@ class KilledError(BaseException):
 class VirtualDisk:
     """The system calls of `spool.files.system_calls.SystemCalls`; time is the wall clock's.
 
-    `fault` may raise an OSError for an operation on a name; `on_change` hears of each name that
-    comes and goes: (directory, name, is there).
+    `fault` may raise an OSError for an operation on a name; `on_added`, `on_removed` hear of each
+    name that comes and goes: (directory, name).
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -43,7 +43,8 @@ class VirtualDisk:
         self.is_dead = False
         self.free_bytes = FREE_BYTES
         self.fault: Callable[[str, str], None] | None = None
-        self.on_change: Callable[[str, str, bool], None] = lambda _directory, _name, _is: None
+        self.on_added: Callable[[str, str], None] = lambda _directory, _name: None
+        self.on_removed: Callable[[str, str], None] = lambda _directory, _name: None
 
     # ---- the world's view
 
@@ -313,9 +314,9 @@ class VirtualDisk:
             added[0].entries[added[1]] = added[2]
             added[0].time_ns = now
         if removed:
-            self.on_change(self._path_of(removed[0]), removed[1], False)
+            self.on_removed(self._path_of(removed[0]), removed[1])
         if added:
-            self.on_change(self._path_of(added[0]), added[1], True)
+            self.on_added(self._path_of(added[0]), added[1])
 
     def _path_of(self, directory: Inode) -> str:
         return next(path for path, each in self._directories.items() if each is directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(BaseException):
+class Violation(BaseException):  # not for the program to catch
     """A promise that was broken."""
 
 
@@ -55,7 +54,7 @@ class Oracle:
             self._deleted,
         )
         site.on_run = self._expect
-        disk.on_change = self._changed
+        disk.on_added, disk.on_removed = self._added, self._removed
 
     # ---- safety
 
@@ -98,12 +97,12 @@ class Oracle:
 
     def facts_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the facts before it forgot them."""
-        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
 
     def _end_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the end before it forgot it."""
-        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._wellness.was_well(run.end_at, until, FACTS_SECONDS, ("slurm", "process"))
 
     def _stopped(self, row: Row) -> None:
@@ -127,15 +126,18 @@ class Oracle:
             raise Violation(f"{row.key} was deleted and is no earlier, ended run (lost)")
         run.deleted_at = self._clock.steady
 
-    def _changed(self, path: str, name: str, is_there: bool) -> None:
+    def _added(self, path: str, name: str) -> None:
         directory = self._directory_of.get(path)
-        if directory == "dead" and is_there:
+        if directory == "dead":
             self._check_buried(name)
-        elif directory == "todo" and is_there:
+        elif directory == "todo":
             self._note_stored(name)
-        elif directory == "new" and not is_there:
+
+    def _removed(self, path: str, name: str) -> None:
+        directory = self._directory_of.get(path)
+        if directory == "new":
             self._check_event_gone(name)
-        elif directory in {"todo", "open"} and not is_there:
+        elif directory in {"todo", "open"}:
             self._check_run_gone(name)
 
     def _note_stored(self, name: str) -> None:
@@ -219,7 +221,9 @@ class Oracle:
         has_end = stored is not None and b'"end":{' in stored
         parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
-        allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
+        allowed = (
+            REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.slurm.accounting_delay
+        )
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
             due += hold
@@ -238,13 +242,12 @@ class Oracle:
 
     # ---- the end
 
-    def check_end(self, running: Iterable[tuple[int, int]] = ()) -> None:
+    def check_end(self) -> None:
         """Compare cc-backend with the truth when all must have been delivered.
 
         Raises:
             Violation: they differ.
         """
-        del running
         for run in self._site.runs.values():
             if run.is_excluded or run.is_poison or run.is_silent or run.is_optional:
                 continue

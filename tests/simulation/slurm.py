@@ -71,7 +71,7 @@ class VirtualSlurm:
         if faults.texts_hang:
             clock.ahead += faults.texts_hang
             return TextsReply(
-                texts={(j.job_id, j.start_time or 0): Texts(is_final=False) for j in query.jobs},
+                texts={(j.job_id, j.start_time): Texts(is_final=False) for j in query.jobs},
                 users=dict.fromkeys(query.uids),
             )
         found = {(j.job_id, j.start_time): self.texts.get(j.job_id, Texts()) for j in query.jobs}
