@@ -173,8 +173,9 @@ def _run_failed(
 ) -> BackendState:
     """Return the state after a failed request: the first asks for a probe, a second run counts."""
     old = state.channels[answer.channel]
+    # the run is at fault, so its failure says nothing about the server
     if answer.is_blamed or state.is_to_blame(answer):
-        return state  # the run is at fault, so its failure says nothing about the server
+        return state
     suspects = old.suspects | {answer.run}
     condition = old.condition
     # One run may be bad. If two different runs fail and none is accepted in between, the channel is

@@ -171,14 +171,16 @@ class Schedule:
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
         """Yield the runs of a lane that its order allows to be sent, due or not."""
         lane = self.lane(job_id)
+        # the answer to a request in flight decides what may follow in its lane
         if any(entry.in_flight for entry in lane):
-            return  # its answer decides what may follow
+            return
         starting = True
         for position, entry in enumerate(lane):
             if entry.next_request in {RequestKind.STOP, RequestKind.EDIT_META}:
                 yield entry
             elif entry.next_request is not None and starting:
-                starting = False  # cc-backend stores the runs of a job id only in order
+                # only the first: cc-backend stores the runs of a job id in order
+                starting = False
                 is_start = entry.next_request is RequestKind.START
                 # a delete removes rows of earlier runs: their stops must be delivered first
                 if is_start or not any(_is_open(e) for e in lane[:position]):

@@ -262,8 +262,20 @@ class Soak:
         world.let_pass(6 * HOUR, step=600, pause=0.2)
         for run in _live(world.runs):
             world.end(run)
-        self.report.after_cure = oracle.settle(world, 10, passing=600)
+        left = oracle.settle(world, 10, passing=600)
+        if world.backend.is_old:
+            left = Verdict(text for text in left if not self._was_refused_whole(text))
+        self.report.after_cure = left
         self.report.cured = not self.report.after_cure
+
+    def _was_refused_whole(self, text: str) -> bool:
+        """Tell whether a complaint is of a script that an old server was offered in vain.
+
+        A start that is refused again and again goes without its script, perhaps in the second of
+        the cure; only from 1.5.0 on it can be added.
+        """
+        names = {f"job {job_id}" for job_id in self._poisoned}
+        return " jobScript is None " in text and text.partition(" (")[0] in names
 
 
 def _every(period: float, action: Callable[[], Iterator[None]]) -> Generator[None, None, None]:
