@@ -9,6 +9,7 @@ from spool.deliver.senders import SendRequest, SendResult
 from spool.worker import Worker
 
 DEPTH = 4  # queued requests of a worker, to keep it busy between two passes of the loop
+NEW_RUN_SECONDS = 2.0  # between trials of new runs in a channel that fails
 SILENT_SECONDS = 3.0
 
 SendWorker = Worker[SendRequest, SendResult]
@@ -20,6 +21,8 @@ class SendChannel:
     def __init__(self, first: SendWorker, second: SendWorker, *, stops: bool) -> None:
         self.workers = (first, second)
         self.stops = stops
+        self.new_run_at = float("-inf")
+        """When a run that has not failed may be tried, though the channel fails; monotonic."""
 
     @property
     def outstanding(self) -> int:

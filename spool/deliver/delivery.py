@@ -12,7 +12,7 @@ from dataclasses import replace
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
-from spool.deliver.channel import SendChannel
+from spool.deliver.channel import NEW_RUN_SECONDS, SendChannel
 from spool.deliver.composer import Composer
 from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.health import Channel, Sign
@@ -132,17 +132,18 @@ class Delivery:
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
-        Runs whose last request failed are sent one at a time: each may be silent for a minute, and
-        the second connection is for the others.
+        Of runs whose last request failed one is sent at a time: each may be silent for a minute. A
+        new run need not wait until they are tried again: it may be the witness against them.
         """
         for request in channel.recall():
             self.take_result(request, None, now)
         condition = self._health.state.channels[name].condition
         is_trial = not condition.is_up
-        if is_trial and (channel.is_waiting or now.steady < condition.retry_at):
+        is_early = is_trial and now.steady < condition.retry_at
+        if is_trial and (channel.is_waiting or (is_early and now.steady < channel.new_run_at)):
             return
         while (worker := channel.free_worker()) is not None:
-            with_failed = not self._sends_failed(name)
+            with_failed = not (is_early or self._sends_failed(name))
             entry = self._store.schedule.take_next(
                 now.steady, stops=channel.stops, with_failed=with_failed
             )
@@ -154,6 +155,7 @@ class Delivery:
             if made is not None:
                 worker.ask(made)
                 if is_trial:
+                    channel.new_run_at = now.steady + NEW_RUN_SECONDS
                     return
 
     def _sends_failed(self, name: Channel) -> bool:

@@ -205,9 +205,11 @@ class Oracle:
     def _check_start(self, run: Run, now: float) -> None:
         is_stored = self._disk.durable(self._paths["todo"], run.name) is not None
         parts = {"backend", "starts", "process"} | self._needs(run, is_stored=is_stored)
-        allowed = (
-            REQUEUE_SECONDS if run.requeued else ALONE_SECONDS if run.is_forbidden else FAST_SECONDS
-        )
+        allowed = FAST_SECONDS
+        if run.requeued or run.was_requeued:
+            allowed += REQUEUE_SECONDS
+        if run.is_forbidden:
+            allowed += ALONE_SECONDS
         at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
         deadline = max(at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS))
         deadline = max(deadline, run.future_until + RECOVERY_SECONDS)
