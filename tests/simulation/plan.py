@@ -212,5 +212,5 @@ class Phases:
 
 def refused_bodies(random: Random) -> Answer | None:
     """Return what bodies with a certain word get from something in front (P5); None: nothing."""
-    refusals = [each for each in SINGLE if each[0] in {403, 404, 301, 405, 500, 503}]
+    refusals = [each for each in SINGLE if each[0] in {301, 403, 404, 405, 502, 503}]
     return random.choice([None, None, *refusals])
