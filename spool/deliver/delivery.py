@@ -29,7 +29,6 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
 MAX_META_FAILURES = 3
-SLIM_SECONDS = 3.0  # later, what refused the whole start may be repaired: it is tried first
 TEXTS = ("script", "description")
 _log = logging.getLogger(__name__)
 
@@ -264,8 +263,8 @@ class Delivery:
         self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
     ) -> None:
         """Record that a run is or was sent without its texts; they may be added later."""
-        was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
-        entry.slim_until = now.steady + SLIM_SECONDS
+        is_well = sign_of(verdict) is Sign.WELL
+        was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
         if was_slim and verdict.outcome is Outcome.DELIVERED:
             text = "job=%d start=%d accepted without script and description, refused with them"
             _log.warning(text, entry.job_id, entry.start_time)

@@ -14,6 +14,8 @@ from spool.resolve.run_match import TrackedRun
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
+SLIM_SECONDS = 3.0  # later, what refused the whole start may be repaired: it is tried first
+
 
 class RequestKind(StrEnum):
     """A request to cc-backend on behalf of one run."""
@@ -91,6 +93,17 @@ class PendingRun:
         self.cluster = run.cluster or ""
         error = run.last_error
         self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
+
+    def note_slim(self, *, begins: bool, is_well: bool, now: float) -> bool:
+        """Decide whether the next request omits the texts; return whether the last one did.
+
+        One that cc-backend refused for a reason of its own goes on without them: something in
+        front of it would refuse it with them.
+        """
+        was_slim = self.is_slim
+        self.is_slim = begins or (was_slim and is_well)
+        self.slim_until = now + SLIM_SECONDS if begins else float("inf")
+        return was_slim
 
     @property
     def has_failed(self) -> bool:
