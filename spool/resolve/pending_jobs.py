@@ -25,11 +25,15 @@ class QueryPhase(Enum):
 
 @dataclass(slots=True)
 class PendingJob:
-    """A job id to ask Slurm about: its events, the time of the query, and its contents."""
+    """A job id to ask Slurm about: its events, the time of the query, and its contents.
+
+    `seen` is when its last event, or a doubt about a run of it, came.
+    """
 
     job_id: int
     next_query: float
     since: float
+    seen: Moment
     events: tuple[Event, ...] = ()
     queries_sent: int = 0
     warned: bool = False
@@ -37,6 +41,13 @@ class PendingJob:
     asked: tuple[Event, ...] = ()
     record: Job | None = None
     needs_all: bool = False
+
+    def wall_time(self, now: Moment) -> float:
+        """Return the time to compare events with, Unix seconds: it follows the monotonic clock.
+
+        A wall clock that is set forward makes no event old.
+        """
+        return self.seen.wall + now.steady - self.seen.steady
 
 
 @dataclass(slots=True)

@@ -70,12 +70,12 @@ class Resolver:
         """Add new events; Slurm is asked shortly after their hooks began."""
         for event in events:
             age = max(0.0, now.wall - event.time)
-            job = self._pending(event.job_id, now.steady + max(0.0, FIRST_QUERY_SECONDS - age))
+            job = self._pending(event.job_id, max(0.0, FIRST_QUERY_SECONDS - age), now)
             job.events = (*job.events, event)
 
     def recheck_job(self, job_id: int, now: Moment) -> None:
         """Ask about a job id whose open run may have ended."""
-        self._pending(job_id, now.steady)
+        self._pending(job_id, 0.0, now)
 
     def next_time(
         self, *, controller_is_busy: bool = False, accounting_is_busy: bool = False
@@ -153,7 +153,7 @@ class Resolver:
     ) -> Resolved | None:
         """Return what a record settles; ask accounting about the rest."""
         asked = self._query_of(job, tracked)
-        result = resolve_job(asked, SlurmAnswers(record=record), now.wall)
+        result = resolve_job(asked, SlurmAnswers(record=record), job.wall_time(now))
         if result.new_runs and record is not None and job.job_id in query.states_only:
             job.needs_all = True  # a new run: ask again with cores and GRES
             self._ask_at(job, now.steady)
@@ -213,7 +213,7 @@ class Resolver:
                 rows=tuple(by_job.get(job.job_id, ())),
                 has_accounting=reply.has_accounting,
             )
-            result = resolve_job(asked, answers, now.wall)
+            result = resolve_job(asked, answers, job.wall_time(now))
             self._settle(job, result, now, repeated=False)
             resolved.append((asked, result, job.record))
         return resolved
@@ -257,13 +257,12 @@ class Resolver:
             job.warned = True
             _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", job.job_id)
 
-    def _pending(self, job_id: int, at: float) -> PendingJob:
-        """Return the entry of a job id, to be asked about at a time regardless of its phase."""
-        job = self._jobs.get(job_id)
+    def _pending(self, job_id: int, delay: float, now: Moment) -> PendingJob:
+        """Return the entry of a job id, to be asked about soon regardless of its phase."""
+        job, at = self._jobs.get(job_id), now.steady + delay
         if job is None:
-            job = self._jobs[job_id] = PendingJob(job_id, at, since=at)
-        job.next_query = at
-        job.queries_sent = 0
+            job = self._jobs[job_id] = PendingJob(job_id, at, since=at, seen=now)
+        job.next_query, job.queries_sent, job.seen = at, 0, now
         if job.phase is not QueryPhase.CONTROLLER:
             self._ask_at(job, at)  # the pending answer of accounting is about older events
         return job
