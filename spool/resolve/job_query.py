@@ -25,7 +25,8 @@ class JobQuery:
 
     def since(self) -> int:
         """Return the time from which on the id's runs must be explained, Unix seconds."""
-        times = [event.start or int(event.time) for event in self.events]
+        # where the clock was set back a run may end before it began
+        times = [min(event.start or int(event.time), int(event.time)) for event in self.events]
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
 
