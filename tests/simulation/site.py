@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -84,7 +85,7 @@ class Site:
                 job_id=self._next_job_id, owner=owner, task=task if owner else None
             )
             self._next_job_id += 1
-            self._scheduler.at(at + task * apart, lambda s=submission: self._submit(s))
+            self._scheduler.at(at + task * apart, partial(self._submit, submission))
 
     def _submit(self, submission: Submission) -> None:
         job = new_job(submission, self.traffic, self._random, self._wall())
