@@ -28,10 +28,10 @@ wheels: ## collect wheels for hosts without internet, for Python 3.11 and later 
 	@PYTHON='$(PYTHON)' deploy/wheels '$(or $(WHEELS),wheels)'
 
 demo: $(DEMO)/.run ## report some jobs, with a stand-in for Slurm and a stub of cc-backend
-	@$(DEMO)/bin/python -B tests/demo.py
+	@$(DEMO)/bin/python -B tests/support/demo.py
 
 demo-slurm: $(VENV)/.dev ## the same with real Slurm, if it is installed; needs root
-	@$(BIN)/python tests/demo.py --slurm
+	@$(BIN)/python tests/support/demo.py --slurm
 
 # ---- tests
 
@@ -43,7 +43,9 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SHELL_FILES); else echo "shellcheck is not installed: skipped"; fi
 
 test: check ## everything CI runs
-	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm' --cov --cov-report=term --cov-fail-under=100 tests
+	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm' --cov --cov-report=term --cov-fail-under=100 \
+		--ignore-glob='tests/test_chaos_*' --ignore=tests/test_simulation.py tests
+	$(BIN)/pytest -n auto --dist loadfile tests/test_chaos_*.py tests/test_simulation.py
 	$(BIN)/pytest -m slurm tests
 
 test-all: check ## the same, also on Slurm 24.11 and 26.05 built from Debian's packages; needs root
@@ -51,7 +53,7 @@ test-all: check ## the same, also on Slurm 24.11 and 26.05 built from Debian's p
 
 test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the source folders [TESTS=tests/test_x.py]
 	rm -rf $(WHEEL) && mkdir -p $(WHEEL)/tree
-	$(BIN)/python tests/wheel_house.py $(WHEEL)
+	$(BIN)/python tests/support/wheel_house.py $(WHEEL)
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(WHEEL)/venv
 	$(WHEEL)/venv/bin/pip install --quiet --upgrade pip
 	$(WHEEL)/venv/bin/pip install --quiet --group dev $(WHEEL)/*.whl
@@ -65,7 +67,7 @@ crash: $(VENV)/.dev ## kill hook, drain and commands at every system call (CI: a
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py
 
 planted: $(VENV)/.dev ## insert known bugs into a copy, one by one: the tests must fail for each
-	$(BIN)/python tests/planted.py
+	$(BIN)/python tests/support/planted.py
 
 soak: $(VENV)/.dev ## the installed commands under every fault at once, ten minutes [SECONDS=90 SEED=1 RATE=15]
 	PYTHONPATH=tests $(BIN)/python -m chaos.soak --seconds $(or $(SECONDS),600) \
@@ -81,10 +83,10 @@ compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend ver
 	rm -f $(RESULTS)
 	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
 	sort -o $(RESULTS) $(RESULTS)
-	$(BIN)/python tests/compatibility.py $(RESULTS) README.md
+	$(BIN)/python tests/support/compatibility.py $(RESULTS) README.md
 
 fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SLURM=PREFIX SCENARIOS="array ..." | SNAPSHOT=1]
-	cd tests && SLURM_LAB_PREFIX='$(SLURM)' ../$(BIN)/python -m slurm_recorder \
+	cd tests && PYTHONPATH=support SLURM_LAB_PREFIX='$(SLURM)' ../$(BIN)/python -m slurm_recorder \
 		$(if $(SNAPSHOT),--snapshot ../build/snapshot,data $(SCENARIOS))
 
 # ---- measurements
@@ -92,22 +94,22 @@ fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SL
 bench: bench-hook bench-replay bench-idle bench-sweep bench-decode bench-latency ## all benchmarks, one after another
 
 bench-hook: $(VENV)/.dev ## time a hook's process, compared with an empty script of the same shell
-	$(BIN)/python tests/bench_hook.py
+	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_hook.py
 
 bench-latency: $(VENV)/.dev ## time from hook to cc-backend on real Slurm, compared with a plain POST loop; needs root
-	@$(BIN)/python tests/bench_latency.py 2>/dev/null
+	@PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_latency.py 2>/dev/null
 
 bench-replay: $(VENV)/.dev ## deliver a backlog of 2000 runs, compared with a plain loop of the same library
-	PYTHONPATH=.:tests $(BIN)/python tests/bench_replay.py
+	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_replay.py
 
 bench-idle: $(VENV)/.dev ## measure memory and CPU time of an idle drain
-	@$(BIN)/python tests/bench_idle.py
+	@PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_idle.py
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
-	$(BIN)/python tests/bench_sweep.py
+	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_sweep.py
 
 bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series and source
-	PYTHONPATH=tests:. $(BIN)/python tests/bench_decode.py
+	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_decode.py
 
 # ---- what the targets above need
 

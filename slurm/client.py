@@ -118,7 +118,7 @@ class Slurm:
         """Return all jobs in the controller's memory, as light text.
 
         Raises:
-            SlurmError: the answer is not whole.
+            SlurmError: the answer is incomplete.
         """
         return self._listing(parse_job_list)
 
@@ -126,7 +126,7 @@ class Slurm:
         """Return all jobs in the controller's memory in the compact form that a sweep needs.
 
         Raises:
-            SlurmError: the answer is not whole.
+            SlurmError: the answer is incomplete.
         """
         return self._listing(parse_queue_snapshot)
 
@@ -135,7 +135,7 @@ class Slurm:
     ) -> Mapping[int, Job | SlurmError]:
         """Return the controller's records of some jobs; unknown job ids are absent.
 
-        A record that cannot be understood is an error for its own id alone. Of an array or het job
+        A record that cannot be read is an error only for its own id. Of an array or het job
         the record with the very id is taken. Of jobs in `states_only` states and times matter:
         cores and GRES may be left out.
 

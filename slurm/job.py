@@ -20,7 +20,7 @@ class Sharing(StrEnum):
     (Slurm 21.08 ... 26.05, `src/slurmctld/job_mgr.c`).
     """
 
-    NODE = "node"  # whole nodes
+    NODE = "node"  # exclusive nodes
     USER = "user"  # only jobs of the same user
     GROUP = "group"  # mcs, topo: only a group of users
     SHARED = "shared"  # nodes may be shared (cores too where oversubscribed)

@@ -2,7 +2,7 @@
 
 `PrivateData=jobs` of slurm.conf hides other users' jobs in squeue and scontrol, that of
 slurmdbd.conf in sacct; root, SlurmUser and an AdminLevel from Operator on see all. Batch scripts
-are shown to their owner and to those alone (slurm.conf(5), slurmdbd.conf(5), sacctmgr(1)).
+are shown only to these and to their owner (slurm.conf(5), slurmdbd.conf(5), sacctmgr(1)).
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
-"""The spool: the directory on disk, the run file, the drain, the operator's commands."""
+"""The spool: its directories and run files, the drain, and the commands of `cc-spool`."""
 
 __version__ = "0.1.0"

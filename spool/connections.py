@@ -1,4 +1,4 @@
-"""Slurm and cc-backend as the configuration names them; loads the HTTP library."""
+"""Create the clients of Slurm and cc-backend from the configuration; loads the HTTP library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spool.config import Config
 
 
 def slurm_commands(config: Config) -> CommandPaths:
-    """Return Slurm's commands."""
+    """Return the paths of Slurm's commands."""
     return CommandPaths(
         squeue=config.slurm.squeue,
         sacct=config.slurm.sacct,
@@ -28,14 +28,14 @@ def slurm_commands(config: Config) -> CommandPaths:
 def slurm_client(
     config: Config, runner: ProcessRunner, *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> Slurm:
-    """Return Slurm by the configured commands."""
+    """Return a client of Slurm with the configured commands."""
     return Slurm(slurm_commands(config), runner, timeout_seconds=timeout_seconds)
 
 
 def backend_client(
     config: Config, token: Callable[[], str], shared: SharedServerInfo
 ) -> BackendClient:
-    """Return cc-backend by a session of its own."""
+    """Return a client of cc-backend with a session of its own."""
     session = requests.Session()
     if config.cc_backend.proxy:
         session.proxies = {"http": config.cc_backend.proxy, "https": config.cc_backend.proxy}

@@ -1,8 +1,8 @@
-"""What the commands say: answers on stdout, everything else on stderr, one line per message.
+"""The output of the commands: results on stdout, messages on stderr, one line each.
 
-Every line passes here, so no control character of anybody reaches a terminal or log, and no token:
-`hide_secret` names a secret once, and what looks like a JWT is hidden unasked. `run_command` is
-the one place where exceptions become a line and an exit code.
+Every line passes through here, so no foreign control character and no token reaches a terminal or a
+log: `hide_secret` registers a secret, and text that looks like a JWT is always hidden. Only
+`run_command` turns exceptions into a line and an exit code.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ MAX_LINE_CHARACTERS = 20_000
 REPEAT_SECONDS = 600
 HIDDEN = "***"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
-_MIN_SECRET_CHARACTERS = 4  # hiding less would hide every second word
+_MIN_SECRET_CHARACTERS = 4  # hiding shorter texts would hide ordinary words
 _MAX_REMEMBERED = 1000
 _secrets: set[str] = set()
 _log = logging.getLogger(__name__)
 
 
 def hide_secret(secret: str) -> str:
-    """Let a secret never be shown from now on; return it."""
+    """Hide a secret in all output from now on; return it."""
     if len(secret) >= _MIN_SECRET_CHARACTERS:
         _secrets.update({secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]})
     return secret
 
 
 def safe_line(text: str) -> str:
-    """Return a line that may be shown: without secrets, printable ASCII alone."""
+    """Return a line that is safe to print: without secrets, only printable ASCII."""
     return escape(_without_secrets(text), MAX_LINE_CHARACTERS)
 
 
 def print_line(line: str = "") -> None:
-    """Write one line of the answer to stdout."""
+    """Write one line of the result to stdout."""
     write_output(safe_line(line) + "\n")
 
 
 def print_json(value: Any) -> None:
-    """Write the answer as one JSON document to stdout."""
-    for line in json.dumps(value, indent=2).splitlines():  # ASCII; cut nowhere
+    """Write the result as one JSON document to stdout."""
+    for line in json.dumps(value, indent=2).splitlines():  # ASCII; never truncated
         write_output(_without_secrets(line) + "\n")
 
 
@@ -63,7 +63,7 @@ def write_output(text: str) -> None:
 
     Raises:
         OutputError: it cannot be written.
-        BrokenPipeError: nobody reads it.
+        BrokenPipeError: the reader has closed the pipe.
     """
     try:
         sys.stdout.write(text)
@@ -74,22 +74,22 @@ def write_output(text: str) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Return whether colour and progress are welcome on a stream."""
+    """Return whether a stream is a terminal, for colours and progress lines."""
     unwelcome = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not unwelcome
 
 
 def open_standard_streams() -> None:
-    """Open what the caller has closed of stdin, stdout and stderr on /dev/null.
+    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed.
 
-    Otherwise the next file that is opened takes the place of the closed stream. Stdout is opened
-    for reading, so that an answer that nobody can get is an error.
+    Otherwise the next opened file would get the number of the closed stream. Stdout is opened for
+    reading, so that writing the result to a closed stdout is an error.
     """
     for fd, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
+            os.open(os.devnull, flags)  # gets the lowest free number, which is this one
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
     if sys.stderr is None:
@@ -97,21 +97,21 @@ def open_standard_streams() -> None:
 
 
 def start_logging(program: str, *, debug: bool = False) -> None:
-    """Log to stderr; nothing else writes there."""
+    """Set up logging to stderr; nothing else writes there."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(f"{program}: %(level_prefix)s%(message)s%(repeat_note)s"))
     handler.addFilter(_RepeatFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for library in ("urllib3", "filelock"):  # they tell of requests and files, not of jobs
+    for library in ("urllib3", "filelock"):  # they log requests and files, not jobs
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     threading.excepthook = _log_thread_crash
 
 
 def log_to_file(path: Path) -> None:
-    """Log to a file that a logrotate may move away; errors go to stderr as well.
+    """Set up logging to a file, which logrotate may move; errors also go to stderr.
 
     Raises:
         OSError: it cannot be written.
@@ -128,19 +128,19 @@ def log_to_file(path: Path) -> None:
 
 
 def run_command(work: Callable[[], int]) -> int:
-    """Run a command to its exit code, which may come as SystemExit; the logging is started.
+    """Run a command and return its exit code, also from SystemExit; logging is set up.
 
-    Whatever goes wrong is one line (a bug: with its traceback), and never a secret.
+    Each error is logged as one line (a bug with its traceback), without secrets.
     """
     os.umask(0o027)
     try:
         code = _exit_code(work)
         _flush_output()
-    except BrokenPipeError:  # `cc-spool list | head`: nobody reads on
+    except BrokenPipeError:  # `cc-spool list | head`: the reader has ended
         _drop(sys.stdout)
         return exit_codes.OK
     except KeyboardInterrupt:
-        _log.error("interrupted; nothing is half done, the command may be repeated")
+        _log.error("interrupted; no change is incomplete, the command may be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)
@@ -171,7 +171,7 @@ def _output_error(error: OSError) -> OutputError:
 
 
 def _drop_unwritten_log() -> None:
-    """Drop messages that stderr does not take: they do not change the exit code."""
+    """Drop messages that cannot be written to stderr: they do not change the exit code."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -179,13 +179,13 @@ def _drop_unwritten_log() -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Send what a stream still holds to /dev/null; Python would try to write it at its end."""
+    """Send a stream's buffer to /dev/null; Python would try to write it at exit."""
     with suppress(OSError):  # a stream without a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _log_failure(error: Exception) -> int:
-    """Tell what went wrong; return the exit code for it."""
+    """Log an error; return its exit code."""
     code = exit_code_of(error)
     if code == exit_codes.INTERNAL:
         _log.critical(
@@ -201,7 +201,7 @@ def _log_failure(error: Exception) -> int:
 
 
 def exit_code_of(error: Exception) -> int:
-    """Return what a command that ended with this exception exits with."""
+    """Return the exit code for an exception."""
     if isinstance(error, OutputError):
         return exit_codes.IO_ERROR
     if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
@@ -225,7 +225,7 @@ _EXIT_CODES: dict[type[Exception], int] = {
 
 
 class _RepeatFilter(logging.Filter):
-    """Lets the same fault through once, and again after a while with how often it was hidden."""
+    """A filter that repeats an equal message only after a while, with the number suppressed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -242,12 +242,12 @@ class _RepeatFilter(logging.Filter):
         if len(self._last_shown) >= _MAX_REMEMBERED:
             self._last_shown.clear()
         self._last_shown[words] = (record.created, 0)
-        record.repeat_note = f" ({suppressed} times more since it was said)" if suppressed else ""
+        record.repeat_note = f" (equal messages suppressed: {suppressed})" if suppressed else ""
         return True
 
 
 class _Formatter(logging.Formatter):
-    """One line per message; of a traceback each line is one."""
+    """A formatter with one line per message; each line of a traceback is escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.level_prefix = (
@@ -255,7 +255,7 @@ class _Formatter(logging.Formatter):
         )
         record.repeat_note = getattr(record, "repeat_note", "")
         shown = super().format(record)
-        record.exc_text = None  # kept there it would reach the next handler unseen
+        record.exc_text = None  # a cached text would reach the next handler unescaped
         lines = shown.split("\n") if record.exc_info else [shown]
         return "\n".join(map(safe_line, lines))
 
@@ -263,7 +263,7 @@ class _Formatter(logging.Formatter):
 def _log_thread_crash(details: threading.ExceptHookArgs) -> None:
     """Log the end of a thread, as Python would print it."""
     error = details.exc_value
-    _log.critical("a thread died of a bug, please report it: %s", error, exc_info=error)
+    _log.critical("a thread ended with a bug, please report it: %s", error, exc_info=error)
 
 
 def _without_secrets(text: str) -> str:

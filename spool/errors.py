@@ -1,4 +1,4 @@
-"""Errors that some caller treats differently; everything else is a bug and ends in a traceback."""
+"""Errors that some caller handles; any other exception is a bug and prints a traceback."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from spool.escaping import escape
 
 
 class CcSyncError(Exception):
-    """Root of the errors that a command turns into one line and an exit code."""
+    """The root of the errors that a command turns into one line and an exit code."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigProblem:
-    """One thing wrong with the configuration: the key's path, what is wrong, what to do.
+    """One problem of the configuration: the key's path, the problem, and what to do.
 
-    `is_denied` says that it is right and a right is missing, or is granted to too many.
+    `is_denied`: the value is right but a permission is missing, or too many users have it.
     """
 
     path: str
@@ -28,7 +28,7 @@ class ConfigProblem:
 
 
 class ConfigError(CcSyncError):
-    """A configuration that cannot be used: all `problems` of it, none of them holds a secret."""
+    """A configuration that cannot be used: all its `problems`, without secrets."""
 
     def __init__(self, path: str, problems: tuple[ConfigProblem, ...]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -41,7 +41,7 @@ class ConfigError(CcSyncError):
 
 
 class BadFileError(CcSyncError):
-    """A file, or a name for one, that cannot be used as what it should be: `path` and `reason`."""
+    """A file, or a file name, that is not valid: `path` and `reason`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -50,20 +50,20 @@ class BadFileError(CcSyncError):
 
 
 class NewerFormatError(CcSyncError):
-    """A file written by a later version of this program; it is left alone."""
+    """A file written by a later version of this program; it is not touched."""
 
     def __init__(self, path: str, version: int) -> None:
-        super().__init__(f"{path}: format {version} is newer than this program; left alone")
+        super().__init__(f"{path}: format {version} is newer than this program; not touched")
         self.path = path
         self.version = version
 
 
 class OutputError(CcSyncError):
-    """The answer of a command could not be written to stdout."""
+    """The result of a command could not be written to stdout."""
 
 
 class SpoolError(CcSyncError):
-    """The spool or state directory cannot be used: `path`, what is wrong, what to do."""
+    """The spool or state directory cannot be used: `path`, the problem, and what to do."""
 
     def __init__(self, path: str, problem: str, hint: str) -> None:
         super().__init__(f"{path}: {problem}; {hint}")

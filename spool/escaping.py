@@ -1,4 +1,4 @@
-"""The one function through which foreign text reaches a log, a terminal or a dead letter."""
+"""Escape foreign text for logs, terminals and dead letters."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ _PRINTABLE = range(0x20, 0x7F)
 
 
 def escape(text: str, limit: int = MAX_SHOWN_CHARACTERS) -> str:
-    r"""Return printable ASCII: everything else as \xNN of its UTF-8, cut with `...` at a limit.
+    r"""Return printable ASCII: other bytes of the UTF-8 as \xNN, shortened with `...`.
 
-    No newline, ESC, bidi mark or NUL of a user, of Slurm, of cc-backend or of a file name survives.
+    It removes newlines, ESC, bidi marks and NUL from text of users, Slurm, cc-backend or file
+    names.
     """
     raw = text[: limit + 1].encode("utf-8", "surrogatepass")
     shown = "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in raw)

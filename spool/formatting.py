@@ -1,4 +1,4 @@
-"""Instants, durations, counts and tables as people read them. Pure."""
+"""Format instants, durations, counts and tables for people. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def format_time(seconds: float | None) -> str:
         return NO_TIME
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(seconds))
-    except (OverflowError, ValueError, OSError):  # of a damaged file
-        return "an impossible time"
+    except (OverflowError, ValueError, OSError):  # a value from a damaged file
+        return "an invalid time"
 
 
 def format_duration(seconds: float) -> str:
@@ -39,10 +39,10 @@ def format_age(since: float | None, now: float) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of a duration as people write it: `90`, `45s`, `2h 05m`, `3d`, `1w`.
+    """Return the seconds of a duration such as `90`, `45s`, `2h 05m`, `3d` or `1w`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a duration.
     """
     if not _DURATION.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is not a duration; write one like 90, 45s, 2h 05m or 3d")
@@ -50,13 +50,13 @@ def parse_duration(text: str) -> float:
 
 
 def format_table(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return lines in columns below a head: of numbers to the right, of words to the left."""
+    """Return a table's lines with aligned columns: numbers to the right, words to the left."""
     columns = [_column([str(cell) for cell in column]) for column in zip(*rows, strict=True)]
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def pluralize(number: int, what: str) -> str:
-    """Return a number with its noun, whose plural is regular: `1 run`, `2 runs`."""
+    """Return a number with its noun, for nouns with a regular plural: `1 run`, `2 runs`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 

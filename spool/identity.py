@@ -1,7 +1,7 @@
-"""As whom a command works: started as root it becomes the owner of the state directory.
+"""The user of a command: started as root, it becomes the owner of the state directory.
 
-A file made by root would be unreadable for the service. What root alone can read, the configuration
-and the token, is read before; the spool, the state directory and the log are opened after.
+The service could not read a file created by root. Configuration and token, which may be readable
+only by root, are read before the change; spool, state directory and log are opened after it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from spool.errors import SpoolError
 
 
 class MaskedToken:
-    """The token as a command uses it: every value it ever had is hidden from what we say.
+    """The token of a command; every value it ever had is hidden in the output.
 
-    A file that root could read once and the service cannot is used until it changes.
+    If only root can read the file, the value read as root is used until the file changes.
     """
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.time) -> None:
@@ -51,16 +51,16 @@ class MaskedToken:
         """Return the token's text, for a header.
 
         Raises:
-            TokenError: it cannot be used, or has expired: then nobody need be asked with it.
+            TokenError: it cannot be used, or has expired, so a request would be useless.
         """
         token = self.current()
         if token.expired(self._clock()):
             where = str(self.path or "cc-backend.apikey")
-            raise TokenError(where, "the token has expired", "put a new one there")
+            raise TokenError(where, "the token has expired", "write a new one to it")
         return token.value
 
     def fingerprint(self) -> tuple[int, ...] | None:
-        """Return what tells one state of the file from another; None: missing, or a fixed token."""
+        """Return values that change with the file; None if it is missing or the token is fixed."""
         return self._fingerprint()
 
 
@@ -71,7 +71,7 @@ def credentials_directory() -> Path | None:
 
 
 def open_token(config: Config) -> MaskedToken:
-    """Return the token, read as whoever we are now; that it is unreadable is told at its use."""
+    """Return the token, read as the current user; an unreadable token raises when it is used."""
     token = MaskedToken(config)
     with suppress(TokenError):
         token.current()
@@ -79,10 +79,10 @@ def open_token(config: Config) -> MaskedToken:
 
 
 def become_service(state_directory: Path) -> None:
-    """Become the owner of the state directory if we are root; for good.
+    """Change to the owner of the state directory if we are root; this is permanent.
 
     Raises:
-        SpoolError: there is no such directory, so nobody to become.
+        SpoolError: the directory does not exist.
         PermissionError: the kernel refuses (a container without the capability).
     """
     if os.geteuid() != 0:
@@ -101,7 +101,7 @@ def become_service(state_directory: Path) -> None:
 
 
 def _groups_of(uid: int, gid: int) -> tuple[int, list[int]]:
-    """Return the primary group and all groups of a user; the given one where it has no name."""
+    """Return the primary group and all groups of a user; only `gid` if the user has no name."""
     try:
         user = pwd.getpwuid(uid)
     except KeyError:

@@ -1,6 +1,6 @@
-"""Where this program is installed: where the system looks, or everything below one PREFIX.
+"""The location of this installation: the system's directories, or one PREFIX.
 
-`make install PREFIX=DIR` names DIR in a file of the program's own virtual environment, so that each
+`make install PREFIX=DIR` writes DIR to a file in the program's virtual environment, so that each
 installation finds its own configuration, spool and state without options.
 """
 
@@ -16,7 +16,7 @@ def installation_root(environment: Path | None = None) -> Path:
     """Return the directory above this installation's `etc` and `var`: `/`, or the PREFIX.
 
     Args:
-        environment: the virtual environment; None: the one that runs.
+        environment: the virtual environment; None: the current one.
     """
     file = (Path(sys.prefix) if environment is None else environment) / ROOT_FILE
     try:

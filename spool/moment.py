@@ -1,6 +1,6 @@
-"""Two clocks: waiting is measured by the monotonic one, the wall clock is for what is stored.
+"""Two clocks: deadlines use the monotonic clock, stored times use the wall clock.
 
-A wall clock that is set back or forward changes no deadline.
+Setting the wall clock back or forward changes no deadline.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class Moment(NamedTuple):
     steady: float
 
     def steady_at(self, wall: float, *, longest: float) -> float:
-        """Return when the wall clock will show a time, by the monotonic clock.
+        """Return the monotonic time at which the wall clock will show a time.
 
-        At most `longest` seconds from now, however the wall clock was set meanwhile.
+        At most `longest` seconds from now, in case the wall clock was set meanwhile.
         """
         return self.steady + min(max(0.0, wall - self.wall), longest)
 
     def steady_since(self, wall: float) -> float:
-        """Return when the wall clock showed a past time, by the monotonic clock; at most now."""
+        """Return the monotonic time at which the wall clock showed a past time; at most now."""
         return self.steady - max(0.0, self.wall - wall)
 
 
@@ -37,5 +37,5 @@ class Clocks:
     steady: Callable[[], float] = time.monotonic
 
     def now(self) -> Moment:
-        """Return this moment."""
+        """Return the current instant of both clocks."""
         return Moment(self.wall(), self.steady())

@@ -1,6 +1,6 @@
-"""What `cc-spool` and `cc-sweep` have in common: options, subcommands, the steps before one runs.
+"""The common part of `cc-spool` and `cc-sweep`: options, subcommands, and their preparation.
 
-Only the module of the called subcommand is imported: a look at the spool needs no HTTP library.
+Only the module of the called subcommand is imported: showing the spool needs no HTTP library.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ _SPOOL_KEY = "spool."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subcommand:
-    """A subcommand: where it lives, what `--help` says, and what it demands of the site.
+    """A subcommand: its module, its `--help` text, and its requirements.
 
     The module has `add_arguments(parser)` and `run(config, args) -> int`. With `needs_delivery` all
-    that the configuration names must be usable, else the spool alone: who looks after a halt must
-    not be shut out by its cause. A subcommand with `reads_own_config` reads the configuration
-    itself: its module has `run_without_config(args)` instead.
+    files named by the configuration must be usable, else only the spool: an administrator who
+    checks a halt must be able to run `status` in spite of its cause. A subcommand with
+    `reads_own_config` reads the configuration itself: its module has `run_without_config(args)`
+    instead.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Program:
     subcommands: tuple[Subcommand, ...]
 
     def run(self, argv: Sequence[str] | None = None) -> int:
-        """Run the command; return its exit code: 2 for wrong arguments, 0 after a help text."""
+        """Run the command and return its exit code: 2 for wrong arguments, 0 after a help text."""
         words = sys.argv[1:] if argv is None else list(argv)
         console.open_standard_streams()
         console.start_logging(self.name)
@@ -62,7 +63,7 @@ class Program:
         return _run_subcommand(subcommand, args)
 
     def parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
-        """Return the parser; of the subcommands among the words with all of their arguments."""
+        """Return the parser, with the arguments of the subcommands that are among the words."""
         parser = _Parser(prog=self.name, description=self.about, allow_abbrev=False)
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
@@ -109,8 +110,8 @@ def prepare(args: argparse.Namespace, *, needs_delivery: bool) -> Config:
     The token is left in `args.token`.
 
     Raises:
-        ConfigError: all problems; those beside the spool only warn where nothing is delivered.
-        SpoolError: there is no state directory.
+        ConfigError: all problems; without `needs_delivery` only those of the spool.
+        SpoolError: the state directory does not exist.
         OSError: the log cannot be written.
     """
     loaded = load_config(args.config, needs_delivery=needs_delivery)
@@ -122,10 +123,10 @@ def prepare(args: argparse.Namespace, *, needs_delivery: bool) -> Config:
 
 
 def load_config(path: Path, *, needs_delivery: bool) -> Config:
-    """Read the configuration and look at what it names.
+    """Read the configuration and check the files it names.
 
     Raises:
-        ConfigError: all problems; those beside the spool only warn where nothing is delivered.
+        ConfigError: all problems; without `needs_delivery` only those of the spool.
     """
     try:
         return config.load_checked(path, credentials=credentials_directory())
@@ -140,7 +141,7 @@ def load_config(path: Path, *, needs_delivery: bool) -> Config:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser for which a help text that cannot be written is an error."""
+    """A parser that raises if a help text cannot be written."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:

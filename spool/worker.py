@@ -1,8 +1,8 @@
-"""Workers: threads that wait for Slurm, cc-backend and the name service, so that the loop does not.
+"""Workers: threads that wait for Slurm, cc-backend and the name service instead of the loop.
 
-A worker takes frozen questions in the order given and puts frozen answers into the loop's queue.
-It owns its client (a session, a Slurm) and nothing else: a source that hangs delays nobody but its
-own worker. The loop alone touches the spool.
+A worker answers frozen queries in the order given and puts frozen answers into the loop's queue. It
+owns only its client (an HTTP session, a client of Slurm), so a source that hangs delays only its
+own worker. Only the loop's thread accesses the spool.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ A = TypeVar("A")
 
 
 class Answered(Protocol):
-    """An answer that waits for the loop."""
+    """An answer in the loop's queue."""
 
     def take(self) -> None:
-        """Hand the answer to whoever asked; called by the loop's thread."""
+        """Pass the answer to its receiver; called by the loop's thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer(Generic[Q, A]):
-    """A question with its answer, or with None if it was not asked any more."""
+    """A query with its answer, or with None if it was not answered any more."""
 
     worker: Worker[Q, A]
     question: Q
     answer: A | None
 
     def take(self) -> None:
-        """Count it as received, then hand it over."""
+        """Count the answer as received and pass it on."""
         self.worker.outstanding -= 1
         self.worker.busy_since = self.worker.clock()
         self.worker.on_answer(self.question, self.answer)
 
 
 class Worker(Generic[Q, A]):
-    """One thread. All methods but `put_answer` belong to the loop's thread.
+    """One thread. All methods except `put_answer` are for the loop's thread.
 
-    `work` answers a question, may block, and must not raise. `on_answer` is called by the loop with
-    the question and the answer (None: the worker was closed before it was asked). `busy_since` is
-    when the question under way was begun, by the monotonic clock.
+    `work` answers a query, may block, and must not raise. `on_answer` is called by the loop with
+    the query and the answer (None: the worker was closed before). `busy_since` is the monotonic
+    time at which the current query was begun.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Worker(Generic[Q, A]):
         self._thread: threading.Thread | None = None
 
     def ask(self, question: Q) -> None:
-        """Queue a question; its answer will come. The first one starts the thread."""
+        """Queue a query; the first one starts the thread."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             self._thread.start()
@@ -77,11 +77,11 @@ class Worker(Generic[Q, A]):
         self._questions.put(question)
 
     def busy_seconds(self) -> float:
-        """Return for how long the question under way has been without an answer."""
+        """Return how long the current query has been running."""
         return self.clock() - self.busy_since if self.outstanding else 0.0
 
     def recall(self) -> list[Q]:
-        """Take back the questions that have not been begun."""
+        """Remove and return the queries that have not been begun."""
         recalled: list[Q] = []
         while True:
             try:
@@ -91,21 +91,21 @@ class Worker(Generic[Q, A]):
             if question is not None:
                 recalled.append(question)
         if self._closed:
-            self._questions.put(None)  # the word to end was among them
+            self._questions.put(None)  # the mark to end was among them
         self.outstanding -= len(recalled)
         return recalled
 
     def put_answer(self, question: Q, answer: A | None) -> None:
-        """Hand an answer to the loop; called by whatever works for this worker."""
+        """Put an answer into the loop's queue; called by the worker's thread."""
         self._answers.put(_Answer(self, question, answer))
 
     def close(self) -> None:
-        """Let the question under way be the last; those behind it come back with None."""
+        """End after the current query; queued ones are answered with None."""
         self._closed = True
         self._questions.put(None)
 
     def join(self, timeout_seconds: float) -> bool:
-        """Wait for the thread's end after `close`; False if it takes longer than allowed."""
+        """Wait for the thread's end after `close`; return False after the timeout."""
         if self._thread is None:
             return True
         self._thread.join(timeout_seconds)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from slurm.job import Job
+from slurm.job import SCRONTAB_FLAG, Job
 from spool.files.event import Event, EventKind, event_name
 from spool.files.run import End, EndSource
 from spool.resolve.job_query import JobQuery, SlurmAnswers
@@ -525,3 +525,39 @@ def test_without_accounting_each_run_of_a_requeued_job_is_known_from_its_events(
     assert {"CANCELLED"} == {end.state for _, end in result.new_runs if end}
     assert {None} == {job.restart_count for job, _ in result.new_runs}
     assert events == result.settled_events
+
+
+def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING) -> str:
+    """Return the state in which a run of a requeued job ended, by restart counts of its hooks."""
+    begun = event(EventKind.START, T, start=T)
+    over = event(EventKind.STOP, T + 60, start=T)
+    counts = zip((begun, over), (first, epilog), strict=True)
+    events = [replace(each, extras={"restart_count": text}) for each, text in counts]
+    row = replace(OVER, state="REQUEUED", exit_code=code)
+    ((_, end),) = concluded(*events, record=record, rows=(row,)).new_runs
+    assert end is not None
+    return end.state
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "epilog", "state"),
+    [
+        ("0:0", "0", "0", "COMPLETED"),
+        ("3:0", "1", "1", "FAILED"),
+        ("0:0", "0", "1", "REQUEUED"),
+        ("0:0", "", "0", "REQUEUED"),
+        (None, "0", "0", "REQUEUED"),
+    ],
+)
+def test_a_run_that_was_requeued_after_its_end_has_ended_by_itself(
+    code: str | None, first: str, epilog: str, state: str
+) -> None:
+    """The restart count is raised before the epilog only if the run was interrupted."""
+    assert state == requeued(code, first, epilog)
+
+
+def test_a_run_of_scrontab_has_ended_by_itself() -> None:
+    """Its job is requeued after each run; counts may be missing."""
+    record = replace(PENDING, flags=(SCRONTAB_FLAG,))
+
+    assert "COMPLETED" == requeued("0:0", "", "", record=record)

@@ -158,7 +158,9 @@ def test_halt_is_seen_at_once(site: CommandSite) -> None:
     site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
     said = site.call("check")
     assert 2 == said.code
-    assert said.out.startswith("CC_SLURM_SYNC CRITICAL - cc-backend: deliveries are halted for ")
+    assert said.out.startswith(
+        "CC_SLURM_SYNC CRITICAL - cc-backend: deliveries have been halted for "
+    )
     assert ": the token has expired | " in said.out
 
 
@@ -253,9 +255,9 @@ def test_log_that_cannot_be_opened_is_unknown(site: CommandSite, tmp_path: Path)
 def test_terminal_is_told_who_is_asked(site: CommandSite) -> None:
     """The line is gone at the end; nothing of it is in the answer."""
     said = site.call("check", "--full", terminal=True)
-    assert "asking cc-backend ..." in said.err
-    assert said.err.endswith("asking Slurm ...\r\x1b[K")
-    assert "asking" not in said.out
+    assert "querying cc-backend ..." in said.err
+    assert said.err.endswith("querying Slurm ...\r\x1b[K")
+    assert "querying" not in said.out
 
 
 def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
@@ -466,7 +468,7 @@ def ada(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WRONG_CALLER = (
-    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service's user{}, not as"
+    "CC_SLURM_SYNC UNKNOWN - check --full: must run as root or as the service user{}, not as"
     f" {2**31 - 9}; sudo cc-spool check --full\n"
 )
 

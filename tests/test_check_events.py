@@ -64,7 +64,7 @@ def test_jobs_that_started_without_any_event_are_a_warning() -> None:
     found = check(NONE, job(900, 5), job(600, 6))
 
     assert CheckStatus.WARNING is found.status
-    assert "job 6 started 10m 00s ago, but no event has come: the hooks do not run" == found.text
+    assert "job 6 started 10m 00s ago, but no event has arrived: the hooks do not run" == found.text
     assert found.hint.startswith("restart slurmctld (up to Slurm 23.02 ")
 
 
@@ -73,7 +73,7 @@ def test_a_job_without_an_event_after_others_is_a_warning() -> None:
     found = check(SeenEvents(last=NOON - 7200.0), job(600))
 
     assert CheckStatus.WARNING is found.status
-    assert "but the last event came 2h 00m ago" in found.text
+    assert "but the last event arrived 2h 00m ago" in found.text
 
 
 @pytest.mark.parametrize("last", [NOON - 1.0, NOON - 600.0, NOON - 950.0])
@@ -101,7 +101,7 @@ def test_without_a_job_that_must_have_an_event_none_is_missed(
     """None is due yet."""
     found = check(events, *jobs)
 
-    assert (CheckStatus.OK, "none yet, and none was due") == (found.status, found.text)
+    assert (CheckStatus.OK, "none yet, none was expected") == (found.status, found.text)
 
 
 def test_without_times_of_the_controller_every_job_counts() -> None:

@@ -87,7 +87,7 @@ def test_obstacle_names_what_is_in_the_way(place: Path) -> None:
         access_problem(place / "d" / "x", STRANGER, READ | EXECUTE) or ""
     )
     (place / "d").chmod(0o700)
-    assert f"slurm may not pass {place / 'd'}" in (
+    assert f"slurm has no access to {place / 'd'}" in (
         access_problem(place / "d" / "x", STRANGER, READ) or ""
     )
     assert "No such file" in (access_problem(place / "none", STRANGER, READ) or "")
@@ -151,7 +151,7 @@ def test_installed_hooks_are_well(place: Path) -> None:
     }
     found = [*check_hooks(config, place / "spool", STRANGER)]
     assert [CheckStatus.OK, CheckStatus.OK] == [result.status for result in found]
-    assert f"{hooks}/prolog_slurmctld leaves events in {place}/spool" == found[0].text
+    assert f"{hooks}/prolog_slurmctld writes events to {place}/spool" == found[0].text
 
 
 def test_untouched_stub_writes_to_the_usual_spool() -> None:
@@ -160,7 +160,7 @@ def test_untouched_stub_writes_to_the_usual_spool() -> None:
     assert CheckStatus.OK is prolog([stub], user=None).status
     other = prolog([stub], Path("/srv/spool"), user=None)
     assert CheckStatus.CRITICAL is other.status
-    assert f"{stub} writes into {DEFAULT_SPOOL}, the drain reads /srv/spool" == other.text
+    assert f"{stub} writes to {DEFAULT_SPOOL}, but the drain reads /srv/spool" == other.text
 
 
 def test_missing_line_is_critical() -> None:
@@ -174,7 +174,7 @@ def test_missing_line_is_critical() -> None:
 def test_swapped_lines_are_critical(place: Path) -> None:
     """A prolog that tells of ends."""
     found = prolog([install(place) / "epilog_slurmctld"])
-    assert (CheckStatus.CRITICAL, True) == (found.status, "of the other kind" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "of the other hook" in found.text)
 
 
 def test_one_of_several_lines_may_be_ours(place: Path) -> None:
@@ -201,7 +201,7 @@ def test_foreign_script_is_critical(place: Path) -> None:
     site = place / "site"
     site.write_text("#!/bin/sh\n/etc/none/prolog_slurmctld\n")
     found = prolog([site])
-    assert (CheckStatus.CRITICAL, True) == (found.status, "does not lead to our hook" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "does not call our hook" in found.text)
 
 
 def test_script_that_cannot_be_read_is_unknown(place: Path) -> None:
@@ -279,12 +279,12 @@ def texts(results: list[CheckResult], verdict: CheckStatus) -> str:
 def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
     """Else every event is lost."""
     make_spool(place)
-    assert "the hooks cannot leave events: slurm may not write in" in texts(
+    assert "the hooks cannot write events: slurm may not write in" in texts(
         directories(place, STRANGER), CheckStatus.CRITICAL
     )
     (place / "spool" / "new").chmod(0o2777)
     found = directories(place, STRANGER)
-    assert "others may look into" in texts(found, CheckStatus.WARNING)
+    assert "other users may list" in texts(found, CheckStatus.WARNING)
     assert "" == texts(found, CheckStatus.CRITICAL)
 
 
@@ -293,7 +293,7 @@ def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
     make_spool(place)
     (place / "spool" / "new").chmod(0o777)
     found = check_directories(place / "spool", place / "state", service=ME, slurm_user=STRANGER)
-    assert "does not hand its group on" in texts([*found], CheckStatus.CRITICAL)
+    assert "has no setgid bit" in texts([*found], CheckStatus.CRITICAL)
 
 
 def test_unknown_slurm_user_warns(place: Path) -> None:
@@ -302,7 +302,7 @@ def test_unknown_slurm_user_warns(place: Path) -> None:
     found = check_directories(
         place / "spool", place / "state", service=current_user(), slurm_user=None
     )
-    assert "does not know SlurmUser" in texts([*found], CheckStatus.WARNING)
+    assert "has no account of SlurmUser" in texts([*found], CheckStatus.WARNING)
 
 
 def test_service_must_be_able_to_work(place: Path) -> None:
@@ -312,7 +312,7 @@ def test_service_must_be_able_to_work(place: Path) -> None:
     told = texts(found, CheckStatus.CRITICAL)
     for path in (spool / "new", spool / "todo", spool / "open", spool / "dead", spool / "tmp"):
         assert str(path) in told
-    assert f"state cannot be kept: slurm may not read and write in {state}" in told
+    assert f"the state cannot be written: slurm may not read and write in {state}" in told
     assert all(result.hint for result in found)
 
 
@@ -322,6 +322,6 @@ def test_nobody_else_should_work_there(place: Path) -> None:
     (spool / "dead").chmod(0o755)
     state.chmod(0o770)
     told = texts(directories(place), CheckStatus.WARNING)
-    assert 2 == told.count("not the service alone may work in")
+    assert 2 == told.count("other users may read or write in")
     assert str(spool / "dead") in told
     assert str(state) in told

@@ -102,7 +102,7 @@ def test_look_at_an_empty_spool(tmp_path: Path) -> None:
 def test_held_ends_are_told() -> None:
     """They wait on purpose."""
     assert (
-        "0 started, 3 ends held for cc-backend's cache"
+        "0 started, 3 stops wait for cc-backend's job cache"
         == backlog_results(Backlog())["open runs"].text
     )
 
@@ -123,7 +123,7 @@ def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
 def test_dead_letters_and_a_full_disk_warn() -> None:
     """Each names what to do."""
     found = backlog_results(Backlog(dead=2, free_bytes=GIB - 1), GIB)
-    for name, hint in (("dead letters", "retry ID"), ("disk space", "script and description")):
+    for name, hint in (("dead letters", "retry ID"), ("disk space", "scripts and descriptions")):
         assert found[name].status is CheckStatus.WARNING
         assert hint in found[name].hint
 
@@ -161,7 +161,7 @@ def test_healthy_drain_is_well() -> None:
     """All that it says is reported, the server's version among it."""
     found = worker(HEALTHY)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
-    assert "process 7 runs for 3d 00h" == found["drain"].text
+    assert "process 7 has been running for 3d 00h" == found["drain"].text
     assert "version 1.5.4, dialect shared" == found["cc-backend"].text
     assert "340 in the last hour, the last one 12s ago" == found["deliveries"].text
     assert "answers" == found["slurm"].text
@@ -234,7 +234,7 @@ def test_halt_is_critical_at_once_with_its_reason() -> None:
     halted = HealthReport(state=HealthState.HALTED, since=NOON - 5, reason="the token has expired")
     found = worker(healthy(health=halted))["cc-backend"]
     assert CheckStatus.CRITICAL is found.status
-    assert "deliveries are halted for 5s: the token has expired" == found.text
+    assert "deliveries have been halted for 5s: the token has expired" == found.text
     assert 1 == found.perfdata[0].value
 
 
@@ -268,7 +268,7 @@ def test_outage_of_one_connection_alarms(channel: str) -> None:
 def test_outage_of_unknown_age_is_young() -> None:
     """An older drain does not say since when."""
     found = worker(healthy(health=HealthReport(state=HealthState.DOWN)))["cc-backend"]
-    assert (CheckStatus.OK, "is down for -: ") == (found.status, found.text)
+    assert (CheckStatus.OK, "has been down for -: ") == (found.status, found.text)
 
 
 @pytest.mark.parametrize(
@@ -365,32 +365,32 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
     [
         ({}, CheckStatus.OK, "5s ago"),
         ({"finished": None}, CheckStatus.OK, "running"),
-        ({"finished": NOON - 1800}, CheckStatus.WARNING, "the last one ended 30m 00s ago"),
+        ({"finished": NOON - 1800}, CheckStatus.WARNING, "the last sweep ended 30m 00s ago"),
         (
             {"started": NOON - 14400, "finished": None},
             CheckStatus.CRITICAL,
-            "the last one began 4h 00m ago",
+            "the last sweep began 4h 00m ago",
         ),
         (
             {"refused": True, "guards": ("size", "clock")},
             CheckStatus.WARNING,
-            "the last one refused to act (size, clock)",
+            "the last sweep refused to act (size, clock)",
         ),
         (
             {"refused": True},
             CheckStatus.WARNING,
-            "the last one refused to act (no safety check is named)",
+            "the last sweep refused to act (no safety check is named)",
         ),
         ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
         (
             {"refused": True, "guards": ("boot", "size")},
             CheckStatus.WARNING,
-            "the last one refused to act (boot, size)",
+            "the last sweep refused to act (boot, size)",
         ),
         (
             {"finished": None, "guards": ("boot",), "held_stops": 2, "held_guards": ("size",)},
             CheckStatus.WARNING,
-            "the last one holds 2 ends back (size)",
+            "the last sweep held back 2 stops (size)",
         ),
     ],
 )
@@ -427,8 +427,8 @@ def jwt(exp: Any) -> str:
         (NOON + 14 * DAY - 1, CheckStatus.WARNING, "expires in 13d 23h"),
         (NOON + 1, CheckStatus.WARNING, "expires in 1s"),
         (NOON, CheckStatus.CRITICAL, "expired 0s ago"),
-        (float("inf"), CheckStatus.OK, "has no date of expiry"),
-        ("soon", CheckStatus.OK, "has no date of expiry"),
+        (float("inf"), CheckStatus.OK, "has no expiry date"),
+        ("soon", CheckStatus.OK, "has no expiry date"),
     ],
 )
 def test_token_is_told_in_time(exp: Any, verdict: CheckStatus, text: str) -> None:
@@ -461,7 +461,7 @@ def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
         (
             ["a: b"],
             False,
-            [(CheckStatus.OK, "c.json has no problems, 1 to look at: see `check --full`")],
+            [(CheckStatus.OK, "c.json has no problems, 1 warning: see `check --full`")],
         ),
         (["a: b"], True, [(CheckStatus.WARNING, "a: b")]),
     ],

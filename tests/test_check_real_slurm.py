@@ -119,7 +119,7 @@ def test_full_look_and_a_halt_on_a_working_site(lab: Lab, tmp_path: Path) -> Non
         odd = {name for name, check in found.items() if check["verdict"] != "OK"}
         # in /tmp, on another host than slurmctld, no sweep, no accelerators at the server
         assert odd == {"configuration", "controller", "spool", "sweep", "accelerators"}
-        assert "the server knows all 6 nodes" == found["hosts"]["text"]
+        assert "cc-backend has all nodes (6)" == found["hosts"]["text"]
 
         site.token.write_text("TOKEN:stranger.of.no.use\n")
         job = lab.jobs.sbatch(user="alice", script="sleep 1")

@@ -34,9 +34,9 @@ def test_server_that_takes_all_is_well() -> None:
     found = asked(Scripted(), token=Token("x", roles=("api",)))
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "cc-backend 1.5.4, dialect shared" == found["server"].text
-    assert "is accepted; the token names the roles api" == found["server token"].text
-    assert "0 running jobs of lab, vouched for by REST" == found["server listing"].text
-    assert "lab is known" == found["server cluster"].text
+    assert "is accepted; the token has the roles api" == found["server token"].text
+    assert "0 running jobs of lab, confirmed by REST" == found["server listing"].text
+    assert "cc-backend has the cluster lab" == found["server cluster"].text
 
 
 def test_refused_token_is_the_only_news() -> None:
@@ -48,7 +48,7 @@ def test_refused_token_is_the_only_news() -> None:
     assert (CheckStatus.CRITICAL, None) == (found.status, known)
     assert "cc-backend 1.5.4, dialect shared: 400: its words" == found.text
     assert "exactly the role api" in found.hint
-    assert found.hint.endswith("the token names the roles none")
+    assert found.hint.endswith("the token has the roles none")
 
 
 def test_server_of_unknown_version_may_be_well() -> None:
@@ -90,14 +90,14 @@ def test_unknown_cluster_names_the_nearest(name: str, hint: str) -> None:
     found = asked(Scripted(), name)["server cluster"]
     assert CheckStatus.CRITICAL is found.status
     assert found.hint.startswith(hint)
-    assert f"does not know the cluster {name}, it has lab" in found.text
+    assert f"does not have the cluster {name}, only lab" in found.text
 
 
 def test_server_without_clusters_has_none() -> None:
     """An empty list is an answer."""
     server = Scripted()
     server.known = ()
-    assert asked(server)["server cluster"].text.endswith("it has none")
+    assert asked(server)["server cluster"].text.endswith("only none")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,9 @@ def test_nodes_that_fit_are_well(config: Config) -> None:
 def test_nodes_that_only_full_names_distinguish_are_named(config: Config) -> None:
     """A job on one of them would be reported under the name of both; host_map helps."""
     nodes = (node("n1.rack1"), node("n1.rack2"), node("n2.rack1"))
-    found = [result for result in compared(config, *nodes) if "do not differ" in result.text]
+    found = [
+        result for result in compared(config, *nodes) if "have the same short name" in result.text
+    ]
     assert [(CheckStatus.WARNING, True, True)] == [
         (result.status, result.text.startswith("n1.rack1, n1.rack2 "), "host_map" in result.hint)
         for result in found
@@ -168,7 +170,10 @@ def test_unknown_hosts_are_named(config: Config) -> None:
     """Their jobs would wait; if it is all of them, the list or the cluster is wrong."""
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
     assert CheckStatus.WARNING is some.status
-    assert "the server does not know x0, x1, x2, x3, x4 and 2 more: their jobs wait" == some.text
+    assert (
+        "cc-backend does not have x0, x1, x2, x3, x4 and 2 more: their jobs are not delivered"
+        == some.text
+    )
     alone, *rest = compared(config, node("x1"))
     assert CheckStatus.CRITICAL is alone.status
     assert ["accelerators"] == [result.name for result in rest]
@@ -177,7 +182,7 @@ def test_unknown_hosts_are_named(config: Config) -> None:
 def test_ignored_hosts_are_passed_over(config: Config) -> None:
     """They are not reported at all."""
     ignoring = dataclasses.replace(config, ignore_hosts=re.compile("^login"))
-    assert "the server knows all 1 nodes" == compared(ignoring, node("login1"), node("n1"))[0].text
+    assert "cc-backend has all nodes (1)" == compared(ignoring, node("login1"), node("n1"))[0].text
 
 
 def test_partition_may_be_a_cluster_of_its_own(config: Config) -> None:
@@ -191,8 +196,8 @@ def test_core_counts_must_agree(config: Config) -> None:
     """Else threads cannot be mapped; each kind of difference is one line."""
     found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
     assert [
-        "the server has 4 cores where Slurm has 8 for n1: hardware threads are not sent",
-        "the server has no topology for b1: hardware threads are not sent",
+        "cc-backend has 4 cores instead of Slurm's 8 for n1: hardware threads are not sent",
+        "cc-backend has no topology for b1: hardware threads are not sent",
     ] == [result.text for result in found if result.name == "cores"]
     assert {CheckStatus.WARNING} == {result.status for result in found if result.name == "cores"}
 
@@ -207,7 +212,7 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
         "00000000:0A:00.0 of hosts like nN is not configured",
     ] == [result.text for result in told if result.name == "accelerators"]
     right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})
-    assert "the addresses of 2 nodes are those of the server" == (
+    assert "the addresses match those of cc-backend (nodes: 2)" == (
         compared(right, node("n1", gres=gpus), node("n2", gres=gpus))[-1].text
     )
 

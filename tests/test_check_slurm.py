@@ -54,15 +54,17 @@ def test_commands_of_one_release_are_well() -> None:
     """Beside a controller of the same series."""
     found = commands({"squeue": OLD, "sacct": OLD})
     assert {CheckStatus.OK} == {result.status for result in found.values()}
-    assert "squeue, sacct are of 22.05.8" == found["slurm commands"].text
-    assert "the controller is of 22.05.8" == found["slurm release"].text
+    assert "squeue, sacct: 22.05.8" == found["slurm commands"].text
+    assert "the controller has release 22.05.8" == found["slurm release"].text
 
 
 def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
     """Both are worth a look."""
     found = commands({"squeue": NEW, "sacct": OLD})
-    assert "differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
-    assert "commands are of 24.11.5, the controller of 22.05.8" == found["slurm release"].text
+    assert "releases differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
+    assert (
+        "the commands have release 24.11.5, the controller 22.05.8" == found["slurm release"].text
+    )
     assert {"slurm commands", "slurm release"} == {
         name for name, result in found.items() if result.status is CheckStatus.WARNING
     }
@@ -180,7 +182,7 @@ def test_accelerators_should_be_counted(tracked: str, verdict: CheckStatus) -> N
 @pytest.mark.parametrize(
     ("release", "words"),
     [
-        (Release(21, 8, 8), "the hooks: job id alone"),
+        (Release(21, 8, 8), "the hooks: only the job id"),
         (OLD, "text: `squeue -j IDS`"),
         (Release(23, 2), "the hooks: job id, start and end"),
         (Release(26, 5, 3), "JSON with `-j IDS`, `--json=v0.0.44`"),
@@ -236,7 +238,7 @@ PRIVATE = frozenset({"jobs"})
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({}, "nothing is private"),
+        ({}, "PrivateData hides no jobs"),
         ({"uid": 0, "user": "root", "hidden": PRIVATE}, "as root"),
         ({"user": "slurm", "hidden": PRIVATE}, "as SlurmUser slurm"),
         ({"admin_level": "Operator", "hidden": PRIVATE}, "bob is Operator"),
@@ -264,19 +266,22 @@ def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
     nodes = [node(f"n{i}", 4) for i in range(1, 6)] + [node("n9", 0)]
     found = check_job_visibility(rights(), nodes, [job(), job(8, nodes="n[")])
     assert CheckStatus.CRITICAL is found.status
-    assert "bob sees no job on n3, n4, n5 (3 nodes), whose CPUs are held" == found.text
+    assert "bob sees no job on n3, n4, n5 (3 nodes) with allocated CPUs" == found.text
 
 
 def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
     """A job that squeue shows and sacct does not is hidden, or late."""
     shown = check_accounting_visibility(rights(), job())
-    assert (CheckStatus.OK, "sacct shows job 7 of alice; nothing is private") == (
+    assert (CheckStatus.OK, "sacct shows job 7 of alice; PrivateData hides no jobs") == (
         shown.status,
         shown.text,
     )
     assert CheckStatus.OK is check_accounting_visibility(rights(), None).status
     late = check_accounting_visibility(rights(), job(), is_shown=False)
-    assert (CheckStatus.WARNING, True) == (late.status, late.hint.startswith("it may be late"))
+    assert (CheckStatus.WARNING, True) == (
+        late.status,
+        late.hint.startswith("accounting may be late"),
+    )
     hidden = check_accounting_visibility(rights(hidden_accounting=PRIVATE), None)
     assert CheckStatus.CRITICAL is hidden.status
 
@@ -287,7 +292,7 @@ def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
         ({}, {"wanted": False}, CheckStatus.OK, "are not sent"),
         ({}, {}, CheckStatus.WARNING, "neither by scontrol nor in /ctld"),
         ({}, {"denied": True}, CheckStatus.WARNING, "may not read batch scripts"),
-        ({}, {"denied": False}, CheckStatus.OK, "are read by scontrol (/ctld is closed to us)"),
+        ({}, {"denied": False}, CheckStatus.OK, "are read by scontrol (/ctld is not readable)"),
         ({"admin_level": "Operator"}, {}, CheckStatus.OK, "they can hold secrets"),
         ({"admin_level": "Operator"}, {"denied": True}, CheckStatus.WARNING, "may not read"),
         ({}, {"can_open": True, "denied": True}, CheckStatus.OK, "are read from /ctld"),

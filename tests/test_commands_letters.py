@@ -65,7 +65,7 @@ def test_a_name_or_the_job_of_an_event_means_one(site: CommandSite, wanted: str,
     [
         ("99", "99: no dead letter has this name or job id"),
         ("all", "all: no dead letter has this name or job id; ALL is written in upper case"),
-        ("10", f"10-{NOON}.json lies in open/: it is no dead letter"),
+        ("10", f"10-{NOON}.json is in open/: it is not a dead letter"),
     ],
 )
 def test_what_is_not_dead_is_not_treated(
@@ -271,7 +271,7 @@ def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
     (found,) = site.call("retry", "20", "--json").json
     lock.release()
 
-    words = "is delivered now: the drain drops its wait"
+    words = "is delivered now: the drain ends its wait"
     assert {"id": f"20-{NOON}.json", "job_id": 20, "done": True, "words": words} == found
 
 
@@ -289,4 +289,4 @@ def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
     """The drain sets it aside by itself."""
     (site.spool / "todo" / "odd").touch()
 
-    assert "odd lies in todo/: it is no dead letter" in site.call("retry", "odd").err
+    assert "odd is in todo/: it is not a dead letter" in site.call("retry", "odd").err

@@ -131,7 +131,7 @@ def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
 
     assert {"state": "held", "pid": os.getpid()} == status["lock"]
     assert {"version": "1.5.4", "dialect": "shared"} == status["server"]
-    assert f"drain is running (process {os.getpid()}, last" in drained.call("status").out
+    assert f"drain is running (process {os.getpid()}, state updated" in drained.call("status").out
 
 
 def test_looking_at_the_lock_does_not_take_it(site: CommandSite) -> None:
@@ -177,7 +177,7 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
         f"waiting: host n1 is unknown to cc-backend: 3 runs since {format_time(NOON)}",
     ),
     ({"warnings": ("squeue: a line",)}, "warning: squeue: a line\n"),
-    ({"unreported": 1}, "1 run not reported by choice"),
+    ({"unreported": 1}, "1 run deliberately not reported"),
     (
         {"due_since": NOON},
         f"runs are due since {format_time(NOON)} and nothing has been delivered\n",
@@ -270,7 +270,7 @@ def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None
     """Such as a link that somebody put there."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
-    assert site.call("status").out.startswith("the lock cannot be looked at")
+    assert site.call("status").out.startswith("the drain's lock cannot be opened")
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 
@@ -278,7 +278,7 @@ def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
     """Its state file names a process that is gone."""
     (drained.state / "drain.json").write_text('{"pid": 99999999}')
 
-    assert "a process that does not say its number" in drained.call("status").out
+    assert "a process of unknown id" in drained.call("status").out
 
 
 def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
@@ -418,7 +418,7 @@ def test_a_list_is_short_and_says_how_many_more_there_are(
 ) -> None:
     """By user, age and reason."""
     said = crowd(drained).call("list", "--json", *arguments)
-    words = f"{rest} more files not looked at" if rest else ""
+    words = f"{rest} more files not shown" if rest else ""
 
     assert jobs == [each["job_id"] for each in said.json]
     assert words in said.err
@@ -527,9 +527,9 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) 
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        (run_of(started=NOON), "started; waits for its end"),
-        (run_of(reported=False, reason="opted out"), "not reported: opted out; until Slurm"),
-        (run_of(reported=False), "not reported: no reason is noted; until Slurm"),
+        (run_of(started=NOON), "started; waits for the end of the job"),
+        (run_of(reported=False, reason="opted out"), "not reported: opted out; kept until Slurm"),
+        (run_of(reported=False), "not reported: no reason recorded; kept until Slurm"),
     ],
 )
 def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
@@ -561,7 +561,7 @@ def test_a_retry_event_says_what_it_is_for(drained: CommandSite) -> None:
     drained.put_event("1-retry-0-0-0-7")
     (found,) = drained.call("list", "--json").json
 
-    assert (None, "the drain is about to deliver the pending runs") == (
+    assert (None, "the drain will deliver the pending runs at once") == (
         found["job_id"],
         found["waits"],
     )
@@ -643,7 +643,7 @@ def test_show_of_nothing_is_a_wrong_argument(site: CommandSite, wanted: str) -> 
     said = site.call("show", wanted)
 
     assert (2, "") == (said.code, said.out)
-    assert "nothing in the spool has this name or job id" in said.err
+    assert "no file in the spool has this name or job id" in said.err
 
 
 def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
@@ -654,7 +654,7 @@ def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
 
 
 HALT = HealthReport(state=HealthState.HALTED, since=NOON, reason="401")
-NOTHING = "nothing; it is tried again by itself"
+NOTHING = "nothing; it is retried automatically"
 
 
 @pytest.mark.parametrize(
@@ -663,7 +663,7 @@ NOTHING = "nothing; it is tried again by itself"
         (
             {"health": HALT},
             run_of(5),
-            "remove the cause of the halt; a new token or configuration is taken up at once",
+            "remove the cause of the halt; a new token or configuration is used at once",
         ),
         ({}, run_of(5), NOTHING),
         (
@@ -694,7 +694,9 @@ def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None
     """Nothing is set aside for a reason on our side."""
     (drained.spool / "todo" / "5-100.json").write_text("{")
 
-    assert "repair the file or its rights" in drained.call("show", "5", "--json").json[0]["to_do"]
+    assert (
+        "repair the file or its permissions" in drained.call("show", "5", "--json").json[0]["to_do"]
+    )
 
 
 def test_an_event_is_asked_about_again_by_itself(drained: CommandSite) -> None:
@@ -715,7 +717,7 @@ def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
         for name in ("5", "6", "odd", "3", "4", "lone")
     }
 
-    assert ["start the drain", "nothing"] == [to_do["5"], to_do["6"]]
+    assert ["start the drain: `systemctl start cc-spool`", "nothing"] == [to_do["5"], to_do["6"]]
     assert ["look at the file"] * 2 == [to_do["odd"], to_do["3"]]
     assert to_do["4"] == to_do["lone"]
     assert to_do["lone"].startswith("repair the file")
@@ -726,7 +728,7 @@ def test_dead_events_say_why(site: CommandSite) -> None:
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
-    assert ["not a valid event name", "no reason lies beside it"] == [
+    assert ["not a valid event name", "no .why file says the reason"] == [
         site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")
     ]
 
@@ -735,7 +737,7 @@ def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
     """Somebody put it there by hand."""
     site.put(Directory.DEAD, run_of(9))
 
-    assert "rejected: no reason is noted" == site.call("list", "--json").json[0]["waits"]
+    assert "rejected: no reason recorded" == site.call("list", "--json").json[0]["waits"]
 
 
 @pytest.mark.parametrize("verb", [["list"], ["status"], ["show", "5"], ["list", "--json"]])

@@ -99,7 +99,7 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             "a bug, please report it: BadFileError: 5-1.json: odd",
         ),
         (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
-        (KeyboardInterrupt(), 75, "interrupted; nothing is half done"),
+        (KeyboardInterrupt(), 75, "interrupted; no change is incomplete"),
     ],
 )
 def test_every_error_is_a_line_and_an_exit_code(
@@ -220,8 +220,8 @@ def test_the_same_fault_is_said_once_and_later_with_a_count(tmp_path: Path) -> N
         for line in text.splitlines()
     ]
 
-    expected = ["away", "away (2 times more since it was said)"]
-    expected += ["away (1 times more since it was said)", "other"]
+    expected = ["away", "away (equal messages suppressed: 2)"]
+    expected += ["away (equal messages suppressed: 1)", "other"]
     assert expected * 2 == said
 
 
@@ -299,7 +299,7 @@ def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
 
     said = ended(work)
 
-    assert "a thread died of a bug" in said.err
+    assert "a thread ended with a bug" in said.err
     assert "made-up" not in said.err
 
 

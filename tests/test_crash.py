@@ -146,9 +146,9 @@ def _plain(record: Job) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
     """Return a maker of crashes."""
-    path = f"{HERE}{os.pathsep}{HERE.parent}"
+    path = f"{HERE / 'support'}{os.pathsep}{HERE.parent}"
     child = subprocess.Popen(
-        [sys.executable, str(HERE / "crash_child.py")],
+        [sys.executable, str(HERE / "support" / "crash_child.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

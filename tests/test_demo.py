@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-DEMO = Path(__file__).parent / "demo.py"
+DEMO = Path(__file__).parent / "support" / "demo.py"
 
 
 @pytest.mark.parametrize(

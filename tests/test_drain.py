@@ -23,6 +23,7 @@ from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import SendRequest, SendResult
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
+from spool.formatting import format_time
 
 
 class FullDisk(WriteBatch):
@@ -644,8 +645,8 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
 @pytest.mark.parametrize(
     ("next_run", "said"),
     [
-        (False, f"reported as CANCELLED at {NOON + 1}, as its epilog says"),
-        (True, f"reported as CANCELLED at {NOON + 3601}, as its next run says"),
+        (False, f"reported as CANCELLED at {format_time(NOON + 1)} according to its epilog"),
+        (True, f"reported as CANCELLED at {format_time(NOON + 3601)} according to its next run"),
     ],
 )
 def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
@@ -654,7 +655,7 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     next_run: bool,  # noqa: FBT001 - a table
     said: str,
 ) -> None:
-    """A day after Slurm has forgotten the run; an admin should know who vouches for it."""
+    """A day after Slurm has forgotten the run; an administrator sees what proves it."""
     world.begin(1)
     world.run()
     world.slurm.records.clear()
@@ -669,9 +670,9 @@ def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     world.run(2)
 
     assert [said] == [
-        found.getMessage().partition("any more: ")[2]
+        found.getMessage().partition("known to Slurm: ")[2]
         for found in caplog.records
-        if "is not known to Slurm any more" in found.getMessage()
+        if "is no longer known to Slurm" in found.getMessage()
     ]
 
 

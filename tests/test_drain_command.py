@@ -165,7 +165,7 @@ def test_a_changed_configuration_is_taken_up(site: CommandSite, server: StubServ
 
     assert 0 == said.code
     assert (5, NOON) in rows
-    assert "the configuration is read again" in said.err
+    assert "the configuration was reloaded" in said.err
 
 
 def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
@@ -183,7 +183,7 @@ def test_sighup_looks_at_once(site: CommandSite, server: StubServer) -> None:
     said = site.call("drain")
 
     assert 0 == said.code
-    assert "the configuration is read again" in said.err
+    assert "the configuration was reloaded" in said.err
 
 
 def test_systemd_hears_of_the_end_alone(
@@ -280,7 +280,7 @@ def test_a_configuration_with_problems_is_told_and_not_used(
 
     assert (True, True, None) == (changed, gone, watch.new_config)
     assert ["unknown: unknown key", "the file: cannot be read"] == [
-        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
+        record.getMessage().partition("correct it: ")[2].partition(";")[0][: len(text)]
         for record, text in zip(
             caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
         )
@@ -298,7 +298,7 @@ def test_another_spool_needs_a_restart(
     watch()
 
     assert watch.new_config is None
-    assert "needs a restart" in caplog.text
+    assert "needs `systemctl restart cc-spool`" in caplog.text
 
 
 def test_a_signal_to_end_counts_more_than_a_new_configuration(
@@ -340,7 +340,11 @@ def test_a_drain_closes_its_connections_when_it_ends(
 ) -> None:
     """A changed configuration starts another in the same process."""
     closed: set[BackendClient] = set()
-    monkeypatch.setattr(BackendClient, "close", closed.add)
+
+    def close(client: BackendClient) -> None:
+        closed.add(client)
+
+    monkeypatch.setattr(BackendClient, "close", close)
 
     site.call("drain", "--once")
 

@@ -22,7 +22,7 @@ PROBLEM = ConfigProblem("drain.requeue", "'maybe' is not known", "say replace or
     [
         (BadFileError("1-x", "no event"), "1-x: no event"),
         (BadFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
-        (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; left alone"),
+        (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; not touched"),
         (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
         (SpoolLockedError("/l", "pid 7"), "/l is held by pid 7"),
     ],

@@ -42,7 +42,7 @@ def test_an_instant_is_local_with_its_offset() -> None:
     assert format_time(1_764_281_404)[-5] in "+-"
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an impossible time")])
+@pytest.mark.parametrize(("seconds", "words"), [(None, "-"), (1e300, "an invalid time")])
 def test_what_is_no_instant_is_said_to_be_none(seconds: float | None, words: str) -> None:
     """In a column, or of a damaged file."""
     assert words == format_time(seconds)

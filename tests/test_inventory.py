@@ -85,7 +85,7 @@ def test_what_is_no_file_in_new_is_reported(
     ("name", "reason"),
     [
         ("odd\nname", "not a valid event name"),
-        ("2-start-5-0-0-1", "2-start-5-0-0-1: format 2 is newer than this program; left alone"),
+        ("2-start-5-0-0-1", "2-start-5-0-0-1: format 2 is newer than this program; not touched"),
     ],
 )
 def test_strange_names_in_new_are_reported(

@@ -23,6 +23,8 @@ from spool.resolve.job_texts import (
     JobTexts,
     Texts,
     TextSettings,
+    TextsQuery,
+    TextsReply,
 )
 from spool.resolve.render_description import render_description
 
@@ -477,4 +479,24 @@ def test_a_placeholder_is_no_name(monkeypatch: pytest.MonkeyPatch, name: str) ->
     assert {20001: None} == texts(Commands()).resolve_users([20001])
 
 
-# for callers that wait
+def test_a_question_of_the_drain_is_answered_with_texts_and_names(tmp_path: Path) -> None:
+    """In one answer."""
+    commands = Commands(location=tmp_path)
+    reply = texts(commands).ask(TextsQuery(jobs=(JOB,), uids=frozenset({0})))
+
+    assert ({0: "root"}, "JobId=815") == (reply.users, reply.texts[KEY].description)
+
+
+def test_an_error_of_our_own_ends_no_worker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the jobs go without texts."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(JobTexts, "read", fail)
+
+    assert TextsReply() == texts(Commands()).ask(TextsQuery(jobs=(JOB, JOB)))
+    expected = ["texts of 2 jobs not read, own code failed: KeyError('odd')"]
+    assert expected == [record.message for record in caplog.records]

@@ -353,4 +353,4 @@ def test_a_dead_run_out_of_order_says_what_to_do() -> None:
     reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)
 
     assert reaction.run.last_error is not None
-    assert "delete that one" in reaction.run.last_error.hint
+    assert "delete that run" in reaction.run.last_error.hint

@@ -141,7 +141,7 @@ def test_a_job_is_told_as_slurm_has_it(site: RealSite, story: Story, name: str) 
 def test_a_job_is_told_as_it_was_asked_for(
     site: RealSite, story: Story, name: str, expected: dict[str, Any]
 ) -> None:
-    """What can be written down without asking Slurm."""
+    """What can be written down without querying Slurm."""
     (row,) = rows_of(site, story, name)
 
     assert expected == {key: row[key] for key in expected}

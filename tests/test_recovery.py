@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_set_aside_stays(
     taken = Taken(layout, crash_marker)
 
     assert (0, ["odd"]) == (len(taken.store), list(taken.loader.unreadable))
-    assert "todo/odd cannot be read and stays there" in caplog.text
+    assert "todo/odd cannot be read and is retried" in caplog.text
 
 
 @pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])

@@ -247,7 +247,7 @@ def test_the_spool_is_not_fed_into_itself(site: CommandSite, part: str) -> None:
     said = site.call("replay", site.spool / part)
 
     assert 11 == said.code
-    assert "is this very spool; `cc-spool retry` has its dead letters tried again" in said.err
+    assert "this is the spool itself; use `cc-spool retry` for its dead letters" in said.err
 
 
 @pytest.mark.parametrize("directory", ["todo", "open"])
@@ -265,10 +265,10 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
 @pytest.mark.parametrize(
     ("directory", "contents", "reason"),
     [
-        ("todo", codec.encode(run_of(5)), "lies in todo/ here with other contents"),
-        ("open", codec.encode(run_of(5)), "lies in open/ here with other contents"),
-        ("todo", b"{", "lies in todo/ here, unreadable"),
-        ("dead", codec.encode(TOLD), "lies in dead/ here; retry or discard that one"),
+        ("todo", codec.encode(run_of(5)), "is in todo/ here with other contents"),
+        ("open", codec.encode(run_of(5)), "is in open/ here with other contents"),
+        ("todo", b"{", "is in todo/ here and cannot be read"),
+        ("dead", codec.encode(TOLD), "is in dead/ here; `retry` or `discard` that one"),
     ],
 )
 def test_a_run_that_is_here_already_is_not_replaced(
@@ -318,7 +318,7 @@ def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSi
     said = site.call("replay", other.spool, "--json")
 
     assert (11, (1, 0, 2)) == (said.code, counts(said))
-    assert {"of Slurm's cluster alex; this spool serves fritz"} == {
+    assert {"it is of Slurm's cluster alex, but this spool is for fritz"} == {
         each["reason"] for each in said.json["refused"]
     }
 

@@ -137,8 +137,8 @@ def test_a_lasting_fault_is_logged_once(
 
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
     assert [
-        f"todo/{NAME} cannot be read and stays there: Input/output error",
-        f"todo/{NAME} cannot be read and stays there: Permission denied",
+        f"todo/{NAME} cannot be read and is retried: Input/output error",
+        f"todo/{NAME} cannot be read and is retried: Permission denied",
     ] == said
 
 

@@ -12,10 +12,11 @@ import pytest
 
 from slurm.job import Job
 from spool.deliver import run_store
+from spool.deliver.delivered_runs import MAX_REMEMBERED_JOBS
 from spool.deliver.pending_changes import GROUP_SECONDS, GROUP_SIZE, MAX_STAGED_SECONDS
 from spool.deliver.pending_run import RequestKind, pending_run
 from spool.deliver.run_loader import READ_AGAIN_SECONDS, RunLoader
-from spool.deliver.run_store import LOW_WATER, MAX_REMEMBERED_JOBS, ROTATE_SECONDS, RunStore
+from spool.deliver.run_store import LOW_WATER, ROTATE_SECONDS, RunStore
 from spool.deliver.schedule import Schedule
 from spool.errors import BadFileError
 from spool.files import codec
@@ -546,7 +547,7 @@ def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
     store.load_more(later(READ_AGAIN_SECONDS))
 
     assert ["odd", "odd.why"] == sorted(layout.names(Directory.DEAD))
-    assert "stays there" in caplog.text
+    assert "is retried" in caplog.text
 
 
 def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:

@@ -204,7 +204,7 @@ def test_a_request_that_hangs_is_abandoned_at_the_end(
     site.ends = False
     site.run(passes=1)
 
-    assert ["controller: a request is abandoned; it will be sent again"] == [
+    assert ["controller: a request is abandoned; it is sent again later"] == [
         record.message for record in caplog.records if record.levelno == logging.WARNING
     ]
 
@@ -259,7 +259,7 @@ def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
     assert {1: "completed", 2: "running", 3: "running"} == {
         job_id: state for (job_id, _), state in site.world.backend.rows.items()
     }
-    assert "2 open runs do not run in Slurm: looking them up" in caplog.text
+    assert "open runs that are not running in Slurm are looked up: 2" in caplog.text
 
 
 def test_an_empty_spool_needs_no_job_list(site: Site) -> None:
@@ -303,7 +303,7 @@ def test_a_job_list_that_fails_is_asked_for_again_soon(
     site.run(passes=9)
 
     assert 3 == site.world.slurm.lists
-    expected = "open runs are not compared with Slurm's job list: squeue does not answer"
+    expected = "open runs cannot be compared with Slurm's job list: squeue does not answer"
     assert expected in caplog.text
 
 
@@ -318,7 +318,7 @@ def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
     worker.work = lambda _question: None
     site.settle()
 
-    assert "not compared with Slurm's job list: not asked" in caplog.text
+    assert "cannot be compared with Slurm's job list: not asked" in caplog.text
 
 
 def test_the_state_shows_what_the_drain_believes(site: Site) -> None:

@@ -294,7 +294,7 @@ def test_killed_test_process_leaves_nothing() -> None:
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent / "support")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

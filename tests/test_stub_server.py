@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from stub_server import Fault, Kind, Model, StubServer, Worker, refusal
 
-STUB = Path(__file__).parent / "stub_server.py"
+STUB = Path(__file__).parent / "support" / "stub_server.py"
 BEGAN = 1_767_225_600
 QUERY = "query($f:[JobFilter!],$p:PageRequest){ jobs(filter:$f,page:$p){ count items{ jobId } } }"
 

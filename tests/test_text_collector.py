@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from queue import Queue
@@ -20,6 +21,7 @@ from spool.drain.text_collector import (
     MAX_AGAIN_SECONDS,
     MAX_QUESTIONS,
     START_WAIT_SECONDS,
+    UNREADABLE_AGAIN_SECONDS,
     TextCollector,
 )
 from spool.files.run import End, EndSource, Run
@@ -199,6 +201,36 @@ def test_texts_of_a_run_whose_file_vanished_are_dropped(desk: Desk) -> None:
     desk.find(FOUND)
 
     assert {} == desk.world.files()
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_texts_of_a_run_that_cannot_be_read_now_are_asked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
+) -> None:
+    """Its start waits for them once more, if it is still there."""
+    entry = desk.stage()
+    desk.world.store.persist(entry, desk.run_of(entry), desk.world.moment)
+    desk.world.drain.flush()
+
+    def fail(_entry: PendingRun) -> Run:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.world.store, "load_run", fail)
+        desk.find(FOUND)
+    again = desk.collector.next_time()
+    assert desk.world.now + UNREADABLE_AGAIN_SECONDS == again
+    desk.world.now += UNREADABLE_AGAIN_SECONDS
+    if is_gone:
+        desk.world.store.forget(entry, desk.world.moment)
+    desk.collector.fill(desk.world.moment)
+    waits = entry.texts_until
+    desk.find(FOUND)
+
+    assert (2, None) == (len(desk.worker.asked), desk.collector.next_time())
+    found = desk.world.store.get(1, NOON, desk.world.moment)
+    assert is_gone is (found is None)
+    assert is_gone is (waits <= desk.world.now)
 
 
 def test_texts_of_a_stored_run_are_stored(desk: Desk) -> None:

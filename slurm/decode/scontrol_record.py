@@ -58,7 +58,7 @@ def split_records(answer: str) -> tuple[str, ...]:
 
 
 def record_head(record: str) -> Job:
-    """Return the ids of a record, as far as its first line tells them.
+    """Return the ids in the first line of a record.
 
     Raises:
         UntrustedTextError: the text is not a record.

@@ -18,7 +18,7 @@ UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
 class LookupResult:
     """Records by id; `unknown` are the ids that the controller itself says are unknown.
 
-    A record that cannot be understood is an error for its own id alone.
+    A record that cannot be read is an error only for its own id.
     """
 
     jobs: dict[int, Job | SlurmError] = field(default_factory=dict)

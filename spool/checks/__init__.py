@@ -1,4 +1,4 @@
-"""What `cc-spool check` looks at: each module finds out about one concern, as `CheckResult` values.
+"""The checks of `cc-spool check`: each module checks one subject and yields `CheckResult` values.
 
-State of this host alone: no network, no Slurm, no lock.
+They read only local state: no network, no Slurm, no lock.
 """

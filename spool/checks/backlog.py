@@ -1,4 +1,4 @@
-"""What waits in the spool and for how long, and room on its disk, from the directories alone."""
+"""Check how many files wait in the spool and for how long, and the free space on its disk."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from spool.files.layout import Directory, Layout
 from spool.formatting import format_duration, pluralize
 
 LOW_INODES = 1000
-MIN_EVENT_BYTES = 64 * 1024  # below it a hook's event may not fit
-_LIST_HINT = "`cc-spool status` and `cc-spool list` say why"
+MIN_EVENT_BYTES = 64 * 1024  # with less space a hook's event may not fit
+_LIST_HINT = "`cc-spool status` and `cc-spool list` show why"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """Counts by directory, and since when the oldest waits (Unix seconds; None: nothing waits).
+    """Counts by directory, and since when the oldest file waits (Unix seconds; None: no file).
 
     `free_inodes` is None on a file system that does not count them.
     """
@@ -40,12 +40,12 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Return whether nothing at all lies in the spool."""
+        """Return whether the spool has no files at all."""
         return not (self.events or self.runs or self.open or self.dead)
 
 
 def read_backlog(layout: Layout) -> Backlog:
-    """Return what waits; no file is opened, nothing is locked or changed.
+    """Return the backlog of a spool; no file is opened, nothing is locked or changed.
 
     Raises:
         OSError: a directory cannot be read.
@@ -66,15 +66,15 @@ def read_backlog(layout: Layout) -> Backlog:
 def check_backlog(
     backlog: Backlog, now: float, limits: AgeLimits, *, min_free_bytes: int, held_stops: int
 ) -> Iterator[CheckResult]:
-    """Yield the verdicts on events, runs, dead letters and room on the disk.
+    """Yield the results for events, runs, dead letters and disk space.
 
-    `held_stops` are ends that wait on purpose for cc-backend's job cache.
+    `held_stops` are stops that deliberately wait for cc-backend's job cache.
     """
     yield _check_age("events", backlog.events, backlog.oldest_event, now=now, limits=limits)
     yield _check_age("runs", backlog.runs, backlog.oldest_run, now=now, limits=limits)
     yield passed(
         "open runs",
-        f"{backlog.open} started, {held_stops} ends held for cc-backend's cache",
+        f"{backlog.open} started, {held_stops} stops wait for cc-backend's job cache",
         PerfData(label="open", value=backlog.open),
         PerfData(label="held", value=held_stops),
     )
@@ -109,8 +109,8 @@ def _check_age(
 def _dead_letters(count: int) -> CheckResult:
     figure = PerfData(label="dead", value=count, warning=1)
     if count:
-        text = f"{pluralize(count, 'dead letter')}: cc-backend rejected them, or they are damaged"
-        hint = "`cc-spool list dead` and `show ID` say why; then `retry ID` or `discard ID`"
+        text = f"{pluralize(count, 'dead letter')}: rejected by cc-backend, or damaged files"
+        hint = "`cc-spool list dead` and `show ID` show why; then `retry ID` or `discard ID`"
         return finding(CheckStatus.WARNING, "dead letters", text, hint, figure)
     return passed("dead letters", "none", figure)
 
@@ -121,10 +121,10 @@ def _disk_space(free_bytes: int, min_free_bytes: int) -> CheckResult:
     )
     text = f"{free_bytes // 2**20} MiB free for the spool"
     if free_bytes < MIN_EVENT_BYTES:
-        hint = "free space on the spool's file system: the hooks lose every event"
+        hint = "free space on the spool's file system: the hooks cannot write events"
         return finding(CheckStatus.CRITICAL, "disk space", text, hint, figure)
     if free_bytes < min_free_bytes:
-        hint = "free space: below spool.min_free_bytes jobs lose their script and description"
+        hint = "free space: below spool.min_free_bytes, scripts and descriptions are not stored"
         return finding(CheckStatus.WARNING, "disk space", text, hint, figure)
     return passed("disk space", text, figure)
 
@@ -137,5 +137,5 @@ def _inodes(free: int) -> CheckResult:
     if free >= LOW_INODES:
         return passed("inodes", text, figure)
     status = CheckStatus.WARNING if free else CheckStatus.CRITICAL
-    hint = "remove files on the spool's file system: without inodes the hooks lose every event"
+    hint = "remove files on the spool's file system: without inodes the hooks cannot write events"
     return finding(status, "inodes", text, hint, figure)

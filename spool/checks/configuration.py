@@ -1,4 +1,4 @@
-"""The configuration's problems and warnings as results."""
+"""Check the configuration: its problems and warnings as results."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterable, Iterator
 
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.errors import ConfigProblem
+from spool.formatting import pluralize
 
-_WARNING_HINT = "it works; the README says what the key means"
+_WARNING_HINT = "see the key's description in the README"
 
 
 def check_config_problems(
     problems: Iterable[ConfigProblem], *, as_service: bool
 ) -> Iterator[CheckResult]:
-    """Yield each problem.
+    """Yield a result for each problem.
 
-    What we may not look at is not known to be wrong, unless we are (`as_service`) whom it must be
-    open for.
+    A file that we may not read is only *unknown*, unless we run as the service (`as_service`),
+    which must be able to read it.
     """
     for problem in problems:
         if problem.is_denied and not as_service:
-            status, hint = CheckStatus.UNKNOWN, "run this as root or as the service's user"
+            status, hint = CheckStatus.UNKNOWN, "run this as root or as the service user"
         else:
             status, hint = CheckStatus.CRITICAL, problem.hint
         yield finding(status, "configuration", f"{problem.path}: {problem.problem}", hint)
@@ -29,15 +30,15 @@ def check_config_problems(
 def check_config_warnings(
     path: str, warnings: Iterable[str], *, strict: bool
 ) -> Iterator[CheckResult]:
-    """Yield the verdict on a configuration without problems.
+    """Yield the result of a configuration without problems.
 
-    `strict` makes each warning count: they are worth a look before jobs are reported, and nothing
-    to wake anybody for.
+    `strict` makes each warning a result of its own: warnings should be read before jobs are
+    reported, but must not raise an alarm later.
     """
     found = tuple(warnings)
     if strict:
         for warning in found:
             yield finding(CheckStatus.WARNING, "configuration", warning, _WARNING_HINT)
     if not (strict and found):
-        note = f", {len(found)} to look at: see `check --full`" if found else ""
+        note = f", {pluralize(len(found), 'warning')}: see `check --full`" if found else ""
         yield passed("configuration", f"{path} has no problems{note}")

@@ -1,6 +1,6 @@
-"""The drain by its lock and by what it says of itself: does it run, deliver, and hear both sides?
+"""Check the drain by its lock and state file: that it runs, delivers, and reaches both sides.
 
-What a dead drain said last is history and not reported.
+The state of a drain that no longer runs is not reported.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from spool.files.drain_state import DrainState, HealthReport, HealthState, Waiti
 from spool.formatting import format_age, format_duration, format_time, pluralize
 
 HEARTBEAT_WARNING_SECONDS = 60.0
-HEARTBEAT_CRITICAL_SECONDS = 300.0  # systemd's watchdog would have ended it by now
+HEARTBEAT_CRITICAL_SECONDS = 300.0  # longer than systemd's watchdog allows
 STUCK_SECONDS = 60.0
 MAX_NAMED = 3
 _HEARTBEAT_LIMITS = AgeLimits(
     warning_seconds=HEARTBEAT_WARNING_SECONDS, critical_seconds=HEARTBEAT_CRITICAL_SECONDS
 )
-_START_HINT = "`systemctl start cc-spool`; its log says why it ended"
+_START_HINT = "`systemctl start cc-spool`; `journalctl -u cc-spool` shows why it ended"
 
 
 def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
-    """Return the result for state that cannot be read: nothing is known."""
+    """Return the result for state that cannot be read."""
     text = f"{path} cannot be read: {error}"
-    return finding(CheckStatus.UNKNOWN, name, text, "run this as root or as the service's user")
+    return finding(CheckStatus.UNKNOWN, name, text, "run this as root or as the service user")
 
 
 def check_drain(
@@ -36,14 +36,15 @@ def check_drain(
     limits: AgeLimits,
     before_first_start: bool = False,
 ) -> Iterator[CheckResult]:
-    """Yield what the drain says of itself.
+    """Yield the results from the drain's state.
 
     Args:
-        state: what it wrote last; None if no drain has ever run.
+        state: the last one written; None if no drain has ever run.
         now: Unix seconds.
         is_running: whether the lock is held.
-        limits: on the time that cc-backend or Slurm are away.
-        before_first_start: a drain that has never run is to be started when all other checks pass.
+        limits: of the time that cc-backend or Slurm do not answer.
+        before_first_start: a drain that has never run is only a warning, because it is started
+            last.
     """
     if not is_running and state is None and before_first_start:
         yield finding(
@@ -65,8 +66,8 @@ def _state_results(
     state: DrainState, life: CheckResult, now: float, limits: AgeLimits
 ) -> Iterator[CheckResult]:
     if state.updated is None or state.health.state is None:
-        hint = "restart the service: the file may be of another version"
-        yield finding(CheckStatus.UNKNOWN, "drain", "its state is not understood", hint)
+        hint = "restart cc-spool: the file may be of another version"
+        yield finding(CheckStatus.UNKNOWN, "drain", "its state file is not valid", hint)
         return
     yield life
     yield _cc_backend(state, now, limits)
@@ -80,15 +81,15 @@ def _state_results(
     if state.unreadable_count:
         yield _unreadable_files(state)
     for warning in state.warnings:
-        hint = "the drain goes on; the message may still be worth a look"
+        hint = "the drain works nevertheless; read the message"
         yield finding(CheckStatus.WARNING, "drain warning", warning, hint)
 
 
 def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
-    """Return the verdict on a drain that cron starts and that ends by itself."""
+    """Return the result of a drain that cron starts with `--once`."""
     age = now - (state.updated or 0.0)
     status = limits.status_at(age)
-    hint = "" if status is CheckStatus.OK else "look at the cron line of `cc-spool drain --once`"
+    hint = "" if status is CheckStatus.OK else "check the cron line of `cc-spool drain --once`"
     return finding(status, "drain", f"ran once {format_duration(age)} ago", hint)
 
 
@@ -103,20 +104,19 @@ def _heartbeat(state: DrainState, now: float) -> CheckResult:
     )
     status = _HEARTBEAT_LIMITS.status_at(age)
     if status is not CheckStatus.OK:
-        text = f"process {state.pid} has shown no sign of life for {format_duration(age)}"
-        hint = "a Slurm command or the disk may hang; if it stays so, restart the service"
+        text = f"process {state.pid} has not updated its state for {format_duration(age)}"
+        hint = "a Slurm command or the disk may hang; if this continues, restart cc-spool"
         return finding(status, "drain", text, hint, figure)
-    return passed("drain", f"process {state.pid} runs for {format_age(state.started, now)}", figure)
+    age_text = format_age(state.started, now)
+    return passed("drain", f"process {state.pid} has been running for {age_text}", figure)
 
 
 def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
     health = state.health
     halted = PerfData(label="halted", value=float(health.state is HealthState.HALTED), critical=1)
     if health.state is HealthState.HALTED:
-        text = f"deliveries are halted for {format_age(health.since, now)}: {health.reason}"
-        hint = (
-            "they go on by themselves within 5 min, or at once when token or configuration change"
-        )
+        text = f"deliveries have been halted for {format_age(health.since, now)}: {health.reason}"
+        hint = "they are retried every minute, and at once when token or configuration change"
         return finding(CheckStatus.CRITICAL, "cc-backend", text, hint, halted)
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)
@@ -128,14 +128,14 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
 def _down(
     name: str, health: HealthReport, now: float, limits: AgeLimits, *perfdata: PerfData
 ) -> CheckResult:
-    text = f"is down for {format_age(health.since, now)}: {health.reason}"
+    text = f"has been down for {format_age(health.since, now)}: {health.reason}"
     status = limits.status_at(now - (now if health.since is None else health.since))
-    hint = "" if status is CheckStatus.OK else "look at cc-backend; nothing is lost meanwhile"
+    hint = "" if status is CheckStatus.OK else "check cc-backend; no job is lost meanwhile"
     return finding(status, name, text, hint, *perfdata)
 
 
 def _deliveries(state: DrainState, now: float) -> CheckResult:
-    """Return whether something is delivered as long as something is due, whatever the cause."""
+    """Return whether requests are delivered while requests are due."""
     figure = PerfData(label="deliveries_last_hour", value=state.deliveries_last_hour)
     if (
         state.health.state is HealthState.UP
@@ -146,7 +146,7 @@ def _deliveries(state: DrainState, now: float) -> CheckResult:
             f"nothing has been delivered for {format_age(state.due_since, now)} although runs are"
             f" due and cc-backend answers{_last(state, now)}"
         )
-        hint = "`cc-spool status` says what is waited for; the log of cc-spool says more"
+        hint = "`cc-spool status` shows the causes; see also `journalctl -u cc-spool`"
         return finding(CheckStatus.CRITICAL, "deliveries", text, hint, figure)
     text = f"{state.deliveries_last_hour} in the last hour{_last(state, now)}"
     return passed("deliveries", text, figure)
@@ -167,7 +167,7 @@ def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
         if since is not None:
             why = f": {state.slurm_reason}" if state.slurm_reason else ""
             status = limits.status_at(now - since)
-            hint = "" if status is CheckStatus.OK else f"look at {daemon} and the paths in slurm.*"
+            hint = "" if status is CheckStatus.OK else f"check {daemon} and the paths in slurm.*"
             text = f"{what} for {format_age(since, now)}{why}"
             return finding(status, "slurm", text, hint)
     release = f" (release {state.slurm_release})" if state.slurm_release else ""
@@ -177,25 +177,25 @@ def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 def _disk(state: DrainState) -> CheckResult:
     if state.disk_full:
         why = f": {state.disk_reason}" if state.disk_reason else ""
-        hint = "free space on the spool's file system; nothing new is stored until then"
+        hint = "free space on the spool's file system; until then nothing can be stored"
         return finding(CheckStatus.CRITICAL, "disk", f"the spool cannot be written{why}", hint)
     return passed("disk", "writable")
 
 
 def _parked(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
-    """Return the verdict on the runs that have waited for one and the same cause for a while."""
+    """Return the result for runs that have waited for the same cause for a while."""
     old = [cause for cause in waiting if now - (cause.since or 0.0) >= STUCK_SECONDS]
     figure = PerfData(label="parked", value=sum(cause.count for cause in old), warning=1)
     if not old:
         return passed("parked runs", "none", figure)
     named = "; ".join(waiting_line(cause, now) for cause in old[:MAX_NAMED])
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
-    hint = "remove the cause; the runs follow by themselves, at once after `cc-spool retry ALL`"
+    hint = "remove the cause; the runs are retried automatically, at once by `cc-spool retry ALL`"
     return finding(CheckStatus.WARNING, "parked runs", named + more, hint, figure)
 
 
 def waiting_line(cause: WaitingCause, now: float) -> str:
-    """Return a cause, how many runs wait for it and since when, as one line."""
+    """Return a line with a cause, the number of its runs, and since when they wait."""
     since = f" since {format_time(cause.since)}" if cause.since is not None else ""
     age = f" ({format_age(cause.since, now)})" if cause.since is not None else ""
     return f"{cause.cause}: {pluralize(cause.count, 'run')}{since}{age}"
@@ -205,5 +205,5 @@ def _unreadable_files(state: DrainState) -> CheckResult:
     named = "; ".join(f"{file.name}: {file.reason}" for file in state.unreadable[:MAX_NAMED])
     count = state.unreadable_count
     text = f"{pluralize(count, 'file')} in the spool cannot be read: {named}"
-    hint = "repair the file's rights or the disk; the drain tries again by itself"
+    hint = "repair the file's permissions or the disk; the drain retries automatically"
     return finding(CheckStatus.CRITICAL, "unreadable files", text, hint)

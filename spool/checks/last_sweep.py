@@ -1,7 +1,7 @@
-"""The last sweep by what it left in `sweep.json`.
+"""Check the last sweep by `sweep.json`.
 
-A refusal, and ends that are held back for a second look, alarm until a sweep is clean; a
-controller that has just been restarted does not, because the next sweep acts.
+A refusal, and stops that wait for confirmation by the next sweep, raise an alarm until a sweep is
+clean. A controller that has just been restarted does not, because the next sweep acts.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from spool.formatting import format_duration, pluralize
 AGE_SECONDS = 1800.0  # three periods of the timer
 CRITICAL_FACTOR = 8
 _HARMLESS_GUARDS = frozenset({"boot"})
-_PLAN_HINT = "run `cc-sweep plan`; the next sweep looks again at a refused plan"
+_PLAN_HINT = "run `cc-sweep plan`; the next sweep checks again"
 _TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line of the README"
 
 
 def check_sweep(
     summary: SweepSummary | None, now: float, age_seconds: float, *, is_needed: bool
 ) -> CheckResult:
-    """Return the verdict on the last sweep.
+    """Return the result of the last sweep.
 
     Args:
-        summary: how it went; None: no sweep has ever run here.
+        summary: of the last sweep; None: no sweep has ever run here.
         now: Unix seconds.
         age_seconds: from which age on it is too old; critical at eight times of it.
-        is_needed: jobs have come through this spool: what the hooks missed is to be found.
+        is_needed: this spool had jobs, so a sweep must find those that the hooks missed.
     """
     if summary is None and is_needed:
         text = "no sweep has ever run: jobs that the hooks missed are not reported"
@@ -54,8 +54,8 @@ def check_sweep(
     )
     if (status := limits.status_at(age)) is not CheckStatus.OK:
         word = "began" if summary.finished is None else "ended"
-        text = f"the last one {word} {format_duration(age)} ago"
-        hint = "look at cc-sweep.timer or the cron line; the log of cc-sweep says why"
+        text = f"the last sweep {word} {format_duration(age)} ago"
+        hint = "check cc-sweep.timer or the cron line, and `journalctl -u cc-sweep`"
         return finding(status, "sweep", text, hint, *perfdata)
     guards = {*summary.guards, *summary.held_guards}
     is_harmless = bool(guards) and _HARMLESS_GUARDS.issuperset(guards)
@@ -66,7 +66,7 @@ def check_sweep(
 
 
 def _refusal(summary: SweepSummary) -> str:
-    ends = pluralize(summary.held_stops, "end")
+    stops = pluralize(summary.held_stops, "stop")
     guards = summary.held_guards or summary.guards
-    what = f"holds {ends} back" if summary.held_stops else "refused to act"
-    return f"the last one {what} ({', '.join(guards) or 'no safety check is named'})"
+    what = f"held back {stops}" if summary.held_stops else "refused to act"
+    return f"the last sweep {what} ({', '.join(guards) or 'no safety check is named'})"

@@ -1,4 +1,4 @@
-"""Results as a monitoring plugin prints them, and as JSON.
+"""Format results as the output of a monitoring plugin and as JSON.
 
 First line `CC_SLURM_SYNC VERDICT - text | 'label'=value[UOM];warn;crit;min;max ...`, then one line
 for each check (Monitoring Plugins Development Guidelines; the further lines are
@@ -31,7 +31,7 @@ def plugin_lines(results: Sequence[CheckResult], summary: str) -> list[str]:
 
 
 def result_lines(results: Iterable[CheckResult]) -> list[str]:
-    """Return one line for each check, gravest first, with what to do."""
+    """Return one line for each check with its hint, most severe first."""
     return [
         f"[{result.status.name}] {result.name}: {result.text}"
         + (f"; {result.hint}" if result.hint else "")

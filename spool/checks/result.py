@@ -1,4 +1,4 @@
-"""The result of one check: a name, a status, a text, what to do about it, and figures.
+"""The result of one check: name, status, text, hint, and performance data.
 
 Verdicts and their numbers are those of monitoring plugins. Texts are escaped where they are made,
 so none of them can break a plugin's line or a terminal.
@@ -16,7 +16,7 @@ TEXT_CHARACTERS = 400
 
 
 class CheckStatus(IntEnum):
-    """Exit codes of monitoring plugins; UNKNOWN says that it could not be found out."""
+    """The exit codes of monitoring plugins; UNKNOWN: the check could not be made."""
 
     OK = 0
     WARNING = 1
@@ -44,7 +44,7 @@ class PerfData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """What one check found. `hint` says what to do and is empty where there is nothing to do."""
+    """The result of one check. `hint` says what to do, "" if there is nothing to do."""
 
     name: str
     status: CheckStatus
@@ -54,48 +54,48 @@ class CheckResult:
 
     @property
     def is_ok(self) -> bool:
-        """Return whether there is nothing to do."""
+        """Return whether the check passed."""
         return self.status is CheckStatus.OK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgeLimits:
-    """From which age on a waiting thing is a warning, and from which critical; seconds."""
+    """The ages from which on waiting is a warning or critical; seconds."""
 
     warning_seconds: float = 900.0
     critical_seconds: float = 3600.0
 
     def status_at(self, seconds: float) -> CheckStatus:
-        """Return the verdict on an age."""
+        """Return the status of an age."""
         if seconds >= self.critical_seconds:
             return CheckStatus.CRITICAL
         return CheckStatus.WARNING if seconds >= self.warning_seconds else CheckStatus.OK
 
 
 def passed(name: str, text: str, *perfdata: PerfData) -> CheckResult:
-    """Return the result of a check that found nothing wrong."""
+    """Return the result of a check that passed."""
     return CheckResult(name=name, status=CheckStatus.OK, text=plugin_text(text), perfdata=perfdata)
 
 
 def finding(
     status: CheckStatus, name: str, text: str, hint: str, *perfdata: PerfData
 ) -> CheckResult:
-    """Return the result of a check that found something to do."""
+    """Return the result of a check that did not pass."""
     return CheckResult(
         name=name, status=status, text=plugin_text(text), hint=plugin_text(hint), perfdata=perfdata
     )
 
 
 def worst_status(results: Iterable[CheckResult]) -> CheckStatus:
-    """Return the gravest verdict: critical, then unknown, then warning."""
+    """Return the most severe status: critical, then unknown, then warning."""
     return max((result.status for result in results), key=_SEVERITY.index, default=CheckStatus.OK)
 
 
 def by_severity(results: Iterable[CheckResult]) -> tuple[CheckResult, ...]:
-    """Return the results, gravest first, else in their order."""
+    """Return the results, most severe first, else in their order."""
     return tuple(sorted(results, key=lambda result: -_SEVERITY.index(result.status)))
 
 
 def plugin_text(text: str) -> str:
-    """Return a text fit for a plugin's line: printable, without the sign that ends its text."""
+    """Return a text for a plugin's line: printable, without the `|` that ends the text."""
     return escape(text, TEXT_CHARACTERS).replace("|", "/")

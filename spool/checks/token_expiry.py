@@ -1,4 +1,4 @@
-"""The token's expiry, read from its claims without verification; never the token itself."""
+"""Check the token's expiry from its claims, without verification; never show the token."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, pas
 from spool.formatting import format_duration
 
 WARNING_SECONDS = 14 * 86400.0
-_RENEW_HINT = "make a new one on the server and put it into the token file; no restart is needed"
+_RENEW_HINT = "create a new one on cc-backend and write it to the token file; no restart is needed"
 
 
 def check_token(token: Token, now: float) -> CheckResult:
-    """Return the verdict on how long the token is still good. `now` is Unix seconds."""
+    """Return the result for the token's remaining lifetime. `now` is Unix seconds."""
     at = token.expires_at
     if at is None or not math.isfinite(at):
-        return passed("token", "has no date of expiry")
+        return passed("token", "has no expiry date")
     left = at - now
     figure = PerfData(
         label="token_left",

@@ -1,1 +1,1 @@
-"""The verbs of `cc-spool`: one module each."""
+"""The subcommands of `cc-spool`, one module each."""

@@ -1,8 +1,8 @@
-"""`cc-spool check [--full]`: a monitoring plugin over local state, and a test of the whole setup.
+"""`cc-spool check [--full]`: a monitoring plugin; `--full` verifies the complete setup.
 
-Without `--full` no network, no Slurm, no lock, nothing changed. It speaks the language of plugins:
-exit 0, 1, 2, 3, and a configuration that cannot be used is a finding, not a failure to look.
-`-c` stays the configuration as everywhere, so the limits are `-w` and `--critical`.
+Without `--full` it uses no network, no Slurm and no lock, and changes nothing. It exits like a
+plugin with 0, 1, 2 or 3, and a configuration that cannot be used is a result, not an error. `-c`
+names the configuration as in all commands, so the limits are `-w` and `--critical`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SUMMARY = ("runs", "cc-backend", "deliveries")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """How a look is made: limits, the time (Unix seconds), and whether before the first start."""
+    """The settings of a check: limits, time (Unix seconds), whether before the first start."""
 
     limits: AgeLimits
     sweep_age_seconds: float = AGE_SECONDS
@@ -92,13 +92,13 @@ def run_without_config(args: argparse.Namespace) -> int:
         config = load(args.config)
     except ConfigError as error:
         if args.full and isinstance(error.__cause__, PermissionError):
-            return _report_wrong_caller(not_allowed("the service's user"), as_json=args.json)
+            return _report_wrong_caller(not_allowed("the service user"), as_json=args.json)
         named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
         return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
     if args.full and (wrong := wrong_caller(config)) is not None:
         return _report_wrong_caller(wrong, as_json=args.json)
     token = open_token(config)
-    with suppress(SpoolError, PermissionError):  # then the configuration's checks report it
+    with suppress(SpoolError, PermissionError):  # the configuration's checks report it
         become_service(config.spool.state_directory)
     try:
         if args.log_file is not None:
@@ -123,7 +123,7 @@ def run_without_config(args: argparse.Namespace) -> int:
 def local_results(
     config: Config, token: MaskedToken, context: CheckContext
 ) -> Iterator[CheckResult]:
-    """Yield the results of all checks of this host's state."""
+    """Yield the results of all checks of local state."""
     problems, warnings = check_paths(config, credentials=credentials_directory())
     as_service = _is_service(config.spool.state_directory)
     yield from check_config_problems(problems, as_service=as_service)
@@ -131,12 +131,12 @@ def local_results(
         found = (*config.warnings, *warnings)
         yield from check_config_warnings(str(config.path), found, strict=context.full)
     yield from _spool_results(config, context)
-    with suppress(TokenError):  # then it is among the configuration's problems
+    with suppress(TokenError):  # it is one of the configuration's problems
         yield check_token(token.current(), context.now)
 
 
 def _spool_results(config: Config, context: CheckContext) -> Iterator[CheckResult]:
-    """Yield the checks of spool and state directory; each is made without the other."""
+    """Yield the checks of spool and state directory, which do not depend on each other."""
     directory = config.spool.state_directory
     state, problem = _drain_state(directory)
     backlog = None
@@ -161,7 +161,7 @@ def _spool_results(config: Config, context: CheckContext) -> Iterator[CheckResul
 
 
 def _drain_state(directory: Path) -> tuple[DrainState | None, tuple[CheckResult, ...]]:
-    """Return what the drain says of itself, or why that cannot be known."""
+    """Return the drain's state, or the result that says why it is not known."""
     path = directory / DRAIN_STATE_FILE
     try:
         return read_drain_state(path), ()
@@ -174,8 +174,8 @@ def _drain(
 ) -> Iterator[CheckResult]:
     held = lock_state(directory / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
-        hint = "run this as root or as the service's user"
-        text = f"{directory / DRAIN_LOCK_FILE} may not be opened"
+        hint = "run this as root or as the service user"
+        text = f"{directory / DRAIN_LOCK_FILE} cannot be opened (permission denied)"
         yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
     yield from check_drain(
@@ -197,12 +197,12 @@ def _sweep(directory: Path, context: CheckContext, *, is_needed: bool) -> CheckR
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], object]]:
-    """Give a function that says on a terminal what is being asked, on one line."""
+    """Yield a function that shows on a terminal what is being queried, on one line."""
     if not console.is_terminal(sys.stderr):
         yield lambda _: None
         return
     try:
-        yield lambda what: sys.stderr.write(f"\r\x1b[Kasking {what} ...")
+        yield lambda what: sys.stderr.write(f"\r\x1b[Kquerying {what} ...")
     finally:
         sys.stderr.write("\r\x1b[K")
 
@@ -226,7 +226,7 @@ def _report_wrong_caller(result: CheckResult, *, as_json: bool) -> int:
 
 
 def _is_service(state: Path) -> bool:
-    """Return whether we are the service's user; what it may not open is wrong then."""
+    """Return whether we run as the service user; then a file that we cannot open is an error."""
     try:
         return state.stat().st_uid == os.geteuid()
     except OSError:

@@ -1,4 +1,4 @@
-"""What `retry` and `discard` share: choose dead letters, change them in groups, report each."""
+"""The common part of `retry` and `discard`: select dead letters, change them, report each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def select(layout: Layout, wanted: str) -> list[str]:
-    """Return the names of the dead letters that an ID means, oldest first; none is opened."""
+    """Return the names of the dead letters that match an ID, oldest first; none is opened."""
     since = {name: mtime for mtime, name in list_names(layout, Directory.DEAD)}
     found = {name for _, name in matching_names(layout, wanted, [Directory.DEAD])}
     names = since.keys() if wanted == ALL else since.keys() & found
@@ -45,9 +45,9 @@ def select(layout: Layout, wanted: str) -> list[str]:
 
 
 def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
-    """Report that an ID means no dead letter, and where its files lie; return the exit code.
+    """Report that an ID matches no dead letter, and where its files are; return the exit code.
 
-    For ALL of nothing that is fine.
+    ALL without any dead letter is not an error.
     """
     if wanted == ALL:
         if as_json:
@@ -55,7 +55,7 @@ def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
         return OK
     elsewhere = list(matching_names(layout, wanted, _LIVE_DIRECTORIES))
     for directory, name in elsewhere:
-        _log.error("%s lies in %s/: it is no dead letter", escape(name), directory)
+        _log.error("%s is in %s/: it is not a dead letter", escape(name), directory)
     if not elsewhere:
         hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
         _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
@@ -65,13 +65,13 @@ def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
 def apply_plan(
     layout: Layout, names: list[str], plan: LetterPlan, *, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Change each letter as planned; one that is refused does not keep the others from it.
+    """Change each dead letter as planned; a refused one does not stop the others.
 
     Returns:
-        `{"id", "job_id", "done", "words"}` of each; what vanished meanwhile is left out.
+        `{"id", "job_id", "done", "words"}` of each, except those that vanished meanwhile.
 
     Raises:
-        OSError: the spool cannot be written; the rest is as it was.
+        OSError: the spool cannot be written; the rest is unchanged.
     """
     done: list[dict[str, Any]] = []
     for group in _groups(layout, names, plan):
@@ -90,7 +90,7 @@ def apply_plan(
 
 
 def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
-    """Print what was done as JSON if asked for, log the counts; return the exit code."""
+    """Print the results as JSON if requested, log the counts; return the exit code."""
     if args.json:
         print_json(done)
     refused = sum(not each["done"] for each in done)
@@ -105,7 +105,7 @@ def summarize(done: list[dict[str, Any]], *, args: argparse.Namespace) -> int:
 def _groups(
     layout: Layout, names: list[str], plan: LetterPlan
 ) -> Iterator[list[LetterChange | BadFileError]]:
-    """Yield the changes of some letters at a time, or why one is refused; runs may be large."""
+    """Yield the changes of some dead letters at a time, or a refusal; runs may be large."""
     group: list[LetterChange | BadFileError] = []
     size_bytes = 0
     for name in names:
@@ -120,7 +120,7 @@ def _groups(
 
 
 def _planned(layout: Layout, name: str, plan: LetterPlan) -> LetterChange | BadFileError | None:
-    """Return the change of a letter or why it is refused; None if somebody else was faster."""
+    """Return the change of a dead letter or its refusal; None if it vanished meanwhile."""
     try:
         return plan(layout, name)
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _result(
     *,
     dry_run: bool,
 ) -> dict[str, Any] | None:
-    """Return what became of a letter; None for one that vanished meanwhile."""
+    """Return the result for a dead letter; None if it vanished meanwhile."""
     if isinstance(planned, BadFileError):
         return _document(planned.path, escape(planned.reason), done=False)
     problem = refused.get(planned.name)
@@ -154,7 +154,7 @@ def _document(name: str, words: str, *, done: bool) -> dict[str, Any]:
 
 
 def _start_of(name: str, mtime: float) -> float:
-    """Return when the run of a name began; of another file when it was put there."""
+    """Return the start time of the run with this name; for another file its mtime."""
     try:
         return parse_run_name(name)[1]
     except BadFileError:

@@ -1,4 +1,4 @@
-"""`cc-spool discard ID|ALL`: give dead letters up, for good."""
+"""`cc-spool discard ID|ALL`: delete dead letters for good."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
             return dead_letters.report_nothing(layout, args.id, as_json=args.json)
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
-                _log.error("nobody can be asked: add --yes, or --dry-run to see what would happen")
+                _log.error("not interactive: add --yes, or --dry-run to see what would be done")
                 return USAGE
             if not _confirm(len(names)):
                 _log.info("nothing was discarded")
@@ -47,7 +47,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _confirm(number: int) -> bool:
-    """Ask on the terminal."""
+    """Ask for confirmation on the terminal."""
     sys.stderr.write(f"discard {pluralize(number, 'dead letter')} for good? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

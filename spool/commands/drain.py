@@ -1,4 +1,4 @@
-"""`cc-spool drain [--once]`: the worker, put together from the configuration."""
+"""`cc-spool drain [--once]`: run the drain with the configuration."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Drain for ever, or once; return the exit code.
+    """Run the drain as a service or once; return the exit code.
 
-    A changed configuration is taken up without a restart; one with problems is reported and the
-    old one stays. `args.token` is the token as root read it.
+    A changed configuration is used without a restart; if it has problems, they are logged and the
+    old one stays in use. `args.token` is the token as read by root.
 
     Raises:
-        SpoolLockedError: another drain works on this spool.
+        SpoolLockedError: another drain is running on this spool.
         SpoolError, OSError: spool or state directory cannot be used.
     """
     state = config.spool.state_directory
@@ -67,7 +67,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _drain(
     config: Config, layout: Layout, watch: ConfigWatcher, stopping: threading.Event, *, once: bool
 ) -> int:
-    """Drain until it is `stopping` or `watch` has a successor of the configuration."""
+    """Run the drain until it is `stopping` or `watch` has a new configuration."""
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
@@ -125,7 +125,7 @@ class _Clients:
         return self._backends[-1]
 
     def warnings(self) -> tuple[str, ...]:
-        """Return what Slurm printed beside good answers, each line once."""
+        """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class _Clients:
 
 
 def _settings(config: Config) -> DrainSettings:
-    """Return what the drain needs to know of the configuration."""
+    """Return the drain's settings from the configuration."""
     return DrainSettings(
         state=config.spool.state_directory,
         hold_seconds=config.drain.stop_hold_seconds,
@@ -154,10 +154,10 @@ def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> Non
 
 
 class ConfigWatcher:
-    """Looks after token and configuration; `new_config` is a changed configuration.
+    """The watcher of token and configuration; `new_config` is a changed configuration.
 
-    Called at every pass, it tells whether a halt's cause may be gone: each time that the token file
-    is another one than at the last call, whatever could be read of it meanwhile.
+    Called at every pass, it returns whether the cause of a halt may be repaired: each time that the
+    token file has changed since the last call, whether it could be read or not.
     """
 
     def __init__(self, config: Config, token: MaskedToken) -> None:
@@ -170,7 +170,7 @@ class ConfigWatcher:
         self._reload_requested = False
 
     def request_reload(self) -> None:
-        """Take the next call for a change; safe in a signal handler."""
+        """Make the next call reload the configuration; safe in a signal handler."""
         self._reload_requested = True
 
     def __call__(self) -> bool:
@@ -189,24 +189,24 @@ class ConfigWatcher:
             found = load_checked(self._config.path, credentials=credentials_directory())
         except ConfigError as error:
             for problem in error.problems:
-                _log.error("the changed configuration is not used: %s", problem)
+                _log.error("the changed configuration is not used, correct it: %s", problem)
             return
         if _directories(found) != _directories(self._config):
-            _log.error("another spool or state directory needs a restart of the drain")
+            _log.error("another spool or state directory needs `systemctl restart cc-spool`")
             return
-        _log.info("the configuration is read again")
+        _log.info("the configuration was reloaded")
         self.new_config = found
         self.on_new_config()
 
 
 def token_for(config: Config, token: MaskedToken) -> MaskedToken:
-    """Return the token of a new configuration: the one we hold if it is in the same file."""
+    """Return the token of a new configuration: the current one if it is in the same file."""
     new = MaskedToken(config)
     return token if new.path is not None and new.path == token.path else new
 
 
 def _directories(config: Config) -> tuple[Path, Path]:
-    """Return what our lock and our open directories belong to."""
+    """Return the directories of the lock and of the open spool."""
     return config.spool.directory, config.spool.state_directory
 
 
@@ -219,7 +219,7 @@ def _file_stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:
-    """Return what reads scripts, descriptions and user names in a worker of its own."""
+    """Return the reader of scripts, descriptions and user names for its worker."""
     settings = TextSettings(
         with_script=config.metadata.job_script,
         with_description=config.metadata.slurm_info,

@@ -1,4 +1,4 @@
-"""The drain as its lock and its state file show it to somebody who looks."""
+"""The state of the drain as its lock and its state file show it to other commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainView:
-    """Whether a drain runs, in which process, and what it says; without a word, the defaults."""
+    """Whether a drain runs, its process, and its state; defaults without a state file."""
 
     lock: LockState
     pid: int | None = None
@@ -39,7 +39,7 @@ class DrainView:
 
 
 def read_drain_view(state_directory: Path) -> DrainView:
-    """Return what the drain's files in a state directory say; damage is a warning."""
+    """Return the drain's state from a state directory; a damaged file is a warning."""
     path = state_directory / DRAIN_STATE_FILE
     lock = lock_state(state_directory / DRAIN_LOCK_FILE)
     try:

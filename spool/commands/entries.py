@@ -1,8 +1,8 @@
-"""What lies in the spool, as operators ask for it and as `list` and `show` print it.
+"""The files of the spool as `list` and `show` select and print them.
 
-An ID is a file's name or a job id: then all that belongs to it. ALL is written in upper case, so
-that no job name or shell accident means everything. Names and times of the directories answer most
-questions; a file is read only when it is printed.
+An ID is a file name or a job id, which matches all files of the job. ALL must be upper case, so
+that a job name or a typing error does not match everything. Names and times of the directories are
+enough for most purposes; a file is read only when it is printed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 def matching_names(
     layout: Layout, wanted: str, directories: Collection[Directory] = LISTED
 ) -> Iterator[tuple[Directory, str]]:
-    """Yield the directories and names of the files that an ID means; none is opened."""
+    """Yield the directories and names of the files that match an ID; none is opened."""
     is_escaped = "\\x" in wanted or wanted.endswith("...")
     for directory in directories:
         for name in layout.names(directory):
-            # the cheap comparison first: there may be 100 000 names
+            # the cheap comparison comes first: there may be 100 000 names
             is_meant = wanted in name and wanted in {name, str(job_id_of(name))}
             if is_meant or (is_escaped and escape(name) == wanted):
                 yield directory, name
 
 
 def read_entries(layout: Layout, wanted: str) -> list[Entry]:
-    """Return the files that an ID means, read, in the order of a run's life, oldest first."""
+    """Read the files that match an ID; in the order of a run's directories, oldest first."""
     files = matching_names(layout, wanted)
     found = {
         (entry.directory, entry.name): entry
@@ -56,7 +56,7 @@ def read_entries(layout: Layout, wanted: str) -> list[Entry]:
 
 
 def job_id_of(name: str) -> int | None:
-    """Return the job that a file is about, by its name."""
+    """Return the job id in a file's name, None if there is none."""
     try:
         return parse_run_name(name)[0]
     except BadFileError:
@@ -68,7 +68,7 @@ def job_id_of(name: str) -> int | None:
 
 
 def entry_document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
-    """Return an entry as `list --json` and `show --json` have it, without scripts."""
+    """Return an entry as in `list --json` and `show --json`, without scripts."""
     run = entry.run if isinstance(entry, RunFile) else None
     event = entry.event if isinstance(entry, EventFile) else None
     error = run.last_error if run else None
@@ -90,14 +90,14 @@ def entry_document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
 
 
 def user_of(entry: Entry) -> str | None:
-    """Return the login name of the user whose job an entry is about, where it says so."""
+    """Return the login name of an entry's user; None if it is not in the entry."""
     if isinstance(entry, RunFile):
         return entry.run.job.user
     return entry.event.extras.get("user") if isinstance(entry, EventFile) else None
 
 
 def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
-    """Return why an entry lies where it lies."""
+    """Return why an entry waits in its directory."""
     if isinstance(entry, BadFile):
         return entry.why.reason if entry.why else f"cannot be used: {entry.reason}"
     if isinstance(entry, EventFile):
@@ -106,21 +106,22 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
     if entry.directory is Directory.DEAD:
         return f"rejected: {_error_text(run.last_error)}"
     if not run.reported:
-        return f"not reported: {run.reason or 'no reason is noted'}; until Slurm proves its end"
+        reason = run.reason or "no reason recorded"
+        return f"not reported: {reason}; kept until Slurm proves its end"
     if entry.directory is Directory.OPEN:
-        return "started; waits for its end"
+        return "started; waits for the end of the job"
     return f"{next_delivery(run)} is pending; {_pending_reason(run, view, now)}"
 
 
 def next_delivery(run: Run) -> str:
-    """Return what of a run is to be delivered next."""
+    """Return the next delivery of a run."""
     if run.started is None:
         return "replaced row, start" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 
 def cause_of(run: Run, view: DrainView) -> WaitingCause | None:
-    """Return the cause that the drain gives for runs like this one, if it names its host."""
+    """Return the cause in the drain's state that names a host of this run, if any."""
     named = {*run.job.nodes, run.cluster, run.job.cluster} - {None, ""}
     return next(
         (cause for cause in view.state.waiting if named.intersection(_WORD.findall(cause.cause))),
@@ -142,7 +143,7 @@ def _pending_reason(run: Run, view: DrainView, now: float) -> str:
 
 
 def _stop_reason(view: DrainView) -> str | None:
-    """Return why nothing at all is delivered now; None if runs may be delivered."""
+    """Return why no run is delivered now; None if runs may be delivered."""
     if not view.is_running:
         return "no drain is running"
     if view.is_halted:
@@ -154,11 +155,11 @@ def _stop_reason(view: DrainView) -> str | None:
 
 def _event_reason(entry: EventFile, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
-        return entry.why.reason if entry.why else "no reason lies beside it"
+        return entry.why.reason if entry.why else "no .why file says the reason"
     if not view.is_running:
         return "no drain is running"
     if entry.event.kind is EventKind.RETRY:
-        return "the drain is about to deliver the pending runs"
+        return "the drain will deliver the pending runs at once"
     if view.state.slurm_silent_since is not None:
         why = f": {view.state.slurm_reason}" if view.state.slurm_reason else ""
         return f"Slurm has not answered since {format_time(view.state.slurm_silent_since)}{why}"
@@ -167,5 +168,5 @@ def _event_reason(entry: EventFile, view: DrainView) -> str:
 
 def _error_text(error: LastError | None) -> str:
     if error is None:
-        return "no reason is noted"
+        return "no reason recorded"
     return f"{error.reason}: {error.message}" if error.message else error.reason

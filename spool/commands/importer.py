@@ -1,8 +1,8 @@
-"""Take events and runs into a spool, so that all of them are delivered again.
+"""Import events and runs into a spool, so that all of them are delivered again.
 
-Idempotent: what waits already is known, and delivering twice is harmless. At most 1000
-events wait in `new/`, so that those of the hooks do not stand behind many; of runs one start and
-one stop in flight is pace enough.
+It may be repeated: waiting events and runs are recognized, and delivering twice is harmless. At
+most 1000 events wait in `new/`, so that events of the hooks are not delayed; runs need no limit of
+speed, because only one start and one stop are in flight.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class Throttle:
-    """Whether the spool can take more now. `is_drained` says whether a drain empties it."""
+    """The limits of the import. `is_drained` says whether a drain is running."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Throttle:
         self._runs_left = 0
 
     def wait_for_event_slot(self) -> bool:
-        """Wait until `new/` has room; False if nobody will ever make some."""
+        """Wait until `new/` has room; return False if no drain is running."""
         while self._events_left <= 0:
             self._events_left = MAX_NEW_EVENTS - sum(1 for _ in self._layout.names(Directory.NEW))
             if self._events_left <= 0:
@@ -64,7 +64,9 @@ class Throttle:
         """Return whether the disk has room for more runs."""
         if self._runs_left <= 0:
             if self._layout.free_bytes() < self._min_free_bytes:
-                _log.error("the spool's disk is nearly full (spool.min_free_bytes)")
+                _log.error(
+                    "the spool's disk is nearly full (spool.min_free_bytes): free space, repeat"
+                )
                 return False
             self._runs_left = RUNS_PER_SPACE_CHECK
         self._runs_left -= 1
@@ -72,10 +74,10 @@ class Throttle:
 
 
 class Importer:
-    """Takes kept items into a spool and counts them. `now` in Unix seconds.
+    """The import of items into a spool, with its counts. `now` in Unix seconds.
 
-    One spool serves one Slurm cluster: job ids of another would hit the wrong rows. Its name is
-    that of the runs here, or of the first one taken.
+    One spool serves one Slurm cluster: job ids of another would change the wrong rows. The
+    cluster's name is taken from the runs in the spool, or from the first imported run.
     """
 
     def __init__(self, layout: Layout, throttle: Throttle, *, now: float, dry_run: bool) -> None:
@@ -89,7 +91,7 @@ class Importer:
         self.refused: list[dict[str, str]] = []
 
     def import_item(self, kept: ImportItem) -> bool:
-        """Take one item in; False if the spool cannot take more.
+        """Import one item; return False if the spool has no room for more.
 
         Raises:
             OSError: the spool cannot be written.
@@ -113,13 +115,13 @@ class Importer:
     def _import(self, item: Event | Run) -> bool | None:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
-            reason = f"of Slurm's cluster {cluster}; this spool serves {self._cluster}"
+            reason = f"it is of Slurm's cluster {cluster}, but this spool is for {self._cluster}"
             raise BadFileError(item.name, reason)
         self._cluster = self._cluster or cluster
         return self._import_event(item) if isinstance(item, Event) else self._import_run(item)
 
     def _import_event(self, event: Event) -> bool | None:
-        """Return whether an event is new here; None if there is no room for it."""
+        """Import an event; return whether it is new here, None if there is no room."""
         layout = self._layout
         if self.dry_run:
             return not layout.exists(Directory.NEW, event.name)
@@ -128,15 +130,15 @@ class Importer:
         return put_event(layout, event.name, event.extras, event.time)
 
     def _import_run(self, kept: Run) -> bool | None:
-        """Return whether a run is new here; None if there is no room for it."""
+        """Import a run; return whether it is new here, None if there is no room."""
         if not kept.reported and kept.end is not None:
-            return False  # nothing of it is to be delivered
+            return False  # it has nothing to deliver
         existing = active_directory(self._layout, kept.name)
         if existing is not None:
             self._raise_if_different(kept, existing)
             return False
         if self._layout.exists(Directory.DEAD, kept.name):
-            raise BadFileError(kept.name, "lies in dead/ here; retry or discard that one")
+            raise BadFileError(kept.name, "is in dead/ here; `retry` or `discard` that one")
         if self.dry_run:
             return True
         if not self._throttle.has_space_for_run():
@@ -151,13 +153,13 @@ class Importer:
         except FileNotFoundError:
             return  # it was delivered meanwhile
         except (BadFileError, NewerFormatError) as error:
-            raise BadFileError(kept.name, f"lies in {directory}/ here, unreadable") from error
+            raise BadFileError(kept.name, f"is in {directory}/ here and cannot be read") from error
         if slurm_record_of(here) != slurm_record_of(kept):
-            raise BadFileError(kept.name, f"lies in {directory}/ here with other contents")
+            raise BadFileError(kept.name, f"is in {directory}/ here with other contents")
 
 
 def cluster_of(layout: Layout) -> str | None:
-    """Return Slurm's name of the cluster that a spool serves, as its runs have it."""
+    """Return Slurm's cluster name in the runs of a spool; None if it has none."""
     for directory in RUN_DIRECTORIES:
         for name in layout.names(directory):
             found = read_file(layout, directory, name)
@@ -167,12 +169,12 @@ def cluster_of(layout: Layout) -> str | None:
 
 
 def undelivered(run: Run, now: int) -> Run:
-    """Return a run of which everything is delivered again; its times stay."""
+    """Return a run whose start and stop are delivered again, with its original times."""
     return replace(reset_delivery(run), started=None, replaces=(), seen=now)
 
 
 def slurm_record_of(run: Run) -> Run:
-    """Return what a run says of Slurm, without what was delivered of it so far."""
+    """Return a run with the facts from Slurm only, without the state of its delivery."""
     return replace(
         undelivered(run, 0), cluster=None, reported=True, reason=None, monitoring_status=None
     )

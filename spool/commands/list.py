@@ -1,4 +1,4 @@
-"""`cc-spool list`: what lies in the spool, a line each."""
+"""`cc-spool list`: list the files in the spool, one per line."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
     _print(found, now, as_json=args.json)
     if rest := len(files) - read:
         more = pluralize(rest, "more file")
-        _log.info("%s not looked at: raise --limit, or use --user, --older or --reason", more)
+        _log.info("%s not shown: raise --limit, or use --user, --older or --reason", more)
     return OK
 
 
 def _documents(
     layout: Layout, files: list[tuple[Directory, str]], view: DrainView, now: float
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield each file as a document, read one at a time; None for one that vanished."""
+    """Yield each file as a document, read one at a time; None if it vanished."""
     for directory, name in files:
         entry = read_file(layout, directory, name)
         yield None if entry is None else entry_document(entry, view, now)
@@ -87,7 +87,7 @@ def _documents(
 def _select(
     documents: Iterator[dict[str, Any] | None], args: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return the first documents that are wanted, and how many were looked at for them."""
+    """Return the first matching documents, and how many were read to find them."""
     found: list[dict[str, Any]] = []
     read = 0
     for document in documents:

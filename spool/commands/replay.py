@@ -1,4 +1,4 @@
-"""`cc-spool replay FILE|DIR...`: feed events and runs back in, to deliver them again."""
+"""`cc-spool replay FILE|DIR...`: import events and runs, to deliver them again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Feed the sources in; return the exit code.
+    """Import the sources; return the exit code.
 
     Raises:
         SpoolError, OSError: the spool cannot be used.
@@ -65,7 +65,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 @contextmanager
 def progress() -> Iterator[Callable[[], object]]:
-    """Give a function that moves a progress line on by one; off a terminal there is no line."""
+    """Yield a function that advances a progress line; without a terminal there is none."""
     if not is_terminal(sys.stderr):
         yield lambda: None
         return
@@ -81,14 +81,14 @@ def _items(sources: list[Path], spool: Path) -> Iterator[ImportItem]:
     for source in sources:
         real = Path(os.path.realpath(source))
         if own in (real, *real.parents):
-            reason = "is this very spool; `cc-spool retry` has its dead letters tried again"
+            reason = "this is the spool itself; use `cc-spool retry` for its dead letters"
             yield ImportItem(where=str(source), item=None, reason=reason)
         else:
             yield from read_import_items(source)
 
 
 def _report(importer: Importer, *, is_complete: bool, as_json: bool) -> int:
-    """Tell what became of all; return the exit code."""
+    """Report the results; return the exit code."""
     for each in importer.refused:
         _log.warning("%s is refused: %s", each["what"], each["reason"])
     if as_json:

@@ -1,4 +1,4 @@
-"""`cc-spool retry ID|ALL`: have dead letters tried again, and deliver pending runs now."""
+"""`cc-spool retry ID|ALL`: requeue dead letters, and deliver pending runs now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spool.files.run import parse_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
-_NOW = "{} delivered now: the drain drops its wait"
+_NOW = "{} delivered now: the drain ends its wait"
 _LATER = "{} delivered as soon as a drain runs"
 
 
@@ -53,7 +53,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _pending_runs(layout: Layout, wanted: str) -> list[str]:
-    """Return the names of the pending runs that an ID means."""
+    """Return the names of the pending runs that match an ID."""
     if wanted == ALL:
         return sorted(filter(_is_run_name, layout.names(Directory.TODO)))
     found = matching_names(layout, wanted, [Directory.TODO])
@@ -63,7 +63,7 @@ def _pending_runs(layout: Layout, wanted: str) -> list[str]:
 def _retry_pending(
     layout: Layout, names: list[str], words: str, *, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Ask the drain to deliver runs now, by events: one for each job, or one for all."""
+    """Write events that ask the drain to deliver runs now: one for each job, or one for all."""
     job_ids = {0} if args.id == ALL else {job_id_of(name) or 0 for name in names}
     for job_id in () if args.dry_run else sorted(job_ids):
         enqueue(layout, EventKind.RETRY, job_id)

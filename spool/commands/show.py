@@ -1,4 +1,4 @@
-"""`cc-spool show ID`: what it is, why it lies there, what cc-backend said, what to do."""
+"""`cc-spool show ID`: show a file's facts, its state, cc-backend's answer, and what to do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
-    """Show what an ID means; return the exit code.
+    """Show the files that match an ID; return the exit code.
 
     Raises:
         SpoolError: the spool cannot be used.
@@ -51,7 +51,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         found = read_entries(layout, args.id)
     if not found:
         _log.error(
-            "%s: nothing in the spool has this name or job id; delivered runs leave it", args.id
+            "%s: no file in the spool has this name or job id; delivered runs are removed", args.id
         )
         return USAGE
     if args.json:
@@ -66,7 +66,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _document(entry: Entry, view: DrainView, now: float) -> dict[str, Any]:
-    """Return an entry as JSON: its row, what to do, and the facts, of long texts only the names."""
+    """Return an entry as JSON: its row, what to do, and the facts without long texts."""
     document = entry_document(entry, view, now) | {"to_do": next_step(entry, view)}
     if isinstance(entry, RunFile):
         document["facts"] = _slurm_record(entry.run)
@@ -87,7 +87,7 @@ def _entry_lines(entry: Entry, view: DrainView, now: float) -> Iterator[str]:
 
 
 def _delivery_lines(run: Run) -> Iterator[str]:
-    """Yield what of a run was delivered and what cc-backend answered."""
+    """Yield the state of a run's delivery and cc-backend's answer."""
     yield f"  delivered {_delivery_state(run)}"
     error = run.last_error
     if error is not None:
@@ -123,29 +123,29 @@ def _description(entry: Entry) -> str:
 
 
 def next_step(entry: Entry, view: DrainView) -> str:
-    """Return what an operator may do about an entry."""
+    """Return what an administrator can do about an entry."""
     if entry.directory is Directory.DEAD:
         return _dead_letter_step(entry)
     if isinstance(entry, BadFile):
-        return f"{entry.reason}: repair the file or its rights; the drain tries again by itself"
+        return f"{entry.reason}: repair the file or its permissions; the drain retries by itself"
     if entry.directory is Directory.OPEN:
         return "nothing"
     if not view.is_running:
-        return "start the drain"
+        return "start the drain: `systemctl start cc-spool`"
     if view.is_halted:
-        return "remove the cause of the halt; a new token or configuration is taken up at once"
+        return "remove the cause of the halt; a new token or configuration is used at once"
     return _pending_step(entry, view)
 
 
 def _pending_step(entry: RunFile | EventFile, view: DrainView) -> str:
-    """Return what to do about what waits: remove the cause, if the drain names one."""
+    """Return what to do about a pending file: remove the cause, if the drain names one."""
     if isinstance(entry, RunFile):
         cause, error = cause_of(entry.run, view), entry.run.last_error
         if entry.run.started is None and cause is not None:
             return f"remove the cause ({cause.cause}), {_RETRY_STEP}"
         if error is not None and error.hint:
             return f"{error.hint}, {_RETRY_STEP}"
-    return "nothing; it is tried again by itself"
+    return "nothing; it is retried automatically"
 
 
 def _dead_letter_step(entry: Entry) -> str:
@@ -156,7 +156,7 @@ def _dead_letter_step(entry: Entry) -> str:
 
 
 def _last_request(run: Run) -> Any:
-    """Return the request that was rejected; it never held more than the facts."""
+    """Return the rejected request; it contains only facts of the run."""
     text = run.last_error.request if run.last_error else None
     try:
         return None if text is None else json.loads(text)
@@ -165,5 +165,5 @@ def _last_request(run: Run) -> Any:
 
 
 def _slurm_record(run: Run) -> Any:
-    """Return Slurm's facts as the run file has them."""
+    """Return Slurm's facts as in the run file."""
     return json.loads(codec.encode(run))["job"]

@@ -1,7 +1,7 @@
-"""`cc-spool status`: how much waits, since when, and why.
+"""`cc-spool status`: show what is pending, since when and why, and the last delivery.
 
-All numbers are counted in the directories now, by names and times; what is said of cc-backend and
-of Slurm comes from the drain's state file.
+All numbers are counted from names and times in the directories; the state of cc-backend and Slurm
+comes from the drain's state file.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def count_spool(layout: Layout, now: float) -> dict[str, Any]:
 
 
 def histogram(ages: Iterable[float]) -> dict[str, int]:
-    """Return how many ages (seconds) lie below each bound, in minutes, and above the one before."""
+    """Return the number of ages (seconds) by their upper bound in minutes."""
     ordered = sorted(ages)
     below = [bisect_left(ordered, minutes * 60) for minutes in BOUNDS_MINUTES]
     counts = [end - begin for begin, end in pairwise([0, *below, len(ordered)])]
@@ -124,7 +124,7 @@ def _drain_document(view: DrainView) -> dict[str, Any]:
 
 
 def _token(token: MaskedToken) -> dict[str, Any]:
-    """Return where the token is and when it ends; never the token."""
+    """Return the token's source and expiry, never the token."""
     source = "configuration" if token.path is None else str(token.path)
     try:
         return {"source": source, "expires_at": token.current().expires_at, "problem": None}
@@ -142,7 +142,7 @@ def _lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[st
     yield ""
     if view.state.unreported:
         runs = pluralize(view.state.unreported, "run")
-        yield f"{runs} not reported by choice (`cc-spool list open --reason 'not reported'`)"
+        yield f"{runs} deliberately not reported (`cc-spool list open --reason 'not reported'`)"
     yield _token_line(document["token"], now)
 
 
@@ -150,17 +150,17 @@ def _drain_line(view: DrainView, now: float) -> str:
     state = view.state
     if not view.is_running:
         last = f"; one was last seen {format_time(state.updated)}" if state.updated else ""
-        sure = "no drain is running" if view.lock == "free" else "the lock cannot be looked at"
+        sure = "no drain is running" if view.lock == "free" else "the drain's lock cannot be opened"
         return sure + last
-    who = f"process {view.pid}" if view.pid else "a process that does not say its number"
-    alive = f", last sign of life {format_age(state.updated, now)} ago" if state.updated else ""
+    who = f"process {view.pid}" if view.pid else "a process of unknown id"
+    alive = f", state updated {format_age(state.updated, now)} ago" if state.updated else ""
     version = f"cc-backend {state.server_version or 'of unknown version'}"
     dialect = f" ({escape(state.server_dialect)})" if state.server_dialect else ""
     return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
 
 
 def _delivery_lines(view: DrainView, now: float) -> Iterator[str]:
-    """Yield when something was delivered last, and what is waited for."""
+    """Yield the last delivery and the causes for which runs wait."""
     state = view.state
     if state.last_delivery is not None:
         when = f"{format_time(state.last_delivery)} ({format_age(state.last_delivery, now)} ago)"
@@ -173,7 +173,7 @@ def _delivery_lines(view: DrainView, now: float) -> Iterator[str]:
 
 
 def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
-    """Yield what stands in the way of deliveries."""
+    """Yield the problems that prevent deliveries."""
     state = view.state
     yield from _health_lines(view, now)
     for what, since in (

@@ -211,7 +211,5 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
 
 def _error_text(error: Exception) -> str:
     return (
-        (error.strerror or "cannot be read")
-        if isinstance(error, OSError)
-        else "no valid cluster.json"
+        (error.strerror or "cannot be read") if isinstance(error, OSError) else "not a cluster.json"
     )

@@ -1,1 +1,1 @@
-"""From facts to cc-backend: what is told when, and what becomes of each answer."""
+"""Deliver runs to cc-backend: the order of requests, and the reactions to its answers."""

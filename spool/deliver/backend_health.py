@@ -1,7 +1,7 @@
-"""The health of cc-backend as the drain follows it, and which server it is.
+"""Track the health and the version of cc-backend, and log its outages.
 
-The decisions are `health.observe`, a pure function; here are the log lines (one when an outage
-begins, one when it ends), and the version, which decides how requests are made.
+`health.observe`, a pure function, makes the decisions. This module logs one line when an outage
+begins and one when it ends, and stores the version, which decides the form of requests.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from spool.escaping import escape
 from spool.moment import Moment
 
 VERSION_CHECK_SECONDS = 3600.0
-LOCAL_RETRY_SECONDS = 5.0  # our own token file: looking again costs the server nothing
-# what no known server says on purpose; NO_TOKENS is read from an empty 500, as a proxy may send it
+LOCAL_RETRY_SECONDS = 5.0  # our own token file: checking it again costs the server nothing
+# no known server sends these on purpose; a proxy may send an empty 500, which is read as NO_TOKENS
 _UNKNOWN_ANSWERS = frozenset(
     {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
 )
@@ -36,14 +36,14 @@ _log = logging.getLogger(__name__)
 
 
 def sign_of(verdict: ReplyVerdict) -> Sign:
-    """Return what an answer shows of the server."""
+    """Return what an answer says about the health of the server."""
     if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
         return Sign.FAILED
     return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
 
 
 class BackendHealth:
-    """Belongs to the loop's thread."""
+    """The health of cc-backend; for the loop's thread."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.state = BackendState()
@@ -53,11 +53,11 @@ class BackendHealth:
 
     @property
     def is_up(self) -> bool:
-        """Return whether requests for runs may be sent: the server is up and known."""
+        """Return whether requests for runs may be sent: the server is up and its version known."""
         return self.state.server.is_up and self.server is not None
 
     def probe_is_due(self, now: Moment) -> bool:
-        """Return whether the server is to be probed now: after a failure, and for its version."""
+        """Return whether a probe is due, after a failure or to read the version."""
         if self.state.probe_is_due(now.steady):
             return True
         is_unknown = self.server is None or now.steady >= self._version_due_at
@@ -77,7 +77,7 @@ class BackendHealth:
         accepted_before: int | None,
         is_blamed: bool,
     ) -> bool:
-        """Take in the answer to a request for a run; return whether the run itself is to blame."""
+        """Record the answer to a request for a run; return whether the run caused the failure."""
         answer = RunAnswered(
             channel=channel,
             run=run,
@@ -93,7 +93,7 @@ class BackendHealth:
     def probed(
         self, verdict: ReplyVerdict, server: ServerInfo, now: Moment, *, retry_after: float | None
     ) -> None:
-        """Take in the answer to a probe."""
+        """Record the answer to a probe."""
         self._version_due_at = now.steady + VERSION_CHECK_SECONDS
         sign = sign_of(verdict)
         if sign is Sign.WELL or server.version is not None:
@@ -110,9 +110,9 @@ class BackendHealth:
         )
 
     def server_seen(self, server: ServerInfo, now: Moment) -> None:
-        """Take in which server gave an answer: it may have been upgraded since the last one.
+        """Record the version of the server that answered: it may have been upgraded meanwhile.
 
-        Where it refused our dialect the version that we knew was wrong: it is asked for at once.
+        If it refused our dialect, the known version was wrong, and it is read again at once.
         """
         if self.server is None or server == self.server:
             return
@@ -121,7 +121,7 @@ class BackendHealth:
         self._set_server(server)
 
     def cause_changed(self, now: Moment) -> None:
-        """Allow the next try at once: token, configuration or an administrator's command."""
+        """Allow the next try at once, after a change of token or configuration or a command."""
         self._observe(CauseChanged(), now)
 
     def accepted(self, channel: Channel) -> int:
@@ -139,7 +139,7 @@ class BackendHealth:
         self.state = observe(old, observation, now.steady, random=self._random())
         _log_change("cc-backend", old.server, self.state.server, now)
         if old.server.health is not Health.UP and self.state.server.is_up:
-            self._version_due_at = now.steady  # it may be another release now
+            self._version_due_at = now.steady  # it may have been upgraded
         for channel, each in self.state.channels.items():
             _log_change(channel, old.channels[channel].condition, each.condition, now)
 
@@ -154,10 +154,11 @@ def _log_change(name: str, old: Condition, new: Condition, now: Moment) -> None:
         _log.warning("requests fail (%s): %s", name, new.reason)
     else:
         seconds = now.steady - old.since
-        _log.info("requests succeed again (%s) after %.0f s, %d tries", name, seconds, old.failures)
+        text = "requests succeed again (%s) after %.0f s (failed requests: %d)"
+        _log.info(text, name, seconds, old.failures)
 
 
 def reason_text(verdict: ReplyVerdict) -> str:
-    """Return the hint and the server's own message."""
+    """Return the hint and the server's message."""
     said = escape(verdict.message)
     return f"{verdict.hint} ({said})" if said else verdict.hint

@@ -1,6 +1,6 @@
-"""The connections of one channel: a second one is used only while the first is silent.
+"""The two connections of one channel: the second is used only while the first is silent.
 
-So one request that the server accepts and never answers holds up its own run, not the others.
+So a request that the server accepts and never answers delays only its own run.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from spool.deliver.senders import SendRequest, SendResult
 from spool.worker import Worker
 
-DEPTH = 4  # requests that a worker holds: enough to stay busy between two passes of the loop
+DEPTH = 4  # queued requests of a worker, to keep it busy between two passes of the loop
 SILENT_SECONDS = 3.0
 
 SendWorker = Worker[SendRequest, SendResult]
 
 
 class SendChannel:
-    """Two workers for one kind of requests. Belongs to the loop's thread."""
+    """Two workers for one kind of requests; for the loop's thread."""
 
     def __init__(self, first: SendWorker, second: SendWorker, *, stops: bool) -> None:
         self.workers = (first, second)
@@ -28,16 +28,16 @@ class SendChannel:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether an answer may come soon: the request under way is not silent yet."""
+        """Return whether an answer may come soon: the current request is not silent yet."""
         return any(worker.outstanding and not is_silent(worker) for worker in self.workers)
 
     def free_worker(self) -> SendWorker | None:
-        """Return the worker that takes the next request; None while there is no room."""
+        """Return the worker for the next request; None if both are busy."""
         worker = next((each for each in self.workers if not is_silent(each)), None)
         return worker if worker is not None and worker.outstanding < DEPTH else None
 
     def recall(self) -> list[SendRequest]:
-        """Take back what waits behind a request that has been silent for long."""
+        """Remove and return the requests queued behind one that has been silent for long."""
         return [
             request
             for worker in self.workers
@@ -46,11 +46,11 @@ class SendChannel:
         ]
 
     def next_time(self) -> float | None:
-        """Return when a worker becomes silent unless its answer comes, by the monotonic clock."""
+        """Return the monotonic time at which a worker without an answer counts as silent."""
         times = [w.busy_since + SILENT_SECONDS for w in self.workers if w.outstanding]
         return min((t for t in times if t > self.workers[0].clock()), default=None)
 
 
 def is_silent(worker: SendWorker) -> bool:
-    """Return whether the request under way has had no answer for long."""
+    """Return whether the current request has had no answer for long."""
     return worker.busy_seconds() >= SILENT_SECONDS

@@ -1,6 +1,6 @@
-"""Requests from runs, with the configuration's maps, at the moment of sending.
+"""Compose requests from runs with the configuration's maps, at the time of sending.
 
-So a corrected map, an upgraded server or a flag set in the meantime applies to what already waits.
+So a corrected map, an upgraded server or a flag set in the meantime also applies to waiting runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class PayloadComposer:
-    """Makes requests for one site; warnings that say the same are logged once."""
+    """The composer of requests for one site; equal warnings are logged once."""
 
     site_of: Callable[[Iterable[Cluster] | None], SiteMap]
     metadata: MetadataPolicy
@@ -48,15 +48,15 @@ class PayloadComposer:
 
     @property
     def has_several_clusters(self) -> bool:
-        """Return whether partitions are shown as clusters of their own."""
+        """Return whether partitions are reported as separate clusters."""
         return bool(self._site.partition_clusters)
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
-        """Take over what cc-backend says of its clusters: hosts and their topology."""
+        """Replace the clusters by those of cc-backend: hosts and their topology."""
         self._site = self.site_of(clusters)
 
     def cluster(self, run: Run) -> str:
-        """Return the cluster's name at cc-backend, as fixed when a start was accepted."""
+        """Return the cluster's name at cc-backend; fixed after a start was accepted."""
         return run.cluster or self._site.cluster_of(run.job.partition)
 
     def needs_user_name(self, run: Run, waited_seconds: float) -> bool:
@@ -64,15 +64,15 @@ class PayloadComposer:
         return needs_user_name(run.job, self._site, waited_seconds=waited_seconds)
 
     def needs_topology(self, run: Run) -> bool:
-        """Return whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start needs the server's topology, which is not read yet."""
         return needs_topology(run.job, self._site)
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Return whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the known topology of the server lacks a host of a run."""
         return needs_newer_topology(run.job, self._site)
 
     def exclusion_reason(self, run: Run) -> str | None:
-        """Return why a run is not to be reported; None if it is."""
+        """Return why a run is excluded; None if it is reported."""
         return exclusion_reason(run.job, self.filters, cluster=self.cluster(run))
 
     def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
@@ -99,7 +99,7 @@ class PayloadComposer:
         """Return the body of a start, stop or delete; `is_slim`: without script and description.
 
         Raises:
-            UnsendableError: what every server would refuse.
+            UnsendableError: every server would refuse the request.
         """
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:

@@ -1,4 +1,4 @@
-"""What makes requests of runs: the interface that the drain needs of it."""
+"""The interface of the composer, which makes requests from runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from spool.files.run import Run
 
 
 class UnsendableError(Exception):
-    """No valid request can be made of a run; the message says why."""
+    """A run from which no valid request can be made; the message says why."""
 
 
 class Composer(Protocol):
-    """Makes requests of runs with the maps of the configuration; pure."""
+    """The composer of requests from runs, with the maps of the configuration; pure."""
 
     @property
     def has_several_clusters(self) -> bool:
-        """Return whether partitions are shown as clusters of their own."""
+        """Return whether partitions are reported as separate clusters."""
 
     def update_clusters(self, clusters: Iterable[Cluster]) -> None:
-        """Take over what cc-backend says of its clusters."""
+        """Replace the clusters by those of cc-backend."""
 
     def cluster(self, run: Run) -> str:
         """Return the cluster's name at cc-backend."""
@@ -32,13 +32,13 @@ class Composer(Protocol):
         """Return whether a start must still wait for the name of its user."""
 
     def needs_topology(self, run: Run) -> bool:
-        """Return whether a start would lack what the server's topology, not read yet, would add."""
+        """Return whether a start needs the server's topology, which is not read yet."""
 
     def needs_newer_topology(self, run: Run) -> bool:
-        """Return whether the server's topology, as read before, lacks a host of a run."""
+        """Return whether the known topology of the server lacks a host of a run."""
 
     def exclusion_reason(self, run: Run) -> str | None:
-        """Return why a run is not to be reported; None if it is."""
+        """Return why a run is excluded; None if it is reported."""
 
     def edit_document(self, run: Run, text: str) -> Mapping[str, Any] | None:
         """Return the body that adds a text of a run (`script` or `description`) to its row.
@@ -52,5 +52,5 @@ class Composer(Protocol):
         """Return the body of a start, stop or delete; `is_slim`: without script and description.
 
         Raises:
-            UnsendableError: the run lacks something every server demands.
+            UnsendableError: the run lacks a fact that every server requires.
         """

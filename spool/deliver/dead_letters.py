@@ -1,4 +1,4 @@
-"""Move runs to `dead/` that cannot be delivered, with the reason, the request and what to do."""
+"""Move undeliverable runs to `dead/` with the reason, the request and a hint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 def move_rejected_to_dead(
     store: RunStore, entry: PendingRun, run: Run, request: SendRequest, now: Moment
 ) -> None:
-    """Move a run to `dead/` that cc-backend refused for good, with the request without metaData."""
+    """Move a run that cc-backend rejected to `dead/`, with its request without metaData."""
     sent = {key: value for key, value in request.document.items() if key != "metaData"}
     error = run.last_error or _own_error(request.kind, "refused", now)
     _log.warning(
@@ -38,7 +38,7 @@ def move_rejected_to_dead(
 def move_unsendable_to_dead(
     store: RunStore, entry: PendingRun, run: Run, reason: str, now: Moment
 ) -> None:
-    """Move a run to `dead/` of which no valid request can be made."""
+    """Move a run from which no valid request can be made to `dead/`."""
     error = _own_error(entry.next_request or "start", reason, now)
     _log.warning("job=%d start=%d outcome=dead: %s", run.job_id, run.start_time, escape(reason))
     store.move_to_dead(entry, run, error, now)
@@ -51,5 +51,5 @@ def _own_error(call: str, reason: str, now: Moment) -> LastError:
         outcome="rejected",
         reason="incomplete",
         message=escape(reason),
-        hint="correct what is missing, then `cc-spool retry` it, or `cc-spool discard` it",
+        hint="add the missing fact, then `cc-spool retry` it, or `cc-spool discard` it",
     )

@@ -1,7 +1,7 @@
-"""Hand requests to the workers and let their answers change the run store.
+"""Send requests by the workers and apply their answers to the run store.
 
-Belongs to the loop's thread, and never waits: what needs an answer of Slurm (are two runs of the
-same job?) is asked, and settled when the answer comes.
+It runs in the loop's thread and never waits: a query to Slurm (whether two runs are of the same
+job) is made in a worker, and its run is settled when the answer comes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Fills the workers and takes their answers."""
+    """The delivery of requests; for the loop's thread."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Delivery:
         self._settlement = Settlement(store, self.builder, policy)
         self.accepted_count = 0
         self.last_accepted: float | None = None
-        """When cc-backend last accepted a request for a run, Unix seconds."""
+        """The time when cc-backend last accepted a request for a run, Unix seconds."""
 
     @property
     def outstanding(self) -> int:
@@ -65,7 +65,7 @@ class Delivery:
         return self._workers.starts.outstanding + self._workers.stops.outstanding
 
     def fill(self, now: Moment, *, stops_only: bool = False) -> None:
-        """Hand out what is due and allowed; `stops_only` where the disk takes no new runs."""
+        """Send the due requests; `stops_only` while the disk has no space for new runs."""
         hold = self._health.hold_seconds(self._policy.hold_seconds)
         self._store.schedule.set_hold(hold, now.steady)
         self._store.schedule.move_ready(now.steady)
@@ -77,9 +77,9 @@ class Delivery:
         self._fill(self._workers.stops, Channel.STOPS, now)
 
     def next_time(self, now: Moment) -> float | None:
-        """Return when something may become due without an answer or an event.
+        """Return when a request may become due without an answer or an event.
 
-        A retry whose time has come waits for a run to be tried: it is not counted.
+        A probe or retry whose time has come waits for a run to be tried: it does not count.
         """
         state = self._health.state
         times = [self._workers.starts.next_time(), self._workers.stops.next_time()]
@@ -92,7 +92,7 @@ class Delivery:
         return min(later, default=None)
 
     def take_result(self, request: SendRequest, result: SendResult | None, now: Moment) -> None:
-        """Let the answer to a request for a run change the store; None: it was not sent."""
+        """Apply the answer to a request for a run to the store; None: it was not sent."""
         entry = self._store.get(request.job_id, request.start_time, now)
         if entry is None:
             return
@@ -107,7 +107,7 @@ class Delivery:
             self._apply(entry, request, reply, reaction=reaction, now=now)
 
     def retry_now(self, job_id: int, now: Moment) -> None:
-        """Drop all that keeps the runs of a job id (0: of all) from being sent, but stop holds."""
+        """Cancel all waits of the runs of a job id (0: of all runs), except stop holds."""
         if not job_id:
             self._health.cause_changed(now)
             self.builder.release_names(now)
@@ -130,10 +130,10 @@ class Delivery:
     # ---- sending
 
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
-        """Keep a channel busy; one that fails gets one request at a time, to find out.
+        """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
-        Of the runs whose last request failed one at a time is sent: each may be silent for a
-        minute, and the second connection is for the others.
+        Runs whose last request failed are sent one at a time: each may be silent for a minute, and
+        the second connection is for the others.
         """
         for request in channel.recall():
             self.take_result(request, None, now)
@@ -157,18 +157,18 @@ class Delivery:
                     return
 
     def _sends_failed(self, name: Channel) -> bool:
-        """Return whether a run whose last request failed is in flight; not if it was dropped."""
+        """Return whether a run whose last request failed is in flight."""
         entry = self._failed_in_flight.get(name)
         if entry is None or entry.in_flight is None:
             return False
         return self._store.schedule.get(*entry.key) is entry
 
-    # ---- what an answer does
+    # ---- answers
 
     def _react(
         self, entry: PendingRun, request: SendRequest, reply: ApiReply, now: Moment
     ) -> Reaction | None:
-        """Return what an answer does to its run; None if the run cannot be read now."""
+        """Return the reaction of a run to an answer; None if the run cannot be read now."""
         verdict = reply.verdict
         channel = Channel.STOPS if request.kind is RequestKind.STOP else Channel.STARTS
         to_blame = request.kind is not RequestKind.EDIT_META and self._health.run_answered(
@@ -203,7 +203,7 @@ class Delivery:
         channel: Channel,
         now: Moment,
     ) -> None:
-        """Count an answer for its run; a late text says nothing of the requests that count."""
+        """Count an answer for its run; answers to late texts are not counted."""
         if sign_of(reply.verdict) is Sign.WELL:
             entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
             self.accepted_count += 1
@@ -224,7 +224,7 @@ class Delivery:
         reaction: Reaction,
         now: Moment,
     ) -> None:
-        """Let a reaction change the store."""
+        """Apply a reaction to the store."""
         if request.kind is RequestKind.EDIT_META:
             self._texts_sent(entry, reaction, now)
             return
@@ -253,7 +253,7 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store what an answer changed."""
+        """Store the run that an answer changed."""
         self._store.persist(entry, run, now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
@@ -261,26 +261,24 @@ class Delivery:
     def _note_texts(
         self, entry: PendingRun, reaction: Reaction, verdict: ReplyVerdict, now: Moment
     ) -> None:
-        """Note whether a run goes, or has gone, without its texts; they may still be added then."""
+        """Record that a run is or was sent without its texts; they may be added later."""
         was_slim, entry.is_slim = entry.is_slim, reaction.is_slim
         entry.slim_until = now.steady + SLIM_SECONDS
         if was_slim and verdict.outcome is Outcome.DELIVERED:
-            text = (
-                "job=%d start=%d accepted without script and description: with them it is refused"
-            )
+            text = "job=%d start=%d accepted without script and description, refused with them"
             _log.warning(text, entry.job_id, entry.start_time)
             entry.new_texts = TEXTS
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
     ) -> None:
-        """Put a run back whose request failed, for a reason that may be the server's."""
+        """Put a run back after a failed request that the server may have caused."""
         entry.retry_at = now.steady + reaction.wait_seconds
         entry.waits_for = f"its last request failed: {verdict.hint}"
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _texts_sent(self, entry: PendingRun, reaction: Reaction, now: Moment) -> None:
-        """Go on to the next text; one that cannot be added delays nothing."""
+        """Continue with the next text; a text that cannot be added is skipped."""
         is_waiting = reaction.action is RunAction.WAIT and entry.end_time is None
         if is_waiting and entry.failures < MAX_META_FAILURES:
             entry.retry_at = now.steady + reaction.wait_seconds

@@ -1,14 +1,15 @@
-"""What is known of cc-backend's health: a pure state machine, (state, observation) → state.
+"""The health of cc-backend: a pure state machine, (state, observation) → state.
 
-Blame needs a witness. A failed request for one run may be the run's fault or the server's:
+A failed request for a run may be caused by the run or by the server. What other requests show
+decides:
 
 - the *server* fails when a neutral request (the probe) fails;
 - a *channel* (starts, or stops) fails when two different runs fail in it and none is accepted in
   between, although the probe succeeds; then single runs are tried until one is accepted;
 - a *run* is to blame when it fails again after another run of its channel was accepted.
 
-Nobody is charged before, and one rule holds for retryable, unknown and halting answers alike. All
-times are seconds of the monotonic clock.
+Until then no failed attempt is counted for a run. The same rule holds for retryable, unknown and
+halting answers. All times are seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from enum import StrEnum
 
 MAX_DELAY_SECONDS = 60.0
 MAX_CHANNEL_DELAY_SECONDS = 5.0
-HALT_PROBE_SECONDS = 300.0
+HALT_PROBE_SECONDS = 60.0
 HALT_TRIAL_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 15 * 60.0
 
 
 class Health(StrEnum):
-    """Whether requests may be sent freely."""
+    """The health of the server or of a channel."""
 
     UP = "up"
     DOWN = "down"
@@ -33,26 +34,26 @@ class Health(StrEnum):
 
 
 class Channel(StrEnum):
-    """The kinds of requests that fail together: each has connections of its own."""
+    """The kinds of requests that may fail separately; each has its own connections."""
 
     STARTS = "starts"
     STOPS = "stops"
 
 
 class Sign(StrEnum):
-    """What an answer shows of the server."""
+    """What an answer says about the health of the server."""
 
-    WELL = "well"  # cc-backend did, or refused, what was asked for a reason of its own
-    FAILED = "failed"  # nobody there, an error page, an error that no known server gives
-    HALTED = "halted"  # refused before cc-backend looked at it: token, URL, address
+    WELL = "well"  # cc-backend answered: it accepted the request or rejected it
+    FAILED = "failed"  # no answer, an error page, or an error that no known server sends
+    HALTED = "halted"  # refused before cc-backend read the request: token, URL, address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """The health of the server or of a channel.
 
-    `since` and `reason` belong to the health. `failures` counts the failed tries since then;
-    `retry_at` is when the next one may go.
+    `since` and `reason` are those of the health. `failures` counts the failed tries since then;
+    `retry_at` is when the next try may be made.
     """
 
     health: Health = Health.UP
@@ -71,8 +72,9 @@ class Condition:
 class RunAnswered:
     """An answer to a request for a run.
 
-    `accepted_before`: how many requests of the channel had been accepted when this run last failed;
-    None if it has not failed. `is_blamed`: it is known to fail alone, so it is no witness.
+    `accepted_before`: the number of accepted requests of the channel when this run last failed;
+    None if it has not failed. `is_blamed`: the run is known to fail alone, so its failures say
+    nothing about the server.
     """
 
     channel: Channel
@@ -87,7 +89,7 @@ class RunAnswered:
 class ProbeAnswered:
     """An answer to the probe.
 
-    `retry_after_seconds` is the server's own wish, a minimum; `delay_seconds` replaces the usual
+    `retry_after_seconds` is the server's Retry-After, a minimum; `delay_seconds` replaces the usual
     delay.
     """
 
@@ -99,7 +101,7 @@ class ProbeAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseChanged:
-    """Token, configuration or an administrator's command: what was wrong may be right now."""
+    """A change of token or configuration, or a command: the cause may be repaired."""
 
 
 Observation = RunAnswered | ProbeAnswered | CauseChanged
@@ -107,7 +109,7 @@ Observation = RunAnswered | ProbeAnswered | CauseChanged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """A channel's condition, how many requests it has accepted, and who has failed since."""
+    """A channel's condition, its number of accepted requests, and the runs that failed since."""
 
     condition: Condition = Condition()
     accepted: int = 0
@@ -116,7 +118,7 @@ class ChannelState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendState:
-    """Health of the server and of its channels. `probe_wanted`: a failure waits for a verdict."""
+    """The health of the server and its channels. `probe_wanted`: a failed request needs a probe."""
 
     server: Condition = Condition()
     channels: dict[Channel, ChannelState] = field(
@@ -125,17 +127,17 @@ class BackendState:
     probe_wanted: bool = False
 
     def probe_is_due(self, now: float) -> bool:
-        """Return whether the neutral request may be sent now."""
+        """Return whether the probe may be sent now."""
         return self.probe_wanted or (not self.server.is_up and now >= self.server.retry_at)
 
     def worst(self) -> Condition:
-        """Return the condition that stands in the way of most deliveries."""
+        """Return the condition that blocks most deliveries."""
         conditions = [self.server, *(each.condition for each in self.channels.values())]
         order = [Health.HALTED, Health.DOWN, Health.UP]
         return min(conditions, key=lambda condition: order.index(condition.health))
 
     def is_to_blame(self, answer: RunAnswered) -> bool:
-        """Return whether a failed answer is the run's own fault: others were accepted meanwhile."""
+        """Return whether the run caused the failure, because others were accepted meanwhile."""
         accepted = self.channels[answer.channel].accepted
         before = answer.accepted_before
         return answer.sign is not Sign.WELL and before is not None and accepted > before
@@ -157,9 +159,10 @@ def observe(
 
 
 def _run_accepted(state: BackendState, answer: RunAnswered, now: float) -> BackendState:
-    """The server and this channel work: whoever waits for them may go."""
+    """Return the state after an accepted request: server and channel are up."""
     old = state.channels[answer.channel]
     condition = old.condition if old.condition.is_up else Condition(since=now)
+    # the new state has no suspects: what failed before the channel worked proves nothing any more
     new = ChannelState(condition=condition, accepted=old.accepted + 1)
     server = state.server if state.server.is_up else Condition(since=now)
     return replace(state, server=server, channels=state.channels | {answer.channel: new})
@@ -168,18 +171,22 @@ def _run_accepted(state: BackendState, answer: RunAnswered, now: float) -> Backe
 def _run_failed(
     state: BackendState, answer: RunAnswered, now: float, random: float
 ) -> BackendState:
-    """A second run that fails makes it the channel's fault; the first asks for the probe."""
+    """Return the state after a failed request: the first asks for a probe, a second run counts."""
     old = state.channels[answer.channel]
+    # the run is at fault, so its failure says nothing about the server
     if answer.is_blamed or state.is_to_blame(answer):
         return state
     suspects = old.suspects | {answer.run}
     condition = old.condition
+    # One run may be bad. If two different runs fail and none is accepted in between, the channel is
+    # down and only trials are sent. A trial that fails while it is down extends the outage.
     if len(suspects) > 1 or not condition.is_up:
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
         condition = _failed(
             condition, answer.sign, now, answer.reason, delay=backoff(condition, longest, random)
         )
     new = replace(old, condition=condition, suspects=suspects)
+    # a third suspect needs no further probe, which would double the load during an outage
     wanted = state.server.is_up and len(suspects) <= 2  # noqa: PLR2004 - first and second failure
     return replace(
         state,
@@ -189,8 +196,10 @@ def _run_failed(
 
 
 def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: float) -> BackendState:
+    """Return the state after a probe: it decides about the server, never about a channel."""
     state = replace(state, probe_wanted=False)
     if answer.sign is Sign.WELL:
+        # the server is up again, so the channels need not wait for the end of their delays
         return (
             state
             if state.server.is_up
@@ -199,7 +208,7 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
     if answer.delay_seconds is not None:
         delay = answer.delay_seconds
     elif answer.sign is Sign.HALTED:
-        delay = HALT_PROBE_SECONDS
+        delay = HALT_PROBE_SECONDS  # an administrator must act, so frequent probes are useless
     else:
         delay = backoff(state.server, MAX_DELAY_SECONDS, random)
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
@@ -208,7 +217,7 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
 
 
 def _cause_changed(state: BackendState, now: float) -> BackendState:
-    """Allow the next try at once, everywhere."""
+    """Return the state in which server and channels may be tried at once."""
     channels = {
         channel: replace(each, condition=_at_once(each.condition, now))
         for channel, each in state.channels.items()
@@ -224,6 +233,7 @@ def _failed(
     condition: Condition, sign: Sign, now: float, reason: str, *, delay: float
 ) -> Condition:
     health = Health.HALTED if sign is Sign.HALTED else Health.DOWN
+    # from down to halted (or back) is a new outage with its own beginning and backoff
     is_same = condition.health is health
     return Condition(
         health=health,

@@ -1,7 +1,7 @@
-"""Changes of the spool that are not durable yet, written together.
+"""The changes of the spool that are not durable yet; they are written in groups.
 
-The order of durability: first the runs that changed are written, then what is replaced or delivered
-is removed, and events last, when no run that they led to is only in memory.
+The order of durability: changed runs are written first, then replaced or delivered runs are
+removed, and events are removed last, when no run that they led to is only in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GROUP_SECONDS = 0.2
 
 
 class PendingChanges:
-    """Runs by file name, and events, that wait to be written or removed."""
+    """Runs (by file name) and events that wait to be written or removed."""
 
     def __init__(self) -> None:
         self.to_persist: dict[str, PendingRun] = {}
@@ -32,7 +32,7 @@ class PendingChanges:
         self._waiting_since: float | None = None
 
     def is_due(self, now: Moment) -> bool:
-        """Return whether a group waits that is large or old enough."""
+        """Return whether the waiting group is large or old enough to be written."""
         if self._waiting_since is None:
             return False
         size = len(self.to_persist) + len(self.to_remove) + len(self.to_dead)
@@ -47,25 +47,33 @@ class PendingChanges:
         return min(times, default=None)
 
     def start_waiting(self, now: Moment) -> None:
-        """Note that something waits to be written, since now unless something waits already."""
+        """Start the group's time limit, unless it has already started."""
         if self._waiting_since is None:
             self._waiting_since = now.steady
 
     def cancel_removal(self, entry: PendingRun) -> None:
-        """Keep a run that was about to be removed or to go to `dead/`, and is reported again."""
+        """Cancel the planned removal of a run, or its move to `dead/`, because it changed again."""
+        # the events of the cancelled change are still needed: they keep the run's facts until it is
+        # durable, so they move to the new entry
         removed = self.to_remove.pop(entry.name, None)
         if removed is not None:
             entry.events |= removed.events
         _, _, dead = self.to_dead.pop(entry.name, (None, None, entry))
         entry.events |= dead.events
 
+    def is_removing(self, job_id: int) -> bool:
+        """Return whether a run of a job is done and its file not durably removed yet."""
+        return any(entry.job_id == job_id for entry in self.to_remove.values())
+
     def removable_events(self) -> set[str]:
-        """Return the events that nothing staged needs any more."""
+        """Return the events that no staged run needs any more."""
         removable = set(self.handled_events)
         for entry in (*self.to_persist.values(), *self.to_remove.values()):
             removable |= entry.events
         for _, _, entry in self.to_dead.values():
             removable |= entry.events
+        # One event may have led to several runs (a requeue). While one of them is only in memory,
+        # the event must stay in `new/`: after a crash it is the only way back to that run.
         for entry in self.staged.values():
             removable -= entry.events
         return removable
@@ -76,6 +84,9 @@ class PendingChanges:
         Raises:
             OSError: the batch is rolled back.
         """
+        # WriteBatch makes all writes durable before it removes anything: a crash in between leaves
+        # a run in two directories or an event too many, and both are harmless. The other order
+        # would lose runs: the facts must be on disk before the events that led to them are removed.
         try:
             for entry in self.to_persist.values():
                 if entry.run is not None:
@@ -85,6 +96,7 @@ class PendingChanges:
         except OSError:
             batch.rollback()
             raise
+        # the file is in one of the directories, or in both after a crash
         for name in self.to_remove:
             batch.remove(Directory.TODO, name)
             batch.remove(Directory.OPEN, name)
@@ -94,7 +106,7 @@ class PendingChanges:
         return events
 
     def clear(self) -> None:
-        """Forget all changes but those that are only staged: they are durable now."""
+        """Forget the changes that are durable now: all except the staged ones."""
         self.to_persist.clear()
         self.to_remove.clear()
         self.to_dead.clear()
@@ -103,5 +115,5 @@ class PendingChanges:
 
 
 def _without_texts(run: Run) -> Run:
-    """Return a run without what can be large: the disk is nearly full."""
+    """Return a run without its large texts, because the disk is nearly full."""
     return replace(run, script=None, description=None)

@@ -1,4 +1,4 @@
-"""A run as the drain holds it in memory: what is to be sent for it, and what that waits for."""
+"""A run in the drain's memory: its next request, and what that request waits for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
-MAX_WAIT_SECONDS = 24 * 3600.0  # of a time that was stored: no run is parked for longer
+MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
 
 class RequestKind(StrEnum):
@@ -26,22 +26,21 @@ class RequestKind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class PendingRun:
-    """What is kept in memory of a run in `todo/` or `open/`, or on its way there.
+    """The state in memory of a run in `todo/` or `open/`, or before it is written there.
 
-    `stored` is the directory that holds it (None: its facts are in memory alone, in `run`, and its
-    `events` must stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent
-    for it, and `waits_for` says why. `texts_until`: its start waits for script and description;
-    `stop_texts_until`: its stop does, after a start without them; `new_texts` are those that came
-    after it. `clock_wait_until`: until then it may wait because its
-    time lies in the future (0: it does not); `topology_wanted_at`: a topology older than this lacks
-    one of its hosts (0: none does). `comments_at` is when its comments, which may exclude it, were
-    last read. `accepted_at` is when its start was accepted, which a
-    stop hold counts from; `is_listed`: a job list of cc-backend shows it, so its stop needs no
-    hold. `failures` counts failed requests since the last answer, `accepted_before` is how many
-    requests of others had been accepted at the last of them. `is_blamed`: it is known to fail
-    alone. `may_have_arrived`: the last request may have reached cc-backend. `is_slim`: sent without
-    script and description, because something in front of cc-backend refuses them; only until
-    `slim_until`.
+    `stored` is its directory (None: its facts are only in memory, in `run`, and its `events` must
+    stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent for it, and
+    `waits_for` says why. `texts_until`: its start waits for script and description;
+    `stop_texts_until`: its stop waits for them, after a start without them; `new_texts` are those
+    that arrived after the start. `clock_wait_until`: until then it may wait because its time is in
+    the future (0: it is not); `topology_wanted_at`: a topology older than this lacks one of its
+    hosts (0: none is missing). `comments_at` is when its comments, which may exclude it, were last
+    read. `accepted_at` is when its start was accepted, from which the stop hold counts;
+    `is_listed`: a job list of cc-backend shows it, so its stop needs no hold. `failures` counts
+    failed requests since the last answer, `accepted_before` is the number of accepted requests of
+    other runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the
+    last request may have reached cc-backend. `is_slim`: sent without script and description,
+    because they are refused; only until `slim_until`.
     """
 
     job_id: int
@@ -76,7 +75,7 @@ class PendingRun:
     staged_at: float = 0.0
 
     def update(self, run: Run, now: Moment) -> None:
-        """Take over what a new value of the run says."""
+        """Update the entry from a new value of the run."""
         if run.started != self.started and run.started is not None:
             self.accepted_at = now.steady_since(run.started)
         self.run = run
@@ -95,7 +94,7 @@ class PendingRun:
 
     @property
     def has_failed(self) -> bool:
-        """Return whether its last request failed: the next one may take as long."""
+        """Return whether its last request failed, so that the next one may take as long."""
         return bool(self.failures) or self.is_blamed
 
     @property
@@ -110,7 +109,7 @@ class PendingRun:
 
     @property
     def next_request(self) -> RequestKind | None:
-        """Return what is to be sent, whenever that may be."""
+        """Return the next request of the run, whether it is due or not; None for none."""
         if not self.reported:
             return None
         if self.started is None:
@@ -120,7 +119,7 @@ class PendingRun:
         return None if self.end_time is None else RequestKind.STOP
 
     def tracked(self) -> TrackedRun:
-        """Return what the resolution of events needs to know."""
+        """Return the facts that the resolution of events needs."""
         return TrackedRun(
             start_time=self.start_time,
             end=self.end_time,
@@ -131,7 +130,7 @@ class PendingRun:
 
 
 def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
-    """Return the entry of a run; one that is stored does not keep the run in memory."""
+    """Return the entry of a run; the entry of a stored run does not hold it in memory."""
     entry = PendingRun(job_id=run.job_id, start_time=run.start_time, stored=stored)
     entry.update(run, now)
     if stored is not None:

@@ -1,6 +1,6 @@
-"""What an answer of cc-backend does to a run. Pure: (run, call, verdict) to a new run and action.
+"""React to an answer of cc-backend: (run, verdict, context) → new run and action. Pure.
 
-Nothing here touches disk or network, so every recorded answer can be tried on every kind of run.
+Without disk and network, tests can combine every recorded answer with every kind of run.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or
 QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
 FIRST_RETRY_SECONDS = 5
 MAX_UNBLAMED_WAIT_SECONDS = 30.0
-SLIM_FAILURES = 6  # without a witness each sixth try of a start is one without its texts
-MAX_ATTEMPTS = 24  # of a run that alone fails: the last waits are an hour each
+SLIM_FAILURES = 6  # if no other run is accepted, each sixth try omits the texts
+MAX_ATTEMPTS = 24  # of a run that alone fails; the last waits are an hour each
 MAX_RESTARTS = 3
 MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
 MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
 ANSWER_CHARACTERS = 2000
 ALONE_HINT = (
-    "cc-backend accepted other runs meanwhile: something refuses this one alone; look at the logs"
-    " of cc-backend and of what stands in front of it, then `cc-spool retry` or `discard` it"
+    "cc-backend accepts other runs, so only this one is refused; check the logs of cc-backend and"
+    " of proxies in front of it, then `cc-spool retry` or `cc-spool discard` it"
 )
 OUT_OF_ORDER = (
-    "cc-backend stores runs of one job id in order alone, and a later one is there: delete that"
-    " one at cc-backend and `cc-spool retry` this run, or `cc-spool discard` it"
+    "cc-backend stores the runs of a job id only in order, and it has a later one: delete that run"
+    " at cc-backend and `cc-spool retry` this one, or `cc-spool discard` it"
 )
 
 
 class RunAction(Enum):
-    """What becomes of a run after an answer."""
+    """What to do with a run after an answer."""
 
-    WAIT = auto()  # nothing is stored: the answer says nothing about this run
-    KEEP = auto()  # stored where its state belongs
-    ARCHIVE = auto()  # delivered in full: into the archive
-    DEAD_LETTER = auto()  # refused for good
-    SETTLE = auto()  # other runs of its job id are in the way: see `settle_conflict`
+    WAIT = auto()  # store nothing: the answer says nothing about this run
+    KEEP = auto()  # store it in the directory of its state
+    ARCHIVE = auto()  # completely delivered: move it to the archive
+    DEAD_LETTER = auto()  # rejected: move it to dead/
+    SETTLE = auto()  # other runs of its job id conflict: see `settle_conflict`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """The run after the answer, what becomes of it, and how long it waits (in memory alone).
+    """The run after the answer, the action, and the wait (kept only in memory).
 
-    `is_slim`: it is sent without script and description the next time.
+    `is_slim`: the next request omits script and description.
     """
 
     run: Run
@@ -63,10 +63,10 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """A request and the moment of its answer, Unix seconds.
+    """A request and the time of its answer, Unix seconds.
 
     `status` is the HTTP status, None without an answer. `failures` counts the failed requests in a
-    row, this one included. `is_to_blame`: a failure is this run's own, because others are accepted.
+    row, this one included. `is_to_blame`: the run itself fails, because others are accepted.
     `can_be_slim`: a start that was sent with its texts, and may be sent without them.
     """
 
@@ -80,18 +80,18 @@ class RequestContext:
 
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return what an answer does to a run: the one dispatch on what it means."""
+    """Return the reaction to an answer; the only dispatch on its meaning."""
     if sign_of(verdict) is not Sign.WELL:
         return _failed(run, verdict, context)
     return _REACTIONS[verdict.outcome](run, verdict, context)
 
 
 def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run as it is while it may be the server's fault; else set aside, ever rarer."""
+    """Return the reaction to a failure: retry while the server may be at fault, else back off."""
     is_sixth = context.failures > 0 and context.failures % SLIM_FAILURES == 0
     if (context.is_to_blame or is_sixth) and context.can_be_slim and verdict.may_be_in_front:
-        # a firewall may dislike its script: once without it, then from the beginning; on a quiet
-        # site no other run comes that could be its witness
+        # a firewall may refuse the script: try once without it, then start over; on a quiet site
+        # there is no other run whose acceptance would show that only this one fails
         return Reaction(run=run, action=RunAction.WAIT, is_slim=True)
     if not context.is_to_blame:
         wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
@@ -104,7 +104,7 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
 
 
 def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run after cc-backend did what was asked."""
+    """Return the reaction to an accepted request."""
     clean = replace(run, last_error=None, not_before=0, attempts=0)
     match context.kind:
         case RequestKind.STOP:
@@ -119,13 +119,13 @@ def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reac
 
 
 def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run with its start to be looked up: cc-backend only queued it, and may drop it."""
+    """Return the reaction to a queued start, which must be checked: cc-backend may drop it."""
     noted = _with_error(run, verdict, context)
     return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run with its start to be sent again; a server that forgets it always is odd."""
+    """Return the reaction to a stop without a start: send the start again, a few times."""
     noted = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
     if noted.attempts > MAX_RESTARTS:
         return Reaction(run=noted, action=RunAction.DEAD_LETTER)
@@ -133,7 +133,7 @@ def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Re
 
 
 def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
-    """Return the run parked; what may be corrected at any moment is tried again by its name."""
+    """Return the reaction to an unknown name: wait until an administrator corrects it."""
     noted = _with_error(run, verdict, context)
     if verdict.reason in _BY_NAME:
         return Reaction(run=noted)
@@ -146,7 +146,7 @@ def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction
 
 
 def _restarts(run: Run) -> int:
-    """Return how often the server has forgotten this run's start, for one that is started again."""
+    """Return how often the start of this run had to be sent again."""
     error = run.last_error
     return run.attempts if error and error.outcome == Outcome.NEEDS_START else 0
 
@@ -183,7 +183,7 @@ _REACTIONS = {
     Outcome.DELIVERED: _accepted,
     Outcome.ALREADY_THERE: _accepted,
     Outcome.CONFIRM: _start_queued,
-    Outcome.AMEND: _rejected,  # ccbackend amends by itself; what is left of it helps nobody
+    Outcome.AMEND: _rejected,  # ccbackend has already amended the request in vain
     Outcome.NEEDS_START: _needs_start,
     Outcome.CONFLICT: _conflict,
     Outcome.LATER: _later,
@@ -194,12 +194,12 @@ _REACTIONS = {
 def settle_conflict(
     run: Run, others: Iterable[int], proven: Iterable[int], *, replace_earlier: bool, now: float
 ) -> Reaction:
-    """Return what becomes of a run that cc-backend refuses because of other runs of its job id.
+    """Return the reaction of a run that conflicts with other runs of its job id at cc-backend.
 
     Args:
-        run: the run whose start was refused, `last_error` noted.
+        run: the run whose start was refused, with its `last_error`.
         others: start times of the runs of this job id that cc-backend lists.
-        proven: start times that our spool or accounting prove to be runs of the same job.
+        proven: start times of other runs of the same job, proven by the spool or accounting.
         replace_earlier: policy: replace the earlier run's row, or keep it.
         now: Unix seconds.
     """
@@ -214,18 +214,19 @@ def settle_conflict(
         return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
     if replace_earlier:
         return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
-    reason = "requeue policy keep: the first run within 24 h stays"
+    reason = "drain.requeue is keep: cc-backend keeps the first run within 24 h"
     return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
 
 
 def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
-    """Return what becomes of a run older than one that is stored.
+    """Return the reaction of a run that is older than one at cc-backend.
 
-    cc-backend takes runs of one job id in order alone (api: "duplicate rule"). Of the same job the
-    later run stands for both, as if it had replaced this one. Else a person has to choose.
+    cc-backend accepts the runs of a job id only in order (api: "duplicate rule"). If both are of
+    the same job, the later run represents both, as if it had replaced this one. Else an
+    administrator has to decide.
     """
     if are_same_job:
-        reason = "a later run of this job is stored already"
+        reason = "cc-backend already has a later run of this job"
         return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
     error = run.last_error and replace(run.last_error, hint=OUT_OF_ORDER)
     context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")

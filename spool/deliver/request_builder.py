@@ -1,7 +1,7 @@
-"""Make requests of runs when they are sent; what cannot be sent waits, is excluded or goes dead.
+"""Build requests from runs when they are sent; other runs wait, are excluded or move to dead/.
 
-What is only temporarily incomplete is not sent, because a row cannot be corrected: a start waits
-for the server's topology (its hardware threads are computed from it) and for a user name.
+A temporarily incomplete start is not sent, because a row cannot be corrected later: it waits for
+the server's topology (hardware threads are computed from it) and for a user name.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.composer import Composer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
+from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
-from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
+from spool.deliver.server_topology import TOPOLOGY_CAUSE, ServerTopology
 from spool.deliver.unknown_names import UnknownNames
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestBuilder:
-    """Belongs to the loop's thread."""
+    """The builder of requests; for the loop's thread."""
 
     def __init__(
         self,
@@ -61,18 +62,22 @@ class RequestBuilder:
         self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
         self.on_missing_user: Callable[[Run, Moment], None] = lambda _run, _now: None
-        """Asks for the name of the user of a run whose start waits for it."""
+        """Queries the user's name of a run whose start waits for it."""
         self.on_old_comments: Callable[[int, Moment], None] = lambda _job_id, _now: None
         """Asks Slurm about a job whose start has waited: its user may have excluded it."""
 
     @property
     def can_add_texts(self) -> bool:
-        """Tell whether the server takes texts of a run whose start it has accepted."""
+        """Return whether the server accepts texts after the start of a run."""
         return (self._health.server or ServerInfo()).edits_metadata
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
-        """Return the request of a run in flight; None if it waits, is excluded or goes dead."""
+        """Return the request of a run in flight; None if it waits, is excluded or is dead."""
         if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
+            return None
+        is_delete = entry.in_flight is RequestKind.DELETE
+        if is_delete and (cause := self._store.delete_obstacle(entry.job_id)):
+            self.defer(entry, cause, GROUP_SECONDS, now)
             return None
         is_start = entry.in_flight is RequestKind.START
         schedule = self._store.schedule
@@ -87,8 +92,8 @@ class RequestBuilder:
         except UnsendableError as error:
             move_unsendable_to_dead(self._store, entry, run, str(error), now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
-            _log.error("%s cannot be mapped: %r", entry.name, error)
-            reason = f"{type(error).__name__} in our own code while mapping it"
+            _log.error("no request can be made from %s: %r", entry.name, error)
+            reason = f"{type(error).__name__} in our own code"
             self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
         return None
 
@@ -96,33 +101,36 @@ class RequestBuilder:
         self, entry: PendingRun, run: Run, now: Moment, *, is_trial: bool
     ) -> SendRequest | None:
         cluster = self._composer.cluster(run)
-        if entry.in_flight is RequestKind.START:
-            if self._composer.needs_user_name(run, now.wall - run.seen):
-                self.on_missing_user(run, now)
-                self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
-                return None
-            if self._must_wait_for_topology(entry, run, now):
-                cause = "the server's topology cannot be read yet"
-                self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
-                return None
-            if self._must_read_comments(entry, run, now):
-                self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
-                return None
-            if self.clusters.defers(entry, cluster, self._store.schedule, now.steady):
-                return None
+        is_start = entry.in_flight is RequestKind.START
+        if is_start and self._start_must_wait(entry, run, cluster, now):
+            return None
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
-            if entry.in_flight is RequestKind.START:
+            if is_start:
                 self.hosts.take_try(entry.host, now.steady)
                 self.clusters.take_try(cluster, now.steady)
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
 
-    def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
-        """Return whether a running job's start has waited so long that its comments may be others.
+    def _start_must_wait(self, entry: PendingRun, run: Run, cluster: str, now: Moment) -> bool:
+        """Put a start back that is only temporarily incomplete; return whether it must wait."""
+        if self._composer.needs_user_name(run, now.wall - run.seen):
+            self.on_missing_user(run, now)
+            self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+            return True
+        if self._must_wait_for_topology(entry, run, now):
+            self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
+            return True
+        if self._must_read_comments(entry, run, now):
+            self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
+            return True
+        return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
 
-        The opt-out is a promise about privacy. A Slurm that does not answer stops nothing.
+    def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
+        """Return whether a start has waited so long that the job's comments must be read again.
+
+        The opt-out flag is a promise about privacy. If Slurm does not answer, the start is sent.
         """
         if run.end is not None or now.wall - run.seen < OLD_COMMENTS_SECONDS:
             return False
@@ -142,26 +150,24 @@ class RequestBuilder:
             return False
         if not entry.topology_wanted_at:
             entry.topology_wanted_at = now.steady
-        is_old = self.topology.read_at < entry.topology_wanted_at
-        self.topology.is_wanted |= is_old
-        return is_old and now.steady - entry.topology_wanted_at < TOPOLOGY_PATIENCE_SECONDS
+        return self.topology.is_older_than(entry.topology_wanted_at, now)
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
-        """Return an entry's run; None if it cannot be read now: it stays, and is tried again."""
+        """Return an entry's run; None if it cannot be read now and is retried later."""
         if self._crash_marker.is_poison(entry.name):
-            reason = "handling it ended the drain three times"
+            reason = "the drain crashed three times while processing it"
             self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
             return None
         try:
             with self._crash_marker(entry.name):
                 run = self._store.load_run(entry)
-        except FileNotFoundError:  # somebody has taken it away: there is nothing to deliver
-            _log.warning("%s is gone", entry.name)
+        except FileNotFoundError:  # it was removed, so there is nothing to deliver
+            _log.warning("the run file %s was removed by another program", entry.name)
             self.unreadable.pop(entry.name, None)
             self._store.forget(entry, now)
         except BadFileError:
             self.unreadable.pop(entry.name, None)
-            self._store.unload(entry, now)  # reading it again moves it to dead/
+            self._store.unload(entry, now)  # loading it again moves it to dead/
             self._store.get(entry.job_id, entry.start_time, now)
         except NewerFormatError as error:
             self._set_aside(entry, str(error), AFTER_CRASHES_SECONDS, now)
@@ -173,7 +179,7 @@ class RequestBuilder:
         return None
 
     def adjust_verdict(self, verdict: ReplyVerdict) -> ReplyVerdict:
-        """Return a verdict as it counts here: of several clusters an unknown one waits alone."""
+        """Return the verdict for this site: with several clusters, an unknown one waits."""
         if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
             return ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
         return verdict
@@ -181,7 +187,7 @@ class RequestBuilder:
     def record_names(
         self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, now: Moment
     ) -> None:
-        """Note what an answer to a start says about its first host and its cluster."""
+        """Record from the answer to a start whether its first host and cluster are known."""
         schedule = self._store.schedule
         if verdict.reason is Reason.UNKNOWN_HOST:
             self.hosts.mark_unknown(entry, entry.host, verdict.message, now.steady)
@@ -192,7 +198,7 @@ class RequestBuilder:
             self.clusters.mark_known(request.cluster, schedule, now.steady)
 
     def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
-        """Take over the server's topology; a change lets the runs of unknown names go."""
+        """Replace the server's topology; a change releases the runs of unknown names."""
         self.topology.read_at, self.topology.is_wanted = now.steady, False
         if clusters == self.topology.clusters:
             return
@@ -201,13 +207,13 @@ class RequestBuilder:
         self.release_names(now)
 
     def try_names_now(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Let the next run with the host and the cluster of a run through."""
+        """Allow the next run with the host and cluster of a run to be sent."""
         entry.topology_wanted_at = now.steady
         self.hosts.try_now(entry.host, now.steady)
         self.clusters.try_now(self._composer.cluster(run), now.steady)
 
     def release_names(self, now: Moment) -> None:
-        """Try all runs of unknown names again."""
+        """Release all runs of unknown names."""
         self.hosts.release_all(self._store.schedule, now.steady)
         self.clusters.release_all(self._store.schedule, now.steady)
 
@@ -218,7 +224,7 @@ class RequestBuilder:
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
-        """Return whether a text came too late for a server that cannot add it (before 1.5.0)."""
+        """Return whether a text is too late for a server that cannot add it (before 1.5.0)."""
         if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
             return False
         entry.in_flight, entry.new_texts = None, ()
@@ -227,20 +233,21 @@ class RequestBuilder:
 
     def _set_aside(self, entry: PendingRun, reason: str, seconds: float, now: Moment) -> None:
         if self.unreadable.get(entry.name) != reason:
-            _log.error("%s stays where it is: %s", entry.name, escape(reason))
+            _log.error("%s stays in the spool and is not sent: %s", entry.name, escape(reason))
         self.unreadable[entry.name] = reason
         self.defer(entry, reason, seconds, now)
 
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
-        """Return whether a start or end lies in the future: clocks differ, or ours was set back.
+        """Return whether a start or end is in the future: clocks differ, or ours was set back.
 
-        It waits for a while only: the row must be right, but it must not be missing for an hour.
+        Such a run waits only for a while: the row must be right, but must not be missing for an
+        hour.
         """
         instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
         ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
         if ahead <= 0 or (entry.clock_wait_until and now.steady >= entry.clock_wait_until):
             return False
-        cause = f"its {entry.in_flight} lies in the future: compare the clocks"
+        cause = f"its {entry.in_flight} time is in the future; compare the clocks of the hosts"
         if not entry.clock_wait_until:
             entry.clock_wait_until = now.steady + MAX_CLOCK_WAIT_SECONDS
             _log.warning("job=%d start=%d: %s", entry.job_id, entry.start_time, cause)
@@ -248,7 +255,7 @@ class RequestBuilder:
         return True
 
     def _exclude(self, entry: PendingRun, run: Run, reason: str, now: Moment) -> None:
-        """Keep a run that is not to be reported until its end, or forget it if that is known."""
+        """Keep an excluded run until its end, or remove it if it has ended."""
         entry.in_flight = None
         excluded = replace(run, reported=False, reason=reason)
         _log.info("job=%d start=%d excluded: %s", run.job_id, run.start_time, escape(reason))
@@ -258,7 +265,7 @@ class RequestBuilder:
             self._store.complete(entry, excluded, now)
 
     def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
-        """Return the body of the next late text that may be sent; None if none is left."""
+        """Return the body of the next late text to send; None if none is left."""
         while entry.new_texts:
             document = self._composer.edit_document(run, entry.new_texts[0])
             if document is not None:
@@ -288,11 +295,6 @@ class RequestBuilder:
             cluster=cluster,
             document=document,
             is_trial=is_trial,
-            maybe_sent=entry.may_have_arrived or _start_is_queued(run),
+            maybe_sent=entry.may_have_arrived or run.start_is_queued,
             state=None if run.end is None else run.end.state,
         )
-
-
-def _start_is_queued(run: Run) -> bool:
-    """Return whether cc-backend has queued the start, and perhaps stored it."""
-    return run.last_error is not None and run.last_error.outcome == Outcome.CONFIRM

@@ -1,4 +1,4 @@
-"""The names of run files that are stored and not loaded: about 100 bytes each."""
+"""An index of the run files that are not loaded: about 100 bytes each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunIndex:
         return self.directory_of(str(name)) is not None
 
     def add(self, name: str, directory: Directory) -> bool:
-        """Note a name; False if it is not that of a run file."""
+        """Add a name; return False if it is not the name of a run file."""
         try:
             job_id, start = parse_run_name(name)
         except BadFileError:
@@ -41,7 +41,7 @@ class RunIndex:
         return True
 
     def directory_of(self, name: str) -> Directory | None:
-        """Return where a run file lies; None if it is not noted."""
+        """Return the directory of a run file; None if it is not in the index."""
         try:
             job_id, start = parse_run_name(name)
         except BadFileError:
@@ -62,7 +62,7 @@ class RunIndex:
         return files
 
     def job_ids(self, directory: Directory, limit: int) -> list[int]:
-        """Return the first job ids of a directory, in the order in which they were noted."""
+        """Return the first job ids of a directory, in the order in which they were added."""
         return list(islice(self._starts[directory], limit))
 
     def count(self, directory: Directory) -> int:
@@ -70,7 +70,7 @@ class RunIndex:
         return len(self._starts[directory])
 
     def keys(self, directory: Directory) -> Iterator[tuple[int, int]]:
-        """Yield job id and start time of every file noted in a directory."""
+        """Yield job id and start time of every indexed file of a directory."""
         for job_id, starts in list(self._starts[directory].items()):
             for start in _as_tuple(starts):
                 yield job_id, start

@@ -1,8 +1,8 @@
-"""Read run files; what cannot be read now stays where it is, and is tried again.
+"""Read run files; a file that cannot be read now stays and is retried.
 
-Only a file that can be read and is none of ours goes to `dead/`: its contents are the fault. An
-input/output error, a missing right or a file that ended the drain three times is a fault on our
-side: nothing is moved, `unreadable` names it, and `check` is critical.
+Only a readable file with invalid contents moves to `dead/`. An input/output error, a missing
+permission, or a file that crashed the drain three times is a fault on our side: the file stays,
+`unreadable` names it, and `check` is critical.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from spool.moment import Moment
 
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
-AFTER_CRASHES = "handling it ended the drain three times"
-NOT_A_RUN = "the name is not that of a run file (JOBID-START.json)"
+AFTER_CRASHES = "the drain crashed three times while processing it"
+NOT_A_RUN = "not a valid name of a run file (JOBID-START.json)"
 REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
 _log = logging.getLogger(__name__)
 
 
 class RunLoader:
-    """Belongs to the loop's thread."""
+    """The reader of run files; for the loop's thread."""
 
     def __init__(self, layout: Layout, crash_marker: CrashMarker) -> None:
         self._layout = layout
         self._crash_marker = crash_marker
         self._retry_at: dict[str, tuple[Directory, float]] = {}
         self.unreadable: dict[str, str] = {}
-        """Why files cannot be read now, by name."""
+        """The reasons why files cannot be read now, by name."""
 
     def load(self, directory: Directory, name: str, now: Moment) -> Run | None:
         """Return a run; None if it vanished, is of a later version, or cannot be read now."""
@@ -63,24 +63,24 @@ class RunLoader:
         """Return the start times of a job's runs whose files cannot be read now."""
         starts = []
         for name in self.unreadable:
-            with suppress(BadFileError):  # no run file, and `dead/` takes nothing
+            with suppress(BadFileError):  # not a run file, and `dead/` cannot be written
                 each, start = parse_run_name(name)
                 starts += [start] if each == job_id else []
         return starts
 
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
-        """Return the files that are to be tried again now."""
+        """Return the files whose retry is due."""
         due = [name for name, (_, at) in self._retry_at.items() if at <= now.steady]
         return [(self._retry_at.pop(name)[0], name) for name in due]
 
     def move_to_dead(self, directory: Directory, name: str, reason: str, now: Moment) -> None:
-        """Put a file that is no run into `dead/`; if that cannot be done now it stays."""
+        """Move a file that is not a run to `dead/`; it stays if that fails."""
         why = DeadLetterReason(
             name=name, directory=directory, time=int(now.wall), reason=reason, hint=REPAIR_HINT
         )
         try:
             moved = move_file_to_dead(self._layout, why)
-        except FileNotFoundError:  # somebody has taken it away
+        except FileNotFoundError:  # it was removed meanwhile
             self.unreadable.pop(name, None)
             return
         except OSError as error:
@@ -88,14 +88,14 @@ class RunLoader:
             self._set_aside(directory, name, text, now, seconds=READ_AGAIN_SECONDS)
             return
         self.unreadable.pop(name, None)
-        _log.warning("%s/%s is moved to dead/%s: %s", directory, escape(name), moved, reason)
+        _log.warning("%s/%s was moved to dead/%s: %s", directory, escape(name), moved, reason)
 
     def _set_aside(
         self, directory: Directory, name: str, reason: str, now: Moment, *, seconds: float
     ) -> None:
-        """Leave a file where it is for a while."""
+        """Keep a file in its place and set its next retry."""
         if self.unreadable.get(name) != reason:
-            text = "%s/%s cannot be read and stays there: %s"
+            text = "%s/%s cannot be read and is retried: %s"
             _log.error(text, directory, escape(name), escape(reason))
         self.unreadable[name] = reason
         self._retry_at[name] = directory, now.steady + seconds

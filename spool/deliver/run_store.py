@@ -1,20 +1,20 @@
-"""The runs of the spool, in memory and on disk: the one place that changes `todo/` and `open/`.
+"""The runs of the spool in memory and on disk; only this module changes `todo/` and `open/`.
 
 A change is *staged* first (facts in memory, the events still in `new/`), because a healthy
-cc-backend makes most of them obsolete within milliseconds; `persist_aged` makes what got old
-durable. What was delivered is persisted in groups: repeating a delivery is harmless. An event goes
-when no run that it led to is only staged.
+cc-backend makes most changes obsolete within milliseconds; `persist_aged` makes older ones durable.
+Delivered runs are persisted in groups, because repeating a delivery is harmless. An event is
+removed when no run that it led to is only staged.
 
-Runs that are stored and have nothing to send are known by name alone and read when they are needed:
-what a drain holds in memory follows what it works on, not what lies in the spool.
+Stored runs with nothing to send are only indexed by name and read when they are needed, so the
+drain's memory depends on what it works on, not on the size of the spool.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+from spool.deliver.delivered_runs import DeliveredRuns
 from spool.deliver.pending_changes import MAX_STAGED_SECONDS, PendingChanges
 from spool.deliver.pending_run import PendingRun, pending_run
 from spool.deliver.run_index import RunIndex
@@ -27,15 +27,14 @@ from spool.files.run import LastError, Run
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
-MAX_REMEMBERED_JOBS = 10_000
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
-LOW_WATER = 500  # runs that may be sent now; below it more are loaded
+LOW_WATER = 500  # with fewer sendable runs in memory, more are loaded
 ROTATE_SECONDS = 5.0
 ROTATED_RUNS = 5_000
 
 
 class RunStore:
-    """Belongs to one thread, the holder of the drain's lock."""
+    """The store of all runs; for one thread, of the process that holds the drain's lock."""
 
     def __init__(
         self,
@@ -49,7 +48,7 @@ class RunStore:
         self.layout = layout
         self.schedule = schedule
         self.on_loaded: Callable[[PendingRun, Run, Moment], None] = lambda *_: None
-        """Called with every run that is read from the disk, before it may be sent."""
+        """Called with every run that is read from the disk, before it can be sent."""
         self._archive = archive
         self._loader = loader
         self._rotate_at = 0.0
@@ -57,9 +56,7 @@ class RunStore:
         self._index = RunIndex()
         self._changes = PendingChanges()
         self._removed_events: set[str] = set()
-        self._delivered: OrderedDict[int, dict[int, int]] = OrderedDict()
-        for job_id, start, end in archive.recent_runs():
-            self._remember_delivered(job_id, start, end)
+        self._delivered = DeliveredRuns(archive.recent_runs())
 
     def __len__(self) -> int:
         return len(self.schedule) + len(self._index)
@@ -67,11 +64,11 @@ class RunStore:
     # ---- which runs there are
 
     def add_file(self, directory: Directory, name: str) -> bool:
-        """Note a run file that is to be read when it is needed; False: no name of a run file."""
+        """Index a run file to be read when needed; return False if its name is not valid."""
         return self._index.add(name, directory)
 
     def knows(self, name: str) -> bool:
-        """Return whether a name in `todo/` is noted, loaded from there, or about to be removed."""
+        """Return whether a name in `todo/` is indexed, loaded, or about to be removed."""
         if name in self._index or name in self._changes.to_remove or name in self._changes.to_dead:
             return True
         return any(
@@ -80,9 +77,9 @@ class RunStore:
         )
 
     def load_more(self, now: Moment) -> None:
-        """Load runs from `todo/` while few of those that are loaded may be sent.
+        """Load runs from `todo/` while only few loaded runs can be sent.
 
-        Files that could not be read are tried again in time.
+        Files that could not be read are retried when their time has come.
         """
         for directory, name in self._loader.take_due(now):
             if self._index.add(name, directory):
@@ -99,30 +96,30 @@ class RunStore:
             self._load_lane(job_id, now)
 
     def lane(self, job_id: int, now: Moment) -> tuple[PendingRun, ...]:
-        """Return the runs of a job id, oldest first, loading those that are only stored."""
+        """Return the runs of a job id, oldest first; load those that are only stored."""
         self._load_lane(job_id, now)
         return self.schedule.lane(job_id)
 
     def get(self, job_id: int, start_time: int, now: Moment) -> PendingRun | None:
-        """Return one run, loading it if it is only stored."""
+        """Return one run; load it if it is only stored."""
         self._load_lane(job_id, now)
         return self.schedule.get(job_id, start_time)
 
     def waiting_job_ids(self) -> list[int]:
-        """Return the job ids that have something in `todo/`, loaded or not."""
+        """Return the job ids with runs in `todo/`, loaded or not."""
         stored = self._index.job_ids(Directory.TODO, len(self._index))
         loaded = [entry.job_id for entry in self.schedule if entry.next_request is not None]
         return [*stored, *loaded]
 
     def unfinished(self) -> Iterator[tuple[int, int]]:
-        """Yield job id and start time of the runs that, as far as is known here, still run."""
+        """Yield job id and start time of the runs without a known end."""
         yield from self._index.keys(Directory.OPEN)
         for entry in self.schedule:
             if entry.end_time is None:
                 yield entry.key
 
     def tracked(self, job_id: int, now: Moment) -> tuple[TrackedRun, ...]:
-        """Return the runs of a job id that are here or were delivered lately."""
+        """Return the runs of a job id that are in the spool or were delivered recently."""
         here = [entry.tracked() for entry in self.lane(job_id, now)]
         here += [
             TrackedRun(start_time=start, started=True) for start in self.unreadable_starts(job_id)
@@ -130,10 +127,20 @@ class RunStore:
         starts = {run.start_time for run in here}
         past = [
             TrackedRun(start_time=start, end=end, started=True)
-            for start, end in self._delivered.get(job_id, {}).items()
+            for start, end in self._delivered.of_job(job_id)
             if start not in starts
         ]
         return (*past, *here)
+
+    def delete_obstacle(self, job_id: int) -> str:
+        """Return why no row of a job may be deleted now; "" if one may.
+
+        A crash would bring a run back whose file is not durably removed, to be delivered once more.
+        One whose file cannot be read has to be closed at its end before its row is deleted.
+        """
+        if self._changes.is_removing(job_id):
+            return "an earlier run is being removed"
+        return "an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""
@@ -149,17 +156,18 @@ class RunStore:
             return entry.run
         return load_run(self.layout, entry.stored or Directory.TODO, entry.name)
 
-    # ---- what becomes of them
+    # ---- changes
 
     def stage(self, run: Run, events: Iterable[str], now: Moment) -> PendingRun:
-        """Take in a new or changed run whose events keep it safe until it is sent or gets old.
+        """Add a new or changed run, which its events protect until it is sent or `persist_aged`.
 
-        One that is to be written with the next group anyway is written with what is new of it.
+        A run that waits for the next group is written with the change.
         """
         entry = self.get(run.job_id, run.start_time, now) or pending_run(run, None, now)
         entry.update(run, now)
         entry.events |= set(events)
         self._changes.cancel_removal(entry)
+        # not staged as well: the group writes the newest value, and only then removes its events
         if entry.name not in self._changes.to_persist:
             if entry.name not in self._changes.staged:
                 entry.staged_at = now.steady
@@ -168,7 +176,7 @@ class RunStore:
         return entry
 
     def persist(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Take over what is new of a run; durable with the next group."""
+        """Store a changed run; it is durable with the next group."""
         entry.update(run, now)
         self._changes.staged.pop(entry.name, None)
         self._changes.to_persist[entry.name] = entry
@@ -177,18 +185,19 @@ class RunStore:
         self.schedule.add(entry, now.steady)
 
     def complete(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Take a run out that is delivered in full or of which nothing is to be sent."""
+        """Remove a run that is completely delivered, or of which nothing is to be sent."""
         self._changes.staged.pop(entry.name, None)
         self._changes.to_persist.pop(entry.name, None)
         self._changes.to_remove[entry.name] = entry
+        # into the archive before the file is removed: a crash in between leaves a copy too many
         if run.reported and run.end is not None:
             self._archive.add(run, now.wall)
-            self._remember_delivered(run.job_id, run.start_time, run.end.time)
+            self._delivered.add(run.job_id, run.start_time, run.end.time)
         self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
 
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
-        """Take a run out that cc-backend refuses for good."""
+        """Move a run that cc-backend rejected to `dead/` with the next group."""
         self._changes.staged.pop(entry.name, None)
         self._changes.to_persist.pop(entry.name, None)
         self._changes.to_dead[entry.name] = (run, error, entry)
@@ -196,18 +205,18 @@ class RunStore:
         self.schedule.drop(entry, now.steady)
 
     def forget(self, entry: PendingRun, now: Moment) -> None:
-        """Drop a run whose file is gone or was set aside."""
+        """Drop a run whose file was removed or cannot be used now."""
         self._changes.staged.pop(entry.name, None)
         self._changes.to_persist.pop(entry.name, None)
         self.schedule.drop(entry, now.steady)
 
     def drop_events(self, names: Iterable[str], now: Moment) -> None:
-        """Remove events that ask for nothing (more)."""
+        """Remove events that need no (further) action."""
         self._changes.handled_events.update(names)
         self._changes.start_waiting(now)
 
     def persist_aged(self, now: Moment, *, everything: bool) -> None:
-        """Make staged runs durable that got old, or all of them while cc-backend is away."""
+        """Persist the staged runs that are old, or all of them while cc-backend is down."""
         for entry in list(self._changes.staged.values()):
             is_aged = everything or now.steady - entry.staged_at >= MAX_STAGED_SECONDS
             if is_aged and entry.run is not None:
@@ -216,7 +225,7 @@ class RunStore:
     # ---- making it durable
 
     def is_due(self, now: Moment) -> bool:
-        """Return whether a group waits that is large or old enough."""
+        """Return whether the waiting group is large or old enough to be written."""
         return self._changes.is_due(now)
 
     def next_time(self) -> float | None:
@@ -227,26 +236,27 @@ class RunStore:
         """Make the waiting changes durable; `without_texts` saves space on a full disk.
 
         Raises:
-            OSError: nothing is lost and all of it is tried again by the next call.
+            OSError: nothing is lost; the next call tries all of it again.
         """
         batch = self._new_batch(self.layout)
         events = self._changes.fill(batch, without_texts=without_texts)
         batch.commit()
+        # only now: if the commit fails, all changes stay pending and their events stay in `new/`
         self._mark_persisted(events, now)
 
     def take_removed_events(self) -> set[str]:
-        """Return the names of events that are gone since the last call."""
+        """Return the names of events that were removed since the last call."""
         removed, self._removed_events = self._removed_events, set()
         return removed
 
     def unload(self, entry: PendingRun, now: Moment) -> None:
-        """Keep of a stored run only its name."""
+        """Remove a stored run from memory and index its name."""
         if entry.stored is not None:
             self.schedule.drop(entry, now.steady)
             self._index.add(entry.name, entry.stored)
 
     def _load_lane(self, job_id: int, now: Moment) -> None:
-        """Load the files of a job id: the order of its runs must be known before any is sent."""
+        """Load all files of a job id: the order of its runs must be known before sending."""
         for directory, name in self._index.take_lane(job_id):
             run = self._loader.load(directory, name, now)
             if run is None:
@@ -257,13 +267,13 @@ class RunStore:
                 self.schedule.add(entry, now.steady)
             elif run.end is not None and not run.reported:
                 self.complete(entry, run, now)
-            else:  # `discard` and `replay` leave to us what belongs elsewhere
+            else:  # `discard` and `replay` write only to `todo/`: move it to its directory
                 self.persist(entry, run, now)
 
     def _rotate(self, now: Moment) -> None:
-        """Make room for stored runs by unloading some that wait for long or have nothing to send.
+        """Unload some stored runs that wait or have nothing to send, to make room for others.
 
-        Not those whose facts are not durable yet: their file is older than what is known.
+        Runs with changes that are not durable stay loaded, because their files are older.
         """
         if now.steady < self._rotate_at or not self._index.count(Directory.TODO):
             return
@@ -274,11 +284,11 @@ class RunStore:
             self.unload(entry, now)
 
     def _mark_persisted(self, events: set[str], now: Moment) -> None:
-        """Note what is durable now; runs that wait for nothing but an event leave the memory."""
+        """Mark the written changes as durable; unload runs that only wait for an event."""
         written = list(self._changes.to_persist.values())
         for entry in written:
             entry.stored = None if entry.run is None else entry.run.directory
-            entry.run = None
+            entry.run = None  # the file has the facts now, so the memory is freed
             entry.events = frozenset()
         self._changes.clear()
         self._removed_events |= events
@@ -288,12 +298,6 @@ class RunStore:
             is_idle = entry.in_flight is None and not has_question
             if is_idle and (entry.next_request is None or is_crowded):
                 self.unload(entry, now)
-
-    def _remember_delivered(self, job_id: int, start: int, end: int) -> None:
-        """Know a run as delivered in full: accounting may show it again beside a later one."""
-        self._delivered.setdefault(job_id, {})[start] = end
-        while len(self._delivered) > MAX_REMEMBERED_JOBS:
-            self._delivered.popitem(last=False)
 
 
 def _job_id(name: str) -> int:

@@ -1,9 +1,9 @@
-"""What may be sent next. A lane is all runs of one job id; lanes do not wait for each other.
+"""The order of requests. A lane has all runs of one job id; lanes do not wait for each other.
 
-In a lane starts go in order of start time and each stop after its own start; a stop that waits does
-not hold back a later run's start; never two requests at once. Across lanes: starts of jobs still
-running first, then the oldest. Belongs to the loop's thread; all waiting is in seconds of the
-monotonic clock.
+In a lane, starts are sent in order of start time and each stop after its own start. A waiting stop
+does not delay a later run's start. There is never more than one request of a lane in flight. Across
+lanes, starts of jobs that still run go first, then the oldest. For the loop's thread; all times are
+seconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from spool.deliver.pending_run import PendingRun, RequestKind
 class Schedule:
     """The loaded runs by lane, and queues of those that may be sent.
 
-    A stop is held back for a while after its start was accepted unless the run is listed:
-    cc-backend >= 1.5 may close a stranger's job earlier (its cache, `internal/api/job.go` v1.5.0).
+    A stop is held back for a while after its start was accepted unless the run is listed: an
+    earlier stop may close another job at cc-backend >= 1.5 (its job cache, `internal/api/job.go`
+    v1.5.0).
     """
 
     def __init__(self, hold_seconds: float = 0.0) -> None:
         self._hold_seconds = hold_seconds
         self._lanes: dict[int, dict[int, PendingRun]] = {}
+        # Both queues are only hints: nothing is removed when a run changes, so a run may be in them
+        # several times; `_is_eligible` checks it when it is taken.
         self._ready: dict[bool, list[tuple[int, bool, int, int, PendingRun]]] = {
             True: [],
             False: [],
@@ -50,24 +53,24 @@ class Schedule:
         return self._lanes.get(job_id, {}).get(start_time)
 
     def add(self, entry: PendingRun, now: float) -> None:
-        """Take in a run, or what changed about it."""
+        """Add a run, or reschedule it after a change."""
         lane = self._lanes.setdefault(entry.job_id, {})
         self._size += entry.start_time not in lane
         lane[entry.start_time] = entry
         self.reschedule(entry.job_id, now)
 
     def drop(self, entry: PendingRun, now: float) -> None:
-        """Forget a run that is done, dead, discarded or only stored."""
+        """Remove a run that is delivered, dead, discarded or unloaded."""
         lane = self._lanes.get(entry.job_id, {})
         if lane.pop(entry.start_time, None) is not None:
             self._size -= 1
         if lane:
-            self.reschedule(entry.job_id, now)
+            self.reschedule(entry.job_id, now)  # the next run of the lane may be allowed now
         else:
             self._lanes.pop(entry.job_id, None)
 
     def set_hold(self, seconds: float, now: float) -> None:
-        """Set how long stops are held back; looks at all that waits when that changes."""
+        """Set how long stops are held back; reschedule all waiting lanes if that changes."""
         if seconds == self._hold_seconds:
             return
         self._hold_seconds = seconds
@@ -75,7 +78,7 @@ class Schedule:
             self.reschedule(job_id, now)
 
     def held_stops(self, now: float) -> Iterator[PendingRun]:
-        """Yield the runs whose stop waits for the hold alone; looks at waiting lanes only."""
+        """Yield the runs whose stop waits only for the hold; checks only waiting lanes."""
         for job_id in {job_id for _, _, job_id in self._waiting}:
             for entry in self.lane(job_id):
                 is_stop = entry.next_request is RequestKind.STOP
@@ -83,12 +86,12 @@ class Schedule:
                     yield entry
 
     def release(self, entry: PendingRun, now: float) -> None:
-        """Let a run go that waits for something but the stop hold."""
+        """Cancel the wait of a run, except the stop hold."""
         entry.retry_at, entry.waits_for = 0.0, ""
         self.reschedule(entry.job_id, now)
 
     def reschedule(self, job_id: int, now: float) -> None:
-        """Look again at what a lane has to send."""
+        """Put the sendable runs of a lane into the queues again."""
         for entry in self._candidates(job_id):
             at = self._ready_at(entry)
             if at > now:
@@ -97,14 +100,14 @@ class Schedule:
                 self._push(entry)
 
     def move_ready(self, now: float) -> None:
-        """Let all go whose time has come; `next_time` lies in the future then."""
+        """Move the due runs to the ready queues; then `next_time` is in the future."""
         while self._waiting and self._waiting[0][0] <= now:
             self.reschedule(heappop(self._waiting)[-1], now)
 
     def take_next(self, now: float, *, stops: bool, with_failed: bool = True) -> PendingRun | None:
         """Return the next run to stop (or to start, delete, edit), marked as in flight.
 
-        `with_failed` False: none whose last request failed.
+        `with_failed` False: skip runs whose last request failed.
         """
         self.move_ready(now)
         ready = self._ready[stops]
@@ -116,34 +119,38 @@ class Schedule:
                     entry.in_flight = entry.next_request
                     return entry
                 self._push(entry)
-                if failures:  # only such are left
+                # failures come last in the queue, so all others are taken
+                if failures:
                     return None
-            if self._ready_at(entry) > now:  # the hold has become longer since it was put here
+            if self._ready_at(entry) > now:  # the hold has become longer since it was queued
                 self.reschedule(entry.job_id, now)
         return None
 
     def is_ready(self, now: float) -> bool:
-        """Return whether something may be sent now."""
+        """Return whether some request may be sent now."""
         self.move_ready(now)
         return any(
             self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
         )
 
     def ready_count(self) -> int:
-        """Return about how many runs may be sent now."""
+        """Return about how many runs may be sent now (an upper bound)."""
         return sum(len(heap) for heap in self._ready.values())
 
     def next_time(self) -> float | None:
-        """Return when the next waiting lane is to be looked at."""
+        """Return when the next waiting lane must be rescheduled; None if none waits."""
         return self._waiting[0][0] if self._waiting else None
 
     def _push(self, entry: PendingRun) -> None:
+        # failed runs come last, so that one bad run does not delay the others; ended jobs come
+        # after running ones, which users watch
         over = entry.end_time is not None
         failures = max(entry.failures, entry.is_blamed)
         key = (failures, over, entry.start_time, next(self._sequence), entry)
         heappush(self._ready[entry.next_request is RequestKind.STOP], key)
 
     def _is_eligible(self, entry: PendingRun, now: float) -> bool:
+        # the entry may have been dropped, replaced, or given a new wait since it was queued
         if self.get(entry.job_id, entry.start_time) is not entry or self._ready_at(entry) > now:
             return False
         return any(other is entry for other in self._candidates(entry.job_id))
@@ -155,13 +162,16 @@ class Schedule:
         at = entry.retry_at
         if kind is RequestKind.STOP:
             at = max(at, entry.stop_texts_until)
+        # The hold protects rows that may still be in the job cache. A delete concerns the row of an
+        # earlier run, and a listed run has left the cache.
         if kind is RequestKind.DELETE or entry.is_listed:
             return at
         return max(at, entry.accepted_at + self._hold_seconds)
 
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
-        """Yield the runs of a lane that order allows to be sent, whenever their time comes."""
+        """Yield the runs of a lane that its order allows to be sent, due or not."""
         lane = self.lane(job_id)
+        # the answer to a request in flight decides what may follow in its lane
         if any(entry.in_flight for entry in lane):
             return
         starting = True
@@ -169,12 +179,14 @@ class Schedule:
             if entry.next_request in {RequestKind.STOP, RequestKind.EDIT_META}:
                 yield entry
             elif entry.next_request is not None and starting:
+                # only the first: cc-backend stores the runs of a job id in order
                 starting = False
                 is_start = entry.next_request is RequestKind.START
+                # a delete removes rows of earlier runs: their stops must be delivered first
                 if is_start or not any(_is_open(e) for e in lane[:position]):
                     yield entry
 
 
 def _is_open(entry: PendingRun) -> bool:
-    """Return whether a run's row is still to be closed before it may be replaced."""
+    """Return whether a run has a row at cc-backend that must be closed before a replacement."""
     return entry.reported and entry.started is not None

@@ -1,6 +1,6 @@
-"""What the workers do that speak to cc-backend: send a request for a run, or ask about the server.
+"""The requests to cc-backend that run in workers: requests for runs, and queries of the server.
 
-Each function blocks for minutes at most, raises nothing, and belongs to its worker's thread.
+Each function blocks for minutes at most, raises nothing, and runs in its worker's thread.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 class SendRequest:
     """One request for a run.
 
-    `is_trial`: the server or the channel is believed to fail; exactly one request, never repeated
-    here. `maybe_sent`: the same request may have reached cc-backend. `state` is Slurm's word for
+    `is_trial`: the server or channel is down; exactly one request is sent, without a repetition.
+    `maybe_sent`: the same request may have reached cc-backend before. `state` is Slurm's state of
     the end that a stop reports.
     """
 
@@ -47,23 +47,23 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
-    """What came of a request: cc-backend's classified reply, and what is known of the server."""
+    """The result of a request: cc-backend's classified reply, and the server's version."""
 
     reply: ApiReply
     server: ServerInfo
 
 
 class Topic(StrEnum):
-    """What is asked about the server."""
+    """The subject of a query of the server."""
 
-    PROBE = "probe"  # which server it is, and whether it accepts the token
+    PROBE = "probe"  # its version, and whether it accepts the token
     TOPOLOGY = "topology"  # its clusters with their hosts
-    JOBS = "jobs"  # which runs of some job ids it lists
+    JOBS = "jobs"  # the runs of some job ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerQuery:
-    """A question about the server; `cluster` and `job_ids` belong to `Topic.JOBS`."""
+    """A query of the server; `cluster` and `job_ids` are for `Topic.JOBS`."""
 
     topic: Topic
     cluster: str = ""
@@ -72,7 +72,7 @@ class ServerQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerReply:
-    """The answer; `listed` holds job id and start time, `clusters` None: not known now."""
+    """The answer to a query; `listed` has job ids and start times, `clusters` None: not known."""
 
     verdict: ReplyVerdict
     server: ServerInfo
@@ -82,20 +82,20 @@ class ServerReply:
 
 
 class SenderBackend(Protocol):
-    """What a worker asks of cc-backend; every call blocks for minutes at most and raises nothing.
+    """The calls of a worker to cc-backend; each blocks for minutes at most and raises nothing.
 
-    `ccbackend.client.BackendClient` is one.
+    `ccbackend.client.BackendClient` implements them.
     """
 
     @property
     def server(self) -> ServerInfo:
-        """Return what is known of the server."""
+        """Return the known version and dialect of the server."""
 
     def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
-        """Send a start, perhaps once more."""
+        """Send a start; `maybe_sent`: it may have been sent before."""
 
     def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
-        """Send a stop; `state` is Slurm's word for the end."""
+        """Send a stop; `state` is Slurm's state of the end."""
 
     def delete(self, document: dict[str, Any]) -> ApiReply:
         """Remove one row."""
@@ -107,14 +107,14 @@ class SenderBackend(Protocol):
         """List the runs of some job ids."""
 
     def clusters(self) -> ClusterList:
-        """Ask for the clusters with their hosts and topology."""
+        """Request the clusters with their hosts and topology."""
 
     def probe(self) -> Probe:
-        """Ask which server it is and whether it accepts the token."""
+        """Request the version, and check that the token is accepted."""
 
 
 class BackendSender:
-    """Sends requests for runs by one client; for one worker's thread."""
+    """The requests made with one client; for the thread of one worker."""
 
     def __init__(
         self, backend: SenderBackend, *, sleep: Callable[[float], None] = time.sleep
@@ -129,20 +129,20 @@ class BackendSender:
         )
 
     def send(self, request: SendRequest) -> SendResult:
-        """Send; bridge a moment without answer unless it is known to be an outage."""
+        """Send a request; retry within seconds if there is no answer, unless it is a trial."""
         try:
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
-            _log.error("job=%d %s failed here: %r", request.job_id, request.kind, error)
+            _log.error("job=%d %s failed in our own code: %r", request.job_id, request.kind, error)
             reply = own_failure(error)
         return SendResult(reply=reply, server=self._backend.server)
 
     def ask(self, query: ServerQuery) -> ServerReply:
-        """Ask about the server."""
+        """Make a query of the server."""
         try:
             return self._ask(query)
-        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
-            _log.error("the question %s failed here: %r", query.topic, error)
+        except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
+            _log.error("the query %s failed in our own code: %r", query.topic, error)
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
 
     def _call(self, request: SendRequest) -> ApiReply:
@@ -176,13 +176,13 @@ class BackendSender:
 
 
 def own_failure(error: Exception) -> ApiReply:
-    """Return the reply that stands for an exception in our own code."""
+    """Return a reply for an exception in our own code."""
     text = f"{type(error).__name__} in our own code"
     return ApiReply(call=ApiCall.START, verdict=ReplyVerdict(Reason.UNEXPECTED, text), sent=False)
 
 
 def _is_transient(reply: ApiReply) -> bool:
-    """Return whether a second try within seconds may do: nobody was there, or not ready."""
+    """Return whether a retry within seconds may succeed: no server, or not ready yet."""
     wish = reply.retry_after_seconds or 0.0
     return reply.verdict.reason in _TRANSIENT and wish <= MAX_RETRY_WAIT_SECONDS
 

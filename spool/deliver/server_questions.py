@@ -1,7 +1,6 @@
-"""What the drain asks about the server itself, when, and what becomes of the answers.
+"""The drain's queries of the server itself: when they are made, and their answers.
 
-The probe has a worker of its own: a job list or a topology that hangs does not delay the verdict on
-a failed request.
+The probe has a worker of its own, so that a job list or topology that hangs does not delay it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from spool.moment import Moment
 from spool.worker import Worker
 
 TOPOLOGY_SECONDS = 3600.0
-TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to the server
+TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to cc-backend
 TOPOLOGY_PAUSE_SECONDS = 1.0
 
 ServerWorker = Worker[ServerQuery, ServerReply]
@@ -26,7 +25,7 @@ ServerWorker = Worker[ServerQuery, ServerReply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendWorkers:
-    """The workers that speak to cc-backend. `probe` and `queries` ask about the server."""
+    """The workers for cc-backend. `probe` and `queries` make queries of the server."""
 
     starts: SendChannel
     stops: SendChannel
@@ -35,7 +34,7 @@ class BackendWorkers:
 
 
 class ServerQuestions:
-    """Belongs to the loop's thread."""
+    """The queries of the server; for the loop's thread."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class ServerQuestions:
         self._topology_at = self._topology_asked_at = float("-inf")
 
     def ask(self, now: Moment) -> None:
-        """Ask what is due and may be asked now."""
+        """Make the queries that are due."""
         probe, queries = self._workers.probe, self._workers.queries
         if not probe.outstanding and self._health.probe_is_due(now):
             probe.ask(ServerQuery(topic=Topic.PROBE))
@@ -79,7 +78,7 @@ class ServerQuestions:
         return self._builder.topology.is_wanted and not is_recent
 
     def take(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
-        """Take in the answer to a question about the server."""
+        """Apply the answer to a query of the server."""
         if reply is None:
             return
         if query.topic is Topic.PROBE:

@@ -1,7 +1,7 @@
-"""What becomes of a start that cc-backend refuses because of other runs of its job id.
+"""Settle a start that cc-backend refuses because of other runs of its job id.
 
-Whether they are runs of the same job may have to be asked of accounting: the run stays in flight
-until the answer comes, and nothing else waits for it.
+Accounting may have to say whether they are runs of the same job: the run stays in flight until the
+answer comes, and no other job waits for it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int]], None]], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPolicy:
-    """How to deliver.
+    """The site's settings for deliveries.
 
-    `prove` finds out which start times are other runs of the same job, and hands them to a function
-    when it knows, at once or later.
+    `prove` finds out which start times are other runs of the same job, and passes them to a
+    function, at once or later.
     """
 
     hold_seconds: float
@@ -36,7 +36,7 @@ class DeliveryPolicy:
 
 
 class Settlement:
-    """Belongs to the loop's thread."""
+    """The settlement of conflicts; for the loop's thread."""
 
     def __init__(self, store: RunStore, builder: RequestBuilder, policy: DeliveryPolicy) -> None:
         self._store = store
@@ -44,14 +44,14 @@ class Settlement:
         self._policy = policy
 
     def begin(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
-        """Find out which rows are in the way of a start; the run is in flight until it is known."""
+        """Find out which rows conflict with a start; the run is in flight until this is known."""
         others = [row.start_time for row in reply.rows or () if row.start_time != run.start_time]
         entry.in_flight = RequestKind.START
         policy = self._policy
 
         def settle(proven: set[int]) -> None:
             entry.in_flight = None
-            fresh = self._builder.load_run(entry, now)  # its end may have come meanwhile
+            fresh = self._builder.load_run(entry, now)  # its end may have arrived meanwhile
             if fresh is None:
                 return
             reaction = settle_conflict(

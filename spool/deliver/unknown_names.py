@@ -1,7 +1,7 @@
-"""Hosts and clusters that cc-backend does not know: their runs wait, one try per name and minute.
+"""Hosts and clusters that cc-backend does not have: their runs wait, one is tried per minute.
 
-An administrator corrects cluster.json or `host_map` and everything follows; until then nobody else
-is delayed and the alarm is one line per name.
+After an administrator has corrected cluster.json or `host_map`, all of them are sent. Until then
+other runs are not delayed, and one line per name is logged.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class UnknownNames:
         return len(self._try_at)
 
     def cause(self, name: str) -> str:
-        """Return what the runs of a name wait for."""
+        """Return the cause for which the runs of a name wait."""
         return f"{self._kind} {name} is unknown to cc-backend"
 
     def defers(self, entry: PendingRun, name: str, schedule: Schedule, now: float) -> bool:
-        """Return whether a run in flight must wait for a name; it is put back then, in memory.
+        """Return whether a run in flight must wait for a name; if so, put it back in memory.
 
-        One run a minute is let through to find out; `take_try` says that it goes.
+        One run a minute is let through as a trial; `take_try` records that it is sent.
         """
         at = self._try_at.get(name)
         if at is None or at <= now:
@@ -44,30 +44,31 @@ class UnknownNames:
         return True
 
     def take_try(self, name: str, now: float) -> None:
-        """Note that a run of a name is sent: the others wait for its answer."""
+        """Record that a run of a name is sent: the others wait for its answer."""
         if name in self._try_at:
             self._try_at[name] = now + TRY_SECONDS
 
     def try_now(self, name: str, now: float) -> None:
-        """Let the next run of a name through, as an administrator has asked."""
+        """Let the next run of a name through, because an administrator ran `retry`."""
         if name in self._try_at:
             self._try_at[name] = now
 
     def mark_unknown(self, entry: PendingRun, name: str, message: str, now: float) -> None:
-        """Note a refusal; the run waits until the next try."""
+        """Record a refusal; the run waits until the next try."""
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
-            _log.error("cc-backend does not know %s: %s", what, escape(message))
+            text = "cc-backend does not have %s; correct its cluster.json, or host_map here: %s"
+            _log.error(text, what, escape(message))
         self._try_at[name] = now + TRY_SECONDS
         entry.retry_at, entry.waits_for = self._try_at[name], self.cause(name)
 
     def mark_known(self, name: str, schedule: Schedule, now: float) -> None:
-        """Let all runs go that wait for a name that is known now."""
+        """Release all runs that wait for a name that is known now."""
         if self._try_at.pop(name, None) is not None:
             _release(schedule, {self.cause(name)}, now)
 
     def release_all(self, schedule: Schedule, now: float) -> None:
-        """Let all runs go: the server's list of names or our configuration has changed."""
+        """Release all runs, because the server's names or our configuration changed."""
         causes = {self.cause(name) for name in self._try_at}
         self._try_at.clear()
         if causes:

@@ -1,1 +1,1 @@
-"""The worker: recovery, the loop that resolves and delivers, its housekeeping and its end."""
+"""The drain: recovery, the loop that resolves and delivers, housekeeping, and shutdown."""

@@ -1,4 +1,4 @@
-"""Let Slurm's answers about job ids change the store: new runs, ends, handled events."""
+"""Apply the resolutions of job ids to the store: new runs, ends, handled events."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, run_name
+from spool.formatting import format_time
 from spool.moment import Moment
 from spool.resolve.admission import (
     AdmissionContext,
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class ResolutionApplier:
-    """Applies the resolver's resolutions. Belongs to the loop's thread."""
+    """The application of resolutions to the store; for the loop's thread."""
 
     def __init__(
         self,
@@ -53,13 +54,13 @@ class ResolutionApplier:
         self._postponed: list[tuple[float, JobQuery, Resolution, Job | None]] = []
 
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
-        """Let what was concluded for some job ids change the store."""
+        """Apply the resolutions of some job ids to the store."""
         for query, result, record in resolutions:
             self._remember_allocations(result, record)
             self._apply_one(query, result, record, now)
 
     def apply_postponed(self, now: Moment) -> None:
-        """Try again what was concluded about runs that could not be read then."""
+        """Apply resolutions again whose runs could not be read before."""
         due = [each for each in self._postponed if each[0] <= now.steady]
         self._postponed = [each for each in self._postponed if each[0] > now.steady]
         for _, query, result, record in due:
@@ -74,7 +75,7 @@ class ResolutionApplier:
         changed = list(self._changed_runs(query, result, record, now))
         if self._has_unreadable(query.job_id, result):
             self._postpone(query, result, record, now)
-            finished = []  # until then they keep the end safe
+            finished = []  # until then the events protect the end
         for run in new:
             self._ask_for_texts(self._store_run(run, finished, now), run, now)
         for run in changed:
@@ -87,10 +88,10 @@ class ResolutionApplier:
     def _changed_runs(
         self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
     ) -> Iterator[Run]:
-        """Yield the known runs that are over, or whose start is to be sent again or earlier.
+        """Yield the known runs that have ended, or whose start is to be sent again or earlier.
 
-        Of a run that has not been reported the comments are taken anew: a user may have set the
-        flag that excludes it while its start had to wait.
+        The comments of an undelivered run are updated: a user may have set the flag that excludes
+        it while its start had to wait.
         """
         for entry in self._store.lane(query.job_id, now):
             entry.comments_at = now.steady
@@ -101,16 +102,16 @@ class ResolutionApplier:
             run = self._load_run(entry, now)
             if run is not None:
                 yield from _changed(run, entry, query, result=result, record=record)
-            elif entry.name not in self._builder.unreadable:  # damaged: as if it was never known
+            elif entry.name not in self._builder.unreadable:  # damaged: treat it as unknown
                 self._resolver.recheck_job(query.job_id, now)
 
     def _load_run(self, entry: PendingRun, now: Moment) -> Run | None:
-        """Return a run; None if it cannot be read now, or is not to be tried again yet."""
+        """Return a run; None if it cannot be read now, or its retry is not due."""
         is_waiting = entry.name in self._builder.unreadable and entry.retry_at > now.steady
         return None if is_waiting else self._builder.load_run(entry, now)
 
     def _has_unreadable(self, job_id: int, result: Resolution) -> bool:
-        """Return whether a run that something was concluded about cannot be read now."""
+        """Return whether a run of a resolution cannot be read now."""
         unreadable = {*self._store.unreadable_starts(job_id)}
         return any(
             start in unreadable or run_name(job_id, start) in self._builder.unreadable
@@ -120,12 +121,12 @@ class ResolutionApplier:
     def _postpone(
         self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
     ) -> None:
-        """Keep what was concluded about known runs: Slurm may have forgotten it by then."""
+        """Keep a resolution about known runs, because Slurm may have forgotten it later."""
         known = replace(result, new_runs=(), unknown_events=())
         self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known, record))
 
     def _store_run(self, run: Run, events: list[str], now: Moment) -> PendingRun:
-        """Take a new or changed run into the store; without events to keep it safe, durably."""
+        """Put a new or changed run into the store; durably if no event protects it."""
         store = self._store
         entry = store.stage(run, events, now)
         if not run.reported and run.end is not None:
@@ -135,12 +136,12 @@ class ResolutionApplier:
         return entry
 
     def _ask_for_texts(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Let the start of a new run wait a moment for its script and description."""
+        """Query script and description of a new run; its start waits a moment for them."""
         entry.texts_until = self._texts.want(run, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
-        """Return the run of a record; move to `dead/` what can never be reported."""
+        """Return the run of a record; move a run that can never be reported to `dead/`."""
         context = AdmissionContext(end=end, events=query.events, now=now.wall)
         try:
             return admit(self._with_allocations(job), context)
@@ -151,7 +152,7 @@ class ResolutionApplier:
             return None
 
     def _remember_allocations(self, result: Resolution, record: Job | None) -> None:
-        """Keep cores and GRES seen while a job is configuring: they may be gone when it runs."""
+        """Keep cores and GRES of a configuring job: the record may lack them when it runs."""
         if record is None:
             return
         if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
@@ -160,17 +161,18 @@ class ResolutionApplier:
             self._remembered.pop(record.job_id, None)
 
     def _never_ran(self, result: Resolution, record: Job) -> bool:
-        """Return whether a configuring job went back to the queue without a run of its own."""
+        """Return whether a configuring job was requeued before it ran."""
         seen = self._remembered.get(record.job_id)
         is_waiting = result.stage is RunStage.NOT_STARTED
         return is_waiting and seen is not None and seen.restart_count == record.restart_count
 
     def _with_allocations(self, job: Job) -> Job:
-        """Return a record with the allocations that were seen before, if it has none."""
+        """Return a record with the allocations remembered from before, if it has none."""
         seen = self._remembered.pop(job.job_id, None)
-        if seen is None or job.allocations or seen.nodes != job.nodes:
+        if seen is None or job.allocations or job.nodes not in {(), seen.nodes}:
             return job
-        return replace(job, allocations=seen.allocations, sharing=job.sharing or seen.sharing)
+        sharing = job.sharing or seen.sharing
+        return replace(job, nodes=seen.nodes, allocations=seen.allocations, sharing=sharing)
 
     def _move_event_to_dead(self, event: Event, now: Moment) -> None:
         why = DeadLetterReason(
@@ -190,23 +192,24 @@ class ResolutionApplier:
 def _changed(
     run: Run, entry: PendingRun, query: JobQuery, *, result: Resolution, record: Job | None
 ) -> Iterator[Run]:
-    """Yield a run if something about it has changed."""
+    """Yield a run if it has changed."""
     job = _with_comments(run, record)
     end = result.ends.get(run.start_time)
+    is_due = bool(run.not_before) and run.last_error is None and _is_due_now(entry, query)
+    if is_due:  # a hook reports the run that a sweep has delayed
+        entry.retry_at = 0.0
+    not_before = 0 if is_due else run.not_before
     if end is not None:
         _warn_unproven_end(run, end)
-        yield replace(run, end=end, job=job)
+        yield replace(run, end=end, job=job, not_before=not_before)
     elif run.start_time in result.starts_to_resend:
         yield replace(run, started=None)
-    elif run.not_before and run.last_error is None and _is_due_now(entry, query):
-        entry.retry_at = 0.0  # a hook speaks of what a sweep has put by for later
-        yield replace(run, not_before=0, job=job)
-    elif job is not run.job:
-        yield replace(run, job=job)
+    elif is_due or job is not run.job:
+        yield replace(run, job=job, not_before=not_before)
 
 
 def _with_comments(run: Run, record: Job | None) -> Job:
-    """Return a run's facts with the comments that its record has now, if it is not reported yet."""
+    """Return a run's facts with the current comments of its record, if it is not delivered."""
     if record is None or run.started is not None or record.restart_count != run.job.restart_count:
         return run.job
     comments = (record.admin_comment, record.comment)
@@ -216,20 +219,20 @@ def _with_comments(run: Run, record: Job | None) -> Job:
 
 
 def _is_due_now(entry: PendingRun, query: JobQuery) -> bool:
-    """Return whether an event asks for a start that waits, as a sweep's first sighting does."""
+    """Return whether an event ends the wait of a start that a sweep has delayed."""
     if entry.started is not None or not query.events:
         return False
     return report_time(query.events, entry.start_time) == 0
 
 
 def _warn_unproven_end(run: Run, end: End) -> None:
-    """Say that Slurm does not prove an end, only an event or the next run does."""
+    """Log that Slurm does not prove an end, only an event or the next run does."""
     if end.source in {EndSource.EVENT, EndSource.NEXT_RUN}:
         _log.warning(
-            "job=%d start=%d is not known to Slurm any more: reported as %s at %d, as its %s says",
+            "job=%d start=%d is no longer known to Slurm: reported as %s at %s according to its %s",
             run.job_id,
             run.start_time,
             end.state,
-            end.time,
+            format_time(end.time),
             "epilog" if end.source is EndSource.EVENT else end.source,
         )

@@ -1,4 +1,4 @@
-"""Put a drain together from plain parts; where they come from is the caller's business."""
+"""Assemble a drain from parts that the caller provides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ BACKEND_WORKERS = ("starts", "starts-2", "stops", "stops-2", "probe", "queries")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainSettings:
-    """What is particular to a site; durations in seconds but for `keep_days`."""
+    """The site's settings of the drain; durations in seconds except `keep_days`."""
 
     state: Path
     hold_seconds: float
@@ -57,7 +57,7 @@ class DrainSettings:
 
 
 class NewWorker(Protocol):
-    """Makes a worker; the simulation passes one whose questions are answered by its scheduler."""
+    """The factory of workers; the simulation passes one that its scheduler controls."""
 
     def __call__(
         self,
@@ -72,10 +72,10 @@ class NewWorker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Externals:
-    """What a drain speaks to, and the world's clocks.
+    """The external parts of a drain: cc-backend, Slurm and the clocks.
 
-    `backend` and `slurm` make a client each time they are called: every worker has its own.
-    `warnings` are lines that Slurm printed beside good answers, for the administrator.
+    `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
+    lines that Slurm printed next to good answers, for the administrator.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -95,7 +95,7 @@ class Externals:
 def assemble(
     settings: DrainSettings, composer: PayloadComposer, externals: Externals, *, layout: Layout
 ) -> Service:
-    """Return a service that has taken up the spool; the caller holds the lock.
+    """Return a service that has read the spool; the caller holds the lock.
 
     Raises:
         OSError: the state directory cannot be written.
@@ -151,7 +151,7 @@ def _service(
     workers: dict[str, Worker[Any, Any]],
     crash_marker: CrashMarker,
 ) -> Service:
-    """Return the service around a drain that has taken up the spool."""
+    """Return the service around a drain that has read the spool."""
     now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
     drain = Drain(parts, last_event=_last_event(state_path, now))
@@ -168,7 +168,7 @@ def _service(
 
 
 def _last_event(path: Path, now: Moment) -> float | None:
-    """Return when the drain before this one last saw an event of a hook, as far as is known."""
+    """Return when the previous drain last saw a hook's event; None if not known."""
     try:
         state = read_drain_state(path)
     except (BadFileError, OSError):
@@ -178,7 +178,7 @@ def _last_event(path: Path, now: Moment) -> float | None:
 
 
 def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
-    """Return a worker for everything that may hang; each thread starts with its first question."""
+    """Return a worker for everything that may hang; a thread starts with its first query."""
     works: dict[str, Callable[[Any], Any]] = {}
     for name in BACKEND_WORKERS:
         sender = BackendSender(externals.backend(), sleep=externals.sleep)
@@ -203,7 +203,7 @@ def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:
 
 
 def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
-    """Say who takes whose answers."""
+    """Connect the workers with the receivers of their answers."""
     parts.store.on_loaded = parts.texts.want_stored
     parts.delivery.builder.on_old_comments = parts.resolver.recheck_job
     parts.delivery.builder.on_missing_user = parts.texts.want_user

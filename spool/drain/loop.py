@@ -1,7 +1,7 @@
-"""The drain's loop: events are resolved, what is due is delivered, what changed is made durable.
+"""The drain's loop: resolve events, deliver due requests, make changes durable.
 
-One pass is `step`. It alone touches the spool, and never waits for Slurm, cc-backend, a script or
-the name service: workers do, and hand their answers over.
+`step` is one pass. Only the loop accesses the spool, and it never waits for Slurm, cc-backend, a
+script or the name service: workers do that, and put their answers into the queue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from spool.resolve.slurm_worker import (
 )
 from spool.worker import Answered, Worker
 
-IDLE_SECONDS = 0.04  # no event is looked at earlier after its hook began
+IDLE_SECONDS = 0.04  # no event is resolved earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
 SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
@@ -52,19 +52,19 @@ AccountingWorker = Worker[RowsQuery, RowsReply]
 
 
 class AnswerQueue(Protocol):
-    """Where workers put their answers; `queue.Queue` is one."""
+    """The queue of the workers' answers; `queue.Queue` is one."""
 
     def get(self, block: bool = True, timeout: float | None = None) -> Answered:  # noqa: FBT001, FBT002 - as in `queue.Queue`
-        """Return the next answer, waiting at most so many seconds.
+        """Return the next answer; wait at most `timeout` seconds.
 
         Raises:
-            Empty: none came.
+            Empty: there was none.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainParts:
-    """What a drain is made of; all of it belongs to the loop's thread."""
+    """The parts of a drain; all are for the loop's thread."""
 
     layout: Layout
     loader: RunLoader
@@ -85,25 +85,25 @@ class DrainParts:
 
 
 class Drain:
-    """A drain; the caller holds its lock."""
+    """The loop of a drain; the caller holds its lock."""
 
     def __init__(self, parts: DrainParts, *, last_event: float | None = None) -> None:
         self._parts = parts
         self._full_until = float("-inf")
         self.disk_reason = ""
-        """Why the disk takes nothing more; "" when it does."""
+        """Why the disk cannot be written; "" if it can."""
         self._without_texts = False
         self._space_at = float("-inf")
         self._todo_at = float("-inf")
         self._todo_ns = -1
         self._compare_at = float("-inf")
         self.last_event = last_event
-        """When a hook last left an event, Unix seconds; also one that an earlier drain has seen."""
+        """When a hook last wrote an event, Unix seconds; also one that an earlier drain saw."""
         parts.controller.on_answer = self._take_controller
         parts.accounting.on_answer = self._take_accounting
 
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
-        """Do all that is due; wait for an answer at most so many seconds."""
+        """Do all due work; wait at most `longest_wait` seconds for an answer."""
         parts = self._parts
         self.take_answers(min(longest_wait, self._wait()))
         now = parts.clocks.now()
@@ -120,10 +120,10 @@ class Drain:
         parts.delivery.fill(now, stops_only=now.steady < self._full_until)
 
     def take_answers(self, wait: float) -> None:
-        """Take in every answer that is there, waiting for the first.
+        """Apply all available answers; wait for the first one.
 
-        By no SimpleQueue: its `get` waits for ever when a signal comes just before the deadline
-        (CPython 3.11, `Modules/_queuemodule.c`: the rest of the time becomes negative).
+        A SimpleQueue cannot be used: its `get` waits for ever if a signal arrives just before the
+        deadline (CPython 3.11, `Modules/_queuemodule.c`: the remaining time becomes negative).
         """
         answers = self._parts.answers
         try:
@@ -135,13 +135,13 @@ class Drain:
             return
 
     def flush(self) -> None:
-        """Make everything durable that waits, as far as the disk allows."""
+        """Make all waiting changes durable, as far as the disk allows."""
         now = self._parts.clocks.now()
         self._parts.store.persist_aged(now, everything=True)
         self._flush(now, at_once=True)
 
     def _wait(self) -> float:
-        """Return how long nothing can be due, seconds."""
+        """Return the seconds until work may be due."""
         parts = self._parts
         now = parts.clocks.now()
         group_at = parts.store.next_time()
@@ -152,11 +152,12 @@ class Drain:
             ),
             parts.store.schedule.next_time(),
             None if group_at is None else max(group_at, self._full_until),
+            parts.texts.next_time(),
             parts.delivery.next_time(now),
         ]
         return max(0.0, min((at - now.steady for at in times if at is not None), default=3600.0))
 
-    # ---- what comes in
+    # ---- events and files
 
     def _add_events(self, events: list[Event], now: Moment) -> None:
         parts = self._parts
@@ -164,12 +165,12 @@ class Drain:
             if event.kind is EventKind.RETRY:
                 parts.delivery.retry_now(event.job_id, now)
                 parts.store.drop_events([event.name], now)
-            elif event.is_of_hook:  # not later than now: the clock may have been set back
+            elif event.is_of_hook:  # not later than now, in case the clock was set back
                 self.last_event = max(self.last_event or 0.0, min(event.time, now.wall))
         parts.resolver.add_events((e for e in events if e.kind is not EventKind.RETRY), now)
 
     def _watch_todo(self, now: Moment) -> None:
-        """Note the runs that an administrator's retry or replay put into `todo/`."""
+        """Add the runs that `retry` or `replay` put into `todo/`."""
         layout, store = self._parts.layout, self._parts.store
         if now.steady < self._todo_at:
             return
@@ -191,7 +192,7 @@ class Drain:
         return self._parts.store.tracked(job_id, self._parts.clocks.now())
 
     def _ask_slurm(self, now: Moment) -> None:
-        """Give the controller and accounting their next questions when they are idle."""
+        """Send the next queries to the controller and to accounting if they are idle."""
         parts = self._parts
         if not parts.controller.outstanding:
             query = self._next_list(now) or parts.resolver.next_records(now, self._tracked)
@@ -203,7 +204,7 @@ class Drain:
                 parts.accounting.ask(rows)
 
     def _next_list(self, now: Moment) -> ListQuery | None:
-        """Return the hourly question which jobs run; None where no run is open, or not yet."""
+        """Return the hourly query for running jobs; None if no run is open or it is not due."""
         if now.steady < self._compare_at:
             return None
         self._compare_at = now.steady + COMPARE_SECONDS
@@ -224,12 +225,12 @@ class Drain:
             parts.applier.apply(parts.resolver.take_rows(query, reply, now, self._tracked), now)
 
     def _compare(self, reply: ListReply | None, now: Moment) -> None:
-        """Have open runs looked up that Slurm does not list as running."""
+        """Look up the open runs that Slurm does not list as running."""
         parts = self._parts
         if reply is None or reply.error is not None:
             self._compare_at = now.steady + COMPARE_AGAIN_SECONDS
             reason = "not asked" if reply is None else reply.error
-            _log.warning("open runs are not compared with Slurm's job list: %s", reason)
+            _log.warning("open runs cannot be compared with Slurm's job list: %s", reason)
             return
         doubtful = {
             job_id for job_id, start in parts.store.unfinished() if reply.live.get(job_id) != start
@@ -237,12 +238,12 @@ class Drain:
         for job_id in doubtful:
             parts.resolver.recheck_job(job_id, now)
         if doubtful:
-            _log.info("%d open runs do not run in Slurm: looking them up", len(doubtful))
+            _log.info("open runs that are not running in Slurm are looked up: %d", len(doubtful))
 
     # ---- the disk
 
     def _flush(self, now: Moment, *, at_once: bool = False) -> None:
-        """Make a group durable; a full disk costs nothing but time."""
+        """Make a group of changes durable; on a full disk they wait."""
         parts = self._parts
         if now.steady < self._full_until or not (at_once or parts.store.is_due(now)):
             return
@@ -267,5 +268,5 @@ class Drain:
         self._space_at = now.steady + SPACE_CHECK_SECONDS
         is_low = self._parts.layout.free_bytes() < self._parts.min_free_bytes
         if is_low and not self._without_texts:
-            _log.error("little space in the spool: runs are stored without script and description")
+            _log.error("low space in the spool: runs are stored without script and description")
         self._without_texts = is_low

@@ -1,7 +1,9 @@
-"""Take up the spool as the last drain left it, whatever it died of.
+"""Read the spool as the last drain left it, also after a crash.
 
-A run in two directories: todo wins over open, and the loser is unlinked (delivering twice is
-harmless). No run file is read here: names are noted, and a run is read when it is needed.
+If a run is in two directories, `todo/` wins over `open/`, and the other file is unlinked
+(delivering twice is harmless). No run file is read here: names are indexed, and a run is read when
+it is
+needed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 def recover(layout: Layout, store: RunStore, loader: RunLoader, now: Moment) -> None:
-    """Note every run in `todo/` and `open/`; clean `tmp/` and `dead/` of leftovers."""
+    """Index every run in `todo/` and `open/`; remove leftovers from `tmp/` and `dead/`."""
     clean_tmp(layout, now)
     _clean_reasons(layout)
     todo = set(layout.names(Directory.TODO))
@@ -36,13 +38,13 @@ def recover(layout: Layout, store: RunStore, loader: RunLoader, now: Moment) -> 
 def note_file(
     store: RunStore, loader: RunLoader, directory: Directory, name: str, now: Moment
 ) -> None:
-    """Note a run file; a file that is none goes to `dead/`."""
+    """Index a run file; move a file with another name to `dead/`."""
     if not store.add_file(directory, name):
         loader.move_to_dead(directory, name, NOT_A_RUN, now)
 
 
 def clean_tmp(layout: Layout, now: Moment) -> None:
-    """Remove what a dead writer left half-written an hour ago."""
+    """Remove incomplete files of dead writers that are older than an hour."""
     for name in list(layout.names(Directory.TMP)):
         try:
             if now.wall - layout.mtime(Directory.TMP, name) > STALE_SECONDS:
@@ -52,13 +54,13 @@ def clean_tmp(layout: Layout, now: Moment) -> None:
 
 
 def _age_order(name: str) -> tuple[int, str]:
-    """Sort what began last first: it is the most likely to run still."""
+    """Return a sort key with the latest start first, because it most likely still runs."""
     start = name.rpartition("-")[2].removesuffix(".json")
     return (-int(start), name) if start.isdecimal() else (0, name)
 
 
 def _clean_reasons(layout: Layout) -> None:
-    """Remove reasons whose dead letter is gone: `retry` or `discard` died between the two."""
+    """Remove `.why` files without a dead letter, left by a crash of `retry` or `discard`."""
     names = set(layout.names(Directory.DEAD))
     for name in names:
         if name.endswith(WHY_SUFFIX) and name.removesuffix(WHY_SUFFIX) not in names:

@@ -1,8 +1,8 @@
-"""Which rows of cc-backend are other runs of the very same job.
+"""Find out which rows of cc-backend are other runs of the same job.
 
-A run that is no restart has no earlier runs: such rows are another job's, whose id was used again,
-and must not be deleted. Else the spool's memory (of a later run only within a day: ids are used
-again) or accounting must know the run, with the same user.
+A run without restarts has no earlier runs: such rows are of another job with the same, reused id
+and must not be deleted. Otherwise the spool (a later run only within a day, because ids are reused)
+or accounting must have the run, with the same user.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spool.resolve.slurm_worker import RowsQuery, RowsReply
 
 @dataclass(frozen=True, slots=True)
 class _OpenQuestion:
-    """A run, the start times that only accounting can prove, and who wants to know."""
+    """A run, the start times that only accounting can prove, and the receiver of the answer."""
 
     run: Run
     known: frozenset[int]
@@ -31,7 +31,7 @@ class _OpenQuestion:
 
 
 class SameJobProof:
-    """Belongs to the loop's thread; accounting is asked by its worker."""
+    """The proof that runs are of the same job; for the loop's thread."""
 
     def __init__(self, store: RunStore, clocks: Clocks) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class SameJobProof:
         self._asked: _OpenQuestion | None = None
 
     def __call__(self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]) -> None:
-        """Hand the proven start times to `settle`, at once or when accounting has answered."""
+        """Pass the proven start times to `settle`, at once or when accounting has answered."""
         is_first = run.job.restart_count == 0
         wanted = {other for other in others if other > run.start_time or not is_first}
         tracked = self._store.tracked(run.job_id, self._clocks.now())
@@ -62,7 +62,7 @@ class SameJobProof:
         return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
 
     def take(self, reply: RowsReply | None) -> bool:
-        """Settle the question under way; False if there is none. No answer proves nothing."""
+        """Settle the current query; return False if there is none. No answer proves nothing."""
         question, self._asked = self._asked, None
         if question is None:
             return False

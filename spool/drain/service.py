@@ -1,7 +1,8 @@
-"""Run a drain for ever or once: housekeeping around its passes, and an orderly end.
+"""Run a drain as a service or once: housekeeping around its passes, and an orderly shutdown.
 
-At SIGTERM nothing new is claimed; a request that does not end within 10 s is abandoned (its outcome
-is unknown, sending it again is harmless), what is known is made durable, and the exit is clean.
+After SIGTERM no new request is sent; a request that does not end within 10 s is abandoned (its
+outcome is unknown, and sending it again is harmless), all changes are made durable, and the exit
+code is 0.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceParts:
-    """What the service needs beside the drain's parts.
+    """The parts of the service besides those of the drain.
 
-    `inputs_changed` tells whether token or configuration changed since it was last asked;
-    `warnings` are Slurm's; `close` closes what belongs to this service alone.
+    `inputs_changed` returns whether token or configuration changed since its last call; `warnings`
+    are Slurm's; `close` closes what only this service uses.
     """
 
     workers: tuple[Worker[Any, Any], ...]
@@ -62,9 +63,9 @@ class Service:
         self._stopping = True
 
     def hand_over(self) -> None:
-        """Let the current pass be the last, for a service that goes on in this process.
+        """Let the current pass be the last; another service follows in this process.
 
-        systemd must not hear that we stop: it would kill the successor (systemd v257,
+        systemd must not be notified of a stop: it would kill the successor (systemd v257,
         src/core/service.c, service_notify_message).
         """
         self._handed_over = True
@@ -81,10 +82,9 @@ class Service:
         self.shut_down()
 
     def run_once(self) -> bool:
-        """Work until nothing can be done now; True if nothing waits any more.
+        """Work until nothing can be done now; return True if nothing waits any more.
 
-        While cc-backend is down three probes within 30 s are tried; a backlog takes as long as
-        it takes.
+        If cc-backend is down, three probes within 30 s are tried. A backlog has no time limit.
         """
         self._report = StateReport(self.drain, self.parts, once=True)
         self._write_state()
@@ -124,7 +124,7 @@ class Service:
             worker.close()
         for worker in self._service_parts.workers:
             if not worker.join(max(0.1, deadline - steady())):
-                _log.warning("%s: a request is abandoned; it will be sent again", worker.name)
+                _log.warning("%s: a request is abandoned; it is sent again later", worker.name)
         self.drain.take_answers(0.0)
         self.drain.flush()
         self._write_state(at_once=True)
@@ -140,7 +140,7 @@ class Service:
         self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
-        """Return whether nothing but writing is left to do within a second."""
+        """Return whether within the next second only writing is left to do."""
         parts, now = self.parts, self.parts.clocks.steady()
         times = (parts.resolver.next_time(), parts.store.schedule.next_time())
         is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
@@ -154,7 +154,7 @@ class Service:
         )
 
     def _gives_up(self, until: float) -> bool:
-        """Return whether a run for once has waited long enough."""
+        """Return whether `--once` has waited long enough."""
         server = self.parts.health.state.server
         is_halted = server.health == "halted"
         return is_halted or server.failures >= ONCE_TRIES or self.parts.clocks.steady() >= until

@@ -1,4 +1,4 @@
-"""What the drain says of itself, collected from its parts into one `DrainState`."""
+"""Collect the state of the drain from its parts into one `DrainState`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINUTE_SECONDS = 60.0
 
 
 class StateReport:
-    """Belongs to the loop's thread."""
+    """The collector of the drain's state; for the loop's thread."""
 
     def __init__(self, drain: Drain, parts: DrainParts, *, once: bool) -> None:
         self._drain = drain
@@ -42,7 +42,7 @@ class StateReport:
         self._held = 0
 
     def state(self, now: Moment) -> DrainState:
-        """Return the state of this moment."""
+        """Return the current state."""
         parts, health = self._parts, self._parts.health
         self._count_deliveries(now)
         if now.steady >= self._waiting_at:
@@ -81,7 +81,7 @@ class StateReport:
         )
 
     def _count_deliveries(self, now: Moment) -> None:
-        """Note how many requests were accepted by when, and since when one is due in vain."""
+        """Record the deliveries by time, and since when requests are due without a delivery."""
         delivery = self._parts.delivery
         is_progress = delivery.accepted_count > self._accepted
         self._accepted = delivery.accepted_count
@@ -96,7 +96,7 @@ class StateReport:
             self._due_since = now.wall
 
     def _collect_waiting(self, now: Moment) -> None:
-        """Count the runs that wait, by cause; a cause is known since it was first seen."""
+        """Count the waiting runs by cause, and record when each cause was first seen."""
         counts: dict[str, int] = {}
         schedule = self._parts.store.schedule
         for entry in schedule:
@@ -114,7 +114,7 @@ class StateReport:
 
 
 def _report(condition: Condition, now: Moment) -> HealthReport:
-    """Return a condition with instants of the wall clock."""
+    """Return the report of a condition, with times of the wall clock."""
     wall = now.wall - now.steady
     return HealthReport(
         state=HealthState(condition.health),

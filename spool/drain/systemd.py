@@ -1,4 +1,4 @@
-"""What systemd hears of a service: ready, alive, stopping (sd_notify(3))."""
+"""Notify systemd of a service's state: ready, alive, stopping (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Says that the service is alive, once per half of the period that systemd allows."""
+    """The watchdog notification, sent twice per period of systemd's watchdog."""
 
     def __init__(self) -> None:
         period = os.environ.get("WATCHDOG_USEC", "")
@@ -20,14 +20,14 @@ class Watchdog:
         self._next = float("-inf")
 
     def alive(self, now: float) -> None:
-        """Say so if it is time; `now` by the monotonic clock."""
+        """Notify systemd if it is time; `now` by the monotonic clock."""
         if now >= self._next:
             self._next = now + self._interval
             notify_systemd("WATCHDOG=1")
 
 
 def notify_systemd(words: str) -> None:
-    """Tell systemd, if it started us: `READY=1`, `WATCHDOG=1`, `STOPPING=1`."""
+    """Send a notification if systemd started us: `READY=1`, `WATCHDOG=1`, `STOPPING=1`."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -36,4 +36,4 @@ def notify_systemd(words: str) -> None:
         try:
             sock.sendto(words.encode(), name)
         except OSError as error:
-            _log.debug("systemd does not listen: %s", error)
+            _log.debug("cannot notify systemd: %s", error)

@@ -1,8 +1,9 @@
-"""Scripts, descriptions and missing user names of new runs, asked of a worker of its own.
+"""Collect scripts, descriptions and missing user names of new runs, by a worker of its own.
 
-A run is stored with its essential facts at once; its start waits for these texts a few seconds at
-most. What comes later is added to the run, and to its row where cc-backend takes that: the stop of
-a short job waits for it a little, because a run that is delivered in full is not followed up.
+A run is stored with its essential facts at once; its start waits some seconds at most for these
+texts. Texts that arrive later are added to the run, and to its row if cc-backend supports that: the
+stop of a short job waits a little for them, because nothing is sent after a run is completely
+delivered.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
 START_WAIT_SECONDS = 5.0
-STOP_WAIT_SECONDS = 120.0  # counted from the first question
+STOP_WAIT_SECONDS = 120.0  # counted from the first query
 BATCH_SIZE = 200
-MAX_QUESTIONS = 40  # about one run, while its texts are out of reach: for half an hour
+MAX_QUESTIONS = 40  # queries about one run while its texts are unreachable: for half an hour
 MAX_ASKED_AGAIN = 10_000
 FIRST_AGAIN_SECONDS = 2.5
 MAX_AGAIN_SECONDS = 60.0
 UNREADABLE_AGAIN_SECONDS = 5.0
-FORGOTTEN_SECONDS = 3600.0  # Slurm has forgotten the script of a run seen so long ago
+FORGOTTEN_SECONDS = 3600.0  # after this time Slurm has forgotten the script of a run
 
 TextsWorker = Worker[TextsQuery, TextsReply]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A run whose texts, or whose user's name alone, are asked for.
+    """A run whose texts, or only its user's name, are queried.
 
-    `since` is when it was first asked for. `is_unreadable`: what was found could not be noted.
+    `since` is when they were first queried. `is_unreadable`: the run could not be read to add them.
     """
 
     job: Job
@@ -49,7 +50,7 @@ class _Wanted:
 
 
 class TextCollector:
-    """Belongs to the loop's thread. `wants_texts` False: only missing user names are asked for.
+    """The collector, for the loop's thread; `wants_texts` False: only user names are queried.
 
     `began` is when this drain began, Unix seconds.
     """
@@ -77,16 +78,16 @@ class TextCollector:
         return len(self._queue) + len(self._asked) + len(self._later)
 
     def want(self, run: Run, now: Moment) -> float:
-        """Ask for the texts of a new run; return until when its start waits, monotonic; 0: not."""
+        """Query the texts of a new run; return until when its start waits (monotonic; 0: not)."""
         if not self._wants_texts:
             return 0.0
         self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=True))
         return now.steady + START_WAIT_SECONDS
 
     def want_user(self, run: Run, now: Moment) -> None:
-        """Ask for the name of the user of a run whose start waits for it, and is asked for again.
+        """Query the user's name of a run whose start waits for it; called until it is found.
 
-        So the name of a run is asked for as long as it is needed, by whatever drain.
+        So the name is also queried again after a restart of the drain.
         """
         key = (run.job_id, run.start_time)
         if run.job.uid is not None and key not in self._users:
@@ -94,14 +95,14 @@ class TextCollector:
             self._queue.append(_Wanted(run.job, run.start_time, now.steady, needs_texts=False))
 
     def want_stored(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Ask for the texts of a run that the drain before this one may have died asking for."""
+        """Query the texts of a run that an earlier drain may not have received."""
         is_new = run.started is None and run.reported and run.script is None
         is_of_before = run.seen <= self._began and now.wall - run.seen < FORGOTTEN_SECONDS
         if is_new and is_of_before:
             entry.texts_until = self.want(run, now)
 
     def fill(self, now: Moment) -> None:
-        """Give the worker its next question when it is idle."""
+        """Send the next query to the worker if it is idle."""
         if self._later:
             due = [wanted for wanted in self._later if wanted.ask_at <= now.steady]
             self._queue.extend(due)
@@ -109,7 +110,7 @@ class TextCollector:
         if self._worker.outstanding or not self._queue:
             return
         batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
-        batch.sort(key=lambda w: w.needs_texts)  # of two questions about a run the wider one stays
+        batch.sort(key=lambda w: w.needs_texts)  # of two queries about a run the wider one is used
         self._asked = {(w.job.job_id, w.start_time): w for w in batch}
         for wanted in batch:
             if wanted.is_unreadable:
@@ -119,11 +120,11 @@ class TextCollector:
         self._worker.ask(TextsQuery(jobs=with_texts, uids=frozenset(uids)))
 
     def next_time(self) -> float | None:
-        """Return when a question is due again, by the monotonic clock."""
+        """Return when the next query is due, by the monotonic clock."""
         return min((wanted.ask_at for wanted in self._later), default=None)
 
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
-        """Add what was found to the runs; ask again for what was not reached."""
+        """Add the texts to the runs; query missing ones again."""
         asked, self._asked = self._asked, {}
         for (job_id, start), wanted in asked.items():
             self._users.discard((job_id, start))
@@ -142,26 +143,26 @@ class TextCollector:
             self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _delay(self, wanted: _Wanted, texts: Texts) -> float | None:
-        """Return when to ask about a run again, in seconds; None: not any more."""
+        """Return the seconds until the next query about a run; None: no more queries."""
         if wanted.is_unreadable:
             return UNREADABLE_AGAIN_SECONDS
         wanted.questions += 1
         is_over = wanted.questions >= MAX_QUESTIONS or len(self._later) >= MAX_ASKED_AGAIN
         if texts.is_final or is_over:
             return None
-        doublings = min(wanted.questions - 2, 10)  # once again at once: there was too little time
+        doublings = min(wanted.questions - 2, 10)  # the first repetition is immediate
         return 0.0 if doublings < 0 else min(FIRST_AGAIN_SECONDS * 2**doublings, MAX_AGAIN_SECONDS)
 
     def _hold_start(self, wanted: _Wanted, now: Moment) -> None:
-        """Let the start of a run wait for the answer to a question that is asked again."""
+        """Let the start of a run wait for the answer to a repeated query."""
         entry = self._store.get(wanted.job.job_id, wanted.start_time, now)
         if entry is not None and wanted.needs_texts:
             entry.texts_until = now.steady + START_WAIT_SECONDS
 
     def _add(self, entry: PendingRun, texts: Texts, user: str | None, now: Moment) -> bool:
-        """Store what is new; False if the run cannot be read now.
+        """Store the new texts; return False if the run cannot be read now.
 
-        A run whose start is out gets it through `edit_meta`.
+        If the start was already sent, the texts are sent by `edit_meta`.
         """
         run = self._builder.load_run(entry, now)
         if run is None:

@@ -45,7 +45,7 @@ def decode(name: str, contents: bytes) -> Run:
 
 
 def decode_line(name: str, contents: bytes) -> Run:
-    """Return the run in a line of the delivered archive; `name` is for the error alone.
+    """Return the run in a line of the delivered archive; `name` is only for the error.
 
     Raises:
         NewerFormatError: written by a later version of this program.

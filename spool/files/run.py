@@ -101,6 +101,11 @@ class Run:
         return run_name(self.job.job_id, self.start_time)
 
     @property
+    def start_is_queued(self) -> bool:
+        """Return whether cc-backend has queued the start, and perhaps stored it."""
+        return self.last_error is not None and self.last_error.outcome == "confirm"
+
+    @property
     def has_texts(self) -> bool:
         """Return whether there is a script or a description to be sent."""
         return self.script is not None or self.description is not None

@@ -1,4 +1,5 @@
-"""What `cc-spool check --full` adds: does all fit, on Slurm's side, on cc-backend's, and here?
+"""The checks that `cc-spool check --full` adds: of Slurm, cc-backend, and this host.
 
-Most of it is pure: answers come in, `CheckResult` values go out; `look` and `slurm_questions` ask.
+Most of them are pure functions from answers to `CheckResult` values; `full_check` and
+`slurm_checks` make the queries.
 """

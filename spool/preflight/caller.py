@@ -1,6 +1,6 @@
-"""Who may make the full check: root, which becomes the service's user, and that user itself.
+"""Check that the full check runs as root, which becomes the service user, or as that user.
 
-Anybody else may see neither spool nor jobs, and would be told to give all of it to themselves.
+Another user may see neither spool nor jobs, and would get hints to give itself all permissions.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ _HINT = "sudo cc-spool check --full"
 
 
 def wrong_caller(config: Config) -> CheckResult | None:
-    """Return the result for a caller who is neither root nor the service's user, else None."""
+    """Return the result for a caller who is neither root nor the service user, else None."""
     uid = os.geteuid()
     try:
         owner = _owner((config.spool.state_directory, config.spool.directory))
     except PermissionError:
-        return not_allowed("the service's user")
+        return not_allowed("the service user")
     if uid == 0 or owner is None or owner == uid:
         return None
-    return not_allowed(f"the service's user {user_name(owner)}")
+    return not_allowed(f"the service user {user_name(owner)}")
 
 
 def not_allowed(service: str) -> CheckResult:
-    """Return the result for a caller who may not look; `service` names who may."""
+    """Return the result for a caller without permission; `service` names the right user."""
     text = f"must run as root or as {service}, not as {current_user().name}"
     return finding(CheckStatus.UNKNOWN, _NAME, text, _HINT)
 
 
 def _owner(paths: tuple[Path, ...]) -> int | None:
-    """Return the user that the first existing path belongs to; None: there is none of them.
+    """Return the owner of the first existing path; None: none of them exists.
 
     Raises:
-        PermissionError: it may not be looked at.
+        PermissionError: a path may not be read.
     """
     for path in paths:
         try:

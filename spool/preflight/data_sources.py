@@ -1,4 +1,4 @@
-"""What each source of facts gives on a release of Slurm, one line each."""
+"""Show which source gives which facts on a release of Slurm, one line each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HOOKS_WITH_TIMES = Release(23, 2)
 
 
 def check_sources(release: Release) -> Iterator[CheckResult]:
-    """Yield what is asked of which source."""
+    """Yield the source of each kind of facts."""
     row = features_of(release)
-    times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "job id alone"
+    times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "only the job id"
     yield passed("source of events", f"the hooks: {times}")
     yield passed("source of few jobs", row.describe(row.few_jobs))
     yield passed("source of many jobs", row.describe(row.many_jobs))

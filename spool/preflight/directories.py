@@ -1,6 +1,6 @@
-"""Who may do what in the spool: SlurmUser leaves events, the service takes them, others nothing.
+"""Check the permissions of the spool: SlurmUser writes events, only the service reads them.
 
-Beside these stand the configuration's own checks (there, local, one file system, not temporary).
+The configuration's own checks come in addition (existing, local, one file system, not temporary).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _ALL = READ | WRITE | EXECUTE
 def check_directories(
     spool: Path, state: Path, *, service: SystemUser, slurm_user: SystemUser | None
 ) -> Iterator[CheckResult]:
-    """Yield what is wrong with owners and modes, or one result that nothing is.
+    """Yield the problems of owners and modes, or one result if there are none.
 
-    `slurm_user` is None where this host does not know that account.
+    `slurm_user` is None if this host has no such account.
     """
     try:
         modes = {name: (spool / name).stat() for name in Directory}
@@ -47,7 +47,7 @@ def check_directories(
     if not found:
         where = f"{spool} on {file_system(spool) or 'an unknown file system'}"
         writer = slurm_user.name if slurm_user else "SlurmUser"
-        found = [passed(_NAME, f"{where}: {writer} leaves events, {service.name} takes them")]
+        found = [passed(_NAME, f"{where}: {writer} can write events, {service.name} read them")]
     yield from found
 
 
@@ -58,23 +58,21 @@ def _check_new(
     group = service.name
     hint = f"chown {owner}:{group} {new}; chmod 2770 {new}"
     if slurm_user is None:
-        text = "this host does not know SlurmUser's account: do the hooks run here?"
+        text = "this host has no account of SlurmUser, so the hooks cannot run here"
         yield finding(CheckStatus.WARNING, _NAME, text, "install the hooks where slurmctld runs")
     elif blocked := access_problem(new, slurm_user, WRITE | EXECUTE):
         yield finding(
-            CheckStatus.CRITICAL, _NAME, f"the hooks cannot leave events: {blocked}", hint
+            CheckStatus.CRITICAL, _NAME, f"the hooks cannot write events: {blocked}", hint
         )
     if not service.has_permission(status, _ALL):
-        text = f"{service.name} cannot take events from {new} ({owner_and_mode(status)})"
+        text = f"{service.name} cannot read and remove events in {new} ({owner_and_mode(status)})"
         yield finding(CheckStatus.CRITICAL, _NAME, text, hint)
     is_foreign = slurm_user is not None and service.uid not in (slurm_user.uid, 0)
     if is_foreign and not (status.st_mode & stat.S_ISGID and status.st_gid in service.gids):
-        text = (
-            f"{new} ({owner_and_mode(status)}) does not hand its group on to the files of the hooks"
-        )
+        text = f"{new} ({owner_and_mode(status)}) has no setgid bit: the service cannot read events"
         yield finding(CheckStatus.CRITICAL, _NAME, text, hint)
     if status.st_mode & stat.S_IRWXO:
-        text = f"others may look into {new} ({owner_and_mode(status)})"
+        text = f"other users may list {new} ({owner_and_mode(status)})"
         yield finding(CheckStatus.WARNING, _NAME, text, f"chmod o= {new}")
 
 
@@ -84,21 +82,21 @@ def _check_service_directories(
     for name in (Directory.TODO, Directory.OPEN, Directory.DEAD, Directory.TMP):
         path, status = spool / name, modes[name]
         if not service.has_permission(status, _ALL):
-            text = f"{service.name} cannot work in {path} ({owner_and_mode(status)})"
+            text = f"{service.name} cannot read and write in {path} ({owner_and_mode(status)})"
             hint = f"chown {service.name}: {path}; chmod 0750 {path}"
             yield finding(CheckStatus.CRITICAL, _NAME, text, hint)
         if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-            text = f"not the service alone may work in {path} ({owner_and_mode(status)})"
+            text = f"other users may read or write in {path} ({owner_and_mode(status)})"
             yield finding(CheckStatus.WARNING, _NAME, text, f"chmod 0750 {path}")
 
 
 def _check_state(state: Path, service: SystemUser) -> Iterator[CheckResult]:
-    """Yield what is wrong with the state directory: a lock is as safe as its directory."""
+    """Yield the problems of the state directory; a lock is only as safe as its directory."""
     if blocked := access_problem(state, service, _ALL):
         hint = f"chown {service.name}: {state}; chmod 0750 {state}"
-        yield finding(CheckStatus.CRITICAL, _NAME, f"state cannot be kept: {blocked}", hint)
+        yield finding(CheckStatus.CRITICAL, _NAME, f"the state cannot be written: {blocked}", hint)
         return
     status = state.stat()
     if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-        text = f"not the service alone may work in {state} ({owner_and_mode(status)})"
+        text = f"other users may read or write in {state} ({owner_and_mode(status)})"
         yield finding(CheckStatus.WARNING, _NAME, text, f"chmod 0750 {state}")

@@ -1,6 +1,6 @@
-"""What `cc-spool check --full` asks beyond this host's state: cc-backend and Slurm, read only.
+"""The queries of `cc-spool check --full` to cc-backend and Slurm; they change nothing.
 
-Each question may fail alone; its failure is then one result, and the rest goes on.
+Each query may fail; then the failure is one result, and the others go on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from spool.preflight.slurm_checks import SlurmChecks
 
 
 class ServerConnection(ServerQueries, Protocol):
-    """A server that is asked and let go."""
+    """A connection to cc-backend that can be closed."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -44,15 +44,15 @@ def full_check_results(
     user: SystemUser | None = None,
     progress: Callable[[str], object] = lambda _: None,
 ) -> list[CheckResult]:
-    """Ask cc-backend and Slurm; return the results.
+    """Query cc-backend and Slurm; return the results.
 
     Args:
         config: of the site.
         token: for cc-backend.
-        runner: runs Slurm's commands; None: really.
+        runner: runs Slurm's commands; None: the real one.
         backend: the server; None: the configured one.
-        user: whose rights are judged; None: ours.
-        progress: is called with who is being asked.
+        user: the account whose rights are checked; None: our own.
+        progress: is called with the name of the service being queried.
     """
     progress("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
@@ -68,17 +68,17 @@ def full_check_results(
 def _hardware(
     config: Config, clusters: Sequence[Cluster], nodes: Sequence[Node]
 ) -> Iterator[CheckResult]:
-    """Yield how Slurm's nodes and the server's hosts fit together."""
+    """Yield the differences between Slurm's nodes and the server's hosts."""
     if not nodes:
-        return  # Slurm did not answer, which is a result already
+        return  # Slurm did not answer, which is already a result
     yield from check_patterns(config, nodes)
     try:
         mapping = site_map(config, clusters)
-    except ConfigError:  # a file of topology_files, reported already
+    except ConfigError:  # a file of topology_files, already reported
         mapping = site_map(replace(config, topology_files=()), clusters)
     if not mapping.clusters:
-        text = "Slurm's nodes are not compared, the server's hosts are not known"
-        hint = "look again when the server answers, or name its files in topology_files"
+        text = "Slurm's nodes are not compared: the hosts of cc-backend are not known"
+        hint = "run this again when cc-backend answers, or set topology_files"
         yield finding(CheckStatus.UNKNOWN, "hosts", text, hint)
         return
     yield from check_hardware(config, mapping, nodes)

@@ -1,7 +1,7 @@
-"""Slurm's nodes against the server's cluster.json: names, cores, accelerators.
+"""Compare Slurm's nodes with the server's cluster.json: names, cores, accelerators.
 
-A host that the server does not know makes its jobs wait; a topology of another size costs the
-hardware threads, an address that differs costs the accelerators' metrics.
+Jobs on a host that cc-backend does not have wait; with a topology of another size hardware threads
+are not sent; with a different address the accelerators have no metrics.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_SHOWN_NAMES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MatchedNode:
-    """A node, its name at the server, and where the server has it."""
+    """A node, its name at the server, and its cluster and topology there."""
 
     node: Node
     host: str
@@ -33,11 +33,11 @@ class _MatchedNode:
 def check_hardware(
     config: Config, mapping: SiteMap, nodes: Sequence[Node]
 ) -> Iterator[CheckResult]:
-    """Yield the verdicts on host names, cores and accelerators.
+    """Yield the results for host names, cores and accelerators.
 
     Args:
         config: of the site.
-        mapping: how its names appear at the server, with the clusters as it has them.
+        mapping: from the site's names to the server's, with the server's clusters.
         nodes: of Slurm.
     """
     ignored = config.ignore_hosts
@@ -51,7 +51,7 @@ def check_hardware(
 
 
 def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[CheckResult]:
-    """Yield a warning for patterns of addresses that match one and the same node."""
+    """Yield a warning for address patterns that match the same node."""
     for text in host_overlaps(config, [node.name for node in nodes]):
         yield finding(CheckStatus.WARNING, "accelerators", text, "narrow one of the patterns")
 
@@ -80,9 +80,9 @@ def _match_node(node: Node, host: str, mapping: SiteMap) -> _MatchedNode:
 def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     unknown = [match.host for match in matched if match.subcluster is None]
     if not unknown:
-        return passed("hosts", f"the server knows all {len(matched)} nodes")
-    text = f"the server does not know {abbreviated(unknown)}: their jobs wait"
-    hint = "add them to cluster.json of the server, or leave them out by ignoreHosts or host_map"
+        return passed("hosts", f"cc-backend has all nodes ({len(matched)})")
+    text = f"cc-backend does not have {abbreviated(unknown)}: their jobs are not delivered"
+    hint = "add them to cc-backend's cluster.json, or exclude them by ignoreHosts or host_map"
     status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
     return finding(status, "hosts", text, hint)
 
@@ -94,13 +94,13 @@ def _same_names(names: Mapping[str, str], mapping: SiteMap) -> Iterator[CheckRes
     """
     nodes = [node for node, host in names.items() if host != mapping.host(node)]
     if nodes:
-        text = f"{abbreviated(nodes)} do not differ in the part of their names that is reported"
-        hint = "give each node a host name of its own by host_map, which sees the full name"
+        text = f"{abbreviated(nodes)} have the same short name, which is reported"
+        hint = "give each node its own host name by host_map, which gets the full name"
         yield finding(CheckStatus.WARNING, "hosts", text, hint)
 
 
 def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
-    """Yield one verdict for each kind of difference."""
+    """Yield one result for each kind of difference."""
     found: dict[str, list[str]] = {}
     for match in matched:
         if match.subcluster is None:
@@ -109,16 +109,16 @@ def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
         if topology is None:
             found.setdefault("has no topology", []).append(match.host)
         elif len(topology.cores) != match.node.cores:
-            text = f"has {len(topology.cores)} cores where Slurm has {match.node.cores}"
+            text = f"has {len(topology.cores)} cores instead of Slurm's {match.node.cores}"
             found.setdefault(text, []).append(match.host)
     for text, hosts in found.items():
         text_with_hosts = (
-            f"the server {text} for {abbreviated(hosts)}: hardware threads are not sent"
+            f"cc-backend {text} for {abbreviated(hosts)}: hardware threads are not sent"
         )
-        hint = "correct the topology in cluster.json of the server, or the nodes in slurm.conf"
+        hint = "correct the topology in cc-backend's cluster.json, or the nodes in slurm.conf"
         yield finding(CheckStatus.WARNING, "cores", text_with_hosts, hint)
     if not found and any(match.subcluster for match in matched):
-        yield passed("cores", "Slurm and the server count the same cores")
+        yield passed("cores", "Slurm and cc-backend have the same numbers of cores")
 
 
 def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
@@ -138,8 +138,8 @@ def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator
         )
     ]
     for problem in dict.fromkeys(problems):
-        hint = "write into gpuPciAddrs or accelerators what cluster.json of the server has"
+        hint = "set gpuPciAddrs or accelerators to the addresses in cc-backend's cluster.json"
         yield finding(CheckStatus.WARNING, "accelerators", problem, hint)
     if not problems:
         count = len(with_accelerators)
-        yield passed("accelerators", f"the addresses of {count} nodes are those of the server")
+        yield passed("accelerators", f"the addresses match those of cc-backend (nodes: {count})")

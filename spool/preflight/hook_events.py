@@ -1,4 +1,4 @@
-"""Do events come? A hook can stand in slurm.conf and still not run.
+"""Check that events arrive, because a hook in slurm.conf does not necessarily run.
 
 Up to Slurm 23.02 slurmctld takes PrologSlurmctld and EpilogSlurmctld into its configuration at
 `scontrol reconfigure`, but runs them only if they were set when it started.
@@ -28,21 +28,21 @@ from spool.formatting import format_duration
 
 RECONFIGURE_STARTS_HOOKS = Release(23, 11)
 GRACE_SECONDS = 60.0
-"""How long an event may be under way; a start time moves by ResumeTimeout beside that."""
+"""The longest delay of an event; a start time may move by ResumeTimeout in addition."""
 
 _HOOK_EVENTS = ("1-start-", "1-stop-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenEvents:
-    """The time of the last event, None: none known; none since `watched_since` was missed."""
+    """The time of the last event (None: not known); no event since `watched_since` was missed."""
 
     last: float | None
     watched_since: float = 0.0
 
 
 def seen_events(spool: SpoolKeys) -> SeenEvents:
-    """Return what the drain's state and the events that wait for it tell."""
+    """Return the last event from the drain's state and from `new/`."""
     state = None
     with suppress(BadFileError, OSError):
         state = read_drain_state(spool.state_directory / DRAIN_STATE_FILE)
@@ -56,10 +56,10 @@ def seen_events(spool: SpoolKeys) -> SeenEvents:
 def check_last_event(
     events: SeenEvents, jobs: Iterable[SqueueRow], config: Mapping[str, Sequence[str]]
 ) -> CheckResult:
-    """Return whether jobs have started, since slurmctld did, without an event of the hooks.
+    """Return the result for jobs that started since slurmctld's start without a hook's event.
 
     Args:
-        events: that have come.
+        events: the last one that arrived.
         jobs: all in the controller's memory.
         config: of `scontrol show config`, with the controller's clock.
     """
@@ -72,34 +72,34 @@ def check_last_event(
     youngest = max(judged, key=lambda job: job.start_time or 0, default=None)
     age = None if events.last is None else format_duration(now - events.last)
     if youngest is None or _is_seen(youngest, events, config):
-        return passed("last event", f"came {age} ago" if age else "none yet, and none was due")
+        return passed("last event", f"arrived {age} ago" if age else "none yet, none was expected")
     start_age = format_duration(now - (youngest.start_time or 0))
-    came = f"the last event came {age} ago" if age else "no event has come"
+    came = f"the last event arrived {age} ago" if age else "no event has arrived"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
     return finding(CheckStatus.WARNING, "last event", text, _hint(config))
 
 
 def activation(config: Mapping[str, Sequence[str]]) -> str:
-    """Return what makes slurmctld run hooks that were added to slurm.conf."""
+    """Return the step that activates hooks after they were added to slurm.conf."""
     release = None
     with suppress(SlurmError):
         release = parse_release_number(next(iter(config.get("SLURM_VERSION", ())), ""))
     if release is not None and release >= RECONFIGURE_STARTS_HOOKS:
         return "run `scontrol reconfigure`"
-    return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not switch hooks on)"
+    return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not activate hooks)"
 
 
 def is_active_controller(
     controllers: Sequence[tuple[str, str, bool]], host: str | None = None
 ) -> bool:
-    """Return whether hooks run on this host, or whether it cannot be told."""
+    """Return whether this host is the active controller, or this is not known."""
     active = next((name for _, name, is_up in controllers if is_up), None)
     own = (host or socket.gethostname()).partition(".")[0]
     return len(controllers) <= 1 or active is None or active.partition(".")[0] == own
 
 
 def _is_seen(job: SqueueRow, events: SeenEvents, config: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether the last event may be that of a job: a start time can move on after it."""
+    """Return whether the last event may be that of a job: its start time can move after it."""
     if events.last is None:
         return False
     resume = re.match(r"[0-9]+", next(iter(config.get("ResumeTimeout", ())), ""))
@@ -112,11 +112,11 @@ def _time(config: Mapping[str, Sequence[str]], name: str) -> int | None:
 
 
 def _hint(config: Mapping[str, Sequence[str]]) -> str:
-    return f"{activation(config)}; look into slurmctld's log, and at who may write into new/"
+    return f"{activation(config)}; check slurmctld's log, and the permissions of new/"
 
 
 def _event_times(layout: Layout) -> Iterator[float]:
-    """Yield when the events that wait in `new/` were written."""
+    """Yield when the events in `new/` were written."""
     for name in layout.names(Directory.NEW):
         if name.startswith(_HOOK_EVENTS):
             with suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
-"""PrologSlurmctld and EpilogSlurmctld: do they name our stubs, and can slurmctld run these?
+"""Check that PrologSlurmctld and EpilogSlurmctld call our stubs, and slurmctld can run them.
 
-A stub is known by what stands in it. A site's own script may call it as a program (before Slurm
-24.05 there can be one line of each); then the stub that it names is looked at.
+A stub is recognized by its contents. A site's own script may call it as a program (before Slurm
+24.05 each option can have only one line); then the stub that the script names is checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOURCED_NAME = "spool_event"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """One of the two: its line in slurm.conf, the kind of its events, what is lost without it."""
+    """One hook: its option in slurm.conf, the kind of its events, and the loss without it."""
 
     option: str
     kind: str
@@ -38,12 +38,12 @@ HOOKS = (
     Hook(
         option="PrologSlurmctld",
         kind="start",
-        consequence="only the sweep reports starts, minutes late",
+        consequence="starts are only reported by the sweep, minutes late",
     ),
     Hook(
         option="EpilogSlurmctld",
         kind="stop",
-        consequence="only the sweep reports ends, minutes late",
+        consequence="stops are only reported by the sweep, minutes late",
     ),
 )
 
@@ -51,12 +51,12 @@ HOOKS = (
 def check_hooks(
     config: Mapping[str, Sequence[str]], spool: Path, slurm_user: SystemUser | None
 ) -> Iterator[CheckResult]:
-    """Yield the verdict on each of the two hooks.
+    """Yield the result for each of the two hooks.
 
     Args:
         config: of `scontrol show config`.
         spool: the directory that the drain reads.
-        slurm_user: runs the hooks; None where this host does not know it.
+        slurm_user: runs the hooks; None if this host has no such account.
     """
     for hook in HOOKS:
         paths = config.get(hook.option, ())
@@ -82,16 +82,16 @@ def _check(
         return result if caller is None else _called_by_script(result, caller)
     unread = [path for path in paths if _read_text(Path(path)) is None]
     if unread:
-        hint = "run this on slurmctld's host, or let the service's user read the script"
-        message = f"{', '.join(unread)} cannot be read here: is it ours?"
+        hint = "run this on slurmctld's host, or let the service user read the script"
+        message = f"{', '.join(unread)} cannot be read here, so it may not be our hook"
         return finding(CheckStatus.UNKNOWN, hook.option, message, hint)
     hint = "call our stub from it as a program (from Slurm 24.05 add a second line instead)"
-    message = f"{', '.join(paths)} does not lead to our hook: {hook.consequence}"
+    message = f"{', '.join(paths)} does not call our hook: {hook.consequence}"
     return finding(CheckStatus.CRITICAL, hook.option, message, hint)
 
 
 def _find_stub(paths: Sequence[Path]) -> tuple[Path, str, Path | None] | None:
-    """Return a stub with its text, and the script that calls it where one stands before it."""
+    """Return a stub with its text, and the site's script that calls it, if any."""
     direct = [(path, None) for path in paths]
     called = [
         (Path(named), path) for path in paths for named in _COMMAND.findall(_read_text(path) or "")
@@ -104,10 +104,10 @@ def _find_stub(paths: Sequence[Path]) -> tuple[Path, str, Path | None] | None:
 
 
 def _called_by_script(result: CheckResult, script: Path) -> CheckResult:
-    """Return the verdict on a stub that a site's own script calls."""
+    """Return the result for a stub that a site's own script calls."""
     if not result.is_ok:
         return result
-    hint = f"see that {script} calls it in every case, early, and ends with 0 whatever it says"
+    hint = f"check that {script} always calls it, early, and always exits 0"
     return finding(CheckStatus.WARNING, result.name, f"{result.text}, called by {script}", hint)
 
 
@@ -116,24 +116,24 @@ def _check_stub(
 ) -> CheckResult:
     kind = _KIND.search(text)
     if kind is None or kind[1] != hook.kind:
-        hint = "each line must name the stub of its own name"
+        hint = "each option must name the stub of the same name"
         return finding(
-            CheckStatus.CRITICAL, hook.option, f"{path} writes events of the other kind", hint
+            CheckStatus.CRITICAL, hook.option, f"{path} writes the events of the other hook", hint
         )
     target = _SPOOL.search(text)
     if Path(target[1] if target else DEFAULT_SPOOL) != spool:
         where = target[1] if target else DEFAULT_SPOOL
         hint = "set CC_SLURM_SYNC_SPOOL in the stub, or spool.directory"
-        message = f"{path} writes into {where}, the drain reads {spool}"
+        message = f"{path} writes to {where}, but the drain reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     sourced = _SOURCED.search(text)
     event = Path(sourced[1]) if sourced else path.parent / _SOURCED_NAME
     if slurm_user is not None:
         for wanted, bits, mode in ((path, READ | EXECUTE, "0755"), (event, READ, "0644")):
             if blocked := access_problem(wanted, slurm_user, bits):
-                hint = f"install it again, or chmod {mode} {wanted}"
+                hint = f"run `make install` again, or chmod {mode} {wanted}"
                 return finding(CheckStatus.CRITICAL, hook.option, blocked, hint)
-    return passed(hook.option, f"{path} leaves events in {spool}")
+    return passed(hook.option, f"{path} writes events to {spool}")
 
 
 def _read_text(path: Path) -> str | None:

@@ -1,6 +1,6 @@
-"""What another account may do with a file, judged by owners and modes.
+"""Check what another account may do with a file, by owners and modes.
 
-An access list or a security module may decide otherwise; neither is common on these paths.
+Access lists and security modules are ignored; they are not common on these paths.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ READ, WRITE, EXECUTE = 4, 2, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemUser:
-    """A user with all of its groups."""
+    """A user with all groups."""
 
     name: str
     uid: int
@@ -37,7 +37,7 @@ class SystemUser:
 
 
 def system_user(name: str) -> SystemUser | None:
-    """Return an account by its name; None: this host does not know it."""
+    """Return an account by its name; None: this host has no such account."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
@@ -47,18 +47,18 @@ def system_user(name: str) -> SystemUser | None:
 
 
 def current_user() -> SystemUser:
-    """Return the account that we work as."""
+    """Return the account of this process."""
     uid = os.geteuid()
     return SystemUser(name=user_name(uid), uid=uid, gids=frozenset({os.getegid(), *os.getgroups()}))
 
 
 def access_problem(path: Path, user: SystemUser, bits: int) -> str | None:
-    """Return what keeps an account from a file, None if nothing does; links are followed."""
+    """Return the problem of an account's access to a file, None if none; links are followed."""
     real = Path(os.path.realpath(path))
     try:
         for parent in reversed(real.parents):
             if not user.has_permission(parent.stat(), EXECUTE):
-                return f"{user.name} may not pass {parent} ({owner_and_mode(parent.stat())})"
+                return f"{user.name} has no access to {parent} ({owner_and_mode(parent.stat())})"
         status = real.stat()
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
@@ -69,7 +69,7 @@ def access_problem(path: Path, user: SystemUser, bits: int) -> str | None:
 
 def can_read_scripts(state_save_location: Path) -> bool:
     """Return whether we may open slurmctld's batch scripts (`hash.N/job.ID/script`)."""
-    hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser, as soon as there is one
+    hashed = list(state_save_location.glob("hash.*"))  # 0700 of SlurmUser; none before a job
     if not hashed:
         return os.access(state_save_location, os.R_OK | os.W_OK | os.X_OK)
     return all(os.access(each, os.R_OK | os.X_OK) for each in hashed)
@@ -90,7 +90,7 @@ _ACTIONS = {
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, the number where it has none."""
+    """Return the name of a user, or the number if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

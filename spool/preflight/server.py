@@ -1,4 +1,4 @@
-"""cc-backend asked directly: is it there, which one, does it take our token, cluster and jobs?"""
+"""Check cc-backend by requests: its version, and that it accepts token, cluster and jobs."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from ccbackend.token import Token
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_CLUSTERS
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
+from spool.formatting import pluralize
 
 MIN_SIMILARITY = 0.5
 
 
 class ServerQueries(Protocol):
-    """What is asked of the server; `ccbackend.client.BackendClient` answers."""
+    """The queries to the server; `ccbackend.client.BackendClient` implements them."""
 
     def probe(self) -> Probe:
-        """Detect the server and ask it for one row with our token."""
+        """Detect the server and request one row with our token."""
 
     def check_job_api(self) -> ApiReply:
-        """Ask whether the REST job API is on, without a trace in the server's log."""
+        """Find out whether the REST job API is on, without an entry in the server's log."""
 
     def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster."""
 
     def clusters(self) -> ClusterList:
-        """Ask for the clusters with their nodes and topology."""
+        """Request the clusters with their nodes and topology."""
 
 
 def check_server(
     backend: ServerQueries, token: Token | None, names: Sequence[str]
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
-    """Return the results and the clusters as the server has them, None if it does not say.
+    """Return the results and the server's clusters, None if it does not list them.
 
     Args:
         backend: the server.
-        token: ours, None if it cannot be read.
-        names: of the clusters we report, as the configuration has them.
+        token: our token, None if it cannot be read.
+        names: of the clusters that we report, from the configuration.
     """
     probe = backend.probe()
     verdict = probe.reply.verdict
@@ -60,16 +61,16 @@ def check_server(
 
 
 def check_cluster_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[CheckResult]:
-    """Yield whether the server knows each cluster that we report, and the nearest name if not."""
+    """Yield a result for each cluster that we report, with the most similar name if unknown."""
     known = [cluster.name for cluster in clusters]
     for name in names:
         if name in known:
-            yield passed("server cluster", f"{name} is known")
+            yield passed("server cluster", f"cc-backend has the cluster {name}")
             continue
         near = _closest_name(name, known)
-        text = f"the server does not know the cluster {name}, it has {', '.join(known) or 'none'}"
+        text = f"cc-backend does not have the cluster {name}, only {', '.join(known) or 'none'}"
         meant = f"did you mean {near}? " if near else ""
-        hint = f"{meant}correct clustername, or add the cluster to the server"
+        hint = f"{meant}correct clustername, or add the cluster to cc-backend"
         yield finding(CheckStatus.CRITICAL, "server cluster", text, hint)
 
 
@@ -78,8 +79,8 @@ def _clusters(
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
     version = probe.server.version
     if answer.reply.verdict.reason is Reason.FEATURE_ABSENT:
-        text = f"this server ({version or 'of unknown version'}) does not report its clusters"
-        hint = f"name its files in topology_files, or use {FIRST_WITH_CLUSTERS} or later"
+        text = f"this cc-backend ({version or 'of unknown version'}) cannot list its clusters"
+        hint = f"set topology_files, or update cc-backend to {FIRST_WITH_CLUSTERS} or later"
         return [finding(CheckStatus.WARNING, "server cluster", text, hint)], None
     if answer.clusters is not None:
         return [*check_cluster_names(names, answer.clusters)], answer.clusters
@@ -88,14 +89,14 @@ def _clusters(
 
 
 def _jobs(reply: ApiReply) -> CheckResult:
-    """Return whether the server takes jobs by REST."""
+    """Return whether the server accepts jobs by REST."""
     reason = reply.verdict.reason
     if reason is Reason.JOB_API_ON:
-        return passed("server job API", "takes jobs by REST")
+        return passed("server job API", "accepts jobs by REST")
     if reason is Reason.API_OFF:
-        hint = "switch the REST job API on (no job events by NATS), this program speaks REST"
+        hint = "turn the REST job API on (no job events by NATS): this program uses REST"
         return finding(
-            CheckStatus.CRITICAL, "server job API", "is off, the server is in NATS mode", hint
+            CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )
     text = f"could not find out whether it is on: {_reply_text(reply)}"
     return finding(CheckStatus.UNKNOWN, "server job API", text, reply.verdict.hint)
@@ -106,7 +107,7 @@ def _listing(listing: JobList, cluster: str) -> CheckResult:
         text = f"running jobs cannot be listed: {_reply_text(listing.reply)}"
         hint = f"{listing.reply.verdict.hint}; the sweep needs this list"
         return finding(CheckStatus.WARNING, "server listing", text, hint)
-    text = f"{len(listing.rows)} running jobs of {cluster}, vouched for by REST"
+    text = f"{pluralize(len(listing.rows), 'running job')} of {cluster}, confirmed by REST"
     return passed("server listing", text)
 
 
@@ -118,7 +119,7 @@ def _server_text(probe: Probe) -> str:
 def _roles_text(token: Token | None) -> str:
     if token is None or token.roles is None:
         return ""
-    return f"; the token names the roles {', '.join(token.roles) or 'none'}"
+    return f"; the token has the roles {', '.join(token.roles) or 'none'}"
 
 
 def _reply_text(reply: ApiReply) -> str:
@@ -127,7 +128,7 @@ def _reply_text(reply: ApiReply) -> str:
 
 
 def _closest_name(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only a mistake costs
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms, needed only after a mistake
 
     lowered = {each.lower(): each for each in known}
     found = get_close_matches(name.lower(), list(lowered), 1, MIN_SIMILARITY)

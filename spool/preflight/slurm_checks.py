@@ -1,4 +1,4 @@
-"""What `cc-spool check --full` asks Slurm: its setup, its nodes, and what our account may see."""
+"""The checks of Slurm in `check --full`: its setup, its nodes, and our account's rights."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from spool.preflight.visibility import (
 
 T = TypeVar("T")
 COMMANDS = ("squeue", "scontrol", "sacct", "sacctmgr")
-_SLURM_HINT = "look after slurmctld, and the keys slurm.scontrol and slurm.conf"
+_SLURM_HINT = "check slurmctld, and the keys slurm.scontrol and slurm.conf"
 
 
 class SlurmChecks:
-    """Slurm as this site has it; `nodes` are known after `results`."""
+    """The checks of this site's Slurm; `nodes` are known after `results`."""
 
     def __init__(self, config: Config, runner: Runner, user: SystemUser) -> None:
         commands = slurm_commands(config)
@@ -57,7 +57,7 @@ class SlurmChecks:
         self.nodes: tuple[Node, ...] = ()
 
     def results(self) -> Iterator[CheckResult]:
-        """Yield the checks of Slurm; without its configuration little can be judged."""
+        """Yield the checks of Slurm; without its configuration only few can be made."""
         versions = {name: self._version(name) for name in COMMANDS}
         settings = _result_or_error(self._slurm.config)
         if isinstance(settings, SlurmError):
@@ -97,7 +97,7 @@ class SlurmChecks:
         yield check_accounting(settings)
 
     def _visibility(self, settings: SlurmSettings) -> Iterator[CheckResult]:
-        """Yield what our account sees; nodes first, so that a job that ends is still listed."""
+        """Yield what our account can see; nodes are read first, then an ending job is listed."""
         nodes, jobs = _result_or_error(self._survey.nodes), _result_or_error(self._slurm.listing)
         if isinstance(nodes, SlurmError):
             yield _unanswered("nodes", nodes)
@@ -119,7 +119,7 @@ class SlurmChecks:
     def _events(
         self, settings: SlurmSettings, jobs: tuple[SqueueRow, ...]
     ) -> Iterator[CheckResult]:
-        """Yield whether events come; a hook that is not set is a result of its own."""
+        """Yield whether events arrive; a hook that is not set is a result of its own."""
         if not settings.get("PrologSlurmctld"):
             return
         has_backup = len(settings.get("SlurmctldHost", ())) > 1
@@ -128,7 +128,7 @@ class SlurmChecks:
             yield check_last_event(seen_events(self._config.spool), jobs, settings)
 
     def _rights(self, settings: SlurmSettings) -> tuple[Rights, list[CheckResult]]:
-        """Return our rights, and which of them accounting did not report."""
+        """Return our rights, and results for those that accounting did not report."""
         level: str | SlurmError | None = None
         hidden: frozenset[str] | SlurmError | None = None
         if has_accounting(settings):

@@ -1,4 +1,4 @@
-"""What of Slurm's own configuration matters here: commands, memory, accounting, time limits."""
+"""Check Slurm's configuration: commands, memory of ended jobs, accounting, time limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORT_MIN_JOB_AGE_SECONDS = 60
 SHORT_HOOK_TIMEOUT_SECONDS = 5
 NO_TIMEOUT = 65534
 _TIMEOUTS = ("PrologTimeout", "EpilogTimeout", "PrologEpilogTimeout")
-_SLURM_HINT = "look at what `scontrol show config` and `squeue --json` say"
+_SLURM_HINT = "check the output of `scontrol show config` and `squeue --json`"
 _HOST_NAME = re.compile(r"([^(,\s]+)")
 
 SlurmSettings = Mapping[str, Sequence[str]]
@@ -26,51 +26,51 @@ SlurmSettings = Mapping[str, Sequence[str]]
 def check_commands(
     versions: Mapping[str, Release | str], config: SlurmSettings, *, json: bool | str
 ) -> Iterator[CheckResult]:
-    """Yield whether the commands work and fit the controller.
+    """Yield whether the commands work and are of the controller's release.
 
     Args:
-        versions: release of each command, or why it does not say.
+        versions: release of each command, or why it is not known.
         config: of `scontrol show config`.
         json: whether squeue writes JSON, or why that is not known.
     """
     found = {name: release for name, release in versions.items() if isinstance(release, Release)}
     for name, why in versions.items():
         if isinstance(why, str):
-            # without sacctmgr our rights alone stay unknown
+            # without sacctmgr only our rights stay unknown
             status = CheckStatus.WARNING if name == "sacctmgr" else CheckStatus.CRITICAL
             hint = f"install Slurm's client commands, or correct slurm.{name}"
             yield finding(status, "slurm commands", f"{name}: {why}", hint)
     if len(set(found.values())) > 1:
         text = ", ".join(f"{name} {release}" for name, release in found.items())
         hint = "install all commands from one release, or correct the paths in slurm.*"
-        yield finding(CheckStatus.WARNING, "slurm commands", f"differ: {text}", hint)
+        yield finding(CheckStatus.WARNING, "slurm commands", f"releases differ: {text}", hint)
     elif found:
-        yield passed("slurm commands", f"{', '.join(found)} are of {next(iter(found.values()))}")
+        yield passed("slurm commands", f"{', '.join(found)}: {next(iter(found.values()))}")
     if found and config:
         yield _check_controller_release(next(iter(found.values())), config)
     yield _check_json(json)
 
 
 def check_controller_host(config: SlurmSettings, host: str | None = None) -> CheckResult:
-    """Return whether this host is one of the controllers: hooks and spool belong there."""
+    """Return the result for running on a controller's host, where the hooks write the spool."""
     here = (host or socket.gethostname()).split(".")[0]
     values = config.get("SlurmctldHost", ())
     names = [found[1] for found in map(_HOST_NAME.match, values) if found]
     if here in {name.split(".")[0] for name in names}:
         return passed("controller", f"{here} is one of {', '.join(names)}")
-    text = f"this host ({here}) is none of the controllers {', '.join(names)}"
-    hint = "slurmctld runs the hooks: the spool and the drain belong on its host"
+    text = f"this host ({here}) is not a controller ({', '.join(names)})"
+    hint = "install spool and drain on slurmctld's host, where the hooks run"
     return finding(CheckStatus.WARNING, "controller", text, hint)
 
 
 def check_min_job_age(config: SlurmSettings) -> CheckResult:
-    """Return whether the controller remembers ended jobs for long enough."""
+    """Return whether the controller remembers ended jobs long enough."""
     seconds = _seconds(config, "MinJobAge")
     text = f"MinJobAge is {seconds} s"
     if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
-        return passed("slurm memory", text if seconds else "ended jobs are never forgotten")
+        return passed("slurm memory", text if seconds else "slurmctld never forgets ended jobs")
     if seconds < SHORT_MIN_JOB_AGE_SECONDS:
-        hint = "set MinJobAge to 300 or more: cores and scripts are asked for after a restart too"
+        hint = "set MinJobAge to 300 or more, so that cores and scripts can be read after a restart"
         return finding(CheckStatus.WARNING, "slurm memory", text, hint)
     if not has_accounting(config):
         hint = (
@@ -78,11 +78,11 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
             " a job that ends between two sweeps cannot be found"
         )
         return finding(CheckStatus.WARNING, "slurm memory", text, hint)
-    return passed("slurm memory", f"{text}; accounting knows what is older")
+    return passed("slurm memory", f"{text}; accounting has older jobs")
 
 
 def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
-    """Return whether slurmctld gives the hooks time enough on a busy host."""
+    """Return whether slurmctld gives the hooks enough time on a busy host."""
     limits = {name: _seconds(config, name) for name in _TIMEOUTS}
     short = {
         name: seconds
@@ -91,7 +91,7 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
     }
     if short:
         text = ", ".join(f"{name} is {seconds} s" for name, seconds in short.items())
-        hint = "allow a minute: a prolog that is killed requeues its job (from 22.05 on)"
+        hint = "set 60 s or more: a prolog that is killed requeues its job (from 22.05 on)"
         return finding(CheckStatus.WARNING, "hook time limit", text, hint)
     known = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
     return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
@@ -104,14 +104,14 @@ def has_accounting(config: SlurmSettings) -> bool:
 
 
 def check_accounting(config: SlurmSettings) -> CheckResult:
-    """Return whether ended jobs can be looked up for good."""
+    """Return whether ended jobs can be looked up in accounting."""
     if has_accounting(config):
         return passed("accounting", config["AccountingStorageType"][0])
     hint = (
-        "set up slurmdbd: without it a job that the controller has forgotten cannot be proven"
-        " ended, nor history be filled in"
+        "set up slurmdbd: without it the end of a job that the controller has forgotten is not"
+        " known, and past jobs cannot be reported"
     )
-    return finding(CheckStatus.WARNING, "accounting", "there is none", hint)
+    return finding(CheckStatus.WARNING, "accounting", "this cluster has no accounting", hint)
 
 
 def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, ...]) -> CheckResult:
@@ -121,10 +121,10 @@ def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, .
     missing = [kind for kind in present if f"gres/{kind}" not in tracked]
     if missing:
         wanted = ",".join(f"gres/{kind}" for kind in missing)
-        text = f"accounting does not count {', '.join(missing)}"
-        hint = f"add {wanted} to AccountingStorageTRES: a job that ended unseen loses its number"
+        text = f"accounting does not track {', '.join(missing)}"
+        hint = f"add {wanted} to AccountingStorageTRES, or jobs reported late lack their number"
         return finding(CheckStatus.WARNING, "gres tracking", text, hint)
-    return passed("gres tracking", f"counts {', '.join(present)}" if present else "no accelerators")
+    return passed("gres tracking", f"tracks {', '.join(present)}" if present else "no accelerators")
 
 
 def _check_controller_release(release: Release, config: SlurmSettings) -> CheckResult:
@@ -132,13 +132,11 @@ def _check_controller_release(release: Release, config: SlurmSettings) -> CheckR
     try:
         controller = parse_release_number(words)
     except SlurmError:
-        return finding(
-            CheckStatus.UNKNOWN, "slurm release", "the controller does not say", _SLURM_HINT
-        )
+        return finding(CheckStatus.UNKNOWN, "slurm release", "not shown by scontrol", _SLURM_HINT)
     if controller.series == release.series:
-        return passed("slurm release", f"the controller is of {controller}")
-    text = f"commands are of {release}, the controller of {controller}"
-    hint = "update the commands: answers follow them, and only some releases fit each other"
+        return passed("slurm release", f"the controller has release {controller}")
+    text = f"the commands have release {release}, the controller {controller}"
+    hint = "install the controller's release of the commands: not all releases work together"
     return finding(CheckStatus.WARNING, "slurm release", text, hint)
 
 
@@ -146,8 +144,8 @@ def _check_json(json: bool | str) -> CheckResult:  # noqa: FBT001 - an answer th
     if json is True:
         return passed("slurm json", "squeue writes JSON")
     if json is False:
-        hint = "install Slurm's JSON serializer plugin (built with json-c) beside the commands"
-        text = "this squeue cannot write JSON: jobs are read from text, at a higher price"
+        hint = "install Slurm's JSON serializer plugin (built with json-c) on this host"
+        text = "squeue cannot write JSON: jobs are read from text, which is slower"
         return finding(CheckStatus.WARNING, "slurm json", text, hint)
     return finding(CheckStatus.UNKNOWN, "slurm json", json, _SLURM_HINT)
 

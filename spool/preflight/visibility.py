@@ -1,7 +1,7 @@
-"""Does our account see every job and every script? Slurm does not refuse, it shows less.
+"""Check that our account sees every job and script: Slurm hides them without an error.
 
-Told from the rights that Slurm's configuration gives us, and from what is seen: nodes whose CPUs
-are held by no job that we see prove hidden ones, whatever the configuration says.
+Concluded from the rights in Slurm's configuration and from the listed jobs: a node with allocated
+CPUs and without a visible job proves that jobs are hidden, whatever the configuration says.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def check_job_visibility(
 
     Args:
         rights: of our account.
-        nodes: asked before the jobs, so that a job that ends meanwhile is still listed.
-        jobs: all that the controller shows us, ended ones too.
+        nodes: read before the jobs, so that a job that ends meanwhile is still listed.
+        jobs: all that the controller shows us, including ended ones.
     """
     name = "jobs seen"
     if not rights.sees_jobs:
@@ -40,7 +40,7 @@ def check_job_visibility(
     hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
     if hidden:
         shown = ", ".join(hidden[:MAX_SHOWN_NODES])
-        text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes), whose CPUs are held"
+        text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes) with allocated CPUs"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     others = sum(job.user != rights.user for job in jobs)
     return passed(
@@ -55,8 +55,8 @@ def check_accounting_visibility(
 
     Args:
         rights: of our account.
-        other_job: a job of another user that runs, None where there is none.
-        is_shown: accounting has this job for us.
+        other_job: a running job of another user, None if there is none.
+        is_shown: accounting shows us this job.
     """
     name = "accounting seen"
     if not rights.sees_accounting:
@@ -66,9 +66,9 @@ def check_accounting_visibility(
         return passed(name, _access_reason(rights))
     job = f"job {other_job.job_id} of {other_job.user}"
     if not is_shown:
-        text = f"sacct does not show us {job}, which squeue does"
+        text = f"sacct does not show {job}, but squeue does"
         return finding(
-            CheckStatus.WARNING, name, text, f"it may be late; if it stays so: {_SEE_ALL}"
+            CheckStatus.WARNING, name, text, f"accounting may be late; if not, {_SEE_ALL}"
         )
     return passed(name, f"sacct shows {job}; {_access_reason(rights)}")
 
@@ -81,14 +81,14 @@ def check_script_access(
     can_open: bool = False,
     denied: bool | None = None,
 ) -> Iterator[CheckResult]:
-    """Yield whether we may read what `metadata.job_script` promises, and what that means.
+    """Yield whether scripts can be read if `metadata.job_script` is on, and that they are sent.
 
     Args:
         rights: of our account.
-        wanted: scripts are to be sent.
-        state_save: StateSaveLocation, None where it is not known.
+        wanted: `metadata.job_script` is on.
+        state_save: StateSaveLocation, None if not known.
         can_open: we may read the scripts in it.
-        denied: scontrol refused another user's script; None: there was none to ask for.
+        denied: scontrol refused another user's script; None: there was no job to test.
     """
     if not wanted:
         yield passed("scripts", "are not sent (metadata.job_script is false)")
@@ -98,7 +98,7 @@ def check_script_access(
         text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {state_save}"
         yield finding(CheckStatus.WARNING, "scripts", text, _SCRIPTS)
         return
-    way = f"from {state_save}" if can_open else f"by scontrol ({state_save} is closed to us)"
+    way = f"from {state_save}" if can_open else f"by scontrol ({state_save} is not readable)"
     yield passed(
         "scripts",
         f"are read {way} and sent; they can hold secrets: metadata.job_script false sends none,"
@@ -122,7 +122,7 @@ def _hosts(jobs: Iterable[SqueueRow]) -> Iterator[str]:
 
 def _access_reason(rights: Rights) -> str:
     if not rights.is_privileged:
-        return "nothing is private"
+        return "PrivateData hides no jobs"
     if rights.uid == 0:
         return "as root"
     if rights.user == rights.slurm_user:

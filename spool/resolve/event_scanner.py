@@ -68,7 +68,7 @@ class EventScanner:
         return sorted(events, key=lambda event: event.time)
 
     def _drop_gone(self) -> None:
-        """Forget the names that somebody else has removed."""
+        """Forget the names that other programs have removed."""
         names = set(self._layout.names(Directory.NEW))
         self._handed_out -= self._handed_out - names  # keeps the texts that the events hold
         self._ignored -= self._ignored - names

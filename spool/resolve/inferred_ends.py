@@ -56,7 +56,7 @@ def inferred_ends(
             is_requeued = is_waiting or following is not None
             ends[start] = end_by_event(stop, is_requeued=is_requeued)
         elif following and now - following > ACCOUNTING_DELAY_SECONDS:
-            # no epilog was seen: the true end lies before the next start, and its state is unknown
+            # no epilog was seen: the true end is before the next start, and its state is unknown
             ends[start] = End(time=following, state="CANCELLED", source=EndSource.NEXT_RUN)
     return ends
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slurm.job import Job
-from spool.files.event import Event
+from spool.files.event import Event, EventKind
 from spool.resolve.event_match import EPILOG_DELAY_SECONDS
 from spool.resolve.run_match import TrackedRun
 
@@ -28,6 +28,11 @@ class JobQuery:
         times = [event.start or int(event.time) for event in self.events]
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
+
+    def asks_end_only(self) -> bool:
+        """Return whether only the end of a known run is missing."""
+        stops = all(event.kind is EventKind.STOP for event in self.events)
+        return stops and any(run.end is None for run in self.runs)
 
     def last_event_time(self) -> float:
         """Return the time of the last event, Unix seconds."""

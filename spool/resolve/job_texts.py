@@ -29,11 +29,11 @@ COMMAND_SECONDS = 5.0
 MAX_DESCRIBED_JOBS = 8
 """Up to this number of jobs, each description comes from a command."""
 MIN_COMMAND_SECONDS = 0.05
-"""With less time left no command is started."""
+"""If less time is left, no command is started."""
 FIRST_ASIDE_SECONDS = 5.0
-"""How long no such command is run after one that did not answer; each time twice as long."""
+"""The first pause of a kind of command that did not answer; it doubles each time."""
 ASIDE_SECONDS = 60.0
-"""How long at most."""
+"""The longest pause."""
 DENIED_SECONDS = 600.0
 """The pause of script queries after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
@@ -188,7 +188,7 @@ class JobTexts:
                 found[owner] = file
         for owner, job_id in owners.items():
             if owner not in found:
-                # any task has it; the array's own id is that of one task, gone when that has ended
+                # every task has it; the array's id is that of one task and vanishes with it
                 script = self._script_by_command(job_id, reading)
                 if script is not None:
                     found[owner] = script

@@ -1,4 +1,4 @@
-"""Job ids that Slurm is to be asked about, and for how long a source has been silent."""
+"""The job ids to ask Slurm about, and the outages of Slurm's daemons."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SourceSilence:
     next_try: float = 0.0
 
     def failed(self, reason: str, now: Moment) -> None:
-        """Note that a question got no answer, and wait before the next one."""
+        """Record a query without an answer, and delay the next one."""
         if self.since is None:
             self.since = now
             _log.warning("%s does not answer: %s", self.name, reason)
@@ -60,7 +60,7 @@ class SourceSilence:
         self.next_try = now.steady + delay
 
     def answered(self, now: Moment) -> None:
-        """Note that the source answers; the end of its silence is logged once."""
+        """Record an answer; log the end of an outage once."""
         if self.since is not None:
             seconds = now.steady - self.since.steady
             text = "%s answers again after %.0f s (failed queries: %d)"

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.escaping import escape
-from spool.files.event import Event, EventKind
+from spool.files.event import Event
 from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
@@ -111,7 +111,7 @@ class Resolver:
         for job in due:
             job.asked = tuple(sorted(job.events, key=lambda event: event.time))
             query = self._query_of(job, tracked)
-            if not job.needs_all and _asks_end_only(query):
+            if not job.needs_all and query.asks_end_only():
                 states_only.add(job.job_id)
         ids = tuple(sorted(job.job_id for job in due))
         return RecordsQuery(job_ids=ids, states_only=frozenset(states_only))
@@ -180,9 +180,12 @@ class Resolver:
             return None
         for job in wanted:
             job.phase = QueryPhase.ACCOUNTING
-        since = min(self._query_of(job, tracked).since() for job in wanted)
+        queries = [self._query_of(job, tracked) for job in wanted]
+        since = min(query.since() for query in queries)
+        # a start may lie in the future where the clock was set back
+        latest = max([int(now.wall), *(start for each in queries for start in each.known_starts())])
         ids = tuple(sorted(job.job_id for job in wanted))
-        return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
+        return RowsQuery(job_ids=ids, since=since, until=latest + 1)
 
     def take_rows(
         self, query: RowsQuery, reply: RowsReply | None, now: Moment, tracked: Tracked
@@ -222,7 +225,7 @@ class Resolver:
     ) -> bool:
         """Drop a job id that is settled, or set when to ask about it again.
 
-        Return whether it waits for more. Events that came after the question keep their time: the
+        Return whether it waits for more. Events that arrived after the query keep their time: the
         controller is asked about them first, because accounting may hang.
         """
         pending = {event.name for event in result.pending_events}
@@ -294,9 +297,3 @@ class Resolver:
         delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1
-
-
-def _asks_end_only(query: JobQuery) -> bool:
-    """Return whether only the end of a known run is missing."""
-    stops = all(event.kind is EventKind.STOP for event in query.events)
-    return stops and any(run.end is None for run in query.runs)

@@ -121,7 +121,7 @@ class SlurmReader:
                 return ListReply(live={j.job_id: j.start_time or 0 for j in listed if j.is_live})
             found = self._slurm.jobs(query.job_ids, states_only=query.states_only)
             return RecordsReply(records=found)
-        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
+        except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             text = _text(error)
             is_list = isinstance(query, ListQuery)
             return ListReply(error=text) if is_list else RecordsReply(error=text)
@@ -131,7 +131,7 @@ class SlurmReader:
         try:
             ids = query.job_ids
             rows = self._slurm.accounting(ids, since=query.since, until=query.until)
-        except Exception as error:  # noqa: BLE001 - a border: one question; the worker goes on
+        except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             return RowsReply(error=_text(error))
         return RowsReply(rows=rows, has_accounting=self._slurm.has_accounting is not False)
 

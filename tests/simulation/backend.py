@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ccbackend.faults import Fault
 from ccbackend.version import FIRST_WITH_SHARED, Version
 from simulation.faults import Faults
 from simulation.scheduler import Scheduler
@@ -20,12 +20,13 @@ from simulation.scheduler import Scheduler
 DAY_SECONDS = 86400
 COMMIT_SECONDS = 120.0
 RACE_SECONDS = 1.0
-CLIENT_SECONDS = 61.0
 CLUSTER = "alex"
 Key = tuple[int, int]
-_FAULTS = {"unreachable": Fault.UNREACHABLE, "broken": Fault.BROKEN, "timed_out": Fault.TIMED_OUT}
 _OLD_STATES = frozenset(
-    "running completed failed cancelled stopped timeout preempted out_of_memory".split()
+    {
+        *("running", "completed", "failed", "cancelled"),
+        *("stopped", "timeout", "preempted", "out_of_memory"),
+    }
 )
 _NEW_STATES = _OLD_STATES - {"stopped"} | {
     "boot_fail",
@@ -102,33 +103,30 @@ class VirtualBackend:
     def handle(self, method: str, path: str, body: bytes | None) -> tuple[int, str]:
         """Answer one authenticated request."""
         parts = urlsplit(path)
-        document = json.loads(body) if body else None
-        match parts.path:
-            case "/api/jobs/start_job/" if method == "GET":
-                return (405, "") if self.is_new else self._not_found()
-            case "/api/jobs/start_job/":
-                return self._start(document)
-            case "/api/jobs/stop_job/":
-                return self._stop(document or {})
-            case "/api/jobs/delete_job/":
-                return self._delete(document or {})
-            case "/api/jobs/edit_meta/" if self.is_new and method == "PATCH":
-                return self._edit(document or {})
-            case "/api/jobs/":
-                return self._list(parse_qs(parts.query))
-            case "/api/clusters/":
-                return self._clusters()
-            case "/query":
-                return self._query(document or {})
-        return self._not_found()
+        handlers: dict[tuple[str, str], Callable[[dict[str, Any]], tuple[int, str]]] = {
+            ("POST", "/api/jobs/start_job/"): self._start,
+            ("POST", "/api/jobs/stop_job/"): self._stop,
+            ("DELETE", "/api/jobs/delete_job/"): self._delete,
+            ("PATCH", "/api/jobs/edit_meta/"): self._edit,
+            ("GET", "/api/jobs/"): lambda _: self._list(parse_qs(parts.query)),
+            ("GET", "/api/clusters/"): lambda _: self._clusters(),
+            ("POST", "/query"): self._query,
+        }
+        if not self.is_new:
+            del handlers["PATCH", "/api/jobs/edit_meta/"]
+        handler = handlers.get((method, parts.path))
+        if handler is not None:
+            return handler(json.loads(body) if body else {})
+        is_path = any(parts.path == known for _, known in handlers)
+        return (405, "") if self.is_new and is_path else self._not_found()
 
     def _not_found(self) -> tuple[int, str]:
         if self.is_new:
             return _refusal(404, "the requested endpoint does not exist")
         return 404, "404 page not found"
 
-    def _start(self, document: dict[str, Any] | None) -> tuple[int, str]:
-        if document is None:
+    def _start(self, document: dict[str, Any]) -> tuple[int, str]:
+        if not document:
             return _refusal(400, "parsing request body failed: EOF")
         words = self._refused(document)
         if words:
@@ -254,8 +252,6 @@ class VirtualBackend:
 
 def _instant(seconds: int) -> str:
     """Return a time as GraphQL writes it."""
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 

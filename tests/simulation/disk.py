@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+
+from simulation.inodes import Change, Entry, Inode, contents_after_crash
 
 MEBIBYTE = 1 << 20
 FREE_BYTES = 50 << 30
@@ -23,65 +24,11 @@ class KilledError(BaseException):
     """The process was killed: nothing of it runs any more."""
 
 
-class Inode:
-    """A file or a directory."""
-
-    def __init__(self, *, is_directory: bool, time_ns: int) -> None:
-        self.is_directory = is_directory
-        self.data = b""
-        self.synced: bytes | None = None
-        self.time_ns = time_ns
-        self.entries: dict[str, Inode] = {}
-        self.durable: dict[str, Inode] = {}
-
-    def status(self) -> os.stat_result:
-        """Return what `stat` says."""
-        kind = stat.S_IFDIR if self.is_directory else stat.S_IFREG
-        seconds = self.time_ns // 1_000_000_000
-        plain = (kind | 0o640, id(self) & 0xFFFF, 1, 1, 0, 0, len(self.data), 0, seconds, seconds)
-        times = {"st_mtime": self.time_ns / 1e9, "st_mtime_ns": self.time_ns}
-        return os.stat_result(plain, times)
-
-
-class Change:
-    """A change of names that is not durable yet: `removed` names go, `added` ones come."""
-
-    def __init__(
-        self, removed: tuple[Inode, str] | None, added: tuple[Inode, str, Inode] | None
-    ) -> None:
-        self.removed = removed
-        self.added = added
-
-    def names(self) -> list[tuple[int, str]]:
-        """Return the names that it touches."""
-        return [(id(place[0]), place[1]) for place in (self.removed, self.added) if place]
-
-    def make_durable(self) -> None:
-        """Let it survive."""
-        if self.removed:
-            self.removed[0].durable.pop(self.removed[1], None)
-        if self.added:
-            self.added[0].durable[self.added[1]] = self.added[2]
-
-
-class Entry:
-    """A name that `scandir` yields."""
-
-    def __init__(self, name: str, inode: Inode) -> None:
-        self.name = name
-        self._inode = inode
-
-    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return size, times and kind."""
-        del follow_symlinks
-        return self._inode.status()
-
-
 class VirtualDisk:
     """The system calls of `spool.files.system_calls.SystemCalls`; time is the wall clock's.
 
-    `fault` may raise an OSError for an operation on a name; `on_change` hears of each name that
-    comes and goes: (directory, name, is there).
+    `fault` may raise an OSError for an operation on a name; `on_added`, `on_removed` hear of each
+    name that comes and goes: (directory, name).
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -96,7 +43,8 @@ class VirtualDisk:
         self.is_dead = False
         self.free_bytes = FREE_BYTES
         self.fault: Callable[[str, str], None] | None = None
-        self.on_change: Callable[[str, str, bool], None] = lambda _directory, _name, _is: None
+        self.on_added: Callable[[str, str], None] = lambda _directory, _name: None
+        self.on_removed: Callable[[str, str], None] = lambda _directory, _name: None
 
     # ---- the world's view
 
@@ -153,7 +101,7 @@ class VirtualDisk:
             directory.entries = dict(directory.durable)
             for name, inode in directory.entries.items():
                 if inode.synced != inode.data:
-                    inode.data = _after_crash(inode, random)
+                    inode.data = contents_after_crash(inode, random)
                     inode.synced = inode.data
                     changed.append(f"{path}/{name}")
         return changed
@@ -366,9 +314,9 @@ class VirtualDisk:
             added[0].entries[added[1]] = added[2]
             added[0].time_ns = now
         if removed:
-            self.on_change(self._path_of(removed[0]), removed[1], False)
+            self.on_removed(self._path_of(removed[0]), removed[1])
         if added:
-            self.on_change(self._path_of(added[0]), added[1], True)
+            self.on_added(self._path_of(added[0]), added[1])
 
     def _path_of(self, directory: Inode) -> str:
         return next(path for path, each in self._directories.items() if each is directory)
@@ -383,12 +331,6 @@ class VirtualDisk:
 
     def _now_ns(self) -> int:
         return int(self._wall() * 1e9) // _TICK_NS * _TICK_NS
-
-
-def _after_crash(inode: Inode, random: Random) -> bytes:
-    """Return what a power cut leaves of contents that were not synced."""
-    data, old = inode.data, inode.synced or b""
-    return random.choice([data, old, b"", data[: len(data) // 2], b"\0" * len(data)])
 
 
 def _error(number: int, path: str) -> OSError:

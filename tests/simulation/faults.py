@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-# Answers of an outage: status and body; "" has none, and a fault is no answer at all.
-OUTAGES: tuple[tuple[int, str], ...] = (
+Answer = tuple[int, str]
+# Answers of an outage: status and body; status 0 is no answer at all, the text says why.
+OUTAGES: tuple[Answer, ...] = (
     (500, '{"status":"Internal Server Error","error":"database is locked"}'),
     (500, ""),
     (500, "panic"),
@@ -34,14 +35,14 @@ OUTAGES: tuple[tuple[int, str], ...] = (
     (0, "broken"),
     (0, "timed_out"),
 )
-HALTS: tuple[tuple[int, str], ...] = (
+HALTS: tuple[Answer, ...] = (
     (401, '{"error":"unauthorized"}'),
     (403, "<html>forbidden</html>"),
     (301, ""),
     (404, "<html>not here</html>"),
     (405, ""),
 )
-SINGLE: tuple[tuple[int, str], ...] = (*OUTAGES, *HALTS)
+SINGLE: tuple[Answer, ...] = (*OUTAGES, *HALTS)
 
 
 @dataclass(slots=True)
@@ -53,12 +54,12 @@ class Faults:
     hold this word get `refused_answer`. `silent`: starts of these job ids are never answered.
     """
 
-    outage: tuple[int, str] | None = None
-    starts_fail: tuple[int, str] | None = None
-    stops_fail: tuple[int, str] | None = None
+    outage: Answer | None = None
+    starts_fail: Answer | None = None
+    stops_fail: Answer | None = None
     clusters_fail: bool = False
-    poison: dict[int, tuple[str, tuple[int, str]]] = field(default_factory=dict)
-    refused_answer: tuple[int, str] | None = None
+    poison: dict[int, tuple[str, Answer]] = field(default_factory=dict)
+    refused_answer: Answer | None = None
     silent: set[int] = field(default_factory=set)
     lost_share: float = 0.0
     delayed_share: float = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ FUTURE_SECONDS = 290
 RUN_DIRECTORIES = ("todo", "open", "dead")
 
 
-class Violation(BaseException):  # noqa: N818 - not for the borders in the program to catch
+class Violation(BaseException):  # not for the program to catch
     """A promise that was broken."""
 
 
@@ -55,7 +54,7 @@ class Oracle:
             self._deleted,
         )
         site.on_run = self._expect
-        disk.on_change = self._changed
+        disk.on_added, disk.on_removed = self._added, self._removed
 
     # ---- safety
 
@@ -72,6 +71,8 @@ class Oracle:
         if run.deleted_at is not None:
             raise Violation(f"{row.key} was started again after it was replaced")
         run.started_at = self._clock.steady
+        for earlier in self._site.by_job[run.job_id]:  # cc-backend stores no earlier run after it
+            earlier.is_optional |= earlier.start < run.start and earlier.started_at is None
         self._check_facts(run, row.document)
 
     def _check_facts(self, run: Run, found: dict[str, Any]) -> None:
@@ -96,12 +97,12 @@ class Oracle:
 
     def facts_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the facts before it forgot them."""
-        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._wellness.was_well(run.start_at, until, FACTS_SECONDS, ("slurm", "process"))
 
     def _end_lost(self, run: Run) -> bool:
         """Tell whether Slurm had no chance to tell the end before it forgot it."""
-        until = min(self._clock.steady, run.end_at + self._site.min_job_age)
+        until = min(self._clock.steady, run.end_at + self._site.slurm.min_job_age)
         return not self._wellness.was_well(run.end_at, until, FACTS_SECONDS, ("slurm", "process"))
 
     def _stopped(self, row: Row) -> None:
@@ -109,7 +110,8 @@ class Oracle:
         if run is None or run.end is None:
             raise Violation(f"{row.key} was stopped and runs (wrong end)")
         states = NEW_END_STATES if self._backend.is_new else OLD_END_STATES
-        is_exact = abs((row.stop_time or 0) - run.end) <= 1 and row.state == states[run.state]
+        end = max(run.end, run.start)
+        is_exact = abs((row.stop_time or 0) - end) <= 1 and row.state == states[run.state]
         is_inferred = self._end_lost(run) or (run.was_requeued and row.state == "cancelled")
         if not is_exact and not is_inferred:
             ours = f"{states[run.state]} at {run.end}"
@@ -124,15 +126,18 @@ class Oracle:
             raise Violation(f"{row.key} was deleted and is no earlier, ended run (lost)")
         run.deleted_at = self._clock.steady
 
-    def _changed(self, path: str, name: str, is_there: bool) -> None:  # noqa: FBT001 - a callback
+    def _added(self, path: str, name: str) -> None:
         directory = self._directory_of.get(path)
-        if directory == "dead" and is_there:
+        if directory == "dead":
             self._check_buried(name)
-        elif directory == "todo" and is_there:
+        elif directory == "todo":
             self._note_stored(name)
-        elif directory == "new" and not is_there:
+
+    def _removed(self, path: str, name: str) -> None:
+        directory = self._directory_of.get(path)
+        if directory == "new":
             self._check_event_gone(name)
-        elif directory in {"todo", "open"} and not is_there:
+        elif directory in {"todo", "open"}:
             self._check_run_gone(name)
 
     def _note_stored(self, name: str) -> None:
@@ -216,8 +221,12 @@ class Oracle:
         has_end = stored is not None and b'"end":{' in stored
         parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
-        allowed = REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.accounting_delay
+        allowed = (
+            REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.slurm.accounting_delay
+        )
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
+        if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
+            due += hold
         deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
         late = max(run.future_until, (run.started_at or 0.0) + hold)
         deadline = max(deadline, late + RECOVERY_SECONDS)
@@ -233,13 +242,12 @@ class Oracle:
 
     # ---- the end
 
-    def check_end(self, running: Iterable[tuple[int, int]] = ()) -> None:
+    def check_end(self) -> None:
         """Compare cc-backend with the truth when all must have been delivered.
 
         Raises:
             Violation: they differ.
         """
-        del running
         for run in self._site.runs.values():
             if run.is_excluded or run.is_poison or run.is_silent or run.is_optional:
                 continue

@@ -1,4 +1,4 @@
-"""A seeded plan of faults: what happens to the world in one hour, and what is spoiled by it."""
+"""A seeded plan of faults: what can happen to the world, and what is spoiled by it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from simulation.backend import VirtualBackend
 from simulation.clock import VirtualClock
 from simulation.disk import FREE_BYTES, MEBIBYTE, VirtualDisk
-from simulation.faults import HALTS, OUTAGES, SINGLE, Faults
-from simulation.site import HOSTS
+from simulation.faults import HALTS, OUTAGES, SINGLE, Answer, Faults
+from simulation.jobs import HOSTS
+from simulation.site import Site
 
-HALT_RECOVERY_SECONDS = 310.0
+HALT_RECOVERY_SECONDS = 310.0  # until the next probe of a server that refused us
+HANG_RECOVERY_SECONDS = 65.0  # until the last command that hangs is ended
+TEXTS_RECOVERY_SECONDS = 45.0
+DISK_RECOVERY_SECONDS = 65.0  # until a file that could not be read is read again
+RECORDS_RECOVERY_SECONDS = 15.0
 
 
 def _nothing() -> None:
@@ -24,9 +28,9 @@ class Phase:
     """A fault that lasts; `spoils` is not well meanwhile, nor `recovery` seconds after it."""
 
     name: str
-    spoils: tuple[str, ...]
     start: Callable[[], None]
     stop: Callable[[], None] = _nothing
+    spoils: tuple[str, ...] = ()
     recovery: float = 0.0
 
 
@@ -35,167 +39,178 @@ class World:
     """What phases change."""
 
     faults: Faults
-    backend: VirtualBackend
+    site: Site
     disk: VirtualDisk
     clock: VirtualClock
-    cause_changed: Callable[[], None]
-    kill: Callable[[bool], None]
+    change_inputs: Callable[[], None]
+    kill: Callable[[], None]
+    cut_power: Callable[[], None]
     terminate: Callable[[], None]
-    events_fail: Callable[[bool], None]
 
 
-def phases(world: World, random: Random) -> dict[str, Callable[[], Phase]]:
-    """Return what can go wrong, by name; each call draws its details."""
-    makers = [
-        *_backend_phases(world, random),
-        *_slurm_phases(world, random),
-        *_machine_phases(world, random),
-    ]
-    return {maker.__name__.strip("_"): maker for maker in makers}
+class Phases:
+    """Everything that can go wrong: each public method draws one phase."""
 
+    def __init__(self, world: World, random: Random) -> None:
+        self._world = world
+        self._faults = world.faults
+        self._random = random
 
-def _knob(
-    world: World, name: str, value: object, spoils: tuple[str, ...], *, recovery: float = 0.0
-) -> Phase:
-    """Return a phase that sets one knob of the faults."""
-    faults = world.faults
-    usual = getattr(Faults(), name)
-    return Phase(
-        name=f"{name}={value!r}",
-        spoils=spoils,
-        start=lambda: setattr(faults, name, value),
-        stop=lambda: setattr(faults, name, usual),
-        recovery=recovery,
-    )
+    def names(self) -> list[str]:
+        """Return the names of all phases."""
+        own = set(dir(self)) - {"names", "draw"}
+        found = sorted(name for name in own if not name.startswith("_"))
+        if not self._world.site.traffic.names_start:
+            found.remove("clock_step")  # events without a start are told apart by the clock
+        return found
 
+    def draw(self, name: str) -> Phase:
+        """Return a phase of a name."""
+        phase: Phase = getattr(self, name)()
+        return phase
 
-def _backend_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
-    def outage() -> Phase:
-        return _knob(world, "outage", random.choice(OUTAGES), ("backend",))
-
-    def halt() -> Phase:
-        recovery = HALT_RECOVERY_SECONDS
-        return _knob(world, "outage", random.choice(HALTS), ("backend",), recovery=recovery)
-
-    def starts_fail() -> Phase:
-        return _knob(world, "starts_fail", random.choice(SINGLE), ("starts",))
-
-    def stops_fail() -> Phase:
-        return _knob(world, "stops_fail", random.choice(SINGLE), ("stops",))
-
-    def clusters_fail() -> Phase:
-        return _knob(world, "clusters_fail", True, ("starts",))
-
-    def lost() -> Phase:
-        return _knob(world, "lost_share", random.choice([0.05, 0.2]), ("backend",))
-
-    def delayed() -> Phase:
-        return _knob(world, "delayed_share", random.choice([0.02, 0.1]), ("backend",))
-
-    def refused_body() -> Phase:
-        answer = random.choice([a for a in SINGLE if a[0] in {403, 404, 301, 405, 500, 503}])
-        return _knob(world, "refused_answer", answer, ())
-
-    def token() -> Phase:
-        value = random.choice(["unreadable", "wrong"])
-        faults = world.faults
-
-        def stop() -> None:
-            faults.token = ""
-            world.cause_changed()
-
-        def start() -> None:
-            faults.token = value
-            world.cause_changed()
-
-        return Phase(name=f"token {value}", spoils=("backend",), start=start, stop=stop)
-
-    def unknown_host() -> Phase:
-        hosts = set(random.sample(HOSTS, 3))
-        world.faults.unknown_once |= hosts
-        return _knob(world, "unknown_hosts", hosts, ("hosts",))
-
-    return [
-        outage, halt, starts_fail, stops_fail, clusters_fail, lost, delayed, refused_body, token,
-        unknown_host,
-    ]  # fmt: skip
-
-
-def _slurm_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
-    def controller() -> Phase:
-        return _knob(
-            world,
-            "controller_hangs",
-            random.choice(["hang", "fail", "slow"]),
-            ("slurm",),
-            recovery=65.0,
+    def _knob(self, name: str, value: object, *spoils: str, recovery: float = 0.0) -> Phase:
+        """Return a phase that sets one knob of the faults."""
+        usual = getattr(Faults(), name)
+        return Phase(
+            name=f"{name}={value!r}",
+            start=lambda: setattr(self._faults, name, value),
+            stop=lambda: setattr(self._faults, name, usual),
+            spoils=spoils,
+            recovery=recovery,
         )
 
-    def accounting() -> Phase:
-        return _knob(
-            world,
-            "accounting_hangs",
-            random.choice(["hang", "fail", "slow"]),
-            ("slurm",),
-            recovery=65.0,
+    # ---- cc-backend
+
+    def outage(self) -> Phase:
+        """P1: every request gets the same bad answer, or none."""
+        return self._knob("outage", self._random.choice(OUTAGES), "backend")
+
+    def halt(self) -> Phase:
+        """P1: every request is refused before cc-backend looks at it."""
+        answer = self._random.choice(HALTS)
+        return self._knob("outage", answer, "backend", recovery=HALT_RECOVERY_SECONDS)
+
+    def starts_fail(self) -> Phase:
+        """P0, P1: only starts fail."""
+        return self._knob("starts_fail", self._random.choice(SINGLE), "starts")
+
+    def stops_fail(self) -> Phase:
+        """P0, P1: only stops fail."""
+        return self._knob("stops_fail", self._random.choice(SINGLE), "stops")
+
+    def clusters_fail(self) -> Phase:
+        """P2: the topology cannot be read."""
+        return self._knob("clusters_fail", True, "starts")
+
+    def lost(self) -> Phase:
+        """Requests and replies are lost."""
+        return self._knob("lost_share", self._random.choice([0.05, 0.2]), "backend")
+
+    def delayed(self) -> Phase:
+        """Replies come late."""
+        return self._knob("delayed_share", self._random.choice([0.02, 0.1]), "backend")
+
+    def token(self) -> Phase:
+        """P6: the token is unreadable or wrong, and put right again."""
+        value = self._random.choice(["unreadable", "wrong"])
+
+        def change(token: str) -> None:
+            self._faults.token = token
+            self._world.change_inputs()
+
+        name = f"token {value}"
+        return Phase(
+            name=name, start=lambda: change(value), stop=lambda: change(""), spoils=("backend",)
         )
 
-    def odd_records() -> Phase:
-        return _knob(world, "unreadable_share", 0.3, ("slurm",), recovery=15.0)
+    def unknown_hosts(self) -> Phase:
+        """P10: some hosts are missing in cluster.json."""
+        hosts = set(self._random.sample(HOSTS, 3))
+        self._faults.unknown_once |= hosts
+        return self._knob("unknown_hosts", hosts, "hosts")
 
-    def texts_hang() -> Phase:
-        return _knob(world, "texts_hang", random.choice([5.0, 20.0]), ("texts",), recovery=45.0)
+    # ---- Slurm
 
-    def names_fail() -> Phase:
-        return _knob(world, "names_fail", True, ("names",))
+    def controller(self) -> Phase:
+        """P8, P13: squeue and scontrol hang, fail or are slow."""
+        how = self._random.choice(["hang", "fail", "slow"])
+        return self._knob("controller_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
 
-    return [controller, accounting, odd_records, texts_hang, names_fail]
+    def accounting(self) -> Phase:
+        """P8, P17: sacct hangs, fails or is slow."""
+        how = self._random.choice(["hang", "fail", "slow"])
+        return self._knob("accounting_hangs", how, "slurm", recovery=HANG_RECOVERY_SECONDS)
 
+    def records(self) -> Phase:
+        """P12, P15: some records cannot be read."""
+        return self._knob("unreadable_share", 0.3, "slurm", recovery=RECORDS_RECOVERY_SECONDS)
 
-def _machine_phases(world: World, random: Random) -> list[Callable[[], Phase]]:
-    def disk() -> Phase:
-        kind = random.choice(["full", "unreadable", "denied", "unsynced"])
-        faults, share = world.faults, random.choice([0.1, 1.0])
+    def texts(self) -> Phase:
+        """P4, P9: scripts are not reached in time."""
+        seconds = self._random.choice([5.0, 20.0])
+        return self._knob("texts_hang", seconds, "texts", recovery=TEXTS_RECOVERY_SECONDS)
 
-        def start() -> None:
-            faults.disk, faults.disk_share = kind, share
-            world.events_fail(kind == "full")
+    def name_service(self) -> Phase:
+        """The name service knows nobody."""
+        return self._knob("names_fail", True, "names")
 
-        def stop() -> None:
-            faults.disk = ""
-            world.events_fail(False)
+    # ---- the machine
+
+    def disk(self) -> Phase:
+        """P3: the disk is full, cannot be read, or cannot be synced."""
+        kind = self._random.choice(["full", "unreadable", "denied", "unsynced"])
+        share = self._random.choice([0.1, 1.0])
+
+        def change(disk: str) -> None:
+            self._faults.disk, self._faults.disk_share = disk, share
+            self._world.site.events_fail = disk == "full"
 
         return Phase(
-            name=f"disk {kind} {share}", spoils=("process",), start=start, stop=stop, recovery=65.0
+            name=f"disk {kind} {share}",
+            start=lambda: change(kind),
+            stop=lambda: change(""),
+            spoils=("process",),
+            recovery=DISK_RECOVERY_SECONDS,
         )
 
-    def low_space() -> Phase:
-        def start() -> None:
-            world.disk.free_bytes = 100 * MEBIBYTE
+    def low_space(self) -> Phase:
+        """Little space is left: runs are stored without script."""
 
-        def stop() -> None:
-            world.disk.free_bytes = FREE_BYTES
+        def change(free_bytes: int) -> None:
+            self._world.disk.free_bytes = free_bytes
 
-        return Phase(name="low space", spoils=("texts",), start=start, stop=stop)
+        return Phase(
+            name="low space",
+            start=lambda: change(100 * MEBIBYTE),
+            stop=lambda: change(FREE_BYTES),
+            spoils=("texts",),
+        )
 
-    def clock_step() -> Phase:
-        offset = random.choice([-3600.0, 3600.0, -600.0, 600.0])
+    def clock_step(self) -> Phase:
+        """P7: the wall clock is set, and set back later."""
+        offset = self._random.choice([-3600.0, 3600.0, -600.0, 600.0])
 
-        def start() -> None:
-            world.clock.offset += offset
+        def step(seconds: float) -> None:
+            self._world.clock.offset += seconds
 
-        def stop() -> None:
-            world.clock.offset -= offset
+        name = f"clock {offset:+}"
+        return Phase(name=name, start=lambda: step(offset), stop=lambda: step(-offset))
 
-        return Phase(name=f"clock {offset:+}", spoils=(), start=start, stop=stop)
+    def kill(self) -> Phase:
+        """SIGKILL within some system calls."""
+        return Phase(name="kill", start=self._world.kill)
 
-    def kill() -> Phase:
-        return Phase(name="kill", spoils=(), start=lambda: world.kill(False))
+    def power_cut(self) -> Phase:
+        """The machine stops: what was not synced may be gone."""
+        return Phase(name="power cut", start=self._world.cut_power)
 
-    def power_cut() -> Phase:
-        return Phase(name="power cut", spoils=(), start=lambda: world.kill(True))
+    def sigterm(self) -> Phase:
+        """The service is restarted."""
+        return Phase(name="SIGTERM", start=self._world.terminate)
 
-    def terminate() -> Phase:
-        return Phase(name="SIGTERM", spoils=(), start=world.terminate)
 
-    return [disk, low_space, clock_step, kill, power_cut, terminate]
+def refused_bodies(random: Random) -> Answer | None:
+    """Return what bodies with a certain word get from something in front (P5); None: nothing."""
+    refusals = [each for each in SINGLE if each[0] in {403, 404, 301, 405, 500, 503}]
+    return random.choice([None, None, *refusals])

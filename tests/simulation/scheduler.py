@@ -68,7 +68,7 @@ class VirtualQueue:
         """Put an answer."""
         self._answers.append(answer)
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Answered:  # noqa: FBT001, FBT002 - as in `queue.Queue`
+    def get(self, block: bool = True, timeout: float | None = None) -> Answered:
         """Return the next answer, letting time pass at most so long.
 
         Raises:

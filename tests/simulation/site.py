@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from simulation.disk import VirtualDisk
+from simulation.jobs import (
+    FORBIDDEN,
+    Submission,
+    Traffic,
+    expected_document,
+    hook_extras,
+    new_job,
+    new_texts,
+    user_name,
+)
 from simulation.scheduler import Scheduler
 from simulation.slurm import VirtualSlurm
 from simulation.truth import Run
-from slurm.job import Gres, Job, NodeAllocation, Sharing
-from spool.resolve.job_texts import Texts
+from slurm.job import Job
 
-CORES = 8
-GPUS = 4
-ADDRESSES = tuple(f"00000000:0{index}:00.0" for index in range(GPUS))
-HOSTS = [f"a{number:03}" for number in range(1, 41)]
+TRUTH_SECONDS = 0.035  # until the controller shows what a hook was started for
 _ENDS = ("COMPLETED",) * 6 + ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
-_SHARED = {"node": "none", "user": "single_user", "shared": "multi_user"}
-_OVERSUBSCRIBE = {"node": "NO", "user": "USER", "shared": "OK"}
-_EXCLUSIVE = {"node": 1, "user": 2, "shared": 0}
-
-
-@dataclass(slots=True, kw_only=True)
-class Traffic:
-    """How much, and of what kind; shares in 0..1, times in seconds."""
-
-    jobs: int = 250
-    seconds: float = 3000.0
-    longest: float = 1500.0
-    array_share: float = 0.3
-    requeue_share: float = 0.04
-    configuring_share: float = 0.05
-    excluded_share: float = 0.02
-    nameless_share: float = 0.05
-    names_start: bool = True
-    lost_event_share: float = 0.0
+_REQUEUES = ("PREEMPTED", "NODE_FAIL", "REQUEUED")
 
 
 class Site:
@@ -55,24 +42,23 @@ class Site:
         is_new_backend: bool,
     ) -> None:
         self.traffic = traffic
+        self.slurm = slurm
         self.runs: dict[tuple[int, int], Run] = {}
         self.by_event: dict[str, Run] = {}
         self.by_job: dict[int, list[Run]] = {}
         self.on_event: Callable[[], None] = lambda: None
         self.on_run: Callable[[Run], None] = lambda _run: None
-        self.on_job: Callable[[Run], None] = lambda _run: None
+        self.on_fate: Callable[[Run], None] = lambda _run: None
         self.on_lost: Callable[[Run], None] = lambda _run: None
         self.say: Callable[[str], None] = lambda _text: None
         self.events_fail = False
         self.replaces_earlier = True
-        self._slurm = slurm
         self._disk = disk
         self._scheduler = scheduler
         self._random = Random(scheduler.random.random())
         self._new = new
         self._is_new_backend = is_new_backend
         self._lost: set[str] = set()
-        self._exit_code = "0:0"
         self._extras: dict[int, str] = {}
         self._pid = 1000
         self._next_job_id = 1000
@@ -85,220 +71,142 @@ class Site:
         left = traffic.jobs
         begin = self._scheduler.clock.steady
         while left > 0:
-            at = begin + random.uniform(1.0, traffic.seconds)
-            size = min(
-                left, random.randint(5, 40) if random.random() < traffic.array_share / 10 else 1
-            )
-            owner = self._next_job_id if size > 1 else None
+            is_array = random.random() < traffic.array_share
+            size = min(left, random.randint(5, 40) if is_array else 1)
             left -= size
-            for task in range(size):
-                job_id = self._next_job_id
-                self._next_job_id += 1
-                moment = at + task * random.choice([0.0, 0.001, 0.02])
-                self._scheduler.at(moment, lambda j=job_id, o=owner, t=task: self._submit(j, o, t))
+            self._plan_tasks(size, begin + random.uniform(1.0, traffic.seconds))
 
-    def _submit(self, job_id: int, owner: int | None, task: int) -> None:
-        random = self._random
-        wide = random.random() < 0.1
-        nodes = sorted(random.sample(HOSTS, random.randint(2, 4) if wide else 1))
-        whole = wide or random.random() < 0.2
-        gpus = random.randint(1, GPUS) if random.random() < 0.3 else 0
-        user = random.randint(1, 20)
-        job = Job(
-            job_id=job_id,
-            user=f"user{user}",
-            uid=1000 + user,
-            account="p1",
-            partition="work",
-            state="PENDING",
-            submit_time=self._wall(),
-            time_limit_minutes=60,
-            allocations=tuple(_allocation(node, random, gpus, whole=whole) for node in nodes),
-            nodes=tuple(nodes),
-            sharing=Sharing.NODE if whole else random.choice([Sharing.SHARED, Sharing.USER]),
-            name=f"job {job_id}",
-            array_job_id=owner,
-            array_task_id=task if owner else None,
-            restart_count=0,
-            admin_comment="disable_cc_submission" if self._chance("excluded_share") else None,
-        )
-        job = replace(job, cpus=sum(node.cpus or 0 for node in job.allocations))
-        if self._chance("nameless_share"):
-            job = replace(job, user=None)
-        self._slurm.users[1000 + user] = f"user{user}"
-        script = None if random.random() < 0.1 else f"#!/bin/sh\nsrun job{job_id}\n"
-        self._slurm.texts[job_id] = Texts(script=script, description=f"JobId={job_id}\n")
-        self._slurm.records[job_id] = replace(job, nodes=(), allocations=(), cpus=None)
+    def _plan_tasks(self, size: int, at: float) -> None:
+        owner = self._next_job_id if size > 1 else None
+        apart = self._random.choice([0.0, 0.001, 0.02])
+        for task in range(size):
+            submission = Submission(
+                job_id=self._next_job_id, owner=owner, task=task if owner else None
+            )
+            self._next_job_id += 1
+            self._scheduler.at(at + task * apart, lambda s=submission: self._submit(s))
+
+    def _submit(self, submission: Submission) -> None:
+        job = new_job(submission, self.traffic, self._random, self._wall())
+        self.slurm.users[job.uid or 0] = user_name(job)
+        self.slurm.texts[job.job_id] = new_texts(job, self.traffic, self._random)
+        self.slurm.records[job.job_id] = replace(job, nodes=(), allocations=(), cpus=None)
         self._begin(job)
 
     # ---- the life of a run
 
     def _begin(self, job: Job) -> None:
         """Let a job get its nodes: the prolog's event, and a moment later Slurm shows it."""
-        random = self._random
-        array = f"array_job_id={job.array_job_id}\narray_task_id={job.array_task_id}\n"
-        array = array if job.array_job_id else ""
-        self._extras[job.job_id] = (
-            f"nodes={','.join(job.nodes)}\nuser=user{(job.uid or 0) - 1000}\naccount=p1\n"
-            f"partition=work\n{array}oversubscribe={_OVERSUBSCRIBE[str(job.sharing)]}\n"
-        )
-        configuring = random.uniform(2.0, 60.0) if self._chance("configuring_share") else 0.0
+        self._extras[job.job_id] = hook_extras(job)
         start = self._wall()
         final = replace(job, state="RUNNING", start_time=start)
-        event = self._event("start", job.job_id, start)
-        if configuring:
-            flagged = replace(final, flags=("CONFIGURING",))
-            self._scheduler.after(0.02, lambda: self._slurm.set_record(flagged))
-            self._scheduler.after(configuring, lambda: self._run(final, event, moves=True))
-        else:
-            self._run(final, event, moves=False)
+        event = self._write("start", job.job_id, start)
+        if self._random.random() >= self.traffic.configuring_share:
+            self._run(final, event)
+            return
+        flagged = replace(final, flags=("CONFIGURING",))
+        self._scheduler.after(0.02, lambda: self.slurm.set_record(flagged))
+        seconds = self._random.uniform(2.0, 60.0)
+        self._scheduler.after(
+            seconds, lambda: self._run(replace(final, start_time=self._wall()), event)
+        )
 
-    def _run(self, job: Job, event: str, *, moves: bool) -> None:
+    def _run(self, job: Job, event: str) -> None:
         """Let a run be there: from here on it must be reported."""
-        if moves:
-            job = replace(job, start_time=self._wall())
-        run = self._truth(job)
-        run.events.add(event)
-        self.by_event[event] = run
-        self.on_job(run)
-        if event in self._lost:
-            self.on_lost(run)
-        self._scheduler.after(self._random.uniform(0.0, 0.035), lambda: self._slurm.set_record(job))
-        lasts = self._random.choice([1.0, 5.0, 60.0, 600.0, self.traffic.longest])
-        self._scheduler.after(max(1.0, lasts * self._random.random()), lambda: self._end(job, run))
+        random = self._random
+        run = self._note_run(job)
+        self.on_fate(run)
+        self._note_event(event, run)
+        self._scheduler.after(
+            random.uniform(0.0, TRUTH_SECONDS), lambda: self.slurm.set_record(job)
+        )
+        lasts = random.choice([1.0, 5.0, 60.0, 600.0, self.traffic.longest])
+        self._scheduler.after(max(1.0, lasts * random.random()), lambda: self._end(job, run))
 
     def _end(self, job: Job, run: Run) -> None:
         """Let a run end; its job may be requeued."""
         random = self._random
-        requeue = self._chance("requeue_share")
-        state = (
-            random.choice(["PREEMPTED", "NODE_FAIL", "REQUEUED"])
-            if requeue
-            else random.choice(_ENDS)
-        )
-        over = replace(job, state=state, end_time=max(self._wall(), job.start_time or 0))
+        run.was_requeued = random.random() < self.traffic.requeue_share
+        state = random.choice(_REQUEUES if run.was_requeued else _ENDS)
+        over = replace(job, state=state, end_time=self._wall())
         run.end, run.state, run.end_at = over.end_time, state, self._scheduler.clock.steady
-        run.was_requeued = requeue
-        if requeue:
-            self._slurm.requeue(over, state)
+        if run.was_requeued:
+            self.slurm.requeue(over, state)
             again = replace(job, restart_count=(job.restart_count or 0) + 1)
             self._scheduler.after(random.uniform(3.0, 90.0), lambda: self._begin(again))
         else:
-            self._slurm.set_record(over)
-            self._scheduler.after(self._slurm.min_job_age, lambda: self._slurm.forget(job.job_id))
-        self._exit_code = "0:0" if requeue or state == "COMPLETED" else "1:0"
-        event = self._event("stop", job.job_id, run.start, run.end or 0)
-        run.events.add(event)
-        self.by_event[event] = run
-        if event in self._lost:
-            self.on_lost(run)
+            self.slurm.set_record(over)
+            self._scheduler.after(self.slurm.min_job_age, lambda: self.slurm.forget(job.job_id))
+        self._note_event(self._write("stop", job.job_id, run.start, run.end or 0), run)
 
-    def _truth(self, job: Job) -> Run:
+    # ---- what is true
+
+    def _note_run(self, job: Job) -> Run:
+        script = self.slurm.texts[job.job_id].script
         run = Run(
             job_id=job.job_id,
             start=job.start_time or 0,
-            document=self._document(job),
-            script=self._slurm.texts[job.job_id].script,
+            document=expected_document(job, is_new_backend=self._is_new_backend),
+            script=script,
             start_at=self._scheduler.clock.steady,
             requeued=bool(job.restart_count),
             is_excluded=bool(job.admin_comment),
             is_optional=bool(job.restart_count) and not self.replaces_earlier,
             is_nameless=job.user is None,
+            is_forbidden=FORBIDDEN in (script or ""),
             host=job.nodes[0],
         )
         for earlier in self.by_job.setdefault(job.job_id, []):
             earlier.requeued = True
-            earlier.is_optional = earlier.is_optional or self.replaces_earlier
-            run.is_optional = run.is_optional or run.start <= earlier.start  # the clock was set
+            clock_was_set = run.start <= earlier.start
+            earlier.is_optional = earlier.is_optional or self.replaces_earlier or clock_was_set
+            run.is_optional = run.is_optional or clock_was_set
         self.by_job[job.job_id].append(run)
         self.runs[run.key] = run
         self.on_run(run)
         return run
 
-    def _document(self, job: Job) -> dict[str, Any]:
-        """Return what cc-backend must be told, computed independently of the program."""
-        word = str(job.sharing)
-        sharing = (
-            {"shared": _SHARED[word]} if self._is_new_backend else {"exclusive": _EXCLUSIVE[word]}
-        )
-        resources = []
-        for node in job.allocations:
-            cores = node.cores or ()
-            gres = [index for each in node.gres or () for index in each.indices or ()]
-            resource: dict[str, Any] = {"hostname": node.name}
-            resource["hwthreads"] = sorted([*cores, *(core + CORES for core in cores)])
-            if gres:
-                resource["accelerators"] = [ADDRESSES[index] for index in gres]
-            resources.append(resource)
-        return {
-            "jobId": job.job_id,
-            "startTime": job.start_time,
-            "user": f"user{(job.uid or 1000) - 1000}",
-            "project": "p1",
-            "partition": "work",
-            "numNodes": len(job.nodes),
-            "walltime": 3600,
-            "resources": resources,
-            **sharing,
-        }
+    def _note_event(self, event: str, run: Run) -> None:
+        self.by_event[event] = run
+        if event in self._lost:
+            self.on_lost(run)
 
     # ---- hooks
 
-    def _event(self, kind: str, job_id: int, start: int, end: int = 0) -> str:
-        """Write an event as a hook does; one that cannot be written, or is lost, is gone."""
-        self._pid += 1
+    def _write(self, kind: str, job_id: int, start: int, end: int = 0) -> str:
+        """Write an event as a hook does; one that cannot be written is gone."""
         named = (start, end) if self.traffic.names_start else (0, 0)
-        name = f"1-{kind}-{job_id}-{named[0]}-{named[1]}-{self._pid}"
-        if self.events_fail or self._chance("lost_event_share"):
+        name = self._name(kind, job_id, *named)
+        if self.events_fail:
             self._lost.add(name)
         else:
-            self.write_event(name)
+            self._put(name)
         return name
-
-    def write_event(self, name: str) -> None:
-        """Put an event into `new/`."""
-        extras = self._extras.get(int(name.split("-")[2]), "")
-        self._disk.create(self._new, name, f"{extras}exit_code={self._exit_code}\nend\n".encode())
-        self.say(f"event {name}")
-        self.on_event()
 
     def report_again(self, run: Run) -> None:
         """Do what a sweep does for a run that cc-backend lacks: write its events again."""
-        self._pid += 1
         now = self._scheduler.clock.steady
         run.start_at = now if run.started_at is None else run.start_at
         run.end_at = now if run.end is not None else run.end_at
-        start = f"1-start-{run.job_id}-{run.start}-0-{self._pid}"
-        self.by_event[start] = run
-        self.write_event(start)
+        names = [self._name("start", run.job_id, run.start, 0)]
         if run.end is not None:
-            stop = f"1-stop-{run.job_id}-{run.start}-{run.end}-{self._pid}"
-            self.by_event[stop] = run
-            self.write_event(stop)
+            names.append(self._name("stop", run.job_id, run.start, run.end))
+        for name in names:
+            self.by_event[name] = run
+            self._put(name)
 
-    @property
-    def min_job_age(self) -> float:
-        """Return how long the controller remembers a job that is over."""
-        return self._slurm.min_job_age
+    def _name(self, kind: str, job_id: int, start: int, end: int) -> str:
+        self._pid += 1
+        return f"1-{kind}-{job_id}-{start}-{end}-{self._pid}"
 
-    @property
-    def accounting_delay(self) -> float:
-        """Return how late accounting's rows may be."""
-        return self._slurm.accounting_delay
+    def _put(self, name: str) -> None:
+        job_id = int(name.split("-")[2])
+        last = self.by_job.get(job_id, [None])[-1]
+        is_good = last is None or last.was_requeued or last.state == "COMPLETED"
+        code = "exit_code=0:0\n" if is_good else "exit_code=1:0\n"
+        self._disk.create(self._new, name, f"{self._extras[job_id]}{code}end\n".encode())
+        self.say(f"event {name}")
+        self.on_event()
 
     def _wall(self) -> int:
         return int(self._scheduler.clock.wall())
-
-    def _chance(self, name: str) -> bool:
-        return self._random.random() < getattr(self.traffic, name)
-
-
-def _allocation(node: str, random: Random, gpus: int, *, whole: bool) -> NodeAllocation:
-    cores = (
-        range(CORES) if whole else sorted(random.sample(range(CORES), random.randint(1, CORES - 1)))
-    )
-    indices = tuple(sorted(random.sample(range(GPUS), gpus)))
-    gres = (Gres(name="gpu", count=gpus, indices=indices),) if gpus else ()
-    return NodeAllocation(
-        name=node, cores=tuple(cores), core_count=CORES, cpus=2 * len(cores), gres=gres
-    )

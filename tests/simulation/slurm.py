@@ -71,12 +71,10 @@ class VirtualSlurm:
         if faults.texts_hang:
             clock.ahead += faults.texts_hang
             return TextsReply(
-                texts={(j.job_id, j.start_time or 0): Texts(is_final=False) for j in query.jobs},
+                texts={(j.job_id, j.start_time): Texts(is_final=False) for j in query.jobs},
                 users=dict.fromkeys(query.uids),
             )
-        found = {
-            (j.job_id, j.start_time or 0): self.texts.get(j.job_id, Texts()) for j in query.jobs
-        }
+        found = {(j.job_id, j.start_time): self.texts.get(j.job_id, Texts()) for j in query.jobs}
         users = {u: None if faults.names_fail else self.users.get(u) for u in query.uids}
         return TextsReply(texts=found, users=users)
 

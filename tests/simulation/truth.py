@@ -1,8 +1,8 @@
-"""What is true: each run of the simulated site, what cc-backend must show of it, and what it got."""
+"""What is true of each run of the simulated site, and what cc-backend got of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 END_STATES = {
@@ -22,9 +22,11 @@ OLD_END_STATES = END_STATES | {"NODE_FAIL": "failed"}
 class Run:
     """One run of a job: the facts, and what became of it.
 
-    `start_at`, `end_at` are steady times at which its events appeared. `was_requeued`: Slurm
-    put its job back into the queue. Exemptions: `is_optional` may be left out by the policy for requeued jobs,
-    `is_excluded` must not be reported, `is_poison` is refused alone, `facts_lost` and `texts_lost` could not be seen.
+    Times that end in `_at` are of the steady clock: `start_at` and `end_at` are when its events
+    appeared. `was_requeued`: Slurm put its job back into the queue; `requeued`: it was, before or
+    after this run. What is not expected of it: `is_optional` may be left out by the policy for
+    requeued jobs, `is_excluded` must not be reported, `is_poison` is refused alone, `is_silent` is
+    never answered, `is_forbidden` is refused with its script.
     """
 
     job_id: int
@@ -44,15 +46,11 @@ class Run:
     end: int | None = None
     state: str = ""
     end_at: float = float("inf")
-    event_lost: bool = False
-    facts_lost: bool = False
-    texts_lost: bool = False
     started_at: float | None = None
     stopped_at: float | None = None
     deleted_at: float | None = None
     stored_at: float | None = None
     future_until: float = 0.0
-    events: set[str] = field(default_factory=set)
 
     @property
     def key(self) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from ccbackend.errors import TokenError
 from ccbackend.faults import Fault
 from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
 from simulation.backend import VirtualBackend
-from simulation.faults import Faults
+from simulation.faults import Answer, Faults
+from simulation.jobs import FORBIDDEN
 from simulation.scheduler import Scheduler
 
 CLIENT_SECONDS = 60.0  # until the client gives up
@@ -77,13 +78,9 @@ class VirtualTransport:
     ) -> HttpAnswer:
         clock, random, faults = self._scheduler.clock, self._scheduler.random, self._faults
         clock.ahead += random.uniform(0.001, 0.01)
-        refused = self._refused(path, body)
-        if refused is not None:
-            return self._answer(*refused)
-        if path == "/login":
-            return HttpAnswer(status=200, text=f"<footer>Version {self._server.version}</footer>")
-        if token is not None and token != self._server.token:
-            return HttpAnswer(status=401, text='{"error":"unauthorized"}')
+        answer = self._refused(path, body) or self._authenticated(path, token)
+        if answer is not None:
+            return self._answer(*answer)
         if path == _START and self._is_silent(body):
             return self._silent(method, path, body)
         if random.random() < faults.lost_share:
@@ -92,25 +89,32 @@ class VirtualTransport:
             clock.ahead += random.choice([2.0, 10.0, 30.0, 50.0])
         return self._answer(*self._server.handle(method, path, body))
 
-    def _refused(self, path: str, body: bytes | None) -> tuple[int, str] | None:
+    def _authenticated(self, path: str, token: str | None) -> Answer | None:
+        """Return the answer that needs no look at the request, if one does."""
+        if path == "/login":
+            return 200, f"<footer>Version {self._server.version}</footer>"
+        if token is not None and token != self._server.token:
+            return 401, '{"error":"unauthorized"}'
+        return None
+
+    def _refused(self, path: str, body: bytes | None) -> Answer | None:
         """Return what stands in for the server's answer, if something does."""
         faults = self._faults
-        if faults.outage is not None:
-            return faults.outage
-        is_start, is_stop = path == _START and body is not None, path == _STOP
-        if is_start and faults.starts_fail is not None:
-            return faults.starts_fail
-        if is_stop and faults.stops_fail is not None:
-            return faults.stops_fail
+        kind = {_START: "start" if body else "", _STOP: "stop"}.get(path, "")
+        failing = {"start": faults.starts_fail, "stop": faults.stops_fail}.get(kind)
         if path == "/api/clusters/" and faults.clusters_fail:
-            return 503, "unavailable"
-        if body is not None and faults.refused_answer is not None and b"FORBIDDEN" in body:
+            failing = 503, "unavailable"
+        return faults.outage or failing or (self._refused_body(kind, body) if body else None)
+
+    def _refused_body(self, kind: str, body: bytes) -> Answer | None:
+        """Return what this one body gets, whatever others get."""
+        faults = self._faults
+        if faults.refused_answer is not None and FORBIDDEN.encode() in body:
             return faults.refused_answer
-        if body is not None and faults.poison and (is_start or is_stop):
-            kinds, answer = faults.poison.get(_job_id(body), ("", (0, "")))
-            if ("start" if is_start else "stop") in kinds:
-                return answer
-        return None
+        if not kind or not faults.poison:
+            return None
+        poisoned, answer = faults.poison.get(_job_id(body), ("", (0, "")))
+        return answer if kind == poisoned else None
 
     def _answer(self, status: int, text: str) -> HttpAnswer:
         clock = self._scheduler.clock
@@ -127,7 +131,7 @@ class VirtualTransport:
 
     def _silent(self, method: str, path: str, body: bytes | None) -> HttpAnswer:
         """Accept a request and never answer it; it may take effect all the same."""
-        if self._scheduler.random.random() < 0.5:  # noqa: PLR2004 - a coin
+        if self._scheduler.random.random() < 0.5:
             self._server.handle(method, path, body)
         self._scheduler.clock.ahead += CLIENT_SECONDS
         return HttpAnswer(fault=Fault.TIMED_OUT, text="silence")

@@ -200,7 +200,7 @@ def parse_time_limit(value: str) -> int | None:
 
 
 def digits(value: str) -> int | None:
-    """Return the number of a text of digits alone, else None."""
+    """Return the number of a text that has only digits, else None."""
     return int(value) if len(value) <= MAX_DIGITS and value.isascii() and value.isdigit() else None
 
 

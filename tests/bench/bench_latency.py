@@ -22,7 +22,7 @@ from real_site import RealSite
 from slurm_lab import Lab, Settings, wait_until
 from slurm_lab.present import what_is_missing
 
-HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 ALONE = 100
 CROWD = 64
 STAMPED = '#!/bin/sh\n: >"{stamps}/{kind}.$SLURM_JOB_ID"\nexec {hook}\n'

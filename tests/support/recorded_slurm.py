@@ -28,7 +28,7 @@ from slurm.job import Job
 from slurm.release import Release
 from slurm.release_features import features_of
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 SERIES = ("21.08", "22.05", "23.02", "23.11", "24.05", "24.11", "25.05", "25.11", "26.05")
 RELEASES = {
     "21.08": Release(21, 8, 8),

@@ -1,8 +1,8 @@
 """A stand-in for cc-backend on loopback, of any release from 1.0.0 to 1.5.4.
 
 In a test: `with StubServer(Model(version="1.5.4")) as server: server.url`. As a process:
-`python tests/stub_server.py --version 1.5.4 --clusters FILE` prints its URL and serves until it is
-ended; the standard library is all that it needs. With `--control` it also takes orders:
+`python tests/support/stub_server.py --version 1.5.4 --clusters FILE` prints its URL and serves
+until it is ended; the standard library is all that it needs. With `--control` it also takes orders:
 GET /stub/rows, POST /stub/commit, POST /stub/fault, POST /stub/poison.
 """
 

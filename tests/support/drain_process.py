@@ -16,7 +16,7 @@ from command_site import TOKEN, CommandSite
 from standin_slurm.controller import Controller
 from stub_server import StubServer
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 20.0
 NODE = {"n2cn0101": [0, 1]}
 
@@ -63,8 +63,8 @@ class DrainProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=HERE.parent,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE.parent)},
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             )
 
     def end(self) -> int:

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 SERIES = ("21.08", "22.05", "23.02", "23.11", "24.05", "24.11", "25.05", "25.11", "26.05")
 _KINDS = {"plain": "lifecycle", "array": "array-running-pending", "het": "het-job"}
 

@@ -13,7 +13,7 @@ from real_expected import GPUS
 from slurm_lab import Lab, wait_until
 from stub_server import Model, StubServer, refusal
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 TOPOLOGY = {
     "node": list(range(16)),
     "socket": [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]],
@@ -92,7 +92,7 @@ class RealSite:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=HERE.parent,
+                cwd=ROOT,
                 env={"PATH": os.environ["PATH"]},
             )
 

@@ -1,6 +1,6 @@
 """A directory of wheels made without a network: ours is built, what it needs is packed again.
 
-`python tests/wheel_house.py DIRECTORY` builds ours alone, for `make test-wheel`.
+`python tests/support/wheel_house.py DIRECTORY` builds ours alone, for `make test-wheel`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 _BUILD = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
 
 

@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-TREE = Path(__file__).resolve().parent.parent
+TREE = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("planted_bugs.toml")
 COPIED = ("hooks", "slurm", "ccbackend", "spool", "sweeper", "tests", "pyproject.toml")
 LIMIT_SECONDS = 300

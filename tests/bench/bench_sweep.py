@@ -26,7 +26,7 @@ from slurm.job import Job
 from spool.files import codec
 from spool.files.run import Run
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 COUNTS = (1_000, 10_000, 100_000)
 FIRST_ID = 4_000_000
 CHILD = """
@@ -228,7 +228,7 @@ def run(root: Path, port: int) -> Measured:
     (root / "config.json").write_text(json.dumps(document))
     argv = [sys.executable, "-c", CHILD, "plan", "-c", str(root / "config.json"), "--json"]
     child = subprocess.run(
-        argv, cwd=HERE.parent, env=dict(os.environ), capture_output=True, text=True, check=True
+        argv, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=True
     )
     report = json.loads(child.stderr.splitlines()[-1])
     plan = json.loads(child.stdout)

@@ -25,7 +25,7 @@ from slurm.job import Job, NodeAllocation
 from spool.files.event import parse_event_name, parse_extras
 
 FIELDS = tuple(item.name for item in fields(Job) if item.name != "allocations")
-HOOKS = Path(__file__).parent.parent / "hooks"
+HOOKS = Path(__file__).parents[2] / "hooks"
 PER_NODE = ("cores", "core_count", "cpus", "gres")
 
 

@@ -21,7 +21,7 @@ from standin_slurm.model import Job
 from standin_slurm.stencils import stencils_of
 
 HERE = Path(__file__).parent
-HOOKS = HERE.parent.parent / "hooks"
+HOOKS = HERE.parents[2] / "hooks"
 _MEMORY_SECONDS = 300
 _USERS = {"alice": 5001, "bob": 5002}
 _SCRIPT = "#!/bin/bash\nsrun ./simulation\n"

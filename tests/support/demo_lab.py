@@ -11,7 +11,7 @@ from slurm_lab.jobs import ENDED
 from slurm_lab.present import what_is_missing
 from slurm_lab.wait import wait_until
 
-HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 SCRIPT = 'until [ -s "end-$SLURM_JOB_ID" ]; do sleep 0.1; done; exit "$(cat "end-$SLURM_JOB_ID")"'
 
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HOOKS = Path(__file__).resolve().parent.parent / "hooks"
+HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 SHELLS = {"dash": ["dash"], "bash as sh": ["bash", "--posix"], "busybox sh": ["busybox", "sh"]}
 WANTED = 1.6
 NULL = os.open(os.devnull, os.O_RDWR)

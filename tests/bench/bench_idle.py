@@ -64,7 +64,7 @@ def main() -> int:
         drain = subprocess.Popen(
             [sys.executable, "-m", "spool.cli", "drain", "-c", str(config)],
             stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
         )
         try:
             wait_until(lambda: bool(server.log), "the drain to speak to the server")

@@ -1,0 +1,120 @@
+"""The virtual world of one seed: clock, disk, Slurm, cc-backend and the site with its traffic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from ccbackend.version import Version
+from simulation.backend import VirtualBackend
+from simulation.clock import VirtualClock
+from simulation.disk import VirtualDisk
+from simulation.faults import SINGLE, Faults
+from simulation.jobs import HOSTS, Traffic
+from simulation.plan import refused_bodies
+from simulation.scheduler import Scheduler
+from simulation.site import Site
+from simulation.slurm import VirtualSlurm
+from simulation.truth import Run
+from simulation.wellness import Wellness
+
+ROOT, STATE = Path("/spool"), Path("/state")
+WRITEBACK_SECONDS = 5.0
+
+
+class VirtualWorld:
+    """All but the drain. `story` is kept if it is a list."""
+
+    def __init__(self, seed: int, *, keep_story: bool) -> None:
+        self.random = random = Random(seed)
+        self.story: list[str] = []
+        self._keep_story = keep_story
+        self.clock = VirtualClock()
+        self.scheduler = Scheduler(self.clock, random)
+        self.faults = Faults(random=random)
+        self.wellness = Wellness()
+        self.disk = VirtualDisk(self.clock.wall)
+        self.disk.fault = self.faults.disk_fault
+        for path in (STATE, *(ROOT / name for name in ("new", "todo", "open", "dead", "tmp"))):
+            self.disk.add_directory(path)
+        version = random.choice([Version(1, 4, 4), Version(1, 5, 4)])
+        self.backend = VirtualBackend(version, HOSTS, self.scheduler, self.faults)
+        self.slurm = VirtualSlurm(
+            self.scheduler, self.faults, min_job_age=random.choice([300.0, 300.0, 120.0, 30.0])
+        )
+        self.slurm.has_accounting = random.random() < 0.85
+        traffic = Traffic(
+            jobs=random.randint(150, 350),
+            names_start=not self.slurm.has_accounting or random.random() < 0.7,
+            forbidden_share=random.choice([0.0, 0.02]),
+        )
+        self.site = Site(
+            traffic,
+            self.slurm,
+            self.disk,
+            scheduler=self.scheduler,
+            new=ROOT / "new",
+            is_new_backend=self.backend.is_new,
+        )
+        self.site.replaces_earlier = random.random() < 0.7
+        self.site.say = self.say
+        self.site.on_fate = self._choose_fate
+        self.site.on_lost = self.report_again_later
+        self.faults.refused_answer = refused_bodies(random)
+        self._poison_share = random.choice([0.0, 0.0, 0.02])
+        self._silent_share = random.choice([0.0, 0.0, 0.0, 0.01])
+
+    def begin(self) -> None:
+        """Put the traffic into the schedule."""
+        self.site.plan()
+        self._write_back()
+
+    def say(self, text: str) -> None:
+        """Add a line to the story."""
+        if self._keep_story:
+            self.story.append(f"{self.clock.steady - 1000.0 + self.clock.ahead:10.3f} {text}")
+
+    def title(self) -> str:
+        """Return what is particular to this world."""
+        words = [
+            str(self.backend.version),
+            f"{self.site.traffic.jobs} jobs",
+            f"MinJobAge {self.slurm.min_job_age:.0f}",
+            "" if self.slurm.has_accounting else "no accounting",
+            "" if self.site.traffic.names_start else "no start in events",
+            "replace" if self.site.replaces_earlier else "keep",
+            f"refused {self.faults.refused_answer}" if self.faults.refused_answer else "",
+            "poison" if self._poison_share else "",
+            "silent" if self._silent_share else "",
+        ]
+        return ", ".join(word for word in words if word)
+
+    def report_again_later(self, run: Run) -> None:
+        """Let the sweep find a run whose event was lost."""
+        self.say(f"event of {run.key} is lost")
+        delay = self.random.uniform(5.0, 20.0)
+        self.scheduler.after(delay, lambda: self.site.report_again(run))
+
+    def _write_back(self) -> None:
+        self.disk.write_back()
+        self.scheduler.after(WRITEBACK_SECONDS, self._write_back)
+
+    def _choose_fate(self, run: Run) -> None:
+        """Let something refuse the runs of a few jobs alone, or never answer them.
+
+        Of the latter there is one: a second one may hold the other connection for a minute.
+        """
+        random, faults = self.random, self.faults
+        is_poison = random.random() < self._poison_share
+        is_silent = random.random() < self._silent_share and not faults.silent
+        run.is_forbidden = run.is_forbidden and faults.refused_answer is not None
+        if is_poison and run.job_id not in faults.poison:
+            answer = random.choice([each for each in SINGLE if each[1] != "timed_out"])
+            faults.poison[run.job_id] = random.choice(["start", "stop"]), answer
+            self.say(f"POISON {run.key} {faults.poison[run.job_id]}")
+        elif is_silent:
+            faults.silent.add(run.job_id)
+            self.say(f"SILENT {run.key}")
+        for each in self.site.by_job[run.job_id]:
+            each.is_poison = run.job_id in faults.poison
+            each.is_silent = run.job_id in faults.silent

@@ -1,0 +1,59 @@
+"""What a sweep's first sighting of a job does to the spool, and a hook's word after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+
+GRACE_SECONDS = 600
+SIGHTING = f"not_before={NOON + GRACE_SECONDS}\n"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with a job whose prolog left no event, and that a sweep has seen."""
+    world = World(tmp_path)
+    world.slurm.records[1] = world.job(1)
+    world.hook("start", 1, extras=SIGHTING)
+    world.run(5)
+    return world
+
+
+def test_a_first_sighting_is_stored_and_not_reported(world: World) -> None:
+    """Slurm forgets its facts; its hook may only be late."""
+    assert ({}, {"todo": [f"1-{NOON}.json"]}) == (world.backend.rows, world.files())
+    assert NOON + GRACE_SECONDS == world.stored("todo", 1).not_before
+
+
+def test_a_first_sighting_is_reported_after_the_grace(world: World) -> None:
+    """No hook has spoken of it."""
+    world.now = NOON + GRACE_SECONDS - 10
+    world.run(5)
+    before = dict(world.backend.rows)
+    world.run(10)
+
+    assert ({}, {(1, NOON): "running"}) == (before, world.backend.rows)
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_a_hook_that_speaks_of_a_first_sighting_has_it_reported_at_once(
+    world: World, *, is_ended: bool
+) -> None:
+    """Its event was late, or its end comes before the grace is over."""
+    if is_ended:
+        world.end(1)
+    else:
+        world.hook("start", 1)
+    world.run(5)
+
+    assert {(1, NOON): "completed" if is_ended else "running"} == world.backend.rows
+
+
+def test_another_sighting_does_not_report_a_first_one(world: World) -> None:
+    """The next sweep says the same."""
+    world.hook("start", 1, extras=SIGHTING)
+    world.run(5)
+
+    assert {} == world.backend.rows
