@@ -529,6 +529,29 @@ def test_a_start_that_may_have_arrived_says_so(world: World, reason: Reason) -> 
     assert (False, True) == (world.backend.maybe_sent[0], world.backend.maybe_sent[-1])
 
 
+@pytest.mark.parametrize(
+    ("version", "maybe_sent"), [(NEW, [True, False]), (Version(1, 4, 1), [True, True])]
+)
+def test_a_start_waits_only_once_for_a_flush(
+    world: World, version: Version, maybe_sent: list[bool]
+) -> None:
+    """Something in front may refuse it each time with its texts; then it is visible, if stored."""
+    world.backend.version = version
+    world.run(60)
+    world.begin(1)
+    asked = []
+    for _ in range(2):
+        world.backend.answers[1] = Reason.BUSY
+        world.run(6)
+        world.backend.answers[1] = Reason.AFTER_FLUSH
+        world.run(60)
+        asked.append(world.backend.maybe_sent[-1])
+        world.backend.answers[1] = Reason.BUSY
+        world.run(180)
+
+    assert maybe_sent == asked
+
+
 def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

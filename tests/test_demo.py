@@ -25,4 +25,4 @@ def test_the_demo_goes_as_told(series: str, server: str) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     assert "\nAll is as expected.\n" in done.stdout
-    assert "  said     bad walltime: the project's time is used up\n" in done.stdout
+    assert "  answer    bad walltime: the project's time is used up\n" in done.stdout

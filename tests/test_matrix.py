@@ -21,6 +21,7 @@ from stub_server import Model, StubServer
 
 from spool import cli
 from spool.deliver import reaction
+from spool.files.state_files import SWEEP_STATE_FILE
 from sweeper import cli as sweep_cli
 
 SCRIPT = "#!/bin/bash\nsrun ./simulation\n"
@@ -77,6 +78,12 @@ class Site:
         code = sweep_cli.main([verb, "--json", "-c", str(self._config)])
         self.server.model.commit()
         return code
+
+    def backdate_first_sweep(self, seconds: int) -> None:
+        """Let the first sweep be some time ago: what ended before it is never reported."""
+        path = self._config.with_name("state") / SWEEP_STATE_FILE
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({**state, "installed": state["installed"] - seconds}))
 
     def lose(self, *directories: str) -> None:
         """Lose what lies in some directories of the spool."""
@@ -237,6 +244,7 @@ def test_a_sweep_repairs_drift_of_every_pair(
     with StubServer(model) as server:
         site = Site(tmp_path, series, server)
         codes = [site.sweep("apply")]  # the first one ever only looks
+        site.backdate_first_sweep(300)  # the controller's clock is behind
         lost_row = site.slurm.start({"n2cn001": [0]})
         lost_stop = site.slurm.start({"n2cn001": [1]})
         codes.append(site.drain())
@@ -252,6 +260,7 @@ def test_a_sweep_repairs_drift_of_every_pair(
 
     states = {key[0]: row["jobState"] for key, row in model.job.items()}
     assert {lost_row: "running", lost_stop: "completed", never_told: "completed"} == states
-    assert [11, 0, 0, 0, 0] == codes
+    held = 75 if version >= "1.5" else 0  # the stop waits until the job cache is committed
+    assert [11, 0, held, 0, 0] == codes
     assert ["open"] == [*site.left()]
     note(Run(series, version, "sweep", len(states)))

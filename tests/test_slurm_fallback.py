@@ -11,6 +11,7 @@ from recorded_commands import (
     COMMANDS,
     CONFIG,
     DOWN,
+    UNKNOWN,
     RecordedCommands,
     commands,
     described,
@@ -310,6 +311,20 @@ def test_a_job_that_squeue_leaves_out_is_found(
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
     assert "squeue does not list jobs that scontrol shows" in caplog.text
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_a_job_that_squeue_denies_is_found(series: str) -> None:
+    """Of the two sources scontrol still has its cores, which accounting has not."""
+    recorded = commands(series)
+    job_id = ids_of(recorded)[0]
+    wanted = recorded.slurm().jobs([job_id])
+    recorded.answers |= {"--json": UNKNOWN, " -O ": UNKNOWN, " -o ": UNKNOWN}
+
+    found = recorded.slurm().jobs([job_id])
+
+    nodes = [job.nodes for job in (*wanted.values(), *found.values()) if isinstance(job, Job)]
+    assert 2 * [nodes[0]] == nodes
 
 
 def test_jobs_that_both_leave_out_are_absent() -> None:

@@ -217,7 +217,7 @@ def test_the_facts_of_a_short_job_survive_the_grace(world: SweptWorld) -> None:
 
     assert key not in early
     assert (stored.job.allocations[0].cores, stored.not_before) == ((0, 1), key.start_time + 600)
-    assert world.rows()[key] == "running"
+    assert world.rows()[key] == "completed"
 
 
 def test_a_captured_run_is_not_captured_again(world: SweptWorld) -> None:

@@ -268,11 +268,11 @@ def test_the_check_reports_it(site: SweepSite) -> None:
 
     for words in (
         "events: 4 waiting",
-        "cc-backend: is down for",
+        "cc-backend: has been down for",
         "runs: 7 waiting",
         "dead letters: 2 dead letters",
         "hosts that are unknown to cc-backend: 2 runs",
-        "sweep: the last one ended",
+        "sweep: the last sweep ended",
     ):
         assert words in said.out
     assert "" == said.err

@@ -209,9 +209,7 @@ class JobLookup:
         jobs = {} if by_json is None else by_json.jobs
         known = {job_id: job for job_id, job in jobs.items() if isinstance(job, Job)}
         warn_untrusted({i: why for i, why in found.untrusted.items() if i not in known})
-        return LookupResult(
-            jobs={**found.jobs, **found.failed_detail, **known}, unknown=found.unknown
-        )
+        return LookupResult(jobs={**found.jobs, **found.failed_detail, **known})
 
     def _try_json(self, wanted: Sequence[int], target: Target) -> LookupResult | None:
         """Return some jobs by JSON; None if it fails, which is recorded."""
@@ -274,8 +272,8 @@ class JobLookup:
                     return
 
     def _confirm_missing(self, found: LookupResult, query: _Query) -> None:
-        """Ask scontrol about a few jobs that are missing from squeue without an error."""
-        left_out = [i for i in query.wanted if i not in found.jobs and i not in found.unknown]
+        """Ask scontrol about a few jobs that are missing from squeue, or that squeue denies."""
+        left_out = [i for i in query.wanted if i not in found.jobs]
         may_ask = not self.is_rate_limited or len(left_out) <= self._budget.remaining()
         if not left_out or len(left_out) > MAX_CONFIRMED_JOBS or not may_ask:
             return

@@ -108,7 +108,7 @@ class JsonSource:
                 sink=stream.feed,
             )
         except UnknownJob:
-            return LookupResult(unknown=set(wanted) if len(wanted) == 1 else set())
+            return LookupResult()
         stream.close()
         return found
 

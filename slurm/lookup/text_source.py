@@ -86,7 +86,7 @@ class TextSource:
                 timeout_seconds=target.timeout_seconds,
             )
         except UnknownJob:
-            return LookupResult(unknown=set(wanted) if len(wanted) == 1 else set())
+            return LookupResult()
         jobs: dict[int, Job | SlurmError] = {
             job_id: parsed.rows[job_id] for job_id in wanted if job_id in parsed.rows
         }

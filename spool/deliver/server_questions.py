@@ -72,6 +72,10 @@ class ServerQuestions:
             if job_ids:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
+    def ask_held_early(self, now: Moment) -> bool:
+        """Have held stops that no query was about asked about next; tell whether there are any."""
+        return self._stop_hold.query_early(self._schedule, now.steady)
+
     def _topology_is_wanted(self, now: Moment) -> bool:
         """Return whether a start waits for a newer topology, not fetched within the last second."""
         is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS

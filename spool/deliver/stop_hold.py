@@ -22,6 +22,7 @@ class StopHold:
 
     def __init__(self) -> None:
         self._queried_at = float("-inf")
+        self._queried_ids: frozenset[int] = frozenset()  # of the last query
 
     def next_query(self, schedule: Schedule, now: float) -> tuple[str, tuple[int, ...]]:
         """Return a cluster and the job ids to query now, held longest first; () for none."""
@@ -36,7 +37,19 @@ class StopHold:
         cluster = held[0].cluster
         # a job list is of one cluster; the others get their turn when these are released
         same = [entry.job_id for entry in held if entry.cluster == cluster]
-        return cluster, tuple(dict.fromkeys(same))[:MAX_JOBS]
+        job_ids = tuple(dict.fromkeys(same))[:MAX_JOBS]
+        self._queried_ids = frozenset(job_ids)
+        return cluster, job_ids
+
+    def query_early(self, schedule: Schedule, now: float) -> bool:
+        """Allow the next query at once if the last one left out a held stop; tell whether it did.
+
+        Such a stop came after the query, and a drain that is about to end cannot wait for the next.
+        """
+        left_out = any(e.job_id not in self._queried_ids for e in schedule.held_stops(now))
+        if left_out:
+            self._queried_at = float("-inf")
+        return left_out
 
     def release_listed(
         self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float

@@ -106,6 +106,12 @@ class Run:
         return self.last_error is not None and self.last_error.outcome == "confirm"
 
     @property
+    def awaited_flush(self) -> bool:
+        """Return whether its start has waited for a flush of cc-backend's job cache."""
+        error = self.last_error
+        return error is not None and (error.call, error.reason) == ("start", "after_flush")
+
+    @property
     def has_texts(self) -> bool:
         """Return whether there is a script or a description to be sent."""
         return self.script is not None or self.description is not None
