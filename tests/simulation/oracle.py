@@ -14,6 +14,7 @@ from simulation.wellness import Wellness
 
 FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
+TOKEN_SECONDS = 40.0  # from a token that was put right
 HOLD_SECONDS = 180.0
 REQUEUE_SECONDS = 700.0  # two holds, a delete and a flush of the job cache
 ALONE_SECONDS = 400.0  # until a run that something in front refuses is sent without its texts
@@ -211,8 +212,8 @@ class Oracle:
         if run.is_forbidden:
             allowed += ALONE_SECONDS
         at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
-        deadline = max(at + allowed, self._wellness.since(parts) + max(allowed, RECOVERY_SECONDS))
-        deadline = max(deadline, run.future_until + RECOVERY_SECONDS)
+        late = run.future_until + RECOVERY_SECONDS
+        deadline = max(at + allowed, self._recovered(parts) + allowed - FAST_SECONDS, late)
         if now > deadline and not run.is_optional:
             raise Violation(
                 f"{run.key} began at {run.start_at:.1f} and is not started at cc-backend"
@@ -229,11 +230,18 @@ class Oracle:
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
             due += hold
-        deadline = max(due + allowed, self._wellness.since(parts) + RECOVERY_SECONDS)
+        deadline = max(due + allowed, self._recovered(parts))
         late = max(run.future_until, (run.started_at or 0.0) + hold)
         deadline = max(deadline, late + RECOVERY_SECONDS)
         if now > deadline:
             raise Violation(f"{run.key} ended at {run.end_at:.1f} and is not stopped at cc-backend")
+
+    def _recovered(self, parts: set[str]) -> float:
+        """Return when all must be delivered that waited for some parts of the world."""
+        return max(
+            self._wellness.since(parts) + RECOVERY_SECONDS,
+            self._wellness.since({"token"}) + TOKEN_SECONDS,
+        )
 
     def _needs(self, run: Run, *, is_stored: bool) -> set[str]:
         """Return which parts of the world must be well for a run beside cc-backend."""
@@ -265,7 +273,7 @@ class Oracle:
 
     def _texts_lost(self, run: Run) -> bool:
         """Tell whether the script could not be had in time."""
-        parts = ("slurm", "process", "texts", "backend", "starts", "names")
+        parts = ("slurm", "process", "texts", "backend", "token", "starts", "names")
         until = run.start_at + FACTS_SECONDS + 5.0
         is_well = self._wellness.was_well(run.start_at, until, FACTS_SECONDS, parts)
         return run.is_forbidden or run.requeued or not is_well

@@ -12,7 +12,7 @@ from simulation.faults import HALTS, OUTAGES, SINGLE, Answer, Faults
 from simulation.jobs import HOSTS
 from simulation.site import Site
 
-HALT_RECOVERY_SECONDS = 310.0  # until the next probe of a server that refused us
+HALT_RECOVERY_SECONDS = 10.0  # the next probe of a server that refused us comes after a minute
 HANG_RECOVERY_SECONDS = 65.0  # until the last command that hangs is ended
 TEXTS_RECOVERY_SECONDS = 45.0
 DISK_RECOVERY_SECONDS = 65.0  # until a file that could not be read is read again
@@ -121,7 +121,7 @@ class Phases:
 
         name = f"token {value}"
         return Phase(
-            name=name, start=lambda: change(value), stop=lambda: change(""), spoils=("backend",)
+            name=name, start=lambda: change(value), stop=lambda: change(""), spoils=("token",)
         )
 
     def unknown_hosts(self) -> Phase:

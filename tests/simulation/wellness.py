@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-PARTS = ("backend", "starts", "stops", "slurm", "process", "texts", "names", "hosts")
+PARTS = ("backend", "token", "starts", "stops", "slurm", "process", "texts", "names", "hosts")
 
 
 class Wellness:
