@@ -14,7 +14,7 @@ from spool.resolve.run_match import TrackedRun
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
-SLIM_SECONDS = 3.0  # later, what refused the whole start may be repaired: it is tried first
+SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 
 
 class RequestKind(StrEnum):
@@ -107,8 +107,11 @@ class PendingRun:
 
     @property
     def has_failed(self) -> bool:
-        """Return whether its last request failed, so that the next one may take as long."""
-        return bool(self.failures) or self.is_blamed
+        """Return whether its last request failed, so that the next one may take as long.
+
+        Without its texts it is another request, of which nothing is known yet.
+        """
+        return not self.is_slim and (bool(self.failures) or self.is_blamed)
 
     @property
     def key(self) -> tuple[int, int]:

@@ -145,7 +145,7 @@ class Schedule:
         # failed runs come last, so that one bad run does not delay the others; ended jobs come
         # after running ones, which users watch
         over = entry.end_time is not None
-        failures = max(entry.failures, entry.is_blamed)
+        failures = max(entry.failures, entry.is_blamed) if entry.has_failed else 0
         key = (failures, over, entry.start_time, next(self._sequence), entry)
         heappush(self._ready[entry.next_request is RequestKind.STOP], key)
 
