@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from simulation.clock import VirtualClock
@@ -17,6 +17,7 @@ HANG_RECOVERY_SECONDS = 65.0  # until the last command that hangs is ended
 TEXTS_RECOVERY_SECONDS = 45.0
 DISK_RECOVERY_SECONDS = 65.0  # until a file that could not be read is read again
 RECORDS_RECOVERY_SECONDS = 15.0
+TOPOLOGY_SECONDS = 600.0  # longer, a start goes without what the topology would add
 
 
 def _nothing() -> None:
@@ -25,13 +26,17 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A fault that lasts; `spoils` is not well meanwhile, nor `recovery` seconds after it."""
+    """A fault that lasts; `spoils` is not well meanwhile, nor `recovery` seconds after it.
+
+    `longest` is how long it can be borne.
+    """
 
     name: str
     start: Callable[[], None]
     stop: Callable[[], None] = _nothing
     spoils: tuple[str, ...] = ()
     recovery: float = 0.0
+    longest: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +106,8 @@ class Phases:
 
     def clusters_fail(self) -> Phase:
         """P2: the topology cannot be read."""
-        return self._knob("clusters_fail", True, "starts")
+        phase = self._knob("clusters_fail", True, "starts")
+        return replace(phase, longest=TOPOLOGY_SECONDS)
 
     def lost(self) -> Phase:
         """Requests and replies are lost."""

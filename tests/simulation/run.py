@@ -64,7 +64,7 @@ class Simulation:
         self._is_terminated = False
         self._inputs_changed = False
         self._minute = (0.0, 0)
-        self._idle_seconds = self._random.choice([1.0, 3.0, 5.0])
+        self._idle_seconds = 5.0 if world.is_long else self._random.choice([1.0, 3.0, 5.0])
         self._end = self._clock.steady + world.site.traffic.seconds + TAIL_SECONDS
 
     def run(self) -> Result:
@@ -119,9 +119,9 @@ class Simulation:
         phases = Phases(parts, random)
         drawn = [phases.draw(name) for name in random.sample(phases.names(), random.randint(1, 5))]
         for phase in drawn:
-            latest = random.choice([10.0, *[world.site.traffic.seconds - 400.0] * 3])
+            lasts = min(world.fault_seconds(), phase.longest)
+            latest = random.choice([10.0, *[world.site.traffic.seconds - lasts - 200.0] * 3])
             begin = self._clock.steady + random.uniform(0.0, latest)
-            lasts = random.choice([5.0, 30.0, 90.0, 200.0]) * random.uniform(0.5, 1.0)
             self._play(phase, begin, begin + lasts)
         return ", ".join(phase.name for phase in drawn)
 

@@ -20,6 +20,11 @@ from simulation.wellness import Wellness
 
 ROOT, STATE = Path("/spool"), Path("/state")
 WRITEBACK_SECONDS = 5.0
+HOUR_SECONDS = 3000.0
+LONG_SECONDS = 12 * 3600.0
+LONG_SHARE = 0.08  # of the seeds: few jobs, and faults that last for hours
+SHORT_FAULTS = (5.0, 30.0, 90.0, 200.0)
+LONG_FAULTS = (200.0, 3600.0, 3 * 3600.0, 6 * 3600.0)
 
 
 class VirtualWorld:
@@ -43,8 +48,11 @@ class VirtualWorld:
             self.scheduler, self.faults, min_job_age=random.choice([300.0, 300.0, 120.0, 30.0])
         )
         self.slurm.has_accounting = random.random() < 0.85
+        self.is_long = random.random() < LONG_SHARE
         traffic = Traffic(
-            jobs=random.randint(150, 350),
+            jobs=random.randint(60, 120) if self.is_long else random.randint(150, 350),
+            seconds=LONG_SECONDS if self.is_long else HOUR_SECONDS,
+            longest=LONG_SECONDS / 2 if self.is_long else HOUR_SECONDS / 2,
             names_start=not self.slurm.has_accounting or random.random() < 0.7,
             forbidden_share=random.choice([0.0, 0.02]),
         )
@@ -77,6 +85,7 @@ class VirtualWorld:
     def title(self) -> str:
         """Return what is particular to this world."""
         words = [
+            "half a day" if self.is_long else "",
             str(self.backend.version),
             f"{self.site.traffic.jobs} jobs",
             f"MinJobAge {self.slurm.min_job_age:.0f}",
@@ -89,11 +98,22 @@ class VirtualWorld:
         ]
         return ", ".join(word for word in words if word)
 
+    def fault_seconds(self) -> float:
+        """Draw how long a fault lasts."""
+        longest = self.random.choice(LONG_FAULTS if self.is_long else SHORT_FAULTS)
+        return longest * self.random.uniform(0.5, 1.0)
+
     def report_again_later(self, run: Run) -> None:
-        """Let the sweep find a run whose event was lost."""
+        """Let the sweep find a run whose event was lost, as soon as it can write."""
         self.say(f"event of {run.key} is lost")
         delay = self.random.uniform(5.0, 20.0)
-        self.scheduler.after(delay, lambda: self.site.report_again(run))
+        self.scheduler.after(delay, lambda: self._report_again(run))
+
+    def _report_again(self, run: Run) -> None:
+        if self.site.events_fail:
+            self.report_again_later(run)
+        else:
+            self.site.report_again(run)
 
     def _write_back(self) -> None:
         self.disk.write_back()
