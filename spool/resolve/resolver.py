@@ -19,7 +19,7 @@ from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
 from spool.resolve.resolution import Resolution, resolve_job
-from spool.resolve.run_match import TrackedRun
+from spool.resolve.run_match import TrackedRun, may_have_moved
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply
 
@@ -159,6 +159,15 @@ class Resolver:
             self._ask_at(job, now.steady)
             return None
         job.needs_all = False
+        is_accounting_up = self.accounting_silent_since is None
+        if record and is_accounting_up and result.new_runs and may_have_moved(record, asked.runs):
+            # accounting shows whether this is a second run, or the start of the known one moved
+            result = Resolution(
+                pending_events=asked.events,
+                missing_starts=result.missing_starts,
+                needs_accounting=True,
+                stage=result.stage,
+            )
         is_waiting = self._settle(job, result, now)
         if result.needs_accounting and is_waiting:
             job.phase, job.record = QueryPhase.ACCOUNTING_WANTED, record

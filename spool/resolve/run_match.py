@@ -60,12 +60,19 @@ def span_of_record(
         is_it = span.start_time == run.start_time
         if is_it or (not claimed and same_run(span, RunSpan(run.start_time, known_end(run)))):
             return replace(span, start_time=run.start_time)
-    if len(runs) == len(own) == 1 and own[0].end is None:
-        old = own[0].start_time
-        is_new = match_start(span.start_time, accounted) and match_start(old, accounted) is None
-        if old < span.start_time and is_new:
+    if may_have_moved(job, runs):
+        old = runs[0].start_time
+        if match_start(span.start_time, accounted) and match_start(old, accounted) is None:
             return replace(span, start_time=old)
     return span
+
+
+def may_have_moved(job: Job, runs: tuple[TrackedRun, ...]) -> bool:
+    """Return whether a record can be the only open run under a later start time."""
+    if len(runs) != 1 or runs[0].end is not None or _is_requeued_since(runs[0], job):
+        return False
+    start = job.start_time or 0
+    return runs[0].start_time < start and not same_start(runs[0].start_time, start)
 
 
 def same_run(one: RunSpan, other: RunSpan) -> bool:
