@@ -78,3 +78,8 @@ class RunIndex:
 
 def _as_tuple(starts: int | tuple[int, ...]) -> tuple[int, ...]:
     return (starts,) if isinstance(starts, int) else starts
+
+
+def job_id_of(name: str) -> int:
+    """Return the job id that a file name begins with; 0 if there is none."""
+    return int(name.partition("-")[0]) if name.partition("-")[0].isdecimal() else 0

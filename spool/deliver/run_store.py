@@ -17,7 +17,7 @@ from itertools import islice
 from spool.deliver.delivered_runs import DeliveredRuns
 from spool.deliver.pending_changes import MAX_STAGED_SECONDS, PendingChanges
 from spool.deliver.pending_run import PendingRun, pending_run
-from spool.deliver.run_index import RunIndex
+from spool.deliver.run_index import RunIndex, job_id_of
 from spool.deliver.run_loader import NOT_A_RUN, RunLoader
 from spool.deliver.schedule import Schedule
 from spool.files.archive import DeliveredArchive
@@ -73,7 +73,7 @@ class RunStore:
             return True
         return any(
             entry.name == name and entry.stored is Directory.TODO
-            for entry in self.schedule.lane(_job_id(name))
+            for entry in self.schedule.lane(job_id_of(name))
         )
 
     def load_more(self, now: Moment) -> None:
@@ -83,7 +83,7 @@ class RunStore:
         """
         for directory, name in self._loader.take_due(now):
             if self._index.add(name, directory):
-                self._load_lane(_job_id(name), now)
+                self._load_lane(job_id_of(name), now)
             else:
                 self._loader.move_to_dead(directory, name, NOT_A_RUN, now)
         wanted = LOW_WATER - self.schedule.ready_count()
@@ -121,9 +121,8 @@ class RunStore:
     def tracked(self, job_id: int, now: Moment) -> tuple[TrackedRun, ...]:
         """Return the runs of a job id that are in the spool or were delivered recently."""
         here = [entry.tracked() for entry in self.lane(job_id, now)]
-        here += [
-            TrackedRun(start_time=start, started=True) for start in self.unreadable_starts(job_id)
-        ]
+        unreadable = self.unreadable_starts(job_id)
+        here += [TrackedRun(start_time=start, started=True) for start in unreadable]
         starts = {run.start_time for run in here}
         past = [
             TrackedRun(start_time=start, end=end, started=True)
@@ -280,7 +279,7 @@ class RunStore:
         self._rotate_at = now.steady + ROTATE_SECONDS
         stored = (e for e in self.schedule if e.stored and e.run is None and e.in_flight is None)
         idle = (e for e in stored if e.waits_for or e.next_request is None)
-        for entry in list(islice(idle, ROTATED_RUNS)):
+        for entry in list(islice(filter(self.schedule.is_alone, idle), ROTATED_RUNS)):
             self.unload(entry, now)
 
     def _mark_persisted(self, events: set[str], now: Moment) -> None:
@@ -295,10 +294,6 @@ class RunStore:
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
             has_question = entry.texts_until or entry.stop_texts_until
-            is_idle = entry.in_flight is None and not has_question
+            is_idle = entry.in_flight is None and not has_question and self.schedule.is_alone(entry)
             if is_idle and (entry.next_request is None or is_crowded):
                 self.unload(entry, now)
-
-
-def _job_id(name: str) -> int:
-    return int(name.partition("-")[0]) if name.partition("-")[0].isdecimal() else 0

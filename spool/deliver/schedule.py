@@ -48,6 +48,10 @@ class Schedule:
         lane = self._lanes.get(job_id)
         return () if lane is None else tuple(lane[start] for start in sorted(lane))
 
+    def is_alone(self, entry: PendingRun) -> bool:
+        """Return whether a job id has no other run here: their order decides what may be sent."""
+        return len(self._lanes.get(entry.job_id, {})) == 1
+
     def get(self, job_id: int, start_time: int) -> PendingRun | None:
         """Return one run's entry."""
         return self._lanes.get(job_id, {}).get(start_time)

@@ -203,9 +203,10 @@ class Resolver:
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
         jobs = [job for job in jobs if job.phase is QueryPhase.ACCOUNTING]
         if reply is None or reply.error is not None:
-            self._accounting.failed("not asked" if reply is None else reply.error or "", now)
+            if reply is not None:
+                self._accounting.failed(reply.error or "", now)
             for job in jobs:
-                if job.next_query <= now.steady:
+                if reply is None or job.next_query <= now.steady:
                     self._ask_at(job, job.next_query)
                 else:  # as soon as accounting answers; meanwhile the record may change
                     job.phase = QueryPhase.ACCOUNTING_WANTED

@@ -207,8 +207,9 @@ class Oracle:
         is_stored = self._disk.durable(self._paths["todo"], run.name) is not None
         parts = {"backend", "starts", "process"} | self._needs(run, is_stored=is_stored)
         allowed = FAST_SECONDS
-        if run.requeued or run.was_requeued:
+        if run.requeued or run.was_requeued:  # the run before it is stopped first
             allowed += REQUEUE_SECONDS
+            parts |= {"stops", "slurm"}
         if run.is_forbidden:
             allowed += ALONE_SECONDS
         at = run.stored_at if is_stored and run.stored_at is not None else run.start_at
