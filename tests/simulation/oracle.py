@@ -225,9 +225,9 @@ class Oracle:
         has_end = stored is not None and b'"end":{' in stored
         parts = {"backend", "stops", "process"} | self._needs(run, is_stored=has_end)
         hold = HOLD_SECONDS if self._backend.is_new else 0.0
-        allowed = (
-            REQUEUE_SECONDS if run.requeued else FAST_SECONDS + self._site.slurm.accounting_delay
-        )
+        allowed = FAST_SECONDS + self._site.slurm.accounting_delay
+        if run.requeued or run.was_requeued:
+            allowed += REQUEUE_SECONDS
         due = max(run.end_at, run.stored_at or 0.0, (run.started_at or 0.0) + hold)
         if (run.end or 0) <= run.start:  # the clock was set: the hold counts from the end
             due += hold
