@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ccbackend import replies
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import TokenError
+from ccbackend.faults import Fault
 from ccbackend.replies import ApiReply
 from ccbackend.version import (
     ServerInfo,
@@ -33,6 +34,8 @@ class ApiRequests:
         self._transport = transport
         self._shared = shared
         self._verified: str | None = None  # the token to which REST has answered
+        self.is_silent = False
+        """Whether the server did not answer in time when it was last detected."""
         self._connections_seen = 1  # of the transport when the server was last detected
 
     def close(self) -> None:
@@ -52,6 +55,7 @@ class ApiRequests:
         """Ask which server this is, without token; what is known stays if it does not say."""
         page = self._transport.exchange("GET", "/login", with_token=False)
         self._connections_seen = max(1, self._transport.connections)
+        self.is_silent = page.fault is Fault.TIMED_OUT
         version = version_of_login_page(page.text) if page.status else None
         if version is not None:
             self._shared.server = server_info(version)

@@ -68,9 +68,15 @@ class BackendClient:
     def probe(self) -> Probe:
         """Detect the server; check that it accepts our token and that its job API is on.
 
-        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none.
+        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none. A silent one is not asked
+        twice: each question takes a minute.
         """
-        server, reply = self.detect_server(), self._requests.verify_token()
+        server = self.detect_server()
+        if self._requests.is_silent:
+            return Probe(
+                server, ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(Reason.TIMED_OUT))
+            )
+        reply = self._requests.verify_token()
         if reply.outcome is Outcome.DELIVERED:
             job_api = self.check_job_api()
             reply = job_api if job_api.verdict.reason is Reason.API_OFF else reply

@@ -27,11 +27,16 @@ from spool.escaping import escape
 from spool.moment import Moment
 
 VERSION_CHECK_SECONDS = 3600.0
+SILENT_RETRY_SECONDS = 2.0  # the wait for an answer was a minute already
 LOCAL_RETRY_SECONDS = 5.0  # our own token file: checking it again costs the server nothing
 # no known server sends these on purpose; a proxy may send an empty 500, which is read as NO_TOKENS
 _UNKNOWN_ANSWERS = frozenset(
     {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
 )
+_QUICK_RETRIES = {
+    Reason.TOKEN_UNREADABLE: LOCAL_RETRY_SECONDS,
+    Reason.TIMED_OUT: SILENT_RETRY_SECONDS,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -98,13 +103,12 @@ class BackendHealth:
         sign = sign_of(verdict)
         if sign is Sign.WELL or server.version is not None:
             self._set_server(server)
-        is_local = verdict.reason is Reason.TOKEN_UNREADABLE
         self._observe(
             ProbeAnswered(
                 sign=sign,
                 reason=reason_text(verdict),
                 retry_after_seconds=retry_after,
-                delay_seconds=LOCAL_RETRY_SECONDS if is_local else None,
+                delay_seconds=_QUICK_RETRIES.get(verdict.reason),
             ),
             now,
         )
