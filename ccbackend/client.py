@@ -68,8 +68,8 @@ class BackendClient:
     def probe(self) -> Probe:
         """Detect the server; check that it accepts our token and that its job API is on.
 
-        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none. A silent one is not asked
-        twice: each question takes a minute.
+        A server in NATS mode (>= 1.5.0) lists jobs by REST but takes none. A silent one is asked
+        once: each question takes a minute.
         """
         server = self.detect_server()
         if self._requests.is_silent:
