@@ -24,9 +24,18 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         yield made
 
 
-def open_files() -> int:
-    """Return how many files this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_files(root: Path) -> int:
+    """Return how many files of a spool this process has open; other tests' files do not count."""
+    opened = (_target(entry) for entry in Path("/proc/self/fd").iterdir())
+    return sum(target.is_relative_to(root) for target in opened)
+
+
+def _target(entry: Path) -> Path:
+    """Return what a descriptor refers to; the one that lists them is closed by now."""
+    try:
+        return entry.readlink()
+    except FileNotFoundError:
+        return Path()
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
@@ -52,20 +61,19 @@ def test_a_spool_of_others_names_who_may(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_spool_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
     """Descriptors of the directories that are there are closed."""
     (tmp_path / "new").mkdir()
-    before = open_files()
     with pytest.raises(SpoolError):
         Layout(tmp_path)
 
-    assert before == open_files()
+    assert open_files(tmp_path) == 0
 
 
 def test_closing_may_be_repeated(layout: Layout) -> None:
     """And leaves nothing open."""
-    before = open_files()
+    assert open_files(layout.root) == len(Directory)
     layout.close()
     layout.close()
 
-    assert before - len(Directory) == open_files()
+    assert open_files(layout.root) == 0
 
 
 def test_names_are_listed(layout: Layout) -> None:
@@ -151,11 +159,11 @@ def test_what_is_no_regular_file_is_told_apart(
 def test_reading_leaves_nothing_open(layout: Layout, make: Callable[[Path], None]) -> None:
     """Whatever it was."""
     make(layout.root / "new" / "a")
-    before = open_files()
+    before = open_files(layout.root)
     with pytest.raises(NotRegularError):
         layout.read(Directory.NEW, "a", 10)
 
-    assert before == open_files()
+    assert before == open_files(layout.root)
 
 
 def test_a_file_that_vanished_is_told_apart(layout: Layout) -> None:

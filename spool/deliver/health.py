@@ -182,9 +182,9 @@ def _run_failed(
     # down and only trials are sent. A trial that fails while it is down extends the outage.
     if len(suspects) > 1 or not condition.is_up:
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
-        condition = _failed(
-            condition, answer.sign, now, answer.reason, delay=backoff(condition, longest, random)
-        )
+        condition = _outage(condition, answer.sign, now)
+        delay = backoff(condition, longest, random)
+        condition = _failed(condition, now, answer.reason, delay=delay)
     new = replace(old, condition=condition, suspects=suspects)
     # a third suspect needs no further probe, which would double the load during an outage
     wanted = state.server.is_up and len(suspects) <= 2  # noqa: PLR2004 - first and second failure
@@ -205,15 +205,15 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
             if state.server.is_up
             else _cause_changed(replace(state, server=Condition(since=now)), now)
         )
+    outage = _outage(state.server, answer.sign, now)
     if answer.delay_seconds is not None:
         delay = answer.delay_seconds
     elif answer.sign is Sign.HALTED:
         delay = HALT_PROBE_SECONDS  # an administrator must act, so frequent probes are useless
     else:
-        delay = backoff(state.server, MAX_DELAY_SECONDS, random)
+        delay = backoff(outage, MAX_DELAY_SECONDS, random)
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
-    server = _failed(state.server, answer.sign, now, answer.reason, delay=max(delay, wish))
-    return replace(state, server=server)
+    return replace(state, server=_failed(outage, now, answer.reason, delay=max(delay, wish)))
 
 
 def _cause_changed(state: BackendState, now: float) -> BackendState:
@@ -229,19 +229,18 @@ def _at_once(condition: Condition, now: float) -> Condition:
     return condition if condition.is_up else replace(condition, retry_at=now)
 
 
-def _failed(
-    condition: Condition, sign: Sign, now: float, reason: str, *, delay: float
-) -> Condition:
+def _outage(condition: Condition, sign: Sign, now: float) -> Condition:
+    """Return the outage that a failed try belongs to.
+
+    A change from down to halted, or back, is a new outage with its own beginning and backoff.
+    """
     health = Health.HALTED if sign is Sign.HALTED else Health.DOWN
-    # from down to halted (or back) is a new outage with its own beginning and backoff
-    is_same = condition.health is health
-    return Condition(
-        health=health,
-        since=condition.since if is_same else now,
-        reason=reason,
-        failures=1 + (condition.failures if is_same else 0),
-        retry_at=now + delay,
-    )
+    return condition if condition.health is health else Condition(health=health, since=now)
+
+
+def _failed(outage: Condition, now: float, reason: str, *, delay: float) -> Condition:
+    """Return an outage after one more failed try."""
+    return replace(outage, reason=reason, failures=outage.failures + 1, retry_at=now + delay)
 
 
 def backoff(condition: Condition, longest: float, random: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ccbackend.classify import Outcome
+from ccbackend.version import ServerInfo
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.moment import Moment
@@ -112,6 +113,16 @@ class PendingRun:
         Without its texts it is another request, of which nothing is known yet.
         """
         return not self.is_slim and (bool(self.failures) or self.is_blamed)
+
+    def maybe_sent(self, run: Run, server: ServerInfo) -> bool:
+        """Return whether the same start may have reached the server, and may be hidden there.
+
+        After a flush an earlier start is listed, and another run's row refuses the later ones: a
+        start that is first refused with its texts each time would otherwise wait for a flush
+        forever.
+        """
+        is_visible = server.caches_starts and run.awaited_flush
+        return run.start_is_queued or (self.may_have_arrived and not is_visible)
 
     @property
     def key(self) -> tuple[int, int]:

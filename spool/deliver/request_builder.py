@@ -295,16 +295,6 @@ class RequestBuilder:
             cluster=cluster,
             document=document,
             is_trial=is_trial,
-            maybe_sent=_maybe_sent(entry, run, server),
+            maybe_sent=entry.maybe_sent(run, server),
             state=None if run.end is None else run.end.state,
         )
-
-
-def _maybe_sent(entry: PendingRun, run: Run, server: ServerInfo) -> bool:
-    """Return whether the same start may have reached the server, and may be hidden there.
-
-    After a flush an earlier start is listed, and another run's row refuses the later ones: a start
-    that is first refused with its texts each time would otherwise wait for a flush forever.
-    """
-    is_visible = server.caches_starts and run.awaited_flush
-    return run.start_is_queued or (entry.may_have_arrived and not is_visible)

@@ -9,7 +9,10 @@ from enum import Enum, auto
 from slurm.job import Job
 from spool.files.event import Event
 from spool.moment import Moment
+from spool.resolve.job_query import JobQuery
+from spool.resolve.run_match import TrackedRun
 
+WARN_CONFIGURING_SECONDS = 3600.0
 MAX_FAILURE_DELAY_SECONDS = 2.0  # MinJobAge may be as short as 20 s
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,18 @@ class PendingJob:
         A wall clock that is set forward makes no event old.
         """
         return self.seen.wall + now.steady - self.seen.steady
+
+    def query(self, runs: tuple[TrackedRun, ...]) -> JobQuery:
+        """Return its query, without delivered runs that a sweep reports as missing."""
+        named = {event.start for event in self.asked if event.extras.get("again") == "1"}
+        runs = tuple(run for run in runs if run.end is None or run.start_time not in named)
+        return JobQuery(job_id=self.job_id, events=self.asked, runs=runs)
+
+    def warn_configuring(self, now: Moment) -> None:
+        """Log once that a job has been CONFIGURING for more than an hour."""
+        if not self.warned and now.steady - self.since > WARN_CONFIGURING_SECONDS:
+            self.warned = True
+            _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", self.job_id)
 
 
 @dataclass(slots=True)

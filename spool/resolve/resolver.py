@@ -27,7 +27,6 @@ FIRST_QUERY_SECONDS = 0.04  # Slurm's record is right about 40 ms after a hook b
 MAX_CONFIGURING_DELAY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 300.0
 MAX_POSTPONED_SECONDS = 10.0  # of a record that cannot be read: Slurm forgets it as soon as others
-WARN_CONFIGURING_SECONDS = 3600.0
 BATCH_SIZE = 1000
 CROWD_SECONDS = 0.02  # per job id: hundreds of thousands of unknown ids are rarely queried
 _log = logging.getLogger(__name__)
@@ -110,7 +109,7 @@ class Resolver:
         states_only = set()
         for job in due:
             job.asked = tuple(sorted(job.events, key=lambda event: event.time))
-            query = self._query_of(job, tracked)
+            query = job.query(tracked(job.job_id))
             if not job.needs_all and query.asks_end_only():
                 states_only.add(job.job_id)
         ids = tuple(sorted(job.job_id for job in due))
@@ -152,7 +151,7 @@ class Resolver:
         tracked: Tracked,
     ) -> Resolved | None:
         """Return what a record settles; ask accounting about the rest."""
-        asked = self._query_of(job, tracked)
+        asked = job.query(tracked(job.job_id))
         result = resolve_job(asked, SlurmAnswers(record=record), job.wall_time(now))
         if result.new_runs and record is not None and job.job_id in query.states_only:
             job.needs_all = True  # a new run: ask again with cores and GRES
@@ -189,7 +188,7 @@ class Resolver:
             return None
         for job in wanted:
             job.phase = QueryPhase.ACCOUNTING
-        queries = [self._query_of(job, tracked) for job in wanted]
+        queries = [job.query(tracked(job.job_id)) for job in wanted]
         since = min(query.since() for query in queries)
         # a start may lie in the future where the clock was set back
         latest = max([int(now.wall), *(start for each in queries for start in each.known_starts())])
@@ -218,7 +217,7 @@ class Resolver:
         for row in reply.rows:
             by_job.setdefault(row.job_id, []).append(row)
         for job in jobs:
-            asked = self._query_of(job, tracked)
+            asked = job.query(tracked(job.job_id))
             answers = SlurmAnswers(
                 record=job.record,
                 rows=tuple(by_job.get(job.job_id, ())),
@@ -254,7 +253,7 @@ class Resolver:
             return False
         if unsettled:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
-            self._warn_configuring(job, now)
+            job.warn_configuring(now)
         else:
             crowd = len(self._jobs) * CROWD_SECONDS
             longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
@@ -262,11 +261,6 @@ class Resolver:
         delay = min(first * 2.0 ** min(job.queries_sent - 1, 20), longest)
         self._ask_at(job, now.steady + delay)
         return True
-
-    def _warn_configuring(self, job: PendingJob, now: Moment) -> None:
-        if not job.warned and now.steady - job.since > WARN_CONFIGURING_SECONDS:
-            job.warned = True
-            _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", job.job_id)
 
     def _pending(self, job_id: int, delay: float, now: Moment) -> PendingJob:
         """Return the entry of a job id, to be asked about soon regardless of its phase."""
@@ -291,14 +285,6 @@ class Resolver:
             if job is not None and job.phase is QueryPhase.NONE and job.next_query == at:
                 return
             heappop(self._queue)
-
-    def _query_of(self, job: PendingJob, tracked: Tracked) -> JobQuery:
-        """Return the query of a job id, without delivered runs that a sweep reports as missing."""
-        named = {event.start for event in job.asked if event.extras.get("again") == "1"}
-        runs = tuple(
-            run for run in tracked(job.job_id) if run.end is None or run.start_time not in named
-        )
-        return JobQuery(job_id=job.job_id, events=job.asked, runs=runs)
 
     def _postpone(self, job: PendingJob, now: Moment, error: SlurmError) -> None:
         """Ask later about one job whose record cannot be read; others are not affected."""
