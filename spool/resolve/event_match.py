@@ -6,17 +6,18 @@ from spool.files.event import Event, EventKind
 from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan, same_run
 
 EPILOG_DELAY_SECONDS = 60  # an epilog, or a delayed prolog, runs at most this late
+HIDDEN_RUN_SECONDS = 1  # a start later than this after an end may belong to a run not shown yet
 
 
-def event_matches(event: Event, spans: tuple[RunSpan, ...], *, is_record_missing: bool) -> bool:
+def event_matches(event: Event, spans: tuple[RunSpan, ...], *, may_hide_run: bool) -> bool:
     """Return whether an event belongs to some run whose state is known.
 
-    `is_record_missing`: the controller has no record although it should still remember the job.
+    `may_hide_run`: a newer run may exist that nobody shows yet.
     """
     if event.kind is EventKind.CLOSE:
         return True
     if event.kind is EventKind.START:
-        late = CLOCK_SLACK_SECONDS if is_record_missing else EPILOG_DELAY_SECONDS
+        late = HIDDEN_RUN_SECONDS if may_hide_run else EPILOG_DELAY_SECONDS
         return any(_matches_start(event, span, late) for span in spans)
     return _matches_stop(event, spans)
 
