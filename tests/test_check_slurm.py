@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from slurm.cluster_survey import Rights
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
 from slurm.release import Release
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus
 from spool.preflight.data_sources import check_sources
 from spool.preflight.slurm_setup import (

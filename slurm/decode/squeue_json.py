@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
     LIVE_STATES,
@@ -20,7 +21,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_json
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import SCRONTAB_FLAG, Job, Sharing

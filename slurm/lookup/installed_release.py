@@ -8,8 +8,7 @@ from pathlib import Path
 
 from slurm.commands import SlurmCommands
 from slurm.decode.release_text import parse_release
-from slurm.release import Release
-from slurm.release_features import ReleaseFeatures, features_of
+from slurm.release import Release, ReleaseFeatures, features_of
 
 RECHECK_SECONDS = 600.0
 _log = logging.getLogger(__name__)

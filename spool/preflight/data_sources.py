@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slurm.release import Release
-from slurm.release_features import SAME_IN_EVERY_RELEASE, features_of
+from slurm.release import SAME_IN_EVERY_RELEASE, Release, features_of
 from spool.checks.result import CheckResult, passed
 
 HOOKS_WITH_TIMES = Release(23, 2)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
+from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.connections import slurm_commands

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from slurm.cluster_survey import Rights
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 MAX_SHOWN_NODES = 3

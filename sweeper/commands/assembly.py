@@ -18,12 +18,11 @@ from ccbackend.client import BackendClient
 from ccbackend.filters import JobFilters, NameFilter, exclusion_reason
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
+from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import ProcessRunner
-from slurm.rights import Rights
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands

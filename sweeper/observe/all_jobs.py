@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.job_rows import SqueueRow
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import END_STATES, same_start

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.job import Job

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ccbackend.lookups import RunLookup
 from ccbackend.replies import JobList
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout

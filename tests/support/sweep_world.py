@@ -11,7 +11,7 @@ from sweep_values import run_sweep
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
-from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.job_rows import QueueSnapshot, parse_queue_snapshot
 from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
