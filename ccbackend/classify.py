@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from ccbackend.error_body import is_json, is_own_error, server_message
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, is_json, is_own_error, server_message
 from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 

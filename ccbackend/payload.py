@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccbackend.classify import Reason
-from ccbackend.end_states import FALLBACK_STATE, end_state, is_known_state
+from ccbackend.dialects import (
+    FALLBACK_STATE,
+    end_state,
+    is_known_state,
+    sharing_field,
+    sharing_problem,
+)
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.metadata import clean_text, drop_largest
-from ccbackend.node_sharing import sharing_field, sharing_problem
 from ccbackend.resources import Warn, ignore_warning, resources_of
-from ccbackend.site_map import SiteMap
+from ccbackend.site import SiteMap
 from ccbackend.version import Dialect
 
 Document = dict[str, Any]

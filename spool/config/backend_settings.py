@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, NameFilter, SiteMap
 from ccbackend.topology import Cluster
 from spool.config.host_patterns import overlaps
 from spool.config.paths import read_topology
