@@ -16,12 +16,11 @@ from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
 from sweeper.diff import DAY_SECONDS, is_over
-from sweeper.differences import SpoolStatus
 from sweeper.observe.collector import Collector, runs_by_job_id
-from sweeper.observe.failures import slurm_failure
+from sweeper.observe.sources import slurm_failure
 from sweeper.observe.spool_view import spool_entries_of
 from sweeper.sweep import SweepContext
-from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun
+from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun, SpoolStatus
 
 WINDOW_SECONDS = 86400
 MAX_PENDING = 1000

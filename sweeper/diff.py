@@ -15,8 +15,18 @@ from ccbackend.replies import BackendRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import END_STATES, match_start, same_start
-from sweeper.differences import Differences, Drift, Policy, SpoolStatus
-from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
+from sweeper.values import (
+    Close,
+    Differences,
+    Drift,
+    EndProof,
+    Policy,
+    Report,
+    SlurmRun,
+    SpoolStatus,
+    Start,
+    Stop,
+)
 
 FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
 SWEEPS_TO_CONFIRM = 2

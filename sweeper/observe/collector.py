@@ -20,11 +20,9 @@ from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import is_over
-from sweeper.differences import Differences
 from sweeper.guard import AnswerCheckInput, is_fresh
-from sweeper.observe.failures import backend_failure, slurm_failure
-from sweeper.observe.sources import Settings, SweepSources
-from sweeper.values import GuardFinding, SlurmRun
+from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
+from sweeper.values import Differences, GuardFinding, SlurmRun
 
 SLACK_SECONDS = 60
 OVERLAP_SECONDS = 3600

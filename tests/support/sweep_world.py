@@ -19,12 +19,11 @@ from spool.files.layout import Layout
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
-from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult
+from sweeper.sweep import SweepContext, SweepResult, next_state
+from sweeper.values import Policy
 
 CLUSTER = "alex"
 UNKNOWN = JobList(
