@@ -24,8 +24,7 @@ from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import SlurmError, UnknownJob
 from slurm.job import Job
 from slurm.lookup.accounting import AccountingLookup
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.installed_release import InstalledRelease
+from slurm.lookup.cluster_facts import InstalledRelease, NodeGeometries
 from slurm.lookup.jobs import JobLookup
 from slurm.lookup.texts import read_description, read_script
 from slurm.process import Runner

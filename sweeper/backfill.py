@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent

@@ -17,7 +17,7 @@ from typing import Protocol
 from slurm.commands import SlurmCommands
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
-from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.json_source import JsonSource
 from slurm.lookup.result import UNREADABLE, CallBudget, LookupResult, Target
 from slurm.lookup.single_source import MAX_JOBS, SingleSource

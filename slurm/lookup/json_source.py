@@ -11,7 +11,7 @@ from slurm.decode.json_stream import RecordStream
 from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job
-from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL, CallBudget, LookupResult, Target
 from slurm.release import QueryMethod
 

@@ -11,7 +11,7 @@ from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
-from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL, CallBudget, LookupResult, Target
 
 MIN_SINGLE_SECONDS = 0.010  # lower bound; on a busy host the recent average is used

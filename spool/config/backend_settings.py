@@ -8,9 +8,8 @@ from ccbackend.accelerators import accelerator_map
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.site import JobFilters, NameFilter, SiteMap
 from ccbackend.topology import Cluster
-from spool.config.host_patterns import overlaps
 from spool.config.paths import read_topology
-from spool.config.rules import overlap_warning
+from spool.config.rules import overlap_warning, overlaps
 from spool.config.schema import Config, NamesKeys
 from spool.errors import ConfigError, ConfigProblem
 

@@ -17,10 +17,8 @@ from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.connections import slurm_commands
-from spool.preflight.data_sources import check_sources
 from spool.preflight.directories import check_directories
-from spool.preflight.hook_events import check_last_event, is_active_controller, seen_events
-from spool.preflight.hook_setup import check_hooks
+from spool.preflight.hooks import check_hooks, check_last_event, is_active_controller, seen_events
 from spool.preflight.permissions import SystemUser, can_read_scripts, system_user
 from spool.preflight.slurm_setup import (
     SlurmSettings,
@@ -30,6 +28,7 @@ from spool.preflight.slurm_setup import (
     check_gres,
     check_hook_timeouts,
     check_min_job_age,
+    check_sources,
     has_accounting,
 )
 from spool.preflight.visibility import (
