@@ -256,11 +256,7 @@ _FAULTS = {
 def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
     """Return what an answer means.
 
-    Args:
-        call: which call was made.
-        status: HTTP status.
-        text: the whole answer, decoded with replacement.
-        version: of the server, None if unknown (taken for a new one).
+    `text` is the whole answer, decoded with replacement; `version` None is taken for a new server.
     """
     words = server_message(text)
     reason = _reason(call, status, text, f"{text}\n{words}")

@@ -40,10 +40,8 @@ class JobFilters:
 def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
     """Return why a job is not to be reported, for the administrator; None if it is reported.
 
-    Args:
-        job: facts; the filters see a missing name as "", which no list of allowed names holds.
-        filters: of the site.
-        cluster: the cluster's name at cc-backend.
+    The filters see a missing name as "", which no list of allowed names holds. `cluster` is the
+    name at cc-backend.
     """
     named = (
         ("cluster", cluster, "clusters", filters.clusters),

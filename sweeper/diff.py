@@ -58,12 +58,8 @@ def find_drift(
 ) -> Drift:
     """Return what is to be done.
 
-    Args:
-        differences: of this sweep.
-        memory: of the ones before.
-        policy: of the site.
-        now: by the controller's clock, which gave all the times.
-        exclusion_reason: why a run is not to be reported, None if it is.
+    `now` is by the controller's clock, which gave all the times. `exclusion_reason` says why a run
+    is not to be reported, None if it is.
     """
     drift = Drift()
     judge = _Judge(differences=differences, memory=memory, policy=policy, now=now, drift=drift)

@@ -148,12 +148,8 @@ def next_memory(
 ) -> SweepMemory:
     """Return the memory for the next sweep.
 
-    Args:
-        memory: of this sweep.
-        drift: what it found.
-        plan: what it did about it.
-        applied: runs whose change was put into the spool.
-        now: Unix seconds.
+    `drift` is what this sweep found, `plan` what it did about it; the changes of the `applied` runs
+    were put into the spool. `now` is Unix seconds.
     """
     number = memory.sweep + 1
     done = frozenset(applied)

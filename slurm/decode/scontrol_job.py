@@ -53,10 +53,8 @@ class _TrustedLines:
 def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
     """Return a job from squeue completed by its detailed text.
 
-    Args:
-        job: identity, state, times, user, nodes and CPUs.
-        stdout: the complete answer about this one job.
-        node_of: returns a node by its name.
+    `job` has identity, state, times, user, nodes and CPUs; `stdout` is the complete answer about
+    it.
 
     Raises:
         UntrustedTextError: the text cannot be trusted.

@@ -37,9 +37,7 @@ def record_job_id(record: Mapping[str, Any]) -> int | None:
 def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     """Return the job of a record.
 
-    Args:
-        record: one member of `jobs`.
-        node_of: returns a node by its name; called for shapes without the node's size.
+    `node_of` returns a node by its name; it is called for shapes without the node's size.
 
     Raises:
         FieldError: the named field has a shape that no known release prints.

@@ -17,10 +17,8 @@ from spool.errors import ConfigError, ConfigProblem
 def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteMap:
     """Return how the site's names and hardware appear at cc-backend; reads the topology files.
 
-    Args:
-        config: of the site.
-        clusters: as the server describes them, which takes precedence over a file; empty if the
-            server has no such call, None if it has not answered yet.
+    `clusters` are as the server describes them, which takes precedence over a file: empty if the
+    server has no such call, None if it has not answered yet.
 
     Raises:
         ConfigError: a topology file cannot be used.

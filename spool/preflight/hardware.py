@@ -35,10 +35,7 @@ def check_hardware(
 ) -> Iterator[CheckResult]:
     """Yield the results for host names, cores and accelerators.
 
-    Args:
-        config: of the site.
-        mapping: from the site's names to the server's, with the server's clusters.
-        nodes: of Slurm.
+    `mapping` is from the site's names to the server's, with the server's clusters.
     """
     ignored = config.ignore_hosts
     reported = [node for node in nodes if ignored is None or not ignored.search(node.name)]

@@ -63,10 +63,7 @@ def check_last_event(
 ) -> CheckResult:
     """Return the result for jobs that started since slurmctld's start without a hook's event.
 
-    Args:
-        events: the last one that arrived.
-        jobs: all in the controller's memory.
-        config: of `scontrol show config`, with the controller's clock.
+    `jobs` are all in the controller's memory; `config` is `scontrol show config` with its clock.
     """
     now = _time(config, AS_OF) or time.time()
     since: float = _time(config, "BOOT_TIME") or 0
@@ -165,10 +162,8 @@ def check_hooks(
 ) -> Iterator[CheckResult]:
     """Yield the result for each of the two hooks.
 
-    Args:
-        config: of `scontrol show config`.
-        spool: the directory that the drain reads.
-        slurm_user: runs the hooks; None if this host has no such account.
+    `spool` is the directory that the drain reads. `slurm_user` runs the hooks; None if this host
+    has no such account.
     """
     for hook in HOOKS:
         paths = config.get(hook.option, ())

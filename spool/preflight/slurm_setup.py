@@ -28,10 +28,7 @@ def check_commands(
 ) -> Iterator[CheckResult]:
     """Yield whether the commands work and are of the controller's release.
 
-    Args:
-        versions: release of each command, or why it is not known.
-        config: of `scontrol show config`.
-        json: whether squeue writes JSON, or why that is not known.
+    Instead of a release or an answer, `versions` and `json` may hold the reason why it is unknown.
     """
     found = {name: release for name, release in versions.items() if isinstance(release, Release)}
     for name, why in versions.items():

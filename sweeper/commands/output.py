@@ -112,10 +112,7 @@ def plan_code(plan: Plan) -> int:
 def apply_code(plan: Plan, *, applied: int, pending: int) -> int:
     """Return the code of a plan that was applied.
 
-    Args:
-        plan: it.
-        applied: how many of its changes are in the spool.
-        pending: how many of these the drain has not dealt with.
+    `applied` of its changes are in the spool; with `pending` of these the drain has not dealt.
     """
     if plan.guards and not applied:
         return failure_code(plan.guards[0])

@@ -90,9 +90,7 @@ _SOURCES = {"slurm": "slurmctld", "accounting": "accounting (sacct)"}
 def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
     """Return the finding for an answer of Slurm that is not believed.
 
-    Args:
-        what: was asked: `slurm` (the controller) or `accounting`.
-        error: of the client.
+    `what` was asked: `slurm` (the controller) or `accounting`.
     """
     is_gone = (
         error.reason in {FailureReason.UNREACHABLE, FailureReason.NOT_STARTED} and what == "slurm"
