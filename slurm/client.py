@@ -19,7 +19,7 @@ from slurm.decode.job_rows import (
     parse_job_list,
     parse_queue_snapshot,
 )
-from slurm.decode.scontrol_config import parse_config, parse_controllers
+from slurm.decode.scontrol_config import has_accounting, parse_config, parse_controllers
 from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import SlurmError, UnknownJob
 from slurm.job import Job
@@ -95,8 +95,7 @@ class Slurm:
         argv = [self._commands.scontrol, "show", "config"]
         found = self._commands.read(argv, parse_config, timeout_seconds=timeout_seconds)
         self._cluster = found["ClusterName"][0]
-        kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
-        self._has_accounting = not kinds[0].endswith("none")
+        self._has_accounting = has_accounting(found)
         self._lookup.is_rate_limited = any(
             "rl_enable" in value for value in found.get("SlurmctldParameters", ())
         )

@@ -141,6 +141,7 @@ def _shared_devices(shares: str) -> tuple[int, ...] | None:
     return tuple(index for index, share in enumerate(found) if share and int(share[1]))
 
 
+_SHARED_TRES = frozenset(f"gres/{name}" for name in SHARED_GRES)
 _COUNT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,6})?([KMGTP]?)")
 
 
@@ -156,7 +157,9 @@ def parse_tres(tres: str) -> tuple[int | None, int | None]:
     if gpus is None:
         typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
         gpus = sum(typed) if typed else None
-    if gpus is None and any(_is_share(name) and count for name, count in counts.items()):
+    if gpus is None and any(
+        counts[name] for name in counts if name.partition(":")[0] in _SHARED_TRES
+    ):
         gpus = max(1, counts.get("node", 1))
     return counts.get("cpu"), gpus
 
@@ -165,7 +168,3 @@ def _part(part: str) -> tuple[str, int | None]:
     name, _, value = part.rpartition("=")
     found = _COUNT.fullmatch(value)
     return name, None if found is None else int(found[1]) << UNITS[found[2]]
-
-
-def _is_share(name: str) -> bool:
-    return name.removeprefix("gres/").partition(":")[0] in SHARED_GRES and name.startswith("gres/")
