@@ -70,6 +70,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     if record_stage is RunStage.OTHER_CLUSTER:
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
+    # What Slurm shows is certain. All that follows is about what it does not show.
     seen = tuple(_shown_runs(query, answers))
     shown = {span.start_time for span in seen}
     open_runs = [run.start_time for run in query.runs if run.end is None]
@@ -79,8 +80,10 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         **ends_of_close_events(query, seen),
         **inferred_ends(query, answers, not_shown, seen, now),
     }
+    # All runs whose state is certain: an event of one of them has nothing more to tell.
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
     may_hide_run = _may_hide_run(query, answers, now)
+    # A run that nobody shows may still be live. It may claim an epilog, but it settles nothing.
     unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
     unmatched = tuple(_unmatched_events(query, spans, unproven, may_hide_run=may_hide_run))
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
@@ -96,6 +99,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     missing = tuple(start for start in not_shown if start not in closed)
     return Resolution(
         new_runs=new + _runs_of_close_events(closed, known, query.job_id),
+        # Slurm's own end wins over an inferred one: a stop that was sent cannot be corrected
         ends={start: end for start, end in {**closed, **shown_ends}.items() if start in open_runs},
         starts_to_resend=_starts_to_resend(query, settled, seen),
         settled_events=settled,
@@ -123,6 +127,8 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
         return True
     counts = [run.restarts for run in query.runs]
     total = answers.record.restart_count
+    # Only a requeued job can have a run that its record does not show: the record is already
+    # that of the next run.
     if total is None or not is_queued(answers.record):
         return False
     return all(count is None or count + 1 < total for count in counts)

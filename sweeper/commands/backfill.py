@@ -75,7 +75,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         return report_usage_error(error)
     if args.dry_run:
         with open_context(config, args) as context:
-            return _print_result(backfill(context, window, _dry_run()), left=0, args=args)
+            control = BackfillControl(
+                make_room=lambda: True, window_done=lambda _progress: None, dry_run=True
+            )
+            return _print_result(backfill(context, window, control), left=0, args=args)
     path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
@@ -159,10 +162,6 @@ def _remaining_window(path: Path, window: BackfillWindow) -> BackfillWindow:
 def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgress) -> None:
     document: dict[str, Any] = {"pid": os.getpid(), "window": dataclasses.asdict(window)}
     write_json(path, document | {"at": progress.resume_at})
-
-
-def _dry_run() -> BackfillControl:
-    return BackfillControl(make_room=lambda: True, window_done=lambda _tally: None, dry_run=True)
 
 
 def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Namespace) -> int:
