@@ -15,7 +15,6 @@ from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
-from spool.resolve.event_match import event_matches
 from spool.resolve.inferred_ends import (
     ACCOUNTING_DELAY_SECONDS,
     end_by_event,
@@ -26,6 +25,7 @@ from spool.resolve.inferred_ends import (
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
     RunSpan,
+    event_matches,
     known_end,
     same_run,
     span_of_record,

@@ -13,7 +13,7 @@ from typing import Any, cast
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.senders import SendRequest
-from spool.files import dead_letter_actions
+from spool.files import dead_letters
 from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.event import Event
 from spool.files.layout import Directory, Layout
@@ -144,12 +144,12 @@ def take_letters_away_first() -> None:
             os.unlink(file.name, dir_fd=layout.fd(Directory.DEAD))
         return create_files(layout, directory, files)
 
-    vars(dead_letter_actions).update(create_files=wrong)
+    vars(dead_letters).update(create_files=wrong)
 
 
 def put_without_fsync() -> None:
     """Put letters back without a thought of power cuts."""
-    vars(dead_letter_actions).update(create_files=functools.partial(create_files, durable=False))
+    vars(dead_letters).update(create_files=functools.partial(create_files, durable=False))
 
 
 GROUPS: dict[str, type[WriteBatch]] = {
