@@ -324,9 +324,9 @@ def test_history_is_brought_back(story: Story) -> None:
     )
 
     assert (one.code, planned(one)) == (0, {story.jobs["ends"]: ["start"]})
-    assert (dry.plan["told"], dry.plan["dry_run"]) == (2, True)
-    assert (told.code, told.plan["told"], told.plan["waiting"]) == (0, 2, 0)
-    assert (again.plan["told"], again.plan["there"]) == (0, again.plan["seen"])
+    assert (dry.plan["queued"], dry.plan["dry_run"]) == (2, True)
+    assert (told.code, told.plan["queued"], told.plan["pending"]) == (0, 2, 0)
+    assert (again.plan["queued"], again.plan["at_backend"]) == (0, again.plan["seen"])
 
 
 STATES = {
