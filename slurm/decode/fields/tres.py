@@ -13,14 +13,14 @@ def parse_tres(tres: str) -> tuple[int | None, int | None]:
     """Return CPUs and GPUs of all types that are allocated; None: not listed.
 
     Which names are listed is a site's choice (AccountingStorageTRES): without `gres/gpu` the GPUs
-    are the sum of their types. Shares (`shard`, `mps`) do not say on how many devices they are; a
-    job with shares has some on each of its nodes, so at least one device per node is counted.
+    are the sum of their types, and never fewer. Shares (`shard`, `mps`) do not say on how many
+    devices they are; a job with shares has some on each of its nodes, so at least one device per
+    node is counted.
     """
     counts = {name: count for name, count in map(_part, tres.split(",")) if count is not None}
-    gpus = counts.get("gres/gpu")
-    if gpus is None:
-        typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
-        gpus = sum(typed) if typed else None
+    typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
+    known = [counts["gres/gpu"]] if "gres/gpu" in counts else []
+    gpus = max([*known, sum(typed)]) if known or typed else None
     if gpus is None and any(_is_share(name) and count for name, count in counts.items()):
         gpus = max(1, counts.get("node", 1))
     return counts.get("cpu"), gpus
