@@ -74,22 +74,27 @@ def live_through(lab: Lab, site: RealSite) -> Story:
 
 
 def run_without_hooks(lab: Lab, site: RealSite, story: Story) -> None:
-    """Let the jobs of scrontab run again, and a sweep find that."""
+    """Let the jobs of scrontab run again, and a sweep find that where the server has lost them."""
     lab.set_hooks(None, None)
     for job in story.jobs.values():
-        wait_until(lambda job=job: ends(lab, job) > 1, f"second run of {job}", timeout=150)  # type: ignore[misc]
+        wait_second_run(lab, job)
+    site.server.model.job.clear()
     time.sleep(1.2)  # the grace of this site
     sweep(site, "apply")
-    story.by_sweep = wait_ended(site, tuple(story.jobs.values()), runs=2)
+    story.by_sweep = wait_ended(site, tuple(story.jobs.values()), runs=1)
     story.explained = {
         name: json.loads(sweep(site, "explain", str(job), "--json"))
         for name, job in story.jobs.items()
     }
 
 
-def ends(lab: Lab, job: int) -> int:
-    """Return of how many runs of a job accounting has the end."""
-    return sum(end.isdigit() for (end,) in lab.jobs.accounted(job, "End"))
+def wait_second_run(lab: Lab, job: int) -> None:
+    """Return when accounting has the ends of two runs of a job."""
+
+    def is_over() -> bool:
+        return sum(end.isdigit() for (end,) in lab.jobs.accounted(job, "End")) > 1
+
+    wait_until(is_over, f"the end of the second run of {job}", timeout=240)
 
 
 def sweep(site: RealSite, *words: str) -> str:
