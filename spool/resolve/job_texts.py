@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from slurm.decode.fields.scalars import is_user_name
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.escaping import escape
@@ -38,8 +39,6 @@ DENIED_SECONDS = 600.0
 """The pause of script queries after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
 MAX_SCRIPT_LIMIT_BYTES = 4 * 1024 * 1024
-PLACEHOLDER_USERS = frozenset({"", "nobody", "nfsnobody", "unknown"})
-"""Placeholders that name services return for unknown users."""
 _log = logging.getLogger(__name__)
 
 
@@ -280,4 +279,4 @@ def user_name(uid: int) -> str | None:
         found = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
         return None
-    return None if found.lower() in PLACEHOLDER_USERS or found == str(uid) else found
+    return found if is_user_name(found) and found != str(uid) else None

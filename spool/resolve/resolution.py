@@ -8,7 +8,7 @@ proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from slurm.decode.fields.scalars import digits
@@ -38,6 +38,7 @@ from spool.resolve.slurm_runs import (
     runs_of_accounting,
 )
 
+HOOK_SECONDS = 60  # a hook writes its event this long after it was due, at the latest
 EVENT_EXPIRY_SECONDS = 3600  # an event that Slurm's answers contradict is dropped after this
 
 
@@ -167,7 +168,7 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = query.since()
     for row in rows:
-        restarts, epilog_restarts = _restart_counts(row.start_time or 0, query)
+        restarts, epilog_restarts = _restart_counts(row, query)
         ended = end_of_requeued(row, record, restarts=restarts, epilog_restarts=epilog_restarts)
         span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
         # the spool's start time and Slurm's may differ, and a row may be near either of them
@@ -215,13 +216,27 @@ def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
     return (begun[-1].start or int(begun[-1].time)) if begun else None
 
 
-def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None]:
+def _restart_counts(row: Job, query: JobQuery) -> tuple[int | None, int | None]:
     """Return the restart counts of a run at its start and at its epilog; None if not known."""
+    start, end = row.start_time or 0, row.end_time or 0
     known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
-    named = [e for e in query.events if e.start and match_start(e.start, [start]) is not None]
-    counts = {event.kind: digits(event.extras.get("restart_count", "")) for event in named}
     first = known[0] if known else None
-    return counts.get(EventKind.START) if first is None else first, counts.get(EventKind.STOP)
+    if first is None:
+        first = _restart_count(query.events, EventKind.START, start=start, at=start)
+    return first, _restart_count(query.events, EventKind.STOP, start=start, at=end)
+
+
+def _restart_count(events: Iterable[Event], kind: EventKind, *, start: int, at: int) -> int | None:
+    """Return the restart count in the event of a run's hook; None if there is none.
+
+    Up to 22.05 the hook does not know the start: then its event is the first one that was written
+    within seconds after the hook was due.
+    """
+    own = [event for event in events if event.kind is kind]
+    named = [e for e in own if e.start and match_start(e.start, [start]) is not None]
+    unnamed = [e for e in own if not e.start and -1 <= e.time - at <= HOOK_SECONDS]
+    found = named[-1:] or sorted(unnamed, key=lambda event: event.time)[:1]
+    return digits(found[0].extras.get("restart_count", "")) if found else None
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:

@@ -168,11 +168,11 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
     """Report; return the exit code."""
     counts = {
         "seen": progress.seen,
-        "there": progress.at_backend,
-        "known": progress.in_spool,
-        "left_out": progress.excluded,
-        "told": progress.queued,
-        "waiting": left,
+        "at_backend": progress.at_backend,
+        "in_spool": progress.in_spool,
+        "excluded": progress.excluded,
+        "queued": progress.queued,
+        "pending": left,
     }
     if args.json:
         print_json(

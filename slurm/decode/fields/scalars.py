@@ -15,6 +15,8 @@ from typing import Any
 from slurm.errors import excerpt
 
 NO_VALUE_WORDS = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
+PLACEHOLDER_USERS = frozenset({"nobody", "nfsnobody", "nouser", "unknown", "none", "null", "n/a"})
+"""What Slurm, its wrappers and name services print, in any case, for a user without a name."""
 LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
 _END_BASE_STATES = frozenset(
     {
@@ -151,11 +153,19 @@ def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
     Raises:
         ValueError: the name is not text.
     """
-    found = text(name)
-    number_as_name = digits(found or "")
+    found = (text(name) or "").strip()
+    number_as_name = digits(found)
+    if number_as_name is not None and number_as_name >= _NO_VALUE:
+        return None, uid
     if number_as_name is not None and uid in {None, number_as_name}:
         return None, number_as_name
-    return (None if found == "nobody" else found), uid
+    return (found if is_user_name(found) else None), uid
+
+
+def is_user_name(word: str) -> bool:
+    """Return whether a word can be the login name of a user, and is no placeholder for one."""
+    plain = word.strip("()[]<>*").casefold()
+    return word[:1] not in {"#", "?", "-"} and bool(plain) and plain not in PLACEHOLDER_USERS
 
 
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
