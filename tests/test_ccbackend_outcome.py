@@ -6,14 +6,8 @@ import json
 
 import pytest
 
-from ccbackend.classify import (
-    ApiCall,
-    Outcome,
-    Reason,
-    ReplyVerdict,
-    classify,
-    classify_fault,
-)
+from ccbackend.answer_rules import classify, classify_fault
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.error_body import is_own_error, server_message
 from ccbackend.faults import Fault
 from ccbackend.replies import check_duplicate
