@@ -144,6 +144,15 @@ class Reason(Enum):
         self.hint = hint
 
 
+NATS_FAILURES = frozenset(
+    {
+        *(Reason.REST_MODE, Reason.BROKER_AWAY, Reason.BROKER_LOST, Reason.NO_SUBSCRIBER),
+        *(Reason.BROKER_REFUSED, Reason.PUBLISH_REFUSED, Reason.BROKER_TLS, Reason.NATS_FILE),
+    }
+)
+"""Why no message reaches a server in NATS mode, whatever the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyVerdict:
     """What an answer means. `message` holds the server's words, unescaped; may be empty."""

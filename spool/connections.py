@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 
@@ -15,17 +15,13 @@ from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
 from slurm.process import ProcessRunner
 from spool.config import Config
-from spool.deliver.senders import SenderBackend
 
 if TYPE_CHECKING:
     from ccbackend.nats_api.broker import Broker
+    from ccbackend.nats_api.nats_client import NatsClient
 
-
-class JobClient(SenderBackend, Protocol):
-    """A client that delivers runs, by REST or by NATS."""
-
-    def close(self) -> None:
-        """Close the connection."""
+JobClient: TypeAlias = "BackendClient | NatsClient"
+"""A client that delivers runs."""
 
 
 def slurm_commands(config: Config) -> CommandPaths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections import Counter
@@ -56,6 +57,11 @@ def put_ended(drain: DrainProcess, job_ids: range) -> None:
         drain.site.put(Directory.TODO, run_of(job_id, BEGAN, end=end))
 
 
+def has_more_rows(server: StubServer, number: int) -> bool:
+    """Return whether the server has more rows than this."""
+    return len(server.rows()) > number
+
+
 def test_no_job_is_lost_while_the_broker_is_killed(
     drain: DrainProcess, server: StubServer, broker: NatsServer
 ) -> None:
@@ -65,7 +71,7 @@ def test_no_job_is_lost_while_the_broker_is_killed(
         for kill in range(KILLS + 1):
             first = 1 + kill * part
             put_ended(drain, range(first, JOBS + 1 if kill == KILLS else first + part))
-            until(lambda least=first: len(server.rows()) > least, 120)
+            until(functools.partial(has_more_rows, server, first), 120)
             if kill < KILLS:
                 broker.kill()
                 broker.start()

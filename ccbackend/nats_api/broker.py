@@ -25,7 +25,6 @@ from ccbackend.nats_api.credentials import parse_credentials
 from ccbackend.token import read_secret
 
 CONNECT_SECONDS = 4
-ANSWER_SECONDS = 5
 _REFUSED = ("authorization violation", "authentication")
 _NO_RESPONDERS = "503"
 T = TypeVar("T")
@@ -33,7 +32,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """Where the brokers are, and how to log in; the files are read at each connection."""
+    """Where the brokers are, and how to log in; the files are read at each connection.
+
+    `answer_seconds` is how long the broker may take to answer a PING.
+    """
 
     servers: tuple[str, ...]
     subject: str
@@ -43,6 +45,7 @@ class BrokerSettings:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    answer_seconds: float = 5.0
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class Broker:
         connection.errors.clear()
         try:
             await connection.client.publish(self._settings.subject, message, connection.inbox)
-            await _flush(connection)
+            await _flush(connection, self._settings.answer_seconds)
         except Exception as error:  # noqa: BLE001 - a border: whatever fails, it may have been sent
             connection.errors.append(error)
         verdict = await _verdict(connection)
@@ -187,20 +190,25 @@ async def _open(connection: _Connection, server: str, options: dict[str, Any]) -
     )
     connection.inbox = client.new_inbox()
     connection.subscription = await client.subscribe(connection.inbox)
-    await client.flush(ANSWER_SECONDS)
+    await client.flush()
     if connection.errors:
         raise connection.errors[-1]
 
 
-async def _flush(connection: _Connection) -> None:
-    """Wait until the broker has answered a PING, or the connection has ended."""
-    flush = asyncio.ensure_future(connection.client.flush(ANSWER_SECONDS))
+async def _flush(connection: _Connection, seconds: float) -> None:
+    """Wait until the broker has answered a PING.
+
+    Raises:
+        TimeoutError: not in time, or the connection has ended.
+    """
+    flush = asyncio.ensure_future(connection.client.flush())
     closed = asyncio.ensure_future(connection.closed.wait())
-    await asyncio.wait((flush, closed), return_when=asyncio.FIRST_COMPLETED)
+    both, first = (flush, closed), asyncio.FIRST_COMPLETED
+    await asyncio.wait(both, timeout=seconds, return_when=first)
     closed.cancel()
     if not flush.done():
         flush.cancel()
-        return
+        raise TimeoutError("no answer to a PING")
     await flush
 
 
@@ -221,7 +229,7 @@ async def _verdict(connection: _Connection) -> ReplyVerdict:
         return ReplyVerdict(Reason.BROKER_LOST, text)
     subscription, is_heard = connection.subscription, True
     while subscription is not None and subscription.pending_msgs:
-        answer = await subscription.next_msg(ANSWER_SECONDS)
+        answer = await subscription.next_msg()
         is_heard &= (answer.headers or {}).get("Status") != _NO_RESPONDERS
     return ReplyVerdict(Reason.PUBLISHED if is_heard else Reason.NO_SUBSCRIBER)
 

@@ -17,7 +17,7 @@ _L = 2**252 + 27742317777372353535851937790883648493
 _D = -121665 * pow(121666, _P - 2, _P) % _P
 _BASE_Y = 4 * pow(5, _P - 2, _P) % _P
 _BASE_X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
-_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----\s*([^\s-]+)\s*-+END \1-+")
+_BLOCK = re.compile(r"-----BEGIN ([A-Z ]+)-----\s*(\S+)\s*-+END \1-+")
 _SEED_BYTES = 36  # two of prefix, 32 of seed, two of checksum
 _SEED_PREFIX, _PREFIX_BITS = 18 << 3, 0xF8  # "S" in base32
 
@@ -51,13 +51,23 @@ def parse_credentials(text: str) -> Credentials:
 
 def sign(seed: bytes, message: bytes) -> bytes:
     """Return the Ed25519 signature of a message (RFC 8032, section 5.1.6)."""
-    digest = hashlib.sha512(seed).digest()
-    secret = int.from_bytes(digest[:32], "little") & ((1 << 254) - 8) | (1 << 254)
+    secret, digest = _expand(seed)
     public = _compress(_multiply(secret))
-    nonce = _hash(digest[32:] + message)
+    nonce = _hash(digest + message)
     commitment = _compress(_multiply(nonce))
     challenge = _hash(commitment + public + message)
     return commitment + ((nonce + challenge * secret) % _L).to_bytes(32, "little")
+
+
+def public_key(seed: bytes) -> bytes:
+    """Return the Ed25519 public key of a seed (RFC 8032, section 5.1.5)."""
+    return _compress(_multiply(_expand(seed)[0]))
+
+
+def _expand(seed: bytes) -> tuple[int, bytes]:
+    """Return the secret number of a seed, and the prefix of its nonces."""
+    digest = hashlib.sha512(seed).digest()
+    return int.from_bytes(digest[:32], "little") & ((1 << 254) - 8) | (1 << 254), digest[32:]
 
 
 def _decode_seed(text: str) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
+from ccbackend.classify import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
 from ccbackend.payload import Document, amend, key_of
@@ -22,12 +22,7 @@ from ccbackend.version import ServerInfo
 
 _DAY_SECONDS = 24 * 3600  # runs of a job id that began within a day exclude each other
 _LOOK_AGAIN_SECONDS = (0.01, 0.05, 0.25)  # a stop is in the database some milliseconds later
-_UNSENT = frozenset(
-    {
-        *(Reason.BROKER_AWAY, Reason.BROKER_REFUSED, Reason.BROKER_TLS, Reason.NATS_FILE),
-        *(Reason.NO_SUBSCRIBER, Reason.PUBLISH_REFUSED, Reason.PAYLOAD_TOO_LARGE),
-    }
-)
+_UNSENT = (NATS_FAILURES | {Reason.PAYLOAD_TOO_LARGE}) - {Reason.BROKER_LOST}
 
 
 class Publisher(Protocol):
@@ -68,19 +63,22 @@ class NatsClient:
     def probe(self) -> Probe:
         """Detect the server, check its token, that it is in NATS mode, and that it subscribes."""
         probe = self._rest.probe()
-        if probe.reply.verdict.reason is Reason.API_OFF:
-            return Probe(probe.server, self.check_job_api())
-        if probe.reply.outcome is Outcome.DELIVERED:
-            verdict = ReplyVerdict(Reason.REST_MODE)
-            return Probe(probe.server, replace(probe.reply, verdict=verdict))
-        return probe
+        return Probe(probe.server, self._by_nats(probe.reply))
 
     def check_job_api(self) -> ApiReply:
-        """Ask the broker whether somebody subscribes to the subject: `NATS_ON`."""
+        """Ask whether the server takes jobs by NATS and subscribes to the subject: `NATS_ON`."""
+        return self._by_nats(self._rest.check_job_api())
+
+    def _by_nats(self, reply: ApiReply) -> ApiReply:
+        """Return what the answer of a client by REST means here."""
+        if reply.outcome is Outcome.DELIVERED:
+            return replace(reply, call=ApiCall.JOB_API, verdict=ReplyVerdict(Reason.REST_MODE))
+        if reply.verdict.reason is not Reason.API_OFF:
+            return reply
         verdict = self._broker.publish(PROBE)
         if verdict.reason is Reason.PUBLISHED:
             verdict = ReplyVerdict(Reason.NATS_ON)
-        return ApiReply(call=ApiCall.JOB_API, verdict=verdict)
+        return replace(reply, verdict=verdict)
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
         """Publish a start; with `maybe_sent` look first whether the server lists the run.

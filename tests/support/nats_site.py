@@ -6,8 +6,8 @@ The subscriber takes messages as cc-backend >= 1.5.2 does: eight workers, which 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -74,6 +74,11 @@ class NatsServer:
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -93,8 +98,7 @@ class Subscriber:
     def __init__(self, url: str, server: StubServer, *, slowest_seconds: float = 0.02) -> None:
         self._url = url
         self._server = server
-        self._slowest = slowest_seconds
-        self._random = random.Random(7)
+        self._delays = itertools.cycle(slowest_seconds * part / 10 for part in (0, 10, 3, 7, 1, 5))
         self._workers = ThreadPoolExecutor(WORKERS)
         self._loop = asyncio.new_event_loop()
         self._client = Client()
@@ -123,7 +127,7 @@ class Subscriber:
             """Stay quiet: the broker is killed on purpose."""
 
         await self._client.connect(
-            [self._url], max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=ignore
+            [self._url], max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=ignore
         )
         await self._client.subscribe(SUBJECT, cb=self._take)
         await self._client.flush()
@@ -132,7 +136,7 @@ class Subscriber:
         text = message.data.decode()
         if text.strip():
             self.messages.append(text)
-        self._workers.submit(self._handle, text, self._random.uniform(0, self._slowest))
+        self._workers.submit(self._handle, text, next(self._delays))
 
     def _handle(self, text: str, seconds: float) -> None:
         time.sleep(seconds)
