@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from ccbackend.answer_rules import classify, classify_fault
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version

@@ -8,8 +8,7 @@ import pytest
 
 from ccbackend.answer_rules import classify, classify_fault
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.error_body import is_own_error, server_message
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, is_own_error, server_message
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 

@@ -13,7 +13,7 @@ from spool.deliver.reaction import MAX_ATTEMPTS, RequestContext, RunAction, reac
 from spool.deliver.schedule import Schedule
 from spool.deliver.stop_hold import StopHold
 from spool.files.layout import Directory
-from spool.files.run import End, EndSource, LastError, Run
+from spool.files.run import End, EndSource, Run
 from spool.moment import Moment
 
 NOW = 1_767_230_000
@@ -39,7 +39,7 @@ def context(kind: RequestKind, commit: float = 180.0) -> RequestContext:
 
 def reason(run: Run) -> str | None:
     """Return why the last request did not finish a run."""
-    return run.last_error and run.last_error.reason
+    return None if run.last_error is None else run.last_error.reason
 
 
 @pytest.mark.parametrize(("commit", "wait"), [(180.0, 180), (0.0, 5)])
@@ -58,7 +58,8 @@ def test_a_start_without_a_row_after_two_commits_is_rejected_without_a_word() ->
     assert ["published", "swallowed", "swallowed"] == [reason(run) for run in runs]
     assert [NOW + 180, NOW + HOUR, NOW + HOUR] == [run.not_before for run in runs]
     assert (True, False) == (runs[1].start_is_queued, runs[1].start_is_published)
-    assert "see the server's log" in (runs[1].last_error or LastError).hint
+    assert runs[1].last_error is not None
+    assert "see the server's log" in runs[1].last_error.hint
 
 
 def test_a_run_rejected_without_a_word_for_a_day_becomes_a_dead_letter() -> None:
