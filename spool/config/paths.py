@@ -18,6 +18,7 @@ from pathlib import Path
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
 from ccbackend.topology import Cluster, clusters_of_json
+from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
@@ -68,6 +69,7 @@ def check_paths(
                 _check_subdirectories(check)
     problems += _token_problems(config, credentials)
     problems += _named_file_problems(config)
+    problems += nats_file_problems(config.nats)
     return tuple(problems), tuple(warnings)
 
 

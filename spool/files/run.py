@@ -102,8 +102,15 @@ class Run:
 
     @property
     def start_is_queued(self) -> bool:
-        """Return whether cc-backend has queued the start, and perhaps stored it."""
-        return self.last_error is not None and self.last_error.outcome == "confirm"
+        """Return whether the start was queued or published, and perhaps stored."""
+        error = self.last_error
+        return error is not None and (error.outcome == "confirm" or error.reason == "swallowed")
+
+    @property
+    def start_is_published(self) -> bool:
+        """Return whether the start was published by NATS, and no job list has shown it yet."""
+        error = self.last_error
+        return error is not None and (error.call, error.reason) == ("start", "published")
 
     @property
     def awaited_flush(self) -> bool:
