@@ -9,7 +9,7 @@ LEGEND = (
         "Text",
         (
             "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+            "`scontrol show job ID -d` for the cores and GRES of each job, trusted only where no "
             "user can have forged it"
         ),
     ),
@@ -19,7 +19,7 @@ LEGEND = (
 
 
 def markdown() -> str:
-    """Return the table as the README shows it."""
+    """Return the table as docs/compatibility.md shows it."""
     head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
     lines = [head, "|---" * (head.count("|") - 1) + "|"]
     for row in RELEASE_TABLE:
