@@ -140,7 +140,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 def _is_directory(check: _DirectoryCheck) -> bool:
     """Return whether the directory exists and only our account can write to it."""
-    hint = "create it as the README shows, or correct the path"
+    hint = "create it as docs/install.md shows, or correct the path"
     try:
         mode = check.path.stat().st_mode
     except OSError as error:
@@ -176,7 +176,7 @@ def _check_subdirectories(check: _DirectoryCheck) -> None:
             missing.append(name)
     if missing:
         check.add_problem(
-            f"{check.path} lacks {', '.join(missing)}", "create them as the README shows"
+            f"{check.path} lacks {', '.join(missing)}", "create them as docs/install.md shows"
         )
     if len(devices) > 1:
         check.add_problem("its directories are on several file systems", "put them on one")
