@@ -42,7 +42,9 @@ def _tops(vendor: Path, distribution: str) -> list[str]:
 
 def _paragraph(files: str, name: str, text: str) -> None:
     """Print a paragraph; a text that every system has is named, not repeated."""
-    holders = sorted({" ".join(line.split()) for line in re.findall(r"(?im)^.*copyright .*\d{4}.*$", text)})
+    holders = sorted(
+        {" ".join(line.split()) for line in re.findall(r"(?im)^.*copyright .*\d{4}.*$", text)}
+    )
     print(f"Files: {files}")
     print("Copyright:", "\n ".join(holders) or "the authors, see the licence beside the files")
     print(f"License: {name}")
@@ -50,7 +52,9 @@ def _paragraph(files: str, name: str, text: str) -> None:
         if common in name:
             print(f" The text is in /usr/share/common-licenses/{common}.")
     if name not in COMMON and text:
-        print("\n".join(f" {line}".rstrip() if line.strip() else " ." for line in text.splitlines()))
+        print(
+            "\n".join(f" {line}".rstrip() if line.strip() else " ." for line in text.splitlines())
+        )
     print()
 
 

@@ -26,6 +26,7 @@ mkdir "$work/upper" "$work/work" "$work/root"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/work" "$work/root"
 echo "$name" >"$work/root/etc/hostname"
 echo "127.0.0.1 localhost $name" >"$work/root/etc/hosts"
+tr -d - </proc/sys/kernel/random/uuid >"$work/root/etc/machine-id" # else all units are enabled
 rm -f "$work"/root/etc/systemd/system/multi-user.target.wants/slurm* # there is no slurm.conf yet
 for directory in $cgroup; do
     mkdir -p "$directory/$name"
@@ -73,12 +74,15 @@ class Machine:
         line = self._keeper.stdout.readline().split()
         if not line:
             raise MachineError(f"no system can be started here: {self.log()}")
-        children = Path(f"/proc/{line[0]}/task/{line[0]}/children")
-        wait_until(lambda: bool(children.read_text().strip()), "the first process")
-        self.leader = int(children.read_text().split()[0])
         self._root = line[1]
         self.root = Path(f"/proc/{self._keeper.pid}/root{self._root}")
-        wait_until(lambda: self.system_state() in {"running", "degraded"}, "systemd", interval=0.1)
+        children = Path(f"/proc/{line[0]}/task/{line[0]}/children")
+
+        def is_up() -> bool:
+            self._leader = children.read_text().strip()  # the first one is only a helper
+            return self._leader.isdigit() and self.system_state() in {"running", "degraded"}
+
+        wait_until(is_up, "systemd", interval=0.1)
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +128,7 @@ class Machine:
 
     def popen(self, argv: Sequence[str]) -> subprocess.Popen[str]:
         """Start a command as root."""
-        enter = ["nsenter", "-t", str(self.leader), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
+        enter = ["nsenter", "-t", self._leader, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
         return subprocess.Popen(
             [*enter, "--", *argv],
             stdin=subprocess.DEVNULL,

@@ -18,9 +18,7 @@ HOOKS = "/etc/slurm/cc-slurm-sync"
 SPOOL = "/var/spool/cc-slurm-sync"
 STATES = ("new", "todo", "open", "dead")
 TOPOLOGY = {"node": [0, 1], "socket": [[0, 1]], "core": [[0], [1]]}
-CLUSTERS = [
-    {"name": "lab", "subClusters": [{"name": "cpu", "nodes": "n1", "topology": TOPOLOGY}]}
-]
+CLUSTERS = [{"name": "lab", "subClusters": [{"name": "cpu", "nodes": "n1", "topology": TOPOLOGY}]}]
 SLURM_CONF = """\
 ClusterName=lab
 SlurmctldHost={name}(127.0.0.1)
@@ -127,4 +125,3 @@ def free_port() -> int:
     """Return a port on loopback that nobody listens on."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         return int(listener.getsockname()[1])
-

@@ -23,6 +23,7 @@ mount -t proc none "$2/root/proc"
 mount --rbind /dev "$2/root/dev"
 cp "$3" "$2/root/root"
 chroot "$2/root" dpkg -i "/root/${3##*/}"
+rm "$2/root/root/${3##*/}"
 """
 
 
