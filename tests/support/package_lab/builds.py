@@ -14,8 +14,10 @@ from filelock import FileLock
 from package_lab.trees import install, require_tree
 
 ROOT = Path(__file__).parents[3]
-TOOLS = ("dpkg-buildpackage", "dh", "dh_python3", "lintian", "rpmbuild", "rpmlint", "rpm")
-TOOLS += ("systemd-nspawn", "mmdebstrap", "unshare", "nsenter")
+TOOLS = (
+    *("dpkg-buildpackage", "dh", "dh_python3", "lintian", "rpmbuild", "rpmlint", "rpm"),
+    *("systemd-nspawn", "mmdebstrap", "unshare", "nsenter"),
+)
 OLD, NEW = "0.8.9", "0.9.0"
 """Two versions of the package; the program is the same in both."""
 

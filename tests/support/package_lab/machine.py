@@ -1,7 +1,8 @@
 """A Debian system with systemd as its first process, on an overlay that vanishes with it.
 
-The shell that holds it reads from a pipe whose other end only the test process has. When that end is
-closed, by `close` or by the death of the test process, the system is killed and its files are gone.
+The shell that holds it reads from a pipe whose other end only the test process has. When that end
+is closed, by `close` or by the death of the test process, the system is killed and its files are
+gone.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from package_lab.machine import Machine
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
+
+from package_lab.machine import Machine
 
 TOKEN = "TOKEN:api"
 HOOKS = "/etc/slurm/cc-slurm-sync"
@@ -87,7 +88,7 @@ class Site(Machine):
         self.write(f"{settings}/token", f"{TOKEN}\n", mode=0o640, owner=owner)
 
     def start_slurm(self) -> None:
-        """Let Slurm's own units run a cluster of one node, with our hooks; wait until it is idle."""
+        """Let Slurm's own units run a cluster of one node, with our hooks, until it is idle."""
         ports = {"controller": free_port(), "node": free_port()}
         text = SLURM_CONF.format(name=self.name, hooks=HOOKS, **ports)
         self.write("/etc/slurm/slurm.conf", text)

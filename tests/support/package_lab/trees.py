@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-
 from slurm_lab.trees import BUILD_SECONDS, CACHE, build
 
 SUITES = {"bookworm": "3.11", "trixie": "3.13"}
@@ -30,8 +29,8 @@ rm "$2/root/root/${3##*/}"
 def require_tree(suite: str) -> Path:
     """Return the tree of a release; skip if it is not there and cannot be built.
 
-    All of them are built at once when the first one is wanted. Where `REQUIRE_SLURM=1` is set a tree
-    that cannot be built is a failure.
+    All of them are built at once when the first one is wanted. Where `REQUIRE_SLURM=1` is set a
+    tree that cannot be built is a failure.
     """
     cache = Path(os.environ.get("SLURM_LAB_CACHE", CACHE))
     cache.mkdir(parents=True, exist_ok=True)
