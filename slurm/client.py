@@ -12,20 +12,23 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar
 
 from slurm.commands import MAX_LISTING_BYTES, TIMEOUT_SECONDS, CommandPaths, SlurmCommands
-from slurm.decode import scontrol_text
-from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
-from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.job_rows import (
+    SQUEUE_FORMAT,
+    QueueSnapshot,
+    SqueueRow,
+    parse_job_list,
+    parse_queue_snapshot,
+)
 from slurm.decode.scontrol_config import parse_config, parse_controllers
+from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import SlurmError, UnknownJob
 from slurm.job import Job
 from slurm.lookup.accounting import AccountingLookup
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.installed_release import InstalledRelease
+from slurm.lookup.cluster_facts import InstalledRelease, NodeGeometries
 from slurm.lookup.jobs import JobLookup
 from slurm.lookup.texts import read_description, read_script
 from slurm.process import Runner
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 __all__ = ["CommandPaths", "Slurm"]
 
@@ -206,7 +209,7 @@ class Slurm:
         """
         known = self._lookup.text(job_id)
         if known is not None:
-            return scontrol_text.job_record_text(known, job_id)
+            return job_record_text(known, job_id)
         return read_description(self._commands, job_id, timeout_seconds)
 
     def _forget(self) -> None:

@@ -10,18 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
 from sweeper.diff import DAY_SECONDS, is_over
-from sweeper.differences import SpoolStatus
 from sweeper.observe.collector import Collector, runs_by_job_id
-from sweeper.observe.failures import slurm_failure
+from sweeper.observe.sources import slurm_failure
 from sweeper.observe.spool_view import spool_entries_of
 from sweeper.sweep import SweepContext
-from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun
+from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun, SpoolStatus
 
 WINDOW_SECONDS = 86400
 MAX_PENDING = 1000

@@ -15,8 +15,18 @@ from ccbackend.replies import BackendRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import END_STATES, match_start, same_start
-from sweeper.differences import Differences, Drift, Policy, SpoolStatus
-from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
+from sweeper.values import (
+    Close,
+    Differences,
+    Drift,
+    EndProof,
+    Policy,
+    Report,
+    SlurmRun,
+    SpoolStatus,
+    Start,
+    Stop,
+)
 
 FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
 SWEEPS_TO_CONFIRM = 2
@@ -48,12 +58,8 @@ def find_drift(
 ) -> Drift:
     """Return what is to be done.
 
-    Args:
-        differences: of this sweep.
-        memory: of the ones before.
-        policy: of the site.
-        now: by the controller's clock, which gave all the times.
-        exclusion_reason: why a run is not to be reported, None if it is.
+    `now` is by the controller's clock, which gave all the times. `exclusion_reason` says why a run
+    is not to be reported, None if it is.
     """
     drift = Drift()
     judge = _Judge(differences=differences, memory=memory, policy=policy, now=now, drift=drift)

@@ -15,14 +15,14 @@ from slurm.process import ProcessRunner
 from spool.checks.result import CheckResult, CheckStatus
 from spool.config import load
 from spool.connections import slurm_commands
-from spool.preflight.hook_events import (
+from spool.preflight.hooks import (
     SeenEvents,
     activation,
+    check_hooks,
     check_last_event,
     is_active_controller,
     seen_events,
 )
-from spool.preflight.hook_setup import check_hooks
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
 AS_OF = "Configuration data as of"

@@ -12,7 +12,7 @@ import pytest
 from spool.checks.result import CheckResult, CheckStatus
 from spool.files.layout import Directory
 from spool.preflight.directories import check_directories
-from spool.preflight.hook_setup import DEFAULT_SPOOL, check_hooks
+from spool.preflight.hooks import DEFAULT_SPOOL, check_hooks
 from spool.preflight.permissions import (
     EXECUTE,
     READ,

@@ -17,7 +17,7 @@ from spool.files.layout import Directory, Layout
 from spool.files.run import RunId
 from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.assembly import active_elsewhere, sees_all_jobs, was_reconfigured
-from sweeper.plan_format import plan_document, plan_lines
+from sweeper.formats import plan_document, plan_lines
 from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, Start
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")

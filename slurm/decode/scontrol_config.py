@@ -1,4 +1,4 @@
-"""Decodes `scontrol show config` and `scontrol ping` into plain values."""
+"""Decodes `scontrol show config`, `scontrol ping` and `sacctmgr show` into plain values."""
 
 from __future__ import annotations
 
@@ -79,3 +79,23 @@ def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
 def words_of(value: str) -> frozenset[str]:
     """Return the words of a comma-separated list, without `none` and `(null)`."""
     return frozenset(value.strip().split(",")) - {"", "none", "(null)"}
+
+
+_DBD = "SlurmDBD configuration:"
+_PRIVATE = re.compile(r"^PrivateData\s*= ?(.*)$", re.MULTILINE)
+
+
+def parse_private_accounting(stdout: bytes) -> frozenset[str] | None:
+    """Return `PrivateData` of slurmdbd.conf from `sacctmgr show configuration`; None: not there."""
+    _, _, text = stdout.decode("utf-8", "replace").partition(_DBD)
+    found = _PRIVATE.search(text)
+    return None if found is None else words_of(found[1])
+
+
+def parse_admin_level(stdout: bytes, user: str) -> str | None:
+    """Return AdminLevel from `sacctmgr -n -P show user format=User,AdminLevel`; None: unknown."""
+    for line in stdout.decode("utf-8", "replace").splitlines():
+        name, _, level = line.partition("|")
+        if name == user:
+            return level
+    return None

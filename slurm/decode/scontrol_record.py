@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.scalars import (
     BASE_STATES,
@@ -23,7 +24,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.scontrol_job import UntrustedTextError
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 

@@ -11,10 +11,9 @@ from slurm.decode.json_stream import RecordStream
 from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
-from slurm.release_features import QueryMethod
+from slurm.lookup.cluster_facts import NodeGeometries
+from slurm.lookup.result import IDS_PER_CALL, CallBudget, LookupResult, Target
+from slurm.release import QueryMethod
 
 ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
 RETRY_SECONDS = 600.0

@@ -10,9 +10,8 @@ from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import LookupResult
+from slurm.lookup.cluster_facts import NodeGeometries
+from slurm.lookup.result import CallBudget, LookupResult
 from slurm.lookup.text_source import scontrol_id, without_resources
 
 MAX_JOBS = 64

@@ -11,9 +11,8 @@ from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
+from slurm.lookup.cluster_facts import NodeGeometries
+from slurm.lookup.result import IDS_PER_CALL, CallBudget, LookupResult, Target
 
 MIN_SINGLE_SECONDS = 0.010  # lower bound; on a busy host the recent average is used
 SMOOTHING = 0.7  # weight of earlier look-ups in the average

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slurm.commands import MAX_LISTING_BYTES, SlurmCommands, command_failure, is_unreachable
-from slurm.decode.scontrol_text import job_record_text
+from slurm.decode.scontrol_job import job_record_text
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 
 MAX_SCRIPT_BYTES = 1 << 26

@@ -12,7 +12,7 @@ from spool.console import print_json, print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
-from spool.files.dead_letter_actions import (
+from spool.files.dead_letters import (
     GROUP_BYTES,
     GROUP_SIZE,
     LetterChange,

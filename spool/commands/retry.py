@@ -11,9 +11,8 @@ from spool.config import Config
 from spool.console import print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
-from spool.files.dead_letter_actions import plan_retry
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.dead_letters import plan_retry
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import parse_run_name

@@ -1,4 +1,4 @@
-"""Check what another account may do with a file, by owners and modes.
+"""Check who calls, and what an account may do with a file, by owners and modes.
 
 Access lists and security modules are ignored; they are not common on these paths.
 """
@@ -11,6 +11,9 @@ import pwd
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from spool.checks.result import CheckResult, CheckStatus, finding
+from spool.config import Config
 
 READ, WRITE, EXECUTE = 4, 2, 1
 
@@ -102,3 +105,40 @@ def _group(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+# Another user may see neither spool nor jobs, and would get hints to give itself all permissions.
+_NAME = "check --full"
+_HINT = "sudo cc-spool check --full"
+
+
+def wrong_caller(config: Config) -> CheckResult | None:
+    """Return the result for a caller who is neither root nor the service user, else None."""
+    uid = os.geteuid()
+    try:
+        owner = _owner((config.spool.state_directory, config.spool.directory))
+    except PermissionError:
+        return not_allowed("the service user")
+    if uid == 0 or owner is None or owner == uid:
+        return None
+    return not_allowed(f"the service user {user_name(owner)}")
+
+
+def not_allowed(service: str) -> CheckResult:
+    """Return the result for a caller without permission; `service` names the right user."""
+    text = f"must run as root or as {service}, not as {current_user().name}"
+    return finding(CheckStatus.UNKNOWN, _NAME, text, _HINT)
+
+
+def _owner(paths: tuple[Path, ...]) -> int | None:
+    """Return the owner of the first existing path; None: none of them exists.
+
+    Raises:
+        PermissionError: a path may not be read.
+    """
+    for path in paths:
+        try:
+            return path.stat().st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None

@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
+from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.connections import slurm_commands
-from spool.preflight.data_sources import check_sources
 from spool.preflight.directories import check_directories
-from spool.preflight.hook_events import check_last_event, is_active_controller, seen_events
-from spool.preflight.hook_setup import check_hooks
+from spool.preflight.hooks import check_hooks, check_last_event, is_active_controller, seen_events
 from spool.preflight.permissions import SystemUser, can_read_scripts, system_user
 from spool.preflight.slurm_setup import (
     SlurmSettings,
@@ -31,6 +28,7 @@ from spool.preflight.slurm_setup import (
     check_gres,
     check_hook_timeouts,
     check_min_job_age,
+    check_sources,
     has_accounting,
 )
 from spool.preflight.visibility import (

@@ -40,10 +40,6 @@ class IncompleteRunError(Exception):
 def admit(job: Job, context: AdmissionContext) -> Run:
     """Return the run of a record; a user known only by number is named later.
 
-    Args:
-        job: the controller's or accounting's record.
-        context: the facts besides the record.
-
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
     """

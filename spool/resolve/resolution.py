@@ -15,7 +15,6 @@ from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
-from spool.resolve.event_match import event_matches
 from spool.resolve.inferred_ends import (
     ACCOUNTING_DELAY_SECONDS,
     end_by_event,
@@ -26,6 +25,7 @@ from spool.resolve.inferred_ends import (
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
     RunSpan,
+    event_matches,
     known_end,
     same_run,
     span_of_record,
@@ -80,15 +80,9 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         **inferred_ends(query, answers, not_shown, seen, now),
     }
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
-    # The controller should still have the record of a job with a recent event. If it is missing, a
-    # newer run may be hidden, so a start event is not matched with a run that ended just before it.
-    is_record_missing = (
-        answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
-    )
+    may_hide_run = _may_hide_run(query, answers, now)
     unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
-    unmatched = tuple(
-        _unmatched_events(query, spans, unproven, is_record_missing=is_record_missing)
-    )
+    unmatched = tuple(_unmatched_events(query, spans, unproven, may_hide_run=may_hide_run))
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}
     # An expired event of a job that Slurm knows is settled, because the record shows the truth. If
@@ -116,12 +110,30 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     )
 
 
+def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
+    """Return whether a run may have begun that is neither in Slurm's answers nor in the spool.
+
+    Then a start event is not matched with a run that ended just before it. The controller should
+    still have the record of a job with a recent event. The record of a requeued job counts its
+    runs; accounting shows the last of them, perhaps later.
+    """
+    if answers.record is None:
+        return now - query.last_event_time() < EVENT_EXPIRY_SECONDS
+    if answers.rows is None:
+        return True
+    counts = [run.restarts for run in query.runs]
+    total = answers.record.restart_count
+    if total is None or not is_queued(answers.record):
+        return False
+    return all(count is None or count + 1 < total for count in counts)
+
+
 def _unmatched_events(
     query: JobQuery,
     spans: tuple[RunSpan, ...],
     unproven: tuple[RunSpan, ...],
     *,
-    is_record_missing: bool,
+    may_hide_run: bool,
 ) -> Iterator[Event]:
     """Yield the events that belong to no run whose state is known.
 
@@ -130,7 +142,7 @@ def _unmatched_events(
     """
     for event in query.events:
         candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
-        if not event_matches(event, candidates, is_record_missing=is_record_missing):
+        if not event_matches(event, candidates, may_hide_run=may_hide_run):
             yield event
 
 

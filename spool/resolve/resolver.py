@@ -16,8 +16,7 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event
 from spool.moment import Moment
-from spool.resolve.job_query import JobQuery, SlurmAnswers
-from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
+from spool.resolve.job_query import JobQuery, PendingJob, QueryPhase, SlurmAnswers, SourceSilence
 from spool.resolve.resolution import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun, may_have_moved
 from spool.resolve.slurm_runs import RunStage

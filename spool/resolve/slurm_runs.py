@@ -131,11 +131,8 @@ def end_of_requeued(
     with 24.11.5). The epilog distinguishes them: the restart count is raised before it if the run
     was interrupted, and after it if the run ended by itself.
 
-    Args:
-        row: the row of an ended run.
-        record: the controller's record of the job now.
-        restarts: restart count of the run, as known from its start.
-        epilog_restarts: restart count in the event of its epilog.
+    `record` is the controller's record of the job now, `restarts` the restart count as known from
+    the run's start, `epilog_restarts` the one in the event of its epilog.
     """
     if row.state != "REQUEUED" or row.exit_code is None:
         return row

@@ -22,15 +22,11 @@ from spool.files.sweep_state import (
 )
 from sweeper.apply import WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.arguments import add_selection_arguments, positive_number
-from sweeper.commands.assembly import active_elsewhere, open_context
-from sweeper.commands.drain_wait import drain_wait
-from sweeper.commands.exit_codes import apply_code
-from sweeper.commands.output import print_plan, report_usage_error
-from sweeper.commands.progress import show_remaining
+from sweeper.commands.assembly import active_elsewhere, drain_wait, open_context
+from sweeper.commands.output import apply_code, print_plan, report_usage_error, show_remaining
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import ForceError, SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
+from sweeper.sweep import SweepContext, SweepResult, next_state, observe, plan_repairs
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)

@@ -29,12 +29,9 @@ from sweeper.backfill import (
     backfill,
     count_events,
 )
-from sweeper.commands.assembly import open_context
-from sweeper.commands.drain_wait import drain_wait
-from sweeper.commands.exit_codes import failure_code
-from sweeper.commands.output import report_usage_error
-from sweeper.commands.progress import show_steps
-from sweeper.dates import DATE_FORMS, parse_instant
+from sweeper.commands.arguments import DATE_FORMS, parse_instant
+from sweeper.commands.assembly import drain_wait, open_context
+from sweeper.commands.output import failure_code, report_usage_error, show_steps
 from sweeper.sweep import SweepContext
 
 PROGRESS_FILE = "backfill.json"

@@ -11,16 +11,14 @@ from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.job_rows import SqueueRow
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import END_STATES, same_start
-from sweeper.differences import Differences, Policy
 from sweeper.observe.collector import Collector, Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import spool_entries_of
-from sweeper.values import SlurmRun
+from sweeper.values import Differences, Policy, SlurmRun
 
 
 def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:

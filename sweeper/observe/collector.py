@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.job import Job
@@ -20,11 +20,9 @@ from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import is_over
-from sweeper.differences import Differences
 from sweeper.guard import AnswerCheckInput, is_fresh
-from sweeper.observe.failures import backend_failure, slurm_failure
-from sweeper.observe.sources import Settings, SweepSources
-from sweeper.values import GuardFinding, SlurmRun
+from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
+from sweeper.values import Differences, GuardFinding, SlurmRun
 
 SLACK_SECONDS = 60
 OVERLAP_SECONDS = 3600

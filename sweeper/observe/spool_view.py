@@ -18,7 +18,7 @@ from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import RunId, parse_run_name, run_name
 from spool.resolve.slurm_runs import match_start
-from sweeper.differences import SpoolEntry, SpoolStatus
+from sweeper.values import SpoolEntry, SpoolStatus
 
 _STATUS_OF_DIRECTORY = {
     Directory.TODO: SpoolStatus.QUEUED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ class DrainProcess:
                 stderr=log,
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+                start_new_session=True,
             )
 
     def end(self) -> int:
@@ -84,7 +86,7 @@ class DrainProcess:
         trace: TracebackType | None,
     ) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # strace alone would leave the drain behind
             self.process.wait(20)
 
     def status(self) -> dict[str, Any]:
