@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from package_lab import HOOKS, NEW, OLD, SPOOL, SUITES, Kit, Machine, MachineError, Site
+from package_lab import HOOKS, NEW, NEXT_SUITE, OLD, SPOOL, SUITES, Kit, Machine, MachineError, Site
 from slurm_lab import wait_until
 
 pytestmark = pytest.mark.packages
@@ -75,7 +75,10 @@ def test_the_way_that_the_installation_names_leads_to_a_service(kit: Kit, suite:
     assert "[OK] drain: process" in checked
 
 
-def test_a_job_is_reported(site: Site, suite: str) -> None:
+@pytest.mark.parametrize(
+    ("suite", "python"), [("bookworm", "3.11"), ("trixie", "3.13"), (NEXT_SUITE, "3.14")]
+)
+def test_a_job_is_reported(site: Site, python: str) -> None:
     """A job of real Slurm, from its hooks to the server, by the release's own Python."""
     site.start_slurm()
     site.start_service()
@@ -87,7 +90,7 @@ def test_a_job_is_reported(site: Site, suite: str) -> None:
     argv = site.run(f"tr '\\0' ' ' </proc/{process}/cmdline")
 
     program = f"/usr/lib/cc-slurm-sync/cc-spool drain -c {CONFIG}"
-    assert f"/usr/bin/python{SUITES[suite]} -I -S -B {program} " == argv
+    assert f"/usr/bin/python{python} -I -S -B {program} " == argv
 
 
 def test_nothing_comes_from_the_system_or_the_caller(site: Site) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from package_lab.builds import NEW, OLD, ROOT, Kit, build_packages, require_tools
 from package_lab.machine import Machine, MachineError
 from package_lab.site import HOOKS, SPOOL, Site
-from package_lab.trees import SUITES, require_tree
+from package_lab.trees import NEXT_SUITE, SUITES, require_tree
 
 __all__ = [
     "HOOKS",
     "NEW",
+    "NEXT_SUITE",
     "OLD",
     "ROOT",
     "SPOOL",

@@ -33,6 +33,7 @@ for directory in $cgroup; do
     mkdir -p "$directory/$name"
     echo $$ >"$directory/$name/cgroup.procs"
 done
+case $name in *-forky) export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 ;; esac # all that it knows
 systemd-nspawn --quiet --directory="$work/root" --machine="$name" --register=no --keep-unit \\
     --resolv-conf=off --boot </dev/null >"$work.log" 2>&1 &
 nspawn=$!
@@ -52,7 +53,8 @@ class Machine:
 
     def __init__(self, *layers: Path) -> None:
         """Start it on some directories, the uppermost first."""
-        self.name = f"ccpkg-{secrets.token_hex(4)}"
+        suite = layers[-1].name.rpartition("-")[2]
+        self.name = f"ccpkg-{secrets.token_hex(4)}-{suite}"
         self._work = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/var/tmp")
         self._cgroups = [path for path in CGROUPS if (Path(path) / "cgroup.procs").exists()]
         lower = ":".join(map(str, layers))

@@ -39,10 +39,12 @@ MinJobAge=300
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-PrologSlurmctld={hooks}/prolog_slurmctld
-EpilogSlurmctld={hooks}/epilog_slurmctld
 NodeName=n1 NodeHostname={name} NodeAddr=127.0.0.1 Port={node} CPUs=2 State=UNKNOWN
 PartitionName=cpu Nodes=n1 Default=YES MaxTime=INFINITE State=UP
+"""
+HOOK_LINES = f"""\
+PrologSlurmctld={HOOKS}/prolog_slurmctld
+EpilogSlurmctld={HOOKS}/epilog_slurmctld
 """
 
 
@@ -87,10 +89,10 @@ class Site(Machine):
         self.write(f"{settings}/config.json", text, mode=0o640, owner=owner)
         self.write(f"{settings}/token", f"{TOKEN}\n", mode=0o640, owner=owner)
 
-    def start_slurm(self) -> None:
+    def start_slurm(self, *, hooks: bool = True) -> None:
         """Let Slurm's own units run a cluster of one node, with our hooks, until it is idle."""
         ports = {"controller": free_port(), "node": free_port()}
-        text = SLURM_CONF.format(name=self.name, hooks=HOOKS, **ports)
+        text = SLURM_CONF.format(name=self.name, **ports) + (HOOK_LINES if hooks else "")
         self.write("/etc/slurm/slurm.conf", text)
         plugin = "cgroup/v1" if " 22.05" in self.run("slurmctld -V") else "disabled"
         self.write("/etc/slurm/cgroup.conf", f"CgroupPlugin={plugin}\n")
