@@ -83,7 +83,7 @@ test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the sourc
 	cd $(WHEEL)/tree && ../venv/bin/pytest $(or $(TESTS),tests)
 
 test-packages: $(VENV)/.dev ## build both packages, install them in Debian 12 and 13 under systemd; needs root
-	$(BIN)/pytest -n 2 --dist loadfile tests/test_package_*.py
+	$(BIN)/pytest -n 2 --dist loadfile -m packages tests/test_package_*.py tests/test_release.py
 
 test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=FILE CC_BACKEND_NEXT=FILE]
 	$(BIN)/pytest tests/test_real_backend.py

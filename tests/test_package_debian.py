@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from package_lab import HOOKS, NEW, NEXT_SUITE, OLD, SPOOL, SUITES, Kit, Machine, MachineError, Site
+from package_lab import (
+    HOOKS,
+    NEW,
+    NEXT_SUITE,
+    OLD,
+    ROOT,
+    SPOOL,
+    SUITES,
+    Kit,
+    Machine,
+    MachineError,
+    Site,
+)
 from slurm_lab import wait_until
 
 pytestmark = pytest.mark.packages
@@ -181,6 +193,18 @@ def test_a_purge_leaves_nothing(site: Site) -> None:
 
     assert "" == site.run(ALL_FILES)
     assert "" == site.run("grep cc-slurm-sync /etc/passwd /etc/group", check=False)
+
+
+@pytest.mark.parametrize("script", ["install", "uninstall"])
+def test_make_install_leaves_a_package_alone(kit: Kit, script: str) -> None:
+    """Both would share configuration, hooks and spool."""
+    with Site(kit.layers("bookworm")) as site:
+        for path in (ROOT / "deploy").iterdir():
+            site.write(f"/root/deploy/{path.name}", path.read_text(), mode=0o755)
+
+        with pytest.raises(MachineError, match="cc-slurm-sync is installed as a package"):
+            site.run(f"/root/deploy/{script}")
+        assert "spool_event" in site.run(f"ls {HOOKS}")
 
 
 def test_it_is_not_installed_beside_make_install(kit: Kit) -> None:
