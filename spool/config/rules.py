@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
+from spool.config.nats_rules import nats_conflicts, nats_warnings
 from spool.config.read import Document
 from spool.config.schema import DAY_SECONDS, Config
 from spool.errors import ConfigProblem
@@ -124,6 +125,7 @@ def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
         hint = "use https, or set allow_plain_http if the network is trusted"
         yield ConfigProblem("cc-backend.host", "http sends the token unencrypted", hint)
     yield from _directory_conflicts(config)
+    yield from nats_conflicts(config.nats)
 
 
 def is_plain_http(url: Any) -> bool:
@@ -152,12 +154,14 @@ def warnings_of(config: Config) -> Iterator[str]:
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
             yield f"filters.{name}: {escape(both)} is in allow and in deny; deny wins"
-    if not any(_passes(config, name) for name in _clusters(config)):
+    clusters = (config.clustername, *config.partition_clusters.values())
+    if not any(_passes(config, name) for name in clusters):
         yield "filters.clusters: no cluster passes, so no job will be reported"
     hosts = config.ignore_hosts
     if hosts is not None and hosts.search(""):
         yield "ignoreHosts: matches every host, so no job will be reported"
     yield from _accelerators(config)
+    yield from nats_warnings(config.nats)
 
 
 def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
@@ -183,10 +187,6 @@ def _deprecated_keys(config: Config) -> Iterator[str]:
         yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
     if config.node_regex is not None:
         yield "node_regex: has no effect; remove it"
-
-
-def _clusters(config: Config) -> tuple[str, ...]:
-    return (config.clustername, *config.partition_clusters.values())
 
 
 def _passes(config: Config, cluster: str) -> bool:

@@ -182,10 +182,13 @@ class FakeBackend:
             for (each, start), state in self.rows.items()
             if each == job_id
         )
-        if verdict.outcome is Outcome.CONFLICT:
+        is_settled = verdict.outcome is Outcome.CONFLICT
+        if is_settled:
             starts = [row.start_time for row in rows]
             verdict = check_duplicate(verdict, starts, document["startTime"])
-        return ApiReply(call=call, verdict=verdict, document=document, rows=rows)
+        return ApiReply(
+            call=call, verdict=verdict, document=document, rows=rows if is_settled else None
+        )
 
     def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
         near = [start for job_id, start in self.rows if job_id == key[0]]
