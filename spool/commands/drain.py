@@ -14,6 +14,7 @@ from pathlib import Path
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
+from spool import __version__
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import JobClient, job_clients, slurm_client
@@ -51,6 +52,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
+    _log.info("cc-slurm-sync %s started", __version__)
     current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
