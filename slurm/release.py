@@ -39,7 +39,7 @@ class QueryMethod(StrEnum):
     JSON_ALL = "JSON of all jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ReleaseFeatures:
     """What suits the releases from `since` on; of several words the first is tried first."""
 
@@ -58,56 +58,22 @@ class ReleaseFeatures:
         return f"{method}, `{self.json_option}`"
 
 
+_TEXT, _EACH, _IDS, _ALL = QueryMethod
 RELEASE_TABLE = (
-    ReleaseFeatures(since=Release(21, 8), few_jobs=QueryMethod.TEXT, many_jobs=QueryMethod.TEXT),
+    ReleaseFeatures(Release(21, 8), _TEXT, _TEXT),
+    ReleaseFeatures(Release(22, 5), _TEXT, _ALL),
+    ReleaseFeatures(Release(23, 2), _EACH, _ALL),
+    ReleaseFeatures(Release(23, 11), _EACH, _ALL, "--json=v0.0.40"),
+    ReleaseFeatures(Release(24, 5), _EACH, _ALL, "--json=v0.0.41"),
+    ReleaseFeatures(Release(24, 5, 1), _IDS, _IDS, "--json=v0.0.41"),
+    ReleaseFeatures(Release(24, 11), _IDS, _IDS, "--json=v0.0.42"),
+    ReleaseFeatures(Release(25, 5), _IDS, _IDS, "--json=v0.0.43"),
+    ReleaseFeatures(Release(25, 11), _IDS, _IDS, "--json=v0.0.44", has_sluid=True),
     ReleaseFeatures(
-        since=Release(22, 5), few_jobs=QueryMethod.TEXT, many_jobs=QueryMethod.JSON_ALL
-    ),
-    ReleaseFeatures(
-        since=Release(23, 2), few_jobs=QueryMethod.JSON_EACH, many_jobs=QueryMethod.JSON_ALL
-    ),
-    ReleaseFeatures(
-        since=Release(23, 11),
-        few_jobs=QueryMethod.JSON_EACH,
-        many_jobs=QueryMethod.JSON_ALL,
-        json_option="--json=v0.0.40",
-    ),
-    ReleaseFeatures(
-        since=Release(24, 5),
-        few_jobs=QueryMethod.JSON_EACH,
-        many_jobs=QueryMethod.JSON_ALL,
-        json_option="--json=v0.0.41",
-    ),
-    ReleaseFeatures(
-        since=Release(24, 5, 1),
-        few_jobs=QueryMethod.JSON_IDS,
-        many_jobs=QueryMethod.JSON_IDS,
-        json_option="--json=v0.0.41",
-    ),
-    ReleaseFeatures(
-        since=Release(24, 11),
-        few_jobs=QueryMethod.JSON_IDS,
-        many_jobs=QueryMethod.JSON_IDS,
-        json_option="--json=v0.0.42",
-    ),
-    ReleaseFeatures(
-        since=Release(25, 5),
-        few_jobs=QueryMethod.JSON_IDS,
-        many_jobs=QueryMethod.JSON_IDS,
-        json_option="--json=v0.0.43",
-    ),
-    ReleaseFeatures(
-        since=Release(25, 11),
-        few_jobs=QueryMethod.JSON_IDS,
-        many_jobs=QueryMethod.JSON_IDS,
-        json_option="--json=v0.0.44",
-        has_sluid=True,
-    ),
-    ReleaseFeatures(
-        since=Release(26, 5),
-        few_jobs=QueryMethod.JSON_IDS,
-        many_jobs=QueryMethod.JSON_IDS,
-        json_option="--json=v0.0.44",
+        Release(26, 5),
+        _IDS,
+        _IDS,
+        "--json=v0.0.44",
         sharing_column="Exclusive",
         has_sluid=True,
         sacct_has_sharing=True,

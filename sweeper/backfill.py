@@ -152,6 +152,7 @@ def _queue_runs(
     ordered = sorted(runs, key=lambda run: (run.start_time, run.job_id))
     if control.dry_run:
         return replace(progress, queued=progress.queued + len(ordered))
+    extras = AGAIN | ({"monitoring_status": "0"} if window.monitoring_status == 0 else {})
     written: list[WrittenEvent] = []
     for number, run in enumerate(ordered):
         if (
@@ -168,16 +169,12 @@ def _queue_runs(
             run.job_id,
             start=run.start_time,
             end=run.end_time,
-            extras=_extras(window),
+            extras=extras,
         )
         written.append(WrittenEvent(key=run.key, event=name))
     return replace(
         progress, queued=progress.queued + len(written), written=tuple(written) or progress.written
     )
-
-
-def _extras(window: BackfillWindow) -> dict[str, str]:
-    return {**AGAIN, "monitoring_status": "0"} if window.monitoring_status == 0 else {**AGAIN}
 
 
 def count_events(layout: Layout) -> int:

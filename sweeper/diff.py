@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ccbackend.replies import BackendRow
+from slurm.decode.fields.scalars import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
-from spool.resolve.slurm_runs import END_STATES, match_start, same_start
+from spool.resolve.slurm_runs import match_start, same_start
 from sweeper.values import (
     Close,
     Differences,
@@ -63,6 +64,8 @@ def find_drift(
     """
     drift = Drift()
     judge = _Judge(differences=differences, memory=memory, policy=policy, now=now, drift=drift)
+    # A run whose start moved looks like two: one missing, one orphan. Neither may be judged alone:
+    # the one would be reported twice, the other stopped while it runs.
     moved = {row.job_id for row in differences.orphans if _has_moved(row, differences)}
     for job in differences.missing:
         if job.job_id in moved:
@@ -203,6 +206,8 @@ def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
 def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, EndProof] | None:
     """Return the run of a row as it ended, under the row's start time; None: not proven."""
     runs = {job.start_time: job for job in (differences.accounting_runs or {}).get(row.job_id, ())}
+    # Accounting first: the controller's record may be that of the next run of a requeued job, and
+    # only accounting's word passes the safety check of many stops.
     start = match_start(row.start_time, runs)
     if start is not None and is_over(runs[start]):
         return replace(runs[start], start_time=row.start_time), EndProof.ACCOUNTING

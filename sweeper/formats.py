@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from slurm.job import Job
@@ -47,7 +47,8 @@ def plan_summary(plan: Plan) -> str:
     if plan.first_sightings:
         parts.append(f"facts of {pluralize(len(plan.first_sightings), 'young job')} to be stored")
     if plan.skipped:
-        parts.append("nothing to do for: " + _skipped_text(plan.skipped))
+        skipped = (f"{number} {_SKIP_REASONS[word]}" for word, number in plan.skipped.items())
+        parts.append(f"nothing to do for: {', '.join(skipped)}")
     if None not in plan.running_counts:
         in_slurm, at_backend = plan.running_counts
         parts.append(f"running: {in_slurm} in Slurm, {at_backend} at cc-backend")
@@ -70,10 +71,6 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "drift": dict(plan.drift),
         "running": {"slurm": plan.running_counts[0], "cc_backend": plan.running_counts[1]},
     }
-
-
-def _skipped_text(skipped: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {_SKIP_REASONS[word]}" for word, number in skipped.items())
 
 
 def _table_row(change: Change | Report, prefix: str = "") -> tuple[str, ...]:

@@ -131,6 +131,7 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     is_whole = (
         observation.window_complete and not plan.over_limit and result.options.direction != "stop"
     )
+    # What did not fit into the spool is found again only if the window still begins before it.
     is_done = len(done) == len(plan.changes) or not decision.may_apply
     mark = observation.now if is_done and (is_first or is_whole) else state.mark
     return SweepState(

@@ -9,6 +9,7 @@ import pytest
 
 from slurm.cluster_survey import Rights
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_config import has_accounting
 from slurm.decode.scontrol_nodes import Node
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus
@@ -20,7 +21,6 @@ from spool.preflight.slurm_setup import (
     check_hook_timeouts,
     check_min_job_age,
     check_sources,
-    has_accounting,
 )
 from spool.preflight.visibility import (
     check_accounting_visibility,

@@ -132,8 +132,8 @@ def _cores_of_sockets(item: FieldReader, node_of: NodeOf) -> NodeAllocation:
     name = item.required("nodename", text)
     numbered = item.part("sockets").numbered()
     sockets = [(index, socket.part("cores").indices()) for index, socket in numbered]
-    node = node_of(name)
-    if node is None and any(index for index, _ in sockets):
+    node = node_of(name) if sockets else None
+    if not sockets or (node is None and any(index for index, _ in sockets)):
         return NodeAllocation(name=name)
     per_socket = node.cores_per_socket if node else 0
     cores = [index * per_socket + core for index, numbers in sockets for core in numbers]

@@ -6,11 +6,11 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from slurm.decode.fields.gres import parse_gres
+from slurm.decode.fields.scalars import utc_instant
 from slurm.errors import FailureReason, SlurmError, excerpt
 
 _NODE = re.compile(r"^NodeName=(\S+) ", re.MULTILINE)
@@ -122,7 +122,7 @@ class SlurmdStart(NamedTuple):
 def parse_slurmd_starts(stdout: bytes) -> Iterator[SlurmdStart]:
     """Yield the times of all nodes that have registered; of the others they are `None`."""
     for found in _TIMES.finditer(stdout):
-        times = [_instant(text.decode("ascii", "replace")) for text in found.groups()]
+        times = [utc_instant(text.decode("ascii", "replace")) for text in found.groups()]
         if times[0] is not None and times[1] is not None:
             yield SlurmdStart(times[0], times[1])
 
@@ -136,13 +136,3 @@ def is_reconfigured(starts: Iterable[SlurmdStart], controller_boot: int) -> bool
     since = controller_boot - SLACK_SECONDS
     replaced = [each for each in known if each.slurmd_start >= since and each.node_boot < since]
     return len(replaced) * 2 > len(known)
-
-
-def _instant(text: str) -> int | None:
-    """Return Unix seconds of epoch seconds or of ISO 8601 in UTC."""
-    try:
-        if text.isdigit():
-            return int(text)
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        return None

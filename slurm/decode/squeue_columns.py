@@ -16,8 +16,7 @@ from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
-    BASE_STATES,
-    LIVE_STATES,
+    END_STATES,
     NO_VALUE_WORDS,
     digits,
     epoch_seconds,
@@ -195,7 +194,7 @@ def _job(field: Mapping[str, str], cluster: str, job_id: int) -> Job:
     column = FieldReader(field)
     state, flags = column.read("State", split_state)
     has_run = state != "PENDING"
-    is_over = state in BASE_STATES - LIVE_STATES and has_run
+    is_over = state in END_STATES
     task = field["ArrayTaskID"]
     array = digits(field["ArrayJobID"]) if text(task) else None
     het = digits(field["HetJobID"])

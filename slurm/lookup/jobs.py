@@ -19,9 +19,8 @@ from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.json_source import JsonSource
-from slurm.lookup.result import UNREADABLE, CallBudget, LookupResult, Target
-from slurm.lookup.single_source import MAX_JOBS, SingleSource
-from slurm.lookup.text_source import TextResult, TextSource, warn_untrusted
+from slurm.lookup.result import UNREADABLE, CallBudget, LookupResult, LookupTools, Target
+from slurm.lookup.text_source import MAX_JOBS, SingleSource, TextResult, TextSource, warn_untrusted
 from slurm.release import QueryMethod, ReleaseFeatures
 
 MAX_CONFIRMED_JOBS = 8
@@ -68,9 +67,9 @@ class JobLookup:
         self._clock = clock
         self._timeout_seconds = commands.timeout_seconds
         self._budget = CallBudget(clock)
-        self._json = JsonSource(commands, nodes, budget=self._budget, clock=clock)
-        self._text = TextSource(commands, nodes, budget=self._budget, clock=clock)
-        self._single = SingleSource(commands, nodes, budget=self._budget, clock=clock)
+        tools = LookupTools(commands, nodes, self._budget, clock)
+        self._json, self._text = JsonSource(tools), TextSource(tools)
+        self._single = SingleSource(tools)
         self._squeue_aside_until = float("-inf")
         self._squeue_warning: str | None = None
         self.is_rate_limited = False

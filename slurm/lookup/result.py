@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from slurm.commands import SlurmCommands
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.release import ReleaseFeatures
 
 IDS_PER_CALL = 1000
@@ -68,3 +70,13 @@ class CallBudget:
     def spend(self, calls: int) -> None:
         """Remove calls from the bucket."""
         self._calls = max(0.0, self._calls - calls)
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTools:
+    """What every source of job records works with; the budget is common to all of them."""
+
+    commands: SlurmCommands
+    nodes: NodeGeometries
+    budget: CallBudget
+    clock: Callable[[], float]

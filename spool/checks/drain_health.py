@@ -91,7 +91,7 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
     age = now - (state.updated or 0.0)
     figure = PerfData(
-        label="beacon_age",
+        label="heartbeat_age",
         value=max(0.0, age),
         unit="s",
         warning=HEARTBEAT_WARNING_SECONDS,

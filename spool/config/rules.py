@@ -152,7 +152,8 @@ def warnings_of(config: Config) -> Iterator[str]:
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
             yield f"filters.{name}: {escape(both)} is in allow and in deny; deny wins"
-    if not any(_passes(config, name) for name in _clusters(config)):
+    clusters = (config.clustername, *config.partition_clusters.values())
+    if not any(_passes(config, name) for name in clusters):
         yield "filters.clusters: no cluster passes, so no job will be reported"
     hosts = config.ignore_hosts
     if hosts is not None and hosts.search(""):
@@ -183,10 +184,6 @@ def _deprecated_keys(config: Config) -> Iterator[str]:
         yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
     if config.node_regex is not None:
         yield "node_regex: has no effect; remove it"
-
-
-def _clusters(config: Config) -> tuple[str, ...]:
-    return (config.clustername, *config.partition_clusters.values())
 
 
 def _passes(config: Config, cluster: str) -> bool:

@@ -21,7 +21,7 @@ from spool.files import codec
 from spool.files.durable_files import NewFile, WriteBatch, create_files, load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import LastError, Run, parse_run_name, waiting_since
+from spool.files.run import LastError, Run, is_run_name, waiting_since
 
 WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024
@@ -142,7 +142,7 @@ def plan_retry(layout: Layout, name: str) -> LetterChange:
         BadFileError: it cannot be requeued as it is.
         OSError: it cannot be read, or vanished (FileNotFoundError).
     """
-    if not _is_run_name(name):
+    if not is_run_name(name):
         return _plan_return(layout, name)
     run = reset_delivery(_load_dead_run(layout, name))
     return _plan_requeue(layout, run, "{} requeued")
@@ -155,7 +155,7 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
         OSError: it cannot be read, or vanished (FileNotFoundError).
     """
     run = None
-    if _is_run_name(name):
+    if is_run_name(name):
         with suppress(BadFileError, NewerFormatError):
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
@@ -257,11 +257,3 @@ def _remove_letter(layout: Layout, name: str) -> None:
             reason = f"it is a directory ({error.strerror}); remove it with rm -r"
             raise BadFileError(name, reason) from error
     layout.unlink(Directory.DEAD, name + WHY_SUFFIX)
-
-
-def _is_run_name(name: str) -> bool:
-    try:
-        parse_run_name(name)
-    except BadFileError:
-        return False
-    return True

@@ -7,7 +7,6 @@ A stub is recognized by its contents. A site's own script may call it as a progr
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -78,7 +77,8 @@ def check_last_event(
     start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event arrived {age} ago" if age else "no event has arrived"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
-    return finding(CheckStatus.WARNING, "last event", text, _hint(config))
+    hint = f"{activation(config)}; check slurmctld's log, and the permissions of new/"
+    return finding(CheckStatus.WARNING, "last event", text, hint)
 
 
 def activation(config: Mapping[str, Sequence[str]]) -> str:
@@ -89,15 +89,6 @@ def activation(config: Mapping[str, Sequence[str]]) -> str:
     if release is not None and release >= RECONFIGURE_STARTS_HOOKS:
         return "run `scontrol reconfigure`"
     return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not activate hooks)"
-
-
-def is_active_controller(
-    controllers: Sequence[tuple[str, str, bool]], host: str | None = None
-) -> bool:
-    """Return whether this host is the active controller, or this is not known."""
-    active = next((name for _, name, is_up in controllers if is_up), None)
-    own = (host or socket.gethostname()).partition(".")[0]
-    return len(controllers) <= 1 or active is None or active.partition(".")[0] == own
 
 
 def _is_seen(job: SqueueRow, events: SeenEvents, config: Mapping[str, Sequence[str]]) -> bool:
@@ -111,10 +102,6 @@ def _is_seen(job: SqueueRow, events: SeenEvents, config: Mapping[str, Sequence[s
 
 def _time(config: Mapping[str, Sequence[str]], name: str) -> int | None:
     return config_time({name: tuple(config.get(name, ()))}, name)
-
-
-def _hint(config: Mapping[str, Sequence[str]]) -> str:
-    return f"{activation(config)}; check slurmctld's log, and the permissions of new/"
 
 
 def _event_times(layout: Layout) -> Iterator[float]:

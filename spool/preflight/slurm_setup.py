@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 from slurm.decode.release_text import parse_release_number
+from slurm.decode.scontrol_config import has_accounting
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
 from slurm.release import SAME_IN_EVERY_RELEASE, Release, features_of
@@ -92,12 +93,6 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
         return finding(CheckStatus.WARNING, "hook time limit", text, hint)
     known = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
     return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
-
-
-def has_accounting(config: SlurmSettings) -> bool:
-    """Return whether the cluster has accounting."""
-    kind = next(iter(config.get("AccountingStorageType", ())), "none")
-    return not kind.endswith("none")
 
 
 def check_accounting(config: SlurmSettings) -> CheckResult:

@@ -55,12 +55,18 @@ def span_of_record(
     """
     span = RunSpan(job.start_time or 0, _end_of(job, source), job)
     accounted = {row.start_time or 0 for row in rows}
+    # A requeued job may run again within seconds under the same id. Then the starts say nothing,
+    # and the restart count, where both sides have it, decides alone.
     own = [run for run in runs if not _is_requeued_since(run, job)]
+    # The exact start first: of two runs that are near, the record belongs to that one.
     for run in sorted(own, key=lambda run: run.start_time != span.start_time):
+        # accounting shows both starts, so they are two runs, however near
         claimed = run.start_time in accounted and span.start_time in accounted
         is_it = span.start_time == run.start_time
         if is_it or (not claimed and same_run(span, RunSpan(run.start_time, known_end(run)))):
             return replace(span, start_time=run.start_time)
+    # Powering up nodes moves a start by minutes, too far for `same_run`. The reported start must
+    # be kept: cc-backend knows the run by it.
     if may_have_moved(job, runs):
         old = runs[0].start_time
         if match_start(span.start_time, accounted) and match_start(old, accounted) is None:

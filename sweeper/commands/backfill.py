@@ -75,7 +75,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         return report_usage_error(error)
     if args.dry_run:
         with open_context(config, args) as context:
-            return _print_result(backfill(context, window, _dry_run()), left=0, args=args)
+            control = BackfillControl(
+                make_room=lambda: True, window_done=lambda _progress: None, dry_run=True
+            )
+            return _print_result(backfill(context, window, control), left=0, args=args)
     path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
@@ -161,19 +164,15 @@ def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgres
     write_json(path, document | {"at": progress.resume_at})
 
 
-def _dry_run() -> BackfillControl:
-    return BackfillControl(make_room=lambda: True, window_done=lambda _tally: None, dry_run=True)
-
-
 def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Namespace) -> int:
     """Report; return the exit code."""
     counts = {
         "seen": progress.seen,
-        "there": progress.at_backend,
-        "known": progress.in_spool,
-        "left_out": progress.excluded,
-        "told": progress.queued,
-        "waiting": left,
+        "at_backend": progress.at_backend,
+        "in_spool": progress.in_spool,
+        "excluded": progress.excluded,
+        "queued": progress.queued,
+        "pending": left,
     }
     if args.json:
         print_json(

@@ -9,7 +9,7 @@ LEGEND = (
         "Text",
         (
             "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+            "`scontrol show job ID -d` for the cores and GRES of each job, trusted only where no "
             "user can have forged it"
         ),
     ),
