@@ -261,6 +261,7 @@ def test_texts_after_the_start_are_to_be_added_to_its_row(
 
     assert ("description", "script") == entry.new_texts
     assert SCRIPT == desk.run_of(entry).script
+    assert entry.new_texts == desk.run_of(entry).late_texts
 
 
 def test_texts_of_a_run_that_is_not_reported_stay_here(desk: Desk) -> None:

@@ -160,9 +160,8 @@ class Delivery:
     def _sends_failed(self, name: Channel) -> bool:
         """Return whether a run whose last request failed is in flight."""
         entry = self._failed_in_flight.get(name)
-        if entry is None or entry.in_flight is None:
-            return False
-        return self._store.schedule.get(*entry.key) is entry
+        is_sent = entry is not None and entry.in_flight is not None
+        return is_sent and entry is not None and self._store.schedule.get(*entry.key) is entry
 
     # ---- answers
 
@@ -254,8 +253,8 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store the run that an answer changed."""
-        self._store.persist(entry, run, now)
+        """Store the run that an answer changed, with the texts that are still to be sent."""
+        self._store.persist(entry, replace(run, late_texts=entry.new_texts), now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
@@ -266,9 +265,9 @@ class Delivery:
         is_well = sign_of(verdict) is Sign.WELL
         was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
         if was_slim and verdict.outcome is Outcome.DELIVERED:
-            text = "job=%d start=%d accepted without script and description, refused with them"
-            _log.warning(text, entry.job_id, entry.start_time)
             entry.new_texts = TEXTS
+            text = "job=%d start=%d accepted without script and description, refused with them"
+            _log.warning(text, *entry.key)
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
@@ -285,6 +284,8 @@ class Delivery:
             entry.retry_at = now.steady + reaction.wait_seconds
         else:
             entry.new_texts, entry.failures = entry.new_texts[1:], 0
+        if not entry.new_texts and reaction.run.late_texts:
+            self._store.persist(entry, replace(reaction.run, late_texts=()), now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
 
