@@ -764,7 +764,7 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
 
 
 def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
-    """Of the server, or of a kind of requests; none while all is well."""
+    """Of the server, or of a kind of requests; none while nothing has failed."""
     assert None is world.delivery.next_time(world.moment)
     stored(world, 1)
     assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)

@@ -1,4 +1,4 @@
-"""`make demo` is played as told, against both generations of the server."""
+"""`make demo` is played as its text says, against both generations of the server."""
 
 from __future__ import annotations
 
