@@ -75,12 +75,8 @@ def build_job_report(
 ) -> JobReport:
     """Gather all that is known of a job.
 
-    Args:
-        sources: whom to ask.
-        archive: directory of delivered runs.
-        job_id: of the job.
-        observation: what a sweep of this job alone saw.
-        plan: what it would do.
+    `archive` is the directory of delivered runs. `observation` is what a sweep of this job alone
+    saw, `plan` what it would do.
     """
     unanswered: list[str] = []
     record = _controller_record(sources, job_id, unanswered)

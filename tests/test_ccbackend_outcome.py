@@ -6,16 +6,9 @@ import json
 
 import pytest
 
-from ccbackend.classify import (
-    ApiCall,
-    Outcome,
-    Reason,
-    ReplyVerdict,
-    classify,
-    classify_fault,
-)
-from ccbackend.error_body import is_own_error, server_message
-from ccbackend.faults import Fault
+from ccbackend.answer_rules import classify, classify_fault
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
+from ccbackend.errors import Fault, is_own_error, server_message
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 

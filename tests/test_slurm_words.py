@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.scalars import (
     epoch_seconds,
     number,
@@ -16,7 +17,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_cpus, sharing_from_json
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.decode.job_rows import parse_job_list
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns

@@ -22,9 +22,9 @@ from spool.files.run import RunId
 from sweeper import backfill as module
 from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
+from sweeper.commands.arguments import parse_instant
 from sweeper.commands.backfill import has_room
-from sweeper.commands.exit_codes import failure_code
-from sweeper.dates import parse_instant
+from sweeper.commands.output import failure_code
 
 HOUR, DAY = 3600, 86400
 NOON = 1_774_785_600

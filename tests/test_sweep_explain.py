@@ -18,8 +18,8 @@ from slurm.job import SCRONTAB_FLAG, Job
 from spool.files import codec
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, RunId
+from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import JobReport, build_job_report
-from sweeper.job_report_format import job_report_document, job_report_lines
 from sweeper.values import GuardFinding, GuardKind, Plan, Report
 
 HOUR = 3600

@@ -32,11 +32,8 @@ def parse_job_resources(
 ) -> JobResources:
     """Return the resources from `job_resources` and `gres_detail` of a job.
 
-    Args:
-        document: `job_resources`.
-        gres_detail: one text a node, or nothing.
-        node_of: returns a node by its name.
-        is_live: the job runs; then an empty `gres_detail` means *none*, else *no longer known*.
+    `gres_detail` is one text a node, or nothing. `is_live`: the job runs; then nothing means
+    *none*, else *no longer known*.
 
     Raises:
         FieldError: no known release prints this shape.

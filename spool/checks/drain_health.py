@@ -38,13 +38,8 @@ def check_drain(
 ) -> Iterator[CheckResult]:
     """Yield the results from the drain's state.
 
-    Args:
-        state: the last one written; None if no drain has ever run.
-        now: Unix seconds.
-        is_running: whether the lock is held.
-        limits: of the time that cc-backend or Slurm do not answer.
-        before_first_start: a drain that has never run is only a warning, because it is started
-            last.
+    `state` is None if no drain has ever run. `now` is Unix seconds. `is_running`: the lock is held.
+    `before_first_start` makes a drain that has never run only a warning: it is started last.
     """
     if not is_running and state is None and before_first_start:
         yield finding(

@@ -18,6 +18,7 @@ from pathlib import Path
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
 from ccbackend.topology import Cluster, clusters_of_json
+from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
@@ -68,6 +69,7 @@ def check_paths(
                 _check_subdirectories(check)
     problems += _token_problems(config, credentials)
     problems += _named_file_problems(config)
+    problems += nats_file_problems(config.nats)
     return tuple(problems), tuple(warnings)
 
 
@@ -205,11 +207,8 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
             hint = "name a cluster.json of the server"
             key = f"topology_files[{position}]"
             is_denied = isinstance(error, PermissionError)
-            problem = f"{path} cannot be used: {_error_text(error)}"
+            why = "not a cluster.json"
+            if isinstance(error, OSError):
+                why = error.strerror or "cannot be read"
+            problem = f"{path} cannot be used: {why}"
             yield ConfigProblem(key, problem, hint, is_denied)
-
-
-def _error_text(error: Exception) -> str:
-    return (
-        (error.strerror or "cannot be read") if isinstance(error, OSError) else "not a cluster.json"
-    )

@@ -160,8 +160,7 @@ class Delivery:
     def _sends_failed(self, name: Channel) -> bool:
         """Return whether a run whose last request failed is in flight."""
         entry = self._failed_in_flight.get(name)
-        is_sent = entry is not None and entry.in_flight is not None
-        return is_sent and entry is not None and self._store.schedule.get(*entry.key) is entry
+        return bool(entry and entry.in_flight and self._store.schedule.get(*entry.key) is entry)
 
     # ---- answers
 
@@ -191,6 +190,7 @@ class Delivery:
             failures=entry.failures,
             is_to_blame=to_blame,
             can_be_slim=request.kind is RequestKind.START and not entry.is_slim and run.has_texts,
+            commit_seconds=self._policy.hold_seconds,
         )
         return react(run, verdict, context)
 
@@ -229,6 +229,8 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
+        if any(row.start_time == entry.start_time for row in reply.rows or ()):
+            entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)

@@ -59,5 +59,5 @@ class StopHold:
             entry = schedule.get(job_id, start_time)
             # the start time must match: the row may be an earlier run of the same job id
             if entry is not None and not entry.is_listed:
-                entry.is_listed = True
+                entry.note_listed()
                 schedule.reschedule(job_id, now)

@@ -104,8 +104,15 @@ class Run:
 
     @property
     def start_is_queued(self) -> bool:
-        """Return whether cc-backend has queued the start, and perhaps stored it."""
-        return self.last_error is not None and self.last_error.outcome == "confirm"
+        """Return whether the start was queued or published, and perhaps stored."""
+        error = self.last_error
+        return error is not None and (error.outcome == "confirm" or error.reason == "swallowed")
+
+    @property
+    def start_is_published(self) -> bool:
+        """Return whether the start was published by NATS, and no job list has shown it yet."""
+        error = self.last_error
+        return error is not None and (error.call, error.reason) == ("start", "published")
 
     @property
     def awaited_flush(self) -> bool:
@@ -140,6 +147,11 @@ def waiting_since(run: Run) -> float:
 def run_name(job_id: int, start_time: int) -> str:
     """Return the file name of a run."""
     return f"{job_id}-{start_time}.json"
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether a file's name is one of a run file."""
+    return _NAME.fullmatch(name) is not None
 
 
 def parse_run_name(name: str) -> tuple[int, int]:

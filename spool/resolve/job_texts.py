@@ -164,7 +164,10 @@ class JobTexts:
                 script=None if script is None else script.text,
                 script_bytes_total=None if script is None else script.bytes_total,
                 description=self._description_of(job, description),
-                is_final=(script is not None or self._is_script_out_of_reach())
+                # a script that Slurm denies, or that is not configured, is not waited for
+                is_final=(
+                    script is not None or self._scripts.is_denied or not self._settings.with_script
+                )
                 and (description is not None or not self._settings.with_description),
             )
         return found
@@ -208,10 +211,6 @@ class JobTexts:
             return Script(None)
         raw = text.encode("utf-8", "replace")
         return cut_script(raw, self._settings.read_limit_bytes, bytes_total=len(raw))
-
-    def _is_script_out_of_reach(self) -> bool:
-        """Return whether a script cannot be expected: Slurm denies it, or it is not configured."""
-        return self._scripts.is_denied or not self._settings.with_script
 
     def _location(self, reading: _Reading) -> Path | None:
         """Return where slurmctld stores scripts; queried once, and again after a failure."""

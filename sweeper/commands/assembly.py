@@ -8,33 +8,32 @@ import functools
 import logging
 import os
 import pwd
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters, NameFilter, exclusion_reason
+from ccbackend.site import JobFilters, NameFilter, exclusion_reason
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
+from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import ProcessRunner
-from slurm.rights import Rights
+from spool.commands import drain
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY
-from sweeper.commands.progress import show_steps
-from sweeper.differences import Policy
+from sweeper.apply import DrainWait
+from sweeper.commands.output import show_steps
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.sweep import SweepContext
-from sweeper.values import SlurmRun
+from sweeper.values import Policy, SlurmRun
 
 _log = logging.getLogger(__name__)
 
@@ -154,17 +153,6 @@ def sees_all_jobs(
     return rights.sees_jobs
 
 
-def active_elsewhere(
-    controllers: tuple[tuple[str, str, bool], ...], host: str | None = None
-) -> str | None:
-    """Return the host of the active controller if there are several and it is not this one."""
-    if len(controllers) < 2:  # noqa: PLR2004 - a pair
-        return None
-    active = next((name for _, name, is_up in controllers if is_up), None)
-    own = (host or socket.gethostname()).partition(".")[0]
-    return None if active is None or active.partition(".")[0] == own else active
-
-
 def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
     """Tell whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
     try:
@@ -180,3 +168,21 @@ def _own_user() -> tuple[str, int]:
         return pwd.getpwuid(uid).pw_name, uid
     except KeyError:  # a container without this user
         return str(uid), uid
+
+
+def drain_wait(
+    config: Config,
+    args: argparse.Namespace,
+    timeout_seconds: float,
+    on_progress: Callable[[int], None] = lambda _left: None,
+) -> DrainWait:
+    """Return how long to wait and how to drain once."""
+    once = argparse.Namespace(**{**vars(args), "once": True})
+    return DrainWait(
+        state_directory=config.spool.state_directory,
+        timeout_seconds=timeout_seconds,
+        drain_once=lambda: drain.run(config, once),
+        clock=time.monotonic,
+        sleep=time.sleep,
+        on_progress=on_progress,
+    )

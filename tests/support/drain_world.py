@@ -14,10 +14,9 @@ from queue import Queue
 from typing import Any
 
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.decode.job_rows import SqueueRow
@@ -183,10 +182,13 @@ class FakeBackend:
             for (each, start), state in self.rows.items()
             if each == job_id
         )
-        if verdict.outcome is Outcome.CONFLICT:
+        is_settled = verdict.outcome is Outcome.CONFLICT
+        if is_settled:
             starts = [row.start_time for row in rows]
             verdict = check_duplicate(verdict, starts, document["startTime"])
-        return ApiReply(call=call, verdict=verdict, document=document, rows=rows)
+        return ApiReply(
+            call=call, verdict=verdict, document=document, rows=rows if is_settled else None
+        )
 
     def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
         near = [start for job_id, start in self.rows if job_id == key[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slurm.release_features import RELEASE_TABLE, SAME_IN_EVERY_RELEASE, QueryMethod
+from slurm.release import RELEASE_TABLE, SAME_IN_EVERY_RELEASE, QueryMethod
 
 LEGEND = (
     (

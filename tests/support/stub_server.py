@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from stub_backend.auth import Account
@@ -85,6 +84,11 @@ class StubServer:
             )
             return answer
 
+    def take_message(self, message: str) -> None:
+        """Take a message by NATS, whose lines have no answer."""
+        with self._lock:
+            self.model.publish(message)
+
     def handle(self, method: str, path: str, body: str, token: str | None) -> Answer:
         """Answer a request told as texts, and log it."""
         with self._lock:
@@ -107,12 +111,7 @@ class StubServer:
         self._http.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

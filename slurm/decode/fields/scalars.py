@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -16,48 +17,29 @@ from slurm.errors import excerpt
 NO_VALUE_WORDS = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
 PLACEHOLDER_USERS = frozenset({"nobody", "nfsnobody", "nouser", "unknown", "none", "null", "n/a"})
 """What Slurm, its wrappers and name services print, in any case, for a user without a name."""
-BASE_STATES = frozenset(
+LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+_END_BASE_STATES = frozenset(
     {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PENDING",
-        "PREEMPTED",
-        "RUNNING",
-        "SUSPENDED",
-        "TIMEOUT",
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+        *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"),
     }
 )
+BASE_STATES = _END_BASE_STATES | LIVE_STATES | {"PENDING"}
 """Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
-STATE_FLAGS = frozenset(
+_END_FLAGS = frozenset(
     {
-        "COMPLETING",
-        "CONFIGURING",
-        "EXPEDITING",
-        "GETENV_FAILED",
-        "LAUNCH_FAILED",
-        "POWER_UP_NODE",
-        "RECONFIG_FAIL",
-        "REQUEUED",
-        "REQUEUE_FED",
-        "REQUEUE_HOLD",
-        "RESIZING",
-        "RESV_DEL_HOLD",
-        "REVOKED",
-        "SIGNALING",
-        "SPECIAL_EXIT",
-        "STAGE_OUT",
-        "STOPPED",
-        "UPDATE_DB",
+        *("EXPEDITING", "GETENV_FAILED", "LAUNCH_FAILED", "RECONFIG_FAIL", "REQUEUED"),
+        *("REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"),
     }
 )
+STATE_FLAGS = _END_FLAGS | {
+    *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "REVOKED"),
+    *("SIGNALING", "STAGE_OUT", "STOPPED", "UPDATE_DB"),
+}
 """State words that are flags: next to a base state (lists), or hiding it (single words)."""
 
-LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+END_STATES = _END_BASE_STATES | _END_FLAGS
+"""The words for a run that has ended; a requeued one has, too."""
 _NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
 _LARGEST = 1 << 62
 MAX_DIGITS = 18
@@ -133,6 +115,16 @@ def epoch_seconds(value: str) -> int | None:
         )
         raise ValueError(message)
     return instant(found)
+
+
+def utc_instant(text: str) -> int | None:
+    """Return Unix seconds of epoch seconds or of ISO 8601 in UTC; None: neither."""
+    try:
+        if text.isdigit():
+            return int(text)
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
 
 
 def text(value: Any) -> str | None:
