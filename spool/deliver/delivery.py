@@ -292,11 +292,6 @@ class Delivery:
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
-    _log.info(
-        "job=%d cluster=%s start=%d call=%s outcome=%s",
-        entry.job_id,
-        escape(request.cluster),
-        entry.start_time,
-        request.kind,
-        verdict.outcome,
-    )
+    text = "job=%d cluster=%s start=%d call=%s outcome=%s"
+    run = (entry.job_id, escape(request.cluster), entry.start_time)
+    _log.info(text, *run, request.kind, verdict.outcome)
