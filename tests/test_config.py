@@ -416,7 +416,7 @@ def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
 
 
 def test_http_is_refused_beside_a_path(tmp_path: Path) -> None:
-    """Both mistakes of one URL are told."""
+    """Both mistakes of one URL are reported."""
     path = written(tmp_path, {"clustername": "a", "cc-backend": {"host": "http://h/api"}})
 
     with pytest.raises(ConfigError) as caught:

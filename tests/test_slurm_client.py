@@ -190,7 +190,7 @@ def test_accounting_gives_every_run(series: str) -> None:
 
 
 def whole_nodes(run: Job) -> Sharing | None:
-    """Return the sharing of a run that the recorded cluster's size tells: 16 CPUs a node."""
+    """Return the sharing of a run by the recorded cluster's size: 16 CPUs a node."""
     if not run.nodes or not run.cpus:
         return None
     return Sharing.NODE if run.cpus >= 16 * len(run.nodes) else Sharing.SHARED

@@ -256,8 +256,8 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store the run that an answer changed."""
-        self._store.persist(entry, run, now)
+        """Store the run that an answer changed, with the texts that are still to be sent."""
+        self._store.persist(entry, replace(run, late_texts=entry.new_texts), now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
@@ -268,9 +268,9 @@ class Delivery:
         is_well = sign_of(verdict) is Sign.WELL
         was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
         if was_slim and verdict.outcome is Outcome.DELIVERED:
-            text = "job=%d start=%d accepted without script and description, refused with them"
-            _log.warning(text, entry.job_id, entry.start_time)
             entry.new_texts = TEXTS
+            text = "job=%d start=%d accepted without script and description, refused with them"
+            _log.warning(text, *entry.key)
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
@@ -287,15 +287,12 @@ class Delivery:
             entry.retry_at = now.steady + reaction.wait_seconds
         else:
             entry.new_texts, entry.failures = entry.new_texts[1:], 0
+        if not entry.new_texts and reaction.run.late_texts:
+            self._store.persist(entry, replace(reaction.run, late_texts=()), now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
-    _log.info(
-        "job=%d cluster=%s start=%d call=%s outcome=%s",
-        entry.job_id,
-        escape(request.cluster),
-        entry.start_time,
-        request.kind,
-        verdict.outcome,
-    )
+    text = "job=%d cluster=%s start=%d call=%s outcome=%s"
+    run = (entry.job_id, escape(request.cluster), entry.start_time)
+    _log.info(text, *run, request.kind, verdict.outcome)

@@ -187,6 +187,7 @@ class TextCollector:
             script=run.script or texts.script,
             script_bytes_total=run.script_bytes_total or texts.script_bytes_total,
             description=run.description or texts.description,
+            late_texts=entry.new_texts,
         )
         if entry.stored is None:
             self._store.stage(changed, (), now)
