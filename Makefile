@@ -12,7 +12,7 @@ OUTPUT := dist
 
 .PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release documents test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
-	bench bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
+	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -116,7 +116,10 @@ fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SL
 
 # ---- measurements
 
-bench: bench-hook bench-replay bench-idle bench-sweep bench-decode bench-latency ## all benchmarks, one after another
+bench-table: $(VENV)/.dev ## one table of the figures that need no Slurm, with goals
+	@PYTHONPATH=.:tests:tests/support:tests/bench $(BIN)/python tests/bench/bench_table.py
+
+bench: bench-table bench-hook bench-sweep bench-decode bench-latency ## all benchmarks, one after another
 
 bench-hook: $(VENV)/.dev ## time a hook's process, compared with an empty script of the same shell
 	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_hook.py

@@ -102,6 +102,7 @@ class Backlog:
         )
         known, silent = SharedServerInfo(), _Silent()
         externals = Externals(
+            new_watch=lambda *_: None,
             slurm=lambda: silent,
             backend=lambda: BackendClient(
                 Transport(requests.Session(), self.server.url, token=lambda: TOKEN), known

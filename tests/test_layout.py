@@ -110,6 +110,14 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
     assert FileContents(b"extras", 6, 100.5) == layout.read(Directory.NEW, "a", 6)
 
 
+def test_a_large_file_is_read_completely(layout: Layout) -> None:
+    """It takes several system calls."""
+    contents = b"x" * (1 << 21)
+    (layout.root / "todo" / "a").write_bytes(contents)
+
+    assert contents == layout.read(Directory.TODO, "a", 1 << 21).contents
+
+
 def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
     """Its size is shown; 1 GB is not read."""
     with (layout.root / "new" / "a").open("wb") as file:
@@ -124,7 +132,7 @@ def test_a_file_that_grows_over_the_limit_has_no_contents(
 ) -> None:
     """Its size was right when it was opened."""
     (layout.root / "new" / "a").write_bytes(b"x")
-    monkeypatch.setattr(os, "read", lambda *_: b"much")
+    monkeypatch.setattr(os, "read", lambda _fd, length: b"x" * length)
 
     assert None is layout.read(Directory.NEW, "a", 5).contents
 

@@ -77,7 +77,7 @@ class Externals:
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
     lines that Slurm printed next to good answers, for the administrator. `new_watch` wakes the loop
-    for new events; without one it polls.
+    for new events; if it returns None, the loop polls.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -90,7 +90,7 @@ class Externals:
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
     new_worker: NewWorker = Worker
-    new_watch: Callable[[Layout, Any], EventWatch | None] = lambda _layout, _answers: None
+    new_watch: Callable[[Layout, Any], EventWatch | None] = EventWatch
     system_calls: SystemCalls = os
     new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 

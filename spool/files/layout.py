@@ -19,6 +19,7 @@ from spool.errors import BadFileError, SpoolError
 from spool.files.system_calls import SystemCalls
 
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_BYTES = 1 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -197,11 +198,13 @@ class Layout:
         """Read a complete file; None if it grew over the limit meanwhile."""
         pieces: list[bytes] = []
         size = 0
-        while piece := self.system_calls.read(fd, 1 << 20):
+        while piece := self.system_calls.read(fd, _READ_BYTES):
             size += len(piece)
             if size > limit_bytes:
                 return None
             pieces.append(piece)
+            if len(piece) < _READ_BYTES:  # of a regular file a short read is the last one (read(2))
+                break
         return b"".join(pieces)
 
 

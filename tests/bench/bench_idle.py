@@ -19,6 +19,7 @@ from stub_server import StubServer
 
 SECONDS = 30.0
 SETTLE_SECONDS = 3.0
+OUTAGE_SECONDS = 60.0  # until the probes of an outage are rare
 SLURM = "#!/bin/sh\necho 'ClusterName = lab'\necho 'StateSaveLocation = /nonexistent'\n"
 
 
@@ -72,7 +73,6 @@ def wakeups(pid: int) -> int:
 
 def measure(pid: int, seconds: float) -> Idle:
     """Return the cost of a process over some seconds."""
-    time.sleep(SETTLE_SECONDS)
     cpu, woken, begun = cpu_seconds(pid), wakeups(pid), time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - begun
@@ -96,6 +96,7 @@ def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
         try:
             state = Path(root) / "state" / "drain.json"
             wait_until(lambda: bool(server.log) or (is_down and state.exists()), "the drain")
+            time.sleep(OUTAGE_SECONDS if is_down else SETTLE_SECONDS)
             return measure(drain.pid, seconds)
         finally:
             drain.terminate()

@@ -49,6 +49,7 @@ def start_drain(
         return VirtualWorker(name, work, answers, scheduler=world.scheduler, process=process)
 
     externals = Externals(
+        new_watch=lambda *_: None,
         slurm=lambda: VirtualSlurmClient(world.slurm),
         backend=client,
         texts=world.slurm.ask_texts,

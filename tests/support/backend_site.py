@@ -212,6 +212,7 @@ class BackendSite:
         )
         known = SharedServerInfo()
         externals = Externals(
+            new_watch=lambda *_: None,
             slurm=lambda: self.slurm,
             backend=lambda: self.client(known),
             texts=_texts,
