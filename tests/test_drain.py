@@ -20,7 +20,7 @@ from ccbackend.version import ServerInfo, Version
 from slurm.job import NodeAllocation
 from spool.deliver.health import Channel
 from spool.deliver.pending_run import RequestKind
-from spool.deliver.senders import SendRequest, SendResult
+from spool.deliver.senders import SendRequest, SendResult, ServerQuery, ServerReply, Topic
 from spool.deliver.stop_hold import QUERY_INTERVAL_SECONDS
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
@@ -865,3 +865,11 @@ def test_a_second_run_that_is_over_is_forgotten_by_policy(tmp_path: Path) -> Non
 
     assert [(1, NOON)] == list(world.backend.rows)
     assert {} == world.files()
+
+
+def test_a_failed_query_about_held_stops_is_not_repeated_at_once(world: World) -> None:
+    """It says nothing about any run."""
+    failed = ServerReply(verdict=ReplyVerdict(Reason.QUERY_FAILED, ""), server=ServerInfo())
+    world.delivery.questions.take(ServerQuery(topic=Topic.JOBS), failed, world.moment)
+
+    assert "list" not in [call for call, _ in world.backend.asked]

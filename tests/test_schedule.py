@@ -393,3 +393,13 @@ def test_nothing_is_asked_while_no_stop_is_held() -> None:
     made.add(entry(1, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex"), NOW)
 
     assert ("alex", (1,)) == stop_hold.next_query(made, NOW)
+
+
+def test_a_stop_that_no_query_was_about_may_be_asked_about_at_once() -> None:
+    """A drain that is about to end cannot wait; a second time there is nothing new."""
+    made = schedule(held(1), hold=180.0)
+    stop_hold = StopHold()
+    is_early = stop_hold.query_early(made, NOW)
+    stop_hold.next_query(made, NOW)
+
+    assert (True, False) == (is_early, stop_hold.query_early(made, NOW))
