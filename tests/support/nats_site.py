@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -74,10 +75,16 @@ class NatsServer:
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
+    def hang(self) -> None:
+        """Stop it in mid-air; it keeps its connections."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """Let it go on after `hang`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()
@@ -120,7 +127,7 @@ class Subscriber:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
-        self._workers.shutdown(cancel_futures=True)
+        self._workers.shutdown()
 
     async def _subscribe(self) -> None:
         async def ignore(_error: Exception) -> None:
