@@ -94,7 +94,7 @@ def test_no_job_is_lost_while_the_broker_is_killed(
 def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) -> None:
     """What the proof is for: a stop that overtakes its start is lost for good."""
     connection = Broker(BrokerSettings(servers=(broker.url,), subject=SUBJECT))
-    with Subscriber(broker.url, server, slowest_seconds=0.2) as subscriber:
+    with Subscriber(broker.url, server, slowest_seconds=0.05) as subscriber:
         for job_id in range(1, 101):
             run = {"jobId": job_id, "cluster": "lab", "startTime": BEGAN}
             node = {"numNodes": 1, "resources": [{"hostname": "n1"}], "shared": "none"}
