@@ -105,7 +105,8 @@ class Subscriber:
     def __init__(self, url: str, server: StubServer, *, slowest_seconds: float = 0.02) -> None:
         self._url = url
         self._server = server
-        self._delays = itertools.cycle(slowest_seconds * part / 10 for part in (10, 0, 3, 7, 5, 1, 0))
+        parts = (1.0, 0.0, 0.3, 0.7, 0.5, 0.1, 0.0)  # an odd number: starts and stops take turns
+        self._delays = itertools.cycle(slowest_seconds * part for part in parts)
         self._workers = ThreadPoolExecutor(WORKERS)
         self._loop = asyncio.new_event_loop()
         self._client = Client()
