@@ -110,6 +110,21 @@ def fresh(place: Path, tmp_path: Path) -> Path:
     return prefix
 
 
+@pytest.mark.parametrize(("name", "verb"), [("cc-spool", "drain"), ("cc-sweep", "apply")])
+def test_further_installations_have_templates(place: Path, name: str, verb: str) -> None:
+    """Each instance has settings, spool and state of its own; all else is the same."""
+    units, root = place / "site/lib/systemd/system", place / "site"
+    one = (units / f"{name}.service").read_text().splitlines()
+    many = (units / f"{name}@.service").read_text().splitlines()
+
+    assert {
+        f"ExecStart={root}/bin/{name} {verb} -c {root}/etc/cc-slurm-sync/%i/config.json",
+        f"ReadWritePaths={root}/var/spool/cc-slurm-sync-%i",
+        f"ReadWritePaths={root}/var/lib/cc-slurm-sync-%i",
+        f"#LoadCredential=token:{root}/etc/cc-slurm-sync/%i/token",
+    } == {line for line in set(many) - set(one) if not line.startswith("Description=")}
+
+
 def test_everything_lies_below_the_prefix(place: Path) -> None:
     """An installation with a PREFIX of one's own is complete below it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -120,7 +135,9 @@ def test_everything_lies_below_the_prefix(place: Path) -> None:
         *(f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")),
         "etc/slurm/cc-slurm-sync/spool_event",
         *(f"lib/systemd/system/{n}" for n in ("cc-spool.service", "cc-sweep.service")),
-        *("lib/systemd/system/cc-sweep.timer", "lib/sysusers.d/cc-slurm-sync.conf"),
+        *(f"lib/systemd/system/{n}" for n in ("cc-spool@.service", "cc-sweep@.service")),
+        *(f"lib/systemd/system/cc-sweep{n}.timer" for n in ("", "@")),
+        "lib/sysusers.d/cc-slurm-sync.conf",
         *("lib/tmpfiles.d/cc-slurm-sync.conf", "share/cc-slurm-sync/cron"),
         "share/cc-slurm-sync/logrotate",
     }
@@ -857,8 +874,11 @@ cc-slurm-sync:cc-slurm-sync 750
 root:cc-slurm-sync 640
 /opt/cc-slurm-sync/venv/bin/cc-spool
 cc-spool.service
+cc-spool@.service
 cc-sweep.service
 cc-sweep.timer
+cc-sweep@.service
+cc-sweep@.timer
 #CC_SLURM_SYNC_SPOOL=/var/spool/cc-slurm-sync
 """
     assert 0 == done.returncode, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -121,11 +120,11 @@ def test_a_broker_that_dies_or_hangs_leaves_the_outcome_open(
     with NatsServer(tmp_path) as nats:
         broker = connect(made, nats.url, answer_seconds=0.2)
         broker.publish(PROBE)
-        nats.signal(signal.SIGSTOP)
+        nats.hang()
         hanging = broker.publish(PROBE).reason
-        nats.signal(signal.SIGCONT)
+        nats.go_on()
         again = broker.publish(PROBE).reason
-        nats.signal(signal.SIGSTOP)
+        nats.hang()
         killer = threading.Timer(0.05, nats.kill)
         killer.start()
         dying = broker.publish(PROBE).reason

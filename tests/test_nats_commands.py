@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,8 @@ from spool.config import load
 from spool.connections import broker, job_clients
 from spool.identity import open_token
 from spool.preflight.full_check import full_check_results
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -147,3 +151,19 @@ def test_notifications_without_a_broker_are_warned_of(
     found = checked(site)["NATS broker"]
 
     assert (CheckStatus.WARNING, True) == (found.status, "notifications are lost" in found.text)
+
+
+def test_a_site_without_nats_does_not_load_it(site: CommandSite) -> None:
+    """The library and its loop take memory."""
+    program = (
+        "import sys; from contextlib import ExitStack; from pathlib import Path\n"
+        "from ccbackend.version import SharedServerInfo; from spool.commands import drain\n"
+        "from spool.config import load; from spool.connections import job_clients\n"
+        "config = load(Path(sys.argv[1]))\n"
+        "job_clients(config, str, SharedServerInfo(), ExitStack())()\n"
+        "print(sorted({'nats', 'asyncio', 'ccbackend.nats_api'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(site.config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert "[]\n" == done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import time
 from collections import Counter
@@ -13,8 +14,11 @@ import pytest
 from command_site import run_of
 from drain_process import TOKEN, DrainProcess, until
 from nats_site import SUBJECT, NatsServer, Subscriber, needs_broker
-from stub_server import Model, StubServer
+from stub_server import Model, StubServer, refusal
 
+from ccbackend.classify import ApiCall
+from ccbackend.nats_api.broker import Broker, BrokerSettings
+from ccbackend.nats_api.event_lines import event_line
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource
 
@@ -85,3 +89,66 @@ def test_no_job_is_lost_while_the_broker_is_killed(
         wrong,
         drain.site.names("dead"),
     )
+
+
+def test_plain_publishing_loses_stops(server: StubServer, broker: NatsServer) -> None:
+    """What the proof is for: a stop that overtakes its start is lost for good."""
+    connection = Broker(BrokerSettings(servers=(broker.url,), subject=SUBJECT))
+    with Subscriber(broker.url, server, slowest_seconds=0.05) as subscriber:
+        for job_id in range(1, 101):
+            run = {"jobId": job_id, "cluster": "lab", "startTime": BEGAN}
+            node = {"numNodes": 1, "resources": [{"hostname": "n1"}], "shared": "none"}
+            more = {"user": "ada", "project": "p1", **node}
+            connection.publish(event_line(ApiCall.START, run | more, 1))
+            end = {"stopTime": BEGAN + 5, "jobState": "completed"}
+            connection.publish(event_line(ApiCall.STOP, run | end, 1))
+        until(lambda: len(subscriber.messages) == 200)
+    connection.close()
+
+    states = Counter(server.rows().values())
+    assert (100, True) == (states.total(), states["running"] > 10)
+
+
+def test_a_run_that_is_dropped_without_a_word_is_told(
+    drain: DrainProcess, server: StubServer, broker: NatsServer
+) -> None:
+    """The others are delivered; it waits with its reason, and is delivered once repaired."""
+    server.model.poison[2] = refusal(400, "no subcluster found")
+    put_ended(drain, range(1, 4))
+    with Subscriber(broker.url, server), drain:
+        until(lambda: "rejected without a word" in drain.site.call("show", "2").out, 60)
+        until(lambda: [f"2-{BEGAN}.json"] == drain.site.names("todo"), 60)
+        server.model.poison.clear()
+        drain.site.call("retry", "2")
+        until(lambda: not drain.site.names("todo"), 60)
+
+    assert dict.fromkeys((1, 2, 3), "completed") == drain.states()
+
+
+def test_a_server_that_does_not_subscribe_costs_no_attempt(
+    drain: DrainProcess, server: StubServer, broker: NatsServer
+) -> None:
+    """As an outage: `status` says what to do, and all goes on when the server is back."""
+    put_ended(drain, range(1, 4))
+    with drain:
+        until(lambda: "not subscribed" in drain.site.call("status").out, 30)
+        attempts = [run["attempts"] for run in json.loads(drain.site.call("list", "--json").out)]
+        with Subscriber(broker.url, server):
+            until(lambda: not drain.site.names("todo"), 60)
+
+    assert [0, 0, 0] == attempts
+    assert dict.fromkeys((1, 2, 3), "completed") == drain.states()
+
+
+def test_a_requeued_job_replaces_its_first_run(
+    drain: DrainProcess, server: StubServer, broker: NatsServer
+) -> None:
+    """The server drops the second start without a word until the first row is deleted."""
+    put_ended(drain, range(1, 2))
+    with Subscriber(broker.url, server), drain:
+        until(lambda: not drain.site.names("todo"), 60)
+        end = End(time=BEGAN + 160, state="FAILED", source=EndSource.CONTROLLER)
+        drain.site.put(Directory.TODO, run_of(1, BEGAN + 100, end=end))
+        until(lambda: not drain.site.names("todo"), 60)
+
+    assert {(1, BEGAN + 100): "failed"} == server.rows()

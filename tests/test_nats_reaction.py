@@ -9,7 +9,7 @@ import pytest
 from ccbackend.classify import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.pending_run import RequestKind, pending_run
-from spool.deliver.reaction import MAX_ATTEMPTS, RequestContext, RunAction, react
+from spool.deliver.reaction import MAX_PUBLISHED, RequestContext, RunAction, react
 from spool.deliver.schedule import Schedule
 from spool.deliver.stop_hold import StopHold
 from spool.files.layout import Directory
@@ -52,19 +52,19 @@ def test_a_published_start_waits_for_a_commit(commit: float, wait: int) -> None:
 
 
 def test_a_start_without_a_row_after_two_commits_is_rejected_without_a_word() -> None:
-    """It is tried again once an hour, after a look whether it is listed."""
-    runs = [published(RUN, RequestKind.START, times) for times in (2, 3, 4)]
+    """It is tried again once an hour: what caused it may have been repaired."""
+    runs = [published(RUN, RequestKind.START, times) for times in (2, 3, 4, 5)]
 
-    assert ["published", "swallowed", "swallowed"] == [reason(run) for run in runs]
-    assert [NOW + 180, NOW + HOUR, NOW + HOUR] == [run.not_before for run in runs]
+    assert ["published", "swallowed", "published", "swallowed"] == [reason(run) for run in runs]
+    assert [180, HOUR, 180, HOUR] == [run.not_before - NOW for run in runs]
     assert (True, False) == (runs[1].start_is_queued, runs[1].start_is_published)
     assert runs[1].last_error is not None
     assert "see the server's log" in runs[1].last_error.hint
 
 
-def test_a_run_rejected_without_a_word_for_a_day_becomes_a_dead_letter() -> None:
+def test_a_run_rejected_without_a_word_again_and_again_becomes_a_dead_letter() -> None:
     """As one that alone fails."""
-    run = published(RUN, RequestKind.START, MAX_ATTEMPTS - 1)
+    run = published(RUN, RequestKind.START, MAX_PUBLISHED - 1)
 
     reaction = react(run, PUBLISHED, context(RequestKind.START))
 

@@ -28,6 +28,7 @@ MAX_RESTARTS = 3
 MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
 MAX_PUBLISHED_STARTS = 3  # by NATS: two commits of cc-backend's job cache went by in vain
 MAX_PUBLISHED_STOPS = 7  # by NATS: five minutes in which a listed run was not stopped
+MAX_PUBLISHED = 23  # of a message, each second one an hour after the one before
 MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
 ANSWER_CHARACTERS = 2000
 ALONE_HINT = (
@@ -134,19 +135,22 @@ def _published(run: Run, context: RequestContext) -> Reaction:
     """Return the reaction to a message by NATS: cc-backend drops a bad one without a word.
 
     It is repeated until a job list shows its effect. After some repetitions the run counts as
-    rejected: it is tried once an hour, and becomes a dead letter after a day.
+    rejected: it is tried once an hour, and becomes a dead letter after half a day.
     """
     error, is_start = run.last_error, context.kind is RequestKind.START
     is_repeated = error is not None and error.call == context.kind and error.reason in _SILENT
     count = run.attempts + 1 if is_repeated else 1
-    if count >= (MAX_PUBLISHED_STARTS if is_start else MAX_PUBLISHED_STOPS):
+    is_many = count >= (MAX_PUBLISHED_STARTS if is_start else MAX_PUBLISHED_STOPS)
+    # what caused it may have been repaired meanwhile: after an hour's wait the next look is soon
+    if is_many and error is not None and error.reason == _PUBLISHED:
         verdict, wait = ReplyVerdict(Reason.SWALLOWED), HOUR_SECONDS
     else:
         verdict = ReplyVerdict(Reason.PUBLISHED)
-        wait = int(context.commit_seconds) if is_start else QUEUE_SECONDS * 2 ** (count - 1)
+        growing = QUEUE_SECONDS * 2 ** min(count - 1, MAX_PUBLISHED_STOPS - 2)
+        wait = int(context.commit_seconds) if is_start else growing
     noted = replace(_with_error(run, verdict, context), attempts=count - 1)
     wait_seconds = max(QUEUE_SECONDS, wait)
-    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)
+    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_PUBLISHED)
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -203,7 +207,8 @@ def _rejected(run: Run, verdict: ReplyVerdict, context: RequestContext) -> React
     return Reaction(run=_with_error(run, verdict, context), action=RunAction.DEAD_LETTER)
 
 
-_SILENT = frozenset(each.name.lower() for each in (Reason.PUBLISHED, Reason.SWALLOWED))
+_PUBLISHED, _SWALLOWED = (each.name.lower() for each in (Reason.PUBLISHED, Reason.SWALLOWED))
+_SILENT = frozenset({_PUBLISHED, _SWALLOWED})
 _BY_NAME = frozenset({Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE})
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,

@@ -35,6 +35,9 @@ class RealServer:
         self._binary = binary
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
+        self.broker_url = ""
+        """Of the broker in NATS mode; "": one that is not there."""
+        self.commit_interval = COMMIT_INTERVAL
         self._port = _free_port()
         self.version = self._ask_version()
         self._write_settings()
@@ -126,13 +129,14 @@ class RealServer:
             config["addr"] = f"127.0.0.1:{self._port}"
         else:
             config["main"]["addr"] = f"127.0.0.1:{self._port}"
-            config["cron"]["commit-job-worker"] = COMMIT_INTERVAL
+            config["cron"]["commit-job-worker"] = self.commit_interval
             config["main"].pop("api-subjects", None)
             config.pop("nats", None)
         if nats:
             subjects = {"subject-job-event": "cc.job", "subject-node-state": "cc.node"}
             config["main"]["api-subjects"] = subjects
-            config["nats"] = {"address": f"nats://127.0.0.1:{_free_port()}"}
+            url = self.broker_url or f"nats://127.0.0.1:{_free_port()}"
+            config["nats"] = {"address": url}
         path.write_text(json.dumps(config))
 
     def _token(self) -> str:

@@ -75,12 +75,16 @@ class NatsServer:
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
-    def signal(self, number: int) -> None:
-        """Send it a signal; return when it has stopped, if that is what the signal does."""
+    def hang(self) -> None:
+        """Stop it in mid-air; it keeps its connections."""
         assert self._process is not None
-        self._process.send_signal(number)
-        if number == signal.SIGSTOP:
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        """Let it go on after `hang`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,7 +105,8 @@ class Subscriber:
     def __init__(self, url: str, server: StubServer, *, slowest_seconds: float = 0.02) -> None:
         self._url = url
         self._server = server
-        self._delays = itertools.cycle(slowest_seconds * part / 10 for part in (0, 10, 3, 7, 1, 5))
+        parts = (1.0, 0.0, 0.3, 0.7, 0.5, 0.1, 0.0)  # an odd number: starts and stops take turns
+        self._delays = itertools.cycle(slowest_seconds * part for part in parts)
         self._workers = ThreadPoolExecutor(WORKERS)
         self._loop = asyncio.new_event_loop()
         self._client = Client()
@@ -123,7 +128,7 @@ class Subscriber:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
-        self._workers.shutdown(cancel_futures=True)
+        self._workers.shutdown()
 
     async def _subscribe(self) -> None:
         async def ignore(_error: Exception) -> None:

@@ -1,0 +1,69 @@
+"""Two installations on one controller, set up as docs/several-servers.md says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from command_site import TOKEN, CommandSite
+from drain_process import DrainProcess, until
+from stub_server import Model, StubServer
+
+from spool.files.layout import Directory
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/several-servers.md").read_text()
+
+
+def stub_of(hooks: Path, kind: str, spool: Path) -> Path:
+    """Return a copy of a stub for another spool, made by the command in the documentation."""
+    (expression,) = re.findall(r"sed '(.*)' ", PAGE)
+    expression = expression.replace("/var/spool/cc-slurm-sync-test", str(spool))
+    command = ["sed", expression, str(hooks / f"{kind}_slurmctld")]
+    made = hooks / f"{kind}_slurmctld-{spool.parent.name}"
+    made.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    made.chmod(0o755)
+    return made
+
+
+def test_both_stubs_write_an_event_each(tmp_path: Path) -> None:
+    """One call of each, as slurmctld makes them."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("prolog_slurmctld", "epilog_slurmctld", "spool_event"):
+        (hooks / name).write_bytes((ROOT / "hooks" / name).read_bytes())
+    sites = [CommandSite(tmp_path / name) for name in ("one", "two")]
+    for site in sites:
+        for kind in ("prolog", "epilog"):
+            stub = stub_of(hooks, kind, site.spool)
+            environment = {"SLURM_JOB_ID": "7", "SLURM_JOB_START_TIME": "100"}
+            subprocess.run([stub], env=environment, check=True)
+
+    events = [[name.split("-")[1:3] for name in site.names("new")] for site in sites]
+    assert [[["start", "7"], ["stop", "7"]]] * 2 == events
+
+
+def test_a_server_that_is_away_delays_only_its_own(tmp_path: Path) -> None:
+    """Each installation has a status of its own."""
+    with (
+        StubServer(Model(version="1.4.4", token=TOKEN)) as one,
+        StubServer(Model(version="1.5.4", token=TOKEN)) as two,
+        DrainProcess(tmp_path / "one", one) as first,
+        DrainProcess(tmp_path / "two", two) as second,
+    ):
+        until(lambda: first.status()["server"] and second.status()["server"])
+        two.close()
+        for drain in (first, second):
+            drain.slurm.start({"n2cn0101": [0, 1]})
+        until(lambda: first.states() and second.status()["down"])
+        waiting = [first.site.names("todo"), second.site.names("todo")]
+
+    assert (["running"], [], 1) == ([*first.states().values()], waiting[0], len(waiting[1]))
+
+
+def test_the_page_lists_the_directories_of_a_spool() -> None:
+    """A drain does not create them."""
+    made = " ".join(re.findall(r"install -d .* (new|tmp.*dead)", PAGE)).split()
+
+    assert sorted(Directory) == sorted(made)
