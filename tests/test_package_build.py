@@ -130,8 +130,8 @@ def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
     output("dpkg-deb", "-x", str(kit.deb()), str(tmp_path))
     text = (tmp_path / "usr/share/doc/cc-slurm-sync/copyright").read_text()
 
-    named = set(re.findall(r"usr/lib/cc-slurm-sync/(\w+)/\*", text))
-    assert {name.replace("-", "_").lower() for name in pinned()} <= named
+    named = set(re.findall(r"usr/lib/cc-slurm-sync/(\S+)\.dist-info/\*", text))
+    assert {f"{name.replace('-', '_')}-{version}" for name, version in pinned().items()} == named
 
 
 @pytest.mark.packages
