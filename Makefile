@@ -104,11 +104,11 @@ simulate: $(VENV)/.dev ## run the drain in a simulated world, an hour of traffic
 fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI: 1 000)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py
 
-compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend version, write the README's table
+compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend version, write docs/compatibility.md
 	rm -f $(RESULTS)
 	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
 	sort -o $(RESULTS) $(RESULTS)
-	$(BIN)/python tests/support/compatibility.py $(RESULTS) README.md
+	$(BIN)/python tests/support/compatibility.py $(RESULTS) docs/compatibility.md
 
 fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SLURM=PREFIX SCENARIOS="array ..." | SNAPSHOT=1]
 	cd tests && PYTHONPATH=support SLURM_LAB_PREFIX='$(SLURM)' ../$(BIN)/python -m slurm_recorder \

@@ -20,6 +20,7 @@ from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import JobClient, job_clients, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.event_watch import EventWatch
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -83,6 +84,7 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        new_watch=EventWatch,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over

@@ -169,6 +169,7 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     """Return the entry of a run; the entry of a stored run does not hold it in memory."""
     entry = PendingRun(job_id=run.job_id, start_time=run.start_time, stored=stored)
     entry.update(run, now)
+    entry.new_texts = run.late_texts  # not in update(): those sent meanwhile are not sent again
     if stored is not None:
         entry.run = None
     return entry

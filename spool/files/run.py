@@ -70,7 +70,8 @@ class Run:
 
     `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
     that are deliberately not reported, `reason` says why. `replaces` are start times of earlier
-    runs whose rows at cc-backend block this start. Instants are Unix seconds.
+    runs whose rows at cc-backend block this start. `late_texts` are texts (`script`, `description`)
+    that arrived after the start and may not be in the row yet. Instants are Unix seconds.
     """
 
     job: Job
@@ -89,6 +90,7 @@ class Run:
     not_before: int = 0
     last_error: LastError | None = None
     seen: int = 0
+    late_texts: tuple[str, ...] = ()
 
     @property
     def job_id(self) -> int:
