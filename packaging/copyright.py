@@ -13,6 +13,7 @@ from pathlib import Path
 COMMON = {"Apache-2.0", "MPL-2.0"}
 """Licences whose text every Debian system has."""
 FORMAT = "https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/"
+_LICENCE = re.compile("LICEN|COPYING|NOTICE").match
 SPELLINGS = {"MIT License": "MIT", "BSD-3-Clause": "BSD-3-Clause", "Apache 2.0": "Apache-2.0"}
 
 
@@ -22,22 +23,19 @@ def main(vendor: Path, own: Path) -> None:
     _paragraph("*", "MIT", own.read_text())
     for metadata in sorted(vendor.glob("*.dist-info/METADATA")):
         fields = message_from_string(metadata.read_text())
-        name = fields["License-Expression"] or fields["License"]
+        name = fields["License-Expression"] or fields["License"] or "unknown"
         name = SPELLINGS.get(name, name).replace(" AND ", " and ")
         texts = [
-            path.read_text()
-            for path in sorted(metadata.parent.rglob("*"))
-            if path.is_file() and path != metadata
+            path.read_text() for path in sorted(metadata.parent.rglob("*")) if _LICENCE(path.name)
         ]
-        tops = _tops(vendor, metadata.parent.name.partition("-")[0])
-        _paragraph(" ".join(tops), name, "\n".join(texts))
+        _paragraph(" ".join(_files(metadata.with_name("RECORD"))), name, "\n".join(texts))
 
 
-def _tops(vendor: Path, distribution: str) -> list[str]:
+def _files(record: Path) -> list[str]:
     """Return the patterns of a library's files as they are installed."""
-    module = "usr/lib/cc-slurm-sync/"
-    found = [path.name for path in vendor.iterdir() if path.name.startswith(distribution)]
-    return [f"{module}{name}/*" if (vendor / name).is_dir() else module + name for name in found]
+    paths = {line.split(",")[0] for line in record.read_text().splitlines()}
+    tops = {path.partition("/")[0] + ("/*" if "/" in path else "") for path in paths}
+    return [f"usr/lib/cc-slurm-sync/{top}" for top in sorted(tops) if top[0].isalnum()]
 
 
 def _paragraph(files: str, name: str, text: str) -> None:
@@ -51,7 +49,7 @@ def _paragraph(files: str, name: str, text: str) -> None:
     for common in sorted(COMMON):
         if common in name:
             print(f" The text is in /usr/share/common-licenses/{common}.")
-    if name not in COMMON and text:
+    if name not in COMMON and "apache.org/licenses/" not in text:
         print(
             "\n".join(f" {line}".rstrip() if line.strip() else " ." for line in text.splitlines())
         )
