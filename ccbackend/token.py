@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import ipaddress
 import json
 import os
 import re
@@ -124,6 +123,8 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address means this machine."""
+    import ipaddress  # noqa: PLC0415 - only for plain http
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

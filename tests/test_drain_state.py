@@ -50,6 +50,7 @@ FULL = DrainState(
     due_since=5.0,
     next_attempt=12.0,
     warnings=("squeue: warning: a line",),
+    polling_reason="Too many open files",
 )
 
 

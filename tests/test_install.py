@@ -775,7 +775,8 @@ def test_an_upgrade_keeps_both_users(change: Change) -> None:
 def test_a_choice_that_no_file_remembers_is_read_from_the_owners(two: Path, change: Change) -> None:
     """An older version remembered nothing."""
     (two / "etc/cc-slurm-sync/install.conf").unlink()
-    script = f"set -eu; . {DEPLOY}/places; . {DEPLOY}/accounts; find_service_user; find_slurm_user"
+    files = "".join(f". {DEPLOY}/{name}; " for name in ("places", "slurm_site", "accounts"))
+    script = f"set -eu; {files}find_service_user; find_slurm_user"
     done = subprocess.run(
         ["/bin/sh", "-c", script],
         env={"PREFIX": str(two), "SLURM_CONF": "/nonexistent", "PATH": os.environ["PATH"]},

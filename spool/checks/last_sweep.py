@@ -22,7 +22,7 @@ AGE_SECONDS = 1800.0  # three periods of the timer
 CRITICAL_FACTOR = 8
 _HARMLESS_GUARDS = frozenset({"boot", "first"})
 _PLAN_HINT = "run `cc-sweep plan`; the next sweep checks again"
-_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line of the README"
+_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line in docs/install.md"
 
 
 def check_sweep(

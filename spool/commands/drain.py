@@ -14,11 +14,13 @@ from pathlib import Path
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
+from spool import __version__
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import JobClient, job_clients, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.event_watch import EventWatch
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -51,6 +53,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
+    _log.info("cc-slurm-sync %s started", __version__)
     current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
@@ -81,6 +84,7 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        new_watch=EventWatch,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over

@@ -74,14 +74,15 @@ class Delivery:
         if not stops_only:
             self._fill(self._workers.starts, Channel.STARTS, now)
         self._fill(self._workers.stops, Channel.STOPS, now)
+        self.questions.ask_wanted(now)
 
     def next_time(self, now: Moment) -> float | None:
         """Return when a request may become due without an answer or an event.
 
         A probe or retry whose time has come waits for a run to be tried: it does not count.
         """
-        state = self._health.state
-        times = [self._workers.starts.next_time(), self._workers.stops.next_time()]
+        state, workers = self._health.state, self._workers
+        times = [workers.starts.next_time(), workers.stops.next_time(), self.questions.next_time()]
         if not state.server.is_up:
             times.append(state.server.retry_at)
         else:

@@ -121,6 +121,8 @@ class TextCollector:
 
     def next_time(self) -> float | None:
         """Return when the next query is due, by the monotonic clock."""
+        if self._queue and not self._worker.outstanding:
+            return 0.0
         return min((wanted.ask_at for wanted in self._later), default=None)
 
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:

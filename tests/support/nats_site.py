@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -75,9 +76,11 @@ class NatsServer:
             self._process = None
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send it a signal; return when it has stopped, if that is what the signal does."""
         assert self._process is not None
         self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def __enter__(self) -> Self:
         self.start()
