@@ -44,6 +44,11 @@ def test_board_knows_the_tasks_of_an_array() -> None:
         (b"7|7|N/A\n", FailureReason.INCOMPLETE),
         (b"x|7|N/A|RUNNING|100|900|90|1|cpu|alice|k|n1\n", FailureReason.MALFORMED),
         (b"7|7|N/A|RUNNING|N/A|900|90|1|cpu|alice|k|n1\n", FailureReason.MALFORMED),
+        (
+            b"7 | 7 | N/A | RUNNING | 100 | 900 | 90 | 1 | cpu | alice | k | n1\n",
+            FailureReason.MALFORMED,
+        ),
+        (b"Welcome to the cluster\n" + LINES, FailureReason.INCOMPLETE),
     ],
 )
 def test_board_that_is_cut_or_odd_is_unknown(stdout: bytes, kind: FailureReason) -> None:

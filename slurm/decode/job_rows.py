@@ -164,7 +164,7 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
             parse_job_line(line)  # raises if anything but the start is wrong
             message = f"a running job has no start time: {shown(line)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
-        if line.count(b"|") < _SEPARATORS:
+        if line.count(b"|") < _SEPARATORS or not raw.isdigit():  # `1 | 1 | ...` of a wrapper
             parse_job_line(line)
         if state in _UNSETTLED:
             unsettled.add(job_id)
