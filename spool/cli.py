@@ -53,6 +53,18 @@ CC_SPOOL = Program(
             help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",
             reads_own_config=True,
         ),
+        Subcommand(
+            name="configtest",
+            module="spool.commands.configtest",
+            help="check a configuration file; exit 0 if it is valid, 78 if not",
+            reads_own_config=True,
+        ),
+        Subcommand(
+            name="import-config",
+            module="spool.commands.import_config",
+            help="convert the configuration of another reporter; print ours",
+            reads_own_config=True,
+        ),
     ),
 )
 
