@@ -46,6 +46,7 @@ from spool.files.state_files import (
 from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 from spool.preflight.permissions import not_allowed, wrong_caller
+from spool.program import open_log
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
 
@@ -107,8 +108,7 @@ def run_without_config(args: argparse.Namespace) -> int:
     with suppress(SpoolError, PermissionError):  # the configuration's checks report it
         become_service(config.spool.state_directory)
     try:
-        if args.log_file is not None:
-            console.log_to_file(args.log_file)
+        open_log(config, args)
     except OSError as error:
         return _report([unreadable("log", args.log_file, error)], as_json=args.json)
     context = CheckContext(
