@@ -15,60 +15,55 @@ from pathlib import Path
 import shtab
 
 from spool.cli import CC_SPOOL
+from spool.command_parser import CommandParser
 from spool.program import Program
 from sweeper.cli import CC_SWEEP
 
 _FILES = frozenset({"FILE", "DIR"})
 
 
-def complete_parser(program: Program) -> argparse.ArgumentParser:
+def complete_parser(program: Program) -> CommandParser:
     """Return the parser of a command with all subcommands; file arguments complete to files."""
     parser = program.parser([subcommand.name for subcommand in program.subcommands])
-    for each in (parser, *subparsers(parser).values()):
+    for each in (parser, *parser.subcommands.values()):
         for action in each._actions:
             if action.metavar in _FILES:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return parser
 
 
-def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return the parsers of the subcommands by name."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
-
-
 def fish(program: Program) -> str:
     """Return the completion for fish."""
-    parser = complete_parser(program)
-    commands = subparsers(parser)
-    name, seen = program.name, " ".join(commands)
+    parser, name = complete_parser(program), program.name
+    before = f"not __fish_seen_subcommand_from {' '.join(parser.subcommands)}"
     lines = [f"complete -c {name} -f"]
-    before = f"not __fish_seen_subcommand_from {seen}"
-    for subcommand in program.subcommands:
-        about = _quoted(subcommand.help)
-        lines.append(f"complete -c {name} -n '{before}' -a {subcommand.name} -d {about}")
+    for command, subparser in parser.subcommands.items():
+        about = _quoted(subparser.description or "")
+        lines.append(f"complete -c {name} -n '{before}' -a {command} -d {about}")
     lines += _fish_options(name, before, parser)
-    for command, subparser in commands.items():
+    for command, subparser in parser.subcommands.items():
         lines += _fish_options(name, f"__fish_seen_subcommand_from {command}", subparser)
     return "\n".join(lines) + "\n"
 
 
 def _fish_options(name: str, when: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
-        words = [f"complete -c {name} -n '{when}'"]
-        for string in action.option_strings:
-            words.append(f"-l {string[2:]}" if string.startswith("--") else f"-s {string[1:]}")
-        if action.choices and action.option_strings:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        words = [f"complete -c {name} -n '{when}'", *map(_fish_name, action.option_strings)]
+        if action.choices:
             words.append(f"-x -a {_quoted(' '.join(map(str, action.choices)))}")
         elif action.metavar in _FILES:
             words.append("-r -F")
         elif action.nargs != 0:
             words.append("-x")
-        if action.option_strings or action.metavar in _FILES:
+        if action.option_strings or action.choices or action.metavar in _FILES:
             text = (action.help or "") % {"default": action.default, "prog": name}
             yield " ".join([*words, f"-d {_quoted(text)}"])
+
+
+def _fish_name(option: str) -> str:
+    return f"-l {option[2:]}" if option.startswith("--") else f"-s {option[1:]}"
 
 
 def _quoted(text: str) -> str:
