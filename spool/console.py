@@ -12,8 +12,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any, TextIO
 
 from ccbackend.errors import TokenError
@@ -42,9 +43,22 @@ def safe_line(text: str) -> str:
     return escape(without_secrets(text), MAX_LINE_CHARACTERS)
 
 
-def print_line(line: str = "") -> None:
-    """Write one line of the result to stdout."""
-    write_output(safe_line(line) + "\n")
+class Colour(StrEnum):
+    """A colour of text on a terminal (ECMA-48, select graphic rendition)."""
+
+    RED = "31"
+    GREEN = "32"
+    YELLOW = "33"
+    MAGENTA = "35"
+
+
+def print_line(line: str = "", *, colours: Mapping[str, Colour] | None = None) -> None:
+    """Write one line of the result to stdout; on a terminal some words of it in a colour."""
+    text = safe_line(line)
+    if colours and is_terminal(sys.stdout):
+        for word, colour in colours.items():
+            text = text.replace(word, f"\x1b[{colour}m{word}\x1b[0m")
+    write_output(text + "\n")
 
 
 def print_json(value: Any) -> None:

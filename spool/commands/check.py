@@ -49,6 +49,15 @@ from spool.preflight.permissions import not_allowed, wrong_caller
 from spool.program import open_log
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
+_COLOURS = {
+    f"[{status.name}]": colour
+    for status, colour in (
+        (CheckStatus.OK, console.Colour.GREEN),
+        (CheckStatus.WARNING, console.Colour.YELLOW),
+        (CheckStatus.CRITICAL, console.Colour.RED),
+        (CheckStatus.UNKNOWN, console.Colour.MAGENTA),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +228,7 @@ def _report(results: list[CheckResult], *, as_json: bool) -> int:
     else:
         summary = "; ".join(f"{r.name}: {r.text}" for r in results if r.name in _SUMMARY)
         for line in plugin_lines(results, summary):
-            console.print_line(line)
+            console.print_line(line, colours=_COLOURS)
     return worst_status(results).value
 
 

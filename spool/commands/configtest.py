@@ -28,6 +28,7 @@ def run_without_config(args: argparse.Namespace) -> int:
     """
     path = args.file or args.config
     for warning in load(path).warnings:
-        console.print_line(f"warning: {warning}")
-    console.print_line(f"{path}: the configuration is valid")
+        console.print_line(f"warning: {warning}", colours={"warning:": console.Colour.YELLOW})
+    valid = "the configuration is valid"
+    console.print_line(f"{path}: {valid}", colours={valid: console.Colour.GREEN})
     return 0
