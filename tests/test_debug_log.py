@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from drain_process import NODE, TOKEN, DrainProcess, until
 from drain_world import NOON, World
+from stub_server import Model, StubServer
 
 from ccbackend.classify import Reason
 from ccbackend.version import Version
@@ -175,3 +177,29 @@ def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World
         ),
         "job=7 concluded: nothing new",
     ] == [record.getMessage() for record in caplog.records]
+
+
+def test_a_drain_is_switched_to_debug_without_a_restart(tmp_path: Path) -> None:
+    """It shows its commands and requests then, but neither the token nor the job's script."""
+    with StubServer(Model(version="1.4.4", token=TOKEN)) as server:
+        drain = DrainProcess(tmp_path, server)
+        drain.site.document["cc-backend"]["host"] = server.url
+        with drain:
+            first = drain.slurm.start(NODE, script=SCRIPT)
+            until(lambda: first in drain.states())
+            quiet = drain.log.read_text()
+            drain.site.document["log"] = {"level": "debug"}
+            drain.site.write()
+            until(lambda: "the configuration was reloaded" in drain.log.read_text())
+            second = drain.slurm.start(NODE, script=SCRIPT)
+            until(lambda: f"job={second} start=" in drain.log.read_text())
+            until(lambda: second in drain.states())
+            drain.end()
+    log = drain.log.read_text()
+
+    assert "debug:" not in quiet
+    assert f"debug: job={second} controller: RUNNING" in log
+    assert "debug: POST /api/jobs/start_job/: 201 after" in log
+    assert f"{drain.slurm.command('squeue')} " in log
+    assert "hunter2" not in log
+    assert TOKEN not in log
