@@ -53,7 +53,7 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
         f"start event is in new/1-start-7-0-0-{world.pid}",
         f"controller: RUNNING, started {format_time(NOON)}, 1 node",
         f"concluded: new run {start}; 1 event settled",
-        f"{start} call=start waits 5.0 s",
+        f"{start} call=start waits 5.0 s: its texts",
         f"{start} characters of its texts: script {len(SCRIPT)}, description 7",
         f"{start} cluster=alex call=start is sent",
         f"{start} cluster=alex call=start outcome=delivered: status None, created",

@@ -77,6 +77,7 @@ def test_each_key_of_the_adapter_has_a_line(
     assert notes["natsUser"] == notes["natsNKeySeedFile"] == "not needed: it is empty"
     assert notes["frobnicate"].startswith("not supported: ")
     assert notes["clustername"].startswith("missing; ")
+    assert notes["next"].endswith("type `cc-spool configtest FILE`")
 
 
 def test_the_predecessors_file_becomes_ours(
@@ -149,7 +150,7 @@ def test_a_place_for_secrets_that_does_not_exist_is_named(
         ("natsCredsFile", "/etc/creds", "not needed: natsServer is not set"),
         ("ccRestJwt", "", "not needed: it is empty"),
         ("ccRestUrl", "https://cc.example.org/api/", "renamed to cc-backend.host"),
-        ("ignoreHosts", "", "taken"),
+        ("ignoreHosts", "", "not needed: it is empty"),
     ],
 )
 def test_a_key_says_what_became_of_it(
@@ -159,6 +160,16 @@ def test_a_key_says_what_became_of_it(
     _, notes = imported(tmp_path, {key: value}, capsys)
 
     assert notes[key].startswith(note)
+
+
+def test_what_is_required_and_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An old file may rely on defaults that we do not have."""
+    document, notes = imported(tmp_path, {}, capsys)
+
+    assert document == {}
+    assert {"clustername", "cc-backend.host", "next"} == notes.keys()
 
 
 def test_a_broker_with_scheme_and_port_is_kept(

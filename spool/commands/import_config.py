@@ -15,6 +15,8 @@ from spool.config.schema import Config
 from spool.errors import SpoolError
 from spool.installation import SETTINGS
 
+SERVICE_USER = "cc-slurm-sync"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
@@ -52,8 +54,10 @@ def run_without_config(args: argparse.Namespace) -> int:
     for note in converted.notes:
         sys.stderr.write(console.safe_line(note) + "\n")
     for secret in converted.secrets:
-        line = f"{directory / secret.file_name}: make it readable by the service user alone"
+        path = directory / secret.file_name
+        line = f"{path}: written; type `chown {SERVICE_USER}: {path}`, the service reads it"
         sys.stderr.write(console.safe_line(line) + "\n")
+    sys.stderr.write("next: save the output as FILE, and type `cc-spool configtest FILE`\n")
     return 0
 
 

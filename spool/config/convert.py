@@ -61,6 +61,8 @@ def convert(old: Mapping[str, Any], known: frozenset[str]) -> Converted:
         conversion.add(key, value)
     if "clustername" not in conversion.document:
         conversion.notes.append("clustername: missing; add the cluster's name in cc-backend")
+    if "host" not in conversion.document.get("cc-backend", {}):
+        conversion.notes.append("cc-backend.host: missing; add the URL of the server")
     return Converted(conversion.document, tuple(conversion.notes), tuple(conversion.secrets))
 
 
@@ -138,8 +140,9 @@ def _token(conversion: _Conversion, key: str, value: Any) -> None:
 
 
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
-    conversion.put(key, value or None)
-    conversion.notes.append(f"{key}: taken")
+    if value:
+        conversion.put(key, value)
+    conversion.notes.append(f"{key}: {'taken' if value else 'not needed: it is empty'}")
 
 
 def _broker(conversion: _Conversion, key: str, value: Any) -> None:

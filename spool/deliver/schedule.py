@@ -107,8 +107,9 @@ class Schedule:
         for entry in self._candidates(job_id):
             at = self._ready_at(entry)
             if at > now:
-                text = "job=%d start=%d call=%s waits %.1f s%s"
-                cause = entry.waits_for and f": {entry.waits_for}"
+                needs_texts = at in {entry.texts_until, entry.stop_texts_until}
+                cause = entry.waits_for or ("its texts" if needs_texts else "its time")
+                text = "job=%d start=%d call=%s waits %.1f s: %s"
                 _log.debug(text, *entry.key, entry.next_request, at - now, cause)
                 heappush(self._waiting, (at, next(self._sequence), job_id))
             else:
