@@ -10,7 +10,7 @@ SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall depl
 	packaging/build packaging/lock packaging/release packaging/stage packaging/find_python
 OUTPUT := dist
 
-.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release documents test-packages \
+.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
@@ -37,10 +37,10 @@ demo-slurm: $(VENV)/.dev ## the same with real Slurm, if it is installed; needs 
 
 # ---- packages
 
-deb: documents ## build a Debian package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
+deb: ## build a Debian package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
 	@PYTHON='$(PYTHON)' VERSION='$(VERSION)' packaging/build '$(OUTPUT)' deb
 
-rpm: documents ## build an RPM package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
+rpm: ## build an RPM package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
 	@PYTHON='$(PYTHON)' VERSION='$(VERSION)' packaging/build '$(OUTPUT)' rpm
 
 lock: ## pin what the packages contain beside the project: the newest versions, with hashes
@@ -49,10 +49,14 @@ lock: ## pin what the packages contain beside the project: the newest versions, 
 release: ## check the tree, set the version, build everything with checksums in dist/ [VERSION=x.y.z]
 	@PYTHON='$(PYTHON)' packaging/release '$(VERSION)' '$(OUTPUT)'
 
-# what the packages take if the project makes it
-documents:
-	@for target in man completion; do \
-		if grep -q "^$$target:" Makefile; then $(MAKE) --no-print-directory "$$target"; fi; done
+man: $(VENV)/.dev ## write the manual pages into build/man
+	PYTHONPATH=. $(BIN)/python packaging/manpages.py build/man
+
+completion: $(VENV)/.dev ## write the completions for bash, zsh and fish into build/completion
+	PYTHONPATH=. $(BIN)/python packaging/completion.py build/completion
+
+configuration: $(VENV)/.dev ## write the table of all keys into docs/configuration.md
+	PYTHONPATH=. $(BIN)/python packaging/configuration_table.py docs/configuration.md
 
 # ---- tests
 

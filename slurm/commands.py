@@ -7,6 +7,7 @@ and shown. An empty output next to such lines is accepted only if every command 
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import time
@@ -29,6 +30,7 @@ _NO_JSON = re.compile(rb"json|serializer|data_parser|openapi", re.IGNORECASE)
 _SIGNAL_STATUS = 128  # a shell's exit status is 128 + N where signal N ended the command
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class SlurmCommands:
         self.timeout_seconds = timeout_seconds
         self.error_lines = ErrorLines(clock)
         self._runner = runner
+        self._clock = clock
         self._display_environment = {
             "PATH": "/usr/bin:/bin",
             "LC_ALL": "C",
@@ -153,13 +156,17 @@ class SlurmCommands:
         Raises:
             SlurmError: there is none.
         """
-        return self._runner(
+        began = self._clock()
+        answer = self._runner(
             argv,
             environment=self._display_environment if for_display else self._environment,
             timeout_seconds=self.timeout_seconds if timeout_seconds is None else timeout_seconds,
             limit_bytes=limit_bytes,
             sink=sink,
         )
+        text = "%s: exit status %d after %.2f s"
+        _log.debug(text, " ".join(argv), answer.status, self._clock() - began)
+        return answer
 
     def _check(self, answer: CommandResult, statuses: tuple[int, ...], *, is_empty: bool) -> None:
         """Raise for an answer that must not be used."""

@@ -5,17 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from spool.exit_codes import DRIFT, MEANINGS
 from spool.program import Program, Subcommand
 
 CC_SPOOL = Program(
     name="cc-spool",
     about="Report Slurm jobs to cc-backend; keep each on disk until it has been delivered.",
+    examples=(
+        ("cc-spool status", "show what is pending, for how long and why"),
+        ("cc-spool show 4711", "show the runs of job 4711, and what to do about them"),
+        ("cc-spool retry ALL", "requeue all dead letters, and deliver all pending runs now"),
+        ("cc-spool check --full", "verify the complete setup; nothing is changed"),
+    ),
+    exit_codes={code: text for code, text in MEANINGS.items() if code != DRIFT},
     subcommands=(
         Subcommand(
             name="drain",
             module="spool.commands.drain",
             help="read the events of the hooks, ask Slurm, deliver to cc-backend (the service)",
             needs_delivery=True,
+            examples=(
+                ("cc-spool drain", "run until a signal ends it, as the service does"),
+                ("cc-spool drain --once", "deliver what can be delivered now, then end"),
+                ("cc-spool drain --once --debug", "show the way of each job, too"),
+            ),
         ),
         Subcommand(
             name="status",
@@ -26,32 +39,78 @@ CC_SPOOL = Program(
             name="list",
             module="spool.commands.list",
             help="list the files in the spool with their reason, one per line",
+            examples=(
+                ("cc-spool list todo --older 2h", "list runs that have been pending for two hours"),
+                ("cc-spool list dead --user ada", "list the dead letters of one user"),
+                ("cc-spool list --reason 'no host'", "list what waits for this reason"),
+            ),
         ),
         Subcommand(
             name="show",
             module="spool.commands.show",
             help="show one job or file: its facts, its state, the server's answer, what to do",
+            examples=(("cc-spool show 4711", "show all runs of job 4711"),),
         ),
         Subcommand(
             name="retry",
             module="spool.commands.retry",
             help="requeue dead letters after their cause was repaired; deliver pending runs now",
+            examples=(
+                ("cc-spool retry 4711", "requeue the dead letters of job 4711"),
+                ("cc-spool retry ALL --dry-run", "show what would be requeued"),
+            ),
         ),
         Subcommand(
             name="discard",
             module="spool.commands.discard",
             help="remove dead letters for good; they are not reported",
+            examples=(("cc-spool discard 4711 --dry-run", "show what would be removed"),),
         ),
         Subcommand(
             name="replay",
             module="spool.commands.replay",
             help="import events and runs from another spool or from the archive, to deliver again",
+            examples=(
+                ("cc-spool replay /var/lib/cc-slurm-sync/delivered", "deliver the archive again"),
+            ),
         ),
         Subcommand(
             name="check",
             module="spool.commands.check",
             help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",
             reads_own_config=True,
+            examples=(
+                ("cc-spool check -w 600 --critical 1800", "complain after 10 and 30 minutes"),
+                ("cc-spool check --full", "verify the complete setup, also before the first start"),
+            ),
+            exit_codes={
+                0: "OK",
+                1: "WARNING",
+                2: "CRITICAL",
+                3: "UNKNOWN: the check could not be made",
+            },
+        ),
+        Subcommand(
+            name="configtest",
+            module="spool.commands.configtest",
+            help="check a configuration file; exit 0 if it is valid, 78 if not",
+            reads_own_config=True,
+            examples=(
+                ("cc-spool configtest /tmp/new.json", "check a file before it is installed"),
+            ),
+            exit_codes={0: "the file is valid", 78: "it has errors; all of them are shown"},
+        ),
+        Subcommand(
+            name="import-config",
+            module="spool.commands.import_config",
+            help="convert the configuration of another reporter; print ours",
+            reads_own_config=True,
+            examples=(
+                (
+                    "cc-spool import-config /etc/cc-slurm-adapter/config.json >config.json",
+                    "convert a file; stderr says what became of each key",
+                ),
+            ),
         ),
     ),
 )

@@ -12,10 +12,9 @@ import logging
 import os
 import re
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from enum import StrEnum
 from typing import Any, TextIO
 
 from ccbackend.errors import TokenError
@@ -25,11 +24,9 @@ from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
 from spool.escaping import escape
 
 MAX_LINE_CHARACTERS = 20_000
-REPEAT_SECONDS = 600
 HIDDEN = "***"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
 _MIN_SECRET_CHARACTERS = 4  # hiding shorter texts would hide ordinary words
-_MAX_REMEMBERED = 1000
 _secrets: set[str] = set()
 _log = logging.getLogger(__name__)
 
@@ -43,18 +40,31 @@ def hide_secret(secret: str) -> str:
 
 def safe_line(text: str) -> str:
     """Return a line that is safe to print: without secrets, only printable ASCII."""
-    return escape(_without_secrets(text), MAX_LINE_CHARACTERS)
+    return escape(without_secrets(text), MAX_LINE_CHARACTERS)
 
 
-def print_line(line: str = "") -> None:
-    """Write one line of the result to stdout."""
-    write_output(safe_line(line) + "\n")
+class Colour(StrEnum):
+    """A colour of text on a terminal (ECMA-48, select graphic rendition)."""
+
+    RED = "31"
+    GREEN = "32"
+    YELLOW = "33"
+    MAGENTA = "35"
+
+
+def print_line(line: str = "", *, colours: Mapping[str, Colour] | None = None) -> None:
+    """Write one line of the result to stdout; on a terminal some words of it in a colour."""
+    text = safe_line(line)
+    if colours and is_terminal(sys.stdout):
+        for word, colour in colours.items():
+            text = text.replace(word, f"\x1b[{colour}m{word}\x1b[0m")
+    write_output(text + "\n")
 
 
 def print_json(value: Any) -> None:
     """Write the result as one JSON document to stdout."""
     for line in json.dumps(value, indent=2).splitlines():  # ASCII; never truncated
-        write_output(_without_secrets(line) + "\n")
+        write_output(without_secrets(line) + "\n")
 
 
 def write_output(text: str) -> None:
@@ -93,39 +103,6 @@ def open_standard_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - stays open
-
-
-def start_logging(program: str, *, debug: bool = False) -> None:
-    """Set up logging to stderr; nothing else writes there."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"{program}: %(level_prefix)s%(message)s%(repeat_note)s"))
-    handler.addFilter(_RepeatFilter())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for library in ("urllib3", "filelock"):  # they log requests and files, not jobs
-        logging.getLogger(library).setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
-    threading.excepthook = _log_thread_crash
-
-
-def log_to_file(path: Path) -> None:
-    """Set up logging to a file, which logrotate may move; errors also go to stderr.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    from logging.handlers import WatchedFileHandler  # noqa: PLC0415 - loads socket, pickle, queue
-
-    handler = WatchedFileHandler(path, encoding="ascii")
-    handler.setFormatter(
-        _Formatter("%(asctime)s %(level_prefix)s%(message)s%(repeat_note)s", "%Y-%m-%dT%H:%M:%S%z")
-    )
-    handler.addFilter(_RepeatFilter())
-    root = logging.getLogger()
-    for other in root.handlers:
-        other.setLevel(logging.ERROR)
-    root.addHandler(handler)
 
 
 def run_command(work: Callable[[], int]) -> int:
@@ -225,49 +202,8 @@ _EXIT_CODES: dict[type[Exception], int] = {
 }
 
 
-class _RepeatFilter(logging.Filter):
-    """A filter that repeats an equal message only after a while, with the number suppressed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last_shown: dict[str, tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or record.exc_info:
-            return True
-        words = record.getMessage()
-        last_shown, suppressed = self._last_shown.get(words, (float("-inf"), 0))
-        if record.created - last_shown < REPEAT_SECONDS:
-            self._last_shown[words] = (last_shown, suppressed + 1)
-            return False
-        if len(self._last_shown) >= _MAX_REMEMBERED:
-            self._last_shown.clear()
-        self._last_shown[words] = (record.created, 0)
-        record.repeat_note = f" (equal messages suppressed: {suppressed})" if suppressed else ""
-        return True
-
-
-class _Formatter(logging.Formatter):
-    """A formatter with one line per message; each line of a traceback is escaped."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        record.level_prefix = (
-            "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        )
-        record.repeat_note = getattr(record, "repeat_note", "")
-        shown = super().format(record)
-        record.exc_text = None  # a cached text would reach the next handler unescaped
-        lines = shown.split("\n") if record.exc_info else [shown]
-        return "\n".join(map(safe_line, lines))
-
-
-def _log_thread_crash(details: threading.ExceptHookArgs) -> None:
-    """Log the end of a thread, as Python would print it."""
-    error = details.exc_value
-    _log.critical("a thread ended with a bug, please report it: %s", error, exc_info=error)
-
-
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return a text in which all known secrets are hidden."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return _JWT.sub(HIDDEN, text)

@@ -8,16 +8,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from spool import __version__, config, console
+from spool.command_parser import CommandParser, Texts, epilog
 from spool.config import Config
 from spool.errors import ConfigError
+from spool.exit_codes import MEANINGS
 from spool.identity import become_service, credentials_directory, open_token
+from spool.log_output import LEVELS, log_to_file, set_log, start_logging
 
+HELP = "help"
 _SPOOL_KEY = "spool."
 
 
@@ -29,7 +33,7 @@ class Subcommand:
     files named by the configuration must be usable, else only the spool: an administrator who
     checks a halt must be able to run `status` in spite of its cause. A subcommand with
     `reads_own_config` reads the configuration itself: its module has `run_without_config(args)`
-    instead.
+    instead. `exit_codes` are those with a meaning of their own.
     """
 
     name: str
@@ -37,47 +41,72 @@ class Subcommand:
     help: str
     needs_delivery: bool = False
     reads_own_config: bool = False
+    examples: Texts = ()
+    exit_codes: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A command with its subcommands."""
+    """A command with its subcommands; `exit_codes` are those of its subcommands."""
 
     name: str
     about: str
     subcommands: tuple[Subcommand, ...]
+    examples: Texts = ()
+    exit_codes: Mapping[int, str] = field(default_factory=lambda: MEANINGS)
 
     def run(self, argv: Sequence[str] | None = None) -> int:
         """Run the command and return its exit code: 2 for wrong arguments, 0 after a help text."""
         words = sys.argv[1:] if argv is None else list(argv)
         console.open_standard_streams()
-        console.start_logging(self.name)
+        start_logging(self.name)
         return console.run_command(lambda: self._run(words))
 
     def _run(self, words: Sequence[str]) -> int:
-        args = self.parser(words).parse_args(words)
-        console.start_logging(self.name, debug=bool(args.debug))
+        parser = self.parser(words)
+        parser.check_options(words)
+        args, unknown = parser.parse_known_args(words)
+        if unknown:
+            parser.refuse(unknown, words)
+        if args.subcommand == HELP:
+            return self._run([*([args.topic] if args.topic else []), "--help"])
+        start_logging(self.name, level=args.log_level or "info")
         subcommand = next(
             subcommand for subcommand in self.subcommands if subcommand.name == args.subcommand
         )
         return _run_subcommand(subcommand, args)
 
-    def parser(self, words: Sequence[str]) -> argparse.ArgumentParser:
+    def parser(self, words: Sequence[str]) -> CommandParser:
         """Return the parser, with the arguments of the subcommands that are among the words."""
-        parser = _Parser(prog=self.name, description=self.about, allow_abbrev=False)
+        more = f"`{self.name} help COMMAND` shows the options of a command."
+        parser = CommandParser(
+            prog=self.name,
+            description=self.about,
+            epilog=f"{more}\n\n{epilog(self.examples, self.exit_codes)}",
+        )
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
-        subcommands = parser.add_subparsers(dest="subcommand", metavar="COMMAND", required=True)
+        subparsers = parser.add_subparsers(
+            title="commands", dest="subcommand", metavar="COMMAND", required=True
+        )
         for subcommand in self.subcommands:
-            subparser = subcommands.add_parser(
+            subparser = subparsers.add_parser(
                 subcommand.name,
                 help=subcommand.help,
                 description=subcommand.help,
-                allow_abbrev=False,
+                epilog=epilog(subcommand.examples, subcommand.exit_codes),
             )
             add_common(subparser, after_subcommand=True)
             if subcommand.name in words:
                 _module_of(subcommand).add_arguments(subparser)
+            parser.subcommands[subcommand.name] = subparser
+        text = "show the help of a command"
+        help_parser = subparsers.add_parser(HELP, help=text, description=text)
+        names = [subcommand.name for subcommand in self.subcommands]
+        help_parser.add_argument(
+            "topic", nargs="?", choices=names, metavar="COMMAND", help="the command to explain"
+        )
+        parser.subcommands[HELP] = help_parser
         return parser
 
 
@@ -93,7 +122,19 @@ def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = Fals
         help=f"configuration file (default: {config.DEFAULT_PATH})",
     )
     parser.add_argument(
-        "-d", "--debug", action="store_true", default=absent, help="write a more detailed log"
+        "--log-level",
+        choices=LEVELS,
+        default=absent,
+        help="log messages from this level on (default: log.level of the configuration)",
+    )
+    parser.add_argument(
+        "-d",
+        "--debug",
+        action="store_const",
+        const="debug",
+        dest="log_level",
+        default=absent,
+        help="the same as --log-level debug",
     )
     parser.add_argument(
         "--log-file",
@@ -117,9 +158,19 @@ def prepare(args: argparse.Namespace, *, needs_delivery: bool) -> Config:
     loaded = load_config(args.config, needs_delivery=needs_delivery)
     args.token = open_token(loaded)
     become_service(loaded.spool.state_directory)
-    if args.log_file is not None:
-        console.log_to_file(args.log_file)
+    open_log(loaded, args)
     return loaded
+
+
+def open_log(loaded: Config, args: argparse.Namespace) -> None:
+    """Log from the level, in the form, and into the file that options and configuration say.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    set_log(args.log_level or loaded.log.level, loaded.log.format)
+    if args.log_file is not None:
+        log_to_file(args.log_file)
 
 
 def load_config(path: Path, *, needs_delivery: bool) -> Config:
@@ -138,16 +189,6 @@ def load_config(path: Path, *, needs_delivery: bool) -> Config:
         except ConfigError:
             raise error from None  # the longer list
         return replace(loaded, warnings=loaded.warnings + tuple(map(str, error.problems)))
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that raises if a help text cannot be written."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if file is sys.stdout:
-            console.write_output(message)
-        else:
-            super()._print_message(message, file)
 
 
 def _run_subcommand(subcommand: Subcommand, args: argparse.Namespace) -> int:

@@ -5,39 +5,58 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from spool.program import Program, Subcommand
+from spool.exit_codes import MEANINGS
+from spool.program import HELP, Program, Subcommand
 
 CC_SWEEP = Program(
     name="cc-sweep",
     about="Compare Slurm with cc-backend and repair the differences (without a subcommand: plan).",
+    examples=(
+        ("cc-sweep plan", "show what differs between Slurm and cc-backend"),
+        ("cc-sweep apply", "repair it"),
+        ("cc-sweep explain 4711", "show what all sides know about job 4711"),
+    ),
     subcommands=(
         Subcommand(
             name="plan",
             module="sweeper.commands.plan",
             help="show the differences; change nothing",
             needs_delivery=True,
+            examples=(
+                ("cc-sweep plan -j 4711", "compare only job 4711"),
+                ("cc-sweep plan --direction stop", "show only missing stops"),
+            ),
+            exit_codes={0: "no differences", 10: MEANINGS[10], 11: MEANINGS[11]},
         ),
         Subcommand(
             name="apply",
             module="sweeper.commands.apply",
             help="repair the differences through the spool",
             needs_delivery=True,
+            examples=(("cc-sweep apply --limit 100", "report at most 100 starts and 100 stops"),),
         ),
         Subcommand(
             name="explain",
             module="sweeper.commands.explain",
             help="show what Slurm, the spool and cc-backend know about one job, and what differs",
             needs_delivery=True,
+            examples=(("cc-sweep explain 4711 --json", "the same for a script"),),
         ),
         Subcommand(
             name="backfill",
             module="sweeper.commands.backfill",
             help="report past jobs from Slurm accounting",
             needs_delivery=True,
+            examples=(
+                (
+                    "cc-sweep backfill --since 2026-01-01 --until 2026-02-01 --dry-run",
+                    "count the jobs of January that cc-backend lacks",
+                ),
+            ),
         ),
     ),
 )
-_WITHOUT_SUBCOMMAND = frozenset({"-h", "--help", "--version"})
+_WITHOUT_SUBCOMMAND = frozenset({"-h", "--help", "--version", HELP})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -131,7 +131,8 @@ def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
 
     assert {"state": "held", "pid": os.getpid()} == status["lock"]
     assert {"version": "1.5.4", "dialect": "shared"} == status["server"]
-    assert f"drain is running (process {os.getpid()}, state updated" in drained.call("status").out
+    said = drained.call("status").out
+    assert f"drain of unknown version is running (process {os.getpid()}, state updated" in said
 
 
 def test_looking_at_the_lock_does_not_take_it(site: CommandSite) -> None:
@@ -223,6 +224,47 @@ def test_status_as_json_has_all_that_the_drain_says(drained: CommandSite) -> Non
     )
 
 
+def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSite) -> None:
+    """Their versions, and that of the drain."""
+    seen = {"server_version": "1.5.4", "server_dialect": "shared", "slurm_release": "24.11.5"}
+    say(drained, **seen, version="0.2.0", last_delivery=NOON, deliveries_last_hour=7)
+    server, cluster, delivery, drain = drained.call("status").out.splitlines()[:4]
+    status = drained.call("status", "--json").json
+
+    assert f"cc-backend {status['server_url']}, version 1.5.4 (shared)" == server
+    assert "cluster lab, Slurm 24.11.5" == cluster
+    assert delivery.startswith(f"last delivery {format_time(NOON)} (")
+    assert delivery.endswith(" ago), 7 in the last hour")
+    assert drain.startswith("drain 0.2.0 is running (process ")
+    assert "lab" == status["cluster"]
+
+
+def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> None:
+    """Before the drain has run; of one that has ended the count of an hour is old."""
+    server, cluster, delivery = site.call("status").out.splitlines()[:3]
+    site.beacon(last_delivery=NOON, deliveries_last_hour=7)
+    old = site.call("status").out
+
+    assert server.endswith(", version unknown")
+    assert "cluster lab, Slurm release unknown" == cluster
+    assert "no delivery yet" == delivery
+    assert f"last delivery {format_time(NOON)} (" in old
+    assert "in the last hour" not in old
+
+
+@pytest.mark.parametrize(("is_terminal", "count"), [(True, 1), (False, 0)])
+def test_a_verdict_has_a_colour_on_a_terminal(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch, count: int, *, is_terminal: bool
+) -> None:
+    """Nowhere else, so that no script has to remove it."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    said = site.call("status", terminal=is_terminal)
+
+    assert count == said.out.count("\x1b[31mno drain is running\x1b[0m")
+    assert 2 * count == said.out.count("\x1b[")
+
+
 def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
     """In tmp, which is nobody's business otherwise."""
     assert "1 file being written in tmp" in filled(drained).call("status").out
@@ -263,15 +305,15 @@ def test_status_without_a_drain_says_so(site: CommandSite) -> None:
     site.beacon()
     once = site.call("status").out
 
-    assert "no drain is running" == never.splitlines()[0]
-    assert once.startswith(f"no drain is running; one was last seen {format_time(NOON)}")
+    assert "no drain is running" == never.splitlines()[3]
+    assert f"\nno drain is running; one was last seen {format_time(NOON)}" in once
 
 
 def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
     """Such as a link that somebody put there."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
-    assert site.call("status").out.startswith("the drain's lock cannot be opened")
+    assert "\nthe drain's lock cannot be opened" in site.call("status").out
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -17,7 +18,7 @@ from command_line import Said, call
 
 from ccbackend.errors import TokenError
 from slurm.errors import FailureReason, SlurmError
-from spool import console, exit_codes
+from spool import console, exit_codes, log_output
 from spool.errors import (
     BadFileError,
     ConfigError,
@@ -31,13 +32,20 @@ JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
 _log = logging.getLogger("test")
 
 
-def ended(work: Callable[[], int], *, debug: bool = False, log_file: Path | None = None) -> Said:
+def ended(
+    work: Callable[[], int],
+    *,
+    level: str = "info",
+    form: str = "text",
+    log_file: Path | None = None,
+) -> Said:
     """Run some work as a command."""
 
     def program(_: object) -> int:
-        console.start_logging("cc-test", debug=debug)
+        log_output.start_logging("cc-test")
+        log_output.set_log(level, form)
         if log_file is not None:
-            console.log_to_file(log_file)
+            log_output.log_to_file(log_file)
         return console.run_command(work)
 
     return call(program=program)
@@ -171,7 +179,113 @@ def test_debugging_is_shown_on_demand() -> None:
         logging.getLogger("urllib3").debug("theirs")
         return 0
 
-    assert "cc-test: debug: ours\n" == ended(work, debug=True).err
+    assert "cc-test: debug: ours\n" == ended(work, level="debug").err
+
+
+def test_less_is_shown_on_demand() -> None:
+    """Only errors, for example."""
+
+    def work() -> int:
+        _log.warning("odd")
+        _log.error("bad")
+        return 0
+
+    assert "cc-test: error: bad\n" == ended(work, level="error").err
+
+
+def test_messages_as_json_are_objects_with_what_they_say_of_a_job(tmp_path: Path) -> None:
+    """On stderr and in a file; escaped, without secrets."""
+
+    def work() -> int:
+        _log.info("job=%d cluster=%s start=%d outcome=%s", 5, "alex", 100, "delivered")
+        _log.warning("odd\nword %s", JWT)
+        return 0
+
+    said = ended(work, form="json")
+    ended(work, form="json", log_file=tmp_path / "log")
+    first, second = map(json.loads, said.err.splitlines())
+
+    assert {
+        "job": 5,
+        "cluster": "alex",
+        "start": 100,
+        "outcome": "delivered",
+    }.items() <= first.items()
+    assert ("info", "warning") == (first["level"], second["level"])
+    assert "odd\\x0aword ***" == second["message"]
+    assert first["time"].startswith("20")
+    assert ["info", "warning"] == [
+        json.loads(line)["level"] for line in (tmp_path / "log").read_text().splitlines()
+    ]
+
+
+def test_a_traceback_is_a_list_in_json() -> None:
+    """The message stays one line."""
+    said = ended(raising(ZeroDivisionError("x")), form="json")
+    (found,) = map(json.loads, said.err.splitlines())
+
+    assert "critical" == found["level"]
+    assert "Traceback (most recent call last):" == found["traceback"][0]
+
+
+class Journal(io.StringIO):
+    """A stream that has a file descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self.fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self.fd
+
+
+@pytest.mark.parametrize(
+    ("inode", "expected"),
+    [
+        (0, ["<6>fine", "<4>warning: odd", "<3>error: bad"]),
+        (1, ["cc-test: fine", "cc-test: warning: odd", "cc-test: error: bad"]),
+    ],
+)
+def test_lines_for_the_journal_begin_with_their_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inode: int, expected: list[str]
+) -> None:
+    """Only if stderr is the file that systemd names; the journal shows the program itself."""
+    with (tmp_path / "stream").open("w") as file:
+        status = os.fstat(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino + inode}")
+        stream = Journal(file.fileno())
+
+        def program(_: object) -> int:
+            sys.stderr = stream
+            log_output.start_logging("cc-test")
+            _log.info("fine")
+            _log.warning("odd")
+            _log.error("bad")
+            return 0
+
+        call(program=program)
+
+    assert expected == stream.getvalue().splitlines()
+
+
+def test_each_line_of_a_traceback_has_its_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the journal would take them for information."""
+    with (tmp_path / "stream").open("w") as file:
+        status = os.fstat(file.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        stream = Journal(file.fileno())
+
+        def program(_: object) -> int:
+            sys.stderr = stream
+            log_output.start_logging("cc-test")
+            return console.run_command(raising(ZeroDivisionError("x")))
+
+        call(program=program)
+
+    assert {"<2>"} == {line[:3] for line in stream.getvalue().splitlines()}
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\r", "\0", "\u202e", "é"])
@@ -233,7 +347,7 @@ def _logged(work: Callable[[], int], path: Path) -> str:
 
 def test_plain_information_may_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """So may tracebacks; and only so many faults are remembered."""
-    monkeypatch.setattr(console, "_MAX_REMEMBERED", 2)
+    monkeypatch.setattr(log_output, "_MAX_REMEMBERED", 2)
 
     def work() -> int:
         for words in ("a", "a", "b", "c", "a"):
@@ -384,8 +498,8 @@ def test_progress_is_for_terminals(
 def test_a_reader_that_goes_away_is_fine() -> None:
     """`cc-spool list | head`: no message, no traceback, exit code 0."""
     script = (
-        "import sys; from spool import console\n"
-        "console.start_logging('cc-test')\n"
+        "import sys; from spool import console, log_output\n"
+        "log_output.start_logging('cc-test')\n"
         "def work():\n"
         "    while True: console.print_line('line')\n"
         "sys.exit(console.run_command(work))"

@@ -118,9 +118,18 @@ def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) ->
         "/usr/lib/tmpfiles.d/cc-slurm-sync.conf",
         *(f"{share}/{name}" for name in ("config.json.example", "cron")),
         f"{doc}/README.md{'.gz' if kind == 'deb' else ''}",
+        "/usr/share/bash-completion/completions/cc-spool",
+        "/usr/share/fish/vendor_completions.d/cc-sweep.fish",
     }
+    manual = {re.sub(r"\.gz$", "", path) for path in contents(kit, kind) if "/man/" in path}
 
     assert set() == expected - set(contents(kit, kind))
+    assert {
+        "/usr/share/man/man5/cc-slurm-sync.json.5",
+        "/usr/share/man/man7/cc-slurm-sync.7",
+        "/usr/share/man/man8/cc-spool.8",
+        "/usr/share/man/man8/cc-sweep.8",
+    } == manual
 
 
 @pytest.mark.packages

@@ -86,7 +86,7 @@ def test_the_default_configuration_is_named_in_the_help() -> None:
     said = call("--help")
 
     assert 0 == said.code
-    assert "/etc/cc-slurm-sync/config.json" in said.out.replace("\n", "").replace(" ", "")
+    assert "/etc/cc-slurm-sync/config.json" in said.out
 
 
 def test_every_verb_has_a_help() -> None:
@@ -96,6 +96,96 @@ def test_every_verb_has_a_help() -> None:
     assert {0} == {said.code for said in helps.values()}
     assert "--once" in helps["drain"].out
     assert "ID|ALL" in helps["retry"].out
+
+
+def test_a_help_is_wrapped_at_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No path, no option and no example is broken; other lines fit into the terminal."""
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = call("replay", "--help").out.splitlines()
+
+    assert "  cc-spool replay /var/lib/cc-slurm-sync/delivered" in lines
+    assert "                        /etc/cc-slurm-sync/config.json)" in lines
+    assert [] == [line for line in lines if len(line) > 50 and " " in line.strip()[2:]][1:]
+
+
+def test_a_help_ends_with_examples_and_exit_codes() -> None:
+    """Of the command; those of a subcommand if they differ."""
+    every, plugin, drain = (call(*words, "--help").out for words in ([], ["check"], ["drain"]))
+
+    assert "\nexamples:\n  cc-spool status\n      show what is pending" in every
+    assert "\nexit codes:\n  0   success\n" in every
+    assert "\n  3   UNKNOWN: the check could not be made\n" in plugin
+    assert "exit codes:" not in drain
+
+
+@pytest.mark.parametrize("topic", [[], ["list"]])
+def test_help_is_a_verb(topic: list[str]) -> None:
+    """It shows what --help shows."""
+    said = call("help", *topic)
+
+    assert (0, call(*topic, "--help").out) == (said.code, said.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["lst"], "unknown value 'lst'; did you mean list? (choose from drain, status, list,"),
+        (["help", "lst"], "unknown value 'lst'; did you mean list?"),
+        (["list", "tdo"], "unknown value 'tdo'; did you mean todo?"),
+        (["list", "--lmit", "5"], "unknown argument --lmit; did you mean --limit?"),
+        (["list", "--lmit=5"], "unknown argument --lmit=5; did you mean --limit?"),
+        (["--confg", "x", "list"], "unknown argument --confg; did you mean --config?"),
+        (["--confg", "x"], "unknown argument --confg; did you mean --config?"),
+        (["show", "5", "-x"], "unknown argument -x\n"),
+        (["show", "5", "chek"], "unknown argument chek; did you mean check?"),
+        (["show", "xyzzy", "xyzzy"], "unknown argument xyzzy\n"),
+    ],
+)
+def test_a_mistake_gets_a_suggestion(words: list[str], hint: str) -> None:
+    """The most similar command, option or value, if there is one."""
+    said = call(*words)
+
+    assert (2, "") == (said.code, said.out)
+    assert hint in said.err
+
+
+@pytest.mark.parametrize("words", [["--", "--xyzzy"], ["--no such thing"]])
+def test_what_is_no_option_is_not_taken_for_one(site: CommandSite, words: list[str]) -> None:
+    """Such as the name of a file behind `--`."""
+    assert "unknown argument" not in site.call("show", *words).err
+
+
+@pytest.mark.parametrize(
+    ("configured", "options", "is_shown"),
+    [
+        ("info", [], True),
+        ("error", [], False),
+        ("error", ["--log-level", "info"], True),
+        ("debug", ["--log-level", "error"], False),
+        ("error", ["-d"], True),
+    ],
+)
+def test_the_level_of_the_log_is_that_of_option_or_configuration(
+    site: CommandSite, configured: str, options: list[str], *, is_shown: bool
+) -> None:
+    """The option has precedence."""
+    site.put(Directory.TODO, run_of(5))
+    site.put(Directory.TODO, run_of(6))
+    site.document["log"] = {"level": configured}
+    site.write()
+
+    assert is_shown is ("1 more file not shown" in site.call("list", "--limit", "1", *options).err)
+
+
+def test_the_form_of_the_log_is_that_of_the_configuration(site: CommandSite) -> None:
+    """JSON, for example."""
+    site.put(Directory.TODO, run_of(5))
+    site.put(Directory.TODO, run_of(6))
+    site.document["log"] = {"format": "json"}
+    site.write()
+    said = site.call("list", "--limit", "1")
+
+    assert "info" == json.loads(said.err)["level"]
 
 
 def test_the_version_is_told() -> None:

@@ -146,11 +146,11 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         (["--limit", "0"], "'0' is not a number above 0"),
         (["-l", "many"], "'many' is not a number above 0"),
         (["-j", "x"], "'x' is not a number above 0"),
-        (["--direction", "up"], "invalid choice"),
+        (["--direction", "up"], "unknown value 'up'"),
         (["apply", "--force"], "--force and --stops N must be given together"),
         (["apply", "--stops", "3"], "--force and --stops N must be given together"),
         (["apply", "--force", "--stops", "0"], "'0' is not a number above 0"),
-        (["plan", "--force"], "unrecognized arguments"),
+        (["plan", "--force"], "unknown argument --force"),
         (["plan", "-j", "4711"], "job 4711 is unknown"),
         (["apply", "-j", "4711"], "job 4711 is unknown"),
         (["explain", "4711"], "job 4711 is unknown"),
@@ -159,7 +159,7 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         (["backfill", "--since", "1d", "--until", "2d"], "is not before --until 2d"),
         (["backfill", "--since", "yesterday", "--until", "now"], "'yesterday' is not a time"),
         (["backfill", "--since", "2026-02-30", "--until", "now"], "'2026-02-30' is not a time"),
-        (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "invalid"),
+        (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "unknown"),
     ],
 )
 def test_bad_input_is_a_clear_line_and_exit_2(

@@ -8,6 +8,7 @@ verified. The token appears in no message. A failed exchange is a value, no exce
 from __future__ import annotations
 
 import contextlib
+import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ def tls_fault(chain: Sequence[BaseException]) -> Fault | None:
 MAX_RETRY_AFTER_SECONDS = 900.0
 _MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
 _CHUNK_BYTES = 65_536
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,8 @@ class Transport:
         answer, stale = self._attempt(method, path, body, token=token, limit_bytes=limit)
         if stale and self._clock() - began < _MAX_STALE_SECONDS:
             answer, _ = self._attempt(method, path, body, token=token, limit_bytes=limit)
+        said = answer.status if answer.fault is None else answer.fault.name.lower()
+        _log.debug("%s %s: %s after %.2f s", method, path, said, self._clock() - began)
         return answer
 
     def _attempt(

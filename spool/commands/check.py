@@ -46,8 +46,18 @@ from spool.files.state_files import (
 from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
 from spool.preflight.permissions import not_allowed, wrong_caller
+from spool.program import open_log
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
+_COLOURS = {
+    f"[{status.name}]": colour
+    for status, colour in (
+        (CheckStatus.OK, console.Colour.GREEN),
+        (CheckStatus.WARNING, console.Colour.YELLOW),
+        (CheckStatus.CRITICAL, console.Colour.RED),
+        (CheckStatus.UNKNOWN, console.Colour.MAGENTA),
+    )
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +117,7 @@ def run_without_config(args: argparse.Namespace) -> int:
     with suppress(SpoolError, PermissionError):  # the configuration's checks report it
         become_service(config.spool.state_directory)
     try:
-        if args.log_file is not None:
-            console.log_to_file(args.log_file)
+        open_log(config, args)
     except OSError as error:
         return _report([unreadable("log", args.log_file, error)], as_json=args.json)
     context = CheckContext(
@@ -219,7 +228,7 @@ def _report(results: list[CheckResult], *, as_json: bool) -> int:
     else:
         summary = "; ".join(f"{r.name}: {r.text}" for r in results if r.name in _SUMMARY)
         for line in plugin_lines(results, summary):
-            console.print_line(line)
+            console.print_line(line, colours=_COLOURS)
     return worst_status(results).value
 
 

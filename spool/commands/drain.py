@@ -26,6 +26,7 @@ from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
+from spool.log_output import set_log
 from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
+            set_log(args.log_level or current.log.level, current.log.format)
             watch = ConfigWatcher(current, token)
             with Layout(current.spool.directory) as layout:
                 code = _drain(current, layout, watch, stopping, once=args.once)

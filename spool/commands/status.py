@@ -21,7 +21,7 @@ from spool.checks.drain_health import STUCK_SECONDS, waiting_line
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import LISTED
 from spool.config import Config
-from spool.console import print_json, print_line
+from spool.console import Colour, print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
 from spool.files.drain_state import HealthState
@@ -34,6 +34,9 @@ from spool.identity import MaskedToken
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 OLDER = "older"
+HALTED, REFUSED = "HALTED", "REFUSED"
+NO_DRAIN, NO_SERVER = "no drain is running", "cc-backend does not answer"
+_COLOURS = dict.fromkeys((HALTED, REFUSED, NO_DRAIN, NO_SERVER), Colour.RED)
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         found = count_spool(layout, now)
     document = {
+        "server_url": config.cc_backend.host,
+        "cluster": config.clustername,
         **found,
         **_drain_document(view),
         "sweep": read_json(state_directory / SWEEP_STATE_FILE) or None,
@@ -66,9 +71,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.json:
         print_json(document)
         return OK
-    for line in _lines(document, view, now):
-        print_line(line)
-    print_line(_sweep_line(state_directory, now))
+    for line in (*_lines(document, view, now), _sweep_line(state_directory, now)):
+        print_line(line, colours=_COLOURS)
     return OK
 
 
@@ -134,9 +138,9 @@ def _token(token: MaskedToken) -> dict[str, Any]:
 
 
 def _lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
-    yield _drain_line(view, now)
+    yield from _head_lines(document, view, now)
     if view.is_running or view.state.once:
-        yield from _delivery_lines(view, now)
+        yield from _waiting_lines(view, now)
         yield from _trouble_lines(view, now)
     yield ""
     yield from _age_table(document, now)
@@ -147,26 +151,36 @@ def _lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[st
     yield _token_line(document["token"], now)
 
 
+def _head_lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
+    """Yield both sides with their versions, the last delivery, and the drain."""
+    state = view.state
+    version = escape(state.server_version or "unknown")
+    dialect = f" ({escape(state.server_dialect)})" if state.server_dialect else ""
+    yield f"cc-backend {document['server_url']}, version {version}{dialect}"
+    yield f"cluster {document['cluster']}, Slurm {escape(state.slurm_release or 'release unknown')}"
+    if state.last_delivery is None:
+        yield "no delivery yet"
+    else:
+        when = f"{format_time(state.last_delivery)} ({format_age(state.last_delivery, now)} ago)"
+        count = f", {state.deliveries_last_hour} in the last hour" if view.is_running else ""
+        yield f"last delivery {when}{count}"
+    yield _drain_line(view, now)
+
+
 def _drain_line(view: DrainView, now: float) -> str:
     state = view.state
     if not view.is_running:
         last = f"; one was last seen {format_time(state.updated)}" if state.updated else ""
-        sure = "no drain is running" if view.lock == "free" else "the drain's lock cannot be opened"
+        sure = NO_DRAIN if view.lock == "free" else "the drain's lock cannot be opened"
         return sure + last
     who = f"process {view.pid}" if view.pid else "a process of unknown id"
     alive = f", state updated {format_age(state.updated, now)} ago" if state.updated else ""
-    version = f"cc-backend {state.server_version or 'of unknown version'}"
-    dialect = f" ({escape(state.server_dialect)})" if state.server_dialect else ""
-    return f"drain is running ({who}{alive}), {escape(version)}{dialect}"
+    return f"drain {escape(state.version or 'of unknown version')} is running ({who}{alive})"
 
 
-def _delivery_lines(view: DrainView, now: float) -> Iterator[str]:
-    """Yield the last delivery and the causes for which runs wait."""
+def _waiting_lines(view: DrainView, now: float) -> Iterator[str]:
+    """Yield the causes for which runs wait."""
     state = view.state
-    if state.last_delivery is not None:
-        when = f"{format_time(state.last_delivery)} ({format_age(state.last_delivery, now)} ago)"
-        count = state.deliveries_last_hour
-        yield f"last delivery {when}, {count} in the last hour"
     if state.due_since is not None and now - state.due_since >= STUCK_SECONDS:
         yield f"runs are due since {format_time(state.due_since)} and nothing has been delivered"
     for cause in state.waiting:
@@ -203,7 +217,7 @@ def _health_lines(view: DrainView, now: float) -> Iterator[str]:
     reports = [("", state.health)]
     if state.health.state is HealthState.UP:
         reports = [(" to starts", state.starts), (" to stops", state.stops)]
-    words = {HealthState.HALTED: "HALTED", HealthState.DOWN: "cc-backend does not answer"}
+    words = {HealthState.HALTED: HALTED, HealthState.DOWN: NO_SERVER}
     for what, health in reports:
         if health.state in words:
             said = f"{words[health.state]}{what} since {format_time(health.since)}"
@@ -256,5 +270,5 @@ def _summary_line(summary: SweepSummary, now: float) -> str:
     )
     found = [f"{name} {count}" for name, count in summary.drift.items()]
     why = f": {', '.join(summary.guards)}" if summary.guards else ""
-    refused = f"; REFUSED{why}" if summary.refused else ""
+    refused = f"; {REFUSED}{why}" if summary.refused else ""
     return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{refused}", 1000)

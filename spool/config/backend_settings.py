@@ -8,9 +8,10 @@ from ccbackend.accelerators import accelerator_map
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.site import JobFilters, NameFilter, SiteMap
 from ccbackend.topology import Cluster
+from spool.config.job_sections import NamesKeys
 from spool.config.paths import read_topology
 from spool.config.rules import overlap_warning, overlaps
-from spool.config.schema import Config, NamesKeys
+from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ccbackend.errors import TokenError
 from ccbackend.token import is_loopback, read_secret
-from spool.config.schema import NatsKeys
+from spool.config.sections import NatsKeys
 from spool.errors import ConfigProblem
 
 

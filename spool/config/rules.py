@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
+from spool.config.keys import DAY_SECONDS
 from spool.config.nats_rules import nats_conflicts, nats_warnings
 from spool.config.read import Document
-from spool.config.schema import DAY_SECONDS, Config
+from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.escaping import escape
 

@@ -6,6 +6,7 @@ removed, and events are removed last, when no run that they led to is only in me
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from spool.deliver.pending_run import PendingRun
@@ -18,6 +19,7 @@ from spool.moment import Moment
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 50
 GROUP_SECONDS = 0.2
+_log = logging.getLogger(__name__)
 
 
 class PendingChanges:
@@ -91,13 +93,15 @@ class PendingChanges:
             for entry in self.to_persist.values():
                 if entry.run is not None:
                     batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
+                    _log.debug("job=%d start=%d goes to %s/", *entry.key, entry.run.directory)
             for run, error, _ in self.to_dead.values():
                 move_run_to_dead(batch, run, error)
         except OSError:
             batch.rollback()
             raise
         # the file is in one of the directories, or in both after a crash
-        for name in self.to_remove:
+        for name, entry in self.to_remove.items():
+            _log.debug("job=%d start=%d is done; its file is removed", *entry.key)
             batch.remove(Directory.TODO, name)
             batch.remove(Directory.OPEN, name)
         events = self.removable_events()

@@ -8,11 +8,14 @@ seconds of the monotonic clock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import count
 
 from spool.deliver.pending_run import PendingRun, RequestKind
+
+_log = logging.getLogger(__name__)
 
 
 class Schedule:
@@ -104,6 +107,10 @@ class Schedule:
         for entry in self._candidates(job_id):
             at = self._ready_at(entry)
             if at > now:
+                needs_texts = at in {entry.texts_until, entry.stop_texts_until}
+                cause = entry.waits_for or ("its texts" if needs_texts else "its time")
+                text = "job=%d start=%d call=%s waits %.1f s: %s"
+                _log.debug(text, *entry.key, entry.next_request, at - now, cause)
                 heappush(self._waiting, (at, next(self._sequence), job_id))
             else:
                 self._push(entry)

@@ -19,6 +19,7 @@ from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.pending_run import RequestKind
+from spool.escaping import escape
 
 SEND_ATTEMPTS = 2
 MAX_RETRY_WAIT_SECONDS = 1.0
@@ -130,11 +131,16 @@ class BackendSender:
 
     def send(self, request: SendRequest) -> SendResult:
         """Send a request; retry within seconds if there is no answer, unless it is a trial."""
+        run = (request.job_id, request.start_time, escape(request.cluster), request.kind)
+        _log.debug("job=%d start=%d cluster=%s call=%s is sent", *run)
         try:
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
             _log.error("job=%d %s failed in our own code: %r", request.job_id, request.kind, error)
             reply = own_failure(error)
+        reason = reply.verdict.reason.name.lower()
+        text = "job=%d start=%d cluster=%s call=%s outcome=%s: status %s, %s"
+        _log.debug(text, *run, reply.outcome, reply.status, reason)
         return SendResult(reply=reply, server=self._backend.server)
 
     def ask(self, query: ServerQuery) -> ServerReply:

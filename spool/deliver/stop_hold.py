@@ -12,6 +12,7 @@ slowly is asked less often.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from spool.deliver.pending_run import PendingRun
@@ -22,6 +23,7 @@ SLOWNESS = 20  # at most this part of the time is spent on queries about held st
 FULL_INTERVAL_SECONDS = 20.0  # also after a failure
 SAMPLE_JOBS = 20
 MAX_JOBS = 500
+_log = logging.getLogger(__name__)
 
 
 class StopHold:
@@ -81,6 +83,7 @@ class StopHold:
             entry = schedule.get(job_id, start_time)
             # the start time must match: the row may be an earlier run of the same job id
             if entry is not None and not entry.is_listed:
+                _log.debug("job=%d start=%d is in cc-backend's job list", job_id, start_time)
                 entry.note_listed()
                 schedule.reschedule(job_id, now)
                 self._next_at, self._full_at = slow_at, float("-inf")

@@ -25,6 +25,7 @@ from spool.resolve.admission import (
     report_time,
 )
 from spool.resolve.event_scanner import EventScanner
+from spool.resolve.job_log import log_resolution
 from spool.resolve.job_query import JobQuery
 from spool.resolve.resolution import Resolution
 from spool.resolve.resolver import Resolved, Resolver
@@ -69,6 +70,7 @@ class ResolutionApplier:
     def _apply_one(
         self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
     ) -> None:
+        log_resolution(query, result)
         finished = [event.name for event in result.settled_events]
         admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
         new = [run for run in admitted if run is not None]

@@ -8,6 +8,7 @@ delivered.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,8 @@ FIRST_AGAIN_SECONDS = 2.5
 MAX_AGAIN_SECONDS = 60.0
 UNREADABLE_AGAIN_SECONDS = 5.0
 FORGOTTEN_SECONDS = 3600.0  # after this time Slurm has forgotten the script of a run
+
+_log = logging.getLogger(__name__)
 
 TextsWorker = Worker[TextsQuery, TextsReply]
 
@@ -181,6 +184,8 @@ class TextCollector:
             return True
         if job is not run.job:
             entry.retry_at, entry.waits_for = 0.0, ""
+        sizes = [f"{name} {len(text or '')}" for name, text in found.items()]
+        _log.debug("job=%d start=%d characters of its texts: %s", *entry.key, ", ".join(sizes))
         changed = replace(
             run,
             job=job,

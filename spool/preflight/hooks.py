@@ -19,7 +19,7 @@ from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
-from spool.config.schema import SpoolKeys
+from spool.config.sections import SpoolKeys
 from spool.errors import BadFileError, SpoolError
 from spool.files.drain_state import read_drain_state
 from spool.files.layout import Directory, Layout

@@ -64,7 +64,9 @@ class EventScanner:
         if known < len(self):
             self._drop_gone()
         events = [event for name in fresh if (event := self._read(name, now)) is not None]
-        self._handed_out.update(event.name for event in events)
+        for event in events:
+            self._handed_out.add(event.name)
+            _log.debug("job=%d %s event is in new/%s", event.job_id, event.kind, event.name)
         return sorted(events, key=lambda event: event.time)
 
     def _drop_gone(self) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.escaping import escape
+from spool.resolve.job_log import log_records, log_rows
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +120,9 @@ class SlurmReader:
             if isinstance(query, ListQuery):
                 listed = self._slurm.listing()
                 return ListReply(live={j.job_id: j.start_time or 0 for j in listed if j.is_live})
+            _log.debug("the controller is asked about %s", _ids(query.job_ids))
             found = self._slurm.jobs(query.job_ids, states_only=query.states_only)
+            log_records(query.job_ids, found)
             return RecordsReply(records=found)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             text = _text(error)
@@ -130,10 +133,16 @@ class SlurmReader:
         """Ask sacct."""
         try:
             ids = query.job_ids
+            _log.debug("accounting is asked about %s", _ids(ids))
             rows = self._slurm.accounting(ids, since=query.since, until=query.until)
+            log_rows(ids, rows)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             return RowsReply(error=_text(error))
         return RowsReply(rows=rows, has_accounting=self._slurm.has_accounting is not False)
+
+
+def _ids(job_ids: Iterable[int]) -> str:
+    return ", ".join(f"job={job_id}" for job_id in job_ids)
 
 
 def _text(error: Exception) -> str:

@@ -1,0 +1,113 @@
+"""The parser of the commands: help texts that wrap well, and suggestions after a mistake."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from textwrap import wrap
+from typing import Any, NoReturn
+
+from spool.console import write_output
+
+Texts = tuple[tuple[str, str], ...]
+"""Pairs of a command line and what it does."""
+
+_INDENT = 6
+
+
+def epilog(examples: Texts, exit_codes: Mapping[int, str]) -> str:
+    """Return the end of a help text: examples and exit codes, each on a line with a tab."""
+    parts = []
+    if examples:
+        parts.append("\n".join(["examples:", *(f"{line}\t{about}" for line, about in examples)]))
+    if exit_codes:
+        codes = (f"{code}\t{about}" for code, about in exit_codes.items())
+        parts.append("\n".join(["exit codes:", *codes]))
+    return "\n\n".join(parts)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that raises if a help text cannot be written; `subcommands` are their parsers."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **settings)
+        self.subcommands: dict[str, CommandParser] = {}
+
+    def check_options(self, words: Sequence[str]) -> None:
+        """Refuse a long option that is not known; the parser would complain of its value first."""
+        known = self._options_of(words)
+        options = [
+            word
+            for word in takewhile(lambda word: word != "--", words)
+            if word.startswith("--") and " " not in word
+        ]
+        unknown = [option for option in options if option.partition("=")[0] not in known]
+        if unknown:
+            self.refuse(unknown, words)
+
+    def refuse(self, unknown: Iterable[str], words: Sequence[str]) -> NoReturn:
+        """End because of unknown arguments among the words of a command line."""
+        known = [*self._options_of(words), *self.subcommands]
+        named = [self.subcommands[word] for word in words if word in self.subcommands]
+        hints = (f"{word}{_suggestion(word.partition('=')[0], known)}" for word in unknown)
+        (named or [self])[0].error("; ".join(f"unknown argument {hint}" for hint in hints))
+
+    def _options_of(self, words: Sequence[str]) -> list[str]:
+        """Return the option strings of this parser and of the subcommands among the words."""
+        named = (self.subcommands[word] for word in words if word in self.subcommands)
+        return [*self._option_string_actions, *(each for one in named for each in one.options())]
+
+    def options(self) -> list[str]:
+        """Return all option strings of this parser."""
+        return list(self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices; suggest the most similar one."""
+        if action.choices is not None and value not in action.choices:
+            choices = list(map(str, action.choices))
+            hint = _suggestion(str(value), choices)
+            words = f"unknown value {value!r}{hint} (choose from {', '.join(choices)})"
+            raise argparse.ArgumentError(action, words)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout:
+            write_output(message)
+        else:
+            super()._print_message(message, file)
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """A formatter that breaks lines only at spaces, so no path or option is broken."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(text, width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Return paragraphs; a line with a tab is a term and its meaning."""
+        lines: list[str] = []
+        for line in text.split("\n"):
+            term, tab, about = line.partition("\t")
+            lines += _term_lines(term, about, width) if tab else _wrapped(line, width) or [""]
+        return "\n".join(indent + line for line in lines)
+
+
+def _term_lines(term: str, about: str, width: int) -> list[str]:
+    meaning = _wrapped(about, width - _INDENT)
+    if len(term) < _INDENT - 2:
+        first = f"  {term}".ljust(_INDENT) + meaning[0]
+        return [first, *(" " * _INDENT + line for line in meaning[1:])]
+    return [f"  {term}", *(" " * _INDENT + line for line in meaning)]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...?` if one of the known words is similar, else ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms, needed only after a mistake
+
+    found = get_close_matches(word, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""

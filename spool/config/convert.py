@@ -1,0 +1,188 @@
+"""Convert the configuration of another reporter into ours. Pure.
+
+Known are cc-slurm-adapter (`internal/config/config.go`, 2b6a9e5) and the predecessor, the script
+`cc-slurm-sync` (`config.json.example`, 1152079).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_NO_DAEMON_FILES = "not needed: the hooks write files into the spool"
+_NO_INTERVALS = "not needed: events and Slurm's answers say when to ask"
+NOT_NEEDED = {
+    "pidFilePath": "not needed: systemd or a lock file knows the process",
+    "prepSockListenPath": _NO_DAEMON_FILES,
+    "prepSockConnectPath": _NO_DAEMON_FILES,
+    "lastRunPath": "not needed: the sweep keeps its own state",
+    "slurmPollInterval": _NO_INTERVALS,
+    "slurmQueryDelay": _NO_INTERVALS,
+    "slurmQueryMaxSpan": "not needed: `cc-sweep backfill` reports older jobs",
+    "slurmMaxRetries": "not needed: runs are retried until cc-backend has accepted them",
+    "ccPollInterval": "not needed: the timer of cc-sweep decides",
+    "node_regex": "not needed: node lists are expanded without it",
+    "natsServer": "not needed: it is empty",
+    **dict.fromkeys(
+        ("natsPort", "natsSubject", "natsUser", "natsPassword", "natsCredsFile"),
+        "not needed: natsServer is not set",
+    ),
+}
+NOT_SUPPORTED = {
+    "natsNKeySeedFile": "not supported: create a creds file (`nsc generate creds`) and name it in "
+    "nats.creds_file",
+}
+_NATS_PORT, _NATS_SUBJECT = 4222, "jobs"  # the adapter's defaults
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret of the old file: the key that names its file, a name for the file, its contents."""
+
+    key: str
+    file_name: str
+    contents: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Our configuration as nested objects, a line for each old key, and the secrets."""
+
+    document: dict[str, Any]
+    notes: tuple[str, ...]
+    secrets: tuple[Secret, ...]
+
+
+def convert(old: Mapping[str, Any], known: frozenset[str]) -> Converted:
+    """Convert an old configuration; `known` are the dotted names of our keys."""
+    conversion = _Conversion(old, known)
+    for key, value in _flat(old, known):
+        conversion.add(key, value)
+    if "clustername" not in conversion.document:
+        conversion.notes.append("clustername: missing; add the cluster's name in cc-backend")
+    if "host" not in conversion.document.get("cc-backend", {}):
+        conversion.notes.append("cc-backend.host: missing; add the URL of the server")
+    return Converted(conversion.document, tuple(conversion.notes), tuple(conversion.secrets))
+
+
+class _Conversion:
+    """The new document while it grows."""
+
+    def __init__(self, old: Mapping[str, Any], known: frozenset[str]) -> None:
+        self.old = old
+        self._known = known
+        self.document: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.secrets: list[Secret] = []
+
+    def add(self, key: str, value: Any) -> None:
+        """Convert one key; say what became of it."""
+        if key in _NATS and self.old.get("natsServer"):
+            _NATS[key](self, key, value)
+        elif key in _RENAMED:
+            _RENAMED[key](self, key, value)
+        elif key in NOT_SUPPORTED and value:
+            self.notes.append(f"{key}: {NOT_SUPPORTED[key]}")
+        elif key in NOT_NEEDED or key in NOT_SUPPORTED:
+            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'not needed: it is empty')}")
+        elif key in self._known:
+            self.put(key, value)
+            self.notes.append(f"{key}: taken")
+        else:
+            self.notes.append(f"{key}: not supported: no key has this meaning; it is left out")
+
+    def put(self, key: str, value: Any) -> None:
+        """Set a key of the new document by its dotted name."""
+        *sections, name = key.split(".")
+        place = self.document
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+
+    def rename(self, old: str, new: str, value: Any) -> None:
+        """Take a value under another name."""
+        self.put(new, value)
+        self.notes.append(f"{old}: renamed to {new}")
+
+    def hide(self, old: str, secret: Secret) -> None:
+        """Take a secret into a file of its own."""
+        if secret.contents:
+            self.secrets.append(secret)
+            self.notes.append(f"{old}: renamed to {secret.key}, a file of its own")
+        else:
+            self.notes.append(f"{old}: not needed: it is empty")
+
+
+def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
+    """Return dotted keys and values; objects that are sections of ours are taken apart."""
+    sections = {key.rpartition(".")[0] for key in known}
+    pairs: list[tuple[str, Any]] = []
+    for key, value in old.items():
+        if key in sections and isinstance(value, dict):
+            pairs += [(f"{key}.{name}", member) for name, member in value.items()]
+        else:
+            pairs.append((key, value))
+    return pairs
+
+
+def _host(conversion: _Conversion, key: str, value: Any) -> None:
+    url = str(value).rstrip("/").removesuffix("/api")
+    if key == "cc-backend.host" and url == value:
+        conversion.put(key, value)
+        conversion.notes.append(f"{key}: taken")
+    else:
+        conversion.rename(key, "cc-backend.host", url)
+
+
+def _token(conversion: _Conversion, key: str, value: Any) -> None:
+    conversion.hide(key, Secret("cc-backend.token_file", "token", str(value or "")))
+
+
+def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
+    if value:
+        conversion.put(key, value)
+    conversion.notes.append(f"{key}: {'taken' if value else 'not needed: it is empty'}")
+
+
+def _broker(conversion: _Conversion, key: str, value: Any) -> None:
+    url = str(value) if "://" in str(value) else f"nats://{value}"
+    port = conversion.old.get("natsPort") or _NATS_PORT
+    conversion.put("nats.mode", "notify")
+    conversion.put("nats.subject", conversion.old.get("natsSubject") or _NATS_SUBJECT)
+    conversion.rename(key, "nats.servers", [url if url.count(":") > 1 else f"{url}:{port}"])
+
+
+def _broker_port(conversion: _Conversion, key: str, _value: Any) -> None:
+    conversion.notes.append(f"{key}: renamed to nats.servers, a part of the URL")
+
+
+def _broker_password(conversion: _Conversion, key: str, value: Any) -> None:
+    conversion.hide(key, Secret("nats.password_file", "nats-password", str(value or "")))
+
+
+def _named(new: str) -> Callable[[_Conversion, str, Any], None]:
+    def rename(conversion: _Conversion, key: str, value: Any) -> None:
+        if value:
+            conversion.rename(key, new, value)
+        else:
+            conversion.notes.append(f"{key}: not needed: it is empty")
+
+    return rename
+
+
+_RENAMED: dict[str, Callable[[_Conversion, str, Any], None]] = {
+    "ccRestUrl": _host,
+    "cc-backend.host": _host,
+    "ccRestJwt": _token,
+    "cc-backend.apikey": _token,
+    "ignoreHosts": _ignored_hosts,
+}
+_NATS: dict[str, Callable[[_Conversion, str, Any], None]] = {
+    "natsServer": _broker,
+    "natsPort": _broker_port,
+    "natsSubject": _named("nats.subject"),
+    "natsUser": _named("nats.user"),
+    "natsPassword": _broker_password,
+    "natsCredsFile": _named("nats.creds_file"),
+}

@@ -1,0 +1,109 @@
+"""The sections of the configuration about jobs: which are reported, and with which texts."""
+
+# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from spool.config.keys import DAY_SECONDS, key, section
+from spool.config.readers import (
+    boolean,
+    flag,
+    integer,
+    list_of,
+    number,
+    optional,
+    secret_pattern,
+    set_of,
+    text,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesKeys:
+    """Names to report: only those in `allow` if it is set, never those in `deny`."""
+
+    allow: frozenset[str] = key(set_of(text), frozenset(), about="report only {}; empty: all jobs")
+    deny: frozenset[str] = key(set_of(text), frozenset(), about="never report {}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterKeys:
+    """The keys of section `filters`: which jobs are reported."""
+
+    clusters: NamesKeys = section(NamesKeys, about="jobs of these clusters (names in cc-backend)")
+    partitions: NamesKeys = section(NamesKeys, about="jobs of these partitions")
+    accounts: NamesKeys = section(NamesKeys, about="jobs of these accounts")
+    users: NamesKeys = section(NamesKeys, about="jobs of these users (login names)")
+    qos: NamesKeys = section(NamesKeys, about="jobs with these QOS")
+    opt_out_flag: str = key(
+        flag,
+        "disable_cc_submission",
+        about="a job with this word in its AdminComment or Comment (words are separated by "
+        "commas) is not reported, neither by the drain nor by a sweep or a backfill",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataKeys:
+    """The keys of section `metadata`: which texts of a job are sent, and how much of them.
+
+    `user_from_uid_after_seconds`: how long a start waits for the name of its user before the number
+    is sent instead; None: no limit.
+    """
+
+    job_script: bool = key(
+        boolean,
+        default=True,
+        about="send the batch script: everybody who can see the job in cc-backend can read "
+        "it, and scripts can contain secrets",
+    )
+    slurm_info: bool = key(
+        boolean,
+        default=True,
+        about="send the output of `scontrol show job`; the job's environment is never sent",
+    )
+    withheld_partitions: frozenset[str] = key(
+        set_of(text), frozenset(), about="send neither for jobs of these partitions"
+    )
+    withheld_accounts: frozenset[str] = key(
+        set_of(text), frozenset(), about="send neither for jobs of these accounts"
+    )
+    opt_out_flag: str = key(
+        flag,
+        "disable_cc_metadata",
+        about="send neither for a job with this word in its AdminComment or Comment",
+    )
+    secret_patterns: tuple[re.Pattern[str], ...] = key(
+        list_of(secret_pattern), (), about="matches of these patterns in both are replaced by `***`"
+    )
+    job_name_bytes: int = key(
+        integer(1, 10**4, "bytes"), 1_000, about="maximum length of the job name"
+    )
+    job_script_bytes: int = key(
+        integer(1, 4 * 2**20, "bytes"),
+        64_000,
+        about="maximum length of the script; a last line says how many bytes are missing",
+    )
+    slurm_info_bytes: int = key(
+        integer(1, 10**6, "bytes"),
+        16_000,
+        about="maximum length of the description; a last line says how many bytes are missing",
+    )
+    other_bytes: int = key(
+        integer(1, 10**4, "bytes"), 1_000, about="maximum length of any other text"
+    )
+    total_bytes: int = key(
+        integer(1, 10**6, "bytes"),
+        100_000,
+        about="maximum length of all texts of a job together; use 60000 for cc-backend up to "
+        "1.4 on MySQL",
+    )
+    user_from_uid_after_seconds: float | None = key(
+        optional(number(0, 3650 * DAY_SECONDS, "seconds")),
+        None,
+        about="a start waits for the name of its user; after this many seconds the uid is "
+        "sent instead. null: wait until the name is known",
+    )

@@ -1,0 +1,220 @@
+"""The sections of the configuration about Slurm, cc-backend, NATS and the parts of this program."""
+
+# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool.config.keys import DAY_SECONDS, key
+from spool.config.nats_readers import broker_urls, nats_subject
+from spool.config.readers import (
+    absolute_path,
+    base_url,
+    boolean,
+    choice,
+    integer,
+    number,
+    optional,
+    text,
+    token,
+)
+from spool.installation import SETTINGS, SPOOL, STATE
+from spool.log_output import FORMS, LEVELS
+
+TOKEN_FILE = SETTINGS / "token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmKeys:
+    """The keys of section `slurm`: paths of Slurm's commands and files."""
+
+    squeue: Path = key(absolute_path, Path("/usr/bin/squeue"), about="path of Slurm's squeue")
+    sacct: Path = key(absolute_path, Path("/usr/bin/sacct"), about="path of sacct")
+    scontrol: Path = key(absolute_path, Path("/usr/bin/scontrol"), about="path of scontrol")
+    sacctmgr: Path = key(absolute_path, Path("/usr/bin/sacctmgr"), about="path of sacctmgr")
+    conf: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="slurm.conf for these commands (SLURM_CONF), if they do not find it by themselves",
+    )
+    state_save_location: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="StateSaveLocation of slurmctld. If the service may read it, job scripts are "
+        "read there, without a process for each. null: as `scontrol show config` says. "
+        "The spool must not be in it",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendKeys:
+    """The keys of section `cc-backend`. `token_file` is None if only `apikey` is set."""
+
+    host: str = key(base_url, about="URL of the server: `https://HOST[:PORT]` and nothing after it")
+    token_file: Path | None = key(
+        optional(absolute_path),
+        TOKEN_FILE,
+        about="file that contains only the JWT; a symbolic link or a file that others can "
+        "read is refused. A new token is used without a restart. A systemd credential "
+        "named `token` has precedence",
+    )
+    apikey: str | None = key(
+        optional(token),
+        None,
+        shown=False,
+        about="the JWT itself, as the predecessor had it; used if `token_file` is not given. "
+        "The configuration must not be readable by others then",
+    )
+    ca_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="CA certificates (PEM) to verify the server with, instead of the system's",
+    )
+    proxy: str | None = key(
+        optional(base_url),
+        None,
+        about="URL of a proxy to the server; proxies named in the environment are never used",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolKeys:
+    """The keys of section `spool`: directories, and how much is kept."""
+
+    directory: Path = key(
+        absolute_path,
+        SPOOL,
+        about="the spool, on a local disk; if you change it, change it in the two hook stubs too",
+    )
+    state_directory: Path = key(
+        absolute_path, STATE, about="locks, state and archive of delivered runs, on a local disk"
+    )
+    min_free_bytes: int = key(
+        integer(0, 2**50, "bytes"),
+        2**30,
+        about="with less free space, runs are kept without script and description",
+    )
+    keep_delivered_days: float = key(
+        number(0, 3650, "days"),
+        3,
+        about="how long copies of delivered runs are kept (at most 1 GB), in case the server "
+        "loses its database; 0: none are kept",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainKeys:
+    """The keys of section `drain`: how runs are delivered. `requeue` is `replace` or `keep`."""
+
+    stop_hold_seconds: float = key(
+        number(0, DAY_SECONDS, "seconds"),
+        180,
+        about="how long a stop waits after cc-backend 1.5 or later accepted the start; if "
+        "this is shorter than the server's commit interval (120), a stop can close the "
+        "wrong job",
+    )
+    requeue: str = key(
+        choice("replace", "keep"),
+        "replace",
+        about='the server rejects a second run of a job id within 24 hours: `"replace"` '
+        'deletes the first run\'s row there, `"keep"` does not report the second run',
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepKeys:
+    """The keys of section `sweep`. `close_unknown_after` is seconds, None for never."""
+
+    grace_seconds: float = key(
+        number(0, DAY_SECONDS, "seconds"),
+        600,
+        about="a job that started less than this ago is not reported by a sweep yet; its "
+        "facts are stored when a sweep sees it first",
+    )
+    close_unknown_after: float | None = key(
+        optional(number(60, 3650 * DAY_SECONDS, "seconds")),
+        None,
+        about="seconds after which a job is closed that runs in cc-backend and is unknown to "
+        "Slurm and its accounting; null: never, it is only listed. A day (86400) is "
+        "sensible",
+    )
+    require_force: bool = key(
+        boolean,
+        default=False,
+        about="an unusual number of stops waits for `cc-sweep apply --force`, not only for a "
+        "second sweep that confirms them",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsKeys:
+    """The keys of section `nats`: the brokers, and what is published there; no servers: nothing.
+
+    `mode`: `transport` for a server that takes jobs by NATS alone, `notify` to announce to other
+    programs what cc-backend accepted by REST.
+    """
+
+    servers: tuple[str, ...] = key(
+        broker_urls,
+        (),
+        about="URL of a NATS broker, or a list of those of a cluster: `nats://HOST[:PORT]` or "
+        "`tls://...`. See [nats.md](nats.md); empty: no NATS",
+    )
+    mode: str = key(
+        choice("transport", "notify"),
+        "notify",
+        about='`"transport"`: cc-backend takes jobs by NATS instead of REST; `"notify"`: '
+        "starts and stops that it accepted by REST are also published",
+    )
+    subject: str | None = key(
+        optional(nats_subject),
+        None,
+        about="subject to publish on: `subject-job-event` of cc-backend's `main.api-subjects`",
+    )
+    user: str | None = key(optional(text), None, about="user name at the broker")
+    password_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="file with the password alone; protected as the token file is",
+    )
+    creds_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="creds file (user JWT and nkey seed) instead of user and password; protected as "
+        "the token file is",
+    )
+    ca_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="CA certificates (PEM) to verify the broker with, instead of the system's",
+    )
+    cert_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="certificate (PEM) that the broker asks its clients for",
+    )
+    key_file: Path | None = key(
+        optional(absolute_path),
+        None,
+        about="its key, if it is not in the same file; protected as the token file is",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogKeys:
+    """The keys of section `log`: which messages are logged, and in which form."""
+
+    level: str = key(
+        choice(*LEVELS),
+        "info",
+        about='messages from this level on are logged: `"debug"` shows the whole way of each '
+        "job, but never a payload or a token; `--log-level` has precedence",
+    )
+    format: str = key(
+        choice(*FORMS),
+        "text",
+        about='`"json"`: each message is one JSON object with time, level, message and, if it '
+        "is about a job, keys such as job and start",
+    )

@@ -1,0 +1,228 @@
+"""The configuration of another reporter becomes ours; each old key is accounted for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spool.cli import main
+from spool.config import load
+
+TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2ln"
+ADAPTER: dict[str, Any] = {
+    "pidFilePath": "/run/cc-slurm-adapter/daemon.pid",
+    "prepSockListenPath": "unix:/run/daemon.sock",
+    "slurmPollInterval": 60,
+    "slurmMaxRetries": 10,
+    "ccRestUrl": "https://cc.example.org/",
+    "ccRestJwt": TOKEN,
+    "gpuPciAddrs": {"^gpu0[0-9]$": ["00000000:03:00.0"]},
+    "ignoreHosts": "^login",
+    "natsPort": 4223,
+    "natsServer": "nats.example.org",
+    "natsUser": "",
+    "natsPassword": "very secret",
+    "natsNKeySeedFile": "",
+}
+PREDECESSOR: dict[str, Any] = {
+    "clustername": "fritz",
+    "slurm": {"squeue": "/opt/slurm/bin/squeue", "state_save_location": "/var/spool/state"},
+    "cc-backend": {"host": "https://cc.example.org", "apikey": TOKEN},
+    "accelerators": {"n2gpu": {"0": "00000000:03:00.0"}},
+    "node_regex": "^n2",
+}
+
+
+def imported(
+    tmp_path: Path, old: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the new configuration, and what became of each key."""
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    notes = dict(line.split(": ", 1) for line in printed.err.splitlines())
+    return json.loads(printed.out), notes
+
+
+def test_the_adapters_file_becomes_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the cluster's name it is valid, warnings aside."""
+    document, _ = imported(tmp_path, ADAPTER, capsys)
+
+    assert document == {
+        "cc-backend": {"host": "https://cc.example.org", "token_file": f"{tmp_path}/token"},
+        "gpuPciAddrs": {"^gpu0[0-9]$": ["00000000:03:00.0"]},
+        "ignoreHosts": "^login",
+        "nats": {
+            "mode": "notify",
+            "servers": ["nats://nats.example.org:4223"],
+            "subject": "jobs",
+            "password_file": f"{tmp_path}/nats-password",
+        },
+    }
+
+
+def test_each_key_of_the_adapter_has_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is taken, renamed, not needed or not supported; a missing key is named."""
+    _, notes = imported(tmp_path, ADAPTER | {"frobnicate": 1}, capsys)
+
+    assert notes.keys() >= ADAPTER.keys()
+    assert notes["gpuPciAddrs"] == "taken"
+    assert notes["ccRestUrl"] == "renamed to cc-backend.host"
+    assert notes["slurmPollInterval"].startswith("not needed: ")
+    assert notes["natsUser"] == notes["natsNKeySeedFile"] == "not needed: it is empty"
+    assert notes["frobnicate"].startswith("not supported: ")
+    assert notes["clustername"].startswith("missing; ")
+    assert notes["next"].endswith("type `cc-spool configtest FILE`")
+
+
+def test_the_predecessors_file_becomes_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is valid at once."""
+    document, notes = imported(tmp_path, PREDECESSOR, capsys)
+    (tmp_path / "new.json").write_text(json.dumps(document))
+    config = load(tmp_path / "new.json")
+
+    assert (config.clustername, str(config.slurm.squeue)) == ("fritz", "/opt/slurm/bin/squeue")
+    assert "node_regex" not in document
+    assert notes["cc-backend.host"] == notes["slurm.squeue"] == notes["accelerators"] == "taken"
+
+
+def test_secrets_go_to_files_and_never_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each into its own, readable by its owner alone."""
+    document, notes = imported(tmp_path, ADAPTER, capsys)
+    printed = json.dumps([document, notes])
+
+    assert (tmp_path / "token").read_text() == f"{TOKEN}\n"
+    assert (tmp_path / "nats-password").read_text() == "very secret\n"
+    assert [0o600] * 2 == [
+        (tmp_path / name).stat().st_mode & 0o777 for name in ("token", "nats-password")
+    ]
+    assert TOKEN not in printed
+    assert "very secret" not in printed
+
+
+def test_an_import_may_be_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that has the secret already is left alone."""
+    first = imported(tmp_path, PREDECESSOR, capsys)
+
+    assert first == imported(tmp_path, PREDECESSOR, capsys)
+
+
+def test_another_secret_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named, with what to do."""
+    (tmp_path / "token").write_text("another\n")
+    (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
+
+    code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])
+
+    assert code != 0
+    assert "exists with another content; move it away" in capsys.readouterr().err
+    assert (tmp_path / "token").read_text() == "another\n"
+
+
+def test_a_place_for_secrets_that_does_not_exist_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed as if it had worked."""
+    (tmp_path / "old.json").write_text(json.dumps(PREDECESSOR))
+
+    code = main(["import-config", str(tmp_path / "old.json"), "--secrets", f"{tmp_path}/none"])
+    printed = capsys.readouterr()
+
+    assert (code != 0, printed.out) == (True, "")
+    assert "none/token: cannot be written: No such file or directory" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "note"),
+    [
+        ("natsNKeySeedFile", "/etc/seed", "not supported: create a creds file"),
+        ("natsCredsFile", "/etc/creds", "not needed: natsServer is not set"),
+        ("ccRestJwt", "", "not needed: it is empty"),
+        ("ccRestUrl", "https://cc.example.org/api/", "renamed to cc-backend.host"),
+        ("ignoreHosts", "", "not needed: it is empty"),
+    ],
+)
+def test_a_key_says_what_became_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, note: str
+) -> None:
+    """Also where it is empty or has no counterpart."""
+    _, notes = imported(tmp_path, {key: value}, capsys)
+
+    assert notes[key].startswith(note)
+
+
+def test_what_is_required_and_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An old file may rely on defaults that we do not have."""
+    document, notes = imported(tmp_path, {}, capsys)
+
+    assert document == {}
+    assert {"clustername", "cc-backend.host", "next"} == notes.keys()
+
+
+def test_a_broker_with_scheme_and_port_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its user and creds file."""
+    old = {
+        "natsServer": "tls://nats.example.org:4333",
+        "natsSubject": "cc.jobs",
+        "natsUser": "slurm",
+        "natsCredsFile": "/etc/nats.creds",
+    }
+    document, _ = imported(tmp_path, old, capsys)
+
+    assert document["nats"] == {
+        "mode": "notify",
+        "servers": ["tls://nats.example.org:4333"],
+        "subject": "cc.jobs",
+        "user": "slurm",
+        "creds_file": "/etc/nats.creds",
+    }
+
+
+def test_configtest_accepts_a_valid_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is named by the argument; what looks doubtful is a warning."""
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({"clustername": "fritz", "cc-backend": {"host": "https://cc.example.org"}})
+    )
+    code = main(["configtest", str(path)])
+
+    assert (code, capsys.readouterr().out) == (0, f"{path}: the configuration is valid\n")
+
+
+def test_configtest_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the drain does when it starts."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(PREDECESSOR))
+    path.chmod(0o600)
+
+    assert main(["-c", str(path), "configtest"]) == 0
+    assert "warning: node_regex" in capsys.readouterr().out
+
+
+def test_configtest_refuses_with_78(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All problems are reported together."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"clustername": 5}))
+    code = main(["configtest", str(path)])
+    printed = capsys.readouterr()
+
+    assert (code, printed.out) == (78, "")
+    assert "clustername" in printed.err
+    assert "cc-backend" in printed.err
