@@ -268,3 +268,19 @@ def test_what_is_due_in_vain_is_due_since_then(reporter: Reporter) -> None:
 
     assert (None, began, began, began + 60) == (idle, first, later, after)
     assert None is reporter.state().due_since
+
+
+def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
+    """A host that is unknown is tried again later."""
+    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    reporter.world.begin(1)
+    reporter.world.run()
+    found = reporter.state().next_attempt
+
+    assert found is not None
+    assert reporter.wall < found <= reporter.wall + HOUR
+
+
+def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
+    """An idle drain names none."""
+    assert reporter.state().next_attempt is None

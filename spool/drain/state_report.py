@@ -78,7 +78,13 @@ class StateReport:
             last_delivery=parts.delivery.last_accepted,
             deliveries_last_hour=self._accepted - self._minutes[0][1],
             due_since=self._due_since,
+            next_attempt=self._next_attempt(now),
         )
+
+    def _next_attempt(self, now: Moment) -> float | None:
+        """Return when the next waiting request is due, by the wall clock; None if none waits."""
+        at = self._parts.store.schedule.next_time()
+        return None if at is None else at + now.wall - now.steady
 
     def _count_deliveries(self, now: Moment) -> None:
         """Record the deliveries by time, and since when requests are due without a delivery."""
