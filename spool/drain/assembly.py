@@ -29,7 +29,7 @@ from spool.drain.service import Service, ServiceParts
 from spool.drain.text_collector import TextCollector
 from spool.errors import BadFileError
 from spool.files.archive import DeliveredArchive
-from spool.files.drain_state import DrainStateFile, read_drain_state
+from spool.files.drain_state import DrainState, DrainStateFile, read_drain_state
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
@@ -154,7 +154,8 @@ def _service(
     """Return the service around a drain that has read the spool."""
     now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
-    drain = Drain(parts, last_event=_last_event(state_path, now))
+    last_event, parts.delivery.last_accepted = _last_instants(state_path, now)
+    drain = Drain(parts, last_event=last_event)
     recover(parts.layout, parts.store, parts.loader, now)
     service_parts = ServiceParts(
         workers=tuple(workers.values()),
@@ -167,14 +168,18 @@ def _service(
     return Service(drain, parts, service_parts)
 
 
-def _last_event(path: Path, now: Moment) -> float | None:
-    """Return when the previous drain last saw a hook's event; None if not known."""
+def _last_instants(path: Path, now: Moment) -> tuple[float | None, float | None]:
+    """Return when the previous drain last saw an event and delivered; None if not known."""
     try:
-        state = read_drain_state(path)
+        state = read_drain_state(path) or DrainState()
     except (BadFileError, OSError):
-        return None
-    seen = None if state is None else state.last_event
-    return None if seen is None else min(seen, now.wall)
+        state = DrainState()
+    return _past(state.last_event, now), _past(state.last_delivery, now)
+
+
+def _past(instant: float | None, now: Moment) -> float | None:
+    """Return the instant, or now if it lies in the future."""
+    return None if instant is None else min(instant, now.wall)
 
 
 def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
