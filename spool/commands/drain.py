@@ -8,17 +8,19 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
+from spool import __version__
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
-from spool.connections import backend_client, slurm_client
+from spool.connections import JobClient, job_clients, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.event_watch import EventWatch
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -51,6 +53,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
+    _log.info("cc-slurm-sync %s started", __version__)
     current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
@@ -81,6 +84,7 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        new_watch=EventWatch,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
@@ -109,29 +113,25 @@ class _Clients:
     def __init__(self, config: Config, runner: ProcessRunner, token: MaskedToken) -> None:
         self._config = config
         self._runner = runner
-        self._token = token
-        self._shared = SharedServerInfo()
         self._slurms: list[Slurm] = []
-        self._backends: list[BackendClient] = []
+        self._stack = ExitStack()
+        self.new_backend: Callable[[], JobClient] = job_clients(
+            config, token, SharedServerInfo(), self._stack
+        )
+        """Returns a client of cc-backend; all of them share what is known of the server."""
 
     def new_slurm(self) -> Slurm:
         """Return a client of Slurm."""
         self._slurms.append(slurm_client(self._config, self._runner))
         return self._slurms[-1]
 
-    def new_backend(self) -> BackendClient:
-        """Return a client of cc-backend; all of them share what is known of the server."""
-        self._backends.append(backend_client(self._config, self._token, self._shared))
-        return self._backends[-1]
-
     def warnings(self) -> tuple[str, ...]:
         """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
 
     def close(self) -> None:
-        """Close the connections to cc-backend."""
-        for backend in self._backends:
-            backend.close()
+        """Close the connections to cc-backend and NATS."""
+        self._stack.close()
 
 
 def _settings(config: Config) -> DrainSettings:
