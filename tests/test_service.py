@@ -506,3 +506,13 @@ def test_the_last_delivery_is_remembered_by_the_next_drain(
     site.run(passes=1)
 
     assert seen == site.state().last_delivery
+
+
+def test_slurms_release_is_in_the_state(site: Site) -> None:
+    """As its commands print it; not known before they were asked."""
+    before = site.world.slurm_release
+    site.world.slurm_release = "25.11.0"
+    site.boot()
+    site.run(passes=1)
+
+    assert (None, "25.11.0") == (before, site.state().slurm_release)

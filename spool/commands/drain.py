@@ -81,6 +81,7 @@ def _drain(
     externals = Externals(
         slurm=clients.new_slurm,
         warnings=clients.warnings,
+        slurm_release=clients.slurm_release,
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
@@ -128,6 +129,10 @@ class _Clients:
     def warnings(self) -> tuple[str, ...]:
         """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
+
+    def slurm_release(self) -> str | None:
+        """Return Slurm's release as one of the clients has read it; None before that."""
+        return next((str(each.known_release) for each in self._slurms if each.known_release), None)
 
     def close(self) -> None:
         """Close the connections to cc-backend and NATS."""

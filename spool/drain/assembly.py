@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.compose import PayloadComposer
+from spool.deliver.counters import ActivityCounters
 from spool.deliver.delivery import Delivery
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
@@ -76,8 +77,8 @@ class Externals:
     """The external parts of a drain: cc-backend, Slurm and the clocks.
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
-    lines that Slurm printed next to good answers, for the administrator. `new_watch` wakes the loop
-    for new events; without one it polls.
+    lines that Slurm printed next to good answers, for the administrator. `slurm_release` is the
+    release as last seen. `new_watch` wakes the loop for new events; without one it polls.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -86,6 +87,7 @@ class Externals:
     inputs_changed: Callable[[], bool]
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
+    slurm_release: Callable[[], str | None] = lambda: None
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
@@ -157,8 +159,10 @@ def _service(
     """Return the service around a drain that has read the spool."""
     now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
-    last_event, parts.delivery.last_accepted = _last_instants(state_path, now)
-    drain = Drain(parts, last_event=last_event)
+    previous = _previous_state(state_path)
+    parts.delivery.last_accepted = _past(previous.last_delivery, now)
+    parts.delivery.counters = ActivityCounters(previous.counters)
+    drain = Drain(parts, last_event=_past(previous.last_event, now))
     recover(parts.layout, parts.store, parts.loader, now)
     service_parts = ServiceParts(
         workers=tuple(workers.values()),
@@ -166,19 +170,19 @@ def _service(
         state_file=DrainStateFile(state_path, system_calls=calls),
         inputs_changed=externals.inputs_changed,
         warnings=externals.warnings,
+        slurm_release=externals.slurm_release,
         watch=externals.new_watch(parts.layout, parts.answers),
         close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)
 
 
-def _last_instants(path: Path, now: Moment) -> tuple[float | None, float | None]:
-    """Return when the previous drain last saw an event and delivered; None if not known."""
+def _previous_state(path: Path) -> DrainState:
+    """Return the state that the previous drain left; the defaults if it is not known."""
     try:
-        state = read_drain_state(path) or DrainState()
+        return read_drain_state(path) or DrainState()
     except (BadFileError, OSError):
-        state = DrainState()
-    return _past(state.last_event, now), _past(state.last_delivery, now)
+        return DrainState()
 
 
 def _past(instant: float | None, now: Moment) -> float | None:
