@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from spool.config.metrics_readers import listen_address, textfile
 from spool.config.nats_readers import broker_urls, nats_subject
 from spool.config.readers import (
     Reader,
@@ -143,6 +144,14 @@ class NatsKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsKeys:
+    """The keys of section `metrics`: where Prometheus' metrics go; `listen` is host and port."""
+
+    textfile: Path | None = _key(optional(textfile), None)
+    listen: tuple[str, int] | None = _key(optional(listen_address), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamesKeys:
     """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
@@ -210,6 +219,7 @@ class Config:
     spool: SpoolKeys = _section(SpoolKeys)
     drain: DrainKeys = _section(DrainKeys)
     sweep: SweepKeys = _section(SweepKeys)
+    metrics: MetricsKeys = _section(MetricsKeys)
     nats: NatsKeys = _section(NatsKeys)
     filters: FilterKeys = _section(FilterKeys)
     metadata: MetadataKeys = _section(MetadataKeys)
