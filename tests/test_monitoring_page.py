@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,7 @@ def names_in(path: Path) -> Iterator[str]:
                 yield from names_of(node.args[position], constants)
 
 
-def names_of(argument: ast.expr, constants: dict[str, object]) -> Iterator[str]:
+def names_of(argument: ast.expr, constants: Mapping[str, object]) -> Iterator[str]:
     """Yield what an argument stands for."""
     text = ast.unparse(argument)
     if isinstance(argument, ast.Constant):

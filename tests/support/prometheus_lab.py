@@ -82,8 +82,12 @@ class MonitoredDrain(DrainProcess):
 
     def sweep_ended(self, at: float) -> None:
         """Leave what a sweep leaves that found nothing."""
-        document = {"started": at - 1, "finished": at, "succeeded": at, "pid": 1, "mark": int(at)}
-        document |= {"drift": dict.fromkeys(("start", "stop", "close", "report"), 0)}
+        document = {
+            **dict.fromkeys(("started", "finished", "succeeded"), at),
+            "pid": 1,
+            "mark": int(at),
+            "drift": dict.fromkeys(("start", "stop", "close", "report"), 0),
+        }
         (self.site.state / "sweep.json").write_text(json.dumps(document))
 
     def sweep(self) -> int:
