@@ -89,6 +89,11 @@ class Slurm:
         """
         return self._release.current()
 
+    @property
+    def known_release(self) -> Release | None:
+        """Return the release as it was last read, without asking; for any thread."""
+        return self._release.known
+
     def warnings(self) -> tuple[str, ...]:
         """Return what is unusual about Slurm's answers that were accepted; for any thread.
 

@@ -75,6 +75,11 @@ CC_SPOOL = Program(
             ),
         ),
         Subcommand(
+            name="metrics",
+            module="spool.commands.metrics",
+            help="print metrics for Prometheus once (docs/monitoring.md)",
+        ),
+        Subcommand(
             name="check",
             module="spool.commands.check",
             help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",

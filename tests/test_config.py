@@ -350,9 +350,9 @@ def test_an_unknown_key_is_told_the_nearest_one(unknown: str, meant: str) -> Non
 
 def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
     """However far off it is."""
-    found = refusal(tmp_path, zzz=1, metrics={})
+    found = refusal(tmp_path, zzz=1, telemetry={})
 
-    assert {"zzz", "metrics"} == set(found)
+    assert {"zzz", "telemetry"} == set(found)
     assert all(text.startswith("unknown key; did you mean ") for text in found.values())
 
 

@@ -485,3 +485,34 @@ def test_an_event_from_the_future_counts_as_of_now(site: Site) -> None:
 
     assert seen is not None
     assert NOON <= seen < NOON + 60
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        ("{", None),
+        ("{}", None),
+        (f'{{"last_delivery": {NOON - DAY}}}', float(NOON - DAY)),
+        (f'{{"last_delivery": {NOON + DAY}}}', float(NOON)),
+    ],
+)
+def test_the_last_delivery_is_remembered_by_the_next_drain(
+    site: Site, content: str, seen: float | None
+) -> None:
+    """A restart does not make it unknown; an instant of the future counts as now."""
+    site.world.tick = 0.0
+    (site.world.state / "drain.json").write_text(content)
+    site.boot()
+    site.run(passes=1)
+
+    assert seen == site.state().last_delivery
+
+
+def test_slurms_release_is_in_the_state(site: Site) -> None:
+    """As its commands print it; not known before they were asked."""
+    before = site.world.slurm_release
+    site.world.slurm_release = "25.11.0"
+    site.boot()
+    site.run(passes=1)
+
+    assert (None, "25.11.0") == (before, site.state().slurm_release)

@@ -268,3 +268,38 @@ def test_what_is_due_in_vain_is_due_since_then(reporter: Reporter) -> None:
 
     assert (None, began, began, began + 60) == (idle, first, later, after)
     assert None is reporter.state().due_since
+
+
+def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
+    """A host that is unknown is tried again later."""
+    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    reporter.world.begin(1)
+    reporter.world.run()
+    found = reporter.state().next_attempt
+
+    assert found is not None
+    assert reporter.wall < found <= reporter.wall + HOUR
+
+
+def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
+    """An idle drain names none."""
+    assert reporter.state().next_attempt is None
+
+
+def test_runs_that_are_not_reported_are_counted(reporter: Reporter) -> None:
+    """A user asked for it; the file is in `open/` until the job ends."""
+    reporter.world.begin(1, comment="disable_cc_submission")
+    reporter.world.begin(2)
+    reporter.world.run(5)
+    reporter.state()
+    reporter.world.now += WAITING_SECONDS
+
+    assert 1 == reporter.state().unreported
+
+
+def test_a_halt_has_its_reason_in_one_word(reporter: Reporter) -> None:
+    """For monitoring, which must not get free text."""
+    reporter.world.backend.everything = Reason.TOKEN_REFUSED
+    reporter.world.run()
+
+    assert "token_refused" == reporter.state().health.code

@@ -56,12 +56,17 @@ def check_sweep(
         text = f"the last sweep {word} {format_duration(age)} ago"
         hint = "check cc-sweep.timer or the cron line, and `journalctl -u cc-sweep`"
         return finding(status, "sweep", text, hint, *perfdata)
-    guards = {*summary.guards, *summary.held_guards}
-    is_harmless = bool(guards) and _HARMLESS_GUARDS.issuperset(guards)
-    if (summary.refused or summary.held_stops) and not is_harmless:
+    if needs_attention(summary):
         return finding(CheckStatus.WARNING, "sweep", _refusal(summary), _PLAN_HINT, *perfdata)
     text = "running" if summary.finished is None else f"{format_duration(age)} ago"
     return passed("sweep", text, *perfdata)
+
+
+def needs_attention(summary: SweepSummary) -> bool:
+    """Return whether the last sweep refused or held stops back for a reason that may stay."""
+    guards = {*summary.guards, *summary.held_guards}
+    is_harmless = bool(guards) and _HARMLESS_GUARDS.issuperset(guards)
+    return bool(summary.refused or summary.held_stops) and not is_harmless
 
 
 def _refusal(summary: SweepSummary) -> str:

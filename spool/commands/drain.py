@@ -15,6 +15,7 @@ from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool import __version__
+from spool.commands.metrics import publish_metrics, write_metrics
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import JobClient, job_clients, slurm_client
@@ -59,19 +60,32 @@ def run(config: Config, args: argparse.Namespace) -> int:
         while True:
             set_log(args.log_level or current.log.level, current.log.format)
             watch = ConfigWatcher(current, token)
-            with Layout(current.spool.directory) as layout:
-                code = _drain(current, layout, watch, stopping, once=args.once)
+            with (
+                Layout(current.spool.directory) as layout,
+                publish_metrics(current, token) as lines,
+            ):
+                code = _drain(current, layout, watch, stopping, once=args.once, warnings=lines)
             if watch.new_config is None or stopping.is_set():
                 return code
             current, token = watch.new_config, token_for(watch.new_config, token)
     finally:
         lock.release()
+        write_metrics(current, token)  # nobody else will say that the drain has ended
 
 
 def _drain(
-    config: Config, layout: Layout, watch: ConfigWatcher, stopping: threading.Event, *, once: bool
+    config: Config,
+    layout: Layout,
+    watch: ConfigWatcher,
+    stopping: threading.Event,
+    *,
+    once: bool,
+    warnings: Callable[[], tuple[str, ...]],
 ) -> int:
-    """Run the drain until it is `stopping` or `watch` has a new configuration."""
+    """Run the drain until it is `stopping` or `watch` has a new configuration.
+
+    `warnings` are those of monitoring, which `check` shows.
+    """
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
@@ -81,7 +95,8 @@ def _drain(
     clients = _Clients(config, runner, watch.token)
     externals = Externals(
         slurm=clients.new_slurm,
-        warnings=clients.warnings,
+        warnings=lambda: (*clients.warnings(), *warnings()),
+        slurm_release=clients.slurm_release,
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
@@ -128,6 +143,10 @@ class _Clients:
     def warnings(self) -> tuple[str, ...]:
         """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
+
+    def slurm_release(self) -> str | None:
+        """Return Slurm's release as one of the clients has read it; None before that."""
+        return next((str(each.known_release) for each in self._slurms if each.known_release), None)
 
     def close(self) -> None:
         """Close the connections to cc-backend and NATS."""

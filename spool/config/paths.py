@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
+from spool.config.metrics_readers import textfile_warnings
 from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
@@ -73,6 +74,7 @@ def check_paths(
     problems += _token_problems(config, credentials)
     problems += _named_file_problems(config)
     problems += nats_file_problems(config.nats)
+    warnings += textfile_warnings(config.metrics.textfile)
     return tuple(problems), tuple(warnings)
 
 

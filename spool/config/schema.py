@@ -32,6 +32,7 @@ from spool.config.sections import (
     BackendKeys,
     DrainKeys,
     LogKeys,
+    MetricsKeys,
     NatsKeys,
     SlurmKeys,
     SpoolKeys,
@@ -107,6 +108,7 @@ class Config:
     drain: DrainKeys = section(DrainKeys)
     sweep: SweepKeys = section(SweepKeys)
     nats: NatsKeys = section(NatsKeys)
+    metrics: MetricsKeys = section(MetricsKeys)
     log: LogKeys = section(LogKeys)
     filters: FilterKeys = section(FilterKeys)
     metadata: MetadataKeys = section(MetadataKeys)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool.config.keys import DAY_SECONDS, key
+from spool.config.metrics_readers import listen_address, textfile
 from spool.config.nats_readers import broker_urls, nats_subject
 from spool.config.readers import (
     absolute_path,
@@ -199,6 +200,26 @@ class NatsKeys:
         optional(absolute_path),
         None,
         about="its key, if it is not in the same file; protected as the token file is",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsKeys:
+    """The keys of section `metrics`: where Prometheus' metrics go; `listen` is host and port."""
+
+    textfile: Path | None = key(
+        optional(textfile),
+        None,
+        about="file for node_exporter's textfile collector, such as "
+        "`/var/lib/prometheus/node-exporter/cc-slurm-sync.prom`; drain and sweep write it. See "
+        "[monitoring.md](monitoring.md)",
+    )
+    listen: tuple[str, int] | None = key(
+        optional(listen_address),
+        None,
+        about="port on which the drain serves the metrics over HTTP, on this host only; "
+        '`"HOST:PORT"`: on another address, without encryption or login. The metrics name no '
+        "users, jobs or hosts",
     )
 
 

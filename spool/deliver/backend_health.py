@@ -88,6 +88,7 @@ class BackendHealth:
             run=run,
             sign=sign_of(verdict),
             reason=reason_text(verdict),
+            code=verdict.reason.name.lower(),
             accepted_before=accepted_before,
             is_blamed=is_blamed,
         )
@@ -107,6 +108,7 @@ class BackendHealth:
             ProbeAnswered(
                 sign=sign,
                 reason=reason_text(verdict),
+                code=verdict.reason.name.lower(),
                 retry_after_seconds=retry_after,
                 delay_seconds=_QUICK_RETRIES.get(verdict.reason),
             ),

@@ -14,6 +14,7 @@ from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import NEW_RUN_SECONDS, SendChannel
 from spool.deliver.composer import Composer
+from spool.deliver.counters import ActivityCounters
 from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.health import Channel, Sign
 from spool.deliver.pending_run import PendingRun, RequestKind
@@ -54,6 +55,7 @@ class Delivery:
         self.builder = RequestBuilder(store, health, composer, crash_marker)
         self.questions = ServerQuestions(store.schedule, health, self.builder, workers)
         self._settlement = Settlement(store, self.builder, policy)
+        self.counters = ActivityCounters()
         self.accepted_count = 0
         self.last_accepted: float | None = None
         """The time when cc-backend last accepted a request for a run, Unix seconds."""
@@ -205,6 +207,7 @@ class Delivery:
         now: Moment,
     ) -> None:
         """Count an answer for its run; answers to late texts are not counted."""
+        self.counters.count_answer(entry, request.kind, reply.verdict.outcome, now)
         if sign_of(reply.verdict) is Sign.WELL:
             entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
             self.accepted_count += 1
@@ -213,8 +216,7 @@ class Delivery:
         entry.failures += 1
         if request.kind is not RequestKind.EDIT_META:
             entry.accepted_before = self._health.accepted(channel)
-            may_have_arrived = reply.verdict.reason is not Reason.UNREACHABLE and reply.sent
-            entry.may_have_arrived |= may_have_arrived
+            entry.may_have_arrived |= reply.sent and reply.verdict.reason is not Reason.UNREACHABLE
 
     def _apply(
         self,

@@ -52,13 +52,14 @@ class Sign(StrEnum):
 class Condition:
     """The health of the server or of a channel.
 
-    `since` and `reason` are those of the health. `failures` counts the failed tries since then;
-    `retry_at` is when the next try may be made.
+    `since`, `reason` and `code` (the reason in one word) are those of the health. `failures` counts
+    the failed tries since then; `retry_at` is when the next try may be made.
     """
 
     health: Health = Health.UP
     since: float = 0.0
     reason: str = ""
+    code: str = ""
     failures: int = 0
     retry_at: float = 0.0
 
@@ -81,6 +82,7 @@ class RunAnswered:
     run: Hashable
     sign: Sign
     reason: str = ""
+    code: str = ""
     accepted_before: int | None = None
     is_blamed: bool = False
 
@@ -95,6 +97,7 @@ class ProbeAnswered:
 
     sign: Sign
     reason: str = ""
+    code: str = ""
     retry_after_seconds: float | None = None
     delay_seconds: float | None = None
 
@@ -184,7 +187,7 @@ def _run_failed(
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
         condition = _outage(condition, answer.sign, now)
         delay = backoff(condition, longest, random)
-        condition = _failed(condition, now, answer.reason, delay=delay)
+        condition = _failed(condition, now, answer, delay=delay)
     new = replace(old, condition=condition, suspects=suspects)
     # a third suspect needs no further probe, which would double the load during an outage
     wanted = state.server.is_up and len(suspects) <= 2  # noqa: PLR2004 - first and second failure
@@ -213,7 +216,7 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
     else:
         delay = backoff(outage, MAX_DELAY_SECONDS, random)
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
-    return replace(state, server=_failed(outage, now, answer.reason, delay=max(delay, wish)))
+    return replace(state, server=_failed(outage, now, answer, delay=max(delay, wish)))
 
 
 def _cause_changed(state: BackendState, now: float) -> BackendState:
@@ -238,9 +241,17 @@ def _outage(condition: Condition, sign: Sign, now: float) -> Condition:
     return condition if condition.health is health else Condition(health=health, since=now)
 
 
-def _failed(outage: Condition, now: float, reason: str, *, delay: float) -> Condition:
+def _failed(
+    outage: Condition, now: float, answer: RunAnswered | ProbeAnswered, *, delay: float
+) -> Condition:
     """Return an outage after one more failed try."""
-    return replace(outage, reason=reason, failures=outage.failures + 1, retry_at=now + delay)
+    return replace(
+        outage,
+        reason=answer.reason,
+        code=answer.code,
+        failures=outage.failures + 1,
+        retry_at=now + delay,
+    )
 
 
 def backoff(condition: Condition, longest: float, random: float) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ccbackend.classify import Outcome
 from ccbackend.version import ServerInfo
 from spool.files.layout import Directory
-from spool.files.run import Run
+from spool.files.run import Run, waiting_since
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
@@ -44,7 +44,8 @@ class PendingRun:
     failed requests since the last answer, `accepted_before` is the number of accepted requests of
     other runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the
     last request may have reached cc-backend. `is_slim`: sent without script and description,
-    because they are refused; only until `slim_until`.
+    because they are refused; only until `slim_until`. `hook_times`: when the hook's event of a
+    request was written, by the monotonic clock, until the request is accepted.
     """
 
     job_id: int
@@ -78,6 +79,7 @@ class PendingRun:
     is_slim: bool = False
     slim_until: float = 0.0
     staged_at: float = 0.0
+    hook_times: dict[RequestKind, float] = field(default_factory=dict)
 
     def update(self, run: Run, now: Moment) -> None:
         """Update the entry from a new value of the run."""
@@ -154,6 +156,12 @@ class PendingRun:
             return RequestKind.EDIT_META
         return None if self.end_time is None else RequestKind.STOP
 
+    def note_hook(self, at: float) -> None:
+        """Record when the hook of the next start or stop wrote its event, unless this is known."""
+        kind = self.next_request
+        if kind in {RequestKind.START, RequestKind.STOP}:
+            self.hook_times.setdefault(kind, at)
+
     def tracked(self) -> TrackedRun:
         """Return the facts that the resolution of events needs."""
         return TrackedRun(
@@ -172,4 +180,5 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     entry.new_texts = run.late_texts  # not in update(): those sent meanwhile are not sent again
     if stored is not None:
         entry.run = None
+        entry.note_hook(now.steady_since(waiting_since(run)))  # its event is gone
     return entry

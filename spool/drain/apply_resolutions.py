@@ -29,7 +29,7 @@ from spool.resolve.job_log import log_resolution
 from spool.resolve.job_query import JobQuery
 from spool.resolve.resolution import Resolution
 from spool.resolve.resolver import Resolved, Resolver
-from spool.resolve.slurm_runs import RunStage
+from spool.resolve.slurm_runs import RunStage, same_start
 
 _log = logging.getLogger(__name__)
 
@@ -79,9 +79,11 @@ class ResolutionApplier:
             self._postpone(query, result, record, now)
             finished = []  # until then the events protect the end
         for run in new:
-            self._ask_for_texts(self._store_run(run, finished, now), run, now)
+            entry = self._store_run(run, finished, now)
+            _note_hooks(entry, query.events, now)
+            self._ask_for_texts(entry, run, now)
         for run in changed:
-            self._store_run(run, finished, now)
+            _note_hooks(self._store_run(run, finished, now), query.events, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:
@@ -189,6 +191,14 @@ class ResolutionApplier:
         except OSError as error:
             _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
         self._event_scanner.forget([event.name])
+
+
+def _note_hooks(entry: PendingRun, events: Iterable[Event], now: Moment) -> None:
+    """Record when the hook wrote the event of the next request of a run."""
+    for event in events:
+        is_own = event.start is None or same_start(event.start, entry.start_time)
+        if is_own and event.is_of_hook and str(event.kind) == entry.next_request:
+            entry.note_hook(now.steady_since(event.time))
 
 
 def _changed(

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.compose import PayloadComposer
+from spool.deliver.counters import ActivityCounters
 from spool.deliver.delivery import Delivery
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
@@ -30,7 +31,7 @@ from spool.drain.service import Service, ServiceParts
 from spool.drain.text_collector import TextCollector
 from spool.errors import BadFileError
 from spool.files.archive import DeliveredArchive
-from spool.files.drain_state import DrainStateFile, read_drain_state
+from spool.files.drain_state import DrainState, DrainStateFile, read_drain_state
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
@@ -76,8 +77,8 @@ class Externals:
     """The external parts of a drain: cc-backend, Slurm and the clocks.
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
-    lines that Slurm printed next to good answers, for the administrator. `new_watch` wakes the loop
-    for new events; if it returns None, the loop polls.
+    lines that Slurm printed next to good answers, for the administrator. `slurm_release` is the
+    release as last seen. `new_watch` wakes the loop for new events; if it returns None, it polls.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -86,6 +87,7 @@ class Externals:
     inputs_changed: Callable[[], bool]
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
+    slurm_release: Callable[[], str | None] = lambda: None
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
@@ -157,7 +159,10 @@ def _service(
     """Return the service around a drain that has read the spool."""
     now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
-    drain = Drain(parts, last_event=_last_event(state_path, now))
+    previous = _previous_state(state_path)
+    parts.delivery.last_accepted = _past(previous.last_delivery, now)
+    parts.delivery.counters = ActivityCounters(previous.counters)
+    drain = Drain(parts, last_event=_past(previous.last_event, now))
     recover(parts.layout, parts.store, parts.loader, now)
     service_parts = ServiceParts(
         workers=tuple(workers.values()),
@@ -165,20 +170,24 @@ def _service(
         state_file=DrainStateFile(state_path, system_calls=calls),
         inputs_changed=externals.inputs_changed,
         warnings=externals.warnings,
+        slurm_release=externals.slurm_release,
         watch=externals.new_watch(parts.layout, parts.answers),
         close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)
 
 
-def _last_event(path: Path, now: Moment) -> float | None:
-    """Return when the previous drain last saw a hook's event; None if not known."""
+def _previous_state(path: Path) -> DrainState:
+    """Return the state that the previous drain left; the defaults if it is not known."""
     try:
-        state = read_drain_state(path)
+        return read_drain_state(path) or DrainState()
     except (BadFileError, OSError):
-        return None
-    seen = None if state is None else state.last_event
-    return None if seen is None else min(seen, now.wall)
+        return DrainState()
+
+
+def _past(instant: float | None, now: Moment) -> float | None:
+    """Return the instant, or now if it lies in the future."""
+    return None if instant is None else min(instant, now.wall)
 
 
 def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:

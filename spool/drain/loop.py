@@ -162,6 +162,7 @@ class Drain:
     def _add_events(self, events: list[Event], now: Moment) -> None:
         parts = self._parts
         for event in events:
+            parts.delivery.counters.count_event(event)
             if event.kind is EventKind.RETRY:
                 parts.delivery.retry_now(event.job_id, now)
                 parts.store.drop_events([event.name], now)

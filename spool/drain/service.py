@@ -36,8 +36,8 @@ class ServiceParts:
     """The parts of the service besides those of the drain.
 
     `inputs_changed` returns whether token or configuration changed since its last call; `warnings`
-    are Slurm's; `watch` wakes the loop for new events, None: it polls; `close` closes what only
-    this service uses.
+    and `slurm_release` are Slurm's; `watch` wakes the loop for new events, None: it polls; `close`
+    closes what only this service uses.
     """
 
     workers: tuple[Worker[Any, Any], ...]
@@ -45,6 +45,7 @@ class ServiceParts:
     state_file: DrainStateFile
     inputs_changed: Callable[[], bool]
     warnings: Callable[[], tuple[str, ...]]
+    slurm_release: Callable[[], str | None]
     watch: EventWatch | None
     close: Callable[[], None]
 
@@ -153,6 +154,7 @@ class Service:
         state = replace(
             self._report.state(now),
             warnings=parts.warnings(),
+            slurm_release=parts.slurm_release(),
             polling_reason=parts.watch.problem if parts.watch else "",
         )
         self._service_parts.state_file.write(state, now.wall, at_once=at_once)

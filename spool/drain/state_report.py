@@ -9,6 +9,7 @@ from spool import __version__
 from spool.deliver.health import Channel, Condition
 from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
+from spool.drain.unreported_runs import UnreportedRuns
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -40,6 +41,7 @@ class StateReport:
         self._accepted = 0
         self._due_since: float | None = None
         self._held = 0
+        self._unreported = UnreportedRuns(parts.layout)
 
     def state(self, now: Moment) -> DrainState:
         """Return the current state."""
@@ -48,6 +50,7 @@ class StateReport:
         if now.steady >= self._waiting_at:
             self._waiting_at = now.steady + WAITING_SECONDS
             self._collect_waiting(now)
+            self._unreported.update(now)
         unreadable = {**parts.loader.unreadable, **parts.delivery.builder.unreadable}
         server, since = health.server, parts.resolver.silent_since
         channels = health.state.channels
@@ -78,7 +81,15 @@ class StateReport:
             last_delivery=parts.delivery.last_accepted,
             deliveries_last_hour=self._accepted - self._minutes[0][1],
             due_since=self._due_since,
+            next_attempt=self._next_attempt(now),
+            unreported=self._unreported.count,
+            counters=parts.delivery.counters.value(),
         )
+
+    def _next_attempt(self, now: Moment) -> float | None:
+        """Return when the next waiting request is due, by the wall clock; None if none waits."""
+        at = self._parts.store.schedule.next_time()
+        return None if at is None else at + now.wall - now.steady
 
     def _count_deliveries(self, now: Moment) -> None:
         """Record the deliveries by time, and since when requests are due without a delivery."""
@@ -120,5 +131,6 @@ def _report(condition: Condition, now: Moment) -> HealthReport:
         state=HealthState(condition.health),
         since=condition.since + wall if condition.since else None,
         reason=condition.reason,
+        code=condition.code,
         next_try=None if condition.is_up else condition.retry_at + wall,
     )

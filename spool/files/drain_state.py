@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spool.errors import BadFileError
+from spool.files.drain_counters import DrainCounters, drain_counters
 from spool.files.state_files import write_json
 from spool.files.system_calls import SystemCalls
 
@@ -36,11 +37,15 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """The health of cc-backend or of one connection to it, since when, why, and the next try."""
+    """The health of cc-backend or of one connection to it, since when, why, and the next try.
+
+    `code` is the reason in one word, `token_refused` for example.
+    """
 
     state: HealthState | None = None
     since: float | None = None
     reason: str = ""
+    code: str = ""
     next_try: float | None = None
 
 
@@ -102,6 +107,7 @@ class DrainState:
     next_attempt: float | None = None
     warnings: tuple[str, ...] = ()
     polling_reason: str = ""
+    counters: DrainCounters = field(default=DrainCounters())
 
 
 class DrainStateFile:
@@ -159,6 +165,8 @@ def _without_figures(state: DrainState) -> DrainState:
         deliveries_last_hour=0,
         due_since=None,
         next_attempt=None,
+        unreported=0,
+        counters=DrainCounters(),
     )
 
 
@@ -200,6 +208,7 @@ def _from_document(document: dict[str, Any]) -> DrainState:
         next_attempt=_instant(document.get("next_attempt")),
         warnings=tuple(filter(None, map(_text, _list(document.get("warnings"))))),
         polling_reason=_text(document.get("polling_reason")) or "",
+        counters=drain_counters(document.get("counters")),
     )
 
 
@@ -210,6 +219,7 @@ def _health(value: Any) -> HealthReport:
         state=next((state for state in HealthState if state == word), None),
         since=_instant(found.get("since")),
         reason=_text(found.get("reason")) or "",
+        code=_text(found.get("code")) or "",
         next_try=_instant(found.get("next_try")),
     )
 

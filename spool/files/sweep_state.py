@@ -3,6 +3,7 @@
     {"started": float, "finished": float | null, "duration_seconds": float | null, "pid": int,
      "refused": bool, "guards": [str], "drift": {"start": n, "stop": n, "close": n, "report": n},
      "mark": int | null, "installed": int | null, "cluster": str | null, "running": int | null,
+     "succeeded": float | null, "refusals": {"GUARD": n},
      "sweep": n, "held": {"time": int, "guards": [str], "stops": ["JOBID-START"]} | null,
      "young": ["JOBID-START"], "undecided": {...}, "told": {...}, "asked": {...}}
 
@@ -37,7 +38,8 @@ class SweepSummary:
     `finished` is None while a sweep runs, or if it crashed. `refused`: a safety check needs
     attention; `guards` names every check that failed. `drift` counts differences by kind.
     `held_stops` is how many stops wait for the next sweep, `held_guards` the checks that hold them.
-    `mark` is None until a sweep was applied here.
+    `mark` is None until a sweep was applied here. `succeeded` is when a sweep last ended without a
+    refusal, `refusals` counts the sweeps in which a check failed, by check.
     """
 
     started: float
@@ -49,6 +51,8 @@ class SweepSummary:
     held_stops: int = 0
     held_guards: tuple[str, ...] = ()
     mark: int | None = None
+    succeeded: float | None = None
+    refusals: Mapping[str, int] = field(default_factory=_no_numbers)
 
     @property
     def duration_seconds(self) -> float | None:
@@ -149,6 +153,8 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
             held_stops=0 if held is None else len(held.stops),
             held_guards=() if held is None else held.guards,
             mark=_optional_int(found.get("mark")),
+            succeeded=_optional_float(found.get("succeeded")),
+            refusals={str(guard): int(n) for guard, n in found.get("refusals", {}).items()},
         )
     except _PARSE_ERRORS as error:
         raise ValueError(f"{path} is not valid: {error!r}") from error
@@ -179,6 +185,8 @@ def write_sweep_state(directory: Path, state: SweepState, summary: SweepSummary)
         "refused": summary.refused,
         "guards": list(summary.guards),
         "drift": dict(summary.drift),
+        "succeeded": summary.succeeded,
+        "refusals": dict(summary.refusals),
         "mark": state.mark,
         "installed": state.installed,
         "cluster": state.cluster,

@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import time
+from collections import Counter
 from dataclasses import replace
 
 from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
+from spool.commands.metrics import write_metrics
 from spool.config import Config
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
@@ -74,6 +76,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         return report_usage_error(error)
     finally:
         lock.release()
+        write_metrics(config, args.token)
 
 
 def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> int:
@@ -128,11 +131,15 @@ def _save_outcome(
     plan = result.decision.plan
     ended = replace(summary, finished=time.time())
     if not result.options.only_single_jobs:
+        is_refused = any(not guard.is_transient for guard in plan.guards)
+        guards = tuple(guard.name for guard in plan.guards)
         ended = replace(
             ended,
-            refused=any(not guard.is_transient for guard in plan.guards),
-            guards=tuple(guard.name for guard in plan.guards),
+            refused=is_refused,
+            guards=guards,
             drift=plan.drift,
+            succeeded=summary.succeeded if is_refused else ended.finished,
+            refusals=Counter(summary.refusals) + Counter(set(guards)),
         )
     state = next_state(result, [each.key for each in written])
     write_sweep_state(config.spool.state_directory, state, ended)

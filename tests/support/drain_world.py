@@ -248,6 +248,7 @@ class World:
         self.queue_type: type[Queue[Any]] = Queue
         self.inputs_changed: Callable[[], bool] = lambda: False
         self.new_watch: Callable[[Layout, Any], EventWatch | None] = lambda *_: None
+        self.slurm_release: str | None = None
         self.tick = 0.0
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
@@ -281,6 +282,7 @@ class World:
             backend=lambda: self.backend,
             texts=self._read_texts,
             inputs_changed=self.inputs_changed,
+            slurm_release=lambda: self.slurm_release,
             clocks=Clocks(wall=self.clock, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,

@@ -1,0 +1,61 @@
+"""`cc-spool metrics`: print the metrics once; drain and sweep write and serve the same ones.
+
+All come from the state files and the spool: no network, no Slurm, no lock, and no running drain.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from spool.config import Config
+from spool.console import write_output
+from spool.exit_codes import OK
+from spool.identity import MaskedToken
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments: there are none."""
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Print the metrics in Prometheus' text format; return the exit code."""
+    from spool.commands.read_metrics import SnapshotReader  # noqa: PLC0415 - as below
+    from spool.metrics.output import metrics_text  # noqa: PLC0415 - as below
+
+    write_output(metrics_text(SnapshotReader(config, args.token)).decode())
+    return OK
+
+
+@contextmanager
+def publish_metrics(config: Config, token: MaskedToken) -> Iterator[Callable[[], tuple[str, ...]]]:
+    """Write and serve the metrics meanwhile, if this is configured; yield what went wrong."""
+    if config.metrics.textfile is None and config.metrics.listen is None:
+        yield tuple
+        return
+    from spool.commands.read_metrics import SnapshotReader  # noqa: PLC0415 - as below
+    from spool.metrics.output import MetricsPublisher  # noqa: PLC0415 - as below
+
+    publisher = MetricsPublisher(
+        SnapshotReader(config, token),
+        textfile=config.metrics.textfile,
+        listen=config.metrics.listen,
+    )
+    publisher.start()
+    try:
+        yield publisher.warnings
+    finally:
+        publisher.close()
+
+
+def write_metrics(config: Config, token: MaskedToken) -> None:
+    """Write the metrics file once, if it is configured; an error is only logged."""
+    if config.metrics.textfile is None:
+        return
+    # imported here: prometheus_client takes some MiB, which sites without it need not pay
+    from spool.commands.read_metrics import SnapshotReader  # noqa: PLC0415
+    from spool.metrics.output import MetricsPublisher  # noqa: PLC0415
+
+    reader = SnapshotReader(config, token)
+    MetricsPublisher(reader, textfile=None, listen=None).write(config.metrics.textfile)

@@ -1,0 +1,103 @@
+"""Read what the metrics show: state files, spool and checks, as `status` and `check` read them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from ccbackend.classify import Reason
+from ccbackend.errors import TokenError
+from spool.checks.last_sweep import needs_attention
+from spool.checks.result import AgeLimits, CheckStatus, worst_status
+from spool.commands.check import CheckContext, local_results
+from spool.commands.drain_view import read_drain_view
+from spool.commands.entries import LISTED
+from spool.config import Config
+from spool.errors import SpoolError
+from spool.files.inventory import EventFile, RunFile, list_names, read_file, waiting_times
+from spool.files.layout import Directory, Layout
+from spool.files.sweep_state import SweepSummary, read_sweep_summary
+from spool.identity import MaskedToken
+from spool.metrics.snapshot import DirectoryFigures, MetricsSnapshot
+
+MAX_READ = 500  # dead letters in one call
+_REASONS = frozenset({"incomplete", *(reason.name.lower() for reason in Reason)})
+
+
+class SnapshotReader:
+    """Reads snapshots for one configuration; what dead letters say is remembered."""
+
+    def __init__(self, config: Config, token: MaskedToken) -> None:
+        self._config = config
+        self._token = token
+        self._reasons: dict[tuple[float, str], str] = {}
+
+    def __call__(self) -> MetricsSnapshot:
+        """Return a snapshot of this moment; values that cannot be read are not known."""
+        config, now = self._config, time.time()
+        view = read_drain_view(config.spool.state_directory)
+        sweep = self._sweep()
+        token_expires_at = None
+        with suppress(TokenError):
+            token_expires_at = self._token.current().expires_at
+        found = MetricsSnapshot(
+            time=now,
+            is_running=view.is_running,
+            pid=view.pid,
+            drain=view.state,
+            sweep=sweep,
+            sweep_needs_attention=sweep is not None and needs_attention(sweep),
+            min_free_bytes=config.spool.min_free_bytes,
+            token_expires_at=token_expires_at,
+            checks=self._checks(now),
+        )
+        with suppress(SpoolError, OSError), Layout(config.spool.directory) as layout:
+            return self._with_spool(found, layout)
+        return found
+
+    def _with_spool(self, snapshot: MetricsSnapshot, layout: Layout) -> MetricsSnapshot:
+        since = {directory: waiting_times(layout, directory) for directory in LISTED}
+        return replace(
+            snapshot,
+            directories={
+                directory: DirectoryFigures(count=len(times), oldest=times[0] if times else None)
+                for directory, times in since.items()
+            },
+            dead_letters=self._dead_letters(layout),
+            free_bytes=layout.free_bytes(),
+            free_inodes=layout.free_inodes(),
+        )
+
+    def _sweep(self) -> SweepSummary | None:
+        try:
+            return read_sweep_summary(self._config.spool.state_directory)
+        except (OSError, ValueError):
+            return None
+
+    def _checks(self, now: float) -> dict[str, CheckStatus]:
+        """Return the worst verdict of each check by name."""
+        context = CheckContext(limits=AgeLimits(), now=now)
+        results = list(local_results(self._config, self._token, context))
+        names = dict.fromkeys(result.name for result in results)
+        return {name: worst_status(r for r in results if r.name == name) for name in names}
+
+    def _dead_letters(self, layout: Layout) -> dict[str, int]:
+        """Count the dead letters by reason; those that are not known yet are read, some a call."""
+        files = list_names(layout, Directory.DEAD)
+        fresh = islice((file for file in files if file not in self._reasons), MAX_READ)
+        read = {file: _reason_of(layout, file[1]) for file in list(fresh)}
+        known = self._reasons | read
+        self._reasons = {file: known[file] for file in files if file in known}
+        return dict(Counter(known.get(file, "not_read") for file in files))
+
+
+def _reason_of(layout: Layout, name: str) -> str:
+    """Return why a file is in `dead/`, in one of a fixed set of words."""
+    found = read_file(layout, Directory.DEAD, name)
+    if isinstance(found, RunFile):
+        reason = found.run.last_error.reason if found.run.last_error else ""
+        return reason if reason in _REASONS else "other"
+    return "event" if isinstance(found, EventFile) else "unusable_file"

@@ -1,0 +1,44 @@
+"""Readers and warnings for the section `metrics` of the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spool.config.readers import InvalidValueError, Location, absolute_path, text
+
+LOOPBACK = "127.0.0.1"
+_LISTEN_HINT = 'write a port (1024 to 65535), or "HOST:PORT" to listen on another address'
+_MIN_PORT, _MAX_PORT = 1024, 65535
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", re.ASCII)
+
+
+def textfile(value: Any, location: Location) -> Path:
+    """Read the path of a file for node_exporter's textfile collector."""
+    found = absolute_path(value, location)
+    if found.suffix != ".prom":
+        hint = "write a name that ends with .prom"
+        raise InvalidValueError("node_exporter reads only files *.prom", hint)
+    return found
+
+
+def listen_address(value: Any, location: Location) -> tuple[str, int]:
+    """Read a port of the loopback, or `HOST:PORT`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        host, port = LOOPBACK, value
+    else:
+        found = _ADDRESS.fullmatch(text(value, location))
+        if found is None:
+            raise InvalidValueError("not a port or HOST:PORT", _LISTEN_HINT)
+        host, port = found[1].strip("[]"), int(found[2])
+    if not _MIN_PORT <= port <= _MAX_PORT:
+        raise InvalidValueError("not a port that the service may use", _LISTEN_HINT)
+    return host, port
+
+
+def textfile_warnings(path: Path | None) -> Iterator[str]:
+    """Yield a warning if metrics cannot be written; jobs are reported nevertheless."""
+    if path is not None and not path.parent.is_dir():
+        yield f"metrics.textfile: there is no directory {path.parent}; see docs/monitoring.md"

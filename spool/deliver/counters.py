@@ -1,0 +1,63 @@
+"""Count events, answers and latencies for monitoring; for the loop's thread."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+from ccbackend.classify import Outcome
+from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.files.drain_counters import LATENCY_BOUNDS, DrainCounters, LatencyCounts
+from spool.files.event import Event
+from spool.moment import Moment
+
+_ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE})
+
+
+class ActivityCounters:
+    """The counters of a drain, which go on from those of the previous one."""
+
+    def __init__(self, previous: DrainCounters | None = None) -> None:
+        old = previous or DrainCounters()
+        self._events = _nested(old.events)
+        self._answers = _nested(old.answers)
+        self._retries = Counter(old.retries)
+        self._latencies = dict(old.latencies)
+
+    def count_event(self, event: Event) -> None:
+        """Count an event that was found in `new/`."""
+        source = "hook" if event.is_of_hook else "command"
+        self._events[source][str(event.kind)] += 1
+
+    def count_answer(
+        self, entry: PendingRun, kind: RequestKind, outcome: Outcome, now: Moment
+    ) -> None:
+        """Count an answer to a request for a run, before its failures are counted."""
+        self._answers[str(kind)][str(outcome)] += 1
+        if entry.failures:
+            self._retries[str(kind)] += 1
+        since = entry.hook_times.pop(kind, None) if outcome in _ACCEPTED else None
+        if since is not None:
+            self._count_latency(str(kind), max(0.0, now.steady - since))
+
+    def value(self) -> DrainCounters:
+        """Return the counts of this moment."""
+        return DrainCounters(
+            events={name: dict(counts) for name, counts in self._events.items()},
+            answers={name: dict(counts) for name, counts in self._answers.items()},
+            retries=dict(self._retries),
+            latencies=dict(self._latencies),
+        )
+
+    def _count_latency(self, kind: str, seconds: float) -> None:
+        old = self._latencies.get(kind, LatencyCounts())
+        counts = list(old.counts)
+        counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        new = LatencyCounts(counts=tuple(counts), seconds=old.seconds + seconds)
+        self._latencies[kind] = new
+
+
+def _nested(old: Mapping[str, Mapping[str, int]]) -> defaultdict[str, Counter[str]]:
+    counts = {name: Counter(each) for name, each in old.items()}
+    return defaultdict(Counter, counts)

@@ -1,0 +1,290 @@
+"""Make Prometheus' metric families from a snapshot. Pure.
+
+Names begin with `cc_slurm_sync_`, units are seconds and bytes, labels have few values: never a
+user, a job, a host or a free text. A value that is not known has no sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from ccbackend.classify import Outcome
+from spool import __version__
+from spool.deliver.pending_run import RequestKind
+from spool.files.drain_counters import LATENCY_BOUNDS, LatencyCounts
+from spool.files.drain_state import HealthState
+from spool.files.event import EventKind
+from spool.metrics.snapshot import MetricsSnapshot
+
+PREFIX = "cc_slurm_sync_"
+_EVENTS = {"hook": (EventKind.START, EventKind.STOP), "command": tuple(EventKind)}
+Samples = Mapping[tuple[str, ...], float]
+
+
+def metric_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    """Yield all families, each with its samples."""
+    yield from _program(snapshot)
+    yield from _spool(snapshot)
+    yield from _runs(snapshot)
+    yield from _requests(snapshot)
+    yield from _connections(snapshot)
+    yield from _sweep(snapshot)
+
+
+def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state = snapshot.drain
+    build = InfoMetricFamily(
+        f"{PREFIX}build", "Versions of this program, and of Slurm and cc-backend as last seen."
+    )
+    versions = {
+        "version": __version__,
+        "slurm": state.slurm_release or "",
+        "cc_backend": state.server_version or "",
+        "dialect": state.server_dialect or "",
+    }
+    build.add_metric([], versions)
+    yield build
+    yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", snapshot.time)
+    yield _gauges(
+        "check_status",
+        "Verdict of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+        ["check"],
+        {(name,): float(status) for name, status in snapshot.checks.items()},
+    )
+    yield _gauge("drain_up", "Whether a drain is running.", float(snapshot.is_running))
+    yield _gauge("drain_updated_timestamp_seconds", "Last sign of life of a drain.", state.updated)
+    yield _gauge(
+        "token_expiry_timestamp_seconds",
+        "When the token for cc-backend expires; absent if it does not.",
+        snapshot.token_expires_at,
+    )
+
+
+def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state, figures = snapshot.drain, snapshot.directories
+    yield _gauges(
+        "spool_files",
+        "Files in the spool: events (new), pending runs (todo), started runs (open), dead letters"
+        " (dead).",
+        ["directory"],
+        {(name,): float(each.count) for name, each in figures.items()},
+    )
+    yield _gauges(
+        "spool_oldest_timestamp_seconds",
+        "Since when the oldest file of a directory waits for its next step.",
+        ["directory"],
+        {(name,): each.oldest for name, each in figures.items() if each.oldest is not None},
+    )
+    yield _gauges(
+        "dead_letters",
+        "Dead letters by reason; `not_read`: there are too many to read all of them at once.",
+        ["reason"],
+        {(reason,): float(count) for reason, count in snapshot.dead_letters.items()},
+    )
+    yield _gauge("spool_free_bytes", "Free space on the spool's disk.", snapshot.free_bytes)
+    yield _gauge("spool_free_inodes", "Free inodes on the spool's disk.", snapshot.free_inodes)
+    yield _gauge(
+        "spool_min_free_bytes",
+        "Setting spool.min_free_bytes: with less, no scripts are stored.",
+        snapshot.min_free_bytes,
+    )
+    is_current = snapshot.is_current
+    yield _gauge(
+        "spool_writable",
+        "Whether the drain can write the spool.",
+        float(not state.disk_full) if is_current else None,
+    )
+    yield _gauge(
+        "unreadable_files",
+        "Files in the spool that cannot be read now.",
+        state.unreadable_count if is_current else None,
+    )
+
+
+def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state = snapshot.drain
+    current = state if snapshot.is_current else None
+    waiting = sum(cause.count for cause in state.waiting)
+    yield _gauge(
+        "waiting_runs",
+        "Runs that wait for a cause, such as an unknown host.",
+        waiting if current else None,
+    )
+    yield _gauge(
+        "unreported_runs",
+        "Runs that are deliberately not reported.",
+        current.unreported if current else None,
+    )
+    yield _gauge(
+        "held_stops",
+        "Stops that wait for cc-backend's job cache.",
+        current.held_stops if current else None,
+    )
+    yield _gauge(
+        "inquiries",
+        "Job ids that Slurm is to be asked about.",
+        current.inquiries if current else None,
+    )
+    yield _gauge(
+        "due_since_timestamp_seconds",
+        "Since when requests are due and none is delivered; absent if none is due.",
+        current.due_since if current else None,
+    )
+    yield _gauge(
+        "next_attempt_timestamp_seconds",
+        "When the next waiting request is due.",
+        current.next_attempt if current else None,
+    )
+    yield _gauge("last_event_timestamp_seconds", "Last event of a hook.", state.last_event)
+    yield _gauge("last_delivery_timestamp_seconds", "Last delivery.", state.last_delivery)
+
+
+def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    counters = snapshot.drain.counters
+    yield _counters(
+        "events",
+        "Events found in the spool, by source (hook, or command: sweep, replay, retry) and kind.",
+        ["source", "kind"],
+        {
+            (source, str(kind)): counters.events.get(source, {}).get(kind, 0)
+            for source, kinds in _EVENTS.items()
+            for kind in kinds
+        },
+    )
+    yield _counters(
+        "deliveries",
+        "Answers to requests for runs, by request and outcome (delivered, retry, rejected ...).",
+        ["request", "outcome"],
+        {
+            (str(kind), str(outcome)): counters.answers.get(kind, {}).get(outcome, 0)
+            for kind in RequestKind
+            for outcome in Outcome
+        },
+    )
+    yield _counters(
+        "retries",
+        "Requests that were sent again after a failure.",
+        ["request"],
+        {(str(kind),): counters.retries.get(kind, 0) for kind in RequestKind},
+    )
+    latency = HistogramMetricFamily(
+        f"{PREFIX}hook_to_accepted_seconds",
+        "Time from a hook's event to its acceptance by cc-backend; a stop may wait on purpose.",
+        labels=["request"],
+    )
+    for kind in (RequestKind.START, RequestKind.STOP):
+        found = counters.latencies.get(kind, LatencyCounts())
+        bounds = [*map(str, LATENCY_BOUNDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(found.counts), strict=True))
+        latency.add_metric([str(kind)], buckets, sum_value=found.seconds)
+    yield latency
+
+
+def _connections(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state = snapshot.drain
+    reports = {"server": state.health, "starts": state.starts, "stops": state.stops}
+    known = {
+        name: report
+        for name, report in reports.items()
+        if snapshot.is_current and report.state is not None
+    }
+    yield _gauges(
+        "backend_up",
+        "Whether cc-backend answers (server), and accepts starts and stops.",
+        ["connection"],
+        {(name,): float(report.state is HealthState.UP) for name, report in known.items()},
+    )
+    yield _gauges(
+        "halted",
+        "Whether deliveries are halted until an administrator acts, with the reason in one word.",
+        ["connection", "reason"],
+        {
+            (name, report.code if is_halted else ""): float(is_halted)
+            for name, report in known.items()
+            for is_halted in [report.state is HealthState.HALTED]
+        },
+    )
+    silences = {
+        "controller": state.slurm_silent_since,
+        "accounting": state.accounting_silent_since,
+    }
+    yield _gauges(
+        "slurm_up",
+        "Whether slurmctld (controller) and slurmdbd (accounting) answered the last query.",
+        ["source"],
+        {(name,): float(since is None) for name, since in silences.items() if snapshot.is_current},
+    )
+
+
+def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    last = snapshot.sweep
+    drift = last.drift if last else {}
+    refusals = last.refusals if last else {}
+    refused = float(snapshot.sweep_needs_attention)
+    yield _gauge(
+        "sweep_started_timestamp_seconds",
+        "Start of the last sweep.",
+        last.started if last else None,
+    )
+    yield _gauge(
+        "sweep_duration_seconds",
+        "Duration of the last sweep; absent while one is running.",
+        last.duration_seconds if last else None,
+    )
+    yield _gauge(
+        "sweep_last_success_timestamp_seconds",
+        "End of the last sweep that was not refused.",
+        last.succeeded if last else None,
+    )
+    yield _gauge(
+        "sweep_refused",
+        "Whether the last sweep refused or held stops back and needs attention.",
+        refused if last else None,
+    )
+    yield _gauge(
+        "sweep_held_stops",
+        "Stops that the last sweep held back.",
+        last.held_stops if last else None,
+    )
+    yield _gauges(
+        "sweep_differences",
+        "Differences that the last sweep found, by kind.",
+        ["kind"],
+        {(kind,): float(count) for kind, count in drift.items()},
+    )
+    yield _counters(
+        "sweep_refusals",
+        "Sweeps in which a safety check failed, by check.",
+        ["guard"],
+        {(guard,): count for guard, count in refusals.items()},
+    )
+
+
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    return _gauges(name, text, [], {} if value is None else {(): value})
+
+
+def _gauges(name: str, text: str, labels: list[str], values: Samples) -> Metric:
+    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), values.items())
+
+
+def _counters(name: str, text: str, labels: list[str], values: Samples) -> Metric:
+    return _filled(CounterMetricFamily(PREFIX + name, text, labels=labels), values.items())
+
+
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily,
+    samples: Iterable[tuple[tuple[str, ...], float]],
+) -> Metric:
+    for labels, value in samples:
+        family.add_metric(labels, value)
+    return family

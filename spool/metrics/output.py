@@ -1,0 +1,128 @@
+"""Write metrics as text, to a file for node_exporter, or serve them over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.exposition import start_http_server
+
+from spool.metrics.families import PREFIX, metric_families
+from spool.metrics.snapshot import MetricsSnapshot
+
+WRITE_SECONDS = 10.0
+TEXTFILE_MODE = 0o644  # node_exporter reads it as another user
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_log = logging.getLogger(__name__)
+
+ReadSnapshot = Callable[[], MetricsSnapshot]
+
+
+class SnapshotCollector:
+    """A collector that reads a new snapshot each time; for any thread."""
+
+    def __init__(self, read: ReadSnapshot) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of this moment, those of the drain's process too."""
+        with self._lock:
+            snapshot = self._read()
+        yield from metric_families(snapshot)
+        if (pid := snapshot.pid) is not None:
+            yield from ProcessCollector(PREFIX.rstrip("_"), lambda: pid, registry=None).collect()
+
+
+def metrics_registry(read: ReadSnapshot) -> CollectorRegistry:
+    """Return a registry with the metrics of a snapshot and nothing else."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SnapshotCollector(read))
+    return registry
+
+
+def metrics_text(read: ReadSnapshot) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    return generate_latest(metrics_registry(read))
+
+
+def write_textfile(path: Path, contents: bytes) -> None:
+    """Replace a file that node_exporter may be reading; it is readable for all users.
+
+    Raises:
+        OSError: the old file is still there.
+    """
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # node_exporter reads only *.prom
+    with suppress(FileNotFoundError):
+        tmp.unlink()  # of a process of this id that was killed
+    with os.fdopen(os.open(tmp, _CREATE, TEXTFILE_MODE), "wb") as file:
+        os.fchmod(file.fileno(), TEXTFILE_MODE)  # whatever the umask is
+        file.write(contents)
+    tmp.rename(path)
+
+
+class MetricsPublisher:
+    """Writes and serves metrics from threads of its own: the drain's loop never waits for it."""
+
+    def __init__(
+        self, read: ReadSnapshot, *, textfile: Path | None, listen: tuple[str, int] | None
+    ) -> None:
+        self._read = read
+        self._textfile = textfile
+        self._listen = listen
+        self._problems: dict[str, str] = {}
+        self._stopping = threading.Event()
+        self._stops: list[Callable[[], object]] = []
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return why metrics cannot be written or served; for any thread."""
+        return tuple(self._problems.values())
+
+    def start(self) -> None:
+        """Write and serve from now on; an error is logged and is one of the warnings."""
+        if self._listen is not None:
+            self._serve(*self._listen)
+        if self._textfile is not None:
+            writer = threading.Thread(target=self._write_often, args=(self._textfile,), daemon=True)
+            writer.start()
+            self._stops += [self._stopping.set, writer.join]
+
+    def close(self) -> None:
+        """End the threads."""
+        for stop in self._stops:
+            stop()
+
+    def write(self, path: Path) -> None:
+        """Write the file once; an error is logged when it begins and when it ends."""
+        try:
+            write_textfile(path, metrics_text(self._read))
+        except OSError as error:
+            problem = f"metrics.textfile: {path} cannot be written: {error.strerror}"
+            if problem != self._problems.get("textfile"):
+                _log.warning("%s", problem)
+            self._problems["textfile"] = problem
+        else:
+            self._problems.pop("textfile", None)
+
+    def _write_often(self, path: Path) -> None:
+        while True:
+            self.write(path)
+            if self._stopping.wait(WRITE_SECONDS):
+                return
+
+    def _serve(self, host: str, port: int) -> None:
+        try:
+            server, thread = start_http_server(port, host, metrics_registry(self._read))
+        except OSError as error:
+            problem = f"metrics.listen: cannot listen on {host}:{port}: {error.strerror}"
+            _log.warning("%s", problem)
+            self._problems["listen"] = problem
+            return
+        _log.info("metrics are served on http://%s:%d/metrics", host, server.server_port)
+        self._stops += [server.shutdown, server.server_close, thread.join]

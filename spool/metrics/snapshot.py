@@ -1,0 +1,47 @@
+"""The values that all metrics are made from; none is computed a second time for monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spool.checks.result import CheckStatus
+from spool.files.drain_state import DrainState
+from spool.files.layout import Directory
+from spool.files.sweep_state import SweepSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryFigures:
+    """The number of files in a directory of the spool, and since when the oldest one waits."""
+
+    count: int
+    oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSnapshot:
+    """What the state files, the spool and the checks say at one time (Unix seconds).
+
+    `is_running`: a drain holds the lock, as process `pid`. `dead_letters` are counted by reason.
+    None means that a value is not known. `checks` are the verdicts of `cc-spool check` by name.
+    """
+
+    time: float
+    is_running: bool = False
+    pid: int | None = None
+    drain: DrainState = field(default=DrainState())
+    sweep: SweepSummary | None = None
+    sweep_needs_attention: bool = False
+    directories: Mapping[Directory, DirectoryFigures] = field(default_factory=dict)
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+    free_bytes: int | None = None
+    free_inodes: int | None = None
+    min_free_bytes: int | None = None
+    token_expires_at: float | None = None
+    checks: Mapping[str, CheckStatus] = field(default_factory=dict)
+
+    @property
+    def is_current(self) -> bool:
+        """Return whether the drain's state is of now; that of a drain that died says nothing."""
+        return self.is_running or self.drain.once

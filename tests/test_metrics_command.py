@@ -1,0 +1,257 @@
+"""`cc-spool metrics`, and the metrics of drain and sweep."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+from lying_slurm import Told
+from metrics_text import samples_of_text
+from stub_server import Model, StubServer
+from sweep_site import HOUR
+from sweep_site import site as sweep_site
+
+from spool.commands import read_metrics
+from spool.commands.entries import LISTED
+from spool.config import load
+from spool.files.layout import Directory
+from spool.files.lock import take_lock
+from spool.identity import MaskedToken
+
+HERE = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    """End a drain that nobody ends."""
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+def metrics(site: CommandSite) -> dict[str, float]:
+    """Return what the command prints, without the prefix."""
+    said = site.call("metrics")
+    assert (0, "") == (said.code, said.err), said.err
+    return without_prefix(said.out)
+
+
+def without_prefix(text: str) -> dict[str, float]:
+    """Return the samples of a text by their names without the prefix."""
+    found = samples_of_text(text)
+    return {name.removeprefix("cc_slurm_sync_"): value for name, value in found.items()}
+
+
+def test_the_spool_is_counted_without_a_drain(site: CommandSite) -> None:
+    """Files, the oldest of each directory, the disk."""
+    site.put_event(f"1-start-5-{NOON}-0-9", time=NOON + 5)
+    site.put(Directory.TODO, run_of(6))
+    for job_id in (7, 8):
+        site.put(Directory.OPEN, run_of(job_id, started=NOON + job_id))
+    found = metrics(site)
+
+    assert [1, 1, 2, 0] == [found[f'spool_files{{directory="{d}"}}'] for d in LISTED]
+    oldest = {d: found.get(f'spool_oldest_timestamp_seconds{{directory="{d}"}}') for d in Directory}
+    assert {"new": NOON + 5, "todo": NOON, "open": NOON + 7, "dead": None, "tmp": None} == oldest
+    assert min(found["spool_free_bytes"], found["spool_free_inodes"]) > 0
+    assert 0 == found["drain_up"]
+
+
+def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:
+    """By name; the worst of those that share one."""
+    site.bury("odd name")
+    site.beacon(health={"state": "up"}, warnings=["one", "two"])
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    try:
+        found = metrics(site)
+        checks = site.call("check", "--json").json["checks"]
+    finally:
+        lock.release()
+    codes = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
+    expected = {check["name"]: codes[check["verdict"]] for check in checks}
+
+    assert expected == {
+        name.split('"')[1]: value for name, value in found.items() if name.startswith("check_st")
+    }
+    assert {"dead letters": 1, "drain warning": 1}.items() <= expected.items()
+
+
+def test_a_running_drain_is_shown_with_its_process(site: CommandSite) -> None:
+    """Whoever asks."""
+    site.beacon(health={"state": "up"}, last_delivery=NOON, slurm_release="25.11.1")
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    try:
+        found = metrics(site)
+    finally:
+        lock.release()
+
+    assert (1, 1, NOON) == (
+        found["drain_up"],
+        found['backend_up{connection="server"}'],
+        found["last_delivery_timestamp_seconds"],
+    )
+    assert found["process_resident_memory_bytes"] > 0
+
+
+def test_dead_letters_are_counted_by_reason(site: CommandSite) -> None:
+    """One word of a fixed set each."""
+    for job_id, error in (
+        (
+            1,
+            REFUSED.__class__(
+                time=NOON, call="start", outcome="rejected", reason="bad_request", message=""
+            ),
+        ),
+        (2, REFUSED),
+        (3, None),
+    ):
+        site.put(Directory.DEAD, run_of(job_id, last_error=error))
+    site.bury(f"1-start-5-{NOON}-0-9", b"end\n")
+    site.bury("odd name")
+    found = {name: value for name, value in metrics(site).items() if "dead_letters" in name}
+
+    assert {
+        'dead_letters{reason="bad_request"}': 1,
+        'dead_letters{reason="other"}': 2,
+        'dead_letters{reason="event"}': 1,
+        'dead_letters{reason="unusable_file"}': 1,
+    } == found
+
+
+def test_many_dead_letters_are_read_some_at_a_time(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are gone are forgotten."""
+    monkeypatch.setattr(read_metrics, "MAX_READ", 2)
+    for job_id in range(1, 4):
+        site.put(Directory.DEAD, run_of(job_id, last_error=REFUSED))
+    config = load(site.config)
+    read = read_metrics.SnapshotReader(config, MaskedToken(config))
+    first, second = read().dead_letters, read().dead_letters
+    (site.spool / "dead" / f"1-{NOON}.json").unlink()
+
+    assert ({"other": 2, "not_read": 1}, {"other": 3}) == (first, second)
+    assert {"other": 2} == read().dead_letters
+
+
+def test_what_cannot_be_read_is_missing(site: CommandSite) -> None:
+    """Spool, token and sweep; the rest is shown."""
+    (site.state / "sweep.json").write_text("[")
+    site.token.unlink()
+    config = load(site.config)
+    (site.spool / "dead").rmdir()
+    found = read_metrics.SnapshotReader(config, MaskedToken(config))()
+
+    assert (None, None, {}) == (found.sweep, found.token_expires_at, found.directories)
+    assert found.checks["configuration"] == 2
+
+
+def test_the_last_sweep_is_shown(tmp_path: Path) -> None:
+    """What it found, and that it was not refused; it writes the metrics itself."""
+    with sweep_site(tmp_path) as made:
+        path = made.root / "x.prom"
+        made.document["metrics"] = {"textfile": str(path)}
+        made.write()
+        made.run(Told(7, made.now - 2 * HOUR))
+        made.sweep("apply", "--wait", "0")
+        found = without_prefix(path.read_text())
+
+    assert 1 == found['sweep_differences{kind="start"}']
+    assert 0 == found["sweep_refused"]
+    assert found["sweep_last_success_timestamp_seconds"] >= made.now
+
+
+def test_a_refusal_counts_and_is_no_success(tmp_path: Path) -> None:
+    """A sweep with an answer that is cut off; single jobs change nothing."""
+    with sweep_site(tmp_path) as made:
+        made.run(Told(7, made.now - 2 * HOUR))
+        made.sweep("apply", "--wait", "0")
+        before = metrics(made)
+        made.say(squeue=1)
+        for _ in range(2):
+            made.sweep("apply", "--wait", "0")
+        after = metrics(made)
+    success = "sweep_last_success_timestamp_seconds"
+    refusals = {name: n for name, n in after.items() if name.startswith("sweep_refusals_total")}
+
+    assert (before[success], 1) == (after[success], after["sweep_refused"])
+    assert 2 in refusals.values()
+
+
+def test_a_drain_writes_metrics_and_says_that_it_has_ended(
+    site: CommandSite, tmp_path: Path
+) -> None:
+    """Nobody else will."""
+    path = tmp_path / "x.prom"
+    site.document["metrics"] = {"textfile": str(path)}
+    with StubServer(Model(token="TOKEN:api")) as server:
+        site.token.write_text("TOKEN:api\n")
+        site.document["cc-backend"]["host"] = server.url
+        site.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
+        site.write()
+        site.put(Directory.TODO, run_of(5))
+        assert 0 == site.call("drain", "--once").code
+    found = without_prefix(path.read_text())
+
+    assert (0, 1) == (
+        found["drain_up"],
+        found['deliveries_total{outcome="delivered",request="start"}'],
+    )
+
+
+def test_what_hinders_metrics_is_a_warning_of_check(site: CommandSite) -> None:
+    """The drain delivers nevertheless."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, StubServer() as server:
+        port = taken.getsockname()[1]
+        site.document["metrics"] = {"listen": port}
+        site.document["cc-backend"]["host"] = server.url
+        site.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
+        site.write()
+        site.call("drain", "--once")
+    said = site.call("check", "--json").json["checks"]
+
+    assert f"metrics.listen: cannot listen on 127.0.0.1:{port}: Address already in use" in [
+        check["text"] for check in said if check["name"] == "drain warning"
+    ]
+
+
+def test_without_the_setting_no_library_is_loaded(site: CommandSite) -> None:
+    """prometheus_client takes several MiB."""
+    script = (
+        "import sys; from spool.commands import drain, metrics; import sweeper.commands.apply\n"
+        "from spool.config import load; config = load(__import__('pathlib').Path(sys.argv[1]))\n"
+        "with metrics.publish_metrics(config, None) as lines: lines()\n"
+        "metrics.write_metrics(config, None); print('prometheus_client' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, site.config],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=HERE,
+    )
+
+    assert "False\n" == done.stdout
+
+
+def test_the_token_is_in_no_metric(site: CommandSite) -> None:
+    """Only when it expires."""
+    said = site.call("metrics")
+
+    assert site.token.read_text().strip() not in said.out
+    assert time.time() < without_prefix(said.out)["token_expiry_timestamp_seconds"]
+    assert str(os.getpid()) not in said.err

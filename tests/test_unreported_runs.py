@@ -1,0 +1,115 @@
+"""How many runs are deliberately not reported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_site import NOON, CommandSite, run_of
+
+from spool.drain import unreported_runs
+from spool.drain.unreported_runs import UnreportedRuns
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+from spool.moment import Moment
+
+LATER = Moment(NOON + 1000.0, 1000.0)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with two runs in `open/`, one of them not reported."""
+    made = CommandSite(tmp_path / "site")
+    made.put(Directory.OPEN, run_of(1, started=NOON))
+    made.put(Directory.OPEN, hidden(2))
+    settle(made)
+    return made
+
+
+@pytest.fixture
+def layout(site: CommandSite) -> Iterator[Layout]:
+    """Return the open spool."""
+    with Layout(site.spool) as opened:
+        yield opened
+
+
+def hidden(job_id: int) -> Run:
+    """Return a run that is not reported."""
+    return replace(run_of(job_id), reported=False, reason="filters.users.deny")
+
+
+def settle(site: CommandSite, at: int = NOON) -> None:
+    """Let the last change of `open/` be long ago."""
+    os.utime(site.spool / "open", (at, at))
+
+
+def test_only_runs_that_are_not_reported_count(layout: Layout) -> None:
+    """The other one waits for its end."""
+    runs = UnreportedRuns(layout)
+    before = runs.count
+    runs.update(LATER)
+
+    assert (0, 1) == (before, runs.count)
+
+
+def test_what_is_gone_does_not_count(site: CommandSite, layout: Layout) -> None:
+    """Its job has ended."""
+    runs = UnreportedRuns(layout)
+    runs.update(LATER)
+    (site.spool / "open" / f"2-{NOON}.json").unlink()
+    settle(site, NOON + 5)
+    runs.update(LATER)
+
+    assert 0 == runs.count
+
+
+def test_what_cannot_be_read_does_not_count(site: CommandSite, layout: Layout) -> None:
+    """`unreadable` shows it."""
+    site.put(Directory.OPEN, hidden(3))
+    (site.spool / "open" / f"2-{NOON}.json").write_text("{")
+    runs = UnreportedRuns(layout)
+    runs.update(LATER)
+
+    assert 1 == runs.count
+
+
+def test_an_unchanged_directory_is_not_listed_again(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold 100 000 files."""
+    runs = UnreportedRuns(layout)
+    runs.update(LATER)
+    monkeypatch.setattr(layout, "names", None)
+    runs.update(LATER)
+
+    assert 1 == runs.count
+
+
+def test_a_directory_changed_just_now_is_listed_again(site: CommandSite, layout: Layout) -> None:
+    """Its time may be the same after the next change."""
+    runs = UnreportedRuns(layout)
+    runs.update(Moment(NOON + 0.5, 0.5))
+    site.put(Directory.OPEN, hidden(3))
+    settle(site)
+    runs.update(LATER)
+
+    assert 2 == runs.count
+
+
+def test_many_files_are_read_in_several_calls(
+    site: CommandSite, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop waits for none of them."""
+    for job_id in (3, 4, 5):
+        site.put(Directory.OPEN, hidden(job_id))
+    settle(site)
+    monkeypatch.setattr(unreported_runs, "MAX_READ", 2)
+    runs, counts = UnreportedRuns(layout), []
+    for _ in range(4):
+        runs.update(LATER)
+        counts.append(runs.count)
+
+    assert [1, 3, 4, 4] == counts
