@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import requests
 
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
-from ccbackend.wire.transport import Transport
+from ccbackend.wire.transport import ExchangeLimits, Transport
 from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
+from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 from spool.config import Config
+from spool.config.backend_settings import job_filters, site_map
+from spool.nodes.reporter import NodeReporter, NodeSite
 
 
 def slurm_commands(config: Config) -> CommandPaths:
@@ -33,7 +37,11 @@ def slurm_client(
 
 
 def backend_client(
-    config: Config, token: Callable[[], str], shared: SharedServerInfo
+    config: Config,
+    token: Callable[[], str],
+    shared: SharedServerInfo,
+    *,
+    limits: ExchangeLimits | None = None,
 ) -> BackendClient:
     """Return a client of cc-backend with a session of its own."""
     session = requests.Session()
@@ -45,5 +53,26 @@ def backend_client(
         config.cc_backend.host,
         token=token,
         ca_file=None if ca_file is None else str(ca_file),
+        limits=limits,
     )
     return BackendClient(transport, shared)
+
+
+def node_reporter(
+    config: Config,
+    runner: ProcessRunner,
+    backend: BackendClient,
+    *,
+    jobs: Callable[[], Mapping[str, int] | None] = lambda: None,
+) -> NodeReporter:
+    """Return the reporter of node states; `jobs` returns how many jobs run on each node."""
+    site = NodeSite(
+        site_of=partial(site_map, config),
+        filters=job_filters(config),
+        jobs=jobs,
+    )
+    return NodeReporter(NodeClient(slurm_commands(config), runner), backend, site)
+
+
+NODE_STATES_LIMITS = ExchangeLimits(read_seconds=30.0, deadline_seconds=45.0)
+"""The limits of a request with node states: the server itself ends an answer after 20 s."""

@@ -24,6 +24,7 @@ MAX_IMPORTED_MODULES = 15
 MANY_IMPORTS = {
     "spool.commands.check": "the report: calls every check once",
     "spool.commands.drain": "puts the service together from the configuration",
+    "spool.commands.status": "the report: shows the state of every part",
     "spool.deliver.request_builder": "a request: all that a run may have to wait for meets here",
     "spool.deliver.delivery": "the way of a run to the server: every stage of it meets here",
     "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",

@@ -16,7 +16,7 @@ from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
-from spool.connections import backend_client, slurm_client
+from spool.connections import NODE_STATES_LIMITS, backend_client, node_reporter, slurm_client
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
@@ -25,6 +25,7 @@ from spool.files.layout import Layout
 from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
+from spool.nodes.reporter import NodeReporter
 from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        nodes=None if once or not config.nodes.interval_seconds else clients.new_nodes().run,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
@@ -124,6 +126,13 @@ class _Clients:
         self._backends.append(backend_client(self._config, self._token, self._shared))
         return self._backends[-1]
 
+    def new_nodes(self) -> NodeReporter:
+        """Return a reporter of node states with clients of its own."""
+        limits = NODE_STATES_LIMITS
+        backend = backend_client(self._config, self._token, self._shared, limits=limits)
+        self._backends.append(backend)
+        return node_reporter(self._config, self._runner, backend)
+
     def warnings(self) -> tuple[str, ...]:
         """Return the lines that Slurm printed next to good answers, each line once."""
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
@@ -143,6 +152,7 @@ def _settings(config: Config) -> DrainSettings:
         keep_days=config.spool.keep_delivered_days,
         min_free_bytes=config.spool.min_free_bytes,
         wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+        nodes_interval_seconds=config.nodes.interval_seconds,
     )
 
 

@@ -36,6 +36,7 @@ from spool.config.readers import (
     set_of,
     text,
     token,
+    zero_or,
 )
 from spool.installation import SETTINGS, SPOOL, STATE
 
@@ -123,6 +124,13 @@ class SweepKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodesKeys:
+    """The keys of section `nodes`: how often node states are reported; 0: never."""
+
+    interval_seconds: int = _key(zero_or(integer(60, 3600, "seconds")), 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamesKeys:
     """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
@@ -190,6 +198,7 @@ class Config:
     spool: SpoolKeys = _section(SpoolKeys)
     drain: DrainKeys = _section(DrainKeys)
     sweep: SweepKeys = _section(SweepKeys)
+    nodes: NodesKeys = _section(NodesKeys)
     filters: FilterKeys = _section(FilterKeys)
     metadata: MetadataKeys = _section(MetadataKeys)
     path: Path = Path()

@@ -23,6 +23,7 @@ from spool.deliver.server_questions import BackendWorkers
 from spool.deliver.settlement import DeliveryPolicy
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.loop import AnswerQueue, Drain, DrainParts
+from spool.drain.node_rounds import NodeRounds, NodeRoundSettings
 from spool.drain.recovery import recover
 from spool.drain.same_job import SameJobProof
 from spool.drain.service import Service, ServiceParts
@@ -32,6 +33,7 @@ from spool.files.archive import DeliveredArchive
 from spool.files.drain_state import DrainStateFile, read_drain_state
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
+from spool.files.node_round import NodeRound
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
 from spool.files.system_calls import SystemCalls
 from spool.moment import Clocks, Moment
@@ -54,6 +56,7 @@ class DrainSettings:
     keep_days: float
     min_free_bytes: int
     wants_texts: bool = True
+    nodes_interval_seconds: float = 0.0
 
 
 class NewWorker(Protocol):
@@ -75,13 +78,15 @@ class Externals:
     """The external parts of a drain: cc-backend, Slurm and the clocks.
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
-    lines that Slurm printed next to good answers, for the administrator.
+    lines that Slurm printed next to good answers, for the administrator. `nodes` makes a round of
+    node states; None: they are not reported.
     """
 
     slurm: Callable[[], DrainSlurm]
     backend: Callable[[], SenderBackend]
     texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
+    nodes: Callable[[NodeRound], NodeRound] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
     sleep: Callable[[float], None] = time.sleep
@@ -134,6 +139,7 @@ def assemble(
         backend=backend,
         controller=workers["controller"],
         accounting=workers["accounting"],
+        nodes=_node_rounds(settings, externals, workers.get("nodes"), now),
         answers=externals.answers,
         clocks=externals.clocks,
         min_free_bytes=settings.min_free_bytes,
@@ -186,11 +192,25 @@ def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
     works["controller"] = SlurmReader(externals.slurm()).ask_controller
     works["accounting"] = SlurmReader(externals.slurm()).ask_accounting
     works["texts"] = externals.texts
+    if externals.nodes is not None:
+        works["nodes"] = externals.nodes
     clock = externals.clocks.steady
     return {
         name: externals.new_worker(name, work, externals.answers, clock=clock)
         for name, work in works.items()
     }
+
+
+def _node_rounds(
+    settings: DrainSettings, externals: Externals, worker: Worker[Any, Any] | None, now: Moment
+) -> NodeRounds:
+    """Return the schedule of node states, connected with its worker."""
+    interval, calls = settings.nodes_interval_seconds, externals.system_calls
+    how = NodeRoundSettings(interval_seconds=interval, state=settings.state, system_calls=calls)
+    rounds = NodeRounds(worker, how, now, random=externals.random)
+    if worker is not None:
+        worker.on_answer = lambda _last, answer: rounds.take(answer, externals.clocks.now())
+    return rounds
 
 
 def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:

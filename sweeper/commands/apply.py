@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 
 from slurm.errors import SlurmError
+from spool.active_controller import active_elsewhere
 from spool.config import Config
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
@@ -22,7 +23,7 @@ from spool.files.sweep_state import (
 )
 from sweeper.apply import WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.arguments import add_selection_arguments, positive_number
-from sweeper.commands.assembly import active_elsewhere, open_context
+from sweeper.commands.assembly import open_context
 from sweeper.commands.drain_wait import drain_wait
 from sweeper.commands.exit_codes import apply_code
 from sweeper.commands.output import print_plan, report_usage_error

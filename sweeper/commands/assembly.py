@@ -8,7 +8,6 @@ import functools
 import logging
 import os
 import pwd
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -152,17 +151,6 @@ def sees_all_jobs(
         hidden_accounting=None,
     )
     return rights.sees_jobs
-
-
-def active_elsewhere(
-    controllers: tuple[tuple[str, str, bool], ...], host: str | None = None
-) -> str | None:
-    """Return the host of the active controller if there are several and it is not this one."""
-    if len(controllers) < 2:  # noqa: PLR2004 - a pair
-        return None
-    active = next((name for _, name, is_up in controllers if is_up), None)
-    own = (host or socket.gethostname()).partition(".")[0]
-    return None if active is None or active.partition(".")[0] == own else active
 
 
 def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
