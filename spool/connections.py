@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from functools import partial
 
 import requests
@@ -16,6 +17,7 @@ from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
+from spool.files.node_round import read_node_jobs
 from spool.nodes.reporter import NodeReporter, NodeSite
 
 
@@ -62,14 +64,13 @@ def node_reporter(
     config: Config,
     runner: ProcessRunner,
     backend: BackendClient,
-    *,
-    jobs: Callable[[], Mapping[str, int] | None] = lambda: None,
 ) -> NodeReporter:
-    """Return the reporter of node states; `jobs` returns how many jobs run on each node."""
+    """Return the reporter of node states."""
+    state = config.spool.state_directory
     site = NodeSite(
         site_of=partial(site_map, config),
         filters=job_filters(config),
-        jobs=jobs,
+        jobs=lambda: read_node_jobs(state, time.time()),
     )
     return NodeReporter(NodeClient(slurm_commands(config), runner), backend, site)
 

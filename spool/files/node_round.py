@@ -4,6 +4,8 @@
      "left_out": {"unknown": n, ...}, "failures": n, "problem": str, "unsupported": str,
      "is_refused": bool, "hosts": {"CLUSTER": ["HOST", ...]}}
 
+`node_jobs.json` holds how many jobs a sweep has seen on each node: no round asks Slurm for that.
+
 Written by the drain or by `cc-sweep nodes`; read by `status`, `check` and the metrics. Instants are
 Unix seconds. A damaged or missing file is the value before the first round.
 """
@@ -11,6 +13,7 @@ Unix seconds. A damaged or missing file is the value before the first round.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +25,9 @@ from spool.files.state_files import read_json, write_json
 from spool.files.system_calls import SystemCalls
 
 NODE_ROUND_FILE = "nodes.json"
+NODE_JOBS_FILE = "node_jobs.json"
+JOBS_SECONDS = 120.0
+_log = logging.getLogger(__name__)
 V = TypeVar("V")
 
 
@@ -117,6 +123,22 @@ def left_out_texts(counts: Mapping[str, int]) -> list[str]:
     """Return `3 unknown to cc-backend` for each reason."""
     texts = {str(reason): text for reason, text in REASONS.items()}
     return [f"{count} {texts.get(reason, reason)}" for reason, count in counts.items()]
+
+
+def write_node_jobs(directory: Path, now: float, jobs: Mapping[str, int]) -> None:
+    """Keep how many jobs run on each node, as a sweep has just seen it; log errors."""
+    try:
+        document = {"time": now, "jobs": dict(jobs)}
+        write_json(directory / NODE_JOBS_FILE, document, durable=False)
+    except OSError as error:
+        _log.warning("%s cannot be written: %s", directory / NODE_JOBS_FILE, error)
+
+
+def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:
+    """Return how many jobs run on each node; None if no sweep has seen it lately."""
+    found = read_json(directory / NODE_JOBS_FILE)
+    is_recent = 0 <= now - _number(found.get("time")) <= JOBS_SECONDS
+    return _mapping(found.get("jobs"), _count) if is_recent else None
 
 
 def _number(value: Any) -> float:

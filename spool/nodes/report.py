@@ -20,9 +20,13 @@ from spool.files.node_round import LeftOut
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """The nodes to report by cluster, and the names of those left out by reason."""
+    """The nodes to report by cluster, and the names of those left out by reason.
+
+    `hosts` are those that Slurm has, by cluster: the next round looks whether they are still there.
+    """
 
     clusters: Mapping[str, tuple[NodeStatus, ...]]
+    hosts: Mapping[str, tuple[str, ...]]
     left_out: Mapping[LeftOut, tuple[str, ...]] = field(default_factory=dict)
     unreadable: int = 0
 
@@ -67,23 +71,55 @@ def node_report(
         names, reason = _clusters_of(record, host, site, filters)
         if reason is not None:
             left_out.setdefault(reason, []).append(host)
-        status = NodeStatus(
-            host=host,
-            condition=condition,
-            cpus=record.cpus,
-            memory_mb=record.memory_mb,
-            gpus=record.gpus,
-            jobs=jobs.get(record.name, 0) if jobs else 0,
-        )
+        count = jobs.get(record.name, 0) if jobs else 0
+        status = _status(record, host, condition, count)
         for name in names:
             clusters.setdefault(name, []).append(status)
-    if not listing.bad_lines:
-        _add_missing(clusters, site, sent_before or {}, left_out)
+    doubtful = {
+        site.host(name)
+        for reason in (LeftOut.TWICE, LeftOut.SAME_NAME)
+        for name in left_out.get(reason, ())
+    }
+    hosts: dict[str, tuple[str, ...]] = {}
+    for name, nodes in clusters.items():
+        before = (sent_before or {}).get(name, ())
+        unclear, missing = _missing(before, nodes, doubtful, everything=bool(listing.bad_lines))
+        hosts[name] = (*(node.host for node in nodes), *unclear)
+        known = (host for host in missing if _lists(site.clusters[name], host))
+        nodes += [NodeStatus(host=host, condition=NodeCondition.UNKNOWN) for host in known]
     return NodeReport(
         clusters={name: tuple(nodes) for name, nodes in clusters.items()},
+        hosts=hosts,
         left_out={reason: tuple(names) for reason, names in left_out.items()},
         unreadable=listing.bad_lines,
     )
+
+
+def _status(record: NodeRecord, host: str, condition: NodeCondition, jobs: int) -> NodeStatus:
+    return NodeStatus(
+        host=host,
+        condition=condition,
+        cpus=record.cpus,
+        memory_mb=record.memory_mb,
+        gpus=record.gpus,
+        jobs=jobs,
+    )
+
+
+def _missing(
+    before: Iterable[str], nodes: Iterable[NodeStatus], doubtful: set[str], *, everything: bool
+) -> tuple[list[str], list[str]]:
+    """Return the hosts sent before that are not among the nodes: unclear ones, missing ones.
+
+    Of a doubtful host nobody knows whether Slurm still has it, nor of any if one record cannot be
+    read (`everything`).
+    """
+    current = {node.host for node in nodes}
+    earlier = [host for host in before if host not in current]
+    if everything:
+        return earlier, []
+    unclear = [host for host in earlier if host in doubtful]
+    return unclear, [host for host in earlier if host not in doubtful]
 
 
 def _with_hosts(
@@ -127,27 +163,3 @@ def _clusters_of(
 def _lists(cluster: Cluster, host: str) -> bool:
     """Return whether a cluster lists a host by name: those of a list `*` are never stored."""
     return any(not sub.nodes.matches_all and host in sub.nodes for sub in cluster.subclusters)
-
-
-def _add_missing(
-    clusters: dict[str, list[NodeStatus]],
-    site: SiteMap,
-    sent_before: Mapping[str, Iterable[str]],
-    left_out: Mapping[LeftOut, list[str]],
-) -> None:
-    """Add the hosts that were sent before and are missing now, as unknown."""
-    doubtful = {
-        site.host(name)
-        for reason in (LeftOut.TWICE, LeftOut.SAME_NAME)
-        for name in left_out.get(reason, ())
-    }
-    for name, hosts in sent_before.items():
-        cluster = site.clusters.get(name)
-        if cluster is None or not clusters.get(name):
-            continue
-        current = {node.host for node in clusters[name]} | doubtful
-        clusters[name] += [
-            NodeStatus(host=host, condition=NodeCondition.UNKNOWN)
-            for host in hosts
-            if host not in current and _lists(cluster, host)
-        ]

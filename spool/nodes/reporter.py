@@ -122,9 +122,7 @@ class NodeReporter:
             seconds=self._steady() - began,
             states=report.state_counts(),
             left_out=report.left_out_counts(),
-            hosts={
-                name: tuple(node.host for node in nodes) for name, nodes in report.clusters.items()
-            },
+            hosts=report.hosts,
         )
 
     def look(self, last: NodeRound) -> NodeReport:

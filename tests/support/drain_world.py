@@ -28,6 +28,7 @@ from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
+from spool.files.node_round import NodeRound
 from spool.files.run import Run
 from spool.moment import Clocks, Moment
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
@@ -226,7 +227,10 @@ class ImmediateWorker(Worker[Any, Any]):
 
 
 class World:
-    """One site: Slurm, spool, drain, cc-backend, and the time."""
+    """One site: Slurm, spool, drain, cc-backend, and the time; `nodes` reports node states."""
+
+    nodes: Callable[[NodeRound], NodeRound] | None = None
+    nodes_interval = 0.0
 
     def __init__(self, root: Path, *, replace_earlier: bool = True) -> None:
         self.root = root
@@ -271,12 +275,14 @@ class World:
             replace_earlier=self.replace_earlier,
             keep_days=3,
             min_free_bytes=self.min_free_bytes,
+            nodes_interval_seconds=self.nodes_interval,
         )
         externals = Externals(
             slurm=lambda: self.slurm,
             backend=lambda: self.backend,
             texts=self._read_texts,
             inputs_changed=self.inputs_changed,
+            nodes=self.nodes,
             clocks=Clocks(wall=self.clock, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,
