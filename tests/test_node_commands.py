@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def checked(
 
 def drain(age: float = 1501, **fields: Any) -> DrainState:
     """Return the state of a drain that has run for some seconds."""
-    return DrainState(**{"started": NOW - age, "server_dialect": "shared"} | fields)
+    return replace(DrainState(started=NOW - age, server_dialect="shared"), **fields)
 
 
 def accepted(age: float, count: int = 2, **fields: Any) -> NodeRound:

@@ -75,7 +75,7 @@ def world(tmp_path: Path) -> NodesWorld:
 
 def good(**fields: Any) -> NodeRound:
     """Return the result of a round that was accepted."""
-    return NodeRound(**{"accepted": 1.0, "states": {"idle": 2}} | fields)
+    return replace(NodeRound(accepted=1.0, states={"idle": 2}), **fields)
 
 
 def test_rounds_begin_after_some_seconds_and_repeat(world: NodesWorld) -> None:
@@ -139,7 +139,8 @@ def test_a_round_waits_while_cc_backend_is_down(world: NodesWorld) -> None:
 def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
     """Its worker is its own."""
     world = NodesWorld(tmp_path)
-    worker = HangingWorker("nodes", world.reporter.run, world.parts.answers, clock=lambda: 0.0)
+    answers: Any = world.parts.answers
+    worker = HangingWorker("nodes", world.reporter.run, answers, clock=lambda: 0.0)
     world.parts.nodes._worker = worker  # noqa: SLF001 - takes the worker's place
     world.pass_time(400)
     world.begin(1)
