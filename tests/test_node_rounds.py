@@ -37,7 +37,7 @@ class HangingWorker(Worker[Any, Any]):
 class Reporter:
     """The rounds that were made, by time; `result` is what each returns."""
 
-    world: World
+    world: NodesWorld
     result: NodeRound = field(default_factory=NodeRound)
     times: list[float] = field(default_factory=list)
     lasts: list[NodeRound] = field(default_factory=list)
