@@ -75,5 +75,8 @@ def node_reporter(
     return NodeReporter(NodeClient(slurm_commands(config), runner), backend, site)
 
 
+EDIT_LIMITS = ExchangeLimits(connect_seconds=1.0, read_seconds=3.0, deadline_seconds=4.0)
+"""The limits of a change of metadata before a stop: it must not delay the stop."""
+
 NODE_STATES_LIMITS = ExchangeLimits(read_seconds=30.0, deadline_seconds=45.0)
 """The limits of a request with node states: the server itself ends an answer after 20 s."""

@@ -16,7 +16,13 @@ from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
-from spool.connections import NODE_STATES_LIMITS, backend_client, node_reporter, slurm_client
+from spool.connections import (
+    EDIT_LIMITS,
+    NODE_STATES_LIMITS,
+    backend_client,
+    node_reporter,
+    slurm_client,
+)
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
@@ -82,6 +88,7 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        editor=clients.new_editor,
         nodes=None if once or not config.nodes.interval_seconds else clients.new_nodes().run,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
@@ -125,6 +132,12 @@ class _Clients:
         """Return a client of cc-backend; all of them share what is known of the server."""
         self._backends.append(backend_client(self._config, self._token, self._shared))
         return self._backends[-1]
+
+    def new_editor(self) -> BackendClient:
+        """Return a client of cc-backend that gives up soon; called by the workers of stops."""
+        backend = backend_client(self._config, self._token, self._shared, limits=EDIT_LIMITS)
+        self._backends.append(backend)
+        return backend
 
     def new_nodes(self) -> NodeReporter:
         """Return a reporter of node states with clients of its own."""

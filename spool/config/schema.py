@@ -160,6 +160,7 @@ class MetadataKeys:
 
     job_script: bool = _key(boolean, default=True)
     slurm_info: bool = _key(boolean, default=True)
+    end_summary: bool = _key(boolean, default=True)
     withheld_partitions: frozenset[str] = _key(set_of(text), frozenset())
     withheld_accounts: frozenset[str] = _key(set_of(text), frozenset())
     opt_out_flag: str = _key(flag, "disable_cc_metadata")

@@ -79,7 +79,8 @@ class Externals:
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
     lines that Slurm printed next to good answers, for the administrator. `nodes` makes a round of
-    node states; None: they are not reported.
+    node states; None: they are not reported. `editor` creates a client of short patience for the
+    changes that precede a stop; None: the clients of the stops make them.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -87,6 +88,7 @@ class Externals:
     texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
     nodes: Callable[[NodeRound], NodeRound] | None = None
+    editor: Callable[[], SenderBackend] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
     sleep: Callable[[float], None] = time.sleep
@@ -187,7 +189,12 @@ def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
     """Return a worker for everything that may hang; a thread starts with its first query."""
     works: dict[str, Callable[[Any], Any]] = {}
     for name in BACKEND_WORKERS:
-        sender = BackendSender(externals.backend(), sleep=externals.sleep)
+        sender = BackendSender(
+            externals.backend(),
+            sleep=externals.sleep,
+            new_editor=externals.editor,
+            steady=externals.clocks.steady,
+        )
         works[name] = sender.ask if name in {"probe", "queries"} else sender.send
     works["controller"] = SlurmReader(externals.slurm()).ask_controller
     works["accounting"] = SlurmReader(externals.slurm()).ask_accounting
