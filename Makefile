@@ -114,9 +114,10 @@ bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series an
 # ---- what the targets above need
 
 $(DEMO)/.run: pyproject.toml
-	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(DEMO)
-	$(DEMO)/bin/pip install --quiet --disable-pip-version-check -e .
-	touch $@
+	@echo "Making a Python environment in $(DEMO) ..."
+	@python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(DEMO)
+	@$(DEMO)/bin/pip install --disable-pip-version-check -e .
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml
 	python=$$(deploy/find_python $(PYTHON)) && $$python -m venv $(VENV)

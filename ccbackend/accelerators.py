@@ -132,10 +132,7 @@ def accelerators_of(
     An index without address is skipped with a warning. A cut or missing index list counts as
     unknown: the number is kept, nothing is named.
 
-    Args:
-        node: what is held on it.
-        site: the configured addresses.
-        server_ids: accelerators of the host as the server spells them.
+    `server_ids` are the accelerators of the host as the server spells them.
     """
     held = node.gres or ()
     kinds = site.accelerator_kinds(node.name, (gres.name for gres in held))

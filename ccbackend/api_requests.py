@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from ccbackend import replies
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.errors import TokenError
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, TokenError
 from ccbackend.replies import ApiReply
 from ccbackend.version import (
     ServerInfo,

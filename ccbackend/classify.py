@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from ccbackend.error_body import is_json, is_own_error, server_message
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, is_json, is_own_error, server_message
 from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 
@@ -257,11 +256,7 @@ _FAULTS = {
 def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
     """Return what an answer means.
 
-    Args:
-        call: which call was made.
-        status: HTTP status.
-        text: the whole answer, decoded with replacement.
-        version: of the server, None if unknown (taken for a new one).
+    `text` is the whole answer, decoded with replacement; `version` None is taken for a new server.
     """
     words = server_message(text)
     reason = _reason(call, status, text, f"{text}\n{words}")

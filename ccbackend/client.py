@@ -13,8 +13,7 @@ from dataclasses import replace
 from ccbackend import replies
 from ccbackend.api_requests import ApiRequests
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.end_states import depends_on_dialect, end_state
-from ccbackend.node_sharing import translate_sharing
+from ccbackend.dialects import depends_on_dialect, end_state, translate_sharing
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import (
     ApiReply,
@@ -155,7 +154,7 @@ class BackendClient:
 
     def running_jobs(self, cluster: str) -> JobList:
         """List all running jobs of a cluster, whole or not at all."""
-        self._requests.forget_token()  # believed only after REST has answered in the same sweep
+        self._requests.forget_token()  # trusted only after REST has answered in the same sweep
         listing = self._list_by_graphql(lambda items: replies.graphql_running(cluster, items))
         if listing.rows is None and replies.needs_rest(listing.reply):
             listing = self._list_by_rest(replies.rest_running(cluster))

@@ -24,11 +24,8 @@ class RunLookup(Protocol):
 def lookup_runs(backend: RunLookup, keys: Iterable[tuple[int, int]], cluster: str) -> JobList:
     """List the runs of many jobs.
 
-    Args:
-        backend: the server.
-        keys: job ids and start times, at least one; the times are what is asked for where GraphQL
-            fails.
-        cluster: its name at the server.
+    `keys` are job ids and start times, at least one; the times are asked for where GraphQL fails.
+    `cluster` is its name at the server.
     """
     wanted = sorted(set(keys))
     rows: list[BackendRow] = []

@@ -11,13 +11,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ccbackend.classify import Reason
-from ccbackend.end_states import FALLBACK_STATE, end_state, is_known_state
+from ccbackend.dialects import (
+    FALLBACK_STATE,
+    end_state,
+    is_known_state,
+    sharing_field,
+    sharing_problem,
+)
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.metadata import clean_text, drop_largest
-from ccbackend.node_sharing import sharing_field, sharing_problem
 from ccbackend.resources import Warn, ignore_warning, resources_of
-from ccbackend.site_map import SiteMap
+from ccbackend.site import SiteMap
 from ccbackend.version import Dialect
 
 Document = dict[str, Any]
@@ -111,10 +116,8 @@ def stop_payload(
 def edit_meta_payload(key: BackendRunKey, name: str, value: str) -> Document:
     """Make the body that sets one key of a stored run's metadata (>= 1.5.0).
 
-    Args:
-        key: of the run as it was reported; without all of it another run could be changed.
-        name: of the key: `jobScript` or `slurmInfo`.
-        value: text as `metadata_of` makes it.
+    Without the whole `key`, as the run was reported, another run could be changed. `name` is
+    `jobScript` or `slurmInfo`, `value` a text as `metadata_of` makes it.
     """
     return {
         "jobId": key.job_id,
@@ -182,10 +185,8 @@ _OMITTED_WHEN_EMPTY = {"partition", "arrayJobId", "numHwthreads", "numAcc", "wal
 def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -> bool:
     """Return whether a start has to wait for the name of its user.
 
-    Args:
-        job: facts of the run.
-        mapping: of the site, which may let the number stand for a name that stays unknown.
-        waited_seconds: how long the name has been asked for.
+    `mapping` may let the number stand for a name that stays unknown; it has been asked for these
+    `waited_seconds`.
     """
     if clean_text(job.user or ""):
         return False

@@ -23,7 +23,7 @@ from ccbackend.classify import (
     classify,
     classify_fault,
 )
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version

@@ -9,7 +9,7 @@ from typing import Any
 
 from ccbackend.accelerators import NodeAccelerators, accelerators_of
 from ccbackend.facts import JobFacts, NodeFacts
-from ccbackend.site_map import SiteMap
+from ccbackend.site import SiteMap
 from ccbackend.topology import Cluster, NodeTopology, hwthreads
 
 Resource = dict[str, Any]

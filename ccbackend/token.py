@@ -118,7 +118,7 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
         raise UrlError("port 0", "write https://HOST[:PORT]")
     if parts.scheme == "http" and not (allow_plain_http or is_loopback(host)):
         hint = "use https, or set allow_plain_http if the network is trusted"
-        raise UrlError("http sends the token in the clear", hint)
+        raise UrlError("http sends the token unencrypted", hint)
     return text
 
 

@@ -11,24 +11,37 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar
 
-from slurm.commands import MAX_LISTING_BYTES, TIMEOUT_SECONDS, CommandPaths, SlurmCommands
-from slurm.decode import scontrol_text
-from slurm.decode.job_rows import SQUEUE_FORMAT, SqueueRow, parse_job_list
-from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
-from slurm.decode.scontrol_config import parse_config, parse_controllers
-from slurm.errors import SlurmError, UnknownJob
+from slurm.commands import (
+    MAX_LISTING_BYTES,
+    TIMEOUT_SECONDS,
+    CommandPaths,
+    SlurmCommands,
+    command_failure,
+    is_unreachable,
+)
+from slurm.decode.job_rows import (
+    SQUEUE_FORMAT,
+    QueueSnapshot,
+    SqueueRow,
+    parse_job_list,
+    parse_queue_snapshot,
+)
+from slurm.decode.scontrol_config import has_accounting, parse_config, parse_controllers
+from slurm.decode.scontrol_job import job_record_text
+from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job
 from slurm.lookup.accounting import AccountingLookup
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.installed_release import InstalledRelease
+from slurm.lookup.cluster_facts import InstalledRelease, NodeGeometries
 from slurm.lookup.jobs import JobLookup
-from slurm.lookup.texts import read_description, read_script
 from slurm.process import Runner
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 __all__ = ["CommandPaths", "Slurm"]
 
+MAX_SCRIPT_BYTES = 1 << 26
+"""Larger than `max_script_size` of any site; its default is 4 MiB (slurm.conf(5))."""
+_DENIED = (b"Access/permission denied", b"Invalid user id")
+_NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 T = TypeVar("T")
 
 
@@ -92,8 +105,7 @@ class Slurm:
         argv = [self._commands.scontrol, "show", "config"]
         found = self._commands.read(argv, parse_config, timeout_seconds=timeout_seconds)
         self._cluster = found["ClusterName"][0]
-        kinds = found.get("AccountingStorageType") or ("accounting_storage/none",)
-        self._has_accounting = not kinds[0].endswith("none")
+        self._has_accounting = has_accounting(found)
         self._lookup.is_rate_limited = any(
             "rl_enable" in value for value in found.get("SlurmctldParameters", ())
         )
@@ -194,7 +206,20 @@ class Slurm:
         Raises:
             SlurmError: (DENIED) our account may not read it, or the answer is unknown.
         """
-        return read_script(self._commands, job_id, timeout_seconds)
+        argv = [self._commands.scontrol, "write", "batch_script", str(job_id), "-"]
+        answer = self._commands.run_unchecked(
+            argv, limit_bytes=MAX_SCRIPT_BYTES, timeout_seconds=timeout_seconds
+        )
+        if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
+            self._commands.error_lines.record(answer.argv[0], answer.stderr)
+            return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
+        if any(words in answer.stderr for words in _DENIED):
+            hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
+            message = f"no permission to read the script of job {job_id}"
+            raise SlurmError(message, reason=FailureReason.DENIED, stderr=answer.stderr, hint=hint)
+        if is_unreachable(answer) or answer.status < 0:
+            raise command_failure(answer)
+        return None
 
     def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
         """Return the text of `scontrol show job` about exactly this job; None if it is unknown.
@@ -206,8 +231,18 @@ class Slurm:
         """
         known = self._lookup.text(job_id)
         if known is not None:
-            return scontrol_text.job_record_text(known, job_id)
-        return read_description(self._commands, job_id, timeout_seconds)
+            return job_record_text(known, job_id)
+        argv = [self._commands.scontrol, "show", "job", str(job_id)]
+        try:
+            return self._commands.read(
+                argv,
+                lambda stdout: job_record_text(stdout.decode("utf-8", "replace"), job_id),
+                limit_bytes=MAX_LISTING_BYTES,
+                timeout_seconds=timeout_seconds,
+                for_display=True,
+            )
+        except UnknownJob:
+            return None
 
     def _forget(self) -> None:
         """Forget what was learned about the commands, because their release changed."""

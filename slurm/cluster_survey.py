@@ -1,18 +1,17 @@
-"""Read-only queries about a Slurm cluster itself, for `check --full` before jobs are reported."""
+"""Read-only queries about a Slurm cluster itself, and what our account may see of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, command_failure
 from slurm.decode.release_text import parse_release
-from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
-from slurm.decode.scontrol_nodes import Node, parse_nodes
-from slurm.decode.slurmd_starts import is_reconfigured, parse_slurmd_starts
+from slurm.decode.scontrol_config import parse_admin_level, parse_private_accounting
+from slurm.decode.scontrol_nodes import Node, is_reconfigured, parse_nodes, parse_slurmd_starts
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 _FIRST_BYTES = 1 << 12
 
@@ -99,3 +98,44 @@ class ClusterSurvey:
         """
         argv = [self._commands.sacct, "-a", "-X", "-n", "-P", "-o", "User", "-j", str(job_id)]
         return frozenset(self._commands.run(argv).stdout.decode("utf-8", "replace").split())
+
+
+# `PrivateData=jobs` of slurm.conf hides other users' jobs in squeue and scontrol, that of
+# slurmdbd.conf in sacct; root, SlurmUser and an AdminLevel from Operator on see all. Batch scripts
+# are shown only to these and to their owner (slurm.conf(5), slurmdbd.conf(5), sacctmgr(1)).
+_PRIVILEGED_LEVELS = frozenset({"Operator", "Administrator", "Admin"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """The rights of one account to see jobs.
+
+    `admin_level` is None if accounting has no record of the account; `hidden_accounting` is None
+    where it could not be asked. Both `hidden` sets are values of `PrivateData`.
+    """
+
+    user: str
+    uid: int
+    slurm_user: str
+    admin_level: str | None
+    hidden: frozenset[str]
+    hidden_accounting: frozenset[str] | None
+
+    @property
+    def is_privileged(self) -> bool:
+        """Return whether Slurm hides nothing from the account."""
+        return (
+            self.uid == 0
+            or self.user == self.slurm_user
+            or (self.admin_level or "") in _PRIVILEGED_LEVELS
+        )
+
+    @property
+    def sees_jobs(self) -> bool:
+        """Return whether squeue shows other users' jobs."""
+        return self.is_privileged or "jobs" not in self.hidden
+
+    @property
+    def sees_accounting(self) -> bool:
+        """Return whether sacct shows other users' jobs, as far as is known."""
+        return self.is_privileged or "jobs" not in (self.hidden_accounting or ())

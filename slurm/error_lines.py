@@ -96,9 +96,7 @@ class ErrorLines:
 def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:
     """Return the lines that say why an answer is refused; harmless lines last or not at all.
 
-    Args:
-        stderr: all that the command wrote.
-        unknown: its error lines that are not known to be harmless.
+    `unknown` are its error lines that are not known to be harmless.
     """
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
     failed = [line for line in lines if _QUERY_FAILED.search(line)]

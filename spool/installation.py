@@ -15,8 +15,7 @@ ROOT_FILE = "cc-slurm-sync-root"
 def installation_root(environment: Path | None = None) -> Path:
     """Return the directory above this installation's `etc` and `var`: `/`, or the PREFIX.
 
-    Args:
-        environment: the virtual environment; None: the current one.
+    `environment` is the virtual environment; None: the current one.
     """
     file = (Path(sys.prefix) if environment is None else environment) / ROOT_FILE
     try:

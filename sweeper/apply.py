@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool.errors import SpoolLockedError
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import RunId, run_name

@@ -10,18 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
 from sweeper.diff import DAY_SECONDS, is_over
-from sweeper.differences import SpoolStatus
 from sweeper.observe.collector import Collector, runs_by_job_id
-from sweeper.observe.failures import slurm_failure
+from sweeper.observe.sources import slurm_failure
 from sweeper.observe.spool_view import spool_entries_of
 from sweeper.sweep import SweepContext
-from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun
+from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun, SpoolStatus
 
 WINDOW_SECONDS = 86400
 MAX_PENDING = 1000
@@ -154,6 +152,7 @@ def _queue_runs(
     ordered = sorted(runs, key=lambda run: (run.start_time, run.job_id))
     if control.dry_run:
         return replace(progress, queued=progress.queued + len(ordered))
+    extras = AGAIN | ({"monitoring_status": "0"} if window.monitoring_status == 0 else {})
     written: list[WrittenEvent] = []
     for number, run in enumerate(ordered):
         if (
@@ -170,16 +169,12 @@ def _queue_runs(
             run.job_id,
             start=run.start_time,
             end=run.end_time,
-            extras=_extras(window),
+            extras=extras,
         )
         written.append(WrittenEvent(key=run.key, event=name))
     return replace(
         progress, queued=progress.queued + len(written), written=tuple(written) or progress.written
     )
-
-
-def _extras(window: BackfillWindow) -> dict[str, str]:
-    return {**AGAIN, "monitoring_status": "0"} if window.monitoring_status == 0 else {**AGAIN}
 
 
 def count_events(layout: Layout) -> int:

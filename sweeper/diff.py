@@ -12,11 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ccbackend.replies import BackendRow
+from slurm.decode.fields.scalars import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
-from spool.resolve.slurm_runs import END_STATES, match_start, same_start
-from sweeper.differences import Differences, Drift, Policy, SpoolStatus
-from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
+from spool.resolve.slurm_runs import match_start, same_start
+from sweeper.values import (
+    Close,
+    Differences,
+    Drift,
+    EndProof,
+    Policy,
+    Report,
+    SlurmRun,
+    SpoolStatus,
+    Start,
+    Stop,
+)
 
 FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
 SWEEPS_TO_CONFIRM = 2
@@ -48,15 +59,13 @@ def find_drift(
 ) -> Drift:
     """Return what is to be done.
 
-    Args:
-        differences: of this sweep.
-        memory: of the ones before.
-        policy: of the site.
-        now: by the controller's clock, which gave all the times.
-        exclusion_reason: why a run is not to be reported, None if it is.
+    `now` is by the controller's clock, which gave all the times. `exclusion_reason` says why a run
+    is not to be reported, None if it is.
     """
     drift = Drift()
     judge = _Judge(differences=differences, memory=memory, policy=policy, now=now, drift=drift)
+    # A run whose start moved looks like two: one missing, one orphan. Neither may be judged alone:
+    # the one would be reported twice, the other stopped while it runs.
     moved = {row.job_id for row in differences.orphans if _has_moved(row, differences)}
     for job in differences.missing:
         if job.job_id in moved:
@@ -197,6 +206,8 @@ def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
 def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, EndProof] | None:
     """Return the run of a row as it ended, under the row's start time; None: not proven."""
     runs = {job.start_time: job for job in (differences.accounting_runs or {}).get(row.job_id, ())}
+    # Accounting first: the controller's record may be that of the next run of a requeued job, and
+    # only accounting's word passes the safety check of many stops.
     start = match_start(row.start_time, runs)
     if start is not None and is_over(runs[start]):
         return replace(runs[start], start_time=row.start_time), EndProof.ACCOUNTING

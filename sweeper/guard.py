@@ -65,9 +65,7 @@ class SizeCheckInput:
 def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
     """Yield the checks of the answers that speak.
 
-    Args:
-        answers: of this sweep.
-        has_stops: whether there are stops that may have to wait for a moment.
+    `has_stops`: there are stops that may have to wait for a moment.
     """
     yield from answers.failed
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:

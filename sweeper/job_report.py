@@ -20,7 +20,7 @@ from spool.files.durable_files import load_run
 from spool.files.inventory import EventFile, read_dead, read_events
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run
-from spool.resolve.slurm_runs import runs_of_accounting
+from spool.resolve.slurm_runs import end_of_requeued, runs_of_accounting
 from sweeper.observe.collector import Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.values import Plan
@@ -40,8 +40,9 @@ class JobReport:
     """All that is known of a job id.
 
     `controller_record` is the controller's, None where it has none; `array_tasks` are other ids of
-    the same array. `accounting_runs` are accounting's, oldest first. `delivered` are runs kept
-    after cc-backend accepted their end. `unanswered` names who did not answer, and the reason.
+    the same array. `accounting_runs` are accounting's, oldest first; one that Slurm requeued after
+    it had ended (scrontab) has its own end. `delivered` are runs kept after cc-backend accepted
+    their end. `unanswered` names who did not answer, and the reason.
     """
 
     job_id: int
@@ -74,21 +75,21 @@ def build_job_report(
 ) -> JobReport:
     """Gather all that is known of a job.
 
-    Args:
-        sources: whom to ask.
-        archive: directory of delivered runs.
-        job_id: of the job.
-        observation: what a sweep of this job alone saw.
-        plan: what it would do.
+    `archive` is the directory of delivered runs. `observation` is what a sweep of this job alone
+    saw, `plan` what it would do.
     """
     unanswered: list[str] = []
     record = _controller_record(sources, job_id, unanswered)
+    array_tasks = _array_tasks(sources, record, unanswered)
+    runs = _accounting_runs(sources, job_id, observation, unanswered)
     layout = sources.layout
     return JobReport(
         job_id=job_id,
         controller_record=record,
-        array_tasks=_array_tasks(sources, record, unanswered),
-        accounting_runs=_accounting_runs(sources, job_id, observation, unanswered),
+        array_tasks=array_tasks,
+        accounting_runs=tuple(
+            end_of_requeued(run, record, restarts=None, epilog_restarts=None) for run in runs
+        ),
         spool_events=tuple(_spool_events(layout, job_id)),
         spool_runs=tuple(_spool_runs(layout, job_id)),
         delivered=tuple(_delivered_runs(archive, job_id)),

@@ -11,9 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from spool.files.sweep_state import HeldBackStops
-from sweeper.differences import Drift
 from sweeper.guard import FIRST_SWEEP, MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
-from sweeper.values import Change, Close, EndProof, GuardFinding, GuardKind, Plan, Start, Stop
+from sweeper.values import (
+    Change,
+    Close,
+    Drift,
+    EndProof,
+    GuardFinding,
+    GuardKind,
+    Plan,
+    Start,
+    Stop,
+)
 
 MAX_CHANGES = 500
 

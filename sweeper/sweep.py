@@ -1,20 +1,23 @@
-"""One sweep in two steps: observe, plan. Neither changes anything."""
+"""One sweep: observe, plan, and what it leaves for the next one. None of them changes anything.
+
+`spool.files.sweep_state` keeps on disk what is left for the next sweep.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from spool.files.sweep_state import SweepState
+from spool.files.run import RunId
+from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
-from sweeper.differences import Drift, Policy
 from sweeper.guard import SizeCheckInput, check_answers
 from sweeper.observe.all_jobs import observe_all_jobs
 from sweeper.observe.collector import Observation
 from sweeper.observe.single_jobs import observe_single_jobs
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import Decision, PlanInput, SweepOptions, decide
-from sweeper.values import SlurmRun
+from sweeper.values import Drift, GuardKind, Plan, Policy, SlurmRun, Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +102,75 @@ def _sizes(
         running_in_slurm=observation.running_in_slurm or 0,
         running_before=state.running_baseline,
         has_mark=state.mark is not None,
+    )
+
+
+REMEMBER_STARTS_SECONDS = 30 * 86400
+_REMEMBER_STOPS_SWEEPS = 10
+
+
+def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
+    """Return what the next sweep begins with.
+
+    A sweep whose answers were not believed leaves all as it was; one that looked at single jobs
+    adds only what it queued. The mark moves when all of accounting's window was looked at and
+    nothing of it is left; the first mark is the time of installation.
+    """
+    state, decision, observation = result.state, result.decision, result.observation
+    plan = decision.plan
+    if any(guard.kind is GuardKind.ANSWER for guard in plan.guards):
+        return state
+    done = tuple(applied)
+    memory = next_memory(state.memory, result.drift, plan, done, observation.now)
+    if result.options.only_single_jobs:
+        queued = replace(
+            state.memory, stops_queued=memory.stops_queued, starts_queued=memory.starts_queued
+        )
+        return replace(state, memory=queued)
+    is_first = state.mark is None
+    is_whole = (
+        observation.window_complete and not plan.over_limit and result.options.direction != "stop"
+    )
+    # What did not fit into the spool is found again only if the window still begins before it.
+    is_done = len(done) == len(plan.changes) or not decision.may_apply
+    mark = observation.now if is_done and (is_first or is_whole) else state.mark
+    return SweepState(
+        mark=mark,
+        installed=mark if is_first else state.installed,
+        cluster=observation.answers.cluster,
+        running_baseline=decision.running_baseline,
+        held_stops=decision.held_stops,
+        memory=memory,
+    )
+
+
+def next_memory(
+    memory: SweepMemory, drift: Drift, plan: Plan, applied: Iterable[RunId], now: int
+) -> SweepMemory:
+    """Return the memory for the next sweep.
+
+    `drift` is what this sweep found, `plan` what it did about it; the changes of the `applied` runs
+    were put into the spool. `now` is Unix seconds.
+    """
+    number = memory.sweep + 1
+    done = frozenset(applied)
+    starts = [change for change in plan.changes if isinstance(change, Start)]
+    over = {start.key for start in starts if start.job.end_time is not None} & done
+    ended = done - {start.key for start in starts}
+    kept = {
+        key: sweep
+        for key, sweep in memory.stops_queued.items()
+        if number - sweep <= _REMEMBER_STOPS_SWEEPS
+    }
+    old = {
+        key: time
+        for key, time in memory.starts_queued.items()
+        if now - time < REMEMBER_STARTS_SECONDS
+    }
+    return SweepMemory(
+        sweep=number,
+        young_stops=frozenset(drift.young_stops),
+        unproven_since=dict(drift.unproven_since),
+        stops_queued={**kept, **dict.fromkeys(ended, number)},
+        starts_queued={**old, **dict.fromkeys(over, now)},
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from scripted_server import Action, ScriptedServer, answer, hang_up, raw
+from scripted_server import Action, ScriptedServer, answer, hang_up, raw, stall
 
 from ccbackend.api_requests import encoded
 from ccbackend.classify import ApiCall, Outcome, Reason
@@ -19,7 +19,7 @@ from ccbackend.facts import BackendRunKey
 from ccbackend.payload import edit_meta_payload
 from ccbackend.replies import BackendRow
 from ccbackend.version import Dialect, ServerInfo, SharedServerInfo, Version, server_info
-from ccbackend.wire.transport import Transport
+from ccbackend.wire.transport import ExchangeLimits, Transport
 
 T = 1767225600
 OLD = server_info(Version(1, 4, 4))
@@ -35,11 +35,12 @@ STOP = {"jobId": 7, "cluster": "lab", "startTime": T, "stopTime": T + 9, "jobSta
 
 @contextmanager
 def backend(
-    *actions: Action, server: ServerInfo = NEW
+    *actions: Action, server: ServerInfo = NEW, limits: ExchangeLimits | None = None
 ) -> Iterator[tuple[BackendClient, ScriptedServer]]:
     """A backend that speaks to a server with this script."""
+    limits = limits or ExchangeLimits()
     with ScriptedServer(actions) as peer, requests.Session() as session:
-        transport = Transport(session, peer.url, token=lambda: "secret-token")
+        transport = Transport(session, peer.url, token=lambda: "secret-token", limits=limits)
         yield BackendClient(transport, SharedServerInfo(server)), peer
 
 
@@ -468,6 +469,16 @@ def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
         ApiCall.LISTING,
         Outcome.DELIVERED,
     )
+
+
+def test_a_probe_of_a_silent_server_ends_after_the_first_question() -> None:
+    """Each further question would wait as long."""
+    with backend(stall, EMPTY, limits=ExchangeLimits(read_seconds=0.1)) as (there, peer):
+        found = there.probe()
+        paths = [request.path for request in peer.requests]
+
+    assert found.reply.verdict.reason is Reason.TIMED_OUT
+    assert paths == ["/login"]
 
 
 def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:

@@ -14,8 +14,7 @@ from ccbackend.classify import (
     classify,
     classify_fault,
 )
-from ccbackend.error_body import is_own_error, server_message
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, is_own_error, server_message
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 

@@ -10,10 +10,10 @@ from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, ro
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.classify import ApiCall, Outcome, Reason, classify
-from ccbackend.end_states import end_state
+from ccbackend.dialects import end_state
 from ccbackend.payload import start_payload
 from ccbackend.replies import JobListError, graphql_rows, rest_rows
-from ccbackend.site_map import SiteMap
+from ccbackend.site import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
     FIRST_WITH_CLUSTERS,

@@ -15,9 +15,8 @@ import pytest
 import requests
 from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
 
-from ccbackend.faults import Fault
-from ccbackend.wire.tls_errors import tls_fault
-from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
+from ccbackend.errors import Fault
+from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after, tls_fault
 
 OK = answer(200, "{}")
 TOKEN = "eyJ-secret"

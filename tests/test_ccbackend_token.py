@@ -215,8 +215,8 @@ def test_good_urls_stay_as_they_are(text: str) -> None:
         ("https://cc.example.org:x", "not a URL"),
         ("https://cc.example.org:0", "port 0"),
         ("https://[::1", "not a URL"),
-        ("http://cc.example.org", "in the clear; use https, or set allow_plain_http"),
-        ("http://10.0.0.1", "in the clear"),
+        ("http://cc.example.org", "unencrypted; use https, or set allow_plain_http"),
+        ("http://10.0.0.1", "unencrypted"),
     ],
 )
 def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> None:

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from ccbackend.end_states import end_state, is_known_state
-from ccbackend.filters import JobFilters, NameFilter, comment_flags, exclusion_reason
-from ccbackend.node_sharing import sharing_field, sharing_problem, translate_sharing
+from ccbackend.dialects import (
+    end_state,
+    is_known_state,
+    sharing_field,
+    sharing_problem,
+    translate_sharing,
+)
+from ccbackend.site import JobFilters, NameFilter, comment_flags, exclusion_reason
 from ccbackend.version import Dialect
 from slurm.job import Job, NodeAllocation, Sharing
 

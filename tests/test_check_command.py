@@ -25,7 +25,7 @@ from spool.checks.result import AgeLimits, CheckResult, CheckStatus
 from spool.commands.check import CheckContext, local_results
 from spool.config import load
 from spool.identity import open_token
-from spool.preflight import caller
+from spool.preflight import permissions
 from spool.preflight.full_check import full_check_results
 from spool.preflight.permissions import SystemUser
 
@@ -514,7 +514,7 @@ def test_a_closed_directory_or_configuration_is_not_for_ordinary_users(
         raise refused
 
     if closed == "state":
-        monkeypatch.setattr(caller, "_owner", refuse)
+        monkeypatch.setattr(permissions, "_owner", refuse)
     else:
         monkeypatch.setattr(os, "open", refuse)
     said = site.call("check", "--full")

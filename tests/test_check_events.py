@@ -11,18 +11,18 @@ from slurm_lab import Lab, Settings, require_slurm
 
 from slurm.client import Slurm
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_config import active_elsewhere
 from slurm.process import ProcessRunner
 from spool.checks.result import CheckResult, CheckStatus
 from spool.config import load
 from spool.connections import slurm_commands
-from spool.preflight.hook_events import (
+from spool.preflight.hooks import (
     SeenEvents,
     activation,
+    check_hooks,
     check_last_event,
-    is_active_controller,
     seen_events,
 )
-from spool.preflight.hook_setup import check_hooks
 
 HOOKS = Path(__file__).resolve().parent.parent / "hooks"
 AS_OF = "Configuration data as of"
@@ -146,7 +146,7 @@ def test_events_come_where_the_active_controller_is(
     controllers: tuple[tuple[str, str, bool], ...], *, is_active: bool
 ) -> None:
     """One that cannot be found out is ours."""
-    assert is_active is is_active_controller(controllers, "ctl1.example.org")
+    assert is_active is (active_elsewhere(controllers, "ctl1.example.org") is None)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 from spool.checks.result import CheckResult, CheckStatus
 from spool.files.layout import Directory
-from spool.preflight.directories import check_directories
-from spool.preflight.hook_setup import DEFAULT_SPOOL, check_hooks
+from spool.preflight.hooks import DEFAULT_SPOOL, check_hooks
 from spool.preflight.permissions import (
     EXECUTE,
     READ,
@@ -20,6 +19,7 @@ from spool.preflight.permissions import (
     SystemUser,
     access_problem,
     can_read_scripts,
+    check_directories,
     current_user,
     owner_and_mode,
     system_user,

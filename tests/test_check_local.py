@@ -13,11 +13,10 @@ from command_site import NOON, CommandSite, run_of
 
 from ccbackend.token import parse_token
 from spool.checks.backlog import Backlog, check_backlog, read_backlog
-from spool.checks.configuration import check_config_problems, check_config_warnings
+from spool.checks.configuration import check_config_problems, check_config_warnings, check_token
 from spool.checks.drain_health import check_drain
 from spool.checks.last_sweep import check_sweep
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus
-from spool.checks.token_expiry import check_token
 from spool.errors import ConfigProblem
 from spool.files.drain_state import (
     DrainState,

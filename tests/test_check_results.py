@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from spool.checks.plugin import plugin_lines, result_lines, results_document
 from spool.checks.result import (
     AgeLimits,
     CheckResult,
@@ -12,6 +11,9 @@ from spool.checks.result import (
     PerfData,
     finding,
     passed,
+    plugin_lines,
+    result_lines,
+    results_document,
     worst_status,
 )
 

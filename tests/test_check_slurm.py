@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from slurm.cluster_survey import Rights
 from slurm.decode.job_rows import SqueueRow
+from slurm.decode.scontrol_config import has_accounting
 from slurm.decode.scontrol_nodes import Node
 from slurm.release import Release
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus
-from spool.preflight.data_sources import check_sources
 from spool.preflight.slurm_setup import (
     check_accounting,
     check_commands,
@@ -20,7 +20,7 @@ from spool.preflight.slurm_setup import (
     check_gres,
     check_hook_timeouts,
     check_min_job_age,
-    has_accounting,
+    check_sources,
 )
 from spool.preflight.visibility import (
     check_accounting_visibility,

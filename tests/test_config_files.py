@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ccbackend.topology import Cluster
 from spool.config import Config, load, load_checked, token_source
 from spool.config.backend_settings import host_overlaps, job_filters, metadata_policy, site_map
-from spool.config.host_patterns import is_anchored, overlaps, sample_names
 from spool.config.paths import check_paths, file_system, read_topology
+from spool.config.rules import is_anchored, overlaps, sample_names
 from spool.errors import ConfigError
 
 TOPOLOGY = {

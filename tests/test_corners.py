@@ -224,3 +224,26 @@ def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World)
 
     assert [("running", None)] == [*told(world).values()]
     assert "cancelled" in {document.get("jobState") for document in world.backend.documents}
+
+
+@pytest.mark.parametrize("late_seconds", [0, 600])
+def test_a_short_second_run_soon_after_the_first_is_reported(
+    world: World, late_seconds: int
+) -> None:
+    """Its events do not name their run (before Slurm 23.02); accounting may show it later."""
+    world.begin(5)
+    world.now += 2
+    world.requeue(5)
+    world.run(5)
+    second = again(world, 5)
+    world.now += 2
+    world.requeue(5)
+    world.slurm.records[5] = replace(world.slurm.records[5], restart_count=2)
+    row = world.slurm.rows.pop()
+    world.run(late_seconds)
+    world.slurm.rows.append(row)
+    world.run(600)
+    start = (second.start_time or 0) - NOON
+
+    assert {start: ("cancelled", start + 2)} == told(world)
+    assert {} == world.files()

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from spool.files.layout import Directory, Layout
 
 HERE = Path(__file__).parent
 STEP = int(os.environ.get("CRASH_STEP", "2"))
+LANES = 8
+AGAIN = ("broken", "scenario", "words")
 
 
 LOST: dict[str, Any] = {
@@ -40,14 +43,22 @@ CALLS = {
 }
 
 
-class Crashes:
-    """Runs children on fresh copies of a day."""
+class Lane:
+    """Runs children on fresh copies of a day, one after another."""
 
-    def __init__(self, root: Path, child: subprocess.Popen[str]) -> None:
+    def __init__(self, root: Path) -> None:
+        path = f"{HERE / 'support'}{os.pathsep}{HERE.parent}"
         self._root = root
         self._server = StubServer()
-        self._child = child
         self._count = 0
+        self._child = subprocess.Popen(
+            [sys.executable, str(HERE / "support" / "crash_child.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"PYTHONPATH": path},
+        )
 
     def order(self, root: Path, **more: Any) -> dict[str, Any]:
         """Have one child work; return its status and number of calls."""
@@ -102,7 +113,9 @@ class Crashes:
         return root
 
     def close(self) -> None:
-        """End the last server."""
+        """End the children and the last server."""
+        with self._child:
+            self._child.kill()
         self._server.close()
 
     def outcome(self, root: Path) -> Outcome:
@@ -119,23 +132,46 @@ class Crashes:
                 accepted.setdefault(told["jobId"], []).append(call)
         return Outcome(self._server.rows(), accepted, {k: v for k, v in names.items() if v})
 
-    def deaths(self, day: Day, *, step: int = 1, **how: Any) -> Iterator[str | None]:
-        """Kill at every `step`-th call; yield for each what is wrong after a recovery run.
+    def death(self, day: Day, number: int, **how: Any) -> str | None:
+        """Kill at one call; return what is wrong after a recovery run.
 
         What was killed is done once more, and after a command a drain.
         """
-        again = {key: how[key] for key in ("broken", "scenario", "words") if key in how}
-        calls = self.order(self.lay_out(day), **again)["calls"]
-        for number in reversed(range(1, calls + 1, step)):  # most is written late
-            root = self.lay_out(day)
-            self.order(root, number=number, **how)
-            status = self.order(root, **again)["status"]
-            if "scenario" in how:
-                status = status or self.order(root)["status"]
-            found, wanted = self.outcome(root), day.outcome
-            wrong = [f"status {status}"] if status else []
-            wrong += [f"{a} is not {b}" for a, b in zip(found, wanted, strict=True) if a != b]
-            yield f"call {number}: {'; '.join(wrong)}" if wrong else None
+        again = {key: how[key] for key in AGAIN if key in how}
+        root = self.lay_out(day)
+        self.order(root, number=number, **how)
+        status = self.order(root, **again)["status"]
+        if "scenario" in how:
+            status = status or self.order(root)["status"]
+        found, wanted = self.outcome(root), day.outcome
+        wrong = [f"status {status}"] if status else []
+        wrong += [f"{a} is not {b}" for a, b in zip(found, wanted, strict=True) if a != b]
+        return f"call {number}: {'; '.join(wrong)}" if wrong else None
+
+
+class Crashes:
+    """Lanes side by side: a child mostly waits for a retry."""
+
+    def __init__(self, root: Path) -> None:
+        self.lanes = [Lane(root / str(number)) for number in range(LANES)]
+
+    def deaths(self, day: Day, *, step: int = 1, **how: Any) -> Iterator[str | None]:
+        """Kill at every `step`-th call; yield for each what is wrong after a recovery run."""
+        again = {key: how[key] for key in AGAIN if key in how}
+        first = self.lanes[0]
+        calls = first.order(first.lay_out(day), **again)["calls"]
+        numbers = list(reversed(range(1, calls + 1, step)))  # most is written late
+        with ThreadPoolExecutor(LANES) as pool:
+            for place in range(0, len(numbers), LANES):
+                group = numbers[place : place + LANES]
+                yield from pool.map(
+                    lambda lane, number: lane.death(day, number, **how), self.lanes, group
+                )
+
+    def close(self) -> None:
+        """End all lanes."""
+        for lane in self.lanes:
+            lane.close()
 
 
 def _plain(record: Job) -> dict[str, Any]:
@@ -146,30 +182,20 @@ def _plain(record: Job) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def crashes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crashes]:
     """Return a maker of crashes."""
-    path = f"{HERE / 'support'}{os.pathsep}{HERE.parent}"
-    child = subprocess.Popen(
-        [sys.executable, str(HERE / "support" / "crash_child.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path},
-    )
-    with child:
-        made = Crashes(tmp_path_factory.mktemp("crash"), child)
-        yield made
-        child.kill()
-        made.close()
+    made = Crashes(tmp_path_factory.mktemp("crash"))
+    yield made
+    made.close()
 
 
 def test_a_day_without_a_crash_ends_as_it_must(crashes: Crashes) -> None:
     """The scenario itself is sound."""
     day = busy_day()
-    root = crashes.lay_out(day)
+    lane = crashes.lanes[0]
+    root = lane.lay_out(day)
 
-    status = crashes.order(root)["status"]
+    status = lane.order(root)["status"]
 
-    assert (0, day.outcome) == (status, crashes.outcome(root))
+    assert (0, day.outcome) == (status, lane.outcome(root))
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -21,9 +21,8 @@ from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, Request, StubServer
 
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError

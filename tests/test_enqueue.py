@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from spool.errors import BadFileError, NewerFormatError
-from spool.files.enqueue import enqueue, put_event
-from spool.files.event import EventKind
+from spool.files.event import EventKind, enqueue, put_event
 from spool.files.inventory import EventFile, read_events
 from spool.files.layout import Directory, Layout
 

@@ -9,8 +9,8 @@ from recorded_nodes import expected_nodes, node_situations, read_listing
 from recorded_slurm import SERIES, recordings
 
 from ccbackend.node_states import node_condition
+from slurm.decode.job_rows import parse_queue_snapshot
 from slurm.decode.node_states import NodeListingReader, NodeRecord, state_words
-from slurm.decode.queue_snapshot import parse_queue_snapshot
 from slurm.errors import FailureReason, SlurmError
 
 LINE = (

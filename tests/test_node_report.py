@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.node_states import NodeCondition, NodeStatus
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, NameFilter, SiteMap
 from ccbackend.topology import Cluster, NodeList, SubCluster
 from slurm.decode.node_states import NodeListing, NodeRecord
 from spool.files.node_round import LeftOut

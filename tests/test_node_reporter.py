@@ -12,8 +12,7 @@ import requests
 from stub_server import Answer, Model, Request, StubServer, refusal
 
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.decode.node_states import NodeListing, NodeRecord

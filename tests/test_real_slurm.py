@@ -255,11 +255,15 @@ def test_jobs_outlast_an_outage_longer_than_slurm_remembers(site: RealSite, stor
 
 
 def test_few_requests_are_made_while_the_server_is_away(site: RealSite, story: Story) -> None:
-    """The destination backs off, not the runs."""
+    """The destination backs off, not the runs: they are not tried until a probe succeeds."""
     before = story.seen[site.name, "requests before"]
     after = story.seen[site.name, "requests after"]
+    paths = [exchange.path for exchange in site.server.log[before:after]]
+    probes = paths.count("/login")
+    tries = sum(path.startswith("/api/jobs/st") for path in paths)
 
-    assert 1 <= after - before <= 20
+    assert 1 <= probes <= 20, paths
+    assert tries <= 12, paths  # 2 connections for starts, 2 for stops, 3 attempts each
 
 
 def test_a_young_stop_is_held_back_from_a_server_with_a_cache(site: RealSite, story: Story) -> None:

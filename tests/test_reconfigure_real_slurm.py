@@ -12,7 +12,7 @@ from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait
 from slurm.client import CommandPaths, Slurm
 from slurm.cluster_survey import ClusterSurvey
 from slurm.decode.scontrol_config import config_time
-from slurm.decode.slurmd_starts import SLACK_SECONDS
+from slurm.decode.scontrol_nodes import SLACK_SECONDS
 from slurm.process import ProcessRunner
 
 pytestmark = pytest.mark.slurm

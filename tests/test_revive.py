@@ -14,8 +14,8 @@ from letters import discard, retry
 
 from ccbackend.classify import Reason
 from spool.errors import BadFileError
-from spool.files import codec, dead_letter_actions
-from spool.files.dead_letter_actions import DISCARDED
+from spool.files import codec, dead_letters
+from spool.files.dead_letters import DISCARDED
 from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
@@ -71,7 +71,7 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
     """Even when the drain writes it between our look and our write."""
     site.put(Directory.DEAD, DEAD)
     newer = site.put(Directory.TODO, run_of(5, started=NOON + 7))
-    monkeypatch.setattr(dead_letter_actions, "active_directory", lambda *_: None)
+    monkeypatch.setattr(dead_letters, "active_directory", lambda *_: None)
     retry(layout, DEAD.name)
 
     assert {"todo": [DEAD.name]} == inside(site)

@@ -7,6 +7,8 @@ PrologSlurmctld and EpilogSlurmctld. An ordinary job with `RequeueExit=7` ends a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
@@ -79,16 +81,19 @@ def row(run: str) -> Job:
     return found
 
 
-def epilog(run: str, *, with_count: bool = True) -> Event:
-    """Return the event of a run's epilog; before 22.05 it has no restart count."""
+def epilog(run: str, *, with_count: bool = True, with_start: bool = True) -> Event:
+    """Return the event of a run's epilog.
+
+    Before 22.05 it has no restart count, before 23.02 no start.
+    """
     _, start, end, code, _, restarts = RUNS[run]
     extras = {"exit_code": code} | ({"restart_count": str(restarts)} if with_count else {})
-    name = event_name(EventKind.STOP, 1000, start=start, end=end, pid=588)
+    name = event_name(EventKind.STOP, 1000, start=start if with_start else 0, end=end, pid=588)
     return Event(
         name=name,
         kind=EventKind.STOP,
         job_id=1000,
-        start=start,
+        start=start if with_start else None,
         end=end,
         time=float(end),
         extras=extras,
@@ -114,6 +119,21 @@ def reported(run: str, event: Event | None, *, flags: tuple[str, ...], restarts:
 def test_the_end_is_that_of_the_run_itself(run: str) -> None:
     """By the epilog's restart count, whatever else is known of the job."""
     assert ENDS[run] == reported(run, epilog(run), flags=(), restarts=RUNS[run][4])
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_epilog_of_22_05_is_found_by_the_time_of_the_end(run: str) -> None:
+    """It names no start (recorded with 22.05.8)."""
+    event = epilog(run, with_start=False)
+
+    assert ENDS[run] == reported(run, event, flags=(), restarts=RUNS[run][4])
+
+
+def test_an_epilog_of_another_run_without_a_start_tells_nothing() -> None:
+    """It was written minutes after the end."""
+    event = replace(epilog("exit 0", with_start=False), time=RUNS["exit 0"][2] + 300.0)
+
+    assert "REQUEUED" == reported("exit 0", event, flags=(), restarts=0)
 
 
 @pytest.mark.parametrize("run", ["exit 0", "exit 3", "kill -9", "scancel"])

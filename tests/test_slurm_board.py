@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slurm.decode.queue_snapshot import parse_queue_snapshot
+from slurm.decode.job_rows import parse_queue_snapshot
 from slurm.decode.scontrol_config import AS_OF, config_time, parse_config
 from slurm.errors import FailureReason, SlurmError
 

@@ -25,8 +25,7 @@ from slurm.commands import CommandPaths
 from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job, Sharing
 from slurm.process import CommandResult
-from slurm.release import Release
-from slurm.release_features import RELEASE_TABLE, QueryMethod, features_of
+from slurm.release import RELEASE_TABLE, QueryMethod, Release, features_of
 
 TEXT = ("21.08", "22.05")
 OLD_JSON = ("23.02", "23.11")

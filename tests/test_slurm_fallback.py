@@ -23,7 +23,7 @@ from recorded_slurm import SERIES
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.lookup.single_source import MAX_JOBS
+from slurm.lookup.text_source import MAX_JOBS
 from slurm.process import CommandResult
 
 TEXT = ("21.08", "22.05")

@@ -8,12 +8,10 @@ from dataclasses import replace
 import pytest
 from recorded_slurm import Situation, json_jobs, lookup_lines, node_of, text_jobs, text_records
 
-from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
-from slurm.decode.scontrol_text import job_record_text
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail, job_record_text
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.job import Job
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 NODES_LINE = "     Nodes=n2cn002 CPU_IDs=0-15 Mem=0 GRES=gpu:a100:4(IDX:0-3)"
 OTHERS_RECORD = (

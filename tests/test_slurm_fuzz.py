@@ -26,7 +26,7 @@ from recorded_slurm import (
     text_records,
 )
 
-from slurm.decode.fields.gres import GresError, parse_gres
+from slurm.decode.fields.gres import GresError, parse_gres, parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
 from slurm.decode.fields.scalars import (
     digits,
@@ -38,23 +38,19 @@ from slurm.decode.fields.scalars import (
     text,
 )
 from slurm.decode.fields.sharing import sharing_from_json, sharing_from_text
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.hook_facts import HookFacts, parse_hook_facts
-from slurm.decode.job_rows import parse_job_list
+from slurm.decode.job_rows import parse_job_list, parse_queue_snapshot
 from slurm.decode.json_stream import RecordStream
-from slurm.decode.queue_snapshot import parse_queue_snapshot
 from slurm.decode.release_text import parse_release
 from slurm.decode.sacct_rows import parse_sacct_rows
 from slurm.decode.scontrol_config import parse_config, parse_controllers
-from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail, job_record_text
 from slurm.decode.scontrol_nodes import parse_nodes
-from slurm.decode.scontrol_text import job_record_text
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
 from slurm.job import Job
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 fuzzed = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")),

@@ -21,7 +21,7 @@ from recorded_slurm import RELEASES, SERIES, json_jobs
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import CommandResult
-from slurm.release_features import features_of
+from slurm.release import features_of
 
 TEXT = ("21.08", "22.05")
 OLD_JSON = ("23.02", "23.11")

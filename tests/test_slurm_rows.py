@@ -6,10 +6,8 @@ import pytest
 from recorded_commands import commands, described, expected, ids_of
 from recorded_slurm import lookup_lines
 
-from slurm.decode.job_rows import parse_job_list
-from slurm.decode.parsed_rows import ParsedRows
-from slurm.decode.queue_snapshot import parse_queue_snapshot
-from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
+from slurm.decode.job_rows import parse_job_list, parse_queue_snapshot
+from slurm.decode.squeue_columns import COLUMNS, ParsedRows, parse_job_columns
 from slurm.errors import SlurmError
 from slurm.process import CommandResult
 

@@ -13,15 +13,13 @@ from recorded_commands import commands, described, expected, ids_of
 from recorded_slurm import SERIES, Situation, json_records, lookup_lines, node_of, sacct_lines
 
 from slurm.decode.fields.reader import FieldError
-from slurm.decode.job_rows import parse_job_list
-from slurm.decode.queue_snapshot import parse_queue_snapshot
+from slurm.decode.job_rows import parse_job_list, parse_queue_snapshot
 from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import SlurmError
 from slurm.process import CommandResult
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 NUMBERS = frozenset(
     {

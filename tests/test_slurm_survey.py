@@ -9,14 +9,17 @@ import pytest
 from check_world import DBD, NODE_21, NODE_26
 
 from slurm.client import CommandPaths
-from slurm.cluster_survey import ClusterSurvey
-from slurm.decode.sacctmgr import parse_admin_level, parse_private_accounting
-from slurm.decode.scontrol_config import private_data_of, slurm_user_of
+from slurm.cluster_survey import ClusterSurvey, Rights
+from slurm.decode.scontrol_config import (
+    parse_admin_level,
+    parse_private_accounting,
+    private_data_of,
+    slurm_user_of,
+)
 from slurm.decode.scontrol_nodes import Node, parse_nodes
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult, Sink
 from slurm.release import Release
-from slurm.rights import Rights
 
 
 class Answers:

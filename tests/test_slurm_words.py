@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.scalars import (
     epoch_seconds,
     number,
@@ -16,7 +17,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_cpus, sharing_from_json
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.decode.job_rows import parse_job_list
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns
@@ -121,6 +121,8 @@ def test_time_limits_in_text(value: str, expected: int | None) -> None:
         ("cpu=4,mem=32G,node=1,billing=4,gres/gpu:nvidia_geforce_rtx_2080_ti=1", (4, 1)),
         ("cpu=4,gres/gpu:1g.10gb+me=2,gres/gpu:x/y=1,node=1", (4, 3)),
         ("gres/gpu:a100=0,node=1", (None, 0)),
+        ("gres/gpu=0,gres/gpu:a100=2,gres/gpu:h100=1", (None, 3)),
+        ("gres/gpu=4,gres/gpu:a100=2", (None, 4)),
         ("cpu=2,gres/shard=4,node=1", (2, 1)),
         ("cpu=2,gres/shard:a100=8,node=2", (2, 2)),
         ("cpu=2,gres/mps=1K", (2, 1)),
@@ -165,8 +167,19 @@ def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
         ("20001", 20001, (None, 20001)),
         ("20001", None, (None, 20001)),
         ("20001", 5001, ("20001", 5001)),
-        ("(null)", 20001, (None, 20001)),
         ("", 20001, (None, 20001)),
+        ("root", 0, ("root", 0)),
+        ("Alice@EXAMPLE.ORG", 20001, ("Alice@EXAMPLE.ORG", 20001)),
+        ("4294967294", 20001, (None, 20001)),
+        ("0", None, (None, 0)),
+        *(
+            (word, 20001, (None, 20001))
+            for word in ("(null)", "NOBODY", "Unknown", "[unknown]", "none", "N/A", "null", "*")
+        ),
+        *(
+            (word, 20001, (None, 20001))
+            for word in ("nfsnobody", "nouser", "?", "-", "#20001", " ")
+        ),
         (None, 20001, (None, 20001)),
         (["alice"], 20001, ("alice", 20001)),
     ],

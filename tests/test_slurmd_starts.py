@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slurm.decode.slurmd_starts import SlurmdStart, is_reconfigured, parse_slurmd_starts
+from slurm.decode.scontrol_nodes import SlurmdStart, is_reconfigured, parse_slurmd_starts
 
 BOOT = 1_795_832_000
 BEFORE = SlurmdStart(BOOT - 90_000, BOOT - 5000)

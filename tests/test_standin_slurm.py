@@ -29,7 +29,7 @@ from standin_slurm.records import values_of
 from slurm.decode.fields.hostlist import expand_hosts, expand_indices
 from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR
 from slurm.decode.squeue_columns import columns_for, format_option
-from slurm.release_features import features_of
+from slurm.release import features_of
 
 RUNNING = (
     ("lifecycle", "2-running"),

@@ -31,7 +31,6 @@ MANY_IMPORTS = {
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",
     "spool.preflight.full_check": "the full report: calls the checks of all three sides",
-    "spool.preflight.slurm_checks": "the report about Slurm: calls every check of it once",
     "sweeper.commands.apply": "the command: every phase of a sweep in its order",
     "sweeper.commands.assembly": "puts the sweep together: both sides and the spool",
 }

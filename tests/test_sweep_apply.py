@@ -10,15 +10,15 @@ import pytest
 from filelock import FileLock
 from sweep_values import NOON, OLD, over, start, stop
 
+from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import FailureReason, SlurmError
-from spool.active_controller import active_elsewhere
 from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.run import RunId
 from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.assembly import sees_all_jobs, was_reconfigured
-from sweeper.plan_format import plan_document, plan_lines
+from sweeper.formats import plan_document, plan_lines
 from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, Start
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")

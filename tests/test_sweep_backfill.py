@@ -22,9 +22,9 @@ from spool.files.run import RunId
 from sweeper import backfill as module
 from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
+from sweeper.commands.arguments import parse_instant
 from sweeper.commands.backfill import has_room
-from sweeper.commands.exit_codes import failure_code
-from sweeper.dates import parse_instant
+from sweeper.commands.output import failure_code
 
 HOUR, DAY = 3600, 86400
 NOON = 1_774_785_600
@@ -253,7 +253,7 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
     assert "3 would be reported, 0 pending" in dry.out
     assert told.code == 0, told.err
     assert "3 runs ended in this time: 0 already at cc-backend" in told.out
-    assert (again.json["there"], again.json["told"], again.json["failed"]) == (3, 0, None)
+    assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
 
 
 def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert failed.code == 11
     assert "type the same command again to continue there" in failed.err
     assert "continues where the last call stopped" in on.err
-    assert on.json["told"] == 3
+    assert on.json["queued"] == 3
     assert "goes on" not in anew.err
 
 

@@ -7,11 +7,20 @@ from dataclasses import replace
 import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
+from slurm.decode.fields.scalars import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
-from spool.resolve.slurm_runs import END_STATES
-from sweeper.differences import Differences, SpoolEntry, SpoolStatus
-from sweeper.values import Close, EndProof, Report, SlurmRun, Start, Stop
+from sweeper.values import (
+    Close,
+    Differences,
+    EndProof,
+    Report,
+    SlurmRun,
+    SpoolEntry,
+    SpoolStatus,
+    Start,
+    Stop,
+)
 
 GRACE = 600
 

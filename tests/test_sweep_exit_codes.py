@@ -16,7 +16,7 @@ from spool.exit_codes import (
     TRY_AGAIN,
     UNAVAILABLE,
 )
-from sweeper.commands.exit_codes import apply_code, failure_code, plan_code
+from sweeper.commands.output import apply_code, failure_code, plan_code
 from sweeper.values import FailureCause, GuardFinding, GuardKind, Plan, Report
 
 SIZE = GuardFinding(name="stops", kind=GuardKind.SIZE, text="many")

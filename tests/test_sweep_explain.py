@@ -14,12 +14,12 @@ from sweep_world import SweptWorld
 
 from ccbackend.replies import BackendRow
 from slurm.errors import FailureReason, SlurmError
-from slurm.job import Job
+from slurm.job import SCRONTAB_FLAG, Job
 from spool.files import codec
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, RunId
+from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import JobReport, build_job_report
-from sweeper.job_report_format import job_report_document, job_report_lines
 from sweeper.values import GuardFinding, GuardKind, Plan, Report
 
 HOUR = 3600
@@ -108,6 +108,21 @@ def test_the_spools_side_is_shown(tmp_path: Path) -> None:
     assert [each["kind"] for each in data["spool"]["events"]] == ["stop", "start"]
     assert [each["directory"] for each in data["spool"]["runs"]] == ["open", "dead"]
     assert data["spool"]["runs"][1]["last_error"]["call"] == "start"
+
+
+def test_a_run_of_scrontab_is_shown_with_its_own_end(tmp_path: Path) -> None:
+    """Accounting says that it was requeued."""
+    world = SweptWorld(tmp_path / "spool")
+    job = world.world.job(12, flags=(SCRONTAB_FLAG,), restart_count=1)
+    world.slurm.records = {12: job}
+    row = replace(job, state="REQUEUED", start_time=NOON - 99, end_time=NOON - 50, flags=())
+    world.slurm.rows = [replace(row, exit_code="3:0")]
+    result = world.plan(12)
+    page = build_job_report(
+        world.sources, tmp_path, 12, observation=result.observation, plan=result.decision.plan
+    )
+
+    assert ["FAILED"] == [run.state for run in page.accounting_runs]
 
 
 def test_a_requeued_array_task_is_shown_with_its_siblings(tmp_path: Path) -> None:

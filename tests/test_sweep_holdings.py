@@ -12,13 +12,13 @@ from sweep_values import NOON, OLD
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, LastError, Run, RunId
-from sweeper.differences import SpoolEntry, SpoolStatus
 from sweeper.observe.spool_view import (
     captured_runs,
     delivered_runs,
     spool_entries_of,
     spool_has_job,
 )
+from sweeper.values import SpoolEntry, SpoolStatus
 
 KEY = RunId(7, OLD)
 

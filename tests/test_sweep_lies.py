@@ -32,13 +32,11 @@ from spool.exit_codes import CONFIG, DRIFT, NO_PERMISSION, OK, REFUSED, UNAVAILA
 from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
 from sweeper.commands.assembly import sees_all_jobs
-from sweeper.commands.exit_codes import plan_code
-from sweeper.differences import Policy
+from sweeper.commands.output import plan_code
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult
-from sweeper.values import Start
+from sweeper.sweep import SweepContext, SweepResult, next_state
+from sweeper.values import Policy, Start
 
 RUNNING = tuple(range(100, 140))
 FATAL = b"squeue: fatal: Could not establish a configuration source\n"

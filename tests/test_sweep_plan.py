@@ -12,11 +12,10 @@ from sweep_values import NOON, OLD, keys, sizes, start, stop
 from spool.exit_codes import DRIFT, OK, REFUSED
 from spool.files.run import RunId
 from spool.files.sweep_state import HeldBackStops
-from sweeper.commands.exit_codes import plan_code
-from sweeper.differences import Drift
+from sweeper.commands.output import plan_code
 from sweeper.guard import SizeCheckInput
 from sweeper.plan import Decision, ForceError, PlanInput, SweepOptions, decide
-from sweeper.values import Close, EndProof, GuardFinding, GuardKind, Plan, Report, Stop
+from sweeper.values import Close, Drift, EndProof, GuardFinding, GuardKind, Plan, Report, Stop
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")

@@ -167,7 +167,7 @@ def test_an_opt_out_is_known_from_accounting(tmp_path: Path, facts: dict[str, An
 
         plan = made.sweep("plan", "--json").json
         window = ("--since", "1d", "--until", "now")
-        codes = made.sweep("apply").code, made.sweep("backfill", *window, "--json").json["told"]
+        codes = made.sweep("apply").code, made.sweep("backfill", *window, "--json").json["queued"]
 
         assert (plan["changes"], plan["known"], codes) == ([], {"unreported": 1}, (0, 0))
         assert made.server.rows() == {}

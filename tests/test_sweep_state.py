@@ -21,9 +21,8 @@ from spool.files.sweep_state import (
     read_sweep_summary,
     write_sweep_state,
 )
-from sweeper.differences import Drift
-from sweeper.state import REMEMBER_STARTS_SECONDS, next_memory
-from sweeper.values import Plan, Start
+from sweeper.sweep import REMEMBER_STARTS_SECONDS, next_memory
+from sweeper.values import Drift, Plan, Start
 
 STATE = SweepState(
     mark=NOON,

@@ -8,17 +8,48 @@ verified. The token appears in no message. A failed exchange is a value, no exce
 from __future__ import annotations
 
 import contextlib
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
 
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault
 from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
-from ccbackend.wire.tls_errors import tls_fault
+
+# OpenSSL's words for a peer whose first bytes are no TLS record: plain HTTP, SSH, a wrong port.
+_NO_TLS_REASONS = frozenset(
+    {
+        *("WRONG_VERSION_NUMBER", "WRONG_SSL_VERSION", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"),
+        *("HTTPS_PROXY_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"),
+    }
+)
+_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def tls_fault(chain: Sequence[BaseException]) -> Fault | None:
+    """Return the fault of a connection that failed at TLS; None: it failed for another reason.
+
+    A handshake that is cut is an outage: the server may be restarting.
+
+    Args:
+        chain: the exception and all that are wrapped in it.
+    """
+    errors = [part for part in chain if isinstance(part, ssl.SSLError)]
+    if any(isinstance(part, _CUT) for part in errors):
+        return None
+    if any(isinstance(part, ssl.SSLCertVerificationError) for part in errors):
+        return Fault.CERTIFICATE
+    if any(part.library == "SSL" for part in errors):
+        is_plain = any(part.reason in _NO_TLS_REASONS for part in errors)
+        return Fault.NO_TLS if is_plain else Fault.TLS
+    # Certificates of ours that cannot be read or are none (X509, PEM) fail before a byte is sent.
+    failed = any(isinstance(part, requests.exceptions.SSLError) for part in chain)
+    return Fault.CA_FILE if errors or failed else None
+
 
 MAX_RETRY_AFTER_SECONDS = 900.0
 _MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work

@@ -32,11 +32,8 @@ def parse_job_resources(
 ) -> JobResources:
     """Return the resources from `job_resources` and `gres_detail` of a job.
 
-    Args:
-        document: `job_resources`.
-        gres_detail: one text a node, or nothing.
-        node_of: returns a node by its name.
-        is_live: the job runs; then an empty `gres_detail` means *none*, else *no longer known*.
+    `gres_detail` is one text a node, or nothing. `is_live`: the job runs; then nothing means
+    *none*, else *no longer known*.
 
     Raises:
         FieldError: no known release prints this shape.
@@ -135,8 +132,8 @@ def _cores_of_sockets(item: FieldReader, node_of: NodeOf) -> NodeAllocation:
     name = item.required("nodename", text)
     numbered = item.part("sockets").numbered()
     sockets = [(index, socket.part("cores").indices()) for index, socket in numbered]
-    node = node_of(name)
-    if node is None and any(index for index, _ in sockets):
+    node = node_of(name) if sockets else None
+    if not sockets or (node is None and any(index for index, _ in sockets)):
         return NodeAllocation(name=name)
     per_socket = node.cores_per_socket if node else 0
     cores = [index * per_socket + core for index, numbers in sockets for core in numbers]

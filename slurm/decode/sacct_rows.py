@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
@@ -23,7 +24,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.fields.tres import parse_tres
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 

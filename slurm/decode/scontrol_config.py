@@ -1,11 +1,12 @@
-"""Decodes `scontrol show config` and `scontrol ping` into plain values."""
+"""Decodes `scontrol show config`, `scontrol ping` and `sacctmgr show` into plain values."""
 
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
+from slurm.decode.fields.scalars import utc_instant
 from slurm.errors import FailureReason, SlurmError
 
 _LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
@@ -45,23 +46,30 @@ def config_time(settings: Mapping[str, tuple[str, ...]], name: str) -> int | Non
     It is epoch seconds where SLURM_TIME_FORMAT works, else ISO 8601 in UTC, as we set TZ.
     """
     values = settings.get(name)
-    try:
-        return int(values[0]) if values else None
-    except ValueError:
-        return _utc(values[0]) if values else None
-
-
-def _utc(text: str) -> int | None:
-    try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        return None
+    return utc_instant(values[0]) if values else None
 
 
 def parse_controllers(stdout: bytes) -> tuple[tuple[str, str, bool], ...]:
     """Return role, host and whether it is up of each controller, from `scontrol ping`."""
     text = stdout.decode("utf-8", "replace")
     return tuple((found[1], found[2], found[3] == "UP") for found in _PING.finditer(text))
+
+
+def active_elsewhere(
+    controllers: Sequence[tuple[str, str, bool]], host: str | None = None
+) -> str | None:
+    """Return the host of the active controller if there are several and it is not this one."""
+    if len(controllers) < 2:  # noqa: PLR2004 - a pair
+        return None
+    active = next((name for _, name, is_up in controllers if is_up), None)
+    own = (host or socket.gethostname()).partition(".")[0]
+    return None if active is None or active.partition(".")[0] == own else active
+
+
+def has_accounting(config: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the cluster has accounting (AccountingStorageType)."""
+    kind = next(iter(config.get("AccountingStorageType", ())), "none")
+    return not kind.endswith("none")
 
 
 def slurm_user_of(config: Mapping[str, Sequence[str]]) -> str:
@@ -79,3 +87,23 @@ def private_data_of(config: Mapping[str, Sequence[str]]) -> frozenset[str]:
 def words_of(value: str) -> frozenset[str]:
     """Return the words of a comma-separated list, without `none` and `(null)`."""
     return frozenset(value.strip().split(",")) - {"", "none", "(null)"}
+
+
+_DBD = "SlurmDBD configuration:"
+_PRIVATE = re.compile(r"^PrivateData\s*= ?(.*)$", re.MULTILINE)
+
+
+def parse_private_accounting(stdout: bytes) -> frozenset[str] | None:
+    """Return `PrivateData` of slurmdbd.conf from `sacctmgr show configuration`; None: not there."""
+    _, _, text = stdout.decode("utf-8", "replace").partition(_DBD)
+    found = _PRIVATE.search(text)
+    return None if found is None else words_of(found[1])
+
+
+def parse_admin_level(stdout: bytes, user: str) -> str | None:
+    """Return AdminLevel from `sacctmgr -n -P show user format=User,AdminLevel`; None: unknown."""
+    for line in stdout.decode("utf-8", "replace").splitlines():
+        name, _, level = line.partition("|")
+        if name == user:
+            return level
+    return None

@@ -53,10 +53,8 @@ class _TrustedLines:
 def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
     """Return a job from squeue completed by its detailed text.
 
-    Args:
-        job: identity, state, times, user, nodes and CPUs.
-        stdout: the complete answer about this one job.
-        node_of: returns a node by its name.
+    `job` has identity, state, times, user, nodes and CPUs; `stdout` is the complete answer about
+    it.
 
     Raises:
         UntrustedTextError: the text cannot be trusted.
@@ -168,3 +166,15 @@ def _comment(rest: str) -> str | None:
     """Return the user's comment, which may have several lines; forged text affects only his job."""
     found = _COMMENT.search(rest)
     return text(found[1].strip()) if found else None
+
+
+def job_record_text(text: str, job_id: int) -> str | None:
+    """Return the part of exactly this job; None if there is none.
+
+    The id of an array or het job gives several records; each begins with a line `JobId=`. A user
+    may forge such a line inside a name: the first part with the id is the true one if one id was
+    asked for, and a forger only achieves that his own text is truncated.
+    """
+    parts = re.split(r"\n\n(?=JobId=)", text)
+    own = [part for part in parts if re.match(rf"JobId={job_id}\b", part)]
+    return own[0].strip() + "\n" if own else None

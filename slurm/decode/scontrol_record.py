@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.scalars import (
-    BASE_STATES,
-    LIVE_STATES,
+    END_STATES,
     digits,
     epoch_seconds,
     parse_time_limit,
@@ -23,7 +23,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.scontrol_job import UntrustedTextError
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
@@ -93,7 +92,7 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
     if any(line.startswith(_SCRONTAB) for line in lines[: _end(lines)]):
         flags = (*flags, SCRONTAB_FLAG)
     has_run = state != "PENDING"
-    is_over = state in BASE_STATES - LIVE_STATES and has_run
+    is_over = state in END_STATES
     cpus, gpus = _tres(lines)
     user, uid = user_and_uid(value["user"], digits(value["uid"]))
     return Job(

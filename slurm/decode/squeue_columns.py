@@ -9,13 +9,14 @@ affected (squeue(1), 21.08 ... 26.05).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
-    BASE_STATES,
-    LIVE_STATES,
+    END_STATES,
     NO_VALUE_WORDS,
     digits,
     epoch_seconds,
@@ -25,11 +26,36 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import SHARING_WORDS, sharing_from_text
-from slurm.decode.fields.tres import parse_tres
-from slurm.decode.parsed_rows import ParsedRows
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
-from slurm.release_features import ReleaseFeatures
+from slurm.release import ReleaseFeatures
+
+
+# Texts that people write (an administrator's comment of several lines, a `|` in an account) can
+# make the row of their own job unreadable, but never the row of another job.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRows:
+    """The jobs of a text listing.
+
+    `rows` are jobs by id. `doubtful` are the listed jobs whose rows are not certain, by id, each
+    with the reason. `problems` are lines that belong to no job: if there is one, a job that is not
+    listed may exist nevertheless.
+    """
+
+    rows: Mapping[int, Job]
+    doubtful: Mapping[int, str]
+    problems: tuple[str, ...] = ()
+
+    def undecided(self, wanted: Iterable[int]) -> dict[int, str]:
+        """Return the wanted jobs to ask another source about, each with the reason.
+
+        A wanted job that is neither here nor in `rows` is not known to the controller.
+        """
+        found = {job_id: self.doubtful.get(job_id, "") for job_id in wanted}
+        if self.problems:
+            found = {job_id: why or self.problems[0] for job_id, why in found.items()}
+        return {job_id: why for job_id, why in found.items() if why and job_id not in self.rows}
+
 
 SEPARATOR = "|"
 COLUMNS = (
@@ -168,7 +194,7 @@ def _job(field: Mapping[str, str], cluster: str, job_id: int) -> Job:
     column = FieldReader(field)
     state, flags = column.read("State", split_state)
     has_run = state != "PENDING"
-    is_over = state in BASE_STATES - LIVE_STATES and has_run
+    is_over = state in END_STATES
     task = field["ArrayTaskID"]
     array = digits(field["ArrayJobID"]) if text(task) else None
     het = digits(field["HetJobID"])

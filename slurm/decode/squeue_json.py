@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
     LIVE_STATES,
@@ -20,7 +21,6 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_json
-from slurm.decode.fields.tres import parse_tres
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
@@ -37,9 +37,7 @@ def record_job_id(record: Mapping[str, Any]) -> int | None:
 def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     """Return the job of a record.
 
-    Args:
-        record: one member of `jobs`.
-        node_of: returns a node by its name; called for shapes without the node's size.
+    `node_of` returns a node by its name; it is called for shapes without the node's size.
 
     Raises:
         FieldError: the named field has a shape that no known release prints.

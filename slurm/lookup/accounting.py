@@ -15,7 +15,7 @@ from slurm.decode.sacct_rows import (
 )
 from slurm.decode.scontrol_nodes import Node
 from slurm.job import Job
-from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL
 
 WINDOW_TIMEOUT_SECONDS = 300.0

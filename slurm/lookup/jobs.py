@@ -1,6 +1,6 @@
 """Looks up jobs with the cheapest correct source, and with the next one where that fails.
 
-`slurm.release_features` says which source that is. When JSON fails in any way, text is used, and
+`slurm.release` says which source that is. When JSON fails in any way, text is used, and
 JSON is tried again after a while. When the text about a job may be forged, JSON about this job is
 used; without JSON, the job is reported with its hosts alone. When squeue itself fails, `scontrol`
 is asked about single jobs. The record of one job never blocks another job.
@@ -17,13 +17,11 @@ from typing import Protocol
 from slurm.commands import SlurmCommands
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
+from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.json_source import JsonSource
-from slurm.lookup.result import UNREADABLE, LookupResult, Target
-from slurm.lookup.single_source import MAX_JOBS, SingleSource
-from slurm.lookup.text_source import TextResult, TextSource, warn_untrusted
-from slurm.release_features import QueryMethod, ReleaseFeatures
+from slurm.lookup.result import UNREADABLE, CallBudget, LookupResult, LookupTools, Target
+from slurm.lookup.text_source import MAX_JOBS, SingleSource, TextResult, TextSource, warn_untrusted
+from slurm.release import QueryMethod, ReleaseFeatures
 
 MAX_CONFIRMED_JOBS = 8
 """The number of jobs missing from squeue that scontrol is asked about, too."""
@@ -69,9 +67,9 @@ class JobLookup:
         self._clock = clock
         self._timeout_seconds = commands.timeout_seconds
         self._budget = CallBudget(clock)
-        self._json = JsonSource(commands, nodes, budget=self._budget, clock=clock)
-        self._text = TextSource(commands, nodes, budget=self._budget, clock=clock)
-        self._single = SingleSource(commands, nodes, budget=self._budget, clock=clock)
+        tools = LookupTools(commands, nodes, self._budget, clock)
+        self._json, self._text = JsonSource(tools), TextSource(tools)
+        self._single = SingleSource(tools)
         self._squeue_aside_until = float("-inf")
         self._squeue_warning: str | None = None
         self.is_rate_limited = False

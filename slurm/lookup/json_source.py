@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
+from slurm.commands import MAX_LISTING_BYTES
 from slurm.decode.json_stream import RecordStream
 from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
-from slurm.release_features import QueryMethod
+from slurm.lookup.result import IDS_PER_CALL, LookupResult, LookupTools, Target
+from slurm.release import QueryMethod
 
 ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
 RETRY_SECONDS = 600.0
@@ -25,18 +23,8 @@ _log = logging.getLogger(__name__)
 class JsonSource:
     """Job records by JSON."""
 
-    def __init__(
-        self,
-        commands: SlurmCommands,
-        nodes: NodeGeometries,
-        *,
-        budget: CallBudget,
-        clock: Callable[[], float],
-    ) -> None:
-        self._commands = commands
-        self._geometries = nodes
-        self._budget = budget
-        self._clock = clock
+    def __init__(self, tools: LookupTools) -> None:
+        self._tools = tools
         self._failed_at: float | None = None
         self._has_plugin = True
         self.listing_seconds = ASSUMED_LISTING_SECONDS
@@ -47,7 +35,7 @@ class JsonSource:
     @property
     def is_usable(self) -> bool:
         """Return whether JSON should be tried."""
-        return self._failed_at is None or self._clock() - self._failed_at >= RETRY_SECONDS
+        return self._failed_at is None or self._tools.clock() - self._failed_at >= RETRY_SECONDS
 
     @property
     def is_missing(self) -> bool:
@@ -56,7 +44,7 @@ class JsonSource:
 
     def record_failure(self, error: SlurmError) -> None:
         """Record that JSON has failed although text works."""
-        self._failed_at = self._clock()
+        self._failed_at = self._tools.clock()
         self._has_plugin = error.reason is not FailureReason.NO_JSON
         if self.warning is None:
             _log.warning("squeue's JSON cannot be read, its text is used: %s", excerpt(str(error)))
@@ -73,12 +61,13 @@ class JsonSource:
         Raises:
             SlurmError: an answer is unknown.
         """
-        argv = [self._commands.squeue, "--local", "-a", "-t", "all", target.features.json_option]
+        squeue = self._tools.commands.squeue
+        argv = [squeue, "--local", "-a", "-t", "all", target.features.json_option]
         found = LookupResult()
         if method is QueryMethod.JSON_ALL:
-            begin = self._clock()
+            begin = self._tools.clock()
             found.add(self._read(argv, wanted, target))
-            self.listing_seconds = self._clock() - begin
+            self.listing_seconds = self._tools.clock() - begin
         else:
             size = 1 if method is QueryMethod.JSON_EACH else IDS_PER_CALL
             for first in range(0, len(wanted), size):
@@ -99,9 +88,9 @@ class JsonSource:
                 found.jobs[job_id] = self._job(record, job_id)
 
         stream = RecordStream(take)
-        self._budget.spend(1)
+        self._tools.budget.spend(1)
         try:
-            self._commands.run(
+            self._tools.commands.run(
                 argv,
                 limit_bytes=MAX_LISTING_BYTES,
                 timeout_seconds=target.timeout_seconds,
@@ -114,7 +103,7 @@ class JsonSource:
 
     def _job(self, record: Mapping[str, Any], job_id: int) -> Job | SlurmError:
         try:
-            return parse_job(record, node_of=self._geometries.node)
+            return parse_job(record, node_of=self._tools.nodes.node)
         except ValueError as error:
             message = f"the record of job {job_id} cannot be read, {error}"
             return SlurmError(message[:300], reason=FailureReason.MALFORMED)

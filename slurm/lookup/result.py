@@ -1,13 +1,16 @@
-"""The result and the target of a look-up of job records."""
+"""The target, the result and the number of allowed calls of a look-up of job records."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from slurm.commands import SlurmCommands
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
-from slurm.release_features import ReleaseFeatures
+from slurm.lookup.cluster_facts import NodeGeometries
+from slurm.release import ReleaseFeatures
 
 IDS_PER_CALL = 1000
 UNREADABLE = frozenset({FailureReason.INCOMPLETE, FailureReason.MALFORMED})
@@ -40,3 +43,40 @@ class Target(NamedTuple):
     features: ReleaseFeatures
     cluster: str
     timeout_seconds: float | None = None
+
+
+BURST_CALLS = 25
+CALLS_PER_SECOND = 2.0
+
+
+class CallBudget:
+    """A bucket of calls: 25 at once, 2 a second after that (`rl_enable`, slurm.conf(5), 23.02 on).
+
+    Slurm's default bucket holds 30; the rest is left to the same account's other commands.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._calls = float(BURST_CALLS)
+        self._time = clock()
+
+    def remaining(self) -> int:
+        """Return how many calls may be made now."""
+        now = self._clock()
+        self._calls = min(BURST_CALLS, self._calls + (now - self._time) * CALLS_PER_SECOND)
+        self._time = now
+        return int(self._calls)
+
+    def spend(self, calls: int) -> None:
+        """Remove calls from the bucket."""
+        self._calls = max(0.0, self._calls - calls)
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTools:
+    """What every source of job records works with; the budget is common to all of them."""
+
+    commands: SlurmCommands
+    nodes: NodeGeometries
+    budget: CallBudget
+    clock: Callable[[], float]

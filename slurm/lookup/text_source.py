@@ -1,19 +1,19 @@
-"""Reads job records by text: `squeue -O`, and `scontrol show job ID -d` for cores and GRES."""
+"""Reads job records by text: `squeue -O`, and `scontrol show job ID -d` for cores, GRES or all."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
+from slurm.commands import MAX_LISTING_BYTES
+from slurm.decode.fields.scalars import LIVE_STATES
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
+from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
-from slurm.lookup.call_budget import CallBudget
-from slurm.lookup.geometries import NodeGeometries
-from slurm.lookup.result import IDS_PER_CALL, LookupResult, Target
+from slurm.lookup.result import IDS_PER_CALL, LookupResult, LookupTools, Target
 
 MIN_SINGLE_SECONDS = 0.010  # lower bound; on a busy host the recent average is used
 SMOOTHING = 0.7  # weight of earlier look-ups in the average
@@ -34,18 +34,8 @@ class TextResult(LookupResult):
 class TextSource:
     """Job records by text; `texts` are those about single jobs of the last look-up."""
 
-    def __init__(
-        self,
-        commands: SlurmCommands,
-        nodes: NodeGeometries,
-        *,
-        budget: CallBudget,
-        clock: Callable[[], float],
-    ) -> None:
-        self._commands = commands
-        self._geometries = nodes
-        self._budget = budget
-        self._clock = clock
+    def __init__(self, tools: LookupTools) -> None:
+        self._tools = tools
         self.single_seconds = MIN_SINGLE_SECONDS
         """The duration of a look-up of one job."""
         self.texts: dict[int, str] = {}
@@ -75,11 +65,11 @@ class TextSource:
 
     def _listed(self, wanted: Sequence[int], target: Target) -> LookupResult:
         columns = columns_for(target.features)
-        argv = [self._commands.squeue, "--local", "-a", "-h", "-t", "all"]
+        argv = [self._tools.commands.squeue, "--local", "-a", "-h", "-t", "all"]
         argv += ["-j", ",".join(map(str, wanted)), "-O", format_option(columns)]
-        self._budget.spend(1)
+        self._tools.budget.spend(1)
         try:
-            parsed = self._commands.read(
+            parsed = self._tools.commands.read(
                 argv,
                 lambda stdout: parse_job_columns(stdout, columns, cluster=target.cluster),
                 limit_bytes=MAX_LISTING_BYTES,
@@ -98,14 +88,16 @@ class TextSource:
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
-        argv = [self._commands.scontrol, "show", "job", scontrol_id(job), "-d"]
-        self._budget.spend(1)
-        begin = self._clock()
-        text = self._commands.read(argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True)
-        smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._clock() - begin)
+        argv = [self._tools.commands.scontrol, "show", "job", scontrol_id(job), "-d"]
+        self._tools.budget.spend(1)
+        begin = self._tools.clock()
+        text = self._tools.commands.read(
+            argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True
+        )
+        smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._tools.clock() - begin)
         self.single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
         self.texts[job.job_id] = text
-        return add_job_detail(job, text, node_of=self._geometries.node)
+        return add_job_detail(job, text, node_of=self._tools.nodes.node)
 
 
 def scontrol_id(job: Job) -> str:
@@ -135,3 +127,84 @@ def _decode(stdout: bytes) -> str:
 def without_resources(job: Job) -> Job:
     """Return a job with its hosts alone, without cores and GRES."""
     return replace(job, allocations=tuple(NodeAllocation(name=name) for name in job.nodes))
+
+
+MAX_JOBS = 64
+MAX_SINGLE_SECONDS = 5.0
+"""After this time no further job is looked up."""
+SINGLE_TIMEOUT_SECONDS = 10.0
+
+
+class SingleSource:
+    """Job records one by one, for when squeue fails; bounded in case scontrol hangs."""
+
+    def __init__(self, tools: LookupTools) -> None:
+        self._tools = tools
+        self._timeout_seconds = SINGLE_TIMEOUT_SECONDS
+
+    def find(
+        self,
+        wanted: Sequence[int],
+        cluster: str,
+        not_asked: SlurmError,
+        *,
+        timeout_seconds: float = SINGLE_TIMEOUT_SECONDS,
+    ) -> LookupResult:
+        """Return the jobs; those for which there was no time get the error `not_asked`.
+
+        Raises:
+            SlurmError: scontrol does not answer either.
+        """
+        self._timeout_seconds = min(timeout_seconds, self._tools.commands.timeout_seconds)
+        found = LookupResult()
+        deadline = self._tools.clock() + MAX_SINGLE_SECONDS
+        for job_id in wanted:
+            asked = len(found.jobs) + len(found.unknown)
+            if asked >= MAX_JOBS or self._tools.clock() > deadline:
+                found.jobs[job_id] = not_asked
+                continue
+            try:
+                found.jobs[job_id] = self._job(job_id, cluster)
+            except UnknownJob:
+                found.unknown.add(job_id)
+            except UntrustedTextError as error:
+                message = f"the text of job {job_id} cannot be trusted: {error}"
+                found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
+            except SlurmError:
+                if not asked:
+                    raise
+                found.jobs[job_id] = not_asked
+                deadline = self._tools.clock() - 1
+        return found
+
+    def _job(self, job_id: int, cluster: str) -> Job:
+        """Return one job; the id of an array or het job first stands for all of its tasks."""
+        records = self._records(str(job_id))
+        own = [record for record in records if record_head(record).job_id == job_id]
+        words = scontrol_id(record_head(own[0])) if own else ""
+        if len(records) > 1 and words not in {"", str(job_id)}:
+            records = self._records(words)
+            own = [record for record in records if record_head(record).job_id == job_id]
+        if len(own) != 1:
+            raise UntrustedTextError("it does not contain exactly one record of the job")
+        job = parse_job_record(own[0], job_id, cluster=cluster)
+        if len(records) > 1 and job.state != "PENDING":  # the rest of an array may be pending
+            raise UntrustedTextError("it contains records of other jobs, too")
+        if not job.nodes:
+            return job
+        try:
+            return add_job_detail(job, own[0], node_of=self._tools.nodes.node)
+        except UntrustedTextError:
+            if job.state in LIVE_STATES:
+                raise
+            return without_resources(job)  # scontrol no longer shows them for an ended job
+
+    def _records(self, words: str) -> tuple[str, ...]:
+        argv = [self._tools.commands.scontrol, "show", "job", words, "-d"]
+        self._tools.budget.spend(1)
+        return self._tools.commands.read(
+            argv,
+            lambda stdout: split_records(stdout.decode("utf-8", "replace")),
+            limit_bytes=MAX_LISTING_BYTES,
+            timeout_seconds=self._timeout_seconds,
+        )

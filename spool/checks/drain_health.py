@@ -38,13 +38,8 @@ def check_drain(
 ) -> Iterator[CheckResult]:
     """Yield the results from the drain's state.
 
-    Args:
-        state: the last one written; None if no drain has ever run.
-        now: Unix seconds.
-        is_running: whether the lock is held.
-        limits: of the time that cc-backend or Slurm do not answer.
-        before_first_start: a drain that has never run is only a warning, because it is started
-            last.
+    `state` is None if no drain has ever run. `now` is Unix seconds. `is_running`: the lock is held.
+    `before_first_start` makes a drain that has never run only a warning: it is started last.
     """
     if not is_running and state is None and before_first_start:
         yield finding(
@@ -96,7 +91,7 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
     age = now - (state.updated or 0.0)
     figure = PerfData(
-        label="beacon_age",
+        label="heartbeat_age",
         value=max(0.0, age),
         unit="s",
         warning=HEARTBEAT_WARNING_SECONDS,

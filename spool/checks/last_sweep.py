@@ -29,11 +29,9 @@ def check_sweep(
 ) -> CheckResult:
     """Return the result of the last sweep.
 
-    Args:
-        summary: of the last sweep; None: no sweep has ever run here.
-        now: Unix seconds.
-        age_seconds: from which age on it is too old; critical at eight times of it.
-        is_needed: this spool had jobs, so a sweep must find those that the hooks missed.
+    `summary` is None if no sweep has ever run here, `now` Unix seconds. An age above `age_seconds`
+    is too old, critical at eight times of it. `is_needed`: this spool had jobs that the hooks may
+    have missed.
     """
     if summary is None and is_needed:
         text = "no sweep has ever run: jobs that the hooks missed are not reported"

@@ -19,13 +19,19 @@ from pathlib import Path
 from ccbackend.errors import TokenError
 from spool import console
 from spool.checks.backlog import check_backlog, read_backlog
-from spool.checks.configuration import check_config_problems, check_config_warnings
+from spool.checks.configuration import check_config_problems, check_config_warnings, check_token
 from spool.checks.drain_health import check_drain, unreadable
 from spool.checks.last_sweep import AGE_SECONDS, check_sweep
 from spool.checks.node_states import check_nodes
-from spool.checks.plugin import plugin_lines, results_document
-from spool.checks.result import AgeLimits, CheckResult, CheckStatus, finding, worst_status
-from spool.checks.token_expiry import check_token
+from spool.checks.result import (
+    AgeLimits,
+    CheckResult,
+    CheckStatus,
+    finding,
+    plugin_lines,
+    results_document,
+    worst_status,
+)
 from spool.config import Config, load
 from spool.config.paths import check_paths
 from spool.errors import BadFileError, ConfigError, SpoolError
@@ -41,7 +47,7 @@ from spool.files.state_files import (
 )
 from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
-from spool.preflight.caller import not_allowed, wrong_caller
+from spool.preflight.permissions import not_allowed, wrong_caller
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
 

@@ -12,7 +12,7 @@ from spool.console import print_json, print_line
 from spool.errors import BadFileError
 from spool.escaping import escape
 from spool.exit_codes import OK, REFUSED, USAGE
-from spool.files.dead_letter_actions import (
+from spool.files.dead_letters import (
     GROUP_BYTES,
     GROUP_SIZE,
     LetterChange,
@@ -21,7 +21,7 @@ from spool.files.dead_letter_actions import (
 )
 from spool.files.inventory import list_names
 from spool.files.layout import Directory, Layout
-from spool.files.run import parse_run_name
+from spool.files.run import is_run_name, parse_run_name
 
 _LIVE_DIRECTORIES = (Directory.NEW, Directory.TODO, Directory.OPEN)
 _log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def select(layout: Layout, wanted: str) -> list[str]:
     since = {name: mtime for mtime, name in list_names(layout, Directory.DEAD)}
     found = {name for _, name in matching_names(layout, wanted, [Directory.DEAD])}
     names = since.keys() if wanted == ALL else since.keys() & found
-    return sorted(names, key=lambda name: (_start_of(name, since[name]), name))
+    starts = {name: parse_run_name(name)[1] for name in names if is_run_name(name)}
+    return sorted(names, key=lambda name: (starts.get(name, since[name]), name))
 
 
 def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
@@ -151,11 +152,3 @@ def _result(
 
 def _document(name: str, words: str, *, done: bool) -> dict[str, Any]:
     return {"id": escape(name), "job_id": job_id_of(name), "done": done, "words": words}
-
-
-def _start_of(name: str, mtime: float) -> float:
-    """Return the start time of the run with this name; for another file its mtime."""
-    try:
-        return parse_run_name(name)[1]
-    except BadFileError:
-        return mtime

@@ -10,7 +10,7 @@ from spool.commands import dead_letters
 from spool.commands.entries import ALL
 from spool.config import Config
 from spool.exit_codes import USAGE
-from spool.files.dead_letter_actions import plan_discard
+from spool.files.dead_letters import plan_discard
 from spool.files.layout import Layout
 from spool.formatting import pluralize
 

@@ -19,7 +19,7 @@ from spool.files.drain_state import WaitingCause
 from spool.files.event import EventKind, parse_event_name
 from spool.files.inventory import BadFile, EventFile, RunFile, read_file
 from spool.files.layout import Directory, Layout
-from spool.files.run import LastError, Run, parse_run_name
+from spool.files.run import LastError, Run, is_run_name, parse_run_name
 from spool.formatting import format_time
 
 Entry = RunFile | EventFile | BadFile
@@ -57,10 +57,8 @@ def read_entries(layout: Layout, wanted: str) -> list[Entry]:
 
 def job_id_of(name: str) -> int | None:
     """Return the job id in a file's name, None if there is none."""
-    try:
+    if is_run_name(name):
         return parse_run_name(name)[0]
-    except BadFileError:
-        pass
     try:
         return parse_event_name(name, time=0).job_id or None
     except (BadFileError, NewerFormatError):

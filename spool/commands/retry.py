@@ -9,14 +9,12 @@ from spool.commands import dead_letters
 from spool.commands.entries import ALL, job_id_of, matching_names
 from spool.config import Config
 from spool.console import print_line
-from spool.errors import BadFileError
 from spool.escaping import escape
-from spool.files.dead_letter_actions import plan_retry
-from spool.files.enqueue import enqueue
-from spool.files.event import EventKind
+from spool.files.dead_letters import plan_retry
+from spool.files.event import EventKind, enqueue
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
-from spool.files.run import parse_run_name
+from spool.files.run import is_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
@@ -55,9 +53,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
 def _pending_runs(layout: Layout, wanted: str) -> list[str]:
     """Return the names of the pending runs that match an ID."""
     if wanted == ALL:
-        return sorted(filter(_is_run_name, layout.names(Directory.TODO)))
+        return sorted(filter(is_run_name, layout.names(Directory.TODO)))
     found = matching_names(layout, wanted, [Directory.TODO])
-    return sorted(name for _, name in found if _is_run_name(name))
+    return sorted(name for _, name in found if is_run_name(name))
 
 
 def _retry_pending(
@@ -76,11 +74,3 @@ def _retry_pending(
         {"id": escape(name), "job_id": job_id_of(name), "done": True, "words": words}
         for name in names
     ]
-
-
-def _is_run_name(name: str) -> bool:
-    try:
-        parse_run_name(name)
-    except BadFileError:
-        return False
-    return True

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, NameFilter, SiteMap
 from ccbackend.topology import Cluster
-from spool.config.host_patterns import overlaps
 from spool.config.paths import read_topology
-from spool.config.rules import overlap_warning
+from spool.config.rules import overlap_warning, overlaps
 from spool.config.schema import Config, NamesKeys
 from spool.errors import ConfigError, ConfigProblem
 
@@ -19,10 +17,8 @@ from spool.errors import ConfigError, ConfigProblem
 def site_map(config: Config, clusters: Iterable[Cluster] | None = None) -> SiteMap:
     """Return how the site's names and hardware appear at cc-backend; reads the topology files.
 
-    Args:
-        config: of the site.
-        clusters: as the server describes them, which takes precedence over a file; empty if the
-            server has no such call, None if it has not answered yet.
+    `clusters` are as the server describes them, which takes precedence over a file: empty if the
+    server has no such call, None if it has not answered yet.
 
     Raises:
         ConfigError: a topology file cannot be used.

@@ -205,11 +205,8 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
             hint = "name a cluster.json of the server"
             key = f"topology_files[{position}]"
             is_denied = isinstance(error, PermissionError)
-            problem = f"{path} cannot be used: {_error_text(error)}"
+            why = "not a cluster.json"
+            if isinstance(error, OSError):
+                why = error.strerror or "cannot be read"
+            problem = f"{path} cannot be used: {why}"
             yield ConfigProblem(key, problem, hint, is_denied)
-
-
-def _error_text(error: Exception) -> str:
-    return (
-        (error.strerror or "cannot be read") if isinstance(error, OSError) else "not a cluster.json"
-    )

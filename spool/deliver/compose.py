@@ -12,7 +12,6 @@ from typing import Any
 
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey
-from ccbackend.filters import JobFilters, exclusion_reason
 from ccbackend.metadata import END_KEY, MetadataPolicy, end_summary, metadata_of
 from ccbackend.payload import (
     delete_payload,
@@ -22,7 +21,7 @@ from ccbackend.payload import (
     stop_payload,
 )
 from ccbackend.resources import needs_newer_topology, needs_topology
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap, exclusion_reason
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.composer import UnsendableError

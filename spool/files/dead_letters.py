@@ -12,14 +12,17 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from spool.errors import BadFileError
+from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
-from spool.files.durable_files import WriteBatch
+from spool.files.durable_files import NewFile, WriteBatch, create_files, load_run
+from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import LastError, Run
+from spool.files.run import LastError, Run, is_run_name, waiting_since
 
 WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024
@@ -95,3 +98,161 @@ def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
         )
     except (OSError, BadFileError, *_PARSE_ERRORS):
         return None
+
+
+# Both change only `dead/` and need no lock: a run is put into `todo/` under a free name, and is
+# removed from `dead/` when that is durable. A crash in between leaves both copies; the one in
+# `todo/` wins. Discarding a run whose job may still run leaves a mark (a run that is not
+# reported); otherwise the next sweep would report the job as missing. The mark goes through
+# `todo/`, too: only the holder of the lock may write to `open/`, and it moves the mark there at
+# once, or at its next start.
+DISCARDED = "discarded by the operator"
+GROUP_SIZE = 200
+GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterChange:
+    """The planned change of a dead letter, with its description as done and as planned.
+
+    `file` is put into `todo/`; a file that is not a run goes `back` to its old directory. The dead
+    letter and its reason are removed in any case.
+    """
+
+    name: str
+    done: str
+    planned: str
+    file: NewFile | None = None
+    back: DeadLetterReason | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much memory the change holds."""
+        return 0 if self.file is None else len(self.file.contents)
+
+
+LetterPlan = Callable[[Layout, str], LetterChange]
+
+
+def plan_retry(layout: Layout, name: str) -> LetterChange:
+    """Return the change that requeues a dead letter with its original times.
+
+    Raises:
+        BadFileError: it cannot be requeued as it is.
+        OSError: it cannot be read, or vanished (FileNotFoundError).
+    """
+    if not is_run_name(name):
+        return _plan_return(layout, name)
+    run = reset_delivery(_load_dead_run(layout, name))
+    return _plan_requeue(layout, run, "{} requeued")
+
+
+def plan_discard(layout: Layout, name: str) -> LetterChange:
+    """Return the change that discards a dead letter.
+
+    Raises:
+        OSError: it cannot be read, or vanished (FileNotFoundError).
+    """
+    run = None
+    if is_run_name(name):
+        with suppress(BadFileError, NewerFormatError):
+            run = load_run(layout, Directory.DEAD, name)
+    if run is not None and run.reported and run.end is None:
+        mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
+        words = "{} discarded; a mark in open/ keeps its job from being reported until it ends"
+        return _plan_requeue(layout, mark, words)
+    return _change(name, "{} discarded")
+
+
+def apply_changes(
+    layout: Layout, changes: Sequence[LetterChange]
+) -> dict[str, BadFileError | FileNotFoundError]:
+    """Apply changes of dead letters, durably as a group; return the refusals by name.
+
+    Raises:
+        OSError: the spool cannot be written; no dead letter is lost.
+    """
+    if files := [change.file for change in changes if change.file is not None]:
+        create_files(layout, Directory.TODO, files)
+    refused: dict[str, BadFileError | FileNotFoundError] = {}
+    for change in changes:
+        try:
+            if change.back is not None:
+                layout.rename(Directory.DEAD, change.name, change.back.directory, change.back.name)
+            _remove_letter(layout, change.name)
+        except (BadFileError, FileNotFoundError) as error:
+            refused[change.name] = error
+    for directory in {change.back.directory for change in changes if change.back is not None}:
+        layout.fsync(directory)
+    return refused
+
+
+def reset_delivery(run: Run) -> Run:
+    """Return a run without attempts and errors, as if cc-backend had never refused it."""
+    return replace(run, attempts=0, not_before=0, last_error=None)
+
+
+def active_directory(layout: Layout, name: str) -> Directory | None:
+    """Return `todo` or `open` if a run is there already, else None."""
+    for directory in (Directory.TODO, Directory.OPEN):
+        if layout.exists(directory, name):
+            return directory
+    return None
+
+
+def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
+    """Return the change that puts a run into `todo/`, unless `todo/` or `open/` has it already."""
+    taken = active_directory(layout, run.name)
+    if taken is not None:
+        return _change(run.name, f"is in {taken}/ already; the dead letter {{}} removed")
+    file = NewFile(run.name, codec.encode(run), waiting_since(run))
+    return replace(_change(run.name, words), file=file)
+
+
+def _change(name: str, words: str) -> LetterChange:
+    """Return a change; `{}` in the words is replaced by `is` or `would be`."""
+    return LetterChange(name=name, done=words.format("is"), planned=words.format("would be"))
+
+
+def _plan_return(layout: Layout, name: str) -> LetterChange:
+    """Return the change that puts a file that is not a run back into its old directory."""
+    why = read_why(layout, name) or _reason_from_name(name)
+    # a modified reason could move the file to any place
+    if safe_name(why.name) != name or "/" in why.name:
+        raise BadFileError(name, "its .why file belongs to another file; discard it")
+    if not layout.exists(Directory.DEAD, name):
+        raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
+    if layout.exists(why.directory, why.name):
+        raise BadFileError(name, f"{why.directory}/ has a file of this name; discard one of them")
+    return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
+
+
+def _reason_from_name(name: str) -> DeadLetterReason:
+    """Return the origin of a dead letter that has no reason, concluded from its name."""
+    try:
+        parse_event_name(name, time=0)
+    except (BadFileError, NewerFormatError) as error:
+        raise BadFileError(name, "its origin is not known; discard it") from error
+    return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
+
+
+def _load_dead_run(layout: Layout, name: str) -> Run:
+    try:
+        return load_run(layout, Directory.DEAD, name)
+    except BadFileError as error:
+        raise BadFileError(name, f"{error.reason}; repair the file or discard it") from error
+    except NewerFormatError as error:
+        raise BadFileError(name, f"format {error.version} is newer than this program") from error
+
+
+def _remove_letter(layout: Layout, name: str) -> None:
+    """Remove a dead letter and its reason; also an empty directory."""
+    try:
+        layout.unlink(Directory.DEAD, name)
+    except IsADirectoryError:
+        try:
+            layout.system_calls.rmdir(name, dir_fd=layout.fd(Directory.DEAD))
+        except OSError as error:
+            reason = f"it is a directory ({error.strerror}); remove it with rm -r"
+            raise BadFileError(name, reason) from error
+    layout.unlink(Directory.DEAD, name + WHY_SUFFIX)

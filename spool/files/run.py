@@ -140,6 +140,11 @@ def run_name(job_id: int, start_time: int) -> str:
     return f"{job_id}-{start_time}.json"
 
 
+def is_run_name(name: str) -> bool:
+    """Return whether a file's name is one of a run file."""
+    return _NAME.fullmatch(name) is not None
+
+
 def parse_run_name(name: str) -> tuple[int, int]:
     """Return job id and start time from the name of a run file.
 

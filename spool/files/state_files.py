@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from spool.files.system_calls import SystemCalls, write_all
@@ -122,12 +121,7 @@ class CrashMarker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not _is_bug(error):
             self._write(b"")
 

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ccbackend.filters import JobFilters
 from ccbackend.node_states import NodeCondition, NodeStatus, node_condition
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster
 from slurm.decode.node_states import NodeListing, NodeRecord
 from spool.files.node_round import LeftOut

@@ -15,15 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ccbackend.classify import Outcome, Reason
-from ccbackend.filters import JobFilters
 from ccbackend.node_states import KNOWN_WORDS, nodestate_payload
 from ccbackend.replies import ApiReply, ClusterList
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_SHARED, ServerInfo
 from slurm.decode.node_states import NodeListing
+from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
-from spool.active_controller import active_elsewhere
 from spool.escaping import escape
 from spool.files.node_round import REASONS, LeftOut, NodeRound, left_out_texts
 from spool.nodes.report import NodeReport, node_report

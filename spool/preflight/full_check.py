@@ -46,13 +46,8 @@ def full_check_results(
 ) -> list[CheckResult]:
     """Query cc-backend and Slurm; return the results.
 
-    Args:
-        config: of the site.
-        token: for cc-backend.
-        runner: runs Slurm's commands; None: the real one.
-        backend: the server; None: the configured one.
-        user: the account whose rights are checked; None: our own.
-        progress: is called with the name of the service being queried.
+    `runner` and `backend` None: the real ones. `user` is whose rights are checked; None: our own.
+    `progress` is called with the name of the service being queried.
     """
     progress("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))

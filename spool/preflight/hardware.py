@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccbackend.accelerators import map_problems
-from ccbackend.site_map import SiteMap
+from ccbackend.site import SiteMap
 from ccbackend.topology import Cluster, SubCluster
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
@@ -35,10 +35,7 @@ def check_hardware(
 ) -> Iterator[CheckResult]:
     """Yield the results for host names, cores and accelerators.
 
-    Args:
-        config: of the site.
-        mapping: from the site's names to the server's, with the server's clusters.
-        nodes: of Slurm.
+    `mapping` is from the site's names to the server's, with the server's clusters.
     """
     ignored = config.ignore_hosts
     reported = [node for node in nodes if ignored is None or not ignored.search(node.name)]

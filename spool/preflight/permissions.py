@@ -1,4 +1,4 @@
-"""Check what another account may do with a file, by owners and modes.
+"""Check who calls, what an account may do with a file, and the permissions of the spool.
 
 Access lists and security modules are ignored; they are not common on these paths.
 """
@@ -9,8 +9,14 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from spool.checks.result import CheckResult, CheckStatus, finding, passed
+from spool.config import Config
+from spool.config.paths import file_system
+from spool.files.layout import Directory
 
 READ, WRITE, EXECUTE = 4, 2, 1
 
@@ -102,3 +108,122 @@ def _group(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+# Another user may see neither spool nor jobs, and would get hints to give itself all permissions.
+_NAME = "check --full"
+_HINT = "sudo cc-spool check --full"
+
+
+def wrong_caller(config: Config) -> CheckResult | None:
+    """Return the result for a caller who is neither root nor the service user, else None."""
+    uid = os.geteuid()
+    try:
+        owner = _owner((config.spool.state_directory, config.spool.directory))
+    except PermissionError:
+        return not_allowed("the service user")
+    if uid == 0 or owner is None or owner == uid:
+        return None
+    return not_allowed(f"the service user {user_name(owner)}")
+
+
+def not_allowed(service: str) -> CheckResult:
+    """Return the result for a caller without permission; `service` names the right user."""
+    text = f"must run as root or as {service}, not as {current_user().name}"
+    return finding(CheckStatus.UNKNOWN, _NAME, text, _HINT)
+
+
+def _owner(paths: tuple[Path, ...]) -> int | None:
+    """Return the owner of the first existing path; None: none of them exists.
+
+    Raises:
+        PermissionError: a path may not be read.
+    """
+    for path in paths:
+        try:
+            return path.stat().st_uid
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+# The configuration's own checks of the directories come in addition (existing, local, one file
+# system, not temporary).
+_SPOOL = "spool"
+_ALL = READ | WRITE | EXECUTE
+
+
+def check_directories(
+    spool: Path, state: Path, *, service: SystemUser, slurm_user: SystemUser | None
+) -> Iterator[CheckResult]:
+    """Yield the problems of owners and modes, or one result if there are none.
+
+    `slurm_user` is None if this host has no such account.
+    """
+    try:
+        modes = {name: (spool / name).stat() for name in Directory}
+    except OSError as error:
+        text = f"{error.filename}: {error.strerror}"
+        yield finding(CheckStatus.CRITICAL, _SPOOL, text, "create it as the README shows")
+        return
+    found = [
+        *_check_new(spool / Directory.NEW, modes[Directory.NEW], service, slurm_user),
+        *_check_service_directories(spool, modes, service),
+        *_check_state(state, service),
+    ]
+    if not found:
+        where = f"{spool} on {file_system(spool) or 'an unknown file system'}"
+        writer = slurm_user.name if slurm_user else "SlurmUser"
+        found = [passed(_SPOOL, f"{where}: {writer} can write events, {service.name} read them")]
+    yield from found
+
+
+def _check_new(
+    new: Path, status: os.stat_result, service: SystemUser, slurm_user: SystemUser | None
+) -> Iterator[CheckResult]:
+    owner = slurm_user.name if slurm_user else "SlurmUser"
+    group = service.name
+    hint = f"chown {owner}:{group} {new}; chmod 2770 {new}"
+    if slurm_user is None:
+        text = "this host has no account of SlurmUser, so the hooks cannot run here"
+        yield finding(CheckStatus.WARNING, _SPOOL, text, "install the hooks where slurmctld runs")
+    elif blocked := access_problem(new, slurm_user, WRITE | EXECUTE):
+        yield finding(
+            CheckStatus.CRITICAL, _SPOOL, f"the hooks cannot write events: {blocked}", hint
+        )
+    if not service.has_permission(status, _ALL):
+        text = f"{service.name} cannot read and remove events in {new} ({owner_and_mode(status)})"
+        yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
+    is_foreign = slurm_user is not None and service.uid not in (slurm_user.uid, 0)
+    if is_foreign and not (status.st_mode & stat.S_ISGID and status.st_gid in service.gids):
+        text = f"{new} ({owner_and_mode(status)}) has no setgid bit: the service cannot read events"
+        yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
+    if status.st_mode & stat.S_IRWXO:
+        text = f"other users may list {new} ({owner_and_mode(status)})"
+        yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod o= {new}")
+
+
+def _check_service_directories(
+    spool: Path, modes: dict[Directory, os.stat_result], service: SystemUser
+) -> Iterator[CheckResult]:
+    for name in (Directory.TODO, Directory.OPEN, Directory.DEAD, Directory.TMP):
+        path, status = spool / name, modes[name]
+        if not service.has_permission(status, _ALL):
+            text = f"{service.name} cannot read and write in {path} ({owner_and_mode(status)})"
+            hint = f"chown {service.name}: {path}; chmod 0750 {path}"
+            yield finding(CheckStatus.CRITICAL, _SPOOL, text, hint)
+        if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            text = f"other users may read or write in {path} ({owner_and_mode(status)})"
+            yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod 0750 {path}")
+
+
+def _check_state(state: Path, service: SystemUser) -> Iterator[CheckResult]:
+    """Yield the problems of the state directory; a lock is only as safe as its directory."""
+    if blocked := access_problem(state, service, _ALL):
+        hint = f"chown {service.name}: {state}; chmod 0750 {state}"
+        yield finding(CheckStatus.CRITICAL, _SPOOL, f"the state cannot be written: {blocked}", hint)
+        return
+    status = state.stat()
+    if status.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        text = f"other users may read or write in {state} ({owner_and_mode(status)})"
+        yield finding(CheckStatus.WARNING, _SPOOL, text, f"chmod 0750 {state}")

@@ -37,10 +37,7 @@ def check_server(
 ) -> tuple[list[CheckResult], tuple[Cluster, ...] | None]:
     """Return the results and the server's clusters, None if it does not list them.
 
-    Args:
-        backend: the server.
-        token: our token, None if it cannot be read.
-        names: of the clusters that we report, from the configuration.
+    `token` is None if it cannot be read; `names` are the clusters that we report.
     """
     probe = backend.probe()
     verdict = probe.reply.verdict

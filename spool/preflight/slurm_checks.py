@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
+from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.job_rows import SqueueRow
-from slurm.decode.scontrol_config import private_data_of, slurm_user_of
+from slurm.decode.scontrol_config import (
+    active_elsewhere,
+    has_accounting,
+    private_data_of,
+    slurm_user_of,
+)
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.connections import slurm_commands
-from spool.preflight.data_sources import check_sources
-from spool.preflight.directories import check_directories
-from spool.preflight.hook_events import check_last_event, is_active_controller, seen_events
-from spool.preflight.hook_setup import check_hooks
-from spool.preflight.permissions import SystemUser, can_read_scripts, system_user
+from spool.preflight.hooks import check_hooks, check_last_event, seen_events
+from spool.preflight.permissions import SystemUser, can_read_scripts, check_directories, system_user
 from spool.preflight.slurm_setup import (
     SlurmSettings,
     check_accounting,
@@ -31,7 +32,7 @@ from spool.preflight.slurm_setup import (
     check_gres,
     check_hook_timeouts,
     check_min_job_age,
-    has_accounting,
+    check_sources,
 )
 from spool.preflight.visibility import (
     check_accounting_visibility,
@@ -124,7 +125,7 @@ class SlurmChecks:
             return
         has_backup = len(settings.get("SlurmctldHost", ())) > 1
         controllers = _result_or_error(self._slurm.ping) if has_backup else ()
-        if isinstance(controllers, SlurmError) or is_active_controller(controllers):
+        if isinstance(controllers, SlurmError) or active_elsewhere(controllers) is None:
             yield check_last_event(seen_events(self._config.spool), jobs, settings)
 
     def _rights(self, settings: SlurmSettings) -> tuple[Rights, list[CheckResult]]:

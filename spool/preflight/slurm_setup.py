@@ -7,9 +7,10 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 
 from slurm.decode.release_text import parse_release_number
+from slurm.decode.scontrol_config import has_accounting
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
-from slurm.release import Release
+from slurm.release import SAME_IN_EVERY_RELEASE, Release, features_of
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 SWEEP_PERIOD_SECONDS = 600
@@ -28,10 +29,7 @@ def check_commands(
 ) -> Iterator[CheckResult]:
     """Yield whether the commands work and are of the controller's release.
 
-    Args:
-        versions: release of each command, or why it is not known.
-        config: of `scontrol show config`.
-        json: whether squeue writes JSON, or why that is not known.
+    Instead of a release or an answer, `versions` and `json` may hold the reason why it is unknown.
     """
     found = {name: release for name, release in versions.items() if isinstance(release, Release)}
     for name, why in versions.items():
@@ -97,12 +95,6 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
     return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
 
 
-def has_accounting(config: SlurmSettings) -> bool:
-    """Return whether the cluster has accounting."""
-    kind = next(iter(config.get("AccountingStorageType", ())), "none")
-    return not kind.endswith("none")
-
-
 def check_accounting(config: SlurmSettings) -> CheckResult:
     """Return whether ended jobs can be looked up in accounting."""
     if has_accounting(config):
@@ -153,3 +145,18 @@ def _check_json(json: bool | str) -> CheckResult:  # noqa: FBT001 - an answer th
 def _seconds(config: SlurmSettings, name: str) -> int | None:
     found = re.match(r"[0-9]+", next(iter(config.get(name, ())), ""))
     return None if found is None else int(found[0])
+
+
+HOOKS_WITH_TIMES = Release(23, 2)
+
+
+def check_sources(release: Release) -> Iterator[CheckResult]:
+    """Yield the source of each kind of facts."""
+    row = features_of(release)
+    times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "only the job id"
+    yield passed("source of events", f"the hooks: {times}")
+    yield passed("source of few jobs", row.describe(row.few_jobs))
+    yield passed("source of many jobs", row.describe(row.many_jobs))
+    yield passed("source of sharing in text", f"column {row.sharing_column}")
+    for what, how in SAME_IN_EVERY_RELEASE:
+        yield passed(f"source of {what}", how)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from slurm.cluster_survey import Rights
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
-from slurm.rights import Rights
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 MAX_SHOWN_NODES = 3
@@ -28,10 +28,8 @@ def check_job_visibility(
 ) -> CheckResult:
     """Return whether squeue shows us other users' jobs.
 
-    Args:
-        rights: of our account.
-        nodes: read before the jobs, so that a job that ends meanwhile is still listed.
-        jobs: all that the controller shows us, including ended ones.
+    The `nodes` are read before the `jobs` (all that the controller shows us, ended ones too), so
+    that a job that ends meanwhile is still listed.
     """
     name = "jobs seen"
     if not rights.sees_jobs:
@@ -53,10 +51,8 @@ def check_accounting_visibility(
 ) -> CheckResult:
     """Return whether sacct shows us other users' jobs.
 
-    Args:
-        rights: of our account.
-        other_job: a running job of another user, None if there is none.
-        is_shown: accounting shows us this job.
+    `other_job` is a running job of another user, None if there is none; `is_shown`: accounting
+    shows us this job.
     """
     name = "accounting seen"
     if not rights.sees_accounting:
@@ -83,12 +79,9 @@ def check_script_access(
 ) -> Iterator[CheckResult]:
     """Yield whether scripts can be read if `metadata.job_script` is on, and that they are sent.
 
-    Args:
-        rights: of our account.
-        wanted: `metadata.job_script` is on.
-        state_save: StateSaveLocation, None if not known.
-        can_open: we may read the scripts in it.
-        denied: scontrol refused another user's script; None: there was no job to test.
+    `wanted`: `metadata.job_script` is on. `state_save` is StateSaveLocation, None if not known,
+    `can_open` whether we may read the scripts in it. `denied`: scontrol refused another user's
+    script; None: there was no job to test.
     """
     if not wanted:
         yield passed("scripts", "are not sent (metadata.job_script is false)")

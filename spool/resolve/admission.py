@@ -40,10 +40,6 @@ class IncompleteRunError(Exception):
 def admit(job: Job, context: AdmissionContext) -> Run:
     """Return the run of a record; a user known only by number is named later.
 
-    Args:
-        job: the controller's or accounting's record.
-        context: the facts besides the record.
-
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
     """
@@ -82,18 +78,17 @@ def report_time(events: Iterable[Event], start_time: int | None) -> int:
     event of the run, from a hook or a later sweep, allows the report now, so the earliest time
     counts.
     """
-    times = [_not_before(event) for event in events if _speaks_of(event, start_time)]
-    return min(times, default=0)
+    own = (
+        event
+        for event in events
+        if event.start is None or start_time is None or same_start(event.start, start_time)
+    )
+    return min(map(_not_before, own), default=0)
 
 
 def _not_before(event: Event) -> int:
     text = event.extras.get("not_before", "")
     return int(text) if _INSTANT.fullmatch(text) else 0
-
-
-def _speaks_of(event: Event, start_time: int | None) -> bool:
-    """Return whether an event may be of a run; Slurm's start times differ by some seconds."""
-    return event.start is None or start_time is None or same_start(event.start, start_time)
 
 
 def _missing_fields(run: Run) -> str:

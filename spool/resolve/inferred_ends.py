@@ -46,6 +46,7 @@ def inferred_ends(
     if answers.rows is None:
         return {}
     is_waiting = answers.record is not None and is_queued(answers.record)
+    # One id runs once at a time: a later start proves that the earlier run has ended.
     later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
     ends: dict[int, End] = {}
     for start in not_shown:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from slurm.decode.fields.scalars import is_user_name
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.escaping import escape
@@ -38,8 +39,6 @@ DENIED_SECONDS = 600.0
 """The pause of script queries after Slurm has denied one."""
 MIN_SCRIPT_LIMIT_BYTES = 256 * 1024
 MAX_SCRIPT_LIMIT_BYTES = 4 * 1024 * 1024
-PLACEHOLDER_USERS = frozenset({"", "nobody", "nfsnobody", "unknown"})
-"""Placeholders that name services return for unknown users."""
 _log = logging.getLogger(__name__)
 
 
@@ -165,7 +164,10 @@ class JobTexts:
                 script=None if script is None else script.text,
                 script_bytes_total=None if script is None else script.bytes_total,
                 description=self._description_of(job, description),
-                is_final=(script is not None or self._is_script_out_of_reach())
+                # a script that Slurm denies, or that is not configured, is not waited for
+                is_final=(
+                    script is not None or self._scripts.is_denied or not self._settings.with_script
+                )
                 and (description is not None or not self._settings.with_description),
             )
         return found
@@ -209,10 +211,6 @@ class JobTexts:
             return Script(None)
         raw = text.encode("utf-8", "replace")
         return cut_script(raw, self._settings.read_limit_bytes, bytes_total=len(raw))
-
-    def _is_script_out_of_reach(self) -> bool:
-        """Return whether a script cannot be expected: Slurm denies it, or it is not configured."""
-        return self._scripts.is_denied or not self._settings.with_script
 
     def _location(self, reading: _Reading) -> Path | None:
         """Return where slurmctld stores scripts; queried once, and again after a failure."""
@@ -281,4 +279,4 @@ def user_name(uid: int) -> str | None:
         found = pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
         return None
-    return None if found.lower() in PLACEHOLDER_USERS or found == str(uid) else found
+    return found if is_user_name(found) and found != str(uid) else None

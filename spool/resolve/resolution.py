@@ -8,14 +8,13 @@ proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from slurm.decode.fields.scalars import digits
 from slurm.job import Job
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
-from spool.resolve.event_match import event_matches
 from spool.resolve.inferred_ends import (
     ACCOUNTING_DELAY_SECONDS,
     end_by_event,
@@ -26,6 +25,7 @@ from spool.resolve.inferred_ends import (
 from spool.resolve.job_query import JobQuery, SlurmAnswers
 from spool.resolve.run_match import (
     RunSpan,
+    event_matches,
     known_end,
     same_run,
     span_of_record,
@@ -38,6 +38,7 @@ from spool.resolve.slurm_runs import (
     runs_of_accounting,
 )
 
+HOOK_SECONDS = 60  # a hook writes its event this long after it was due, at the latest
 EVENT_EXPIRY_SECONDS = 3600  # an event that Slurm's answers contradict is dropped after this
 
 
@@ -70,6 +71,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     if record_stage is RunStage.OTHER_CLUSTER:
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
+    # What Slurm shows is certain. All that follows is about what it does not show.
     seen = tuple(_shown_runs(query, answers))
     shown = {span.start_time for span in seen}
     open_runs = [run.start_time for run in query.runs if run.end is None]
@@ -79,16 +81,12 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         **ends_of_close_events(query, seen),
         **inferred_ends(query, answers, not_shown, seen, now),
     }
+    # All runs whose state is certain: an event of one of them has nothing more to tell.
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
-    # The controller should still have the record of a job with a recent event. If it is missing, a
-    # newer run may be hidden, so a start event is not matched with a run that ended just before it.
-    is_record_missing = (
-        answers.record is None and now - query.last_event_time() < EVENT_EXPIRY_SECONDS
-    )
+    may_hide_run = _may_hide_run(query, answers, now)
+    # A run that nobody shows may still be live. It may claim an epilog, but it settles nothing.
     unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
-    unmatched = tuple(
-        _unmatched_events(query, spans, unproven, is_record_missing=is_record_missing)
-    )
+    unmatched = tuple(_unmatched_events(query, spans, unproven, may_hide_run=may_hide_run))
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
     known = {run.start_time for run in query.runs}
     # An expired event of a job that Slurm knows is settled, because the record shows the truth. If
@@ -102,6 +100,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     missing = tuple(start for start in not_shown if start not in closed)
     return Resolution(
         new_runs=new + _runs_of_close_events(closed, known, query.job_id),
+        # Slurm's own end wins over an inferred one: a stop that was sent cannot be corrected
         ends={start: end for start, end in {**closed, **shown_ends}.items() if start in open_runs},
         starts_to_resend=_starts_to_resend(query, settled, seen),
         settled_events=settled,
@@ -116,12 +115,32 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     )
 
 
+def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
+    """Return whether a run may have begun that is neither in Slurm's answers nor in the spool.
+
+    Then a start event is not matched with a run that ended just before it. The controller should
+    still have the record of a job with a recent event. The record of a requeued job counts its
+    runs; accounting shows the last of them, perhaps later.
+    """
+    if answers.record is None:
+        return now - query.last_event_time() < EVENT_EXPIRY_SECONDS
+    if answers.rows is None:
+        return True
+    counts = [run.restarts for run in query.runs]
+    total = answers.record.restart_count
+    # Only a requeued job can have a run that its record does not show: the record is already
+    # that of the next run.
+    if total is None or not is_queued(answers.record):
+        return False
+    return all(count is None or count + 1 < total for count in counts)
+
+
 def _unmatched_events(
     query: JobQuery,
     spans: tuple[RunSpan, ...],
     unproven: tuple[RunSpan, ...],
     *,
-    is_record_missing: bool,
+    may_hide_run: bool,
 ) -> Iterator[Event]:
     """Yield the events that belong to no run whose state is known.
 
@@ -130,7 +149,7 @@ def _unmatched_events(
     """
     for event in query.events:
         candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
-        if not event_matches(event, candidates, is_record_missing=is_record_missing):
+        if not event_matches(event, candidates, may_hide_run=may_hide_run):
             yield event
 
 
@@ -149,7 +168,7 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         shown.append(replace(seen[0], start_time=record.start_time or 0))
     since = query.since()
     for row in rows:
-        restarts, epilog_restarts = _restart_counts(row.start_time or 0, query)
+        restarts, epilog_restarts = _restart_counts(row, query)
         ended = end_of_requeued(row, record, restarts=restarts, epilog_restarts=epilog_restarts)
         span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
         # the spool's start time and Slurm's may differ, and a row may be near either of them
@@ -197,13 +216,27 @@ def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
     return (begun[-1].start or int(begun[-1].time)) if begun else None
 
 
-def _restart_counts(start: int, query: JobQuery) -> tuple[int | None, int | None]:
+def _restart_counts(row: Job, query: JobQuery) -> tuple[int | None, int | None]:
     """Return the restart counts of a run at its start and at its epilog; None if not known."""
+    start, end = row.start_time or 0, row.end_time or 0
     known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
-    named = [e for e in query.events if e.start and match_start(e.start, [start]) is not None]
-    counts = {event.kind: digits(event.extras.get("restart_count", "")) for event in named}
     first = known[0] if known else None
-    return counts.get(EventKind.START) if first is None else first, counts.get(EventKind.STOP)
+    if first is None:
+        first = _restart_count(query.events, EventKind.START, start=start, at=start)
+    return first, _restart_count(query.events, EventKind.STOP, start=start, at=end)
+
+
+def _restart_count(events: Iterable[Event], kind: EventKind, *, start: int, at: int) -> int | None:
+    """Return the restart count in the event of a run's hook; None if there is none.
+
+    Up to 22.05 the hook does not know the start: then its event is the first one that was written
+    within seconds after the hook was due.
+    """
+    own = [event for event in events if event.kind is kind]
+    named = [e for e in own if e.start and match_start(e.start, [start]) is not None]
+    unnamed = [e for e in own if not e.start and -1 <= e.time - at <= HOOK_SECONDS]
+    found = named[-1:] or sorted(unnamed, key=lambda event: event.time)[:1]
+    return digits(found[0].extras.get("restart_count", "")) if found else None
 
 
 def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:

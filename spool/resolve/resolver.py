@@ -16,8 +16,7 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.event import Event
 from spool.moment import Moment
-from spool.resolve.job_query import JobQuery, SlurmAnswers
-from spool.resolve.pending_jobs import PendingJob, QueryPhase, SourceSilence
+from spool.resolve.job_query import JobQuery, PendingJob, QueryPhase, SlurmAnswers, SourceSilence
 from spool.resolve.resolution import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun, may_have_moved
 from spool.resolve.slurm_runs import RunStage
@@ -106,6 +105,8 @@ class Resolver:
             self._drop_stale()
         if not due:
             return None
+        # A run that is known has its cores and GRES, and without JSON they cost a process a job:
+        # where only an end is missing, they are not asked for.
         states_only = set()
         for job in due:
             job.asked = tuple(sorted(job.events, key=lambda event: event.time))
@@ -123,8 +124,10 @@ class Resolver:
         The record is returned for its facts. `tracked` returns the known runs of a job id.
         """
         jobs = [self._jobs[i] for i in query.job_ids if i in self._jobs]
+        # An id that got a new event meanwhile is scheduled anew: this answer is older than it.
         jobs = [job for job in jobs if job.phase is QueryPhase.CONTROLLER]
         if reply is None or reply.error is not None:
+            # No attempt is counted, no time moved: the outage's own delay decides.
             for job in jobs:
                 self._ask_at(job, job.next_query)
         if reply is None:
@@ -255,6 +258,7 @@ class Resolver:
             longest, first = MAX_CONFIGURING_DELAY_SECONDS, FIRST_QUERY_SECONDS
             job.warn_configuring(now)
         else:
+            # The more ids wait, the rarer is each of them asked: the load on Slurm stays the same.
             crowd = len(self._jobs) * CROWD_SECONDS
             longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
         job.queries_sent += repeated

@@ -1,4 +1,4 @@
-"""Find the run in the spool that a record of Slurm shows, and its start time there. Pure.
+"""Find the run in the spool that a record of Slurm or an event shows, and its start time. Pure.
 
 A start differs by seconds between controller and accounting, and by minutes when nodes power up
 late; a requeued job may run again within seconds. These cases are distinguished by, in this order:
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from slurm.job import Job
+from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
 from spool.resolve.slurm_runs import RunStage, match_start, run_stage, same_start
 
@@ -54,12 +55,18 @@ def span_of_record(
     """
     span = RunSpan(job.start_time or 0, _end_of(job, source), job)
     accounted = {row.start_time or 0 for row in rows}
+    # A requeued job may run again within seconds under the same id. Then the starts say nothing,
+    # and the restart count, where both sides have it, decides alone.
     own = [run for run in runs if not _is_requeued_since(run, job)]
+    # The exact start first: of two runs that are near, the record belongs to that one.
     for run in sorted(own, key=lambda run: run.start_time != span.start_time):
+        # accounting shows both starts, so they are two runs, however near
         claimed = run.start_time in accounted and span.start_time in accounted
         is_it = span.start_time == run.start_time
         if is_it or (not claimed and same_run(span, RunSpan(run.start_time, known_end(run)))):
             return replace(span, start_time=run.start_time)
+    # Powering up nodes moves a start by minutes, too far for `same_run`. The reported start must
+    # be kept: cc-backend knows the run by it.
     if may_have_moved(job, runs):
         old = runs[0].start_time
         if match_start(span.start_time, accounted) and match_start(old, accounted) is None:
@@ -99,3 +106,42 @@ def _end_of(job: Job, source: EndSource) -> End | None:
     if run_stage(job) is not RunStage.ENDED or job.end_time is None or job.state is None:
         return None
     return End(time=job.end_time, state=job.state, source=source)
+
+
+EPILOG_DELAY_SECONDS = 60  # an epilog, or a delayed prolog, runs at most this late
+HIDDEN_RUN_SECONDS = 1  # a start later than this after an end may belong to a run not shown yet
+
+
+def event_matches(event: Event, spans: tuple[RunSpan, ...], *, may_hide_run: bool) -> bool:
+    """Return whether an event belongs to some run whose state is known.
+
+    `may_hide_run`: a newer run may exist that nobody shows yet.
+    """
+    if event.kind is EventKind.CLOSE:
+        return True
+    if event.kind is EventKind.START:
+        late = HIDDEN_RUN_SECONDS if may_hide_run else EPILOG_DELAY_SECONDS
+        return any(_matches_start(event, span, late) for span in spans)
+    return _matches_stop(event, spans)
+
+
+def _matches_start(event: Event, span: RunSpan, late_seconds: int) -> bool:
+    if event.start is not None:
+        return same_run(RunSpan(event.start, None), span) or span.start_time > event.time
+    if span.start_time > event.time + CLOCK_SLACK_SECONDS:
+        return True  # the event's run was rolled back, or its start moved
+    return span.end is None or span.end.time >= event.time - late_seconds
+
+
+def _matches_stop(event: Event, spans: tuple[RunSpan, ...]) -> bool:
+    """Return whether the run of an epilog's event has ended.
+
+    Without a start time in the event (before Slurm 23.02) it is the last run that began before it.
+    One that began within the same second may be the next run of a requeued job.
+    """
+    if event.start is not None:
+        named = RunSpan(event.start, None)
+        return any(span.ended_by(event.time) for span in spans if same_run(named, span))
+    if any(span.end is None and span.start_time < event.time - 1 for span in spans):
+        return False
+    return any(span.ended_by(event.time) and span.start_time <= event.time + 1 for span in spans)

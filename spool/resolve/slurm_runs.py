@@ -10,32 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
+from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
 from slurm.job import SCRONTAB_FLAG, Job
 
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
-END_STATES = frozenset(
-    {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PREEMPTED",
-        "REQUEUED",
-        "REQUEUE_FED",
-        "REQUEUE_HOLD",
-        "RESV_DEL_HOLD",
-        "EXPEDITING",
-        "SPECIAL_EXIT",
-        "LAUNCH_FAILED",
-        "RECONFIG_FAIL",
-        "GETENV_FAILED",
-        "TIMEOUT",
-    }
-)
-_LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
 _CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
 
@@ -58,7 +36,7 @@ def run_stage(job: Job) -> RunStage:
         return RunStage.NOT_STARTED
     if _CONFIGURING_FLAGS.intersection(job.flags):
         return RunStage.CONFIGURING
-    if job.state in _LIVE_STATES:
+    if job.state in LIVE_STATES:
         settled = job.start_time and job.nodes and "RESIZING" not in job.flags
         return RunStage.LIVE if settled else RunStage.UNSETTLED
     if job.state is None:
@@ -111,6 +89,7 @@ def runs_of_accounting(
     started = [each for row in own if (each := _with_start(row, lost)).start_time]
     runs: list[Job] = []
     resizing: Job | None = None
+    # A row without an end is the last part of a run, so it comes after those of the same start.
     for row in sorted(started, key=lambda row: (row.start_time or 0, row.end_time or 1 << 62)):
         joined = row
         if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
@@ -131,11 +110,8 @@ def end_of_requeued(
     with 24.11.5). The epilog distinguishes them: the restart count is raised before it if the run
     was interrupted, and after it if the run ended by itself.
 
-    Args:
-        row: the row of an ended run.
-        record: the controller's record of the job now.
-        restarts: restart count of the run, as known from its start.
-        epilog_restarts: restart count in the event of its epilog.
+    `record` is the controller's record of the job now, `restarts` the restart count as known from
+    the run's start, `epilog_restarts` the one in the event of its epilog.
     """
     if row.state != "REQUEUED" or row.exit_code is None:
         return row

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.job_rows import QueueSnapshot
+from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
-from spool.active_controller import active_elsewhere
 from spool.config import Config
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
@@ -26,15 +26,11 @@ from spool.files.sweep_state import (
 )
 from sweeper.apply import WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.arguments import add_selection_arguments, positive_number
-from sweeper.commands.assembly import open_context
-from sweeper.commands.drain_wait import drain_wait
-from sweeper.commands.exit_codes import apply_code
-from sweeper.commands.output import print_plan, report_usage_error
-from sweeper.commands.progress import show_remaining
+from sweeper.commands.assembly import drain_wait, open_context
+from sweeper.commands.output import apply_code, print_plan, report_usage_error, show_remaining
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import ForceError, SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
+from sweeper.sweep import SweepContext, SweepResult, next_state, observe, plan_repairs
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
@@ -103,9 +99,16 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
     if active is not None:
         _log.info("nothing to do: slurmctld is active on %s, so only a sweep there acts", active)
         return OK
+    # On disk before anything is asked: `status` can show a sweep that hangs, or was killed.
     state, summary = _begin(config)
     observation = observe(context, state, args.jobid)
-    result = plan_repairs(context, state, observation, _options(config, args))
+    options = SweepOptions(
+        limit=args.limit,
+        direction=args.direction,
+        force_stops=args.stops,
+        require_force=config.sweep.require_force,
+    )
+    result = plan_repairs(context, state, observation, options)
     written = _write(context, result)
     print_plan(result.decision.plan, as_json=args.json)
     _save_outcome(config, result, written, summary)
@@ -119,15 +122,6 @@ def _begin(config: Config) -> tuple[SweepState, SweepSummary]:
     summary = begin_sweep_summary(directory, started=time.time(), pid=os.getpid())
     write_sweep_state(directory, state, summary)
     return state, summary
-
-
-def _options(config: Config, args: argparse.Namespace) -> SweepOptions:
-    return SweepOptions(
-        limit=args.limit,
-        direction=args.direction,
-        force_stops=args.stops,
-        require_force=config.sweep.require_force,
-    )
 
 
 def _write(context: SweepContext, result: SweepResult) -> list[WrittenEvent]:

@@ -14,27 +14,27 @@ from contextlib import contextmanager
 from typing import Any
 
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters, NameFilter, exclusion_reason
+from ccbackend.site import JobFilters, NameFilter, exclusion_reason
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
-from slurm.cluster_survey import ClusterSurvey
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.cluster_survey import ClusterSurvey, Rights
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import ProcessRunner
-from slurm.rights import Rights
+from spool.commands import drain
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
 from spool.files.layout import Layout
 from spool.files.state_files import DELIVERED_DIRECTORY
-from sweeper.commands.progress import show_steps
-from sweeper.differences import Policy
+from sweeper.apply import DrainWait
+from sweeper.commands.output import show_steps
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.sweep import SweepContext
-from sweeper.values import SlurmRun
+from sweeper.values import Policy, SlurmRun
 
 _log = logging.getLogger(__name__)
 
@@ -175,3 +175,21 @@ def _own_user() -> tuple[str, int]:
         return pwd.getpwuid(uid).pw_name, uid
     except KeyError:  # a container without this user
         return str(uid), uid
+
+
+def drain_wait(
+    config: Config,
+    args: argparse.Namespace,
+    timeout_seconds: float,
+    on_progress: Callable[[int], None] = lambda _left: None,
+) -> DrainWait:
+    """Return how long to wait and how to drain once."""
+    once = argparse.Namespace(**{**vars(args), "once": True})
+    return DrainWait(
+        state_directory=config.spool.state_directory,
+        timeout_seconds=timeout_seconds,
+        drain_once=lambda: drain.run(config, once),
+        clock=time.monotonic,
+        sleep=time.sleep,
+        on_progress=on_progress,
+    )

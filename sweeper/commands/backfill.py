@@ -29,12 +29,9 @@ from sweeper.backfill import (
     backfill,
     count_events,
 )
-from sweeper.commands.assembly import open_context
-from sweeper.commands.drain_wait import drain_wait
-from sweeper.commands.exit_codes import failure_code
-from sweeper.commands.output import report_usage_error
-from sweeper.commands.progress import show_steps
-from sweeper.dates import DATE_FORMS, parse_instant
+from sweeper.commands.arguments import DATE_FORMS, parse_instant
+from sweeper.commands.assembly import drain_wait, open_context
+from sweeper.commands.output import failure_code, report_usage_error, show_steps
 from sweeper.sweep import SweepContext
 
 PROGRESS_FILE = "backfill.json"
@@ -78,7 +75,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         return report_usage_error(error)
     if args.dry_run:
         with open_context(config, args) as context:
-            return _print_result(backfill(context, window, _dry_run()), left=0, args=args)
+            control = BackfillControl(
+                make_room=lambda: True, window_done=lambda _progress: None, dry_run=True
+            )
+            return _print_result(backfill(context, window, control), left=0, args=args)
     path = config.spool.state_directory / PROGRESS_FILE
     lock = take_lock(path.with_name("backfill.lock"), path)
     try:
@@ -164,19 +164,15 @@ def _save_progress(path: Path, window: BackfillWindow, progress: BackfillProgres
     write_json(path, document | {"at": progress.resume_at})
 
 
-def _dry_run() -> BackfillControl:
-    return BackfillControl(make_room=lambda: True, window_done=lambda _tally: None, dry_run=True)
-
-
 def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Namespace) -> int:
     """Report; return the exit code."""
     counts = {
         "seen": progress.seen,
-        "there": progress.at_backend,
-        "known": progress.in_spool,
-        "left_out": progress.excluded,
-        "told": progress.queued,
-        "waiting": left,
+        "at_backend": progress.at_backend,
+        "in_spool": progress.in_spool,
+        "excluded": progress.excluded,
+        "queued": progress.queued,
+        "pending": left,
     }
     if args.json:
         print_json(

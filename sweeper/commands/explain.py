@@ -12,8 +12,8 @@ from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.arguments import positive_number
 from sweeper.commands.assembly import open_context
 from sweeper.commands.output import report_usage_error
+from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import build_job_report
-from sweeper.job_report_format import job_report_document, job_report_lines
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import SweepOptions
 from sweeper.sweep import observe, plan_repairs

@@ -1,13 +1,25 @@
-"""How the subcommands of `cc-sweep` show a plan and a wrong argument."""
+"""What the subcommands of `cc-sweep` report: a plan, progress on a terminal, an exit code."""
 
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from spool.console import print_json, print_line
-from spool.exit_codes import USAGE
-from sweeper.plan_format import plan_document, plan_lines
-from sweeper.values import GuardKind, Plan
+from spool.console import is_terminal, print_json, print_line
+from spool.exit_codes import (
+    CONFIG,
+    DRIFT,
+    NO_PERMISSION,
+    OK,
+    REFUSED,
+    TRY_AGAIN,
+    UNAVAILABLE,
+    USAGE,
+)
+from sweeper.formats import plan_document, plan_lines
+from sweeper.values import FailureCause, GuardFinding, GuardKind, Plan
 
 _log = logging.getLogger(__name__)
 
@@ -28,3 +40,84 @@ def report_usage_error(error: Exception) -> int:
     """Log what was asked for in vain; return the exit code."""
     _log.error("%s", error)
     return USAGE
+
+
+QUIET_SECONDS = 1.0  # steps are shown for what takes longer
+
+
+@contextmanager
+def show_steps() -> Iterator[Callable[[str], None]]:
+    """Show what is asked, when it takes longer than a second; the function takes each step."""
+    with _progress_line(delay=QUIET_SECONDS, bar_format=None) as describe:
+        yield lambda what: describe(what, refresh=False)
+
+
+@contextmanager
+def show_remaining() -> Iterator[Callable[[int], None]]:
+    """Show how many changes the drain has not dealt with; the function takes the number."""
+    with _progress_line(delay=0.0, bar_format="{desc} [{elapsed}]") as describe:
+        yield lambda left: describe(f"waiting for the drain: {left} left", refresh=True)
+
+
+@contextmanager
+def _progress_line(*, delay: float, bar_format: str | None) -> Iterator[Callable[..., None]]:
+    """Give a function that names a step, counts it and, with `refresh`, redraws at once."""
+    if not is_terminal(sys.stderr):
+        yield lambda _what, **_: None
+        return
+    from tqdm import tqdm  # noqa: PLC0415 - only a terminal needs it
+
+    tqdm.monitor_interval = 0  # no thread of its own
+    with tqdm(
+        delay=delay,
+        bar_format=bar_format,
+        mininterval=0.5,
+        position=0,  # one line, also where one display is within another
+        leave=False,
+        file=sys.stderr,
+    ) as bar:
+
+        def describe(what: str, *, refresh: bool) -> None:
+            bar.set_description(what, refresh=refresh)
+            bar.update()
+
+        yield describe
+
+
+_CODES = {
+    FailureCause.REFUSED: REFUSED,
+    FailureCause.UNAVAILABLE: UNAVAILABLE,
+    FailureCause.NO_PERMISSION: NO_PERMISSION,
+    FailureCause.MISCONFIGURED: CONFIG,
+    FailureCause.BUSY: TRY_AGAIN,
+}
+
+
+def failure_code(finding: GuardFinding) -> int:
+    """Return the code of a finding because of which nothing was done."""
+    return _CODES[finding.cause]
+
+
+def plan_code(plan: Plan) -> int:
+    """Return the code of a plan that nobody applies.
+
+    That nothing was applied here before is no refusal: a plan is a plan.
+    """
+    if plan.is_refused:
+        return failure_code(plan.guards[0])
+    has_drift = plan.changes or plan.held_back or plan.reports or plan.over_limit
+    return DRIFT if has_drift else OK
+
+
+def apply_code(plan: Plan, *, applied: int, pending: int) -> int:
+    """Return the code of a plan that was applied.
+
+    `applied` of its changes are in the spool; with `pending` of these the drain has not dealt.
+    """
+    if plan.guards and not applied:
+        return failure_code(plan.guards[0])
+    # Stops that are held until the next sweep are no work left, and neither is a controller that
+    # still recovers. A question without an answer is: part of the site was not looked at.
+    is_partial = any(g.kind is GuardKind.ANSWER and not g.is_transient for g in plan.guards)
+    is_left = pending or applied < len(plan.changes) or plan.over_limit
+    return TRY_AGAIN if is_partial or is_left else OK

@@ -8,8 +8,7 @@ from spool.config import Config
 from spool.files.sweep_state import read_sweep_state
 from sweeper.commands.arguments import add_selection_arguments
 from sweeper.commands.assembly import open_context
-from sweeper.commands.exit_codes import plan_code
-from sweeper.commands.output import print_plan, report_usage_error
+from sweeper.commands.output import plan_code, print_plan, report_usage_error
 from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import SweepOptions
 from sweeper.sweep import observe, plan_repairs

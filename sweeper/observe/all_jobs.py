@@ -11,16 +11,15 @@ from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.job_rows import SqueueRow
-from slurm.decode.queue_snapshot import QueueSnapshot
+from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
-from spool.resolve.slurm_runs import END_STATES, same_start
-from sweeper.differences import Differences, Policy
+from spool.resolve.slurm_runs import same_start
 from sweeper.observe.collector import Collector, Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import spool_entries_of
-from sweeper.values import SlurmRun
+from sweeper.values import Differences, Policy, SlurmRun
 
 
 def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:
@@ -37,8 +36,10 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
     ended, window_complete = collector.ended_since(state, grace)
     ids = {job.job_id for job in ended}
     open_there = {RunId(r.job_id, r.start_time) for r in rows if r.job_id in ids}
+    # What still runs at cc-backend is judged as an orphan, from its row.
     ended = [job for job in ended if job.key not in open_there]
     rows_by_id = collector.backend_rows([job.key for job in (*old, *ended)])
+    # After a failed look-up nothing counts as unseen: all that ended would be reported once more.
     unseen = collector.recheck([job for job in ended if not _is_there(job, rows_by_id)])
     wanted = [job.key for job in (*missing, *unseen)]
     wanted += [RunId(row.job_id, row.start_time) for row in orphans]

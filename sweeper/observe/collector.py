@@ -12,19 +12,17 @@ from dataclasses import dataclass, field
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
-from slurm.decode.queue_snapshot import QueueSnapshot
-from slurm.decode.scontrol_config import AS_OF, config_time
+from slurm.decode.job_rows import QueueSnapshot
+from slurm.decode.scontrol_config import AS_OF, config_time, has_accounting
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import runs_of_accounting
 from sweeper.diff import is_over
-from sweeper.differences import Differences
 from sweeper.guard import AnswerCheckInput, is_fresh
-from sweeper.observe.failures import backend_failure, slurm_failure
-from sweeper.observe.sources import Settings, SweepSources
-from sweeper.values import GuardFinding, SlurmRun
+from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
+from sweeper.values import Differences, GuardFinding, SlurmRun
 
 SLACK_SECONDS = 60
 OVERLAP_SECONDS = 3600
@@ -103,11 +101,11 @@ class Collector:
         except SlurmError as error:
             self.record_failure(slurm_failure("slurm", error))
             return False
+        # Read after the answer: a slow controller must not look like one whose clock is wrong.
         self._clock = int(self.sources.clock())
         clock = config_time(self._settings, AS_OF)
         self.now = self._clock if clock is None else clock
-        kind = self._settings.get("AccountingStorageType") or ("accounting_storage/none",)
-        self.has_accounting = not kind[0].endswith("none")
+        self.has_accounting = has_accounting(self._settings)
         return True
 
     def accounting_runs_of_rows(
@@ -159,6 +157,7 @@ class Collector:
                 return [], False
             jobs = (job for runs in runs_by_job_id(rows).values() for job in runs)
             found |= {job.key: job for job in jobs if is_over(job) and (job.end_time or 0) >= since}
+            # Not all was looked at, so the mark stays, and the next sweep begins at the same place.
             if len(found) >= MAX_ENDED:
                 return list(found.values()), False
         return list(found.values()), True

@@ -13,12 +13,10 @@ from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
 from sweeper.diff import is_over
-from sweeper.differences import Differences, SpoolEntry, SpoolStatus
 from sweeper.observe.collector import Collector, Observation, run_of_record
-from sweeper.observe.failures import backend_failure, slurm_failure
-from sweeper.observe.sources import SweepSources
+from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.observe.spool_view import captured_runs, spool_entries_of, spool_has_job
-from sweeper.values import SlurmRun
+from sweeper.values import Differences, SlurmRun, SpoolEntry, SpoolStatus
 
 DAY_SECONDS = 86400
 HISTORY_DAYS = 7

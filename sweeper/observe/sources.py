@@ -1,4 +1,4 @@
-"""Whom a sweep asks: Slurm, cc-backend, the spool, a clock."""
+"""Whom a sweep asks, and the finding (words and cause) where one gives no complete answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from ccbackend.classify import Outcome, Reason
 from ccbackend.lookups import RunLookup
-from ccbackend.replies import JobList
-from slurm.decode.queue_snapshot import QueueSnapshot
-from slurm.errors import SlurmError
+from ccbackend.replies import ApiReply, JobList
+from slurm.decode.job_rows import QueueSnapshot
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from spool.escaping import escape
 from spool.files.layout import Layout
 from spool.files.run import RunId
+from sweeper.values import FailureCause, GuardFinding, GuardKind
 
 Settings = Mapping[str, tuple[str, ...]]
 
@@ -70,3 +73,58 @@ class SweepSources:
     was_reconfigured: Callable[[int], bool] = lambda _boot_time: False
     on_step: Callable[[str], None] = lambda _what: None
     on_queue: Callable[[QueueSnapshot], None] = lambda _queue: None
+
+
+_UNAVAILABLE = frozenset(
+    {Reason.UNREACHABLE, Reason.BUSY, Reason.DATABASE, Reason.TIMED_OUT, Reason.API_OFF}
+)
+_MISCONFIGURED = frozenset(
+    {
+        *(Reason.REDIRECTED, Reason.WRONG_URL, Reason.UNKNOWN_CLUSTER),
+        *(Reason.CERTIFICATE, Reason.NO_TLS, Reason.TLS_REFUSED, Reason.CA_FILE),
+    }
+)
+_MAX_CHARACTERS = 500
+_SOURCES = {"slurm": "slurmctld", "accounting": "accounting (sacct)"}
+
+
+def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
+    """Return the finding for an answer of Slurm that is not believed.
+
+    `what` was asked: `slurm` (the controller) or `accounting`.
+    """
+    is_gone = (
+        error.reason in {FailureReason.UNREACHABLE, FailureReason.NOT_STARTED} and what == "slurm"
+    )
+    hint = f"; {error.hint}" if error.hint else ""
+    text = f"no complete answer from {_SOURCES[what]} ({error.reason}): {error}{hint}; no stops"
+    return GuardFinding(
+        name=what,
+        kind=GuardKind.ANSWER,
+        text=escape(text, _MAX_CHARACTERS),
+        cause=FailureCause.UNAVAILABLE if is_gone else FailureCause.REFUSED,
+    )
+
+
+def backend_failure(reply: ApiReply) -> GuardFinding:
+    """Return the finding for a job list of cc-backend that is not complete."""
+    verdict = reply.verdict
+    message = f": {verdict.message}" if verdict.message else ""
+    status = f"status {reply.status}" if reply.status else "no answer"
+    reason = verdict.reason.name.lower()
+    text = f"could not get a complete job list from cc-backend ({reason}, {status}){message}"
+    return GuardFinding(
+        name="listing",
+        kind=GuardKind.ANSWER,
+        text=escape(f"{text}; {verdict.hint}; nothing is planned", _MAX_CHARACTERS),
+        cause=_cause(verdict.reason),
+    )
+
+
+def _cause(reason: Reason) -> FailureCause:
+    if reason in _UNAVAILABLE:
+        return FailureCause.UNAVAILABLE
+    if reason in _MISCONFIGURED:
+        return FailureCause.MISCONFIGURED
+    is_denied = reason.outcome is Outcome.HALT
+    return FailureCause.NO_PERMISSION if is_denied else FailureCause.REFUSED

@@ -17,8 +17,8 @@ from spool.files.durable_files import load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import RunId, parse_run_name, run_name
-from spool.resolve.slurm_runs import match_start
-from sweeper.differences import SpoolEntry, SpoolStatus
+from spool.resolve.slurm_runs import match_start, same_start
+from sweeper.values import SpoolEntry, SpoolStatus
 
 _STATUS_OF_DIRECTORY = {
     Directory.TODO: SpoolStatus.QUEUED,
@@ -50,7 +50,8 @@ def spool_entries_of(
                     else SpoolEntry(status=_STATUS_OF_DIRECTORY[directory])
                 )
     for key in wanted:
-        if any(_event_matches(start, key) for start in event_starts.get(key.job_id, ())):
+        starts_of_events = event_starts.get(key.job_id, ())
+        if any(s is None or same_start(s, key.start_time) for s in starts_of_events):
             found[key] = SpoolEntry(status=SpoolStatus.QUEUED)
     return found
 
@@ -133,7 +134,3 @@ def _open_entry(layout: Layout, name: str) -> SpoolEntry:
     if not run.reported:
         return SpoolEntry(status=SpoolStatus.UNREPORTED)
     return SpoolEntry(status=SpoolStatus.STARTED, started_at=run.started or 0, last_seen=run.seen)
-
-
-def _event_matches(start: int | None, key: RunId) -> bool:
-    return start is None or match_start(key.start_time, [start]) is not None

@@ -34,7 +34,7 @@ from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
 from slurm.lookup.result import IDS_PER_CALL
-from slurm.release_features import features_of
+from slurm.release import features_of
 
 JOBS = 10_000
 PIECE = 1 << 16  # what one read of a pipe gives

@@ -8,9 +8,8 @@ from typing import Any, cast
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ccbackend.errors import TokenError
-from ccbackend.faults import Fault
+from ccbackend.errors import Fault, TokenError
 from ccbackend.wire.transport import ExchangeLimits, HttpAnswer
 from simulation.backend import VirtualBackend
 from simulation.faults import Answer, Faults

@@ -22,10 +22,9 @@ from sweep_values import run_sweep
 from sweep_world import SweptSlurm
 
 from ccbackend.client import BackendClient
-from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.replies import BackendRow
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
@@ -35,12 +34,11 @@ from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from sweeper.apply import write_events
-from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult
+from sweeper.sweep import SweepContext, SweepResult, next_state
+from sweeper.values import Policy
 
 CLUSTER = "lab"
 PROMISE_SECONDS = 5.1

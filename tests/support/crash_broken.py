@@ -8,16 +8,16 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-
-from real_calls import RealCalls
+from typing import Any, cast
 
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.senders import SendRequest
-from spool.files import dead_letter_actions
+from spool.files import dead_letters
 from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.event import Event
 from spool.files.layout import Directory, Layout
+from spool.files.system_calls import SystemCalls
 from spool.moment import Moment
 from spool.resolve.event_scanner import EventScanner
 
@@ -49,7 +49,7 @@ class SyncsNothing(WriteBatch):
 
     def commit(self) -> None:
         """Write without fsync."""
-        self.system_calls = _System(fsync=_nothing)
+        self.system_calls = _with_fsync(_nothing)
         super().commit()
 
 
@@ -59,7 +59,7 @@ class SyncsNoDirectory(WriteBatch):
     def commit(self) -> None:
         """Write with fsync of files alone."""
         directories = {self.layout.fd(directory) for directory in Directory}
-        self.system_calls = _System(fsync=lambda fd: None if fd in directories else os.fsync(fd))
+        self.system_calls = _with_fsync(lambda fd: None if fd in directories else os.fsync(fd))
         super().commit()
 
 
@@ -69,7 +69,7 @@ class SyncsNoFile(WriteBatch):
     def commit(self) -> None:
         """Write with fsync of directories alone."""
         directories = {self.layout.fd(directory) for directory in Directory}
-        self.system_calls = _System(fsync=lambda fd: os.fsync(fd) if fd in directories else None)
+        self.system_calls = _with_fsync(lambda fd: os.fsync(fd) if fd in directories else None)
         super().commit()
 
 
@@ -89,18 +89,19 @@ class WritesInPlace(WriteBatch):
         os.close(fd)
 
 
-class _System(RealCalls):
-    """The system calls of a group, with another fsync."""
-
-    rename = staticmethod(os.rename)
-    unlink = staticmethod(os.unlink)
+class _Calls:
+    """The system calls of module `os` as observed at the time of the call, with another fsync."""
 
     def __init__(self, fsync: Callable[[int], None]) -> None:
-        self._fsync = fsync
+        self.fsync = fsync
 
-    def fsync(self, fd: int, /) -> None:
-        """Sync, or not."""
-        self._fsync(fd)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+def _with_fsync(fsync: Callable[[int], None]) -> SystemCalls:
+    """Return the system calls of a batch, with another fsync."""
+    return cast("SystemCalls", _Calls(fsync))
 
 
 def _nothing(_fd: int) -> None:
@@ -143,12 +144,12 @@ def take_letters_away_first() -> None:
             os.unlink(file.name, dir_fd=layout.fd(Directory.DEAD))
         return create_files(layout, directory, files)
 
-    vars(dead_letter_actions).update(create_files=wrong)
+    vars(dead_letters).update(create_files=wrong)
 
 
 def put_without_fsync() -> None:
     """Put letters back without a thought of power cuts."""
-    vars(dead_letter_actions).update(create_files=functools.partial(create_files, durable=False))
+    vars(dead_letters).update(create_files=functools.partial(create_files, durable=False))
 
 
 GROUPS: dict[str, type[WriteBatch]] = {

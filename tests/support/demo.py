@@ -2,7 +2,7 @@
 
 Hooks, drain and commands are the real ones; the server is a stub that answers as recorded, and
 Slurm a stand-in (`--slurm`: a real cluster, where it is installed). Exit code 0 only if all went as
-told.
+expected.
 """
 
 from __future__ import annotations
@@ -23,38 +23,45 @@ REFUSAL = "bad walltime: the project's time is used up"
 
 
 class Demo:
-    """The story; `expected` collects what the server shall have in the end."""
+    """The story in numbered steps; `expected` collects what the server shall have in the end."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.cluster = stage.cluster
         self.expected: dict[int, tuple[str, int, int]] = {}  # state, hardware threads, GPUs
+        self._steps = 0
 
     def play(self) -> bool:
-        """Play all of it; tell whether it ended as expected."""
-        self._plain()
+        """Play all of it; return whether it ended as expected."""
+        self._one_job()
         self._shared_gpu()
         self._array()
         self._requeue()
         self._outage()
+        self._missed()
         refused = self._refused()
         self.stage.wait("an empty spool", self._is_done)
         return self._conclude(refused)
 
-    def _plain(self) -> None:
+    def _one_job(self) -> None:
         job = self._begin("plain")
-        self._tell("a plain job", f"job {job} starts; cc-backend shows it {self._shown(job)} later")
+        shown = self._shown(job)
+        self._step(f"Job {job} starts.", f"{shown} later cc-backend shows it as running.")
+        self.stage.wait("the run in open/", lambda: bool(self.stage.in_spool("open")))
+        self._note(
+            f"Its facts wait in the spool for its end: open/{self.stage.in_spool('open')[0]}"
+        )
         self._finish(job, "completed")
-        self._note(f"it ends; closed at cc-backend {self._closed(job)} later")
+        self._step(f"Job {job} ends.", f"{self._closed(job)} later its row is completed.")
 
     def _shared_gpu(self) -> None:
         node = "n2gpu01"
         with_gpu = self._begin("training", gpus=2, node=node)
         beside = self._begin("pre-processing", node=node, user="bob")
-        self._shown(with_gpu, beside)
-        self._tell(
-            "a GPU job on a shared node",
-            f"job {with_gpu} of alice has 2 GPUs of {node}, job {beside} of bob runs beside it",
+        shown = self._shown(with_gpu, beside)
+        self._step(
+            f"Job {with_gpu} of alice gets 2 GPUs of {node}, job {beside} of bob runs beside it.",
+            f"{shown} later both rows have their own cores and GPUs. Job {beside} fails.",
         )
         self._finish(with_gpu, "completed", gpus=2)
         self._finish(beside, "failed", exit_code=3)
@@ -62,8 +69,11 @@ class Demo:
 
     def _array(self) -> None:
         jobs = self.cluster.array("sweep", 3)
-        self._shown(*jobs)
-        self._tell("an array", f"tasks {', '.join(map(str, jobs))}, each a job of its own")
+        shown = self._shown(*jobs)
+        self._step(
+            f"An array of 3 tasks starts: jobs {', '.join(map(str, jobs))}.",
+            f"{shown} later all are shown.",
+        )
         for job in jobs:
             self._finish(job, "completed")
         self._closed(*jobs)
@@ -73,11 +83,11 @@ class Demo:
         self._shown(job)
         first = self._starts(job)
         self.cluster.requeue(job)
-        self.stage.wait("the second run", lambda: self._starts(job) > first)
-        self._tell(
-            "a requeue",
-            f"job {job} is requeued; the server takes no second run of an id within 24 hours, so",
-            "the first run's row is replaced by the second's (its facts stay in our archive)",
+        took = self.stage.wait("the second run", lambda: self._starts(job) > first)
+        self._step(
+            f"Job {job} is requeued and starts again.",
+            f"{took:.2f} s later the row shows the second run: cc-backend accepts one run of a",
+            "job id in 24 hours. The facts of the first run stay in the archive.",
         )
         self._finish(job, "completed")
         self._closed(job)
@@ -85,7 +95,6 @@ class Demo:
     def _outage(self) -> None:
         before = self._begin("long")
         self._shown(before)
-        self._tell("an outage", "cc-backend does not answer any more; meanwhile")
         with self.stage.outage():
             self._finish(before, "completed")
             during, both = self._begin("later"), self._begin("short")
@@ -93,15 +102,30 @@ class Demo:
             jobs = {str(job) for job in (before, during, both)}
             self.stage.wait("facts on disk", lambda: jobs <= self._jobs_in("todo"))
             self.stage.wait("no events", lambda: not self.stage.in_spool("new"))
-            self._note(
-                f"job {before} ends, job {during} starts, job {both} starts and ends;",
-                f"their facts are on disk: todo/ {' '.join(self.stage.in_spool('todo'))}",
+            self._step(
+                f"cc-backend is away. Job {before} ends, {during} starts, {both} starts and ends.",
+                f"Their facts are on disk: todo/ {' '.join(self.stage.in_spool('todo'))}",
             )
             time.sleep(1)
         took = self.stage.wait("all rows", lambda: self.stage.state(both) == "failed")
-        self._note(f"cc-backend is back: it has everything after {took:.1f} s")
+        self._note(f"cc-backend is back. {took:.2f} s later it has everything.")
         self._finish(during, "completed")
         self._closed(before, during)
+
+    def _missed(self) -> None:
+        with self.stage.lost_events():
+            job = self._begin("missed")
+        began = time.monotonic()
+        sweep = self.stage.run("cc-sweep", "apply", "-j", str(job))
+        self._shown(job)
+        self._step(
+            f"Job {job} starts and the hook's event is lost, so nobody reports it.",
+            f"A sweep compares Slurm with cc-backend and repairs that: cc-sweep apply -j {job}",
+            *sweep.stdout.splitlines()[-1:],
+            f"{time.monotonic() - began:.2f} s after it began cc-backend shows the job.",
+        )
+        self._finish(job, "completed")
+        self._closed(job)
 
     def _refused(self) -> int:
         job = self.cluster.plan("refused")
@@ -109,17 +133,18 @@ class Demo:
         self.cluster.start(job)
         self.stage.wait("a dead letter", lambda: bool(self.stage.in_spool("dead")))
         self.cluster.end(job)
-        self._tell("a job that cc-backend refuses", f"job {job} lies in dead/, alone")
+        self._step(
+            f"cc-backend rejects job {job}. The run becomes a dead letter; all others go on.",
+            f"It stays until an administrator acts: cc-spool retry {job} or discard {job}",
+        )
         return job
 
     def _conclude(self, refused: int) -> bool:
-        """Print what is where; tell whether it is as expected."""
-        print("\n== What cc-backend has\n")
+        """Print what is where; return whether it is as expected."""
+        print("\nWhat cc-backend has now:\n")
         print(table(self.stage.rows()))
-        commands = (("status",), ("list", "dead"), ("show", str(refused)))
-        answers = [self.stage.cc_spool(*argv) for argv in commands]
-        for argv, answer in zip(commands, answers, strict=True):
-            print(f"\n$ cc-spool {' '.join(argv)}\n{answer.stdout}{answer.stderr}", end="")
+        answer = self.stage.run("cc-spool", "list", "dead")
+        print(f"\n$ cc-spool list dead\n{answer.stdout}", end="")
         found = {
             row["jobId"]: (row["jobState"], row["numHwthreads"], row.get("numAcc", 0))
             for row in self.stage.rows()
@@ -132,8 +157,8 @@ class Demo:
         wrong += [f"job {i} is too many" for i in found.keys() - self.expected.keys()]
         if len(self.stage.rows()) != len(found):
             wrong.append("a job has several rows")
-        if REFUSAL not in answers[-1].stdout:
-            wrong.append("the dead letter does not show the server's words")
+        if REFUSAL not in answer.stdout or str(refused) not in answer.stdout:
+            wrong.append(f"the dead letter of job {refused} is not listed: {answer.stderr}")
         print("\n" + "\n".join(wrong or ["All is as expected."]))
         return not wrong
 
@@ -166,9 +191,10 @@ class Demo:
     def _is_done(self) -> bool:
         return not any(self.stage.in_spool(name) for name in ("new", "todo", "open"))
 
-    def _tell(self, title: str, *lines: str) -> None:
-        print(f"\n== {title[0].upper()}{title[1:]}")
-        self._note(*lines)
+    def _step(self, *lines: str) -> None:
+        self._steps += 1
+        print(f"{self._steps}. {lines[0]}")
+        self._note(*lines[1:])
 
     def _note(self, *lines: str) -> None:
         for line in lines:
@@ -214,15 +240,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cc-slurm-sync-demo-") as directory:
         root = Path(directory)
         with cluster_of(args, root) as cluster:
-            server = f"a stub that answers as {args.server}"
-            print(f"Slurm is {cluster.described()}; cc-backend is {server}.")
+            print(f"Slurm: {cluster.described()}. cc-backend: a stub that plays {args.server}.")
+            print("Hooks, drain and commands are the real ones.\n", flush=True)
             with Stage(cluster, root, args.server) as stage:
                 try:
                     is_good = Demo(stage).play()
                 except TimeoutError as error:
                     print(f"\n{error}\n\nThe drain's log:\n{stage.log.read_text()}")
                     is_good = False
-    print(f"\n{time.monotonic() - begin:.0f} s")
+    print(f"The demo took {time.monotonic() - begin:.0f} s.")
     return 0 if is_good else 1
 
 

@@ -30,7 +30,7 @@ class RealCluster:
     def described(self) -> str:
         """Say which Slurm this is."""
         version = self._lab.run("squeue", "--version").stdout.strip()
-        return f"a real cluster of {version} with accounting"
+        return f"a real cluster, {version}"
 
     def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
         """Return the id of a job that does not start yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -75,7 +76,7 @@ class StandIn:
 
     def described(self) -> str:
         """Say which Slurm this is."""
-        return f"a stand-in that answers as Slurm {self.controller.series} does"
+        return f"a stand-in that plays {self.controller.series}"
 
     def plan(self, name: str, *, gpus: int = 0, node: str = "", user: str = "alice") -> int:
         """Return the id of a job that does not start yet."""
@@ -132,8 +133,8 @@ class Stage:
         self._server = StubServer(self.model)
         self.config = root / "config.json"
         self.log = root / "drain.log"
-        state, token = root / "state", root / "token"
-        state.mkdir()
+        self._state, token = root / "state", root / "token"
+        self._state.mkdir()
         token.write_text(f"{TOKEN}\n")
         token.chmod(0o600)
         document = {
@@ -141,7 +142,7 @@ class Stage:
             "slurm": {name: str(cluster.command(name)) for name in ("squeue", "sacct", "scontrol")},
             "cc-backend": {"host": self._server.url, "token_file": str(token)},
             "gpuPciAddrs": {"^n2gpu0[12]$": GPUS},
-            "spool": {"directory": str(cluster.spool), "state_directory": str(state)},
+            "spool": {"directory": str(cluster.spool), "state_directory": str(self._state)},
             "drain": {"stop_hold_seconds": 1},
         }
         self.config.write_text(json.dumps(document, indent=4))
@@ -151,8 +152,9 @@ class Stage:
         self._server.__enter__()
         with self.log.open("ab") as log:
             self._drain = subprocess.Popen(
-                self._argv("drain"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._argv("cc-spool", "drain"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        self.wait("the drain to run", (self._state / "drain.json").exists)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -171,17 +173,29 @@ class Stage:
             self._server = StubServer(self.model, port)
             self._server.__enter__()
 
+    @contextlib.contextmanager
+    def lost_events(self) -> Iterator[None]:
+        """Lose what hooks write meanwhile; the drain stands still so that it cannot read it."""
+        self._drain.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for name in self.in_spool("new"):
+                (self.cluster.spool / "new" / name).unlink()
+            self._drain.send_signal(signal.SIGCONT)
+
     def refuse(self, job: int, words: str) -> None:
         """Let the server refuse a job."""
         body = json.dumps({"status": "Bad Request", "error": words}) + "\n"
         self.model.poison[job] = Answer(400, body)
 
-    def cc_spool(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the operator."""
-        return subprocess.run(self._argv(*argv), capture_output=True, text=True, check=False)
+        argv = self._argv(command, *words)
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
 
-    def _argv(self, *argv: str) -> list[str]:
-        return [str(Path(sys.executable).parent / "cc-spool"), *argv, "-c", str(self.config)]
+    def _argv(self, command: str, *words: str) -> list[str]:
+        return [str(Path(sys.executable).parent / command), *words, "-c", str(self.config)]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what the server has, ordered by job and start."""

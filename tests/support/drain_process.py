@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from command_site import TOKEN, CommandSite
@@ -65,6 +65,7 @@ class DrainProcess:
                 stderr=log,
                 cwd=ROOT,
                 env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+                start_new_session=True,
             )
 
     def end(self) -> int:
@@ -77,14 +78,9 @@ class DrainProcess:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # strace alone would leave the drain behind
             self.process.wait(20)
 
     def status(self) -> dict[str, Any]:

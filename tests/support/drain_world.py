@@ -14,10 +14,9 @@ from queue import Queue
 from typing import Any
 
 from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
-from ccbackend.site_map import SiteMap
+from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.decode.job_rows import SqueueRow

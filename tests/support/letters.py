@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spool.files.dead_letter_actions import LetterPlan, apply_changes, plan_discard, plan_retry
+from spool.files.dead_letters import LetterPlan, apply_changes, plan_discard, plan_retry
 from spool.files.layout import Layout
 
 

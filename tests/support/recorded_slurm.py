@@ -25,8 +25,7 @@ from slurm.decode.scontrol_nodes import Node
 from slurm.decode.squeue_columns import columns_for, parse_job_columns
 from slurm.decode.squeue_json import parse_job
 from slurm.job import Job
-from slurm.release import Release
-from slurm.release_features import features_of
+from slurm.release import Release, features_of
 
 DATA = Path(__file__).parents[1] / "data"
 SERIES = ("21.08", "22.05", "23.02", "23.11", "24.05", "24.11", "25.05", "25.11", "26.05")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from slurm.release_features import RELEASE_TABLE, SAME_IN_EVERY_RELEASE, QueryMethod
+from slurm.release import RELEASE_TABLE, SAME_IN_EVERY_RELEASE, QueryMethod
 
 LEGEND = (
     (
         "Text",
         (
             "`squeue -j IDS -O …` for identity, state, times, user, nodes and sharing, then "
-            "`scontrol show job ID -d` for the cores and GRES of each job, believed only where no "
+            "`scontrol show job ID -d` for the cores and GRES of each job, trusted only where no "
             "user can have forged it"
         ),
     ),

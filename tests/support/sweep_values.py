@@ -10,11 +10,10 @@ from ccbackend.replies import BackendRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
-from sweeper.differences import Differences, Drift, Policy
 from sweeper.guard import SizeCheckInput
 from sweeper.plan import SweepOptions
 from sweeper.sweep import SweepContext, SweepResult, observe, plan_repairs
-from sweeper.values import EndProof, SlurmRun, Start, Stop
+from sweeper.values import Differences, Drift, EndProof, Policy, SlurmRun, Start, Stop
 
 NOON = 1_767_225_600
 OLD = NOON - 7200  # began long before the grace

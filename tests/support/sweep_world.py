@@ -11,7 +11,7 @@ from sweep_values import run_sweep
 
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
-from slurm.decode.queue_snapshot import QueueSnapshot, parse_queue_snapshot
+from slurm.decode.job_rows import QueueSnapshot, parse_queue_snapshot
 from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
@@ -19,12 +19,11 @@ from spool.files.layout import Layout
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
-from sweeper.differences import Policy
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import delivered_runs
 from sweeper.plan import SweepOptions
-from sweeper.state import next_state
-from sweeper.sweep import SweepContext, SweepResult
+from sweeper.sweep import SweepContext, SweepResult, next_state
+from sweeper.values import Policy
 
 CLUSTER = "alex"
 UNKNOWN = JobList(

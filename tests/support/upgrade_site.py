@@ -144,7 +144,7 @@ class UpgradeSite(Stage):
 
     def status(self) -> dict[str, Any]:
         """Return what `cc-spool status --json` says."""
-        found: dict[str, Any] = json.loads(self.cc_spool("status", "--json").stdout)
+        found: dict[str, Any] = json.loads(self.run("cc-spool", "status", "--json").stdout)
         return found
 
     def wait_server(self, version: str | None, dialect: str) -> None:

@@ -1,4 +1,4 @@
-"""GRES strings of one node, such as `gpu:a100:2(IDX:0,2-3),shard:4(2/8,0/8)`.
+"""GRES strings of one node, such as `gpu:a100:2(IDX:0,2-3),shard:4(2/8,0/8)`, and TRES counts.
 
 Source: `gres_*_job_build_details` (`src/slurmctld/gres_ctld.c` up to 23.11,
 `src/stepmgr/gres_stepmgr.c` from 24.05). A list that Slurm has truncated (it prints into 128 bytes)
@@ -26,8 +26,8 @@ _MAX_LIST_CHARACTERS = 127
 """The size of Slurm's buffer for one index list (`char gres_str[128]`)."""
 
 _PIECE = re.compile(
-    r"(?P<name>[A-Za-z_][\w.+-]*)"
-    r"(?::(?P<type>(?![0-9]+[KMGTP]?(?:[(]|$))[^:,()\s=]+))?"
+    r"(?:gres[:/])?(?P<name>[A-Za-z_][\w.+-]*)"
+    r"(?::(?P<type>\(null\)|(?![0-9]+[KMGTP]?(?:[(]|$))[^:,()\s]+))?"
     r"(?::(?P<count>[0-9]{1,18})(?P<unit>[KMGTP]?))?"
     r"(?:\((?P<detail>[^()]*)(?P<closed>\)?))?"
 )
@@ -101,7 +101,8 @@ def _parse_piece(piece: str) -> Gres:
     elif found["count"] is None:
         raise GresError(f"no count: {excerpt(piece)!r}")
     indices = _indices(name, count, detail) if detail and found["closed"] else None
-    return Gres(name=name, type=found["type"], count=count, indices=indices)
+    type_name = None if found["type"] in NO_GRES else found["type"]
+    return Gres(name=name, type=type_name, count=count, indices=indices)
 
 
 def _count(digits: str, piece: str) -> int:
@@ -112,7 +113,7 @@ def _count(digits: str, piece: str) -> int:
 
 def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
     """Return the devices that the text in parentheses names, None where it does not."""
-    if detail.startswith(("CNT:", "S:")):
+    if detail.startswith(("CNT:", "S:")) or detail == "IDX:N/A":
         return None
     try:
         if detail.startswith("IDX:"):
@@ -139,3 +140,32 @@ def _shared_devices(shares: str) -> tuple[int, ...] | None:
     if None in found:
         raise GresError(f"not a list of shares: {excerpt(shares)!r}")
     return tuple(index for index, share in enumerate(found) if share and int(share[1]))
+
+
+_SHARED_TRES = frozenset(f"gres/{name}" for name in SHARED_GRES)
+_COUNT = re.compile(r"([0-9]{1,18})(?:\.[0-9]{1,6})?([KMGTP]?)")
+
+
+def parse_tres(tres: str) -> tuple[int | None, int | None]:
+    """Return the CPUs and GPUs in a text such as `cpu=4,mem=4000M,gres/gpu=4`; None: not listed.
+
+    Which names are listed is a site's choice (AccountingStorageTRES): without `gres/gpu` the GPUs
+    are the sum of their types, and never fewer. Shares (`shard`, `mps`) do not say on how many
+    devices they are; a job with shares has some on each of its nodes, so at least one device per
+    node is counted.
+    """
+    counts = {name: count for name, count in map(_part, tres.split(",")) if count is not None}
+    typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
+    known = [counts["gres/gpu"]] if "gres/gpu" in counts else []
+    gpus = max([*known, sum(typed)]) if known or typed else None
+    if gpus is None and any(
+        counts[name] for name in counts if name.partition(":")[0] in _SHARED_TRES
+    ):
+        gpus = max(1, counts.get("node", 1))
+    return counts.get("cpu"), gpus
+
+
+def _part(part: str) -> tuple[str, int | None]:
+    name, _, value = part.rpartition("=")
+    found = _COUNT.fullmatch(value)
+    return name, None if found is None else int(found[1]) << UNITS[found[2]]

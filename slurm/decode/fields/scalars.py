@@ -8,54 +8,38 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from slurm.errors import excerpt
 
 NO_VALUE_WORDS = frozenset({"", "(null)", "None", "None assigned", "N/A", "Unknown"})
-BASE_STATES = frozenset(
+PLACEHOLDER_USERS = frozenset({"nobody", "nfsnobody", "nouser", "unknown", "none", "null", "n/a"})
+"""What Slurm, its wrappers and name services print, in any case, for a user without a name."""
+LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+_END_BASE_STATES = frozenset(
     {
-        "BOOT_FAIL",
-        "CANCELLED",
-        "COMPLETED",
-        "DEADLINE",
-        "FAILED",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "PENDING",
-        "PREEMPTED",
-        "RUNNING",
-        "SUSPENDED",
-        "TIMEOUT",
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+        *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"),
     }
 )
+BASE_STATES = _END_BASE_STATES | LIVE_STATES | {"PENDING"}
 """Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
-STATE_FLAGS = frozenset(
+_END_FLAGS = frozenset(
     {
-        "COMPLETING",
-        "CONFIGURING",
-        "EXPEDITING",
-        "GETENV_FAILED",
-        "LAUNCH_FAILED",
-        "POWER_UP_NODE",
-        "RECONFIG_FAIL",
-        "REQUEUED",
-        "REQUEUE_FED",
-        "REQUEUE_HOLD",
-        "RESIZING",
-        "RESV_DEL_HOLD",
-        "REVOKED",
-        "SIGNALING",
-        "SPECIAL_EXIT",
-        "STAGE_OUT",
-        "STOPPED",
-        "UPDATE_DB",
+        *("EXPEDITING", "GETENV_FAILED", "LAUNCH_FAILED", "RECONFIG_FAIL", "REQUEUED"),
+        *("REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"),
     }
 )
+STATE_FLAGS = _END_FLAGS | {
+    *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "REVOKED"),
+    *("SIGNALING", "STAGE_OUT", "STOPPED", "UPDATE_DB"),
+}
 """State words that are flags: next to a base state (lists), or hiding it (single words)."""
 
-LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+END_STATES = _END_BASE_STATES | _END_FLAGS
+"""The words for a run that has ended; a requeued one has, too."""
 _NO_VALUE = 0xFFFFFFF0  # NO_VAL 0xfffffffe and INFINITE 0xffffffff printed as if they were times
 _LARGEST = 1 << 62
 MAX_DIGITS = 18
@@ -133,6 +117,16 @@ def epoch_seconds(value: str) -> int | None:
     return instant(found)
 
 
+def utc_instant(text: str) -> int | None:
+    """Return Unix seconds of epoch seconds or of ISO 8601 in UTC; None: neither."""
+    try:
+        if text.isdigit():
+            return int(text)
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
+
+
 def text(value: Any) -> str | None:
     """Return a text, or None for the words that mean *no value*.
 
@@ -159,11 +153,19 @@ def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
     Raises:
         ValueError: the name is not text.
     """
-    found = text(name)
-    number_as_name = digits(found or "")
+    found = (text(name) or "").strip()
+    number_as_name = digits(found)
+    if number_as_name is not None and number_as_name >= _NO_VALUE:
+        return None, uid
     if number_as_name is not None and uid in {None, number_as_name}:
         return None, number_as_name
-    return (None if found == "nobody" else found), uid
+    return (found if is_user_name(found) else None), uid
+
+
+def is_user_name(word: str) -> bool:
+    """Return whether a word can be the login name of a user, and is no placeholder for one."""
+    plain = word.strip("()[]<>*").casefold()
+    return word[:1] not in {"#", "?", "-"} and bool(plain) and plain not in PLACEHOLDER_USERS
 
 
 def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:

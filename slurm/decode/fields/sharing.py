@@ -67,9 +67,8 @@ def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Shar
     Accounting has no sharing up to 25.11. It counts full cores with all their threads, so a job
     with fewer CPUs than its nodes have left the rest to others.
 
-    Args:
-        cpus: allocated to the job on all its nodes.
-        node_cpus: CPUs that jobs can have on each of them; None: not known.
+    `cpus` are allocated to the job on all its nodes, `node_cpus` those that jobs can have on each
+    node (None: not known).
     """
     of_nodes = list(node_cpus)
     if not cpus or not of_nodes:

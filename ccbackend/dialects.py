@@ -1,0 +1,131 @@
+"""What the two generations of cc-backend spell differently: end states and node sharing.
+
+As an end state never `running`, `pending`, `suspended` or `stopped`: the server takes them, and the
+row can then never be closed properly (cc-lib v2.8.0 schema/job.go:177-190, cc-backend v1.5.0
+migration).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ccbackend.facts import JobFacts, NodeFacts
+from ccbackend.version import Dialect
+
+FALLBACK_STATE = "failed"
+
+_SAME_NAME = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY")
+_NAMES = {
+    word: {Dialect.EXCLUSIVE: word.lower(), Dialect.SHARED: word.lower()} for word in _SAME_NAME
+}
+_NAMES |= {
+    "NODE_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "node_fail"},
+    "BOOT_FAIL": {Dialect.EXCLUSIVE: "failed", Dialect.SHARED: "boot_fail"},
+    "DEADLINE": {Dialect.EXCLUSIVE: "timeout", Dialect.SHARED: "deadline"},
+}
+# Flags that say how a run ended by what becomes of its job (slurm.h, JOB_STATE_FLAGS).
+_REQUEUE_FLAGS = ("REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "EXPEDITING")
+_FAILED_FLAGS = ("SPECIAL_EXIT", "LAUNCH_FAILED", "RECONFIG_FAIL", "GETENV_FAILED")
+_NAMES |= {word: dict.fromkeys(Dialect, "cancelled") for word in _REQUEUE_FLAGS}
+_NAMES |= {word: dict.fromkeys(Dialect, "failed") for word in _FAILED_FLAGS}
+
+_NOT_ENDED = frozenset(
+    {
+        *("PENDING", "RUNNING", "SUSPENDED", "REVOKED"),
+        *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "STAGE_OUT"),
+        *("STOPPED", "SIGNALING", "UPDATE_DB"),
+    }
+)
+
+
+def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str | None:
+    """Name an end state for the server; None if Slurm's words name no end.
+
+    A base state decides alone; flags are looked at only where the base state is not known. An
+    unknown word is an end as `failed` (see `is_known_state`).
+    """
+    if state is not None:
+        return _name(state, dialect)
+    names = (_name(flag, dialect) for flag in flags if _base_word(flag) in _NAMES)
+    return next(names, None)
+
+
+def depends_on_dialect(state: str) -> bool:
+    """Return whether the other generation of servers has another name for this end."""
+    return len(set(_NAMES.get(_base_word(state), {}).values())) > 1
+
+
+def is_known_state(state: str) -> bool:
+    """Return whether some known release of Slurm uses this word."""
+    return _base_word(state) in _NAMES or _base_word(state) in _NOT_ENDED
+
+
+def _name(state: str, dialect: Dialect) -> str | None:
+    word = _base_word(state)
+    if word in _NOT_ENDED:
+        return None
+    return _NAMES[word][dialect] if word in _NAMES else FALLBACK_STATE
+
+
+def _base_word(state: str) -> str:
+    """Return the state alone: sacct writes `CANCELLED by 1000`."""
+    return (state.split() or [""])[0].upper()
+
+
+# Any value the server does not know is answered with 500, on 1.4.0 and 1.4.1 even with 201 for a
+# job that is never stored.
+_FIELD_VALUES: dict[str, dict[Dialect, int | str]] = {
+    "node": {Dialect.EXCLUSIVE: 1, Dialect.SHARED: "none"},
+    "user": {Dialect.EXCLUSIVE: 2, Dialect.SHARED: "single_user"},
+    "shared": {Dialect.EXCLUSIVE: 0, Dialect.SHARED: "multi_user"},
+}
+_CANONICAL = {"node": "node", "user": "user", "group": "shared", "shared": "shared"}
+
+
+def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
+    """Return the one field that differs between the generations; empty if it is not known.
+
+    Without it the server assumes whole nodes. A lost value follows from the cores where they are
+    known: all cores of all nodes are whole nodes, fewer are shared ones.
+    """
+    sharing = job.sharing if job.sharing is not None else _sharing_by_cores(job)
+    if sharing is None:
+        return {}
+    return {dialect.value: _FIELD_VALUES[_CANONICAL.get(sharing, "shared")][dialect]}
+
+
+def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Return the same start body in another dialect: only its sharing field is changed."""
+    old = dialect.other
+    rest = {key: value for key, value in document.items() if key != old.value}
+    if old.value not in document:
+        return rest
+    word = next(word for word in _FIELD_VALUES.values() if word[old] == document[old.value])
+    return rest | {dialect.value: word[dialect]}
+
+
+def sharing_problem(job: JobFacts) -> str | None:
+    """Return a warning about a value that is new or lost for good; None if there is none."""
+    if job.sharing is not None:
+        return None if job.sharing in _CANONICAL else f"sharing {job.sharing!r} is new: multi_user"
+    return None if _sharing_by_cores(job) else "sharing of nodes is not known: left out"
+
+
+def _sharing_by_cores(job: JobFacts) -> str | None:
+    if not job.nodes or len(job.allocations) < len(job.nodes):
+        return None
+    whole = _whole_nodes(job.allocations)
+    if whole is None:
+        return None
+    return "node" if all(whole) else "shared"
+
+
+def _whole_nodes(allocations: Sequence[NodeFacts]) -> list[bool] | None:
+    """Return whether each node is held whole; None as soon as one is not known."""
+    whole: list[bool] = []
+    for node in allocations:
+        if node.cores is None or node.core_count is None:
+            return None
+        whole.append(len(node.cores) >= node.core_count)
+    return whole

@@ -1,0 +1,144 @@
+"""Runs that Slurm requeues after they ended by themselves, on a real Slurm.
+
+A job of scrontab is requeued under the same id after every run, one with an exit code of
+`RequeueExit` once; accounting calls such a run REQUEUED. The first runs come with our hooks, the
+next ones of scrontab are found by a sweep alone. Debian 12 has no `scrontab` command.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_site import RealSite
+from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
+
+ROOT = Path(__file__).parents[1]
+TABLE = """\
+#SCRON -J good -n1
+* * * * * /bin/sleep 2
+#SCRON -J bad -n1
+* * * * * exit 3
+"""
+STATES = {"good": "completed", "bad": "failed"}
+OPTIONS = {"ScronParameters": "enable", "RequeueExit": "7"}
+pytestmark = pytest.mark.slurm
+
+
+@dataclass
+class Story:
+    """The jobs of scrontab by name, ended rows by job after each part, and their explanations."""
+
+    jobs: dict[str, int] = field(default_factory=dict)
+    requeued: int = 0
+    by_hooks: dict[int, list[str]] = field(default_factory=dict)
+    by_sweep: dict[int, list[str]] = field(default_factory=dict)
+    explained: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def story(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Story]:
+    """Let jobs run with hooks, and those of scrontab again without them."""
+    require_slurm()
+    root = tmp_path_factory.mktemp("scrontab")
+    settings = Settings(hooks=ROOT / "hooks", options=OPTIONS, tree=require_tree(request.param))
+    with Lab(settings) as lab, RealSite(lab, "1.4.4", root) as site:
+        document = json.loads(site.config.read_text())
+        site.config.write_text(json.dumps({**document, "sweep": {"grace_seconds": 1}}))
+        yield live_through(lab, site)
+
+
+def live_through(lab: Lab, site: RealSite) -> Story:
+    """Let everything happen."""
+    story = Story()
+    sweep(site, "apply")  # sets its mark
+    story.requeued = lab.jobs.sbatch("-n1", "--requeue", script="sleep 1; exit 7")
+    if lab.settings.tree is not None:
+        lab.run("scrontab", "-", user="alice", stdin=TABLE)
+        words = lab.run("squeue", "-h", "-t", "PD", "-o", "%i %j").stdout.split()
+        found = dict(zip(words[1::2], words[::2], strict=True))
+        story.jobs = {name: int(found[name]) for name in STATES}
+    story.by_hooks = wait_ended(site, (story.requeued, *story.jobs.values()), runs=1)
+    if story.jobs:
+        run_without_hooks(lab, site, story)
+    return story
+
+
+def run_without_hooks(lab: Lab, site: RealSite, story: Story) -> None:
+    """Let the jobs of scrontab run again, and a sweep find that where the server has lost them."""
+    lab.set_hooks(None, None)
+    for job in story.jobs.values():
+        wait_second_run(lab, job)
+    site.server.model.job.clear()
+    time.sleep(1.2)  # the grace of this site
+    sweep(site, "apply")
+    story.by_sweep = wait_ended(site, tuple(story.jobs.values()), runs=1)
+    story.explained = {
+        name: json.loads(sweep(site, "explain", str(job), "--json"))
+        for name, job in story.jobs.items()
+    }
+
+
+def wait_second_run(lab: Lab, job: int) -> None:
+    """Return when accounting has the ends of two runs of a job."""
+
+    def is_over() -> bool:
+        return sum(end.isdigit() for (end,) in lab.jobs.accounted(job, "End")) > 1
+
+    wait_until(is_over, f"the end of the second run of {job}", timeout=240)
+
+
+def sweep(site: RealSite, *words: str) -> str:
+    """Call `cc-sweep` and return what it prints."""
+    argv = [sys.executable, "-m", "sweeper.cli", *words, "-c", str(site.config)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    print(words, done.returncode, done.stdout, done.stderr)  # shown with a failure
+    return done.stdout
+
+
+def wait_ended(site: RealSite, jobs: tuple[int, ...], *, runs: int) -> dict[int, list[str]]:
+    """Return the states of the ended rows of jobs, when each has so many of them."""
+
+    def found() -> dict[int, list[str]]:
+        states = {job: [row["jobState"] for row in site.rows(job)] for job in jobs}
+        return {job: [each for each in own if each != "running"] for job, own in states.items()}
+
+    wait_until(
+        lambda: all(len(own) >= runs for own in found().values()),
+        f"{runs} ended runs of each of {jobs}",
+        timeout=150,
+    )
+    return found()
+
+
+def test_a_run_that_its_exit_code_requeues_has_failed(story: Story) -> None:
+    """It was not interrupted: the epilog has the restart count of the prolog."""
+    assert ["failed"] == story.by_hooks[story.requeued]
+
+
+def test_a_run_of_scrontab_has_its_own_end(story: Story) -> None:
+    """Not cancelled, as an interrupted run that is requeued."""
+    for name, job in story.jobs.items():
+        assert {STATES[name]} == set(story.by_hooks[job])
+
+
+def test_a_run_of_scrontab_that_a_sweep_finds_has_its_own_end(story: Story) -> None:
+    """By accounting's exit code and the controller's flag."""
+    for name, job in story.jobs.items():
+        assert {STATES[name]} == set(story.by_sweep[job])
+
+
+def test_a_job_of_scrontab_is_explained_with_the_ends_of_its_runs(story: Story) -> None:
+    """Not as requeued."""
+    for name, page in story.explained.items():
+        states = {run["state"] for run in page["slurm"]["accounting"]}
+        assert {STATES[name].upper()} == states - {"RUNNING"}
