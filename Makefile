@@ -6,9 +6,11 @@ DEMO := .venv-demo
 BIN := $(VENV)/bin
 WHEEL := build/wheel
 RESULTS := tests/data/compatibility.jsonl
-SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit
+SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit \
+	packaging/build packaging/lock packaging/release packaging/stage packaging/find_python
+OUTPUT := dist
 
-.PHONY: help install uninstall wheels demo demo-slurm \
+.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release documents test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
 
@@ -33,6 +35,25 @@ demo: $(DEMO)/.run ## report some jobs, with a stand-in for Slurm and a stub of 
 demo-slurm: $(VENV)/.dev ## the same with real Slurm, if it is installed; needs root
 	@$(BIN)/python tests/support/demo.py --slurm
 
+# ---- packages
+
+deb: documents ## build a Debian package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
+	@PYTHON='$(PYTHON)' VERSION='$(VERSION)' packaging/build '$(OUTPUT)' deb
+
+rpm: documents ## build an RPM package in dist/ [PYTHON=python3.12 VERSION=x.y.z OUTPUT=DIR]
+	@PYTHON='$(PYTHON)' VERSION='$(VERSION)' packaging/build '$(OUTPUT)' rpm
+
+lock: ## pin what the packages contain beside the project: the newest versions, with hashes
+	@PYTHON='$(PYTHON)' packaging/lock
+
+release: ## check the tree, set the version, build everything with checksums in dist/ [VERSION=x.y.z]
+	@PYTHON='$(PYTHON)' packaging/release '$(VERSION)' '$(OUTPUT)'
+
+# what the packages take if the project makes it
+documents:
+	@for target in man completion; do \
+		if grep -q "^$$target:" Makefile; then $(MAKE) --no-print-directory "$$target"; fi; done
+
 # ---- tests
 
 check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
@@ -43,10 +64,11 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SHELL_FILES); else echo "shellcheck is not installed: skipped"; fi
 
 test: check ## everything CI runs
-	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm' --cov --cov-report=term --cov-fail-under=100 \
+	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm and not packages' --cov --cov-report=term --cov-fail-under=100 \
 		--ignore-glob='tests/test_chaos_*' --ignore=tests/test_simulation.py tests
 	$(BIN)/pytest -n auto --dist loadfile tests/test_chaos_*.py tests/test_simulation.py
 	$(BIN)/pytest -m slurm tests
+	$(BIN)/pytest -n 2 --dist loadfile -m packages tests
 
 test-all: check ## the same, also on Slurm 24.11 and 26.05 built from Debian's packages; needs root
 	SLURM_LAB_BUILD=1 $(BIN)/pytest tests
@@ -59,6 +81,9 @@ test-wheel: $(VENV)/.dev ## the tests against the built wheel, without the sourc
 	$(WHEEL)/venv/bin/pip install --quiet --group dev $(WHEEL)/*.whl
 	git ls-files -z | grep -zvE '^(slurm|ccbackend|spool|sweeper)/' | xargs -0 cp --parents -t $(WHEEL)/tree
 	cd $(WHEEL)/tree && ../venv/bin/pytest $(or $(TESTS),tests)
+
+test-packages: $(VENV)/.dev ## build both packages, install them in Debian 12 and 13 under systemd; needs root
+	$(BIN)/pytest -n 2 --dist loadfile -m packages tests/test_package_*.py tests/test_release.py
 
 test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=FILE CC_BACKEND_NEXT=FILE]
 	$(BIN)/pytest tests/test_real_backend.py
@@ -79,11 +104,11 @@ simulate: $(VENV)/.dev ## run the drain in a simulated world, an hour of traffic
 fuzz: $(VENV)/.dev ## feed every parser of Slurm's output 100 000 inputs (CI: 1 000)
 	FUZZ_EXAMPLES=100000 $(BIN)/pytest tests/test_slurm_fuzz.py
 
-compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend version, write the README's table
+compatibility: $(VENV)/.dev ## run every Slurm release with every cc-backend version, write docs/compatibility.md
 	rm -f $(RESULTS)
 	COMPATIBILITY_RESULTS=$(RESULTS) $(BIN)/pytest -q tests/test_matrix.py tests/test_real_slurm.py
 	sort -o $(RESULTS) $(RESULTS)
-	$(BIN)/python tests/support/compatibility.py $(RESULTS) README.md
+	$(BIN)/python tests/support/compatibility.py $(RESULTS) docs/compatibility.md
 
 fixtures: $(VENV)/.dev ## record the output of a Slurm release in tests/data [SLURM=PREFIX SCENARIOS="array ..." | SNAPSHOT=1]
 	cd tests && PYTHONPATH=support SLURM_LAB_PREFIX='$(SLURM)' ../$(BIN)/python -m slurm_recorder \

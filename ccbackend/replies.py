@@ -15,14 +15,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from ccbackend.classify import (
-    ApiCall,
-    Outcome,
-    Reason,
-    ReplyVerdict,
-    classify,
-    classify_fault,
-)
+from ccbackend.answer_rules import classify, classify_fault
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import Fault
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import ipaddress
 import json
 import os
 import re
@@ -124,47 +123,69 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address means this machine."""
+    import ipaddress  # noqa: PLC0415 - only for plain http
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
+def read_secret(path: Path, *, what: str = "token", key: str = "token_file") -> bytes:
+    """Return the contents of a file with a secret: a regular file that others cannot read.
+
+    Args:
+        path: of the file; a symbolic link is not followed.
+        what: the secret, for messages, which never contain it.
+        key: of the configuration that names the file, for messages.
+
+    Raises:
+        TokenError: it cannot be used; says why and what to do.
+    """
+    return _read_file(path, what, key)[0]
+
+
 def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    data, fingerprint = _read_file(path, "token", "token_file")
     try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        raise _open_error(path, error) from error
-    try:
-        status = os.fstat(descriptor)
-        _check_status(path, status)
-        data = os.read(descriptor, SIZE_LIMIT_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > SIZE_LIMIT_BYTES:
-        raise TokenError(str(path), "too large for a token", "put the token alone into it")
-    try:
-        return parse_token(data.decode("ascii", "replace")), _fingerprint(status)
+        return parse_token(data.decode("ascii", "replace")), fingerprint
     except ValueError as error:
         raise TokenError(str(path), str(error), "put the token alone into it") from error
 
 
-def _open_error(path: Path, error: OSError) -> TokenError:
+def _read_file(path: Path, what: str, key: str) -> tuple[bytes, tuple[int, ...]]:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise _open_error(path, error, what, key) from error
+    try:
+        status = os.fstat(descriptor)
+        _check_status(path, status, what)
+        data = os.read(descriptor, SIZE_LIMIT_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > SIZE_LIMIT_BYTES:
+        hint = f"put the {what} alone into it"
+        raise TokenError(str(path), f"too large for a {what}", hint)
+    return data, _fingerprint(status)
+
+
+def _open_error(path: Path, error: OSError, what: str, key: str) -> TokenError:
     if error.errno == errno.ELOOP and path.is_symlink():
-        hint = f"name the file itself in token_file: {path.readlink()}"
+        hint = f"name the file itself in {key}: {path.readlink()}"
         return TokenError(str(path), "is a symbolic link, which is not followed", hint)
     is_denied = isinstance(error, PermissionError)
-    hint = "let the service's group read it" if is_denied else "write the token into this file"
+    hint = "let the service's group read it" if is_denied else f"write the {what} into this file"
     return TokenError(str(path), f"cannot be opened: {error.strerror}", hint, is_denied=is_denied)
 
 
-def _check_status(path: Path, status: os.stat_result) -> None:
+def _check_status(path: Path, status: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise TokenError(str(path), "not a regular file", "put the token into a file")
+        raise TokenError(str(path), "not a regular file", f"put the {what} into a file")
     if status.st_mode & stat.S_IRWXO:
         hint = f"chmod o= {path}"
-        problem = "others can read or change the token"
+        problem = f"others can read or change the {what}"
         raise TokenError(str(path), problem, hint, is_denied=True)
 
 

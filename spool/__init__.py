@@ -1,3 +1,3 @@
 """The spool: its directories and run files, the drain, and the commands of `cc-spool`."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

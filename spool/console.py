@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -116,6 +115,8 @@ def log_to_file(path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    from logging.handlers import WatchedFileHandler  # noqa: PLC0415 - loads socket, pickle, queue
+
     handler = WatchedFileHandler(path, encoding="ascii")
     handler.setFormatter(
         _Formatter("%(asctime)s %(level_prefix)s%(message)s%(repeat_note)s", "%Y-%m-%dT%H:%M:%S%z")

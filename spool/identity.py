@@ -90,7 +90,7 @@ def become_service(state_directory: Path) -> None:
     try:
         status = state_directory.stat()
     except OSError as error:
-        hint = "create it as the README shows, or correct spool.state_directory"
+        hint = "create it as docs/install.md shows, or correct spool.state_directory"
         raise SpoolError(str(state_directory), error.strerror or "unusable", hint) from error
     if status.st_uid == 0:
         return

@@ -120,7 +120,7 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
             "no sweep has been applied here yet: the first `cc-sweep apply` sets the mark and"
             " changes nothing, the next one repairs (or now: cc-sweep apply --force --stops N)"
         )
-        yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text)
+        yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already
     threshold = stops_threshold(sizes.running_at_backend)
     if sizes.stops > threshold:

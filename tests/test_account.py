@@ -195,7 +195,7 @@ def test_of_two_near_starts_that_accounting_has_each_is_its_own_run() -> None:
 
 
 def test_a_delivered_run_explains_its_late_events() -> None:
-    """Nothing is told twice."""
+    """Nothing is delivered twice."""
     past = replace(OPEN, end=T + 60)
     result = concluded(START, STOP, runs=(past,), record=None, rows=())
 
@@ -233,7 +233,7 @@ def test_slurms_own_word_goes_before_a_close_event() -> None:
     ("code", "state"), [("0:0", "COMPLETED"), ("1:0", "FAILED"), (None, "CANCELLED")]
 )
 def test_a_forgotten_run_ends_with_its_epilog(code: str | None, state: str) -> None:
-    """After a day, with the state that the exit code tells."""
+    """After a day, with the state that the exit code shows."""
     stop = replace(STOP, extras={} if code is None else {"exit_code": code})
     result = concluded(stop, runs=(OPEN,), rows=(), now=T + 61 + DAY)
 
@@ -264,7 +264,7 @@ def test_a_forgotten_run_is_over_when_the_next_began() -> None:
 
 
 def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
-    """It tells of the later run."""
+    """It belongs to the later run."""
     following = replace(OPEN, start_time=T + 500)
     stop = event(EventKind.STOP, T + 900)
     result = concluded(stop, runs=(OPEN, following), rows=(), now=T + 600 + DAY)
@@ -288,7 +288,7 @@ def test_a_stop_without_times_is_not_explained_while_an_earlier_run_is_live() ->
 
 
 def test_a_start_whose_run_began_later_is_explained() -> None:
-    """The run it told of was rolled back."""
+    """The run that it announced was rolled back."""
     later = replace(RUNNING, start_time=T + 100)
     named = event(EventKind.START, T, start=T - 50)
 
@@ -297,7 +297,7 @@ def test_a_start_whose_run_began_later_is_explained() -> None:
 
 
 def test_a_start_long_after_a_runs_end_is_not_explained() -> None:
-    """It tells of the next one."""
+    """It belongs to the next one."""
     late = event(EventKind.START, T + 500)
 
     assert (late,) == concluded(late, record=OVER).pending_events
@@ -377,7 +377,7 @@ def test_a_later_runs_epilog_is_no_proof_for_an_earlier_one() -> None:
 
 @pytest.mark.parametrize("gap", [1, 2, 5])
 def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) -> None:
-    """The number of restarts tells them apart, accounting may be late."""
+    """The restart count distinguishes them; accounting may be late."""
     record = replace(RUNNING, start_time=T + gap, restart_count=1)
     result = concluded(
         event(EventKind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()

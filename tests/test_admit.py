@@ -124,7 +124,7 @@ def test_a_backfilled_run_has_no_monitoring() -> None:
 
 
 def test_a_closed_row_needs_no_facts() -> None:
-    """What the sweeper closes is known to cc-backend, and only its stop is to be told."""
+    """What the sweeper closes is known to cc-backend, and only its stop is delivered."""
     end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
     run = admit(Job(job_id=5, start_time=BEGAN), facts(end=end))

@@ -451,7 +451,7 @@ PLAIN = answer(200, "<html>login</html>")
 def test_the_server_is_detected_without_token(
     actions: tuple[Action, ...], server: ServerInfo
 ) -> None:
-    """By the login page, else by an unknown path; what was known stays if neither tells."""
+    """By the login page, else by an unknown path; what was known stays if neither shows it."""
     with backend(*actions) as (there, peer):
         found = there.detect_server()
 

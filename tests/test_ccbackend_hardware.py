@@ -239,7 +239,7 @@ def test_other_kinds_count_if_the_site_says_so() -> None:
 
 
 def test_what_cannot_be_named_is_warned_about_per_type_of_host() -> None:
-    """Equal causes give equal texts, so each is told once."""
+    """Equal causes give equal texts, so each is logged once."""
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
     assert held(node).problems == ("no accelerator address for index 7 of hosts g",)

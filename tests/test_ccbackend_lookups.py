@@ -19,7 +19,7 @@ def reply(reason: Reason, call: ApiCall = ApiCall.GRAPHQL) -> ApiReply:
 
 
 class Server:
-    """Knows a row for every even job id; GraphQL and REST fail as told, the n-th time on."""
+    """Knows a row for every even job id; GraphQL and REST fail as configured, the n-th time on."""
 
     def __init__(self, graphql: Reason | None = None, rest_from: int | None = None) -> None:
         self.graphql = graphql

@@ -6,14 +6,8 @@ import json
 
 import pytest
 
-from ccbackend.classify import (
-    ApiCall,
-    Outcome,
-    Reason,
-    ReplyVerdict,
-    classify,
-    classify_fault,
-)
+from ccbackend.answer_rules import classify, classify_fault
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import Fault, is_own_error, server_message
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version

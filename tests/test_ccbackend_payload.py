@@ -309,7 +309,7 @@ def test_devices_without_address_are_warned_about() -> None:
 def test_the_end_is_not_before_the_start_and_within_32_bits(
     end: int, sent: int, warnings: int
 ) -> None:
-    """A correction by more than a second is told."""
+    """A correction by more than a second is logged."""
     told: list[str] = []
     document = stop_payload(
         KEY, end_time=end, state="COMPLETED", dialect=Dialect.SHARED, warn=told.append

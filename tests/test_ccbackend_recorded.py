@@ -9,7 +9,8 @@ from recorded_backend import Recorded, releases, scenarios
 from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, row_for, situation
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.classify import ApiCall, Outcome, Reason, classify
+from ccbackend.answer_rules import classify
+from ccbackend.classify import ApiCall, Outcome, Reason
 from ccbackend.dialects import end_state
 from ccbackend.payload import start_payload
 from ccbackend.replies import JobListError, graphql_rows, rest_rows

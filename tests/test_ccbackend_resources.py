@@ -95,7 +95,7 @@ def test_the_server_spells_the_address_of_an_accelerator(configured: str, spelle
 
 
 def test_an_address_that_the_server_does_not_know_is_sent_in_the_usual_form() -> None:
-    """Eight digits of the domain, upper case; the check tells the difference in both spellings."""
+    """Eight digits of the domain, upper case; the check shows the difference in both spellings."""
     site = accelerator_map({}, {"^g1$": ["0000:0b:00.0"]})
     mapping = SiteMap(cluster="lab", accelerators=site, clusters=lab("g1", "0000:0a:00.0"))
 

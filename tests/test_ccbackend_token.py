@@ -29,7 +29,7 @@ def written(folder: Path, data: str | bytes, mode: int = 0o640) -> Path:
 
 
 def test_claims_are_read_without_verification() -> None:
-    """They tell when to warn and why a server may refuse."""
+    """They show when to warn and why a server may refuse."""
     token = parse_token(jwt({"sub": "svc", "roles": ["api"], "exp": 1767225600}) + "\n")
 
     assert (token.expires_at, token.roles) == (1767225600.0, ("api",))

@@ -212,7 +212,7 @@ def test_lock_that_may_not_be_opened_is_unknown(site: CommandSite) -> None:
 
 
 def test_state_directory_may_be_missing(site: CommandSite) -> None:
-    """Then there is nobody to become, and that is told."""
+    """Then there is no account to switch to, and the check says so."""
     for path in site.state.iterdir():
         path.unlink()
     site.state.rmdir()
@@ -432,7 +432,7 @@ def test_full_look_asks_for_events_where_hooks_run(site: CommandSite) -> None:
 
 
 def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
-    """Rights are told from the configuration alone."""
+    """Rights are judged by the configuration alone."""
     none = CONFIG.replace("/slurmdbd", "/none").encode()
     found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
     assert "accounting seen" not in found
@@ -442,7 +442,7 @@ def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
 
 
 def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
-    """A server before 1.3.0 does not tell them; a file that cannot be read is passed over."""
+    """A server before 1.3.0 does not list them; a file that cannot be read is skipped."""
     path = site.root / "cluster.json"
     path.write_text(json.dumps(GPU_LAB))
     server = Scripted(clusters=Reason.FEATURE_ABSENT)
@@ -456,7 +456,7 @@ def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
 
 
 def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
-    """The roles are not known then; why is told by the configuration."""
+    """The roles are not known then; the check of the configuration says why."""
     site.token.chmod(0o644)
     assert CheckStatus.OK is full(site)["server token"].status
 
@@ -475,7 +475,7 @@ WRONG_CALLER = (
 
 @pytest.mark.usefixtures("ada")
 def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) -> None:
-    """And no hint that would give the spool to them; without a state directory the spool tells."""
+    """And no hint that would give them the spool; without a state directory the spool decides."""
     owner = site.state.owner()
     with_state = site.call("check", "--full")
     as_json = site.call("check", "--full", "--json")
@@ -493,7 +493,7 @@ def test_an_ordinary_user_gets_one_line_from_the_full_look(site: CommandSite) ->
 
 @pytest.mark.usefixtures("ada")
 def test_without_any_directory_nobody_is_the_wrong_caller(site: CommandSite) -> None:
-    """Who sets up a trial is told what is missing."""
+    """The message to whoever sets up a trial names what is missing."""
     shutil.rmtree(site.state)
     shutil.rmtree(site.spool)
     said = site.call("check", "--full", "--json")

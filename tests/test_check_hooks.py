@@ -164,7 +164,7 @@ def test_untouched_stub_writes_to_the_usual_spool() -> None:
 
 
 def test_missing_line_is_critical() -> None:
-    """Jobs would be told by the sweep alone."""
+    """Jobs would be reported by the sweep alone."""
     found = [*check_hooks({"PrologSlurmctld": ()}, DEFAULT_SPOOL, None)]
     assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in found]
     assert "add EpilogSlurmctld=" in found[1].hint
@@ -172,7 +172,7 @@ def test_missing_line_is_critical() -> None:
 
 
 def test_swapped_lines_are_critical(place: Path) -> None:
-    """A prolog that tells of ends."""
+    """A prolog that writes stop events."""
     found = prolog([install(place) / "epilog_slurmctld"])
     assert (CheckStatus.CRITICAL, True) == (found.status, "of the other hook" in found.text)
 

@@ -381,6 +381,7 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
             "the last sweep refused to act (no safety check is named)",
         ),
         ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
+        ({"guards": ("first",), "held_stops": 2}, CheckStatus.OK, "5s ago"),
         (
             {"refused": True, "guards": ("boot", "size")},
             CheckStatus.WARNING,
@@ -394,7 +395,7 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
     ],
 )
 def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
-    """An old, hanging or refused one is a warning; a restart of slurmctld alone is not."""
+    """An old, hanging or refused one is a warning; a restart of slurmctld or a first one is not."""
     found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
     assert (verdict, text) == (found.status, found.text)
 

@@ -30,7 +30,7 @@ def asked(server: Scripted, *others: str, token: Token | None = None) -> dict[st
 
 
 def test_server_that_takes_all_is_well() -> None:
-    """Version, token, API, listing and cluster are told."""
+    """Version, token, API, job list and cluster are shown."""
     found = asked(Scripted(), token=Token("x", roles=("api",)))
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "cc-backend 1.5.4, dialect shared" == found["server"].text
@@ -65,7 +65,7 @@ def test_server_of_unknown_version_may_be_well() -> None:
     [(Reason.API_OFF, "NATS mode"), (Reason.WRONG_URL, "its words")],
 )
 def test_job_api_may_be_off(reason: Reason, words: str) -> None:
-    """Then nothing can be told by REST."""
+    """Then nothing can be delivered by REST."""
     found = asked(Scripted(jobs=reason))["server job API"]
     assert words in found.text
     assert found.status is (

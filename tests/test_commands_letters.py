@@ -1,4 +1,4 @@
-"""`cc-spool retry` and `discard`: which letters are chosen, what is asked, what is said."""
+"""`cc-spool retry` and `discard`: which dead letters are chosen, questions and messages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_all_of_nothing_is_fine(
 
 
 def test_a_letter_that_is_refused_does_not_stop_the_others(site: CommandSite) -> None:
-    """It is named, and the exit code tells of it."""
+    """It is named, and the exit code shows it."""
     site.bury("1-5.json", b"{", origin="todo")
     said = site.call("retry", "ALL")
 

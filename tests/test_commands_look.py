@@ -177,6 +177,7 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
         f"waiting: host n1 is unknown to cc-backend: 3 runs since {format_time(NOON)}",
     ),
     ({"warnings": ("squeue: a line",)}, "warning: squeue: a line\n"),
+    ({"polling_reason": "EMFILE"}, "inotify cannot be used (EMFILE): new/ is polled"),
     ({"unreported": 1}, "1 run deliberately not reported"),
     (
         {"due_since": NOON},

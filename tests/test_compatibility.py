@@ -1,4 +1,4 @@
-"""The README's table of Slurm and cc-backend releases is what tests have run."""
+"""The table of Slurm and cc-backend releases in docs/compatibility.md is what tests have run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "data" / "compatibility.jsonl"
 
 
-def test_the_readme_shows_the_results_of_the_tests() -> None:
+def test_the_page_shows_the_results_of_the_tests() -> None:
     """The table is the one that `make compatibility` makes of the kept results."""
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "compatibility.md").read_text()
 
-    assert put(readme, read(RESULTS)) == readme
+    assert put(page, read(RESULTS)) == page
 
 
 def test_every_pair_was_run() -> None:
@@ -37,7 +37,7 @@ def test_a_pair_is_named_by_how_it_was_run() -> None:
 def test_a_text_without_the_marks_is_refused() -> None:
     """The table is put nowhere but between its marks."""
     with pytest.raises(ValueError, match="marks are missing"):
-        put("# a README\n", [])
+        put("# a page\n", [])
 
     assert f"a{BEGIN}{table([])}{END}b" == put(f"a{BEGIN}old\n{END}b", [])
 

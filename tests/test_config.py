@@ -416,7 +416,7 @@ def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
 
 
 def test_http_is_refused_beside_a_path(tmp_path: Path) -> None:
-    """Both mistakes of one URL are told."""
+    """Both mistakes of one URL are reported."""
     path = written(tmp_path, {"clustername": "a", "cc-backend": {"host": "http://h/api"}})
 
     with pytest.raises(ConfigError) as caught:
@@ -515,7 +515,7 @@ def test_example_table_and_code_have_the_same_keys() -> None:
 
 
 def test_the_table_has_the_defaults_of_the_code() -> None:
-    """What the README promises is what happens."""
+    """What the page promises is what happens."""
     code = {
         key: "required" if value is REQUIRED else json.dumps(value)
         for key, value in known_keys().items()
@@ -582,9 +582,8 @@ def _example() -> dict[str, Any]:
 
 
 def _table() -> dict[str, str]:
-    """Return the keys and defaults of the table in the README's section on configuration."""
-    section = (ROOT / "README.md").read_text().partition("\n## Configuration\n")[2]
-    section = section.partition("\n## ")[0]
-    rows = re.findall(r"^\| `([^`]+)` \| `?([^|`]+)`? \| [^|]+ \|$", section, re.MULTILINE)
+    """Return the keys and defaults of the table in docs/configuration.md."""
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| `?([^|`]+)`? \| [^|]+ \|$", page, re.MULTILINE)
     assert len(dict(rows)) == len(rows)
     return dict(rows)

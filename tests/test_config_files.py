@@ -334,7 +334,7 @@ def test_a_huge_topology_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_the_servers_word_counts_more_than_a_topology_file(tmp_path: Path) -> None:
-    """A file fills in only what the server does not tell; both forms of a file are read."""
+    """A file adds only what the server does not list; both forms of a file are read."""
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     one.write_text(json.dumps(TOPOLOGY))
     two.write_text(json.dumps({"clusters": [TOPOLOGY | {"name": "other"}]}))

@@ -164,7 +164,7 @@ def test_a_level_is_a_word_before_the_message(level: int, words: str) -> None:
 
 
 def test_debugging_is_shown_on_demand() -> None:
-    """That of libraries, which tell of requests, is not."""
+    """That of libraries, which log requests, is not."""
 
     def work() -> int:
         _log.debug("ours")

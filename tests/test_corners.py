@@ -1,4 +1,4 @@
-"""What Slurm does to a job id beside start and end, told by a whole drain: one row, the true end.
+"""What Slurm does to a job id beside start and end, with a whole drain: one row, the true end.
 
 Hooks of 21.08 and 22.05 name no times, so events are explained by when they came.
 """
@@ -76,7 +76,7 @@ def test_an_epilog_alone_tells_a_whole_run(world: World) -> None:
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 121])
 def test_a_requeued_job_has_its_second_run_however_soon(world: World, gap: int) -> None:
-    """Accounting has the second one at once, and tells the first one's end an hour late."""
+    """Accounting has the second one at once, and the first one's end an hour late."""
     world.begin(5)
     world.run(1)
     world.requeue(5)
@@ -213,7 +213,7 @@ def test_two_prologs_without_an_epilog_are_two_runs(world: World) -> None:
 
 
 def test_without_accounting_a_requeued_job_is_shown_within_minutes(world: World) -> None:
-    """Its next run and its epilog prove the first one over; nobody else will tell."""
+    """Its next run and its epilog prove the first one over; there is no other source."""
     world.begin(5)
     world.run(100)
     world.requeue(5)

@@ -1,4 +1,4 @@
-"""Death at every system call: nothing is lost, nothing told twice, nothing stuck.
+"""Death at every system call: nothing is lost, nothing delivered twice, nothing stuck.
 
 Each point is a child that is killed before or after its n-th call on spool or network, with or
 without a power cut, and one recovery run after it.

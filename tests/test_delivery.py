@@ -25,6 +25,7 @@ from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
 from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.drain.state_report import StateReport
+from spool.files import codec
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
@@ -568,6 +569,29 @@ def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
     assert "accepted without script and description" in caplog.text
     assert 1 == len(calls(world, "edit_meta"))
+    assert () == world.stored("open", 1).late_texts
+
+
+def test_a_start_without_texts_is_stored_with_what_is_to_be_added(world: World) -> None:
+    """A kill before that loses nothing."""
+    world.backend.version = NEW
+    world.texts[1] = ("#!/bin/sh\n", "JobId=1")
+    dislike_scripts(world)
+    world.begin(1)
+    world.begin(2)
+    edit = world.backend.edit_meta
+    stored: list[tuple[str, ...]] = []
+
+    def note(document: dict[str, Any]) -> ApiReply:
+        stored.append(world.store.load_run(world.store.lane(1, world.moment)[0]).late_texts)
+        return edit(document)
+
+    world.backend.edit_meta = note  # type: ignore[method-assign]
+    world.run(20)
+    world.now += HOUR
+    world.run()
+
+    assert [TEXTS, TEXTS] == stored
 
 
 def dislike_scripts(world: World) -> None:
@@ -740,7 +764,7 @@ def test_a_start_that_stays_in_the_future_is_logged_once(
 
 
 def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
-    """Of the server, or of a kind of requests; none while all is well."""
+    """Of the server, or of a kind of requests; none while nothing has failed."""
     assert None is world.delivery.next_time(world.moment)
     stored(world, 1)
     assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)
@@ -868,6 +892,24 @@ def test_late_texts_are_added_to_the_row(world: World) -> None:
     assert [("jobScript", "#!/bin/sh\n"), ("slurmInfo", "JobId=1")] == payloads(world)
     assert {(1, NOON): "running"} == world.backend.rows
     assert {"open": [NAME]} == world.files()
+
+
+def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
+    """The run's file says which are still to be sent, until they have been."""
+    world.backend.version = NEW
+    with_text(world, *TEXTS)
+    world.store.flush(world.moment)
+    run = replace(world.stored("open", 1), late_texts=TEXTS)
+    (world.root / "open" / NAME).write_bytes(codec.encode(run))
+    world.boot()
+    world.run(2)
+    before = payloads(world)
+    world.end(1)
+    world.run(400)
+
+    assert [] == before  # an open run is read when there is something to do about it
+    assert [("jobScript", "#!/bin/sh\n"), ("slurmInfo", "JobId=1")] == payloads(world)
+    assert {(1, NOON): "completed"} == world.backend.rows
 
 
 def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:

@@ -64,7 +64,7 @@ def server() -> Iterator[StubServer]:
 
 @pytest.fixture
 def site(tmp_path: Path, server: StubServer) -> CommandSite:
-    """Return a site with that server, a silent Slurm, and a run to be told."""
+    """Return a site with that server, a silent Slurm, and a run to be delivered."""
     made = CommandSite(tmp_path / "site")
     made.document["cc-backend"]["host"] = server.url
     made.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
@@ -142,7 +142,7 @@ def test_a_token_that_cannot_be_used_is_a_problem_of_the_configuration(site: Com
 def test_a_signal_ends_the_drain_in_order(
     site: CommandSite, server: StubServer, number: signal.Signals
 ) -> None:
-    """What was told is durable, the exit code is 0."""
+    """What was delivered is durable, the exit code is 0."""
     on_start(server, lambda: os.kill(os.getpid(), number))
 
     assert 0 == site.call("drain").code

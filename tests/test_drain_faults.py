@@ -174,7 +174,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("what", sorted(ANSWERS))
 def test_no_answer_loses_or_doubles_a_run(tmp_path: Path, server: StubServer, what: str) -> None:
-    """Others go on unless all are halted; when the server is well again, all is told once."""
+    """Others go on unless all are halted; when the server works again, all is delivered once."""
     assert isinstance(server.model, Picky)
     backlog = Backlog(tmp_path, server)
     server.model.odd = ANSWERS[what]

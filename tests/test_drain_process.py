@@ -43,7 +43,7 @@ def put_runs(drain: DrainProcess, number: int) -> None:
 
 
 def test_one_refused_run_holds_up_nobody(drain: DrainProcess, server: StubServer) -> None:
-    """The other 99 are told in the same pass; the letter says why; mended, it is told too."""
+    """The other 99 are delivered in the same pass; the dead letter says why and can be repaired."""
     put_runs(drain, 100)
     server.model.poison[42] = refusal(400, "no such project: \x1b[31mp1\x1b[0m")
     with drain:

@@ -50,6 +50,7 @@ FULL = DrainState(
     due_since=5.0,
     next_attempt=12.0,
     warnings=("squeue: warning: a line",),
+    polling_reason="Too many open files",
 )
 
 
@@ -120,7 +121,7 @@ def test_a_state_that_cannot_be_written_stops_nothing(
 
 
 def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
-    """The count tells the rest."""
+    """The count includes the rest."""
     many = tuple(UnreadableFile(name=f"todo/{n}", reason="EIO") for n in range(30))
     found = written(tmp_path, (DrainState(unreadable=many, unreadable_count=30), 1.0))
 

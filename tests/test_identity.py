@@ -83,7 +83,7 @@ def test_an_owner_without_a_name_has_the_group_of_the_directory(
 def test_who_is_not_root_stays_who_he_is(
     calls: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The service itself, or an operator who will be told what he may not."""
+    """The service itself, or an operator who gets an error where a right is missing."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     become_service(owned(5, 5))
 
@@ -298,7 +298,7 @@ def test_files_of_a_command_started_by_root_belong_to_the_service(
 def test_a_drain_started_by_root_works_as_the_service(
     installed: CommandSite, by_root: ByRoot
 ) -> None:
-    """Lock, beacon, state and archive are the service's; the token is root's alone."""
+    """Lock, drain state, state and archive are the service's; the token is root's alone."""
     installed.put(Directory.TODO, run_of(5, end=END))
     os.chown(installed.token, 0, 0)
     installed.token.chmod(0o600)

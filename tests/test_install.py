@@ -264,7 +264,7 @@ def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrad
 
 
 def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
-    """The stubs stay, do nothing and the lines are told; a second call removes them."""
+    """The stubs stay and do nothing, the lines are printed; a second call removes them."""
     conf = tmp_path / "etc" / "slurm.conf"
     conf.parent.mkdir()
     hooks = fresh / "etc/slurm/cc-slurm-sync"
@@ -386,7 +386,7 @@ def open_place() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes nobody, which needs root")
 def test_the_default_place_asks_for_root(open_place: Path) -> None:
-    """Without root and PREFIX the way out is told."""
+    """Without root and PREFIX the message names both ways out."""
     shutil.copytree(DEPLOY, open_place / "deploy")
     (open_place / "deploy").chmod(0o755)
     done = subprocess.run(
@@ -442,7 +442,7 @@ def test_a_newer_python_is_found_beside_an_old_one(
 
 @pytest.mark.parametrize("wanted", [(), ("python3.12",)])
 def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> None:
-    """Without a Python that is new enough a package to install is told."""
+    """Without a Python that is new enough the message names a package to install."""
     fake_python(tmp_path, "python3", 1)
 
     done = find_python(tmp_path, *wanted)
@@ -775,7 +775,8 @@ def test_an_upgrade_keeps_both_users(change: Change) -> None:
 def test_a_choice_that_no_file_remembers_is_read_from_the_owners(two: Path, change: Change) -> None:
     """An older version remembered nothing."""
     (two / "etc/cc-slurm-sync/install.conf").unlink()
-    script = f"set -eu; . {DEPLOY}/places; . {DEPLOY}/accounts; find_service_user; find_slurm_user"
+    files = "".join(f". {DEPLOY}/{name}; " for name in ("places", "slurm_site", "accounts"))
+    script = f"set -eu; {files}find_service_user; find_slurm_user"
     done = subprocess.run(
         ["/bin/sh", "-c", script],
         env={"PREFIX": str(two), "SLURM_CONF": "/nonexistent", "PATH": os.environ["PATH"]},

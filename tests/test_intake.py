@@ -251,7 +251,7 @@ def test_what_cannot_be_read_and_is_no_file_is_set_aside(
 
 
 def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None:
-    """Both reasons are told."""
+    """Both reasons are logged."""
     (reader.new / "odd").touch()
     reader.spool.unreadable = frozenset({"odd"})
     reason = "not a valid event name; cannot be read: Permission denied"
@@ -280,7 +280,7 @@ def test_an_unreadable_file_that_vanishes_is_no_error(
 def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
     reader: Reader, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told once, not at every scan."""
+    """It is logged once, not at every scan."""
     (reader.new / NAME).mkdir()
     (reader.spool.root / "dead" / NAME).write_text("in the way")
     reader.event(OTHER)
@@ -336,7 +336,7 @@ def test_a_look_is_due_when_something_may_be_new(
     later: float,
     is_due: bool,  # noqa: FBT001 - a table
 ) -> None:
-    """One stat tells."""
+    """One stat shows it."""
     os.utime(reader.new, (NOW - age, NOW - age))
     reader.event_scanner.scan(MOMENT)
 

@@ -111,7 +111,7 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
 
 
 def test_a_file_over_the_limit_has_no_contents(layout: Layout) -> None:
-    """Its size is told; 1 GB is not read."""
+    """Its size is shown; 1 GB is not read."""
     with (layout.root / "new" / "a").open("wb") as file:
         file.truncate(1 << 30)
     found = layout.read(Directory.NEW, "a", 65536)

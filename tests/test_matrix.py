@@ -39,7 +39,7 @@ class Clock:
 
 
 class Site:
-    """A controller, a server and a drain that runs when told."""
+    """A controller, a server and a drain that runs on command."""
 
     def __init__(self, root: Path, series: str, server: StubServer) -> None:
         self.clock = Clock()
@@ -238,7 +238,7 @@ def test_jobs_of_every_slurm_reach_every_cc_backend(
 def test_a_sweep_repairs_drift_of_every_pair(
     series: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lost row, a lost stop and a job that nobody told of are repaired; then nothing differs."""
+    """A lost row, a lost stop and a job without events are repaired; then nothing differs."""
     monkeypatch.setattr(reaction, "QUEUE_SECONDS", 0)
     model = Model(version=version, clusters=CLUSTERS)
     with StubServer(model) as server:

@@ -260,7 +260,7 @@ def test_a_start_that_waited_goes_although_slurm_is_silent(world: World) -> None
 
 
 def sent_scripts(world: World) -> list[tuple[int, str]]:
-    """Return job id and script of what cc-backend was told, with a start or later."""
+    """Return job id and script of what cc-backend received, with a start or later."""
     sent = []
     for document in world.backend.documents:
         added = document.get("payload") or {}

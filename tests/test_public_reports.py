@@ -6,9 +6,8 @@ Each is named by the report's repository and number; names of hosts, users and j
 from __future__ import annotations
 
 import pytest
-from slurm.decode.fields.tres import parse_tres
-from slurm.release_features import features_of
 
+from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.scalars import split_state
 from slurm.decode.job_rows import SQUEUE_FORMAT, parse_job_list, parse_queue_snapshot
@@ -17,7 +16,7 @@ from slurm.decode.squeue_columns import columns_for, format_option, parse_job_co
 from slurm.decode.squeue_json import parse_job
 from slurm.errors import SlurmError
 from slurm.job import Job
-from slurm.release import Release
+from slurm.release import Release, features_of
 
 START = 1795830840
 ROW = {

@@ -228,7 +228,7 @@ def upgraded(
 def test_an_upgrade_loses_and_doubles_nothing(
     upgraded: tuple[BackendSite, Callable[[], None]],
 ) -> None:
-    """Starts and stops wait in the spool meanwhile; they are told in the new server's words."""
+    """Starts and stops wait in the spool meanwhile, and are sent in the new server's dialect."""
     site, upgrade = upgraded
     start = int(time.time()) - HOUR
     site.begin(1, start)

@@ -317,7 +317,7 @@ def test_no_row_is_invented(site: RealSite, story: Story) -> None:
 
 
 def test_nothing_is_told_twice(site: RealSite, story: Story) -> None:
-    """One accepted start and stop for each run, and no row was ever told otherwise."""
+    """One accepted start and stop for each run, and no row ever had other values."""
     for call in ("start_job", "stop_job"):
         told = site.told(call)
         assert {job: len(runs) for job, runs in story.runs.items()} == {

@@ -37,12 +37,12 @@ class Site:
         return config_time(self.slurm.config(), "BOOT_TIME") or 0
 
     def wait_older(self) -> None:
-        """Return when all daemons have started long enough before now to be told apart."""
+        """Return when all daemons have started long enough before now to be distinguished."""
         started = time.time()
         wait_until(lambda: time.time() > started + SLACK_SECONDS + 1, "the daemons to be older")
 
     def wait_registered(self) -> None:
-        """Return when every node has told slurmctld when its slurmd started."""
+        """Return when slurmctld knows of every node when its slurmd started."""
         wait_until(
             lambda: "SlurmdStartTime=None" not in self.lab.run("scontrol", "show", "node").stdout,
             "the nodes to register",

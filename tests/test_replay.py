@@ -1,4 +1,4 @@
-"""`cc-spool replay`: kept events and runs are told again, once, at a bearable pace."""
+"""`cc-spool replay`: kept events and runs are delivered again, once, at a bearable pace."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
 
 
 def test_another_spool_is_taken_in_whole(site: CommandSite, other: CommandSite) -> None:
-    """Its events, what it had still to tell, what is open, and what it gave up."""
+    """Its events, its pending and open runs, and its dead letters."""
     other.put_event(EVENT, "user=anna\nend\n", time=NOON + 0.5)
     other.put(Directory.TODO, run_of(5))
     other.put(Directory.OPEN, run_of(6, started=NOON))
@@ -157,7 +157,7 @@ def test_strange_files_are_refused_by_name(
 
 
 def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
-    """The drain archives what is told again, into the file that is being read."""
+    """The drain archives what is delivered again, into the file that is being read."""
     directory = archived(site, TOLD, run_of(6, end=END))
     found = []
     for each in read_import_items(directory):
@@ -252,7 +252,7 @@ def test_the_spool_is_not_fed_into_itself(site: CommandSite, part: str) -> None:
 
 @pytest.mark.parametrize("directory", ["todo", "open"])
 def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> None:
-    """Whatever was told of it so far."""
+    """Whatever was delivered of it so far."""
     here = replace(TOLD, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
     before = site.put(Directory(directory), here)
     said = site.call("replay", archived(site, TOLD), "--json")

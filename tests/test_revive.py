@@ -262,7 +262,7 @@ def refused(tmp_path: Path) -> Refused:
 
 
 def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
-    """Within a second or so, and tells nothing."""
+    """Within a second or so, and delivers nothing."""
     asked = refused.asked()
     refused.discard()
     refused.world.run(3)
@@ -283,7 +283,7 @@ def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> N
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_the_end_of_a_discarded_job_ends_its_mark(refused: Refused, *, restarts: bool) -> None:
-    """It is not told, and nothing is left."""
+    """It is not delivered, and nothing is left."""
     asked = refused.asked()
     refused.discard()
     if restarts:
@@ -311,7 +311,7 @@ def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> 
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) -> None:
-    """Somebody put it there by hand; nothing of it is to be told."""
+    """Somebody put it there by hand; nothing of it is to be delivered."""
     world = World(tmp_path)
     mark = run_of(5, end=END, reported=False, reason="opted out")
     (world.root / "todo" / mark.name).write_bytes(codec.encode(mark))
@@ -324,7 +324,7 @@ def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) ->
 
 
 def test_a_retried_run_is_told_by_a_running_drain(refused: Refused) -> None:
-    """When the cause is mended."""
+    """When the cause is repaired."""
     refused.world.backend.answers.clear()
     with Layout(refused.world.root) as layout:
         retry(layout, refused.name)

@@ -158,7 +158,7 @@ def test_silence_proves_nothing(proof: SameJobProof, reply: RowsReply | None) ->
 
 
 def test_a_row_that_lost_its_start_proves_the_run_it_encloses(proof: SameJobProof) -> None:
-    """The controller stopped before it told accounting (seen with 22.05.8)."""
+    """The controller stopped before it sent the start to accounting (seen with 22.05.8)."""
     lost = Job(job_id=5, user="ada", submit_time=FIRST - 9, end_time=FIRST + 60, state="REQUEUED")
 
     assert {FIRST} == proven(proof, job(SECOND, restarts=1), {FIRST}, lost)

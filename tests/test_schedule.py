@@ -9,7 +9,14 @@ import pytest
 from slurm.job import Job
 from spool.deliver.pending_run import MAX_WAIT_SECONDS, PendingRun, RequestKind, pending_run
 from spool.deliver.schedule import Schedule
-from spool.deliver.stop_hold import MAX_JOBS, QUERY_INTERVAL_SECONDS, StopHold
+from spool.deliver.stop_hold import (
+    FULL_INTERVAL_SECONDS,
+    MAX_JOBS,
+    QUERY_INTERVAL_SECONDS,
+    SAMPLE_JOBS,
+    SLOWNESS,
+    StopHold,
+)
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run
 from spool.moment import Moment
@@ -311,15 +318,14 @@ def test_a_run_is_known_to_fail_alone(attempts: int, outcome: str, *, expected: 
     assert expected is pending_run(run, Directory.TODO, Moment(1000, NOW)).has_failed
 
 
+def held(job_id: int, start: int = 100, *, since: float = 0, cluster: str = "alex") -> PendingRun:
+    """Return a run whose stop is held; its start was accepted `since` seconds ago."""
+    return entry(job_id, start, started=1, accepted_at=NOW - since, end_time=2, cluster=cluster)
+
+
 def test_held_stops_are_asked_about_together() -> None:
-    """Those of one cluster, held longest first, each job id once, not all the time."""
-    made = schedule(
-        entry(1, 100, started=1, accepted_at=NOW - 1, end_time=2, cluster="alex"),
-        entry(2, 100, started=1, accepted_at=NOW - 5, end_time=2, cluster="alex"),
-        entry(2, 300, started=1, accepted_at=NOW - 2, end_time=2, cluster="alex"),
-        entry(3, 100, started=1, accepted_at=NOW - 3, end_time=2, cluster="fritz"),
-        hold=180.0,
-    )
+    """Held longest first, each job id once, not all the time."""
+    made = schedule(held(1, since=1), held(2, since=5), held(2, 300, since=2), hold=180.0)
     stop_hold = StopHold()
 
     assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW)
@@ -327,16 +333,56 @@ def test_held_stops_are_asked_about_together() -> None:
     assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
 
 
+def test_the_clusters_are_asked_about_in_turn() -> None:
+    """A job list is of one cluster; no cluster delays the others."""
+    made = schedule(held(1), held(2, cluster="fritz"), held(3, cluster="zen"), hold=180.0)
+    stop_hold = StopHold()
+    asked = [stop_hold.next_query(made, NOW + i * QUERY_INTERVAL_SECONDS) for i in range(4)]
+
+    assert ["alex", "fritz", "zen", "alex"] == [cluster for cluster, _ in asked]
+
+
 def test_not_too_many_held_stops_are_asked_about() -> None:
-    """The others come with the next question."""
-    held = [
-        entry(i, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex")
-        for i in range(1, MAX_JOBS + 2)
-    ]
+    """The others come when these are released."""
+    made = schedule(*(held(i) for i in range(1, MAX_JOBS + 2)), hold=180.0)
 
-    _, job_ids = StopHold().next_query(schedule(*held, hold=180.0), NOW)
+    assert MAX_JOBS == len(StopHold().next_query(made, NOW)[1])
 
-    assert MAX_JOBS == len(job_ids)
+
+def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
+    """The query is cheap; all of them are asked about at once when it shows one, and at times."""
+    made = schedule(*(held(i, since=i) for i in range(1, SAMPLE_JOBS + 11)), hold=180.0)
+    stop_hold = StopHold()
+    counts = [len(stop_hold.next_query(made, NOW)[1])]
+    now = NOW + QUERY_INTERVAL_SECONDS
+    counts.append(len(stop_hold.next_query(made, now)[1]))
+    stop_hold.release_listed([(SAMPLE_JOBS + 10, 100)], made, now)
+    counts.append(len(stop_hold.next_query(made, now)[1]))
+    counts.append(len(stop_hold.next_query(made, now + FULL_INTERVAL_SECONDS - 0.1)[1]))
+    counts.append(len(stop_hold.next_query(made, now + FULL_INTERVAL_SECONDS + 1)[1]))
+
+    full = SAMPLE_JOBS + 10
+    assert [full, SAMPLE_JOBS, full - 1, SAMPLE_JOBS, full - 1] == counts
+
+
+def test_a_slow_server_is_asked_less_often() -> None:
+    """The queries take a small part of its time, also when they show a run."""
+    made = schedule(held(1), held(2), hold=180.0)
+    stop_hold = StopHold()
+    stop_hold.next_query(made, NOW)
+    stop_hold.release_listed([(1, 100)], made, NOW + 2)
+
+    assert NOW + 2 + SLOWNESS * 2 == stop_hold.next_time(made)
+
+
+def test_a_query_that_failed_is_not_repeated_at_once() -> None:
+    """Its answer says nothing about the runs."""
+    made = schedule(held(1), hold=180.0)
+    stop_hold = StopHold()
+    stop_hold.next_query(made, NOW)
+    stop_hold.query_failed(NOW + 1)
+
+    assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_hold.next_time(made)
 
 
 def test_nothing_is_asked_while_no_stop_is_held() -> None:

@@ -66,7 +66,7 @@ def test_the_token_is_in_nothing_a_drain_writes(site: CommandSite) -> None:
 
 
 def test_the_token_is_in_no_argument_or_environment_of_a_child(site: CommandSite) -> None:
-    """Slurm's commands are told nothing of it."""
+    """Slurm's commands get nothing of it."""
     site.call("drain", "--once")
     seen = (site.root / "seen").read_text()
 

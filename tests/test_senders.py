@@ -28,7 +28,7 @@ ROW = BackendRow(7, "alex", 100, "running", 1)
 
 
 class Scripted:
-    """A backend that gives the answers it was told, then says yes."""
+    """A backend that gives the answers it was given, then accepts all."""
 
     def __init__(self, *reasons: Reason | Exception, wish: float | None = None) -> None:
         self.reasons = list(reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from drain_world import NOON, World
 
 from ccbackend.classify import Reason
 from slurm.job import NodeAllocation
+from spool.drain.event_watch import EventWatch, new_descriptor
+from spool.drain.loop import IDLE_SECONDS
+from spool.drain.service import WATCHED_SECONDS
 from spool.files.archive import DeliveredArchive
 from spool.files.drain_state import DrainState, HealthState, read_drain_state
 from spool.files.layout import Directory
@@ -95,6 +99,36 @@ class Site:
 def site(tmp_path: Path) -> Site:
     """Return a site with nothing in it."""
     return Site(World(tmp_path))
+
+
+def test_a_drain_that_must_poll_says_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its passes are close together then; with a watch they are a second apart."""
+
+    def refuse(_path: bytes) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def longest_wait(new_descriptor: Callable[[bytes], int]) -> float:
+        world, waits = site.world, list[float]()
+        world.new_watch = lambda layout, queue: EventWatch(
+            layout, queue, new_descriptor=new_descriptor
+        )
+        site.boot()
+        step = world.drain.step
+
+        def note(wait: float) -> None:
+            waits.append(wait)
+            step(wait)
+
+        monkeypatch.setattr(world.drain, "step", note)
+        site.passes = 0
+        site.run(3)
+        world.service.close()
+        return waits[-1]
+
+    polling = longest_wait(refuse), site.state().polling_reason
+    watching = longest_wait(new_descriptor), site.state().polling_reason
+
+    assert ((IDLE_SECONDS, "Too many open files"), (WATCHED_SECONDS, "")) == (polling, watching)
 
 
 def test_once_delivers_what_is_there_and_ends(site: Site) -> None:

@@ -41,7 +41,7 @@ def test_no_seed_breaks_a_promise(part: int) -> None:
 
 
 def test_a_seed_replays_exactly() -> None:
-    """Two runs of a seed tell the same story to the last line but the time they took."""
+    """Two runs of a seed have the same story to the last line, except the time they took."""
     stories = [simulate("--seed", "7", "--story").stdout.splitlines()[:-1] for _ in range(2)]
 
     assert stories[0] == stories[1]

@@ -59,7 +59,7 @@ def test_separators_are_never_the_same() -> None:
 
 
 def test_flags_of_an_opted_out_job_are_read_from_accounting() -> None:
-    """Comments of administrators and users are told apart; the name is the job's."""
+    """Comments of administrators and users are distinguished; the name is the job's."""
     answer = accounted(AdminComment="disable_cc_submission", Comment="mine")
     (run,) = parse_sacct_rows(answer.encode())
 
@@ -151,7 +151,7 @@ def test_accounting_names_array_and_het_members() -> None:
     [("NODE", Sharing.NODE), ("USER", Sharing.USER), ("NO", Sharing.SHARED), ("", None)],
 )
 def test_accounting_tells_sharing_in_one_more_field(value: str, expected: Sharing | None) -> None:
-    """From 26.05 on Exclusive stands behind the others; without it nothing is told."""
+    """From 26.05 on Exclusive stands behind the others; without it sharing is not known."""
     line = SACCT.replace("|", "\x1f")
     fields = SACCT_FIELDS + SACCT_SHARING
     (told,) = parse_sacct_rows(f"{line}\x1f{value}\n".encode(), fields=fields)

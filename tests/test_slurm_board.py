@@ -1,4 +1,4 @@
-"""The board of all jobs: running starts at once, a line for the few that are looked at."""
+"""The snapshot of all jobs: running starts at once, a line for the few that are looked at."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def test_accounting_gives_every_run(series: str) -> None:
 
 
 def whole_nodes(run: Job) -> Sharing | None:
-    """Return the sharing of a run that the recorded cluster's size tells: 16 CPUs a node."""
+    """Return the sharing of a run by the recorded cluster's size: 16 CPUs a node."""
     if not run.nodes or not run.cpus:
         return None
     return Sharing.NODE if run.cpus >= 16 * len(run.nodes) else Sharing.SHARED
@@ -277,7 +277,7 @@ def test_way_is_told_with_its_form_of_json() -> None:
 
 
 def test_table_is_shown_as_markdown() -> None:
-    """Every row and every source common to all stands in what the README shows."""
+    """Every row and every source common to all is in what the page shows."""
     lines = markdown().splitlines()
 
     assert len(RELEASE_TABLE) + 2 == len([line for line in lines if line.startswith("|")])
@@ -285,8 +285,8 @@ def test_table_is_shown_as_markdown() -> None:
     assert 6 == len([line for line in lines if line.startswith("- ")])
 
 
-def test_readme_shows_the_table() -> None:
-    """What the README says of the sources is what the code has."""
-    readme = Path(__file__).parent.parent / "README.md"
+def test_the_page_shows_the_table() -> None:
+    """What docs/compatibility.md says of the sources is what the code has."""
+    page = Path(__file__).parent.parent / "docs" / "compatibility.md"
 
-    assert markdown() in readme.read_text()
+    assert markdown() in page.read_text()

@@ -74,7 +74,7 @@ def facts(recorded: RecordedCommands, slurm: Slurm) -> list[str]:
     ids=lambda answer: f"{answer.status} {answer.stdout[:20]!r}",
 )
 def test_text_serves_where_json_fails_in_any_way(answer: CommandResult) -> None:
-    """A crash, an error, an answer without sense: the jobs are told by text."""
+    """A crash, an error, an answer without sense: the jobs are read from text."""
     recorded = commands("26.05")
     recorded.answers["--json"] = answer
 
@@ -126,7 +126,7 @@ def test_hanging_json_gives_way_to_text_with_a_short_time() -> None:
 
 
 def test_answer_of_another_cluster_is_no_reason_for_text() -> None:
-    """Text does not tell whose jobs it lists."""
+    """Text does not show whose jobs it lists."""
     recorded = commands("24.11")
     slurm = recorded.slurm(cluster="other")
     with pytest.raises(SlurmError) as caught:
@@ -245,7 +245,7 @@ def test_a_crowd_is_asked_in_part_where_squeue_fails() -> None:
 
 
 def test_scontrol_that_falls_silent_is_not_asked_on() -> None:
-    """What it has told so far is kept."""
+    """What it has answered so far is kept."""
     recorded = commands("24.11")
     first, second = ids_of(recorded)
     recorded.answers |= {"squeue --local": FAILED, f"show job {second}": DOWN}
@@ -424,7 +424,7 @@ def test_text_that_cannot_be_read_without_json_gives_way_to_scontrol() -> None:
 
 @pytest.mark.parametrize("answer", [DOWN, CommandResult((), -9, b"", b"")], ids=["down", "killed"])
 def test_a_silent_scontrol_leaves_cores_to_json(answer: CommandResult) -> None:
-    """Of a job whose cores text cannot tell just now."""
+    """Of a job whose cores text cannot give at this moment."""
     recorded = commands("22.05")
     recorded.answers["show job"] = answer
 

@@ -51,7 +51,7 @@ SERIES = ("21.08", "22.05", "24.11", "26.05")
 
 
 def truth(series: str) -> tuple[Job, str]:
-    """Return the second job of gpu-two-nodes as squeue tells it, and its text."""
+    """Return the second job of gpu-two-nodes as squeue shows it, and its text."""
     situation = Situation(series, "gpu-two-nodes")
     columns = columns_for(features_of(Release(*map(int, series.split(".")))))
     jobs = parse_job_columns(lookup_lines(situation, ""), columns, cluster="lab").rows
@@ -77,7 +77,7 @@ def forged(text: str, field: str, value: str) -> str:
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("series", SERIES)
 def test_forged_text_is_suspect_or_harmless(series: str, name: str, field: str) -> None:
-    """Whatever a user writes, the text tells the true nodes, cores and GRES, or nothing."""
+    """Whatever a user writes, the text gives the true nodes, cores and GRES, or nothing."""
     job, text = truth(series)
     honest = add_job_detail(job, text, node_of=node_of)
     try:

@@ -46,7 +46,7 @@ def test_each_parser_says_the_same(situation: Situation, name: str) -> None:
 
 
 def held(job: Job) -> list[object]:
-    """Return what a job holds on each node; CPUs are told from v0.0.41 on alone."""
+    """Return what a job holds on each node; CPUs are listed from v0.0.41 on only."""
     return [(node.name, node.cores, node.core_count, node.gres) for node in job.allocations]
 
 

@@ -327,7 +327,7 @@ def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatc
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing is told by name, root first."""
+    """What is missing is named, root first."""
     monkeypatch.setattr(present, "PATH", "/nonexistent")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     named = present.what_is_missing()
@@ -370,7 +370,7 @@ def test_release_that_is_not_here_skips_and_says_so(
 def test_release_that_cannot_be_built_skips_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The words of the tool are told, and nothing half-made stays."""
+    """The tool's message is shown, and nothing half-made stays."""
     tool = tmp_path / "mmdebstrap"
     tool.write_text("#!/bin/sh\necho no such suite >&2\nexit 25\n")
     tool.chmod(0o755)

@@ -208,7 +208,7 @@ def test_text_serves_for_a_record_that_is_not_understood() -> None:
 
 @pytest.mark.parametrize("series", TEXT)
 def test_suspect_text_is_given_up_for_json(series: str) -> None:
-    """A name of several lines makes the text suspect; JSON tells the job."""
+    """A name of several lines makes the text suspect; JSON has the job."""
     recorded = commands(series, "special-chars")
     (job_id,) = ids_of(recorded)
     slurm = recorded.slurm()
@@ -223,7 +223,7 @@ def test_suspect_text_is_given_up_for_json(series: str) -> None:
 def test_suspect_job_without_json_is_told_by_its_hosts(
     answer: CommandResult, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No cores and no GRES are told that might be forged, and the log says why."""
+    """No cores and no GRES are reported that might be forged, and the log says why."""
     recorded = commands("22.05", "special-chars")
     recorded.answers["--json"] = answer
     (job_id,) = ids_of(recorded)

@@ -108,7 +108,7 @@ def test_an_answer_is_kept_as_it_was_printed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("said", [Said(1, b"x", b"no such job"), Said(0, b"", b"")])
 def test_a_failed_command_leaves_no_file(tmp_path: Path, said: Said) -> None:
-    """The story tells why."""
+    """The story says why."""
     notebook = Notebook(tmp_path, Scripted({"show": said}))
     notebook.keep("a.txt", "scontrol", "show")
     notebook.close()

@@ -136,7 +136,7 @@ LINES = (
 
 
 def test_separator_in_an_account_leaves_the_listing_readable() -> None:
-    """Id, state, times and nodes are certain; of whom it is cannot be told."""
+    """Id, state, times and nodes are certain; whose job it is cannot be decided."""
     rows = parse_job_list(LINES.encode())
     snapshot = parse_queue_snapshot(LINES.encode())
     odd = snapshot.job(9)

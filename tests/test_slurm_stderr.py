@@ -245,7 +245,7 @@ def test_a_failure_without_a_word_on_stderr_shows_what_was_printed() -> None:
     [(-9, "-9 (SIGKILL)"), (139, "139 (SIGSEGV)"), (1, "1"), (255, "255"), (128, "128")],
 )
 def test_the_signal_that_ended_a_command_is_named(status: int, words: str) -> None:
-    """Also where a wrapper's shell tells it by its exit status."""
+    """Also where a wrapper's shell shows it by its exit status."""
     recorded = commands("24.11")
     recorded.answers["-o"] = CommandResult((), status, b"", b"")
     with pytest.raises(SlurmError) as caught:

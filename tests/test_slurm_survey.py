@@ -86,7 +86,7 @@ def test_cluster_without_nodes_has_none() -> None:
 
 
 def test_node_without_its_size_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    """One that does not tell sockets, cores and threads costs one warning, and no other node."""
+    """One without sockets, cores and threads costs one warning, and no other node."""
     odd = NODE_26.replace(b"ThreadsPerCore=2", b"").replace(b"n2gpu01", b"future%d")
     nodes = parse_nodes(odd % 1 + odd % 2 + NODE_21)
 

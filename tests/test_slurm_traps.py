@@ -30,7 +30,7 @@ def job(document: dict[str, Any], nodes: NodeOf = node_of) -> Job:
 def cores_2108(
     sockets: str, cores: str, cpus: int, node: Node | None = NODE
 ) -> tuple[int, ...] | None:
-    """Return what 21.08 tells of one node; keys of sockets and cores as words."""
+    """Return what 21.08 prints of one node; keys of sockets and cores as words."""
     allocated = {"sockets": dict.fromkeys(sockets.split()), "cores": dict.fromkeys(cores.split())}
     document = {"nodes": "n1", "allocated_nodes": {"0": {**allocated, "cpus": cpus}}}
     found = parse_job_resources(document, [], lambda _name: node, is_live=True)
@@ -64,12 +64,12 @@ def test_shrinking_node_list_of_a_completing_job_is_not_taken() -> None:
 def test_collapsed_cores_of_21_08(
     sockets: str, cores: str, cpus: int, expected: tuple[int, ...] | None
 ) -> None:
-    """Patched and unpatched answers are told apart; what cannot be decided is not guessed."""
+    """Patched and unpatched answers are distinguished; what cannot be decided is not guessed."""
     assert expected == cores_2108(sockets, cores, cpus)
 
 
 def test_cores_of_21_08_need_the_size_of_the_node() -> None:
-    """Without it the first socket alone is certain; nodes of several sizes tell nothing."""
+    """Without it the first socket alone is certain; nodes of several sizes prove nothing."""
     assert (0, 1) == cores_2108("0", "0 1", 4, None)
     assert cores_2108("1", "0 1", 4, None) is None
     sizes = {"n1": NODE, "n2": replace(NODE, sockets=4)}

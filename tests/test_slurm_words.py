@@ -155,7 +155,7 @@ def test_counts_in_tres_text(tres: str, expected: tuple[int | None, int | None])
 def test_fewer_cpus_than_the_nodes_have_are_shared_nodes(
     cpus: int | None, node_cpus: list[int | None], expected: Sharing | None
 ) -> None:
-    """Where sharing is not told, the number of CPUs tells it; of unknown nodes nothing."""
+    """Where sharing is not known, the number of CPUs decides; of unknown nodes nothing."""
     assert expected == sharing_from_cpus(cpus, node_cpus)
 
 

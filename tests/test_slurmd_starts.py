@@ -1,4 +1,4 @@
-"""Was slurmctld reconfigured or restarted? The nodes' start times tell."""
+"""Was slurmctld reconfigured or restarted? The nodes' start times show it."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_a_death_elsewhere_acquits(process: Process) -> None:
 
 
 def test_poison_is_said_once(process: Process) -> None:
-    """The file is set aside now; when it was mended it may be tried again."""
+    """The file is set aside now; when it was repaired it may be tried again."""
     process.die_in("5-100.json", times=3)
 
     assert [True, False] == [process.crash_marker.is_poison("5-100.json") for _ in range(2)]

@@ -470,7 +470,7 @@ def test_a_group_counts_its_changes(layout: Layout) -> None:
 
 
 def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
-    """A dead run that was told of again in the same batch."""
+    """A dead run that came again in the same batch."""
     batch = WriteBatch(layout)
     batch.put(Directory.DEAD, "a", b"dead")
     batch.put(Directory.TODO, "a", b"live")

@@ -1,4 +1,4 @@
-"""What the sweep asks for is told again, although the drain remembers that it was told."""
+"""What the sweep asks for is delivered again, although the drain remembers its delivery."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def asked(world: World, kind: str, job_id: int, start: int, end: int) -> None:
 
 
 def delivered_run(world: World) -> tuple[int, int]:
-    """A run that was told in full; its start and end."""
+    """A run that was delivered in full; its start and end."""
     start = int(world.begin(7).start_time or 0)
     world.run(2)
     world.end(7)

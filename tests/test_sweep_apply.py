@@ -38,7 +38,7 @@ def names(layout: Layout) -> list[str]:
 
 
 def test_each_change_is_an_event_with_all_that_is_known(layout: Layout) -> None:
-    """It carries the mark that it is to be told again."""
+    """It carries the mark that it is to be delivered again."""
     written = write_events(layout, [start(1), Start(job=over(2), why=""), CLOSE, stop(4)])
 
     assert [each.key for each in written] == [(1, OLD), (2, OLD), (3, OLD), (4, OLD)]
@@ -89,7 +89,7 @@ def never() -> None:
 
 
 def emptied(layout: Layout) -> Callable[[], None]:
-    """A drain that tells all."""
+    """A drain that delivers all."""
 
     def drain() -> None:
         for path in (layout.root / "new").iterdir():
@@ -119,7 +119,7 @@ def test_what_a_drain_here_cannot_tell_is_left(layout: Layout, tmp_path: Path) -
 
 
 def test_a_running_drain_is_waited_for(layout: Layout, tmp_path: Path) -> None:
-    """Until it has told all, or the time is over."""
+    """Until it has delivered all, or the time is over."""
     written = write_events(layout, [stop(4)])
     seen: list[int] = []
 

@@ -145,7 +145,7 @@ def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> 
 
 @pytest.mark.parametrize("what", ["config", "ended", "accounting"])
 def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> None:
-    """Where to go on is told."""
+    """The message says where to continue."""
     world.slurm.failures = {what: SlurmError("away", reason=FailureReason.FAILED)}
 
     progress = backfill(world.site, window(world), pace())
@@ -156,7 +156,7 @@ def test_a_question_without_an_answer_ends_it(world: SweptWorld, what: str) -> N
 
 
 def test_look_ups_that_fail_end_it(world: SweptWorld) -> None:
-    """Nothing is told that may be there."""
+    """Nothing is reported that may be there."""
     world.backend.silent = True
 
     progress = backfill(world.site, window(world), pace())
@@ -186,7 +186,7 @@ def test_a_drain_that_does_not_keep_up_is_waited_for(
 def test_a_drain_that_never_keeps_up_ends_it(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit 75; what was told counts."""
+    """Exit 75; what was delivered counts."""
     monkeypatch.setattr(module, "CHECK_EVERY", 1)
     monkeypatch.setattr(module, "MAX_PENDING", 3)
 

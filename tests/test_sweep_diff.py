@@ -132,7 +132,7 @@ def test_a_run_closed_there_while_it_goes_on_is_reported() -> None:
 
 
 def test_a_run_that_appeared_meanwhile_is_left_alone() -> None:
-    """Between the two listings it was told."""
+    """Between the two listings it was delivered."""
     drift = found(Differences(missing=(run(7),), backend_rows={7: (row(7, OLD + 2),)}))
 
     assert (drift.starts, drift.skipped["young"]) == ([], 1)
@@ -177,7 +177,7 @@ def test_a_run_that_gave_way_to_its_requeue_is_known(apart: int, starts: int) ->
 
 
 def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
-    """An opt-out is known to the drain alone; of what it delivered the start is told again."""
+    """An opt-out is known to the drain alone; the start of what it delivered is sent again."""
     memory = SweepMemory(starts_queued={RunId(7, OLD): NOON - 600})
 
     assert found(Differences(ended=(over(7),)), memory).starts == []
@@ -264,7 +264,7 @@ def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
 
 @pytest.mark.parametrize(("ahead", "stops"), [(300, 0), (301, 0)])
 def test_an_end_in_the_future_is_never_told(ahead: int, stops: int) -> None:
-    """A little ahead is too young; more is a clock to be mended."""
+    """A little ahead is too young; more is a clock to be corrected."""
     drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON + ahead),)}))
 
     assert (len(drift.stops), len(drift.reports)) == (stops, int(ahead > 300))

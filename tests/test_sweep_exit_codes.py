@@ -37,7 +37,7 @@ ONE = Plan(changes=(start(1),))
     ],
 )
 def test_each_cause_has_its_code(cause: FailureCause, code: int) -> None:
-    """The administrator can tell them apart in a script."""
+    """The administrator can distinguish them in a script."""
     assert failure_code(replace(SILENT, cause=cause)) == code
 
 

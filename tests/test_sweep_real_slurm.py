@@ -136,7 +136,7 @@ def forget(story: Story) -> None:
 
 
 def lose_hooks(story: Story) -> None:
-    """Make drift that no hook tells of."""
+    """Make drift that no hook reports."""
     lab = story.lab
     lab.set_hooks(None, None)
     for name in ("deleted", "suspended"):
@@ -185,7 +185,7 @@ def lose_accounting(story: Story) -> None:
 
 
 def wrap_and_be_slow(story: Story) -> None:
-    """Let ids begin again, and hooks that tell nobody keep jobs CONFIGURING and COMPLETING."""
+    """Let ids begin again, and foreign hooks keep jobs CONFIGURING and COMPLETING."""
     lab = story.lab
     slow = lab.root / "slow"
     slow.write_text("#!/bin/sh\nexec /bin/sleep 8\n")

@@ -261,6 +261,7 @@ def test_texts_after_the_start_are_to_be_added_to_its_row(
 
     assert ("description", "script") == entry.new_texts
     assert SCRIPT == desk.run_of(entry).script
+    assert entry.new_texts == desk.run_of(entry).late_texts
 
 
 def test_texts_of_a_run_that_is_not_reported_stay_here(desk: Desk) -> None:
@@ -397,7 +398,7 @@ def test_a_name_that_stays_unknown_does_not_hold_up_a_short_run(world: World) ->
 def test_a_start_goes_without_texts_that_take_long(
     world: World, version: Version, late: list[str]
 ) -> None:
-    """They follow where cc-backend can still be told, and are stored."""
+    """They follow where cc-backend can still add them, and are stored."""
     world.backend.version = version
     worker: Any = world.parts.texts._worker  # noqa: SLF001 - the drain's own, made to hang
     questions: list[TextsQuery] = []

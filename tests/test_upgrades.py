@@ -66,7 +66,7 @@ def test_cc_backend_comes_back_from_an_outage_as_another_release(
 def test_cc_backend_is_exchanged_between_two_requests(
     tmp_path: Path, before: str, after: str, dialect: str, way: str
 ) -> None:
-    """No outage is seen; behind a proxy not even a lost connection, only an answer that tells."""
+    """No outage is seen; behind a proxy not even a lost connection, only a telling answer."""
     with UpgradeSite(tmp_path, version=before) as site:
         first, second = site.begin(), site.begin()
         site.wait_told([first, second])
@@ -210,7 +210,7 @@ def test_a_spool_of_the_first_version_is_taken_up(tmp_path: Path) -> None:
 def test_what_a_later_version_wrote_is_left_alone_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a step back to this version: the rest goes on, and no file is told of at every look."""
+    """After a step back to this version: the rest goes on, and each file is logged once."""
     site = CommandSite(tmp_path)
     later = {"todo": "5-100.json", "open": "6-100.json", "new": "2-start-7-0-0-1"}
     for directory, name in later.items():

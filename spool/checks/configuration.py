@@ -10,7 +10,7 @@ from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, pas
 from spool.errors import ConfigProblem
 from spool.formatting import format_duration, pluralize
 
-_WARNING_HINT = "see the key's description in the README"
+_WARNING_HINT = "see the key in docs/configuration.md"
 
 
 def check_config_problems(

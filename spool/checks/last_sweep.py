@@ -1,7 +1,8 @@
 """Check the last sweep by `sweep.json`.
 
 A refusal, and stops that wait for confirmation by the next sweep, raise an alarm until a sweep is
-clean. A controller that has just been restarted does not, because the next sweep acts.
+clean. A controller that has just been restarted and the first sweep of an installation do not,
+because the next sweep acts.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from spool.formatting import format_duration, pluralize
 
 AGE_SECONDS = 1800.0  # three periods of the timer
 CRITICAL_FACTOR = 8
-_HARMLESS_GUARDS = frozenset({"boot"})
+_HARMLESS_GUARDS = frozenset({"boot", "first"})
 _PLAN_HINT = "run `cc-sweep plan`; the next sweep checks again"
-_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line of the README"
+_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line in docs/install.md"
 
 
 def check_sweep(

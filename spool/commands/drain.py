@@ -8,23 +8,29 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
+from ccbackend.wire.transport import ExchangeLimits
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
+from spool import __version__
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
 from spool.connections import (
     EDIT_LIMITS,
     NODE_STATES_LIMITS,
+    JobClient,
     backend_client,
+    job_clients,
     node_reporter,
     slurm_client,
 )
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.event_watch import EventWatch
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout
@@ -58,6 +64,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     state = config.spool.state_directory
     lock = take_lock(state / DRAIN_LOCK_FILE, state / DRAIN_STATE_FILE)
+    _log.info("cc-slurm-sync %s started", __version__)
     current, token, stopping = config, args.token, threading.Event()
     try:
         while True:
@@ -90,6 +97,7 @@ def _drain(
         inputs_changed=watch,
         editor=clients.new_editor,
         nodes=None if once or not config.nodes.interval_seconds else clients.new_nodes().run,
+        new_watch=EventWatch,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
@@ -118,32 +126,27 @@ class _Clients:
     def __init__(self, config: Config, runner: ProcessRunner, token: MaskedToken) -> None:
         self._config = config
         self._runner = runner
+        self._slurms: list[Slurm] = []
         self._token = token
         self._shared = SharedServerInfo()
-        self._slurms: list[Slurm] = []
-        self._backends: list[BackendClient] = []
+        self._stack = ExitStack()
+        self.new_backend: Callable[[], JobClient] = job_clients(
+            config, token, self._shared, self._stack
+        )
+        """Returns a client of cc-backend; all of them share what is known of the server."""
 
     def new_slurm(self) -> Slurm:
         """Return a client of Slurm."""
         self._slurms.append(slurm_client(self._config, self._runner))
         return self._slurms[-1]
 
-    def new_backend(self) -> BackendClient:
-        """Return a client of cc-backend; all of them share what is known of the server."""
-        self._backends.append(backend_client(self._config, self._token, self._shared))
-        return self._backends[-1]
-
     def new_editor(self) -> BackendClient:
         """Return a client of cc-backend that gives up soon; called by the workers of stops."""
-        backend = backend_client(self._config, self._token, self._shared, limits=EDIT_LIMITS)
-        self._backends.append(backend)
-        return backend
+        return self._new_rest_client(EDIT_LIMITS)
 
     def new_nodes(self) -> NodeReporter:
         """Return a reporter of node states with clients of its own."""
-        limits = NODE_STATES_LIMITS
-        backend = backend_client(self._config, self._token, self._shared, limits=limits)
-        self._backends.append(backend)
+        backend = self._new_rest_client(NODE_STATES_LIMITS)
         return node_reporter(self._config, self._runner, backend)
 
     def warnings(self) -> tuple[str, ...]:
@@ -151,9 +154,13 @@ class _Clients:
         return tuple(dict.fromkeys(line for each in self._slurms for line in each.warnings()))
 
     def close(self) -> None:
-        """Close the connections to cc-backend."""
-        for backend in self._backends:
-            backend.close()
+        """Close the connections to cc-backend and NATS."""
+        self._stack.close()
+
+    def _new_rest_client(self, limits: ExchangeLimits) -> BackendClient:
+        backend = backend_client(self._config, self._token, self._shared, limits=limits)
+        self._stack.callback(backend.close)
+        return backend
 
 
 def _settings(config: Config) -> DrainSettings:

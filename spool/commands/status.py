@@ -126,6 +126,7 @@ def _drain_document(view: DrainView) -> dict[str, Any]:
         "deliveries_last_hour": state.deliveries_last_hour,
         "due_since": state.due_since,
         "warnings": list(state.warnings),
+        "polling_reason": escape(state.polling_reason),
     }
 
 
@@ -198,6 +199,9 @@ def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
         yield f"  {escape(file.name)}: {escape(file.reason)}"
     for warning in state.warnings:
         yield f"warning: {escape(warning)}"
+    if state.polling_reason:
+        why = escape(state.polling_reason)
+        yield f"inotify cannot be used ({why}): new/ is polled, which takes more CPU time"
 
 
 def _health_lines(view: DrainView, now: float) -> Iterator[str]:

@@ -14,13 +14,17 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
-from ccbackend.topology import Cluster, clusters_of_json
+from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
+
+if TYPE_CHECKING:
+    from ccbackend.topology import Cluster
 
 TEMPORARY_DIRECTORIES = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - refused as a spool
 MOUNTS = Path("/proc/self/mountinfo")
@@ -68,6 +72,7 @@ def check_paths(
                 _check_subdirectories(check)
     problems += _token_problems(config, credentials)
     problems += _named_file_problems(config)
+    problems += nats_file_problems(config.nats)
     return tuple(problems), tuple(warnings)
 
 
@@ -85,6 +90,8 @@ def read_topology(path: Path) -> tuple[Cluster, ...]:
         OSError: it cannot be read.
         ValueError: it has another shape.
     """
+    from ccbackend.topology import clusters_of_json  # noqa: PLC0415 - few sites name such files
+
     if path.stat().st_size > _MAX_TOPOLOGY_BYTES:
         raise ValueError(f"more than {_MAX_TOPOLOGY_BYTES} bytes")
     document = json.loads(path.read_bytes())
@@ -138,7 +145,7 @@ def _with_parents(path: Path) -> tuple[Path, ...]:
 
 def _is_directory(check: _DirectoryCheck) -> bool:
     """Return whether the directory exists and only our account can write to it."""
-    hint = "create it as the README shows, or correct the path"
+    hint = "create it as docs/install.md shows, or correct the path"
     try:
         mode = check.path.stat().st_mode
     except OSError as error:
@@ -174,7 +181,7 @@ def _check_subdirectories(check: _DirectoryCheck) -> None:
             missing.append(name)
     if missing:
         check.add_problem(
-            f"{check.path} lacks {', '.join(missing)}", "create them as the README shows"
+            f"{check.path} lacks {', '.join(missing)}", "create them as docs/install.md shows"
         )
     if len(devices) > 1:
         check.add_problem("its directories are on several file systems", "put them on one")

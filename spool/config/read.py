@@ -94,7 +94,8 @@ def closest_key(unknown: str, known: Iterable[str]) -> str:
         return _ADAPTER_KEYS[name]
     lowered = {key.lower(): key for key in known}
     beside = [key for key in lowered if key.rpartition(".")[0] == parent.lower()]
-    same_name = [key for key in lowered if key.rpartition(".")[2] == name.lower()]
+    plain = name.lower().replace("_", "")
+    same_name = [key for key in lowered if key.rpartition(".")[2].replace("_", "") == plain]
     found = (
         get_close_matches(unknown.lower(), beside, 1, 0.75)
         or same_name

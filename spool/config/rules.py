@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
+from spool.config.nats_rules import nats_conflicts, nats_warnings
 from spool.config.read import Document
 from spool.config.schema import DAY_SECONDS, Config
 from spool.errors import ConfigProblem
@@ -124,6 +125,7 @@ def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
         hint = "use https, or set allow_plain_http if the network is trusted"
         yield ConfigProblem("cc-backend.host", "http sends the token unencrypted", hint)
     yield from _directory_conflicts(config)
+    yield from nats_conflicts(config.nats)
 
 
 def is_plain_http(url: Any) -> bool:
@@ -159,6 +161,7 @@ def warnings_of(config: Config) -> Iterator[str]:
     if hosts is not None and hosts.search(""):
         yield "ignoreHosts: matches every host, so no job will be reported"
     yield from _accelerators(config)
+    yield from nats_warnings(config.nats)
 
 
 def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from spool.config.nats_readers import broker_urls, nats_subject
 from spool.config.readers import (
     Reader,
     absolute_path,
@@ -131,6 +132,25 @@ class NodesKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NatsKeys:
+    """The keys of section `nats`: the brokers, and what is published there; no servers: nothing.
+
+    `mode`: `transport` for a server that takes jobs by NATS alone, `notify` to announce to other
+    programs what cc-backend accepted by REST.
+    """
+
+    servers: tuple[str, ...] = _key(broker_urls, ())
+    mode: str = _key(choice("transport", "notify"), "notify")
+    subject: str | None = _key(optional(nats_subject), None)
+    user: str | None = _key(optional(text), None)
+    password_file: Path | None = _key(optional(absolute_path), None)
+    creds_file: Path | None = _key(optional(absolute_path), None)
+    ca_file: Path | None = _key(optional(absolute_path), None)
+    cert_file: Path | None = _key(optional(absolute_path), None)
+    key_file: Path | None = _key(optional(absolute_path), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamesKeys:
     """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
@@ -200,6 +220,7 @@ class Config:
     drain: DrainKeys = _section(DrainKeys)
     sweep: SweepKeys = _section(SweepKeys)
     nodes: NodesKeys = _section(NodesKeys)
+    nats: NatsKeys = _section(NatsKeys)
     filters: FilterKeys = _section(FilterKeys)
     metadata: MetadataKeys = _section(MetadataKeys)
     path: Path = Path()

@@ -74,14 +74,15 @@ class Delivery:
         if not stops_only:
             self._fill(self._workers.starts, Channel.STARTS, now)
         self._fill(self._workers.stops, Channel.STOPS, now)
+        self.questions.ask_wanted(now)
 
     def next_time(self, now: Moment) -> float | None:
         """Return when a request may become due without an answer or an event.
 
         A probe or retry whose time has come waits for a run to be tried: it does not count.
         """
-        state = self._health.state
-        times = [self._workers.starts.next_time(), self._workers.stops.next_time()]
+        state, workers = self._health.state, self._workers
+        times = [workers.starts.next_time(), workers.stops.next_time(), self.questions.next_time()]
         if not state.server.is_up:
             times.append(state.server.retry_at)
         else:
@@ -160,9 +161,7 @@ class Delivery:
     def _sends_failed(self, name: Channel) -> bool:
         """Return whether a run whose last request failed is in flight."""
         entry = self._failed_in_flight.get(name)
-        if entry is None or entry.in_flight is None:
-            return False
-        return self._store.schedule.get(*entry.key) is entry
+        return bool(entry and entry.in_flight and self._store.schedule.get(*entry.key) is entry)
 
     # ---- answers
 
@@ -192,6 +191,7 @@ class Delivery:
             failures=entry.failures,
             is_to_blame=to_blame,
             can_be_slim=request.kind is RequestKind.START and not entry.is_slim and run.has_texts,
+            commit_seconds=self._policy.hold_seconds,
         )
         return react(run, verdict, context)
 
@@ -230,6 +230,8 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for = 0.0, ""
+        if any(row.start_time == entry.start_time for row in reply.rows or ()):
+            entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)
         if reaction.action is not RunAction.WAIT:
             _log_outcome(entry, request, reply.verdict)
@@ -254,8 +256,8 @@ class Delivery:
         run: Run,
         now: Moment,
     ) -> None:
-        """Store the run that an answer changed."""
-        self._store.persist(entry, run, now)
+        """Store the run that an answer changed, with the texts that are still to be sent."""
+        self._store.persist(entry, replace(run, late_texts=entry.new_texts), now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
@@ -266,9 +268,9 @@ class Delivery:
         is_well = sign_of(verdict) is Sign.WELL
         was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
         if was_slim and verdict.outcome is Outcome.DELIVERED:
-            text = "job=%d start=%d accepted without script and description, refused with them"
-            _log.warning(text, entry.job_id, entry.start_time)
             entry.new_texts = TEXTS
+            text = "job=%d start=%d accepted without script and description, refused with them"
+            _log.warning(text, *entry.key)
 
     def _wait(
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
@@ -285,15 +287,12 @@ class Delivery:
             entry.retry_at = now.steady + reaction.wait_seconds
         else:
             entry.new_texts, entry.failures = entry.new_texts[1:], 0
+        if not entry.new_texts and reaction.run.late_texts:
+            self._store.persist(entry, replace(reaction.run, late_texts=()), now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
 
 def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
-    _log.info(
-        "job=%d cluster=%s start=%d call=%s outcome=%s",
-        entry.job_id,
-        escape(request.cluster),
-        entry.start_time,
-        request.kind,
-        verdict.outcome,
-    )
+    text = "job=%d cluster=%s start=%d call=%s outcome=%s"
+    run = (entry.job_id, escape(request.cluster), entry.start_time)
+    _log.info(text, *run, request.kind, verdict.outcome)

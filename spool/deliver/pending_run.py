@@ -39,7 +39,8 @@ class PendingRun:
     the future (0: it is not); `topology_wanted_at`: a topology older than this lacks one of its
     hosts (0: none is missing). `comments_at` is when its comments, which may exclude it, were last
     read. `accepted_at` is when its start was accepted, from which the stop hold counts;
-    `is_listed`: a job list of cc-backend shows it, so its stop needs no hold. `failures` counts
+    `is_listed`: a job list of cc-backend shows it, so its stop needs no hold. `is_published`: its
+    start was published by NATS and waits for such a list until `retry_at`. `failures` counts
     failed requests since the last answer, `accepted_before` is the number of accepted requests of
     other runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the
     last request may have reached cc-backend. `is_slim`: sent without script and description,
@@ -70,6 +71,7 @@ class PendingRun:
     new_texts: tuple[str, ...] = ()
     accepted_at: float = 0.0
     is_listed: bool = False
+    is_published: bool = False
     failures: int = 0
     accepted_before: int | None = None
     may_have_arrived: bool = False
@@ -92,8 +94,15 @@ class PendingRun:
         self.replaces = run.replaces
         self.host = run.job.nodes[0] if run.job.nodes else ""
         self.cluster = run.cluster or ""
+        self.is_published = run.start_is_published
         error = run.last_error
         self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
+
+    def note_listed(self) -> None:
+        """Record that a job list shows the run: neither its start nor its stop waits for one."""
+        self.is_listed = True
+        if self.is_published and self.next_request is RequestKind.START:
+            self.retry_at = 0.0
 
     def note_slim(self, *, begins: bool, is_well: bool, now: float) -> bool:
         """Decide whether the next request omits the texts; return whether the last one did.
@@ -160,6 +169,7 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     """Return the entry of a run; the entry of a stored run does not hold it in memory."""
     entry = PendingRun(job_id=run.job_id, start_time=run.start_time, stored=stored)
     entry.update(run, now)
+    entry.new_texts = run.late_texts  # not in update(): those sent meanwhile are not sent again
     if stored is not None:
         entry.run = None
     return entry

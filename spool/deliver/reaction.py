@@ -26,6 +26,8 @@ SLIM_FAILURES = 6  # if no other run is accepted, each sixth try omits the texts
 MAX_ATTEMPTS = 24  # of a run that alone fails; the last waits are an hour each
 MAX_RESTARTS = 3
 MAX_QUEUED_STARTS = 4  # starts that cc-backend 1.4.0 or 1.4.1 queued and never stored
+MAX_PUBLISHED_STARTS = 3  # by NATS: two commits of cc-backend's job cache went by in vain
+MAX_PUBLISHED_STOPS = 7  # by NATS: five minutes in which a listed run was not stopped
 MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
 ANSWER_CHARACTERS = 2000
 ALONE_HINT = (
@@ -68,6 +70,7 @@ class RequestContext:
     `status` is the HTTP status, None without an answer. `failures` counts the failed requests in a
     row, this one included. `is_to_blame`: the run itself fails, because others are accepted.
     `can_be_slim`: a start that was sent with its texts, and may be sent without them.
+    `commit_seconds`: after this time cc-backend lists a start that it has accepted.
     """
 
     kind: RequestKind
@@ -77,6 +80,7 @@ class RequestContext:
     failures: int = 0
     is_to_blame: bool = False
     can_be_slim: bool = False
+    commit_seconds: float = FLUSH_SECONDS
 
 
 def react(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -120,8 +124,29 @@ def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reac
 
 def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to a queued start, which must be checked: cc-backend may drop it."""
+    if verdict.reason is Reason.PUBLISHED:
+        return _published(run, context)
     noted = _with_error(run, verdict, context)
     return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
+
+
+def _published(run: Run, context: RequestContext) -> Reaction:
+    """Return the reaction to a message by NATS: cc-backend drops a bad one without a word.
+
+    It is repeated until a job list shows its effect. After some repetitions the run counts as
+    rejected: it is tried once an hour, and becomes a dead letter after a day.
+    """
+    error, is_start = run.last_error, context.kind is RequestKind.START
+    is_repeated = error is not None and error.call == context.kind and error.reason in _SILENT
+    count = run.attempts + 1 if is_repeated else 1
+    if count >= (MAX_PUBLISHED_STARTS if is_start else MAX_PUBLISHED_STOPS):
+        verdict, wait = ReplyVerdict(Reason.SWALLOWED), HOUR_SECONDS
+    else:
+        verdict = ReplyVerdict(Reason.PUBLISHED)
+        wait = int(context.commit_seconds) if is_start else QUEUE_SECONDS * 2 ** (count - 1)
+    noted = replace(_with_error(run, verdict, context), attempts=count - 1)
+    wait_seconds = max(QUEUE_SECONDS, wait)
+    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -178,6 +203,7 @@ def _rejected(run: Run, verdict: ReplyVerdict, context: RequestContext) -> React
     return Reaction(run=_with_error(run, verdict, context), action=RunAction.DEAD_LETTER)
 
 
+_SILENT = frozenset(each.name.lower() for each in (Reason.PUBLISHED, Reason.SWALLOWED))
 _BY_NAME = frozenset({Reason.UNKNOWN_HOST, Reason.UNKNOWN_CLUSTER_ALONE})
 _REACTIONS = {
     Outcome.DELIVERED: _accepted,

@@ -73,7 +73,7 @@ class RequestBuilder:
 
     def build(self, entry: PendingRun, now: Moment, *, is_trial: bool) -> SendRequest | None:
         """Return the request of a run in flight; None if it waits, is excluded or is dead."""
-        if self._is_in_future(entry, now) or self._cannot_edit(entry, now):
+        if self._is_in_future(entry, now):
             return None
         is_delete = entry.in_flight is RequestKind.DELETE
         if is_delete and (cause := self._store.delete_obstacle(entry.job_id)):
@@ -218,17 +218,12 @@ class RequestBuilder:
 
     def defer(self, entry: PendingRun, cause: str, seconds: float, now: Moment) -> None:
         """Put a run in flight back, to be sent later."""
-        entry.in_flight = None
         entry.retry_at, entry.waits_for = now.steady + seconds, cause
-        self._store.schedule.reschedule(entry.job_id, now.steady)
+        self._idle(entry, now)
 
-    def _cannot_edit(self, entry: PendingRun, now: Moment) -> bool:
-        """Return whether a text is too late for a server that cannot add it (before 1.5.0)."""
-        if entry.in_flight is not RequestKind.EDIT_META or self.can_add_texts:
-            return False
-        entry.in_flight, entry.new_texts = None, ()
+    def _idle(self, entry: PendingRun, now: Moment) -> None:
+        entry.in_flight = None
         self._store.schedule.reschedule(entry.job_id, now.steady)
-        return True
 
     def _set_aside(self, entry: PendingRun, reason: str, seconds: float, now: Moment) -> None:
         if self.unreadable.get(entry.name) != reason:
@@ -264,14 +259,19 @@ class RequestBuilder:
             self._store.complete(entry, excluded, now)
 
     def _next_text(self, entry: PendingRun, run: Run, now: Moment) -> Mapping[str, Any] | None:
-        """Return the body of the next late text to send; None if none is left."""
+        """Return the body of the next late text to send; None if none is left.
+
+        For a server that cannot add texts (before 1.5.0) they are too late.
+        """
+        if self._health.server is not None and not self.can_add_texts:
+            entry.new_texts = ()
         while entry.new_texts:
             document = self._composer.edit_document(run, entry.new_texts[0])
             if document is not None:
                 return document
             entry.new_texts = entry.new_texts[1:]
-        entry.in_flight = None
-        self._store.schedule.reschedule(entry.job_id, now.steady)
+        self._store.persist(entry, replace(run, late_texts=()), now)
+        self._idle(entry, now)
         return None
 
     def _compose(

@@ -36,6 +36,7 @@ class RunLoader:
         self._retry_at: dict[str, tuple[Directory, float]] = {}
         self.unreadable: dict[str, str] = {}
         """The reasons why files cannot be read now, by name."""
+        self._unreadable_starts: dict[int, set[int]] = {}  # by job id: a whole disk may fail
 
     def load(self, directory: Directory, name: str, now: Moment) -> Run | None:
         """Return a run; None if it vanished, is of a later version, or cannot be read now."""
@@ -46,7 +47,7 @@ class RunLoader:
             with self._crash_marker(name):
                 run = load_run(self._layout, directory, name)
         except FileNotFoundError:
-            self.unreadable.pop(name, None)
+            self._forget(name)
         except NewerFormatError as error:
             self._set_aside(directory, name, str(error), now, seconds=AFTER_CRASHES_SECONDS)
         except BadFileError as error:
@@ -55,18 +56,13 @@ class RunLoader:
             reason = error.strerror or str(error)
             self._set_aside(directory, name, reason, now, seconds=READ_AGAIN_SECONDS)
         else:
-            self.unreadable.pop(name, None)
+            self._forget(name)
             return run
         return None
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be read now."""
-        starts = []
-        for name in self.unreadable:
-            with suppress(BadFileError):  # not a run file, and `dead/` cannot be written
-                each, start = parse_run_name(name)
-                starts += [start] if each == job_id else []
-        return starts
+        return sorted(self._unreadable_starts.get(job_id, ()))
 
     def take_due(self, now: Moment) -> list[tuple[Directory, str]]:
         """Return the files whose retry is due."""
@@ -81,13 +77,13 @@ class RunLoader:
         try:
             moved = move_file_to_dead(self._layout, why)
         except FileNotFoundError:  # it was removed meanwhile
-            self.unreadable.pop(name, None)
+            self._forget(name)
             return
         except OSError as error:
             text = f"{reason}, and cannot be moved to dead/: {error.strerror}"
             self._set_aside(directory, name, text, now, seconds=READ_AGAIN_SECONDS)
             return
-        self.unreadable.pop(name, None)
+        self._forget(name)
         _log.warning("%s/%s was moved to dead/%s: %s", directory, escape(name), moved, reason)
 
     def _set_aside(
@@ -99,3 +95,14 @@ class RunLoader:
             _log.error(text, directory, escape(name), escape(reason))
         self.unreadable[name] = reason
         self._retry_at[name] = directory, now.steady + seconds
+        with suppress(BadFileError):  # not a run file, and `dead/` cannot be written
+            job_id, start = parse_run_name(name)
+            self._unreadable_starts.setdefault(job_id, set()).add(start)
+
+    def _forget(self, name: str) -> None:
+        """Forget that a file could not be read."""
+        if self.unreadable.pop(name, None) is None:
+            return
+        with suppress(BadFileError):
+            job_id, start = parse_run_name(name)
+            self._unreadable_starts[job_id].discard(start)

@@ -82,11 +82,16 @@ class Schedule:
             self.reschedule(job_id, now)
 
     def held_stops(self, now: float) -> Iterator[PendingRun]:
-        """Yield the runs whose stop waits only for the hold; checks only waiting lanes."""
+        """Yield the runs whose stop waits only for the hold; checks only waiting lanes.
+
+        Also those whose start was published by NATS: a job list confirms it before its time.
+        """
         for job_id in {job_id for _, _, job_id in self._waiting}:
             for entry in self.lane(job_id):
-                is_stop = entry.next_request is RequestKind.STOP
-                if is_stop and entry.retry_at <= now < self._ready_at(entry):
+                kind = entry.next_request
+                is_start = kind is RequestKind.START and entry.is_published and not entry.is_listed
+                is_stop = kind is RequestKind.STOP and entry.retry_at <= now
+                if (is_start or is_stop) and now < self._ready_at(entry):
                     yield entry
 
     def release(self, entry: PendingRun, now: float) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ccbackend.classify import Outcome
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.request_builder import RequestBuilder
@@ -58,13 +59,7 @@ class ServerQuestions:
         if queries.outstanding or not self._health.is_up:
             return
         if now.steady >= self._topology_at or self._topology_is_wanted(now):
-            is_known = self._builder.topology.clusters is not None
-            is_settled = is_known and not self._builder.hosts and not self._builder.clusters
-            self._topology_asked_at = now.steady
-            self._topology_at = now.steady + (
-                TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
-            )
-            queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
+            self._ask_topology(now)
             return
         server = self._health.server
         if server is not None and server.caches_starts:
@@ -72,9 +67,32 @@ class ServerQuestions:
             if job_ids:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
+    def ask_wanted(self, now: Moment) -> None:
+        """Query the topology for a start that was just looked at and waits for a newer one."""
+        is_free = not self._workers.queries.outstanding and self._health.is_up
+        if is_free and self._topology_is_wanted(now):
+            self._ask_topology(now)
+
+    def next_time(self) -> float | None:
+        """Return when the next query about held stops may be due; None if none can be made."""
+        server = self._health.server
+        is_asking = self._workers.queries.outstanding or not self._health.is_up
+        if is_asking or server is None or not server.caches_starts:
+            return None
+        return self._stop_hold.next_time(self._schedule)
+
     def ask_held_early(self, now: Moment) -> bool:
         """Have held stops that no query was about asked about next; tell whether there are any."""
         return self._stop_hold.query_early(self._schedule, now.steady)
+
+    def _ask_topology(self, now: Moment) -> None:
+        is_known = self._builder.topology.clusters is not None
+        is_settled = is_known and not self._builder.hosts and not self._builder.clusters
+        self._topology_asked_at = now.steady
+        self._topology_at = now.steady + (
+            TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
+        )
+        self._workers.queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
 
     def _topology_is_wanted(self, now: Moment) -> bool:
         """Return whether a start waits for a newer topology, not fetched within the last second."""
@@ -90,7 +108,9 @@ class ServerQuestions:
             self._health.probed(reply.verdict, reply.server, now, retry_after=after)
             return
         self._health.server_seen(reply.server, now)
-        if query.topic is Topic.JOBS:
+        if query.topic is Topic.JOBS and reply.verdict.outcome is not Outcome.DELIVERED:
+            self._stop_hold.query_failed(now.steady)
+        elif query.topic is Topic.JOBS:
             self._stop_hold.release_listed(reply.listed, self._schedule, now.steady)
         elif reply.clusters is not None:
             self._builder.update_clusters(reply.clusters, now)

@@ -1,19 +1,26 @@
 """Release held stops early when a job list of cc-backend shows their runs.
 
-cc-backend >= 1.5 stores a new job in a cache first and moves it to its job table every two minutes
-or so. A stop that arrives before that can close another job (v1.5.4,
+cc-backend >= 1.5 stores a new job in a cache first and commits the cache to its job table every two
+minutes or so. A stop that meets this commit can close another job (v1.5.4,
 internal/repository/jobCreate.go). So a stop is held until its run is listed, or until the hold time
-is over. One query asks about many runs, so the cost depends on the number of held stops, not of
-running jobs.
+is over.
+
+One commit takes all runs that were accepted before it. So a cheap query about the oldest held stops
+is repeated until it shows one of them; then all are asked about at once. A server that answers
+slowly is asked less often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.schedule import Schedule
 
-QUERY_INTERVAL_SECONDS = 20.0
+QUERY_INTERVAL_SECONDS = 0.5
+SLOWNESS = 20  # at most this part of the time is spent on queries about held stops
+FULL_INTERVAL_SECONDS = 20.0  # also after a failure
+SAMPLE_JOBS = 20
 MAX_JOBS = 500
 
 
@@ -21,25 +28,38 @@ class StopHold:
     """The queries about held stops; times are of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._queried_at = float("-inf")
+        self._next_at = self._full_at = float("-inf")
+        self._asked_at = 0.0
+        self._cluster = ""  # of the last query
         self._queried_ids: frozenset[int] = frozenset()  # of the last query
 
     def next_query(self, schedule: Schedule, now: float) -> tuple[str, tuple[int, ...]]:
         """Return a cluster and the job ids to query now, held longest first; () for none."""
-        if now - self._queried_at < QUERY_INTERVAL_SECONDS:
+        if now < self._next_at:
             return "", ()
-        # longest first: of more than MAX_JOBS held stops the oldest are most likely listed by now
-        held = sorted(schedule.held_stops(now), key=lambda entry: entry.accepted_at)
+        held: dict[str, list[PendingRun]] = {}
+        for entry in schedule.held_stops(now):
+            held.setdefault(entry.cluster, []).append(entry)
+        if schedule.next_time() is not None:
+            self._next_at = now + QUERY_INTERVAL_SECONDS
         if not held:
             return "", ()
-        # only a query that is made counts: the first stop that is held is asked about at once
-        self._queried_at = now
-        cluster = held[0].cluster
-        # a job list is of one cluster; the others get their turn when these are released
-        same = [entry.job_id for entry in held if entry.cluster == cluster]
-        job_ids = tuple(dict.fromkeys(same))[:MAX_JOBS]
+        is_full = now >= self._full_at
+        self._asked_at = now
+        # a job list is of one cluster: each has its turn
+        self._cluster = min(held, key=lambda name: (name <= self._cluster, name))
+        if is_full:
+            self._full_at = now + FULL_INTERVAL_SECONDS
+        # longest first: the oldest are most likely listed by now
+        oldest = sorted(held[self._cluster], key=lambda entry: entry.accepted_at)
+        job_ids = tuple(dict.fromkeys(entry.job_id for entry in oldest))
+        job_ids = job_ids[: MAX_JOBS if is_full else SAMPLE_JOBS]
         self._queried_ids = frozenset(job_ids)
-        return cluster, job_ids
+        return self._cluster, job_ids
+
+    def next_time(self, schedule: Schedule) -> float | None:
+        """Return when the next query may be due; None if no run waits."""
+        return None if schedule.next_time() is None else self._next_at
 
     def query_early(self, schedule: Schedule, now: float) -> bool:
         """Allow the next query at once if the last one left out a held stop; tell whether it did.
@@ -48,16 +68,23 @@ class StopHold:
         """
         left_out = any(e.job_id not in self._queried_ids for e in schedule.held_stops(now))
         if left_out:
-            self._queried_at = float("-inf")
+            self._next_at = self._full_at = float("-inf")
         return left_out
 
     def release_listed(
         self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float
     ) -> None:
         """Release the stops of listed runs, given as (job id, start time)."""
+        slow_at = now + SLOWNESS * max(0.0, now - self._asked_at)
+        self._next_at = max(self._next_at, slow_at)
         for job_id, start_time in listed:
             entry = schedule.get(job_id, start_time)
             # the start time must match: the row may be an earlier run of the same job id
             if entry is not None and not entry.is_listed:
-                entry.is_listed = True
+                entry.note_listed()
                 schedule.reschedule(job_id, now)
+                self._next_at, self._full_at = slow_at, float("-inf")
+
+    def query_failed(self, now: float) -> None:
+        """Wait longer after a query without a usable answer."""
+        self._next_at = now + FULL_INTERVAL_SECONDS

@@ -22,6 +22,7 @@ from spool.deliver.senders import BackendSender, SenderBackend
 from spool.deliver.server_questions import BackendWorkers
 from spool.deliver.settlement import DeliveryPolicy
 from spool.drain.apply_resolutions import ResolutionApplier
+from spool.drain.event_watch import EventWatch
 from spool.drain.loop import AnswerQueue, Drain, DrainParts
 from spool.drain.node_rounds import NodeRounds, NodeRoundSettings
 from spool.drain.recovery import recover
@@ -78,9 +79,10 @@ class Externals:
     """The external parts of a drain: cc-backend, Slurm and the clocks.
 
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
-    lines that Slurm printed next to good answers, for the administrator. `nodes` makes a round of
-    node states; None: they are not reported. `editor` creates a client of short patience for the
-    changes that precede a stop; None: the clients of the stops make them.
+    lines that Slurm printed next to good answers, for the administrator. `new_watch` wakes the loop
+    for new events; without one it polls. `nodes` makes a round of node states; None: they are not
+    reported. `editor` creates a client of short patience for the changes that precede a stop; None:
+    the clients of the stops make them.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -95,6 +97,7 @@ class Externals:
     random: Callable[[], float] = random
     answers: AnswerQueue = field(default_factory=Queue)
     new_worker: NewWorker = Worker
+    new_watch: Callable[[Layout, Any], EventWatch | None] = lambda _layout, _answers: None
     system_calls: SystemCalls = os
     new_batch: Callable[[Layout], WriteBatch] = WriteBatch
 
@@ -170,6 +173,7 @@ def _service(
         state_file=DrainStateFile(state_path, system_calls=calls),
         inputs_changed=externals.inputs_changed,
         warnings=externals.warnings,
+        watch=externals.new_watch(parts.layout, parts.answers),
         close=crash_marker.close,
     )
     return Service(drain, parts, service_parts)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spool.drain.event_watch import EventWatch
 from spool.drain.loop import IDLE_SECONDS, Drain, DrainParts
 from spool.drain.recovery import clean_tmp
 from spool.drain.state_report import StateReport
@@ -23,6 +24,7 @@ from spool.worker import Worker
 
 HOUSEKEEPING_SECONDS = 3600.0
 SHUTDOWN_SECONDS = 8.0
+WATCHED_SECONDS = 1.0  # between two looks at token, configuration and `todo/`
 ONCE_SECONDS = 30.0
 ONCE_TRIES = 3
 SOON_SECONDS = 1.0
@@ -34,7 +36,8 @@ class ServiceParts:
     """The parts of the service besides those of the drain.
 
     `inputs_changed` returns whether token or configuration changed since its last call; `warnings`
-    are Slurm's; `close` closes what only this service uses.
+    are Slurm's; `watch` wakes the loop for new events, None: it polls; `close` closes what only
+    this service uses.
     """
 
     workers: tuple[Worker[Any, Any], ...]
@@ -42,6 +45,7 @@ class ServiceParts:
     state_file: DrainStateFile
     inputs_changed: Callable[[], bool]
     warnings: Callable[[], tuple[str, ...]]
+    watch: EventWatch | None
     close: Callable[[], None]
 
 
@@ -52,6 +56,9 @@ class Service:
         self.drain = drain
         self.parts = parts
         self._service_parts = service_parts
+        watch = service_parts.watch
+        is_watched = watch is not None and not watch.problem
+        self._longest_wait = WATCHED_SECONDS if is_watched else IDLE_SECONDS
         self._report = StateReport(drain, parts, once=False)
         self._watchdog = Watchdog()
         self._stopping = False
@@ -75,8 +82,10 @@ class Service:
         """Work until `stop` or `hand_over`."""
         self._write_state()
         notify_systemd("READY=1")
+        wait = 0.0
         while not self._stopping:
-            self.run_pass()
+            self.run_pass(wait)
+            wait = self._longest_wait
         if not self._handed_over:
             notify_systemd("STOPPING=1")
         self.shut_down()
@@ -134,12 +143,18 @@ class Service:
 
     def close(self) -> None:
         """Close files; the service is not used any more."""
+        if self._service_parts.watch is not None:
+            self._service_parts.watch.close()
         self._service_parts.close()
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
-        warnings = self._service_parts.warnings()
-        state = replace(self._report.state(now), warnings=warnings)
+        parts = self._service_parts
+        state = replace(
+            self._report.state(now),
+            warnings=parts.warnings(),
+            polling_reason=parts.watch.problem if parts.watch else "",
+        )
         self._service_parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:

@@ -121,6 +121,8 @@ class TextCollector:
 
     def next_time(self) -> float | None:
         """Return when the next query is due, by the monotonic clock."""
+        if self._queue and not self._worker.outstanding:
+            return 0.0
         return min((wanted.ask_at for wanted in self._later), default=None)
 
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
@@ -185,6 +187,7 @@ class TextCollector:
             script=run.script or texts.script,
             script_bytes_total=run.script_bytes_total or texts.script_bytes_total,
             description=run.description or texts.description,
+            late_texts=entry.new_texts,
         )
         if entry.stored is None:
             self._store.stage(changed, (), now)

@@ -8,7 +8,6 @@ keeps its contents under a safe name and gets a file `NAME.why`:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -81,6 +80,8 @@ def safe_name(name: str) -> str:
     """Return a name that is harmless in a listing; a harmless name is returned unchanged."""
     if _SAFE_NAME.fullmatch(name) and not name.endswith(WHY_SUFFIX):
         return name
+    import hashlib  # noqa: PLC0415 - loads OpenSSL, and such names are rare
+
     return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
 
 

@@ -70,7 +70,7 @@ class DrainState:
     Slurm printed when it failed. `inquiries` counts the job ids to ask Slurm about, `unreported`
     the runs that are deliberately not reported, `held_stops` the stops that wait for cc-backend's
     job cache. `due_since` is since when requests are due and none is delivered. `warnings` are
-    lines that `check` shows.
+    lines that `check` shows. `polling_reason` is why inotify cannot be used: `new/` is polled.
     """
 
     pid: int | None = None
@@ -101,6 +101,7 @@ class DrainState:
     due_since: float | None = None
     next_attempt: float | None = None
     warnings: tuple[str, ...] = ()
+    polling_reason: str = ""
 
 
 class DrainStateFile:
@@ -198,6 +199,7 @@ def _from_document(document: dict[str, Any]) -> DrainState:
         due_since=_instant(document.get("due_since")),
         next_attempt=_instant(document.get("next_attempt")),
         warnings=tuple(filter(None, map(_text, _list(document.get("warnings"))))),
+        polling_reason=_text(document.get("polling_reason")) or "",
     )
 
 

@@ -70,7 +70,7 @@ class Layout:
                 self._fds[directory] = system_calls.open(root / directory, _OPEN_DIRECTORY)
         except OSError as error:
             self.close()
-            hint = "create it as the README shows, or correct spool.directory"
+            hint = "create it as docs/install.md shows, or correct spool.directory"
             if isinstance(error, PermissionError):
                 hint = "run the command as root or as the service user"
             raise SpoolError(str(error.filename), error.strerror or "cannot open", hint) from error

@@ -70,7 +70,8 @@ class Run:
 
     `started` is when cc-backend accepted the start (None: not yet). `reported` is False for runs
     that are deliberately not reported, `reason` says why. `replaces` are start times of earlier
-    runs whose rows at cc-backend block this start. Instants are Unix seconds.
+    runs whose rows at cc-backend block this start. `late_texts` are texts (`script`, `description`)
+    that arrived after the start and may not be in the row yet. Instants are Unix seconds.
     """
 
     job: Job
@@ -89,6 +90,7 @@ class Run:
     not_before: int = 0
     last_error: LastError | None = None
     seen: int = 0
+    late_texts: tuple[str, ...] = ()
 
     @property
     def job_id(self) -> int:
@@ -102,8 +104,15 @@ class Run:
 
     @property
     def start_is_queued(self) -> bool:
-        """Return whether cc-backend has queued the start, and perhaps stored it."""
-        return self.last_error is not None and self.last_error.outcome == "confirm"
+        """Return whether the start was queued or published, and perhaps stored."""
+        error = self.last_error
+        return error is not None and (error.outcome == "confirm" or error.reason == "swallowed")
+
+    @property
+    def start_is_published(self) -> bool:
+        """Return whether the start was published by NATS, and no job list has shown it yet."""
+        error = self.last_error
+        return error is not None and (error.call, error.reason) == ("start", "published")
 
     @property
     def awaited_flush(self) -> bool:

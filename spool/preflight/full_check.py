@@ -6,7 +6,7 @@ Each query may fail; then the failure is one result, and the others go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,12 +19,12 @@ from slurm.process import ProcessRunner, Runner
 from spool.checks.result import CheckResult, CheckStatus, finding
 from spool.config import Config
 from spool.config.backend_settings import site_map
-from spool.connections import backend_client
+from spool.connections import broker, job_clients
 from spool.errors import ConfigError
 from spool.identity import MaskedToken
 from spool.preflight.hardware import check_hardware, check_patterns
 from spool.preflight.permissions import SystemUser, current_user
-from spool.preflight.server import ServerQueries, check_server
+from spool.preflight.server import ServerQueries, check_broker, check_server
 from spool.preflight.slurm_checks import SlurmChecks
 
 
@@ -51,13 +51,25 @@ def full_check_results(
     """
     progress("cc-backend")
     names = tuple(dict.fromkeys((config.clustername, *config.partition_clusters.values())))
-    with closing(backend or backend_client(config, token, SharedServerInfo())) as server:
+    with ExitStack() as stack:
+        new_client = job_clients(config, token, SharedServerInfo(), stack)
+        server = stack.enter_context(closing(backend or new_client()))
         results, clusters = check_server(server, _token(token), names)
+    results += _broker(config)
     progress("Slurm")
     questions = SlurmChecks(config, runner or ProcessRunner(), user or current_user())
     results += questions.results()
     results += _hardware(config, clusters or (), questions.nodes)
     return results
+
+
+def _broker(config: Config) -> Iterator[CheckResult]:
+    """Yield whether the broker of the notifications takes them; jobs by NATS are checked before."""
+    if config.nats.servers and config.nats.mode == "notify":
+        from ccbackend.nats_api.event_lines import PROBE  # noqa: PLC0415 - only where configured
+
+        with closing(broker(config)) as connection:
+            yield check_broker(connection.publish(PROBE))
 
 
 def _hardware(

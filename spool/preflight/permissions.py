@@ -164,7 +164,7 @@ def check_directories(
         modes = {name: (spool / name).stat() for name in Directory}
     except OSError as error:
         text = f"{error.filename}: {error.strerror}"
-        yield finding(CheckStatus.CRITICAL, _SPOOL, text, "create it as the README shows")
+        yield finding(CheckStatus.CRITICAL, _SPOOL, text, "create it as docs/install.md shows")
         return
     found = [
         *_check_new(spool / Directory.NEW, modes[Directory.NEW], service, slurm_user),

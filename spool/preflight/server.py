@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ccbackend.classify import Outcome, Reason
+from ccbackend.classify import NATS_FAILURES, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.token import Token
 from ccbackend.topology import Cluster
@@ -41,7 +41,8 @@ def check_server(
     """
     probe = backend.probe()
     verdict = probe.reply.verdict
-    if verdict.outcome is not Outcome.DELIVERED and verdict.reason is not Reason.API_OFF:
+    is_job_api = verdict.reason in NATS_FAILURES | {Reason.API_OFF}
+    if verdict.outcome is not Outcome.DELIVERED and not is_job_api:
         text = f"{_server_text(probe)}: {_reply_text(probe.reply)}"
         return [
             finding(CheckStatus.CRITICAL, "server", text, f"{verdict.hint}{_roles_text(token)}")
@@ -55,6 +56,15 @@ def check_server(
     answer = backend.clusters()
     found, clusters = _clusters(answer, names, probe)
     return [*results, *found], clusters
+
+
+def check_broker(verdict: ReplyVerdict) -> CheckResult:
+    """Return whether notifications reach the NATS broker; nobody has to listen."""
+    if verdict.reason not in NATS_FAILURES or verdict.reason is Reason.NO_SUBSCRIBER:
+        nobody = "; nobody subscribes to nats.subject" if verdict.reason in NATS_FAILURES else ""
+        return passed("NATS broker", f"accepts notifications{nobody}")
+    text = f"notifications are lost: {verdict.message or verdict.hint}"
+    return finding(CheckStatus.WARNING, "NATS broker", text, verdict.hint)
 
 
 def check_cluster_names(names: Iterable[str], clusters: Iterable[Cluster]) -> Iterator[CheckResult]:
@@ -86,12 +96,17 @@ def _clusters(
 
 
 def _jobs(reply: ApiReply) -> CheckResult:
-    """Return whether the server accepts jobs by REST."""
+    """Return whether the server accepts jobs in the configured way."""
     reason = reply.verdict.reason
+    if reason is Reason.NATS_ON:
+        return passed("server job API", "accepts jobs by NATS")
+    if reason in NATS_FAILURES:
+        text = f"cannot be reached by NATS: {_reply_text(reply)}"
+        return finding(CheckStatus.CRITICAL, "server job API", text, reply.verdict.hint)
     if reason is Reason.JOB_API_ON:
         return passed("server job API", "accepts jobs by REST")
     if reason is Reason.API_OFF:
-        hint = "turn the REST job API on (no job events by NATS): this program uses REST"
+        hint = "set nats.servers, nats.subject and nats.mode to transport, or turn REST on there"
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )

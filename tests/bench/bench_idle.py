@@ -1,27 +1,38 @@
-"""What a drain costs that has nothing to do: `make bench-idle` (needs neither root nor Slurm).
+"""Measure what an idle drain costs: `make bench-idle` (needs neither root nor Slurm).
 
-Prints its resident memory and the share of one core that it took over half a minute.
+Prints its resident memory, its share of one core and its wake-ups per second over half a minute,
+while cc-backend answers and while it is down.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from slurm_lab.wait import wait_until
 from stub_server import StubServer
 
 SECONDS = 30.0
+SETTLE_SECONDS = 3.0
 SLURM = "#!/bin/sh\necho 'ClusterName = lab'\necho 'StateSaveLocation = /nonexistent'\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """The cost of an idle drain: CPU in percent of one core, and thread wake-ups per second."""
+
+    cpu_percent: float
+    wakeups_per_second: float
+    resident_mib: float
+
+
 def site(root: Path, url: str) -> Path:
-    """Lay out a spool and a configuration; return the latter."""
+    """Make a spool and a configuration; return the path of the latter."""
     for name in ("new", "todo", "open", "dead", "tmp", "state"):
         (root / name).mkdir()
     command = root / "slurm"
@@ -42,40 +53,64 @@ def site(root: Path, url: str) -> Path:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU time of a process so far, to the nanosecond (schedstat) where it is known."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    (line,) = (
-        line
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-        if line.startswith("VmRSS")
+def status_number(path: Path, key: str) -> int:
+    """Return a number of a `status` file of /proc."""
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1])
+
+
+def wakeups(pid: int) -> int:
+    """Return how often the threads of a process have gone to sleep and were woken."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/status")
+    return sum(status_number(task, "voluntary_ctxt_switches") for task in tasks)
+
+
+def measure(pid: int, seconds: float) -> Idle:
+    """Return the cost of a process over some seconds."""
+    time.sleep(SETTLE_SECONDS)
+    cpu, woken, begun = cpu_seconds(pid), wakeups(pid), time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - begun
+    return Idle(
+        cpu_percent=100 * (cpu_seconds(pid) - cpu) / took,
+        wakeups_per_second=(wakeups(pid) - woken) / took,
+        resident_mib=status_number(Path(f"/proc/{pid}/status"), "VmRSS") / 1024,
     )
-    return int(line.split()[1]) / 1024
 
 
-def main() -> int:
-    """Print the figures."""
+def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
+    """Return the cost of a drain without work; `is_down`: nobody answers for cc-backend."""
     with tempfile.TemporaryDirectory() as root, StubServer() as server:
-        config = site(Path(root), server.url)
+        url = "http://127.0.0.1:9" if is_down else server.url
+        config = site(Path(root), url)
         drain = subprocess.Popen(
             [sys.executable, "-m", "spool.cli", "drain", "-c", str(config)],
             stderr=subprocess.DEVNULL,
             cwd=Path(__file__).parents[2],
         )
         try:
-            wait_until(lambda: bool(server.log), "the drain to speak to the server")
-            time.sleep(2)
-            before = cpu_seconds(drain.pid)
-            time.sleep(SECONDS)
-            share = (cpu_seconds(drain.pid) - before) / SECONDS
-            print(f"idle drain: {resident_mib(drain.pid):.1f} MiB, {100 * share:.2f} % of one core")
+            state = Path(root) / "state" / "drain.json"
+            wait_until(lambda: bool(server.log) or (is_down and state.exists()), "the drain")
+            return measure(drain.pid, seconds)
         finally:
             drain.terminate()
             drain.wait()
+
+
+def main() -> int:
+    """Print the figures."""
+    for is_down in (False, True):
+        found = idle_drain(is_down=is_down)
+        name = "idle drain" + (", cc-backend is down" if is_down else "")
+        print(
+            f"{name}: {found.resident_mib:.1f} MiB, {found.cpu_percent:.2f} % of one core,"
+            f" {found.wakeups_per_second:.1f} wake-ups per second"
+        )
     return 0
 
 

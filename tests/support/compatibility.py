@@ -1,7 +1,7 @@
 """The table of Slurm series and cc-backend versions, made from what tests have run.
 
 A test that has taken a pair through whole lives of jobs says so by `note`; `make compatibility`
-runs them and writes the table into the README. Without COMPATIBILITY_RESULTS nothing is written.
+runs them and writes the table into a page. Without COMPATIBILITY_RESULTS nothing is written.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def put(text: str, runs: list[Run]) -> str:
     return f"{before}{BEGIN}{table(runs)}{END}{after}"
 
 
-def main(results: str, readme: str) -> None:
+def main(results: str, page: str) -> None:
     """Write the table of some results into a file."""
-    path = Path(readme)
+    path = Path(page)
     path.write_text(put(path.read_text(), read(Path(results))))
 
 

@@ -24,6 +24,7 @@ from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.event_watch import EventWatch
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
@@ -183,10 +184,13 @@ class FakeBackend:
             for (each, start), state in self.rows.items()
             if each == job_id
         )
-        if verdict.outcome is Outcome.CONFLICT:
+        is_settled = verdict.outcome is Outcome.CONFLICT
+        if is_settled:
             starts = [row.start_time for row in rows]
             verdict = check_duplicate(verdict, starts, document["startTime"])
-        return ApiReply(call=call, verdict=verdict, document=document, rows=rows)
+        return ApiReply(
+            call=call, verdict=verdict, document=document, rows=rows if is_settled else None
+        )
 
     def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
         near = [start for job_id, start in self.rows if job_id == key[0]]
@@ -247,6 +251,7 @@ class World:
         self.batch_type: type[WriteBatch] = WriteBatch
         self.queue_type: type[Queue[Any]] = Queue
         self.inputs_changed: Callable[[], bool] = lambda: False
+        self.new_watch: Callable[[Layout, Any], EventWatch | None] = lambda *_: None
         self.tick = 0.0
         for directory in Directory:
             (root / directory).mkdir(exist_ok=True)
@@ -288,6 +293,7 @@ class World:
             answers=self.queue_type(),
             new_worker=ImmediateWorker,
             new_batch=self.batch_type,
+            new_watch=self.new_watch,
         )
         self.service = assemble(settings, composer, externals, layout=layout)
         self.parts = self.service.parts

@@ -19,7 +19,7 @@ LEGEND = (
 
 
 def markdown() -> str:
-    """Return the table as the README shows it."""
+    """Return the table as docs/compatibility.md shows it."""
     head = "| Slurm from | a few jobs | many jobs | JSON | where that fails | sharing in text |"
     lines = [head, "|---" * (head.count("|") - 1) + "|"]
     for row in RELEASE_TABLE:

@@ -84,6 +84,11 @@ class StubServer:
             )
             return answer
 
+    def take_message(self, message: str) -> None:
+        """Take a message by NATS, whose lines have no answer."""
+        with self._lock:
+            self.model.publish(message)
+
     def handle(self, method: str, path: str, body: str, token: str | None) -> Answer:
         """Answer a request told as texts, and log it."""
         with self._lock:

@@ -183,7 +183,8 @@ def _system_files(etc: Path) -> None:
     # A host name on the line of 127.0.0.1 would make every AllocNode `localhost`.
     (etc / "hosts").write_text("127.0.0.1 localhost\n10.20.0.1 ctl01\n")
     home = etc.parent / "home"
-    passwd = [f"{name}:x:{uid}:{uid}::{home}/{name}:/bin/sh\n" for name, uid in USERS.items()]
+    # no `x`: su, by which slurmd asks for a user's environment, would miss them in /etc/shadow
+    passwd = [f"{name}:*:{uid}:{uid}::{home}/{name}:/bin/sh\n" for name, uid in USERS.items()]
     group = [f"{name}:x:{uid}:\n" for name, uid in USERS.items()]
     (etc / "passwd").write_text(Path("/etc/passwd").read_text() + "".join(passwd))
     (etc / "group").write_text(Path("/etc/group").read_text() + "".join(group))

@@ -42,8 +42,8 @@ def require_tree(release: str) -> Path | None:
     return tree
 
 
-def build(suite: str, tree: Path) -> str:
-    """Make a tree; return why that is not possible, or an empty text."""
+def build(suite: str, tree: Path, packages: str = PACKAGES) -> str:
+    """Make a tree with some packages; return why that is not possible, or an empty text."""
     address = mirror()
     if address is None:
         return "apt names no mirror"
@@ -51,7 +51,7 @@ def build(suite: str, tree: Path) -> str:
         return "mmdebstrap is not installed"
     tree.parent.mkdir(parents=True, exist_ok=True)
     part = tree.with_suffix(".part")
-    argv = ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", f"--include={PACKAGES}"]
+    argv = ["mmdebstrap", "--quiet", "--variant=apt", "--mode=root", f"--include={packages}"]
     if suite == SUITES["26.05"]:  # testing: what a mirror holds of it may be past its date
         argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     try:

@@ -1,0 +1,160 @@
+"""Decide what an answer of cc-backend means: one pure function over one closed table.
+
+The first row that fits counts; texts are searched case-sensitively in the answer and in its decoded
+error. Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.errors import Fault, is_json, is_own_error, server_message
+from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row: calls (empty: any), statuses, then texts of which one, all, none must occur."""
+
+    reason: Reason
+    statuses: tuple[int, ...]
+    calls: tuple[ApiCall, ...] = ()
+    any_of: tuple[str, ...] = ()
+    all_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+
+    def fits(self, call: ApiCall, status: int, text: str) -> bool:
+        return (
+            status in self.statuses
+            and (not self.calls or call in self.calls)
+            and (not self.any_of or any(part in text for part in self.any_of))
+            and all(part in text for part in self.all_of)
+            and not any(part in text for part in self.none_of)
+        )
+
+
+_S, _P, _D = (ApiCall.START,), (ApiCall.STOP,), (ApiCall.DELETE,)
+_N, _L, _C, _G = (ApiCall.NODESTATE,), (ApiCall.LISTING,), (ApiCall.CLUSTERS,), (ApiCall.GRAPHQL,)
+_E, _J = (ApiCall.EDIT_META,), (ApiCall.JOB_API,)
+_REDIRECT = tuple(range(300, 400))
+_REFUSED = (401, 403)
+_BUSY = (408, 429, 502, 503, 504)
+_SUCCESS = tuple(range(200, 300))
+_INSERT = "insert into database failed"
+_TOO_LONG = ("Data too long", "Incorrect string value")  # MySQL, up to 1.4.4
+_ABSENT = ("404 page not found",)
+_RUNNING = "(state is: running)"
+_ONLY_RUNNING = "only running jobs can be stopped"
+_NO_ROLES = "no or unknown roles"
+
+_ROWS = (
+    _Row(Reason.JOB_API_ON, (405,), _J),
+    _Row(Reason.API_OFF, (404,), _S + _P + _J, any_of=("endpoint does not exist",)),
+    _Row(Reason.FEATURE_ABSENT, (404, 405), _E),
+    _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
+    _Row(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
+    _Row(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
+    _Row(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
+    _Row(Reason.ROLE_REFUSED, _REFUSED, any_of=("missing role",)),
+    _Row(Reason.TOKEN_REFUSED, _REFUSED),
+    _Row(Reason.REDIRECTED, _REDIRECT),
+    _Row(Reason.WRONG_URL, (405,)),
+    _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
+    _Row(Reason.BUSY, _BUSY),
+    _Row(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
+    _Row(Reason.WRONG_URL, (404,)),
+    _Row(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
+    _Row(Reason.QUEUED, (201,), _S, any_of=("triggered",)),
+    _Row(Reason.STOPPED, (200,), _P, any_of=('"jobState":',)),
+    _Row(Reason.DELETED, (200,), _D, any_of=("Successfully deleted",)),
+    _Row(Reason.LISTED, (200,), _L, any_of=('"jobs":',)),
+    _Row(Reason.LISTED, (200,), _C, any_of=('"clusters":',)),
+    _Row(Reason.NO_TOKENS, (200,), _G, any_of=('"errors":',), all_of=(_NO_ROLES,)),
+    _Row(Reason.QUERY_FAILED, (200,), _G, any_of=('"errors":',)),
+    _Row(Reason.LISTED, (200,), _G, any_of=('"data":',)),
+    _Row(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
+    _Row(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
+    _Row(Reason.EDITED, (200,), _E, any_of=('"jobState":',)),
+    _Row(Reason.AFTER_FLUSH, (422,), _D + _E, any_of=("finding job failed",)),
+    _Row(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
+    _Row(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
+    _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
+    _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, any_of=("no such cluster",)),
+    _Row(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
+    _Row(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
+    _Row(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
+    _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
+    _Row(Reason.BAD_REQUEST, (400,)),
+    _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
+    _Row(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
+    _Row(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
+    _Row(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
+    _Row(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
+    _Row(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
+    _Row(Reason.DATABASE, (500,), _S + _P, any_of=('"error',)),
+    _Row(Reason.NOT_THE_API, (500,), _S + _P),
+    # In 1.5 the database is changed before the archive is found missing (repository/job.go).
+    _Row(Reason.DATABASE, (500,), _E, any_of=("failed to fetch", "failed to update")),
+    _Row(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
+    _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
+    _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
+    _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
+    _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
+    _Row(Reason.NOT_THE_API, _SUCCESS),
+)
+
+# A handler that panics answers 500 with an empty body.
+_PANICS = {ApiCall.LISTING: Reason.NO_TOKENS, ApiCall.EDIT_META: Reason.EDITED_UNARCHIVED}
+_FAULTS = {
+    Fault.UNREACHABLE: Reason.UNREACHABLE,
+    Fault.TIMED_OUT: Reason.TIMED_OUT,
+    Fault.BROKEN: Reason.BROKEN,
+    Fault.TOO_LARGE: Reason.NOT_THE_API,
+    Fault.CERTIFICATE: Reason.CERTIFICATE,
+    Fault.NO_TLS: Reason.NO_TLS,
+    Fault.TLS: Reason.TLS_REFUSED,
+    Fault.CA_FILE: Reason.CA_FILE,
+}
+
+
+def classify(call: ApiCall, status: int, text: str, version: Version | None = None) -> ReplyVerdict:
+    """Return what an answer means.
+
+    `text` is the whole answer, decoded with replacement; `version` None is taken for a new server.
+    """
+    words = server_message(text)
+    reason = _reason(call, status, text, f"{text}\n{words}")
+    if reason is Reason.UNKNOWN_RUN and version in QUEUEING_VERSIONS:
+        reason = Reason.UNKNOWN_RUN_YET
+    old = version is not None and version < FIRST_WITH_SHARED
+    if reason is Reason.AFTER_FLUSH and call is ApiCall.DELETE and old:
+        reason = Reason.NOTHING_TO_DELETE
+    return ReplyVerdict(reason, words)
+
+
+def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
+    """Return what a request without a complete answer means."""
+    return ReplyVerdict(_FAULTS[fault], message)
+
+
+def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
+    if not text.strip():
+        reason = _reason_of_empty(call, status)
+        if reason is not None:
+            return reason
+    if status in (200, 201) and not is_json(text):
+        return Reason.NOT_THE_API  # cut, a login page, a proxy's page
+    if status == 400 and not is_own_error(text):  # noqa: PLR2004 - the status itself is the question
+        return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
+    fitting = (row.reason for row in _ROWS if row.fits(call, status, haystack))
+    return next(fitting, Reason.UNEXPECTED)
+
+
+def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:
+    """Return what an empty answer means; None if its status is enough."""
+    if status == 500:  # noqa: PLR2004 - the status itself is the question
+        return _PANICS.get(call, Reason.PANIC)
+    if status == 200 and call is ApiCall.NODESTATE:  # noqa: PLR2004 - the same
+        return Reason.NODES_TAKEN
+    return None

@@ -1,0 +1,247 @@
+"""The connection to the NATS brokers, shared by all workers: one loop in a thread of its own.
+
+A message is published as a request without waiting for an answer, which cc-backend never gives: the
+broker answers a PING only after it has routed the message and said whether somebody subscribes. The
+client library may not reconnect by itself: it would keep messages in a buffer of its own and report
+them as sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+
+from ccbackend.classify import Reason, ReplyVerdict
+from ccbackend.errors import TokenError
+from ccbackend.nats_api.credentials import parse_credentials
+from ccbackend.token import read_secret
+
+CONNECT_SECONDS = 4
+_REFUSED = ("authorization violation", "authentication")
+_NO_RESPONDERS = "503"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Where the brokers are, and how to log in; the files are read at each connection.
+
+    `answer_seconds` is how long the broker may take to answer a PING.
+    """
+
+    servers: tuple[str, ...]
+    subject: str
+    user: str | None = None
+    password_file: Path | None = None
+    creds_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    answer_seconds: float = 5.0
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One connection with the inbox that hears of a missing subscriber, and what failed on it."""
+
+    client: Client = field(default_factory=Client)
+    inbox: str = ""
+    subscription: Subscription | None = None
+    errors: list[Exception] = field(default_factory=list)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def note_closed(self) -> None:
+        """Keep that the connection has ended: no answer comes any more."""
+        self.closed.set()
+
+    async def note(self, error: Exception) -> None:
+        """Keep an error that the library reports beside the calls."""
+        self.errors.append(error)
+
+
+class Broker:
+    """The brokers of a cluster, one of them connected; safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        *,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+    ) -> None:
+        self._settings = settings
+        self._new_loop = new_loop
+        self._lock = threading.Lock()  # one message at a time: then every error belongs to it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._connection: _Connection | None = None
+
+    def publish(self, message: bytes) -> ReplyVerdict:
+        """Publish a message; `PUBLISHED` if a subscriber got it. Blocks for seconds at most."""
+        with self._lock:
+            return self._run(self._publish(message))
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        with self._lock:
+            if self._loop is None or self._thread is None:
+                return
+            self._run(self._disconnect())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+            self._loop = self._thread = None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            self._loop = self._new_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _publish(self, message: bytes) -> ReplyVerdict:
+        connection = self._connection
+        if connection is None or not connection.client.is_connected:
+            found = await self._connect()
+            if isinstance(found, ReplyVerdict):
+                return found
+            connection = found
+        if len(message) > connection.client.max_payload:
+            text = f"{len(message)} bytes, the broker takes {connection.client.max_payload}"
+            return ReplyVerdict(Reason.PAYLOAD_TOO_LARGE, text)
+        connection.errors.clear()
+        try:
+            await connection.client.publish(self._settings.subject, message, connection.inbox)
+            await _flush(connection, self._settings.answer_seconds)
+        except Exception as error:  # noqa: BLE001 - a border: whatever fails, it may have been sent
+            connection.errors.append(error)
+        verdict = await _verdict(connection)
+        if verdict.reason is Reason.BROKER_LOST:
+            await self._disconnect()
+        return verdict
+
+    async def _connect(self) -> _Connection | ReplyVerdict:
+        """Connect to the first broker that takes us, beginning with the one that did so last."""
+        await self._disconnect()
+        try:
+            options = _login(self._settings)
+        except (TokenError, OSError, ValueError) as error:
+            return ReplyVerdict(Reason.NATS_FILE, str(error))
+        verdict = ReplyVerdict(Reason.BROKER_AWAY)
+        for server in self._settings.servers:
+            connection = _Connection()
+            try:
+                await asyncio.wait_for(_open(connection, server, options), 2 * CONNECT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a border: the next broker may take us
+                verdict = _refusal([*connection.errors, error])
+                await _close(connection)
+            else:
+                self._connection = connection
+                return connection
+        return verdict
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await _close(connection)
+
+
+def _login(settings: BrokerSettings) -> dict[str, Any]:
+    """Return the options of a connection; reads the files."""
+    options: dict[str, Any] = {}
+    if settings.user is not None:
+        options["user"] = settings.user
+    if settings.password_file is not None:
+        password = read_secret(settings.password_file, what="password", key="nats.password_file")
+        options["password"] = password.decode().rstrip("\r\n")
+    if settings.creds_file is not None:
+        text = read_secret(settings.creds_file, what="creds file", key="nats.creds_file")
+        credentials = parse_credentials(text.decode())
+        options["user_jwt_cb"] = credentials.jwt.encode
+        options["signature_cb"] = lambda nonce: credentials.sign(nonce.encode())
+    if settings.ca_file is not None or settings.cert_file is not None:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+        options["tls"] = context
+    return options
+
+
+async def _open(connection: _Connection, server: str, options: dict[str, Any]) -> None:
+    """Connect to one broker, and subscribe to an inbox."""
+    client = connection.client
+    await client.connect(
+        [server],
+        name="cc-slurm-sync",
+        error_cb=connection.note,
+        closed_cb=connection.note_closed,
+        allow_reconnect=False,
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
+        connect_timeout=CONNECT_SECONDS,
+        **options,
+    )
+    connection.inbox = client.new_inbox()
+    connection.subscription = await client.subscribe(connection.inbox)
+    await client.flush()
+    if connection.errors:
+        raise connection.errors[-1]
+
+
+async def _flush(connection: _Connection, seconds: float) -> None:
+    """Wait until the broker has answered a PING.
+
+    Raises:
+        TimeoutError: not in time, or the connection has ended.
+    """
+    flush = asyncio.ensure_future(connection.client.flush())
+    closed = asyncio.ensure_future(connection.closed.wait())
+    both, first = (flush, closed), asyncio.FIRST_COMPLETED
+    await asyncio.wait(both, timeout=seconds, return_when=first)
+    closed.cancel()
+    if not flush.done():
+        flush.cancel()
+        raise TimeoutError("no answer to a PING")
+    await flush
+
+
+async def _close(connection: _Connection) -> None:
+    try:
+        await asyncio.wait_for(connection.client.close(), CONNECT_SECONDS)
+    except Exception as error:  # noqa: BLE001 - a border: it is given up in any case
+        connection.errors.append(error)
+
+
+async def _verdict(connection: _Connection) -> ReplyVerdict:
+    """Return what the broker said to a message until it answered the PING behind it."""
+    refused = [error for error in connection.errors if "permissions" in str(error).lower()]
+    if refused:
+        return ReplyVerdict(Reason.PUBLISH_REFUSED, str(refused[0]))
+    if connection.errors or not connection.client.is_connected:
+        text = "; ".join(str(error) or type(error).__name__ for error in connection.errors)
+        return ReplyVerdict(Reason.BROKER_LOST, text)
+    subscription, is_heard = connection.subscription, True
+    while subscription is not None and subscription.pending_msgs:
+        answer = await subscription.next_msg()
+        is_heard &= (answer.headers or {}).get("Status") != _NO_RESPONDERS
+    return ReplyVerdict(Reason.PUBLISHED if is_heard else Reason.NO_SUBSCRIBER)
+
+
+def _refusal(errors: list[Exception]) -> ReplyVerdict:
+    """Return why a connection could not be opened."""
+    text = "; ".join(dict.fromkeys(str(error) or type(error).__name__ for error in errors))
+    lowered = text.lower()
+    if any(isinstance(error, ssl.SSLError) for error in errors):
+        return ReplyVerdict(Reason.BROKER_TLS, text)
+    if "permissions violation" in lowered:
+        return ReplyVerdict(Reason.PUBLISH_REFUSED, text)
+    if any(words in lowered for words in _REFUSED):
+        return ReplyVerdict(Reason.BROKER_REFUSED, text)
+    return ReplyVerdict(Reason.BROKER_AWAY, text)

@@ -1,0 +1,170 @@
+"""Deliver the jobs of one cc-backend by NATS; everything else goes to its REST API.
+
+cc-backend never answers to a message, and a message may be lost, so that a run counts as delivered
+only when a job list shows it (Reason: `PUBLISHED` until then). A start is listed once it has left
+the server's job cache, so that its stop can neither overtake it nor close another job. To repeat a
+message is safe: the server drops the start of a run that it has and the stop of a stopped one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from ccbackend.classify import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
+from ccbackend.client import BackendClient
+from ccbackend.nats_api.event_lines import PROBE, event_line
+from ccbackend.payload import Document, amend, key_of
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
+from ccbackend.version import ServerInfo
+
+_DAY_SECONDS = 24 * 3600  # runs of a job id that began within a day exclude each other
+_LOOK_AGAIN_SECONDS = (0.01, 0.05, 0.25)  # a stop is in the database some milliseconds later
+_UNSENT = (NATS_FAILURES | {Reason.PAYLOAD_TOO_LARGE}) - {Reason.BROKER_LOST}
+
+
+class Publisher(Protocol):
+    """The connection to the broker; `ccbackend.nats_api.broker.Broker` implements it."""
+
+    def publish(self, message: bytes) -> ReplyVerdict:
+        """Publish a message; `PUBLISHED` if a subscriber got it."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class NatsClient:
+    """One server in NATS mode: by one broker, and by one REST client; for one thread."""
+
+    def __init__(
+        self,
+        rest: BackendClient,
+        broker: Publisher,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rest = rest
+        self._broker = broker
+        self._clock_ns = clock_ns
+        self._sleep = sleep
+
+    def close(self) -> None:
+        """Close the connection to the REST API; the broker's is shared."""
+        self._rest.close()
+
+    @property
+    def server(self) -> ServerInfo:
+        """What is known of the server."""
+        return self._rest.server
+
+    def probe(self) -> Probe:
+        """Detect the server, check its token, that it is in NATS mode, and that it subscribes."""
+        probe = self._rest.probe()
+        return Probe(probe.server, self._by_nats(probe.reply))
+
+    def check_job_api(self) -> ApiReply:
+        """Ask whether the server takes jobs by NATS and subscribes to the subject: `NATS_ON`."""
+        return self._by_nats(self._rest.check_job_api())
+
+    def _by_nats(self, reply: ApiReply) -> ApiReply:
+        """Return what the answer of a client by REST means here."""
+        if reply.outcome is Outcome.DELIVERED:
+            return replace(reply, call=ApiCall.JOB_API, verdict=ReplyVerdict(Reason.REST_MODE))
+        if reply.verdict.reason is not Reason.API_OFF:
+            return reply
+        verdict = self._broker.publish(PROBE)
+        if verdict.reason is Reason.PUBLISHED:
+            verdict = ReplyVerdict(Reason.NATS_ON)
+        return replace(reply, verdict=verdict)
+
+    def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
+        """Publish a start; with `maybe_sent` look first whether the server lists the run.
+
+        `STORED_BEFORE`: it is listed. `DUPLICATE`: another run of its job id excludes it. `rows`
+        then holds the listed runs of the job id.
+        """
+        if maybe_sent:
+            listed = self._listed(document)
+            if listed is not None:
+                return listed
+        sent: Document | None = document
+        while sent is not None:
+            reply = self._publish(ApiCall.START, sent)
+            if reply.verdict.reason is not Reason.PAYLOAD_TOO_LARGE:
+                return reply
+            sent = amend(sent, Reason.METADATA_TOO_LARGE)
+        return reply
+
+    def stop(self, document: Document, *, state: str | None = None) -> ApiReply:  # noqa: ARG002 - the document names it as a server in NATS mode does
+        """Publish the stop of a listed run, and look whether it has been stopped."""
+        listed = self._row(document)
+        if isinstance(listed, ApiReply):
+            return listed
+        if listed.state != "running":
+            return _unsent(ApiCall.STOP, Reason.STOPPED_BEFORE, document)
+        reply = self._publish(ApiCall.STOP, document)
+        if reply.verdict.reason is not Reason.PUBLISHED:
+            return reply
+        for seconds in _LOOK_AGAIN_SECONDS:
+            self._sleep(seconds)
+            row = self._row(document)
+            if isinstance(row, BackendRow) and row.state != "running":
+                return replace(reply, verdict=ReplyVerdict(Reason.STOPPED))
+        return reply
+
+    def delete(self, document: Document) -> ApiReply:
+        """Delete one run, by REST."""
+        return self._rest.delete(document)
+
+    def edit_meta(self, document: Document) -> ApiReply:
+        """Set one key of a stored run's metadata, by REST."""
+        return self._rest.edit_meta(document)
+
+    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
+        """List the runs of some job ids, by REST."""
+        return self._rest.list_runs(job_ids, cluster)
+
+    def running_jobs(self, cluster: str) -> JobList:
+        """List all running jobs of a cluster, by REST."""
+        return self._rest.running_jobs(cluster)
+
+    def clusters(self) -> ClusterList:
+        """Ask for the clusters, by REST."""
+        return self._rest.clusters()
+
+    def _publish(self, call: ApiCall, document: Document) -> ApiReply:
+        verdict = self._broker.publish(event_line(call, document, self._clock_ns()))
+        was_sent = verdict.reason not in _UNSENT
+        return ApiReply(call=call, verdict=verdict, sent=was_sent, document=document)
+
+    def _listed(self, document: Document) -> ApiReply | None:
+        """Return the reply to a start that must not be sent again; None if it must be sent."""
+        key = key_of(document)
+        listing = self._rest.lookup(key.job_id, key.cluster)
+        if listing.rows is None:
+            return replace(listing.reply, document=document)
+        starts = [row.start_time for row in listing.rows]
+        if key.start_time in starts:
+            reason = Reason.STORED_BEFORE
+        elif any(key.start_time - start < _DAY_SECONDS for start in starts):
+            reason = Reason.DUPLICATE
+        else:
+            return None
+        return replace(_unsent(ApiCall.START, reason, document), rows=listing.rows)
+
+    def _row(self, document: Document) -> BackendRow | ApiReply:
+        """Return the row of a run; or the reply to its stop, if there is none or none is known."""
+        key = key_of(document)
+        listing = self._rest.lookup(key.job_id, key.cluster, key.start_time)
+        if listing.rows is None:
+            return replace(listing.reply, document=document)
+        if not listing.rows:
+            return _unsent(ApiCall.STOP, Reason.UNKNOWN_RUN, document)
+        return listing.rows[0]
+
+
+def _unsent(call: ApiCall, reason: Reason, document: Document) -> ApiReply:
+    return ApiReply(call=call, verdict=ReplyVerdict(reason), sent=False, document=document)

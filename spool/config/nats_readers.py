@@ -1,0 +1,44 @@
+"""Readers for the section `nats` of the configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from spool.config.readers import InvalidValueError, Location, list_of, text
+
+_SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
+_URL_HINT = "write nats://HOST[:PORT] or tls://HOST[:PORT]"
+
+
+def broker_urls(value: Any, location: Location) -> tuple[str, ...]:
+    """Read the URL of one broker, or a list of those of a cluster."""
+    if isinstance(value, str):
+        return (_broker_url(value, location),)
+    return list_of(_broker_url)(value, location)
+
+
+def nats_subject(value: Any, location: Location) -> str:
+    """Read a subject to publish on: words with dots between them, no wildcards."""
+    found = text(value, location)
+    if _SUBJECT.fullmatch(found) is None:
+        hint = "write the subject-job-event of cc-backend's main.api-subjects"
+        raise InvalidValueError("not a subject to publish on", hint)
+    return found
+
+
+def _broker_url(value: Any, location: Location) -> str:
+    found = text(value, location)
+    try:
+        parts = urlsplit(found)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidValueError("not a URL", _URL_HINT) from None
+    if "@" in parts.netloc:
+        hint = "write the name to nats.user and the password to nats.password_file"
+        raise InvalidValueError("the URL holds a user name or a password", hint)
+    is_plain = not (parts.path or parts.query or parts.fragment)
+    if parts.scheme not in {"nats", "tls"} or not host or port == 0 or not is_plain:
+        raise InvalidValueError("not the URL of a NATS broker", _URL_HINT)
+    return found

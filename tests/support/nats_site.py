@@ -1,0 +1,146 @@
+"""A real NATS broker, and the stub of cc-backend subscribed to it as the real one is.
+
+The subscriber takes messages as cc-backend >= 1.5.2 does: eight workers, which overtake each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from stub_server import StubServer
+
+SUBJECT = "cc.job"
+WORKERS = 8
+PATIENCE_SECONDS = 20.0
+PROGRAM = shutil.which("nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+needs_broker = pytest.mark.skipif(
+    PROGRAM is None and not os.environ.get("REQUIRE_SLURM"),
+    reason="Debian's package nats-server is not installed",
+)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class NatsServer:
+    """A broker on a port of its own that can be killed and started again."""
+
+    def __init__(self, root: Path, settings: str = "", *, scheme: str = "nats") -> None:
+        self.port = free_port()
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self._log = root / f"nats-{self.port}.log"
+        self._config = root / f"nats-{self.port}.conf"
+        self._config.write_text(f'listen: "127.0.0.1:{self.port}"\n{settings}\n')
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        assert PROGRAM is not None
+        with self._log.open("ab") as log:
+            command = [PROGRAM, "-c", str(self._config)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if not probe.connect_ex(("127.0.0.1", self.port)):
+                    return
+            time.sleep(0.02)
+        raise TimeoutError(self._log.read_text())
+
+    def kill(self) -> None:
+        """Kill it; what it has not delivered is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE_SECONDS)
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; return when it has stopped, if that is what the signal does."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+
+class Subscriber:
+    """The stub of cc-backend as a subscriber: it reconnects, answers nothing, and has no order."""
+
+    def __init__(self, url: str, server: StubServer, *, slowest_seconds: float = 0.02) -> None:
+        self._url = url
+        self._server = server
+        self._delays = itertools.cycle(slowest_seconds * part / 10 for part in (0, 10, 3, 7, 1, 5))
+        self._workers = ThreadPoolExecutor(WORKERS)
+        self._loop = asyncio.new_event_loop()
+        self._client = Client()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.messages: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._subscribe(), self._loop).result(PATIENCE_SECONDS)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._client.close(), self._loop).result(PATIENCE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_SECONDS)
+        self._loop.close()
+        self._workers.shutdown(cancel_futures=True)
+
+    async def _subscribe(self) -> None:
+        async def ignore(_error: Exception) -> None:
+            """Stay quiet: the broker is killed on purpose."""
+
+        await self._client.connect(
+            [self._url], max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=ignore
+        )
+        await self._client.subscribe(SUBJECT, cb=self._take)
+        await self._client.flush()
+
+    async def _take(self, message: Msg) -> None:
+        text = message.data.decode()
+        if text.strip():
+            self.messages.append(text)
+        self._workers.submit(self._handle, text, next(self._delays))
+
+    def _handle(self, text: str, seconds: float) -> None:
+        time.sleep(seconds)
+        self._server.take_message(text)

@@ -1,0 +1,136 @@
+"""The watch of `new/`: wake-ups of the loop by inotify, and polling where it cannot be used."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import pytest
+
+from spool.drain.event_watch import EventWatch, new_descriptor
+from spool.files.layout import Directory, Layout
+
+PATIENCE_SECONDS = 10.0
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an open spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as layout:
+        yield layout
+
+
+@pytest.fixture
+def queue() -> Queue[Any]:
+    """Return the queue that the loop waits on."""
+    return Queue()
+
+
+@pytest.fixture
+def watch(layout: Layout, queue: Queue[Any]) -> Iterator[EventWatch]:
+    """Return a watch that works."""
+    watch = EventWatch(layout, queue)
+    yield watch
+    watch.close()
+
+
+def descriptors() -> set[str]:
+    """Return the open descriptors of this process, but for that of the listing itself."""
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_a_written_event_wakes_the_loop(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """A hook opens, writes and closes its file."""
+    (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
+
+    assert watch is queue.get(timeout=PATIENCE_SECONDS)
+
+
+def test_an_event_moved_into_new_wakes_the_loop(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """An administrator puts an event back."""
+    (layout.root / "event").write_text("end\n")
+    (layout.root / "event").rename(layout.root / "new" / "1-start-5-0-0-1")
+
+    assert watch is queue.get(timeout=PATIENCE_SECONDS)
+
+
+def test_each_wake_up_taken_allows_the_next_one(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """An event that is written after the loop has looked is not missed."""
+    (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
+    queue.get(timeout=PATIENCE_SECONDS).take()
+    (layout.root / "new" / "1-start-6-0-0-1").write_text("end\n")
+
+    assert watch is queue.get(timeout=PATIENCE_SECONDS)
+
+
+def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: EventWatch) -> None:
+    """A burst does not fill the queue while the loop is busy."""
+    for number in range(50):
+        (layout.root / "new" / f"1-start-{number}-0-0-1").write_text("end\n")
+    queue.get(timeout=PATIENCE_SECONDS)
+    watch.close()
+
+    assert queue.empty()
+
+
+def test_a_renamed_spool_is_watched_further(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """The watch is of the directory that is open, not of its path."""
+    (layout.root / "new").rename(layout.root / "elsewhere")
+    (layout.root / "elsewhere" / "1-start-5-0-0-1").write_text("end\n")
+
+    assert watch is queue.get(timeout=PATIENCE_SECONDS)
+
+
+def test_a_closed_watch_is_silent(layout: Layout, queue: Queue[Any], watch: EventWatch) -> None:
+    """It may be closed twice."""
+    watch.close()
+    watch.close()
+    (layout.root / "new" / "1-start-5-0-0-1").write_text("end\n")
+
+    with pytest.raises(Empty):
+        queue.get(block=False)
+
+
+def test_without_inotify_the_reason_is_known(layout: Layout, queue: Queue[Any]) -> None:
+    """The drain polls then; there is nothing to close."""
+
+    def refuse(_path: bytes) -> int:
+        raise OSError(24, "Too many open files")
+
+    watch = EventWatch(layout, queue, new_descriptor=refuse)
+    watch.close()
+
+    assert watch.problem == "Too many open files"
+
+
+def test_a_directory_that_cannot_be_watched_leaves_nothing_open(tmp_path: Path) -> None:
+    """A kernel without /proc has no such path."""
+    before = descriptors()
+    with pytest.raises(FileNotFoundError):
+        new_descriptor(bytes(tmp_path / "missing"))
+
+    assert before == descriptors()
+
+
+def test_a_limit_on_descriptors_is_a_problem(tmp_path: Path) -> None:
+    """The kernel refuses another descriptor."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="open files"):
+            new_descriptor(bytes(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

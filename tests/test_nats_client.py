@@ -1,0 +1,279 @@
+"""A client of a server in NATS mode: what is published, and what a job list makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from recorded_backend import releases, scenarios
+from stub_server import Model, StubServer
+
+from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.client import BackendClient
+from ccbackend.nats_api.event_lines import PROBE, event_line
+from ccbackend.nats_api.nats_client import NatsClient
+from ccbackend.replies import ApiReply
+from ccbackend.wire.transport import Transport
+
+NOON = 1_767_225_600
+DAY = 24 * 3600
+TOKEN = "TOKEN:api"
+
+
+class Bus:
+    """A broker with the server as its subscriber; `verdicts` come first, `loses` every message."""
+
+    def __init__(self, server: StubServer) -> None:
+        self.server = server
+        self.verdicts: list[Reason] = []
+        self.loses = False
+        self.messages: list[bytes] = []
+
+    def publish(self, message: bytes) -> ReplyVerdict:
+        """Hand a message on."""
+        if self.verdicts:
+            return ReplyVerdict(self.verdicts.pop(0))
+        self.messages.append(message)
+        if not self.loses:
+            self.server.take_message(message.decode())
+        return ReplyVerdict(Reason.PUBLISHED)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    """Return a server in NATS mode."""
+    with StubServer(Model(version="1.5.4", token=TOKEN, nats=True)) as stub:
+        yield stub
+
+
+@pytest.fixture
+def bus(server: StubServer) -> Bus:
+    """Return a broker to which the server subscribes."""
+    return Bus(server)
+
+
+@pytest.fixture
+def client(server: StubServer, bus: Bus) -> Iterator[NatsClient]:
+    """Return a client that knows the server."""
+    rest = BackendClient(Transport(requests.Session(), server.url, token=lambda: TOKEN))
+    made = NatsClient(rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None)
+    made.probe()
+    bus.messages.clear()
+    yield made
+    made.close()
+
+
+def start(job_id: int = 7, start_time: int = NOON, **more: Any) -> dict[str, Any]:
+    """Return the body of a start."""
+    return {
+        "jobId": job_id,
+        "user": "ada",
+        "project": "p1",
+        "cluster": "lab",
+        "numNodes": 1,
+        "startTime": start_time,
+        "resources": [{"hostname": "n2cn001"}],
+        "shared": "none",
+        **more,
+    }
+
+
+def stop(job_id: int = 7, start_time: int = NOON) -> dict[str, Any]:
+    """Return the body of a stop."""
+    return {
+        "jobId": job_id,
+        "cluster": "lab",
+        "startTime": start_time,
+        "stopTime": start_time + 60,
+        "jobState": "completed",
+    }
+
+
+def reason(reply: ApiReply) -> Reason:
+    """Return why a reply means what it means."""
+    return reply.verdict.reason
+
+
+@pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
+def test_a_line_is_what_real_servers_take(release: str) -> None:
+    """The recorded messages of a start are made again from their documents."""
+    recorded = next(
+        each.request.body
+        for each in scenarios(release)["nats-mode"].exchanges
+        if each.request.method == "NATS-PUB" and b"7001" in (each.request.body or b"")
+    )
+    document = {
+        "jobId": 7001,
+        "user": "ada",
+        "project": "p1",
+        "cluster": "lab",
+        "partition": "main",
+        "numNodes": 1,
+        "startTime": NOON,
+        "walltime": 3600,
+        "resources": [{"hostname": "n2cn001"}],
+        "shared": "none",
+    }
+
+    assert recorded == event_line(ApiCall.START, document, NOON * 10**9)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", 'a "quote"', "back\\slash", "tab\t\x00", "ü 漢"])
+def test_every_text_survives_a_line(text: str) -> None:
+    """JSON escapes control characters; quotes and backslashes are escaped once more."""
+    model = Model(version="1.5.4", token=TOKEN, nats=True)
+
+    model.publish(event_line(ApiCall.START, start(metaData={"jobScript": text}), 1).decode())
+
+    (row,) = model.cache.values()
+    assert text == row["metaData"]["jobScript"]
+
+
+def test_a_start_counts_when_it_is_listed(client: NatsClient, bus: Bus, server: StubServer) -> None:
+    """While it is cached it is published again, which leaves one row."""
+    first = client.start(start())
+    cached = client.start(start(), maybe_sent=True)
+    server.model.commit()
+    listed = client.start(start(), maybe_sent=True)
+
+    reasons = [reason(each) for each in (first, cached, listed)]
+    assert [Reason.PUBLISHED, Reason.PUBLISHED, Reason.STORED_BEFORE] == reasons
+    assert (2, {(7, NOON): "running"}) == (len(bus.messages), server.rows())
+    assert [NOON] == [row.start_time for row in listed.rows or ()]
+
+
+def test_another_run_within_a_day_is_a_conflict(client: NatsClient, server: StubServer) -> None:
+    """The server drops the second start without a word; an older run excludes nothing."""
+    client.start(start(start_time=NOON - 60))
+    server.model.commit()
+
+    near = client.start(start(), maybe_sent=True)
+    far = client.start(start(start_time=NOON + DAY), maybe_sent=True)
+
+    assert (Reason.DUPLICATE, Reason.PUBLISHED) == (reason(near), reason(far))
+    assert [NOON - 60] == [row.start_time for row in near.rows or ()]
+
+
+def test_a_stop_is_seen_at_once(client: NatsClient, server: StubServer) -> None:
+    """A listed run is stopped within milliseconds; the same stop again is not published."""
+    client.start(start())
+    server.model.commit()
+
+    reasons = [reason(client.stop(stop())), reason(client.stop(stop()))]
+
+    assert [Reason.STOPPED, Reason.STOPPED_BEFORE] == reasons
+    assert {(7, NOON): "completed"} == server.rows()
+
+
+def test_a_stop_that_is_lost_is_not_delivered(
+    client: NatsClient, bus: Bus, server: StubServer
+) -> None:
+    """The row still runs."""
+    client.start(start())
+    server.model.commit()
+    bus.loses = True
+
+    assert Reason.PUBLISHED is reason(client.stop(stop()))
+
+
+def test_a_stop_without_a_row_needs_its_start(client: NatsClient, bus: Bus) -> None:
+    """It is not published: it could overtake the start."""
+    assert (Reason.UNKNOWN_RUN, []) == (reason(client.stop(stop())), bus.messages)
+
+
+def test_a_start_too_large_loses_its_texts(client: NatsClient, bus: Bus) -> None:
+    """The broker says so before anything is sent."""
+    bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
+    reply = client.start(start(metaData={"jobScript": "x" * 100}))
+
+    assert (Reason.PUBLISHED, True) == (reason(reply), b"jobScript" not in bus.messages[0])
+
+
+def test_a_start_that_cannot_shrink_is_rejected(client: NatsClient, bus: Bus) -> None:
+    """There is nothing to drop."""
+    bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
+
+    assert Reason.PAYLOAD_TOO_LARGE is reason(client.start(start()))
+
+
+@pytest.mark.parametrize(
+    ("failure", "sent"), [(Reason.BROKER_AWAY, False), (Reason.BROKER_LOST, True)]
+)
+def test_a_failure_says_whether_it_may_have_arrived(
+    client: NatsClient, bus: Bus, server: StubServer, failure: Reason, *, sent: bool
+) -> None:
+    """A start and a stop alike."""
+    bus.verdicts = [failure]
+    begun = client.start(start())
+    client.start(start())
+    server.model.commit()
+    bus.verdicts = [failure]
+    ended = client.stop(stop())
+
+    assert [(failure, sent)] * 2 == [(reason(each), each.sent) for each in (begun, ended)]
+
+
+def test_nothing_is_published_while_rest_fails(
+    client: NatsClient, bus: Bus, server: StubServer
+) -> None:
+    """Without a job list there is no proof."""
+    server.model.token = "TOKEN:other"
+    replies = [client.start(start(), maybe_sent=True), client.stop(stop())]
+
+    assert [Reason.TOKEN_REFUSED] * 2 == [reason(each) for each in replies]
+    assert [] == bus.messages
+
+
+@pytest.mark.parametrize(
+    ("nats", "verdicts", "expected"),
+    [
+        (True, [], Reason.NATS_ON),
+        (True, [Reason.NO_SUBSCRIBER], Reason.NO_SUBSCRIBER),
+        (True, [Reason.BROKER_AWAY], Reason.BROKER_AWAY),
+        (False, [], Reason.REST_MODE),
+    ],
+)
+def test_a_probe_asks_server_and_broker(
+    client: NatsClient,
+    bus: Bus,
+    server: StubServer,
+    *,
+    nats: bool,
+    verdicts: list[Reason],
+    expected: Reason,
+) -> None:
+    """By a message without a line, which leaves no row."""
+    server.model.nats = nats
+    bus.verdicts = [*verdicts, *verdicts]
+    found = [reason(client.probe().reply), reason(client.check_job_api())]
+
+    assert ([expected] * 2, {}) == (found, server.rows())
+    assert {PROBE} >= set(bus.messages)
+
+
+def test_a_refused_token_is_told_before_the_broker_is_asked(
+    client: NatsClient, bus: Bus, server: StubServer
+) -> None:
+    """It is what an administrator has to repair first."""
+    server.model.token = "TOKEN:other"
+
+    assert (Reason.TOKEN_REFUSED, []) == (reason(client.probe().reply), bus.messages)
+
+
+def test_everything_else_goes_by_rest(client: NatsClient, server: StubServer) -> None:
+    """Lists, clusters, metadata and deletions."""
+    client.start(start())
+    server.model.commit()
+    edit = {key: start()[key] for key in ("jobId", "cluster", "startTime")}
+    client.edit_meta(edit | {"payload": {"key": "jobScript", "value": "x"}})
+    listed = [client.list_runs([7], "lab"), client.running_jobs("lab")]
+
+    assert [1, 1] == [len(each.rows or ()) for each in listed]
+    assert Reason.LISTED is reason(client.clusters().reply)
+    assert (Reason.DELETED, {}) == (reason(client.delete(edit)), server.rows())
+    assert "1.5.4" == str(client.server.version)

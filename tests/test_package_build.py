@@ -1,0 +1,160 @@
+"""`make deb` and `make rpm`: what is in the packages, and that two builds are equal."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from package_lab import NEW, OLD, ROOT, Kit, Site, build_packages, require_tree
+from packaging.requirements import Requirement
+
+REQUIREMENTS = ROOT / "packaging/requirements.txt"
+LIBRARY = "/usr/lib/cc-slurm-sync"
+
+
+def pinned() -> dict[str, str]:
+    """Return the libraries in the packages, and their versions."""
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE))
+
+
+def output(*argv: str) -> list[str]:
+    """Return the lines that a command prints, which may fail."""
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def has_manual() -> bool:
+    """Tell whether the project makes manual pages."""
+    return re.search(r"^man:", (ROOT / "Makefile").read_text(), re.MULTILINE) is not None
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    """Return the packages that all tests of a run share."""
+    return Kit.of(tmp_path_factory)
+
+
+def test_all_dependencies_are_pinned() -> None:
+    """Each dependency of the project is in the packages, in a version that it asks for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in project["dependencies"]]
+
+    missing = [
+        str(each) for each in wanted if not each.specifier.contains(pinned().get(each.name, "0"))
+    ]
+    assert [] == missing, "run `make lock`"
+
+
+def test_each_library_has_the_hash_of_its_file() -> None:
+    """A changed file at the index is refused."""
+    lines = [line for line in REQUIREMENTS.read_text().splitlines() if not line.startswith("#")]
+
+    assert [] == [line for line in lines if not re.search(r" --hash=sha256:[0-9a-f]{64}$", line)]
+
+
+@pytest.mark.packages
+def test_two_builds_are_equal(kit: Kit, tmp_path: Path) -> None:
+    """The same tree and date give the same bytes, whatever the umask and the time zone are."""
+    first = {path.name: path.read_bytes() for path in (kit.deb(), kit.rpm())}
+
+    build_packages(tmp_path, NEW, TZ="Asia/Tokyo", LC_ALL="C.UTF-8", HOME="/")
+
+    assert first == {path.name: path.read_bytes() for path in sorted(tmp_path.iterdir())}
+
+
+@pytest.mark.packages
+def test_lintian_has_nothing_to_say(kit: Kit) -> None:
+    """Neither an error nor a warning; what is meant to be so is overridden, with the reason."""
+    suppressed = [] if has_manual() else ["--suppress-tags", "no-manual-page"]
+    said = output("lintian", "--allow-root", "--tag-display-limit=0", *suppressed, str(kit.deb()))
+
+    assert [] == [line for line in said if not line.startswith("running with root")]
+
+
+@pytest.mark.packages
+def test_rpmlint_has_nothing_to_say(kit: Kit) -> None:
+    """The same."""
+    said = output("rpmlint", "-c", str(ROOT / "packaging/rpmlint.toml"), str(kit.rpm()))
+    found = [line for line in said if re.match(r"cc-slurm-sync\.\S+ [EW]:", line)]
+
+    assert [] == [line for line in found if has_manual() or "no-manual-page" not in line]
+
+
+def contents(kit: Kit, kind: str) -> list[str]:
+    """Return the paths of all files in a package."""
+    if kind == "deb":
+        lines = output("dpkg-deb", "-c", str(kit.deb()))
+        return sorted(line.split()[5][1:].rstrip("/") for line in lines if line[0] != "d")
+    lines = output("rpm", "-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", str(kit.rpm()))
+    return sorted(line.split()[1] for line in lines if line[0] != "d")
+
+
+@pytest.mark.packages
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_the_package_is_self_contained(kit: Kit, kind: str) -> None:
+    """Program and libraries are below one directory, without a compiled file."""
+    files = contents(kit, kind)
+    tops = {path.split("/")[4] for path in files if path.startswith(f"{LIBRARY}/")}
+
+    assert {"slurm", "ccbackend", "spool", "sweeper", "requests", "urllib3", "tqdm"} <= tops
+    assert len(pinned()) == len([name for name in tops if name.endswith(".dist-info")])
+    assert [] == [path for path in files if re.search(r"\.(so|pyc)$|site-packages|/tests/", path)]
+
+
+@pytest.mark.packages
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) -> None:
+    """Commands, hooks, units, account, directories, log rotation, example and documentation."""
+    share, doc = "/usr/share/cc-slurm-sync", "/usr/share/doc/cc-slurm-sync"
+    expected = {
+        "/etc/logrotate.d/cc-slurm-sync",
+        *(f"/usr/bin/{name}" for name in ("cc-spool", "cc-sweep")),
+        *(f"{LIBRARY}/hooks/{n}" for n in ("prolog_slurmctld", "epilog_slurmctld", "spool_event")),
+        *(f"/usr/lib/systemd/system/cc-{n}" for n in ("spool.service", "sweep.service")),
+        "/usr/lib/systemd/system/cc-sweep.timer",
+        "/usr/lib/sysusers.d/cc-slurm-sync.conf",
+        "/usr/lib/tmpfiles.d/cc-slurm-sync.conf",
+        *(f"{share}/{name}" for name in ("config.json.example", "cron")),
+        f"{doc}/README.md{'.gz' if kind == 'deb' else ''}",
+    }
+
+    assert set() == expected - set(contents(kit, kind))
+
+
+@pytest.mark.packages
+def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
+    """The copyright file has a paragraph for each."""
+    output("dpkg-deb", "-x", str(kit.deb()), str(tmp_path))
+    text = (tmp_path / "usr/share/doc/cc-slurm-sync/copyright").read_text()
+
+    named = set(re.findall(r"usr/lib/cc-slurm-sync/(\w+)/\*", text))
+    assert {name.replace("-", "_").lower() for name in pinned()} <= named
+
+
+@pytest.mark.packages
+def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
+    """By its own scripts: account, directories, hooks; data stays when it is removed."""
+    with Site([require_tree("bookworm")]) as site:
+        site.write("/etc/slurm/slurm.conf", "SlurmUser=daemon\n")
+        said = site.rpm("-i", "--nodeps", str(kit.rpm(OLD)))
+        owner = site.run("stat -c '%U:%G %a' /var/spool/cc-slurm-sync/new")
+        compiled = site.run(f"find {LIBRARY}/spool -name 'cli.*.pyc' | wc -l")
+        site.write("/etc/cc-slurm-sync/config.json", "mine")
+        site.write("/var/spool/cc-slurm-sync/todo/1-2.json", "{}")
+        versions = [site.run("cc-spool --version")]
+        site.rpm("-U", "--nodeps", str(kit.rpm()))
+        versions.append(site.run("cc-spool --version"))
+        removed = site.rpm("-e", "cc-slurm-sync")
+        left = site.run("find / -xdev -path '*cc-slurm-sync*' -type f; find / -xdev -name cc-spool")
+
+    assert "The hooks run as daemon (SlurmUser)" in said
+    assert ("daemon:cc-slurm-sync 2770\n", "1\n") == (owner, compiled)
+    assert [f"cc-spool {OLD}\n", f"cc-spool {NEW}\n"] == versions
+    assert "stays: /var/spool/cc-slurm-sync\n" in removed
+    assert {
+        "/etc/cc-slurm-sync/config.json",
+        "/var/spool/cc-slurm-sync/todo/1-2.json",
+    } == set(left.split())

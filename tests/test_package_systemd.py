@@ -1,0 +1,208 @@
+"""The installed service under a real systemd, with all that its units ask systemd for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from package_lab import ROOT, SPOOL, SUITES, Kit, Site
+from slurm_lab import wait_until
+
+pytestmark = pytest.mark.packages
+SERVICE, SWEEP, TIMER = "cc-spool.service", "cc-sweep.service", "cc-sweep.timer"
+PRIVATE_TMP = "/tmp"  # noqa: S108 - the service has one of its own
+TOKEN = "/etc/cc-slurm-sync/token"
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    """Return the packages that all tests of a run share."""
+    return Kit.of(tmp_path_factory)
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def system(request: pytest.FixtureRequest, kit: Kit) -> Iterator[Site]:
+    """Return a running system with the package; each test leaves it stopped."""
+    with Site(kit.layers(request.param)) as site:
+        yield site
+
+
+@pytest.fixture
+def site(system: Site) -> Iterator[Site]:
+    """Return the system, configured, with nothing started."""
+    system.configure()
+    yield system
+    system.run(f"systemctl disable --now {SERVICE} {TIMER}; systemctl stop {SWEEP}")
+    system.run("rm -rf /etc/systemd/system/cc-*.d; systemctl daemon-reload; systemctl reset-failed")
+
+
+def drop_in(site: Site, unit: str, *lines: str, section: str = "Service") -> None:
+    """Change a unit as `systemctl edit` does."""
+    text = "\n".join([f"[{section}]", *lines, ""])
+    site.write(f"/etc/systemd/system/{unit}.d/override.conf", text)
+    site.run("systemctl daemon-reload")
+
+
+def restarted(site: Site, process: str) -> bool:
+    """Tell whether the service runs as another process."""
+    is_active = site.property(SERVICE, "ActiveState") == "active"
+    return is_active and site.property(SERVICE, "MainPID") not in {"0", process}
+
+
+def start(site: Site) -> str:
+    """Start the service; return its process id."""
+    site.start_service()
+    return site.property(SERVICE, "MainPID")
+
+
+def test_a_start_ends_when_the_service_is_ready(site: Site) -> None:
+    """`systemctl start` waits for the notification of the process itself."""
+    start(site)
+
+    found = [site.property(SERVICE, name) for name in ("Type", "ActiveState", "SubState")]
+    assert ["notify", "active", "running"] == found
+    assert "enabled\n" == site.run(f"systemctl is-enabled {SERVICE}")
+
+
+def test_a_service_that_hangs_is_restarted(site: Site) -> None:
+    """The watchdog ends a process that gives no sign of life."""
+    drop_in(site, SERVICE, "WatchdogSec=2", "RestartSec=0")
+    process = start(site)
+
+    site.run(f"kill -STOP {process}")
+
+    wait_until(lambda: restarted(site, process), "a new process")
+    assert "Watchdog timeout" in site.journal(SERVICE)
+
+
+def test_a_service_that_crashed_is_restarted(site: Site) -> None:
+    """Whatever has killed it; the lock of the dead process holds nobody up."""
+    drop_in(site, SERVICE, "RestartSec=0")
+    process = start(site)
+
+    site.run(f"kill -KILL {process}")
+
+    wait_until(lambda: restarted(site, process), "a new process")
+
+
+def test_a_wrong_configuration_is_not_tried_again(site: Site) -> None:
+    """It needs an administrator: exit code 78, and the log says what to correct."""
+    drop_in(site, SERVICE, "RestartSec=0")
+    site.configure(clustername=7)
+
+    site.run(f"systemctl start {SERVICE}", check=False)
+
+    found = [
+        site.property(SERVICE, name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")
+    ]
+    assert ["failed", "78", "0"] == found
+    assert "clustername" in site.journal(SERVICE)
+
+
+def test_a_reload_takes_the_new_configuration(site: Site) -> None:
+    """Without a restart."""
+    process = start(site)
+    site.configure(ignoreHosts="^login")
+
+    site.run(f"systemctl reload {SERVICE}")
+
+    wait_until(lambda: "the configuration was reloaded" in site.journal(SERVICE), "a reload")
+    assert process == site.property(SERVICE, "MainPID")
+
+
+def test_the_token_can_be_a_credential(site: Site) -> None:
+    """The line in both units works: the service has a token in a file that only root can read."""
+    site.run(f"chown root:root {TOKEN}; chmod 600 {TOKEN}")
+    (line,) = (
+        each.lstrip("#")
+        for each in site.run(f"systemctl cat {SERVICE}").splitlines()
+        if each.startswith("#LoadCredential=")
+    )
+    drop_in(site, SERVICE, line)
+    before = len(site.server.log)
+
+    start(site)
+
+    wait_until(lambda: 200 in [each.status for each in site.server.log[before:]], "an answer")
+    assert f"LoadCredential=token:{TOKEN}" == line
+
+
+def test_the_timer_runs_the_sweep(site: Site) -> None:
+    """The unit of the timer does what the sweep does by hand, and the timer comes again."""
+    often = ("OnCalendar=*:*:0/2", "RandomizedDelaySec=0", "AccuracySec=1ms")
+    drop_in(site, TIMER, *often, section="Timer")
+    site.run(f"systemctl enable --now {TIMER}")
+
+    wait_until(lambda: site.journal(SWEEP).count("slurmctld") > 1, "a second sweep")
+    assert "active" == site.property(TIMER, "ActiveState")
+
+
+def test_the_hardening_is_in_force(site: Site) -> None:
+    """The process has no capability, no way to new ones, a filter, and sees little to write to."""
+    process = start(site)
+    status = dict(
+        line.split(":", 1) for line in site.run(f"cat /proc/{process}/status").splitlines()
+    )
+    keys = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
+    inside = f"nsenter -t {process} -m --"
+    writable = site.run(
+        f"for d in / /usr /etc /var /var/lib /boot {SPOOL} {PRIVATE_TMP}; do"
+        f" {inside} test -w $d && echo $d; done",
+        check=False,
+    )
+    site.write("/home/secret", "x")
+    hidden = site.run(f"{inside} ls /home /root; {inside} ls /dev", check=False)
+
+    assert ["0" * 16, "0" * 16, "1", "2"] == [status[key].strip() for key in keys]
+    assert [SPOOL, PRIVATE_TMP] == writable.split()
+    assert "secret" not in hidden
+    assert "console" not in hidden.split()
+    assert "cc-slurm-sync" == site.run(f"stat -c %U /proc/{process}").strip()
+
+
+def test_systemd_rates_the_service_as_safe(site: Site) -> None:
+    """`systemd-analyze security` gives a level below 2 of 10."""
+    line = site.run(f"systemd-analyze security --no-pager {SERVICE}").splitlines()[-1]
+
+    assert float(line.split(":")[1].split()[0]) < 2, line
+
+
+def test_the_journal_has_priorities(site: Site) -> None:
+    """A warning is a warning for `journalctl -p`, not one of the information lines."""
+    if not any("JOURNAL_STREAM" in path.read_text() for path in (ROOT / "spool").rglob("*.py")):
+        pytest.skip("this version writes no priorities")
+    site.configure(drain={"stop_hold_seconds": 1})
+    start(site)
+
+    lines = site.run(f"journalctl --no-pager -o json -u {SERVICE} -p warning").splitlines()
+    found = [str(json.loads(line)["MESSAGE"]) for line in lines]
+    assert any("stop_hold_seconds" in message for message in found)
+    assert not any("started" in message for message in found)
+
+
+def test_logrotate_takes_the_file(site: Site) -> None:
+    """The installed file of log rotation has no error, and rotates a log of --log-file."""
+    log = "/var/lib/cc-slurm-sync/drain.log"
+    site.write(log, "x\n", owner="cc-slurm-sync:cc-slurm-sync")
+    site.run("logrotate --force /etc/logrotate.d/cc-slurm-sync")
+
+    assert site.file(f"{log}.1").exists()
+
+
+def test_directories_that_were_lost_are_made_at_boot(site: Site) -> None:
+    """By tmpfiles.d; the owner that the site has chosen for a directory stays."""
+    site.run(f"rm -r {SPOOL}/dead; chown daemon {SPOOL}/new")
+    site.run("systemd-tmpfiles --create cc-slurm-sync.conf")
+    owners = site.run(f"stat -c '%U:%G %a' {SPOOL}/dead {SPOOL}/new")
+    site.run(f"chown slurm {SPOOL}/new")
+
+    assert "cc-slurm-sync:cc-slurm-sync 750\ndaemon:cc-slurm-sync 2770\n" == owners
+
+
+def test_the_timer_of_the_package_is_that_of_the_project(site: Site) -> None:
+    """Both are one file; only its places differ."""
+    installed = site.run(f"cat /usr/lib/systemd/system/{TIMER}")
+
+    assert Path(ROOT / "deploy" / TIMER).read_text() == installed
