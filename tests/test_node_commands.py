@@ -191,6 +191,8 @@ def test_status_shows_why_there_are_none() -> None:
     assert ["node states are off"] == lines(None, 0)
     assert ["node states: cc-backend 1.4.4 takes no node states"] == lines(old)
     assert ([], []) == (lines(None), lines(NodeRound(tried=NOW)))
+    (line,) = node_lines(accepted(60), NOW, 300)
+    assert line.endswith("(1m 00s ago): idle 2")
 
 
 def test_status_has_the_round_as_json(tmp_path: Path) -> None:
