@@ -48,10 +48,12 @@ AMD = ("00000000:C1:00.0", "00000000:C6:00.0")
 @pytest.mark.parametrize(
     ("hosts", "text"),
     [
-        (["n001", "n002", "n003", "n005"], "n[001-003,005]"),
+        (["n001", "n002", "n003", "n005"], "n[001-003],n005"),
         (["n9", "n10", "n11", "login"], "n9,n[10-11],login"),
         (["r1n1", "r1n2", "r2n1"], "r1n[1-2],r2n1"),
-        (["a1-ib", "a2-ib", "a1-ib"], "a[1-2]-ib"),
+        (["a1-ib", "a2-ib", "a1-ib"], "a1-ib,a2-ib"),
+        (["n1x", "n2x", "n4x", "n5x", "n7x"], "n[1-2,4-5]x,n7x"),
+        (["n1234567890", "n1234567891"], "n1[234567890-234567891]"),
         ([], ""),
     ],
 )
@@ -65,8 +67,12 @@ def test_hosts_are_folded(hosts: list[str], text: str) -> None:
 )
 def test_a_folded_list_holds_exactly_its_hosts(hosts: set[str]) -> None:
     """As cc-backend reads it; the neighbours of a host are not in it."""
-    found = NodeList.parse(fold_hosts(sorted(hosts)))
+    text = fold_hosts(sorted(hosts))
+    found = NodeList.parse(text)
 
+    for brackets in re.findall(r"\[(.*?)\]", text):
+        assert all(re.fullmatch(r"[0-9]{1,9}-[0-9]{1,9}", part) for part in brackets.split(","))
+    assert "]-" not in text
     assert all(host in found for host in hosts)
     others = {host + "0" for host in hosts} | {host[:-1] for host in hosts if len(host) > 1}
     assert not any(host in found for host in others - hosts)
@@ -152,7 +158,7 @@ def test_kinds_of_the_same_name_are_numbered() -> None:
         gpus={"g1": ["a", "b"], "g2": ["c", "d"]},
     )
 
-    assert ["cpu", "cpu2", "cpu3", "mi300", "gpu"] == [
+    assert ["cpu", "cpu-2", "cpu-3", "mi300", "gpu"] == [
         each["name"] for each in found.document["subClusters"]
     ]
     types = [each["topology"].get("accelerators") for each in found.document["subClusters"]]

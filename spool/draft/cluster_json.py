@@ -126,10 +126,10 @@ def _hardware(node: Node, site: SiteMap) -> _Hardware:
 
 
 def _free_name(hardware: _Hardware, taken: set[str]) -> str:
-    """Return a name such as `cpu`, `a100` or, if that is taken, `cpu2`."""
+    """Return a name such as `cpu`, `a100` or, if that is taken, `cpu-2`."""
     name = next((type_ or kind for kind, type_, _ in hardware.devices), "cpu")
     number = 1
-    while (found := f"{name}{number if number > 1 else ''}") in taken:
+    while (found := f"{name}{f'-{number}' if number > 1 else ''}") in taken:
         number += 1
     return found
 
