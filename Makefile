@@ -91,7 +91,8 @@ test-packages: $(VENV)/.dev ## build both packages, install them in Debian 12 an
 	$(BIN)/pytest -n 2 --dist loadfile -m packages tests/test_package_*.py tests/test_release.py
 
 test-server: $(VENV)/.dev ## the main scenarios against a real cc-backend [CC_BACKEND=FILE CC_BACKEND_NEXT=FILE]
-	$(BIN)/pytest tests/test_real_backend.py tests/test_nats_real_backend.py
+	$(BIN)/pytest tests/test_real_backend.py tests/test_nats_real_backend.py \
+		tests/test_real_backend_nodes.py
 
 crash: $(VENV)/.dev ## kill hook, drain and commands at every system call (CI: at every second one)
 	CRASH_STEP=1 $(BIN)/pytest tests/test_crash.py tests/test_crash_hooks.py

@@ -28,17 +28,12 @@ from ccbackend.topology import clusters_of_json
 from ccbackend.version import Dialect, ServerInfo, SharedServerInfo
 from ccbackend.wire.transport import Transport
 
-_HTTP_METHODS = {
-    ApiCall.START: "POST",
-    ApiCall.STOP: "POST",
-    ApiCall.DELETE: "DELETE",
-    ApiCall.EDIT_META: "PATCH",
-}
-_PATHS = {
-    ApiCall.START: "/api/jobs/start_job/",
-    ApiCall.STOP: "/api/jobs/stop_job/",
-    ApiCall.DELETE: "/api/jobs/delete_job/",
-    ApiCall.EDIT_META: "/api/jobs/edit_meta/",
+_ENDPOINTS = {
+    ApiCall.START: ("POST", "/api/jobs/start_job/"),
+    ApiCall.STOP: ("POST", "/api/jobs/stop_job/"),
+    ApiCall.DELETE: ("DELETE", "/api/jobs/delete_job/"),
+    ApiCall.EDIT_META: ("PATCH", "/api/jobs/edit_meta/"),
+    ApiCall.NODESTATE: ("POST", "/api/nodestate/"),
 }
 _BAD_REQUEST, _CONTENT_TOO_LARGE = 400, 413
 _LIST_ATTEMPTS = 3  # a listing whose count moved while it was read
@@ -91,7 +86,7 @@ class BackendClient:
         if not self.server.may_lack_job_api:
             verdict = ReplyVerdict(Reason.JOB_API_ON)
             return ApiReply(call=ApiCall.JOB_API, verdict=verdict, sent=False)
-        return self._requests.send(ApiCall.JOB_API, "GET", _PATHS[ApiCall.START])[0]
+        return self._requests.send(ApiCall.JOB_API, "GET", _ENDPOINTS[ApiCall.START][1])[0]
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
         """Report a start. Safe to repeat if `maybe_sent` says that it is one.
@@ -133,6 +128,11 @@ class BackendClient:
         alone (`EDITED_UNARCHIVED`): repeating would not help.
         """
         return self._send_amended(ApiCall.EDIT_META, document)
+
+    def node_states(self, document: Document) -> ApiReply:
+        """Report the states of all nodes of a cluster (>= 1.5.0), once; see `nodestate_payload`."""
+        call = ApiCall.NODESTATE
+        return self._requests.send(call, *_ENDPOINTS[call], document=document)[0]
 
     def lookup(self, job_id: int, cluster: str, start_time: int | None = None) -> JobList:
         """List the runs of a job id, in whatever state; with a start time only that one.
@@ -181,7 +181,7 @@ class BackendClient:
         sent = document
         amended: tuple[Reason, ...] = ()
         while True:
-            reply, _ = self._requests.send(call, _HTTP_METHODS[call], _PATHS[call], document=sent)
+            reply, _ = self._requests.send(call, *_ENDPOINTS[call], document=sent)
             reply = _with_refused_end(reply, sent)
             reason = reply.verdict.reason
             changed = None

@@ -17,6 +17,7 @@ from ccbackend.site import comment_flags
 SCRIPT_KEY = "jobScript"
 DESCRIPTION_KEY = "slurmInfo"
 NAME_KEY = "jobName"
+END_KEY = "endSummary"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -30,6 +31,7 @@ class MetadataPolicy:
 
     job_script: bool = True
     slurm_info: bool = True
+    end_summary: bool = False
     withheld_partitions: frozenset[str] = frozenset()
     withheld_accounts: frozenset[str] = frozenset()
     withheld_flag: str = "disable_cc_metadata"
@@ -80,6 +82,24 @@ def metadata_of(
         found[DESCRIPTION_KEY] = whole[DESCRIPTION_KEY].cut_to(policy.description_bytes)
     given = {key: value for key, value in found.items() if value}
     return fit_to_total(given, policy.total_bytes, whole=whole)
+
+
+def end_summary(state: str, *, exit_code: str | None, restart_count: int | None) -> str:
+    """Return how a run ended: `FAILED, exit code 1:0, requeued 2 times`.
+
+    cc-backend knows fewer states than Slurm, and no exit code.
+
+    Args:
+        state: Slurm's word.
+        exit_code: exit status and signal (`1:0`), None if not known.
+        restart_count: how often the job was requeued before this run.
+    """
+    parts = [state]
+    if exit_code is not None:
+        parts.append(f"exit code {exit_code}")
+    if restart_count:
+        parts.append("requeued once" if restart_count == 1 else f"requeued {restart_count} times")
+    return clean_text(", ".join(parts))
 
 
 def withholds_text(job: JobFacts, policy: MetadataPolicy) -> bool:

@@ -83,6 +83,11 @@ class ServerInfo:
         return self.dialect is Dialect.SHARED
 
     @property
+    def takes_node_states(self) -> bool:
+        """Whether it takes the states of nodes (>= 1.5.0); assumed of an unknown new server."""
+        return self.dialect is Dialect.SHARED
+
+    @property
     def may_lack_job_api(self) -> bool:
         """Whether its job API can be switched off in favour of NATS (>= 1.5.0)."""
         return self.dialect is Dialect.SHARED

@@ -117,6 +117,17 @@ CC_SPOOL = Program(
                 ),
             ),
         ),
+        Subcommand(
+            name="draft-cluster",
+            module="spool.commands.draft_cluster",
+            help="write a cluster.json for cc-backend from Slurm's nodes, to be completed by hand",
+        ),
+        Subcommand(
+            name="draft-gpus",
+            module="spool.commands.draft_gpus",
+            help="write gpuPciAddrs from the output of nvidia-smi or rocm-smi",
+            reads_own_config=True,
+        ),
     ),
 )
 

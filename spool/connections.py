@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import requests
 
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
-from ccbackend.wire.transport import Transport
+from ccbackend.wire.transport import ExchangeLimits, Transport
 from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
+from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner
 from spool.config import Config
+from spool.config.backend_settings import job_filters, site_map
+from spool.files.node_round import read_node_jobs
+from spool.nodes.reporter import NodeReporter, NodeSite
 
 if TYPE_CHECKING:
     from ccbackend.nats_api.broker import Broker
@@ -42,10 +48,14 @@ def slurm_client(
 
 
 def backend_client(
-    config: Config, token: Callable[[], str], shared: SharedServerInfo
+    config: Config,
+    token: Callable[[], str],
+    shared: SharedServerInfo,
+    *,
+    limits: ExchangeLimits | None = None,
 ) -> BackendClient:
     """Return a client of cc-backend with a session of its own."""
-    return BackendClient(_transport(config, token), shared)
+    return BackendClient(_transport(config, token, limits), shared)
 
 
 def broker(config: Config) -> Broker:
@@ -105,7 +115,9 @@ def _job_client_maker(
     return lambda: NotifyingClient(_transport(config, token), shared, notifier)
 
 
-def _transport(config: Config, token: Callable[[], str]) -> Transport:
+def _transport(
+    config: Config, token: Callable[[], str], limits: ExchangeLimits | None = None
+) -> Transport:
     session = requests.Session()
     if config.cc_backend.proxy:
         session.proxies = {"http": config.cc_backend.proxy, "https": config.cc_backend.proxy}
@@ -115,4 +127,27 @@ def _transport(config: Config, token: Callable[[], str]) -> Transport:
         config.cc_backend.host,
         token=token,
         ca_file=None if ca_file is None else str(ca_file),
+        limits=limits,
     )
+
+
+def node_reporter(
+    config: Config,
+    runner: ProcessRunner,
+    backend: BackendClient,
+) -> NodeReporter:
+    """Return the reporter of node states."""
+    state = config.spool.state_directory
+    site = NodeSite(
+        site_of=partial(site_map, config),
+        filters=job_filters(config),
+        jobs=lambda: read_node_jobs(state, time.time()),
+    )
+    return NodeReporter(NodeClient(slurm_commands(config), runner), backend, site)
+
+
+EDIT_LIMITS = ExchangeLimits(connect_seconds=1.0, read_seconds=3.0, deadline_seconds=4.0)
+"""The limits of a change of metadata before a stop: it must not delay the stop."""
+
+NODE_STATES_LIMITS = ExchangeLimits(read_seconds=30.0, deadline_seconds=45.0)
+"""The limits of a request with node states: the server itself ends an answer after 20 s."""

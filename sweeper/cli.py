@@ -54,6 +54,12 @@ CC_SWEEP = Program(
                 ),
             ),
         ),
+        Subcommand(
+            name="nodes",
+            module="sweeper.commands.nodes",
+            help="report the states of all nodes once (the drain does it every five minutes)",
+            needs_delivery=True,
+        ),
     ),
 )
 _WITHOUT_SUBCOMMAND = frozenset({"-h", "--help", "--version", HELP})

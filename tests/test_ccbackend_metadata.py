@@ -17,6 +17,7 @@ from ccbackend.metadata import (
     clean_text,
     cut_to_bytes,
     drop_largest,
+    end_summary,
     fit_to_total,
     metadata_of,
     withholds_text,
@@ -243,3 +244,19 @@ def test_a_script_is_shortened_before_the_description_is() -> None:
     assert {**whole, "jobScript": sent["jobScript"]} == sent
     assert sent["jobScript"].startswith("xxx")
     assert sum(map(len, sent.values())) <= 300
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        (("COMPLETED", "0:0", 0), "COMPLETED, exit code 0:0"),
+        (("OUT_OF_MEMORY", None, None), "OUT_OF_MEMORY"),
+        (("FAILED", "1:0", 1), "FAILED, exit code 1:0, requeued once"),
+        (("TIMEOUT", "0:15", 3), "TIMEOUT, exit code 0:15, requeued 3 times"),
+    ],
+)
+def test_an_end_has_a_summary(facts: tuple[str, str | None, int | None], text: str) -> None:
+    """What is not known is left out."""
+    state, code, restarts = facts
+
+    assert text == end_summary(state, exit_code=code, restart_count=restarts)

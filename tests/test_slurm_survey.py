@@ -70,8 +70,10 @@ def test_nodes_of_old_and_new_releases_are_read() -> None:
         cpus=16,
         partitions=("cpu", "low"),
         gres=(),
+        arch="x86_64",
     )
     assert (8, 6, (("gpu", 4),)) == (new.cores, new.allocated_cpus, new.gres)
+    assert [("gpu", 4)] == [(kind, count) for kind, _, count in new.devices]
 
 
 def test_node_without_partition_or_with_odd_gres_is_read() -> None:

@@ -24,13 +24,14 @@ MAX_IMPORTED_MODULES = 15
 MANY_IMPORTS = {
     "spool.commands.drain": "the service: configuration, clients and signals of a drain meet here",
     "spool.commands.check": "the report: calls every check once",
-    "spool.commands.drain": "puts the service together from the configuration",
+    "spool.commands.status": "the report: shows the state of every part",
     "spool.deliver.request_builder": "a request: all that a run may have to wait for meets here",
     "spool.deliver.delivery": "the way of a run to the server: every stage of it meets here",
     "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",
     "spool.preflight.full_check": "the full report: calls the checks of all three sides",
+    "sweeper.commands.apply": "the command: every phase of a sweep in its order",
     "sweeper.commands.assembly": "puts the sweep together: both sides and the spool",
 }
 """Modules that may import more of our modules than others, and why."""

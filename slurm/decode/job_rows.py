@@ -7,9 +7,12 @@ because nobody could say which jobs are missing from it (squeue(1), 21.08 ... 26
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import digits, epoch_seconds
 from slurm.errors import FailureReason, SlurmError, excerpt
@@ -137,12 +140,31 @@ class QueueSnapshot:
         line = self._lines.get(job_id)
         return None if line is None else parse_job_line(line)
 
+    def jobs_by_node(self) -> dict[str, int]:
+        """Return how many running jobs, suspended ones too, are on each node.
+
+        A task of an array and a part of a heterogeneous job count as one each.
+        """
+        expand = lru_cache(maxsize=10_000)(_hosts)
+        counts: Counter[str] = Counter()
+        for job_id in self.running:
+            counts.update(expand(self._lines[job_id].rpartition(b"|")[2]))
+        return counts
+
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
         """Return the job ids of the tasks of an array that have started."""
         mark = b"|%d|" % array_job_id
         jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
         own = (job for job in jobs if job is not None and job.array_job_id == array_job_id)
         return tuple(job.job_id for job in own if job.state != "PENDING")
+
+
+def _hosts(text: bytes) -> tuple[str, ...]:
+    """Return the nodes of a job; none if the text cannot be read."""
+    try:
+        return expand_hosts(text.decode("utf-8", "replace"))
+    except HostlistError:
+        return ()
 
 
 def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:

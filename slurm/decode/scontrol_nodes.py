@@ -23,7 +23,8 @@ class Node:
     """A node as configured in Slurm.
 
     `cpus` are those available to jobs (without specialized cores), None where Slurm does not say;
-    `allocated_cpus` are allocated to jobs now. `gres` holds kinds and counts.
+    `allocated_cpus` are allocated to jobs now. `gres` holds kinds and counts, `devices` the same
+    with their type ("" without one).
     """
 
     name: str
@@ -34,6 +35,8 @@ class Node:
     allocated_cpus: int = 0
     partitions: tuple[str, ...] = ()
     gres: tuple[tuple[str, int], ...] = ()
+    devices: tuple[tuple[str, str, int], ...] = ()
+    arch: str = ""
 
     @property
     def cores(self) -> int:
@@ -76,6 +79,7 @@ def _node(name: str, record: str) -> Node | None:
     if not sockets or not cores or not threads:
         _warn_size(re.sub(r"[0-9]+", "N", name))
         return None
+    found = parse_gres(_word(record, "Gres"))
     return Node(
         name=name,
         sockets=sockets,
@@ -84,7 +88,9 @@ def _node(name: str, record: str) -> Node | None:
         cpus=_number(record, "CPUEfctv") or _number(record, "CPUTot"),
         allocated_cpus=_number(record, "CPUAlloc") or 0,
         partitions=tuple((_word(record, "Partitions") or "").split(",")),
-        gres=tuple((gres.name, gres.count) for gres in parse_gres(_word(record, "Gres"))),
+        gres=tuple((gres.name, gres.count) for gres in found),
+        devices=tuple((gres.name, gres.type or "", gres.count) for gres in found),
+        arch=_word(record, "Arch") or "",
     )
 
 

@@ -22,6 +22,7 @@ from spool.checks.backlog import check_backlog, read_backlog
 from spool.checks.configuration import check_config_problems, check_config_warnings, check_token
 from spool.checks.drain_health import check_drain, unreadable
 from spool.checks.last_sweep import AGE_SECONDS, check_sweep
+from spool.checks.node_states import check_nodes
 from spool.checks.result import (
     AgeLimits,
     CheckResult,
@@ -37,6 +38,7 @@ from spool.errors import BadFileError, ConfigError, SpoolError
 from spool.files.drain_state import DrainState, read_drain_state
 from spool.files.layout import Layout
 from spool.files.lock import LockState, lock_state
+from spool.files.node_round import read_node_round
 from spool.files.state_files import (
     DELIVERED_DIRECTORY,
     DRAIN_LOCK_FILE,
@@ -173,6 +175,8 @@ def _spool_results(config: Config, context: CheckContext) -> Iterator[CheckResul
     has_runs = backlog is not None and not backlog.is_empty
     is_needed = has_seen_jobs or has_runs or (directory / DELIVERED_DIRECTORY).is_dir()
     yield _sweep(directory, context, is_needed=is_needed)
+    interval = config.nodes.interval_seconds
+    yield from check_nodes(read_node_round(directory), state, context.now, interval)
 
 
 def _drain_state(directory: Path) -> tuple[DrainState | None, tuple[CheckResult, ...]]:

@@ -11,14 +11,24 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
+from ccbackend.wire.transport import ExchangeLimits
 from slurm.client import Slurm
 from slurm.process import ProcessRunner
 from spool import __version__
 from spool.commands.metrics import publish_metrics, write_metrics
 from spool.config import Config, load_checked
 from spool.config.backend_settings import job_filters, metadata_policy, site_map
-from spool.connections import JobClient, job_clients, slurm_client
+from spool.connections import (
+    EDIT_LIMITS,
+    NODE_STATES_LIMITS,
+    JobClient,
+    backend_client,
+    job_clients,
+    node_reporter,
+    slurm_client,
+)
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
 from spool.errors import ConfigError
@@ -28,6 +38,7 @@ from spool.files.lock import take_lock
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
 from spool.log_output import set_log
+from spool.nodes.reporter import NodeReporter
 from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
@@ -100,6 +111,8 @@ def _drain(
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
         inputs_changed=watch,
+        editor=clients.new_editor,
+        nodes=None if once or not config.nodes.interval_seconds else clients.new_nodes().run,
     )
     service = assemble(_settings(config), composer, externals, layout=layout)
     watch.on_new_config = service.hand_over
@@ -129,9 +142,11 @@ class _Clients:
         self._config = config
         self._runner = runner
         self._slurms: list[Slurm] = []
+        self._token = token
+        self._shared = SharedServerInfo()
         self._stack = ExitStack()
         self.new_backend: Callable[[], JobClient] = job_clients(
-            config, token, SharedServerInfo(), self._stack
+            config, token, self._shared, self._stack
         )
         """Returns a client of cc-backend; all of them share what is known of the server."""
 
@@ -139,6 +154,15 @@ class _Clients:
         """Return a client of Slurm."""
         self._slurms.append(slurm_client(self._config, self._runner))
         return self._slurms[-1]
+
+    def new_editor(self) -> BackendClient:
+        """Return a client of cc-backend that gives up soon; called by the workers of stops."""
+        return self._new_rest_client(EDIT_LIMITS)
+
+    def new_nodes(self) -> NodeReporter:
+        """Return a reporter of node states with clients of its own."""
+        backend = self._new_rest_client(NODE_STATES_LIMITS)
+        return node_reporter(self._config, self._runner, backend)
 
     def warnings(self) -> tuple[str, ...]:
         """Return the lines that Slurm printed next to good answers, each line once."""
@@ -152,6 +176,11 @@ class _Clients:
         """Close the connections to cc-backend and NATS."""
         self._stack.close()
 
+    def _new_rest_client(self, limits: ExchangeLimits) -> BackendClient:
+        backend = backend_client(self._config, self._token, self._shared, limits=limits)
+        self._stack.callback(backend.close)
+        return backend
+
 
 def _settings(config: Config) -> DrainSettings:
     """Return the drain's settings from the configuration."""
@@ -162,6 +191,7 @@ def _settings(config: Config) -> DrainSettings:
         keep_days=config.spool.keep_delivered_days,
         min_free_bytes=config.spool.min_free_bytes,
         wants_texts=config.metadata.job_script or config.metadata.slurm_info,
+        nodes_interval_seconds=config.nodes.interval_seconds,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ccbackend.errors import TokenError
 from spool.checks.drain_health import STUCK_SECONDS, waiting_line
+from spool.checks.node_states import node_lines
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import LISTED
 from spool.config import Config
@@ -27,6 +28,7 @@ from spool.exit_codes import OK
 from spool.files.drain_state import HealthState
 from spool.files.inventory import waiting_times
 from spool.files.layout import Directory, Layout
+from spool.files.node_round import read_node_round
 from spool.files.state_files import SWEEP_STATE_FILE, read_json
 from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.formatting import format_age, format_duration, format_table, format_time, pluralize
@@ -68,10 +70,14 @@ def run(config: Config, args: argparse.Namespace) -> int:
     }
     for warning in config.warnings:
         _log.warning("%s", warning)
+    last = read_node_round(state_directory)
+    document["nodes"] = None if last is None else dataclasses.asdict(last) | {"hosts": None}
     if args.json:
         print_json(document)
         return OK
-    for line in (*_lines(document, view, now), _sweep_line(state_directory, now)):
+    lines = [*_lines(document, view, now), _sweep_line(state_directory, now)]
+    lines += node_lines(last, now, config.nodes.interval_seconds)
+    for line in lines:
         print_line(line, colours=_COLOURS)
     return OK
 

@@ -59,6 +59,7 @@ def metadata_policy(config: Config) -> MetadataPolicy:
     return MetadataPolicy(
         job_script=keys.job_script,
         slurm_info=keys.slurm_info,
+        end_summary=keys.end_summary,
         withheld_partitions=keys.withheld_partitions,
         withheld_accounts=keys.withheld_accounts,
         withheld_flag=keys.opt_out_flag,

@@ -65,6 +65,12 @@ class MetadataKeys:
         default=True,
         about="send the output of `scontrol show job`; the job's environment is never sent",
     )
+    end_summary: bool = key(
+        boolean,
+        default=True,
+        about="cc-backend 1.5 or later: send Slurm's end state, exit code and number of requeues "
+        "as `endSummary` just before the stop",
+    )
     withheld_partitions: frozenset[str] = key(
         set_of(text), frozenset(), about="send neither for jobs of these partitions"
     )

@@ -127,6 +127,16 @@ def absolute_path(value: Any, location: Location) -> Path:
     return found
 
 
+def zero_or(reader: Reader[T]) -> Reader[T | int]:
+    """Return a reader that also takes 0, which switches something off."""
+
+    def read(value: Any, location: Location) -> T | int:
+        is_zero = isinstance(value, int) and not isinstance(value, bool) and value == 0
+        return 0 if is_zero else reader(value, location)
+
+    return read
+
+
 def choice(*words: str) -> Reader[str]:
     """Return a reader for one of some words."""
     hint = "write " + " or ".join(f'"{word}"' for word in words)

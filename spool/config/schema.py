@@ -34,6 +34,7 @@ from spool.config.sections import (
     LogKeys,
     MetricsKeys,
     NatsKeys,
+    NodesKeys,
     SlurmKeys,
     SpoolKeys,
     SweepKeys,
@@ -107,6 +108,7 @@ class Config:
     spool: SpoolKeys = section(SpoolKeys)
     drain: DrainKeys = section(DrainKeys)
     sweep: SweepKeys = section(SweepKeys)
+    nodes: NodesKeys = section(NodesKeys)
     nats: NatsKeys = section(NatsKeys)
     metrics: MetricsKeys = section(MetricsKeys)
     log: LogKeys = section(LogKeys)

@@ -20,6 +20,7 @@ from spool.config.readers import (
     optional,
     text,
     token,
+    zero_or,
 )
 from spool.installation import SETTINGS, SPOOL, STATE
 from spool.log_output import FORMS, LEVELS
@@ -146,6 +147,18 @@ class SweepKeys:
         default=False,
         about="an unusual number of stops waits for `cc-sweep apply --force`, not only for a "
         "second sweep that confirms them",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesKeys:
+    """The keys of section `nodes`: how often node states are reported; 0: never."""
+
+    interval_seconds: int = key(
+        zero_or(integer(60, 3600, "seconds")),
+        300,
+        about="how often the states of all nodes are reported to cc-backend 1.5 or later (60 to "
+        "3600), see [nodes.md](nodes.md); 0: never",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey
-from ccbackend.metadata import MetadataPolicy, metadata_of
+from ccbackend.metadata import END_KEY, MetadataPolicy, end_summary, metadata_of
 from ccbackend.payload import (
     delete_payload,
     edit_meta_payload,
@@ -91,6 +91,22 @@ class PayloadComposer:
             return None
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         return edit_meta_payload(key, name, metadata[name])
+
+    def end_edits(
+        self, run: Run, kind: RequestKind, server: ServerInfo
+    ) -> tuple[Mapping[str, Any], ...]:
+        """Return the changes of a row's metadata that are sent just before its stop.
+
+        Afterwards the row is archived: a change would reach the database alone.
+        """
+        is_wanted = kind is RequestKind.STOP and self.metadata.end_summary
+        if run.end is None or not is_wanted or not server.edits_metadata:
+            return ()
+        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
+        text = end_summary(
+            run.end.state, exit_code=run.job.exit_code, restart_count=run.job.restart_count
+        )
+        return (edit_meta_payload(key, END_KEY, text),)
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False

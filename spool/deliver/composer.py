@@ -46,6 +46,11 @@ class Composer(Protocol):
         None if the run has none, or the site withholds it.
         """
 
+    def end_edits(
+        self, run: Run, kind: RequestKind, server: ServerInfo
+    ) -> tuple[Mapping[str, Any], ...]:
+        """Return the changes of a row's metadata that are sent just before its stop."""
+
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
     ) -> Mapping[str, Any]:

@@ -80,8 +80,7 @@ class RequestBuilder:
             self.defer(entry, cause, GROUP_SECONDS, now)
             return None
         is_start = entry.in_flight is RequestKind.START
-        schedule = self._store.schedule
-        if is_start and self.hosts.defers(entry, entry.host, schedule, now.steady):
+        if is_start and self.hosts.defers(entry, entry.host, self._store.schedule, now.steady):
             return None
         run = self.load_run(entry, now)
         if run is None:
@@ -93,8 +92,8 @@ class RequestBuilder:
             move_unsendable_to_dead(self._store, entry, run, str(error), now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
             _log.error("no request can be made from %s: %r", entry.name, error)
-            reason = f"{type(error).__name__} in our own code"
-            self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
+            text = f"{type(error).__name__} in our own code"
+            self._set_aside(entry, text, AFTER_CRASHES_SECONDS, now)
         return None
 
     def _request_of(
@@ -280,12 +279,12 @@ class RequestBuilder:
     ) -> SendRequest | None:
         kind = entry.in_flight or RequestKind.START
         server = self._health.server or ServerInfo()
-        document: Mapping[str, Any] | None
-        if kind is RequestKind.EDIT_META:
-            document = self._next_text(entry, run, now)
-        else:
-            entry.is_slim &= now.steady <= entry.slim_until
-            document = self._composer.document(run, kind, server, is_slim=entry.is_slim)
+        entry.is_slim &= now.steady <= entry.slim_until or kind is RequestKind.EDIT_META
+        document = (
+            self._next_text(entry, run, now)
+            if kind is RequestKind.EDIT_META
+            else self._composer.document(run, kind, server, is_slim=entry.is_slim)
+        )
         if document is None:
             return None
         return SendRequest(
@@ -297,4 +296,5 @@ class RequestBuilder:
             is_trial=is_trial,
             maybe_sent=entry.maybe_sent(run, server),
             state=None if run.end is None else run.end.state,
+            edits=self._composer.end_edits(run, kind, server),
         )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
@@ -23,6 +23,8 @@ from spool.escaping import escape
 
 SEND_ATTEMPTS = 2
 MAX_RETRY_WAIT_SECONDS = 1.0
+NO_EDITS_SECONDS = 60.0
+_UNANSWERED = frozenset({Outcome.RETRY, Outcome.HALT})
 _TRANSIENT = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
 _log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class SendRequest:
 
     `is_trial`: the server or channel is down; exactly one request is sent, without a repetition.
     `maybe_sent`: the same request may have reached cc-backend before. `state` is Slurm's state of
-    the end that a stop reports.
+    the end that a stop reports; `edits` are changes of the row's metadata to be made before it.
     """
 
     kind: RequestKind
@@ -44,6 +46,7 @@ class SendRequest:
     is_trial: bool = False
     maybe_sent: bool = False
     state: str | None = None
+    edits: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +118,25 @@ class SenderBackend(Protocol):
 
 
 class BackendSender:
-    """The requests made with one client; for the thread of one worker."""
+    """The requests made with one client; for the thread of one worker.
+
+    `new_editor` creates a client of short patience for the changes that precede a stop; None: the
+    same client makes them.
+    """
 
     def __init__(
-        self, backend: SenderBackend, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        backend: SenderBackend,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        new_editor: Callable[[], SenderBackend] | None = None,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._backend = backend
+        self._new_editor = new_editor or (lambda: backend)
+        self._editor: SenderBackend | None = None
+        self._no_edits_until = float("-inf")
+        self._steady = steady
         self._retrying = Retrying(
             retry=retry_if_result(_is_transient),
             stop=stop_after_attempt(SEND_ATTEMPTS),
@@ -134,6 +150,8 @@ class BackendSender:
         run = (request.job_id, request.start_time, escape(request.cluster), request.kind)
         _log.debug("job=%d start=%d cluster=%s call=%s is sent", *run)
         try:
+            if not request.is_trial:
+                self._edit(request)
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
             _log.error("job=%d %s failed in our own code: %r", request.job_id, request.kind, error)
@@ -150,6 +168,22 @@ class BackendSender:
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             _log.error("the query %s failed in our own code: %r", query.topic, error)
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
+
+    def _edit(self, request: SendRequest) -> None:
+        """Make the changes that precede a stop; whatever comes of it, the stop follows at once.
+
+        If cc-backend does not answer, there are none for a minute: each could cost seconds.
+        """
+        if not request.edits or self._steady() < self._no_edits_until:
+            return
+        try:
+            self._editor = self._editor or self._new_editor()
+            outcomes = [self._editor.edit_meta(dict(each)).outcome for each in request.edits]
+        except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
+            _log.error("job=%d edit_meta failed in our own code: %r", request.job_id, error)
+            outcomes = [Outcome.RETRY]
+        if _UNANSWERED.intersection(outcomes):
+            self._no_edits_until = self._steady() + NO_EDITS_SECONDS
 
     def _call(self, request: SendRequest) -> ApiReply:
         body = dict(request.document)

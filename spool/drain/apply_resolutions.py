@@ -25,6 +25,7 @@ from spool.resolve.admission import (
     report_time,
 )
 from spool.resolve.event_scanner import EventScanner
+from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.job_log import log_resolution
 from spool.resolve.job_query import JobQuery
 from spool.resolve.resolution import Resolution
@@ -147,6 +148,8 @@ class ResolutionApplier:
     def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
         """Return the run of a record; move a run that can never be reported to `dead/`."""
         context = AdmissionContext(end=end, events=query.events, now=now.wall)
+        if end is not None and job.exit_code is None:
+            job = replace(job, exit_code=exit_code_of(end, job.start_time or 0, query.events))
         try:
             return admit(self._with_allocations(job), context)
         except IncompleteRunError as error:
@@ -213,7 +216,8 @@ def _changed(
     not_before = 0 if is_due else run.not_before
     if end is not None:
         _warn_unproven_end(run, end)
-        yield replace(run, end=end, job=job, not_before=not_before)
+        code = exit_code_of(end, run.start_time, query.events) or job.exit_code
+        yield replace(run, end=end, job=replace(job, exit_code=code), not_before=not_before)
     elif run.start_time in result.starts_to_resend:
         yield replace(run, started=None)
     elif is_due or job is not run.job:

@@ -25,6 +25,7 @@ from spool.deliver.settlement import DeliveryPolicy
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.event_watch import EventWatch
 from spool.drain.loop import AnswerQueue, Drain, DrainParts
+from spool.drain.node_rounds import NodeRounds, NodeRoundSettings
 from spool.drain.recovery import recover
 from spool.drain.same_job import SameJobProof
 from spool.drain.service import Service, ServiceParts
@@ -34,6 +35,7 @@ from spool.files.archive import DeliveredArchive
 from spool.files.drain_state import DrainState, DrainStateFile, read_drain_state
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
+from spool.files.node_round import NodeRound
 from spool.files.state_files import DELIVERED_DIRECTORY, DRAIN_STATE_FILE, CrashMarker
 from spool.files.system_calls import SystemCalls
 from spool.moment import Clocks, Moment
@@ -56,6 +58,7 @@ class DrainSettings:
     keep_days: float
     min_free_bytes: int
     wants_texts: bool = True
+    nodes_interval_seconds: float = 0.0
 
 
 class NewWorker(Protocol):
@@ -79,12 +82,16 @@ class Externals:
     `backend` and `slurm` create a client at each call: every worker has its own. `warnings` are
     lines that Slurm printed next to good answers, for the administrator. `slurm_release` is the
     release as last seen. `new_watch` wakes the loop for new events; if it returns None, it polls.
+    `nodes` makes a round of node states; None: they are not reported. `editor` creates a client of
+    short patience for the changes that precede a stop; None: the clients of the stops make them.
     """
 
     slurm: Callable[[], DrainSlurm]
     backend: Callable[[], SenderBackend]
     texts: Callable[[TextsQuery], TextsReply]
     inputs_changed: Callable[[], bool]
+    nodes: Callable[[NodeRound], NodeRound] | None = None
+    editor: Callable[[], SenderBackend] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
     slurm_release: Callable[[], str | None] = lambda: None
@@ -139,6 +146,7 @@ def assemble(
         backend=backend,
         controller=workers["controller"],
         accounting=workers["accounting"],
+        nodes=_node_rounds(settings, externals, workers.get("nodes"), now),
         answers=externals.answers,
         clocks=externals.clocks,
         min_free_bytes=settings.min_free_bytes,
@@ -194,16 +202,35 @@ def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
     """Return a worker for everything that may hang; a thread starts with its first query."""
     works: dict[str, Callable[[Any], Any]] = {}
     for name in BACKEND_WORKERS:
-        sender = BackendSender(externals.backend(), sleep=externals.sleep)
+        sender = BackendSender(
+            externals.backend(),
+            sleep=externals.sleep,
+            new_editor=externals.editor,
+            steady=externals.clocks.steady,
+        )
         works[name] = sender.ask if name in {"probe", "queries"} else sender.send
     works["controller"] = SlurmReader(externals.slurm()).ask_controller
     works["accounting"] = SlurmReader(externals.slurm()).ask_accounting
     works["texts"] = externals.texts
+    if externals.nodes is not None:
+        works["nodes"] = externals.nodes
     clock = externals.clocks.steady
     return {
         name: externals.new_worker(name, work, externals.answers, clock=clock)
         for name, work in works.items()
     }
+
+
+def _node_rounds(
+    settings: DrainSettings, externals: Externals, worker: Worker[Any, Any] | None, now: Moment
+) -> NodeRounds:
+    """Return the schedule of node states, connected with its worker."""
+    interval, calls = settings.nodes_interval_seconds, externals.system_calls
+    how = NodeRoundSettings(interval_seconds=interval, state=settings.state, system_calls=calls)
+    rounds = NodeRounds(worker, how, now, random=externals.random)
+    if worker is not None:
+        worker.on_answer = lambda _last, answer: rounds.take(answer, externals.clocks.now())
+    return rounds
 
 
 def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:

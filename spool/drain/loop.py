@@ -17,6 +17,7 @@ from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.deliver.server_questions import BackendWorkers
 from spool.drain.apply_resolutions import ResolutionApplier
+from spool.drain.node_rounds import NodeRounds
 from spool.drain.recovery import note_file
 from spool.drain.same_job import SameJobProof
 from spool.drain.text_collector import TextCollector
@@ -79,6 +80,7 @@ class DrainParts:
     backend: BackendWorkers
     controller: ControllerWorker
     accounting: AccountingWorker
+    nodes: NodeRounds
     answers: AnswerQueue
     clocks: Clocks
     min_free_bytes: int
@@ -118,6 +120,7 @@ class Drain:
         self._flush(now)
         now = parts.clocks.now()
         parts.delivery.fill(now, stops_only=now.steady < self._full_until)
+        parts.nodes.ask(now, parts.health, parts.store.schedule, parts.delivery)
 
     def take_answers(self, wait: float) -> None:
         """Apply all available answers; wait for the first one.

@@ -10,6 +10,9 @@ from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan
 from spool.resolve.slurm_runs import RunStage, match_start, run_stage
 
 PROVEN_END_DELAY_SECONDS = 300  # if epilog and next run show the end, wait this long for accounting
+_WITH_EXIT_CODE = frozenset(
+    {"CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"}
+)
 ACCOUNTING_DELAY_SECONDS = 24 * 3600  # accounting may be late by this much
 
 
@@ -80,6 +83,17 @@ def end_by_event(event: Event, *, is_requeued: bool) -> End:
     code = None if is_requeued else event.extras.get("exit_code")
     state = "CANCELLED" if code is None else "COMPLETED" if code == "0:0" else "FAILED"
     return End(time=event.end or int(event.time), state=state, source=EndSource.EVENT)
+
+
+def exit_code_of(end: End, start: int, events: tuple[Event, ...]) -> str | None:
+    """Return the exit code (`1:0`) that the epilog's event of a run has; None if not known.
+
+    That of an interrupted run is always 0 (Slurm's SLURM_JOB_EXIT_CODE2), so it is ignored.
+    """
+    event = _stop_event_of(start, end.time, events)
+    if event is None or end.state not in _WITH_EXIT_CODE:
+        return None
+    return event.extras.get("exit_code")
 
 
 def is_queued(record: Job) -> bool:

@@ -7,14 +7,17 @@ import logging
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
 from spool.commands.metrics import write_metrics
 from spool.config import Config
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
+from spool.files.node_round import write_node_jobs
 from spool.files.state_files import SWEEP_STATE_FILE
 from spool.files.sweep_state import (
     SweepState,
@@ -70,13 +73,24 @@ def run(config: Config, args: argparse.Namespace) -> int:
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
-        with open_context(config, args) as context:
+        with open_context(config, args, on_queue=_node_jobs_writer(config)) as context:
             return _sweep(config, args, context)
     except (UnknownJobsError, ForceError) as error:
         return report_usage_error(error)
     finally:
         lock.release()
         write_metrics(config, args.token)
+
+
+def _node_jobs_writer(config: Config) -> Callable[[QueueSnapshot], None]:
+    """Return the function that keeps the number of jobs by node for the node states."""
+    directory = config.spool.state_directory
+
+    def write(queue: QueueSnapshot) -> None:
+        if config.nodes.interval_seconds:
+            write_node_jobs(directory, time.time(), queue.jobs_by_node())
+
+    return write
 
 
 def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> int:

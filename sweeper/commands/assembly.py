@@ -18,6 +18,7 @@ from ccbackend.site import JobFilters, NameFilter, exclusion_reason
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey, Rights
+from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
@@ -39,8 +40,13 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_context(config: Config, args: argparse.Namespace) -> Iterator[SweepContext]:
-    """Open a site; `args.token` is the token as root read it.
+def open_context(
+    config: Config,
+    args: argparse.Namespace,
+    *,
+    on_queue: Callable[[QueueSnapshot], None] = lambda _queue: None,
+) -> Iterator[SweepContext]:
+    """Open a site; `args.token` is the token as root read it; `on_queue` gets Slurm's job list.
 
     Raises:
         SpoolError: the spool cannot be opened.
@@ -48,9 +54,10 @@ def open_context(config: Config, args: argparse.Namespace) -> Iterator[SweepCont
     slurm = slurm_client(config, ProcessRunner())
     backend = backend_client(config, args.token, SharedServerInfo())
     with Layout(config.spool.directory) as layout, show_steps() as step:
+        sources = sweep_sources(config, slurm, backend, layout=layout, on_step=step)
         try:
             yield SweepContext(
-                sources=sweep_sources(config, slurm, backend, layout=layout, on_step=step),
+                sources=dataclasses.replace(sources, on_queue=on_queue),
                 policy=Policy(
                     grace_seconds=config.sweep.grace_seconds,
                     close_after=config.sweep.close_unknown_after,

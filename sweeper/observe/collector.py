@@ -86,10 +86,12 @@ class Collector:
             return None
         self.sources.on_step("squeue")
         try:
-            return self.sources.slurm.queue_snapshot()
+            snapshot = self.sources.slurm.queue_snapshot()
         except SlurmError as error:
             self.record_failure(slurm_failure("slurm", error))
             return None
+        self.sources.on_queue(snapshot)
+        return snapshot
 
     def identify_controller(self) -> bool:
         """Ask the controller who and how it is; False if it does not say."""

@@ -60,7 +60,7 @@ class SweepSources:
     `clusters` are the names at cc-backend. `sees_all_jobs` judges by the configuration whether
     Slurm hides jobs from us, `was_reconfigured` whether slurmctld's start at a time was a mere
     reconfiguration. `find_delivered` returns which runs cc-backend has accepted. `on_step` gets the
-    name of what is asked next.
+    name of what is asked next, `on_queue` Slurm's list of jobs.
     """
 
     slurm: SweepSlurm
@@ -72,6 +72,7 @@ class SweepSources:
     clock: Callable[[], float]
     was_reconfigured: Callable[[int], bool] = lambda _boot_time: False
     on_step: Callable[[str], None] = lambda _what: None
+    on_queue: Callable[[QueueSnapshot], None] = lambda _queue: None
 
 
 _UNAVAILABLE = frozenset(

@@ -84,6 +84,15 @@ class RealServer:
             self._process.wait()
             self._process = None
 
+    def admin_token(self) -> str:
+        """Return the token of an administrator: only one may read node states back."""
+        self._run("-add-user", "boss:admin:secret")
+        return self._token("boss")
+
+    def replace_cluster(self, name: str, text: str) -> None:
+        """Give the server another cluster.json, before it is started."""
+        (self._root / "var" / "job-archive" / name / "cluster.json").write_text(text)
+
     def become(self, binary: Path) -> None:
         """Take the place of another release with the same database, as an upgrade does."""
         self.stop()
@@ -139,8 +148,8 @@ class RealServer:
             config["nats"] = {"address": url}
         path.write_text(json.dumps(config))
 
-    def _token(self) -> str:
-        found = _JWT.search(self._run("-jwt", "svc"))
+    def _token(self, user: str = "svc") -> str:
+        found = _JWT.search(self._run("-jwt", user))
         if found is None:
             raise AssertionError("no token is shown")
         return found[0]

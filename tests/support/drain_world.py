@@ -28,6 +28,7 @@ from spool.drain.event_watch import EventWatch
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
+from spool.files.node_round import NodeRound
 from spool.files.run import Run
 from spool.moment import Clocks, Moment
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
@@ -229,7 +230,10 @@ class ImmediateWorker(Worker[Any, Any]):
 
 
 class World:
-    """One site: Slurm, spool, drain, cc-backend, and the time."""
+    """One site: Slurm, spool, drain, cc-backend, and the time; `nodes` reports node states."""
+
+    nodes: Callable[[NodeRound], NodeRound] | None = None
+    nodes_interval = 0.0
 
     def __init__(self, root: Path, *, replace_earlier: bool = True) -> None:
         self.root = root
@@ -276,6 +280,7 @@ class World:
             replace_earlier=self.replace_earlier,
             keep_days=3,
             min_free_bytes=self.min_free_bytes,
+            nodes_interval_seconds=self.nodes_interval,
         )
         externals = Externals(
             slurm=lambda: self.slurm,
@@ -283,6 +288,7 @@ class World:
             texts=self._read_texts,
             inputs_changed=self.inputs_changed,
             slurm_release=lambda: self.slurm_release,
+            nodes=self.nodes,
             clocks=Clocks(wall=self.clock, steady=lambda: self.now),
             sleep=lambda _seconds: None,
             random=lambda: 0.5,

@@ -1,0 +1,85 @@
+"""Show and check the last round of node states by `nodes.json`.
+
+cc-backend shows the last state of a node for ever, without any mark, so an old round is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, passed
+from spool.escaping import escape
+from spool.files.drain_state import DrainState
+from spool.files.node_round import LeftOut, NodeRound, left_out_texts
+from spool.formatting import format_age, format_time, pluralize
+
+MAX_INTERVALS = 5
+MAX_NODES = 50_000  # more take longer than the server's own limit of an answer (20 s)
+_EXPECTED = frozenset({LeftOut.IGNORED, LeftOut.FUTURE})
+_NAME = "node states"
+
+
+def check_nodes(
+    last: NodeRound | None, state: DrainState | None, now: float, interval: float
+) -> Iterator[CheckResult]:
+    """Yield the result of the last round; none where node states are off or not due yet.
+
+    Args:
+        last: the last round; None: there was none.
+        state: of the drain, which says since when rounds are due; None: no drain has ever run.
+        now: Unix seconds.
+        interval: between two rounds, in seconds; 0: they are switched off.
+    """
+    if not interval:
+        return
+    if last is None or last.unsupported:
+        is_due = state is not None and not state.once and state.server_dialect == "shared"
+        started = state.started if state is not None else None
+        if last is None and is_due and now - (started or now) > MAX_INTERVALS * interval:
+            yield finding(CheckStatus.WARNING, _NAME, "have never been reported", _hint(interval))
+        return
+    age = now - (last.accepted or last.tried)
+    figures = (
+        PerfData(label="node_states_age", value=max(0.0, age), unit="s"),
+        PerfData(label="nodes_left_out", value=sum(last.left_out.values())),
+    )
+    left_out = {key: n for key, n in last.left_out.items() if key not in _EXPECTED}
+    if age > MAX_INTERVALS * interval:
+        why = f": {last.problem}" if last.problem else ""
+        text = f"were last reported {format_age(last.accepted, now)} ago{why}"
+        yield finding(CheckStatus.WARNING, _NAME, text, _hint(interval), *figures)
+    elif last.nodes > MAX_NODES:
+        text = f"{last.nodes} nodes may take longer than the 20 s that cc-backend allows"
+        yield finding(CheckStatus.WARNING, _NAME, text, "set a long nodes.interval_seconds or 0")
+    elif left_out:
+        text = f"not reported: {', '.join(left_out_texts(left_out))}"
+        hint = "`cc-sweep nodes --plan` and `cc-spool check --full` name them"
+        yield finding(CheckStatus.WARNING, _NAME, text, hint, *figures)
+    else:
+        text = f"{pluralize(last.nodes, 'node')}, {format_age(last.accepted, now)} ago"
+        yield passed(_NAME, text, *figures)
+
+
+def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[str]:
+    """Yield the lines of `status`; none before the first round."""
+    if not interval and last is None:
+        yield "node states are off (nodes.interval_seconds)"
+    if last is None:
+        return
+    if last.unsupported:
+        yield escape(f"node states: {last.problem}")
+    if last.accepted is not None:
+        states = ", ".join(f"{word} {count}" for word, count in last.states.items())
+        when = f"{format_time(last.accepted)} ({format_age(last.accepted, now)} ago)"
+        yield f"node states of {pluralize(last.nodes, 'node')} reported {when}: {escape(states)}"
+        if last.left_out:
+            yield escape(f"node states not reported: {', '.join(left_out_texts(last.left_out))}")
+    if last.problem and not last.unsupported:
+        rounds = pluralize(last.failures, "failed round")
+        yield escape(f"node states: {rounds}, last {format_time(last.tried)}: {last.problem}", 1000)
+
+
+def _hint(interval: float) -> str:
+    return (
+        f"they are due every {interval:g} s: `journalctl -u cc-spool`, or `cc-sweep nodes` by hand"
+    )

@@ -1,0 +1,62 @@
+"""`cc-spool draft-gpus HOST...`: write `gpuPciAddrs` from the output of nvidia-smi or rocm-smi."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from spool.console import print_json
+from spool.draft.gpu_addresses import host_pattern_of, read_gpu_addresses
+from spool.exit_codes import OK, USAGE
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommand's arguments."""
+    parser.add_argument(
+        "hosts", nargs="+", metavar="HOST", help="Slurm's names of the hosts with these GPUs"
+    )
+    parser.add_argument(
+        "-f",
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="output of `nvidia-smi --query-gpu=index,pci.bus_id,uuid --format=csv` (for MIG with"
+        " that of `nvidia-smi -L` behind it) or of `rocm-smi --showbus` (default: stdin)",
+    )
+    parser.add_argument(
+        "--order",
+        type=_numbers,
+        default=(),
+        metavar="N,N...",
+        help="the GPUs' numbers in that output in Slurm's order (default: ascending)",
+    )
+
+
+def run_without_config(args: argparse.Namespace) -> int:
+    """Print the key of the configuration; return the exit code."""
+    try:
+        text = sys.stdin.read() if args.file is None else args.file.read_text(errors="replace")
+        found = read_gpu_addresses(text, args.order)
+    except (OSError, ValueError) as error:
+        _log.error("%s", error)
+        return USAGE
+    print_json({"gpuPciAddrs": {host_pattern_of(args.hosts): found.addresses}})
+    for note in found.notes:
+        _log.warning("check: %s", note)
+    return OK
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read numbers between commas.
+
+    Raises:
+        ArgumentTypeError: it is something else.
+    """
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"write numbers like 0,2,1,3, not {text!r}")
+    return tuple(map(int, parts))

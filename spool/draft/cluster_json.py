@@ -1,0 +1,220 @@
+"""Draft a cluster.json of cc-backend from the nodes as Slurm knows them.
+
+Slurm knows sockets, cores and threads, but neither their numbers in the operating system nor what
+a processor can do: placeholders stand for that, and a note says what must be filled in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ccbackend.site import SiteMap
+from slurm.decode.scontrol_nodes import Node
+from spool.draft.node_lists import fold_hosts, unusable_hosts
+
+TO_FILL_IN = "TO BE FILLED IN"
+PLACEHOLDER = 1.0  # cc-backend draws with a logarithm of the rates: 0 would break the plot
+_RATES = {
+    "flopRateScalar": ("F/s", "G"),
+    "flopRateSimd": ("F/s", "G"),
+    "memoryBandwidth": ("B/s", "G"),
+}
+_NUMBERS = re.compile(r"\[([0-9,\s]+)\]")
+_MAKERS = ((r"mi\d|gfx|radeon", "AMD GPU"), (r"pvc|max|ponte|arc", "Intel GPU"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftedCluster:
+    """A draft, and what an administrator must fill in or check."""
+
+    document: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hardware:
+    """What makes nodes the same; `devices` are kind, type and number of the accelerators."""
+
+    sockets: int
+    cores: int
+    threads: int
+    arch: str
+    devices: tuple[tuple[str, str, int], ...]
+    addresses: tuple[str, ...] | None
+
+
+@dataclass(slots=True)
+class _Notes:
+    """Notes in order, each once."""
+
+    texts: dict[str, None] = field(default_factory=dict)
+
+    def add(self, text: str) -> None:
+        self.texts[text] = None
+
+
+def cluster_text(document: dict[str, Any]) -> str:
+    """Return the document as JSON that people can edit: lists of numbers on one line."""
+    text = json.dumps(document, indent=4)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
+
+
+def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> DraftedCluster:
+    """Return the draft for the nodes whose partitions belong to a cluster at cc-backend."""
+    notes = _Notes()
+    own = [node for node in nodes if _belongs(node, cluster, site)]
+    kinds: dict[_Hardware, list[str]] = {}
+    for node in own:
+        kinds.setdefault(_hardware(node, site), []).append(site.host(node.name))
+    subclusters = []
+    names: set[str] = set()
+    for hardware, hosts in kinds.items():
+        name = _free_name(hardware, names)
+        names.add(name)
+        subclusters.append(_subcluster(name, hardware, hosts, notes))
+    bad = unusable_hosts(host for hosts in kinds.values() for host in hosts)
+    if bad:
+        notes.add(
+            f"cc-backend takes only letters, digits and dashes in a host name, not {bad[0]!r}"
+            f" ({len(bad)} in all): rename them by host_map"
+        )
+    threads = [each.sockets * each.cores * each.threads for each in kinds]
+    document = {
+        "name": cluster,
+        "metricConfig": [_cpu_load(max(threads, default=1))],
+        "subClusters": subclusters,
+    }
+    general = (
+        (
+            "subClusters: Slurm knows neither processorType nor flopRateScalar, flopRateSimd and"
+            " memoryBandwidth; the values are placeholders"
+        ),
+        (
+            "topology: threads are numbered as Linux usually does (first all cores, then second"
+            " threads); compare with `lscpu -e` on one node of each kind"
+        ),
+        "topology: memoryDomain is the socket; correct it where a socket has several NUMA nodes",
+        "metricConfig: only cpu_load; add the metrics of your collectors",
+    )
+    return DraftedCluster(document=document, notes=(*general, *notes.texts))
+
+
+def _belongs(node: Node, cluster: str, site: SiteMap) -> bool:
+    return cluster in {site.cluster_of(partition) for partition in node.partitions}
+
+
+def _hardware(node: Node, site: SiteMap) -> _Hardware:
+    kinds = site.accelerators.accelerator_kinds(node.name, (name for name, _, _ in node.devices))
+    kinds -= {"shard", "mps"}
+    devices = tuple(device for device in node.devices if device[0] in kinds)
+    table = site.accelerators.table(node.name) if devices else None
+    addresses = (
+        None if table is None else tuple(table.addresses[i] for i in sorted(table.addresses))
+    )
+    return _Hardware(
+        node.sockets,
+        node.cores_per_socket,
+        node.threads_per_core,
+        node.arch,
+        devices,
+        addresses,
+    )
+
+
+def _free_name(hardware: _Hardware, taken: set[str]) -> str:
+    """Return a name such as `cpu`, `a100` or, if that is taken, `cpu-2`."""
+    name = next((type_ or kind for kind, type_, _ in hardware.devices), "cpu")
+    number = 1
+    while (found := f"{name}{f'-{number}' if number > 1 else ''}") in taken:
+        number += 1
+    return found
+
+
+def _subcluster(
+    name: str, hardware: _Hardware, hosts: Iterable[str], notes: _Notes
+) -> dict[str, Any]:
+    topology = _topology(hardware)
+    count = sum(number for _, _, number in hardware.devices)
+    if count:
+        topology["accelerators"] = _accelerators(name, hardware, count, notes)
+    rates = {
+        key: {"unit": {"base": base, "prefix": prefix}, "value": PLACEHOLDER}
+        for key, (base, prefix) in _RATES.items()
+    }
+    return {
+        "name": name,
+        "nodes": fold_hosts(hosts),
+        "processorType": f"{TO_FILL_IN} ({hardware.arch})" if hardware.arch else TO_FILL_IN,
+        "socketsPerNode": hardware.sockets,
+        "coresPerSocket": hardware.cores,
+        "threadsPerCore": hardware.threads,
+        **rates,
+        "topology": topology,
+    }
+
+
+def _topology(hardware: _Hardware) -> dict[str, Any]:
+    """Return the threads of node, sockets and cores: thread t of core c is t x cores + c."""
+    cores = hardware.sockets * hardware.cores
+    socket = [
+        [
+            thread * cores + core
+            for thread in range(hardware.threads)
+            for core in range(first, first + hardware.cores)
+        ]
+        for first in range(0, cores, hardware.cores)
+    ]
+    return {
+        "node": list(range(cores * hardware.threads)),
+        "socket": socket,
+        "memoryDomain": socket,
+        "core": [[t * cores + core for t in range(hardware.threads)] for core in range(cores)],
+    }
+
+
+def _accelerators(
+    name: str, hardware: _Hardware, count: int, notes: _Notes
+) -> list[dict[str, str]] | None:
+    if hardware.addresses is None:
+        notes.add(
+            f"{name}: accelerators is null, because gpuPciAddrs has no addresses for its hosts;"
+            " make them with `cc-spool draft-gpus`"
+        )
+        return None
+    if len(hardware.addresses) != count:
+        notes.add(
+            f"{name}: gpuPciAddrs has {len(hardware.addresses)} addresses for its hosts,"
+            f" Slurm {count} devices"
+        )
+    notes.add(f"{name}: check type and model of the accelerators")
+    models = [type_ or TO_FILL_IN for _, type_, number in hardware.devices for _ in range(number)]
+    models += [TO_FILL_IN] * len(hardware.addresses)
+    return [
+        {"id": address, "type": _maker(model), "model": model}
+        for address, model in zip(hardware.addresses, models, strict=False)
+    ]
+
+
+def _maker(model: str) -> str:
+    """Return the type of an accelerator in cc-backend's words, from Slurm's name of its type."""
+    found = (maker for pattern, maker in _MAKERS if re.match(pattern, model, re.IGNORECASE))
+    return next(found, "Nvidia GPU")
+
+
+def _cpu_load(threads: int) -> dict[str, Any]:
+    """Return the one metric that every collector has; its limits fit the largest node."""
+    return {
+        "name": "cpu_load",
+        "unit": {"base": ""},
+        "scope": "node",
+        "timestep": 60,
+        "aggregation": "avg",
+        "peak": threads,
+        "normal": threads,
+        "caution": threads / 2,
+        "alert": threads / 4,
+    }

@@ -1,0 +1,97 @@
+"""When the drain reports node states: every interval, by a worker of its own, after the jobs.
+
+A call about 10 000 nodes lets job starts wait at cc-backend for half a second. So a round waits
+until no job request is due or in flight, for one interval at most: a site that is never quiet would
+otherwise show its nodes' states of yesterday.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool.deliver.backend_health import BackendHealth
+from spool.deliver.delivery import Delivery
+from spool.deliver.schedule import Schedule
+from spool.files.node_round import NodeRound, read_node_round, write_node_round
+from spool.files.system_calls import SystemCalls
+from spool.moment import Moment
+from spool.worker import Worker
+
+FIRST_SECONDS = 10.0
+JITTER_SECONDS = 10.0  # so that controllers restarted together do not call together
+REFUSED_SECONDS = 3600.0
+_log = logging.getLogger(__name__)
+
+NodesWorker = Worker[NodeRound, NodeRound]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRoundSettings:
+    """How often node states are reported (seconds; 0: never), and where the result is written."""
+
+    interval_seconds: float
+    state: Path
+    system_calls: SystemCalls = os
+
+
+class NodeRounds:
+    """The schedule of the rounds, for the loop's thread; `worker` None: nothing is reported."""
+
+    def __init__(
+        self,
+        worker: NodesWorker | None,
+        settings: NodeRoundSettings,
+        now: Moment,
+        *,
+        random: Callable[[], float],
+    ) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._last = NodeRound()
+        self._next_at = float("inf")
+        if worker is None:
+            return
+        self._last = read_node_round(settings.state) or NodeRound()
+        interval = settings.interval_seconds
+        due = now.steady_at(self._last.tried + interval, longest=interval)
+        self._next_at = max(due, now.steady + FIRST_SECONDS + random() * JITTER_SECONDS)
+
+    def ask(
+        self, now: Moment, health: BackendHealth, schedule: Schedule, delivery: Delivery
+    ) -> None:
+        """Begin a round if one is due, cc-backend answers, and no job has to wait for it."""
+        if self._worker is None or now.steady < self._next_at or self._worker.outstanding:
+            return
+        is_busy = bool(delivery.outstanding) or schedule.is_ready(now.steady)
+        interval = self._settings.interval_seconds
+        if not health.is_up or (is_busy and now.steady < self._next_at + interval):
+            return
+        self._next_at = now.steady + interval
+        self._worker.ask(self._last)
+
+    def take(self, answer: NodeRound | None, now: Moment) -> None:
+        """Keep the result of a round and log what changed; None: the worker was closed."""
+        if answer is None:
+            return
+        before, self._last = self._last, answer
+        if answer.is_refused:
+            self._next_at = now.steady + REFUSED_SECONDS
+        _log_change(before, answer)
+        try:
+            write_node_round(self._settings.state, answer, self._settings.system_calls)
+        except OSError as error:
+            _log.warning("the state of the node states cannot be written: %s", error)
+
+
+def _log_change(before: NodeRound, after: NodeRound) -> None:
+    """Log the first round and each begin and end of failures, once."""
+    if after.problem:
+        if after.problem != before.problem:
+            level = logging.INFO if after.unsupported else logging.WARNING
+            _log.log(level, "node states are not reported: %s", after.problem)
+    elif before.problem or before.accepted is None:
+        _log.info("node states are reported (nodes: %d)", after.nodes)

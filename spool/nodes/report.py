@@ -1,0 +1,164 @@
+"""Which nodes are reported to which cluster of cc-backend, and which are left out. Pure.
+
+cc-backend answers 200 whatever it makes of the hosts and logs an error for each one that it does
+not have (v1.5.4, `internal/api/node.go`), so only hosts of its own list are sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ccbackend.node_states import NodeCondition, NodeStatus, node_condition
+from ccbackend.site import JobFilters, SiteMap
+from ccbackend.topology import Cluster
+from slurm.decode.node_states import NodeListing, NodeRecord
+from spool.files.node_round import LeftOut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """The nodes to report by cluster, and the names of those left out by reason.
+
+    `hosts` are those that Slurm has, by cluster: the next round looks whether they are still there.
+    """
+
+    clusters: Mapping[str, tuple[NodeStatus, ...]]
+    hosts: Mapping[str, tuple[str, ...]]
+    left_out: Mapping[LeftOut, tuple[str, ...]] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def left_out_counts(self) -> dict[str, int]:
+        """Return how many nodes were left out, by reason."""
+        counts = {str(reason): len(names) for reason, names in self.left_out.items()}
+        return counts | ({str(LeftOut.UNREADABLE): self.unreadable} if self.unreadable else {})
+
+    def state_counts(self) -> dict[str, int]:
+        """Return how many nodes are reported, by state."""
+        counts = Counter(str(node.condition) for each in self.clusters.values() for node in each)
+        return dict(sorted(counts.items()))
+
+
+def node_report(
+    listing: NodeListing,
+    site: SiteMap,
+    filters: JobFilters,
+    *,
+    jobs: Mapping[str, int] | None = None,
+    sent_before: Mapping[str, Iterable[str]] | None = None,
+) -> NodeReport:
+    """Return what to report.
+
+    Args:
+        listing: all nodes of Slurm.
+        site: how names appear at cc-backend, with its clusters.
+        filters: of the site: hosts and clusters that are not reported.
+        jobs: how many jobs run on each node; None if that is not known.
+        sent_before: the hosts last sent, by cluster. One that Slurm no longer has is reported once
+            more as unknown, because cc-backend would show its last state for ever.
+    """
+    left_out: dict[LeftOut, list[str]] = {}
+    if listing.duplicates:
+        left_out[LeftOut.TWICE] = list(listing.duplicates)
+    clusters: dict[str, list[NodeStatus]] = {}
+    for record, host in _with_hosts(listing.nodes, site, filters, left_out):
+        condition = node_condition(record.words, has_jobs=bool(jobs and jobs.get(record.name)))
+        if condition is None:
+            left_out.setdefault(LeftOut.FUTURE, []).append(record.name)
+            continue
+        names, reason = _clusters_of(record, host, site, filters)
+        if reason is not None:
+            left_out.setdefault(reason, []).append(host)
+        count = jobs.get(record.name, 0) if jobs else 0
+        status = _status(record, host, condition, count)
+        for name in names:
+            clusters.setdefault(name, []).append(status)
+    doubtful = {
+        site.host(name)
+        for reason in (LeftOut.TWICE, LeftOut.SAME_NAME)
+        for name in left_out.get(reason, ())
+    }
+    hosts: dict[str, tuple[str, ...]] = {}
+    for name, nodes in clusters.items():
+        before = (sent_before or {}).get(name, ())
+        unclear, missing = _missing(before, nodes, doubtful, everything=bool(listing.bad_lines))
+        hosts[name] = (*(node.host for node in nodes), *unclear)
+        known = (host for host in missing if _lists(site.clusters[name], host))
+        nodes += [NodeStatus(host=host, condition=NodeCondition.UNKNOWN) for host in known]
+    return NodeReport(
+        clusters={name: tuple(nodes) for name, nodes in clusters.items()},
+        hosts=hosts,
+        left_out={reason: tuple(names) for reason, names in left_out.items()},
+        unreadable=listing.bad_lines,
+    )
+
+
+def _status(record: NodeRecord, host: str, condition: NodeCondition, jobs: int) -> NodeStatus:
+    return NodeStatus(
+        host=host,
+        condition=condition,
+        cpus=record.cpus,
+        memory_mb=record.memory_mb,
+        gpus=record.gpus,
+        jobs=jobs,
+    )
+
+
+def _missing(
+    before: Iterable[str], nodes: Iterable[NodeStatus], doubtful: set[str], *, everything: bool
+) -> tuple[list[str], list[str]]:
+    """Return the hosts sent before that are not among the nodes: unclear ones, missing ones.
+
+    Of a doubtful host nobody knows whether Slurm still has it, nor of any if one record cannot be
+    read (`everything`).
+    """
+    current = {node.host for node in nodes}
+    earlier = [host for host in before if host not in current]
+    if everything:
+        return earlier, []
+    unclear = [host for host in earlier if host in doubtful]
+    return unclear, [host for host in earlier if host not in doubtful]
+
+
+def _with_hosts(
+    nodes: Iterable[NodeRecord],
+    site: SiteMap,
+    filters: JobFilters,
+    left_out: dict[LeftOut, list[str]],
+) -> Iterator[tuple[NodeRecord, str]]:
+    """Yield each node with its host name at cc-backend; two of the same name are left out."""
+    ignored = filters.ignore_hosts
+    named = []
+    for node in nodes:
+        if ignored is not None and ignored.search(node.name):
+            left_out.setdefault(LeftOut.IGNORED, []).append(node.name)
+        else:
+            named.append((node, site.host(node.name)))
+    times = Counter(host for _, host in named)
+    for node, host in named:
+        if times[host] == 1:
+            yield node, host
+        else:
+            left_out.setdefault(LeftOut.SAME_NAME, []).append(node.name)
+
+
+def _clusters_of(
+    node: NodeRecord, host: str, site: SiteMap, filters: JobFilters
+) -> tuple[list[str], LeftOut | None]:
+    """Return the clusters that have a node, by its partitions; without one, why it is left out."""
+    wanted = {site.cluster_of(partition) for partition in node.partitions or ("",)}
+    allowed = sorted(name for name in wanted if filters.clusters.allows(name))
+    if not allowed:
+        return [], LeftOut.IGNORED
+    described = [site.clusters[name] for name in allowed if name in site.clusters]
+    names = [cluster.name for cluster in described if _lists(cluster, host)]
+    if names:
+        return names, None
+    is_wildcard = any(cluster.subcluster(host) is not None for cluster in described)
+    return [], LeftOut.WILDCARD if is_wildcard else LeftOut.UNKNOWN
+
+
+def _lists(cluster: Cluster, host: str) -> bool:
+    """Return whether a cluster lists a host by name: those of a list `*` are never stored."""
+    return any(not sub.nodes.matches_all and host in sub.nodes for sub in cluster.subclusters)

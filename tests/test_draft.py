@@ -1,0 +1,308 @@
+"""Drafts for the first installation: cluster.json from Slurm's nodes, addresses of GPUs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import call
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded_slurm import recordings
+from sweep_site import SweepSite
+
+from ccbackend.accelerators import accelerator_map
+from ccbackend.site import SiteMap
+from ccbackend.topology import NodeList, clusters_of_json
+from slurm.decode.scontrol_nodes import Node, parse_nodes
+from spool.config import load
+from spool.draft.cluster_json import DraftedCluster, draft_cluster
+from spool.draft.gpu_addresses import ORDER_NOTE, host_pattern_of, read_gpu_addresses
+from spool.draft.node_lists import fold_hosts, unusable_hosts
+from spool.preflight.hardware import check_hardware
+
+NVIDIA = """index, pci.bus_id, uuid
+0, 00000000:07:00.0, GPU-11111111-aaaa-bbbb-cccc-000000000000
+1, 00000000:0F:00.0, GPU-22222222-aaaa-bbbb-cccc-000000000000
+"""
+MIG = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000000)
+  MIG 3g.20gb     Device  0: (UUID: MIG-aaaa)
+  MIG 3g.20gb     Device  1: (UUID: MIG-bbbb)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000000)
+"""
+ROCM = """======================= ROCm System Management Interface =======================
+GPU[0]\t\t: PCI Bus: 0000:C1:00.0
+GPU[1]\t\t: PCI Bus: 0000:c6:00.0
+================================================================================
+"""
+AMD = ("00000000:C1:00.0", "00000000:C6:00.0")
+
+
+# ---- node lists
+
+
+@pytest.mark.parametrize(
+    ("hosts", "text"),
+    [
+        (["n001", "n002", "n003", "n005"], "n[001-003],n005"),
+        (["n9", "n10", "n11", "login"], "n9,n[10-11],login"),
+        (["r1n1", "r1n2", "r2n1"], "r1n[1-2],r2n1"),
+        (["a1-ib", "a2-ib", "a1-ib"], "a1-ib,a2-ib"),
+        (["n1x", "n2x", "n4x", "n5x", "n7x"], "n[1-2,4-5]x,n7x"),
+        (["n1234567890", "n1234567891"], "n1[234567890-234567891]"),
+        ([], ""),
+    ],
+)
+def test_hosts_are_folded(hosts: list[str], text: str) -> None:
+    """Ranges have one width; every host is there once."""
+    assert text == fold_hosts(hosts)
+
+
+@given(
+    st.sets(st.from_regex(r"[a-z]{1,2}[0-9]{0,4}(-?[a-z][0-9]{0,2})?", fullmatch=True), max_size=40)
+)
+def test_a_folded_list_holds_exactly_its_hosts(hosts: set[str]) -> None:
+    """As cc-backend reads it; the neighbours of a host are not in it."""
+    text = fold_hosts(sorted(hosts))
+    found = NodeList.parse(text)
+
+    for brackets in re.findall(r"\[(.*?)\]", text):
+        assert all(re.fullmatch(r"[0-9]{1,9}-[0-9]{1,9}", part) for part in brackets.split(","))
+    assert "]-" not in text
+    assert all(host in found for host in hosts)
+    others = {host + "0" for host in hosts} | {host[:-1] for host in hosts if len(host) > 1}
+    assert not any(host in found for host in others - hosts)
+
+
+def test_hosts_that_no_list_can_hold_are_named() -> None:
+    """Dots and underscores."""
+    assert ("n_1", "n1.site") == unusable_hosts(["n1", "n_1", "n1.site", "N-2"])
+
+
+# ---- cluster.json
+
+
+def nodes_of(series: str) -> tuple[Node, ...]:
+    """Return the nodes of a recorded cluster."""
+    return parse_nodes(recordings(series)["cluster"]["scontrol-nodes.txt"])
+
+
+def drafted(*nodes: Node, gpus: dict[str, list[str]] | None = None, **site: Any) -> DraftedCluster:
+    """Return the draft of a cluster `lab`."""
+    mapping = SiteMap(cluster="lab", accelerators=accelerator_map({}, gpus or {}), **site)
+    return draft_cluster("lab", nodes, mapping)
+
+
+def node(name: str, **fields: Any) -> Node:
+    """Return a node of 2 x 4 cores with 2 threads."""
+    known = {"sockets": 2, "cores_per_socket": 4, "threads_per_core": 2, "partitions": ("main",)}
+    return Node(**{"name": name, **known, **fields})
+
+
+@pytest.mark.parametrize("series", ["21.08", "24.11", "26.05"])
+def test_a_recorded_cluster_is_drafted(series: str) -> None:
+    """One subcluster for each kind of hardware; Slurm's cores fit, so `check --full` is content."""
+    gpus = {"^n2gpu": [f"00000000:0{i}:00.0" for i in range(4)]}
+    document = drafted(*nodes_of(series), gpus=gpus).document
+
+    cpu, gpu = document["subClusters"]
+    assert ("cpu", "n2cn[001-004]", 2, 4, 2) == tuple(
+        cpu[key] for key in ("name", "nodes", "socketsPerNode", "coresPerSocket", "threadsPerCore")
+    )
+    assert [0, 1, 2, 3, 8, 9, 10, 11] == cpu["topology"]["socket"][0]
+    assert [[0, 8], [1, 9]] == cpu["topology"]["core"][:2]
+    assert list(range(16)) == cpu["topology"]["node"]
+    assert ("a100", "n2gpu[01-02]") == (gpu["name"], gpu["nodes"])
+    assert {"id": "00000000:00:00.0", "type": "Nvidia GPU", "model": "a100"} == (
+        gpu["topology"]["accelerators"][0]
+    )
+
+
+def test_a_draft_passes_the_full_check(tmp_path: Path) -> None:
+    """Host names, cores and accelerators agree with Slurm's."""
+    (tmp_path / "config.json").write_text(
+        json.dumps({"clustername": "lab", "cc-backend": {"host": "https://h"}})
+    )
+    config = load(tmp_path / "config.json")
+    gpus = accelerator_map({}, {"^n2gpu0[12]$": [f"00000000:0{i}:00.0" for i in range(4)]})
+    nodes = nodes_of("24.11")
+    document = draft_cluster("lab", nodes, SiteMap(cluster="lab", accelerators=gpus)).document
+    clusters = {each.name: each for each in clusters_of_json({"clusters": [document]})}
+    site = SiteMap(cluster="lab", accelerators=gpus, clusters=clusters)
+
+    assert {"OK"} == {result.status.name for result in check_hardware(config, site, nodes)}
+
+
+def test_only_the_nodes_of_the_cluster_are_in_its_draft() -> None:
+    """Partitions may be clusters of their own; names are those at cc-backend."""
+    found = drafted(
+        node("x1"), node("g1", partitions=("gpu",)),
+        partition_clusters={"gpu": "fat"}, hosts=((re.compile("^x"), "n"),),
+    ).document  # fmt: skip
+
+    assert ["n1"] == [each["nodes"] for each in found["subClusters"]]
+
+
+def test_kinds_of_the_same_name_are_numbered() -> None:
+    """Other cores, another architecture, other devices."""
+    found = drafted(
+        node("a1"),
+        node("a2", cores_per_socket=8),
+        node("a3", arch="aarch64"),
+        node("g1", devices=(("gpu", "mi300", 2), ("shard", "", 8))),
+        node("g2", devices=(("gpu", "", 1),)),
+        gpus={"g1": ["a", "b"], "g2": ["c", "d"]},
+    )
+
+    assert ["cpu", "cpu-2", "cpu-3", "mi300", "gpu"] == [
+        each["name"] for each in found.document["subClusters"]
+    ]
+    types = [each["topology"].get("accelerators") for each in found.document["subClusters"]]
+    assert [{"id": "a", "type": "AMD GPU", "model": "mi300"}] == types[3][:1]
+    assert any(
+        "gpuPciAddrs has 2 addresses for its hosts, Slurm 1 devices" in n for n in found.notes
+    )
+    assert found.document["subClusters"][2]["processorType"].endswith("(aarch64)")
+
+
+def test_accelerators_without_addresses_are_null() -> None:
+    """A note says how to get them."""
+    found = drafted(node("g1", devices=(("gpu", "pvc", 2),)))
+
+    assert None is found.document["subClusters"][0]["topology"]["accelerators"]
+    assert any("cc-spool draft-gpus" in note for note in found.notes)
+
+
+def test_what_must_be_filled_in_is_noted() -> None:
+    """Also names that cc-backend cannot take."""
+    notes = "\n".join(drafted(node("n_1")).notes)
+
+    assert "flopRateScalar" in notes
+    assert "lscpu -e" in notes
+    assert "'n_1' (1 in all)" in notes
+
+
+# ---- GPUs
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        (NVIDIA, ("00000000:07:00.0", "00000000:0F:00.0")),
+        ("\n".join(reversed(NVIDIA.splitlines())), ("00000000:07:00.0", "00000000:0F:00.0")),
+        (NVIDIA + MIG, ("MIG-aaaa", "MIG-bbbb", "00000000:0F:00.0")),
+        (ROCM, AMD),
+        ("device,PCI Bus\ncard0,0000:C1:00.0\ncard1,0000:C6:00.0\n", AMD),
+        ('{"card0": {"PCI Bus": "0000:C1:00.0"}, "card1": {"PCI Bus": "0000:C6:00.0"}}', AMD),
+    ],
+)
+def test_addresses_are_read_in_order(text: str, addresses: tuple[str, ...]) -> None:
+    """Of every form; with MIG each instance is one accelerator."""
+    assert addresses == read_gpu_addresses(text).addresses
+
+
+def test_slurms_order_can_be_given() -> None:
+    """Then nothing is left to be checked but MIG."""
+    found = read_gpu_addresses(NVIDIA + MIG, (1, 0))
+
+    assert ("00000000:0F:00.0", "MIG-aaaa", "MIG-bbbb") == found.addresses
+    assert [note.partition(":")[0] for note in found.notes] == ["MIG"]
+    assert (ORDER_NOTE,) == read_gpu_addresses(NVIDIA).notes
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "words"),
+    [
+        ("", (), "there is no GPU"),
+        (NVIDIA + "0, 00000000:0F:00.0\n", (), "GPU 0 occurs twice"),
+        (NVIDIA, (0, 2), "must name each of the GPUs"),
+        (MIG, (), "there is no GPU"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(
+    text: str, order: tuple[int, ...], words: str
+) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match=words):
+        read_gpu_addresses(text, order)
+
+
+def test_a_pattern_matches_exactly_its_hosts() -> None:
+    """One name, or several."""
+    assert "^g1$" == host_pattern_of(["g1"])
+    assert r"^(?:g-1|g2\.x)$" == host_pattern_of(["g-1", "g2.x"])
+
+
+# ---- commands
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[SweepSite]:
+    """A site with the nodes of a recorded cluster."""
+    with SweepSite(tmp_path) as made:
+        text = recordings("24.11")["cluster"]["scontrol-nodes.txt"]
+        (tmp_path / "nodes.txt").write_bytes(text)
+        yield made
+
+
+def test_a_cluster_is_written_to_stdout(site: SweepSite) -> None:
+    """As JSON with short lists; the notes go to stderr."""
+    said = site.call("draft-cluster")
+
+    document = json.loads(said.out)
+    assert (0, "lab") == (said.code, document["name"])
+    assert '"node": [0, 1, 2, 3, 4,' in said.out
+    assert "check: a100: accelerators is null" in said.err
+
+
+def test_ignored_hosts_are_not_drafted(site: SweepSite) -> None:
+    """Nor those of another cluster."""
+    site.document["ignoreHosts"] = "gpu"
+    site.write()
+
+    found = json.loads(site.call("draft-cluster").out)
+    assert ["cpu"] == [each["name"] for each in found["subClusters"]]
+    said = site.call("draft-cluster", "--cluster", "other")
+    assert (2, "") == (said.code, said.out)
+    assert "no node of Slurm is in a partition of cluster other" in said.err
+
+
+def test_a_silent_slurm_drafts_nothing(site: SweepSite) -> None:
+    """Its words are shown."""
+    (site.root / "scontrol").write_text("#!/bin/sh\necho gone >&2\nexit 1\n")
+    said = site.call("draft-cluster")
+
+    assert (69, "") == (said.code, said.out)
+    assert "Slurm did not answer" in said.err
+
+
+def test_gpus_are_written_to_stdout(tmp_path: Path) -> None:
+    """From a file or from stdin, without any configuration."""
+    (tmp_path / "gpus").write_text(NVIDIA)
+    expected = {"gpuPciAddrs": {"^(?:g1|g2)$": ["00000000:07:00.0", "00000000:0F:00.0"]}}
+    said = call("draft-gpus", "g1", "g2", "-f", tmp_path / "gpus")
+    assert (0, expected) == (said.code, json.loads(said.out))
+    assert "check: Slurm counts the devices" in said.err
+
+    said = call("draft-gpus", "g1", "--order", "1,0", stdin=NVIDIA)
+    assert ["00000000:0F:00.0", "00000000:07:00.0"] == json.loads(said.out)["gpuPciAddrs"]["^g1$"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["-f", "/nonexistent/gpus"], "No such file"),
+        (["-f", "/dev/null"], "there is no GPU in the input"),
+        (["--order", "0,x"], "write numbers like 0,2,1,3"),
+    ],
+)
+def test_wrong_input_is_a_usage_error(words: list[str], text: str) -> None:
+    """With what was expected."""
+    said = call("draft-gpus", "g1", *words)
+
+    assert 2 == said.code
+    assert text in said.err

@@ -1,0 +1,168 @@
+"""Which nodes are reported to which cluster, and which are left out, with the reason."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ccbackend.node_states import NodeCondition, NodeStatus
+from ccbackend.site import JobFilters, NameFilter, SiteMap
+from ccbackend.topology import Cluster, NodeList, SubCluster
+from slurm.decode.node_states import NodeListing, NodeRecord
+from spool.files.node_round import LeftOut
+from spool.nodes.report import NodeReport, node_report
+
+
+def cluster(name: str, *nodes: str) -> Cluster:
+    """Return a cluster with a subcluster for each node list."""
+    subclusters = (SubCluster(each, NodeList.parse(each), None) for each in nodes)
+    return Cluster(name, tuple(subclusters))
+
+
+def node(name: str, *words: str, partitions: str = "main", **numbers: int) -> NodeRecord:
+    """Return a node, idle without words."""
+    found = frozenset(words or ("IDLE",))
+    return NodeRecord(
+        name=name, words=found, partitions=tuple(partitions.split(",")) if partitions else (),
+        **numbers,
+    )  # fmt: skip
+
+
+def report(
+    *nodes: NodeRecord,
+    clusters: tuple[Cluster, ...] = (cluster("lab", "n[1-9]"),),
+    filters: JobFilters | None = None,
+    site: dict[str, Any] | None = None,
+    listing: dict[str, Any] | None = None,
+    **known: Any,
+) -> NodeReport:
+    """Return what is reported of some nodes."""
+    names = {each.name: each for each in clusters}
+    mapping = SiteMap(cluster="lab", clusters=names, **site or {})
+    found = NodeListing(nodes=nodes, **listing or {})
+    return node_report(found, mapping, filters or JobFilters(), **known)
+
+
+def hosts(found: NodeReport) -> dict[str, list[str]]:
+    """Return the hosts by cluster."""
+    return {name: [each.host for each in nodes] for name, nodes in found.clusters.items()}
+
+
+def test_a_node_is_reported_with_its_numbers() -> None:
+    """CPUs and memory as Slurm counts them, jobs as a sweep has seen them."""
+    found = report(node("n1", "MIXED", cpus=4, memory_mb=500, gpus=1), jobs={"n1": 2})
+
+    assert {
+        "lab": (
+            NodeStatus(
+                host="n1", condition=NodeCondition.MIXED, cpus=4, memory_mb=500, gpus=1, jobs=2
+            ),
+        )
+    } == found.clusters
+    assert ({}, {"mixed": 1}) == (found.left_out_counts(), found.state_counts())
+
+
+def test_a_job_on_an_idle_node_makes_it_mixed() -> None:
+    """If it is known; else the node is idle with no jobs."""
+    words = [
+        report(node("n1"), jobs=jobs).clusters["lab"][0].condition for jobs in (None, {}, {"n1": 1})
+    ]
+
+    assert ["idle", "idle", "mixed"] == words
+
+
+def test_ignored_hosts_and_future_nodes_are_left_out() -> None:
+    """The pattern sees Slurm's name."""
+    filters = JobFilters(ignore_hosts=re.compile("^n2"))
+    found = report(node("n1"), node("n2"), node("n3", "FUTURE"), filters=filters)
+
+    assert {"lab": ["n1"]} == hosts(found)
+    assert {LeftOut.IGNORED: ("n2",), LeftOut.FUTURE: ("n3",)} == found.left_out
+
+
+def test_a_host_has_its_name_at_cc_backend() -> None:
+    """The short one, or that of host_map."""
+    site = {"hosts": ((re.compile("^x"), "n"),)}
+
+    assert {"lab": ["n1", "n2"]} == hosts(report(node("n1.site.org"), node("x2"), site=site))
+
+
+def test_two_nodes_of_one_name_are_both_left_out() -> None:
+    """cc-backend would keep either of the two states."""
+    found = report(node("n1.a"), node("n1.b"), node("n2"))
+
+    assert {"lab": ["n2"]} == hosts(found)
+    assert {LeftOut.SAME_NAME: ("n1.a", "n1.b")} == found.left_out
+
+
+def test_hosts_that_cc_backend_does_not_list_are_left_out() -> None:
+    """It would log an error for each; those of a list `*` it never stores."""
+    lists = (cluster("lab", "n1", "m[1-2]"), cluster("wild", "*"))
+    site = {"partition_clusters": {"w": "wild"}}
+    nodes = (node("m2"), node("m3"), node("x", partitions="w"))
+    found = report(*nodes, clusters=lists, site=site)
+
+    assert {"lab": ["m2"]} == hosts(found)
+    assert {LeftOut.UNKNOWN: ("m3",), LeftOut.WILDCARD: ("x",)} == found.left_out
+
+
+def test_no_host_of_an_unknown_cluster_is_reported() -> None:
+    """Its name at cc-backend is another."""
+    assert {"unknown": 1} == report(node("n1"), clusters=()).left_out_counts()
+
+
+def test_a_node_goes_to_every_cluster_of_its_partitions() -> None:
+    """To the main one without partition, too; of several cc-backend's lists decide."""
+    site = {"partition_clusters": {"gpu": "fat", "big": "huge"}}
+    lists = (cluster("lab", "n[1-4]"), cluster("fat", "n[2-3]", "n5"))
+    nodes = (
+        node("n1", partitions=""),
+        node("n2", partitions="main,gpu"),
+        node("n3", partitions="gpu,big"),
+        node("n4", partitions="gpu"),
+        node("n5", partitions="gpu"),
+    )
+    found = report(*nodes, clusters=lists, site=site)
+
+    assert {"lab": ["n1", "n2"], "fat": ["n2", "n3", "n5"]} == hosts(found)
+    assert {LeftOut.UNKNOWN: ("n4",)} == found.left_out
+
+
+def test_clusters_that_the_filters_exclude_get_nothing() -> None:
+    """As they get no jobs."""
+    filters = JobFilters(clusters=NameFilter(deny=frozenset({"lab"})))
+
+    assert {LeftOut.IGNORED: ("n1",)} == report(node("n1"), filters=filters).left_out
+
+
+def test_a_host_that_slurm_no_longer_has_is_reported_once_more_as_unknown() -> None:
+    """Else cc-backend would show its last state for ever."""
+    before = {"lab": ("n1", "n2", "m1"), "gone": ("n7",)}
+    found = report(node("n1", cpus=1), sent_before=before)
+
+    assert {"lab": ["n1", "n2"]} == hosts(found)
+    assert NodeStatus(host="n2", condition=NodeCondition.UNKNOWN) == found.clusters["lab"][1]
+
+
+def test_a_host_whose_record_is_doubtful_is_not_missing() -> None:
+    """Nothing is said about it: not in the answer twice, not of a name that two have."""
+    nodes = (node("n1"), node("n3.a"), node("n3.b"))
+    found = report(*nodes, listing={"duplicates": ("n2",)}, sent_before={"lab": ("n1", "n2", "n3")})
+
+    assert {"lab": ["n1"]} == hosts(found)
+    assert {"n1", "n2", "n3"} == {*found.hosts["lab"]}
+    assert {"twice": 1, "same_name": 2} == found.left_out_counts()
+
+
+def test_nothing_is_missing_while_a_record_cannot_be_read() -> None:
+    """It may be that of the host."""
+    found = report(node("n1"), listing={"bad_lines": 1}, sent_before={"lab": ("n1", "n2")})
+
+    assert {"lab": ["n1"]} == hosts(found)
+    assert {"lab": ("n1", "n2")} == found.hosts
+    assert {"unreadable": 1} == found.left_out_counts()
+
+
+def test_a_cluster_without_any_node_gets_no_request() -> None:
+    """No host was found, so none is missing either."""
+    assert {} == hosts(report(node("x"), sent_before={"lab": ("n1",)}))

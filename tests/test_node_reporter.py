@@ -1,0 +1,292 @@
+"""One round of node states: what is asked, sent and kept, and what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+from stub_server import Answer, Model, Request, StubServer, refusal
+
+from ccbackend.client import BackendClient
+from ccbackend.site import JobFilters, SiteMap
+from ccbackend.version import SharedServerInfo
+from ccbackend.wire.transport import Transport
+from slurm.decode.node_states import NodeListing, NodeRecord
+from slurm.errors import FailureReason, SlurmError
+from spool.files.node_round import NodeRound
+from spool.nodes.reporter import CLUSTERS_SECONDS, NodeReporter, NodeSite, NodeStatesError
+
+CLUSTERS: list[dict[str, Any]] = [
+    {"name": name, "metricConfig": [], "subClusters": [{"name": "a", "nodes": nodes}]}
+    for name, nodes in (("lab", "n[1-4]"), ("fat", "g1"))
+]
+ONE = (("primary", "ctl", True),)
+TWO = (("primary", "ctl", False), ("backup", "other-host", True))
+
+
+@dataclass
+class Nodes:
+    """A Slurm that knows its nodes; `silent`: it does not answer."""
+
+    records: list[NodeRecord] = field(default_factory=list)
+    machines: tuple[tuple[str, str, bool], ...] = ONE
+    silent: bool = False
+    asked: int = 0
+
+    def listing(self) -> NodeListing:
+        """Return all nodes."""
+        self.asked += 1
+        if self.silent:
+            raise SlurmError("scontrol timed out", reason=FailureReason.TIMEOUT)
+        return NodeListing(nodes=tuple(self.records))
+
+    def controllers(self) -> tuple[tuple[str, str, bool], ...]:
+        """Return the controllers."""
+        return self.machines
+
+
+class Faulty(Model):
+    """A server that answers node states in another way."""
+
+    wrong: Answer | None = None
+
+    def respond(self, request: Request) -> Answer:
+        """Answer."""
+        if self.wrong is not None and request.path == "/api/nodestate/":
+            return self.wrong
+        return super().respond(request)
+
+
+class Site:
+    """A server, a Slurm and the reporter between them."""
+
+    def __init__(self, server: StubServer, model: Faulty) -> None:
+        self.server, self.model, self.slurm = server, model, Nodes()
+        self.now = 1000.0
+        self.steady = 0.0
+        self.partitions: dict[str, str] = {}
+        transport = Transport(requests.Session(), server.url, token=lambda: "TOKEN:api")
+        self.backend = BackendClient(transport, SharedServerInfo())
+        self.backend.detect_server()
+        site = NodeSite(
+            site_of=lambda clusters: SiteMap(
+                cluster="lab",
+                partition_clusters=self.partitions,
+                clusters={each.name: each for each in clusters or ()},
+            ),
+            filters=JobFilters(),
+            jobs=lambda: {"n1": 5},
+        )
+        self.reporter = NodeReporter(
+            self.slurm,
+            self.backend,
+            site,
+            clock=lambda: self.now,
+            steady=lambda: self.steady,
+        )
+
+    def put(self, *names: str, words: str = "IDLE", partition: str = "main") -> None:
+        """Let Slurm have some nodes more."""
+        found = frozenset(words.split("+"))
+        self.slurm.records += [
+            NodeRecord(name=name, words=found, partitions=(partition,)) for name in names
+        ]
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Return the bodies of all reports."""
+        return [json.loads(each.body) for each in self.calls("/api/nodestate/")]
+
+    def calls(self, path: str) -> list[Any]:
+        """Return the requests to a path."""
+        return [each for each in self.server.log if each.path == path]
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> Any:
+    """A site with the server 1.5.4, or that of the parameter."""
+    model = Faulty(version=getattr(request, "param", "1.5.4"), clusters=CLUSTERS)
+    with StubServer(model) as server:
+        made = Site(server, model)
+        yield made
+        made.backend.close()
+
+
+def test_all_nodes_go_in_one_request(site: Site) -> None:
+    """The server stores what was sent, and the result says so."""
+    site.put("n1", words="MIXED")
+    site.put("n2", "n3")
+    found = site.reporter.run(NodeRound())
+
+    (body,) = site.sent()
+    assert ("lab", ["n1", "n2", "n3"]) == (body["cluster"], [n["hostname"] for n in body["nodes"]])
+    assert ["mixed", "idle", "idle"] == [row["node_state"] for row in site.model.node_states]
+    assert [5, 0, 0] == [row["jobs_running"] for row in site.model.node_states]
+    assert (
+        NodeRound(
+            tried=1000.0,
+            accepted=1000.0,
+            states={"idle": 2, "mixed": 1},
+            hosts={"lab": ("n1", "n2", "n3")},
+        )
+        == found
+    )
+
+
+def test_each_cluster_gets_a_request_of_its_own(site: Site) -> None:
+    """By the partitions of the nodes."""
+    site.partitions = {"gpu": "fat"}
+    site.put("n1")
+    site.put("g1", partition="gpu")
+    found = site.reporter.run(NodeRound())
+
+    assert ["lab", "fat"] == [body["cluster"] for body in site.sent()]
+    assert {"lab": ("n1",), "fat": ("g1",)} == found.hosts
+
+
+def test_the_clusters_are_asked_for_once_an_hour(site: Site) -> None:
+    """Slurm's nodes each time, by one process."""
+    site.put("n1")
+    for site.steady in (0.0, 300.0, CLUSTERS_SECONDS - 1, CLUSTERS_SECONDS):
+        site.reporter.run(NodeRound())
+
+    assert (2, 4) == (len(site.calls("/api/clusters/")), site.slurm.asked)
+
+
+def test_a_host_that_is_gone_is_reported_once_more(site: Site) -> None:
+    """The next round has forgotten it."""
+    site.put("n1")
+    first = site.reporter.run(NodeRound(hosts={"lab": ("n1", "n4")}))
+    site.reporter.run(first)
+    second = site.reporter.run(site.reporter.run(first))
+
+    assert [["mixed", "unknown"], ["mixed"]] == [
+        [node["states"][0] for node in body["nodes"]] for body in (site.sent()[0], site.sent()[-1])
+    ]
+    assert {"lab": ("n1",)} == second.hosts
+
+
+def test_a_silent_slurm_sends_nothing(site: Site) -> None:
+    """The result keeps what was last sent and says what is wrong."""
+    site.slurm.silent = True
+    before = NodeRound(tried=700.0, accepted=700.0, states={"idle": 1}, failures=1)
+    found = site.reporter.run(before)
+
+    assert [] == site.sent()
+    assert (1000.0, 700.0, 2, {"idle": 1}) == (
+        found.tried, found.accepted, found.failures, found.states
+    )  # fmt: skip
+    assert "Slurm did not answer: scontrol timed out" in found.problem
+
+
+def test_no_node_to_report_is_a_failure(site: Site) -> None:
+    """All of them are unknown to cc-backend."""
+    site.put("x1", "x2")
+
+    assert "no node is to be reported (2 unknown to cc-backend)" == (
+        site.reporter.run(NodeRound()).problem
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "is_refused"),
+    [
+        (refusal(400, "parsing request body failed: x"), "refuses this request", True),
+        (refusal(401, "token is expired"), "token has expired", False),
+        (Answer(500, "", ""), "crashed on this request", False),
+        (Answer(503, "", ""), "not ready", False),
+    ],
+)
+def test_a_refused_report_is_shown(
+    site: Site,
+    answer: Answer,
+    words: str,
+    is_refused: bool,  # noqa: FBT001 - given by name
+) -> None:
+    """Nothing is sent again before the next round."""
+    site.put("n1")
+    site.model.wrong = answer
+    found = site.reporter.run(NodeRound())
+
+    assert words in found.problem
+    assert (is_refused, 1, 1) == (found.is_refused, found.failures, len(site.sent()))
+
+
+@pytest.mark.parametrize("site", ["1.4.4"], indirect=True)
+def test_an_older_server_is_not_asked(site: Site) -> None:
+    """It is no failure; Slurm is not asked either."""
+    found = site.reporter.run(NodeRound(failures=3))
+
+    assert ("1.4.4", 0, [], 0) == (found.unsupported, found.failures, site.sent(), site.slurm.asked)
+
+
+def test_a_server_that_turns_out_to_be_older_is_unsupported(site: Site) -> None:
+    """Its version was not known."""
+    site.put("n1")
+    site.model.wrong = Answer(404, "404 page not found\n", "text/plain")
+
+    assert "takes no node states" in site.reporter.run(NodeRound()).problem
+
+
+def test_clusters_that_cannot_be_read_send_nothing(site: Site) -> None:
+    """Nobody knows which hosts cc-backend has."""
+    site.put("n1")
+    site.server.close()
+
+    assert "the clusters cannot be listed" in site.reporter.run(NodeRound()).problem
+
+
+def test_only_the_active_controller_reports(site: Site) -> None:
+    """Another installation, on its host, does."""
+    site.put("n1")
+    site.slurm.machines = TWO
+
+    assert "the active controller is other-host; it reports the nodes" == (
+        site.reporter.run(NodeRound()).problem
+    )
+    assert [] == site.sent()
+
+
+def test_of_two_controllers_the_active_one_reports(site: Site) -> None:
+    """No other is up."""
+    site.put("n1")
+    site.slurm.machines = (("primary", "ctl", False), ("backup", "other-host", False))
+
+    assert "" == site.reporter.run(NodeRound()).problem
+
+
+def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
+    """The worker goes on; the next round comes after an hour."""
+    site.slurm.machines = None  # type: ignore[assignment]
+    found = site.reporter.run(NodeRound())
+
+    assert ("TypeError in our own code", True) == (found.problem, found.is_refused)
+
+
+def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Five names, and words of Slurm that are not known."""
+    site.put("n1", words="IDLE+NEW_FLAG")
+    site.put(*(f"x{i}" for i in range(7)))
+    site.put("n2", words="FUTURE")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            site.reporter.run(NodeRound())
+
+    assert [
+        "node states: Slurm's node state NEW_FLAG is not known: it is ignored, or shown as unknown",
+        "node states: not reported, because unknown to cc-backend: x0, x1, x2, x3, x4 and 2 more",
+    ] == caplog.messages
+
+
+def test_a_look_sends_nothing(site: Site) -> None:
+    """It raises what a round would keep."""
+    site.put("n1")
+
+    assert ["lab"] == list(site.reporter.look(NodeRound()).clusters)
+    site.slurm.silent = True
+    with pytest.raises(NodeStatesError, match="Slurm did not answer"):
+        site.reporter.look(NodeRound())
+    assert [] == site.sent()

@@ -1,0 +1,215 @@
+"""When the drain reports node states: every interval, after the jobs, and never while off."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drain_world import World
+
+from ccbackend.classify import Reason
+from spool.files.node_round import NodeRound, read_node_round
+from spool.worker import Worker
+
+INTERVAL = 300.0
+
+
+class HangingWorker(Worker[Any, Any]):
+    """Answers nothing until `release`."""
+
+    asked: Any = None
+
+    def ask(self, question: Any) -> None:
+        """Keep the question."""
+        self.outstanding += 1
+        self.asked = question
+
+    def release(self) -> None:
+        """Answer it."""
+        self.put_answer(self.asked, self.work(self.asked))
+
+
+@dataclass
+class Reporter:
+    """The rounds that were made, by time; `result` is what each returns."""
+
+    world: NodesWorld
+    result: NodeRound = field(default_factory=NodeRound)
+    times: list[float] = field(default_factory=list)
+    lasts: list[NodeRound] = field(default_factory=list)
+
+    def run(self, last: NodeRound) -> NodeRound:
+        """Make a round."""
+        self.times.append(self.world.now - self.world.began)
+        self.lasts.append(last)
+        return replace(self.result, tried=self.world.now)
+
+
+class NodesWorld(World):
+    """A world that reports node states."""
+
+    def __init__(self, root: Path) -> None:
+        self.reporter = Reporter(self)
+        self.nodes = self.reporter.run
+        self.nodes_interval = INTERVAL
+        super().__init__(root)
+        self.began = self.now
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Let the drain work for a long time, with few passes."""
+        until = self.now + seconds
+        while self.now < until:
+            self.drain.step(0.0)
+            self.now += step
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> NodesWorld:
+    """A drain that has just started."""
+    return NodesWorld(tmp_path)
+
+
+def good(**fields: Any) -> NodeRound:
+    """Return the result of a round that was accepted."""
+    return replace(NodeRound(accepted=1.0, states={"idle": 2}), **fields)
+
+
+def test_rounds_begin_after_some_seconds_and_repeat(world: NodesWorld) -> None:
+    """The first one with a jitter, so that two controllers do not call together."""
+    world.reporter.result = good()
+    world.pass_time(700)
+
+    assert [15.0, 315.0, 615.0] == world.reporter.times
+
+
+def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
+    """No worker, no file."""
+    world = World(tmp_path)
+    world.run(2)
+
+    assert "nodes" not in {worker.name for worker in world.service._service_parts.workers}  # noqa: SLF001 - nowhere else
+    assert None is read_node_round(world.state)
+
+
+def test_a_round_keeps_its_result_for_the_next_one(world: NodesWorld) -> None:
+    """And for `status`, in the state directory."""
+    world.reporter.result = good(hosts={"lab": ("n1",)}, left_out={"unknown": 1}, seconds=0.5)
+    world.pass_time(320)
+
+    assert [NodeRound(), replace(world.reporter.result, tried=world.began + 15)] == (
+        world.reporter.lasts
+    )
+    assert replace(world.reporter.result, tried=world.began + 315) == read_node_round(world.state)
+
+
+def test_after_a_restart_the_interval_goes_on(world: NodesWorld) -> None:
+    """The states of the nodes are not sent more often because of restarts."""
+    world.reporter.result = good()
+    world.pass_time(100)
+    world.boot()
+    world.pass_time(300)
+
+    assert [15.0, 315.0] == world.reporter.times
+
+
+def test_a_round_waits_while_a_job_is_due(world: NodesWorld) -> None:
+    """For one interval at most: a request that hangs is no reason for states of yesterday."""
+    world.parts.backend.starts.workers[0].outstanding += 1
+    world.pass_time(600)
+
+    assert [315.0] == world.reporter.times
+
+
+def test_a_round_waits_while_cc_backend_is_down(world: NodesWorld) -> None:
+    """Node states pause with the jobs."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.pass_time(400)
+    assert [] == world.reporter.times
+
+    world.backend.everything = None
+    world.pass_time(100)
+    assert 1 == len(world.reporter.times)
+
+
+def test_a_round_that_hangs_delays_no_job_and_no_other_round_begins(tmp_path: Path) -> None:
+    """Its worker is its own."""
+    world = NodesWorld(tmp_path)
+    answers: Any = world.parts.answers
+    worker = HangingWorker("nodes", world.reporter.run, answers, clock=lambda: 0.0)
+    world.parts.nodes._worker = worker  # noqa: SLF001 - takes the worker's place
+    world.pass_time(400)
+    world.begin(1)
+    world.run(2)
+
+    assert (1, [("probe", 0), ("start", 1)]) == (
+        worker.outstanding,
+        [each for each in world.backend.asked if each[0] != "list"][-2:],
+    )
+    worker.release()
+
+
+def test_a_request_that_cc_backend_cannot_read_pauses_for_an_hour(world: NodesWorld) -> None:
+    """It is an error of ours: the next one would be the same."""
+    world.reporter.result = NodeRound(problem="refused", is_refused=True)
+    world.pass_time(3700, 5.0)
+
+    assert [15.0, 3620.0] == world.reporter.times
+
+
+def test_failures_are_logged_when_they_begin_and_end(
+    world: NodesWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And an old server once."""
+    results = [good(), good(), NodeRound(problem="silent"), NodeRound(problem="silent"), good()]
+    with caplog.at_level(logging.INFO, logger="spool.drain.node_rounds"):
+        for world.reporter.result in [*results, NodeRound(problem="too old", unsupported="1.4.4")]:
+            world.pass_time(INTERVAL)
+
+    assert [
+        ("INFO", "node states are reported (nodes: 2)"),
+        ("WARNING", "node states are not reported: silent"),
+        ("INFO", "node states are reported (nodes: 2)"),
+        ("INFO", "node states are not reported: too old"),
+    ] == [(record.levelname, record.message) for record in caplog.records]
+
+
+def test_a_state_that_cannot_be_written_stops_nothing(
+    world: NodesWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a warning."""
+    (world.state / ".nodes.json.tmp").mkdir()
+    world.pass_time(20)
+
+    assert "the state of the node states cannot be written" in caplog.text
+
+
+def test_a_worker_closed_before_its_round_says_nothing(world: NodesWorld) -> None:
+    """The drain ends."""
+    world.parts.nodes.take(None, world.moment)
+
+    assert None is read_node_round(world.state)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({}, None),
+        ({"tried": "x", "states": [], "hosts": {"lab": 5}}, NodeRound(hosts={"lab": ()})),
+        (
+            {"tried": 5, "accepted": 4, "failures": True, "states": {"idle": 1}, "is_refused": 1},
+            NodeRound(tried=5.0, accepted=4.0, states={"idle": 1}),
+        ),
+    ],
+)
+def test_a_damaged_state_is_the_one_before_the_first_round(
+    tmp_path: Path, document: dict[str, Any], expected: NodeRound | None
+) -> None:
+    """Value by value."""
+    (tmp_path / "nodes.json").write_text(json.dumps(document))
+
+    assert expected == read_node_round(tmp_path)

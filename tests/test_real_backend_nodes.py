@@ -1,0 +1,102 @@
+"""A drafted cluster.json and node states on a real cc-backend, if CC_BACKEND names its binary."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cc_backend_server import RealServer
+from recorded_nodes import expected_nodes, node_situations, read_listing
+
+from ccbackend.accelerators import AcceleratorMap, accelerator_map
+from ccbackend.client import BackendClient
+from ccbackend.site import JobFilters, SiteMap
+from ccbackend.version import SharedServerInfo
+from ccbackend.wire.transport import Transport
+from slurm.decode.job_rows import parse_queue_snapshot
+from slurm.decode.node_states import NodeListing
+from slurm.decode.scontrol_nodes import parse_nodes
+from spool.draft.cluster_json import cluster_text, draft_cluster
+from spool.files.node_round import NodeRound
+from spool.nodes.reporter import NodeReporter, NodeSite
+
+BINARY = os.environ.get("CC_BACKEND")
+SITUATIONS = ("22.05/completing", "24.11/drain-fail", "26.05/busy", "26.05/reservations")
+QUERY = '{ nodes(filter:[{cluster:{eq:"lab"}}]) { items { hostname schedulerState } } }'
+ADDRESSES = accelerator_map({}, {"^n2": [f"00000000:0{i}:00.0" for i in range(4)]})
+
+
+class Recorded:
+    """A Slurm that says what was recorded in a situation."""
+
+    def __init__(self, situation: str) -> None:
+        self.files = node_situations()[situation]
+
+    def listing(self) -> NodeListing:
+        """Return the nodes."""
+        return read_listing(self.files["scontrol-do.txt"])
+
+    def controllers(self) -> tuple[tuple[str, str, bool], ...]:
+        """Return the one controller."""
+        return (("primary", "ctl01", True),)
+
+
+def drafted_server(root: Path, accelerators: AcceleratorMap) -> RealServer:
+    """Return a server, not started yet, whose cluster was drafted from recorded nodes."""
+    if BINARY is None:
+        pytest.skip("no real cc-backend: CC_BACKEND names no server binary")
+    lines = node_situations()["26.05/dynamic"]["scontrol-do.txt"].splitlines()
+    site = SiteMap(cluster="lab", accelerators=accelerators)
+    drafted = draft_cluster("lab", parse_nodes(b"\n\n".join(lines)), site)
+    server = RealServer(Path(BINARY).resolve(), root)
+    server.replace_cluster("lab", cluster_text(drafted.document))
+    return server
+
+
+@pytest.mark.parametrize("accelerators", [AcceleratorMap(), ADDRESSES], ids=["null", "addresses"])
+def test_a_drafted_cluster_is_accepted(tmp_path: Path, accelerators: AcceleratorMap) -> None:
+    """The server starts with it, without and with addresses of accelerators."""
+    with drafted_server(tmp_path, accelerators) as server:
+        assert 200 == requests.get(f"{server.url}/login", timeout=10).status_code
+
+
+def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
+    """By an administrator, situation after situation."""
+    server = drafted_server(tmp_path, ADDRESSES)
+    admin = server.admin_token()
+    with server:
+        transport = Transport(requests.Session(), server.url, token=lambda: server.token)
+        backend = BackendClient(transport, SharedServerInfo())
+        if not backend.detect_server().takes_node_states:
+            pytest.skip("node states came with 1.5.0")
+        for situation in SITUATIONS:
+            report(backend, situation)
+            found = states(server, admin)
+            expected = expected_nodes(situation)["nodes"]
+            wanted = {name: each["state"] for name, each in expected.items() if each is not None}
+            assert wanted == {name: found.get(name) for name in wanted}
+
+
+def report(backend: BackendClient, situation: str) -> None:
+    """Report the nodes of a situation, in a second of its own: the server counts whole ones."""
+    jobs = parse_queue_snapshot(node_situations()[situation]["squeue.txt"]).jobs_by_node()
+    site = NodeSite(
+        site_of=lambda found: SiteMap(cluster="lab", clusters={c.name: c for c in found or ()}),
+        filters=JobFilters(),
+        jobs=lambda: jobs,
+    )
+    time.sleep(1.1)
+    assert "" == NodeReporter(Recorded(situation), backend, site).run(NodeRound()).problem
+
+
+def states(server: RealServer, token: str) -> dict[str, str]:
+    """Return the state that cc-backend shows for each host."""
+    headers = {"Authorization": f"Bearer {token}"}
+    answer: Any = requests.post(
+        f"{server.url}/query", json={"query": QUERY}, headers=headers, timeout=10
+    ).json()
+    return {each["hostname"]: each["schedulerState"] for each in answer["data"]["nodes"]["items"]}
