@@ -408,11 +408,11 @@ def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
-    """A site that configures nothing gets what the library does by itself."""
+    """A site that configures nothing gets what the library does by itself, and end summaries."""
     config = config_of(tmp_path)
 
     assert type(job_filters(config))() == job_filters(config)
-    assert type(metadata_policy(config))() == metadata_policy(config)
+    assert type(metadata_policy(config))(end_summary=True) == metadata_policy(config)
     assert type(site_map(config))(cluster="lab") == site_map(config)
 
 
