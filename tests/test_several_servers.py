@@ -56,10 +56,14 @@ def test_a_server_that_is_away_delays_only_its_own(tmp_path: Path) -> None:
         two.close()
         for drain in (first, second):
             drain.slurm.start({"n2cn0101": [0, 1]})
-        until(lambda: first.states() and second.status()["down"])
-        waiting = [first.site.names("todo"), second.site.names("todo")]
+        until(lambda: second.site.names("todo") and second.status()["down"])
+        until(lambda: first.site.names("open"))
 
-    assert (["running"], [], 1) == ([*first.states().values()], waiting[0], len(waiting[1]))
+    assert (["running"], [], 1) == (
+        [*first.states().values()],
+        first.site.names("todo"),
+        len(second.site.names("todo")),
+    )
 
 
 def test_the_page_lists_the_directories_of_a_spool() -> None:
