@@ -10,7 +10,6 @@ import dataclasses
 import json
 import re
 import shutil
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from lying_slurm import Told
 from sweep_site import SweepSite
+from unpack import unpack
 
 from spool.config import load
 from spool.files import codec
@@ -61,8 +61,7 @@ DELIVERED_BY_DRAIN = {
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with the files of version 0.1; tests leave it as it is."""
     directory = tmp_path_factory.mktemp("version-0.1")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(directory, filter="data")
+    unpack(ARCHIVE, directory)
     return directory
 
 

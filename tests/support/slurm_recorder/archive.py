@@ -5,6 +5,8 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
+from unpack import unpack
+
 
 def archive_of(data: Path, series: str) -> Path:
     """Return the file of a series."""
@@ -25,8 +27,7 @@ def keep(folder: Path, data: Path, series: str) -> Path:
     target = archive_of(data, series)
     if target.exists():
         fresh = {path.name for path in folder.iterdir()}
-        with tarfile.open(target) as old:
-            old.extractall(folder.parent / "old", filter="data")
+        unpack(target, folder.parent / "old")
         for path in (folder.parent / "old" / series).iterdir():
             if path.name not in fresh:
                 path.rename(folder / path.name)
