@@ -63,6 +63,16 @@ def test_an_event_moved_into_new_wakes_the_loop(
     assert watch is queue.get(timeout=PATIENCE_SECONDS)
 
 
+def test_an_event_linked_into_new_wakes_the_loop(
+    layout: Layout, queue: Queue[Any], watch: EventWatch
+) -> None:
+    """A sweep creates its events so."""
+    (layout.root / "event").write_text("end\n")
+    (layout.root / "new" / "1-start-5-0-0-1").hardlink_to(layout.root / "event")
+
+    assert watch is queue.get(timeout=PATIENCE_SECONDS)
+
+
 def test_each_wake_up_taken_allows_the_next_one(
     layout: Layout, queue: Queue[Any], watch: EventWatch
 ) -> None:

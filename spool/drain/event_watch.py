@@ -1,4 +1,4 @@
-"""Wake the loop when a hook has written an event, by inotify(7).
+"""Wake the loop when an event is new in the spool, by inotify(7).
 
 A thread waits in the kernel and puts a wake-up into the loop's queue. A wake-up is only a hint: the
 loop looks at `new/` itself, also without one, each second. The watch is of the directory that the
@@ -17,9 +17,9 @@ from typing import Protocol
 from spool.files.layout import Directory, Layout
 from spool.worker import Answered
 
-# A hook's event is complete when its file is closed. A command links a complete file to its name,
-# which is not watched (IN_CREATE would also report a hook's empty file): that is seen in a second.
-_IN_CLOSE_WRITE, _IN_MOVED_TO = 0x08, 0x80
+# A hook's event is complete when its file is closed; the sweep links a complete file to its name,
+# which only IN_CREATE reports. Slurm may forget a job soon, so no event may wait for a second.
+_WATCHED = 0x08 | 0x80 | 0x100  # IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE
 _READ_BYTES = 1 << 16
 
 
@@ -40,7 +40,7 @@ def new_descriptor(path: bytes) -> int:
     fd: int = library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
     if fd < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    if library.inotify_add_watch(fd, path, _IN_CLOSE_WRITE | _IN_MOVED_TO) < 0:
+    if library.inotify_add_watch(fd, path, _WATCHED) < 0:
         number = ctypes.get_errno()
         os.close(fd)
         raise OSError(number, os.strerror(number))
