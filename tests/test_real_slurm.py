@@ -95,7 +95,8 @@ def wanted_texts(story: Story, rows: list[dict[str, Any]], script: str | None) -
 
 def told_texts(rows: list[dict[str, Any]]) -> list[Any]:
     """Return the metadata of rows without the descriptions."""
-    return [{k: v for k, v in row["metaData"].items() if k != "slurmInfo"} for row in rows]
+    apart = {"slurmInfo", "endSummary"}  # the latter only where the server is 1.5 at the job's end
+    return [{k: v for k, v in row["metaData"].items() if k not in apart} for row in rows]
 
 
 def times(row: dict[str, Any]) -> tuple[int, int, str]:
@@ -275,6 +276,20 @@ def test_a_young_stop_is_held_back_from_a_server_with_a_cache(site: RealSite, st
 
     shortest = HOLD_SECONDS - 1  # the moment of a start is kept in whole seconds
     assert (site.version == "1.5.4") == (min(waits) >= shortest)
+
+
+def test_the_end_is_summed_up_in_slurms_words(site: RealSite, story: Story) -> None:
+    """A server since 1.5 gets them just before the stop, so that they reach its archive."""
+    rows = [row for name in story.jobs for row in rows_of(site, story, name)]
+    found = {row["jobId"]: row["metaData"]["endSummary"] for row in rows if _has_summary(row)}
+    states = {job: story.runs[job][-1].state for job in found}
+
+    assert found
+    assert [] == [job for job in found if not found[job].lower().startswith(states[job].lower())]
+
+
+def _has_summary(row: dict[str, Any]) -> bool:
+    return "endSummary" in row["metaData"]
 
 
 @pytest.mark.parametrize("number", range(len(FORGERIES)))
