@@ -199,7 +199,7 @@ def test_a_purge_leaves_nothing(site: Site) -> None:
 def test_make_install_leaves_a_package_alone(kit: Kit, script: str) -> None:
     """Both would share configuration, hooks and spool."""
     with Site(kit.layers("bookworm")) as site:
-        for path in (ROOT / "deploy").iterdir():
+        for path in [each for each in (ROOT / "deploy").iterdir() if each.is_file()]:
             site.write(f"/root/deploy/{path.name}", path.read_text(), mode=0o755)
 
         with pytest.raises(MachineError, match="cc-slurm-sync is installed as a package"):
