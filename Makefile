@@ -70,7 +70,8 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 test: check ## everything CI runs
 	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm and not packages and not prometheus' --cov --cov-report=term --cov-fail-under=100 \
 		--ignore-glob='tests/test_chaos_*' --ignore=tests/test_simulation.py tests
-	$(BIN)/pytest -n auto --dist loadfile tests/test_chaos_*.py tests/test_simulation.py
+	$(BIN)/pytest -n auto tests/test_simulation.py
+	$(BIN)/pytest -n 2 --dist loadfile tests/test_chaos_*.py
 	$(BIN)/pytest -m slurm tests
 	$(BIN)/pytest -n 4 -m prometheus tests
 	$(BIN)/pytest -n 2 --dist loadfile -m packages tests
