@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from nats_accounts import creds_and_settings, user_seed
-from nats_site import SUBJECT, NatsServer, Subscriber, free_port, needs_broker
+from nats_site import SUBJECT, LineRecorder, NatsServer, Subscriber, free_port, needs_broker
 from stub_server import Model, StubServer
 
 from ccbackend.classify import Reason
@@ -71,6 +71,17 @@ def test_a_message_arrives_where_somebody_subscribes(
         reasons.append(broker.publish(PROBE).reason)
 
     assert [Reason.NO_SUBSCRIBER, Reason.PUBLISHED, Reason.NO_SUBSCRIBER] == reasons
+
+
+def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
+    """An answer to an earlier one says nothing about it."""
+    with LineRecorder() as broker:
+        verdict = connect(made, broker.url).publish(PROBE)
+        lines = [line.split()[0] for line in broker.lines]
+
+    assert (Reason.PUBLISHED, True) == (verdict.reason, "PUB" in lines)
+    assert lines.index("SUB") < lines.index("PING", lines.index("SUB")) < lines.index("PUB")
+    assert "PING" == lines[-1]
 
 
 @needs_broker

@@ -190,18 +190,18 @@ async def _open(connection: _Connection, server: str, options: dict[str, Any]) -
     )
     connection.inbox = client.new_inbox()
     connection.subscription = await client.subscribe(connection.inbox)
-    await client.flush()
+    await _ping(client)
     if connection.errors:
         raise connection.errors[-1]
 
 
 async def _flush(connection: _Connection, seconds: float) -> None:
-    """Wait until the broker has answered a PING.
+    """Wait until the broker has answered a PING that follows all that was sent.
 
     Raises:
         TimeoutError: not in time, or the connection has ended.
     """
-    flush = asyncio.ensure_future(connection.client.flush())
+    flush = asyncio.ensure_future(_ping(connection.client))
     closed = asyncio.ensure_future(connection.closed.wait())
     both, first = (flush, closed), asyncio.FIRST_COMPLETED
     await asyncio.wait(both, timeout=seconds, return_when=first)
@@ -210,6 +210,15 @@ async def _flush(connection: _Connection, seconds: float) -> None:
         flush.cancel()
         raise TimeoutError("no answer to a PING")
     await flush
+
+
+async def _ping(client: Client) -> None:
+    """Have two PINGs answered: nats-py writes a PING before what it has buffered (2.16.0).
+
+    When the first one is answered, the buffer has been written; the second one follows it.
+    """
+    await client.flush()
+    await client.flush()
 
 
 async def _close(connection: _Connection) -> None:

@@ -99,6 +99,42 @@ class NatsServer:
         self.kill()
 
 
+class LineRecorder:
+    """A broker that keeps the order of the lines sent to it and answers each PING at once."""
+
+    INFO = b'INFO {"server_id":"x","version":"2.9.10","headers":true,"max_payload":1048576}\r\n'
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"nats://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection, connection.makefile("rwb") as stream:
+            stream.write(self.INFO)
+            stream.flush()
+            for line in stream:
+                if line.strip():
+                    self.lines.append(line.decode())
+                if line.startswith(b"PING"):
+                    stream.write(b"PONG\r\n")
+                    stream.flush()
+
+
 class Subscriber:
     """The stub of cc-backend as a subscriber: it reconnects, answers nothing, and has no order."""
 
@@ -138,6 +174,7 @@ class Subscriber:
             [self._url], max_reconnect_attempts=-1, reconnect_time_wait=0, error_cb=ignore
         )
         await self._client.subscribe(SUBJECT, cb=self._take)
+        await self._client.flush()  # overtakes the subscription, which is sent before the next one
         await self._client.flush()
 
     async def _take(self, message: Msg) -> None:
