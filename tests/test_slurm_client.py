@@ -111,6 +111,30 @@ def test_upgrade_behind_a_wrapper_is_noticed_in_time() -> None:
     assert [Release(22, 5, 8), Release(22, 5, 8), RELEASES["26.05"]] == seen
 
 
+def test_upgrade_is_noticed_by_the_release_that_json_names() -> None:
+    """A wrapper's file stays as it is, and a newer squeue's default JSON lacks node sharing."""
+    recorded = commands("26.05")
+    recorded.release = Release(23, 2, 8)
+    slurm = recorded.slurm(cluster="lab")
+    slurm.version()
+    recorded.release = None
+    found = slurm.jobs(ids_of(recorded))
+
+    asked = [line for line in recorded.asked if "--json" in line]
+    assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+    assert RELEASES["26.05"] == slurm.version()
+    assert [False, True] == ["--json=v0.0.44" in line for line in (asked[0], asked[-1])]
+
+
+def test_json_is_believed_where_the_version_goes_on_to_differ() -> None:
+    """A wrapper may answer `--version` on its own."""
+    recorded = commands("24.11")
+    recorded.release = Release(25, 5, 1)
+    found = recorded.slurm(cluster="lab").jobs(ids_of(recorded))
+
+    assert expected(recorded) == [described(job) for _, job in sorted(found.items())]
+
+
 def test_an_answer_that_cannot_be_read_is_asked_for_in_the_form_of_the_release() -> None:
     """JSON refused by a newer squeue: not by its text as the older one had it."""
     recorded = commands("26.05")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.release import Release
@@ -45,6 +46,17 @@ def parse_release_number(text: str) -> Release:
         message = f"not a release number of Slurm: {excerpt(text)!r}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(found)
+
+
+def release_of_meta(meta: Any) -> Release | None:
+    """Return the release in `meta` of a JSON answer; None where it names none that can be read.
+
+    `{"Slurm": {"release": "22.05.8"}}`, from 23.11 on with the key `slurm`.
+    """
+    own = (meta.get("slurm") or meta.get("Slurm")) if isinstance(meta, dict) else None
+    number = own.get("release") if isinstance(own, dict) else None
+    found = _ALONE.fullmatch(number) if isinstance(number, str) else None
+    return _release(found) if found else None
 
 
 def _release(found: re.Match[str]) -> Release:

@@ -14,14 +14,15 @@ characters up to 24.11.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
 from slurm.decode.fields.scalars import LIVE_STATES, text
+from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.job_resources import parse_node_gres
 from slurm.decode.scontrol_nodes import NodeOf
-from slurm.job import Job, NodeAllocation
+from slurm.job import Job, NodeAllocation, Sharing
 
 _TRUNCATED_LENGTH = 126
 _FIRST_LINE = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
@@ -31,6 +32,7 @@ _KEY = re.compile(r"   [A-Z][\w/:]*=")
 _NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
 _ANY_NODES = re.compile(r"\s*Nodes=")
 _MEMORY = re.compile(r"MinMemory(CPU|Node)=([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGTP]?)(?: |$)")
+_SHARING = re.compile(r"   OverSubscribe=(\S+)(?: Exclusive=(\S+))? Contiguous=.*")
 _FEATURES = re.compile(r"   Features=(\S+) DelayBoot=")
 _COMMENT = re.compile(r"^   Comment=(.*?)(?=\n   [A-Z]\w*=|\Z)", re.MULTILINE | re.DOTALL)
 _MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
@@ -68,10 +70,23 @@ def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
         nodes=nodes,
         allocations=tuple(replace(allocation, cpus=None) for allocation in allocations),
         name=text(record.name),
+        sharing=sharing_after_resources(record.rest) or job.sharing,
         requested_memory=_memory(record.rest),
         constraints=_constraints(record.rest),
         comment=record.comment,
     )
+
+
+def sharing_after_resources(lines: Sequence[str]) -> Sharing | None:
+    """Return node sharing from one of the three lines directly after the resources.
+
+    The line itself says which release wrote it: with `Exclusive=`, 26.05 and later. The column of
+    squeue must be chosen before, and the release may have changed unnoticed (a site's wrapper).
+    """
+    for line in lines[:3]:
+        if found := _SHARING.fullmatch(line):
+            return sharing_from_text(exclusive=found[2], oversubscribe=found[1])
+    return None
 
 
 def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:

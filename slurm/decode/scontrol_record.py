@@ -22,8 +22,7 @@ from slurm.decode.fields.scalars import (
     text,
     user_and_uid,
 )
-from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.scontrol_job import UntrustedTextError
+from slurm.decode.scontrol_job import UntrustedTextError, sharing_after_resources
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
@@ -44,7 +43,6 @@ _LINES = {
 }
 _PATTERNS = {key: re.compile(pattern) for key, pattern in _LINES.items()}
 _TRES = re.compile(r"   (?:Alloc)?TRES=(\S+)")
-_SHARING = re.compile(r"   OverSubscribe=(\S+)(?: Exclusive=(\S+))? Contiguous=.*")
 _RESOURCES = re.compile(r"   JOB_GRES=|     Nodes=")
 _SCRONTAB = "   CronJob=Yes"
 _ADMIN_COMMENT = "   AdminComment="
@@ -151,14 +149,11 @@ def _tres(lines: Sequence[str]) -> tuple[int | None, int | None]:
 
 
 def _sharing(lines: Sequence[str]) -> Sharing | None:
-    """Return node sharing from one of the three lines directly after the resources."""
+    """Return node sharing from the lines after the resources."""
     place = _end(lines) + 1
     while place < len(lines) and _RESOURCES.match(lines[place]):
         place += 1
-    for line in lines[place : place + 3]:
-        if found := _SHARING.fullmatch(line):
-            return sharing_from_text(exclusive=found[2], oversubscribe=found[1])
-    return None
+    return sharing_after_resources(lines[place:])
 
 
 def _free_text(lines: Sequence[str], key: str) -> str | None:

@@ -152,6 +152,10 @@ class JobLookup:
             if error.reason in _FINAL | {FailureReason.UNREACHABLE}:
                 raise
             return self._instead_of_json(query, target, error)
+        if self._json.is_of_other_release(features):
+            newer = query.detect(refresh=True)
+            if newer != features:
+                return self._ask_squeue(query, newer)
         not_understood = found.failed()
         if not_understood:
             found.add(self._by_text(not_understood, target, json=False))

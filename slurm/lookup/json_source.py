@@ -8,11 +8,12 @@ from typing import Any
 
 from slurm.commands import MAX_LISTING_BYTES
 from slurm.decode.json_stream import RecordStream
+from slurm.decode.release_text import release_of_meta
 from slurm.decode.squeue_json import parse_job, record_job_id
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job
 from slurm.lookup.result import IDS_PER_CALL, LookupResult, LookupTools, Target
-from slurm.release import QueryMethod
+from slurm.release import QueryMethod, Release, ReleaseFeatures, features_of
 
 ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
 RETRY_SECONDS = 600.0
@@ -31,6 +32,7 @@ class JsonSource:
         """The duration of the last listing of all jobs."""
         self.warning: str | None = None
         """Why text is used instead; None while JSON works."""
+        self._answered: Release | None = None
 
     @property
     def is_usable(self) -> bool:
@@ -49,6 +51,10 @@ class JsonSource:
         if self.warning is None:
             _log.warning("squeue's JSON cannot be read, its text is used: %s", excerpt(str(error)))
         self.warning = f"squeue's JSON cannot be read, its text is used: {excerpt(str(error))}"
+
+    def is_of_other_release(self, features: ReleaseFeatures) -> bool:
+        """Return whether the last answer names a release with other features than those assumed."""
+        return self._answered is not None and features_of(self._answered) != features
 
     def forget(self) -> None:
         """Forget failures and measurements, because the commands changed."""
@@ -98,7 +104,7 @@ class JsonSource:
             )
         except UnknownJob:
             return LookupResult()
-        stream.close()
+        self._answered = release_of_meta(stream.close()["meta"])
         return found
 
     def _job(self, record: Mapping[str, Any], job_id: int) -> Job | SlurmError:
