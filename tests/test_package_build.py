@@ -169,3 +169,19 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
         "/etc/cc-slurm-sync/config.json",
         "/var/spool/cc-slurm-sync/todo/1-2.json",
     } == set(left.split())
+
+
+@pytest.mark.packages
+def test_the_rpm_takes_a_python_beside_the_systems_own(kit: Kit) -> None:
+    """As on Red Hat 9, whose own is 3.9; without one the message says what to install."""
+    with Site([require_tree("bookworm")]) as site:
+        site.run(
+            "cd /usr/bin; mv python3.11 python3.12; touch python3.9; ln -sfn python3.9 python3"
+        )
+        site.rpm("-i", "--nodeps", str(kit.rpm()))
+        version = site.run("cc-spool --version")
+        site.run("rm /usr/bin/python3.12")
+        refused = site.run("cc-spool --version", check=False)
+
+    assert f"cc-spool {NEW}\n" == version
+    assert "no Python of 3.11 or later in /usr/bin: install python3.12 or python3.11\n" in refused
