@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 WHEEL := build/wheel
 RESULTS := tests/data/compatibility.jsonl
 SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall deploy/wheels deploy/find_python deploy/fit_unit \
+	deploy/template_unit \
 	packaging/build packaging/lock packaging/release packaging/stage packaging/find_python
 OUTPUT := dist
 

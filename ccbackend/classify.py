@@ -134,7 +134,10 @@ class Reason(Enum):
     )
     NATS_FILE = Outcome.HALT, "a file named in the configuration's section nats cannot be used"
     UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
-    CERTIFICATE = Outcome.HALT, "the server's certificate is not trusted: check ca_file and URL"
+    CERTIFICATE = (
+        Outcome.HALT,
+        "the server's certificate is not trusted: install its CA, or name it in ca_file",
+    )
     NO_TLS = Outcome.HALT, "no TLS on this port: check scheme (https or http) and port of the URL"
     TLS_REFUSED = Outcome.HALT, "no TLS in common: compare versions, ciphers, client certificates"
     CA_FILE = Outcome.HALT, "ca_file cannot be used: name a readable file of certificates (PEM)"

@@ -293,6 +293,51 @@ def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> No
     assert peer.requests == []
 
 
+def system_store(folder: Path, kind: str, authority: Path) -> dict[str, str]:
+    """Return the environment that makes one authority the system's, in a file or a directory."""
+    nothing = folder / "nothing"
+    nothing.mkdir()
+    if kind == "file":
+        return {"SSL_CERT_FILE": str(authority), "SSL_CERT_DIR": str(nothing)}
+    store = folder / "store"
+    store.mkdir()
+    (store / "site.pem").write_bytes(authority.read_bytes())
+    subprocess.run(["openssl", "rehash", str(store)], check=True, capture_output=True)
+    return {"SSL_CERT_FILE": str(nothing / "none.pem"), "SSL_CERT_DIR": str(store)}
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_an_authority_of_the_system_is_trusted(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A site has its own authority there; the libraries' own list is not asked."""
+    for name, value in system_store(tmp_path, kind, pair[0]).items():
+        monkeypatch.setenv(name, value)
+    with transport(OK, context=server_context(pair)) as (there, _):
+        assert 200 == there.exchange("GET", "/").status
+
+
+def test_a_file_of_authorities_replaces_those_of_the_system(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `ca_file` is set nobody else is trusted."""
+    other, _ = certificate(tmp_path, "other")
+    for name, value in system_store(tmp_path, "file", pair[0]).items():
+        monkeypatch.setenv(name, value)
+    with transport(OK, context=server_context(pair), ca_file=str(other)) as (there, _):
+        assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
+
+
+def test_variables_of_other_programs_name_no_authority(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of requests and curl, as the documentation says."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(pair[0]))
+    with transport(OK, context=server_context(pair)) as (there, _):
+        assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
+
+
 @pytest.mark.parametrize(
     ("greeting", "fault"),
     [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import completion
@@ -155,6 +157,40 @@ def test_fish_completes_subcommands_and_options(completions: Path) -> None:
     assert "discard\tremove dead letters for good; they are not reported\n" == found("cc-spool di")
     assert found("cc-spool list --lim").startswith("--limit\tlist at most N files")
     assert found("cc-spool list to").startswith("todo\t")
+
+
+def typed_in_zsh(functions: Path, line: str) -> str:
+    """Return what an interactive zsh shows when a line is typed; the command prints its words."""
+    ours, theirs = pty.openpty()
+    start = f"fpath=({functions} $fpath); autoload -Uz compinit; compinit -u -D"
+    keys = f'{start}; cc-spool() print -r -- "<${{(j:,:)@}}>"\n{line}\nexit\n'
+    shell = subprocess.Popen(
+        ["zsh", "-f", "-i"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "vt100"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.write(ours, keys.encode())
+    shown = b""
+    with suppress(OSError):  # Linux's way to say that the other side was closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    shell.wait()
+    return shown.decode()
+
+
+@needs("zsh")
+def test_zsh_completes_subcommands_options_and_values(completions: Path, tmp_path: Path) -> None:
+    """In an interactive shell that is sent real tabulators."""
+    (tmp_path / "_cc-spool").write_text((completions / "cc-spool.zsh").read_text())
+
+    assert "\n<discard>\r\n" in typed_in_zsh(tmp_path, "cc-spool dis\t")
+    assert "\n<list,--limit>\r\n" in typed_in_zsh(tmp_path, "cc-spool list --lim\t")
+    assert "\n<list,todo>\r\n" in typed_in_zsh(tmp_path, "cc-spool list to\t")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 REQUIREMENTS = ROOT / "packaging/requirements.txt"
 LIBRARY = "/usr/lib/cc-slurm-sync"
+UNITS = "/usr/lib/systemd/system"
 
 
 def pinned() -> dict[str, str]:
@@ -112,8 +113,8 @@ def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) ->
         "/etc/logrotate.d/cc-slurm-sync",
         *(f"/usr/bin/{name}" for name in ("cc-spool", "cc-sweep")),
         *(f"{LIBRARY}/hooks/{n}" for n in ("prolog_slurmctld", "epilog_slurmctld", "spool_event")),
-        *(f"/usr/lib/systemd/system/cc-{n}" for n in ("spool.service", "sweep.service")),
-        "/usr/lib/systemd/system/cc-sweep.timer",
+        *(f"{UNITS}/cc-{n}.service" for n in ("spool", "spool@", "sweep", "sweep@")),
+        *(f"{UNITS}/cc-{n}.timer" for n in ("sweep", "sweep@")),
         "/usr/lib/sysusers.d/cc-slurm-sync.conf",
         "/usr/lib/tmpfiles.d/cc-slurm-sync.conf",
         *(f"{share}/{name}" for name in ("config.json.example", "cron")),
@@ -152,6 +153,7 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
         compiled = site.run(f"find {LIBRARY}/spool -name 'cli.*.pyc' | wc -l")
         site.write("/etc/cc-slurm-sync/config.json", "mine")
         site.write("/var/spool/cc-slurm-sync/todo/1-2.json", "{}")
+        site.run("mkdir /etc/cc-slurm-sync/test /var/spool/cc-slurm-sync-test")
         versions = [site.run("cc-spool --version")]
         site.rpm("-U", "--nodeps", str(kit.rpm()))
         versions.append(site.run("cc-spool --version"))
@@ -162,7 +164,24 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
     assert ("daemon:cc-slurm-sync 2770\n", "1\n") == (owner, compiled)
     assert [f"cc-spool {OLD}\n", f"cc-spool {NEW}\n"] == versions
     assert "stays: /var/spool/cc-slurm-sync\n" in removed
+    assert "stays: /var/spool/cc-slurm-sync-test\n" in removed
     assert {
         "/etc/cc-slurm-sync/config.json",
         "/var/spool/cc-slurm-sync/todo/1-2.json",
     } == set(left.split())
+
+
+@pytest.mark.packages
+def test_the_rpm_takes_a_python_beside_the_systems_own(kit: Kit) -> None:
+    """As on Red Hat 9, whose own is 3.9; without one the message says what to install."""
+    with Site([require_tree("bookworm")]) as site:
+        site.run(
+            "cd /usr/bin; mv python3.11 python3.12; touch python3.9; ln -sfn python3.9 python3"
+        )
+        site.rpm("-i", "--nodeps", str(kit.rpm()))
+        version = site.run("cc-spool --version")
+        site.run("rm /usr/bin/python3.12")
+        refused = site.run("cc-spool --version", check=False)
+
+    assert f"cc-spool {NEW}\n" == version
+    assert "no Python of 3.11 or later in /usr/bin: install python3.12 or python3.11\n" in refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,26 @@ def test_the_hardening_is_in_force(site: Site) -> None:
     assert "secret" not in hidden
     assert "console" not in hidden.split()
     assert "cc-slurm-sync" == site.run(f"stat -c %U /proc/{process}").strip()
+
+
+def test_metrics_are_written_where_the_units_allow_it(site: Site) -> None:
+    """docs/monitoring.md opens the directory for both units; before that nothing is written."""
+    page = (ROOT / "docs/monitoring.md").read_text()
+    (directory,) = re.findall(r"^ +(ReadWritePaths=\S+)$", page, re.MULTILINE)
+    path = f"{directory.partition('=')[2]}/cc-slurm-sync.prom"
+    owners = re.findall(r"^ +(?:chgrp|chmod) .*node-exporter$", page, re.MULTILINE)
+    site.run("\n".join([f"mkdir -p {Path(path).parent}", *owners]))
+    site.configure(metrics={"textfile": path})
+    start(site)
+    wait_until(lambda: f"{path} cannot be written" in site.journal(SERVICE), "a refusal")
+    for unit in (SERVICE, SWEEP):
+        drop_in(site, unit, directory)
+    site.run(f"systemctl restart {SERVICE}")
+    wait_until(lambda: site.file(path).exists(), "the file")
+    site.run(f"systemctl stop {SERVICE}; rm {path}; systemctl start {SWEEP}", check=False)
+
+    assert "cc-slurm-sync 644\n" == site.run(f"stat -c '%U %a' {path}")
+    assert "\ncc_slurm_sync_build_info{" in site.file(path).read_text()
 
 
 def test_systemd_rates_the_service_as_safe(site: Site) -> None:

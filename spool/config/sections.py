@@ -72,7 +72,9 @@ class BackendKeys:
     ca_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="CA certificates (PEM) to verify the server with, instead of the system's",
+        about="CA certificates (PEM) to verify the server with, instead of the system's. Those "
+        "are where OpenSSL looks: `SSL_CERT_FILE` and `SSL_CERT_DIR` name another place, "
+        "`REQUESTS_CA_BUNDLE` is not read",
     )
     proxy: str | None = key(
         optional(base_url),
