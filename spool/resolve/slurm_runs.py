@@ -13,6 +13,8 @@ from enum import Enum, auto
 from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
 from slurm.job import SCRONTAB_FLAG, Job
 
+REQUEUED = "REQUEUED"
+"""Accounting's state of a run after which the job was queued again, whether it ended or not."""
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
 _CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
@@ -113,7 +115,7 @@ def end_of_requeued(
     `record` is the controller's record of the job now, `restarts` the restart count as known from
     the run's start, `epilog_restarts` the one in the event of its epilog.
     """
-    if row.state != "REQUEUED" or row.exit_code is None:
+    if row.state != REQUEUED or row.exit_code is None:
         return row
     if restarts is not None and epilog_restarts is not None:
         has_ended = epilog_restarts == restarts
@@ -122,6 +124,11 @@ def end_of_requeued(
     if not has_ended:
         return row
     return replace(row, state="COMPLETED" if row.exit_code == "0:0" else "FAILED")
+
+
+def own_ends(runs: Iterable[Job], record: Job | None) -> tuple[Job, ...]:
+    """Return accounting's runs of a job with their own end states, where no events are at hand."""
+    return tuple(end_of_requeued(run, record, restarts=None, epilog_restarts=None) for run in runs)
 
 
 def _with_start(row: Job, starts: Iterable[int]) -> Job:
