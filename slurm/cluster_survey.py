@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from slurm.process import Runner
 from slurm.release import Release, features_of
 
 _FIRST_BYTES = 1 << 12
+_JSON_BEGINS = re.compile(rb"^\s*\{", re.MULTILINE)
 
 
 class ClusterSurvey:
@@ -68,7 +70,7 @@ class ClusterSurvey:
             if error.reason in {FailureReason.TOO_LARGE, FailureReason.NO_JSON}:
                 return error.reason is FailureReason.TOO_LARGE  # it began to write JSON
             raise
-        if not answer.stdout.lstrip().startswith(b"{"):
+        if not _JSON_BEGINS.search(answer.stdout):
             raise command_failure(answer)
         return True
 

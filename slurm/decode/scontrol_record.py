@@ -23,7 +23,7 @@ from slurm.decode.fields.scalars import (
     user_and_uid,
 )
 from slurm.decode.fields.sharing import sharing_from_text
-from slurm.decode.scontrol_job import UntrustedTextError
+from slurm.decode.scontrol_job import UntrustedTextError, without_banner
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
@@ -53,7 +53,7 @@ _COMMENT = "   Comment="
 
 def split_records(answer: str) -> tuple[str, ...]:
     """Return the parts of an answer that look like records: several for an array or het job."""
-    return tuple(re.split(r"\n\n(?=JobId=)", answer.rstrip("\n ")))
+    return tuple(re.split(r"\n\n(?=JobId=)", without_banner(answer).rstrip("\n ")))
 
 
 def record_head(record: str) -> Job:
