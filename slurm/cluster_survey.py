@@ -10,6 +10,7 @@ from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, comma
 from slurm.decode.release_text import parse_release
 from slurm.decode.scontrol_config import parse_admin_level, parse_private_accounting
 from slurm.decode.scontrol_nodes import Node, is_reconfigured, parse_nodes, parse_slurmd_starts
+from slurm.error_lines import distinct_lines
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release, features_of
@@ -29,6 +30,10 @@ class ClusterSurvey:
             "scontrol": self._commands.scontrol,
             "sacctmgr": str(sacctmgr),
         }
+
+    def warnings(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the error lines next to answers that were accepted, and others; each once."""
+        return distinct_lines((*others, *self._commands.error_lines.current()))
 
     def version(self, command: str) -> Release:
         """Return the release of `squeue`, `sacct`, `scontrol` or `sacctmgr`.
