@@ -71,6 +71,24 @@ def test_other_answers_are_the_same(
     assert ask(commands("26.05").slurm()) == ask(wrapped(commands("26.05"), add).slurm())
 
 
+@pytest.mark.parametrize("add", [*ADDED, bytes])
+def test_a_script_is_what_the_user_wrote(add: Callable[[bytes], bytes]) -> None:
+    """Sbatch takes only scripts that begin with #! and have Unix line ends."""
+    script = b"#!/bin/sh\necho '\n#!'\n"
+    recorded = commands("26.05")
+    recorded.answers["write batch_script"] = CommandResult((), 0, script + b"\0", b"")
+
+    assert script.decode() == wrapped(recorded, add).slurm().script(1)
+
+
+def test_what_is_no_script_is_shown_as_it_is() -> None:
+    """Nobody knows where it begins."""
+    recorded = commands("26.05")
+    recorded.answers["write batch_script"] = CommandResult((), 0, b"Welcome\n", b"")
+
+    assert "Welcome\n" == recorded.slurm().script(1)
+
+
 @pytest.mark.parametrize("answer", [b"Welcome\nsqueue is closed today\n", b"Welcome"])
 def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) -> None:
     """However much of it there is."""
