@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+REQUEUED = "REQUEUED"
+"""Accounting's state of a run after which the job was queued again, whether it ended or not."""
 SCRONTAB_FLAG = "CRON_JOB"
 """Slurm's word for a job made by scrontab; it is requeued under the same id after every run."""
 

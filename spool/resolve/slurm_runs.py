@@ -11,10 +11,8 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
-from slurm.job import SCRONTAB_FLAG, Job
+from slurm.job import REQUEUED, SCRONTAB_FLAG, Job
 
-REQUEUED = "REQUEUED"
-"""Accounting's state of a run after which the job was queued again, whether it ended or not."""
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
 _CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
 
@@ -110,7 +108,8 @@ def end_of_requeued(
     A job of scrontab, and one whose exit code is in `RequeueExit`, is requeued *after* its run has
     ended: accounting then says REQUEUED, as for an interrupted run, and has the exit code (recorded
     with 24.11.5). The epilog distinguishes them: the restart count is raised before it if the run
-    was interrupted, and after it if the run ended by itself.
+    was interrupted, and after it if the run ended by itself. Without an exit code the run was
+    interrupted: see `slurm.lookup.accounting`.
 
     `record` is the controller's record of the job now, `restarts` the restart count as known from
     the run's start, `epilog_restarts` the one in the event of its epilog.
