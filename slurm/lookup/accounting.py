@@ -17,7 +17,7 @@ from slurm.decode.sacct_rows import (
 )
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
-from slurm.job import REQUEUED, Job
+from slurm.job import NO_ERROR, REQUEUED, Job
 from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL
 
@@ -116,7 +116,7 @@ class AccountingLookup:
 
 
 def _is_requeued(run: Job) -> bool:
-    return run.state == REQUEUED and run.exit_code is not None
+    return run.state == REQUEUED and run.exit_code == NO_ERROR
 
 
 def _is_step_of(run: Job, job_id: int, start: int) -> bool:
