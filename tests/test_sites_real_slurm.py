@@ -29,7 +29,7 @@ GPU_TYPE = "1g.10gb+me"
 COMMENT = '[\n  {\n    "name": "hpc-1",\n    "spot": false\n  }\n]'
 FLAG = "disable_cc_submission"
 OPTIONS = {
-    # more CPUs than it can have: up to 24.05 each client prints an error about it
+    # more CPUs than it can have: every client of 22.05 prints an error about it
     "NodeName": "odd001 NodeHostname=ctl01 Port=17031 CPUs=13 Sockets=2 CoresPerSocket=4"
     " ThreadsPerCore=2 State=DOWN",
     "GresTypes": "gpu,bandwidth",
