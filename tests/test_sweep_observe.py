@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from lying_slurm import COMMANDS, LyingSlurm, Told
@@ -99,6 +100,21 @@ def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
     (change,) = world.plan().decision.plan.changes
 
     assert change.why.startswith(f"{state} according to accounting")
+
+
+def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are for its words alone."""
+    over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
+
+    def silent(*_: object, **__: object) -> NoReturn:
+        raise GONE
+
+    monkeypatch.setattr(world.slurm, "jobs", silent)
+    (change,) = world.plan().decision.plan.changes
+
+    assert change.why.startswith("REQUEUED according to accounting")
 
 
 @pytest.mark.parametrize(("ago", "found"), [(599, 0), (600, 1), (4200, 1), (7801, 1), (7802, 0)])
