@@ -11,6 +11,8 @@ from ccbackend.accelerators import AcceleratorMap
 from ccbackend.facts import JobFacts
 from ccbackend.topology import Cluster
 
+_BETWEEN_WORDS = re.compile(r"[,\r\n]")
+
 
 @dataclass(frozen=True, slots=True)
 class NameFilter:
@@ -62,13 +64,13 @@ def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str
 
 
 def comment_flags(job: JobFacts) -> frozenset[str]:
-    """Return the words of both comments: split at commas, blanks stripped, compared exactly.
+    """Return the words of both comments: split at commas and line breaks, blanks stripped.
 
     The user's own comment counts as well: it is the only one that a user can set, and an opt-out is
     a promise about privacy.
     """
     texts = (job.admin_comment or "", job.comment or "")
-    words = (word.strip() for text in texts for word in text.split(","))
+    words = (word.strip() for text in texts for word in _BETWEEN_WORDS.split(text))
     return frozenset(word for word in words if word)
 
 

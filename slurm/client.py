@@ -18,6 +18,7 @@ from slurm.commands import (
     SlurmCommands,
     command_failure,
     is_unreachable,
+    unix_lines,
 )
 from slurm.decode.job_rows import (
     SQUEUE_FORMAT,
@@ -43,6 +44,16 @@ MAX_SCRIPT_BYTES = 1 << 26
 _DENIED = (b"Access/permission denied", b"Invalid user id")
 _NO_SCRIPT = b"job script retrieval failed"  # with exit status 0 (seen with 22.05.8)
 T = TypeVar("T")
+
+
+def _script(stdout: bytes) -> str:
+    """Return the batch script in an answer, without the lines that a site's wrapper prints first.
+
+    Sbatch takes no script that begins otherwise than with `#!`, and none with carriage returns.
+    """
+    plain = unix_lines(stdout).removesuffix(b"\0")
+    start = 0 if plain.startswith(b"#!") else plain.find(b"\n#!") + 1
+    return plain[start:].decode("utf-8", "replace")
 
 
 class Slurm:
@@ -217,7 +228,7 @@ class Slurm:
         )
         if answer.status == 0 and _NO_SCRIPT not in answer.stderr:
             self._commands.error_lines.record(answer.argv[0], answer.stderr)
-            return answer.stdout.removesuffix(b"\0").decode("utf-8", "replace")
+            return _script(answer.stdout)
         if any(words in answer.stderr for words in _DENIED):
             hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
             message = f"no permission to read the script of job {job_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, comma
 from slurm.decode.release_text import parse_release
 from slurm.decode.scontrol_config import parse_admin_level, parse_private_accounting
 from slurm.decode.scontrol_nodes import Node, is_reconfigured, parse_nodes, parse_slurmd_starts
+from slurm.error_lines import distinct_lines
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import Runner
 from slurm.release import Release, features_of
 
 _FIRST_BYTES = 1 << 12
+_JSON_BEGINS = re.compile(rb"^\s*\{", re.MULTILINE)
 
 
 class ClusterSurvey:
@@ -27,6 +30,10 @@ class ClusterSurvey:
             "scontrol": self._commands.scontrol,
             "sacctmgr": str(sacctmgr),
         }
+
+    def warnings(self, others: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the error lines next to answers that were accepted, and others; each once."""
+        return distinct_lines((*others, *self._commands.error_lines.current()))
 
     def version(self, command: str) -> Release:
         """Return the release of `squeue`, `sacct`, `scontrol` or `sacctmgr`.
@@ -68,7 +75,7 @@ class ClusterSurvey:
             if error.reason in {FailureReason.TOO_LARGE, FailureReason.NO_JSON}:
                 return error.reason is FailureReason.TOO_LARGE  # it began to write JSON
             raise
-        if not answer.stdout.lstrip().startswith(b"{"):
+        if not _JSON_BEGINS.search(answer.stdout):
             raise command_failure(answer)
         return True
 

@@ -12,7 +12,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -97,7 +97,7 @@ class SlurmCommands:
         )
         self._check(answer, (0,), is_empty=not answer.stdout)
         try:
-            found = parse(answer.stdout)
+            found = parse(unix_lines(answer.stdout))
         except SlurmError as error:
             lines = "; ".join(error_lines(answer.stderr)).encode()
             raise SlurmError(
@@ -140,7 +140,7 @@ class SlurmCommands:
         )
         self._check(answer, statuses, is_empty=not (has_printed or answer.stdout))
         self.error_lines.record(answer.argv[0], answer.stderr)
-        return answer
+        return replace(answer, stdout=unix_lines(answer.stdout))
 
     def run_unchecked(
         self,
@@ -196,6 +196,12 @@ class SlurmCommands:
         if plain.status == 0 and plain.stdout:
             self.error_lines.learn(plain.stderr)
         return not self.error_lines.unknown(answer.stderr)
+
+
+def unix_lines(stdout: bytes) -> bytes:
+    """Return an answer that came through a pseudo-terminal (`ssh -t`) without carriage returns."""
+    is_from_terminal = stdout.partition(b"\n")[0].endswith(b"\r")
+    return stdout.replace(b"\r\n", b"\n") if is_from_terminal else stdout
 
 
 def is_unreachable(answer: CommandResult) -> bool:

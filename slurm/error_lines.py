@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 
 from slurm.errors import excerpt
@@ -79,8 +79,7 @@ class ErrorLines:
 
     def current(self) -> tuple[str, ...]:
         """Return the error lines of each command's last complete answer; equal lines once."""
-        lines = [line for found in tuple(self._current.values()) for line in found]
-        return tuple({_pattern(line): line for line in reversed(lines)}.values())[::-1]
+        return distinct_lines(line for found in tuple(self._current.values()) for line in found)
 
     def _log(self, line: str) -> None:
         now = self._clock()
@@ -91,6 +90,11 @@ class ErrorLines:
             self._logged_at.clear()
         self._logged_at[pattern] = now
         _log.warning("Slurm prints an error next to complete answers: %s", excerpt(line))
+
+
+def distinct_lines(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return lines, equal ones once: program name and numbers do not distinguish them."""
+    return tuple({_pattern(line): line for line in reversed([*lines])}.values())[::-1]
 
 
 def decisive_lines(stderr: bytes, unknown: Sequence[str]) -> bytes:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+REQUEUED = "REQUEUED"
+"""Accounting's state of a run after which the job was queued again, whether it ended or not."""
+NO_ERROR = "0:0"
+"""The exit code of success, and of a run that was interrupted and queued again."""
 SCRONTAB_FLAG = "CRON_JOB"
 """Slurm's word for a job made by scrontab; it is requeued under the same id after every run."""
 

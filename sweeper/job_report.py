@@ -20,7 +20,7 @@ from spool.files.durable_files import load_run
 from spool.files.inventory import EventFile, read_dead, read_events
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run
-from spool.resolve.slurm_runs import end_of_requeued, runs_of_accounting
+from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.observe.collector import Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.values import Plan
@@ -87,9 +87,7 @@ def build_job_report(
         job_id=job_id,
         controller_record=record,
         array_tasks=array_tasks,
-        accounting_runs=tuple(
-            end_of_requeued(run, record, restarts=None, epilog_restarts=None) for run in runs
-        ),
+        accounting_runs=own_ends(runs, record),
         spool_events=tuple(_spool_events(layout, job_id)),
         spool_runs=tuple(_spool_runs(layout, job_id)),
         delivered=tuple(_delivered_runs(archive, job_id)),

@@ -547,6 +547,9 @@ def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING
         ("0:0", "0", "1", "REQUEUED"),
         ("0:0", "", "0", "REQUEUED"),
         (None, "0", "0", "REQUEUED"),
+        ("3:0", "0", "", "FAILED"),
+        ("0:9", "", "", "FAILED"),
+        ("3:0", "0", "1", "REQUEUED"),
     ],
 )
 def test_a_run_that_was_requeued_after_its_end_has_ended_by_itself(

@@ -172,6 +172,8 @@ def test_a_body_is_translated_into_the_other_dialect(
         ({"nodes": ()}, None),
         ({"admin_comment": "x, disable_cc_submission ,y"}, "opted out by disable_cc_submission"),
         ({"admin_comment": "disable_cc_submissions"}, None),
+        ({"admin_comment": "spot\ndisable_cc_submission"}, "opted out by disable_cc_submission"),
+        ({"comment": "disable_cc_submission\r\nmine"}, "opted out by disable_cc_submission"),
         ({"comment": "my run,disable_cc_submission"}, "opted out by disable_cc_submission"),
         ({"comment": "my disable_cc_submission"}, None),
     ],

@@ -352,6 +352,36 @@ def test_full_look_asks_both_sides(site: CommandSite) -> None:
     assert "no accelerator addresses" in found["accelerators"].text
 
 
+RESETTING = "error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets. Resetting CPUs."
+
+
+@pytest.mark.parametrize(
+    ("questions", "shown"),
+    [
+        ((), []),
+        (("sacctmgr show configuration",), [f"sacctmgr: {RESETTING}"]),
+        (("scontrol show config", "sacct -a -X", "squeue --local -a"), [f"squeue: {RESETTING}"]),
+    ],
+)
+def test_full_look_shows_errors_next_to_complete_answers(
+    site: CommandSite, questions: tuple[str, ...], shown: list[str]
+) -> None:
+    """Before there is a drain that could; a line of several commands once."""
+    usual = SlurmCommands({}).answers
+    answers = {
+        question: (0, usual[question], f"{question.split()[0]}: {RESETTING}\n".encode())
+        for question in questions
+    }
+    config = load(site.config)
+    found = full_check_results(
+        config, open_token(config), runner=SlurmCommands(answers), backend=Scripted(), user=BOB
+    )
+
+    lines = [result for result in found if result.name == "slurm messages"]
+    assert shown == [line.text for line in lines]
+    assert {CheckStatus.WARNING} >= {line.status for line in lines}
+
+
 def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
     """The commands and the server are still judged."""
     found = full(site, {"scontrol show config": AWAY, "squeue --version": AWAY})

@@ -886,10 +886,11 @@ cc-sweep@.timer
     assert expected in done.stdout
     stays = "The account cc-slurm-sync stays.\nepilog_slurmctld\nprolog_slurmctld\n"
     assert done.stdout.endswith(stays)
+    units = re.findall(r"^cc-s\S+\.(?:service|timer)$", expected, re.MULTILINE)
     labelled = re.findall(r"^restorecon: -R (.*)", done.stdout, re.MULTILINE)[0].split()
     assert set() == {
         *("/opt/cc-slurm-sync", "/usr/local/bin/cc-spool", "/usr/local/bin/cc-sweep"),
-        *(f"/usr/local/lib/systemd/system/cc-s{n}" for n in ("pool.service", "weep.timer")),
+        *(f"/usr/local/lib/systemd/system/{name}" for name in units),
         *("/etc/cc-slurm-sync", "/etc/slurm/cc-slurm-sync", "/var/spool/cc-slurm-sync"),
         *("/var/lib/cc-slurm-sync", "/usr/local/lib/tmpfiles.d/cc-slurm-sync.conf"),
     } - set(labelled)

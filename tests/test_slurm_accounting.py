@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
-from recorded_commands import DOWN, commands
+from recorded_commands import DOWN, RecordedCommands, commands
 
 from slurm.decode.sacct_rows import (
     SACCT_FIELDS,
@@ -13,7 +15,8 @@ from slurm.decode.sacct_rows import (
     parse_sacct_rows,
 )
 from slurm.errors import FailureReason, SlurmError
-from slurm.job import Sharing
+from slurm.job import Job, Sharing
+from slurm.process import CommandResult
 
 COMMENT = '[\n  {\n    "name": "hpc-1",\n    "spot": false\n  }\n]'
 
@@ -172,3 +175,54 @@ def test_sharing_is_not_known_without_the_nodes() -> None:
 
     assert runs
     assert {None} == {run.sharing for run in runs}
+
+
+# Recorded with 24.11.5 and 26.05.5: a job of scrontab whose node's prolog failed, one that was
+# requeued by hand, and one whose line ended by itself. Each row of the job has 0:0.
+CANCELLED = "1000|REQUEUED|1795862940\n1000.batch|CANCELLED|1795862940\n"
+COMPLETED = "1000|REQUEUED|1795862940\n1000.batch|COMPLETED|1795862941\n"
+
+
+def requeued_run(steps: CommandResult, **fields: str) -> tuple[RecordedCommands, Job]:
+    """Return the commands, and the run of a job; `steps` is what sacct says of its steps."""
+    recorded = commands("24.11")
+    row = {"JobIDRaw": "1000", "State": "REQUEUED", "Start": "1795862940", "ExitCode": "0:0"}
+
+    def answer(argv: Sequence[str], _seconds: float, usual: CommandResult) -> CommandResult:
+        if "sacct" not in argv[0]:
+            return usual
+        if "-X" not in argv:
+            return steps
+        separator = next(word for word in argv if word.startswith("--delimiter="))[12:]
+        return CommandResult((), 0, accounted(separator, **(row | fields)).encode(), b"")
+
+    recorded.alter = answer
+    (found,) = recorded.slurm().accounting([1000], since=1, until=2**31)
+    return recorded, found
+
+
+@pytest.mark.parametrize(
+    ("steps", "exit_code"),
+    [
+        (CommandResult((), 0, CANCELLED.encode(), b""), None),
+        (CommandResult((), 0, COMPLETED.encode(), b""), "0:0"),
+        (CommandResult((), 0, CANCELLED.replace("940", "100").encode(), b""), "0:0"),
+        (CommandResult((), 0, b"1000.batch|CANCELLED|1795", b""), "0:0"),
+        (CommandResult((), 0, b"Welcome\n1000.batch|CANCELLED|Unknown\n", b""), "0:0"),
+        (CommandResult((), 0, b"", b""), "0:0"),
+        (DOWN, "0:0"),
+    ],
+)
+def test_an_interrupted_run_that_was_requeued_has_no_exit_code(
+    steps: CommandResult, exit_code: str | None
+) -> None:
+    """Its batch step of the same start was cancelled; where nobody says so it is as it is."""
+    assert exit_code == requeued_run(steps)[1].exit_code
+
+
+def test_steps_are_asked_for_requeued_runs_alone() -> None:
+    """Others have their own end."""
+    steps = CommandResult((), 0, CANCELLED.encode(), b"")
+    asked = [requeued_run(steps, **fields)[0].asked for fields in ({}, {"State": "COMPLETED"})]
+
+    assert [2, 1] == [sum(line.startswith("sacct") for line in lines) for lines in asked]

@@ -39,6 +39,14 @@ from slurm.job import Gres
             "gpu:1g.10gb+me:4(S:0-1),bandwidth:lustre:4G",
             [("gpu", "1g.10gb+me", 4, None), ("bandwidth", "lustre", 4 << 30, None)],
         ),
+        (
+            "gpu:a100:no_consume:2(S:0-1),gpu:no_consume:3,bandwidth:lustre:no_consume:4G",
+            [
+                ("gpu", "a100", 2, None),
+                ("gpu", None, 3, None),
+                ("bandwidth", "lustre", 4 << 30, None),
+            ],
+        ),
         ("gpu+x:a:1(IDX:3)", [("gpu+x", "a", 1, (3,))]),
         ("shard:4(2/8,2/8)", [("shard", None, 4, (0, 1))]),
         ("mps:100(0/400,100/400)", [("mps", None, 100, (1,))]),

@@ -194,6 +194,7 @@ def test_placeholder_is_no_user(
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("1795326364", 1795326364), ("0", None), ("4294967294", None)]
+    + [("2026-11-27T23:10:04+01:00", 1795817404)]
     + [(word, None) for word in ("Unknown", "None", "N/A", "NONE", "(null)", "")],
 )
 def test_times_in_text_are_epoch_seconds(value: str, expected: int | None) -> None:

@@ -188,8 +188,8 @@ def test_one_job_is_looked_at_alone(tmp_path: Path) -> None:
         assert made.server.rows()[9, unseen.start] == "completed"
         state = json.loads((made.state / "sweep.json").read_text())
     assert state["mark"] == made.now - 600
-    assert list(state["told"]) == [f"8-{ended.start}"]
-    assert list(state["asked"]) == [f"9-{unseen.start}"]
+    assert list(state["stops_queued"]) == [f"8-{ended.start}"]
+    assert list(state["starts_queued"]) == [f"9-{unseen.start}"]
 
 
 def test_a_second_sweep_says_who_holds_the_lock(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from lying_slurm import COMMANDS, LyingSlurm, Told
@@ -13,6 +14,7 @@ from sweep_world import SweptWorld
 from ccbackend.replies import BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
+from slurm.job import SCRONTAB_FLAG
 from spool.files.run import RunId
 from sweeper.observe import collector
 from sweeper.observe.single_jobs import UnknownJobsError
@@ -37,7 +39,7 @@ def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: object) -> Ru
     job = world.world.job(job_id, start_time=int(world.world.now) - 7000)
     end = int(world.world.now) - ago
     world.slurm.rows.append(
-        replace(job, state="COMPLETED", end_time=end, **facts)  # type: ignore[arg-type]
+        replace(job, **{"state": "COMPLETED", "end_time": end, **facts})  # type: ignore[arg-type]
     )
     return RunId(job_id, job.start_time or 0)
 
@@ -66,6 +68,53 @@ def test_what_ended_is_looked_up_and_asked_for_again(world: SweptWorld) -> None:
 
     assert keys(plan.changes) == [whole]
     assert world.backend.lookups == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "failure", "state"),
+    [
+        ((SCRONTAB_FLAG,), None, "COMPLETED"),
+        ((), None, "REQUEUED"),
+        ((SCRONTAB_FLAG,), GONE, "REQUEUED"),
+    ],
+)
+@pytest.mark.parametrize("running", [False, True])
+def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
+    world: SweptWorld,
+    flags: tuple[str, ...],
+    failure: SlurmError | None,
+    state: str,
+    running: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Accounting says REQUEUED, the record says who requeued; one that cannot be read says nothing.
+
+    The run is missing at cc-backend, or still running there.
+    """
+    run = over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
+    waiting = replace(world.world.job(5), state="PENDING", start_time=None, flags=flags)
+    world.slurm.records[5] = waiting
+    world.slurm.odd = {} if failure is None else {5: failure}
+    if running:
+        world.world.backend.rows[run] = "running"
+
+    (change,) = world.plan().decision.plan.changes
+
+    assert change.why.startswith(f"{state} according to accounting")
+
+
+def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are for its words alone."""
+    over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
+
+    def silent(*_: object, **__: object) -> NoReturn:
+        raise GONE
+
+    monkeypatch.setattr(world.slurm, "jobs", silent)
+    (change,) = world.plan().decision.plan.changes
+
+    assert change.why.startswith("REQUEUED according to accounting")
 
 
 @pytest.mark.parametrize(("ago", "found"), [(599, 0), (600, 1), (4200, 1), (7801, 1), (7802, 0)])

@@ -56,6 +56,7 @@ def test_the_file_says_how_the_sweep_went(tmp_path: Path) -> None:
 
     document = json.loads((tmp_path / "sweep.json").read_text())
 
+    assert {"stops_queued", "starts_queued", "unproven_since", "young_stops"} <= document.keys()
     assert document["finished"] is None
     assert document["duration_seconds"] is None
     assert (document["refused"], document["guards"]) == (True, ["boot"])

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any
 
-from slurm.errors import FailureReason, SlurmError
+from slurm.errors import FailureReason, SlurmError, excerpt
 
 Parser = Generator[None, None, Any]
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -92,6 +92,7 @@ class RecordStream:
         self._parse_at_length = 2 * len(self._text) + 1
 
     def _read_document(self) -> Parser:
+        yield from self._skip_banner()
         yield from self._expect("{")
         following = ","
         while following == ",":
@@ -152,6 +153,26 @@ class RecordStream:
             if self._position < len(self._text):
                 return
             yield from self._wait_for_text()
+
+    def _skip_banner(self) -> Parser:
+        """Go to the brace with which the document begins; a site's wrapper may print lines first.
+
+        Raises:
+            ValueError: there is none; the message has the first line.
+        """
+        first_line = ""
+        while True:
+            end = self._text.find("\n", self._position)
+            line = self._text[self._position : end if end >= 0 else len(self._text)]
+            if line.lstrip(" \t\r").startswith("{"):
+                return
+            if end >= 0:
+                first_line = first_line or line
+                self._position = end + 1
+            elif self._is_final and (first_line or line):
+                raise ValueError(f"there is no document: {excerpt(first_line or line)!r}")
+            else:
+                yield from self._wait_for_text()
 
     def _wait_for_text(self) -> Parser:
         if self._is_final:

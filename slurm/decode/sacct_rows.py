@@ -37,6 +37,8 @@ SACCT_SHARING = ",Exclusive"
 """One more field, after the others, from 26.05 on."""
 _RANDOM_BYTES = 4
 _DISPLAY = re.compile(r"([0-9]{1,18})(?:([_+])([0-9]{1,18}))?")
+BATCH_STEP_FIELDS = "JobIDRaw,State,Start"
+_BATCH_STEP = re.compile(r"^([0-9]{1,18})\.batch\|([A-Z_]+)[^|\n]*\|([0-9]{1,18})$", re.MULTILINE)
 _UNFINISHED = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 
 
@@ -104,6 +106,20 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         if values != names:
             yield values
+
+
+def parse_batch_steps(stdout: bytes) -> tuple[tuple[int, int, str], ...]:
+    """Read `sacct -P -n -o BATCH_STEP_FIELDS`: job id, start and state of each batch step.
+
+    Raises:
+        SlurmError: the answer is truncated.
+    """
+    answer = stdout.decode("utf-8", "replace")
+    if answer and not answer.endswith("\n"):
+        message = f"the last line of sacct is truncated: {excerpt(answer)!r}"
+        raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    found = _BATCH_STEP.finditer(answer)
+    return tuple((int(step[1]), int(step[3]), step[2]) for step in found)
 
 
 def _parse_row(field: Mapping[str, str]) -> Job:

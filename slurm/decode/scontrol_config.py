@@ -13,7 +13,7 @@ _LINE = re.compile(r"([A-Za-z_]\w*)(?:\[\d+\])?\s*= ?(.*)")
 _PING = re.compile(r"^Slurmctld\((\w+)\) at (\S+) is (UP|DOWN)", re.MULTILINE)
 _USER = re.compile(r"(.+)\(([0-9]+)\)")
 _PING_END = "Slurmctld("
-_AS_OF = re.compile(r"Configuration data as of (\S+)")
+_AS_OF = re.compile(r"^Configuration data as of (\S+)", re.MULTILINE)
 AS_OF = "Configuration data as of"
 
 
@@ -28,7 +28,7 @@ def parse_config(stdout: bytes) -> Mapping[str, tuple[str, ...]]:
     """
     text = stdout.decode("utf-8", "replace")
     settings: dict[str, tuple[str, ...]] = {}
-    if (head := _AS_OF.match(text)) is not None:
+    if (head := _AS_OF.search(text)) is not None:
         settings[AS_OF] = (head[1],)
     for line in text.splitlines():
         found = _LINE.fullmatch(line.rstrip())

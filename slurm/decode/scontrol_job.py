@@ -52,6 +52,15 @@ class _TrustedLines:
     comment: str | None
 
 
+def without_banner(answer: str) -> str:
+    """Return an answer about jobs without the lines that a site's wrapper prints before it.
+
+    No user can write text before the first job id.
+    """
+    first = re.search(r"^JobId=", answer, re.MULTILINE)
+    return answer[first.start() :] if first else answer
+
+
 def add_job_detail(job: Job, stdout: str, *, node_of: NodeOf) -> Job:
     """Return a job from squeue completed by its detailed text.
 
@@ -90,7 +99,7 @@ def sharing_after_resources(lines: Sequence[str]) -> Sharing | None:
 
 
 def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
-    lines = stdout.rstrip("\n ").split("\n")
+    lines = without_banner(stdout).rstrip("\n ").split("\n")
     first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or int(first[1]) != job_id:
         raise UntrustedTextError("the text is not about this job")
@@ -190,6 +199,6 @@ def job_record_text(text: str, job_id: int) -> str | None:
     may forge such a line inside a name: the first part with the id is the true one if one id was
     asked for, and a forger only achieves that his own text is truncated.
     """
-    parts = re.split(r"\n\n(?=JobId=)", text)
+    parts = re.split(r"\n\n(?=JobId=)", without_banner(text))
     own = [part for part in parts if re.match(rf"JobId={job_id}\b", part)]
     return own[0].strip() + "\n" if own else None

@@ -22,7 +22,11 @@ from slurm.decode.fields.scalars import (
     text,
     user_and_uid,
 )
-from slurm.decode.scontrol_job import UntrustedTextError, sharing_after_resources
+from slurm.decode.scontrol_job import (
+    UntrustedTextError,
+    sharing_after_resources,
+    without_banner,
+)
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
@@ -51,7 +55,7 @@ _COMMENT = "   Comment="
 
 def split_records(answer: str) -> tuple[str, ...]:
     """Return the parts of an answer that look like records: several for an array or het job."""
-    return tuple(re.split(r"\n\n(?=JobId=)", answer.rstrip("\n ")))
+    return tuple(re.split(r"\n\n(?=JobId=)", without_banner(answer).rstrip("\n ")))
 
 
 def record_head(record: str) -> Job:

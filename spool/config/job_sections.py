@@ -42,7 +42,7 @@ class FilterKeys:
         flag,
         "disable_cc_submission",
         about="a job with this word in its AdminComment or Comment (words are separated by "
-        "commas) is not reported, neither by the drain nor by a sweep or a backfill",
+        "commas or line breaks) is not reported, neither by the drain nor by a sweep or a backfill",
     )
 
 

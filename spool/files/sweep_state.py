@@ -5,9 +5,10 @@
      "mark": int | null, "installed": int | null, "cluster": str | null, "running": int | null,
      "succeeded": float | null, "refusals": {"GUARD": n},
      "sweep": n, "held": {"time": int, "guards": [str], "stops": ["JOBID-START"]} | null,
-     "young": ["JOBID-START"], "undecided": {...}, "told": {...}, "asked": {...}}
+     "young_stops": ["JOBID-START"], "unproven_since": {...}, "stops_queued": {...},
+     "starts_queued": {...}}
 
-The last four map `JOBID-START` to a number, see `SweepMemory`. `cc-spool status` and `check` read
+The last three map `JOBID-START` to a number, see `SweepMemory`. `cc-spool status` and `check` read
 the summary; the sweeper reads and writes both parts. Instants are Unix seconds.
 """
 
@@ -23,6 +24,12 @@ from typing import Any
 from spool.files.run import RunId
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
 
+_KEYS_OF_0_1 = {
+    "young": "young_stops",
+    "undecided": "unproven_since",
+    "told": "stops_queued",
+    "asked": "starts_queued",
+}
 _PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
 _log = logging.getLogger(__name__)
 
@@ -106,7 +113,8 @@ class SweepState:
 
 def read_sweep_state(directory: Path) -> SweepState:
     """Return the state of the last sweep; the defaults if there is none or the file is damaged."""
-    found = read_json(directory / SWEEP_STATE_FILE)
+    written = read_json(directory / SWEEP_STATE_FILE)
+    found = {_KEYS_OF_0_1.get(key, key): value for key, value in written.items()}
     try:
         return SweepState(
             mark=_optional_int(found.get("mark")),
@@ -116,10 +124,10 @@ def read_sweep_state(directory: Path) -> SweepState:
             held_stops=_held_stops_of(found.get("held")),
             memory=SweepMemory(
                 sweep=int(found.get("sweep", 0)),
-                young_stops=frozenset(_id_of_text(text) for text in found.get("young", ())),
-                unproven_since=_numbers_by_run(found.get("undecided", {})),
-                stops_queued=_numbers_by_run(found.get("told", {})),
-                starts_queued=_numbers_by_run(found.get("asked", {})),
+                young_stops=frozenset(_id_of_text(text) for text in found.get("young_stops", ())),
+                unproven_since=_numbers_by_run(found.get("unproven_since", {})),
+                stops_queued=_numbers_by_run(found.get("stops_queued", {})),
+                starts_queued=_numbers_by_run(found.get("starts_queued", {})),
             ),
         )
     except _PARSE_ERRORS as error:
@@ -193,10 +201,10 @@ def write_sweep_state(directory: Path, state: SweepState, summary: SweepSummary)
         "running": state.running_baseline,
         "sweep": state.memory.sweep,
         "held": _held_stops_document(state.held_stops),
-        "young": sorted(map(_text_of_id, state.memory.young_stops)),
-        "undecided": _numbers_by_text(state.memory.unproven_since),
-        "told": _numbers_by_text(state.memory.stops_queued),
-        "asked": _numbers_by_text(state.memory.starts_queued),
+        "young_stops": sorted(map(_text_of_id, state.memory.young_stops)),
+        "unproven_since": _numbers_by_text(state.memory.unproven_since),
+        "stops_queued": _numbers_by_text(state.memory.stops_queued),
+        "starts_queued": _numbers_by_text(state.memory.starts_queued),
     }
     write_json(directory / SWEEP_STATE_FILE, document)
 

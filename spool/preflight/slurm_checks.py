@@ -68,12 +68,18 @@ class SlurmChecks:
             settings = {}
         release = versions["squeue"]
         yield from check_commands(versions, settings, json=self._json(release))
-        if not settings:
-            return
-        yield from self._setup(settings)
-        yield from self._visibility(settings)
-        if isinstance(release, Release):
+        if settings:
+            yield from self._setup(settings)
+            yield from self._visibility(settings)
+        yield from self._messages()
+        if settings and isinstance(release, Release):
             yield from check_sources(release)
+
+    def _messages(self) -> Iterator[CheckResult]:
+        """Yield a warning for each error line that Slurm's commands print next to their answers."""
+        hint = "the answers are used nevertheless; correct what the line names"
+        for line in self._survey.warnings(self._slurm.warnings()):
+            yield finding(CheckStatus.WARNING, "slurm messages", line, hint)
 
     def _version(self, name: str) -> Release | str:
         release = _result_or_error(lambda: self._survey.version(name))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
-from slurm.job import SCRONTAB_FLAG, Job
+from slurm.job import NO_ERROR, REQUEUED, SCRONTAB_FLAG, Job
 
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
 _CONFIGURING_FLAGS = frozenset({"CONFIGURING", "POWER_UP_NODE"})
@@ -108,20 +108,28 @@ def end_of_requeued(
     A job of scrontab, and one whose exit code is in `RequeueExit`, is requeued *after* its run has
     ended: accounting then says REQUEUED, as for an interrupted run, and has the exit code (recorded
     with 24.11.5). The epilog distinguishes them: the restart count is raised before it if the run
-    was interrupted, and after it if the run ended by itself.
+    was interrupted, and after it if the run ended by itself. Without its event: the exit code of
+    an interrupted run is 0:0, even if its script ended with another one (22.05.8, 24.11.5), or not
+    known (`slurm.lookup.accounting`).
 
     `record` is the controller's record of the job now, `restarts` the restart count as known from
     the run's start, `epilog_restarts` the one in the event of its epilog.
     """
-    if row.state != "REQUEUED" or row.exit_code is None:
+    if row.state != REQUEUED or row.exit_code is None:
         return row
     if restarts is not None and epilog_restarts is not None:
         has_ended = epilog_restarts == restarts
     else:
-        has_ended = record is not None and SCRONTAB_FLAG in record.flags
+        is_scrontab = record is not None and SCRONTAB_FLAG in record.flags
+        has_ended = is_scrontab or row.exit_code != NO_ERROR
     if not has_ended:
         return row
-    return replace(row, state="COMPLETED" if row.exit_code == "0:0" else "FAILED")
+    return replace(row, state="COMPLETED" if row.exit_code == NO_ERROR else "FAILED")
+
+
+def own_ends(runs: Iterable[Job], record: Job | None) -> tuple[Job, ...]:
+    """Return accounting's runs of a job with their own end states, where no events are at hand."""
+    return tuple(end_of_requeued(run, record, restarts=None, epilog_restarts=None) for run in runs)
 
 
 def _with_start(row: Job, starts: Iterable[int]) -> Job:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ccbackend.lookups import lookup_runs
 from ccbackend.replies import BackendRow
 from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time, has_accounting
 from slurm.errors import SlurmError
-from slurm.job import Job
+from slurm.job import REQUEUED, Job
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
-from spool.resolve.slurm_runs import runs_of_accounting
+from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.diff import is_over
 from sweeper.guard import AnswerCheckInput, is_fresh
 from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
@@ -134,7 +135,20 @@ class Collector:
         except SlurmError as error:
             self.record_failure(slurm_failure("accounting", error))
             return None
-        return runs_by_job_id((row for row in rows if row.job_id in wanted), starts)
+        own = [row for row in rows if row.job_id in wanted]
+        return runs_by_job_id(own, starts, self._records_of_requeued(own))
+
+    def _records_of_requeued(self, rows: Iterable[Job]) -> dict[int, Job]:
+        """Return the controller's records of jobs that have a requeued run, as far as it answers.
+
+        They are needed for the words of a plan alone: the drain finds the end by itself.
+        """
+        ids = {row.job_id for row in rows if row.state == REQUEUED}
+        try:
+            found = self.sources.slurm.jobs(ids) if ids else {}
+        except SlurmError:
+            return {}
+        return {i: record for i, record in found.items() if not isinstance(record, SlurmError)}
 
     def ended_since(self, state: SweepState, grace_seconds: float) -> tuple[list[SlurmRun], bool]:
         """Return the runs that ended since the mark; and whether that is all.
@@ -213,19 +227,27 @@ class Collector:
 
 
 def runs_by_job_id(
-    rows: Iterable[Job], starts: Iterable[RunId] = ()
+    rows: Iterable[Job],
+    starts: Iterable[RunId] = (),
+    records: Mapping[int, Job] = MappingProxyType({}),
 ) -> dict[int, tuple[SlurmRun, ...]]:
-    """Return the runs in accounting's rows by job id, oldest first."""
+    """Return the runs in accounting's rows by job id, oldest first.
+
+    `records` are the controller's of jobs that have a requeued run: one of scrontab has its own
+    end.
+    """
     by_id: defaultdict[int, list[Job]] = defaultdict(list)
     for row in rows:
         by_id[row.job_id].append(row)
     known: defaultdict[int, list[int]] = defaultdict(list)
     for job_id, start in starts:
         known[job_id].append(start)
-    return {
-        job_id: tuple(map(run_of_record, runs_of_accounting(own, job_id, starts=known[job_id])))
-        for job_id, own in by_id.items()
-    }
+    found: dict[int, tuple[SlurmRun, ...]] = {}
+    for job_id, own in by_id.items():
+        runs = runs_of_accounting(own, job_id, starts=known[job_id])
+        ends = own_ends(runs, records.get(job_id))
+        found[job_id] = tuple(map(run_of_record, ends))
+    return found
 
 
 def run_of_record(record: Job) -> SlurmRun:

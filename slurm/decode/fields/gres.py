@@ -27,7 +27,8 @@ _MAX_LIST_CHARACTERS = 127
 
 _PIECE = re.compile(
     r"(?:gres[:/])?(?P<name>[A-Za-z_][\w.+-]*)"
-    r"(?::(?P<type>\(null\)|(?![0-9]+[KMGTP]?(?:[(]|$))[^:,()\s]+))?"
+    r"(?::(?P<type>\(null\)|(?!no_consume:|[0-9]+[KMGTP]?(?:[(]|$))[^:,()\s]+))?"
+    r"(?::no_consume)?"  # in the definition of a node (slurm.conf(5), Gres)
     r"(?::(?P<count>[0-9]{1,18})(?P<unit>[KMGTP]?))?"
     r"(?:\((?P<detail>[^()]*)(?P<closed>\)?))?"
 )

@@ -104,10 +104,12 @@ def epoch_seconds(value: str) -> int | None:
     """Return the Unix seconds of a time in text; None for words that mean *no time*.
 
     Raises:
-        ValueError: it is a date. SLURM_TIME_FORMAT did not reach Slurm's command, so TZ may be lost
-            too: the time zone is unknown, and a wrong start time would mean another run.
+        ValueError: it is a date without a zone. SLURM_TIME_FORMAT did not reach Slurm's command, so
+            TZ may be lost too: the zone is unknown, and a wrong start time would mean another run.
     """
     found = digits(value)
+    if found is None:
+        found = _zoned_instant(value)
     if found is None and any(character.isdigit() for character in value):
         message = (
             f"{excerpt(value)!r} is not a time in epoch seconds: SLURM_TIME_FORMAT and TZ must"
@@ -118,13 +120,23 @@ def epoch_seconds(value: str) -> int | None:
 
 
 def utc_instant(text: str) -> int | None:
-    """Return Unix seconds of epoch seconds or of ISO 8601 in UTC; None: neither."""
+    """Return Unix seconds of epoch seconds or of ISO 8601, in UTC without a zone; None: neither."""
     try:
         if text.isdigit():
             return int(text)
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+        found = datetime.fromisoformat(text)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
     except ValueError:
         return None
+
+
+def _zoned_instant(text: str) -> int | None:
+    """Return Unix seconds of ISO 8601 with a zone; None: anything else."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int(found.timestamp()) if found.tzinfo else None
 
 
 def text(value: Any) -> str | None:

@@ -32,7 +32,7 @@ PartitionName=crowd Nodes=n2cn[001-004] {times} PriorityTier=10 OverSubscribe=FO
 NODES = """\
 NodeName=DEFAULT Sockets=2 CoresPerSocket=4 ThreadsPerCore=2 State=UNKNOWN
 NodeName=n2cn[001-004] NodeHostname=ctl01 Port=[17001-17004] RealMemory=64000 Feature=icelake,ib
-NodeName=n2gpu[01-02] NodeHostname=ctl01 Port=[17011-17012] RealMemory=128000 Gres=gpu:a100:4
+NodeName=n2gpu[01-02] NodeHostname=ctl01 Port=[17011-17012] RealMemory=128000 Gres={gres}
 """
 NODE_NAMES = ("n2cn001", "n2cn002", "n2cn003", "n2cn004", "n2gpu01", "n2gpu02")
 DATABASE_PASSWORD = "labpass"
@@ -52,6 +52,8 @@ class Settings:
         spools: Names of the spools. With several the hooks are scripts of the site's own that run
             ours once for each, so that one job is told to several drains.
         tree: Directory with another release of Debian, whose Slurm is used instead of ours.
+        gpu_type: Slurm's type of the four GPUs of a node.
+        more_gres: Definition of a GRES of GPU nodes without devices, `bandwidth:lustre:4G`.
     """
 
     accounting: bool = True
@@ -60,6 +62,8 @@ class Settings:
     slurm_user: str = "slurm"
     spools: tuple[str, ...] = ("spool",)
     tree: Path | None = None
+    gpu_type: str = "a100"
+    more_gres: str = ""
 
 
 def slurm_conf(root: Path, settings: Settings) -> str:
@@ -109,15 +113,22 @@ def slurm_conf(root: Path, settings: Settings) -> str:
         }
     options |= settings.options
     lines = "".join(f"{key}={value}\n" for key, value in options.items() if value)
-    return lines + NODES + PARTITIONS
+    gres = ",".join(filter(None, (f"gpu:{settings.gpu_type}:4", settings.more_gres)))
+    return lines + NODES.format(gres=gres) + PARTITIONS
 
 
-def gres_conf(root: Path) -> str:
+def gres_conf(root: Path, settings: Settings) -> str:
     """Return gres.conf: four GPUs a node, two at each socket, all made up."""
-    line = "NodeName=n2gpu[01-02] Name=gpu Type=a100 File={}/dev/nvidia{} Cores={}\n"
-    return (
-        "AutoDetect=off\n" + line.format(root, "[0-1]", "0-3") + line.format(root, "[2-3]", "4-7")
-    )
+    lines = ["AutoDetect=off"]
+    lines += [
+        f"NodeName=n2gpu[01-02] Name=gpu Type={settings.gpu_type} File={root}/dev/nvidia{numbers}"
+        f" Cores={cores}"
+        for numbers, cores in (("[0-1]", "0-3"), ("[2-3]", "4-7"))
+    ]
+    if settings.more_gres:
+        name, *_, count = settings.more_gres.split(":")
+        lines.append(f"NodeName=n2gpu[01-02] Name={name} Count={count} Flags=CountOnly")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def slurmdbd_conf(root: Path, settings: Settings) -> str:
@@ -170,7 +181,7 @@ def write_slurm_files(root: Path, settings: Settings) -> None:
     """Write slurm.conf and what stands beside it."""
     slurm = root / "etc" / "slurm"
     (slurm / "slurm.conf").write_text(slurm_conf(root, settings))
-    (slurm / "gres.conf").write_text(gres_conf(root))
+    (slurm / "gres.conf").write_text(gres_conf(root, settings))
     # No cgroup is touched; without the line slurmd looks for a mount. Slurm 22.05 to 23.11 know
     # nothing of `disabled`, and 24.05 on take it alone.
     plugin = "disabled" if settings.tree else "cgroup/v1"

@@ -1,0 +1,116 @@
+"""A site's wrapper around Slurm's commands: what it adds to an answer costs no fact of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from recorded_commands import RecordedCommands, commands, ids_of
+from recorded_slurm import SERIES
+
+from slurm.client import Slurm
+from slurm.decode.fields.scalars import utc_instant
+from slurm.decode.json_stream import RecordStream
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import CommandResult
+
+BANNER = b"*** maintenance on 2026-11-30, slurm 99.1 ***\n\n"
+
+
+def with_banner(stdout: bytes) -> bytes:
+    """Return an answer as a wrapper prints it that greets first."""
+    return BANNER + stdout
+
+
+def with_carriage_returns(stdout: bytes) -> bytes:
+    """Return an answer as it comes through a pseudo-terminal (`ssh -t`)."""
+    return stdout.replace(b"\n", b"\r\n")
+
+
+ADDED = [with_banner, with_carriage_returns]
+
+
+def wrapped(recorded: RecordedCommands, add: Callable[[bytes], bytes]) -> RecordedCommands:
+    """Let a wrapper change every answer."""
+
+    def alter(_argv: Sequence[str], _seconds: float, answer: CommandResult) -> CommandResult:
+        return replace(answer, stdout=add(answer.stdout))
+
+    recorded.alter = alter
+    return recorded
+
+
+@pytest.mark.parametrize("add", ADDED)
+@pytest.mark.parametrize("scenario", ["gpu-two-nodes", "many-states"])
+@pytest.mark.parametrize("series", SERIES)
+def test_the_facts_of_jobs_are_the_same(
+    series: str, scenario: str, add: Callable[[bytes], bytes]
+) -> None:
+    """Cores, GPUs and names too, by JSON and by text."""
+    recorded = commands(series, scenario)
+    usual = recorded.slurm().jobs(ids_of(recorded))
+
+    assert usual == wrapped(commands(series, scenario), add).slurm().jobs(ids_of(recorded))
+
+
+@pytest.mark.parametrize("add", ADDED)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        Slurm.config,
+        Slurm.version,
+        Slurm.ping,
+        lambda slurm: slurm.description(4201001),
+    ],
+)
+def test_other_answers_are_the_same(
+    ask: Callable[[Slurm], object], add: Callable[[bytes], bytes]
+) -> None:
+    """The controller's clock, too, and a text that is shown to people."""
+    assert ask(commands("26.05").slurm()) == ask(wrapped(commands("26.05"), add).slurm())
+
+
+@pytest.mark.parametrize("add", [*ADDED, bytes])
+def test_a_script_is_what_the_user_wrote(add: Callable[[bytes], bytes]) -> None:
+    """Sbatch takes only scripts that begin with #! and have Unix line ends."""
+    script = b"#!/bin/sh\necho '\n#!'\n"
+    recorded = commands("26.05")
+    recorded.answers["write batch_script"] = CommandResult((), 0, script + b"\0", b"")
+
+    assert script.decode() == wrapped(recorded, add).slurm().script(1)
+
+
+def test_what_is_no_script_is_shown_as_it_is() -> None:
+    """Nobody knows where it begins."""
+    recorded = commands("26.05")
+    recorded.answers["write batch_script"] = CommandResult((), 0, b"Welcome\n", b"")
+
+    assert "Welcome\n" == recorded.slurm().script(1)
+
+
+@pytest.mark.parametrize("answer", [b"Welcome\nsqueue is closed today\n", b"Welcome"])
+def test_an_answer_without_json_is_refused_with_its_first_line(answer: bytes) -> None:
+    """However much of it there is."""
+    stream = RecordStream(lambda _record: None)
+    stream.feed(answer)
+
+    with pytest.raises(SlurmError, match="Welcome") as caught:
+        stream.close()
+
+    assert FailureReason.MALFORMED is caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1795817404", 1795817404),
+        ("2026-11-27T22:10:04", 1795817404),
+        ("2026-11-27T23:10:04+01:00", 1795817404),
+        ("2026-11-27T23:10:04+0100", 1795817404),
+        ("2026-11-27T22:10:04Z", 1795817404),
+    ],
+)
+def test_a_time_with_a_zone_is_read_in_its_zone(text: str, expected: int) -> None:
+    """Where SLURM_TIME_FORMAT of a wrapper asks for one."""
+    assert expected == utc_instant(text)
