@@ -39,7 +39,7 @@ class UnknownNames:
         if at is None or at <= now:
             return False
         entry.in_flight = None
-        entry.retry_at, entry.waits_for = at, self.cause(name)
+        entry.retry_at, entry.waits_for, entry.stays_due = at, self.cause(name), False
         schedule.reschedule(entry.job_id, now)
         return True
 
