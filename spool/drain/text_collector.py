@@ -1,8 +1,8 @@
 """Collect scripts, descriptions and missing user names of new runs, by a worker of its own.
 
 A run is stored with its essential facts at once; its start waits some seconds at most for these
-texts, less if Slurm is silent. Texts that arrive later are added to the run, and to its row if cc-
-backend supports that: the stop of a short job waits a little for them, because nothing is sent
+texts, less if Slurm is silent. Texts that arrive later are added to the run, and to its row if
+cc-backend supports that: the stop of a short job waits a little for them, because nothing is sent
 after a run is completely delivered.
 """
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from chaos import site_facts
+from chaos.figures import Figure
 from chaos.injection import wait_for
 from chaos.job import Run
 from chaos.notify import NotifySocket
@@ -58,6 +59,7 @@ class World:
         self.runs: list[Run] = []
         self.refused: set[int] = set()
         self.complaints: list[str] = []
+        self.figures: list[Figure] = []
         self.drain: subprocess.Popen[bytes] | None = None
         self.log = root / "drain.log"
         self.wrapper: tuple[str, ...] = ()
@@ -273,3 +275,17 @@ class World:
     def wait_delivered(self, runs: Sequence[Run], seconds: float) -> float | None:
         """Wait for the starts of some runs; return how long it took, None if it took longer."""
         return wait_for(lambda: len(self.delivered(runs)) == len(runs), seconds)
+
+    def closed(self, runs: Sequence[Run]) -> list[Run]:
+        """Return those runs whose end the server has."""
+        with self.backend.rules.lock:
+            rows = [row for row in self.backend.rules.rows if row.stop_time is not None]
+            keys = {(row.document["jobId"], row.document["startTime"]) for row in rows}
+        return [run for run in runs if run.key in keys]
+
+    def measure(self, what: str, value: float | None, bound: float, unit: str = "s") -> None:
+        """Note a figure, and complain if it does not keep its bound."""
+        figure = Figure(what=what, value=value, bound=bound, unit=unit)
+        self.figures.append(figure)
+        if not figure.is_met:
+            self.complaints.append(str(figure))
