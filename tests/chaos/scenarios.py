@@ -5,6 +5,7 @@ Each scenario runs in a fresh world and returns what was wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -121,6 +122,36 @@ def never_swept(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
+def silent_alone(world: World) -> Verdict:
+    """Let `check` be critical all the time while the one run that is due is never answered."""
+    world.start_drain()
+    world.wait_delivered(world.several(2), 20)
+    world.backend.faults.inject(ServerFault(kind=Kind.SILENCE, endpoints=("start",)))
+    world.begin()
+    time.sleep(2)
+    world.let_pass(70, step=10, pause=0.3)
+    missed = 0
+    for _ in range(15):
+        world.let_pass(7, pause=1.5)
+        missed += _checks(world)["deliveries"]["verdict"] != "CRITICAL"
+    world.measure("15 looks at a stuck drain that see nothing", missed, 0, "")
+    return Verdict(world.complaints)
+
+
+def one_age(world: World) -> Verdict:
+    """Let `check` and `status` say the same of how long a run has waited."""
+    world.start_drain()
+    world.backend.stop()
+    world.begin()
+    wait_for(lambda: world.files("todo") and not world.files("new"), 20)
+    world.let_pass(10 * HOUR, step=HOUR)
+    age = world.now() - world.status()["oldest"]["todo"]
+    difference = age - _checks(world)["runs"]["figures"]["runs_age"]["value"]
+    world.measure("difference of the ages in `check` and `status`", abs(difference), 5)
+    world.measure("that age differs from 10 h by", abs(age - 10 * HOUR), 30)
+    return Verdict(world.complaints)
+
+
 def no_inodes(world: World) -> Verdict:
     """Let `check` notice that hooks can create no file any more."""
     spool = str(world.root / "spool")
@@ -226,6 +257,12 @@ def huge_record(world: World) -> Verdict:
     return Verdict(world.complaints)
 
 
+def _checks(world: World) -> dict[str, Any]:
+    """Return the results of `cc-spool check` by name."""
+    results = json.loads(world.command("cc-spool", "check", "--json").stdout)["checks"]
+    return {result["name"]: result for result in results}
+
+
 def _pid(world: World) -> int:
     assert world.drain is not None
     return world.drain.pid
@@ -250,7 +287,9 @@ SCENARIOS = (
         options=FORGETFUL | {"has_accounting": False},
     ),
     Scenario(name="P16 never swept", run=never_swept),
+    Scenario(name="P16 one age", run=one_age),
     Scenario(name="P16 no inodes", run=no_inodes),
+    Scenario(name="P19 a start alone is never answered", run=silent_alone),
     Scenario(name="P18 reloads", run=reloads),
     Scenario(name="P18 signs of life", run=signs_of_life),
     Scenario(name="P18 logged errors", run=no_logged_errors),
