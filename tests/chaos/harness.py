@@ -22,6 +22,7 @@ from chaos.figures import Figure
 from chaos.injection import wait_for
 from chaos.job import Run
 from chaos.notify import NotifySocket
+from chaos.processes import has_children
 from chaos.server import Backend
 from chaos.slurm import NEW, Slurm
 from chaos.slurm_hooks import call_hook
@@ -31,6 +32,7 @@ CLOCK = Path(__file__).resolve().parent / "clock"
 DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
 COMMAND_SECONDS = 60.0
 KILL_SECONDS = 15.0
+COMMANDS_SECONDS = 3.0
 
 
 def installed(name: str) -> str:
@@ -52,7 +54,9 @@ class World:
         **slurm: Any,
     ) -> None:
         self.root = root
-        self.backend = Backend(version, seed=seed)
+        self._stepped = self._passed = 0.0
+        # where time passes, the server's job cache ages as well
+        self.backend = Backend(version, seed=seed, clock=lambda: time.monotonic() + self._passed)
         self.slurm = Slurm(root / "slurm", release, **slurm)
         self.slurm.now = self.now
         self.shapes = Shapes(seed)
@@ -68,7 +72,6 @@ class World:
         root.mkdir(parents=True, exist_ok=True)
         self.notify = NotifySocket(root / "notify")
         self._clock = root / "clock"
-        self._stepped = self._passed = 0.0
         self._write_clock()
 
     def __enter__(self) -> Self:
@@ -206,9 +209,14 @@ class World:
         self._write_clock()
 
     def let_pass(self, seconds: float, *, step: float | None = None, pause: float = 0.1) -> None:
-        """Let time pass for the program and for Slurm, with a real pause after each step."""
+        """Let time pass for the program and for Slurm, with a real pause after each step.
+
+        A command under way ends before, else it would seem to take as long as the step.
+        """
         step = step or seconds
         for _ in range(round(seconds / step)):
+            if not self.slurm.is_hanging:
+                wait_for(lambda: not has_children(self.drain), COMMANDS_SECONDS)
             self._passed += step
             self._write_clock()
             time.sleep(pause)
