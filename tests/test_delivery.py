@@ -721,6 +721,23 @@ def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
+def test_each_try_of_an_unknown_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been added meanwhile, and its hardware threads must be in the row."""
+    world.backend.answers[1] = Reason.UNKNOWN_HOST
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.backend.answers.clear()
+    world.backend.topology = None
+    world.run(90)
+    early = {job_id for job_id, _ in world.backend.rows}
+    world.backend.topology = ()
+    world.run(20)
+
+    assert ({2}, {1, 2}) == (early, {job_id for job_id, _ in world.backend.rows})
+
+
 def test_a_host_that_is_not_known_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
