@@ -231,6 +231,7 @@ class Delivery:
             self._texts_sent(entry, reaction, now)
             return
         entry.retry_at, entry.waits_for, entry.stays_due = 0.0, "", False
+        entry.topology_wanted_at = 0.0  # a restart of the server may have brought a new one
         if any(row.start_time == entry.start_time for row in reply.rows or ()):
             entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)

@@ -194,9 +194,9 @@ class RequestBuilder:
             self.hosts.mark_known(entry.host, schedule, now.steady)
             self.clusters.mark_known(request.cluster, schedule, now.steady)
 
-    def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
+    def update_clusters(self, clusters: tuple[Cluster, ...], asked_at: float, now: Moment) -> None:
         """Replace the server's topology; a change releases the runs of unknown names."""
-        self.topology.read_at, self.topology.is_wanted = now.steady, False
+        self.topology.read_at, self.topology.is_wanted = asked_at, False
         if clusters == self.topology.clusters:
             return
         self.topology.clusters = clusters
@@ -293,7 +293,7 @@ class RequestBuilder:
             start_time=entry.start_time,
             cluster=cluster,
             document=document,
-            is_trial=is_trial,
+            is_trial=is_trial or bool(entry.topology_wanted_at),
             maybe_sent=entry.maybe_sent(run, server),
             state=None if run.end is None else run.end.state,
             edits=self._composer.end_edits(run, kind, server),
