@@ -27,3 +27,18 @@ def process_as_before() -> Iterator[None]:
     threading.excepthook = hook
     for each, handler in signals.items():
         signal.signal(each, handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the chaos tests measured, a line for each figure and its bound."""
+    reports = [each for found in terminalreporter.stats.values() for each in found]
+    figures = {
+        str(value)
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "figure"
+    }
+    if figures:
+        terminalreporter.section("faults and figures")
+    for line in sorted(figures, key=lambda line: (int(line[1:].partition(" ")[0]), line)):
+        terminalreporter.write_line(line)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chaos.faults import FaultClass
+from chaos.fault_class import FaultClass
 from chaos.faults_here import CLASSES_HERE
 from chaos.harness import World
 from chaos.single import run_alone
 
 
 @pytest.mark.parametrize("fault", CLASSES_HERE, ids=str)
-def test_new_runs_get_through_whatever_fails_here(tmp_path: Path, fault: FaultClass) -> None:
+def test_new_runs_get_through_whatever_fails_here(
+    tmp_path: Path, fault: FaultClass, record_property: Callable[[str, object], None]
+) -> None:
     """A fault that concerns one command, one clock or one file stops nothing else."""
     with World(tmp_path / "world", **fault.options) as world:
         verdict = run_alone(world, fault)
+    for figure in world.figures:
+        record_property("figure", f"{fault}: {figure}")
 
     assert not verdict, str(verdict)

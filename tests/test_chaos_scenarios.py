@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ from chaos.scenarios import SCENARIOS, Scenario
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_the_scenario_ends_well(tmp_path: Path, scenario: Scenario) -> None:
+def test_the_scenario_ends_well(
+    tmp_path: Path, scenario: Scenario, record_property: Callable[[str, object], None]
+) -> None:
     """What only one source knows, or only the operator can see, is not lost."""
     with World(tmp_path / "world", **scenario.options) as world:
         verdict = scenario.run(world)
+    for figure in world.figures:
+        record_property("figure", f"{scenario}: {figure}")
 
     assert not verdict, str(verdict)

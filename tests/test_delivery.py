@@ -721,6 +721,36 @@ def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
+@pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.BROKEN])
+def test_each_try_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, reason: Reason
+) -> None:
+    """A restart of the server may have brought the host; its threads must be in the row."""
+    world.backend.answers[1] = reason
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.backend.answers.clear()
+    world.backend.topology = None
+    world.run(90)
+    early = {job_id for job_id, _ in world.backend.rows}
+    world.backend.topology = ()
+    world.run(20)
+
+    assert ({2}, {1, 2}) == (early, {job_id for job_id, _ in world.backend.rows})
+
+
+def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may break because the server restarts with the host."""
+    world.backend.answers[1] = Reason.BROKEN
+    lacks_host(world, monkeypatch)
+    while 1 not in calls(world, "start"):
+        world.run(0.04)
+
+    assert 1 == calls(world, "start").count(1)
+
+
 def test_a_host_that_is_not_known_is_logged_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,6 +20,7 @@ from spool.drain.text_collector import (
     BATCH_SIZE,
     MAX_AGAIN_SECONDS,
     MAX_QUESTIONS,
+    SILENT_SECONDS,
     START_WAIT_SECONDS,
     UNREADABLE_AGAIN_SECONDS,
     TextCollector,
@@ -127,6 +128,30 @@ def test_a_job_without_texts_does_not_wait_longer(desk: Desk) -> None:
 
     assert (0.0, before) == (entry.texts_until, desk.run_of(entry))
     assert desk.world.store.schedule.is_ready(desk.world.now)
+
+
+def test_no_start_waits_longer_for_a_silent_slurm(desk: Desk) -> None:
+    """A query without any answer has taken seconds: the next runs do not wait either."""
+    entries, waits, late = [desk.stage(1)], [], Texts(is_final=False)
+    desk.world.now += SILENT_SECONDS
+    entries += [desk.stage(job_id, start_time=NOON) for job_id in (2, 3)]
+    desk.find(late)
+    waits.append(entries[0].texts_until)
+    desk.answer(TextsReply(texts={(job_id, NOON): late for job_id in (1, 2, 3)}))
+
+    assert [0.0, 0.0, 0.0, 0.0] == [*waits, *(entry.texts_until for entry in entries)]
+
+
+def test_starts_wait_again_when_slurm_has_answered(desk: Desk) -> None:
+    """A quick failure is repeated within the wait of the start."""
+    desk.stage(1)
+    desk.world.now += SILENT_SECONDS
+    desk.find(FOUND)
+    entry = desk.stage(2, start_time=NOON)
+    until = entry.texts_until
+    desk.find(Texts(is_final=False), 2)
+
+    assert until == entry.texts_until > 0
 
 
 def test_texts_not_reached_in_time_are_asked_for_again(desk: Desk) -> None:

@@ -24,6 +24,10 @@ class ActivityCounters:
         self._answers = _nested(old.answers)
         self._retries = Counter(old.retries)
         self._latencies = dict(old.latencies)
+        self.delivered = 0
+        """How many requests for runs cc-backend has accepted since this drain began."""
+        self.last_delivery: float | None = None
+        """When it last accepted one, Unix seconds; also one of an earlier drain."""
 
     def count_event(self, event: Event) -> None:
         """Count an event that was found in `new/`."""
@@ -37,7 +41,11 @@ class ActivityCounters:
         self._answers[str(kind)][str(outcome)] += 1
         if entry.failures:
             self._retries[str(kind)] += 1
-        since = entry.hook_times.pop(kind, None) if outcome in _ACCEPTED else None
+        if outcome not in _ACCEPTED:
+            return
+        self.delivered += 1
+        self.last_delivery = now.wall
+        since = entry.hook_times.pop(kind, None)
         if since is not None:
             self._count_latency(str(kind), max(0.0, now.steady - since))
 

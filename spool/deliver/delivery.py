@@ -56,9 +56,8 @@ class Delivery:
         self.questions = ServerQuestions(store.schedule, health, self.builder, workers)
         self._settlement = Settlement(store, self.builder, policy)
         self.counters = ActivityCounters()
-        self.accepted_count = 0
-        self.last_accepted: float | None = None
-        """The time when cc-backend last accepted a request for a run, Unix seconds."""
+        self.answered_count = 0
+        """How many requests for runs cc-backend has accepted or rejected."""
 
     @property
     def outstanding(self) -> int:
@@ -210,8 +209,8 @@ class Delivery:
         self.counters.count_answer(entry, request.kind, reply.verdict.outcome, now)
         if sign_of(reply.verdict) is Sign.WELL:
             entry.failures, entry.accepted_before, entry.may_have_arrived = 0, None, False
-            self.accepted_count += 1
-            self.last_accepted = now.wall
+            self._store.schedule.note_answered(entry)
+            self.answered_count += 1
             return
         entry.failures += 1
         if request.kind is not RequestKind.EDIT_META:
@@ -231,7 +230,8 @@ class Delivery:
         if request.kind is RequestKind.EDIT_META:
             self._texts_sent(entry, reaction, now)
             return
-        entry.retry_at, entry.waits_for = 0.0, ""
+        entry.retry_at, entry.waits_for, entry.stays_due = 0.0, "", False
+        entry.topology_wanted_at = 0.0  # a restart of the server may have brought a new one
         if any(row.start_time == entry.start_time for row in reply.rows or ()):
             entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)
@@ -278,7 +278,7 @@ class Delivery:
         self, entry: PendingRun, verdict: ReplyVerdict, reaction: Reaction, now: Moment
     ) -> None:
         """Put a run back after a failed request that the server may have caused."""
-        entry.retry_at = now.steady + reaction.wait_seconds
+        entry.retry_at, entry.stays_due = now.steady + reaction.wait_seconds, True
         entry.waits_for = f"its last request failed: {verdict.hint}"
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
@@ -286,7 +286,7 @@ class Delivery:
         """Continue with the next text; a text that cannot be added is skipped."""
         is_waiting = reaction.action is RunAction.WAIT and entry.end_time is None
         if is_waiting and entry.failures < MAX_META_FAILURES:
-            entry.retry_at = now.steady + reaction.wait_seconds
+            entry.retry_at, entry.stays_due = now.steady + reaction.wait_seconds, True
         else:
             entry.new_texts, entry.failures = entry.new_texts[1:], 0
         if not entry.new_texts and reaction.run.late_texts:

@@ -33,19 +33,20 @@ class PendingRun:
 
     `stored` is its directory (None: its facts are only in memory, in `run`, and its `events` must
     stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent for it, and
-    `waits_for` says why. `texts_until`: its start waits for script and description;
+    `waits_for` says why; `stays_due`: it waits although no known cause keeps it from being sent
+    (its last request failed). `texts_until`: its start waits for script and description;
     `stop_texts_until`: its stop waits for them, after a start without them; `new_texts` are those
     that arrived after the start. `clock_wait_until`: until then it may wait because its time is in
     the future (0: it is not); `topology_wanted_at`: a topology older than this lacks one of its
     hosts (0: none is missing). `comments_at` is when its comments, which may exclude it, were last
     read. `accepted_at` is when its start was accepted, from which the stop hold counts;
     `is_listed`: a job list of cc-backend shows it, so its stop needs no hold. `is_published`: its
-    start was published by NATS and waits for such a list until `retry_at`. `failures` counts
-    failed requests since the last answer, `accepted_before` is the number of accepted requests of
-    other runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the
-    last request may have reached cc-backend. `is_slim`: sent without script and description,
-    because they are refused; only until `slim_until`. `hook_times`: when the hook's event of a
-    request was written, by the monotonic clock, until the request is accepted.
+    start was published by NATS and waits for such a list until `retry_at`. `failures` counts failed
+    requests since the last answer, `accepted_before` is the number of accepted requests of other
+    runs at the last failure. `is_blamed`: it is known to fail alone. `may_have_arrived`: the last
+    request may have reached cc-backend. `is_slim`: sent without script and description, because
+    they are refused; only until `slim_until`. `hook_times`: when the hook's event of a request was
+    written, by the monotonic clock, until the request is accepted.
     """
 
     job_id: int
@@ -64,6 +65,7 @@ class PendingRun:
     in_flight: RequestKind | None = None
     retry_at: float = 0.0
     waits_for: str = ""
+    stays_due: bool = False
     texts_until: float = 0.0
     stop_texts_until: float = 0.0
     clock_wait_until: float = 0.0

@@ -77,7 +77,7 @@ class RequestBuilder:
             return None
         is_delete = entry.in_flight is RequestKind.DELETE
         if is_delete and (cause := self._store.delete_obstacle(entry.job_id)):
-            self.defer(entry, cause, GROUP_SECONDS, now)
+            self.defer(entry, cause, GROUP_SECONDS, now, stays_due=True)
             return None
         is_start = entry.in_flight is RequestKind.START
         if is_start and self.hosts.defers(entry, entry.host, self._store.schedule, now.steady):
@@ -122,7 +122,7 @@ class RequestBuilder:
             self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
             return True
         if self._must_read_comments(entry, run, now):
-            self.defer(entry, "its comments are read again", COMMENTS_CHECK_SECONDS, now)
+            self.defer(entry, "its comments are old", COMMENTS_CHECK_SECONDS, now, stays_due=True)
             return True
         return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
 
@@ -133,8 +133,7 @@ class RequestBuilder:
         """
         if run.end is not None or now.wall - run.seen < OLD_COMMENTS_SECONDS:
             return False
-        if not entry.comments_at:
-            entry.comments_at = now.steady - OLD_COMMENTS_SECONDS
+        entry.comments_at = entry.comments_at or now.steady - OLD_COMMENTS_SECONDS
         age = now.steady - entry.comments_at
         if not OLD_COMMENTS_SECONDS <= age < OLD_COMMENTS_SECONDS + COMMENTS_PATIENCE_SECONDS:
             return False
@@ -147,8 +146,7 @@ class RequestBuilder:
             return self.topology.is_missing(now)
         if not self._composer.needs_newer_topology(run):
             return False
-        if not entry.topology_wanted_at:
-            entry.topology_wanted_at = now.steady
+        entry.topology_wanted_at = entry.topology_wanted_at or now.steady
         return self.topology.is_older_than(entry.topology_wanted_at, now)
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
@@ -196,9 +194,9 @@ class RequestBuilder:
             self.hosts.mark_known(entry.host, schedule, now.steady)
             self.clusters.mark_known(request.cluster, schedule, now.steady)
 
-    def update_clusters(self, clusters: tuple[Cluster, ...], now: Moment) -> None:
+    def update_clusters(self, clusters: tuple[Cluster, ...], asked_at: float, now: Moment) -> None:
         """Replace the server's topology; a change releases the runs of unknown names."""
-        self.topology.read_at, self.topology.is_wanted = now.steady, False
+        self.topology.read_at, self.topology.is_wanted = asked_at, False
         if clusters == self.topology.clusters:
             return
         self.topology.clusters = clusters
@@ -216,9 +214,11 @@ class RequestBuilder:
         self.hosts.release_all(self._store.schedule, now.steady)
         self.clusters.release_all(self._store.schedule, now.steady)
 
-    def defer(self, entry: PendingRun, cause: str, seconds: float, now: Moment) -> None:
-        """Put a run in flight back, to be sent later."""
-        entry.retry_at, entry.waits_for = now.steady + seconds, cause
+    def defer(
+        self, entry: PendingRun, cause: str, seconds: float, now: Moment, *, stays_due: bool = False
+    ) -> None:
+        """Put a run in flight back, to be sent later; `stays_due`: this is no cause of waiting."""
+        entry.retry_at, entry.waits_for, entry.stays_due = now.steady + seconds, cause, stays_due
         self._idle(entry, now)
 
     def _idle(self, entry: PendingRun, now: Moment) -> None:
@@ -293,7 +293,7 @@ class RequestBuilder:
             start_time=entry.start_time,
             cluster=cluster,
             document=document,
-            is_trial=is_trial,
+            is_trial=is_trial or bool(entry.topology_wanted_at),
             maybe_sent=entry.maybe_sent(run, server),
             state=None if run.end is None else run.end.state,
             edits=self._composer.end_edits(run, kind, server),

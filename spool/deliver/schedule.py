@@ -36,6 +36,8 @@ class Schedule:
             False: [],
         }
         self._waiting: list[tuple[float, int, int]] = []
+        # since when the next request of a run has been due; the oldest comes first
+        self._due: dict[tuple[int, int], float] = {}
         self._sequence = count()
         self._size = 0
 
@@ -71,6 +73,7 @@ class Schedule:
         lane = self._lanes.get(entry.job_id, {})
         if lane.pop(entry.start_time, None) is not None:
             self._size -= 1
+            self._due.pop(entry.key, None)
         if lane:
             self.reschedule(entry.job_id, now)  # the next run of the lane may be allowed now
         else:
@@ -104,16 +107,38 @@ class Schedule:
 
     def reschedule(self, job_id: int, now: float) -> None:
         """Put the sendable runs of a lane into the queues again."""
-        for entry in self._candidates(job_id):
+        if self._is_busy(job_id):
+            return
+        candidates = list(self._candidates(job_id))
+        for entry in self.lane(job_id):
+            if entry not in candidates:
+                self._due.pop(entry.key, None)  # another run of its lane comes first
+        for entry in candidates:
             at = self._ready_at(entry)
             if at > now:
+                if not entry.stays_due:
+                    self._due.pop(entry.key, None)
                 needs_texts = at in {entry.texts_until, entry.stop_texts_until}
                 cause = entry.waits_for or ("its texts" if needs_texts else "its time")
                 text = "job=%d start=%d call=%s waits %.1f s: %s"
                 _log.debug(text, *entry.key, entry.next_request, at - now, cause)
                 heappush(self._waiting, (at, next(self._sequence), job_id))
             else:
+                if not entry.is_blamed:  # it waits openly, and fails each time it is tried
+                    self._due.setdefault(entry.key, now)
                 self._push(entry)
+
+    def note_answered(self, entry: PendingRun) -> None:
+        """Record that cc-backend answered a run's request: its next one is not due yet."""
+        self._due.pop(entry.key, None)
+
+    def due_since(self) -> float | None:
+        """Return since when the run that is due longest has been due; None if none is due.
+
+        A run in flight is due, and one that waits after a failure whose cause is not known: only an
+        answer or a known cause ends it.
+        """
+        return next(iter(self._due.values()), None)
 
     def move_ready(self, now: float) -> None:
         """Move the due runs to the ready queues; then `next_time` is in the future."""
@@ -184,12 +209,16 @@ class Schedule:
             return at
         return max(at, entry.accepted_at + self._hold_seconds)
 
+    def _is_busy(self, job_id: int) -> bool:
+        """Return whether a request of a lane is in flight."""
+        return any(entry.in_flight for entry in self._lanes.get(job_id, {}).values())
+
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
         """Yield the runs of a lane that its order allows to be sent, due or not."""
-        lane = self.lane(job_id)
         # the answer to a request in flight decides what may follow in its lane
-        if any(entry.in_flight for entry in lane):
+        if self._is_busy(job_id):
             return
+        lane = self.lane(job_id)
         starting = True
         for position, entry in enumerate(lane):
             if entry.next_request in {RequestKind.STOP, RequestKind.EDIT_META}:

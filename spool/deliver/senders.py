@@ -33,7 +33,8 @@ _log = logging.getLogger(__name__)
 class SendRequest:
     """One request for a run.
 
-    `is_trial`: the server or channel is down; exactly one request is sent, without a repetition.
+    `is_trial`: exactly one request is sent, without a repetition: the server or channel is down, or
+    a repetition would lack the threads of a host that the server may have learnt of meanwhile.
     `maybe_sent`: the same request may have reached cc-backend before. `state` is Slurm's state of
     the end that a stop reports; `edits` are changes of the row's metadata to be made before it.
     """

@@ -113,4 +113,4 @@ class ServerQuestions:
         elif query.topic is Topic.JOBS:
             self._stop_hold.release_listed(reply.listed, self._schedule, now.steady)
         elif reply.clusters is not None:
-            self._builder.update_clusters(reply.clusters, now)
+            self._builder.update_clusters(reply.clusters, self._topology_asked_at, now)

@@ -39,7 +39,7 @@ class UnknownNames:
         if at is None or at <= now:
             return False
         entry.in_flight = None
-        entry.retry_at, entry.waits_for = at, self.cause(name)
+        self._park(entry, name)
         schedule.reschedule(entry.job_id, now)
         return True
 
@@ -60,7 +60,16 @@ class UnknownNames:
             text = "cc-backend does not have %s; correct its cluster.json, or host_map here: %s"
             _log.error(text, what, escape(message))
         self._try_at[name] = now + TRY_SECONDS
-        entry.retry_at, entry.waits_for = self._try_at[name], self.cause(name)
+        self._park(entry, name)
+
+    def _park(self, entry: PendingRun, name: str) -> None:
+        """Let a run wait until the next try, which needs a newer topology: hosts may be new."""
+        entry.retry_at, entry.waits_for, entry.stays_due = (
+            self._try_at[name],
+            self.cause(name),
+            False,
+        )
+        entry.topology_wanted_at = 0.0
 
     def mark_known(self, name: str, schedule: Schedule, now: float) -> None:
         """Release all runs that wait for a name that is known now."""

@@ -168,8 +168,8 @@ def _service(
     now, calls = parts.clocks.now(), externals.system_calls
     state_path = settings.state / DRAIN_STATE_FILE
     previous = _previous_state(state_path)
-    parts.delivery.last_accepted = _past(previous.last_delivery, now)
     parts.delivery.counters = ActivityCounters(previous.counters)
+    parts.delivery.counters.last_delivery = _past(previous.last_delivery, now)
     drain = Drain(parts, last_event=_past(previous.last_event, now))
     recover(parts.layout, parts.store, parts.loader, now)
     service_parts = ServiceParts(

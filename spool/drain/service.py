@@ -99,11 +99,11 @@ class Service:
         self._report = StateReport(self.drain, self.parts, once=True)
         self._write_state()
         delivery, clocks = self.parts.delivery, self.parts.clocks
-        until, accepted, asked_early = clocks.steady() + ONCE_SECONDS, 0, False
+        until, answered, asked_early = clocks.steady() + ONCE_SECONDS, 0, False
         while not self._stopping:
             self.run_pass()
-            if delivery.accepted_count > accepted:
-                until, accepted = clocks.steady() + ONCE_SECONDS, delivery.accepted_count
+            if delivery.answered_count > answered:
+                until, answered = clocks.steady() + ONCE_SECONDS, delivery.answered_count
             if self._is_idle():
                 if not asked_early and delivery.questions.ask_held_early(clocks.now()):
                     asked_early = True

@@ -38,8 +38,8 @@ class StateReport:
         self._causes_since: dict[str, float] = {}
         self._waiting_at = float("-inf")
         self._minutes: deque[tuple[float, int]] = deque([(self._started.steady, 0)])
-        self._accepted = 0
-        self._due_since: float | None = None
+        self._delivered = 0
+        self._delivered_at = float("-inf")
         self._held = 0
         self._unreported = UnreportedRuns(parts.layout)
 
@@ -78,9 +78,9 @@ class StateReport:
             ),
             unreadable_count=len(unreadable),
             last_event=self._drain.last_event,
-            last_delivery=parts.delivery.last_accepted,
-            deliveries_last_hour=self._accepted - self._minutes[0][1],
-            due_since=self._due_since,
+            last_delivery=parts.delivery.counters.last_delivery,
+            deliveries_last_hour=self._delivered - self._minutes[0][1],
+            due_since=self._due_since(now),
             next_attempt=self._next_attempt(now),
             unreported=self._unreported.count,
             counters=parts.delivery.counters.value(),
@@ -91,20 +91,23 @@ class StateReport:
         at = self._parts.store.schedule.next_time()
         return None if at is None else at + now.wall - now.steady
 
+    def _due_since(self, now: Moment) -> float | None:
+        """Return since when requests are due and none is delivered although cc-backend answers."""
+        due, server = self._parts.store.schedule.due_since(), self._parts.health.state.server
+        if due is None:
+            return None
+        answers_since = server.since if server.is_up else 0.0
+        return max(due, self._delivered_at, answers_since) + now.wall - now.steady
+
     def _count_deliveries(self, now: Moment) -> None:
-        """Record the deliveries by time, and since when requests are due without a delivery."""
-        delivery = self._parts.delivery
-        is_progress = delivery.accepted_count > self._accepted
-        self._accepted = delivery.accepted_count
+        """Record the deliveries by time."""
+        delivered = self._parts.delivery.counters.delivered
+        if delivered > self._delivered:
+            self._delivered, self._delivered_at = delivered, now.steady
         if now.steady - self._minutes[-1][0] >= MINUTE_SECONDS:
-            self._minutes.append((now.steady, self._accepted))
+            self._minutes.append((now.steady, self._delivered))
         while len(self._minutes) > 1 and now.steady - self._minutes[0][0] > HOUR_SECONDS:
             self._minutes.popleft()
-        is_due = bool(delivery.outstanding or self._parts.store.schedule.ready_count())
-        if not is_due:
-            self._due_since = None
-        elif is_progress or self._due_since is None:
-            self._due_since = now.wall
 
     def _collect_waiting(self, now: Moment) -> None:
         """Count the waiting runs by cause, and record when each cause was first seen."""

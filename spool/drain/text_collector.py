@@ -1,9 +1,9 @@
 """Collect scripts, descriptions and missing user names of new runs, by a worker of its own.
 
 A run is stored with its essential facts at once; its start waits some seconds at most for these
-texts. Texts that arrive later are added to the run, and to its row if cc-backend supports that: the
-stop of a short job waits a little for them, because nothing is sent after a run is completely
-delivered.
+texts, less if Slurm is silent. Texts that arrive later are added to the run, and to its row if
+cc-backend supports that: the stop of a short job waits a little for them, because nothing is sent
+after a run is completely delivered.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
 START_WAIT_SECONDS = 5.0
+SILENT_SECONDS = 1.5  # a query that took longer and found nothing: no start waits for its texts
 STOP_WAIT_SECONDS = 120.0  # counted from the first query
 BATCH_SIZE = 200
 MAX_QUESTIONS = 40  # queries about one run while its texts are unreachable: for half an hour
@@ -76,6 +77,8 @@ class TextCollector:
         self._asked: dict[tuple[int, int], _Wanted] = {}
         self._later: list[_Wanted] = []
         self._users: set[tuple[int, int]] = set()
+        self._asked_at = 0.0
+        self._is_silent = False
 
     def __len__(self) -> int:
         return len(self._queue) + len(self._asked) + len(self._later)
@@ -114,7 +117,7 @@ class TextCollector:
             return
         batch = [self._queue.popleft() for _ in range(min(BATCH_SIZE, len(self._queue)))]
         batch.sort(key=lambda w: w.needs_texts)  # of two queries about a run the wider one is used
-        self._asked = {(w.job.job_id, w.start_time): w for w in batch}
+        self._asked, self._asked_at = {(w.job.job_id, w.start_time): w for w in batch}, now.steady
         for wanted in batch:
             if wanted.is_unreadable:
                 self._hold_start(wanted, now)
@@ -131,6 +134,7 @@ class TextCollector:
     def take(self, _query: TextsQuery, reply: TextsReply | None, now: Moment) -> None:
         """Add the texts to the runs; query missing ones again."""
         asked, self._asked = self._asked, {}
+        self._note_silence(reply, now)
         for (job_id, start), wanted in asked.items():
             self._users.discard((job_id, start))
             entry = self._store.get(job_id, start, now)
@@ -139,6 +143,8 @@ class TextCollector:
             texts = reply.texts.get((job_id, wanted.job.start_time), Texts())
             user = reply.users.get(wanted.job.uid) if wanted.job.uid is not None else None
             wanted.is_unreadable = not self._add(entry, texts, user, now)
+            if self._is_silent:
+                entry.texts_until = 0.0
             delay = self._delay(wanted, texts) if wanted.needs_texts else None
             is_waiting = delay is not None and self._builder.can_add_texts and not texts.is_final
             entry.stop_texts_until = wanted.since + STOP_WAIT_SECONDS if is_waiting else 0.0
@@ -146,6 +152,12 @@ class TextCollector:
                 wanted.ask_at = now.steady + delay
                 self._later.append(wanted)
             self._store.schedule.reschedule(entry.job_id, now.steady)
+
+    def _note_silence(self, reply: TextsReply | None, now: Moment) -> None:
+        """Record whether Slurm is silent about texts: until it answers, no start waits for them."""
+        texts = () if reply is None else reply.texts.values()
+        is_slow = now.steady - self._asked_at >= SILENT_SECONDS
+        self._is_silent = (is_slow or self._is_silent) and not any(each.is_final for each in texts)
 
     def _delay(self, wanted: _Wanted, texts: Texts) -> float | None:
         """Return the seconds until the next query about a run; None: no more queries."""

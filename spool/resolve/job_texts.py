@@ -23,7 +23,7 @@ from spool.escaping import escape
 from spool.resolve.render_description import render_description
 from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
 
-BUDGET_SECONDS = 3.0
+BUDGET_SECONDS = 2.0
 """The time limit of one query of the drain."""
 COMMAND_SECONDS = 5.0
 """The timeout of one command."""

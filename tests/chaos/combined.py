@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from chaos import faults, oracle
-from chaos.faults import FaultClass
+from chaos.fault_class import Begin, FaultClass, Lift
 from chaos.faults_here import JSON_DIES, JSON_DIES_LATE, NO_CONTROLLER, slurm_lasting
 from chaos.harness import World
 from chaos.injection import Kind, ServerFault, SlurmFault
@@ -24,29 +24,29 @@ SETTLED_SECONDS = 20.0
 PASSING_SECONDS = 1800.0
 
 
-def server_down(world: World) -> faults.Lift:
+def server_down(world: World) -> Lift:
     """Take the server down."""
     world.backend.stop()
     return world.backend.start
 
 
-def drain_killed(world: World) -> faults.Lift:
+def drain_killed(world: World) -> Lift:
     """Kill the drain."""
     world.kill_drain()
     return world.start_drain
 
 
-def lost_answers(world: World) -> faults.Lift:
+def lost_answers(world: World) -> Lift:
     """Lose every third answer of the server after it has done what was asked."""
     return faults.lasting(world, ServerFault(kind=Kind.LOSE, chance=0.3))
 
 
-def dripping_answers(world: World) -> faults.Lift:
+def dripping_answers(world: World) -> Lift:
     """Let every tenth answer come a byte at a time."""
     return faults.lasting(world, ServerFault(kind=Kind.DRIP, chance=0.1))
 
 
-def _slurm(fault: SlurmFault) -> faults.Begin:
+def _slurm(fault: SlurmFault) -> Begin:
     return lambda world: slurm_lasting(world, fault)
 
 
@@ -87,7 +87,7 @@ class Combination:
         self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
         self._timely = random.Random(seed)  # noqa: S311 - draws that depend on what has arrived
         self.history: list[str] = []
-        self._lifts: list[tuple[FaultClass, faults.Lift]] = []
+        self._lifts: list[tuple[FaultClass, Lift]] = []
         self._live: list[Run] = []
 
     def run(self) -> Verdict:

@@ -1,49 +1,19 @@
-"""Classes of faults: how each begins and ends, and what must go on while it lasts.
-
-The names P0 ... P19 are those of the faults that a drain once had; each stands for its class. Here
-are those of cc-backend and what stands in front of it; `faults_here` has the others.
-"""
+"""Classes of faults of cc-backend and of what stands in front of it; `faults_here` has others."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
+from chaos.fault_class import Begin, FaultClass, Lift
 from chaos.harness import World
-from chaos.injection import Kind, ServerFault
+from chaos.injection import Kind, ServerFault, wait_for
 from chaos.site_facts import token
 
-Lift = Callable[[], None]
-Begin = Callable[[World], Lift]
 SERVER_TEXT = "database or upstream failed"
 HTML = "text/html; charset=utf-8"
 PAGE = "<!DOCTYPE html><title>Welcome</title>"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaultClass:
-    """One class.
-
-    `begin` lets it happen and returns what ends it. New runs must be delivered within
-    `others_within` seconds while it lasts (None: they may wait). After its end all must be well
-    within `settled_within` seconds, or after `passing` more seconds that are made to pass at once.
-    `is_calm`: while the fault lasts and nothing new comes, the drain may use little CPU time.
-    """
-
-    name: str
-    begin: Callable[[World], Lift]
-    others_within: float | None = None
-    lasting: float = 1.0
-    settled_within: float = 15.0
-    passing: float = 0.0
-    is_calm: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """Return the name, as a test's id."""
-        return self.name
+STOPS_SECONDS = 10.0
 
 
 def lasting(world: World, fault: ServerFault) -> Lift:
@@ -90,6 +60,8 @@ def poisoned_stop(world: World) -> Lift:
     lift = lasting(world, fault)
     for run in runs:
         world.end(run)
+    took = wait_for(lambda: len(world.closed(runs[1:])) == len(runs) - 1, STOPS_SECONDS)
+    world.measure("5 of 5 other stops", took, STOPS_SECONDS)
     return lift
 
 
@@ -101,6 +73,7 @@ def outage(status: int, text: str = "", *, hours: float = 6.0) -> Begin:
         lift = lasting(world, fault)
         world.several(8)
         world.let_pass(hours * 3600, step=600)
+        world.measure(f"runs in dead/ after {hours:g} h", len(world.files("dead")), 0, "")
         return lift
 
     return begin
@@ -171,7 +144,13 @@ POISON = (
     ),
 )
 OUTAGES = tuple(
-    FaultClass(name=f"P1 {status}", begin=outage(status, text), passing=70, settled_within=3)
+    FaultClass(
+        name=f"P1 {status}",
+        begin=outage(status, text),
+        repaired_within=70,
+        passing=70,
+        settled_within=3,
+    )
     for status, text in (
         (500, ""),
         (521, "Web server is down"),
@@ -184,7 +163,13 @@ OUTAGES = tuple(
     )
 )
 FIREWALLS = tuple(
-    FaultClass(name=f"P5 {status}", begin=disliked_body(status), others_within=5, is_calm=True)
+    FaultClass(
+        name=f"P5 {status}",
+        begin=disliked_body(status),
+        others_within=5,
+        is_calm=True,
+        halts_nobody=True,
+    )
     for status in (401, 403, 302, 404, 405)
 )
 
@@ -274,17 +259,27 @@ def _right_token(world: World) -> None:
 
 TOPOLOGY = (FaultClass(name="P2 no topology", begin=failing_topology, lasting=3, passing=300),)
 TOKENS = tuple(
-    FaultClass(name=f"P6 token {name}", begin=changed_token(wrong, right), settled_within=10)
+    FaultClass(
+        name=f"P6 token {name}",
+        begin=changed_token(wrong, right),
+        repaired_within=10,
+        settled_within=10,
+    )
     for name, wrong, right in (
         ("removed and put back", _remove_token, _right_token),
         ("readable by all, then not", _open_token, _close_token),
         ("wrong, then right", _wrong_token, _right_token),
     )
 )
-HOSTS = (
-    FaultClass(name="P10 new host", begin=unknown_host, others_within=5, passing=60),
-    FaultClass(name="P10 host_map corrected", begin=wrong_host_map, others_within=5, passing=60),
-    FaultClass(name="P10 retry", begin=retried_host, others_within=5),
+HOSTS = tuple(
+    FaultClass(
+        name=f"P10 {name}", begin=begin, others_within=5, repaired_within=within, passing=passing
+    )
+    for name, begin, within, passing in (
+        ("new host", unknown_host, 60, 60),
+        ("host_map corrected", wrong_host_map, 60, 60),
+        ("retry", retried_host, 10, 0),
+    )
 )
 SILENCES = (
     FaultClass(name="P19 a start is never answered", begin=swallowed_start, others_within=6),

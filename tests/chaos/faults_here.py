@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from chaos.faults import Begin, FaultClass, Lift
+from chaos.fault_class import Begin, FaultClass, Lift
 from chaos.harness import World
 from chaos.injection import SlurmFault, wait_for
+from chaos.job import Run
 
 NO_SUCH_JOB = b"slurm_load_jobs error: Invalid job id specified\n"
 NO_CONTROLLER = b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
 SEGMENTATION_FAULT = 139
+FIRST_START_SECONDS = 3.0
+ARRAY_TASKS = int(os.environ.get("CHAOS_ARRAY", "200"))
+SCRIPTS_SECONDS = 60.0
+LOOK_SECONDS = 0.25
 HOUR = 3600.0
 _IN_NAMESPACE = ("unshare", "--mount", "--propagation", "private")
 _FULL = (
@@ -37,6 +43,17 @@ def slurm_fault(fault: SlurmFault) -> Begin:
     return begin
 
 
+def hanging_scripts(world: World) -> Lift:
+    """Let scripts hang, and eight jobs start at once."""
+    lift = slurm_lasting(world, SCRIPT_HANGS)
+    began = time.monotonic()
+    runs = world.several(8)
+    first = wait_for(lambda: world.delivered(runs), FIRST_START_SECONDS)
+    took = None if first is None else time.monotonic() - began
+    world.measure("first of 8 starts", took, FIRST_START_SECONDS)
+    return lift
+
+
 def hanging_slurm(command: str | None, *words: str) -> Begin:
     """Return a beginning: a command hangs, while runs that need nothing of it wait for a server.
 
@@ -51,14 +68,15 @@ def hanging_slurm(command: str | None, *words: str) -> Begin:
         wait_stored(world, len(stored))
         lift = slurm_lasting(world, SlurmFault(command=command, words=words, hangs=True))
         world.end(forgotten)  # its end is known to accounting alone
+        seen = len(world.backend.log)
         world.backend.start()
+        for _ in range(6):  # the next attempt may be a minute away, and the command still hangs
+            if len(world.backend.log) == seen:
+                world.let_pass(10)
+        first = wait_for(lambda: world.delivered(stored), 5)
+        world.measure("first delivery after the server is back", first, 5)
         took = world.wait_delivered(stored, 5)
-        if took is None:  # the next attempt may be a minute away, and the command still hangs
-            world.let_pass(60, step=10)
-            took = world.wait_delivered(stored, 5)
-        if took is None:
-            delivered = len(world.delivered(stored))
-            world.complaints.append(f"{delivered} of {len(stored)} runs that need no Slurm")
+        world.measure(f"{len(world.delivered(stored))} of {len(stored)} stored runs", took, 5)
         return lift
 
     return begin
@@ -173,11 +191,25 @@ def large_array(count: int) -> Begin:
         world.with_descriptions = True
         owner = world.shapes.new_id()
         script = f"#!/bin/sh\n# array {owner}\n"
-        for task in range(count):
+        tasks = [
             world.begin(array=(owner, task), script=script, nodes=("c001",))
+            for task in range(count)
+        ]
+        took = wait_for(lambda: _with_scripts(world, tasks) == count, SCRIPTS_SECONDS)
+        found = _with_scripts(world, tasks)
+        world.measure(f"scripts of {found} of {count} tasks", took, SCRIPTS_SECONDS)
         return lambda: None
 
     return begin
+
+
+def _with_scripts(world: World, runs: Sequence[Run]) -> int:
+    """Return how many runs have their script at the server; not asked in haste."""
+    time.sleep(LOOK_SECONDS)
+    with world.backend.rules.lock:
+        rows = [row.document for row in world.backend.rules.rows]
+    keys = {(row["jobId"], row["startTime"]) for row in rows if "jobScript" in row["metaData"]}
+    return sum(run.key in keys for run in runs)
 
 
 JSON_DIES = SlurmFault(command="squeue", words=("--json",), status=SEGMENTATION_FAULT)
@@ -193,7 +225,7 @@ FILES = (
 SLURM = (
     FaultClass(
         name="P4 scripts hang",
-        begin=slurm_fault(SCRIPT_HANGS),
+        begin=hanging_scripts,
         others_within=8,
         settled_within=30,
         passing=120,
@@ -201,7 +233,9 @@ SLURM = (
     ),
     FaultClass(name="P12 JSON dies", begin=slurm_fault(JSON_DIES), others_within=10),
     FaultClass(name="P12 JSON dies late", begin=slurm_fault(JSON_DIES_LATE), others_within=10),
-    FaultClass(name="P13 squeue is back", begin=silent_controller, settled_within=8),
+    FaultClass(
+        name="P13 squeue is back", begin=silent_controller, repaired_within=8, settled_within=8
+    ),
     FaultClass(name="P15 squeue denies a job", begin=lying_controller),
 )
 CLOCKS = (
@@ -211,13 +245,13 @@ CLOCKS = (
 ARRAYS = (
     FaultClass(
         name="P9 array with files",
-        begin=large_array(200),
+        begin=large_array(ARRAY_TASKS),
         others_within=30,
         settled_within=60,
     ),
     FaultClass(
         name="P9 array without files",
-        begin=large_array(200),
+        begin=large_array(ARRAY_TASKS),
         others_within=30,
         settled_within=60,
         options=WITHOUT_FILES,

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from chaos import site_facts
+from chaos.figures import Figure
 from chaos.injection import wait_for
 from chaos.job import Run
 from chaos.notify import NotifySocket
+from chaos.processes import has_children
 from chaos.server import Backend
 from chaos.slurm import NEW, Slurm
 from chaos.slurm_hooks import call_hook
@@ -30,6 +32,7 @@ CLOCK = Path(__file__).resolve().parent / "clock"
 DIRECTORIES = ("new", "todo", "open", "dead", "tmp")
 COMMAND_SECONDS = 60.0
 KILL_SECONDS = 15.0
+COMMANDS_SECONDS = 3.0
 
 
 def installed(name: str) -> str:
@@ -51,13 +54,16 @@ class World:
         **slurm: Any,
     ) -> None:
         self.root = root
-        self.backend = Backend(version, seed=seed)
+        self._stepped = self._passed = 0.0
+        # where time passes, the server's job cache ages as well
+        self.backend = Backend(version, seed=seed, clock=lambda: time.monotonic() + self._passed)
         self.slurm = Slurm(root / "slurm", release, **slurm)
         self.slurm.now = self.now
         self.shapes = Shapes(seed)
         self.runs: list[Run] = []
         self.refused: set[int] = set()
         self.complaints: list[str] = []
+        self.figures: list[Figure] = []
         self.drain: subprocess.Popen[bytes] | None = None
         self.log = root / "drain.log"
         self.wrapper: tuple[str, ...] = ()
@@ -66,7 +72,6 @@ class World:
         root.mkdir(parents=True, exist_ok=True)
         self.notify = NotifySocket(root / "notify")
         self._clock = root / "clock"
-        self._stepped = self._passed = 0.0
         self._write_clock()
 
     def __enter__(self) -> Self:
@@ -204,9 +209,14 @@ class World:
         self._write_clock()
 
     def let_pass(self, seconds: float, *, step: float | None = None, pause: float = 0.1) -> None:
-        """Let time pass for the program and for Slurm, with a real pause after each step."""
+        """Let time pass for the program and for Slurm, with a real pause after each step.
+
+        A command under way ends before, else it would seem to take as long as the step.
+        """
         step = step or seconds
         for _ in range(round(seconds / step)):
+            if not self.slurm.is_hanging:
+                wait_for(lambda: not has_children(self.drain), COMMANDS_SECONDS)
             self._passed += step
             self._write_clock()
             time.sleep(pause)
@@ -273,3 +283,17 @@ class World:
     def wait_delivered(self, runs: Sequence[Run], seconds: float) -> float | None:
         """Wait for the starts of some runs; return how long it took, None if it took longer."""
         return wait_for(lambda: len(self.delivered(runs)) == len(runs), seconds)
+
+    def closed(self, runs: Sequence[Run]) -> list[Run]:
+        """Return those runs whose end the server has."""
+        with self.backend.rules.lock:
+            rows = [row for row in self.backend.rules.rows if row.stop_time is not None]
+            keys = {(row.document["jobId"], row.document["startTime"]) for row in rows}
+        return [run for run in runs if run.key in keys]
+
+    def measure(self, what: str, value: float | None, bound: float, unit: str = "s") -> None:
+        """Note a figure, and complain if it does not keep its bound."""
+        figure = Figure(what=what, value=value, bound=bound, unit=unit)
+        self.figures.append(figure)
+        if not figure.is_met:
+            self.complaints.append(str(figure))

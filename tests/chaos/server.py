@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -24,10 +25,15 @@ class Backend:
     """The server. `log` holds every request; `rules` the rows."""
 
     def __init__(
-        self, version: str = "1.5.4", *, seed: int = 0, commit_seconds: float = 1.0
+        self,
+        version: str = "1.5.4",
+        *,
+        seed: int = 0,
+        commit_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.faults = Faults()
-        self.rules = Rules(version, hosts(), CLUSTER, commit_seconds=commit_seconds)
+        self.rules = Rules(version, hosts(), CLUSTER, commit_seconds=commit_seconds, clock=clock)
         self.clusters: list[dict[str, Any]] = clusters()
         self.token = token()
         self.log: list[Seen] = []

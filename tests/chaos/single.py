@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from chaos import oracle
-from chaos.faults import FaultClass
+from chaos.fault_class import FaultClass
 from chaos.harness import World
-from chaos.job import Run
 from chaos.oracle import Verdict
 
 BEFORE, DURING, AFTER = 4, 20, 6
 FIRST_SECONDS = 20.0
+LOOK_SECONDS = 0.5
+STEP_SECONDS = 5.0
 CALM_SECONDS = 2.0
 CALM_SHARE = 0.35
 
 
-def wait_running(world: World, fault: FaultClass, runs: Sequence[Run]) -> None:
-    """Wait for runs before they end: of one that ends at once nobody can know the GPUs."""
-    for _ in range(int(fault.passing // 10)):
-        if world.wait_delivered(runs, 1.0) is not None:
-            return
-        world.let_pass(10)
-    world.wait_delivered(runs, fault.settled_within)
+def wait_repaired(world: World, fault: FaultClass) -> None:
+    """Measure how long all starts take after the end of a fault, by the drain's clock.
+
+    They are waited for before runs end: of one that ends at once nobody can know the GPUs.
+    """
+    runs = [run for run in world.runs if run.job_id not in world.refused]
+    bound, began, took = fault.repaired_within, world.now(), None
+    bound = fault.passing + fault.settled_within if bound is None else bound
+    while took is None and world.now() - began < bound:
+        if world.wait_delivered(runs, LOOK_SECONDS) is not None:
+            took = world.now() - began
+        elif fault.passing:
+            world.let_pass(STEP_SECONDS)
+    count = len(world.delivered(runs))
+    world.measure(f"{count} of {len(runs)} starts after the repair", took, bound)
 
 
 def check_calm(world: World) -> None:
@@ -44,14 +52,17 @@ def run_alone(world: World, fault: FaultClass) -> Verdict:
     during = world.several(DURING)
     if fault.others_within is None:
         time.sleep(fault.lasting)
-    elif world.wait_delivered(during, fault.others_within) is None:
-        late = len(during) - len(world.delivered(during))
-        world.complaints.append(f"{late} of {len(during)} others waited {fault.others_within} s")
+    else:
+        took = world.wait_delivered(during, fault.others_within)
+        count = len(world.delivered(during))
+        world.measure(f"{count} of {len(during)} others", took, fault.others_within)
     if fault.is_calm:
         check_calm(world)
+    if fault.halts_nobody and "halted" in world.log.read_text():
+        world.complaints.append("deliveries were halted")
     lift()
     after = world.several(AFTER)
-    wait_running(world, fault, (*during, *after))
+    wait_repaired(world, fault)
     for run in (*before, *during[::2], *after[::2]):
         world.end(run, world.shapes.end_state())
     return oracle.settle(world, fault.settled_within, passing=fault.passing)

@@ -88,6 +88,13 @@ class Slurm:
         """Tell whether this is the old one of the two releases."""
         return self.release == OLD
 
+    @property
+    def is_hanging(self) -> bool:
+        """Tell whether a command may hang now."""
+        return any(
+            isinstance(f, SlurmFault) and f.hangs for f in (i.fault for i in self.faults.live)
+        )
+
     def start(self) -> None:
         """Open the socket: from now on the commands answer."""
         path = self.root / "socket"
