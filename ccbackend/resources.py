@@ -9,8 +9,9 @@ from typing import Any
 
 from ccbackend.accelerators import NodeAccelerators, accelerators_of
 from ccbackend.facts import JobFacts, NodeFacts
+from ccbackend.hwthreads import hwthreads
 from ccbackend.site import SiteMap
-from ccbackend.topology import Cluster, NodeTopology, hwthreads
+from ccbackend.topology import Cluster, NodeTopology
 
 Resource = dict[str, Any]
 Warn = Callable[[str], None]

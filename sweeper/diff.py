@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ccbackend.replies import BackendRow
-from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.fields.job_states import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import match_start, same_start

@@ -13,7 +13,8 @@ from ccbackend.accelerators import (
     map_problems,
     normal_address,
 )
-from ccbackend.topology import HwThreads, NodeList, NodeTopology, clusters_of_json, hwthreads
+from ccbackend.hwthreads import HwThreads, hwthreads
+from ccbackend.topology import NodeList, NodeTopology, clusters_of_json
 from slurm.job import Gres, NodeAllocation
 
 FLAT = NodeTopology(((0,), (1,), (2,), (3,)))

@@ -127,7 +127,7 @@ def test_a_refused_right_behind_an_error_counts() -> None:
     error = SpoolError("/s", "Permission denied", "become the service user")
     error.__cause__ = PermissionError(13, "Permission denied")
 
-    assert 77 == console.exit_code_of(error)
+    assert 77 == exit_codes.exit_code_of(error)
 
 
 def test_only_bugs_have_a_traceback() -> None:

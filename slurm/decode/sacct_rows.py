@@ -14,16 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.job_states import split_state
 from slurm.decode.fields.reader import FieldReader
-from slurm.decode.fields.scalars import (
-    NO_VALUE_WORDS,
-    digits,
-    epoch_seconds,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.scalars import NO_VALUE_WORDS, digits, epoch_seconds, text
 from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
-from slurm.decode.fields.scalars import LIVE_STATES, text
+from slurm.decode.fields.job_states import LIVE_STATES
+from slurm.decode.fields.scalars import text
 from slurm.decode.job_resources import parse_node_gres
 from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import Job, NodeAllocation

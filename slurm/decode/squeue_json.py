@@ -10,17 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from slurm.decode.fields.gres import parse_tres
+from slurm.decode.fields.job_states import LIVE_STATES, split_state
 from slurm.decode.fields.reader import FieldReader
-from slurm.decode.fields.scalars import (
-    LIVE_STATES,
-    instant,
-    number,
-    positive,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.scalars import instant, number, positive, text
 from slurm.decode.fields.sharing import sharing_from_json
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import SCRONTAB_FLAG, Job, Sharing

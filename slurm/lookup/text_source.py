@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.commands import MAX_LISTING_BYTES
-from slurm.decode.fields.scalars import LIVE_STATES
+from slurm.decode.fields.job_states import LIVE_STATES
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns

@@ -18,6 +18,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from spool.deliver.backoff import backoff
+
 MAX_DELAY_SECONDS = 60.0
 MAX_CHANNEL_DELAY_SECONDS = 5.0
 HALT_PROBE_SECONDS = 60.0
@@ -186,7 +188,7 @@ def _run_failed(
     if len(suspects) > 1 or not condition.is_up:
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
         condition = _outage(condition, answer.sign, now)
-        delay = backoff(condition, longest, random)
+        delay = backoff(condition.failures, longest, random)
         condition = _failed(condition, now, answer, delay=delay)
     new = replace(old, condition=condition, suspects=suspects)
     # a third suspect needs no further probe, which would double the load during an outage
@@ -214,7 +216,7 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
     elif answer.sign is Sign.HALTED:
         delay = HALT_PROBE_SECONDS  # an administrator must act, so frequent probes are useless
     else:
-        delay = backoff(outage, MAX_DELAY_SECONDS, random)
+        delay = backoff(outage.failures, MAX_DELAY_SECONDS, random)
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
     return replace(state, server=_failed(outage, now, answer, delay=max(delay, wish)))
 
@@ -252,9 +254,3 @@ def _failed(
         failures=outage.failures + 1,
         retry_at=now + delay,
     )
-
-
-def backoff(condition: Condition, longest: float, random: float) -> float:
-    """Return the delay before the next try: random in (d/2, d), d = min(longest, 2ⁿ s)."""
-    bound = min(longest, 2.0 ** min(condition.failures, 6))
-    return bound * (1 + random) / 2

@@ -3,7 +3,7 @@
 cc-backend >= 1.5 stores a new job in a cache first and commits the cache to its job table every two
 minutes or so. A stop that meets this commit can close another job (v1.5.4,
 internal/repository/jobCreate.go). So a stop is held until its run is listed, or until the hold time
-is over.
+is over (`Schedule` keeps it back).
 
 One commit takes all runs that were accepted before it. So a cheap query about the oldest held stops
 is repeated until it shows one of them; then all are asked about at once. A server that answers

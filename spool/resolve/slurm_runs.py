@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
+from slurm.decode.fields.job_states import END_STATES, LIVE_STATES
 from slurm.job import SCRONTAB_FLAG, Job
 
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting

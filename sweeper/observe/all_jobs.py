@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.fields.job_states import END_STATES
 from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
