@@ -116,7 +116,7 @@ def run_command(work: Callable[[], int]) -> int:
         _drop(sys.stdout)
         return exit_codes.OK
     except KeyboardInterrupt:
-        _log.error("interrupted; no change is incomplete, the command may be repeated")
+        _log.error("interrupted; no file is half-written, the command can be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)

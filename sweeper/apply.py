@@ -44,7 +44,9 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
                 layout, kind, key.job_id, start=key.start_time, end=end, extras=_extras(change)
             )
         except OSError as error:
-            _log.error("new/ takes no more events, the rest is left for the next sweep: %s", error)
+            _log.error(
+                "new/ accepts no more events, the rest is left for the next sweep: %s", error
+            )
             break
         written.append(WrittenEvent(key=key, event=name))
     return written

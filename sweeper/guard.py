@@ -76,7 +76,9 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
         )
         yield _answer_finding("cluster", text)
     if answers.foreign_cluster is not None:
-        text = f"cc-backend lists jobs of cluster {answers.foreign_cluster!r} without being asked"
+        text = (
+            f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not requested"
+        )
         yield _answer_finding("listing", text)
     if not answers.sees_all_jobs:
         text = (
@@ -117,8 +119,8 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     """Yield the checks of the numbers that speak."""
     if not sizes.has_mark:
         text = (
-            "no sweep has been applied here yet: the first `cc-sweep apply` sets the mark and"
-            " changes nothing, the next one repairs (or now: cc-sweep apply --force --stops N)"
+            "no sweep has been applied here yet: the first `cc-sweep apply` only stores"
+            " its time, the next one repairs (or now: cc-sweep apply --force --stops N)"
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already
@@ -127,7 +129,7 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
         text = (
             f"{sizes.stops} stops of {sizes.running_at_backend} running jobs at cc-backend are more"
             f" than {threshold}; stops are held: the next sweep applies those that it plans again"
-            " and accounting proves"
+            " and that accounting confirms"
         )
         yield GuardFinding(name=MANY_STOPS, kind=GuardKind.SIZE, text=text)
     if sizes.candidates:

@@ -263,11 +263,11 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
     [
         ({"n": {"0": "A0", "1": "A1"}}, {}, ()),
         ({}, {"^n.$": ["A0", "A1"]}, ()),
-        ({}, {"n": ["A0", "A1"]}, ("pattern n is searched, not anchored: write ^...$",)),
+        ({}, {"n": ["A0", "A1"]}, ("pattern n matches any part of a name; write ^...$",)),
         (
             {},
             {"^n1$": ["A0", "A1"], "^n.$": ["A0", "A1"]},
-            ("patterns ^n1$ and ^n.$ overlap: the first one counts",),
+            ("patterns ^n1$ and ^n.$ overlap; the first one is used",),
         ),
         (
             {"n": {"0": "A0", "1": "B1"}},

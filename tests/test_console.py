@@ -107,7 +107,7 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             "a bug, please report it: BadFileError: 5-1.json: odd",
         ),
         (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
-        (KeyboardInterrupt(), 75, "interrupted; no change is incomplete"),
+        (KeyboardInterrupt(), 75, "interrupted; no file is half-written"),
     ],
 )
 def test_every_error_is_a_line_and_an_exit_code(

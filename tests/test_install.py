@@ -465,7 +465,7 @@ def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> N
     done = find_python(tmp_path, *wanted)
 
     assert (1, "") == (done.returncode, done.stdout)
-    assert "needed: " in done.stderr
+    assert "to install one: " in done.stderr
     assert all(name in done.stderr for name in wanted)
 
 

@@ -189,7 +189,7 @@ class SingleSource:
             raise UntrustedTextError("it does not contain exactly one record of the job")
         job = parse_job_record(own[0], job_id, cluster=cluster)
         if len(records) > 1 and job.state != "PENDING":  # the rest of an array may be pending
-            raise UntrustedTextError("it contains records of other jobs, too")
+            raise UntrustedTextError("it also contains records of other jobs")
         if not job.nodes:
             return job
         try:
