@@ -74,6 +74,8 @@ def find_drift(
             _judge_missing(judge, job, is_excluded=exclusion_reason(job) is not None)
     for job in differences.ended:
         _judge_ended(judge, job, is_excluded=exclusion_reason(job) is not None)
+    # Last, and only the rows whose job has not moved: a stop is the one change that cannot be
+    # undone.
     for row in differences.orphans:
         if not _count_if_in_spool(judge, _key_of_row(row)) and row.job_id not in moved:
             _judge_orphan(judge, row)
@@ -127,6 +129,7 @@ def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
     if any(abs(row.start_time - job.start_time) < DAY_SECONDS for row in rows):
         drift.skipped["requeued"] += 1  # the server holds one run of an id a day
         return
+    # A delivered run that is missing again was lost by the server: it is queued again.
     was_queued = key in judge.memory.starts_queued and key not in differences.delivered
     if is_excluded or was_queued:
         # The drain got an event of this run before and reported nothing: it excluded the run, by
@@ -154,6 +157,8 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
     if end - judge.now > FUTURE_SECONDS:
         why = f"ended {end - judge.now} s in the future according to {source}; compare the clocks"
         drift.reports.append(Report(key=key, user=job.user, why=why))
+    # Its stop was queued by the last sweep and may not be visible yet: another one would only be
+    # refused.
     elif sweeps_since < SWEEPS_TO_CONFIRM:
         drift.skipped["confirming"] += 1
     elif judge.is_young(end) and key not in memory.young_stops:
@@ -174,6 +179,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
         why = "not in Slurm's queue, and accounting does not answer"
         drift.reports.append(Report(key=key, why=why))
         return
+    # Kept across sweeps: the wait for `sweep.close_unknown_after` must not begin anew each time.
     first = judge.memory.unproven_since.get(key, judge.now)
     drift.unproven_since[key] = first
     runs = differences.accounting_runs.get(row.job_id, ())
@@ -208,6 +214,7 @@ def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, 
     runs = {job.start_time: job for job in (differences.accounting_runs or {}).get(row.job_id, ())}
     # Accounting first: the controller's record may be that of the next run of a requeued job, and
     # only accounting's word passes the safety check of many stops.
+    # Near starts count as one run only if there is no second candidate.
     start = match_start(row.start_time, runs)
     if start is not None and is_over(runs[start]):
         return replace(runs[start], start_time=row.start_time), EndProof.ACCOUNTING

@@ -68,6 +68,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
     `has_stops`: there are stops that may have to wait for a moment.
     """
     yield from answers.failed
+    # Another cluster's answer would make every job of this one look ended.
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
             f"Slurm's cluster is {answers.cluster!r}, at the last sweep it was"
@@ -80,6 +81,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
             f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not requested"
         )
         yield _answer_finding("listing", text)
+    # Hidden jobs would look ended.
     if not answers.sees_all_jobs:
         text = (
             "PrivateData hides other users' jobs from this account; give it AdminLevel Operator"
@@ -107,6 +109,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
             f" stops wait until it is up for {BOOT_SECONDS} s"
         )
         yield _answer_finding("boot", text, is_transient=True)
+    # Ages and ends would be judged by a wrong clock.
     if abs(clock - answers.clock) > CLOCK_SECONDS:
         text = (
             f"this host's clock differs from slurmctld's by {answers.clock - clock} s, more than"
@@ -152,6 +155,7 @@ def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 
 def stops_threshold(running_at_backend: int) -> int:
     """Return how many stops pass at once."""
+    # A floor, so that a small site or a quiet night is not stopped by a share of ten jobs.
     return max(FEW_STOPS, int(running_at_backend * STOPS_SHARE))
 
 

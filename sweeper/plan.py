@@ -102,6 +102,8 @@ def decide(plan_input: PlanInput) -> Decision:
         if options.only_single_jobs
         else tuple(_with_site_step(check_sizes(sizes), plan_input, len(ends)))
     )
+    # `--force` overrides only the numbers. Doubts about the answers were handled above, and no
+    # option overrides them.
     if options.force_stops is not None:
         _check_force(options.force_stops, len(ends))
         guards = ()
@@ -134,6 +136,7 @@ def _hold_back(
 ) -> Decision:
     """Keep the ends back, but for those that a second look has confirmed."""
     names = tuple(guard.name for guard in guards)
+    # Without a list from the last sweep nothing is released: each sweep holds all again.
     before = None if plan_input.options.require_force else plan_input.held_stops
     released = [end for end in ends if before and _may_release(end, before, names, plan_input)]
     rest = [end for end in ends if end not in released]

@@ -44,6 +44,8 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     is_over = state is not None and has_run and not is_live
     document = record.get("job_resources") if has_run else None
     resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
+    # The nodes of the resources are in the order of cores and GRES, and complete also while
+    # COMPLETING.
     nodes = resources.nodes or field.read("nodes", hosts)
     cpus, gpus = field.read("tres_alloc_str", lambda value: parse_tres(text(value) or ""))
     array_job_id, het_job_id = (field.read(n, positive) for n in ("array_job_id", "het_job_id"))

@@ -10,5 +10,8 @@ def backoff(failures: int, longest: float, random: float) -> float:
 
     `failures` is n, the number of failed tries before this one; `random` is in [0, 1).
     """
+    # The exponent is limited before the power is computed: after a week of failures 2.0 ** n would
+    # overflow. Half of the delay is random, so that several drains do not return to a restarted
+    # server in the same second.
     bound = min(longest, 2.0 ** min(failures, _MAX_DOUBLINGS))
     return bound * (1 + random) / 2

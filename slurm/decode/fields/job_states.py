@@ -49,6 +49,8 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
         raise ValueError(f"expected state words, got {value!r}"[:MAX_MESSAGE])
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
+    # An unknown word is logged, not rejected: a new flag of a new release must not make all jobs
+    # unreadable.
     for word in words:
         if word not in BASE_STATES | STATE_FLAGS:
             _unknown_word(word)

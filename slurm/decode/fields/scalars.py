@@ -40,6 +40,7 @@ def number(value: Any) -> int | None:
         plain = int(found[1]) if found else plain
     if plain is None:
         return None
+    # A bool is an int in Python; Slurm prints one only where a key has another meaning.
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise ValueError(f"expected a number, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     if not -_LARGEST < plain < _LARGEST:
@@ -53,6 +54,7 @@ def _without_wrapper(value: Any) -> Any:
         value = value[0]
     if not isinstance(value, dict):
         return value
+    # `number` is 0 or the old value in these cases, and must not be looked at.
     if value.get("infinite") or not value.get("set", True):
         return None
     if "number" not in value:
@@ -79,6 +81,8 @@ def epoch_seconds(value: str) -> int | None:
         ValueError: it is a date. SLURM_TIME_FORMAT did not reach Slurm's command, so TZ may be lost
             too: the time zone is unknown, and a wrong start time would mean another run.
     """
+    # Dates are never read as local time: a wrong time zone would move the start by hours, and job
+    # id and start identify the run at cc-backend.
     found = digits(value)
     if found is None and any(character.isdigit() for character in value):
         message = (

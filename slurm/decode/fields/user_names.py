@@ -23,6 +23,7 @@ def user_and_uid(name: Any, uid: int | None) -> tuple[str | None, int | None]:
     number_as_name = digits(found)
     if number_as_name is not None and number_as_name >= NO_VALUE:
         return None, uid
+    # Digits that equal the uid are no name. Other digits are: some sites have numeric login names.
     if number_as_name is not None and uid in {None, number_as_name}:
         return None, number_as_name
     return (found if is_user_name(found) else None), uid
