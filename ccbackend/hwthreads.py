@@ -27,12 +27,15 @@ def hwthreads(
     """
     if node.cores is None:
         return HwThreads(problem="cores are not known")
+    # Equal numbers of cores are the only sign that both sides speak of the same hardware. A wrong
+    # mapping would show another job's load.
     if topology is not None and node.core_count in (None, len(topology.cores)):
         if all(0 <= core < len(topology.cores) for core in node.cores):
             threads = {thread for core in node.cores for thread in topology.cores[core]}
             return HwThreads(tuple(sorted(threads)) or None)
         return HwThreads(problem="core numbers lie outside the server's topology")
     threaded = topology is not None and topology.threaded
+    # More CPUs than cores mean several threads a core, where a core number is no thread id.
     if assume_core_ids and not threaded and (node.cpus or 0) <= len(node.cores):
         return HwThreads(tuple(sorted(node.cores)) or None)
     known = "no topology" if topology is None else f"{len(topology.cores)} cores"

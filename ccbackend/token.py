@@ -88,7 +88,7 @@ class TokenFile:
         return self.current().value
 
     def fingerprint(self) -> tuple[int, ...] | None:
-        """Return what tells one state of the file from another; None if it is not there."""
+        """Return what distinguishes one state of the file from another; None if it is not there."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:

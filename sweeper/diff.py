@@ -1,7 +1,7 @@
 """What is to be done about each run that differs. Pure: values and a clock in, values out.
 
 Absence proves nothing: a run is stopped because Slurm says that it ended, with the same job id and
-start time, never because somebody is silent about it. What the spool has already, what is too young
+start time, never because a source does not show it. What the spool has already, what is too young
 to be visible and what is excluded is counted and left alone.
 """
 
@@ -29,7 +29,7 @@ from sweeper.values import (
     Stop,
 )
 
-FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
+FUTURE_SECONDS = 300  # an end further ahead means that a clock is wrong
 SWEEPS_TO_CONFIRM = 2
 DAY_SECONDS = 86400
 
@@ -45,7 +45,7 @@ class _Judge:
     drift: Drift
 
     def is_young(self, time: int) -> bool:
-        """Tell whether something happened less than the grace ago."""
+        """Return whether something happened less than the grace ago."""
         return self.now - time < self.policy.grace_seconds
 
 
@@ -112,7 +112,7 @@ def _capture(judge: _Judge, job: SlurmRun, *, since: int) -> None:
 
     The hook's event may still be on its way, so the run is not reported yet. But slurmctld forgets
     an ended job after MinJobAge (300 s by default), sooner than the grace ends: cores, GPUs, script
-    and sharing would be lost for good if they were asked for then.
+    and sharing would be lost if they were asked for then.
     """
     not_before = since + math.ceil(judge.policy.grace_seconds)
     why = f"{job.state} in Slurm, missing at cc-backend, too young (sweep.grace_seconds)"
@@ -197,7 +197,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
 
 
 def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
-    """Tell whether the drain deals with a run already, and count it.
+    """Return whether the drain deals with a run already, and count it.
 
     A run that waits for the end of the grace alone is no such run: only `-j` sees it as captured,
     and then it is to be reported now.
@@ -225,12 +225,12 @@ def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, 
 
 
 def is_over(job: SlurmRun) -> bool:
-    """Tell whether a run has an end state and an end."""
+    """Return whether a run has an end state and an end."""
     return job.state in END_STATES and bool(job.end_time)
 
 
 def _has_moved(row: BackendRow, differences: Differences) -> bool:
-    """Tell whether a row is the live run of its id, whose start moved when nodes powered up.
+    """Return whether a row is the live run of its id, whose start moved when nodes powered up.
 
     Then the spool has the run open under the old start, and accounting has one under the new start
     and none under the old one. A row of another job under an id that was used again is no such run.

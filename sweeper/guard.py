@@ -30,7 +30,7 @@ class AnswerCheckInput:
     `failed` are findings of questions without a complete answer. `sees_all_jobs` is False where
     other users' jobs may be hidden from us. `boot_time` is when slurmctld started,
     `is_reconfigured` whether `scontrol reconfigure` did that, `controller_clock` its clock and
-    `clock` ours at the same moment; None where not told. `cluster` is Slurm's own name,
+    `clock` ours at the same moment; None where not known. `cluster` is Slurm's own name,
     `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's listing
     that was not asked for.
     """
@@ -63,7 +63,7 @@ class SizeCheckInput:
 
 
 def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
-    """Yield the checks of the answers that speak.
+    """Yield a finding for each answer that cannot be trusted.
 
     `has_stops`: there are stops that may have to wait for a moment.
     """
@@ -92,7 +92,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
 
 
 def is_fresh(boot_time: int | None, clock: int | None) -> bool:
-    """Tell whether slurmctld started so lately that it may still recover jobs."""
+    """Return whether slurmctld started so lately that it may still recover jobs."""
     return boot_time is not None and clock is not None and clock - boot_time < BOOT_SECONDS
 
 
@@ -119,7 +119,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
 
 
 def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
-    """Yield the checks of the numbers that speak."""
+    """Yield a finding for each surprising number."""
     if not sizes.has_mark:
         text = (
             "no sweep has been applied here yet: the first `cc-sweep apply` only stores"

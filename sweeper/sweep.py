@@ -44,7 +44,7 @@ def observe(context: SweepContext, state: SweepState, ids: Sequence[int] = ()) -
     """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
 
     Raises:
-        UnknownJobsError: nobody knows one of the ids.
+        UnknownJobsError: one of the ids is unknown to all sides.
     """
     if ids:
         return observe_single_jobs(context.sources, state, ids)

@@ -85,6 +85,7 @@ class TextSource:
 
     def _add_detail(self, job: Job, failed: Mapping[int, SlurmError]) -> Job:
         """Return a job with its cores and GRES; scontrol is not asked again after it timed out."""
+        # One process a job: if the first one timed out, the others would too, one after the other.
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
@@ -94,6 +95,7 @@ class TextSource:
         text = self._tools.commands.read(
             argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True
         )
+        # The average decides whether single look-ups are cheaper than one list of all jobs.
         smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._tools.clock() - begin)
         self.single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
         self.texts[job.job_id] = text
@@ -171,6 +173,8 @@ class SingleSource:
                 message = f"the text of job {job_id} cannot be trusted: {error}"
                 found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
             except SlurmError:
+                # The first call failed: scontrol does not work at all. After one success it is
+                # overloaded, and the rest waits.
                 if not asked:
                     raise
                 found.jobs[job_id] = not_asked

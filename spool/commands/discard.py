@@ -1,4 +1,4 @@
-"""`cc-spool discard ID|ALL`: delete dead letters for good."""
+"""`cc-spool discard ID|ALL`: delete dead letters permanently."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class ServerQuestions:
         return self._stop_hold.next_time(self._schedule)
 
     def ask_held_early(self, now: Moment) -> bool:
-        """Have held stops that no query was about asked about next; tell whether there are any."""
+        """Make the next query include new held stops; return whether there are any."""
         return self._stop_hold.query_early(self._schedule, now.steady)
 
     def _ask_topology(self, now: Moment) -> None:

@@ -68,7 +68,7 @@ class StopHold:
         return None if schedule.next_time() is None else self._next_at
 
     def query_early(self, schedule: Schedule, now: float) -> bool:
-        """Allow the next query at once if the last one left out a held stop; tell whether it did.
+        """Allow the next query at once if the last one left out a held stop; return whether it did.
 
         Such a stop came after the query, and a drain that is about to end cannot wait for the next.
         """

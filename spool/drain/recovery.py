@@ -2,8 +2,7 @@
 
 If a run is in two directories, `todo/` wins over `open/`, and the other file is unlinked
 (delivering twice is harmless). No run file is read here: names are indexed, and a run is read when
-it is
-needed.
+it is needed.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:
 
 
 def _is_there(job: SlurmRun, rows_by_id: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:
-    """Tell whether a run has a row; yes where that is not known."""
+    """Return whether a run has a row; yes where that is not known."""
     if rows_by_id is None:
         return True
     return any(same_start(row.start_time, job.start_time) for row in rows_by_id.get(job.job_id, ()))
