@@ -173,14 +173,14 @@ def map_problems(
         cluster: the server's view of them; hosts without topology there are passed over.
     """
     found = [
-        f"pattern {table.label} is searched, not anchored: write ^...$"
+        f"pattern {table.label} matches any part of a name; write ^...$"
         for _, table in site.patterns
         if not (table.label.startswith("^") and table.label.endswith("$"))
     ]
     for node, host in nodes.items():
         fitting = [table.label for pattern, table in site.patterns if pattern.search(node)]
         if len(fitting) > 1:
-            found.append(f"patterns {' and '.join(fitting)} overlap: the first one counts")
+            found.append(f"patterns {' and '.join(fitting)} overlap; the first one is used")
         subcluster = cluster.subcluster(host)
         if subcluster is not None and subcluster.topology is not None:
             found += _differences(site, node, subcluster.topology.accelerators)

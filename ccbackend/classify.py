@@ -57,7 +57,10 @@ class Reason(Enum):
     NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
     QUEUED = Outcome.CONFIRM, "cc-backend 1.4.0 and 1.4.1 only queue a start: look it up"
     PUBLISHED = Outcome.CONFIRM, "published by NATS; cc-backend does not list it yet"
-    WRONG_DIALECT = Outcome.AMEND, "the server is of the other generation: use its sharing field"
+    WRONG_DIALECT = (
+        Outcome.AMEND,
+        "the server expects the other sharing field (shared or exclusive)",
+    )
     END_BEFORE_START = Outcome.AMEND, "the end must lie after the start"
     STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state: send failed"
     METADATA_TOO_LARGE = Outcome.AMEND, "shorten jobScript, then slurmInfo"
@@ -69,12 +72,15 @@ class Reason(Enum):
     UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not know this cluster, it knows others"
     SWALLOWED = (
         Outcome.LATER,
-        "rejected without a word: see the server's log (unknown host or cluster, bad value)",
+        "rejected without a message: see the server's log (unknown host or cluster, bad value)",
     )
     PANIC = Outcome.LATER, "the server crashed on this request: see its log"
-    ARCHIVE_UNREADABLE = Outcome.LATER, "the listing failed: an archived job may be unreadable"
-    QUERY_FAILED = Outcome.LATER, "the query failed: never an empty listing"
-    UNEXPECTED = Outcome.LATER, "no known cc-backend answers so: check what is in front of it"
+    ARCHIVE_UNREADABLE = Outcome.LATER, "the job list failed: an archived job may be unreadable"
+    QUERY_FAILED = Outcome.LATER, "the query failed, so there is no job list"
+    UNEXPECTED = (
+        Outcome.LATER,
+        "no known cc-backend gives this answer: check what is in front of it",
+    )
     DATABASE = Outcome.RETRY, "the server's database is locked or failing"
     BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready"
     NOT_THE_API = (
@@ -94,16 +100,16 @@ class Reason(Enum):
     BROKER_LOST = Outcome.RETRY, "the connection to the NATS broker broke: the outcome is unknown"
     NO_SUBSCRIBER = (
         Outcome.RETRY,
-        "cc-backend is not subscribed, nor comes back by itself: restart it, compare nats.subject",
+        "cc-backend does not subscribe to nats.subject: compare its main.api-subjects, restart it",
     )
-    BAD_VALUE = Outcome.REJECTED, "the database refuses a value of this request"
-    BAD_REQUEST = Outcome.REJECTED, "the server refuses this request"
+    BAD_VALUE = Outcome.REJECTED, "the database rejects a value of this request"
+    BAD_REQUEST = Outcome.REJECTED, "the server rejects this request"
     PAYLOAD_TOO_LARGE = (
         Outcome.REJECTED,
-        "larger than the NATS broker takes even without its texts: raise its max_payload",
+        "too large for the NATS broker even without texts: raise the broker's max_payload",
     )
     FEATURE_ABSENT = Outcome.REJECTED, "this server does not have this call (it is too old)"
-    TOKEN_EXPIRED = Outcome.HALT, "the token has expired: put a new one into the token file"
+    TOKEN_EXPIRED = Outcome.HALT, "the token has expired: write a new one to the token file"
     TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks"
     ADDRESS_REFUSED = Outcome.HALT, "add this host to the server's list of allowed addresses"
     ROLE_REFUSED = Outcome.HALT, "the token's account needs exactly the role api"
@@ -139,7 +145,10 @@ class Reason(Enum):
         "the server's certificate is not trusted: install its CA, or name it in ca_file",
     )
     NO_TLS = Outcome.HALT, "no TLS on this port: check scheme (https or http) and port of the URL"
-    TLS_REFUSED = Outcome.HALT, "no TLS in common: compare versions, ciphers, client certificates"
+    TLS_REFUSED = (
+        Outcome.HALT,
+        "no common TLS settings: compare versions, ciphers, client certificates",
+    )
     CA_FILE = Outcome.HALT, "ca_file cannot be used: name a readable file of certificates (PEM)"
 
     def __init__(self, outcome: Outcome, hint: str) -> None:

@@ -108,7 +108,11 @@ def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str
 def sharing_problem(job: JobFacts) -> str | None:
     """Return a warning about a value that is new or lost for good; None if there is none."""
     if job.sharing is not None:
-        return None if job.sharing in _CANONICAL else f"sharing {job.sharing!r} is new: multi_user"
+        return (
+            None
+            if job.sharing in _CANONICAL
+            else f"sharing {job.sharing!r} is unknown: sent as multi_user"
+        )
     return None if _sharing_by_cores(job) else "sharing of nodes is not known: left out"
 
 

@@ -40,6 +40,8 @@ def lookup_runs(backend: RunLookup, keys: Iterable[tuple[int, int]], cluster: st
 
 def _lookup_batch(backend: RunLookup, keys: Sequence[tuple[int, int]], cluster: str) -> JobList:
     found = backend.list_runs(sorted({job_id for job_id, _ in keys}), cluster)
+    # If the list fails although the server works, one archived job may be unreadable: single
+    # look-ups get the others. If the server is down, they would fail as well.
     if found.rows is not None or found.reply.outcome in {Outcome.HALT, Outcome.RETRY}:
         return found
     rows: list[BackendRow] = []

@@ -98,9 +98,9 @@ def stop_payload(
     """
     name = end_state(state, (), dialect)
     if name is None:
-        raise PayloadError((f"{state} is no end state",))
+        raise PayloadError((f"{state} is not an end state",))
     if not is_known_state(state):
-        warn(f"end state {state!r} is new: sent as {name}")
+        warn(f"end state {state!r} is unknown: sent as {name}")
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
         warn(f"end time moved by {stop_time - end_time} s: it must not be before the start")

@@ -244,19 +244,19 @@ def _row(item: Mapping[str, Any], state: str) -> BackendRow:
 
 def _checked_row(value: object) -> BackendRow:
     if not isinstance(value, BackendRow):
-        raise TypeError(f"{value!r} is no job")
+        raise TypeError(f"{value!r} is not a job")
     return value
 
 
 def _number(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no integer")
+        raise TypeError(f"{value!r} is not an integer")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from ccbackend.accelerators import NodeAccelerators, accelerators_of
 from ccbackend.facts import JobFacts, NodeFacts
+from ccbackend.hwthreads import hwthreads
 from ccbackend.site import SiteMap
-from ccbackend.topology import Cluster, NodeTopology, hwthreads
+from ccbackend.topology import Cluster, NodeTopology
 
 Resource = dict[str, Any]
 Warn = Callable[[str], None]
@@ -40,6 +41,8 @@ def resources_of(
     """
     held: dict[str, NodeFacts] = {node.name: node for node in job.allocations}
     cluster = mapping.clusters.get(name)
+    # Full thread lists of thousands of nodes are megabytes. Where a node is held whole, none is
+    # needed.
     wide = len(job.nodes) > mapping.listed_nodes
     found: list[Resource] = []
     allocated = listed = 0
@@ -59,6 +62,8 @@ def resources_of(
                 **_addresses(gpus, warn),
             }
         )
+    # The largest of three counts: each source may miss some GPUs (no details, no index, no
+    # address), and none invents any.
     return _known_host_first(found, cluster), max(job.gpus or 0, allocated, listed)
 
 
@@ -94,6 +99,7 @@ def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | 
     if cluster is None:
         return None
     subcluster = cluster.subcluster(host)
+    # The host is sent all the same: only the server knows whether it accepts the job.
     if subcluster is None:
         warn(f"host {host} is in no node list of cluster {cluster.name} at the server")
         return None

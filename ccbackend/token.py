@@ -88,7 +88,7 @@ class TokenFile:
         return self.current().value
 
     def fingerprint(self) -> tuple[int, ...] | None:
-        """Return what tells one state of the file from another; None if it is not there."""
+        """Return what distinguishes one state of the file from another; None if it is not there."""
         try:
             return _fingerprint(self._path.lstat())
         except OSError:
@@ -109,7 +109,7 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
     if parts.scheme not in ("http", "https") or not host or _TOKEN.fullmatch(text) is None:
         raise UrlError("not an http or https URL", "write https://HOST[:PORT]")
     if "@" in parts.netloc:
-        raise UrlError("the URL holds a user name", "access goes by the token alone")
+        raise UrlError("the URL holds a user name", "remove it: only the token gives access")
     if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
         plain = f"{parts.scheme}://{parts.netloc}"
         raise UrlError("the URL has a path or a trailing slash", f"write {plain}")
@@ -150,7 +150,7 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
     try:
         return parse_token(data.decode("ascii", "replace")), fingerprint
     except ValueError as error:
-        raise TokenError(str(path), str(error), "put the token alone into it") from error
+        raise TokenError(str(path), str(error), "write only the token to it") from error
 
 
 def _read_file(path: Path, what: str, key: str) -> tuple[bytes, tuple[int, ...]]:
@@ -166,7 +166,7 @@ def _read_file(path: Path, what: str, key: str) -> tuple[bytes, tuple[int, ...]]
     finally:
         os.close(descriptor)
     if len(data) > SIZE_LIMIT_BYTES:
-        hint = f"put the {what} alone into it"
+        hint = f"write only the {what} to it"
         raise TokenError(str(path), f"too large for a {what}", hint)
     return data, _fingerprint(status)
 
@@ -176,13 +176,13 @@ def _open_error(path: Path, error: OSError, what: str, key: str) -> TokenError:
         hint = f"name the file itself in {key}: {path.readlink()}"
         return TokenError(str(path), "is a symbolic link, which is not followed", hint)
     is_denied = isinstance(error, PermissionError)
-    hint = "let the service's group read it" if is_denied else f"write the {what} into this file"
+    hint = "let the service's group read it" if is_denied else f"write the {what} to this file"
     return TokenError(str(path), f"cannot be opened: {error.strerror}", hint, is_denied=is_denied)
 
 
 def _check_status(path: Path, status: os.stat_result, what: str) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise TokenError(str(path), "not a regular file", f"put the {what} into a file")
+        raise TokenError(str(path), "not a regular file", f"write the {what} to a regular file")
     if status.st_mode & stat.S_IRWXO:
         hint = f"chmod o= {path}"
         problem = f"others can read or change the {what}"

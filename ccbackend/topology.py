@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ccbackend.facts import NodeFacts
-
 _ITEM = re.compile(r"(?:[^,\[\]]|\[[^\[\]]*\])+")
 _GROUP = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
@@ -71,14 +69,6 @@ class Cluster:
         return next((sub for sub in self.subclusters if host in sub.nodes), None)
 
 
-@dataclass(frozen=True, slots=True)
-class HwThreads:
-    """Hardware threads of a job on one node; None is left out, which means the whole node."""
-
-    threads: tuple[int, ...] | None = None
-    problem: str | None = None
-
-
 def clusters_of_json(value: object) -> tuple[Cluster, ...]:
     """Read `{"clusters": [{"name": str, "subClusters": [{"name", "nodes", "topology"}, ...]}]}`.
 
@@ -94,29 +84,6 @@ def clusters_of_json(value: object) -> tuple[Cluster, ...]:
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no list of clusters: {error!r}") from error
-
-
-def hwthreads(
-    node: NodeFacts, topology: NodeTopology | None, *, assume_core_ids: bool
-) -> HwThreads:
-    """List all hardware threads of the cores that a job holds on a node, ascending.
-
-    Without a topology, or with one of another size than Slurm's, nothing is listed (misleading for
-    shared jobs, but better than wrong threads), unless `assume_core_ids` lets core numbers stand
-    for thread ids and nothing hints at several threads a core.
-    """
-    if node.cores is None:
-        return HwThreads(problem="cores are not known")
-    if topology is not None and node.core_count in (None, len(topology.cores)):
-        if all(0 <= core < len(topology.cores) for core in node.cores):
-            threads = {thread for core in node.cores for thread in topology.cores[core]}
-            return HwThreads(tuple(sorted(threads)) or None)
-        return HwThreads(problem="core numbers lie outside the server's topology")
-    threaded = topology is not None and topology.threaded
-    if assume_core_ids and not threaded and (node.cpus or 0) <= len(node.cores):
-        return HwThreads(tuple(sorted(node.cores)) or None)
-    known = "no topology" if topology is None else f"{len(topology.cores)} cores"
-    return HwThreads(problem=f"{node.core_count} cores in Slurm, {known} at the server")
 
 
 def _subcluster(value: Mapping[str, Any]) -> SubCluster:

@@ -26,8 +26,8 @@ CC_SPOOL = Program(
             needs_delivery=True,
             examples=(
                 ("cc-spool drain", "run until a signal ends it, as the service does"),
-                ("cc-spool drain --once", "deliver what can be delivered now, then end"),
-                ("cc-spool drain --once --debug", "show the way of each job, too"),
+                ("cc-spool drain --once", "deliver what can be delivered now, then exit"),
+                ("cc-spool drain --once --debug", "also log each step of each job"),
             ),
         ),
         Subcommand(
@@ -63,7 +63,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="discard",
             module="spool.commands.discard",
-            help="remove dead letters for good; they are not reported",
+            help="remove dead letters permanently; they are not reported",
             examples=(("cc-spool discard 4711 --dry-run", "show what would be removed"),),
         ),
         Subcommand(
@@ -85,14 +85,17 @@ CC_SPOOL = Program(
             help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",
             reads_own_config=True,
             examples=(
-                ("cc-spool check -w 600 --critical 1800", "complain after 10 and 30 minutes"),
+                (
+                    "cc-spool check -w 600 --critical 1800",
+                    "warn after 10 minutes, critical after 30",
+                ),
                 ("cc-spool check --full", "verify the complete setup, also before the first start"),
             ),
             exit_codes={
                 0: "OK",
                 1: "WARNING",
                 2: "CRITICAL",
-                3: "UNKNOWN: the check could not be made",
+                3: "UNKNOWN: the check could not be run",
             },
         ),
         Subcommand(

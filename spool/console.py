@@ -17,10 +17,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any, TextIO
 
-from ccbackend.errors import TokenError
-from slurm.errors import SlurmError
 from spool import exit_codes
-from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
+from spool.errors import OutputError
 from spool.escaping import escape
 
 MAX_LINE_CHARACTERS = 20_000
@@ -118,7 +116,7 @@ def run_command(work: Callable[[], int]) -> int:
         _drop(sys.stdout)
         return exit_codes.OK
     except KeyboardInterrupt:
-        _log.error("interrupted; no change is incomplete, the command may be repeated")
+        _log.error("interrupted; no file is half-written, the command can be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)
@@ -164,7 +162,7 @@ def _drop(stream: TextIO) -> None:
 
 def _log_failure(error: Exception) -> int:
     """Log an error; return its exit code."""
-    code = exit_code_of(error)
+    code = exit_codes.exit_code_of(error)
     if code == exit_codes.INTERNAL:
         _log.critical(
             "a bug, please report it: %s: %s", type(error).__name__, error, exc_info=error
@@ -176,30 +174,6 @@ def _log_failure(error: Exception) -> int:
     for line in words.splitlines():
         _log.error("%s", line)
     return code
-
-
-def exit_code_of(error: Exception) -> int:
-    """Return the exit code for an exception."""
-    if isinstance(error, OutputError):
-        return exit_codes.IO_ERROR
-    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
-        return exit_codes.NO_PERMISSION
-    if isinstance(error, ConfigError) and error.is_denied:
-        return exit_codes.NO_PERMISSION
-    for kind, code in _EXIT_CODES.items():
-        if isinstance(error, kind):
-            return code
-    return exit_codes.INTERNAL
-
-
-_EXIT_CODES: dict[type[Exception], int] = {
-    ConfigError: exit_codes.CONFIG,
-    SpoolError: exit_codes.CONFIG,
-    SpoolLockedError: exit_codes.TRY_AGAIN,
-    SlurmError: exit_codes.UNAVAILABLE,
-    TokenError: exit_codes.NO_PERMISSION,
-    OSError: exit_codes.TRY_AGAIN,
-}
 
 
 def without_secrets(text: str) -> str:

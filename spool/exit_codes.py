@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ccbackend.errors import TokenError
+from slurm.errors import SlurmError
+from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
+
 OK = 0
 INTERNAL = 1
 USAGE = 2
@@ -27,3 +31,26 @@ MEANINGS: Mapping[int, str] = {
     NO_PERMISSION: "a token or a permission is refused",
     CONFIG: "the configuration has errors; all of them are shown",
 }
+
+_CODES: dict[type[Exception], int] = {
+    ConfigError: CONFIG,
+    SpoolError: CONFIG,
+    SpoolLockedError: TRY_AGAIN,
+    SlurmError: UNAVAILABLE,
+    TokenError: NO_PERMISSION,
+    OSError: TRY_AGAIN,
+}
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code for an exception."""
+    if isinstance(error, OutputError):
+        return IO_ERROR
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return NO_PERMISSION
+    if isinstance(error, ConfigError) and error.is_denied:
+        return NO_PERMISSION
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return INTERNAL

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenEvent:
-    """A change in the spool: the run and the event that speaks of it."""
+    """A change in the spool: the run and the event that names it."""
 
     key: RunId
     event: str
@@ -44,7 +44,9 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
                 layout, kind, key.job_id, start=key.start_time, end=end, extras=_extras(change)
             )
         except OSError as error:
-            _log.error("new/ takes no more events, the rest is left for the next sweep: %s", error)
+            _log.error(
+                "new/ accepts no more events, the rest is left for the next sweep: %s", error
+            )
             break
         written.append(WrittenEvent(key=key, event=name))
     return written
@@ -70,6 +72,7 @@ def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: Drai
     if not written and not _has_pending_work(layout):
         return 0
     until = drain_wait.clock() + drain_wait.timeout_seconds
+    # Sites that start everything from cron have no service: then this command drains.
     if not is_drain_running(drain_wait.state_directory):
         try:
             drain_wait.drain_once()
@@ -77,6 +80,7 @@ def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: Drai
             _log.debug("a drain has started meanwhile")
     while left := count_pending(layout, written):
         drain_wait.on_progress(left)
+        # A drain that has been stopped will not reduce the count; what is left stays in the spool.
         if drain_wait.clock() >= until or not is_drain_running(drain_wait.state_directory):
             return left
         drain_wait.sleep(POLL_SECONDS)
@@ -90,7 +94,7 @@ def _has_pending_work(layout: Layout) -> bool:
 
 
 def is_drain_running(state: Path) -> bool:
-    """Tell whether a drain holds its lock."""
+    """Return whether a drain holds its lock."""
     return lock_state(state / DRAIN_LOCK_FILE) is not LockState.FREE
 
 
@@ -110,4 +114,5 @@ def _event(change: Change) -> tuple[EventKind, RunId, int | None]:
 def _extras(change: Change) -> dict[str, str]:
     if isinstance(change, Start) and change.not_before:
         return {"not_before": str(change.not_before)}
+    # Without it the drain would take the event for a late one of a run that it has delivered.
     return AGAIN

@@ -82,6 +82,8 @@ def backfill(
     collector = Collector(context.sources, None)
     if not collector.identify_controller():
         return replace(progress, failure=_first_failure(collector))
+    # Day by day: one question about a year of jobs would be gigabytes, and an interruption would
+    # lose all of it.
     for begin in range(window.since, window.until, WINDOW_SECONDS):
         end = min(begin + WINDOW_SECONDS, window.until)
         try:
@@ -89,6 +91,8 @@ def backfill(
         except SlurmError as error:
             return replace(progress, failure=slurm_failure("accounting", error))
         runs = [run for own in runs_by_job_id(rows).values() for run in own]
+        # sacct shows all runs that touch the window. Each belongs to the window in which it ended,
+        # so none is counted twice.
         over = [run for run in runs if is_over(run) and begin <= (run.end_time or 0) < end]
         progress = _backfill_window(
             context, collector, over, progress, window=window, control=control
@@ -122,6 +126,7 @@ def _backfill_window(
             for row in rows.get(run.job_id, ())
         )
     ]
+    # A window cuts a resized run: asked for by id, accounting shows all its parts.
     missing = collector.recheck(absent if rows_there is not None else [])
     held = spool_entries_of(context.sources.layout, [run.key for run in missing])
     wanted = [run for run in missing if run.key not in held or held[run.key].status in _QUEUEABLE]
@@ -156,6 +161,8 @@ def _queue_runs(
     written: list[WrittenEvent] = []
     for number, run in enumerate(ordered):
         if (
+            # The drain is given work in portions: with all of it at once, jobs that start now would
+            # wait behind a year of history.
             number % CHECK_EVERY == 0
             and count_events(layout) > MAX_PENDING - CHECK_EVERY
             and not control.make_room()

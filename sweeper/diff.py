@@ -1,7 +1,7 @@
 """What is to be done about each run that differs. Pure: values and a clock in, values out.
 
 Absence proves nothing: a run is stopped because Slurm says that it ended, with the same job id and
-start time, never because somebody is silent about it. What the spool has already, what is too young
+start time, never because a source does not show it. What the spool has already, what is too young
 to be visible and what is excluded is counted and left alone.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ccbackend.replies import BackendRow
-from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.fields.job_states import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import match_start, same_start
@@ -29,7 +29,7 @@ from sweeper.values import (
     Stop,
 )
 
-FUTURE_SECONDS = 300  # an end further ahead is a clock gone wrong
+FUTURE_SECONDS = 300  # an end further ahead means that a clock is wrong
 SWEEPS_TO_CONFIRM = 2
 DAY_SECONDS = 86400
 
@@ -45,7 +45,7 @@ class _Judge:
     drift: Drift
 
     def is_young(self, time: int) -> bool:
-        """Tell whether something happened less than the grace ago."""
+        """Return whether something happened less than the grace ago."""
         return self.now - time < self.policy.grace_seconds
 
 
@@ -74,6 +74,8 @@ def find_drift(
             _judge_missing(judge, job, is_excluded=exclusion_reason(job) is not None)
     for job in differences.ended:
         _judge_ended(judge, job, is_excluded=exclusion_reason(job) is not None)
+    # Last, and only the rows whose job has not moved: a stop is the one change that cannot be
+    # undone.
     for row in differences.orphans:
         if not _count_if_in_spool(judge, _key_of_row(row)) and row.job_id not in moved:
             _judge_orphan(judge, row)
@@ -110,7 +112,7 @@ def _capture(judge: _Judge, job: SlurmRun, *, since: int) -> None:
 
     The hook's event may still be on its way, so the run is not reported yet. But slurmctld forgets
     an ended job after MinJobAge (300 s by default), sooner than the grace ends: cores, GPUs, script
-    and sharing would be lost for good if they were asked for then.
+    and sharing would be lost if they were asked for then.
     """
     not_before = since + math.ceil(judge.policy.grace_seconds)
     why = f"{job.state} in Slurm, missing at cc-backend, too young (sweep.grace_seconds)"
@@ -127,6 +129,7 @@ def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
     if any(abs(row.start_time - job.start_time) < DAY_SECONDS for row in rows):
         drift.skipped["requeued"] += 1  # the server holds one run of an id a day
         return
+    # A delivered run that is missing again was lost by the server: it is queued again.
     was_queued = key in judge.memory.starts_queued and key not in differences.delivered
     if is_excluded or was_queued:
         # The drain got an event of this run before and reported nothing: it excluded the run, by
@@ -154,6 +157,8 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
     if end - judge.now > FUTURE_SECONDS:
         why = f"ended {end - judge.now} s in the future according to {source}; compare the clocks"
         drift.reports.append(Report(key=key, user=job.user, why=why))
+    # Its stop was queued by the last sweep and may not be visible yet: another one would only be
+    # refused.
     elif sweeps_since < SWEEPS_TO_CONFIRM:
         drift.skipped["confirming"] += 1
     elif judge.is_young(end) and key not in memory.young_stops:
@@ -174,6 +179,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
         why = "not in Slurm's queue, and accounting does not answer"
         drift.reports.append(Report(key=key, why=why))
         return
+    # Kept across sweeps: the wait for `sweep.close_unknown_after` must not begin anew each time.
     first = judge.memory.unproven_since.get(key, judge.now)
     drift.unproven_since[key] = first
     runs = differences.accounting_runs.get(row.job_id, ())
@@ -191,7 +197,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
 
 
 def _count_if_in_spool(judge: _Judge, key: RunId) -> bool:
-    """Tell whether the drain deals with a run already, and count it.
+    """Return whether the drain deals with a run already, and count it.
 
     A run that waits for the end of the grace alone is no such run: only `-j` sees it as captured,
     and then it is to be reported now.
@@ -208,6 +214,7 @@ def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, 
     runs = {job.start_time: job for job in (differences.accounting_runs or {}).get(row.job_id, ())}
     # Accounting first: the controller's record may be that of the next run of a requeued job, and
     # only accounting's word passes the safety check of many stops.
+    # Near starts count as one run only if there is no second candidate.
     start = match_start(row.start_time, runs)
     if start is not None and is_over(runs[start]):
         return replace(runs[start], start_time=row.start_time), EndProof.ACCOUNTING
@@ -218,12 +225,12 @@ def _proof_of_end(row: BackendRow, differences: Differences) -> tuple[SlurmRun, 
 
 
 def is_over(job: SlurmRun) -> bool:
-    """Tell whether a run has an end state and an end."""
+    """Return whether a run has an end state and an end."""
     return job.state in END_STATES and bool(job.end_time)
 
 
 def _has_moved(row: BackendRow, differences: Differences) -> bool:
-    """Tell whether a row is the live run of its id, whose start moved when nodes powered up.
+    """Return whether a row is the live run of its id, whose start moved when nodes powered up.
 
     Then the spool has the run open under the old start, and accounting has one under the new start
     and none under the old one. A row of another job under an id that was used again is no such run.

@@ -30,7 +30,7 @@ class AnswerCheckInput:
     `failed` are findings of questions without a complete answer. `sees_all_jobs` is False where
     other users' jobs may be hidden from us. `boot_time` is when slurmctld started,
     `is_reconfigured` whether `scontrol reconfigure` did that, `controller_clock` its clock and
-    `clock` ours at the same moment; None where not told. `cluster` is Slurm's own name,
+    `clock` ours at the same moment; None where not known. `cluster` is Slurm's own name,
     `known_cluster` that of the sweeps before; `foreign_cluster` a cluster of cc-backend's listing
     that was not asked for.
     """
@@ -63,11 +63,12 @@ class SizeCheckInput:
 
 
 def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Iterator[GuardFinding]:
-    """Yield the checks of the answers that speak.
+    """Yield a finding for each answer that cannot be trusted.
 
     `has_stops`: there are stops that may have to wait for a moment.
     """
     yield from answers.failed
+    # Another cluster's answer would make every job of this one look ended.
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
             f"Slurm's cluster is {answers.cluster!r}, at the last sweep it was"
@@ -76,8 +77,11 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
         )
         yield _answer_finding("cluster", text)
     if answers.foreign_cluster is not None:
-        text = f"cc-backend lists jobs of cluster {answers.foreign_cluster!r} without being asked"
+        text = (
+            f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not requested"
+        )
         yield _answer_finding("listing", text)
+    # Hidden jobs would look ended.
     if not answers.sees_all_jobs:
         text = (
             "PrivateData hides other users' jobs from this account; give it AdminLevel Operator"
@@ -88,7 +92,7 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
 
 
 def is_fresh(boot_time: int | None, clock: int | None) -> bool:
-    """Tell whether slurmctld started so lately that it may still recover jobs."""
+    """Return whether slurmctld started so lately that it may still recover jobs."""
     return boot_time is not None and clock is not None and clock - boot_time < BOOT_SECONDS
 
 
@@ -105,6 +109,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
             f" stops wait until it is up for {BOOT_SECONDS} s"
         )
         yield _answer_finding("boot", text, is_transient=True)
+    # Ages and ends would be judged by a wrong clock.
     if abs(clock - answers.clock) > CLOCK_SECONDS:
         text = (
             f"this host's clock differs from slurmctld's by {answers.clock - clock} s, more than"
@@ -114,11 +119,11 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
 
 
 def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
-    """Yield the checks of the numbers that speak."""
+    """Yield a finding for each surprising number."""
     if not sizes.has_mark:
         text = (
-            "no sweep has been applied here yet: the first `cc-sweep apply` sets the mark and"
-            " changes nothing, the next one repairs (or now: cc-sweep apply --force --stops N)"
+            "no sweep has been applied here yet: the first `cc-sweep apply` only stores"
+            " its time, the next one repairs (or now: cc-sweep apply --force --stops N)"
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already
@@ -127,7 +132,7 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
         text = (
             f"{sizes.stops} stops of {sizes.running_at_backend} running jobs at cc-backend are more"
             f" than {threshold}; stops are held: the next sweep applies those that it plans again"
-            " and accounting proves"
+            " and that accounting confirms"
         )
         yield GuardFinding(name=MANY_STOPS, kind=GuardKind.SIZE, text=text)
     if sizes.candidates:
@@ -150,6 +155,7 @@ def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 
 def stops_threshold(running_at_backend: int) -> int:
     """Return how many stops pass at once."""
+    # A floor, so that a small site or a quiet night is not stopped by a share of ten jobs.
     return max(FEW_STOPS, int(running_at_backend * STOPS_SHARE))
 
 

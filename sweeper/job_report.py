@@ -120,7 +120,7 @@ def _verdicts(job_report: JobReport) -> Iterator[str]:
 _VERDICT_OF_STATUS = {
     "queued": "pending: it is in the spool, and the drain will deliver it",
     "unreported": "excluded: by its opt-out, by a filter, or by drain.requeue",
-    "dead": "refused: it is a dead letter, see `cc-spool show`",
+    "dead": "rejected: it is a dead letter, see `cc-spool show`",
     "young": "pending: it may have been accepted and not be listed yet",
     "confirming": "pending: the last sweep reported its end, the next one checks it",
     "moved": "correct: its start time moved after it was delivered, which cannot be changed",

@@ -1,7 +1,7 @@
 """From what differs to what will be done: safety checks, limits, a fixed order. Pure.
 
-A check of the answers that speaks leaves no stop in a plan. Checks of the numbers move the stops to
-`held_back`; of these the next sweep releases what it plans again and what is proven well enough.
+A failed check of the answers leaves no stop in a plan. Failed checks of the numbers move the stops
+to `held_back`; of these the next sweep releases what it plans again and what is proven.
 Planning decides all; applying decides nothing.
 """
 
@@ -36,7 +36,7 @@ class SweepOptions:
     """What the operator asked for.
 
     `limit` counts for starts and for stops each. `direction` is start, stop or both. `force_stops`
-    is how many stops are meant by --force, None without it. `only_single_jobs` tells that single
+    is how many stops are meant by --force, None without it. `only_single_jobs` says that single
     jobs are looked at: their number cannot surprise.
     """
 
@@ -102,6 +102,8 @@ def decide(plan_input: PlanInput) -> Decision:
         if options.only_single_jobs
         else tuple(_with_site_step(check_sizes(sizes), plan_input, len(ends)))
     )
+    # `--force` overrides only the numbers. Doubts about the answers were handled above, and no
+    # option overrides them.
     if options.force_stops is not None:
         _check_force(options.force_stops, len(ends))
         guards = ()
@@ -134,6 +136,7 @@ def _hold_back(
 ) -> Decision:
     """Keep the ends back, but for those that a second look has confirmed."""
     names = tuple(guard.name for guard in guards)
+    # Without a list from the last sweep nothing is released: each sweep holds all again.
     before = None if plan_input.options.require_force else plan_input.held_stops
     released = [end for end in ends if before and _may_release(end, before, names, plan_input)]
     rest = [end for end in ends if end not in released]
@@ -164,12 +167,12 @@ def _hold_back(
 def _may_release(
     end: Stop | Close, held: HeldBackStops, names: Sequence[str], plan_input: PlanInput
 ) -> bool:
-    """Tell whether an end that the last sweep planned too is proven well enough to go.
+    """Return whether an end that the last sweep planned too is proven well enough to be sent.
 
-    Accounting's word always is. Where the number of stops is not surprising and only the queue
-    looked empty, the second whole answer removes that doubt: then the controller's own record
-    counts, and so does the site's decision to close what nobody knows. Without this, a close would
-    be held for ever where Slurm runs nothing.
+    Accounting's row is always enough. Where the number of stops is not surprising and only the
+    queue looked empty, the second whole answer removes that doubt: then the controller's own record
+    counts, and so does the site's decision to close runs without proof. Without this, a close would
+    be held forever where Slurm runs nothing.
     """
     if end.key not in held.stops:
         return False

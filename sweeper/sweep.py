@@ -44,7 +44,7 @@ def observe(context: SweepContext, state: SweepState, ids: Sequence[int] = ()) -
     """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
 
     Raises:
-        UnknownJobsError: nobody knows one of the ids.
+        UnknownJobsError: one of the ids is unknown to all sides.
     """
     if ids:
         return observe_single_jobs(context.sources, state, ids)
@@ -122,6 +122,7 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
         return state
     done = tuple(applied)
     memory = next_memory(state.memory, result.drift, plan, done, observation.now)
+    # A look at single jobs knows nothing about all others: mark, counts and held stops stay.
     if result.options.only_single_jobs:
         queued = replace(
             state.memory, stops_queued=memory.stops_queued, starts_queued=memory.starts_queued
@@ -157,6 +158,7 @@ def next_memory(
     starts = [change for change in plan.changes if isinstance(change, Start)]
     over = {start.key for start in starts if start.job.end_time is not None} & done
     ended = done - {start.key for start in starts}
+    # Bounded, because the memory is one file that every sweep reads and writes.
     kept = {
         key: sweep
         for key, sweep in memory.stops_queued.items()

@@ -21,7 +21,7 @@ class SlurmRun:
     """One run as Slurm shows it; `end_time` only of a run that has ended.
 
     `nodes` are single names. Empty and None mean *not known from this source*: the listing of all
-    jobs tells neither QOS nor comments, and of an odd line neither user, partition nor account.
+    jobs has neither QOS nor comments, and of an odd line neither user, partition nor account.
     """
 
     job_id: int
@@ -115,7 +115,7 @@ class GuardKind(StrEnum):
 
 
 class FailureCause(Enum):
-    """Why a safety check has spoken, as far as an exit code tells it."""
+    """Why a safety check failed, as far as the exit code shows it."""
 
     REFUSED = auto()  # the answers are not believed, or the plan is too large
     UNAVAILABLE = auto()  # Slurm or cc-backend does not answer
@@ -128,7 +128,7 @@ class FailureCause(Enum):
 class GuardFinding:
     """A safety check that has spoken: `text` names the numbers, the threshold and the next step.
 
-    `is_transient`: it passes by itself within minutes, so nobody needs to be alarmed.
+    `is_transient`: it passes by itself within minutes, so no alarm is needed.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Plan:
 
     @property
     def is_refused(self) -> bool:
-        """Tell whether a safety check keeps stops back or voids them."""
+        """Return whether a safety check keeps stops back or voids them."""
         return any(guard.kind is not GuardKind.FIRST for guard in self.guards)
 
     @property

@@ -13,7 +13,8 @@ from ccbackend.accelerators import (
     map_problems,
     normal_address,
 )
-from ccbackend.topology import HwThreads, NodeList, NodeTopology, clusters_of_json, hwthreads
+from ccbackend.hwthreads import HwThreads, hwthreads
+from ccbackend.topology import NodeList, NodeTopology, clusters_of_json
 from slurm.job import Gres, NodeAllocation
 
 FLAT = NodeTopology(((0,), (1,), (2,), (3,)))
@@ -262,11 +263,11 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
     [
         ({"n": {"0": "A0", "1": "A1"}}, {}, ()),
         ({}, {"^n.$": ["A0", "A1"]}, ()),
-        ({}, {"n": ["A0", "A1"]}, ("pattern n is searched, not anchored: write ^...$",)),
+        ({}, {"n": ["A0", "A1"]}, ("pattern n matches any part of a name; write ^...$",)),
         (
             {},
             {"^n1$": ["A0", "A1"], "^n.$": ["A0", "A1"]},
-            ("patterns ^n1$ and ^n.$ overlap: the first one counts",),
+            ("patterns ^n1$ and ^n.$ overlap; the first one is used",),
         ),
         (
             {"n": {"0": "A0", "1": "B1"}},

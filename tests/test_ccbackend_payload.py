@@ -334,13 +334,13 @@ def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
     )
 
     assert document["jobState"] == "failed"
-    assert told == ["end state 'EXPLODED' is new: sent as failed"]
+    assert told == ["end state 'EXPLODED' is unknown: sent as failed"]
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "COMPLETING", "REVOKED"])
 def test_a_state_that_is_no_end_is_never_sent(state: str) -> None:
     """The server would take it and the row could never be closed."""
-    with pytest.raises(PayloadError, match="is no end state"):
+    with pytest.raises(PayloadError, match="is not an end state"):
         stop_payload(KEY, end_time=T + 1, state=state, dialect=Dialect.SHARED)
 
 

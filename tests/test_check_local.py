@@ -170,7 +170,7 @@ def test_healthy_drain_is_well() -> None:
 @pytest.mark.parametrize(
     ("version", "dialect", "text"),
     [
-        (None, None, "not asked yet"),
+        (None, None, "not queried yet"),
         (None, "exclusive", "version unknown, dialect exclusive"),
     ],
 )

@@ -215,7 +215,7 @@ def test_discard_asks_on_a_terminal(site: CommandSite, answer: str, left: int) -
     said = site.call("discard", "ALL", stdin=f"{answer}\n", terminal=True)
 
     assert (0, left) == (said.code, len(site.names("dead")))
-    assert said.err.startswith("discard 4 dead letters for good? [y/N] ")
+    assert said.err.startswith("discard 4 dead letters permanently? [y/N] ")
 
 
 def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
@@ -271,7 +271,7 @@ def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
     (found,) = site.call("retry", "20", "--json").json
     lock.release()
 
-    words = "is delivered now: the drain ends its wait"
+    words = "is delivered now: the drain is running"
     assert {"id": f"20-{NOON}.json", "job_id": 20, "done": True, "words": words} == found
 
 

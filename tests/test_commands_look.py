@@ -771,7 +771,7 @@ def test_dead_events_say_why(site: CommandSite) -> None:
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
-    assert ["not a valid event name", "no .why file says the reason"] == [
+    assert ["not a valid event name", "no reason recorded (it has no .why file)"] == [
         site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")
     ]
 

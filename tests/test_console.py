@@ -107,7 +107,7 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             "a bug, please report it: BadFileError: 5-1.json: odd",
         ),
         (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
-        (KeyboardInterrupt(), 75, "interrupted; no change is incomplete"),
+        (KeyboardInterrupt(), 75, "interrupted; no file is half-written"),
     ],
 )
 def test_every_error_is_a_line_and_an_exit_code(
@@ -127,7 +127,7 @@ def test_a_refused_right_behind_an_error_counts() -> None:
     error = SpoolError("/s", "Permission denied", "become the service user")
     error.__cause__ = PermissionError(13, "Permission denied")
 
-    assert 77 == console.exit_code_of(error)
+    assert 77 == exit_codes.exit_code_of(error)
 
 
 def test_only_bugs_have_a_traceback() -> None:

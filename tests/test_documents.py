@@ -154,7 +154,9 @@ def test_fish_completes_subcommands_and_options(completions: Path) -> None:
             check=True,
         ).stdout
 
-    assert "discard\tremove dead letters for good; they are not reported\n" == found("cc-spool di")
+    assert "discard\tremove dead letters permanently; they are not reported\n" == found(
+        "cc-spool di"
+    )
     assert found("cc-spool list --lim").startswith("--limit\tlist at most N files")
     assert found("cc-spool list to").startswith("todo\t")
 

@@ -6,6 +6,7 @@ from functools import reduce
 
 import pytest
 
+from spool.deliver.backoff import backoff
 from spool.deliver.health import (
     HALT_PROBE_SECONDS,
     HALT_TRIAL_SECONDS,
@@ -20,7 +21,6 @@ from spool.deliver.health import (
     ProbeAnswered,
     RunAnswered,
     Sign,
-    backoff,
     observe,
 )
 
@@ -221,7 +221,7 @@ def test_channels_fail_alone() -> None:
 )
 def test_delays_grow_and_are_spread(failures: int, random: float, expected: float) -> None:
     """Between half of 2ⁿ seconds and all of it, at most a minute."""
-    assert expected == backoff(Condition(failures=failures), MAX_DELAY_SECONDS, random)
+    assert expected == backoff(failures, MAX_DELAY_SECONDS, random)
 
 
 def test_worst_is_what_an_administrator_should_see() -> None:

@@ -126,7 +126,7 @@ def test_another_secret_is_not_overwritten(
     code = main(["import-config", str(tmp_path / "old.json"), "--secrets", str(tmp_path)])
 
     assert code != 0
-    assert "exists with another content; move it away" in capsys.readouterr().err
+    assert "exists with other contents; move it away" in capsys.readouterr().err
     assert (tmp_path / "token").read_text() == "another\n"
 
 

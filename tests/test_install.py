@@ -174,7 +174,7 @@ def test_lines_for_slurm_conf_are_printed(place: Path) -> None:
     hooks = place / "site/etc/slurm/cc-slurm-sync"
 
     for line in (
-        "restart slurmctld: up to Slurm 23.02 `scontrol reconfigure` does not switch the hooks on",
+        "restart slurmctld: up to Slurm 23.02 `scontrol reconfigure` does not activate the hooks",
         f"PrologSlurmctld={hooks}/prolog_slurmctld\n",
         f"EpilogSlurmctld={hooks}/epilog_slurmctld\n",
         f"call ours at the end of your script:\n     {hooks}/prolog_slurmctld\n",
@@ -465,7 +465,7 @@ def test_a_missing_python_is_named(tmp_path: Path, wanted: tuple[str, ...]) -> N
     done = find_python(tmp_path, *wanted)
 
     assert (1, "") == (done.returncode, done.stdout)
-    assert "needed: " in done.stderr
+    assert "to install one: " in done.stderr
     assert all(name in done.stderr for name in wanted)
 
 

@@ -153,7 +153,7 @@ def test_an_older_server_is_named(site: SweepSite) -> None:
     said = site.sweep("nodes")
 
     assert 69 == said.code
-    assert "cc-backend 1.4.4 takes no node states; 1.5.0 or later does" in said.err
+    assert "cc-backend 1.4.4 does not accept node states; 1.5.0 or later does" in said.err
 
 
 # ---- status

@@ -194,7 +194,7 @@ def test_no_node_to_report_is_a_failure(site: Site) -> None:
 @pytest.mark.parametrize(
     ("answer", "words", "is_refused"),
     [
-        (refusal(400, "parsing request body failed: x"), "refuses this request", True),
+        (refusal(400, "parsing request body failed: x"), "rejects this request", True),
         (refusal(401, "token is expired"), "token has expired", False),
         (Answer(500, "", ""), "crashed on this request", False),
         (Answer(503, "", ""), "not ready", False),
@@ -228,7 +228,7 @@ def test_a_server_that_turns_out_to_be_older_is_unsupported(site: Site) -> None:
     site.put("n1")
     site.model.wrong = Answer(404, "404 page not found\n", "text/plain")
 
-    assert "takes no node states" in site.reporter.run(NodeRound()).problem
+    assert "does not accept node states" in site.reporter.run(NodeRound()).problem
 
 
 def test_clusters_that_cannot_be_read_send_nothing(site: Site) -> None:

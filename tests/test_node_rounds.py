@@ -185,7 +185,7 @@ def test_a_state_that_cannot_be_written_stops_nothing(
     (world.state / ".nodes.json.tmp").mkdir()
     world.pass_time(20)
 
-    assert "the state of the node states cannot be written" in caplog.text
+    assert "the result of the node report cannot be written" in caplog.text
 
 
 def test_a_worker_closed_before_its_round_says_nothing(world: NodesWorld) -> None:

@@ -114,7 +114,7 @@ def test_a_help_ends_with_examples_and_exit_codes() -> None:
 
     assert "\nexamples:\n  cc-spool status\n      show what is pending" in every
     assert "\nexit codes:\n  0   success\n" in every
-    assert "\n  3   UNKNOWN: the check could not be made\n" in plugin
+    assert "\n  3   UNKNOWN: the check could not be run\n" in plugin
     assert "exit codes:" not in drain
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import split_state
+from slurm.decode.fields.job_states import split_state
 from slurm.decode.job_rows import SQUEUE_FORMAT, parse_job_list, parse_queue_snapshot
 from slurm.decode.sacct_rows import SACCT_FIELDS, SACCT_SEPARATOR, parse_sacct_rows
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns

@@ -28,15 +28,8 @@ from recorded_slurm import (
 
 from slurm.decode.fields.gres import GresError, parse_gres, parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
-from slurm.decode.fields.scalars import (
-    digits,
-    instant,
-    number,
-    parse_time_limit,
-    positive,
-    split_state,
-    text,
-)
+from slurm.decode.fields.job_states import split_state
+from slurm.decode.fields.scalars import digits, instant, number, parse_time_limit, positive, text
 from slurm.decode.fields.sharing import sharing_from_json, sharing_from_text
 from slurm.decode.hook_facts import HookFacts, parse_hook_facts
 from slurm.decode.job_rows import parse_job_list, parse_queue_snapshot

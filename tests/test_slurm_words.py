@@ -7,16 +7,10 @@ import re
 import pytest
 
 from slurm.decode.fields.gres import parse_tres
-from slurm.decode.fields.scalars import (
-    epoch_seconds,
-    number,
-    parse_time_limit,
-    positive,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.job_states import split_state
+from slurm.decode.fields.scalars import epoch_seconds, number, parse_time_limit, positive, text
 from slurm.decode.fields.sharing import sharing_from_cpus, sharing_from_json
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.decode.job_rows import parse_job_list
 from slurm.decode.squeue_columns import COLUMNS, parse_job_columns

@@ -374,7 +374,7 @@ def test_a_full_spool_is_told_and_left_for_the_next_sweep(
         said = made.sweep("apply")
 
     assert said.code == 75
-    assert "new/ takes no more events" in said.err
+    assert "new/ accepts no more events" in said.err
     assert "1 are left for the next sweep" in said.err
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
-from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.fields.job_states import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
 from sweeper.values import (

@@ -19,7 +19,7 @@ FLAG = "disable_cc_submission"
 
 
 def test_a_plan_before_the_first_apply_is_a_plan(tmp_path: Path) -> None:
-    """It shows the drift, exits 10 and notes that the first apply sets the mark."""
+    """It shows the drift, exits 10 and notes that the first apply only stores its time."""
     with site(tmp_path, mark=False) as made:
         drifted(made)
 
@@ -27,7 +27,7 @@ def test_a_plan_before_the_first_apply_is_a_plan(tmp_path: Path) -> None:
 
     assert said.code == 10
     assert "held stop" in said.out
-    assert "the first `cc-sweep apply` sets the mark" in said.err
+    assert "the first `cc-sweep apply` only stores its time" in said.err
     assert "error" not in said.err
 
 

@@ -106,6 +106,8 @@ class Transport:
         self._verify = ca_file or True
         self._clock = clock
         self._guard = DeadlineGuard(clock)
+        # No proxy and no password from the environment: `http_proxy` of an administrator's shell
+        # must not receive the token.
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
@@ -148,6 +150,8 @@ class Transport:
         limit = limit_bytes or self.limits.max_answer_bytes
         began = self._clock()
         answer, stale = self._attempt(method, path, body, token=token, limit_bytes=limit)
+        # Only soon after the request began: a server that took it and closed the connection later
+        # may have acted on it.
         if stale and self._clock() - began < _MAX_STALE_SECONDS:
             answer, _ = self._attempt(method, path, body, token=token, limit_bytes=limit)
         said = answer.status if answer.fault is None else answer.fault.name.lower()
@@ -158,6 +162,7 @@ class Transport:
         self, method: str, path: str, body: bytes | None, *, token: str | None, limit_bytes: int
     ) -> tuple[HttpAnswer, bool]:
         """Make one attempt; return whether it broke on a reused connection without an answer."""
+        # Not compressed: a small compressed answer could take the memory before its size is known.
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         headers["User-Agent"] = "cc-slurm-sync"
         if body is not None:
@@ -174,6 +179,7 @@ class Transport:
                 data=body,
                 headers=headers,
                 timeout=(self.limits.connect_seconds, self.limits.read_seconds),
+                # A redirect would send the token to another address, and turns a POST into a GET.
                 allow_redirects=False,
                 stream=True,
                 verify=self._verify,
@@ -207,9 +213,11 @@ class Transport:
         text = _mask_token(token, f"{type(error).__name__}: {chain[-1]}")[:300]
         if not isinstance(error, requests.RequestException):  # ca_file is missing
             return HttpAnswer(fault=Fault.CA_FILE, text=text, sent=False)
+        # Nothing was sent while connecting, so the request certainly has had no effect.
         if self._guard.connecting:
             fault = tls_fault(chain) or Fault.UNREACHABLE
             return HttpAnswer(fault=fault, text=text, sent=False)
+        # Here the server may have the request: the outcome is unknown, not negative.
         if any(isinstance(part, TimeoutError) for part in chain):
             return HttpAnswer(fault=Fault.TIMED_OUT, text=text)
         return HttpAnswer(fault=Fault.BROKEN, text=text)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import digits, text, user_and_uid
+from slurm.decode.fields.scalars import digits, text
 from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.job import Sharing
 
 

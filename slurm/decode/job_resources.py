@@ -85,6 +85,8 @@ def _allocations_with_gres(
     allocations = []
     for position, name in enumerate(nodes):
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
+        # GRES details have no node names. If their number differs, nobody can say which belongs to
+        # which.
         if len(details) == len(nodes):
             gres = parse_node_gres(details[position], is_live=is_live)
         allocations.append(replace(found.get(name, NodeAllocation(name=name)), gres=gres))
@@ -109,6 +111,7 @@ def _cores_of_list(item: FieldReader) -> NodeAllocation:
         for core in _by_index(socket.parts("cores", is_required=True)):
             if "ALLOCATED" in core.required("status", _words):
                 cores.append(count)
+            # Counted over all sockets: cc-backend's topology has one list of cores for the node.
             count += 1
     cpus = item.part("cpus").read("count", positive)
     return NodeAllocation(name=name, cores=tuple(cores), core_count=count, cpus=cpus)

@@ -69,6 +69,7 @@ def split_lines(stdout: bytes) -> list[bytes]:
     if lines.pop():
         message = f"the last line of squeue's output is truncated: {shown(stdout.splitlines()[-1])}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+    # Wrappers that run squeue over ssh with a terminal print CRLF.
     if lines and lines[0].endswith(b"\r"):
         lines = [line.removesuffix(b"\r") for line in lines]
     return lines[1:] if lines and lines[0].startswith(HEADER_WORD) else lines
@@ -85,6 +86,8 @@ def parse_job_line(line: bytes) -> SqueueRow:
         message = f"a squeue line has {len(values)} fields instead of {len(COLUMNS)}: {shown(line)}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     if len(values) > len(COLUMNS):
+        # The node list is the last column and never contains the separator, so it can be found from
+        # the end.
         values = [*values[:8], "", "", "", values[-1]]
     field = dict(zip(COLUMNS, values, strict=True))
     column = FieldReader(field)
@@ -93,6 +96,8 @@ def parse_job_line(line: bytes) -> SqueueRow:
             job_id=column.required("job_id", digits),
             array_job_id=column.required("array_job_id", digits),
             state=field["state"],
+            # The start of a pending job is an estimate of the scheduler, which changes every
+            # minute.
             start_time=None if field["state"] == "PENDING" else column.read("start", epoch_seconds),
             submit_time=column.read("submit", epoch_seconds),
             end_time=column.read("end", epoch_seconds),
@@ -154,6 +159,8 @@ class QueueSnapshot:
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
         """Return the job ids of the tasks of an array that have started."""
         mark = b"|%d|" % array_job_id
+        # The bytes are searched first, because to parse 100 000 lines takes a second. `mark` may
+        # also occur in another column, so the field itself is compared below.
         jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
         own = (job for job in jobs if job is not None and job.array_job_id == array_job_id)
         return tuple(job.job_id for job in own if job.state != "PENDING")
@@ -178,6 +185,7 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
     lines: dict[int, bytes] = {}
     for line in split_lines(stdout):
         try:
+            # Only five splits: the rest of the line is looked at when its job is needed.
             raw, _, _, state, start, _ = line.split(b"|", 5)
             job_id = int(raw)
             if state in _RUNNING:

@@ -14,16 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.job_states import split_state
 from slurm.decode.fields.reader import FieldReader
-from slurm.decode.fields.scalars import (
-    NO_VALUE_WORDS,
-    digits,
-    epoch_seconds,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.scalars import NO_VALUE_WORDS, digits, epoch_seconds, text
 from slurm.decode.fields.sharing import sharing_from_text
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 
@@ -96,6 +91,8 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
     pieces = answer.removesuffix("\n").split(separator)
     width = len(names) - 1
     first = pieces[0]
+    # The last field of a row and the first of the next are in one piece, with the line break
+    # between them: so a row is `width` pieces long, one less than it has fields.
     for place in range(1, max(2, len(pieces)), width):
         values = [first, *pieces[place : place + width]]
         is_last = place + width >= len(pieces)
@@ -104,6 +101,7 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
             line = first if line_break and is_last else "|".join(values)
             message = f"this is not a row of sacct: {excerpt(line)!r}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
+        # A wrapper may drop `-n`, so that the header is a row.
         if values != names:
             yield values
 
@@ -133,6 +131,7 @@ def _parse_row(field: Mapping[str, str]) -> Job:
     """
     column = FieldReader(field)
     state, flags = split_state(field["State"])
+    # Accounting has one word: RESIZING or REQUEUED instead of a base state.
     state = flags[0] if flags else state
     has_run = state != "PENDING"
     is_whole = field["Partition"] not in NO_VALUE_WORDS
@@ -151,6 +150,7 @@ def _parse_row(field: Mapping[str, str]) -> Job:
         end_time=None if state in _UNFINISHED else column.read("End", epoch_seconds),
         time_limit_minutes=digits(field["TimelimitRaw"]),
         nodes=column.read("NodeList", _nodes) if is_whole else (),
+        # 0 where a job has no nodes any more: then the number is not known.
         cpus=digits(field["AllocCPUS"]) or None if has_run else None,
         gpus=parse_tres(field["AllocTRES"])[1] if has_run else None,
         sharing=sharing_from_text(exclusive=field.get("Exclusive"), oversubscribe=None),

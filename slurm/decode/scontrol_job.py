@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts, expand_indices
-from slurm.decode.fields.scalars import LIVE_STATES, text
+from slurm.decode.fields.job_states import LIVE_STATES
+from slurm.decode.fields.scalars import text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.job_resources import parse_node_gres
 from slurm.decode.scontrol_nodes import NodeOf
@@ -103,15 +104,18 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or int(first[1]) != job_id:
         raise UntrustedTextError("the text is not about this job")
+    # A forged line repeats one of these keys; Slurm itself prints each once.
     for word in _STRUCTURAL_KEYS:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
             raise UntrustedTextError(f"{word} does not occur exactly once")
+    # The name is the only free text before the second line, and it stands at the end of the first.
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(_KEY.match(line) for line in lines[1 : end + 1]):
         raise UntrustedTextError("a line before the nodes was not written by Slurm")
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
+    # All lines that look like nodes must be here: one further down comes from a comment or a path.
     behind = lines[end + 1 : end + 1 + len(nodes)]
     if tuple(behind) != nodes:
         raise UntrustedTextError("lines about nodes are in a wrong place")
@@ -122,6 +126,8 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
 def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[NodeAllocation]:
     for line in record.nodes:
         found = _NODES.fullmatch(line)
+        # A list of CPUs of exactly this length may have been cut inside a number, which would still
+        # parse.
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
             raise UntrustedTextError("a line about nodes is incomplete")
         try:
@@ -150,6 +156,8 @@ def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the nodes if both sources agree; while COMPLETING squeue lists only some of them."""
     if detailed == job.nodes:
         return detailed
+    # `name in rest` consumes the iterator: it checks that one list is a part of the other, in its
+    # order.
     rest = iter(detailed)
     if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
         return detailed

@@ -13,15 +13,9 @@ from collections.abc import Sequence
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import (
-    END_STATES,
-    digits,
-    epoch_seconds,
-    parse_time_limit,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.job_states import END_STATES, split_state
+from slurm.decode.fields.scalars import digits, epoch_seconds, parse_time_limit, text
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.scontrol_job import (
     UntrustedTextError,
     sharing_after_resources,

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
+from slurm.decode.fields.job_states import END_STATES, split_state
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import (
-    END_STATES,
     NO_VALUE_WORDS,
     digits,
     epoch_seconds,
     parse_time_limit,
-    split_state,
     text,
-    user_and_uid,
 )
 from slurm.decode.fields.sharing import SHARING_WORDS, sharing_from_text
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
 from slurm.release import ReleaseFeatures

@@ -10,17 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from slurm.decode.fields.gres import parse_tres
+from slurm.decode.fields.job_states import LIVE_STATES, split_state
 from slurm.decode.fields.reader import FieldReader
-from slurm.decode.fields.scalars import (
-    LIVE_STATES,
-    instant,
-    number,
-    positive,
-    split_state,
-    text,
-    user_and_uid,
-)
+from slurm.decode.fields.scalars import instant, number, positive, text
 from slurm.decode.fields.sharing import sharing_from_json
+from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
@@ -50,6 +44,8 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     is_over = state is not None and has_run and not is_live
     document = record.get("job_resources") if has_run else None
     resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
+    # The nodes of the resources are in the order of cores and GRES, and complete also while
+    # COMPLETING.
     nodes = resources.nodes or field.read("nodes", hosts)
     cpus, gpus = field.read("tres_alloc_str", lambda value: parse_tres(text(value) or ""))
     array_job_id, het_job_id = (field.read(n, positive) for n in ("array_job_id", "het_job_id"))

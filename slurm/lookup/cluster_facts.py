@@ -43,7 +43,10 @@ class NodeGeometries:
             try:
                 self._load()
             except (SlurmError, UnknownJob) as error:
-                _log.debug("node sharing of ended runs is unknown, no nodes: %s", error)
+                _log.debug(
+                    "node sharing of ended runs is unknown, because the nodes cannot be read: %s",
+                    error,
+                )
         return self._nodes
 
     def forget(self) -> None:

@@ -131,6 +131,8 @@ class JobLookup:
         except SlurmError as error:
             if error.reason in _FINAL | _SILENT:
                 raise
+            # The release is detected once and kept. An answer that cannot be read is the sign of an
+            # upgrade under a running drain.
             newer = query.detect(refresh=True)
             if newer == features:
                 raise
@@ -192,6 +194,7 @@ class JobLookup:
         states_only: Container[int] = (),
     ) -> LookupResult:
         """Return the jobs by text; with `json`, complete them by JSON where text is not enough."""
+        # Without the plugin each attempt would start a process in vain.
         may_use_json = json and not self._json.is_missing
         try:
             found = self._text.find(wanted, target, states_only=states_only)
@@ -256,6 +259,7 @@ class JobLookup:
         except SlurmError:
             raise error from None
         if error.reason is FailureReason.TIMEOUT:
+            # A squeue that hangs costs its whole timeout each time; scontrol answers meanwhile.
             self._squeue_aside_until = self._clock() + SQUEUE_ASIDE_SECONDS
         warning = f"squeue fails, scontrol is used instead: {excerpt(str(error))}"
         if self._squeue_warning is None:
@@ -284,6 +288,7 @@ class JobLookup:
             other = self._single.find(left_out, query.cluster, silent)
         except SlurmError:
             return
+        # Only positive answers count: "unknown" from scontrol as well leaves the job absent.
         shown: dict[int, Job | SlurmError] = {
             job_id: job for job_id, job in other.jobs.items() if isinstance(job, Job)
         }

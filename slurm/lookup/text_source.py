@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.commands import MAX_LISTING_BYTES
-from slurm.decode.fields.scalars import LIVE_STATES
+from slurm.decode.fields.job_states import LIVE_STATES
 from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
 from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
@@ -85,6 +85,7 @@ class TextSource:
 
     def _add_detail(self, job: Job, failed: Mapping[int, SlurmError]) -> Job:
         """Return a job with its cores and GRES; scontrol is not asked again after it timed out."""
+        # One process a job: if the first one timed out, the others would too, one after the other.
         silent = [error for error in failed.values() if error.reason is not FailureReason.FAILED]
         if silent:
             raise silent[0]
@@ -94,6 +95,7 @@ class TextSource:
         text = self._tools.commands.read(
             argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True
         )
+        # The average decides whether single look-ups are cheaper than one list of all jobs.
         smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._tools.clock() - begin)
         self.single_seconds = max(MIN_SINGLE_SECONDS, smoothed)
         self.texts[job.job_id] = text
@@ -171,6 +173,8 @@ class SingleSource:
                 message = f"the text of job {job_id} cannot be trusted: {error}"
                 found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
             except SlurmError:
+                # The first call failed: scontrol does not work at all. After one success it is
+                # overloaded, and the rest waits.
                 if not asked:
                     raise
                 found.jobs[job_id] = not_asked
@@ -189,7 +193,7 @@ class SingleSource:
             raise UntrustedTextError("it does not contain exactly one record of the job")
         job = parse_job_record(own[0], job_id, cluster=cluster)
         if len(records) > 1 and job.state != "PENDING":  # the rest of an array may be pending
-            raise UntrustedTextError("it contains records of other jobs, too")
+            raise UntrustedTextError("it also contains records of other jobs")
         if not job.nodes:
             return job
         try:

@@ -76,7 +76,7 @@ def _state_results(
     if state.unreadable_count:
         yield _unreadable_files(state)
     for warning in state.warnings:
-        hint = "the drain works nevertheless; read the message"
+        hint = "the drain continues; correct what the message names"
         yield finding(CheckStatus.WARNING, "drain warning", warning, hint)
 
 
@@ -116,7 +116,7 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)
     version = f"version {state.server_version or 'unknown'}, dialect {state.server_dialect}"
-    text = version if state.server_version or state.server_dialect else "not asked yet"
+    text = version if state.server_version or state.server_dialect else "not queried yet"
     return passed("cc-backend", text, halted)
 
 

@@ -81,5 +81,6 @@ def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[
 
 def _hint(interval: float) -> str:
     return (
-        f"they are due every {interval:g} s: `journalctl -u cc-spool`, or `cc-sweep nodes` by hand"
+        f"they should be reported every {interval:g} s: see `journalctl -u cc-spool`, or run"
+        " `cc-sweep nodes`"
     )

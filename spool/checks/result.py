@@ -17,7 +17,7 @@ TEXT_CHARACTERS = 400
 
 
 class CheckStatus(IntEnum):
-    """The exit codes of monitoring plugins; UNKNOWN: the check could not be made."""
+    """The exit codes of monitoring plugins; UNKNOWN: the check could not be run."""
 
     OK = 0
     WARNING = 1

@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.critical_seconds,
-        help="critical after this long (default: %(default)g); -c names the configuration file",
+        help="critical after this long (default: %(default)g); -c is the configuration file",
     )
     parser.add_argument(
         "--sweep-age",

@@ -1,4 +1,4 @@
-"""`cc-spool discard ID|ALL`: delete dead letters for good."""
+"""`cc-spool discard ID|ALL`: delete dead letters permanently."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def run(config: Config, args: argparse.Namespace) -> int:
 
 def _confirm(number: int) -> bool:
     """Ask for confirmation on the terminal."""
-    sys.stderr.write(f"discard {pluralize(number, 'dead letter')} for good? [y/N] ")
+    sys.stderr.write(f"discard {pluralize(number, 'dead letter')} permanently? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -24,15 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file",
         type=Path,
         metavar="FILE",
-        help="output of `nvidia-smi --query-gpu=index,pci.bus_id,uuid --format=csv` (for MIG with"
-        " that of `nvidia-smi -L` behind it) or of `rocm-smi --showbus` (default: stdin)",
+        help="output of `nvidia-smi --query-gpu=index,pci.bus_id,uuid --format=csv` (for MIG"
+        " followed by that of `nvidia-smi -L`) or of `rocm-smi --showbus` (default: stdin)",
     )
     parser.add_argument(
         "--order",
         type=_numbers,
         default=(),
         metavar="N,N...",
-        help="the GPUs' numbers in that output in Slurm's order (default: ascending)",
+        help="numbers of the GPUs in that output, in Slurm's order (default: ascending)",
     )
 
 

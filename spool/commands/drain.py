@@ -241,7 +241,7 @@ class ConfigWatcher:
                 _log.error("the changed configuration is not used, correct it: %s", problem)
             return
         if _directories(found) != _directories(self._config):
-            _log.error("another spool or state directory needs `systemctl restart cc-spool`")
+            _log.error("a changed spool or state directory needs `systemctl restart cc-spool`")
             return
         _log.info("the configuration was reloaded")
         self.new_config = found

@@ -105,7 +105,7 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
         return f"rejected: {_error_text(run.last_error)}"
     if not run.reported:
         reason = run.reason or "no reason recorded"
-        return f"not reported: {reason}; kept until Slurm proves its end"
+        return f"not reported: {reason}; kept until Slurm shows that it ended"
     if entry.directory is Directory.OPEN:
         return "started; waits for the end of the job"
     return f"{next_delivery(run)} is pending; {_pending_reason(run, view, now)}"
@@ -153,7 +153,7 @@ def _stop_reason(view: DrainView) -> str | None:
 
 def _event_reason(entry: EventFile, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
-        return entry.why.reason if entry.why else "no .why file says the reason"
+        return entry.why.reason if entry.why else "no reason recorded (it has no .why file)"
     if not view.is_running:
         return "no drain is running"
     if entry.event.kind is EventKind.RETRY:

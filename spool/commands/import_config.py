@@ -72,7 +72,7 @@ def _write_secret(path: Path, secret: Secret) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         hint = "move it away, or choose another directory with --secrets"
-        raise SpoolError(str(path), "exists with another content", hint) from None
+        raise SpoolError(str(path), "exists with other contents", hint) from None
     except OSError as error:
         hint = "choose another directory with --secrets"
         raise SpoolError(str(path), f"cannot be written: {error.strerror}", hint) from error

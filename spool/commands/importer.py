@@ -114,7 +114,9 @@ class Importer:
     def _import(self, item: Event | Run) -> bool | None:
         cluster = item.extras.get("cluster") if isinstance(item, Event) else item.job.cluster
         if cluster and self._cluster and cluster != self._cluster:
-            reason = f"it is of Slurm's cluster {cluster}, but this spool is for {self._cluster}"
+            reason = (
+                f"it belongs to Slurm's cluster {cluster}, but this spool is for {self._cluster}"
+            )
             raise BadFileError(item.name, reason)
         self._cluster = self._cluster or cluster
         return self._import_event(item) if isinstance(item, Event) else self._import_run(item)

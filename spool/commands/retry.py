@@ -18,7 +18,7 @@ from spool.files.run import is_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
-_NOW = "{} delivered now: the drain ends its wait"
+_NOW = "{} delivered now: the drain is running"
 _LATER = "{} delivered as soon as a drain runs"
 
 

@@ -127,7 +127,7 @@ def next_step(entry: Entry, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
         return _dead_letter_step(entry)
     if isinstance(entry, BadFile):
-        return f"{entry.reason}: repair the file or its permissions; the drain retries by itself"
+        return f"{entry.reason}: repair the file or its permissions; the drain retries it"
     if entry.directory is Directory.OPEN:
         return "nothing"
     if not view.is_running:

@@ -66,8 +66,8 @@ class BackendKeys:
         optional(token),
         None,
         shown=False,
-        about="the JWT itself, as the predecessor had it; used if `token_file` is not given. "
-        "The configuration must not be readable by others then",
+        about="the JWT itself, as in the predecessor's file; used if `token_file` is not set. "
+        "Then others must not be able to read the configuration",
     )
     ca_file: Path | None = key(
         optional(absolute_path),
@@ -135,7 +135,7 @@ class SweepKeys:
         number(0, DAY_SECONDS, "seconds"),
         600,
         about="a job that started less than this ago is not reported by a sweep yet; its "
-        "facts are stored when a sweep sees it first",
+        "facts are stored when a sweep first sees it",
     )
     close_unknown_after: float | None = key(
         optional(number(60, 3650 * DAY_SECONDS, "seconds")),
@@ -209,7 +209,7 @@ class NatsKeys:
     cert_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="certificate (PEM) that the broker asks its clients for",
+        about="client certificate (PEM), if the broker requires one",
     )
     key_file: Path | None = key(
         optional(absolute_path),
@@ -245,8 +245,8 @@ class LogKeys:
     level: str = key(
         choice(*LEVELS),
         "info",
-        about='messages from this level on are logged: `"debug"` shows the whole way of each '
-        "job, but never a payload or a token; `--log-level` has precedence",
+        about='messages from this level on are logged: `"debug"` shows each step of each job, '
+        "but never a payload or a token; `--log-level` has precedence",
     )
     format: str = key(
         choice(*FORMS),

@@ -70,6 +70,8 @@ class BackendHealth:
 
     def hold_seconds(self, configured: float) -> float:
         """Return how long a stop waits after its start was accepted."""
+        # A server of unknown version may have the job cache: a stop that comes too late is
+        # harmless, one that comes too early is not.
         return configured if self.server is None or self.server.caches_starts else 0.0
 
     def run_answered(
@@ -92,6 +94,7 @@ class BackendHealth:
             accepted_before=accepted_before,
             is_blamed=is_blamed,
         )
+        # Before `_observe`, because this answer itself must not count as the witness.
         to_blame = self.state.is_to_blame(answer)
         self._observe(answer, now)
         return to_blame
@@ -100,8 +103,12 @@ class BackendHealth:
         self, verdict: ReplyVerdict, server: ServerInfo, now: Moment, *, retry_after: float | None
     ) -> None:
         """Record the answer to a probe."""
+        # Also after a failed probe: an outage is retried by its own delay, not by that of the
+        # version.
         self._version_due_at = now.steady + VERSION_CHECK_SECONDS
         sign = sign_of(verdict)
+        # A proxy that answers in place of the server says nothing about its version, so the known
+        # one stays.
         if sign is Sign.WELL or server.version is not None:
             self._set_server(server)
         self._observe(
@@ -122,6 +129,7 @@ class BackendHealth:
         """
         if self.server is None or server == self.server:
             return
+        # Our dialect was rejected, so the version that we knew is not the right one any more.
         if server.version is None:
             self._version_due_at = now.steady
         self._set_server(server)

@@ -36,11 +36,15 @@ class SendChannel:
 
     def free_worker(self) -> SendWorker | None:
         """Return the worker for the next request; None if both are busy."""
+        # The first one that is not silent: a healthy server has one request of a channel at a time,
+        # because cc-backend handles starts one after the other anyway.
         worker = next((each for each in self.workers if not is_silent(each)), None)
         return worker if worker is not None and worker.outstanding < DEPTH else None
 
     def recall(self) -> list[SendRequest]:
         """Remove and return the requests queued behind one that has been silent for long."""
+        # Behind a silent request the others would wait for a minute. They were not sent yet, so it
+        # is safe to take them back and give them to the other worker.
         return [
             request
             for worker in self.workers

@@ -18,6 +18,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from spool.deliver.backoff import backoff
+
 MAX_DELAY_SECONDS = 60.0
 MAX_CHANNEL_DELAY_SECONDS = 5.0
 HALT_PROBE_SECONDS = 60.0
@@ -136,6 +138,7 @@ class BackendState:
     def worst(self) -> Condition:
         """Return the condition that blocks most deliveries."""
         conditions = [self.server, *(each.condition for each in self.channels.values())]
+        # Halted first: it is the one condition that does not end by itself.
         order = [Health.HALTED, Health.DOWN, Health.UP]
         return min(conditions, key=lambda condition: order.index(condition.health))
 
@@ -143,6 +146,9 @@ class BackendState:
         """Return whether the run caused the failure, because others were accepted meanwhile."""
         accepted = self.channels[answer.channel].accepted
         before = answer.accepted_before
+        # Another run was accepted after this run had failed, and now it fails again: the channel
+        # works, so the run must be the cause. Without such a witness nobody can tell the two cases
+        # apart.
         return answer.sign is not Sign.WELL and before is not None and accepted > before
 
 
@@ -179,6 +185,8 @@ def _run_failed(
     # the run is at fault, so its failure says nothing about the server
     if answer.is_blamed or state.is_to_blame(answer):
         return state
+    # A set of runs, not a count of failures: one bad run that fails ten times must not stop the
+    # channel for all others.
     suspects = old.suspects | {answer.run}
     condition = old.condition
     # One run may be bad. If two different runs fail and none is accepted in between, the channel is
@@ -186,7 +194,7 @@ def _run_failed(
     if len(suspects) > 1 or not condition.is_up:
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
         condition = _outage(condition, answer.sign, now)
-        delay = backoff(condition, longest, random)
+        delay = backoff(condition.failures, longest, random)
         condition = _failed(condition, now, answer, delay=delay)
     new = replace(old, condition=condition, suspects=suspects)
     # a third suspect needs no further probe, which would double the load during an outage
@@ -209,12 +217,16 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
             else _cause_changed(replace(state, server=Condition(since=now)), now)
         )
     outage = _outage(state.server, answer.sign, now)
+    # A known delay comes first: our own token file can be read again at no cost, and after a
+    # timeout the wait was long enough already.
     if answer.delay_seconds is not None:
         delay = answer.delay_seconds
     elif answer.sign is Sign.HALTED:
         delay = HALT_PROBE_SECONDS  # an administrator must act, so frequent probes are useless
     else:
-        delay = backoff(outage, MAX_DELAY_SECONDS, random)
+        delay = backoff(outage.failures, MAX_DELAY_SECONDS, random)
+    # Retry-After may only lengthen the delay, and not without limit: a wrong header of a proxy
+    # would otherwise stop deliveries for a day.
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
     return replace(state, server=_failed(outage, now, answer, delay=max(delay, wish)))
 
@@ -252,9 +264,3 @@ def _failed(
         failures=outage.failures + 1,
         retry_at=now + delay,
     )
-
-
-def backoff(condition: Condition, longest: float, random: float) -> float:
-    """Return the delay before the next try: random in (d/2, d), d = min(longest, 2ⁿ s)."""
-    bound = min(longest, 2.0 ** min(condition.failures, 6))
-    return bound * (1 + random) / 2

@@ -98,6 +98,8 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
         # a firewall may refuse the script: try once without it, then start over; on a quiet site
         # there is no other run whose acceptance would show that only this one fails
         return Reaction(run=run, action=RunAction.WAIT, is_slim=True)
+    # The server may be the cause: no attempt is counted and nothing is stored, so an outage of a
+    # week leaves no trace in the runs, and none of them becomes a dead letter.
     if not context.is_to_blame:
         wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
         return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
@@ -110,14 +112,19 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
 
 def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to an accepted request."""
+    # The counts belong to one request. A stop must not inherit the failed attempts of its start.
     clean = replace(run, last_error=None, not_before=0, attempts=0)
     match context.kind:
         case RequestKind.STOP:
             return Reaction(run=clean, action=RunAction.ARCHIVE)
+        # One row was deleted; the start follows when all rows that it replaces are gone.
         case RequestKind.DELETE:
             return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
         case RequestKind.EDIT_META:
             return Reaction(run=clean)
+    # The cluster is kept with the run: if the configuration changes later, the stop must still go
+    # to the row that this start has created. The count of restarts survives an accepted start, or a
+    # run whose row disappears each time would be started for ever.
     cluster, attempts = run.cluster or context.cluster, _restarts(run)
     started = int(context.now)
     return Reaction(run=replace(clean, started=started, cluster=cluster, attempts=attempts))
@@ -156,6 +163,8 @@ def _published(run: Run, context: RequestContext) -> Reaction:
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to a stop without a start: send the start again, a few times."""
     noted = replace(_with_error(run, verdict, context), started=None, attempts=run.attempts + 1)
+    # cc-backend accepted the start several times and does not find it: an administrator has to look
+    # at its database.
     if noted.attempts > MAX_RESTARTS:
         return Reaction(run=noted, action=RunAction.DEAD_LETTER)
     return Reaction(run=noted)
@@ -164,6 +173,8 @@ def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Re
 def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to an unknown name: wait until an administrator corrects it."""
     noted = _with_error(run, verdict, context)
+    # No wait of its own: `UnknownNames` lets one run of the name through and releases all when it
+    # is known.
     if verdict.reason in _BY_NAME:
         return Reaction(run=noted)
     if verdict.reason is Reason.UNKNOWN_RUN_YET:
@@ -234,13 +245,19 @@ def settle_conflict(
         replace_earlier: policy: replace the earlier run's row, or keep it.
         now: Unix seconds.
     """
+    # Only runs of the same job may be replaced. A row under a reused job id belongs to another
+    # user's job and must never be deleted.
     known = set(proven)
     later = {other for other in others if other > run.start_time}
     if later:
         return _out_of_order(run, are_same_job=later <= known, now=now)
+    # cc-backend rejects a second run only within a day (its duplicate rule), so older rows are no
+    # obstacle.
     near = sorted(other for other in others if run.start_time - other < DAY_SECONDS)
     unproven = set(near) - known
     if not near or unproven:
+        # Wait until the rows are older than a day, when cc-backend accepts the start, and ask
+        # accounting again each hour: its rows may be late.
         wait = min([HOUR_SECONDS] + [start + DAY_SECONDS + 60 - int(now) for start in near])
         return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
     if replace_earlier:

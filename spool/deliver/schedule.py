@@ -63,6 +63,8 @@ class Schedule:
 
     def add(self, entry: PendingRun, now: float) -> None:
         """Add a run, or reschedule it after a change."""
+        # A changed run replaces its entry: at most one entry of a run may be sent, or a start could
+        # be sent twice.
         lane = self._lanes.setdefault(entry.job_id, {})
         self._size += entry.start_time not in lane
         lane[entry.start_time] = entry
@@ -84,6 +86,8 @@ class Schedule:
         if seconds == self._hold_seconds:
             return
         self._hold_seconds = seconds
+        # The times in the queue were computed with the old hold. A shorter hold would not wake
+        # them, so every waiting lane is put in again.
         for _, _, job_id in list(self._waiting):
             self.reschedule(job_id, now)
 
@@ -92,6 +96,8 @@ class Schedule:
 
         Also those whose start was published by NATS: a job list confirms it before its time.
         """
+        # Only waiting lanes can have a held stop. This is called twice a second: to look at all
+        # runs would be expensive with a large spool.
         for job_id in {job_id for _, _, job_id in self._waiting}:
             for entry in self.lane(job_id):
                 kind = entry.next_request
@@ -102,6 +108,8 @@ class Schedule:
 
     def release(self, entry: PendingRun, now: float) -> None:
         """Cancel the wait of a run, except the stop hold."""
+        # The hold is not in `retry_at` but computed from `accepted_at`: no command and no repaired
+        # cause can shorten it, because a stop that closes another job cannot be corrected.
         entry.retry_at, entry.waits_for = 0.0, ""
         self.reschedule(entry.job_id, now)
 
@@ -152,10 +160,13 @@ class Schedule:
         """
         self.move_ready(now)
         ready = self._ready[stops]
+        # A popped run is either returned or pushed again if it is still eligible, so that the hints
+        # that are out of date leave the queue here.
         while ready:
             failures, *_, entry = heappop(ready)
             is_stop = entry.next_request is RequestKind.STOP
             if self._is_eligible(entry, now) and is_stop is stops:
+                # A failed run may be silent for a minute and occupy a connection so long.
                 if with_failed or not entry.has_failed:
                     entry.in_flight = entry.next_request
                     return entry
@@ -199,6 +210,8 @@ class Schedule:
     def _ready_at(self, entry: PendingRun) -> float:
         kind = entry.next_request
         if kind is RequestKind.START:
+            # Only requests about a row that may still be in the job cache are held; a start makes a
+            # new row.
             return max(entry.retry_at, entry.texts_until)
         at = entry.retry_at
         if kind is RequestKind.STOP:
@@ -221,6 +234,8 @@ class Schedule:
         lane = self.lane(job_id)
         starting = True
         for position, entry in enumerate(lane):
+            # A stop names its start time, so a stop that waits for the hold need not delay the
+            # start of the next run: users see the running job at once.
             if entry.next_request in {RequestKind.STOP, RequestKind.EDIT_META}:
                 yield entry
             elif entry.next_request is not None and starting:

@@ -56,8 +56,12 @@ class ServerQuestions:
         probe, queries = self._workers.probe, self._workers.queries
         if not probe.outstanding and self._health.probe_is_due(now):
             probe.ask(ServerQuery(topic=Topic.PROBE))
+        # One query at a time: a slow server must not get a queue of lists, and while it is down the
+        # probe alone asks.
         if queries.outstanding or not self._health.is_up:
             return
+        # The topology comes first: starts wait for it, while a held stop would be sent after its
+        # hold in any case.
         if now.steady >= self._topology_at or self._topology_is_wanted(now):
             self._ask_topology(now)
             return
@@ -82,11 +86,13 @@ class ServerQuestions:
         return self._stop_hold.next_time(self._schedule)
 
     def ask_held_early(self, now: Moment) -> bool:
-        """Have held stops that no query was about asked about next; tell whether there are any."""
+        """Make the next query include new held stops; return whether there are any."""
         return self._stop_hold.query_early(self._schedule, now.steady)
 
     def _ask_topology(self, now: Moment) -> None:
         is_known = self._builder.topology.clusters is not None
+        # While a host or a cluster is unknown, an administrator may be editing cluster.json: then
+        # an hour would be too long.
         is_settled = is_known and not self._builder.hosts and not self._builder.clusters
         self._topology_asked_at = now.steady
         self._topology_at = now.steady + (
@@ -108,6 +114,7 @@ class ServerQuestions:
             self._health.probed(reply.verdict, reply.server, now, retry_after=after)
             return
         self._health.server_seen(reply.server, now)
+        # A failed list is no empty list: nothing is released, and nothing is concluded from it.
         if query.topic is Topic.JOBS and reply.verdict.outcome is not Outcome.DELIVERED:
             self._stop_hold.query_failed(now.steady)
         elif query.topic is Topic.JOBS:

@@ -46,6 +46,8 @@ class Settlement:
     def begin(self, entry: PendingRun, run: Run, reply: ApiReply, now: Moment) -> None:
         """Find out which rows conflict with a start; the run is in flight until this is known."""
         others = [row.start_time for row in reply.rows or () if row.start_time != run.start_time]
+        # It stays in flight while accounting is asked, so that the schedule sends no later run of
+        # this job id in between.
         entry.in_flight = RequestKind.START
         policy = self._policy
 

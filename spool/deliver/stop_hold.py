@@ -3,7 +3,7 @@
 cc-backend >= 1.5 stores a new job in a cache first and commits the cache to its job table every two
 minutes or so. A stop that meets this commit can close another job (v1.5.4,
 internal/repository/jobCreate.go). So a stop is held until its run is listed, or until the hold time
-is over.
+is over (`Schedule` keeps it back).
 
 One commit takes all runs that were accepted before it. So a cheap query about the oldest held stops
 is repeated until it shows one of them; then all are asked about at once. A server that answers
@@ -42,6 +42,8 @@ class StopHold:
         held: dict[str, list[PendingRun]] = {}
         for entry in schedule.held_stops(now):
             held.setdefault(entry.cluster, []).append(entry)
+        # With an empty queue nothing can be held: the time stays in the past, so that the first
+        # held stop is asked about at once.
         if schedule.next_time() is not None:
             self._next_at = now + QUERY_INTERVAL_SECONDS
         if not held:
@@ -50,6 +52,8 @@ class StopHold:
         self._asked_at = now
         # a job list is of one cluster: each has its turn
         self._cluster = min(held, key=lambda name: (name <= self._cluster, name))
+        # The large query also finds runs that the sample missed, for example after a restart of the
+        # drain, when nobody knows which commit came last.
         if is_full:
             self._full_at = now + FULL_INTERVAL_SECONDS
         # longest first: the oldest are most likely listed by now
@@ -64,7 +68,7 @@ class StopHold:
         return None if schedule.next_time() is None else self._next_at
 
     def query_early(self, schedule: Schedule, now: float) -> bool:
-        """Allow the next query at once if the last one left out a held stop; tell whether it did.
+        """Allow the next query at once if the last one left out a held stop; return whether it did.
 
         Such a stop came after the query, and a drain that is about to end cannot wait for the next.
         """
@@ -77,6 +81,8 @@ class StopHold:
         self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float
     ) -> None:
         """Release the stops of listed runs, given as (job id, start time)."""
+        # A slow answer means a busy database: then frequent queries would delay the starts of all
+        # jobs.
         slow_at = now + SLOWNESS * max(0.0, now - self._asked_at)
         self._next_at = max(self._next_at, slow_at)
         for job_id, start_time in listed:
@@ -84,6 +90,8 @@ class StopHold:
             # the start time must match: the row may be an earlier run of the same job id
             if entry is not None and not entry.is_listed:
                 _log.debug("job=%d start=%d is in cc-backend's job list", job_id, start_time)
+                # One listed run proves that a commit has happened, and it took all earlier starts:
+                # so the next query is about all of them, without waiting for the interval.
                 entry.note_listed()
                 schedule.reschedule(job_id, now)
                 self._next_at, self._full_at = slow_at, float("-inf")

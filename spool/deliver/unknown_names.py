@@ -35,6 +35,8 @@ class UnknownNames:
 
         One run a minute is let through as a trial; `take_try` records that it is sent.
         """
+        # Without this, thousands of runs of one host that cc-backend does not know would each be
+        # sent and rejected every minute.
         at = self._try_at.get(name)
         if at is None or at <= now:
             return False
@@ -55,6 +57,7 @@ class UnknownNames:
 
     def mark_unknown(self, entry: PendingRun, name: str, message: str, now: float) -> None:
         """Record a refusal; the run waits until the next try."""
+        # One line for the name, not one for each of its runs.
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
             text = "cc-backend does not have %s; correct its cluster.json, or host_map here: %s"

@@ -79,7 +79,7 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
     bad = unusable_hosts(host for hosts in kinds.values() for host in hosts)
     if bad:
         notes.add(
-            f"cc-backend takes only letters, digits and dashes in a host name, not {bad[0]!r}"
+            f"cc-backend accepts only letters, digits and dashes in a host name, not {bad[0]!r}"
             f" ({len(bad)} in all): rename them by host_map"
         )
     threads = [each.sockets * each.cores * each.threads for each in kinds]

@@ -79,6 +79,7 @@ class ResolutionApplier:
         if self._has_unreadable(query.job_id, result):
             self._postpone(query, result, record, now)
             finished = []  # until then the events protect the end
+        # `stage` ties the events to the runs: they are removed only when these runs are durable.
         for run in new:
             entry = self._store_run(run, finished, now)
             _note_hooks(entry, query.events, now)
@@ -101,6 +102,8 @@ class ResolutionApplier:
         for entry in self._store.lane(query.job_id, now):
             entry.comments_at = now.steady
             is_concluded = entry.start_time in {*result.ends, *result.starts_to_resend}
+            # A user may set the flag that excludes the job until its row exists; afterwards other
+            # users have seen it.
             is_waiting = entry.started is None and record is not None
             if not (is_concluded or is_waiting or _is_due_now(entry, query)):
                 continue
@@ -127,6 +130,8 @@ class ResolutionApplier:
         self, query: JobQuery, result: Resolution, record: Job | None, now: Moment
     ) -> None:
         """Keep a resolution about known runs, because Slurm may have forgotten it later."""
+        # New runs are stored already; to apply them again would bring back what is delivered
+        # meanwhile.
         known = replace(result, new_runs=(), unknown_events=())
         self._postponed.append((now.steady + READ_AGAIN_SECONDS, query, known, record))
 
@@ -134,8 +139,11 @@ class ResolutionApplier:
         """Put a new or changed run into the store; durably if no event protects it."""
         store = self._store
         entry = store.stage(run, events, now)
+        # An excluded run stays in `open/` only until its end, so that no sweep reports it while it
+        # runs.
         if not run.reported and run.end is not None:
             store.complete(entry, run, now)
+        # No event is left in `new/` that could lead to this run again after a crash.
         elif not events:
             store.persist(entry, run, now)
         return entry
@@ -175,7 +183,10 @@ class ResolutionApplier:
 
     def _with_allocations(self, job: Job) -> Job:
         """Return a record with the allocations remembered from before, if it has none."""
+        # `pop`: the remembered cores are for one run. The next run of a requeued job may get others
+        # on the same nodes.
         seen = self._remembered.pop(job.job_id, None)
+        # Other nodes than remembered: the job was requeued to them, and the cores do not fit.
         if seen is None or job.allocations or job.nodes not in {(), seen.nodes}:
             return job
         sharing = job.sharing or seen.sharing

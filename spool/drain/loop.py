@@ -198,6 +198,8 @@ class Drain:
     def _ask_slurm(self, now: Moment) -> None:
         """Send the next queries to the controller and to accounting if they are idle."""
         parts = self._parts
+        # At most one query in flight for each source: slurmctld answers all clients with the same
+        # threads, and jobs that arrive meanwhile join the next query.
         if not parts.controller.outstanding:
             query = self._next_list(now) or parts.resolver.next_records(now, self._tracked)
             if query is not None:
@@ -211,6 +213,7 @@ class Drain:
         """Return the hourly query for running jobs; None if no run is open or it is not due."""
         if now.steady < self._compare_at:
             return None
+        # Also if no run is open, so that not every pass looks for one.
         self._compare_at = now.steady + COMPARE_SECONDS
         has_open = any(True for _ in self._parts.store.unfinished())
         return ListQuery() if has_open else None
@@ -236,6 +239,7 @@ class Drain:
             reason = "not asked" if reply is None else reply.error
             _log.warning("open runs cannot be compared with Slurm's job list: %s", reason)
             return
+        # An open run that the list lacks has not ended for that reason. It is only looked up.
         doubtful = {
             job_id for job_id, start in parts.store.unfinished() if reply.live.get(job_id) != start
         }
@@ -249,6 +253,8 @@ class Drain:
     def _flush(self, now: Moment, *, at_once: bool = False) -> None:
         """Make a group of changes durable; on a full disk they wait."""
         parts = self._parts
+        # On a full disk each attempt fails after it has written a part, so it is repeated only now
+        # and then.
         if now.steady < self._full_until or not (at_once or parts.store.is_due(now)):
             return
         self._check_space(now)

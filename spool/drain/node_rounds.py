@@ -84,7 +84,7 @@ class NodeRounds:
         try:
             write_node_round(self._settings.state, answer, self._settings.system_calls)
         except OSError as error:
-            _log.warning("the state of the node states cannot be written: %s", error)
+            _log.warning("the result of the node report cannot be written: %s", error)
 
 
 def _log_change(before: NodeRound, after: NodeRound) -> None:

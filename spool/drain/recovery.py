@@ -2,8 +2,7 @@
 
 If a run is in two directories, `todo/` wins over `open/`, and the other file is unlinked
 (delivering twice is harmless). No run file is read here: names are indexed, and a run is read when
-it is
-needed.
+it is needed.
 """
 
 from __future__ import annotations
@@ -29,6 +28,9 @@ def recover(layout: Layout, store: RunStore, loader: RunLoader, now: Moment) -> 
     for name in sorted(todo, key=_age_order):
         note_file(store, loader, Directory.TODO, name, now)
     for name in list(layout.names(Directory.OPEN)):
+        # A crash between the write of one file and the removal of the other leaves both, and it is
+        # not known which is newer. `todo/` wins: to deliver twice is harmless, to deliver nothing
+        # is not.
         if name in todo:
             layout.unlink(Directory.OPEN, name)
         else:
@@ -47,6 +49,7 @@ def clean_tmp(layout: Layout, now: Moment) -> None:
     """Remove incomplete files of dead writers that are older than an hour."""
     for name in list(layout.names(Directory.TMP)):
         try:
+            # A younger file may belong to a hook or to a command that is writing it now.
             if now.wall - layout.mtime(Directory.TMP, name) > STALE_SECONDS:
                 layout.unlink(Directory.TMP, name)
         except OSError as error:

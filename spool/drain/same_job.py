@@ -41,10 +41,13 @@ class SameJobProof:
 
     def __call__(self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]) -> None:
         """Pass the proven start times to `settle`, at once or when accounting has answered."""
+        # An earlier row cannot be of this job if the job was never requeued: its id was reused
+        # after MaxJobId.
         is_first = run.job.restart_count == 0
         wanted = {other for other in others if other > run.start_time or not is_first}
         tracked = self._store.tracked(run.job_id, self._clocks.now())
         remembered = {each.start_time for each in tracked}
+        # Our own memory is enough, and it is there at once; accounting may be a minute late.
         known = {other for other in wanted & remembered if other - run.start_time < DAY_SECONDS}
         missing = wanted - known
         if missing:

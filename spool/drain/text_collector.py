@@ -146,6 +146,8 @@ class TextCollector:
             if self._is_silent:
                 entry.texts_until = 0.0
             delay = self._delay(wanted, texts) if wanted.needs_texts else None
+            # A stop waits for late texts: one that is added after the stop does not reach the job
+            # archive of the server.
             is_waiting = delay is not None and self._builder.can_add_texts and not texts.is_final
             entry.stop_texts_until = wanted.since + STOP_WAIT_SECONDS if is_waiting else 0.0
             if delay is not None:
@@ -206,6 +208,8 @@ class TextCollector:
             description=run.description or texts.description,
             late_texts=entry.new_texts,
         )
+        # A run that is only staged stays so: its events can bring it back, and its texts can be
+        # read again.
         if entry.stored is None:
             self._store.stage(changed, (), now)
         else:

@@ -41,6 +41,8 @@ class DeliveredArchive:
         """Append a delivered run; a failure loses the copy, never the delivery."""
         if self._keep_days <= 0:
             return
+        # One file an hour, so that whole files expire and nothing is ever rewritten. UTC, because a
+        # local hour occurs twice in autumn.
         name = time.strftime("%Y%m%dT%H.jsonl", time.gmtime(now))
         try:
             self._append(name, codec.encode(run))
@@ -126,6 +128,7 @@ def _append_line(calls: SystemCalls, fd: int, line: bytes) -> None:
         OSError: nothing was appended (ENOSPC if the disk took only a part).
     """
     size = calls.fstat(fd).st_size
+    # One `write` for the line: with O_APPEND nobody can write in between.
     if calls.write(fd, line) < len(line):
         calls.ftruncate(fd, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

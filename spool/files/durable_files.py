@@ -53,6 +53,8 @@ class WriteBatch:
             self.system_calls.close(fd)
             self.system_calls.unlink(_tmp_name(directory, name), dir_fd=tmp)
             raise
+        # The descriptor stays open until `commit`, which can then fsync all files of the group one
+        # after the other: the file system often writes them with one commit of its journal.
         self._written.append((fd, directory, name))
 
     def put_run(self, run: Run) -> None:
@@ -82,10 +84,14 @@ class WriteBatch:
         Raises:
             OSError: (ENOSPC, EIO) some writes may be durable, no removal has been done.
         """
+        # Cleared first: after an error the caller starts a new batch, and this one must not be
+        # committed twice.
         written, removed = self._written, self._removed
         self._written, self._removed = [], []
         left = [(directory, name) for _, directory, name in written]
         try:
+            # fsync before rename: otherwise a power cut may leave the final name with no contents
+            # (ext4 with delayed allocation, XFS).
             self._fsync_and_close([fd for fd, _, _ in written])
             for _, directory, name in written:
                 self._move_from_tmp(directory, name)
@@ -93,8 +99,12 @@ class WriteBatch:
         except OSError:
             self._remove_tmp_files(left)  # on a full disk they would block other writes
             raise
+        # A rename is durable only after an fsync of the directory (fsync(2)). Until then the
+        # removals must wait, because the old file may be the only copy.
         for directory in {directory for _, directory, _ in written}:
             self.system_calls.fsync(self.layout.fd(directory))
+        # No fsync after the removals: if a power cut brings a file back, it is only delivered or
+        # resolved once more.
         for directory, name in removed:
             self._unlink(directory, name)
 
@@ -173,6 +183,8 @@ def create_files(
                 calls.close(fd)
         for tmp_name, name in written.items():
             try:
+                # `link` fails if the name exists, `rename` would replace it. So a command without
+                # the lock cannot overwrite a run that the drain has just written.
                 calls.link(tmp_name, name, src_dir_fd=tmp, dst_dir_fd=layout.fd(directory))
             except FileExistsError:
                 taken.add(name)

@@ -61,7 +61,9 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         {(name,): float(status) for name, status in snapshot.checks.items()},
     )
     yield _gauge("drain_up", "Whether a drain is running.", float(snapshot.is_running))
-    yield _gauge("drain_updated_timestamp_seconds", "Last sign of life of a drain.", state.updated)
+    yield _gauge(
+        "drain_updated_timestamp_seconds", "When a drain last updated its state.", state.updated
+    )
     yield _gauge(
         "token_expiry_timestamp_seconds",
         "When the token for cc-backend expires; absent if it does not.",
@@ -80,7 +82,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield _gauges(
         "spool_oldest_timestamp_seconds",
-        "Since when the oldest file of a directory waits for its next step.",
+        "Since when the oldest file of each directory has been waiting.",
         ["directory"],
         {(name,): each.oldest for name, each in figures.items() if each.oldest is not None},
     )
@@ -131,12 +133,12 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield _gauge(
         "inquiries",
-        "Job ids that Slurm is to be asked about.",
+        "Job ids that are still to be looked up in Slurm.",
         current.inquiries if current else None,
     )
     yield _gauge(
         "due_since_timestamp_seconds",
-        "Since when requests are due and none is delivered; absent if none is due.",
+        "Since when requests have been due and none was delivered; absent if none is due.",
         current.due_since if current else None,
     )
     yield _gauge(

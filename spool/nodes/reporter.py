@@ -218,7 +218,7 @@ class NodeReporter:
 
 def _unsupported(server: ServerInfo) -> NodeStatesError:
     version = server.version or "of unknown version"
-    text = f"cc-backend {version} takes no node states; {FIRST_WITH_SHARED} or later does"
+    text = f"cc-backend {version} does not accept node states; {FIRST_WITH_SHARED} or later does"
     return NodeStatesError(text, is_unsupported=True)
 
 

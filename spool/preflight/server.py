@@ -106,7 +106,7 @@ def _jobs(reply: ApiReply) -> CheckResult:
     if reason is Reason.JOB_API_ON:
         return passed("server job API", "accepts jobs by REST")
     if reason is Reason.API_OFF:
-        hint = "set nats.servers, nats.subject and nats.mode to transport, or turn REST on there"
+        hint = "set nats.servers, nats.subject and `nats.mode: transport`, or enable its REST API"
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )

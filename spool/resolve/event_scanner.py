@@ -43,9 +43,13 @@ class EventScanner:
         since = now.steady - self._scanned_at
         if since >= RESCAN_SECONDS:
             return True
+        # To list a directory of many thousand events 25 times a second would take all the CPU time
+        # that the backlog needs.
         if len(self._handed_out) > LARGE_BACKLOG and since < MTIME_RESOLUTION_SECONDS:
             return False
         modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
+        # A file may be created in the same tick of the clock after a scan: then the directory's
+        # mtime does not change again. So a young mtime counts as changed.
         return (
             modified_ns != self._modified_ns
             or abs(now.wall - modified_ns / 1e9) < MTIME_RESOLUTION_SECONDS
@@ -67,6 +71,7 @@ class EventScanner:
         for event in events:
             self._handed_out.add(event.name)
             _log.debug("job=%d %s event is in new/%s", event.job_id, event.kind, event.name)
+        # Names sort by kind first; the order of the events of a job is that of their times.
         return sorted(events, key=lambda event: event.time)
 
     def _drop_gone(self) -> None:
@@ -91,6 +96,7 @@ class EventScanner:
                 )
         except FileNotFoundError:
             return None
+        # It stays for the newer version, which was installed before and may come back.
         except NewerFormatError as error:
             self._ignored.add(name)
             _log.warning("%s", escape(str(error)))

@@ -43,14 +43,18 @@ def inferred_ends(
     be late, so it gets a day before a proof is used, but only five minutes if both proofs exist,
     because the later run has to wait meanwhile.
     """
+    # Accounting was not asked or did not answer: it may still show the true end.
     if answers.rows is None:
         return {}
+    # A pending record after a run means a requeue: then the exit code in the epilog's event is not
+    # that of the run.
     is_waiting = answers.record is not None and is_queued(answers.record)
     # One id runs once at a time: a later start proves that the earlier run has ended.
     later = sorted([s.start_time for s in seen] + [r.start_time for r in query.runs])
     ends: dict[int, End] = {}
     for start in not_shown:
         following = next((other for other in later if other > start), None)
+        # Only an epilog before the next run: a later one is that of the next run.
         stop = _stop_event_of(start, following or now, query.events)
         # without a later run `following or now` is now, so only the day after the epilog can pass
         is_evident = (

@@ -29,6 +29,8 @@ class JobQuery:
         """Return the time from which on the id's runs must be explained, Unix seconds."""
         # where the clock was set back a run may end before it began
         times = [min(event.start or int(event.time), int(event.time)) for event in self.events]
+        # An open run extends the window to its start, so that accounting can show its end even if
+        # it ran for weeks.
         times += [run.start_time for run in self.runs if run.end is None]
         return max(0, min(times, default=0) - EPILOG_DELAY_SECONDS)
 
@@ -96,6 +98,8 @@ class PendingJob:
 
     def query(self, runs: tuple[TrackedRun, ...]) -> JobQuery:
         """Return its query, without delivered runs that a sweep reports as missing."""
+        # A sweep writes such an event when cc-backend lost the row of a run. Among the delivered
+        # runs the run would count as known, and nothing would be sent.
         named = {event.start for event in self.asked if event.extras.get("again") == "1"}
         runs = tuple(run for run in runs if run.end is None or run.start_time not in named)
         return JobQuery(job_id=self.job_id, events=self.asked, runs=runs)
@@ -124,6 +128,8 @@ class SourceSilence:
             _log.warning("%s does not answer: %s", self.name, reason)
         self.reason = reason
         self.failures += 1
+        # Short, because slurmctld forgets ended jobs after MinJobAge, and what it forgets during an
+        # outage of ours has no cores and GPUs any more.
         delay = min(0.25 * 2.0 ** min(self.failures, 20), MAX_FAILURE_DELAY_SECONDS)
         self.next_try = now.steady + delay
 

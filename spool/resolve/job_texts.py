@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from slurm.decode.fields.scalars import is_user_name
+from slurm.decode.fields.user_names import is_user_name
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.escaping import escape

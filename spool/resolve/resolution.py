@@ -72,6 +72,8 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
     # What Slurm shows is certain. All that follows is about what it does not show.
+    # The order of the steps is the order of trust: what Slurm shows, what events and later runs
+    # prove, and only then which events are left without an explanation.
     seen = tuple(_shown_runs(query, answers))
     shown = {span.start_time for span in seen}
     open_runs = [run.start_time for run in query.runs if run.end is None]
@@ -92,6 +94,7 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     # An expired event of a job that Slurm knows is settled, because the record shows the truth. If
     # Slurm does not know the job, nothing explains the event: it is moved to dead/ with a reason.
     unknown = expired if answers.record is None else ()
+    # By start time, as `closed`: the two are merged below.
     shown_ends = {span.start_time: span.end for span in seen if span.end is not None}
     unfinished = {event.name for event in unmatched if event not in expired or event in unknown}
     settled = tuple(event for event in query.events if event.name not in unfinished)
@@ -126,6 +129,8 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
         return now - query.last_event_time() < EVENT_EXPIRY_SECONDS
     if answers.rows is None:
         return True
+    # A count of 2 in the record means that runs 0 and 1 have begun. If a run with count 1 is in the
+    # spool, the last one is known, and no run can be hidden.
     counts = [run.restarts for run in query.runs]
     total = answers.record.restart_count
     # Only a requeued job can have a run that its record does not show: the record is already
@@ -148,6 +153,8 @@ def _unmatched_events(
     `unproven` runs as candidates, its event is not matched with an earlier run but waits.
     """
     for event in query.events:
+        # Only for epilogs: a start event says that a run began, and any run whose start fits
+        # explains it.
         candidates = (*spans, *unproven) if event.kind is EventKind.STOP else spans
         if not event_matches(event, candidates, may_hide_run=may_hide_run):
             yield event
@@ -163,6 +170,8 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
     shown: list[RunSpan] = []  # under Slurm's own start times
     record = answers.record
     rows = runs_of_accounting(answers.rows or (), query.job_id, starts=query.known_starts())
+    # Records in other stages have no run, or one whose start may still move: its row at cc-backend
+    # could not be corrected later.
     if record is not None and run_stage(record) in {RunStage.LIVE, RunStage.ENDED}:
         seen.append(span_of_record(record, EndSource.CONTROLLER, query.runs, rows))
         shown.append(replace(seen[0], start_time=record.start_time or 0))
@@ -173,6 +182,8 @@ def _shown_runs(query: JobQuery, answers: SlurmAnswers) -> Iterator[RunSpan]:
         span = span_of_record(ended, EndSource.ACCOUNTING, query.runs, ())
         # the spool's start time and Slurm's may differ, and a row may be near either of them
         is_shown = any(same_run(span, other) for other in (*seen, *shown))
+        # Older rows are runs that were delivered long ago, or runs of another job with the same id
+        # before it was reused. To report them is the task of `cc-sweep backfill`.
         if span.end is not None and span.end.time >= since and not is_shown:
             seen.append(span)
     # Slurm shows no run of the job: without accounting, events are the only source
@@ -212,6 +223,7 @@ def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
     """Return the start time of the run that an epilog's event ends; None if no event has it."""
     if stop.start is not None:
         return stop.start
+    # The latest start before this epilog: one job id runs once at a time.
     begun = [e for e in events if e.kind is EventKind.START and e.time <= stop.time]
     return (begun[-1].start or int(begun[-1].time)) if begun else None
 
@@ -235,6 +247,7 @@ def _restart_count(events: Iterable[Event], kind: EventKind, *, start: int, at: 
     own = [event for event in events if event.kind is kind]
     named = [e for e in own if e.start and match_start(e.start, [start]) is not None]
     unnamed = [e for e in own if not e.start and -1 <= e.time - at <= HOOK_SECONDS]
+    # The first of the unnamed events: a later one within the minute may be that of the next run.
     found = named[-1:] or sorted(unnamed, key=lambda event: event.time)[:1]
     return digits(found[0].extras.get("restart_count", "")) if found else None
 
@@ -262,7 +275,10 @@ def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
     if answers.rows is None:
         return False
     if answers.record is None:
+        # slurmdbd may be down for hours while slurmctld keeps its rows and sends them later: a day
+        # must pass before "unknown to Slurm" is a fact.
         return now - event.time > ACCOUNTING_DELAY_SECONDS
+    # Nodes may need an hour to boot: the start event of such a job explains itself when it runs.
     unsettled = run_stage(answers.record) in {RunStage.CONFIGURING, RunStage.UNSETTLED}
     return not unsettled and now - event.time > EVENT_EXPIRY_SECONDS
 
@@ -271,6 +287,7 @@ def _starts_to_resend(
     query: JobQuery, settled: tuple[Event, ...], seen: tuple[RunSpan, ...]
 ) -> tuple[int, ...]:
     """Return the start times of live, delivered runs if a start event asks to send them again."""
+    # Only live runs: the start of an ended run is part of its delivery and needs no event.
     live = {span.start_time for span in seen if span.end is None}
     delivered = {run.start_time for run in query.runs if run.started and run.reported}
     starts = any(event.kind is EventKind.START for event in settled)

@@ -86,6 +86,8 @@ def same_run(one: RunSpan, other: RunSpan) -> bool:
     """Return whether two views show one run: equal starts, or near ones and no end in between."""
     if one.start_time == other.start_time:
         return True
+    # Near starts alone are not enough: a job that fails at once and is requeued runs again within
+    # seconds. An end between the two starts proves that they are two runs.
     first, second = sorted((one, other), key=lambda span: span.start_time)
     is_near = same_start(first.start_time, second.start_time)
     return is_near and (first.end is None or first.end.time > second.start_time)
@@ -120,6 +122,8 @@ def event_matches(event: Event, spans: tuple[RunSpan, ...], *, may_hide_run: boo
     if event.kind is EventKind.CLOSE:
         return True
     if event.kind is EventKind.START:
+        # If a newer run may exist, a start event soon after an end is most likely that of the newer
+        # run: to settle it with the old one would lose the newer run until the next sweep.
         late = HIDDEN_RUN_SECONDS if may_hide_run else EPILOG_DELAY_SECONDS
         return any(_matches_start(event, span, late) for span in spans)
     return _matches_stop(event, spans)
@@ -142,6 +146,10 @@ def _matches_stop(event: Event, spans: tuple[RunSpan, ...]) -> bool:
     if event.start is not None:
         named = RunSpan(event.start, None)
         return any(span.ended_by(event.time) for span in spans if same_run(named, span))
+    # A run that began before the event and has no end yet: the epilog is most likely its own, and
+    # the controller will show the end soon.
     if any(span.end is None and span.start_time < event.time - 1 for span in spans):
         return False
+    # One second of tolerance on both sides: Slurm's times are truncated to seconds, the event's is
+    # not.
     return any(span.ended_by(event.time) and span.start_time <= event.time + 1 for span in spans)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from slurm.decode.fields.scalars import END_STATES, LIVE_STATES
+from slurm.decode.fields.job_states import END_STATES, LIVE_STATES
 from slurm.job import NO_ERROR, REQUEUED, SCRONTAB_FLAG, Job
 
 SAME_START_SECONDS = 5  # a start moves by a second or two between controller and accounting
@@ -30,15 +30,20 @@ class RunStage(Enum):
 
 def run_stage(job: Job) -> RunStage:
     """Return the stage of the run in a record; times of `Job` are facts, never estimates."""
+    # First, because the record of a sibling has the state and the times of the run elsewhere.
     if job.state == "REVOKED" or "REVOKED" in job.flags:
         return RunStage.OTHER_CLUSTER
     if job.state == "PENDING":
         return RunStage.NOT_STARTED
+    # Before the live states: such a job is RUNNING already, but its nodes boot, and Slurm sets a
+    # new start time when they are ready.
     if _CONFIGURING_FLAGS.intersection(job.flags):
         return RunStage.CONFIGURING
     if job.state in LIVE_STATES:
+        # During a resize the nodes still change; a start request cannot be corrected afterwards.
         settled = job.start_time and job.nodes and "RESIZING" not in job.flags
         return RunStage.LIVE if settled else RunStage.UNSETTLED
+    # A flag hides the base state in text, for example COMPLETING alone. Soon it is visible.
     if job.state is None:
         return RunStage.UNSETTLED
     return _stage_of_end_state(job)
@@ -67,6 +72,7 @@ def match_start(start: int, candidates: Iterable[int]) -> int | None:
     near = [other for other in candidates if same_start(start, other)]
     if start in near:
         return start
+    # Two near candidates: a guess could stop the run that still goes on, so there is no answer.
     return near[0] if len(near) == 1 else None
 
 
@@ -92,6 +98,7 @@ def runs_of_accounting(
     # A row without an end is the last part of a run, so it comes after those of the same start.
     for row in sorted(started, key=lambda row: (row.start_time or 0, row.end_time or 1 << 62)):
         joined = row
+        # The part after a resize begins where the part before it ended.
         if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
             joined = replace(row, start_time=resizing.start_time, nodes=resizing.nodes or row.nodes)
         resizing = joined if row.state == "RESIZING" else None
@@ -117,6 +124,8 @@ def end_of_requeued(
     """
     if row.state != REQUEUED or row.exit_code is None:
         return row
+    # Only both counts prove it. Without them the flag of scrontab decides: such a job is requeued
+    # after each of its runs.
     if restarts is not None and epilog_restarts is not None:
         has_ended = epilog_restarts == restarts
     else:

@@ -140,7 +140,7 @@ def sees_all_jobs(
     user: tuple[str, int],
     admin_level: Callable[[str], str | None],
 ) -> bool:
-    """Tell whether Slurm shows an account (name and uid) all jobs; no where it does not say."""
+    """Return whether Slurm shows an account (name and uid) all jobs; no where it does not say."""
     hidden = private_data_of(settings)
     if "jobs" not in hidden:
         return True
@@ -161,7 +161,7 @@ def sees_all_jobs(
 
 
 def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
-    """Tell whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
+    """Return whether slurmctld's start was a reconfiguration; no where the nodes do not tell."""
     try:
         return ask(boot_time)
     except SlurmError as error:

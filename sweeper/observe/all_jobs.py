@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
-from slurm.decode.fields.scalars import END_STATES
+from slurm.decode.fields.job_states import END_STATES
 from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
@@ -117,7 +117,7 @@ def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:
 
 
 def _is_there(job: SlurmRun, rows_by_id: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:
-    """Tell whether a run has a row; yes where that is not known."""
+    """Return whether a run has a row; yes where that is not known."""
     if rows_by_id is None:
         return True
     return any(same_start(row.start_time, job.start_time) for row in rows_by_id.get(job.job_id, ()))

@@ -36,7 +36,7 @@ class Observation:
     """What was seen.
 
     `now` is the controller's clock. `running_in_slurm` and `running_at_backend` count what runs by
-    Slurm and by cc-backend, None where that was not seen. `window_complete` tells whether all that
+    Slurm and by cc-backend, None where that was not seen. `window_complete` says whether all that
     ended since the last sweep was looked at, `only_single_jobs` whether only named jobs were.
     """
 
@@ -76,6 +76,8 @@ class Collector:
             if listing.rows is None:
                 self.record_failure(backend_failure(listing.reply))
                 return None
+            # A server that ignores the filter would give us rows of other clusters, all of which
+            # would look like orphans.
             foreign = {row.cluster for row in listing.rows} - {cluster}
             self._foreign_cluster = min(foreign, default=self._foreign_cluster)
             rows += listing.rows
@@ -158,9 +160,11 @@ class Collector:
         """
         if state.mark is None or not self.has_accounting:
             return [], state.mark is not None
+        # `min`, because the mark may lie in the future after a clock was set back.
         since = min(state.mark, self.now) - OVERLAP_SECONDS - int(grace_seconds)
         since = max(since, state.installed or 0)
         found: dict[RunId, SlurmRun] = {}
+        # In parts, so that the first sweep after a long outage needs no more memory than any other.
         for begin in range(since, self.now, WINDOW_SECONDS):
             self.sources.on_step("accounting window")
             try:

@@ -32,7 +32,7 @@ def observe_single_jobs(
     """Look at some jobs: at their rows in any state, their records, and their last week.
 
     Raises:
-        UnknownJobsError: nobody knows one of them.
+        UnknownJobsError: one of them is unknown to all sides.
     """
     collector = Collector(sources, state.cluster)
     rows = _rows(collector, ids)

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from slurm.decode.fields.hostlist import expand_hosts
-from slurm.decode.fields.scalars import instant, number, positive, split_state, text
+from slurm.decode.fields.job_states import split_state
+from slurm.decode.fields.scalars import instant, number, positive, text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.json_stream import RecordStream
 from slurm.decode.release_text import parse_release_number

@@ -26,6 +26,8 @@ _MAX_LIST_CHARACTERS = 127
 """The size of Slurm's buffer for one index list (`char gres_str[128]`)."""
 
 _PIECE = re.compile(
+    # The prefix is `gres:` or `gres/` where Slurm prints TRES. The lookahead of the type keeps a
+    # bare count (`gpu:2`, `gpu:4K(`) from being read as a type.
     r"(?:gres[:/])?(?P<name>[A-Za-z_][\w.+-]*)"
     r"(?::(?P<type>\(null\)|(?!no_consume:|[0-9]+[KMGTP]?(?:[(]|$))[^:,()\s]+))?"
     r"(?::no_consume)?"  # in the definition of a node (slurm.conf(5), Gres)
@@ -60,6 +62,7 @@ def parse_gres(text: str | None) -> tuple[Gres, ...]:
     for piece in _split_pieces(text):
         try:
             gres = _parse_piece(piece)
+        # One unusual GRES of a site must not cost the job its GPUs.
         except GresError as error:
             _warn(_kind_of(piece), f"a GRES cannot be read and is skipped, {error}")
             continue
@@ -114,6 +117,7 @@ def _count(digits: str, piece: str) -> int:
 
 def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
     """Return the devices that the text in parentheses names, None where it does not."""
+    # `S:` names sockets and not devices, `IDX:N/A` none at all.
     if detail.startswith(("CNT:", "S:")) or detail == "IDX:N/A":
         return None
     try:
@@ -128,6 +132,8 @@ def _indices(name: str, count: int, detail: str) -> tuple[int, ...] | None:
 
 def _devices(name: str, count: int, ranges: str) -> tuple[int, ...] | None:
     indices = expand_indices(ranges)
+    # The count of a shared GRES is a number of shares, so it cannot confirm the list of devices.
+    # Then only the length shows whether Slurm has truncated it.
     if name in SHARED_GRES:
         return indices if len(ranges) < _MAX_LIST_CHARACTERS - len("(IDX:)") else None
     return indices if len(indices) == count else None
@@ -156,6 +162,7 @@ def parse_tres(tres: str) -> tuple[int | None, int | None]:
     node is counted.
     """
     counts = {name: count for name, count in map(_part, tres.split(",")) if count is not None}
+    # The plain count includes the typed ones where both are tracked, so they are never added.
     typed = [count for name, count in counts.items() if name.startswith("gres/gpu:")]
     known = [counts["gres/gpu"]] if "gres/gpu" in counts else []
     gpus = max([*known, sum(typed)]) if known or typed else None

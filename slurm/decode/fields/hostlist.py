@@ -42,6 +42,7 @@ def expand_hosts(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
     Raises:
         HostlistError: the text breaks the grammar or stands for more than `limit` hosts.
     """
+    # These words would be valid host names in the grammar: "None assigned" would become two nodes.
     if text.strip() in NO_HOSTS:
         return ()
     hosts: list[str] = []
@@ -51,6 +52,8 @@ def expand_hosts(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
             position = separator.end()
             continue
         parts, position = _parse_item(text, position, limit)
+        # Checked before the product is made: `n[0-9999][0-9999]` is a short text and 100 million
+        # hosts.
         if len(hosts) + math.prod(map(len, parts)) > limit:
             raise HostlistError(text, position, f"more than {limit} hosts")
         hosts.extend(map("".join, itertools.product(*parts)))
@@ -91,12 +94,16 @@ def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[st
         if found is None:
             raise HostlistError(text, position, f"{excerpt(piece)!r} is not a number or range")
         low, high = found[1], found[2] or found[1]
+        # No site has such numbers. Python itself has a limit, and would report it without the
+        # position.
         if max(len(low), len(high)) > MAX_DIGITS:
             raise HostlistError(text, position, f"number of more than {MAX_DIGITS} digits")
         if int(high) < int(low):
             raise HostlistError(text, position, f"range {piece} runs backwards")
+        # Before `range` is expanded: a forged range must not take the memory of the drain.
         if len(numbers) + int(high) - int(low) >= limit:
             raise HostlistError(text, position, f"more than {limit} entries")
+        # The width is that of the lower bound: `[08-11]` has leading zeros, `[8-11]` has none.
         numbers.extend(str(n).zfill(len(low)) for n in range(int(low), int(high) + 1))
         position += len(piece) + 1
     return numbers

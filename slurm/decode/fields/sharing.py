@@ -39,6 +39,7 @@ _JSON = {
 
 def sharing_from_text(*, exclusive: str | None, oversubscribe: str | None) -> Sharing | None:
     """Return node sharing from text or a hook's variables; None if neither value is there."""
+    # Before OverSubscribe, which is printed as well from 26.05 on and has a new meaning there.
     if exclusive:
         return _EXCLUSIVE.get(exclusive) or _unknown(exclusive)
     if oversubscribe:
@@ -76,6 +77,8 @@ def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Shar
     known = [count for count in of_nodes if count is not None]
     if len(known) < len(of_nodes):
         return None
+    # A job that got all CPUs by chance counts as exclusive: for the display of its metrics that is
+    # true as well.
     return Sharing.NODE if cpus >= sum(known) else Sharing.SHARED
 
 

@@ -1,0 +1,63 @@
+"""The state words of jobs in all releases: which ones mean that a run is live, or has ended."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from slurm.decode.fields.scalars import MAX_MESSAGE
+from slurm.errors import excerpt
+
+LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
+_END_BASE_STATES = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"),
+        *("NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"),
+    }
+)
+BASE_STATES = _END_BASE_STATES | LIVE_STATES | {"PENDING"}
+"""Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
+_END_FLAGS = frozenset(
+    {
+        *("EXPEDITING", "GETENV_FAILED", "LAUNCH_FAILED", "RECONFIG_FAIL", "REQUEUED"),
+        *("REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"),
+    }
+)
+STATE_FLAGS = _END_FLAGS | {
+    *("COMPLETING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "REVOKED"),
+    *("SIGNALING", "STAGE_OUT", "STOPPED", "UPDATE_DB"),
+}
+"""State words that are flags: next to a base state (lists), or hiding it (single words)."""
+
+END_STATES = _END_BASE_STATES | _END_FLAGS
+"""The words for a run that has ended; a requeued one has, too."""
+_log = logging.getLogger(__name__)
+
+
+def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
+    """Return base state (None where a flag hides it) and flags of a job.
+
+    A list has the base state first (23.11 on), a single flag word hides it. An unknown word counts
+    as a flag, because a new flag taken for an end state would stop a running job.
+
+    Raises:
+        ValueError: these are not words.
+    """
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"expected state words, got {value!r}"[:MAX_MESSAGE])
+    if isinstance(value, str):
+        words = words[:1]  # `CANCELLED by 1000`
+    # An unknown word is logged, not rejected: a new flag of a new release must not make all jobs
+    # unreadable.
+    for word in words:
+        if word not in BASE_STATES | STATE_FLAGS:
+            _unknown_word(word)
+    bases = [word for word in words if word in BASE_STATES]
+    return (bases[0] if bases else None), tuple(word for word in words if word not in BASE_STATES)
+
+
+@lru_cache(maxsize=64)
+def _unknown_word(word: str) -> None:
+    _log.warning("unknown job state %s: it counts neither as running nor as ended", excerpt(word))
