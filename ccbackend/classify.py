@@ -100,7 +100,7 @@ class Reason(Enum):
     BROKER_LOST = Outcome.RETRY, "the connection to the NATS broker broke: the outcome is unknown"
     NO_SUBSCRIBER = (
         Outcome.RETRY,
-        "cc-backend does not subscribe to nats.subject: compare its main.api-subjects, restart it",
+        "cc-backend does not subscribe to nats.subject and will not by itself: restart it",
     )
     BAD_VALUE = Outcome.REJECTED, "the database rejects a value of this request"
     BAD_REQUEST = Outcome.REJECTED, "the server rejects this request"
