@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from recorded_commands import DOWN, RecordedCommands, commands, ids_of
 
-from slurm.decode.scontrol_job import UntrustedTextError
-from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
+from slurm.decode.scontrol_job import UntrustedTextError, split_records
+from slurm.decode.scontrol_record import parse_job_record, record_head
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 from slurm.process import CommandResult

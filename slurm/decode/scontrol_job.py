@@ -53,7 +53,12 @@ class _TrustedLines:
     comment: str | None
 
 
-def without_banner(answer: str) -> str:
+def split_records(answer: str) -> tuple[str, ...]:
+    """Return the parts of an answer that look like records: several for an array or het job."""
+    return tuple(re.split(r"\n\n(?=JobId=)", _without_banner(answer).rstrip("\n ")))
+
+
+def _without_banner(answer: str) -> str:
     """Return an answer about jobs without the lines that a site's wrapper prints before it.
 
     No user can write text before the first job id.
@@ -100,7 +105,7 @@ def sharing_after_resources(lines: Sequence[str]) -> Sharing | None:
 
 
 def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
-    lines = without_banner(stdout).rstrip("\n ").split("\n")
+    lines = _without_banner(stdout).rstrip("\n ").split("\n")
     first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or int(first[1]) != job_id:
         raise UntrustedTextError("the text is not about this job")
@@ -207,6 +212,5 @@ def job_record_text(text: str, job_id: int) -> str | None:
     may forge such a line inside a name: the first part with the id is the true one if one id was
     asked for, and a forger only achieves that his own text is truncated.
     """
-    parts = re.split(r"\n\n(?=JobId=)", without_banner(text))
-    own = [part for part in parts if re.match(rf"JobId={job_id}\b", part)]
+    own = [part for part in split_records(text) if re.match(rf"JobId={job_id}\b", part)]
     return own[0].strip() + "\n" if own else None

@@ -16,11 +16,7 @@ from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.job_states import END_STATES, split_state
 from slurm.decode.fields.scalars import digits, epoch_seconds, parse_time_limit, text
 from slurm.decode.fields.user_names import user_and_uid
-from slurm.decode.scontrol_job import (
-    UntrustedTextError,
-    sharing_after_resources,
-    without_banner,
-)
+from slurm.decode.scontrol_job import UntrustedTextError, sharing_after_resources
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
@@ -45,11 +41,6 @@ _RESOURCES = re.compile(r"   JOB_GRES=|     Nodes=")
 _SCRONTAB = "   CronJob=Yes"
 _ADMIN_COMMENT = "   AdminComment="
 _COMMENT = "   Comment="
-
-
-def split_records(answer: str) -> tuple[str, ...]:
-    """Return the parts of an answer that look like records: several for an array or het job."""
-    return tuple(re.split(r"\n\n(?=JobId=)", without_banner(answer).rstrip("\n ")))
 
 
 def record_head(record: str) -> Job:

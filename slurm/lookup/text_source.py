@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from slurm.commands import MAX_LISTING_BYTES
 from slurm.decode.fields.job_states import LIVE_STATES
-from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail
-from slurm.decode.scontrol_record import parse_job_record, record_head, split_records
+from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail, split_records
+from slurm.decode.scontrol_record import parse_job_record, record_head
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
 from slurm.job import Job, NodeAllocation
