@@ -67,6 +67,7 @@ class JsonSource:
         Raises:
             SlurmError: an answer is unknown.
         """
+        self._answered = None
         squeue = self._tools.commands.squeue
         argv = [squeue, "--local", "-a", "-t", "all", target.features.json_option]
         found = LookupResult()
