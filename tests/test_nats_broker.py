@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_a_message_arrives_where_somebody_subscribes(
 
 def test_the_last_ping_follows_the_message(made: list[Broker]) -> None:
     """An answer to an earlier one says nothing about it."""
-    with LineRecorder() as broker:
+    with closing(LineRecorder()) as broker:
         verdict = connect(made, broker.url).publish(PROBE)
         lines = [line.split()[0] for line in broker.lines]
 

@@ -108,18 +108,10 @@ class LineRecorder:
         self.lines: list[str] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"nats://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop listening."""
         self._socket.close()
 
     def _serve(self) -> None:
