@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drain_world import World
+from drain_world import NOON, World
 
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.version import Version
+from spool.drain.final_texts import FINAL_WAIT_SECONDS
+
+FIRST = (
+    "JobId=7 JobName=x\n   JobState=RUNNING Reason=None\n   Restarts=0 ExitCode=0:0\n"
+    "   RunTime=00:00:01 TimeLimit=01:00:00\n   StartTime=S EndTime=E Deadline=N/A\n"
+)
+LAST = "JobId=7 JobName=x\n   JobState=FAILED Reason=NonZeroExitCode\n"
 
 
 def world_of(
@@ -41,11 +49,17 @@ def end(world: World, state: str, extras: str) -> None:
     world.hook("stop", 7, extras=extras)
 
 
+def edits(world: World) -> dict[str, Any]:
+    """Return the values that were changed."""
+    bodies = [each for each in world.backend.documents if "payload" in each]
+    return {body["payload"]["key"]: body["payload"]["value"] for body in bodies}
+
+
 def summary(world: World) -> Any:
     """Return the one value that was changed."""
-    (body,) = [each for each in world.backend.documents if "payload" in each]
-    assert "endSummary" == body["payload"]["key"]
-    return body["payload"]["value"]
+    (found,) = edits(world).items()
+    assert "endSummary" == found[0]
+    return found[1]
 
 
 def test_the_summary_precedes_the_stop(tmp_path: Path) -> None:
@@ -82,3 +96,116 @@ def test_a_run_that_is_over_before_its_start_is_known_has_its_exit_code(tmp_path
     world.run(300)
 
     assert "TIMEOUT, exit code 0:15" == summary(world)
+
+
+# the description
+
+
+def described(root: Path, **how: Any) -> World:
+    """Return a site whose job has a description while it runs."""
+    world = world_of(root, **how)
+    world.texts[7] = ("#!/bin/sh\n", FIRST)
+    return world
+
+
+def test_the_description_of_the_end_precedes_the_stop(tmp_path: Path) -> None:
+    """As Slurm prints it for the ended job, after the summary."""
+    world = described(tmp_path)
+    world.final_texts[7] = LAST
+    calls = finish(world)
+
+    assert ["start", "edit_meta", "edit_meta", "stop"] == calls
+    assert {"endSummary": "FAILED", "slurmInfo": LAST} == edits(world)
+
+
+def test_without_an_answer_of_slurm_the_first_description_gets_the_end(tmp_path: Path) -> None:
+    """State, exit code, run time and end are those that are reported."""
+    world = described(tmp_path)
+    finish(world, "TIMEOUT", extras="exit_code=0:15\n")
+    text = edits(world)["slurmInfo"]
+
+    assert "   JobState=TIMEOUT Reason=None\n   Restarts=0 ExitCode=0:15\n" in text
+    assert "RunTime=00:10:02 TimeLimit=01:00:00\n   StartTime=S EndTime=20" in text
+
+
+def test_a_silent_slurm_delays_the_stop_for_a_moment_only(tmp_path: Path) -> None:
+    """Its text is then that of the start, with the end."""
+    world = described(tmp_path)
+    world.begin(7)
+    world.run(200)
+    world.workers["final-texts"].hangs = True
+    end(world, "FAILED", "")
+    world.run(FINAL_WAIT_SECONDS - 0.2)
+    before = (7, NOON) in world.backend.ends
+    world.run(0.5)
+
+    assert (False, True) == (before, (7, NOON) in world.backend.ends)
+    assert "JobState=FAILED" in edits(world)["slurmInfo"]
+
+
+def test_the_final_description_is_within_the_limits(tmp_path: Path) -> None:
+    """Those of the first one, and the secrets in it are masked."""
+    world = described(tmp_path)
+    world.composer.metadata = MetadataPolicy(
+        end_summary=True, description_bytes=100, secrets=(re.compile("FAIL"),)
+    )
+    world.final_texts[7] = LAST + "   Comment=" + "x" * 1000
+    finish(world)
+    text = edits(world)["slurmInfo"]
+
+    assert text.startswith("JobId=7 JobName=x\n   JobState=***ED")
+    assert text.endswith(" bytes cut]")
+    assert len(text) <= 100
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        MetadataPolicy(end_summary=True, slurm_info=False),
+        MetadataPolicy(end_summary=True, withheld_partitions=frozenset({"work"})),
+    ],
+)
+def test_a_withheld_description_is_not_sent_at_the_end_either(
+    tmp_path: Path, policy: MetadataPolicy
+) -> None:
+    """Nor is Slurm asked for it."""
+    world = described(tmp_path)
+    world.composer.metadata = policy
+    world.final_texts[7] = LAST
+    finish(world)
+
+    assert "FAILED" == summary(world)
+
+
+def test_a_run_that_was_known_only_at_its_end_has_its_final_description(tmp_path: Path) -> None:
+    """Start and stop are delivered one after the other."""
+    world = described(tmp_path)
+    world.final_texts[7] = LAST
+    world.begin(7)
+    world.now += 5
+    end(world, "FAILED", "")
+    world.run(300)
+
+    assert LAST == edits(world)["slurmInfo"]
+
+
+def test_an_ended_run_that_is_excluded_is_not_queried(tmp_path: Path) -> None:
+    """Nothing is sent for it."""
+    world = described(tmp_path)
+    world.final_texts[7] = LAST
+    finish(world, comment="disable_cc_submission")
+
+    assert {} == edits(world)
+
+
+def test_a_final_description_that_comes_after_the_stop_is_dropped(tmp_path: Path) -> None:
+    """The row is archived then."""
+    world = described(tmp_path)
+    worker = world.workers["final-texts"]
+    worker.hangs = True
+    finish(world)
+    worker.put_answer((), {(7, NOON): LAST})
+    world.run(5)
+
+    assert "JobState=FAILED Reason=None" in edits(world)["slurmInfo"]
+    assert {} == world.files()

@@ -5,22 +5,26 @@ Each also runs against the stub of both generations, which shows that stub and s
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from backend_site import CLUSTER, BackendSite, Server, StubbedServer
+from backend_site import CLUSTER, DESCRIPTION, BackendSite, Server, StubbedServer
 from cc_backend_server import RealServer
+from slurm_lab import wait_until
 
 from ccbackend.classify import Outcome
+from ccbackend.metadata import MetadataPolicy
 from ccbackend.version import Version, server_info
 from spool.files.sweep_state import SweepState
 
 BINARY = os.environ.get("CC_BACKEND", "")
 NEXT = os.environ.get("CC_BACKEND_NEXT", "")  # a later release, for the upgrade
 HOUR = 3600
+FINAL = "JobId=1 JobName=x\n   JobState=FAILED Reason=NonZeroExitCode\n"
 
 
 @pytest.fixture(params=["1.4.4", "1.5.4", "real"], scope="module")
@@ -97,6 +101,39 @@ def test_a_job_is_there_while_it_runs_and_closed_when_it_ends(
     assert "#!/bin/sh\n" == shown["metaData"]["jobScript"]
     assert 600 == site.shown(start)["duration"]
     assert [] == site.files()
+
+
+@pytest.mark.parametrize("final", [FINAL, None], ids=["slurm", "silent"])
+def test_how_a_job_ended_is_in_its_row_and_in_the_archive(
+    site: BackendSite, job_id: int, final: str | None
+) -> None:
+    """Summary and final description go out before the stop, to servers that take them."""
+    start = int(time.time()) - HOUR - job_id
+    site.metadata = MetadataPolicy(end_summary=True)
+    site.final_texts = {} if final is None else {job_id: final}
+    site.begin(job_id, start)
+    site.drain_all()
+    site.wait_for({(job_id, start): "running"})
+    site.end(job_id, start + 600, "FAILED")
+    site.drain_all()
+    site.wait_for({(job_id, start): "failed"})
+    expected = end_of_job(
+        site, DESCRIPTION.replace("RUNNING", "FAILED") if final is None else FINAL
+    )
+
+    assert expected == {name: site.shown(start)["metaData"].get(name) for name in expected}
+    if isinstance(site.server, RealServer) and expected["endSummary"]:
+        path = site.server.archived(CLUSTER, job_id, start)
+        wait_until(path.exists, "the job to be archived", timeout=20)
+        archived = json.loads(path.read_text())["metaData"]
+        assert expected == {name: archived.get(name) for name in expected}
+
+
+def end_of_job(site: BackendSite, description: str) -> dict[str, str | None]:
+    """Return what a server of this release has of the end of a job in its metadata."""
+    if site.server.version < Version(1, 5, 0):
+        return {"endSummary": None, "slurmInfo": DESCRIPTION}
+    return {"endSummary": "FAILED", "slurmInfo": description}
 
 
 def test_a_job_that_is_over_before_it_is_told_is_there_in_full(

@@ -39,6 +39,7 @@ from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.identity import MaskedToken, credentials_directory
 from spool.log_output import set_log
 from spool.nodes.reporter import NodeReporter
+from spool.resolve.final_description import FinalDescriptions
 from spool.resolve.job_texts import COMMAND_SECONDS, JobTexts, TextSettings
 
 _log = logging.getLogger(__name__)
@@ -100,9 +101,7 @@ def _drain(
     for warning in config.warnings:
         _log.warning("%s", warning)
     runner = ProcessRunner()
-    composer = PayloadComposer(
-        functools.partial(site_map, config), metadata_policy(config), job_filters(config)
-    )
+    composer = _composer(config)
     clients = _Clients(config, runner, watch.token)
     externals = Externals(
         slurm=clients.new_slurm,
@@ -110,6 +109,7 @@ def _drain(
         slurm_release=clients.slurm_release,
         backend=clients.new_backend,
         texts=_job_texts(config, runner).ask,
+        final_texts=FinalDescriptions(clients.new_slurm()).ask,
         inputs_changed=watch,
         editor=clients.new_editor,
         nodes=None if once or not config.nodes.interval_seconds else clients.new_nodes().run,
@@ -265,6 +265,11 @@ def _file_stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino
+
+
+def _composer(config: Config) -> PayloadComposer:
+    sites = functools.partial(site_map, config)
+    return PayloadComposer(sites, metadata_policy(config), job_filters(config))
 
 
 def _job_texts(config: Config, runner: ProcessRunner) -> JobTexts:

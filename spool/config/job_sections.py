@@ -69,7 +69,7 @@ class MetadataKeys:
         boolean,
         default=True,
         about="cc-backend 1.5 or later: send Slurm's end state, exit code and number of requeues "
-        "as `endSummary` just before the stop",
+        "as `endSummary`, and the final `slurmInfo`, just before the stop",
     )
     withheld_partitions: frozenset[str] = key(
         set_of(text), frozenset(), about="send neither for jobs of these partitions"

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey
-from ccbackend.metadata import END_KEY, MetadataPolicy, end_summary, metadata_of
+from ccbackend.metadata import (
+    DESCRIPTION_KEY,
+    END_KEY,
+    SCRIPT_KEY,
+    MetadataPolicy,
+    end_summary,
+    metadata_of,
+    withholds_text,
+)
 from ccbackend.payload import (
     delete_payload,
     edit_meta_payload,
@@ -28,8 +36,9 @@ from spool.deliver.composer import UnsendableError
 from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
+from spool.resolve.final_description import final_description
 
-_METADATA_NAMES = {"script": "jobScript", "description": "slurmInfo"}
+_METADATA_NAMES = {"script": SCRIPT_KEY, "description": DESCRIPTION_KEY}
 _log = logging.getLogger(__name__)
 
 
@@ -79,18 +88,12 @@ class PayloadComposer:
 
         None if the run has none, or the site withholds it.
         """
-        metadata = metadata_of(
-            run.job,
-            script=run.script,
-            description=run.description,
-            policy=self.metadata,
-            script_bytes_total=run.script_bytes_total,
-        )
-        name = _METADATA_NAMES[text]
-        if name not in metadata:
-            return None
-        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
-        return edit_meta_payload(key, name, metadata[name])
+        return self._edit(run, _METADATA_NAMES[text])
+
+    def wants_final_description(self, run: Run) -> bool:
+        """Return whether the description of a run's end is sent before its stop."""
+        policy = self.metadata
+        return policy.end_summary and policy.slurm_info and not withholds_text(run.job, policy)
 
     def end_edits(
         self, run: Run, kind: RequestKind, server: ServerInfo
@@ -106,7 +109,11 @@ class PayloadComposer:
         text = end_summary(
             run.end.state, exit_code=run.job.exit_code, restart_count=run.job.restart_count
         )
-        return (edit_meta_payload(key, END_KEY, text),)
+        description = final_description(run)
+        changed = None if description is None else replace(run, description=description)
+        final = None if changed is None else self._edit(changed, DESCRIPTION_KEY)
+        summary = edit_meta_payload(key, END_KEY, text)
+        return (summary,) if final is None else (summary, final)
 
     def document(
         self, run: Run, kind: RequestKind, server: ServerInfo, *, is_slim: bool = False
@@ -131,6 +138,20 @@ class PayloadComposer:
             return self._start(run, key, server, is_slim=is_slim)
         except PayloadError as error:
             raise UnsendableError("; ".join(error.problems)) from error
+
+    def _edit(self, run: Run, name: str) -> Mapping[str, Any] | None:
+        """Return the body that sets one value of a row; None if the run does not have it."""
+        metadata = metadata_of(
+            run.job,
+            script=run.script,
+            description=run.description,
+            policy=self.metadata,
+            script_bytes_total=run.script_bytes_total,
+        )
+        if name not in metadata:
+            return None
+        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
+        return edit_meta_payload(key, name, metadata[name])
 
     def _start(
         self, run: Run, key: BackendRunKey, server: ServerInfo, *, is_slim: bool

@@ -46,6 +46,9 @@ class Composer(Protocol):
         None if the run has none, or the site withholds it.
         """
 
+    def wants_final_description(self, run: Run) -> bool:
+        """Return whether the description of a run's end is sent before its stop."""
+
     def end_edits(
         self, run: Run, kind: RequestKind, server: ServerInfo
     ) -> tuple[Mapping[str, Any], ...]:

@@ -36,7 +36,8 @@ class PendingRun:
     `waits_for` says why; `stays_due`: it waits although no known cause keeps it from being sent
     (its last request failed). `texts_until`: its start waits for script and description;
     `stop_texts_until`: its stop waits for them, after a start without them; `new_texts` are those
-    that arrived after the start. `clock_wait_until`: until then it may wait because its time is in
+    that arrived after the start; `final_text_until`: its stop waits for the description of its end.
+    `clock_wait_until`: until then it may wait because its time is in
     the future (0: it is not); `topology_wanted_at`: a topology older than this lacks one of its
     hosts (0: none is missing). `comments_at` is when its comments, which may exclude it, were last
     read. `accepted_at` is when its start was accepted, from which the stop hold counts;
@@ -68,6 +69,7 @@ class PendingRun:
     stays_due: bool = False
     texts_until: float = 0.0
     stop_texts_until: float = 0.0
+    final_text_until: float = 0.0
     clock_wait_until: float = 0.0
     topology_wanted_at: float = 0.0
     comments_at: float = 0.0

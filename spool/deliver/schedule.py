@@ -126,7 +126,8 @@ class Schedule:
             if at > now:
                 if not entry.stays_due:
                     self._due.pop(entry.key, None)
-                needs_texts = at in {entry.texts_until, entry.stop_texts_until}
+                texts = {entry.texts_until, entry.stop_texts_until, entry.final_text_until}
+                needs_texts = at in texts
                 cause = entry.waits_for or ("its texts" if needs_texts else "its time")
                 text = "job=%d start=%d call=%s waits %.1f s: %s"
                 _log.debug(text, *entry.key, entry.next_request, at - now, cause)
@@ -215,7 +216,7 @@ class Schedule:
             return max(entry.retry_at, entry.texts_until)
         at = entry.retry_at
         if kind is RequestKind.STOP:
-            at = max(at, entry.stop_texts_until)
+            at = max(at, entry.stop_texts_until, entry.final_text_until)
         # The hold protects rows that may still be in the job cache. A delete concerns the row of an
         # earlier run, and a listed run has left the cache.
         if kind is RequestKind.DELETE or entry.is_listed:

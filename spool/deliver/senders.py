@@ -179,11 +179,14 @@ class BackendSender:
             return
         try:
             self._editor = self._editor or self._new_editor()
-            outcomes = [self._editor.edit_meta(dict(each)).outcome for each in request.edits]
+            is_answered = all(
+                self._editor.edit_meta(dict(each)).outcome not in _UNANSWERED
+                for each in request.edits  # none follows one that was not answered
+            )
         except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
             _log.error("job=%d edit_meta failed in our own code: %r", request.job_id, error)
-            outcomes = [Outcome.RETRY]
-        if _UNANSWERED.intersection(outcomes):
+            is_answered = False
+        if not is_answered:
             self._no_edits_until = self._steady() + NO_EDITS_SECONDS
 
     def _call(self, request: SendRequest) -> ApiReply:

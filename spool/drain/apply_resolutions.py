@@ -11,6 +11,7 @@ from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
 from spool.deliver.run_store import RunStore
+from spool.drain.final_texts import FinalTexts
 from spool.drain.text_collector import TextCollector
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import Event
@@ -46,12 +47,14 @@ class ResolutionApplier:
         resolver: Resolver,
         builder: RequestBuilder,
         texts: TextCollector,
+        final_texts: FinalTexts,
     ) -> None:
         self._store = store
         self._event_scanner = event_scanner
         self._resolver = resolver
         self._builder = builder
         self._texts = texts
+        self._final_texts = final_texts
         self._remembered: dict[int, Job] = {}
         self._postponed: list[tuple[float, JobQuery, Resolution, Job | None]] = []
 
@@ -84,8 +87,11 @@ class ResolutionApplier:
             entry = self._store_run(run, finished, now)
             _note_hooks(entry, query.events, now)
             self._ask_for_texts(entry, run, now)
+            self._final_texts.want(entry, run, now)
         for run in changed:
-            _note_hooks(self._store_run(run, finished, now), query.events, now)
+            entry = self._store_run(run, finished, now)
+            _note_hooks(entry, query.events, now)
+            self._final_texts.want(entry, run, now)
         if not new and not changed:
             self._store.drop_events(finished, now)
         for event in result.unknown_events:

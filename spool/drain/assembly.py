@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from random import random
 from typing import Any, Protocol
 
+from slurm.job import Job
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.compose import PayloadComposer
@@ -24,6 +25,7 @@ from spool.deliver.server_questions import BackendWorkers
 from spool.deliver.settlement import DeliveryPolicy
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.event_watch import EventWatch
+from spool.drain.final_texts import FinalTexts
 from spool.drain.loop import AnswerQueue, Drain, DrainParts
 from spool.drain.node_rounds import NodeRounds, NodeRoundSettings
 from spool.drain.recovery import recover
@@ -84,6 +86,7 @@ class Externals:
     release as last seen. `new_watch` wakes the loop for new events; if it returns None, it polls.
     `nodes` makes a round of node states; None: they are not reported. `editor` creates a client of
     short patience for the changes that precede a stop; None: the clients of the stops make them.
+    `final_texts` returns Slurm's descriptions of ended jobs; None: they are not queried.
     """
 
     slurm: Callable[[], DrainSlurm]
@@ -92,6 +95,7 @@ class Externals:
     inputs_changed: Callable[[], bool]
     nodes: Callable[[NodeRound], NodeRound] | None = None
     editor: Callable[[], SenderBackend] | None = None
+    final_texts: Callable[[tuple[Job, ...]], Mapping[tuple[int, int | None], str]] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     warnings: Callable[[], tuple[str, ...]] = tuple
     slurm_release: Callable[[], str | None] = lambda: None
@@ -116,21 +120,18 @@ def assemble(
     now = externals.clocks.now()
     workers = _workers(externals)
     crash_marker = CrashMarker(settings.state / "handling", calls)
-    archive = DeliveredArchive(
-        settings.state / DELIVERED_DIRECTORY, keep_days=settings.keep_days, system_calls=calls
-    )
+    archive = _archive(settings, calls)
     loader = RunLoader(layout, crash_marker)
     store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
     health, backend = BackendHealth(externals.random), _backend_workers(workers)
     proof = SameJobProof(store, externals.clocks)
-    policy = DeliveryPolicy(
-        hold_seconds=settings.hold_seconds, replace_earlier=settings.replace_earlier, prove=proof
-    )
+    policy = _policy(settings, proof)
     delivery = Delivery(
         store, health, composer, workers=backend, crash_marker=crash_marker, policy=policy
     )
     wants_texts, builder = settings.wants_texts, delivery.builder
     texts = TextCollector(store, builder, workers["texts"], wants_texts=wants_texts, began=now.wall)
+    final = FinalTexts(store, builder, composer, workers.get("final-texts"))
     scanner, resolver = EventScanner(layout, crash_marker), Resolver()
     parts = DrainParts(
         layout=layout,
@@ -138,8 +139,11 @@ def assemble(
         store=store,
         scanner=scanner,
         resolver=resolver,
-        applier=ResolutionApplier(store, scanner, resolver=resolver, builder=builder, texts=texts),
+        applier=ResolutionApplier(
+            store, scanner, resolver=resolver, builder=builder, texts=texts, final_texts=final
+        ),
         texts=texts,
+        final_texts=final,
         proof=proof,
         health=health,
         delivery=delivery,
@@ -153,6 +157,16 @@ def assemble(
     )
     _connect(parts, workers)
     return _service(settings, externals, parts, archive, workers=workers, crash_marker=crash_marker)
+
+
+def _archive(settings: DrainSettings, calls: SystemCalls) -> DeliveredArchive:
+    directory = settings.state / DELIVERED_DIRECTORY
+    return DeliveredArchive(directory, keep_days=settings.keep_days, system_calls=calls)
+
+
+def _policy(settings: DrainSettings, proof: SameJobProof) -> DeliveryPolicy:
+    hold, replace_earlier = settings.hold_seconds, settings.replace_earlier
+    return DeliveryPolicy(hold_seconds=hold, replace_earlier=replace_earlier, prove=proof)
 
 
 def _service(
@@ -212,6 +226,8 @@ def _workers(externals: Externals) -> dict[str, Worker[Any, Any]]:
     works["controller"] = SlurmReader(externals.slurm()).ask_controller
     works["accounting"] = SlurmReader(externals.slurm()).ask_accounting
     works["texts"] = externals.texts
+    if externals.final_texts is not None:
+        works["final-texts"] = externals.final_texts
     if externals.nodes is not None:
         works["nodes"] = externals.nodes
     clock = externals.clocks.steady
@@ -254,3 +270,5 @@ def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
     for name in ("probe", "queries"):
         workers[name].on_answer = lambda query, reply: delivery.questions.take(query, reply, now())
     workers["texts"].on_answer = lambda query, reply: parts.texts.take(query, reply, now())
+    if "final-texts" in workers:
+        workers["final-texts"].on_answer = lambda _, found: parts.final_texts.take(found, now())

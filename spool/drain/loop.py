@@ -17,6 +17,7 @@ from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.deliver.server_questions import BackendWorkers
 from spool.drain.apply_resolutions import ResolutionApplier
+from spool.drain.final_texts import FinalTexts
 from spool.drain.node_rounds import NodeRounds
 from spool.drain.recovery import note_file
 from spool.drain.same_job import SameJobProof
@@ -74,6 +75,7 @@ class DrainParts:
     resolver: Resolver
     applier: ResolutionApplier
     texts: TextCollector
+    final_texts: FinalTexts
     proof: SameJobProof
     health: BackendHealth
     delivery: Delivery
@@ -116,6 +118,7 @@ class Drain:
         parts.texts.fill(now)
         parts.store.load_more(now)
         parts.applier.apply_postponed(now)
+        parts.final_texts.fill()
         parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
         now = parts.clocks.now()

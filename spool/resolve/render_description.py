@@ -116,10 +116,13 @@ def _ranges(numbers: tuple[int, ...]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def _time(instant: int | None) -> str | None:
-    if instant is None:
-        return None
+def slurm_time(instant: int) -> str:
+    """Return a time as Slurm's commands print it on this host: `2026-11-27T23:10:04`."""
     return datetime.fromtimestamp(instant).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _time(instant: int | None) -> str | None:
+    return None if instant is None else slurm_time(instant)
 
 
 def _time_limit(minutes: int | None) -> str | None:

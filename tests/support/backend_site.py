@@ -42,6 +42,7 @@ from sweeper.values import Policy
 
 CLUSTER = "lab"
 PROMISE_SECONDS = 5.1
+DESCRIPTION = "JobId=1 JobName=x\n   JobState=RUNNING Reason=None\n"
 
 
 class Server(Protocol):
@@ -121,7 +122,7 @@ class Slurm(SweptSlurm):
 
 
 def _texts(query: TextsQuery) -> TextsReply:
-    text = Texts(script="#!/bin/sh\n", description="JobId=1")
+    text = Texts(script="#!/bin/sh\n", description=DESCRIPTION)
     return TextsReply(texts={(job.job_id, job.start_time): text for job in query.jobs})
 
 
@@ -132,6 +133,8 @@ class BackendSite:
         self.server = server
         self.token = server.token
         self.slurm = Slurm()
+        self.metadata = MetadataPolicy()
+        self.final_texts: dict[int, str] = {}
         self.spool = root / "spool"
         self._state = root / "state"
         self._pid = 0
@@ -216,10 +219,15 @@ class BackendSite:
             slurm=lambda: self.slurm,
             backend=lambda: self.client(known),
             texts=_texts,
+            final_texts=lambda jobs: {
+                (job.job_id, job.start_time): self.final_texts[job.job_id]
+                for job in jobs
+                if job.job_id in self.final_texts
+            },
             inputs_changed=lambda: False,
         )
         mapping = SiteMap(cluster=CLUSTER, assume_core_ids=True)
-        composer = PayloadComposer(lambda _: mapping, MetadataPolicy(), JobFilters())
+        composer = PayloadComposer(lambda _: mapping, self.metadata, JobFilters())
         with Layout(self.spool) as layout:
             return assemble(site, composer, externals, layout=layout).run_once()
 

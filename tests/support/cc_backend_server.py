@@ -93,6 +93,11 @@ class RealServer:
         """Give the server another cluster.json, before it is started."""
         (self._root / "var" / "job-archive" / name / "cluster.json").write_text(text)
 
+    def archived(self, cluster: str, job_id: int, start: int) -> Path:
+        """Return where a job's file of the archive lies, once it is archived."""
+        archive = self._root / "var" / "job-archive" / cluster
+        return archive / str(job_id // 1000) / f"{job_id % 1000:03}" / str(start) / "meta.json"
+
     def become(self, binary: Path) -> None:
         """Take the place of another release with the same database, as an upgrade does."""
         self.stop()

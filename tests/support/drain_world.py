@@ -220,13 +220,16 @@ def _text(reason: Reason) -> str:
 
 
 class ImmediateWorker(Worker[Any, Any]):
-    """Answers in the caller's thread, at once."""
+    """Answers in the caller's thread, at once; while it `hangs`, not at all."""
+
+    hangs = False
 
     def ask(self, question: Any) -> None:
         """Answer."""
         self.outstanding += 1
         self.busy_since = self.clock()
-        self.put_answer(question, self.work(question))
+        if not self.hangs:
+            self.put_answer(question, self.work(question))
 
 
 class World:
@@ -245,6 +248,8 @@ class World:
         self.partition_clusters: dict[str, str] = {}
         self.texts: dict[int, tuple[str | None, str | None]] = {}
         self.unreached: set[int] = set()  # job ids whose texts there is no time for
+        self.final_texts: dict[int, str] = {}
+        self.workers: dict[str, ImmediateWorker] = {}
         self.hold_seconds = 180.0
         self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
@@ -286,6 +291,7 @@ class World:
             slurm=lambda: self.slurm,
             backend=lambda: self.backend,
             texts=self._read_texts,
+            final_texts=self._read_final_texts,
             inputs_changed=self.inputs_changed,
             slurm_release=lambda: self.slurm_release,
             nodes=self.nodes,
@@ -293,7 +299,7 @@ class World:
             sleep=lambda _seconds: None,
             random=lambda: 0.5,
             answers=self.queue_type(),
-            new_worker=ImmediateWorker,
+            new_worker=self._new_worker,
             new_batch=self.batch_type,
             new_watch=self.new_watch,
         )
@@ -317,6 +323,16 @@ class World:
         late = [job for job in query.jobs if job.job_id in self.unreached]
         texts |= {(job.job_id, job.start_time): Texts(is_final=False) for job in late}
         return TextsReply(texts=texts, users={uid: self.users.get(uid) for uid in query.uids})
+
+    def _new_worker(
+        self, name: str, work: Callable[[Any], Any], answers: Any, *, clock: Callable[[], float]
+    ) -> ImmediateWorker:
+        self.workers[name] = ImmediateWorker(name, work, answers, clock=clock)
+        return self.workers[name]
+
+    def _read_final_texts(self, jobs: tuple[Job, ...]) -> Mapping[tuple[int, int | None], str]:
+        found = {(job.job_id, job.start_time): self.final_texts.get(job.job_id) for job in jobs}
+        return {key: text for key, text in found.items() if text is not None}
 
     @property
     def moment(self) -> Moment:

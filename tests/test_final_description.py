@@ -1,0 +1,178 @@
+"""The description of a run that has ended: Slurm's, or that of the start with the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from recorded_slurm import recordings
+
+from slurm.errors import FailureReason, SlurmError
+from slurm.job import Job
+from spool.files.run import End, EndSource, Run
+from spool.resolve.final_description import (
+    FINAL_BUDGET_SECONDS,
+    FinalDescriptions,
+    final_description,
+)
+from spool.resolve.job_texts import ASIDE_SECONDS, MAX_DESCRIBED_JOBS
+from spool.resolve.render_description import render_description, slurm_time
+
+START = 1_767_225_600
+JOB = Job(job_id=815, start_time=START, state="RUNNING", nodes=("n1",))
+KEY = (815, START)
+TEXT = f"JobId=815 JobName=x\n   StartTime={slurm_time(START)} EndTime=E Deadline=N/A\n"
+
+
+@dataclass
+class Commands:
+    """Slurm's `scontrol show job`; each call takes `seconds`."""
+
+    text: str | None = TEXT
+    problem: Exception | None = None
+    seconds: float = 0.01
+    time: float = 100.0
+    asked: list[int] = field(default_factory=list)
+
+    def description(self, job_id: int, *, timeout_seconds: float | None = None) -> str | None:
+        """Return a description."""
+        self.asked.append(job_id)
+        self.time += min(self.seconds, timeout_seconds or 0.0)
+        if self.problem is not None:
+            raise self.problem
+        return self.text
+
+
+def reader(commands: Commands) -> FinalDescriptions:
+    """Return a reader by the clock of the commands."""
+    return FinalDescriptions(commands, clock=lambda: commands.time)
+
+
+def ended(description: str | None, *, exit_code: str | None = "1:0", seconds: int = 61) -> Run:
+    """Return a run that failed after a minute."""
+    return Run(
+        job=Job(job_id=815, exit_code=exit_code),
+        start_time=START,
+        description=description,
+        end=End(time=START + seconds, state="FAILED", source=EndSource.CONTROLLER),
+    )
+
+
+# Slurm's text
+
+
+def test_slurms_text_about_the_ended_run_is_read() -> None:
+    """By one command."""
+    assert {KEY: TEXT} == reader(Commands()).ask((JOB,))
+
+
+@pytest.mark.parametrize("text", [None, "", TEXT.replace("StartTime=20", "StartTime=19")])
+def test_a_text_about_another_run_is_left_out(text: str | None) -> None:
+    """A requeued job has its next start already; a forgotten one has no text."""
+    assert {} == reader(Commands(text)).ask((JOB,))
+
+
+def test_a_run_without_a_start_time_has_no_text_of_its_own() -> None:
+    """Nothing shows that the text is about it."""
+    assert {} == reader(Commands()).ask((Job(job_id=815),))
+
+
+def test_many_jobs_do_not_get_a_process_each() -> None:
+    """As at their start."""
+    commands = Commands()
+    reader(commands).ask((JOB,) * (MAX_DESCRIBED_JOBS + 1))
+
+    assert [] == commands.asked
+
+
+def test_one_query_has_a_time_limit() -> None:
+    """The stops of its runs wait for it."""
+    commands = Commands(seconds=FINAL_BUDGET_SECONDS / 2)
+    reader(commands).ask((JOB,) * MAX_DESCRIBED_JOBS)
+
+    assert 2 == len(commands.asked)
+
+
+def test_a_silent_slurm_is_left_alone_for_a_while() -> None:
+    """Then it is asked again."""
+    commands = Commands(problem=SlurmError("no", reason=FailureReason.TIMEOUT))
+    found = reader(commands)
+    found.ask((JOB, JOB))
+    found.ask((JOB,))
+    before = len(commands.asked)
+    commands.time += ASIDE_SECONDS
+    commands.problem = None
+
+    assert (1, {KEY: TEXT}) == (before, found.ask((JOB,)))
+
+
+def test_a_failure_about_one_job_does_not_stop_the_others() -> None:
+    """The job alone has no text."""
+    commands = Commands(problem=SlurmError("no", reason=FailureReason.FAILED))
+    reader(commands).ask((JOB, JOB))
+
+    assert 2 == len(commands.asked)
+
+
+def test_an_error_in_our_own_code_is_an_answer_without_texts(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged."""
+    assert {} == reader(Commands(problem=ZeroDivisionError())).ask((JOB,))
+    assert "own code failed: ZeroDivisionError()" in caplog.text
+
+
+# the text of the start
+
+
+@pytest.mark.parametrize("series", ["22.05", "24.11", "26.05"])
+def test_the_end_is_written_into_the_text_of_the_start(series: str) -> None:
+    """Only state, exit code, run time and end differ."""
+    text = recordings(series)["admin-comment"]["scontrol.txt"].decode()
+    changed = final_description(ended(text)) or ""
+    old, new = text.splitlines(), changed.splitlines()
+    different = [
+        line.split("=")[0].strip() for line, other in zip(old, new, strict=True) if line != other
+    ]
+
+    assert ["JobState", "Requeue", "RunTime", "StartTime"] == different
+    assert "   JobState=FAILED Reason=None" in changed
+    assert " ExitCode=1:0\n" in changed
+    assert "   RunTime=00:01:01 TimeLimit=" in changed
+    assert f" EndTime={slurm_time(START + 61)} Deadline=" in changed
+
+
+def test_a_text_that_was_rendered_gets_the_end_as_well() -> None:
+    """What it lacks is added next to the start."""
+    text = final_description(ended(render_description(JOB), seconds=2 * 86400 + 3661)) or ""
+    start, end = slurm_time(START), slurm_time(START + 2 * 86400 + 3661)
+
+    assert "   JobState=FAILED\n" in text
+    assert f"   StartTime={start} EndTime={end} RunTime=2-01:01:01 ExitCode=1:0\n" in text
+
+
+def test_an_unknown_exit_code_is_not_made_up() -> None:
+    """The text keeps what it says."""
+    assert "ExitCode" not in (
+        final_description(ended(render_description(JOB), exit_code=None)) or ""
+    )
+
+
+def test_the_text_of_an_ended_run_is_final() -> None:
+    """It stays as it is."""
+    text = "JobId=815 JobName=x\n   JobState=OUT_OF_MEMORY Reason=OutOfMemory\n"
+
+    assert text == final_description(ended(text))
+
+
+@pytest.mark.parametrize("text", [None, "", "JobId=815"])
+def test_a_run_without_such_a_text_has_no_final_one(text: str | None) -> None:
+    """Nothing is sent then."""
+    assert final_description(ended(text)) is None
+
+
+def test_a_run_that_has_not_ended_has_no_final_text() -> None:
+    """It runs."""
+    run = Run(job=JOB, start_time=START, description=render_description(JOB))
+
+    assert final_description(run) is None
