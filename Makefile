@@ -13,7 +13,8 @@ OUTPUT := dist
 
 .PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
-	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode clean
+	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode \
+	bench-nodes bench-nats clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -146,6 +147,12 @@ bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 
 bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series and source
 	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_decode.py
+
+bench-nodes: $(VENV)/.dev ## measure a round of node states with 10 000 nodes
+	@PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_nodes.py
+
+bench-nats: $(VENV)/.dev ## compare delivery by NATS with plain publishing on a real cc-backend [CC_BACKEND=FILE]
+	@PYTHONPATH=.:tests:tests/support CC_BACKEND='$(CC_BACKEND)' NATS_JOBS=2000 $(BIN)/python tests/bench/bench_nats.py
 
 # ---- what the targets above need
 

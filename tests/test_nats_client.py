@@ -13,7 +13,7 @@ from stub_server import Model, StubServer
 from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
-from ccbackend.nats_api.nats_client import NatsClient
+from ccbackend.nats_api.nats_client import CLUSTERS_SECONDS, NatsClient
 from ccbackend.replies import ApiReply
 from ccbackend.wire.transport import Transport
 
@@ -58,10 +58,18 @@ def bus(server: StubServer) -> Bus:
 
 
 @pytest.fixture
-def client(server: StubServer, bus: Bus) -> Iterator[NatsClient]:
+def time() -> list[float]:
+    """Return the monotonic clock, in one item."""
+    return [0.0]
+
+
+@pytest.fixture
+def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
     """Return a client that knows the server."""
     rest = BackendClient(Transport(requests.Session(), server.url, token=lambda: TOKEN))
-    made = NatsClient(rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None)
+    made = NatsClient(
+        rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None, steady=lambda: time[0]
+    )
     made.probe()
     bus.messages.clear()
     yield made
@@ -145,6 +153,39 @@ def test_a_start_counts_when_it_is_listed(client: NatsClient, bus: Bus, server: 
     assert [Reason.PUBLISHED, Reason.PUBLISHED, Reason.STORED_BEFORE] == reasons
     assert (2, {(7, NOON): "running"}) == (len(bus.messages), server.rows())
     assert [NOON] == [row.start_time for row in listed.rows or ()]
+
+
+def test_a_start_on_an_unknown_host_is_not_published(
+    client: NatsClient, bus: Bus, server: StubServer, time: list[float]
+) -> None:
+    """The server would drop it without a word; a corrected list is read after a while."""
+    parts = [{"name": "a", "nodes": "n2cn[001-004]"}]
+    server.model.clusters = [{"name": "lab", "subClusters": parts}]
+    refused = client.start(start(resources=[{"hostname": "n9"}, {"hostname": "n2cn001"}]))
+    other = client.start(start(8))
+    parts[0]["nodes"] = "n9"
+    early = client.start(start(resources=[{"hostname": "n9"}]))
+    time[0] += CLUSTERS_SECONDS
+
+    assert [Reason.UNKNOWN_HOST, Reason.UNKNOWN_HOST] == [reason(refused), reason(early)]
+    assert ("no subcluster found for cluster lab and host n9", False) == (
+        refused.verdict.message,
+        refused.sent,
+    )
+    assert Reason.PUBLISHED is reason(other)
+    assert Reason.PUBLISHED is reason(client.start(start(resources=[{"hostname": "n9"}])))
+    assert 2 == len(bus.messages)
+
+
+@pytest.mark.parametrize("clusters", [None, [], [{"name": "other", "subClusters": []}]])
+def test_a_start_is_published_where_the_clusters_are_not_known(
+    client: NatsClient, server: StubServer, clusters: list[Any] | None
+) -> None:
+    """They cannot be read, or the run's is not there: the server has the last word."""
+    server.model.token = "TOKEN:other" if clusters is None else TOKEN
+    server.model.clusters = clusters or []
+
+    assert Reason.PUBLISHED is reason(client.start(start(resources=[{"hostname": "n9"}])))
 
 
 def test_another_run_within_a_day_is_a_conflict(client: NatsClient, server: StubServer) -> None:

@@ -47,9 +47,9 @@ class RealSite:
         transport = Transport(self._session, self.url, token=lambda: self.real.token)
         self._client = BackendClient(transport)
 
-    def rows(self) -> list[tuple[int, str]]:
-        """Return job id and state of every listed run."""
-        listing = self._client.list_runs(range(1, JOBS + 1), "lab")
+    def rows(self, job_ids: range = range(1, JOBS + 1)) -> list[tuple[int, str]]:
+        """Return job id and state of every listed run of some jobs."""
+        listing = self._client.list_runs(job_ids, "lab")
         return [(row.job_id, row.state) for row in listing.rows or ()]
 
     def close(self) -> None:

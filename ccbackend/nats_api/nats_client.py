@@ -18,9 +18,12 @@ from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
+from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 
 _DAY_SECONDS = 24 * 3600  # runs of a job id that began within a day exclude each other
+CLUSTERS_SECONDS = 50.0
+"""The age at which the server's clusters are read again."""
 _LOOK_AGAIN_SECONDS = (0.01, 0.05, 0.25)  # a stop is in the database some milliseconds later
 _UNSENT = (NATS_FAILURES | {Reason.PAYLOAD_TOO_LARGE}) - {Reason.BROKER_LOST}
 
@@ -45,11 +48,15 @@ class NatsClient:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], None] = time.sleep,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rest = rest
         self._broker = broker
         self._clock_ns = clock_ns
         self._sleep = sleep
+        self._steady = steady
+        self._clusters: tuple[Cluster, ...] | None = None
+        self._clusters_until = float("-inf")
 
     def close(self) -> None:
         """Close the connection to the REST API; the broker's is shared."""
@@ -84,12 +91,13 @@ class NatsClient:
         """Publish a start; with `maybe_sent` look first whether the server lists the run.
 
         `STORED_BEFORE`: it is listed. `DUPLICATE`: another run of its job id excludes it. `rows`
-        then holds the listed runs of the job id.
+        then holds the listed runs of the job id. `UNKNOWN_HOST`: the server would drop it without
+        a word.
         """
-        if maybe_sent:
-            listed = self._listed(document)
-            if listed is not None:
-                return listed
+        listed = self._listed(document) if maybe_sent else None
+        refused = listed or self._unknown_host(document)
+        if refused is not None:
+            return refused
         sent: Document | None = document
         while sent is not None:
             reply = self._publish(ApiCall.START, sent)
@@ -139,6 +147,22 @@ class NatsClient:
         verdict = self._broker.publish(event_line(call, document, self._clock_ns()))
         was_sent = verdict.reason not in _UNSENT
         return ApiReply(call=call, verdict=verdict, sent=was_sent, document=document)
+
+    def _unknown_host(self, document: Document) -> ApiReply | None:
+        """Return the reply to a start on a host that the server does not have, as REST gives it.
+
+        None if the server has the first host, which alone counts, or its clusters are not known.
+        """
+        if self._steady() >= self._clusters_until:
+            self._clusters = self._rest.clusters().clusters or self._clusters
+            self._clusters_until = self._steady() + CLUSTERS_SECONDS
+        name, host = document["cluster"], document["resources"][0]["hostname"]
+        found = [each for each in self._clusters or () if each.name == name]
+        if not found or found[0].subcluster(host) is not None:
+            return None
+        reply = _unsent(ApiCall.START, Reason.UNKNOWN_HOST, document)
+        message = f"no subcluster found for cluster {name} and host {host}"
+        return replace(reply, verdict=ReplyVerdict(Reason.UNKNOWN_HOST, message))
 
     def _listed(self, document: Document) -> ApiReply | None:
         """Return the reply to a start that must not be sent again; None if it must be sent."""

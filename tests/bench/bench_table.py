@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench_idle import idle_drain, site
+from bench_nodes import nodes_cost
 from bench_replay import bare, cpu_per_run, drain, runs
 
 TURNS = 5
@@ -64,6 +65,13 @@ def idle_rows() -> Iterator[Row]:
         yield Row(name=f"{words}: memory", values=[found.resident_mib], goal=32, unit=MIB)
 
 
+def node_rows() -> Iterator[Row]:
+    """Yield the cost of a round of node states."""
+    found = nodes_cost()
+    yield Row(name="10 000 nodes: CPU a round", values=[found.cpu_seconds], goal=0.3, unit="s")
+    yield Row(name="10 000 nodes: memory", values=[found.peak_mib], goal=20, unit=MIB)
+
+
 def replay_rows() -> Iterator[Row]:
     """Yield what it takes to deliver a backlog."""
     todo, loop = runs(RUNS), "bare `requests` loop"
@@ -108,7 +116,12 @@ def main() -> int:
     print(f"{os.cpu_count()} cores, load {load:.1f}, Python {sys.version.split()[0]}\n")
     print("| figure | value (min / median / max) | unit | baseline in the same run | goal | |")
     print("|---|---|---|---|---|---|")
-    groups: tuple[Callable[[], Iterator[Row]], ...] = (idle_rows, replay_rows, command_rows)
+    groups: tuple[Callable[[], Iterator[Row]], ...] = (
+        idle_rows,
+        node_rows,
+        replay_rows,
+        command_rows,
+    )
     for group in groups:
         for row in group():
             print(row.line(), flush=True)
