@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -19,15 +20,18 @@ from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.decode.job_rows import parse_queue_snapshot
 from slurm.decode.node_states import NodeListing
-from slurm.decode.scontrol_nodes import parse_nodes
+from slurm.decode.scontrol_nodes import Node, parse_nodes
+from spool.checks.result import CheckStatus
+from spool.config import load
 from spool.draft.cluster_json import cluster_text, draft_cluster
 from spool.files.node_round import NodeRound
 from spool.nodes.reporter import NodeReporter, NodeSite
+from spool.preflight.hardware import check_hardware
 
 BINARY = os.environ.get("CC_BACKEND")
 SITUATIONS = ("22.05/completing", "24.11/drain-fail", "26.05/busy", "26.05/reservations")
 QUERY = '{ nodes(filter:[{cluster:{eq:"lab"}}]) { items { hostname schedulerState } } }'
-ADDRESSES = accelerator_map({}, {"^n2": [f"00000000:0{i}:00.0" for i in range(4)]})
+ADDRESSES = accelerator_map({}, {"^n2[a-z0-9]+$": [f"00000000:0{i}:00.0" for i in range(4)]})
 
 
 class Recorded:
@@ -45,13 +49,19 @@ class Recorded:
         return (("primary", "ctl01", True),)
 
 
+def drafted_nodes() -> tuple[Node, ...]:
+    """Return the recorded nodes from which the cluster is drafted."""
+    lines = node_situations()["26.05/dynamic"]["scontrol-do.txt"].splitlines()
+    return tuple(parse_nodes(b"\n\n".join(lines)))
+
+
 def drafted_server(root: Path, accelerators: AcceleratorMap) -> RealServer:
     """Return a server, not started yet, whose cluster was drafted from recorded nodes."""
     if BINARY is None:
         pytest.skip("no real cc-backend: CC_BACKEND names no server binary")
-    lines = node_situations()["26.05/dynamic"]["scontrol-do.txt"].splitlines()
-    site = SiteMap(cluster="lab", accelerators=accelerators)
-    drafted = draft_cluster("lab", parse_nodes(b"\n\n".join(lines)), site)
+    drafted = draft_cluster(
+        "lab", drafted_nodes(), SiteMap(cluster="lab", accelerators=accelerators)
+    )
     server = RealServer(Path(BINARY).resolve(), root)
     server.replace_cluster("lab", cluster_text(drafted.document))
     return server
@@ -59,9 +69,18 @@ def drafted_server(root: Path, accelerators: AcceleratorMap) -> RealServer:
 
 @pytest.mark.parametrize("accelerators", [AcceleratorMap(), ADDRESSES], ids=["null", "addresses"])
 def test_a_drafted_cluster_is_accepted(tmp_path: Path, accelerators: AcceleratorMap) -> None:
-    """The server starts with it, without and with addresses of accelerators."""
+    """The server starts with it, and has the nodes, cores and accelerators of Slurm."""
     with drafted_server(tmp_path, accelerators) as server:
-        assert 200 == requests.get(f"{server.url}/login", timeout=10).status_code
+        transport = Transport(requests.Session(), server.url, token=lambda: server.token)
+        found = BackendClient(transport, SharedServerInfo()).clusters().clusters or ()
+    site = SiteMap(
+        cluster="lab", accelerators=accelerators, clusters={each.name: each for each in found}
+    )
+    path = tmp_path / "our-config.json"
+    path.write_text(json.dumps({"clustername": "lab", "cc-backend": {"host": "https://h"}}))
+    results = check_hardware(load(path), site, drafted_nodes())
+
+    assert [] == [each.text for each in results if each.status is not CheckStatus.OK]
 
 
 def test_node_states_are_read_back_as_they_were_sent(tmp_path: Path) -> None:
