@@ -11,7 +11,7 @@ SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall depl
 	packaging/build packaging/lock packaging/release packaging/stage packaging/find_python
 OUTPUT := dist
 
-.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration test-packages \
+.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration doc-outputs test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode \
 	bench-nodes bench-nats clean
@@ -59,6 +59,9 @@ completion: $(VENV)/.dev ## write the completions for bash, zsh and fish into bu
 
 configuration: $(VENV)/.dev ## write the table of all keys into docs/configuration.md
 	PYTHONPATH=. $(BIN)/python packaging/configuration_table.py docs/configuration.md
+
+doc-outputs: $(VENV)/.dev ## write what the examples of the documentation print now into docs/*.md
+	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/support/doc_outputs.py
 
 # ---- tests
 

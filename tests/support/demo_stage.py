@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -64,9 +64,11 @@ class Cluster(Protocol):
 class StandIn:
     """The stand-in as a cluster for the demo: a controller that gives out cores in order."""
 
-    def __init__(self, root: Path, series: str) -> None:
+    def __init__(
+        self, root: Path, series: str, *, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.spool = make_spool(root / "spool")
-        self.controller = Controller(root / "slurm", series, spool=self.spool)
+        self.controller = Controller(root / "slurm", series, spool=self.spool, settings=settings)
         self._free = dict.fromkeys(("n2cn001", "n2cn002", "n2gpu01"), 0)
         self._planned: dict[int, dict[str, Any]] = {}
 

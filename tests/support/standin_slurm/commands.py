@@ -1,4 +1,4 @@
-"""The three commands: options in, text and exit status out, as the release would.
+"""The four commands: options in, text and exit status out, as the release would.
 
 An option or a field that the stand-in does not know is an error, never ignored: what the program
 calls must be what is tested.
@@ -47,6 +47,7 @@ def main(command: str, directory: str, argv: list[str]) -> int:
         "squeue": squeue,
         "scontrol": scontrol,
         "sacct": sacct,
+        "sacctmgr": sacctmgr,
     }
     try:
         sys.stdout.write(run[command](state, argv))
@@ -102,7 +103,7 @@ def of_ids(jobs: list[Job], ids: str) -> list[Job]:
 
 def squeue(state: State, argv: list[str]) -> str:
     """Answer squeue."""
-    given, rest = options(argv, "--local -a -h --version --json", "-t --states -o -O -j --json")
+    given, rest = options(argv, "--local -a -h --version --json", "-t --states -o -O -j -u --json")
     if rest:
         raise Refusal(f"squeue: unexpected {rest}")
     if "--version" in given:
@@ -140,7 +141,7 @@ def _squeue_json(state: State, given: dict[str, str]) -> str:
             raise Refusal(f"slurm_load_jobs error: {UNREACHABLE}")
         error = {"description": UNREACHABLE, "errno": 1800, "error": UNREACHABLE}
         return json.dumps({**document, "errors": [error], "jobs": []})
-    jobs = known_jobs(state)
+    jobs = [job for job in known_jobs(state) if given.get("-u", job["user"]) == job["user"]]
     if series >= "24.05" or (series >= "23.02" and "," not in given.get("-j", "")):
         jobs = _by_id(jobs, given)
     if series >= "24.05" and "all" not in {given.get("-t"), given.get("--states")}:
@@ -155,17 +156,21 @@ def _squeue_json(state: State, given: dict[str, str]) -> str:
 
 def scontrol(state: State, argv: list[str]) -> str:
     """Answer scontrol: config, ping, node, job, batch_script."""
-    given, rest = options(argv, "-d --local", "")
+    given, rest = options(argv, "-a -d -o --local --version", "")
     stencils = state["stencils"]
+    if "--version" in given:
+        return str(stencils["version"])
     if rest == ["ping"]:
         is_up = "DOWN" if state["is_down"] else "UP"
-        return f"Slurmctld(primary) at ctl01 is {is_up}\n"
+        (host,) = re.findall(r"SlurmctldHost\S*\s*= (\S+)", str(stencils["config"]))
+        return f"Slurmctld(primary) at {host} is {is_up}\n"
     if state["is_down"]:
         raise Refusal(f"slurm_load_jobs error: {UNREACHABLE}")
     if rest == ["show", "config"]:
         return _config(state)
     if rest in (["show", "node"], ["show", "nodes"]):
-        return str(stencils["nodes"])
+        nodes = str(stencils["nodes"])
+        return re.sub(r" *\n +", " ", nodes).replace("\n\n", "\n") if "-o" in given else nodes
     if rest[:2] == ["show", "job"] and len(rest) == 3:
         return _scontrol_job(state, rest[2], with_details="-d" in given)
     if rest[:2] == ["write", "batch_script"] and rest[3:] == ["-"]:
@@ -207,12 +212,14 @@ def _script(state: State, job_id: int) -> str:
 
 def sacct(state: State, argv: list[str]) -> str:
     """Answer sacct: runs in a window, of some jobs or of all."""
-    given, rest = options(argv, "-X -D -P -n -a", "--delimiter -M -S -E -o -j -s")
+    given, rest = options(argv, "-X -D -P -n -a --version", "--delimiter -M -S -E -o -j -s")
+    if "--version" in given:
+        return str(state["stencils"]["version"])
     if rest or "-P" not in given or "-X" not in given:
         raise Refusal(f"sacct: the stand-in answers -X -P alone, not {argv}")
     if state["is_dbd_down"]:
         raise Refusal("sacct: error: Problem talking to the database: Connection refused")
-    since, until = (_moment(given[name]) for name in ("-S", "-E"))
+    since, until = _window(given)
     runs = [run for run in state["accounting"] if _is_in(run, since, until)]
     if "-s" in given:
         runs = [run for run in runs if _ended_so(run, given["-s"], since, until)]
@@ -229,6 +236,27 @@ def sacct(state: State, argv: list[str]) -> str:
     if "-n" not in given:
         lines.insert(0, separator.join(names))
     return "".join(f"{line}\n" for line in lines)
+
+
+def sacctmgr(state: State, argv: list[str]) -> str:
+    """Answer sacctmgr: every account that is asked for is an Operator, and nothing is hidden."""
+    given, rest = options(argv, "-n -P --version", "")
+    if "--version" in given:
+        return str(state["stencils"]["version"])
+    if state["is_dbd_down"]:
+        raise Refusal("sacctmgr: error: Problem talking to the database: Connection refused")
+    if rest == ["show", "configuration"]:
+        return "SlurmDBD configuration:\nPrivateData            = none\n"
+    if rest[:2] == ["show", "user"] and rest[3:] == ["format=User,AdminLevel"]:
+        return f"{rest[2]}|Operator\n"
+    raise Refusal(f"sacctmgr: the stand-in does not answer {rest}")
+
+
+def _window(given: dict[str, str]) -> tuple[int, int]:
+    """Return the window that is asked for; jobs may be asked for without one."""
+    if "-j" in given:
+        given = {"-S": f"uts{EARLIEST}", "-E": f"uts{1 << 40}", **given}
+    return _moment(given["-S"]), _moment(given["-E"])
 
 
 def _moment(text: str) -> int:

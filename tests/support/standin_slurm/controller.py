@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,13 @@ class Controller:
     """One cluster of a release. Everything that it writes lies below `root`."""
 
     def __init__(
-        self, root: Path, series: str, *, spool: Path, clock: Callable[[], float] = time.time
+        self,
+        root: Path,
+        series: str,
+        *,
+        spool: Path,
+        clock: Callable[[], float] = time.time,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.root = root
         self.series = series
@@ -57,6 +63,7 @@ class Controller:
             "StateSaveLocation": str(self.saved),
             "PrologSlurmctld": str(root / "hooks" / "prolog_slurmctld"),
             "EpilogSlurmctld": str(root / "hooks" / "epilog_slurmctld"),
+            **(settings or {}),
         }
         self._keep_stencils()
         self._save()
@@ -77,7 +84,7 @@ class Controller:
         self.set_down()
 
     def command(self, name: str) -> Path:
-        """Return the path of squeue, scontrol or sacct."""
+        """Return the path of squeue, scontrol, sacct or sacctmgr."""
         return self.root / "bin" / name
 
     def job(self, job_id: int) -> Job:
@@ -243,7 +250,7 @@ class Controller:
         path.write_bytes(job["script"].encode() + b"\0")
 
     def _make_commands(self) -> None:
-        for name in ("squeue", "scontrol", "sacct"):
+        for name in ("squeue", "scontrol", "sacct", "sacctmgr"):
             text = _COMMAND.format(
                 python=shlex.quote(sys.executable),
                 tests=shlex.quote(str(HERE.parent)),

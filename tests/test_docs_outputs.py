@@ -1,0 +1,83 @@
+"""The examples of the documentation: each command is run, and prints what the page shows.
+
+`make doc-outputs` writes what they print now into the pages.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+from doc_pages import PAGES, REASONS, ROOT, Block, blocks, is_as_shown
+from doc_worlds import WORLDS, DocStage, world
+
+from spool.cli import CC_SPOOL
+from sweeper.cli import CC_SWEEP
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+RUN = [block for block in BLOCKS if block.reason is None]
+PROGRAMS = {program.name: program for program in (CC_SPOOL, CC_SWEEP)}
+_COMMAND = re.compile(r"(?:^ {4,}|^[$#] |`)((?:cc-spool|cc-sweep) .*?)(?:`| {3,}|$)", re.MULTILINE)
+_PLACEHOLDERS = {"ID": "4711", "N": "3", "SECONDS": "60", "T": "2026-01-01", "...": ""}
+
+
+@pytest.fixture(scope="module", params=sorted({block.world for block in RUN}))
+def stage(request: pytest.FixtureRequest) -> Iterator[tuple[str, DocStage]]:
+    """Return each world that a page names, after its story."""
+    with world(request.param) as made:
+        yield request.param, made
+
+
+def test_every_block_prints_what_the_page_shows(stage: tuple[str, DocStage]) -> None:
+    """In the order of the pages; times, ages and numbers that change from run to run may differ."""
+    name, made = stage
+    wrong = {}
+    for block in (block for block in RUN if block.world == name):
+        for step in block.steps:
+            printed = made.shell(step.command)
+            if not is_as_shown(step.output, printed):
+                wrong[f"{block}: {step.command}"] = printed
+
+    assert {} == wrong
+
+
+def test_every_world_is_shown() -> None:
+    """A world that no page needs is removed."""
+    assert WORLDS.keys() == {block.world for block in RUN}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_block_is_left_out_for_a_known_reason(block: Block) -> None:
+    """Its mark names a world or one of a few reasons."""
+    assert block.mark == "" or block.is_in_world or block.reason in REASONS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_output_escapes(page: pytest.Item) -> None:
+    """A prompt stands only in a block that is run."""
+    found = re.findall(r"^ *\$ .*", (ROOT / page).read_text(), re.MULTILINE)
+    known = [f"$ {step.command}" for block in BLOCKS if block.page == page for step in block.steps]
+
+    assert [line for line in found if line not in known] == []
+
+
+def commands() -> Iterator[str]:
+    """Yield each command of ours that a page shows, with values in place of words like ID."""
+    for page in PAGES:
+        for text in _COMMAND.findall(page.read_text()):
+            alone = re.split(r" [|>#]|;| && ", text)[0].strip()
+            yield re.sub(r"[\w.]+", lambda word: _PLACEHOLDERS.get(word[0], word[0]), alone)
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_every_command_is_accepted(command: str) -> None:
+    """With the options and arguments that the page gives it; a verb alone may be just named."""
+    name, *words = shlex.split(command)
+    parser = PROGRAMS[name].parser(words)
+    if len(words) == 1 and words[0] in parser.subcommands:
+        return
+    parser.check_options(words)
+
+    assert [] == parser.parse_known_args(words)[1]
