@@ -11,7 +11,7 @@ SHELL_FILES := hooks/* .ci/run .ci/packages deploy/install deploy/uninstall depl
 	packaging/build packaging/lock packaging/release packaging/stage packaging/find_python
 OUTPUT := dist
 
-.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration doc-outputs test-packages \
+.PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration doc-outputs demo-picture test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-table bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode \
 	bench-nodes bench-nats clean
@@ -62,6 +62,9 @@ configuration: $(VENV)/.dev ## write the table of all keys into docs/configurati
 
 doc-outputs: $(VENV)/.dev ## write what the examples of the documentation print now into docs/*.md
 	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/support/doc_outputs.py
+
+demo-picture: $(VENV)/.dev ## run the demo and draw what it prints as docs/images/demo.svg
+	$(BIN)/python tests/support/demo_picture.py
 
 # ---- tests
 

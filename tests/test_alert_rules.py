@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from alert_rules import RULES, alert_rules, needs_prometheus, promtool
+from alert_rules import DOCS, RULES, alert_rules, needs_prometheus, promtool
 from metrics_text import all_families
 from prometheus_client.core import Metric
 
@@ -102,7 +102,7 @@ def test_an_alert_says_what_and_what_to_do(rule: dict[str, Any]) -> None:
     assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
     assert rule["labels"]["severity"] in {"warning", "critical"}
     page, _, section = rule["annotations"]["runbook_url"].partition("#")
-    assert ("docs/troubleshooting.md", rule["alert"].lower()) == (page, section)
+    assert (f"{DOCS}/troubleshooting.md", rule["alert"].lower()) == (page, section)
 
 
 @pytest.mark.parametrize("rule", ALERTS.values(), ids=ALERTS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from alert_rules import ROOT, alert_rules
+from doc_pages import PAGES
 from metrics_text import metrics_table
 
 from ccbackend.classify import Outcome, Reason
@@ -16,6 +17,7 @@ from spool.preflight.hooks import HOOKS
 
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
+PACKAGES = ("slurm", "ccbackend", "spool", "sweeper")
 SOURCES = ("checks", "preflight", "commands")
 HELPERS = {
     "name": {"events", "runs", "spool", "sweep", "drain", "log", "nodes", "jobs seen"}
@@ -118,10 +120,19 @@ def test_every_check_has_its_section(name: str) -> None:
     assert name in known or (name.startswith("source of") and "source of ..." in known)
 
 
-@pytest.mark.parametrize("page", ["monitoring.md", "troubleshooting.md"])
-def test_links_lead_to_sections(page: str) -> None:
-    """In this page and in others."""
-    text = (ROOT / "docs" / page).read_text()
-    for target, anchor in re.findall(r"\]\(([a-z-]+\.md)?#?([a-z0-9_-]*)\)", text):
-        other = (ROOT / "docs" / (target or page)).read_text()
-        assert not anchor or anchor in anchors(other), (target, anchor)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_sections(page: Path) -> None:
+    """In this page and in others; those to the web are not followed."""
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        other = (page.parent / target) if target else page
+        assert other.exists(), target
+        assert not anchor or anchor in anchors(other.read_text()), (target, anchor)
+
+
+def test_messages_name_pages_that_exist() -> None:
+    """As `docs/install.md`, which is right in the source tree and in the packages."""
+    sources = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    named = {page for path in sources for page in re.findall(r"docs/[\w.-]+\.md", path.read_text())}
+
+    assert {"docs/install.md", "docs/monitoring.md"} <= named
+    assert [] == [page for page in sorted(named) if not (ROOT / page).exists()]

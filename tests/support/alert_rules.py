@@ -13,6 +13,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "cc-slurm-sync.rules.yml"
+DOCS = "/usr/share/doc/cc-slurm-sync/docs"
+"""Where the packages put the pages (`packaging/stage`)."""
 PROGRAMS = ("prometheus", "promtool", "prometheus-node-exporter")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 
