@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from doc_pages import PAGES, REASONS, ROOT, Block, blocks, is_as_shown
+from doc_pages import PAGES, REASONS, Block, blocks, is_as_shown
 from doc_worlds import WORLDS, DocStage, world
 
 from spool.cli import CC_SPOOL
@@ -55,9 +56,9 @@ def test_a_block_is_left_out_for_a_known_reason(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_output_escapes(page: pytest.Item) -> None:
+def test_no_output_escapes(page: Path) -> None:
     """A prompt stands only in a block that is run."""
-    found = re.findall(r"^ *\$ .*", (ROOT / page).read_text(), re.MULTILINE)
+    found = re.findall(r"^ *\$ .*", page.read_text(), re.MULTILINE)
     known = [f"$ {step.command}" for block in BLOCKS if block.page == page for step in block.steps]
 
     assert [line for line in found if line not in known] == []

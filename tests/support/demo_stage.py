@@ -23,7 +23,7 @@ TOPOLOGY = {
     "socket": [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7, 12, 13, 14, 15]],
     "core": [[core, core + 8] for core in range(8)],
 }
-CLUSTERS = [
+CLUSTERS: list[dict[str, Any]] = [
     {
         "name": "lab",
         "subClusters": [
