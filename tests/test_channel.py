@@ -47,7 +47,8 @@ class Lines:
     def __init__(self) -> None:
         self.now = [100.0]
         self.first, self.second = Unanswered("first", self.now), Unanswered("second", self.now)
-        self.channel = SendChannel(self.first, self.second, stops=False)
+        self.third = Unanswered("third", self.now)
+        self.channel = SendChannel((self.first, self.second, self.third), stops=False)
 
     def send(self, *job_ids: int) -> None:
         """Hand out requests as the delivery does."""
@@ -105,12 +106,11 @@ def test_the_first_connection_is_used_again_when_it_answers(lines: Lines) -> Non
     assert lines.first is lines.channel.free_worker()
 
 
-def test_nothing_is_sent_while_both_are_silent(lines: Lines) -> None:
-    """Two runs that hang are all that a channel tries."""
-    lines.send(1)
-    lines.now[0] += SILENT_SECONDS
-    lines.send(2)
-    lines.now[0] += SILENT_SECONDS
+def test_nothing_is_sent_while_all_are_silent(lines: Lines) -> None:
+    """Three runs that hang are all that a channel tries."""
+    for job_id in (1, 2, 3):
+        lines.send(job_id)
+        lines.now[0] += SILENT_SECONDS
 
     assert None is lines.channel.free_worker()
 

@@ -380,7 +380,7 @@ def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
 def test_one_silent_start_does_not_hold_up_the_others(world: World) -> None:
     """They go through the second connection, and those behind the silent one too."""
     world.run()
-    first, _ = world.parts.backend.starts.workers
+    first, *_ = world.parts.backend.starts.workers
     with held(first, world):
         for job_id in range(1, 4):
             world.begin(job_id)
@@ -394,12 +394,48 @@ def test_one_silent_start_does_not_hold_up_the_others(world: World) -> None:
     assert {1, 2, 3, 4} == {job_id for job_id, _ in world.backend.rows}
 
 
+def fail_once(world: World, *job_ids: int) -> None:
+    """Let the requests of some runs fail, and others be accepted in between."""
+    world.run()
+    world.backend.answers = dict.fromkeys(job_ids, Reason.BROKEN)
+    for job_id in (*job_ids, 99):
+        world.begin(job_id)
+    world.run(6)
+    world.backend.answers.clear()
+
+
+def test_a_silent_run_that_failed_before_does_not_hold_up_others_that_failed(world: World) -> None:
+    """A lost answer is soon repaired, whatever another run does to the server."""
+    fail_once(world, 1, 2)
+    entry_of(world, 2).retry_at = world.now + 10
+    first, *_ = world.parts.backend.starts.workers
+    with held(first, world) as waiting:
+        world.run(9)
+        assert [1] == [each.job_id for each in waiting]
+        world.run(9)
+
+        assert 2 in {job_id for job_id, _ in world.backend.rows}
+
+
+def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: World) -> None:
+    """However many of them there are."""
+    fail_once(world, 1, 2, 3, 4)
+    first, second, _ = world.parts.backend.starts.workers
+    with held(first, world) as one, held(second, world) as two:
+        world.run(30)
+        world.begin(5)
+        world.run(3)
+
+        assert (1, 1) == (len(one), len(two))
+        assert {5, 99} == {job_id for job_id, _ in world.backend.rows}
+
+
 def test_a_silent_stop_does_not_hold_up_the_others(world: World) -> None:
     """As with starts."""
     for job_id in (1, 2, 3):
         world.begin(job_id)
     world.run(6)
-    first, _ = world.parts.backend.stops.workers
+    first, *_ = world.parts.backend.stops.workers
     with held(first, world):
         for job_id in (1, 2, 3):
             world.end(job_id)
@@ -506,7 +542,7 @@ def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_other
     world.run(6)
     world.backend.answers.clear()
     entry_of(world, 2).retry_at = world.now + 90
-    first, _ = world.parts.backend.starts.workers
+    first, *_ = world.parts.backend.starts.workers
     with held(first, world) as waiting:
         world.now += 60
         world.run(6)
@@ -877,7 +913,7 @@ def test_a_retry_passes_by_what_is_under_way_or_has_nothing_to_send(world: World
     entry = started(world)
     world.delivery.retry_now(1, world.moment)
     world.begin(2)
-    first, _ = world.parts.backend.starts.workers
+    first, *_ = world.parts.backend.starts.workers
     with held(first, world):
         world.run(6)
         world.delivery.retry_now(2, world.moment)

@@ -1,10 +1,13 @@
-"""The two connections of one channel: the second is used only while the first is silent.
+"""The connections of one channel: all but the first are used only while others are silent.
 
 So a request that the server accepts and never answers delays only its own run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from spool.deliver.pending_run import PendingRun
 from spool.deliver.senders import SendRequest, SendResult
 from spool.worker import Worker
 
@@ -16,11 +19,12 @@ SendWorker = Worker[SendRequest, SendResult]
 
 
 class SendChannel:
-    """Two workers for one kind of requests; for the loop's thread."""
+    """Three workers for one kind of requests; for the loop's thread."""
 
-    def __init__(self, first: SendWorker, second: SendWorker, *, stops: bool) -> None:
-        self.workers = (first, second)
+    def __init__(self, workers: tuple[SendWorker, ...], *, stops: bool) -> None:
+        self.workers = workers
         self.stops = stops
+        self._failed: list[tuple[PendingRun, SendWorker]] = []
         self.new_run_at = float("-inf")
         """When a run that has not failed may be tried, though the channel fails; monotonic."""
 
@@ -35,16 +39,31 @@ class SendChannel:
         return any(worker.outstanding and not is_silent(worker) for worker in self.workers)
 
     def free_worker(self) -> SendWorker | None:
-        """Return the worker for the next request; None if both are busy."""
+        """Return the worker for the next request; None if all are busy."""
         # The first one that is not silent: a healthy server has one request of a channel at a time,
         # because cc-backend handles starts one after the other anyway.
         worker = next((each for each in self.workers if not is_silent(each)), None)
         return worker if worker is not None and worker.outstanding < DEPTH else None
 
+    def note_failed(self, entry: PendingRun, worker: SendWorker) -> None:
+        """Record which worker got a run whose last request failed."""
+        self._failed.append((entry, worker))
+
+    def may_send_failed(self, is_in_flight: Callable[[PendingRun], bool]) -> bool:
+        """Return whether a run whose last request failed may be sent.
+
+        Each of them may be silent for a minute. So one is sent at a time, and another one while it
+        is silent, but never by the last worker that is left for runs that have not failed.
+        """
+        self._failed = [pair for pair in self._failed if is_in_flight(pair[0])]
+        silent = [worker for worker in self.workers if is_silent(worker)]
+        has_reserve = len(silent) < len(self.workers) - 1
+        return has_reserve and all(worker in silent for _, worker in self._failed)
+
     def recall(self) -> list[SendRequest]:
         """Remove and return the requests queued behind one that has been silent for long."""
         # Behind a silent request the others would wait for a minute. They were not sent yet, so it
-        # is safe to take them back and give them to the other worker.
+        # is safe to take them back and give them to another worker.
         return [
             request
             for worker in self.workers

@@ -51,7 +51,6 @@ class Delivery:
         self._health = health
         self._workers = workers
         self._policy = policy
-        self._failed_in_flight: dict[Channel, PendingRun] = {}
         self.builder = RequestBuilder(store, health, composer, crash_marker)
         self.questions = ServerQuestions(store.schedule, health, self.builder, workers)
         self._settlement = Settlement(store, self.builder, policy)
@@ -133,8 +132,8 @@ class Delivery:
     def _fill(self, channel: SendChannel, name: Channel, now: Moment) -> None:
         """Fill the workers of a channel; a failing channel gets one trial request at a time.
 
-        Of runs whose last request failed one is sent at a time: each may be silent for a minute. A
-        new run need not wait until they are tried again: it may be the witness against them.
+        A new run need not wait until those whose last request failed are tried again: it may be the
+        witness against them.
         """
         for request in channel.recall():
             self.take_result(request, None, now)
@@ -144,14 +143,14 @@ class Delivery:
         if is_trial and (channel.is_waiting or (is_early and now.steady < channel.new_run_at)):
             return
         while (worker := channel.free_worker()) is not None:
-            with_failed = not (is_early or self._sends_failed(name))
+            with_failed = not is_early and channel.may_send_failed(self._is_in_flight)
             entry = self._store.schedule.take_next(
                 now.steady, stops=channel.stops, with_failed=with_failed
             )
             if entry is None:
                 return
             if entry.has_failed:
-                self._failed_in_flight[name] = entry
+                channel.note_failed(entry, worker)
             made = self.builder.build(entry, now, is_trial=is_trial)
             if made is not None:
                 worker.ask(made)
@@ -159,10 +158,9 @@ class Delivery:
                     channel.new_run_at = now.steady + NEW_RUN_SECONDS
                     return
 
-    def _sends_failed(self, name: Channel) -> bool:
-        """Return whether a run whose last request failed is in flight."""
-        entry = self._failed_in_flight.get(name)
-        return bool(entry and entry.in_flight and self._store.schedule.get(*entry.key) is entry)
+    def _is_in_flight(self, entry: PendingRun) -> bool:
+        """Return whether an entry is that of its run still, with a request in flight."""
+        return bool(entry.in_flight) and self._store.schedule.get(*entry.key) is entry
 
     # ---- answers
 

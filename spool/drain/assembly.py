@@ -47,7 +47,10 @@ from spool.resolve.resolver import Resolver
 from spool.resolve.slurm_worker import DrainSlurm, SlurmReader
 from spool.worker import Worker
 
-BACKEND_WORKERS = ("starts", "starts-2", "stops", "stops-2", "probe", "queries")
+CHANNEL_WORKERS = {
+    name: (name, f"{name}-2", f"{name}-3") for name in ("starts", "stops")
+}  # one of a channel is enough while cc-backend answers
+BACKEND_WORKERS = (*CHANNEL_WORKERS["starts"], *CHANNEL_WORKERS["stops"], "probe", "queries")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,9 +253,10 @@ def _node_rounds(
 
 
 def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:
+    starts, stops = (tuple(workers[each] for each in names) for names in CHANNEL_WORKERS.values())
     return BackendWorkers(
-        starts=SendChannel(workers["starts"], workers["starts-2"], stops=False),
-        stops=SendChannel(workers["stops"], workers["stops-2"], stops=True),
+        starts=SendChannel(starts, stops=False),
+        stops=SendChannel(stops, stops=True),
         probe=workers["probe"],
         queries=workers["queries"],
     )
