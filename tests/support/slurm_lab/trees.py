@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 HERE = "here"
 SUITES = {"24.11": "trixie", "26.05": "forky"}
@@ -36,7 +37,9 @@ def require_tree(release: str) -> Path | None:
         return tree
     if os.environ.get("SLURM_LAB_BUILD") != "1":
         pytest.skip(f"Slurm {release} (Debian {suite}) is not here: `make test-all` builds it")
-    reason = build(suite, tree)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(tree.with_suffix(".lock")):  # another process of the same test run may build it
+        reason = "" if tree.is_dir() else build(suite, tree)
     if reason:
         pytest.skip(f"Slurm {release} (Debian {suite}) cannot be built here: {reason}")
     return tree
