@@ -27,10 +27,12 @@ from slurm_lab.wait import LabError, wait_until
 
 WRAPPED = ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr", "sbatch", "scancel")
 SOCKET = "--socket=/run/mysqld/mysqld.sock"
+# in /tmp the servers of two labs have the same process ids, so the same names for their tables
+TEMPORARY = "--tmpdir=/run/mysqld"
 DATABASE = [
     *("mariadbd", "--no-defaults", "--user=mysql", "--skip-networking", SOCKET),
     *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"),
-    *("--innodb-buffer-pool-size=128M", "--innodb-lock-wait-timeout=900"),
+    *("--innodb-buffer-pool-size=128M", "--innodb-lock-wait-timeout=900", TEMPORARY),
 ]
 GRANT = (
     "CREATE DATABASE slurm_acct_db;"
@@ -214,6 +216,7 @@ class Lab:
 
     def _start_accounting(self) -> None:
         options = ["--skip-test-db", "--auth-root-authentication-method=socket", "--user=mysql"]
+        options.append(TEMPORARY)
         self.run("mariadb-install-db", f"--datadir={self.root}/mysql", *options)
         self._database.start()
         self.run("mariadb", SOCKET, "-e", GRANT)
