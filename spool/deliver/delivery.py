@@ -1,7 +1,6 @@
 """Send requests by the workers and apply their answers to the run store.
 
-It runs in the loop's thread and never waits: a query to Slurm (whether two runs are of the same
-job) is made in a worker, and its run is settled when the answer comes.
+It runs in the loop's thread and never waits: a query to Slurm is made in a worker too.
 """
 
 from __future__ import annotations
@@ -96,10 +95,10 @@ class Delivery:
         entry = self._store.get(request.job_id, request.start_time, now)
         if entry is None:
             return
-        entry.in_flight = None
         if result is None:
-            self._store.schedule.reschedule(entry.job_id, now.steady)
+            self.builder.put_back(entry, now)
             return
+        entry.in_flight = None
         self._health.server_seen(result.server, now)
         reply = replace(result.reply, verdict=self.builder.adjust_verdict(result.reply.verdict))
         reaction = self._react(entry, request, reply, now)

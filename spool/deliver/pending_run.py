@@ -32,15 +32,15 @@ class PendingRun:
     """The state in memory of a run in `todo/` or `open/`, or before it is written there.
 
     `stored` is its directory (None: its facts are only in memory, in `run`, and its `events` must
-    stay). `run` may be dropped when it is stored. Until `retry_at` nothing is sent for it, and
-    `waits_for` says why; `stays_due`: it waits although no known cause keeps it from being sent
-    (its last request failed). `texts_until`: its start waits for script and description;
-    `stop_texts_until`: its stop waits for them, after a start without them; `new_texts` are those
-    that arrived after the start; `final_text_until`: its stop waits for the description of its end.
-    `clock_wait_until`: until then it may wait because its time is in
-    the future (0: it is not); `topology_wanted_at`: a topology older than this lacks one of its
-    hosts (0: none is missing). `comments_at` is when its comments, which may exclude it, were last
-    read. `accepted_at` is when its start was accepted, from which the stop hold counts;
+    stay). `run` may be dropped when it is stored; `read` is what its file holds, while a request is
+    in flight. Until `retry_at` nothing is sent for it, and `waits_for` says why; `stays_due`: it
+    waits although no known cause keeps it from being sent (its last request failed). `texts_until`:
+    its start waits for script and description; `stop_texts_until`: its stop waits for them, after a
+    start without them; `new_texts` are those that arrived after the start; `final_text_until`: its
+    stop waits for the description of its end. `clock_wait_until`: until then it may wait because
+    its time is in the future (0: it is not); `topology_wanted_at`: a topology older than this lacks
+    one of its hosts (0: none is missing). `comments_at` is when its comments, which may exclude it,
+    were last read. `accepted_at` is when its start was accepted, from which the stop hold counts;
     `is_listed`: a job list of cc-backend shows it, so its stop needs no hold. `is_published`: its
     start was published by NATS and waits for such a list until `retry_at`. `failures` counts failed
     requests since the last answer, `accepted_before` is the number of accepted requests of other
@@ -62,6 +62,7 @@ class PendingRun:
     is_blamed: bool = False
     stored: Directory | None = None
     run: Run | None = None
+    read: Run | None = None
     events: frozenset[str] = frozenset()
     in_flight: RequestKind | None = None
     retry_at: float = 0.0
@@ -89,7 +90,7 @@ class PendingRun:
         """Update the entry from a new value of the run."""
         if run.started != self.started and run.started is not None:
             self.accepted_at = now.steady_since(run.started)
-        self.run = run
+        self.run, self.read = run, None
         self.end_time = None if run.end is None else run.end.time
         self.started = run.started
         self.reported = run.reported
@@ -138,6 +139,11 @@ class PendingRun:
         """
         is_visible = server.caches_starts and run.awaited_flush
         return run.start_is_queued or (self.may_have_arrived and not is_visible)
+
+    @property
+    def in_memory(self) -> Run | None:
+        """Return the run as it is now; None: only its file has it."""
+        return self.run or self.read
 
     @property
     def key(self) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """Build requests from runs when they are sent; other runs wait, are excluded or move to dead/.
 
-A temporarily incomplete start is not sent, because a row cannot be corrected later: it waits for
-the server's topology (hardware threads are computed from it) and for a user name.
+A temporarily incomplete start waits for topology and user name: a row cannot be corrected later.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -156,7 +156,7 @@ class RequestBuilder:
             self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
             return None
         try:
-            with self._crash_marker(entry.name):
+            with self._crash_marker(entry.name) if entry.in_memory is None else nullcontext():
                 run = self._store.load_run(entry)
         except FileNotFoundError:  # it was removed, so there is nothing to deliver
             _log.warning("the run file %s was removed by another program", entry.name)
@@ -219,10 +219,11 @@ class RequestBuilder:
     ) -> None:
         """Put a run in flight back, to be sent later; `stays_due`: this is no cause of waiting."""
         entry.retry_at, entry.waits_for, entry.stays_due = now.steady + seconds, cause, stays_due
-        self._idle(entry, now)
+        self.put_back(entry, now)
 
-    def _idle(self, entry: PendingRun, now: Moment) -> None:
-        entry.in_flight = None
+    def put_back(self, entry: PendingRun, now: Moment) -> None:
+        """Put a run back whose request was not sent."""
+        entry.in_flight = entry.read = None
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _set_aside(self, entry: PendingRun, reason: str, seconds: float, now: Moment) -> None:
@@ -234,8 +235,7 @@ class RequestBuilder:
     def _is_in_future(self, entry: PendingRun, now: Moment) -> bool:
         """Return whether a start or end is in the future: clocks differ, or ours was set back.
 
-        Such a run waits only for a while: the row must be right, but must not be missing for an
-        hour.
+        Such a run waits only for a while: its row must not be missing for an hour.
         """
         instant = entry.end_time if entry.in_flight is RequestKind.STOP else entry.start_time
         ahead = (instant or 0) - CLOCK_TOLERANCE_SECONDS - now.wall
@@ -271,7 +271,7 @@ class RequestBuilder:
                 return document
             entry.new_texts = entry.new_texts[1:]
         self._store.persist(entry, replace(run, late_texts=()), now)
-        self._idle(entry, now)
+        self.put_back(entry, now)
         return None
 
     def _compose(

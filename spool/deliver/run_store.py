@@ -151,9 +151,9 @@ class RunStore:
         Raises:
             BadFileError, NewerFormatError, OSError: as `durable_files.load_run`.
         """
-        if entry.run is not None:
-            return entry.run
-        return load_run(self.layout, entry.stored or Directory.TODO, entry.name)
+        run = entry.in_memory or load_run(self.layout, entry.stored or Directory.TODO, entry.name)
+        entry.read = run if entry.in_flight else None  # its answer needs it again
+        return run
 
     # ---- changes
 
