@@ -12,8 +12,8 @@ def escape(text: str, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     It removes newlines, ESC, bidi marks and NUL from text of users, Slurm, cc-backend or file
     names.
     """
-    if len(text) <= limit and text.isascii() and text.isprintable():
-        return text  # nearly always
-    raw = text[: limit + 1].encode("utf-8", "surrogatepass")
-    shown = "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in raw)
+    shown = text[: limit + 1]
+    if not (shown.isascii() and shown.isprintable()):
+        raw = shown.encode("utf-8", "surrogatepass")
+        shown = "".join(chr(byte) if byte in _PRINTABLE else f"\\x{byte:02x}" for byte in raw)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."

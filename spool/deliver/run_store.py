@@ -69,12 +69,11 @@ class RunStore:
 
     def knows(self, name: str) -> bool:
         """Return whether a name in `todo/` is indexed, loaded, or about to be removed."""
-        if name in self._index or name in self._changes.to_remove or name in self._changes.to_dead:
+        if name in self._changes.to_remove or name in self._changes.to_dead:
             return True
-        return any(
-            entry.name == name and entry.stored is Directory.TODO
-            for entry in self.schedule.lane(job_id_of(name))
-        )
+        loaded = self.schedule.lane(job_id_of(name))
+        is_here = any(each.name == name and each.stored is Directory.TODO for each in loaded)
+        return is_here or name in self._index
 
     def load_more(self, now: Moment) -> None:
         """Load runs from `todo/` while only few loaded runs can be sent.

@@ -72,13 +72,14 @@ def decode_line(name: str, contents: bytes) -> Run:
 def _to_json(value: Any) -> Any:
     """Return a frozen value as JSON data, without None and defaults."""
     kind = type(value)
-    if kind in _PLAIN_TYPES:
-        return value
     if kind is tuple:
         return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
     if dataclasses.is_dataclass(kind):
-        pairs = ((name, getattr(value, name), default) for name, default in _fields(kind))
-        return {name: _to_json(item) for name, item, default in pairs if item != default}
+        return {
+            name: item if type(item) in _PLAIN_TYPES else _to_json(item)
+            for name, default in _fields(kind)
+            if (item := getattr(value, name)) is not default and item != default
+        }
     return value
 
 
@@ -92,13 +93,13 @@ def _from_json(expected: Any, value: Any, path: str) -> Any:
     Raises:
         TypeError, ValueError: a value has a wrong type; the message has its path.
     """
-    origin = typing.get_origin(expected)
+    origin, args = _shape(expected)
     if origin in {types.UnionType, typing.Union}:
-        return None if value is None else _from_json(typing.get_args(expected)[0], value, path)
+        return None if value is None else _from_json(args[0], value, path)
     if origin is tuple:
         if not isinstance(value, list):
             raise TypeError(f"{path}: expected a list, got {type(value).__name__}")
-        item = typing.get_args(expected)[0]
+        item = args[0]
         if {type(part) for part in value} <= {item}:  # ids and names: most of a run on many nodes
             return tuple(value)
         return tuple(_from_json(item, part, f"{path}[{i}]") for i, part in enumerate(value))
@@ -126,6 +127,12 @@ def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
         for key, item in value.items()
     }
     return expected(**fields)
+
+
+@cache
+def _shape(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return what a type hint is made of: `tuple` and its items, say."""
+    return typing.get_origin(hint), typing.get_args(hint)
 
 
 @cache
