@@ -153,10 +153,13 @@ def read_drain_state(path: Path) -> DrainState | None:
 
 
 def _without_figures(state: DrainState) -> DrainState:
-    """Return a state without the counts that change with every event and delivery."""
+    """Return a state without counts and times that change with each event, delivery and probe."""
     return replace(
         state,
         updated=None,
+        health=replace(state.health, next_try=None),
+        starts=replace(state.starts, next_try=None),
+        stops=replace(state.stops, next_try=None),
         inquiries=0,
         held_stops=0,
         waiting=tuple(WaitingCause(cause=each.cause, count=1) for each in state.waiting),

@@ -13,8 +13,9 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -131,30 +132,41 @@ def server(number: int, *, is_paced: bool) -> Iterator[str]:
         raise SystemExit(f"{over} of {number} runs are over at the server")
 
 
-def bare(todo: list[Run], *, is_paced: bool) -> float:
-    """Post starts, then stops, in a plain loop; return requests per second."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a delivery took: requests per second, and own CPU milliseconds per run."""
+
+    rate: float
+    cpu: float
+
+
+@contextmanager
+def timing(number: int) -> Iterator[list[Pace]]:
+    """Measure the block that follows, which delivers a number of runs."""
+    found: list[Pace] = []
+    began, cpu = time.perf_counter(), time.process_time()
+    yield found
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    found.append(Pace(2 * number / took, 1e3 * cpu / number))
+
+
+def bare(todo: list[Run], *, is_paced: bool) -> Pace:
+    """Post starts, then stops, in a plain loop."""
     make, known = composer(), server_info(Version(1, 4, 4))
     paths = {RequestKind.START: START, RequestKind.STOP: STOP}
     bodies = [(paths[call], make.document(run, call, known)) for call in paths for run in todo]
     with server(len(todo), is_paced=is_paced) as url, requests.Session() as session:
         session.trust_env = False
-        began = time.perf_counter()
-        for path, document in bodies:
-            data = json.dumps(document)
-            reply = session.post(url + path, data, headers={"X-Auth-Token": TOKEN}, timeout=60)
-            reply.raise_for_status()
-        return len(bodies) / (time.perf_counter() - began)
+        with timing(len(todo)) as found:
+            for path, document in bodies:
+                data = json.dumps(document)
+                reply = session.post(url + path, data, headers={"X-Auth-Token": TOKEN}, timeout=60)
+                reply.raise_for_status()
+        return found[0]
 
 
-def cpu_per_run(todo: list[Run], deliver: Callable[..., float]) -> float:
-    """Return this process's CPU milliseconds per run of a way to deliver them."""
-    before = time.process_time()
-    deliver(todo, is_paced=False)
-    return 1e3 * (time.process_time() - before) / len(todo)
-
-
-def drain(todo: list[Run], *, is_paced: bool) -> float:
-    """Drain a spool once; return requests per second."""
+def drain(todo: list[Run], *, is_paced: bool) -> Pace:
+    """Drain a spool once."""
     with tempfile.TemporaryDirectory() as place, server(len(todo), is_paced=is_paced) as url:
         root = Path(place)
         for directory in Directory:
@@ -179,11 +191,10 @@ def drain(todo: list[Run], *, is_paced: bool) -> float:
             texts=lambda _query: TextsReply(),
             inputs_changed=lambda: False,
         )
-        began = time.perf_counter()
-        with Layout(root) as layout:
+        with timing(len(todo)) as found, Layout(root) as layout:
             if not assemble(site, composer(), externals, layout=layout).run_once():
                 raise SystemExit("something waits in the spool")
-        return 2 * len(todo) / (time.perf_counter() - began)
+        return found[0]
 
 
 def main() -> None:
@@ -196,7 +207,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     todo = runs(options.runs)
     if options.only_drain:
-        print(f"{drain(todo, is_paced=False):.0f} requests/s")
+        print(f"{drain(todo, is_paced=False).rate:.0f} requests/s")
         return
     for is_paced, words in ((True, "at cc-backend's pace"), (False, "that answers at once")):
         turns = [
@@ -205,12 +216,14 @@ def main() -> None:
         ]
         print(f"a server {words}, {options.runs} starts and as many stops, requests/s:")
         for loop, spool in turns:
-            print(f"  bare loop {loop:6.0f}, drain {spool:6.0f}, ratio {spool / loop:.2f}")
-        print(f"  median ratio {statistics.median(s / b for b, s in turns):.2f}")
-    loop_cpu, drain_cpu = cpu_per_run(todo, bare), cpu_per_run(todo, drain)
-    print(
-        f"own CPU per run (start and stop): bare loop {loop_cpu:.2f} ms, drain {drain_cpu:.2f} ms"
-    )
+            print(
+                f"  bare loop {loop.rate:6.0f}, drain {spool.rate:6.0f},"
+                f" ratio {spool.rate / loop.rate:.2f}; own CPU per run (start and stop):"
+                f" {loop.cpu:.2f} ms, {spool.cpu:.2f} ms, ratio {spool.cpu / loop.cpu:.2f}"
+            )
+        rates = statistics.median(spool.rate / loop.rate for loop, spool in turns)
+        cpus = statistics.median(spool.cpu / loop.cpu for loop, spool in turns)
+        print(f"  median ratio {rates:.2f}, of own CPU {cpus:.2f}")
 
 
 if __name__ == "__main__":
