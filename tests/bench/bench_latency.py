@@ -2,7 +2,8 @@
 
 From the start of PrologSlurmctld to the accepted start, from the start of EpilogSlurmctld to the
 accepted stop, by a stub of cc-backend 1.4.4, which holds no stop back. Figures of an empty POST
-loop of the same run stand beside: what a request costs on this machine at this time.
+loop of the same run stand beside: what a request costs on this machine at this time. Then the
+stages of a start, with a drain that logs them, and when Slurm itself says that the jobs run.
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import requests
+from latency_stages import LoggedSite, observing, show, stages
 from real_site import RealSite
 from slurm_lab import Lab, Settings, wait_until
 from slurm_lab.present import what_is_missing
+from table_row import Row
 
 HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 ALONE = 100
-CROWD = 64
-STAMPED = '#!/bin/sh\n: >"{stamps}/{kind}.$SLURM_JOB_ID"\nexec {hook}\n'
+CROWDS = (64, 500)
+OBSERVED_ALONE = 20
+STAMPED = """#!/bin/sh
+: >"{stamps}/{kind}.$SLURM_JOB_ID"
+{hook}
+status=$?
+: >"{stamps}/{kind}-end.$SLURM_JOB_ID"
+exit $status
+"""
 
 Seconds = dict[int, float]
 
@@ -68,7 +79,7 @@ def tell(words: str, values: list[float]) -> None:
 
 def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[float]]:
     """Return the seconds from each hook's start to the accepted request."""
-    wait_until(lambda: set(jobs) <= set(accepted(site, "stop_job")), "every stop", timeout=120)
+    wait_until(lambda: set(jobs) <= set(accepted(site, "stop_job")), "every stop", timeout=300)
     pairs = {"start": ("prolog", "start_job"), "stop": ("epilog", "stop_job")}
     found = {}
     for word, (kind, call) in pairs.items():
@@ -77,22 +88,25 @@ def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[f
     return found
 
 
-def one_at_a_time(site: RealSite) -> list[int]:
+def one_at_a_time(site: RealSite, number: int = ALONE, *, is_reported: bool = True) -> list[int]:
     """Run jobs that see each other neither at their start nor at their end."""
     jobs = []
-    for _ in range(ALONE):
+    for _ in range(number):
         done = site.lab.run("srun", "sh", "-c", "echo $SLURM_JOB_ID; sleep 0.3", user="alice")
         jobs.append(int(done.stdout))
-        wait_until(lambda: jobs[-1] in site.told("stop_job"), "the stop", interval=0.05)
+        if is_reported:
+            wait_until(lambda: jobs[-1] in site.told("stop_job"), "the stop", interval=0.05)
+        else:
+            time.sleep(0.3)
     return jobs
 
 
-def all_at_once(site: RealSite) -> list[int]:
-    """Run jobs that start and end at once."""
-    crowd = f"--array=0-{CROWD - 1}"
-    array = site.lab.jobs.sbatch("-pcrowd", crowd, script="sleep 3", user="alice")
-    site.lab.jobs.wait_ended(array, timeout=120)
-    site.lab.jobs.wait_accounted(array, runs=CROWD)
+def all_at_once(site: RealSite, number: int) -> list[int]:
+    """Run jobs that start and end at once; the lab has cores for 256 of them."""
+    crowd = f"--array=0-{number - 1}"
+    array = site.lab.jobs.sbatch("-pcrowd", "--mem=100", crowd, script="sleep 3", user="alice")
+    site.lab.jobs.wait_ended(array, timeout=300)
+    site.lab.jobs.wait_accounted(array, runs=number, timeout=300)
     return [int(task) for (task,) in site.lab.jobs.accounted(array, "JobIDRaw")]
 
 
@@ -117,6 +131,73 @@ def measure(words: str, run: Callable[[RealSite], list[int]], site: RealSite, st
         tell(f"{words}: hook to accepted {word}", values)
 
 
+def latency_rows() -> Iterator[Row]:
+    """Yield the latencies of starts against Slurm's own; none where Slurm is missing."""
+    if missing := what_is_missing():
+        print(f"| latencies | not measured: {missing} | | | | |")
+        return
+    with (
+        tempfile.TemporaryDirectory() as root,
+        Lab(Settings(hooks=HOOKS)) as lab,
+        RealSite(lab, "1.4.4", Path(root), log_to=sys.stderr) as site,
+    ):
+        stamps = stamp(lab)
+        crowd = partial(all_at_once, number=CROWDS[0])
+        jobs = crowd(site)
+        starts = latencies(site, stamps, jobs)["start"]
+        site.stop_drain()
+        with observing(lab) as seen:
+            others = crowd(site)
+        hooks = begun(stamps, "prolog")
+        slurm = [seen[job] - hooks[job] for job in others if job in seen]
+    middles = [1000 * (statistics.median(starts) - statistics.median(slurm))]
+    name, own = f"start, {CROWDS[0]} at once", "Slurm's own, without a drain"
+    yield Row(name=f"{name}: median", values=middles, goal=100, unit="ms more", baseline=own)
+    ends = [1000 * (max(starts) - max(slurm))]
+    yield Row(name=f"{name}: maximum", values=ends, goal=200, unit="ms more", baseline=own)
+
+
+Kind = tuple[str, Callable[[RealSite], list[int]], Callable[[RealSite], list[int]]]
+
+
+def kinds() -> list[Kind]:
+    """Return each kind of start with how to run it with a drain, and without one."""
+    found: list[Kind] = [
+        (
+            "one at a time",
+            one_at_a_time,
+            lambda site: one_at_a_time(site, OBSERVED_ALONE, is_reported=False),
+        )
+    ]
+    for number in CROWDS:
+        run = partial(all_at_once, number=number)
+        found.append((f"{number} in one array", run, run))
+    return found
+
+
+def show_stages(site: LoggedSite, stamps: Path) -> None:
+    """Print the stages of starts with a drain that logs them."""
+    for words, run, _ in kinds():
+        jobs = run(site)
+        wait_until(
+            lambda ids=set(jobs): ids <= set(accepted(site, "stop_job")), "every stop", timeout=300
+        )
+        show(words, begun(stamps, "prolog-end"), stages(site.log, set(jobs)), tell)
+
+
+def show_observed(site: RealSite, stamps: Path) -> None:
+    """Print when Slurm says that jobs run, without a drain."""
+    site.stop_drain()
+    for words, _, run in kinds():
+        with observing(site.lab) as seen:
+            jobs = run(site)
+        hooks = begun(stamps, "prolog-end")
+        tell(
+            f"{words}: hook's end to RUNNING",
+            [seen[job] - hooks[job] for job in jobs if job in seen],
+        )
+
+
 def main() -> int:
     """Print the figures."""
     missing = what_is_missing()
@@ -134,8 +215,15 @@ def main() -> int:
         print(f"{version}, {os.cpu_count()} cores, load {load:.1f}; milliseconds")
         print(f"{'':<44}{'n':>5}{'p50':>9}{'p99':>9}{'max':>9}")
         tell("an empty POST", empty_posts(site))
-        measure("one at a time", one_at_a_time, site, stamps)
-        measure(f"{CROWD} at once", all_at_once, site, stamps)
+        for words, run, _ in kinds():
+            measure(words, run, site, stamps)
+        show_observed(site, stamps)
+    with (
+        tempfile.TemporaryDirectory() as root,
+        Lab(Settings(hooks=HOOKS)) as lab,
+        LoggedSite(lab, "1.4.4", Path(root), log_to=sys.stderr) as logged,
+    ):
+        show_stages(logged, stamp(lab))
     return 0
 
 

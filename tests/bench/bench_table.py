@@ -1,4 +1,6 @@
-"""Print one table of what the drain and its commands cost: `make bench-table` (without Slurm).
+"""Print one table of all figures with their goals: `make bench`.
+
+The latencies need root and Slurm; where these are missing, the table says so.
 
 Each figure has its goal, and where the machine's noise would blur it a baseline of the same run, by
 turns: then the ratio counts, and minimum, median and maximum of the turns are shown.
@@ -14,38 +16,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from bench_hook import HOOKS, seconds
 from bench_idle import idle_drain, site
+from bench_latency import latency_rows
 from bench_nodes import nodes_cost
-from bench_replay import bare, cpu_per_run, drain, runs
+from bench_replay import bare, drain, runs
+from bench_sweep import sweep
+from table_row import Row
 
 TURNS = 5
 RUNS = 400
 COMMANDS = (("status",), ("list",), ("show", "5"), ("check",))
 MIB = "MiB"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A figure with its goal; `baseline` "" for none. `is_minimum`: the goal is a lower limit."""
-
-    name: str
-    values: Sequence[float]
-    goal: float
-    unit: str = ""
-    baseline: str = ""
-    is_minimum: bool = False
-
-    def line(self) -> str:
-        """Return the row of the table."""
-        low, middle, high = min(self.values), statistics.median(self.values), max(self.values)
-        spread = f"{low:.2f} / {middle:.2f} / {high:.2f}" if len(self.values) > 1 else f"{low:.3f}"
-        is_met = middle >= self.goal if self.is_minimum else middle <= self.goal
-        goal = f"{'>=' if self.is_minimum else '<='} {self.goal:g}"
-        cells = (self.name, spread, self.unit, self.baseline, goal, "met" if is_met else "MISSED")
-        return "| " + " | ".join(cells) + " |"
 
 
 def command_seconds(command: Sequence[str]) -> float:
@@ -76,16 +60,40 @@ def replay_rows() -> Iterator[Row]:
     """Yield what it takes to deliver a backlog."""
     todo, loop = runs(RUNS), "bare `requests` loop"
     for is_paced, words, goal in ((True, "at 1.5.4's pace", 1.0), (False, "instant server", 0.7)):
-        ratios = [drain(todo, is_paced=is_paced) / bare(todo, is_paced=is_paced) for _ in range(5)]
+        turns = [(drain(todo, is_paced=is_paced), bare(todo, is_paced=is_paced)) for _ in range(5)]
         name = f"backlog, {words}: rate"
-        yield Row(name=name, values=ratios, goal=goal, unit="ratio", baseline=loop, is_minimum=True)
-    yield Row(
-        name="own CPU per run (start and stop)",
-        values=[cpu_per_run(todo, drain) / cpu_per_run(todo, bare) for _ in range(TURNS)],
-        goal=2,
-        unit="ratio",
-        baseline=loop,
-    )
+        rates = [ours.rate / plain.rate for ours, plain in turns]
+        yield Row(name=name, values=rates, goal=goal, unit="ratio", baseline=loop, is_minimum=True)
+    cpus = [ours.cpu / plain.cpu for ours, plain in turns]
+    name = "own CPU per run (start and stop)"
+    yield Row(name=name, values=cpus, goal=2, unit="ratio", baseline=loop)
+
+
+def hook_rows() -> Iterator[Row]:
+    """Yield the time of a hook's process."""
+    with tempfile.TemporaryDirectory() as root:
+        (Path(root) / "new").mkdir()
+        empty = Path(root) / "empty"
+        empty.write_text("#!/bin/sh\nexit 0\n")
+        environment = {"CC_SLURM_SYNC_SPOOL": root, "SLURM_JOB_ID": "4711"}
+        hook, nothing = (["/bin/sh", str(file)] for file in (HOOKS / "prolog_slurmctld", empty))
+        ratios = [
+            statistics.median(seconds(hook, environment) for _ in range(100))
+            / statistics.median(seconds(nothing, environment) for _ in range(100))
+            for _ in range(TURNS)
+        ]
+    yield Row(name="hook", values=ratios, goal=1.6, unit="ratio", baseline="empty script")
+
+
+def sweep_rows() -> Iterator[Row]:
+    """Yield the cost of a sweep over 100 000 running jobs."""
+    turns = [sweep(100_000, 0) for _ in range(TURNS)]
+    name, bare_reads = "sweep, 100 000 running jobs", "split of squeue + `json.loads` of GraphQL"
+    yield Row(name=f"{name}: CPU", values=[each.cpu for each in turns], goal=0.8, unit="s")
+    ratios = [each.cpu / each.baseline for each in turns]
+    yield Row(name=f"{name}: CPU", values=ratios, goal=2.5, unit="ratio", baseline=bare_reads)
+    sizes = [each.rss / 2**20 for each in turns]
+    yield Row(name=f"{name}: memory", values=sizes, goal=90, unit=MIB)
 
 
 def command_rows() -> Iterator[Row]:
@@ -100,13 +108,8 @@ def command_rows() -> Iterator[Row]:
                 command_seconds(command) / command_seconds([sys.executable, "-I", "-c", "pass"])
                 for _ in range(TURNS)
             ]
-            yield Row(
-                name=f"`cc-spool {words[0]}`: CPU",
-                values=ratios,
-                goal=3,
-                unit="ratio",
-                baseline="`python3 -I -c pass`",
-            )
+            name, empty = f"`cc-spool {words[0]}`: CPU", "`python3 -I -c pass`"
+            yield Row(name=name, values=ratios, goal=3, unit="ratio", baseline=empty)
 
 
 def main() -> int:
@@ -117,10 +120,13 @@ def main() -> int:
     print("| figure | value (min / median / max) | unit | baseline in the same run | goal | |")
     print("|---|---|---|---|---|---|")
     groups: tuple[Callable[[], Iterator[Row]], ...] = (
+        hook_rows,
         idle_rows,
         node_rows,
         replay_rows,
+        sweep_rows,
         command_rows,
+        latency_rows,
     )
     for group in groups:
         for row in group():

@@ -1,0 +1,111 @@
+"""The stages of a start, from the end of its hook to the accepted request.
+
+The drain's debug log has them; each of its lines gets its time from a process of its own. When
+Slurm itself says that a job runs is observed in another run without a drain, so that neither
+disturbs the other. Debug messages cost time: the total is above that without them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from real_site import ROOT, RealSite
+from slurm_lab import Lab
+
+Seconds = dict[int, float]
+STAMP = """
+import sys, time
+for line in sys.stdin:
+    sys.stdout.write(f"{time.time():.6f} {line}")
+    sys.stdout.flush()
+"""
+STAGES = {
+    "event seen": re.compile(r"job=(\d+) start event is in new/"),
+    "Slurm asked": re.compile(r"the controller is asked about (.*)"),
+    "Slurm has answered": re.compile(r"job=(\d+) controller: "),
+    "request sent": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start is sent"),
+    "accepted": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start outcome="),
+}
+
+
+class LoggedSite(RealSite):
+    """A site whose drain logs everything, each line with the time at which it was written."""
+
+    def start_drain(self) -> None:
+        """Start the drain."""
+        document = json.loads(self.config.read_text())
+        self.config.write_text(json.dumps(document | {"log": {"level": "debug"}}))
+        argv = [sys.executable, "-m", "spool.cli", "drain", "-c", str(self.config)]
+        with self.log.open("ab") as log:
+            stamp = subprocess.Popen(
+                [sys.executable, "-c", STAMP], stdin=subprocess.PIPE, stdout=log
+            )
+        self._drain = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=stamp.stdin, cwd=ROOT)
+        if stamp.stdin is not None:
+            stamp.stdin.close()  # the drain has it: the process ends with it
+
+
+def stages(log: Path, jobs: set[int]) -> dict[str, Seconds]:
+    """Return when each job reached each stage; of several answers the last one counts."""
+    found: dict[str, Seconds] = {name: {} for name in STAGES}
+    for line in log.read_text(errors="replace").splitlines():
+        at, _, text = line.partition(" ")
+        for name, pattern in STAGES.items():
+            match = pattern.search(text)
+            for word in re.findall(r"\d+", match[1]) if match else ():
+                is_first = int(word) not in found[name]
+                if int(word) in jobs and (is_first or name == "Slurm has answered"):
+                    found[name][int(word)] = float(at)
+    return found
+
+
+def table(hooks: Seconds, found: dict[str, Seconds]) -> Iterator[tuple[str, list[float]]]:
+    """Yield the name of each stage with its seconds after the end of the hooks."""
+    for name, times in found.items():
+        yield name, [at - hooks[job] for job, at in times.items() if job in hooks]
+
+
+@contextmanager
+def observing(lab: Lab) -> Iterator[Seconds]:
+    """Observe when squeue first lists each job as running."""
+    seen: Seconds = {}
+    is_over = threading.Event()
+    argv = [str(lab.command("squeue")), "-h", "-r", "-t", "running", "-o", "%A"]
+
+    def look() -> None:
+        while not is_over.is_set():
+            said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+            now = time.time()
+            for word in said.split():
+                seen.setdefault(int(word), now)
+            is_over.wait(0.01)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def show(
+    words: str, hooks: Seconds, found: dict[str, Seconds], tell: Callable[[str, list[float]], None]
+) -> None:
+    """Print the stages of some starts, and how much the median of each adds."""
+    print(f"{words}, after the end of the hook:", flush=True)
+    before = 0.0
+    for name, values in table(hooks, found):
+        if values:
+            middle = statistics.median(values)
+            tell(f"  {name} (adds {1000 * (middle - before):.0f})", values)
+            before = middle
