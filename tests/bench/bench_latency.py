@@ -79,7 +79,7 @@ def tell(words: str, values: list[float]) -> None:
 
 def latencies(site: RealSite, stamps: Path, jobs: list[int]) -> dict[str, list[float]]:
     """Return the seconds from each hook's start to the accepted request."""
-    wait_until(lambda: set(jobs) <= set(accepted(site, "stop_job")), "every stop", timeout=300)
+    wait_until(partial(all_told, site, set(jobs)), "every stop", timeout=300)
     pairs = {"start": ("prolog", "start_job"), "stop": ("epilog", "stop_job")}
     found = {}
     for word, (kind, call) in pairs.items():
@@ -178,11 +178,15 @@ def kinds() -> list[Kind]:
 def show_stages(site: LoggedSite, stamps: Path) -> None:
     """Print the stages of starts with a drain that logs them."""
     for words, run, _ in kinds():
-        jobs = run(site)
-        wait_until(
-            lambda ids=set(jobs): ids <= set(accepted(site, "stop_job")), "every stop", timeout=300
-        )
-        show(words, begun(stamps, "prolog-end"), stages(site.log, set(jobs)), tell)
+        jobs = set(run(site))
+        is_told = partial(all_told, site, jobs)
+        wait_until(is_told, "every stop", timeout=300)
+        show(words, begun(stamps, "prolog-end"), stages(site.log, jobs), tell)
+
+
+def all_told(site: RealSite, jobs: set[int]) -> bool:
+    """Return whether the stops of all jobs were accepted."""
+    return jobs <= set(accepted(site, "stop_job"))
 
 
 def show_observed(site: RealSite, stamps: Path) -> None:
