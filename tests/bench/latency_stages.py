@@ -55,16 +55,17 @@ class LoggedSite(RealSite):
 
 
 def stages(log: Path, jobs: set[int]) -> dict[str, Seconds]:
-    """Return when each job reached each stage; of several answers the last one counts."""
+    """Return when each job reached each stage; the last answer before the request counts."""
     found: dict[str, Seconds] = {name: {} for name in STAGES}
     for line in log.read_text(errors="replace").splitlines():
         at, _, text = line.partition(" ")
         for name, pattern in STAGES.items():
             match = pattern.search(text)
             for word in re.findall(r"\d+", match[1]) if match else ():
-                is_first = int(word) not in found[name]
-                if int(word) in jobs and (is_first or name == "Slurm has answered"):
-                    found[name][int(word)] = float(at)
+                job = int(word)
+                is_last_answer = name == "Slurm has answered" and job not in found["request sent"]
+                if job in jobs and (job not in found[name] or is_last_answer):
+                    found[name][job] = float(at)
     return found
 
 
