@@ -89,7 +89,7 @@ class StateReport:
     def _next_attempt(self, now: Moment) -> float | None:
         """Return when the next waiting request is due, by the wall clock; None if none waits."""
         at = self._parts.store.schedule.next_time()
-        return None if at is None else at + now.wall - now.steady
+        return None if at is None else _wall_time(at, now)
 
     def _due_since(self, now: Moment) -> float | None:
         """Return since when requests are due and none is delivered although cc-backend answers."""
@@ -129,11 +129,18 @@ class StateReport:
 
 def _report(condition: Condition, now: Moment) -> HealthReport:
     """Return the report of a condition, with times of the wall clock."""
-    wall = now.wall - now.steady
     return HealthReport(
         state=HealthState(condition.health),
-        since=condition.since + wall if condition.since else None,
+        since=_wall_time(condition.since, now) if condition.since else None,
         reason=condition.reason,
         code=condition.code,
-        next_try=None if condition.is_up else condition.retry_at + wall,
+        next_try=None if condition.is_up else _wall_time(condition.retry_at, now),
     )
+
+
+def _wall_time(steady: float, now: Moment) -> float:
+    """Return a monotonic time by the wall clock, to 0.1 s.
+
+    The clocks' difference is never the same twice: each pass would find another state to write.
+    """
+    return round(steady + now.wall - now.steady, 1)

@@ -154,12 +154,16 @@ def read_drain_state(path: Path) -> DrainState | None:
 
 def _without_figures(state: DrainState) -> DrainState:
     """Return a state without counts and times that change with each event, delivery and probe."""
+    health, starts, stops = (
+        replace(each, since=None, next_try=None)
+        for each in (state.health, state.starts, state.stops)
+    )
     return replace(
         state,
         updated=None,
-        health=replace(state.health, next_try=None),
-        starts=replace(state.starts, next_try=None),
-        stops=replace(state.stops, next_try=None),
+        health=health,
+        starts=starts,
+        stops=stops,
         inquiries=0,
         held_stops=0,
         waiting=tuple(WaitingCause(cause=each.cause, count=1) for each in state.waiting),
