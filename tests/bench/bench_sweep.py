@@ -35,7 +35,9 @@ began = time.monotonic()
 from sweeper.cli import main
 code = main(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
-report = {"code": code, "cpu": used.ru_utime + used.ru_stime, "rss": used.ru_maxrss * 1024,
+(peak,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+# not ru_maxrss, which begins with the size of the parent
+report = {"code": code, "cpu": used.ru_utime + used.ru_stime, "rss": int(peak.split()[1]) * 1024,
           "wall": time.monotonic() - began}
 print(json.dumps(report), file=sys.stderr)
 """
