@@ -41,8 +41,7 @@ report = {"code": code, "cpu": used.ru_utime + used.ru_stime, "rss": int(peak.sp
           "wall": time.monotonic() - began}
 print(json.dumps(report), file=sys.stderr)
 """
-CONFIG = """Configuration data as of {now}
-AccountingStorageType   = accounting_storage/slurmdbd
+CONFIG = """AccountingStorageType   = accounting_storage/slurmdbd
 BOOT_TIME               = {booted}
 ClusterName             = lab
 PrivateData             = none
@@ -52,7 +51,10 @@ Slurmctld(primary) at ctl01 is UP
 """
 SCRIPT = """#!/bin/sh
 case "$*" in
-*"show config"*) cat {root}/config.txt ;;
+*"show config"*)
+    echo "Configuration data as of $(date +%s)" # more than a minute ago, stops would be refused
+    cat {root}/config.txt
+    ;;
 *--version*) echo 'slurm 22.05.8' ;;
 *ping*) echo 'Slurmctld(primary) at ctl01 is UP' ;;
 *-j*)
@@ -144,7 +146,7 @@ def lay_out(root: Path, count: int, drift: int) -> bytes:
         for i in ids[:half]:
             accounted.write(_accounted(i, start + i % 3600, now - 5000))
     items = [_item(i, start + i % 3600) for i in ids[: count - half]]  # the last are missing
-    (root / "config.txt").write_text(CONFIG.format(now=now, booted=now - 9999))
+    (root / "config.txt").write_text(CONFIG.format(booted=now - 9999))
     for name in ("squeue", "sacct", "scontrol"):
         (root / name).write_text(SCRIPT.format(root=root))
         (root / name).chmod(0o755)
@@ -251,6 +253,8 @@ def run(root: Path, port: int, baseline: float) -> Measured:
     )
     report = json.loads(child.stderr.splitlines()[-1])
     plan = json.loads(child.stdout)
+    if plan["refused"]:
+        raise RuntimeError(f"the sweep refused to believe the stand-ins: {plan['guards']}")
     changes = len(plan["changes"]) + len(plan["held"]) + plan["left"]
     return Measured(
         cpu=report["cpu"],
