@@ -120,6 +120,19 @@ def test_a_state_that_cannot_be_written_stops_nothing(
     assert "cannot be written" in caplog.text
 
 
+def test_a_state_that_could_not_be_written_is_tried_again_each_second(tmp_path: Path) -> None:
+    """A disk that was full for a moment must not leave the old state for ten seconds."""
+    path = tmp_path / "later" / "drain.json"
+    file = DrainStateFile(path)
+    file.write(FULL, 7.0)
+    path.parent.mkdir()
+    file.write(FULL, 7.9)
+    too_early = path.exists()
+    file.write(FULL, 8.1)
+
+    assert (False, True) == (too_early, path.exists())
+
+
 def test_at_most_twenty_unreadable_files_are_named(tmp_path: Path) -> None:
     """The count includes the rest."""
     many = tuple(UnreadableFile(name=f"todo/{n}", reason="EIO") for n in range(30))

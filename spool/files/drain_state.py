@@ -118,19 +118,23 @@ class DrainStateFile:
         self._system_calls = system_calls
         self._last: DrainState | None = None
         self._written_at = 0.0
+        self._is_behind = False  # the last write failed
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
         """Write the state if it changed or the file is old, or `at_once`; log errors."""
         age = now - self._written_at
         is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
-        limit = REFRESH_SECONDS if state == self._last else FIGURES_SECONDS
+        is_same = state == self._last and not self._is_behind
+        limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
         if not is_news and 0 <= age < limit and not at_once:
             return
         self._last, self._written_at = state, now
-        document = _to_document(replace(state, updated=now))
+        document, durable = _to_document(replace(state, updated=now)), is_news or self._is_behind
+        self._is_behind = False
         try:
-            write_json(self._path, document, durable=is_news, system_calls=self._system_calls)
+            write_json(self._path, document, durable=durable, system_calls=self._system_calls)
         except OSError as error:
+            self._is_behind = True
             _log.warning("%s cannot be written: %s", self._path, error)
 
 
