@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.errors import Fault, is_json, is_own_error, server_message
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.version import FIRST_WITH_SHARED, QUEUEING_VERSIONS, Version
 
 

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 
 from ccbackend import replies
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import Fault, TokenError
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from ccbackend.version import (
     ServerInfo,

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from ccbackend import replies
 from ccbackend.api_requests import ApiRequests
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.dialects import depends_on_dialect, end_state, translate_sharing
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import (
     ApiReply,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from ccbackend.replies import BackendRow, JobList
 
 IDS_PER_QUERY = 500  # a database takes so many values in one condition, and more

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ccbackend.classify import Reason
 from ccbackend.dialects import (
     FALLBACK_STATE,
     end_state,
@@ -21,6 +20,7 @@ from ccbackend.dialects import (
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.metadata import clean_text, drop_largest
+from ccbackend.outcomes import Reason
 from ccbackend.resources import Warn, ignore_warning, resources_of
 from ccbackend.site import SiteMap
 from ccbackend.version import Dialect

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ccbackend.answer_rules import classify, classify_fault
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import Fault
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.payload import Document
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version

@@ -12,10 +12,10 @@ import requests
 from scripted_server import Action, ScriptedServer, answer, hang_up, raw, stall
 
 from ccbackend.api_requests import encoded
-from ccbackend.classify import ApiCall, Outcome, Reason
 from ccbackend.client import BackendClient
 from ccbackend.errors import TokenError
 from ccbackend.facts import BackendRunKey
+from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.payload import edit_meta_payload
 from ccbackend.replies import BackendRow
 from ccbackend.version import Dialect, ServerInfo, SharedServerInfo, Version, server_info

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.lookups import IDS_PER_QUERY, lookup_runs
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
 
 T = 1_767_225_600

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ccbackend.answer_rules import classify, classify_fault
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.errors import Fault, is_own_error, server_message
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import check_duplicate
 from ccbackend.version import Version
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.classify import Reason
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey, JobFacts
+from ccbackend.outcomes import Reason
 from ccbackend.payload import (
     amend,
     clamp_end_time,

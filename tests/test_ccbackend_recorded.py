@@ -10,8 +10,8 @@ from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, ro
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.answer_rules import classify
-from ccbackend.classify import ApiCall, Outcome, Reason
 from ccbackend.dialects import end_state
+from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.payload import start_payload
 from ccbackend.replies import JobListError, graphql_rows, rest_rows
 from ccbackend.site import SiteMap

@@ -10,8 +10,8 @@ import pytest
 import requests
 from stub_server import Model, StubServer
 
-from ccbackend.classify import Outcome, Reason
 from ccbackend.client import BackendClient
+from ccbackend.outcomes import Outcome, Reason
 from ccbackend.version import ServerInfo, SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 

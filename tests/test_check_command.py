@@ -18,7 +18,7 @@ from check_world import DBD, LAB, NODE_26, TOPOLOGY, Scripted, clusters
 from command_line import Said
 from command_site import CommandSite
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus

@@ -11,7 +11,7 @@ import pytest
 from check_world import LAB, Scripted, clusters
 from command_site import CommandSite
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, Probe
 from ccbackend.token import Token
 from ccbackend.version import Dialect, ServerInfo

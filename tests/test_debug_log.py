@@ -11,7 +11,7 @@ from drain_process import NODE, TOKEN, DrainProcess, until
 from drain_world import NOON, World
 from stub_server import Model, StubServer
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from ccbackend.version import Version
 from slurm.errors import FailureReason, SlurmError
 from spool.files.event import EventKind

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.metadata import MetadataPolicy
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.job import NodeAllocation

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from ccbackend.version import ServerInfo, Version
 from slurm.job import NodeAllocation

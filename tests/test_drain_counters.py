@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from spool.files.drain_counters import (
     LATENCY_BOUNDS,
     DrainCounters,

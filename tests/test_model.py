@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from real_calls import RealCalls
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from slurm.job import Job
 from spool.files.durable_files import WriteBatch

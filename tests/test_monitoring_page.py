@@ -12,7 +12,7 @@ from alert_rules import ROOT, alert_rules
 from doc_pages import PAGES
 from metrics_text import metrics_table
 
-from ccbackend.classify import Outcome, Reason
+from ccbackend.outcomes import Outcome, Reason
 from spool.preflight.hooks import HOOKS
 
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text()

@@ -10,10 +10,10 @@ import requests
 from recorded_backend import releases, scenarios
 from stub_server import Model, StubServer
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
 from ccbackend.nats_api.nats_client import CLUSTERS_SECONDS, NatsClient
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from ccbackend.wire.transport import Transport
 

@@ -14,10 +14,10 @@ from command_site import TOKEN, CommandSite
 from nats_site import SUBJECT, NatsServer, Subscriber, free_port, needs_broker
 from stub_server import Model, StubServer
 
-from ccbackend.classify import Reason
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.nats_client import NatsClient
 from ccbackend.nats_api.notifier import NotifyingClient
+from ccbackend.outcomes import Reason
 from ccbackend.version import SharedServerInfo
 from spool.checks.result import CheckResult, CheckStatus
 from spool.config import load

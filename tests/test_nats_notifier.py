@@ -10,8 +10,8 @@ import pytest
 import requests
 from stub_server import Model, StubServer, refusal
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
 from ccbackend.nats_api.notifier import MAX_QUEUED, Notifier, NotifyingClient
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.pending_run import RequestKind, pending_run
 from spool.deliver.reaction import MAX_PUBLISHED, RequestContext, RunAction, react

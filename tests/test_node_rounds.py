@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from drain_world import World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from spool.files.node_round import NodeRound, read_node_round
 from spool.worker import Worker
 

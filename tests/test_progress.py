@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
 from spool.deliver.health import Channel, Health

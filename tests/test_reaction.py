@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from slurm.job import Job
 from spool.deliver.pending_run import RequestKind
 from spool.deliver.reaction import (

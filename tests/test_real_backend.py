@@ -16,8 +16,8 @@ from backend_site import CLUSTER, DESCRIPTION, BackendSite, Server, StubbedServe
 from cc_backend_server import RealServer
 from slurm_lab import wait_until
 
-from ccbackend.classify import Outcome
 from ccbackend.metadata import MetadataPolicy
+from ccbackend.outcomes import Outcome
 from ccbackend.version import Version, server_info
 from spool.files.sweep_state import SweepState
 

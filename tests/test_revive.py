@@ -12,7 +12,7 @@ from command_site import NOON, REFUSED, CommandSite, run_of
 from drain_world import World
 from letters import discard, retry
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from spool.errors import BadFileError
 from spool.files import codec, dead_letters
 from spool.files.dead_letters import DISCARDED

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info

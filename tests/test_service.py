@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from slurm.job import NodeAllocation
 from spool.drain.event_watch import EventWatch, new_descriptor
 from spool.drain.loop import IDLE_SECONDS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from ccbackend.version import Version
 from spool import __version__
 from spool.deliver.pending_run import PendingRun

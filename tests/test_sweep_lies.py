@@ -24,7 +24,7 @@ from lying_slurm import (
 from recorded_slurm import SERIES, recordings, sacct_lines
 from sweep_values import NOON, OLD, run_sweep
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError

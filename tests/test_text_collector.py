@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from drain_world import NOON, World
 
-from ccbackend.classify import Reason
+from ccbackend.outcomes import Reason
 from ccbackend.site import SiteMap
 from ccbackend.version import Version
 from slurm.job import Job

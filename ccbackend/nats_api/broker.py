@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
-from ccbackend.classify import Reason, ReplyVerdict
 from ccbackend.errors import TokenError
 from ccbackend.nats_api.credentials import parse_credentials
+from ccbackend.outcomes import Reason, ReplyVerdict
 from ccbackend.token import read_secret
 
 CONNECT_SECONDS = 4

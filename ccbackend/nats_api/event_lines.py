@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ccbackend.classify import ApiCall
+from ccbackend.outcomes import ApiCall
 
 PROBE = b"\n"
 """A message without a line: cc-backend reads and drops it, and logs nothing."""

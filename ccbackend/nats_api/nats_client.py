@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from ccbackend.classify import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
+from ccbackend.outcomes import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.payload import Document, amend, key_of
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from queue import Full, Queue
 
-from ccbackend.classify import ApiCall, Outcome, Reason
 from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import event_line
 from ccbackend.nats_api.nats_client import Publisher
+from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.payload import Document
 from ccbackend.replies import ApiReply
 from ccbackend.version import SharedServerInfo

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from ccbackend.classify import Reason
 from ccbackend.errors import TokenError
+from ccbackend.outcomes import Reason
 from spool.checks.last_sweep import needs_attention
 from spool.checks.result import AgeLimits, CheckStatus, worst_status
 from spool.commands.check import CheckContext, local_results

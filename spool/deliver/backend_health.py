@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.version import ServerInfo
 from spool.deliver.health import (
     BackendState,

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.files.drain_counters import LATENCY_BOUNDS, DrainCounters, LatencyCounts
 from spool.files.event import Event

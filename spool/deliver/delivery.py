@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth, sign_of
 from spool.deliver.channel import NEW_RUN_SECONDS, SendChannel

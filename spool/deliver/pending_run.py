@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from ccbackend.version import ServerInfo
 from spool.files.layout import Directory
 from spool.files.run import Run, waiting_since

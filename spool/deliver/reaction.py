@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from spool.deliver.backend_health import sign_of
 from spool.deliver.health import Sign
 from spool.deliver.pending_run import RequestKind

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from ccbackend.classify import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth

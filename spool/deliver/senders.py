@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_random
 
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.request_builder import RequestBuilder

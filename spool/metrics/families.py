@@ -17,7 +17,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from spool import __version__
 from spool.deliver.pending_run import RequestKind
 from spool.files.drain_counters import LATENCY_BOUNDS, LatencyCounts

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ccbackend.classify import Outcome, Reason
 from ccbackend.node_states import KNOWN_WORDS, nodestate_payload
+from ccbackend.outcomes import Outcome, Reason
 from ccbackend.replies import ApiReply, ClusterList
 from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ccbackend.classify import NATS_FAILURES, Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import NATS_FAILURES, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.token import Token
 from ccbackend.topology import Cluster

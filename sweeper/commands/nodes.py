@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
-from ccbackend.classify import Outcome
+from ccbackend.outcomes import Outcome
 from ccbackend.version import SharedServerInfo
 from slurm.process import ProcessRunner
 from spool.config import Config

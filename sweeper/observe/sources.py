@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ccbackend.classify import Outcome, Reason
 from ccbackend.lookups import RunLookup
+from ccbackend.outcomes import Outcome, Reason
 from ccbackend.replies import ApiReply, JobList
 from slurm.decode.job_rows import QueueSnapshot
 from slurm.errors import FailureReason, SlurmError

@@ -23,8 +23,8 @@ from nats.aio.client import Client
 from nats_site import SUBJECT, NatsServer
 from test_nats_real_backend import BEGAN, BINARY, COMMIT_SECONDS, HOST, JOBS, RealSite, put_ended
 
-from ccbackend.classify import ApiCall
 from ccbackend.nats_api.event_lines import event_line
+from ccbackend.outcomes import ApiCall
 
 MAX_SECONDS = 5
 STARTS_PER_SECOND = 50.0

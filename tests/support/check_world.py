@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster, clusters_of_json
 from ccbackend.version import Dialect, ServerInfo, Version

@@ -13,8 +13,8 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-from ccbackend.classify import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.metadata import MetadataPolicy
+from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
 from ccbackend.site import JobFilters, SiteMap
 from ccbackend.topology import Cluster

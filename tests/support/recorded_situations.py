@@ -12,7 +12,7 @@ from functools import cache
 
 from recorded_backend import Recorded, exchanges
 
-from ccbackend.classify import ApiCall, Outcome
+from ccbackend.outcomes import ApiCall, Outcome
 from ccbackend.version import Version, server_info
 
 DONE, BEFORE, CONFIRM = Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM

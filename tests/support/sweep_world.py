@@ -9,7 +9,7 @@ from pathlib import Path
 from drain_world import FakeBackend, FakeSlurm, World
 from sweep_values import run_sweep
 
-from ccbackend.classify import ApiCall, Reason, ReplyVerdict
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.decode.job_rows import QueueSnapshot, parse_queue_snapshot
 from slurm.decode.scontrol_config import AS_OF

@@ -1,4 +1,4 @@
-"""What an answer of cc-backend means: the outcomes, and the reasons with their hints.
+"""What an answer of cc-backend can mean: the outcomes, and the reasons with their hints.
 
 Every outcome follows from the reason, and every reason has a hint for the administrator.
 `ccbackend.answer_rules` decides which reason an answer has.
