@@ -20,7 +20,7 @@ from ccbackend.version import ServerInfo, Version, server_info
 from slurm.job import NodeAllocation
 from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
-from spool.deliver.health import Channel, Health
+from spool.deliver.health_rules import Channel, Health
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
 from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology

@@ -18,10 +18,10 @@ from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from ccbackend.version import ServerInfo, Version
 from slurm.job import NodeAllocation
-from spool.deliver.health import Channel
+from spool.deliver.health_rules import Channel
 from spool.deliver.pending_run import RequestKind
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, ServerReply, Topic
-from spool.deliver.stop_hold import QUERY_INTERVAL_SECONDS
+from spool.deliver.stop_release import QUERY_INTERVAL_SECONDS
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.formatting import format_time

@@ -7,7 +7,7 @@ from functools import reduce
 import pytest
 
 from spool.deliver.backoff import backoff
-from spool.deliver.health import (
+from spool.deliver.health_rules import (
     HALT_PROBE_SECONDS,
     HALT_TRIAL_SECONDS,
     MAX_CHANNEL_DELAY_SECONDS,

@@ -11,7 +11,7 @@ from slurm.job import Job
 from spool.deliver.pending_run import RequestKind, pending_run
 from spool.deliver.reaction import MAX_PUBLISHED, RequestContext, RunAction, react
 from spool.deliver.schedule import Schedule
-from spool.deliver.stop_hold import StopHold
+from spool.deliver.stop_release import StopRelease
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run
 from spool.moment import Moment
@@ -99,7 +99,7 @@ def test_a_listed_run_forgets_its_attempts() -> None:
 def test_a_list_ends_the_wait_of_a_published_start() -> None:
     """It is asked about as held stops are, and confirmed at once."""
     now = Moment(wall=float(NOW), steady=1000.0)
-    made, hold = Schedule(180.0), StopHold()
+    made, hold = Schedule(180.0), StopRelease()
     entry = pending_run(published(RUN, RequestKind.START), Directory.TODO, now)
     made.add(entry, now.steady)
 

@@ -13,7 +13,7 @@ from drain_world import NOON, World
 from ccbackend.outcomes import Reason
 from ccbackend.version import Version
 from slurm.job import NodeAllocation
-from spool.deliver.health import Channel, Health
+from spool.deliver.health_rules import Channel, Health
 from spool.deliver.pending_run import PendingRun
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run

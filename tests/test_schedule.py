@@ -9,13 +9,13 @@ import pytest
 from slurm.job import Job
 from spool.deliver.pending_run import MAX_WAIT_SECONDS, PendingRun, RequestKind, pending_run
 from spool.deliver.schedule import Schedule
-from spool.deliver.stop_hold import (
+from spool.deliver.stop_release import (
     FULL_INTERVAL_SECONDS,
     MAX_JOBS,
     QUERY_INTERVAL_SECONDS,
     SAMPLE_JOBS,
     SLOWNESS,
-    StopHold,
+    StopRelease,
 )
 from spool.files.layout import Directory
 from spool.files.run import LastError, Run
@@ -223,10 +223,10 @@ def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     """Nor does it matter that a run was listed before."""
     mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
-    stop_hold = StopHold()
-    stop_hold.release_listed([(2, 100)], made, NOW)
+    stop_release = StopRelease()
+    stop_release.release_listed([(2, 100)], made, NOW)
     assert [] == taken(made, stops=True)
-    stop_hold.release_listed([(1, 100), (1, 100)], made, NOW)
+    stop_release.release_listed([(1, 100), (1, 100)], made, NOW)
 
     assert [(1, 100)] == taken(made, stops=True)
 
@@ -326,18 +326,18 @@ def held(job_id: int, start: int = 100, *, since: float = 0, cluster: str = "ale
 def test_held_stops_are_asked_about_together() -> None:
     """Held longest first, each job id once, not all the time."""
     made = schedule(held(1, since=1), held(2, since=5), held(2, 300, since=2), hold=180.0)
-    stop_hold = StopHold()
+    stop_release = StopRelease()
 
-    assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW)
-    assert ("", ()) == stop_hold.next_query(made, NOW + QUERY_INTERVAL_SECONDS - 0.1)
-    assert ("alex", (2, 1)) == stop_hold.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
+    assert ("alex", (2, 1)) == stop_release.next_query(made, NOW)
+    assert ("", ()) == stop_release.next_query(made, NOW + QUERY_INTERVAL_SECONDS - 0.1)
+    assert ("alex", (2, 1)) == stop_release.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
 
 
 def test_the_clusters_are_asked_about_in_turn() -> None:
     """A job list is of one cluster; no cluster delays the others."""
     made = schedule(held(1), held(2, cluster="fritz"), held(3, cluster="zen"), hold=180.0)
-    stop_hold = StopHold()
-    asked = [stop_hold.next_query(made, NOW + i * QUERY_INTERVAL_SECONDS) for i in range(4)]
+    stop_release = StopRelease()
+    asked = [stop_release.next_query(made, NOW + i * QUERY_INTERVAL_SECONDS) for i in range(4)]
 
     assert ["alex", "fritz", "zen", "alex"] == [cluster for cluster, _ in asked]
 
@@ -346,20 +346,20 @@ def test_not_too_many_held_stops_are_asked_about() -> None:
     """The others come when these are released."""
     made = schedule(*(held(i) for i in range(1, MAX_JOBS + 2)), hold=180.0)
 
-    assert MAX_JOBS == len(StopHold().next_query(made, NOW)[1])
+    assert MAX_JOBS == len(StopRelease().next_query(made, NOW)[1])
 
 
 def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
     """The query is cheap; all of them are asked about at once when it shows one, and at times."""
     made = schedule(*(held(i, since=i) for i in range(1, SAMPLE_JOBS + 11)), hold=180.0)
-    stop_hold = StopHold()
-    counts = [len(stop_hold.next_query(made, NOW)[1])]
+    stop_release = StopRelease()
+    counts = [len(stop_release.next_query(made, NOW)[1])]
     now = NOW + QUERY_INTERVAL_SECONDS
-    counts.append(len(stop_hold.next_query(made, now)[1]))
-    stop_hold.release_listed([(SAMPLE_JOBS + 10, 100)], made, now)
-    counts.append(len(stop_hold.next_query(made, now)[1]))
-    counts.append(len(stop_hold.next_query(made, now + FULL_INTERVAL_SECONDS - 0.1)[1]))
-    counts.append(len(stop_hold.next_query(made, now + FULL_INTERVAL_SECONDS + 1)[1]))
+    counts.append(len(stop_release.next_query(made, now)[1]))
+    stop_release.release_listed([(SAMPLE_JOBS + 10, 100)], made, now)
+    counts.append(len(stop_release.next_query(made, now)[1]))
+    counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS - 0.1)[1]))
+    counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS + 1)[1]))
 
     full = SAMPLE_JOBS + 10
     assert [full, SAMPLE_JOBS, full - 1, SAMPLE_JOBS, full - 1] == counts
@@ -368,41 +368,41 @@ def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
 def test_a_slow_server_is_asked_less_often() -> None:
     """The queries take a small part of its time, also when they show a run."""
     made = schedule(held(1), held(2), hold=180.0)
-    stop_hold = StopHold()
-    stop_hold.next_query(made, NOW)
-    stop_hold.release_listed([(1, 100)], made, NOW + 2)
+    stop_release = StopRelease()
+    stop_release.next_query(made, NOW)
+    stop_release.release_listed([(1, 100)], made, NOW + 2)
 
-    assert NOW + 2 + SLOWNESS * 2 == stop_hold.next_time(made)
+    assert NOW + 2 + SLOWNESS * 2 == stop_release.next_time(made)
 
 
 def test_a_query_that_failed_is_not_repeated_at_once() -> None:
     """Its answer says nothing about the runs."""
     made = schedule(held(1), hold=180.0)
-    stop_hold = StopHold()
-    stop_hold.next_query(made, NOW)
-    stop_hold.query_failed(NOW + 1)
+    stop_release = StopRelease()
+    stop_release.next_query(made, NOW)
+    stop_release.query_failed(NOW + 1)
 
-    assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_hold.next_time(made)
+    assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_release.next_time(made)
 
 
 def test_nothing_is_asked_while_no_stop_is_held() -> None:
     """The next question need not wait then."""
-    stop_hold = StopHold()
+    stop_release = StopRelease()
     made = schedule(hold=180.0)
-    assert ("", ()) == stop_hold.next_query(made, NOW)
+    assert ("", ()) == stop_release.next_query(made, NOW)
     made.add(entry(1, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex"), NOW)
 
-    assert ("alex", (1,)) == stop_hold.next_query(made, NOW)
+    assert ("alex", (1,)) == stop_release.next_query(made, NOW)
 
 
 def test_a_stop_that_no_query_was_about_may_be_asked_about_at_once() -> None:
     """A drain that is about to end cannot wait; a second time there is nothing new."""
     made = schedule(held(1), hold=180.0)
-    stop_hold = StopHold()
-    is_early = stop_hold.query_early(made, NOW)
-    stop_hold.next_query(made, NOW)
+    stop_release = StopRelease()
+    is_early = stop_release.query_early(made, NOW)
+    stop_release.next_query(made, NOW)
 
-    assert (True, False) == (is_early, stop_hold.query_early(made, NOW))
+    assert (True, False) == (is_early, stop_release.query_early(made, NOW))
 
 
 def test_the_run_that_is_due_longest_tells_since_when() -> None:

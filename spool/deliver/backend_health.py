@@ -1,7 +1,7 @@
 """Track the health and the version of cc-backend, and log its outages.
 
-`health.observe`, a pure function, makes the decisions. This module logs one line when an outage
-begins and one when it ends, and stores the version, which decides the form of requests.
+`health_rules.observe`, a pure function, makes the decisions. This module logs one line when an
+outage begins and one when it ends, and stores the version, which decides the form of requests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.version import ServerInfo
-from spool.deliver.health import (
+from spool.deliver.health_rules import (
     BackendState,
     CauseChanged,
     Channel,

@@ -1,4 +1,7 @@
-"""The delay before a request to cc-backend is tried again."""
+"""The delay before a server or a channel that fails is tried again.
+
+`reaction` computes the delay of a single run that fails while others are accepted.
+"""
 
 from __future__ import annotations
 

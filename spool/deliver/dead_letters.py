@@ -1,4 +1,8 @@
-"""Move undeliverable runs to `dead/` with the reason, the request and a hint."""
+"""Move undeliverable runs to `dead/` with the reason, the request and a hint.
+
+Which runs these are is decided in `reaction` (after an answer of cc-backend) and in `compose` (no
+valid request can be made from the run).
+"""
 
 from __future__ import annotations
 

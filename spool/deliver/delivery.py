@@ -15,7 +15,7 @@ from spool.deliver.channel import NEW_RUN_SECONDS, SendChannel
 from spool.deliver.composer import Composer
 from spool.deliver.counters import ActivityCounters
 from spool.deliver.dead_letters import move_rejected_to_dead
-from spool.deliver.health import Channel, Sign
+from spool.deliver.health_rules import Channel, Sign
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import Reaction, RequestContext, RunAction, react
 from spool.deliver.request_builder import RequestBuilder

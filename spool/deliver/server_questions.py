@@ -13,7 +13,7 @@ from spool.deliver.channel import SendChannel
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.schedule import Schedule
 from spool.deliver.senders import ServerQuery, ServerReply, Topic
-from spool.deliver.stop_hold import StopHold
+from spool.deliver.stop_release import StopRelease
 from spool.moment import Moment
 from spool.worker import Worker
 
@@ -48,7 +48,7 @@ class ServerQuestions:
         self._health = health
         self._builder = builder
         self._workers = workers
-        self._stop_hold = StopHold()
+        self._stop_release = StopRelease()
         self._topology_at = self._topology_asked_at = float("-inf")
 
     def ask(self, now: Moment) -> None:
@@ -67,7 +67,7 @@ class ServerQuestions:
             return
         server = self._health.server
         if server is not None and server.caches_starts:
-            cluster, job_ids = self._stop_hold.next_query(self._schedule, now.steady)
+            cluster, job_ids = self._stop_release.next_query(self._schedule, now.steady)
             if job_ids:
                 queries.ask(ServerQuery(topic=Topic.JOBS, cluster=cluster, job_ids=job_ids))
 
@@ -83,11 +83,11 @@ class ServerQuestions:
         is_asking = self._workers.queries.outstanding or not self._health.is_up
         if is_asking or server is None or not server.caches_starts:
             return None
-        return self._stop_hold.next_time(self._schedule)
+        return self._stop_release.next_time(self._schedule)
 
     def ask_held_early(self, now: Moment) -> bool:
         """Make the next query include new held stops; return whether there are any."""
-        return self._stop_hold.query_early(self._schedule, now.steady)
+        return self._stop_release.query_early(self._schedule, now.steady)
 
     def _ask_topology(self, now: Moment) -> None:
         is_known = self._builder.topology.clusters is not None
@@ -116,8 +116,8 @@ class ServerQuestions:
         self._health.server_seen(reply.server, now)
         # A failed list is no empty list: nothing is released, and nothing is concluded from it.
         if query.topic is Topic.JOBS and reply.verdict.outcome is not Outcome.DELIVERED:
-            self._stop_hold.query_failed(now.steady)
+            self._stop_release.query_failed(now.steady)
         elif query.topic is Topic.JOBS:
-            self._stop_hold.release_listed(reply.listed, self._schedule, now.steady)
+            self._stop_release.release_listed(reply.listed, self._schedule, now.steady)
         elif reply.clusters is not None:
             self._builder.update_clusters(reply.clusters, self._topology_asked_at, now)

@@ -1,4 +1,7 @@
-"""The topology from the server, from which hardware threads are computed."""
+"""The topology from the server, from which hardware threads are computed.
+
+`server_questions` fetches it, `ccbackend.topology` reads it; here it is kept, with its age.
+"""
 
 from __future__ import annotations
 

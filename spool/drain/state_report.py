@@ -6,7 +6,7 @@ import os
 from collections import deque
 
 from spool import __version__
-from spool.deliver.health import Channel, Condition
+from spool.deliver.health_rules import Channel, Condition
 from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
 from spool.drain.unreported_runs import UnreportedRuns

@@ -2,8 +2,8 @@
 
 cc-backend >= 1.5 stores a new job in a cache first and commits the cache to its job table every two
 minutes or so. A stop that meets this commit can close another job (v1.5.4,
-internal/repository/jobCreate.go). So a stop is held until its run is listed, or until the hold time
-is over (`Schedule` keeps it back).
+internal/repository/jobCreate.go). So `Schedule` holds a stop until the hold time is over; this
+module ends the hold of the runs that are listed before.
 
 One commit takes all runs that were accepted before it. So a cheap query about the oldest held stops
 is repeated until it shows one of them; then all are asked about at once. A server that answers
@@ -26,7 +26,7 @@ MAX_JOBS = 500
 _log = logging.getLogger(__name__)
 
 
-class StopHold:
+class StopRelease:
     """The queries about held stops; times are of the monotonic clock."""
 
     def __init__(self) -> None:
