@@ -52,7 +52,7 @@ class Reason(Enum):
     EDITED_UNARCHIVED = Outcome.DELIVERED, "the metadata was changed, but not in the job archive"
     JOB_API_ON = Outcome.DELIVERED, "the server takes jobs by REST"
     NATS_ON = Outcome.DELIVERED, "the server takes jobs by NATS"
-    STORED_BEFORE = Outcome.ALREADY_THERE, "this very run was stored before"
+    STORED_BEFORE = Outcome.ALREADY_THERE, "this run was stored before"
     STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was stopped before"
     NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
     QUEUED = Outcome.CONFIRM, "cc-backend 1.4.0 and 1.4.1 only queue a start: look it up"
@@ -61,14 +61,17 @@ class Reason(Enum):
         Outcome.AMEND,
         "the server expects the other sharing field (shared or exclusive)",
     )
-    END_BEFORE_START = Outcome.AMEND, "the end must lie after the start"
+    END_BEFORE_START = Outcome.AMEND, "the end must be after the start"
     STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state: send failed"
     METADATA_TOO_LARGE = Outcome.AMEND, "shorten jobScript, then slurmInfo"
     UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not know this run: start it, then stop it"
     DUPLICATE = Outcome.CONFLICT, "a run of this job id is stored already: look up which"
     UNKNOWN_RUN_YET = Outcome.LATER, "the start may still be queued: repeat after some seconds"
     AFTER_FLUSH = Outcome.LATER, "the run is in the server's job cache: wait for its next flush"
-    UNKNOWN_HOST = Outcome.LATER, "add the host to cluster.json of the server, restart it"
+    UNKNOWN_HOST = (
+        Outcome.LATER,
+        "add the host to cluster.json of cc-backend and restart cc-backend",
+    )
     UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not know this cluster, it knows others"
     SWALLOWED = (
         Outcome.LATER,
@@ -128,7 +131,7 @@ class Reason(Enum):
     )
     BROKER_REFUSED = (
         Outcome.HALT,
-        "the NATS broker refuses user, password or credentials: compare them with its own",
+        "the NATS broker refuses user, password or credentials: correct them here or at the broker",
     )
     PUBLISH_REFUSED = (
         Outcome.HALT,

@@ -105,8 +105,8 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
     # nothing to protect: no alarm after each restart of slurmctld.
     if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
-            f"slurmctld is up for {clock - (answers.boot_time or 0)} s and may still recover jobs;"
-            f" stops wait until it is up for {BOOT_SECONDS} s"
+            f"slurmctld has been up for {clock - (answers.boot_time or 0)} s and may still recover"
+            f" jobs; stops wait until {BOOT_SECONDS} s after its start"
         )
         yield _answer_finding("boot", text, is_transient=True)
     # Ages and ends would be judged by a wrong clock.
@@ -161,5 +161,8 @@ def stops_threshold(running_at_backend: int) -> int:
 
 def _answer_finding(name: str, text: str, *, is_transient: bool = False) -> GuardFinding:
     return GuardFinding(
-        name=name, kind=GuardKind.ANSWER, text=f"{text}; no stops", is_transient=is_transient
+        name=name,
+        kind=GuardKind.ANSWER,
+        text=f"{text}; this sweep reports no stop",
+        is_transient=is_transient,
     )

@@ -182,7 +182,7 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
     ({"unreported": 1}, "1 run deliberately not reported"),
     (
         {"due_since": NOON},
-        f"runs are due since {format_time(NOON)} and nothing has been delivered\n",
+        f"nothing has been delivered since {format_time(NOON)}, although runs are due\n",
     ),
     ({"last_delivery": NOON, "deliveries_last_hour": 7}, f"last delivery {format_time(NOON)} ("),
     ({"last_delivery": NOON, "deliveries_last_hour": 7}, " ago), 7 in the last hour\n"),

@@ -156,7 +156,10 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         (["explain", "4711"], "job 4711 is unknown"),
         (["explain", "seven"], "'seven' is not a number above 0"),
         (["backfill", "--since", "2d"], "--until"),
-        (["backfill", "--since", "1d", "--until", "2d"], "is not before --until 2d"),
+        (
+            ["backfill", "--since", "1d", "--until", "2d"],
+            "must be in the past and before --until 2d",
+        ),
         (["backfill", "--since", "yesterday", "--until", "now"], "'yesterday' is not a time"),
         (["backfill", "--since", "2026-02-30", "--until", "now"], "'2026-02-30' is not a time"),
         (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "unknown"),

@@ -114,7 +114,7 @@ def test_a_recovering_controller_holds_stops_without_an_alarm(tmp_path: Path) ->
         said = made.sweep("apply", "--direction", "stop")
 
         state = json.loads((made.state / "sweep.json").read_text())
-    assert (said.code, "slurmctld is up for 60 s" in said.err) == (11, True)
+    assert (said.code, "slurmctld has been up for 60 s" in said.err) == (11, True)
     assert (state["refused"], state["guards"]) == (False, ["boot"])
 
 

@@ -166,7 +166,7 @@ def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
     rest = iter(detailed)
     if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
         return detailed
-    raise UntrustedTextError("its nodes differ from those of squeue")
+    raise UntrustedTextError("its nodes are not those that squeue lists")
 
 
 def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: NodeOf) -> None:

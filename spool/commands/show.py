@@ -50,9 +50,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         found = read_entries(layout, args.id)
     if not found:
-        _log.error(
-            "%s: no file in the spool has this name or job id; delivered runs are removed", args.id
-        )
+        text = "%s: no file in the spool has this name or job id; see `cc-sweep explain JOBID`"
+        _log.error(text, args.id)
         return USAGE
     if args.json:
         print_json([_document(entry, view, now) for entry in found])

@@ -188,7 +188,8 @@ def _waiting_lines(view: DrainView, now: float) -> Iterator[str]:
     """Yield the causes for which runs wait."""
     state = view.state
     if state.due_since is not None and now - state.due_since >= STUCK_SECONDS:
-        yield f"runs are due since {format_time(state.due_since)} and nothing has been delivered"
+        since = format_time(state.due_since)
+        yield f"nothing has been delivered since {since}, although runs are due"
     for cause in state.waiting:
         yield escape(f"waiting: {waiting_line(cause, now)}")
 

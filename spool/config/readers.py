@@ -220,7 +220,9 @@ def secret_pattern(value: Any, location: Location) -> re.Pattern[str]:
     """Read a regular expression whose matches are masked."""
     found = pattern(value, location)
     if found.search(""):
-        raise InvalidValueError("matches the empty text", "it would mask every place; narrow it")
+        raise InvalidValueError(
+            "matches the empty text", "it would mask between all characters; narrow it"
+        )
     return found
 
 

@@ -262,7 +262,7 @@ def settle_conflict(
         return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
     if replace_earlier:
         return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
-    reason = "drain.requeue is keep: cc-backend keeps the first run within 24 h"
+    reason = "drain.requeue is keep: a second run within 24 h is not reported"
     return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
 
 

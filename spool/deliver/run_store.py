@@ -137,8 +137,9 @@ class RunStore:
         One whose file cannot be read has to be closed at its end before its row is deleted.
         """
         if self._changes.is_removing(job_id):
-            return "an earlier run is being removed"
-        return "an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
+            return "an earlier run of this job is being removed"
+        unreadable = self.unreadable_starts(job_id)
+        return "the file of an earlier run of this job cannot be read" if unreadable else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""

@@ -224,7 +224,8 @@ def _plan_return(layout: Layout, name: str) -> LetterChange:
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
-        raise BadFileError(name, f"{why.directory}/ has a file of this name; discard one of them")
+        text = f"{why.directory}/ already has a file of this name; `cc-spool discard` this one"
+        raise BadFileError(name, text)
     return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
 

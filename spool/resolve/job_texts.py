@@ -142,7 +142,9 @@ class JobTexts:
             texts = self.read(query.jobs, budget_seconds=BUDGET_SECONDS)
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error("texts of %d jobs not read, own code failed: %r", len(query.jobs), error)
+            _log.error(
+                "texts of %d jobs were not read, our own code failed: %r", len(query.jobs), error
+            )
             return TextsReply()
 
     def read(

@@ -97,7 +97,8 @@ def window_of(args: argparse.Namespace, *, now: float) -> BackfillWindow:
     since, until = parse_instant(args.since, now=now), parse_instant(args.until, now=now)
     until = min(until, int(now))
     if since >= until:
-        raise ValueError(f"--since {args.since} is not before --until {args.until}, or not past")
+        wanted = f"must be in the past and before --until {args.until}"
+        raise ValueError(f"--since {args.since} {wanted}")
     return BackfillWindow(since=since, until=until, monitoring_status=args.monitoring_status)
 
 

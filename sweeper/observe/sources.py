@@ -97,11 +97,11 @@ def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
         error.reason in {FailureReason.UNREACHABLE, FailureReason.NOT_STARTED} and what == "slurm"
     )
     hint = f"; {error.hint}" if error.hint else ""
-    text = f"no complete answer from {_SOURCES[what]} ({error.reason}): {error}{hint}; no stops"
+    text = f"no complete answer from {_SOURCES[what]} ({error.reason}): {error}{hint}"
     return GuardFinding(
         name=what,
         kind=GuardKind.ANSWER,
-        text=escape(text, _MAX_CHARACTERS),
+        text=escape(f"{text}; this sweep reports no stop", _MAX_CHARACTERS),
         cause=FailureCause.UNAVAILABLE if is_gone else FailureCause.REFUSED,
     )
 
