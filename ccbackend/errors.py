@@ -26,14 +26,13 @@ class PayloadError(CcBackendError):
 
 
 class TokenError(CcBackendError):
-    """The token file cannot be used: `path`, what is wrong, what to do. Never the token itself.
+    """The token file cannot be used: what is wrong, what to do. Never the token itself.
 
     `is_denied` says that a right is missing, or is granted to too many.
     """
 
     def __init__(self, path: str, problem: str, hint: str, *, is_denied: bool = False) -> None:
         super().__init__(f"{path}: {problem}; {hint}")
-        self.path = path
         self.problem = problem
         self.hint = hint
         self.is_denied = is_denied

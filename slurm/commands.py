@@ -103,8 +103,6 @@ class SlurmCommands:
             raise SlurmError(
                 str(error),
                 reason=error.reason,
-                command=answer.argv,
-                status=answer.status,
                 stderr=lines,
             ) from error
         self.error_lines.record(answer.argv[0], answer.stderr)
@@ -181,8 +179,6 @@ class SlurmCommands:
             raise SlurmError(
                 f"the output of {answer.argv[0]} is truncated",
                 reason=FailureReason.INCOMPLETE,
-                command=answer.argv,
-                status=answer.status,
                 stderr=answer.stderr,
             )
         if is_empty and not self._is_harmless(answer):
@@ -219,8 +215,6 @@ def command_failure(answer: CommandResult, unknown: Sequence[str] = ()) -> Slurm
     return SlurmError(
         f"{answer.argv[0]} exited with {answer.status}{_signal_name(answer.status)}",
         reason=reason,
-        command=answer.argv,
-        status=answer.status,
         stderr=said,
     )
 

@@ -6,7 +6,6 @@ opposite: the controller has answered, and it does not have the job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 EXCERPT_LENGTH = 200
@@ -34,8 +33,6 @@ class SlurmError(Exception):
 
     Attributes:
         reason: why.
-        command: argument list of the command, empty where none ran.
-        status: exit status, negative for a signal, None if it never ended by itself.
         stderr: the beginning of its error output, printable ASCII only.
         hint: what an administrator can do, or "".
     """
@@ -45,14 +42,10 @@ class SlurmError(Exception):
         message: str,
         *,
         reason: FailureReason,
-        command: Sequence[str] = (),
-        status: int | None = None,
         stderr: bytes = b"",
         hint: str = "",
     ) -> None:
         self.reason = reason
-        self.command = tuple(command)
-        self.status = status
         self.stderr = excerpt(stderr.decode("utf-8", "replace"))
         self.hint = hint
         said = f": {self.stderr}" if self.stderr else ""

@@ -116,14 +116,14 @@ class ProcessRunner:
             status = process.wait(max(0.0, deadline - self._clock()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             message = f"{argv[0]} timed out after {timeout_seconds:g} s"
-            raise SlurmError(message, reason=FailureReason.TIMEOUT, command=argv) from error
+            raise SlurmError(message, reason=FailureReason.TIMEOUT) from error
         except _TooLargeError as error:
             message = f"{argv[0]} printed more than {limit_bytes} bytes"
-            raise SlurmError(message, reason=FailureReason.TOO_LARGE, command=argv) from error
+            raise SlurmError(message, reason=FailureReason.TOO_LARGE) from error
         finally:
             self._clean_up(process)
         if self._stopped:
-            raise SlurmError(f"{argv[0]} was stopped", reason=FailureReason.CANCELLED, command=argv)
+            raise SlurmError(f"{argv[0]} was stopped", reason=FailureReason.CANCELLED)
         return CommandResult(tuple(argv), status, bytes(output.stdout), bytes(output.stderr))
 
     def _start(
@@ -131,7 +131,7 @@ class ProcessRunner:
     ) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._stopped:
-                raise SlurmError(f"{argv[0]} not run", reason=FailureReason.CANCELLED, command=argv)
+                raise SlurmError(f"{argv[0]} not run", reason=FailureReason.CANCELLED)
             try:
                 process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
                     list(argv),
@@ -146,7 +146,7 @@ class ProcessRunner:
                 message = f"cannot run {argv[0]} ({error})"
                 hint = "check the path of the command in the configuration"
                 reason = FailureReason.NOT_STARTED
-                raise SlurmError(message, reason=reason, command=argv, hint=hint) from error
+                raise SlurmError(message, reason=reason, hint=hint) from error
             self._running.add(process)
         return process
 

@@ -68,14 +68,11 @@ class SpoolError(CcSyncError):
     def __init__(self, path: str, problem: str, hint: str) -> None:
         super().__init__(f"{path}: {problem}; {hint}")
         self.path = path
-        self.problem = problem
-        self.hint = hint
 
 
 class SpoolLockedError(CcSyncError):
-    """Another process holds the lock; `holder` describes it."""
+    """Another process, the `holder`, holds the lock."""
 
     def __init__(self, path: str, holder: str) -> None:
         super().__init__(f"{path} is held by {holder}")
         self.path = path
-        self.holder = holder

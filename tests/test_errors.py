@@ -63,10 +63,5 @@ def test_errors_carry_what_a_handler_needs() -> None:
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 
     assert ("n", "r", "o", 3) == (bad.path, bad.reason, newer.path, newer.version)
-    assert ("p", "q", "h") == (spool.path, spool.problem, spool.hint)
-    assert ("t", "u", "c", (PROBLEM,)) == (
-        locked.path,
-        locked.holder,
-        config.path,
-        config.problems,
-    )
+    assert "p" == spool.path
+    assert ("t", "c", (PROBLEM,)) == (locked.path, config.path, config.problems)

@@ -212,7 +212,8 @@ def test_channels_fail_alone() -> None:
     """A stop that cannot be sent holds back no start."""
     state = after(*[answered(run, Sign.FAILED, channel=Channel.STOPS) for run in (1, 2)])
 
-    assert (True, Health.DOWN) == (starts(state).is_up, state.worst().health)
+    stops = state.channels[Channel.STOPS].condition
+    assert (True, Health.DOWN) == (starts(state).is_up, stops.health)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +223,3 @@ def test_channels_fail_alone() -> None:
 def test_delays_grow_and_are_spread(failures: int, random: float, expected: float) -> None:
     """Between half of 2ⁿ seconds and all of it, at most a minute."""
     assert expected == backoff(failures, MAX_DELAY_SECONDS, random)
-
-
-def test_worst_is_what_an_administrator_should_see() -> None:
-    """Halted before down before up."""
-    both = after(ProbeAnswered(sign=Sign.FAILED), *[answered(run, Sign.HALTED) for run in (1, 2)])
-
-    assert Health.HALTED is both.worst().health

@@ -39,7 +39,7 @@ def hang(recorded: RecordedCommands, *words: str) -> list[float]:
     def alter(argv: Sequence[str], seconds: float, answer: CommandResult) -> CommandResult:
         limits.append(seconds)
         if any(word in argv for word in words):
-            raise SlurmError("did not end", reason=FailureReason.TIMEOUT, command=argv)
+            raise SlurmError("did not end", reason=FailureReason.TIMEOUT)
         return answer
 
     recorded.alter = alter

@@ -106,12 +106,12 @@ LAST = SweepSummary(
 
 
 def test_the_summary_is_read_without_the_rest(tmp_path: Path) -> None:
-    """With what waits for the next sweep and the mark of the state."""
+    """With what waits for the next sweep."""
     write_sweep_state(tmp_path, STATE, LAST)
 
     summary = read_sweep_summary(tmp_path)
 
-    assert summary == replace(LAST, held_stops=1, held_guards=("stops",), mark=NOON)
+    assert summary == replace(LAST, held_stops=1, held_guards=("stops",))
     assert LAST.duration_seconds == 1.0
 
 

@@ -52,7 +52,7 @@ def parse_credentials(text: str) -> Credentials:
 def sign(seed: bytes, message: bytes) -> bytes:
     """Return the Ed25519 signature of a message (RFC 8032, section 5.1.6)."""
     secret, digest = _expand(seed)
-    public = _compress(_multiply(secret))
+    public = public_key(seed)
     nonce = _hash(digest + message)
     commitment = _compress(_multiply(nonce))
     challenge = _hash(commitment + public + message)

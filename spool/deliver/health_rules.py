@@ -135,13 +135,6 @@ class BackendState:
         """Return whether the probe may be sent now."""
         return self.probe_wanted or (not self.server.is_up and now >= self.server.retry_at)
 
-    def worst(self) -> Condition:
-        """Return the condition that blocks most deliveries."""
-        conditions = [self.server, *(each.condition for each in self.channels.values())]
-        # Halted first: it is the one condition that does not end by itself.
-        order = [Health.HALTED, Health.DOWN, Health.UP]
-        return min(conditions, key=lambda condition: order.index(condition.health))
-
     def is_to_blame(self, answer: RunAnswered) -> bool:
         """Return whether the run caused the failure, because others were accepted meanwhile."""
         accepted = self.channels[answer.channel].accepted

@@ -66,7 +66,7 @@ def cluster_text(document: dict[str, Any]) -> str:
 def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> DraftedCluster:
     """Return the draft for the nodes whose partitions belong to a cluster at cc-backend."""
     notes = _Notes()
-    own = [node for node in nodes if _belongs(node, cluster, site)]
+    own = [node for node in nodes if cluster in map(site.cluster_of, node.partitions)]
     kinds: dict[_Hardware, list[str]] = {}
     for node in own:
         kinds.setdefault(_hardware(node, site), []).append(site.host(node.name))
@@ -101,10 +101,6 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
         "metricConfig: only cpu_load; add the metrics of your collectors",
     )
     return DraftedCluster(document=document, notes=(*general, *notes.texts))
-
-
-def _belongs(node: Node, cluster: str, site: SiteMap) -> bool:
-    return cluster in {site.cluster_of(partition) for partition in node.partitions}
 
 
 def _hardware(node: Node, site: SiteMap) -> _Hardware:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from slurm.job import Job
 from spool.deliver.reaction import DAY_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.files.run import Run
@@ -70,14 +69,12 @@ class SameJobProof:
         if question is None:
             return False
         rows = () if reply is None else reply.rows
-        own = [row for row in rows if _is_same_job(row, question.run)]
+        # The user as well: after MaxJobId another user's job may have the id.
+        of_job = (question.run.job_id, question.run.job.user)
+        own = [row for row in rows if (row.job_id, row.user) == of_job]
         starts = question.missing
         runs = runs_of_accounting(own, question.run.job_id, starts=starts)
         shown = [row.start_time for row in (*runs, *own) if row.start_time]
         proven = {start for start in starts if match_start(start, shown) is not None}
         question.settle(set(question.known) | proven)
         return True
-
-
-def _is_same_job(row: Job, run: Run) -> bool:
-    return row.job_id == run.job_id and row.user == run.job.user

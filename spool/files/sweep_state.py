@@ -45,8 +45,8 @@ class SweepSummary:
     `finished` is None while a sweep runs, or if it crashed. `refused`: a safety check needs
     attention; `guards` names every check that failed. `drift` counts differences by kind.
     `held_stops` is how many stops wait for the next sweep, `held_guards` the checks that hold them.
-    `mark` is None until a sweep was applied here. `succeeded` is when a sweep last ended without a
-    refusal, `refusals` counts the sweeps in which a check failed, by check.
+    `succeeded` is when a sweep last ended without a refusal, `refusals` counts the sweeps in which
+    a check failed, by check.
     """
 
     started: float
@@ -57,7 +57,6 @@ class SweepSummary:
     drift: Mapping[str, int] = field(default_factory=_no_numbers)
     held_stops: int = 0
     held_guards: tuple[str, ...] = ()
-    mark: int | None = None
     succeeded: float | None = None
     refusals: Mapping[str, int] = field(default_factory=_no_numbers)
 
@@ -160,7 +159,6 @@ def read_sweep_summary(directory: Path) -> SweepSummary | None:
             drift={str(kind): int(count) for kind, count in found.get("drift", {}).items()},
             held_stops=0 if held is None else len(held.stops),
             held_guards=() if held is None else held.guards,
-            mark=_optional_int(found.get("mark")),
             succeeded=_optional_float(found.get("succeeded")),
             refusals={str(guard): int(n) for guard, n in found.get("refusals", {}).items()},
         )

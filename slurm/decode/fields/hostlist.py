@@ -27,12 +27,9 @@ _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 
 class HostlistError(ValueError):
-    """An expression outside the grammar; `position` counts characters from 0."""
+    """An expression outside the grammar; its message counts characters from 0."""
 
     def __init__(self, text: str, position: int, reason: str) -> None:
-        self.text = text
-        self.position = position
-        self.reason = reason
         super().__init__(f"{reason} at character {position} of {excerpt(text)!r}")
 
 

@@ -15,7 +15,6 @@ class FieldError(ValueError):
     """A field that cannot be read; `field` is its name, below its parents (`time.start`)."""
 
     def __init__(self, field: str, reason: object) -> None:
-        self.field = field
         super().__init__(f"{field}: {reason}")
 
 
