@@ -79,6 +79,7 @@ class ApiRequests:
         except TokenError as error:
             verdict = ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
             return ApiReply(call=call, verdict=verdict, sent=False), ""
+        # Before the answer is classified: some texts mean another thing in another release.
         if answer.status is not None and self._transport.connections > self._connections_seen:
             self.detect_server()  # a lost connection may have led to another release
         reply = replies.reply_to(call, answer, self.server.version)

@@ -100,6 +100,7 @@ def is_drain_running(state: Path) -> bool:
 
 def count_pending(layout: Layout, written: Iterable[WrittenEvent]) -> int:
     """Return how many changes the drain has not dealt with."""
+    # new/ first: the drain writes a run into todo/ before it removes the event.
     new, todo = set(layout.names(Directory.NEW)), set(layout.names(Directory.TODO))
     return sum(each.event in new or run_name(*each.key) in todo for each in written)
 

@@ -156,6 +156,8 @@ def next_memory(
     number = memory.sweep + 1
     done = frozenset(applied)
     starts = [change for change in plan.changes if isinstance(change, Start)]
+    # Of the starts only ended runs are remembered: accounting does not show all by which the drain
+    # excludes a run, and would have the same one queued at each sweep.
     over = {start.key for start in starts if start.job.end_time is not None} & done
     ended = done - {start.key for start in starts}
     # Bounded, because the memory is one file that every sweep reads and writes.

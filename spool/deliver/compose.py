@@ -125,6 +125,7 @@ class PayloadComposer:
         """
         key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:
+            # the first of the earlier runs; the next one follows when its row is deleted
             if kind is RequestKind.DELETE:
                 return delete_payload(BackendRunKey(key.job_id, key.cluster, run.replaces[0]))
             if kind is RequestKind.STOP and run.end is not None:

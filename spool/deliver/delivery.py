@@ -64,12 +64,15 @@ class Delivery:
 
     def fill(self, now: Moment, *, stops_only: bool = False) -> None:
         """Send the due requests; `stops_only` while the disk has no space for new runs."""
+        # First, because an answer may have shown another version, with or without a job cache.
         hold = self._health.hold_seconds(self._policy.hold_seconds)
         self._store.schedule.set_hold(hold, now.steady)
         self._store.schedule.move_ready(now.steady)
         self.questions.ask(now)
         if not self._health.is_up:
             return
+        # An accepted start must be stored, a delivered stop removes a file: on a full disk only
+        # stops go on.
         if not stops_only:
             self._fill(self._workers.starts, Channel.STARTS, now)
         self._fill(self._workers.stops, Channel.STOPS, now)
@@ -93,7 +96,7 @@ class Delivery:
     def take_result(self, request: SendRequest, result: SendResult | None, now: Moment) -> None:
         """Apply the answer to a request for a run to the store; None: it was not sent."""
         entry = self._store.get(request.job_id, request.start_time, now)
-        if entry is None:
+        if entry is None:  # its file was removed meanwhile, so there is nothing to change
             return
         if result is None:
             self.builder.put_back(entry, now)
@@ -118,6 +121,7 @@ class Delivery:
     def _retry_entry(self, entry: PendingRun, now: Moment) -> None:
         run = self.builder.load_run(entry, now)
         entry.failures, entry.accepted_before = 0, None
+        # its wait for a time in the future is over as well: who retries a run has looked at it
         entry.retry_at, entry.waits_for, entry.clock_wait_until = 0.0, "", now.steady
         if run is not None:
             self.builder.try_names_now(entry, run, now)
@@ -212,6 +216,8 @@ class Delivery:
         entry.failures += 1
         if request.kind is not RequestKind.EDIT_META:
             entry.accepted_before = self._health.accepted(channel)
+            # Only an answer clears it: that this attempt did not arrive says nothing about the one
+            # before.
             entry.may_have_arrived |= reply.sent and reply.verdict.reason is not Reason.UNREACHABLE
 
     def _apply(
@@ -227,8 +233,10 @@ class Delivery:
         if request.kind is RequestKind.EDIT_META:
             self._texts_sent(entry, reaction, now)
             return
+        # An answer ends every wait; the reaction may set the next one.
         entry.retry_at, entry.waits_for, entry.stays_due = 0.0, "", False
         entry.topology_wanted_at = 0.0  # a restart of the server may have brought a new one
+        # A duplicate was looked up, and the run itself is listed: it has left the job cache.
         if any(row.start_time == entry.start_time for row in reply.rows or ()):
             entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)
@@ -242,6 +250,7 @@ class Delivery:
             case RunAction.ARCHIVE:
                 self._store.complete(entry, reaction.run, now)
             case RunAction.DEAD_LETTER:
+                # as it was sent last: the client may have amended it
                 sent = replace(request, document=reply.document or request.document)
                 move_rejected_to_dead(self._store, entry, reaction.run, sent, now)
             case _:
@@ -281,6 +290,7 @@ class Delivery:
 
     def _texts_sent(self, entry: PendingRun, reaction: Reaction, now: Moment) -> None:
         """Continue with the next text; a text that cannot be added is skipped."""
+        # A text is not worth a late stop: once the run has ended, one that fails is skipped.
         is_waiting = reaction.action is RunAction.WAIT and entry.end_time is None
         if is_waiting and entry.failures < MAX_META_FAILURES:
             entry.retry_at, entry.stays_due = now.steady + reaction.wait_seconds, True

@@ -120,6 +120,7 @@ class RunStore:
     def tracked(self, job_id: int, now: Moment) -> tuple[TrackedRun, ...]:
         """Return the runs of a job id that are in the spool or were delivered recently."""
         here = [entry.tracked() for entry in self.lane(job_id, now)]
+        # One that cannot be read counts as delivered: as an unknown run it would be reported twice.
         unreadable = self.unreadable_starts(job_id)
         here += [TrackedRun(start_time=start, started=True) for start in unreadable]
         starts = {run.start_time for run in here}
@@ -193,6 +194,7 @@ class RunStore:
             self._archive.add(run, now.wall)
             self._delivered.add(run.job_id, run.start_time, run.end.time)
         self._changes.start_waiting(now)
+        # At once, not with the group: nothing may be sent for a run whose file waits for removal.
         self.schedule.drop(entry, now.steady)
 
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
@@ -293,6 +295,8 @@ class RunStore:
         self._removed_events |= events
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
+            # Only memory knows that a run waits for its texts: loaded again, it would be sent
+            # without them. A lane is unloaded as a whole or not at all, to keep its order.
             has_question = entry.texts_until or entry.stop_texts_until
             is_idle = entry.in_flight is None and not has_question and self.schedule.is_alone(entry)
             if is_idle and (entry.next_request is None or is_crowded):

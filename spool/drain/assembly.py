@@ -125,6 +125,7 @@ def assemble(
     crash_marker = CrashMarker(settings.state / "handling", calls)
     archive = _archive(settings, calls)
     loader = RunLoader(layout, crash_marker)
+    # without a hold: `Delivery.fill` sets it before each pass, as the server's version demands
     store = RunStore(layout, Schedule(), archive, loader=loader, new_batch=externals.new_batch)
     health, backend = BackendHealth(externals.random), _backend_workers(workers)
     proof = SameJobProof(store, externals.clocks)

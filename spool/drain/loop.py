@@ -119,9 +119,10 @@ class Drain:
         parts.store.load_more(now)
         parts.applier.apply_postponed(now)
         parts.final_texts.fill()
+        # While cc-backend is down nothing is delivered soon, so that waiting saves no write.
         parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
-        now = parts.clocks.now()
+        now = parts.clocks.now()  # a slow disk may have taken seconds
         parts.delivery.fill(now, stops_only=now.steady < self._full_until)
         parts.nodes.ask(now, parts.health, parts.store.schedule, parts.delivery)
 

@@ -81,9 +81,10 @@ class Service:
 
     def run(self) -> None:
         """Work until `stop` or `hand_over`."""
+        # Before READY: `check` after `systemctl start` must not find the state of the last drain.
         self._write_state()
         notify_systemd("READY=1")
-        wait = 0.0
+        wait = 0.0  # the spool may be full of work
         while not self._stopping:
             self.run_pass(wait)
             wait = self._longest_wait
@@ -102,6 +103,7 @@ class Service:
         until, answered, asked_early = clocks.steady() + ONCE_SECONDS, 0, False
         while not self._stopping:
             self.run_pass()
+            # Each answer to a run extends the time: a backlog may take hours, a dead server not.
             if delivery.answered_count > answered:
                 until, answered = clocks.steady() + ONCE_SECONDS, delivery.answered_count
             if self._is_idle():
@@ -123,6 +125,7 @@ class Service:
             self._housekeeping_at = now.steady + HOUSEKEEPING_SECONDS
             self._service_parts.archive.expire(now.wall)
             clean_tmp(self.parts.layout, now)
+        # before the step, which then sends with the new token
         if self._service_parts.inputs_changed():
             self.parts.health.cause_changed(now)
         self.drain.step(longest_wait)
@@ -133,11 +136,13 @@ class Service:
         """End the workers, take their last answers, make everything durable."""
         steady = self.parts.clocks.steady
         deadline = steady() + SHUTDOWN_SECONDS
+        # First all are closed, then waited for: their last requests end at the same time.
         for worker in self._service_parts.workers:
             worker.close()
         for worker in self._service_parts.workers:
             if not worker.join(max(0.1, deadline - steady())):
                 _log.warning("%s: a request is abandoned; it is sent again later", worker.name)
+        # What cc-backend has answered must be stored, or the next drain sends it again.
         self.drain.take_answers(0.0)
         self.drain.flush()
         self._write_state(at_once=True)

@@ -96,6 +96,7 @@ class StateReport:
         due, server = self._parts.store.schedule.due_since(), self._parts.health.state.server
         if due is None:
             return None
+        # Since the server answers, too: while it is down its outage is reported, not the runs.
         answers_since = server.since if server.is_up else 0.0
         return max(due, self._delivered_at, answers_since) + now.wall - now.steady
 
@@ -116,6 +117,7 @@ class StateReport:
         for entry in schedule:
             if entry.waits_for and entry.retry_at > now.steady:
                 counts[entry.waits_for] = counts.get(entry.waits_for, 0) + 1
+        # A cause without runs is forgotten: if it returns, it is a new one.
         self._causes_since = {cause: self._causes_since.get(cause, now.wall) for cause in counts}
         most = sorted(counts, key=lambda cause: -counts[cause])[:MAX_CAUSES]
         self._waiting = tuple(

@@ -102,6 +102,7 @@ class TextCollector:
 
     def want_stored(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Query the texts of a run that an earlier drain may not have received."""
+        # Slurm has forgotten the script of an older run, and a newer one was asked about by `want`.
         is_new = run.started is None and run.reported and run.script is None
         is_of_before = run.seen <= self._began and now.wall - run.seen < FORGOTTEN_SECONDS
         if is_new and is_of_before:
@@ -189,6 +190,7 @@ class TextCollector:
         found = {"script": texts.script, "description": texts.description}
         new = {name: text for name, text in found.items() if text and not getattr(run, name)}
         job = replace(run.job, user=user) if user and not run.job.user else run.job
+        # A request in flight was made without the new texts, as one that was accepted before.
         is_out = run.started is not None or entry.in_flight is not None
         if is_out and run.reported:
             entry.new_texts = tuple(dict.fromkeys((*entry.new_texts, *new)))
@@ -196,7 +198,7 @@ class TextCollector:
             entry.texts_until = 0.0
         if not new and job is run.job:
             return True
-        if job is not run.job:
+        if job is not run.job:  # its start has waited for the name
             entry.retry_at, entry.waits_for = 0.0, ""
         sizes = [f"{name} {len(text or '')}" for name, text in found.items()]
         _log.debug("job=%d start=%d characters of its texts: %s", *entry.key, ", ".join(sizes))

@@ -126,9 +126,11 @@ class DrainStateFile:
         is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
         is_same = state == self._last and not self._is_behind
         limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
+        # A negative age: the clock was set back. Then the file is written, not left for hours.
         if not is_news and 0 <= age < limit and not at_once:
             return
         self._last, self._written_at = state, now
+        # No fsync for figures: they change each second, and after a power cut older ones will do.
         document, durable = _to_document(replace(state, updated=now)), is_news or self._is_behind
         self._is_behind = False
         try:

@@ -55,6 +55,8 @@ def admit(job: Job, context: AdmissionContext) -> Run:
         nodes=job.nodes or seen.nodes,
         sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs
     )
+    # A close event is about a row that cc-backend has: the run counts as started, and the facts of
+    # a start are not needed.
     closing = context.end is not None and context.end.source is EndSource.CLOSE
     run = Run(
         job=full,

@@ -208,6 +208,7 @@ class Resolver:
             if reply is not None:
                 self._accounting.failed(reply.error or "", now)
             for job in jobs:
+                # The controller is due again: its record is older than accounting's silence.
                 if reply is None or job.next_query <= now.steady:
                     self._ask_at(job, job.next_query)
                 else:  # as soon as accounting answers; meanwhile the record may change
@@ -227,6 +228,7 @@ class Resolver:
                 has_accounting=reply.has_accounting,
             )
             result = resolve_job(asked, answers, job.wall_time(now))
+            # the controller's answer has counted this round: the delay doubles once a round
             self._settle(job, result, now, repeated=False)
             resolved.append((asked, result, job.record))
         return resolved

@@ -125,6 +125,7 @@ def _backfill(
         step(f"{progress.queued} queued, {progress.at_backend} at cc-backend")
         _save_progress(path, window, progress)
 
+    # At once: it has our pid, which a second backfill names as the holder of the lock.
     _save_progress(path, window, BackfillProgress(resume_at=begun.since))
     progress = backfill(
         context, begun, BackfillControl(make_room=make_room, window_done=window_done)
@@ -141,6 +142,7 @@ def has_room(count: Callable[[], int], drain_wait: DrainWait) -> bool:
             until, last = drain_wait.clock() + STALL_SECONDS, now
         if not is_drain_running(drain_wait.state_directory):
             drain_wait.drain_once()
+            # A whole pass has resolved nothing: Slurm does not answer, and to wait does not help.
             if count() >= now:
                 return False
         elif drain_wait.clock() >= until:

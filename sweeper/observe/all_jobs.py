@@ -80,6 +80,7 @@ def _compare(
         live = running.get(row.job_id)
         if live == row.start_time or (live and same_start(live, row.start_time)):
             matched.add(row.job_id)
+        # A job whose state does not say whether it runs is left to the next sweep.
         elif row.job_id not in board.unsettled:
             orphans.append(row)
     missing = [

@@ -73,6 +73,7 @@ class Collector:
         rows: list[BackendRow] = []
         for cluster in self.sources.clusters:
             listing = self.sources.backend.running_jobs(cluster)
+            # Without the list of one cluster all of its jobs would seem to be missing.
             if listing.rows is None:
                 self.record_failure(backend_failure(listing.reply))
                 return None

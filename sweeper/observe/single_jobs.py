@@ -37,10 +37,12 @@ def observe_single_jobs(
     collector = Collector(sources, state.cluster)
     rows = _rows(collector, ids)
     records = _records(collector, ids) if rows is not None else None
+    # Half of the answers prove nothing: a missing row or record may only not have been shown.
     if rows is None or records is None:
         return replace(collector.empty_observation(), only_single_jobs=True)
     open_there = [row for found in rows.values() for row in found if row.state == "running"]
     open_keys = [RunId(row.job_id, row.start_time) for row in open_there]
+    # an open row may be of a run that began before the history that is looked at
     since = min(
         [collector.now - HISTORY_DAYS * DAY_SECONDS, *(key.start_time for key in open_keys)]
     )

@@ -36,6 +36,8 @@ def spool_entries_of(
     """
     wanted = sorted(set(keys))
     ids = {str(key.job_id) for key in wanted}
+    # Before the directories: the drain writes a run before it removes the event, so that a run on
+    # its way is seen in one of the two places.
     event_starts = _starts_in_events(layout, ids)
     found: dict[RunId, SpoolEntry] = {}
     for directory in (Directory.DEAD, Directory.OPEN, Directory.TODO):  # the last one wins
@@ -49,6 +51,7 @@ def spool_entries_of(
                     if is_read
                     else SpoolEntry(status=_STATUS_OF_DIRECTORY[directory])
                 )
+    # An event wins: what it leads to is not decided yet.
     for key in wanted:
         starts_of_events = event_starts.get(key.job_id, ())
         if any(s is None or same_start(s, key.start_time) for s in starts_of_events):
