@@ -33,18 +33,6 @@ class Version:
     minor: int
     patch: int
 
-    @classmethod
-    def parse(cls, text: str) -> Version:
-        """Read `1.5.4`, also with a leading `v` or a suffix such as `+cclib-2.12.0`.
-
-        Raises:
-            ValueError: the text does not begin with three numbers.
-        """
-        found = re.match(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})", text)
-        if found is None:
-            raise ValueError(f"no version: {text[:40]!r}")
-        return cls(*map(int, found.groups()))
-
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
 

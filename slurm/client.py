@@ -182,20 +182,6 @@ class Slurm:
             self._release.doubt()
             raise
 
-    def job(self, job_id: int) -> Job:
-        """Return the controller's record of a job.
-
-        Raises:
-            UnknownJob: the controller does not have it.
-            SlurmError: the answer is unknown.
-        """
-        found = self.jobs([job_id]).get(job_id)
-        if found is None:
-            raise UnknownJob(job_id)
-        if isinstance(found, SlurmError):
-            raise found
-        return found
-
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return every run of some jobs that accounting has between two instants.
 

@@ -170,7 +170,7 @@ class SlurmCommands:
         """Raise for an answer that must not be used."""
         has_failed = answer.status not in statuses
         if _UNKNOWN_JOB_ID in answer.stderr and (has_failed or is_empty):
-            raise UnknownJob(0)
+            raise UnknownJob
         if has_failed or says_query_failed(answer.stderr):
             raise command_failure(answer, self.error_lines.unknown(answer.stderr))
         if not error_lines(answer.stderr):

@@ -53,11 +53,10 @@ class SlurmError(Exception):
 
 
 class UnknownJob(Exception):  # noqa: N818 - an answer, not an error
-    """The answer of the controller that it does not know this job id."""
+    """The answer of the controller that it does not know a job id that was asked for."""
 
-    def __init__(self, job_id: int) -> None:
-        self.job_id = job_id
-        super().__init__(f"Slurm's controller does not know job {job_id}")
+    def __init__(self) -> None:
+        super().__init__("Slurm's controller does not know the job")
 
 
 def excerpt(text: str) -> str:

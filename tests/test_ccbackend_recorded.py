@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from backend_version import parse_version
 from recorded_backend import Recorded, releases, scenarios
 from recorded_situations import BEFORE, LATER, START, TABLE, asked, expected, row_for, situation
 
@@ -40,7 +41,7 @@ def test_every_recorded_answer_is_classified_as_its_situation_demands(release: s
     wrong = [
         (str(each), each.answer.status, each.answer.body[:120], expected(each, call))
         for each, call in asked(release)
-        if found(each, call, Version.parse(release)) is not expected(each, call)
+        if found(each, call, parse_version(release)) is not expected(each, call)
     ]
 
     assert wrong == []
@@ -49,7 +50,7 @@ def test_every_recorded_answer_is_classified_as_its_situation_demands(release: s
 def test_every_row_of_the_table_is_used() -> None:
     """A row that fits nothing would hide a mistake."""
     used = {
-        row_for(each.scenario, situation(each, call), Version.parse(each.version))
+        row_for(each.scenario, situation(each, call), parse_version(each.version))
         for release in releases()
         for each, call in asked(release)
     }
@@ -82,7 +83,7 @@ def test_the_version_is_on_the_login_page(release: str) -> None:
     """In every release."""
     (page,) = scenarios(release)["login-page"].exchanges
 
-    assert version_of_login_page(page.answer.body) == Version.parse(release)
+    assert version_of_login_page(page.answer.body) == parse_version(release)
 
 
 @EVERY
@@ -94,7 +95,7 @@ def test_the_generation_shows_at_an_unknown_path(release: str) -> None:
         if each.request.method == "GET" and each.request.path.startswith("/api/non")
     }
 
-    assert dialects == {server_info(Version.parse(release)).dialect}
+    assert dialects == {server_info(parse_version(release)).dialect}
 
 
 @EVERY
@@ -130,7 +131,7 @@ def test_rest_listings_are_read(release: str) -> None:
 def test_clusters_show_nodes_threads_and_accelerators(release: str) -> None:
     """From 1.3.0 on; before, the path is absent."""
     answer = scenarios(release)["clusters"].exchanges[0].answer
-    if Version.parse(release) < FIRST_WITH_CLUSTERS:
+    if parse_version(release) < FIRST_WITH_CLUSTERS:
         assert answer.status == 404
         return
     lab, other = clusters_of_json(json.loads(answer.body))
@@ -166,7 +167,7 @@ def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, rel
 def test_a_full_start_holds_no_field_that_the_server_refused(release: str) -> None:
     """Our fields are among those of the recorded start that every release took."""
     full = json.loads(scenarios(release)["start-full"].exchanges[0].request.body or b"{}")
-    server = server_info(Version.parse(release))
+    server = server_info(parse_version(release))
     job = Job(
         job_id=1,
         user="ada",
@@ -203,7 +204,7 @@ def test_the_path_for_starts_shows_by_get_whether_jobs_are_taken(release: str) -
         for each in scenarios(release)["wrong-method"].exchanges
         if (each.request.method, each.request.path) == ("GET", "/api/jobs/start_job/")
     }
-    may_be_off = server_info(Version.parse(release)).may_lack_job_api
+    may_be_off = server_info(parse_version(release)).may_lack_job_api
 
     assert (found == {Reason.JOB_API_ON}) is may_be_off
 

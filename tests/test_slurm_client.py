@@ -22,7 +22,7 @@ from release_table import markdown
 
 from slurm.client import Slurm
 from slurm.commands import CommandPaths
-from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job, Sharing
 from slurm.process import CommandResult
 from slurm.release import RELEASE_TABLE, QueryMethod, Release, features_of
@@ -39,8 +39,6 @@ def test_unknown_job_is_an_answer(series: str) -> None:
     assert {} == recorded.slurm().jobs([])
     assert {} == recorded.slurm().jobs([7])
     assert {} == recorded.slurm().jobs([7, 8])
-    with pytest.raises(UnknownJob):
-        recorded.slurm().job(7)
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -255,7 +253,7 @@ def test_description_is_the_text_just_read() -> None:
     recorded = commands("22.05")
     job_id = ids_of(recorded)[0]
     slurm = recorded.slurm()
-    slurm.job(job_id)
+    slurm.jobs([job_id])
     recorded.asked.clear()
     text = slurm.description(job_id)
 

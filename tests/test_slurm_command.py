@@ -137,5 +137,5 @@ def test_errors_are_told_in_printable_words() -> None:
     assert error.stderr.startswith("\\x1b[2Ja")
     assert 200 == len(error.stderr)
     assert "x: \\x1b[2J" in str(error)
-    assert "job 7" in str(UnknownJob(7))
+    assert "does not know the job" in str(UnknownJob())
     assert "a" == excerpt(" a ")

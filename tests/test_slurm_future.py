@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from recorded_accounting import AccountingStream
-from recorded_commands import commands, described, expected, ids_of
+from recorded_commands import commands, described, expected, ids_of, job_of
 from recorded_slurm import SERIES, Situation, json_records, node_of, sacct_runs
 
 from slurm.decode.json_stream import RecordStream
@@ -121,7 +121,7 @@ def test_new_state_word_in_text_stops_nothing() -> None:
     slurm = recorded.slurm()
     columns = CommandResult((), 0, looked_up_with(ids_of(recorded)[0], "HIBERNATING"), b"")
     recorded.answers[" -O "] = columns
-    found = slurm.job(ids_of(recorded)[0])
+    found = job_of(slurm, ids_of(recorded)[0])
 
     assert RunStage.UNSETTLED is run_stage(found)
     assert found.nodes

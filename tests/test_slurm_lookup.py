@@ -15,6 +15,7 @@ from recorded_commands import (
     described,
     expected,
     ids_of,
+    job_of,
 )
 from recorded_slurm import RELEASES, SERIES, json_jobs
 
@@ -212,7 +213,7 @@ def test_suspect_text_is_given_up_for_json(series: str) -> None:
     recorded = commands(series, "special-chars")
     (job_id,) = ids_of(recorded)
     slurm = recorded.slurm()
-    job = slurm.job(job_id)
+    job = job_of(slurm, job_id)
 
     assert job.name is not None
     assert "\n" in job.name
@@ -228,8 +229,8 @@ def test_suspect_job_without_json_is_told_by_its_hosts(
     recorded.answers["--json"] = answer
     (job_id,) = ids_of(recorded)
     slurm = recorded.slurm()
-    job = slurm.job(job_id)
-    again = slurm.job(job_id)
+    job = job_of(slurm, job_id)
+    again = job_of(slurm, job_id)
 
     assert ("n2cn001",) == job.nodes
     assert [(None, None)] == [(node.cores, node.gres) for node in job.allocations]
@@ -242,7 +243,7 @@ def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
     recorded = commands("22.05")
     recorded.answers["show job"] = UNKNOWN
     recorded.answers["--json"] = NO_JSON
-    job = recorded.slurm().job(ids_of(recorded)[0])
+    job = job_of(recorded.slurm(), ids_of(recorded)[0])
 
     assert "RUNNING" == job.state
     assert [None] == [node.cores for node in job.allocations]
@@ -253,7 +254,7 @@ def test_answer_that_carries_errors_is_unknown() -> None:
     recorded = commands("22.05", "special-chars")
     document = b'{"meta": {}, "errors": [{"error_code": 2}], "jobs": []}'
     recorded.answers["--json"] = CommandResult((), 0, document, b"")
-    job = recorded.slurm().job(*ids_of(recorded))
+    job = job_of(recorded.slurm(), *ids_of(recorded))
     assert [None] == [node.cores for node in job.allocations]
 
     other = commands("24.11")
@@ -275,8 +276,7 @@ def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:
     broken = good if isinstance(found[good], SlurmError) else odd
 
     assert 1 == len([job for job in found.values() if isinstance(job, Job)])
-    with pytest.raises(SlurmError):
-        recorded.slurm().job(broken)
+    assert isinstance(recorded.slurm().jobs([broken])[broken], SlurmError)
 
 
 def test_json_alone_tells_what_text_tells(caplog: pytest.LogCaptureFixture) -> None:
@@ -299,7 +299,7 @@ def test_last_task_of_an_array_is_asked_for_alone(series: str) -> None:
     """Its id is the array's own: asked for by that, all tasks would answer."""
     recorded = commands(series, "array-running-pending", "ended")
     array = ids_of(recorded)[0]
-    job = recorded.slurm().job(array)
+    job = job_of(recorded.slurm(), array)
 
     assert expected(recorded)[0] == described(job)
     assert f"scontrol show job {array}_6 -d" in recorded.asked

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
+from backend_version import parse_version
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
 from sweep_values import run_sweep
@@ -69,7 +70,7 @@ class StubbedServer:
     """A stub in the place of a real server; it commits its job cache as often."""
 
     def __init__(self, version: str) -> None:
-        self.version = Version.parse(version)
+        self.version = parse_version(version)
         self.token = "TOKEN:svc"
         parts = [{"name": "cpu", "nodes": "n2cn[001-004]"}]
         clusters = [{"name": CLUSTER, "subClusters": parts}]
@@ -102,7 +103,7 @@ class StubbedServer:
     def become(self, version: str) -> None:
         """Take the place of another release with the same tables, as an upgrade does."""
         self.stop()
-        self.version = Version.parse(version)
+        self.version = parse_version(version)
         self.model.version = version
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from backend_version import parse_version
 from recorded_backend import files, releases, version_of
 
 from ccbackend.version import Version
@@ -115,11 +116,11 @@ class RealServer:
         found = re.search(r"Version:\s*v?(\d+\.\d+\.\d+)", shown.stdout.decode())
         if found is None:
             raise AssertionError(f"no version is shown: {shown.stdout!r}")
-        return Version.parse(found[1])
+        return parse_version(found[1])
 
     def _write_settings(self) -> None:
         """Write the files of the recorded server of this release."""
-        older = [each for each in releases() if Version.parse(version_of(each)) <= self.version]
+        older = [each for each in releases() if parse_version(version_of(each)) <= self.version]
         for path, content in files((older or releases())[-1]).items():
             if path.startswith("server/"):
                 target = self._root / path.removeprefix("server/")

@@ -182,6 +182,13 @@ def commands(series: str, scenario: str = "gpu-two-nodes", moment: str = "") -> 
     return RecordedCommands(Situation(series, scenario), moment)
 
 
+def job_of(slurm: Slurm, job_id: int) -> Job:
+    """Return the controller's record of one job."""
+    found = slurm.jobs([job_id])[job_id]
+    assert isinstance(found, Job)
+    return found
+
+
 def ids_of(recorded: RecordedCommands) -> list[int]:
     """Return all job ids of the moment."""
     return sorted(controller_sights(recorded.situation, recorded.moment))

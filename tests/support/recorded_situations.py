@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from backend_version import parse_version
 from recorded_backend import Recorded, exchanges
 
 from ccbackend.outcomes import ApiCall, Outcome
@@ -236,7 +237,7 @@ def row_for(scenario: str, text: str, version: Version) -> int | None:
         if (
             re.fullmatch(name, scenario)
             and re.fullmatch(pattern, text)
-            and Version.parse(first) <= version <= Version.parse(last)
+            and parse_version(first) <= version <= parse_version(last)
         ):
             return index
     return None
@@ -244,7 +245,7 @@ def row_for(scenario: str, text: str, version: Version) -> int | None:
 
 def expected(each: Recorded, call: ApiCall) -> Outcome:
     """What the situation demands."""
-    version = Version.parse(each.version)
+    version = parse_version(each.version)
     row = row_for(each.scenario, situation(each, call), version)
     if row is not None:
         return TABLE[row][4]
