@@ -71,8 +71,7 @@ class Delivery:
         self.questions.ask(now)
         if not self._health.is_up:
             return
-        # An accepted start must be stored, a delivered stop removes a file: on a full disk only
-        # stops go on.
+        # an accepted start must be stored, a delivered stop removes a file
         if not stops_only:
             self._fill(self._workers.starts, Channel.STARTS, now)
         self._fill(self._workers.stops, Channel.STOPS, now)
@@ -216,8 +215,7 @@ class Delivery:
         entry.failures += 1
         if request.kind is not RequestKind.EDIT_META:
             entry.accepted_before = self._health.accepted(channel)
-            # Only an answer clears it: that this attempt did not arrive says nothing about the one
-            # before.
+            # only an answer clears it: one of the attempts before may have arrived
             entry.may_have_arrived |= reply.sent and reply.verdict.reason is not Reason.UNREACHABLE
 
     def _apply(
@@ -241,7 +239,9 @@ class Delivery:
             entry.note_listed()
         self._note_texts(entry, reaction, reply.verdict, now)
         if reaction.action is not RunAction.WAIT:
-            _log_outcome(entry, request, reply.verdict)
+            text = "job=%d cluster=%s start=%d call=%s outcome=%s"
+            run = (entry.job_id, escape(request.cluster), entry.start_time)
+            _log.info(text, *run, request.kind, reply.outcome)
         match reaction.action:
             case RunAction.WAIT:
                 self._wait(entry, reply.verdict, reaction, now)
@@ -250,19 +250,13 @@ class Delivery:
             case RunAction.ARCHIVE:
                 self._store.complete(entry, reaction.run, now)
             case RunAction.DEAD_LETTER:
-                # as it was sent last: the client may have amended it
-                sent = replace(request, document=reply.document or request.document)
+                sent = replace(request, document=reply.document or request.document)  # as amended
                 move_rejected_to_dead(self._store, entry, reaction.run, sent, now)
             case _:
                 self._keep(entry, request, reply.verdict, reaction.run, now)
 
     def _keep(
-        self,
-        entry: PendingRun,
-        request: SendRequest,
-        verdict: ReplyVerdict,
-        run: Run,
-        now: Moment,
+        self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, run: Run, now: Moment
     ) -> None:
         """Store the run that an answer changed, with the texts that are still to be sent."""
         self._store.persist(entry, replace(run, late_texts=entry.new_texts), now)
@@ -299,9 +293,3 @@ class Delivery:
         if not entry.new_texts and reaction.run.late_texts:
             self._store.persist(entry, replace(reaction.run, late_texts=()), now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
-
-
-def _log_outcome(entry: PendingRun, request: SendRequest, verdict: ReplyVerdict) -> None:
-    text = "job=%d cluster=%s start=%d call=%s outcome=%s"
-    run = (entry.job_id, escape(request.cluster), entry.start_time)
-    _log.info(text, *run, request.kind, verdict.outcome)

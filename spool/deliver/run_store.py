@@ -121,8 +121,7 @@ class RunStore:
         """Return the runs of a job id that are in the spool or were delivered recently."""
         here = [entry.tracked() for entry in self.lane(job_id, now)]
         # One that cannot be read counts as delivered: as an unknown run it would be reported twice.
-        unreadable = self.unreadable_starts(job_id)
-        here += [TrackedRun(start_time=start, started=True) for start in unreadable]
+        here += [TrackedRun(start_time=s, started=True) for s in self.unreadable_starts(job_id)]
         starts = {run.start_time for run in here}
         past = [
             TrackedRun(start_time=start, end=end, started=True)
@@ -138,9 +137,8 @@ class RunStore:
         One whose file cannot be read has to be closed at its end before its row is deleted.
         """
         if self._changes.is_removing(job_id):
-            return "an earlier run of this job is being removed"
-        unreadable = self.unreadable_starts(job_id)
-        return "the file of an earlier run of this job cannot be read" if unreadable else ""
+            return "the file of an earlier run is being removed"
+        return "the file of an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""
@@ -194,8 +192,7 @@ class RunStore:
             self._archive.add(run, now.wall)
             self._delivered.add(run.job_id, run.start_time, run.end.time)
         self._changes.start_waiting(now)
-        # At once, not with the group: nothing may be sent for a run whose file waits for removal.
-        self.schedule.drop(entry, now.steady)
+        self.schedule.drop(entry, now.steady)  # at once: nothing may be sent for it any more
 
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
         """Move a run that cc-backend rejected to `dead/` with the next group."""
@@ -295,8 +292,7 @@ class RunStore:
         self._removed_events |= events
         is_crowded = len(self.schedule) > MAX_LOADED_RUNS
         for entry in written:
-            # Only memory knows that a run waits for its texts: loaded again, it would be sent
-            # without them. A lane is unloaded as a whole or not at all, to keep its order.
+            # only memory knows that a run waits for its texts: loaded again, it would not wait
             has_question = entry.texts_until or entry.stop_texts_until
             is_idle = entry.in_flight is None and not has_question and self.schedule.is_alone(entry)
             if is_idle and (entry.next_request is None or is_crowded):

@@ -208,8 +208,7 @@ class Resolver:
             if reply is not None:
                 self._accounting.failed(reply.error or "", now)
             for job in jobs:
-                # The controller is due again: its record is older than accounting's silence.
-                if reply is None or job.next_query <= now.steady:
+                if reply is None or job.next_query <= now.steady:  # the controller is due again
                     self._ask_at(job, job.next_query)
                 else:  # as soon as accounting answers; meanwhile the record may change
                     job.phase = QueryPhase.ACCOUNTING_WANTED
