@@ -82,6 +82,7 @@ CASES = (
     ),
     Case("Sweep", {'check_status{check="sweep"}': "0 1x40 0x5"}, 32, (30, 43)),
     Case("SweepRefused", {"sweep_refused": "0 1x40 0x5"}, 32, (30, 43)),
+    Case("NodeStates", {'check_status{check="node states"}': "0 1x20 0x5"}, 17, (15, 23)),
     Case("Check", {'check_status{check="configuration"}': "0 2x20 0x5"}, 17, (15, 23)),
 )
 

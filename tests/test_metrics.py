@@ -78,6 +78,11 @@ def value(name: str, samples: dict[str, float] = SAMPLES) -> float | None:
         ("sweep_held_stops", 8),
         ('sweep_differences{kind="start"}', 1),
         ('sweep_refusals_total{guard="fewer"}', 2),
+        ('nodes{state="idle"}', 15),
+        ('nodes_left_out{reason="unknown"}', 16),
+        ("node_states_last_success_timestamp_seconds", NOON - 320),
+        ("node_states_duration_seconds", 1.5),
+        ("node_states_failed_rounds", 17),
     ],
 )
 def test_each_value_has_its_metric(name: str, expected: float) -> None:

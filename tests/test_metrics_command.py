@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -69,6 +70,19 @@ def test_the_spool_is_counted_without_a_drain(site: CommandSite) -> None:
     assert {"new": NOON + 5, "todo": NOON, "open": NOON + 7, "dead": None, "tmp": None} == oldest
     assert min(found["spool_free_bytes"], found["spool_free_inodes"]) > 0
     assert 0 == found["drain_up"]
+
+
+def test_the_last_round_of_node_states_is_counted(site: CommandSite) -> None:
+    """From its file, whoever wrote it."""
+    last = {"tried": NOON, "accepted": NOON, "states": {"idle": 3}, "left_out": {"unknown": 1}}
+    (site.state / "nodes.json").write_text(json.dumps(last))
+    found = metrics(site)
+
+    assert (3, 1, NOON) == (
+        found['nodes{state="idle"}'],
+        found['nodes_left_out{reason="unknown"}'],
+        found["node_states_last_success_timestamp_seconds"],
+    )
 
 
 def test_checks_have_the_verdicts_of_check(site: CommandSite) -> None:

@@ -19,6 +19,7 @@ from spool.config import Config
 from spool.errors import SpoolError
 from spool.files.inventory import EventFile, RunFile, list_names, read_file, waiting_times
 from spool.files.layout import Directory, Layout
+from spool.files.node_round import read_node_round
 from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.identity import MaskedToken
 from spool.metrics.snapshot import DirectoryFigures, MetricsSnapshot
@@ -50,6 +51,7 @@ class SnapshotReader:
             drain=view.state,
             sweep=sweep,
             sweep_needs_attention=sweep is not None and needs_attention(sweep),
+            nodes=read_node_round(config.spool.state_directory),
             min_free_bytes=config.spool.min_free_bytes,
             token_expires_at=token_expires_at,
             checks=self._checks(now),

@@ -6,16 +6,10 @@ user, a job, a host or a free text. A value that is not known has no sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import accumulate
 
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import HistogramMetricFamily, InfoMetricFamily, Metric
 
 from ccbackend.outcomes import Outcome
 from spool import __version__
@@ -23,11 +17,11 @@ from spool.deliver.pending_run import RequestKind
 from spool.files.drain_counters import LATENCY_BOUNDS, LatencyCounts
 from spool.files.drain_state import HealthState
 from spool.files.event import EventKind
+from spool.files.node_round import NodeRound
+from spool.metrics.samples import PREFIX, counters, gauge, gauges
 from spool.metrics.snapshot import MetricsSnapshot
 
-PREFIX = "cc_slurm_sync_"
 _EVENTS = {"hook": (EventKind.START, EventKind.STOP), "command": tuple(EventKind)}
-Samples = Mapping[tuple[str, ...], float]
 
 
 def metric_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -38,6 +32,7 @@ def metric_families(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield from _requests(snapshot)
     yield from _connections(snapshot)
     yield from _sweep(snapshot)
+    yield from _node_states(snapshot)
 
 
 def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -53,18 +48,18 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     }
     build.add_metric([], versions)
     yield build
-    yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", snapshot.time)
-    yield _gauges(
+    yield gauge("metrics_timestamp_seconds", "When these metrics were made.", snapshot.time)
+    yield gauges(
         "check_status",
         "Verdict of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
         ["check"],
         {(name,): float(status) for name, status in snapshot.checks.items()},
     )
-    yield _gauge("drain_up", "Whether a drain is running.", float(snapshot.is_running))
-    yield _gauge(
+    yield gauge("drain_up", "Whether a drain is running.", float(snapshot.is_running))
+    yield gauge(
         "drain_updated_timestamp_seconds", "When a drain last updated its state.", state.updated
     )
-    yield _gauge(
+    yield gauge(
         "token_expiry_timestamp_seconds",
         "When the token for cc-backend expires; absent if it does not.",
         snapshot.token_expires_at,
@@ -73,39 +68,39 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
 
 def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     state, figures = snapshot.drain, snapshot.directories
-    yield _gauges(
+    yield gauges(
         "spool_files",
         "Files in the spool: events (new), pending runs (todo), started runs (open), dead letters"
         " (dead).",
         ["directory"],
         {(name,): float(each.count) for name, each in figures.items()},
     )
-    yield _gauges(
+    yield gauges(
         "spool_oldest_timestamp_seconds",
         "Since when the oldest file of each directory has been waiting.",
         ["directory"],
         {(name,): each.oldest for name, each in figures.items() if each.oldest is not None},
     )
-    yield _gauges(
+    yield gauges(
         "dead_letters",
         "Dead letters by reason; `not_read`: there are too many to read all of them at once.",
         ["reason"],
         {(reason,): float(count) for reason, count in snapshot.dead_letters.items()},
     )
-    yield _gauge("spool_free_bytes", "Free space on the spool's disk.", snapshot.free_bytes)
-    yield _gauge("spool_free_inodes", "Free inodes on the spool's disk.", snapshot.free_inodes)
-    yield _gauge(
+    yield gauge("spool_free_bytes", "Free space on the spool's disk.", snapshot.free_bytes)
+    yield gauge("spool_free_inodes", "Free inodes on the spool's disk.", snapshot.free_inodes)
+    yield gauge(
         "spool_min_free_bytes",
         "Setting spool.min_free_bytes: with less, no scripts are stored.",
         snapshot.min_free_bytes,
     )
     is_current = snapshot.is_current
-    yield _gauge(
+    yield gauge(
         "spool_writable",
         "Whether the drain can write the spool.",
         float(not state.disk_full) if is_current else None,
     )
-    yield _gauge(
+    yield gauge(
         "unreadable_files",
         "Files in the spool that cannot be read now.",
         state.unreadable_count if is_current else None,
@@ -116,67 +111,67 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     state = snapshot.drain
     current = state if snapshot.is_current else None
     waiting = sum(cause.count for cause in state.waiting)
-    yield _gauge(
+    yield gauge(
         "waiting_runs",
         "Runs that wait for a cause, such as an unknown host.",
         waiting if current else None,
     )
-    yield _gauge(
+    yield gauge(
         "unreported_runs",
         "Runs that are deliberately not reported.",
         current.unreported if current else None,
     )
-    yield _gauge(
+    yield gauge(
         "held_stops",
         "Stops that wait for cc-backend's job cache.",
         current.held_stops if current else None,
     )
-    yield _gauge(
+    yield gauge(
         "inquiries",
         "Job ids that are still to be looked up in Slurm.",
         current.inquiries if current else None,
     )
-    yield _gauge(
+    yield gauge(
         "due_since_timestamp_seconds",
         "Since when requests have been due and none was delivered; absent if none is due.",
         current.due_since if current else None,
     )
-    yield _gauge(
+    yield gauge(
         "next_attempt_timestamp_seconds",
         "When the next waiting request is due.",
         current.next_attempt if current else None,
     )
-    yield _gauge("last_event_timestamp_seconds", "Last event of a hook.", state.last_event)
-    yield _gauge("last_delivery_timestamp_seconds", "Last delivery.", state.last_delivery)
+    yield gauge("last_event_timestamp_seconds", "Last event of a hook.", state.last_event)
+    yield gauge("last_delivery_timestamp_seconds", "Last delivery.", state.last_delivery)
 
 
 def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
-    counters = snapshot.drain.counters
-    yield _counters(
+    counted = snapshot.drain.counters
+    yield counters(
         "events",
         "Events found in the spool, by source (hook, or command: sweep, replay, retry) and kind.",
         ["source", "kind"],
         {
-            (source, str(kind)): counters.events.get(source, {}).get(kind, 0)
+            (source, str(kind)): counted.events.get(source, {}).get(kind, 0)
             for source, kinds in _EVENTS.items()
             for kind in kinds
         },
     )
-    yield _counters(
+    yield counters(
         "deliveries",
         "Answers to requests for runs, by request and outcome (delivered, retry, rejected ...).",
         ["request", "outcome"],
         {
-            (str(kind), str(outcome)): counters.answers.get(kind, {}).get(outcome, 0)
+            (str(kind), str(outcome)): counted.answers.get(kind, {}).get(outcome, 0)
             for kind in RequestKind
             for outcome in Outcome
         },
     )
-    yield _counters(
+    yield counters(
         "retries",
         "Requests that were sent again after a failure.",
         ["request"],
-        {(str(kind),): counters.retries.get(kind, 0) for kind in RequestKind},
+        {(str(kind),): counted.retries.get(kind, 0) for kind in RequestKind},
     )
     latency = HistogramMetricFamily(
         f"{PREFIX}hook_to_accepted_seconds",
@@ -184,7 +179,7 @@ def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         labels=["request"],
     )
     for kind in (RequestKind.START, RequestKind.STOP):
-        found = counters.latencies.get(kind, LatencyCounts())
+        found = counted.latencies.get(kind, LatencyCounts())
         bounds = [*map(str, LATENCY_BOUNDS), "+Inf"]
         buckets = list(zip(bounds, accumulate(found.counts), strict=True))
         latency.add_metric([str(kind)], buckets, sum_value=found.seconds)
@@ -199,13 +194,13 @@ def _connections(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         for name, report in reports.items()
         if snapshot.is_current and report.state is not None
     }
-    yield _gauges(
+    yield gauges(
         "backend_up",
         "Whether cc-backend answers (server), and accepts starts and stops.",
         ["connection"],
         {(name,): float(report.state is HealthState.UP) for name, report in known.items()},
     )
-    yield _gauges(
+    yield gauges(
         "halted",
         "Whether deliveries are halted until an administrator acts, with the reason in one word.",
         ["connection", "reason"],
@@ -219,7 +214,7 @@ def _connections(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         "controller": state.slurm_silent_since,
         "accounting": state.accounting_silent_since,
     }
-    yield _gauges(
+    yield gauges(
         "slurm_up",
         "Whether slurmctld (controller) and slurmdbd (accounting) answered the last query.",
         ["source"],
@@ -232,38 +227,38 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     drift = last.drift if last else {}
     refusals = last.refusals if last else {}
     refused = float(snapshot.sweep_needs_attention)
-    yield _gauge(
+    yield gauge(
         "sweep_started_timestamp_seconds",
         "Start of the last sweep.",
         last.started if last else None,
     )
-    yield _gauge(
+    yield gauge(
         "sweep_duration_seconds",
         "Duration of the last sweep; absent while one is running.",
         last.duration_seconds if last else None,
     )
-    yield _gauge(
+    yield gauge(
         "sweep_last_success_timestamp_seconds",
         "End of the last sweep that was not refused.",
         last.succeeded if last else None,
     )
-    yield _gauge(
+    yield gauge(
         "sweep_refused",
         "Whether the last sweep refused or held stops back and needs attention.",
         refused if last else None,
     )
-    yield _gauge(
+    yield gauge(
         "sweep_held_stops",
         "Stops that the last sweep held back.",
         last.held_stops if last else None,
     )
-    yield _gauges(
+    yield gauges(
         "sweep_differences",
         "Differences that the last sweep found, by kind.",
         ["kind"],
         {(kind,): float(count) for kind, count in drift.items()},
     )
-    yield _counters(
+    yield counters(
         "sweep_refusals",
         "Sweeps in which a safety check failed, by check.",
         ["guard"],
@@ -271,22 +266,32 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
 
 
-def _gauge(name: str, text: str, value: float | None) -> Metric:
-    return _gauges(name, text, [], {} if value is None else {(): value})
-
-
-def _gauges(name: str, text: str, labels: list[str], values: Samples) -> Metric:
-    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), values.items())
-
-
-def _counters(name: str, text: str, labels: list[str], values: Samples) -> Metric:
-    return _filled(CounterMetricFamily(PREFIX + name, text, labels=labels), values.items())
-
-
-def _filled(
-    family: GaugeMetricFamily | CounterMetricFamily,
-    samples: Iterable[tuple[tuple[str, ...], float]],
-) -> Metric:
-    for labels, value in samples:
-        family.add_metric(labels, value)
-    return family
+def _node_states(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    last = snapshot.nodes or NodeRound()
+    yield gauges(
+        "nodes",
+        "Nodes in the last accepted round of node states, by state.",
+        ["state"],
+        {(state,): float(count) for state, count in last.states.items()},
+    )
+    yield gauges(
+        "nodes_left_out",
+        "Nodes that the last accepted round of node states left out, by reason.",
+        ["reason"],
+        {(reason,): float(count) for reason, count in last.left_out.items()},
+    )
+    yield gauge(
+        "node_states_last_success_timestamp_seconds",
+        "When cc-backend last accepted node states.",
+        last.accepted,
+    )
+    yield gauge(
+        "node_states_duration_seconds",
+        "Duration of the last accepted round of node states.",
+        None if last.accepted is None else last.seconds,
+    )
+    yield gauge(
+        "node_states_failed_rounds",
+        "Rounds of node states that have failed since the last success.",
+        None if snapshot.nodes is None else last.failures,
+    )

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import Metric
 from prometheus_client.exposition import start_http_server
 
-from spool.metrics.families import PREFIX, metric_families
+from spool.metrics.families import metric_families
+from spool.metrics.samples import PREFIX
 from spool.metrics.snapshot import MetricsSnapshot
 
 WRITE_SECONDS = 10.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from spool.checks.result import CheckStatus
 from spool.files.drain_state import DrainState
 from spool.files.layout import Directory
+from spool.files.node_round import NodeRound
 from spool.files.sweep_state import SweepSummary
 
 
@@ -24,7 +25,8 @@ class MetricsSnapshot:
     """What the state files, the spool and the checks say at one time (Unix seconds).
 
     `is_running`: a drain holds the lock, as process `pid`. `dead_letters` are counted by reason.
-    None means that a value is not known. `checks` are the verdicts of `cc-spool check` by name.
+    `nodes` is the last round of node states. None means that a value is not known. `checks` are the
+    verdicts of `cc-spool check` by name.
     """
 
     time: float
@@ -33,6 +35,7 @@ class MetricsSnapshot:
     drain: DrainState = field(default=DrainState())
     sweep: SweepSummary | None = None
     sweep_needs_attention: bool = False
+    nodes: NodeRound | None = None
     directories: Mapping[Directory, DirectoryFigures] = field(default_factory=dict)
     dead_letters: Mapping[str, int] = field(default_factory=dict)
     free_bytes: int | None = None

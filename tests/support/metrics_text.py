@@ -15,8 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from spool.checks.result import CheckStatus
 from spool.files.drain_state import DrainState, HealthReport, HealthState, WaitingCause
 from spool.files.layout import Directory
+from spool.files.node_round import NodeRound
 from spool.files.sweep_state import SweepSummary
-from spool.metrics.families import PREFIX, metric_families
+from spool.metrics.families import metric_families
+from spool.metrics.samples import PREFIX
 from spool.metrics.snapshot import DirectoryFigures, MetricsSnapshot
 
 NOON = 1_767_225_600.0
@@ -52,6 +54,14 @@ FULL = MetricsSnapshot(
         refusals=MappingProxyType({"fewer": 2}),
     ),
     sweep_needs_attention=True,
+    nodes=NodeRound(
+        tried=NOON - 20,
+        accepted=NOON - 320,
+        seconds=1.5,
+        states=MappingProxyType({"idle": 15}),
+        left_out=MappingProxyType({"unknown": 16}),
+        failures=17,
+    ),
     directories={Directory.TODO: DirectoryFigures(count=9, oldest=NOON - 10)},
     dead_letters={"bad_request": 10},
     free_bytes=11,
