@@ -135,6 +135,13 @@ def repeat_sweep(lab: PrometheusLab) -> None:
     lab.drain.sweep()
 
 
+def node_states_reported(lab: PrometheusLab, at: float) -> None:
+    """Leave what the last round of node states leaves, after the drain's first one."""
+    path = lab.drain.site.state / "nodes.json"
+    until(path.exists, PATIENCE_SECONDS)
+    path.write_text(json.dumps({"tried": at, "accepted": at, "states": {"idle": 1}}))
+
+
 def remove_metrics(lab: PrometheusLab) -> None:
     """End the drain and remove what it wrote."""
     lab.drain.end()
@@ -194,6 +201,11 @@ SCENARIOS = (
         repeat_sweep,
     ),
     Scenario("SweepRefused", refuse_sweep, repeat_sweep),
+    Scenario(
+        "NodeStates",
+        lambda lab: node_states_reported(lab, time.time() - 7200),
+        lambda lab: node_states_reported(lab, time.time()),
+    ),
     Scenario(
         "Check",
         lambda lab: lab.drain.site.spool.chmod(0o757),
