@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 
 from ccbackend import replies
-from ccbackend.errors import Fault, TokenError
+from ccbackend.errors import ExpiredTokenError, Fault, TokenError
 from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from ccbackend.version import (
@@ -77,7 +77,7 @@ class ApiRequests:
             token = self._transport.token()
             answer = self._transport.exchange(method, path, body=body, limit_bytes=limit_bytes)
         except TokenError as error:
-            verdict = ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
+            verdict = _token_verdict(error)
             return ApiReply(call=call, verdict=verdict, sent=False), ""
         # Before the answer is classified: some texts mean another thing in another release.
         if answer.status is not None and self._transport.connections > self._connections_seen:
@@ -108,6 +108,13 @@ class ApiRequests:
         dialect = dialect_of_404(answer.status or 0, answer.text)
         if dialect is not None:
             self._shared.server = ServerInfo(None, dialect)
+
+
+def _token_verdict(error: TokenError) -> ReplyVerdict:
+    """Return what a token that cannot be used says about a request that was not sent."""
+    if isinstance(error, ExpiredTokenError):
+        return ReplyVerdict(Reason.TOKEN_EXPIRED, error.path)
+    return ReplyVerdict(Reason.TOKEN_UNREADABLE, str(error))
 
 
 def encoded(document: Mapping[str, object]) -> bytes:

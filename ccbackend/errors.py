@@ -26,16 +26,24 @@ class PayloadError(CcBackendError):
 
 
 class TokenError(CcBackendError):
-    """The token file cannot be used: what is wrong, what to do. Never the token itself.
+    """The token file cannot be used: `path`, what is wrong, what to do. Never the token itself.
 
     `is_denied` says that a right is missing, or is granted to too many.
     """
 
     def __init__(self, path: str, problem: str, hint: str, *, is_denied: bool = False) -> None:
         super().__init__(f"{path}: {problem}; {hint}")
+        self.path = path
         self.problem = problem
         self.hint = hint
         self.is_denied = is_denied
+
+
+class ExpiredTokenError(TokenError):
+    """The token has expired by this host's clock, so a request would be useless."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "the token has expired", "write a new one to it")
 
 
 class UrlError(CcBackendError):

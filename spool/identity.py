@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ccbackend.errors import TokenError
+from ccbackend.errors import ExpiredTokenError, TokenError
 from ccbackend.token import Token, TokenFile, parse_token
 from spool import console
 from spool.config import Config, token_source
@@ -51,12 +51,12 @@ class MaskedToken:
         """Return the token's text, for a header.
 
         Raises:
-            TokenError: it cannot be used, or has expired, so a request would be useless.
+            TokenError: it cannot be used.
+            ExpiredTokenError: it has expired.
         """
         token = self.current()
         if token.expired(self._clock()):
-            where = str(self.path or "cc-backend.apikey")
-            raise TokenError(where, "the token has expired", "write a new one to it")
+            raise ExpiredTokenError(str(self.path or "cc-backend.apikey"))
         return token.value
 
     def fingerprint(self) -> tuple[int, ...] | None:

@@ -14,7 +14,7 @@ from scripted_server import Action, ScriptedServer, answer, hang_up, raw, stall
 
 from ccbackend.api_requests import encoded
 from ccbackend.client import BackendClient
-from ccbackend.errors import TokenError
+from ccbackend.errors import ExpiredTokenError, TokenError
 from ccbackend.facts import BackendRunKey
 from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.payload import edit_meta_payload
@@ -563,6 +563,19 @@ def test_an_unreadable_token_halts_without_a_request() -> None:
 
     assert [reply.verdict.reason for reply in replies] == [Reason.TOKEN_UNREADABLE] * 2
     assert peer.requests == []
+
+
+def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
+    """No request is needed to know it; the reason names the cause, not the file."""
+
+    def token() -> str:
+        raise ExpiredTokenError("/t")
+
+    with ScriptedServer([]) as peer, requests.Session() as session:
+        reply = BackendClient(Transport(session, peer.url, token=token)).start(START)
+
+    assert (reply.verdict.reason, reply.sent) == (Reason.TOKEN_EXPIRED, False)
+    assert "/t" == reply.verdict.message
 
 
 def test_a_token_that_vanishes_after_a_delivery_is_noticed() -> None:

@@ -632,6 +632,14 @@ def test_show_of_a_refused_run(site: CommandSite) -> None:
     assert out.endswith("  to do     correct cluster.json, then retry\n")
 
 
+def test_show_leaves_an_account_out_that_slurm_does_not_have(site: CommandSite) -> None:
+    """Without accounting no job has one."""
+    run = run_of(9)
+    site.put(Directory.OPEN, replace(run, job=replace(run.job, account=None)))
+
+    assert "run of job 9, user anna, partition main" in site.call("show", "9").out
+
+
 def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
     """Scripts can hold secrets; that there is one is said."""
     site.put(Directory.DEAD, run_of(9, script="#!/bin/sh\nsecret", last_error=REFUSED))

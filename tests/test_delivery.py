@@ -22,6 +22,7 @@ from spool.deliver.channel import SILENT_SECONDS
 from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
 from spool.deliver.health_rules import Channel, Health
 from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.reaction import SLIM_FAILURES
 from spool.deliver.senders import SendRequest, SendResult, ServerQuery, Topic
 from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 from spool.drain.state_report import StateReport
@@ -606,6 +607,26 @@ def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
     assert "accepted without script and description" in caplog.text
     assert 1 == len(calls(world, "edit_meta"))
     assert () == world.stored("open", 1).late_texts
+
+
+def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
+    """An expired token is noticed here; nothing in front of the server disliked the script."""
+    world.backend.version = NEW
+    world.texts[1] = ("#!/bin/sh\n", None)
+    had_script: list[bool] = []
+
+    def refuse(document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
+        had_script.append("jobScript" in document.get("metaData", {}))
+        verdict = ReplyVerdict(Reason.TOKEN_EXPIRED)
+        return ApiReply(call=ApiCall.START, verdict=verdict, sent=maybe_sent)
+
+    world.backend.start = refuse  # type: ignore[method-assign]
+    world.begin(1)
+    for _ in range(12):
+        world.run(60)
+
+    assert [True] * len(had_script) == had_script
+    assert len(had_script) > SLIM_FAILURES
 
 
 def test_a_start_without_texts_is_stored_with_what_is_to_be_added(world: World) -> None:

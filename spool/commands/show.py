@@ -109,7 +109,8 @@ def _description(entry: Entry) -> str:
     if isinstance(entry, RunFile):
         job, end = entry.run.job, entry.run.end
         over = f"ended {format_time(end.time)} {end.state}" if end else "not known to have ended"
-        whose = f"user {job.user}, account {job.account}, partition {job.partition}"
+        account = "" if job.account is None else f", account {job.account}"
+        whose = f"user {job.user}{account}, partition {job.partition}"
         return (
             f"run of job {job.job_id}, {whose}, started {format_time(entry.run.start_time)}, {over}"
         )

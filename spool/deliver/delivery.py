@@ -184,6 +184,7 @@ class Delivery:
         run = self.builder.load_run(entry, now)
         if run is None:
             return None
+        is_start = request.kind is RequestKind.START
         context = RequestContext(
             kind=request.kind,
             now=now.wall,
@@ -191,7 +192,7 @@ class Delivery:
             status=reply.status,
             failures=entry.failures,
             is_to_blame=to_blame,
-            can_be_slim=request.kind is RequestKind.START and not entry.is_slim and run.has_texts,
+            can_be_slim=reply.sent and not entry.is_slim and run.has_texts and is_start,
             commit_seconds=self._policy.hold_seconds,
         )
         return react(run, verdict, context)
