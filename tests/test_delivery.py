@@ -720,6 +720,18 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
 
 
+def test_a_refused_query_of_the_topology_halts(world: World) -> None:
+    """The token expires between the first probe and the topology that a start waits for."""
+    world.backend.topology = None
+    world.run()
+    world.begin(1)
+    world.run()
+    world.backend.everything = Reason.TOKEN_EXPIRED
+    world.run(120)
+
+    assert Health.HALTED is world.health.state.server.health
+
+
 def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
     """After a quarter of an hour it goes without."""
     world.backend.topology = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.version import ServerInfo
@@ -133,6 +134,11 @@ class BackendHealth:
         if server.version is None:
             self._version_due_at = now.steady
         self._set_server(server)
+
+    def query_answered(self, verdict: ReplyVerdict) -> None:
+        """Want a probe if a query was refused: only a probe says that deliveries are halted."""
+        if sign_of(verdict) is Sign.HALTED:
+            self.state = replace(self.state, probe_wanted=True)
 
     def cause_changed(self, now: Moment) -> None:
         """Allow the next try at once, after a change of token or configuration or a command."""

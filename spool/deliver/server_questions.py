@@ -114,6 +114,7 @@ class ServerQuestions:
             self._health.probed(reply.verdict, reply.server, now, retry_after=after)
             return
         self._health.server_seen(reply.server, now)
+        self._health.query_answered(reply.verdict)
         # A failed list is no empty list: nothing is released, and nothing is concluded from it.
         if query.topic is Topic.JOBS and reply.verdict.outcome is not Outcome.DELIVERED:
             self._stop_release.query_failed(now.steady)
