@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 from demo_stage import Cluster, Stage, StandIn
 
-HEAD = ("job", "user", "state", "seconds", "hosts", "threads", "GPUs", "shared")
+HEAD = ("job", "user", "state", "hosts", "threads", "GPUs")
 REFUSAL = "bad walltime: the project's time is used up"
 
 
@@ -104,7 +105,8 @@ class Demo:
             self.stage.wait("no events", lambda: not self.stage.in_spool("new"))
             self._step(
                 f"cc-backend is away. Job {before} ends, {during} starts, {both} starts and ends.",
-                f"Their facts are on disk: todo/ {' '.join(self.stage.in_spool('todo'))}",
+                "Their facts are on disk, in todo/:",
+                f"  {' '.join(self.stage.in_spool('todo'))}",
             )
             time.sleep(1)
         took = self.stage.wait("all rows", lambda: self.stage.state(both) == "failed")
@@ -120,7 +122,7 @@ class Demo:
         self._shown(job)
         self._step(
             f"Job {job} starts and the hook's event is lost, so nobody reports it.",
-            f"A sweep compares Slurm with cc-backend and repairs that: cc-sweep apply -j {job}",
+            f"A sweep finds and repairs that: cc-sweep apply -j {job}",
             *sweep.stdout.splitlines()[-1:],
             f"{time.monotonic() - began:.2f} s after it began cc-backend shows the job.",
         )
@@ -143,8 +145,9 @@ class Demo:
         """Print what is where; return whether it is as expected."""
         print("\nWhat cc-backend has now:\n")
         print(table(self.stage.rows()))
-        answer = self.stage.run("cc-spool", "list", "dead")
-        print(f"\n$ cc-spool list dead\n{answer.stdout}", end="")
+        answer = self.stage.run("cc-spool", "show", str(refused))
+        print(f"\n$ cc-spool show {refused} | grep -E 'dead|why'")
+        print("\n".join(re.findall(r"^dead.*|^  why.*", answer.stdout, re.MULTILINE)))
         found = {
             row["jobId"]: (row["jobState"], row["numHwthreads"], row.get("numAcc", 0))
             for row in self.stage.rows()
@@ -157,8 +160,8 @@ class Demo:
         wrong += [f"job {i} is too many" for i in found.keys() - self.expected.keys()]
         if len(self.stage.rows()) != len(found):
             wrong.append("a job has several rows")
-        if REFUSAL not in answer.stdout or str(refused) not in answer.stdout:
-            wrong.append(f"the dead letter of job {refused} is not listed: {answer.stderr}")
+        if REFUSAL not in answer.stdout:
+            wrong.append(f"the dead letter of job {refused} is not shown: {answer.stderr}")
         print("\n" + "\n".join(wrong or ["All is as expected."]))
         return not wrong
 
@@ -209,9 +212,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         accelerators = [a for resource in resources for a in resource.get("accelerators", [])]
         hosts = ",".join(resource["hostname"] for resource in resources)
         threads = ",".join(str(t) for r in resources for t in r.get("hwthreads", []))
-        shared = row.get("shared", row.get("exclusive"))
-        first = (*(str(row[key]) for key in ("jobId", "user", "jobState")), str(row["duration"]))
-        lines.append((*first, hosts, threads, " ".join(accelerators) or "-", str(shared)))
+        first = (str(row[key]) for key in ("jobId", "user", "jobState"))
+        lines.append((*first, hosts, threads, " ".join(accelerators) or "-"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ([cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines)
     return "\n".join("   " + "  ".join(cells).rstrip() for cells in padded)

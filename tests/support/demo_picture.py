@@ -13,7 +13,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "demo.svg"
-COLUMNS = 104
+COLUMNS = 82
 # Rich's own frame names fonts of another site, which a picture in a page may not load.
 FRAME = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}"

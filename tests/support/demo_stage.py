@@ -202,8 +202,7 @@ class Stage:
     def rows(self) -> list[dict[str, Any]]:
         """Return what the server has, ordered by job and start."""
         rows = [*self.model.job.values(), *self.model.cache.values()]
-        told = [row | {"duration": row.get("stopTime", 0) - row["startTime"]} for row in rows]
-        return sorted(told, key=lambda row: (row["jobId"], row["startTime"]))
+        return sorted(rows, key=lambda row: (row["jobId"], row["startTime"]))
 
     def state(self, job: int) -> str | None:
         """Return the state of the latest run of a job at the server."""
