@@ -144,6 +144,28 @@ def test_the_licence_of_each_library_is_named(kit: Kit, tmp_path: Path) -> None:
 
 
 @pytest.mark.packages
+@pytest.mark.parametrize("kind", ["deb", "rpm"])
+def test_the_pages_of_a_package_link_to_files_that_it_has(kit: Kit, kind: str) -> None:
+    """The changelog has another name in the Debian package."""
+    with Site([require_tree("bookworm")]) as site:
+        if kind == "deb":
+            site.file("/root/package.deb").write_bytes(kit.deb().read_bytes())
+            site.run("dpkg -i /root/package.deb")
+        else:
+            site.rpm("-i", "--nodeps", str(kit.rpm()))
+        top = site.file("/usr/share/doc/cc-slurm-sync")
+        links = [
+            (page, link)
+            for page in sorted(top.rglob("*.md"))
+            for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        ]
+
+        dead = [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+
+    assert ([], True) == (dead, len(links) > 0)
+
+
+@pytest.mark.packages
 def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
     """By its own scripts: account, directories, hooks; data stays when it is removed."""
     with Site([require_tree("bookworm")]) as site:
