@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
@@ -29,11 +30,15 @@ def epilog(examples: Texts, exit_codes: Mapping[int, str]) -> str:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that raises if a help text cannot be written; `subcommands` are their parsers."""
+    """A parser that raises if a help text cannot be written.
+
+    `subcommands` has the parsers that were made, `names` are the names of all.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **settings)
         self.subcommands: dict[str, CommandParser] = {}
+        self.names: tuple[str, ...] = ()
 
     def check_options(self, words: Sequence[str]) -> None:
         """Refuse a long option that is not known; the parser would complain of its value first."""
@@ -49,7 +54,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def refuse(self, unknown: Iterable[str], words: Sequence[str]) -> NoReturn:
         """End because of unknown arguments among the words of a command line."""
-        known = [*self._options_of(words), *self.subcommands]
+        known = [*self._options_of(words), *self.names]
         named = [self.subcommands[word] for word in words if word in self.subcommands]
         hints = (f"{word}{_suggestion(word.partition('=')[0], known)}" for word in unknown)
         (named or [self])[0].error("; ".join(f"unknown argument {hint}" for hint in hints))
@@ -81,6 +86,10 @@ class CommandParser(argparse.ArgumentParser):
 class _HelpFormatter(argparse.HelpFormatter):
     """A formatter that breaks lines only at spaces, so no path or option is broken."""
 
+    def __init__(self, prog: str, **settings: Any) -> None:
+        # argparse makes formatters that print nothing, and each would load shutil for the width
+        super().__init__(prog, **{"width": _columns() - 2} | settings)
+
     def _split_lines(self, text: str, width: int) -> list[str]:
         return _wrapped(text, width)
 
@@ -91,6 +100,18 @@ class _HelpFormatter(argparse.HelpFormatter):
             term, tab, about = line.partition("\t")
             lines += _term_lines(term, about, width) if tab else _wrapped(line, width) or [""]
         return "\n".join(indent + line for line in lines)
+
+
+def _columns() -> int:
+    """Return the width of the terminal; 80 off one."""
+    try:
+        return int(os.environ.get("COLUMNS", "")) or 80
+    except ValueError:
+        pass
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def _term_lines(term: str, about: str, width: int) -> list[str]:

@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +19,14 @@ from spool.config import Config
 from spool.errors import ConfigError
 from spool.exit_codes import MEANINGS
 from spool.identity import become_service, credentials_directory, open_token
+from spool.light_dataclass import light_dataclass
 from spool.log_output import LEVELS, log_to_file, set_log, start_logging
 
 HELP = "help"
 _SPOOL_KEY = "spool."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Subcommand:
     """A subcommand: its module, its `--help` text, and its requirements.
 
@@ -45,7 +46,7 @@ class Subcommand:
     exit_codes: Mapping[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Program:
     """A command with its subcommands; `exit_codes` are those of its subcommands."""
 
@@ -77,19 +78,27 @@ class Program:
         return _run_subcommand(subcommand, args)
 
     def parser(self, words: Sequence[str]) -> CommandParser:
-        """Return the parser, with the arguments of the subcommands that are among the words."""
+        """Return the parser, with the arguments of the subcommands that are among the words.
+
+        If the first word is a subcommand and no other one is, only its parser is made.
+        """
+        names = [subcommand.name for subcommand in self.subcommands]
+        is_named = bool(words) and [words[0]] == [word for word in words if word in names]
         more = f"`{self.name} help COMMAND` shows the options of a command."
         parser = CommandParser(
             prog=self.name,
             description=self.about,
             epilog=f"{more}\n\n{epilog(self.examples, self.exit_codes)}",
         )
+        parser.names = (*names, HELP)
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
         add_common(parser)
         subparsers = parser.add_subparsers(
-            title="commands", dest="subcommand", metavar="COMMAND", required=True
+            title="commands", dest="subcommand", metavar="COMMAND", required=True, prog=self.name
         )
         for subcommand in self.subcommands:
+            if is_named and subcommand.name != words[0]:
+                continue
             subparser = subparsers.add_parser(
                 subcommand.name,
                 help=subcommand.help,
@@ -100,9 +109,10 @@ class Program:
             if subcommand.name in words:
                 _module_of(subcommand).add_arguments(subparser)
             parser.subcommands[subcommand.name] = subparser
+        if is_named:
+            return parser
         text = "show the help of a command"
         help_parser = subparsers.add_parser(HELP, help=text, description=text)
-        names = [subcommand.name for subcommand in self.subcommands]
         help_parser.add_argument(
             "topic", nargs="?", choices=names, metavar="COMMAND", help="the command to explain"
         )

@@ -12,10 +12,10 @@ import pytest
 from command_site import NOON, CommandSite, run_of
 
 from spool.files import inventory
+from spool.files.file_times import list_names
 from spool.files.inventory import (
     BadFile,
     EventFile,
-    list_names,
     read_dead,
     read_events,
     read_file,

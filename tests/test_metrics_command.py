@@ -21,8 +21,8 @@ from sweep_site import HOUR
 from sweep_site import site as sweep_site
 
 from spool.commands import read_metrics
-from spool.commands.entries import LISTED
 from spool.config import load
+from spool.files.file_times import LISTED
 from spool.files.layout import Directory
 from spool.files.lock import take_lock
 from spool.identity import MaskedToken

@@ -36,10 +36,8 @@ def site(tmp_path: Path) -> CommandSite:
     return CommandSite(tmp_path / "site")
 
 
-@pytest.mark.parametrize("words", LIGHT)
-def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: list[str]) -> None:
-    """An HTTP library takes ten times as long to load as the answer."""
-    site.put(Directory.TODO, run_of(5))
+def loaded_modules(site: CommandSite, words: list[str]) -> tuple[int, set[str]]:
+    """Return the exit code of a command, and the modules that it loaded."""
     script = (
         "import sys, json; from spool.cli import main\n"
         "try: code = main(json.loads(sys.argv[1]))\n"
@@ -54,9 +52,29 @@ def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: li
         cwd=HERE,
     )
     code, *modules = done.stderr.splitlines()[-1].split()
+    return int(code), set(modules)
 
-    assert "0" == code
-    assert set() == {"requests", "urllib3", "tenacity", "filelock", "tqdm"} & set(modules)
+
+@pytest.mark.parametrize("words", LIGHT)
+def test_a_look_at_the_spool_loads_no_heavy_library(site: CommandSite, words: list[str]) -> None:
+    """An HTTP library takes ten times as long to load as the answer."""
+    site.put(Directory.TODO, run_of(5))
+    code, modules = loaded_modules(site, words)
+
+    assert 0 == code
+    assert set() == {"requests", "urllib3", "tenacity", "filelock", "tqdm"} & modules
+
+
+@pytest.mark.parametrize("words", [["status"], ["list"], ["show", "5"], ["check"]])
+def test_the_verbs_that_are_called_often_load_little(site: CommandSite, words: list[str]) -> None:
+    """Most of their time is that of the modules: `status` and `check` need no run."""
+    site.put(Directory.TODO, run_of(5))
+    _, modules = loaded_modules(site, words)
+    of_runs = {"slurm.job", "spool.files.run", "spool.files.inventory", "spool.files.event"}
+    unwanted = {"shutil", "bz2", "lzma", "difflib", "subprocess", "importlib.metadata"}
+
+    assert (of_runs if words[0] in {"list", "show"} else set()) == of_runs & modules
+    assert set() == (unwanted | {"spool.draft", "spool.deliver", "spool.drain"}) & modules
 
 
 @pytest.mark.parametrize("long", [False, True])

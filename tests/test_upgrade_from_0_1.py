@@ -22,7 +22,7 @@ from unpack import unpack
 from spool.config import load
 from spool.files import codec
 from spool.files.archive import archive_lines
-from spool.files.dead_letters import WHY_SUFFIX, read_why
+from spool.files.dead_letters import read_why
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -31,6 +31,7 @@ from spool.files.drain_state import (
     read_drain_state,
 )
 from spool.files.event import parse_event_name, parse_extras
+from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Layout
 from spool.files.run import RunId
 from spool.files.state_files import CrashMarker

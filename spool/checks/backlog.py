@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from spool.checks.result import (
     AgeLimits,
@@ -13,16 +12,17 @@ from spool.checks.result import (
     finding,
     passed,
 )
-from spool.files.inventory import list_names, waiting_times
+from spool.files.file_times import list_names, waiting_times
 from spool.files.layout import Directory, Layout
 from spool.formatting import format_duration, pluralize
+from spool.light_dataclass import light_dataclass
 
 LOW_INODES = 1000
 MIN_EVENT_BYTES = 64 * 1024  # with less space a hook's event may not fit
 _LIST_HINT = "`cc-spool status` and `cc-spool list` show why"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Backlog:
     """Counts by directory, and since when the oldest file waits (Unix seconds; None: no file).
 

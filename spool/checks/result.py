@@ -7,11 +7,12 @@ so none of them can break a plugin's line or a terminal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 from typing import Any
 
 from spool.escaping import escape
+from spool.light_dataclass import light_dataclass
 
 TEXT_CHARACTERS = 400
 
@@ -28,7 +29,7 @@ class CheckStatus(IntEnum):
 _SEVERITY = (CheckStatus.OK, CheckStatus.WARNING, CheckStatus.UNKNOWN, CheckStatus.CRITICAL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class PerfData:
     """One number of a result; `unit` is `s`, `B` or nothing, `value` None is not known.
 
@@ -43,7 +44,7 @@ class PerfData:
     lower_is_worse: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class CheckResult:
     """The result of one check. `hint` says what to do, "" if there is nothing to do."""
 
@@ -59,7 +60,7 @@ class CheckResult:
         return self.status is CheckStatus.OK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class AgeLimits:
     """The ages from which on waiting is a warning or critical; seconds."""
 

@@ -19,7 +19,7 @@ from spool.files.dead_letters import (
     LetterPlan,
     apply_changes,
 )
-from spool.files.inventory import list_names
+from spool.files.file_times import list_names
 from spool.files.layout import Directory, Layout
 from spool.files.run import is_run_name, parse_run_name
 

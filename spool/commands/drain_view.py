@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from spool.errors import BadFileError
 from spool.files.drain_state import DrainState, HealthState, read_drain_state
 from spool.files.lock import LockState, holder_pid, lock_state
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
+from spool.light_dataclass import light_dataclass
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainView:
     """Whether a drain runs, its process, and its state; defaults without a state file."""
 

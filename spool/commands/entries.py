@@ -17,6 +17,7 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.drain_state import WaitingCause
 from spool.files.event import EventKind, parse_event_name
+from spool.files.file_times import LISTED
 from spool.files.inventory import BadFile, EventFile, RunFile, read_file
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, is_run_name, parse_run_name
@@ -24,7 +25,6 @@ from spool.formatting import format_time
 
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
-LISTED = (Directory.NEW, Directory.TODO, Directory.OPEN, Directory.DEAD)
 REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
 _WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 

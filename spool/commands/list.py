@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from spool.commands.drain_view import DrainView, read_drain_view
-from spool.commands.entries import LISTED, entry_document
+from spool.commands.entries import entry_document
 from spool.config import Config
 from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
-from spool.files.inventory import list_names, read_file
+from spool.files.file_times import LISTED, list_names
+from spool.files.inventory import read_file
 from spool.files.layout import Directory, Layout
 from spool.formatting import format_age, format_table, format_time, parse_duration, pluralize
 

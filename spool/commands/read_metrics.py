@@ -14,10 +14,10 @@ from spool.checks.last_sweep import needs_attention
 from spool.checks.result import AgeLimits, CheckStatus, worst_status
 from spool.commands.check import CheckContext, local_results
 from spool.commands.drain_view import read_drain_view
-from spool.commands.entries import LISTED
 from spool.config import Config
 from spool.errors import SpoolError
-from spool.files.inventory import EventFile, RunFile, list_names, read_file, waiting_times
+from spool.files.file_times import LISTED, list_names, waiting_times
+from spool.files.inventory import EventFile, RunFile, read_file
 from spool.files.layout import Directory, Layout
 from spool.files.node_round import read_node_round
 from spool.files.sweep_state import SweepSummary, read_sweep_summary

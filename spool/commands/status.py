@@ -20,13 +20,12 @@ from ccbackend.errors import TokenError
 from spool.checks.drain_health import STUCK_SECONDS, waiting_line
 from spool.checks.node_states import node_lines
 from spool.commands.drain_view import DrainView, read_drain_view
-from spool.commands.entries import LISTED
 from spool.config import Config
 from spool.console import Colour, print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK
 from spool.files.drain_state import HealthState
-from spool.files.inventory import waiting_times
+from spool.files.file_times import LISTED, waiting_times
 from spool.files.layout import Directory, Layout
 from spool.files.node_round import read_node_round
 from spool.files.state_files import SWEEP_STATE_FILE, read_json

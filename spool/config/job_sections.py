@@ -1,11 +1,8 @@
 """The sections of the configuration about jobs: which are reported, and with which texts."""
 
-# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
-
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from spool.config.keys import DAY_SECONDS, key, section
 from spool.config.readers import (
@@ -19,9 +16,10 @@ from spool.config.readers import (
     set_of,
     text,
 )
+from spool.light_dataclass import light_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NamesKeys:
     """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
@@ -29,7 +27,7 @@ class NamesKeys:
     deny: frozenset[str] = key(set_of(text), frozenset(), about="never report {}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class FilterKeys:
     """The keys of section `filters`: which jobs are reported."""
 
@@ -46,7 +44,7 @@ class FilterKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class MetadataKeys:
     """The keys of section `metadata`: which texts of a job are sent, and how much of them.
 

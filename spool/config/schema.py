@@ -4,13 +4,10 @@ The dataclasses are the schema: a field is a key of the same name unless it sets
 in the predecessor's or the adapter's spelling keep it in the file (`cc-backend`, `gpuPciAddrs`).
 """
 
-# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
-
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from spool.config.job_sections import FilterKeys, MetadataKeys
@@ -39,9 +36,10 @@ from spool.config.sections import (
     SpoolKeys,
     SweepKeys,
 )
+from spool.light_dataclass import light_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Config:
     """A configuration without problems. `path` and `warnings` are not keys of the file."""
 

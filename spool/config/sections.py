@@ -1,10 +1,7 @@
 """The sections of the configuration about Slurm, cc-backend, NATS and the parts of this program."""
 
-# ruff: noqa: RUF009 - a field that carries its reader is made by a call; the defaults are immutable
-
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from spool.config.keys import DAY_SECONDS, key
@@ -23,12 +20,13 @@ from spool.config.readers import (
     zero_or,
 )
 from spool.installation import SETTINGS, SPOOL, STATE
+from spool.light_dataclass import light_dataclass
 from spool.log_output import FORMS, LEVELS
 
 TOKEN_FILE = SETTINGS / "token"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SlurmKeys:
     """The keys of section `slurm`: paths of Slurm's commands and files."""
 
@@ -50,7 +48,7 @@ class SlurmKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackendKeys:
     """The keys of section `cc-backend`. `token_file` is None if only `apikey` is set."""
 
@@ -83,7 +81,7 @@ class BackendKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SpoolKeys:
     """The keys of section `spool`: directories, and how much is kept."""
 
@@ -108,7 +106,7 @@ class SpoolKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainKeys:
     """The keys of section `drain`: how runs are delivered. `requeue` is `replace` or `keep`."""
 
@@ -127,7 +125,7 @@ class DrainKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepKeys:
     """The keys of section `sweep`. `close_unknown_after` is seconds, None for never."""
 
@@ -152,7 +150,7 @@ class SweepKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NodesKeys:
     """The keys of section `nodes`: how often node states are reported; 0: never."""
 
@@ -164,7 +162,7 @@ class NodesKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NatsKeys:
     """The keys of section `nats`: the brokers, and what is published there; no servers: nothing.
 
@@ -218,7 +216,7 @@ class NatsKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class MetricsKeys:
     """The keys of section `metrics`: where Prometheus' metrics go; `listen` is host and port."""
 
@@ -238,7 +236,7 @@ class MetricsKeys:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class LogKeys:
     """The keys of section `log`: which messages are logged, and in which form."""
 

@@ -12,7 +12,7 @@ import logging
 from spool.deliver.run_loader import NOT_A_RUN, RunLoader
 from spool.deliver.run_store import RunStore
 from spool.escaping import escape
-from spool.files.dead_letters import WHY_SUFFIX
+from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory, Layout
 from spool.moment import Moment
 

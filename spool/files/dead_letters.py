@@ -13,23 +13,24 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.durable_files import NewFile, WriteBatch, create_files, load_run
 from spool.files.event import parse_event_name
+from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, is_run_name, waiting_since
+from spool.light_dataclass import light_dataclass
 
-WHY_SUFFIX = ".why"
 WHY_LIMIT_BYTES = 64 * 1024
 _PARSE_ERRORS = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DeadLetterReason:
     """Why a file that is not a run is in `dead/`; `name` and `directory` are its origin."""
 
@@ -112,7 +113,7 @@ GROUP_SIZE = 200
 GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class LetterChange:
     """The planned change of a dead letter, with its description as done and as planned.
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from spool.light_dataclass import light_dataclass
 
 LATENCY_BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
@@ -23,7 +25,7 @@ def _no_latencies() -> tuple[int, ...]:
     return (0,) * (len(LATENCY_BOUNDS) + 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class LatencyCounts:
     """How many requests took how long: a number for each interval, and the sum of seconds."""
 
@@ -31,7 +33,7 @@ class LatencyCounts:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainCounters:
     """What the drain has counted.
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import logging
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from spool.errors import BadFileError
 from spool.files.drain_counters import DrainCounters, drain_counters
 from spool.files.state_files import write_json
 from spool.files.system_calls import SystemCalls
+from spool.light_dataclass import light_dataclass
 
 REFRESH_SECONDS = 10.0
 FIGURES_SECONDS = 1.0
@@ -35,7 +36,7 @@ class HealthState(StrEnum):
     HALTED = "halted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class HealthReport:
     """The health of cc-backend or of one connection to it, since when, why, and the next try.
 
@@ -49,7 +50,7 @@ class HealthReport:
     next_try: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class WaitingCause:
     """Runs that wait for the same cause: their number, and since when the first one waits."""
 
@@ -58,7 +59,7 @@ class WaitingCause:
     since: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class UnreadableFile:
     """A file of the spool (`todo/5-100.json`) that cannot be read now, with the reason."""
 
@@ -66,7 +67,7 @@ class UnreadableFile:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainState:
     """The state of the drain, and of cc-backend and Slurm as the drain sees them.
 

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
-from spool.files.dead_letters import WHY_SUFFIX
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
+from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory
 from spool.files.run import Run
 from spool.files.state_files import DELIVERED_DIRECTORY

@@ -9,17 +9,18 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from spool.errors import BadFileError, NewerFormatError
-from spool.files.dead_letters import WHY_SUFFIX, DeadLetterReason, read_why
+from spool.files.dead_letters import DeadLetterReason, read_why
 from spool.files.durable_files import load_run
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
+from spool.files.file_times import list_names
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
+from spool.light_dataclass import light_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SpoolFile:
     """A name in a directory and its mtime (Unix seconds): since when it waits there."""
 
@@ -28,14 +29,14 @@ class SpoolFile:
     time: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RunFile(SpoolFile):
     """A run in the directory that is its state."""
 
     run: Run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class EventFile(SpoolFile):
     """An event in `new/`, or a dead one with the reason."""
 
@@ -43,32 +44,12 @@ class EventFile(SpoolFile):
     why: DeadLetterReason | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BadFile(SpoolFile):
     """A file that is neither or cannot be read; `why` is its reason if it is in `dead/`."""
 
     reason: str
     why: DeadLetterReason | None = None
-
-
-def list_names(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
-    """Return mtime (Unix seconds) and name of each file in a directory, oldest first.
-
-    The `.why` files of dead letters are omitted. No file is opened.
-    """
-    return sorted(_mtimes(layout, directory))
-
-
-def waiting_times(layout: Layout, directory: Directory) -> list[float]:
-    """Return since when each file waits in a directory, Unix seconds, oldest first."""
-    return sorted([mtime for mtime, _ in _mtimes(layout, directory)])
-
-
-def _mtimes(layout: Layout, directory: Directory) -> list[tuple[float, str]]:
-    found = layout.mtimes(directory)
-    if directory is Directory.DEAD:
-        return [file for file in found if not file[1].endswith(WHY_SUFFIX)]
-    return found
 
 
 def read_events(layout: Layout) -> Iterator[EventFile | BadFile]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from spool.files.state_files import read_json, write_json
 from spool.files.system_calls import SystemCalls
+from spool.light_dataclass import light_dataclass
 
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"
@@ -59,7 +60,7 @@ def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NodeRound:
     """The last round of node states.
 

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spool.files.run import RunId
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
+from spool.light_dataclass import light_dataclass
+
+if TYPE_CHECKING:
+    from spool.files.run import RunId
 
 _KEYS_OF_0_1 = {
     "young": "young_stops",
@@ -38,7 +41,7 @@ def _no_numbers() -> Mapping[Any, int]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepSummary:
     """The result of the last sweep, for people and monitoring.
 
@@ -66,7 +69,7 @@ class SweepSummary:
         return None if self.finished is None else self.finished - self.started
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class HeldBackStops:
     """The stops that a sweep left for the next sweep to confirm: when, which checks, which runs."""
 
@@ -75,7 +78,7 @@ class HeldBackStops:
     stops: frozenset[RunId] = field(default_factory=frozenset)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepMemory:
     """The facts about single runs that earlier sweeps recorded.
 
@@ -92,7 +95,7 @@ class SweepMemory:
     starts_queued: Mapping[RunId, int] = field(default_factory=_no_numbers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepState:
     """The state at the beginning of a sweep; the defaults before the first sweep.
 
@@ -236,6 +239,8 @@ def _optional_float(value: Any) -> float | None:
 
 
 def _id_of_text(text: str) -> RunId:
+    from spool.files.run import RunId  # noqa: PLC0415 - `status` reads only the summary
+
     job_id, _, start = text.partition("-")
     return RunId(int(job_id), int(start))
 
