@@ -235,13 +235,12 @@ def _row_or_object(item: dict[str, Any]) -> Any:
 
 
 def _row(item: Mapping[str, Any], state: str) -> BackendRow:
-    return BackendRow(
-        _number(item["jobId"]),
-        sys.intern(_text(item["cluster"])),
-        _instant(item["startTime"]),
-        sys.intern(_text(item[state])),
-        _number(item["id"]),
-    )
+    job_id, cluster, start, word = item["jobId"], item["cluster"], item["startTime"], item[state]
+    db_id = item["id"]
+    # without calls: a listing may hold 100 000 rows; a bool is no number here
+    if type(job_id) is int and type(db_id) is int and type(cluster) is type(word) is str:
+        return BackendRow(job_id, sys.intern(cluster), _instant(start), sys.intern(word), db_id)
+    raise TypeError(f"{item!r} is not a job")
 
 
 def _checked_row(value: object) -> BackendRow:
@@ -250,22 +249,12 @@ def _checked_row(value: object) -> BackendRow:
     return value
 
 
-def _number(value: object) -> int:
-    if type(value) is not int:  # a bool is no integer here
-        raise TypeError(f"{value!r} is not an integer")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
-
-
 def _instant(value: object) -> int:
     """Return Unix seconds from a number (REST) or RFC 3339 with the server's offset (GraphQL)."""
+    if type(value) is int:
+        return value
     if not isinstance(value, str):
-        return _number(value)
+        raise TypeError(f"{value!r} is not a time")
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
         raise ValueError(f"{value!r} has no offset")
