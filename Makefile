@@ -14,7 +14,7 @@ OUTPUT := dist
 .PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration doc-outputs demo-picture test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-day bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode \
-	bench-nodes bench-nats clean
+	bench-nodes bench-nats bench-backfill clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -151,6 +151,9 @@ bench-idle: $(VENV)/.dev ## measure memory and CPU time of an idle drain
 
 bench-sweep: $(VENV)/.dev ## measure sweeps over up to 100 000 running jobs
 	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_sweep.py
+
+bench-backfill: $(VENV)/.dev ## measure rate and memory of a backfill of a month with 1 000 000 jobs
+	@PYTHONPATH=.:tests:tests/support:tests/bench $(BIN)/python tests/bench/bench_backfill.py
 
 bench-decode: $(VENV)/.dev ## measure decoding of 10 000 jobs by Slurm series and source
 	PYTHONPATH=.:tests:tests/support $(BIN)/python tests/bench/bench_decode.py
