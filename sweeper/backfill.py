@@ -87,21 +87,32 @@ def backfill(
     for begin in range(window.since, window.until, WINDOW_SECONDS):
         end = min(begin + WINDOW_SECONDS, window.until)
         try:
-            rows = context.sources.slurm.ended(since=begin, until=end)
+            over = _ended_runs(context, begin, end)
         except SlurmError as error:
             return replace(progress, failure=slurm_failure("accounting", error))
-        runs = [run for own in runs_by_job_id(rows).values() for run in own]
-        # sacct shows all runs that touch the window. Each belongs to the window in which it ended,
-        # so none is counted twice.
-        over = [run for run in runs if is_over(run) and begin <= (run.end_time or 0) < end]
         progress = _backfill_window(
             context, collector, over, progress, window=window, control=control
         )
+        del over  # before the answer about the next day comes
         if progress.failure is not None:
             return progress
         progress = replace(progress, resume_at=end)
         control.window_done(progress)
     return progress
+
+
+def _ended_runs(context: SweepContext, begin: int, end: int) -> list[SlurmRun]:
+    """Return the runs that ended in a window.
+
+    sacct shows all runs that touch the window. Each belongs to the window in which it ended, so
+    none is counted twice.
+
+    Raises:
+        SlurmError: accounting's answer is unknown.
+    """
+    rows = context.sources.slurm.ended(since=begin, until=end)
+    runs = (run for own in runs_by_job_id(rows).values() for run in own)
+    return [run for run in runs if is_over(run) and begin <= (run.end_time or 0) < end]
 
 
 def _backfill_window(
