@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, Queue
@@ -90,6 +92,25 @@ def test_many_events_need_one_wake_up(layout: Layout, queue: Queue[Any], watch: 
         (layout.root / "new" / f"1-start-{number}-0-0-1").write_text("end\n")
     queue.get(timeout=PATIENCE_SECONDS)
     watch.close()
+
+    assert queue.empty()
+
+
+def test_an_event_while_a_wake_up_is_announced_needs_none(
+    layout: Layout, queue: Queue[Any]
+) -> None:
+    """The loop lists `new/` after it has received the first one."""
+    reads, writes = os.pipe()
+    watch = EventWatch(layout, queue, new_descriptor=lambda _path: reads)
+    os.write(writes, b"first")
+    queue.get(timeout=PATIENCE_SECONDS)
+    os.write(writes, b"second")
+    is_read = select.poll()
+    is_read.register(reads, select.POLLIN)
+    while is_read.poll(0):  # until the watch has read it
+        pass
+    watch.close()
+    os.close(writes)
 
     assert queue.empty()
 

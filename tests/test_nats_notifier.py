@@ -29,18 +29,23 @@ STOP = KEY | {"stopTime": NOON + 60, "jobState": "completed"}
 
 
 class Bus:
-    """A broker that keeps messages; `gate` holds it up, `reasons` are its first answers."""
+    """A broker that keeps messages; `gate` holds it up, `reasons` are its first answers.
+
+    `answered` counts them.
+    """
 
     def __init__(self, *reasons: Reason) -> None:
         self.reasons = list(reasons)
         self.messages: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
+        self.answered = threading.Semaphore(0)
 
     def publish(self, message: bytes) -> ReplyVerdict:
         """Keep a message."""
         self.gate.wait(20)
         self.messages.append(message.decode())
+        self.answered.release()
         return ReplyVerdict(self.reasons.pop(0) if self.reasons else Reason.PUBLISHED)
 
     def close(self) -> None:
@@ -87,6 +92,9 @@ def test_a_full_queue_delays_nobody(caplog: pytest.LogCaptureFixture) -> None:
     notifier.close()
     lost = [record for record in caplog.records if "notifications are lost" in record.message]
     bus.gate.set()
+    for _ in range(MAX_QUEUED):  # the thread has something to log in this test, not in the next one
+        bus.answered.acquire(timeout=20)
+    notifier.close()
 
     assert 1 == len(lost)
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def require_tree(release: str) -> Path | None:
         return tree
     if os.environ.get("SLURM_LAB_BUILD") != "1":
         pytest.skip(f"Slurm {release} (Debian {suite}) is not here: `make test-all` builds it")
-    tree.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(tree.with_suffix(".lock")):  # another process of the same test run may build it
+    # another process of the same test run may build it
+    with FileLock(Path(tempfile.gettempdir()) / f"cc-slurm-sync-lab-{suite}.lock"):
         reason = "" if tree.is_dir() else build(suite, tree)
     if reason:
         pytest.skip(f"Slurm {release} (Debian {suite}) cannot be built here: {reason}")
