@@ -119,6 +119,7 @@ def test_both_packages_have_the_files_of_an_installation(kit: Kit, kind: str) ->
         "/usr/lib/tmpfiles.d/cc-slurm-sync.conf",
         *(f"{share}/{name}" for name in ("config.json.example", "cron")),
         *(f"{doc}/{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+        f"{doc}/docs/images/clustercockpit-jobs.png",
         "/usr/share/bash-completion/completions/cc-spool",
         "/usr/share/fish/vendor_completions.d/cc-sweep.fish",
     }
