@@ -1,7 +1,8 @@
 """Past jobs from accounting, a day at a time: what cc-backend does not have goes into the spool.
 
 Oldest first, at most `MAX_PENDING` events at once in `new/`. A day that is done is noted, so that
-an interrupted backfill continues there. Repeating it is harmless: what cc-backend has is skipped.
+an interrupted backfill continues there. After a day with very many runs it goes on by the hour.
+Repeating it is harmless: what cc-backend has is skipped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sweeper.sweep import SweepContext
 from sweeper.values import FailureCause, GuardFinding, GuardKind, SlurmRun, SpoolStatus
 
 WINDOW_SECONDS = 86400
+SMALL_WINDOW_SECONDS = 3600
+LARGE_WINDOW_RUNS = 100_000
 MAX_PENDING = 1000
 CHECK_EVERY = 100
 _TOO_MANY_PENDING = GuardFinding(
@@ -84,8 +87,9 @@ def backfill(
         return replace(progress, failure=_first_failure(collector))
     # Day by day: one question about a year of jobs would be gigabytes, and an interruption would
     # lose all of it.
-    for begin in range(window.since, window.until, WINDOW_SECONDS):
-        end = min(begin + WINDOW_SECONDS, window.until)
+    end, span = window.since, WINDOW_SECONDS
+    while end < window.until:
+        begin, end = end, min(end + span, window.until)
         try:
             over = _ended_runs(context, begin, end)
         except SlurmError as error:
@@ -93,7 +97,9 @@ def backfill(
         progress = _backfill_window(
             context, collector, over, progress, window=window, control=control
         )
-        del over  # before the answer about the next day comes
+        if len(over) > LARGE_WINDOW_RUNS:  # each needs some 2 KiB of memory
+            span = SMALL_WINDOW_SECONDS
+        del over  # before the answer about the next window comes
         if progress.failure is not None:
             return progress
         progress = replace(progress, resume_at=end)

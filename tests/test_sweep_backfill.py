@@ -114,6 +114,20 @@ def test_history_is_told_oldest_first_and_once(world: SweptWorld) -> None:
     assert (again.seen, again.at_backend, again.queued) == (6, 6, 0)
 
 
+def test_after_a_day_with_very_many_runs_the_rest_is_read_by_the_hour(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day of a large site would need gigabytes of memory."""
+    monkeypatch.setattr(module, "LARGE_WINDOW_RUNS", 1)
+    pages: list[int] = []
+    slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
+
+    progress = backfill(world.site, window(world), slow)
+
+    assert (6, 6, None) == (progress.seen, progress.queued, progress.failure)
+    assert (2 + 2 * 24, [0, 2]) == (len(pages), pages[:2])
+
+
 def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> None:
     """`--monitoring-status 0` reaches the server's document."""
     backfill(world.site, window(world, monitoring_status=0), pace())
