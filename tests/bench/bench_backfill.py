@@ -48,6 +48,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
     --delimiter=*) delimiter=${1#--delimiter=} ;;
     -S) since=${2#uts} ;;
+    -E) until=${2#uts} ;;
     -j) ids=$2 ;;
     -o) case "$2" in JobIDRaw,State,Start*) step=1 ;; esac ;;
     esac
@@ -59,8 +60,9 @@ if [ -n "$ids" ]; then
 else
     seq $(( (since / %(day)d - %(first)d + 1) * 10000000 )) \
         $(( (since / %(day)d - %(first)d + 1) * 10000000 + %(count)d - 1 ))
-fi | awk -v d="$delimiter" '{
+fi | awk -v d="$delimiter" -v since="$since" -v until="$until" -v ids="$ids" '{
     day = int($1 / 10000000) - 1 + %(first)d; start = day * %(day)d + 3600 + $1 %% 40000
+    if (!ids && (start + 600 < since || start + 600 >= until)) next
     row = "%(row)s"
     gsub("ID", $1, row); gsub("START", start, row); gsub("END", start + 600, row)
     gsub("\037", d, row); print row }'
