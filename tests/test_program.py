@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -350,3 +351,24 @@ def shell(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         cwd=HERE,
         env={"PATH": "/usr/bin:/bin", **environment},
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "terminal", "width"), [("70", 90, 70), ("", 90, 90), ("", None, 80), ("x", 0, 80)]
+)
+def test_help_is_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: str, terminal: int | None, width: int
+) -> None:
+    """COLUMNS has precedence; 80 where neither says anything."""
+
+    def size(_descriptor: int) -> os.terminal_size:
+        if terminal is None:
+            raise OSError("not a terminal")
+        return os.terminal_size((terminal, 24))
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(os, "get_terminal_size", size)
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    longest = max(map(len, CC_SPOOL.parser([]).format_help().splitlines()))
+
+    assert width - 12 < longest < width
