@@ -50,8 +50,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with Layout(config.spool.directory) as layout:
         found = read_entries(layout, args.id)
     if not found:
-        text = "%s: no file in the spool has this name or job id; see `cc-sweep explain JOBID`"
-        _log.error(text, args.id)
+        text = "%s: no file in the spool has this name or job id; `cc-sweep explain %s` asks Slurm"
+        _log.error(text, args.id, args.id if args.id.isdecimal() else "JOBID")
         return USAGE
     if args.json:
         print_json([_document(entry, view, now) for entry in found])

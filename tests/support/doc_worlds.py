@@ -192,6 +192,7 @@ def _site(stage: DocStage) -> None:
     stage.job(4713, {"n2cn001": [1]}, user="bob", name="solver")
     stage.wait("a dead letter", lambda: bool(stage.in_spool("dead")))
     stage.wait("the end", lambda: stage.state(4712) == "completed")
+    stage.wait("counts", lambda: "last delivery" in stage.shell("cc-spool status"))
     with stage.lost_events():
         stage.job(4714, {"n2cn002": [0]}, user="alice", name="missed")
 
