@@ -192,7 +192,7 @@ def _site(stage: DocStage) -> None:
     stage.job(4713, {"n2cn001": [1]}, user="bob", name="solver")
     stage.wait("a dead letter", lambda: bool(stage.in_spool("dead")))
     stage.wait("the end", lambda: stage.state(4712) == "completed")
-    stage.wait("counts", lambda: "last delivery" in stage.shell("cc-spool status"))
+    _shown(stage)
     with stage.lost_events():
         stage.job(4714, {"n2cn002": [0]}, user="alice", name="missed")
 
@@ -201,6 +201,7 @@ def _outage(stage: DocStage) -> None:
     """Let cc-backend go while one job ends and another one starts."""
     _training(stage)
     stage.wait("the row", lambda: stage.state(4711) == "running")
+    _shown(stage)
     stage.close_server()
     stage.slurm.controller.end(4711)
     stage.job(4712, {"n2cn001": [0]}, user="bob", name="mesh")
@@ -211,6 +212,7 @@ def _outage(stage: DocStage) -> None:
 def _expired(stage: DocStage) -> None:
     """Let a job start."""
     _training(stage)
+    stage.wait("the facts", lambda: bool(stage.in_spool("todo")))
     stage.wait("a halt", lambda: "HALTED" in stage.shell("cc-spool status"))
 
 
@@ -224,6 +226,11 @@ def _hooks_off(stage: DocStage) -> None:
     """Let a job run whose start no hook has seen."""
     with stage.lost_events():
         _training(stage)
+
+
+def _shown(stage: DocStage) -> None:
+    """Wait until the drain's state file has the deliveries: it is written once a second."""
+    stage.wait("counts", lambda: "last delivery" in stage.shell("cc-spool status"))
 
 
 def _training(stage: DocStage) -> None:
