@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ class RealSite:
 
     def __init__(self, root: Path, broker: NatsServer) -> None:
         root.mkdir()
+        self._database = root / "var" / "job.db"
         self.real = RealServer(Path(BINARY).resolve(), root)
         self.real.broker_url, self.real.commit_interval = broker.url, f"{COMMIT_SECONDS}s"
         self.url = self.real.url
@@ -51,6 +54,11 @@ class RealSite:
         """Return job id and state of every listed run of some jobs."""
         listing = self._client.list_runs(job_ids, "lab")
         return [(row.job_id, row.state) for row in listing.rows or ()]
+
+    def durations(self) -> dict[int, int]:
+        """Return the seconds that each job ran, from the server's own database."""
+        with contextlib.closing(sqlite3.connect(self._database)) as database:
+            return dict(database.execute("SELECT job_id, duration FROM job"))
 
     def close(self) -> None:
         """End all."""
@@ -125,3 +133,4 @@ def test_no_job_is_lost_while_broker_and_server_are_restarted(
         Counter(state for _, state in rows),
         drain.site.names("dead"),
     )
+    assert {job_id: job_id % 6 for job_id in range(1, JOBS + 1)} == server.durations()
