@@ -14,7 +14,7 @@ from simulation.wellness import Wellness
 
 FAST_SECONDS = 12.0  # from an event to the delivery while the world is well
 RECOVERY_SECONDS = 72.0  # from the last fault to the delivery
-TOKEN_SECONDS = 40.0  # from a token that was put right
+TOKEN_SECONDS = 15.0  # from a token that was put right
 HOLD_SECONDS = 180.0
 REQUEUE_SECONDS = 700.0  # two holds, a delete and a flush of the job cache
 ALONE_SECONDS = 400.0  # until a run that something in front refuses is sent without its texts
