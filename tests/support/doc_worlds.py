@@ -97,9 +97,10 @@ class DocStage(Stage):
 
     def shell(self, command: str) -> str:
         """Run a command as an administrator would type it; return what is shown of its output."""
-        done = subprocess.run(
+        path = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        done = subprocess.run(  # unbuffered: in the order in which a terminal shows the lines
             ["bash", "-c", command],
-            env=os.environ | {"PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "TZ": "UTC"},
+            env=os.environ | {"PATH": path, "TZ": "UTC", "PYTHONUNBUFFERED": "1"},
             cwd=self.root / "home",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
