@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -257,6 +258,23 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     world.now += HOUR
     world.run(6)  # its comments are read again before
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
+def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(world: World) -> None:
+    """Its name cannot be noted before it is mapped: no fault of the run, and soon repaired."""
+
+    def fail(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        world.begin(1)
+        world.run(20)
+    assert ({}, {NAME: "No space left on device"}) == (world.backend.rows, alarms(world))
+    world.now += 60
+    world.run(6)
+
+    assert ({(1, NOON): "running"}, {}) == (world.backend.rows, alarms(world))
 
 
 def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(

@@ -47,11 +47,7 @@ class RequestBuilder:
     """The builder of requests; for the loop's thread."""
 
     def __init__(
-        self,
-        store: RunStore,
-        health: BackendHealth,
-        composer: Composer,
-        crash_marker: CrashMarker,
+        self, store: RunStore, health: BackendHealth, composer: Composer, crash_marker: CrashMarker
     ) -> None:
         self._store = store
         self._health = health
@@ -90,6 +86,8 @@ class RequestBuilder:
                 return self._request_of(entry, run, now, is_trial=is_trial)
         except UnsendableError as error:
             move_unsendable_to_dead(self._store, entry, run, str(error), now)
+        except OSError as error:  # its name cannot be written down, so the state directory is full
+            self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
             _log.error("no request can be made from %s: %r", entry.name, error)
             text = f"{type(error).__name__} in our own code"
