@@ -80,7 +80,7 @@ test: check ## everything CI runs
 		--ignore-glob='tests/test_chaos_*' --ignore=tests/test_simulation.py tests
 	$(BIN)/pytest -n auto tests/test_simulation.py
 	$(BIN)/pytest -n 2 --dist loadfile tests/test_chaos_*.py
-	$(BIN)/pytest -n 2 --dist loadfile -m slurm tests
+	$(BIN)/pytest -n 4 --dist loadfile -m slurm tests
 	$(BIN)/pytest -n 4 -m prometheus tests
 	$(BIN)/pytest -n 2 --dist loadfile -m packages tests
 
