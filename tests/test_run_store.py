@@ -176,6 +176,20 @@ def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
     assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
 
 
+def test_an_event_without_news_stays_while_a_run_of_its_job_is_staged(
+    layout: Layout, store: RunStore
+) -> None:
+    """Accounting has told of the run before its events came; a crash must not lose it."""
+    entry = store.stage(run(1), [], NOW)
+    store.drop_events([event(layout, "e")], NOW, job_id=1)
+    store.flush(NOW)
+    assert {"new": ["e"]} == files(layout)
+    store.persist(entry, run(1), NOW)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
 def test_a_delivered_run_leaves_the_spool_and_is_archived(
     layout: Layout, store: RunStore, tmp_path: Path
 ) -> None:

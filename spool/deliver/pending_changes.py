@@ -57,6 +57,11 @@ class PendingChanges:
         if self._waiting_since is None:
             self._waiting_since = now.steady
 
+    def withdraw(self, name: str) -> None:
+        """Cancel the planned write of a run."""
+        self.staged.pop(name, None)
+        self.to_persist.pop(name, None)
+
     def cancel_removal(self, entry: PendingRun) -> None:
         """Cancel the planned removal of a run, or its move to `dead/`, because it changed again."""
         # the events of the cancelled change are still needed: they keep the run's facts until it is

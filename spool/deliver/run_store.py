@@ -11,7 +11,7 @@ drain's memory depends on what it works on, not on the size of the spool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from spool.deliver.delivered_runs import DeliveredRuns
@@ -184,8 +184,7 @@ class RunStore:
 
     def complete(self, entry: PendingRun, run: Run, now: Moment) -> None:
         """Remove a run that is completely delivered, or of which nothing is to be sent."""
-        self._changes.staged.pop(entry.name, None)
-        self._changes.to_persist.pop(entry.name, None)
+        self._changes.withdraw(entry.name)
         self._changes.to_remove[entry.name] = entry
         # into the archive before the file is removed: a crash in between leaves a copy too many
         if run.reported and run.end is not None:
@@ -196,20 +195,21 @@ class RunStore:
 
     def move_to_dead(self, entry: PendingRun, run: Run, error: LastError, now: Moment) -> None:
         """Move a run that cc-backend rejected to `dead/` with the next group."""
-        self._changes.staged.pop(entry.name, None)
-        self._changes.to_persist.pop(entry.name, None)
+        self._changes.withdraw(entry.name)
         self._changes.to_dead[entry.name] = (run, error, entry)
         self._changes.start_waiting(now)
         self.schedule.drop(entry, now.steady)
 
     def forget(self, entry: PendingRun, now: Moment) -> None:
         """Drop a run whose file was removed or cannot be used now."""
-        self._changes.staged.pop(entry.name, None)
-        self._changes.to_persist.pop(entry.name, None)
+        self._changes.withdraw(entry.name)
         self.schedule.drop(entry, now.steady)
 
-    def drop_events(self, names: Iterable[str], now: Moment) -> None:
-        """Remove events that need no (further) action."""
+    def drop_events(self, names: Collection[str], now: Moment, *, job_id: int = 0) -> None:
+        """Remove events that need no action; not before the job's loaded runs are durable."""
+        # a run that accounting alone has told of may be only in memory when its events come
+        for entry in self.schedule.lane(job_id):
+            entry.events |= set(names)
         self._changes.handled_events.update(names)
         self._changes.start_waiting(now)
 

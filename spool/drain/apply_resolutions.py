@@ -93,7 +93,7 @@ class ResolutionApplier:
             _note_hooks(entry, query.events, now)
             self._final_texts.want(entry, run, now)
         if not new and not changed:
-            self._store.drop_events(finished, now)
+            self._store.drop_events(finished, now, job_id=query.job_id)
         for event in result.unknown_events:
             self._move_event_to_dead(event, now)
 
