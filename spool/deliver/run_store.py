@@ -206,10 +206,11 @@ class RunStore:
         self.schedule.drop(entry, now.steady)
 
     def drop_events(self, names: Collection[str], now: Moment, *, job_id: int = 0) -> None:
-        """Remove events that need no action; not before the job's loaded runs are durable."""
-        # a run that accounting alone has told of may be only in memory when its events come
+        """Remove events that need no action; not before the job's staged runs are durable."""
+        # a run that only accounting has shown may be only in memory when its events come
         for entry in self.schedule.lane(job_id):
-            entry.events |= set(names)
+            if entry.name in self._changes.staged:
+                entry.events |= set(names)
         self._changes.handled_events.update(names)
         self._changes.start_waiting(now)
 
