@@ -85,7 +85,12 @@ def server(tmp_path: Path, broker: NatsServer) -> Iterator[RealSite]:
 @pytest.fixture
 def drain(tmp_path: Path, server: RealSite, broker: NatsServer) -> DrainProcess:
     """Return a drain that delivers by NATS and does not run yet."""
-    process = DrainProcess(tmp_path, server)  # type: ignore[arg-type]
+    return drain_by_nats(tmp_path, server, broker)
+
+
+def drain_by_nats(root: Path, server: RealSite, broker: NatsServer) -> DrainProcess:
+    """Make a drain that delivers by NATS and does not run yet."""
+    process = DrainProcess(root, server)  # type: ignore[arg-type]
     process.site.token.write_text(server.real.token)
     nats = {"servers": broker.url, "mode": "transport", "subject": SUBJECT}
     process.site.document |= {"nats": nats, "drain": {"stop_hold_seconds": COMMIT_SECONDS + 3}}

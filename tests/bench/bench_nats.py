@@ -18,10 +18,18 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from drain_process import DrainProcess
 from nats.aio.client import Client
 from nats_site import SUBJECT, NatsServer
-from test_nats_real_backend import BEGAN, BINARY, COMMIT_SECONDS, HOST, JOBS, RealSite, put_ended
+from test_nats_real_backend import (
+    BEGAN,
+    BINARY,
+    COMMIT_SECONDS,
+    HOST,
+    JOBS,
+    RealSite,
+    drain_by_nats,
+    put_ended,
+)
 
 from ccbackend.nats_api.event_lines import event_line
 from ccbackend.outcomes import ApiCall
@@ -74,11 +82,7 @@ async def publish(url: str, found: Iterable[Message]) -> None:
 
 def deliver(root: Path, server: RealSite, broker: NatsServer) -> None:
     """Deliver the jobs of a backlog by a drain in mode transport."""
-    drain = DrainProcess(root, server)  # type: ignore[arg-type]
-    drain.site.token.write_text(server.real.token)
-    nats = {"servers": broker.url, "mode": "transport", "subject": SUBJECT}
-    drain.site.document |= {"nats": nats, "drain": {"stop_hold_seconds": COMMIT_SECONDS + 3}}
-    drain.site.write()
+    drain = drain_by_nats(root, server, broker)
     put_ended(drain, range(1, JOBS + 1))
     until = time.monotonic() + PATIENCE_SECONDS
     with drain:
