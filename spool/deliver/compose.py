@@ -109,10 +109,11 @@ class PayloadComposer:
         text = end_summary(
             run.end.state, exit_code=run.job.exit_code, restart_count=run.job.restart_count
         )
-        description = final_description(run)
-        changed = None if description is None else replace(run, description=description)
-        final = None if changed is None else self._edit(changed, DESCRIPTION_KEY)
         summary = edit_meta_payload(key, END_KEY, text)
+        description = final_description(run)
+        if description is None:
+            return (summary,)
+        final = self._edit(replace(run, description=description), DESCRIPTION_KEY)
         return (summary,) if final is None else (summary, final)
 
     def document(
