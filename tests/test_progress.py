@@ -244,6 +244,20 @@ def test_a_flag_set_while_the_start_waits_excludes_the_job(world: World) -> None
     assert False is world.stored("open", 1).reported
 
 
+def test_a_user_s_flag_stays_known_when_the_job_ends_while_its_start_waits(world: World) -> None:
+    """For an end Slurm is asked about the state alone, and that answer has no comment of a user."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1, comment="disable_cc_submission")
+    world.run(2)
+    world.end(1)
+    world.run(2)
+    world.backend.everything = None
+
+    world.run(70)
+
+    assert ({}, {}) == (world.backend.rows, world.files())
+
+
 def test_a_start_that_waited_goes_although_slurm_is_silent(world: World) -> None:
     """Nobody can say whether it is excluded now."""
     world.backend.everything = Reason.UNREACHABLE

@@ -238,6 +238,17 @@ def test_suspect_job_without_json_is_told_by_its_hosts(
     assert f"job={job_id} is reported without cores and GRES" in caplog.text
 
 
+def test_a_suspect_text_still_tells_the_comment_of_its_user() -> None:
+    """It may exclude the job, and a forged one is the user's own."""
+    recorded = commands("22.05", "special-chars")
+    recorded.answers["--json"] = NO_JSON
+    (job_id,) = ids_of(recorded)
+    comment = job_of(recorded.slurm(), job_id).comment
+
+    assert comment is not None
+    assert comment.startswith("c1|c2")
+
+
 def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
     """Squeue's facts stand where scontrol does not know the job any more."""
     recorded = commands("22.05")

@@ -35,7 +35,7 @@ _ANY_NODES = re.compile(r"\s*Nodes=")
 _MEMORY = re.compile(r"MinMemory(CPU|Node)=([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGTP]?)(?: |$)")
 _SHARING = re.compile(r"   OverSubscribe=(\S+)(?: Exclusive=(\S+))? Contiguous=.*")
 _FEATURES = re.compile(r"   Features=(\S+) DelayBoot=")
-_COMMENT = re.compile(r"^   Comment=(.*?)(?=\n   [A-Z]\w*=|\Z)", re.MULTILINE | re.DOTALL)
+COMMENT = "   Comment="
 _MIB = {"K": 1 / 1024, "M": 1.0, "": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
 
 
@@ -125,7 +125,7 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     if tuple(behind) != nodes:
         raise UntrustedTextError("lines about nodes are in a wrong place")
     rest = lines[end + 1 + len(nodes) :]
-    return _TrustedLines(first[2], nodes, tuple(rest[:4]), _comment("\n".join(rest)))
+    return _TrustedLines(first[2], nodes, tuple(rest[:4]), free_text(rest, COMMENT))
 
 
 def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[NodeAllocation]:
@@ -199,10 +199,22 @@ def _constraints(lines: tuple[str, ...]) -> str | None:
     return text(found[0]) if found else None
 
 
-def _comment(rest: str) -> str | None:
-    """Return the user's comment, which may have several lines; forged text affects only his job."""
-    found = _COMMENT.search(rest)
-    return text(found[1].strip()) if found else None
+def free_text(lines: Sequence[str], key: str) -> str | None:
+    """Return a comment, which may have several lines.
+
+    A user's text may contain the same key: then all of them are returned, so that none is hidden.
+    """
+    own: list[str] = []
+    is_within = False
+    for line in lines:
+        if line.startswith(key):
+            is_within = True
+            own.append(line.removeprefix(key))
+        elif _KEY.match(line):
+            is_within = False
+        elif is_within:
+            own.append(line)
+    return text("\n".join(own).strip())
 
 
 def job_record_text(text: str, job_id: int) -> str | None:

@@ -16,7 +16,12 @@ from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.job_states import END_STATES, split_state
 from slurm.decode.fields.scalars import digits, epoch_seconds, parse_time_limit, text
 from slurm.decode.fields.user_names import user_and_uid
-from slurm.decode.scontrol_job import UntrustedTextError, sharing_after_resources
+from slurm.decode.scontrol_job import (
+    COMMENT,
+    UntrustedTextError,
+    free_text,
+    sharing_after_resources,
+)
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
@@ -40,7 +45,6 @@ _TRES = re.compile(r"   (?:Alloc)?TRES=(\S+)")
 _RESOURCES = re.compile(r"   JOB_GRES=|     Nodes=")
 _SCRONTAB = "   CronJob=Yes"
 _ADMIN_COMMENT = "   AdminComment="
-_COMMENT = "   Comment="
 
 
 def record_head(record: str) -> Job:
@@ -106,8 +110,8 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
         het_job_offset=head.het_job_offset,
         restart_count=digits(value["restarts"]),
         qos=text(value["qos"]),
-        admin_comment=_free_text(lines, _ADMIN_COMMENT),
-        comment=_free_text(lines, _COMMENT),
+        admin_comment=free_text(lines, _ADMIN_COMMENT),
+        comment=free_text(lines, COMMENT),
     )
 
 
@@ -143,24 +147,6 @@ def _sharing(lines: Sequence[str]) -> Sharing | None:
     while place < len(lines) and _RESOURCES.match(lines[place]):
         place += 1
     return sharing_after_resources(lines[place:])
-
-
-def _free_text(lines: Sequence[str], key: str) -> str | None:
-    """Return a comment, which may have several lines.
-
-    A user's text may contain the same key: then all of them are returned, so that none is hidden.
-    """
-    own: list[str] = []
-    is_within = False
-    for line in lines:
-        if line.startswith(key):
-            is_within = True
-            own.append(line.removeprefix(key))
-        elif _KEY.match(line):
-            is_within = False
-        elif is_within:
-            own.append(line)
-    return text("\n".join(own).strip())
 
 
 def _nodes(value: str) -> tuple[str, ...]:

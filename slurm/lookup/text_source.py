@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from slurm.commands import MAX_LISTING_BYTES
 from slurm.decode.fields.job_states import LIVE_STATES
-from slurm.decode.scontrol_job import UntrustedTextError, add_job_detail, split_records
+from slurm.decode.scontrol_job import (
+    COMMENT,
+    UntrustedTextError,
+    add_job_detail,
+    free_text,
+    split_records,
+)
 from slurm.decode.scontrol_record import parse_job_record, record_head
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
 from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
@@ -58,7 +64,9 @@ class TextSource:
                 found.jobs[job.job_id] = self._add_detail(job, found.failed_detail)
             except (UntrustedTextError, UnknownJob) as error:
                 found.untrusted[job.job_id] = str(error)
-                found.jobs[job.job_id] = without_resources(job)
+                # Whatever its nodes are: a user's comment may exclude the job.
+                comment = free_text(self.texts.get(job.job_id, "").split("\n"), COMMENT)
+                found.jobs[job.job_id] = without_resources(replace(job, comment=comment))
             except SlurmError as error:
                 found.failed_detail[job.job_id] = error
         return found

@@ -242,10 +242,14 @@ def _changed(
 
 
 def _with_comments(run: Run, record: Job | None) -> Job:
-    """Return a run's facts with the current comments of its record, if it is not delivered."""
+    """Return a run's facts with the current comments of its record, if it is not delivered.
+
+    The user's comment is not in every record (not in one of a state alone, nor in one whose text
+    cannot be trusted): one that was read once stays, because it may exclude the job.
+    """
     if record is None or run.started is not None or record.restart_count != run.job.restart_count:
         return run.job
-    comments = (record.admin_comment, record.comment)
+    comments = (record.admin_comment, record.comment or run.job.comment)
     if comments == (run.job.admin_comment, run.job.comment):
         return run.job
     return replace(run.job, admin_comment=comments[0], comment=comments[1])

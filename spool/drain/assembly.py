@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from random import random
@@ -266,7 +267,7 @@ def _backend_workers(workers: dict[str, Worker[Any, Any]]) -> BackendWorkers:
 def _connect(parts: DrainParts, workers: dict[str, Worker[Any, Any]]) -> None:
     """Connect the workers with the receivers of their answers."""
     parts.store.on_loaded = parts.texts.want_stored
-    parts.delivery.builder.on_old_comments = parts.resolver.recheck_job
+    parts.delivery.builder.on_old_comments = partial(parts.resolver.recheck_job, needs_all=True)
     parts.delivery.builder.on_missing_user = parts.texts.want_user
     now, delivery = parts.clocks.now, parts.delivery
     for channel in (parts.backend.starts, parts.backend.stops):

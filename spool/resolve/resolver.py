@@ -71,9 +71,9 @@ class Resolver:
             job = self._pending(event.job_id, max(0.0, FIRST_QUERY_SECONDS - age), now)
             job.events = (*job.events, event)
 
-    def recheck_job(self, job_id: int, now: Moment) -> None:
-        """Ask about a job id whose open run may have ended."""
-        self._pending(job_id, 0.0, now)
+    def recheck_job(self, job_id: int, now: Moment, *, needs_all: bool = False) -> None:
+        """Ask about a job id whose open run may have ended; `needs_all`: also for its comments."""
+        self._pending(job_id, 0.0, now).needs_all |= needs_all
 
     def next_time(
         self, *, controller_is_busy: bool = False, accounting_is_busy: bool = False

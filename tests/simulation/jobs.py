@@ -70,9 +70,7 @@ def new_job(submission: Submission, traffic: Traffic, random: Random, now: int) 
         array_job_id=submission.owner,
         array_task_id=submission.task,
         restart_count=0,
-        admin_comment=(
-            "disable_cc_submission" if random.random() < traffic.excluded_share else None
-        ),
+        comment="disable_cc_submission" if random.random() < traffic.excluded_share else None,
     )
 
 

@@ -151,7 +151,7 @@ class Site:
             script=script,
             start_at=self._scheduler.clock.steady,
             requeued=bool(job.restart_count),
-            is_excluded=bool(job.admin_comment),
+            is_excluded=bool(job.comment),
             is_optional=bool(job.restart_count) and not self.replaces_earlier,
             is_nameless=job.user is None,
             is_forbidden=FORBIDDEN in (script or ""),

@@ -79,6 +79,11 @@ class VirtualSlurm:
         return TextsReply(texts=found, users=users)
 
 
+def _state_alone(record: Job) -> Job:
+    """Return what the columns of squeue tell of a job: cores and the user's words are not there."""
+    return replace(record, allocations=(), name=None, comment=None)
+
+
 class VirtualSlurmClient:
     """Slurm's commands as one worker calls them."""
 
@@ -106,7 +111,7 @@ class VirtualSlurmClient:
             if slurm.faults.is_unreadable_record(job_id):
                 found[job_id] = SlurmError("odd record", reason=FailureReason.MALFORMED)
             else:
-                found[job_id] = replace(record, allocations=()) if job_id in states_only else record
+                found[job_id] = _state_alone(record) if job_id in states_only else record
         return found
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:

@@ -52,7 +52,10 @@ class Truth:
     def jobs(self, ids: Iterable[int], *, states_only: Container[int] = ()) -> Mapping[int, Job]:
         """Return the controller's records."""
         found = {i: self._records[i] for i in ids if i in self._records}
-        return {i: replace(j, allocations=()) if i in states_only else j for i, j in found.items()}
+        return {
+            i: replace(job, allocations=(), comment=None) if i in states_only else job
+            for i, job in found.items()
+        }
 
     def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
         """Return accounting's rows."""

@@ -37,6 +37,13 @@ from spool.worker import Worker
 NOON = 1_767_225_600
 
 
+def state_alone(record: Job) -> Job:
+    """Return what squeue's columns tell of a job; the rest costs one scontrol a job."""
+    return replace(
+        record, allocations=(), name=None, comment=None, requested_memory=None, constraints=None
+    )
+
+
 @dataclass
 class FakeSlurm:
     """A controller and its accounting: tests write `records` and `rows`."""
@@ -57,7 +64,7 @@ class FakeSlurm:
         if self.silent:
             raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
         return {
-            i: replace(self.records[i], allocations=()) if i in states_only else self.records[i]
+            i: state_alone(self.records[i]) if i in states_only else self.records[i]
             for i in ids
             if i in self.records
         }
