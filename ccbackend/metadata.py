@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccbackend.facts import JobFacts
-from ccbackend.site import comment_flags
+from ccbackend.job_filters import comment_flags
 
 SCRIPT_KEY = "jobScript"
 DESCRIPTION_KEY = "slurmInfo"

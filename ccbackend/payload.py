@@ -22,7 +22,7 @@ from ccbackend.facts import BackendRunKey, JobFacts
 from ccbackend.metadata import clean_text, drop_largest
 from ccbackend.outcomes import Reason
 from ccbackend.resources import Warn, ignore_warning, resources_of
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import Dialect
 
 Document = dict[str, Any]

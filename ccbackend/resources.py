@@ -10,7 +10,7 @@ from typing import Any
 from ccbackend.accelerators import NodeAccelerators, accelerators_of
 from ccbackend.facts import JobFacts, NodeFacts
 from ccbackend.hwthreads import hwthreads
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, NodeTopology
 
 Resource = dict[str, Any]

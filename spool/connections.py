@@ -23,8 +23,8 @@ from spool.files.node_round import read_node_jobs
 from spool.nodes.reporter import NodeReporter, NodeSite
 
 if TYPE_CHECKING:
-    from ccbackend.nats_api.broker import Broker
     from ccbackend.nats_api.nats_client import NatsClient
+    from ccbackend.nats_api.publish import Broker
 
 JobClient: TypeAlias = "BackendClient | NatsClient"
 """A client that delivers runs."""
@@ -61,7 +61,7 @@ def backend_client(
 def broker(config: Config) -> Broker:
     """Return the connection to the configured NATS brokers, which opens with the first message."""
     # asyncio and the client library take 6 MB and 0.1 s: loaded only where NATS is configured
-    from ccbackend.nats_api.broker import Broker, BrokerSettings  # noqa: PLC0415
+    from ccbackend.nats_api.publish import Broker, BrokerSettings  # noqa: PLC0415
 
     nats = config.nats
     settings = BrokerSettings(

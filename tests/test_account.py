@@ -10,7 +10,7 @@ from slurm.job import SCRONTAB_FLAG, Job
 from spool.files.event import Event, EventKind, event_name
 from spool.files.run import End, EndSource
 from spool.resolve.job_query import JobQuery, SlurmAnswers
-from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.resolve_job import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun
 from spool.resolve.slurm_runs import RunStage
 

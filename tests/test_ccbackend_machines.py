@@ -11,7 +11,7 @@ import pytest
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.payload import start_payload
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, clusters_of_json
 from ccbackend.version import Dialect
 from slurm.job import Gres, Job, NodeAllocation, Sharing

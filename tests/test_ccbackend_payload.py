@@ -22,7 +22,7 @@ from ccbackend.payload import (
     start_payload,
     stop_payload,
 )
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import Dialect
 from slurm.job import Gres, Job, NodeAllocation, Sharing

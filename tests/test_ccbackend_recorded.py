@@ -15,7 +15,7 @@ from ccbackend.dialects import end_state
 from ccbackend.outcomes import ApiCall, Outcome, Reason
 from ccbackend.payload import start_payload
 from ccbackend.replies import JobListError, graphql_rows, rest_rows
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import (
     FIRST_WITH_CLUSTERS,

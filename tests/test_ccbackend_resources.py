@@ -10,7 +10,7 @@ import pytest
 
 from ccbackend.accelerators import accelerator_map, map_problems
 from ccbackend.resources import ignore_warning, needs_topology, resources_of
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, clusters_of_json
 from slurm.job import Gres, Job, NodeAllocation
 

@@ -14,7 +14,7 @@ from ccbackend.dialects import (
     sharing_problem,
     translate_sharing,
 )
-from ccbackend.site import JobFilters, NameFilter, comment_flags, exclusion_reason
+from ccbackend.job_filters import JobFilters, NameFilter, comment_flags, exclusion_reason
 from ccbackend.version import Dialect
 from slurm.job import Job, NodeAllocation, Sharing
 

@@ -19,7 +19,7 @@ from spool.files.run import End, EndSource
 from spool.formatting import format_time
 from spool.resolve.job_log import log_records, log_resolution, log_rows
 from spool.resolve.job_query import JobQuery
-from spool.resolve.resolution import Resolution
+from spool.resolve.resolve_job import Resolution
 
 SCRIPT = "#!/bin/sh\nexport PASSWORD=hunter2\n"
 

@@ -16,7 +16,7 @@ from recorded_slurm import recordings
 from sweep_site import SweepSite
 
 from ccbackend.accelerators import accelerator_map
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import NodeList, clusters_of_json
 from slurm.decode.scontrol_nodes import Node, parse_nodes
 from spool.config import load

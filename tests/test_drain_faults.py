@@ -21,8 +21,9 @@ from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, Request, StubServer
 
 from ccbackend.client import BackendClient
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError

@@ -16,8 +16,8 @@ from drain_process import TOKEN, DrainProcess, until
 from nats_site import SUBJECT, NatsServer, Subscriber, needs_broker
 from stub_server import Model, StubServer, refusal
 
-from ccbackend.nats_api.broker import Broker, BrokerSettings
 from ccbackend.nats_api.event_lines import event_line
+from ccbackend.nats_api.publish import Broker, BrokerSettings
 from ccbackend.outcomes import ApiCall
 from spool.files.layout import Directory
 from spool.files.run import End, EndSource

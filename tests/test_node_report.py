@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ccbackend.job_filters import JobFilters, NameFilter
 from ccbackend.node_states import NodeCondition, NodeStatus
-from ccbackend.site import JobFilters, NameFilter, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, NodeList, SubCluster
 from slurm.decode.node_states import NodeListing, NodeRecord
 from spool.files.node_round import LeftOut

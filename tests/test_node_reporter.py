@@ -12,7 +12,8 @@ import requests
 from stub_server import Answer, Model, Request, StubServer, refusal
 
 from ccbackend.client import BackendClient
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.job_filters import JobFilters
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.decode.node_states import NodeListing, NodeRecord

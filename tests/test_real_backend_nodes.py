@@ -18,7 +18,8 @@ from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait
 
 from ccbackend.accelerators import AcceleratorMap, accelerator_map
 from ccbackend.client import BackendClient
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.job_filters import JobFilters
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.client import CommandPaths

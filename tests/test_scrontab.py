@@ -16,7 +16,7 @@ from slurm.decode.squeue_json import parse_job
 from slurm.job import SCRONTAB_FLAG, Job
 from spool.files.event import Event, EventKind, event_name
 from spool.resolve.job_query import JobQuery, SlurmAnswers
-from spool.resolve.resolution import resolve_job
+from spool.resolve.resolve_job import resolve_job
 from spool.resolve.run_match import TrackedRun
 
 PENDING = {

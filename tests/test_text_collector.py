@@ -12,7 +12,7 @@ import pytest
 from drain_world import NOON, World
 
 from ccbackend.outcomes import Reason
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import Version
 from slurm.job import Job
 from spool.deliver.pending_run import PendingRun, RequestKind

@@ -29,7 +29,7 @@ _UNSENT = (NATS_FAILURES | {Reason.PAYLOAD_TOO_LARGE}) - {Reason.BROKER_LOST}
 
 
 class Publisher(Protocol):
-    """The connection to the broker; `ccbackend.nats_api.broker.Broker` implements it."""
+    """The connection to the broker; `ccbackend.nats_api.publish.Broker` implements it."""
 
     def publish(self, message: bytes) -> ReplyVerdict:
         """Publish a message; `PUBLISHED` if a subscriber got it."""

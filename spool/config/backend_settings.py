@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ccbackend.accelerators import accelerator_map
+from ccbackend.job_filters import JobFilters, NameFilter
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site import JobFilters, NameFilter, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from spool.config.job_sections import NamesKeys
 from spool.config.paths import read_topology

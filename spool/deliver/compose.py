@@ -12,6 +12,7 @@ from typing import Any
 
 from ccbackend.errors import PayloadError
 from ccbackend.facts import BackendRunKey
+from ccbackend.job_filters import JobFilters, exclusion_reason
 from ccbackend.metadata import (
     DESCRIPTION_KEY,
     END_KEY,
@@ -29,7 +30,7 @@ from ccbackend.payload import (
     stop_payload,
 )
 from ccbackend.resources import needs_newer_topology, needs_topology
-from ccbackend.site import JobFilters, SiteMap, exclusion_reason
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.composer import UnsendableError

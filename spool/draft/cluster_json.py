@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from slurm.decode.scontrol_nodes import Node
 from spool.draft.node_lists import fold_hosts, unusable_hosts
 

@@ -29,7 +29,7 @@ from spool.resolve.event_scanner import EventScanner
 from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.job_log import log_resolution
 from spool.resolve.job_query import JobQuery
-from spool.resolve.resolution import Resolution
+from spool.resolve.resolve_job import Resolution
 from spool.resolve.resolver import Resolved, Resolver
 from spool.resolve.slurm_runs import RunStage, same_start
 

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from ccbackend.job_filters import JobFilters
 from ccbackend.node_states import NodeCondition, NodeStatus, node_condition
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from slurm.decode.node_states import NodeListing, NodeRecord
 from spool.files.node_round import LeftOut

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from ccbackend.job_filters import JobFilters
 from ccbackend.node_states import KNOWN_WORDS, nodestate_payload
 from ccbackend.outcomes import Outcome, Reason
 from ccbackend.replies import ApiReply, ClusterList
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import FIRST_WITH_SHARED, ServerInfo
 from slurm.decode.node_states import NodeListing

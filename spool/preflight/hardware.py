@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ccbackend.accelerators import map_problems
-from ccbackend.site import SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, SubCluster
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed

@@ -13,7 +13,7 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.formatting import format_time, pluralize
 from spool.resolve.job_query import JobQuery
-from spool.resolve.resolution import Resolution
+from spool.resolve.resolve_job import Resolution
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from spool.escaping import escape
 from spool.files.event import Event
 from spool.moment import Moment
 from spool.resolve.job_query import JobQuery, PendingJob, QueryPhase, SlurmAnswers, SourceSilence
-from spool.resolve.resolution import Resolution, resolve_job
+from spool.resolve.resolve_job import Resolution, resolve_job
 from spool.resolve.run_match import TrackedRun, may_have_moved
 from spool.resolve.slurm_runs import RunStage
 from spool.resolve.slurm_worker import RecordsQuery, RecordsReply, RowsQuery, RowsReply

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ccbackend.client import BackendClient
-from ccbackend.site import JobFilters, NameFilter, exclusion_reason
+from ccbackend.job_filters import JobFilters, NameFilter, exclusion_reason
 from ccbackend.version import SharedServerInfo
 from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey, Rights

@@ -24,8 +24,9 @@ import requests
 from stub_server import Answer, Model, Request, StubServer
 
 from ccbackend.client import BackendClient
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job

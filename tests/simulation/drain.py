@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from ccbackend.accelerators import accelerator_map
 from ccbackend.client import BackendClient
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport

@@ -23,9 +23,10 @@ from sweep_values import run_sweep
 from sweep_world import SweptSlurm
 
 from ccbackend.client import BackendClient
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.replies import BackendRow
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing

@@ -24,8 +24,9 @@ from crash_broken import broken_group
 from crash_calls import Calls
 
 from ccbackend.client import BackendClient
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.job import Job

@@ -13,10 +13,11 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
-from ccbackend.site import JobFilters, SiteMap
+from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version, server_info
 from slurm.decode.job_rows import SqueueRow

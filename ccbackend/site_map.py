@@ -1,4 +1,4 @@
-"""What a site chooses: which jobs are reported, and how names and hardware appear there."""
+"""How a site's names and hardware appear at cc-backend."""
 
 from __future__ import annotations
 
@@ -8,70 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ccbackend.accelerators import AcceleratorMap
-from ccbackend.facts import JobFacts
 from ccbackend.topology import Cluster
-
-_BETWEEN_WORDS = re.compile(r"[,\r\n]")
-
-
-@dataclass(frozen=True, slots=True)
-class NameFilter:
-    """Names to report. With `allow` only those, never those in `deny`; empty sets do nothing."""
-
-    allow: frozenset[str] = frozenset()
-    deny: frozenset[str] = frozenset()
-
-    def allows(self, name: str) -> bool:
-        """Return whether a job with this name is to be reported."""
-        return name not in self.deny and (not self.allow or name in self.allow)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilters:
-    """Which jobs the site excludes. `ignore_hosts` is searched, not anchored."""
-
-    clusters: NameFilter = NameFilter()
-    partitions: NameFilter = NameFilter()
-    accounts: NameFilter = NameFilter()
-    users: NameFilter = NameFilter()
-    qos: NameFilter = NameFilter()
-    ignore_hosts: re.Pattern[str] | None = None
-    opt_out_flag: str = "disable_cc_submission"
-
-
-def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
-    """Return why a job is not to be reported, for the administrator; None if it is reported.
-
-    The filters see a missing name as "", which no list of allowed names holds. `cluster` is the
-    name at cc-backend.
-    """
-    named = (
-        ("cluster", cluster, "clusters", filters.clusters),
-        ("partition", job.partition or "", "partitions", filters.partitions),
-        ("account", job.account or "", "accounts", filters.accounts),
-        ("user", job.user or "", "users", filters.users),
-        ("qos", job.qos or "", "qos", filters.qos),
-    )
-    for what, name, key, names in named:
-        if not names.allows(name):
-            return f"{what} {name or '(none)'} is excluded by filters.{key}"
-    hosts = filters.ignore_hosts
-    if hosts is not None and job.nodes and all(hosts.search(node) for node in job.nodes):
-        return "all hosts match ignoreHosts"
-    if filters.opt_out_flag in comment_flags(job):
-        return f"opted out by {filters.opt_out_flag}"
-    return None
-
-
-def comment_flags(job: JobFacts) -> frozenset[str]:
-    """Return the words of both comments: split at commas and line breaks, blanks stripped.
-
-    The user's own comment counts as well: it is the only one that a user can set, and an opt-out is
-    a promise about privacy.
-    """
-    texts = (job.admin_comment or "", job.comment or "")
-    words = (word.strip() for text in texts for word in _BETWEEN_WORDS.split(text))
-    return frozenset(word for word in words if word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

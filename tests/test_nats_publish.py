@@ -14,9 +14,9 @@ from nats_accounts import creds_and_settings, user_seed
 from nats_site import SUBJECT, LineRecorder, NatsServer, Subscriber, free_port, needs_broker
 from stub_server import Model, StubServer
 
-from ccbackend.nats_api.broker import Broker, BrokerSettings
 from ccbackend.nats_api.credentials import parse_credentials, public_key, sign
 from ccbackend.nats_api.event_lines import PROBE
+from ccbackend.nats_api.publish import Broker, BrokerSettings
 from ccbackend.outcomes import Reason
 
 MAX_PAYLOAD = 1024 * 1024
