@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from spool.drain.event_watch import EventWatch
@@ -156,13 +156,13 @@ class Service:
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
         parts = self._service_parts
-        state = replace(
-            self._report.state(now),
+        state = self._report.state(
+            now,
             warnings=parts.warnings(),
             slurm_release=parts.slurm_release(),
             polling_reason=parts.watch.problem if parts.watch else "",
         )
-        self._service_parts.state_file.write(state, now.wall, at_once=at_once)
+        parts.state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
         """Return whether within the next second only writing is left to do."""

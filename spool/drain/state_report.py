@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
 
 from spool import __version__
 from spool.deliver.health_rules import Channel, Condition
@@ -43,14 +44,17 @@ class StateReport:
         self._held = 0
         self._unreported = UnreportedRuns(parts.layout)
 
-    def state(self, now: Moment) -> DrainState:
-        """Return the current state."""
+    def state(
+        self,
+        now: Moment,
+        *,
+        warnings: tuple[str, ...] = (),
+        slurm_release: str | None = None,
+        polling_reason: str = "",
+    ) -> DrainState:
+        """Return the current state; what the loop does not know is passed in."""
         parts, health = self._parts, self._parts.health
-        self._count_deliveries(now)
-        if now.steady >= self._waiting_at:
-            self._waiting_at = now.steady + WAITING_SECONDS
-            self._collect_waiting(now)
-            self._unreported.update(now)
+        self._update(now)
         unreadable = {**parts.loader.unreadable, **parts.delivery.builder.unreadable}
         server, since = health.server, parts.resolver.silent_since
         channels = health.state.channels
@@ -64,6 +68,7 @@ class StateReport:
             stops=_report(channels[Channel.STOPS].condition, now),
             server_version=str(server.version) if server and server.version else None,
             server_dialect=str(server.dialect) if server else None,
+            slurm_release=slurm_release,
             slurm_silent_since=since,
             slurm_reason=parts.resolver.silent_reason,
             accounting_silent_since=parts.resolver.accounting_silent_since,
@@ -72,10 +77,7 @@ class StateReport:
             inquiries=len(parts.resolver),
             held_stops=self._held,
             waiting=self._waiting,
-            unreadable=tuple(
-                UnreadableFile(name=name, reason=reason)
-                for name, reason in sorted(unreadable.items())[:MAX_UNREADABLE]
-            ),
+            unreadable=_unreadable_files(unreadable),
             unreadable_count=len(unreadable),
             last_event=self._drain.last_event,
             last_delivery=parts.delivery.counters.last_delivery,
@@ -83,8 +85,18 @@ class StateReport:
             due_since=self._due_since(now),
             next_attempt=self._next_attempt(now),
             unreported=self._unreported.count,
+            warnings=warnings,
+            polling_reason=polling_reason,
             counters=parts.delivery.counters.value(),
         )
+
+    def _update(self, now: Moment) -> None:
+        """Count what is counted here; the spool is looked through only now and then."""
+        self._count_deliveries(now)
+        if now.steady >= self._waiting_at:
+            self._waiting_at = now.steady + WAITING_SECONDS
+            self._collect_waiting(now)
+            self._unreported.update(now)
 
     def _next_attempt(self, now: Moment) -> float | None:
         """Return when the next waiting request is due, by the wall clock; None if none waits."""
@@ -127,6 +139,12 @@ class StateReport:
         self._held = sum(
             entry.next_request is RequestKind.STOP for entry in schedule.held_stops(now.steady)
         )
+
+
+def _unreadable_files(reasons: Mapping[str, str]) -> tuple[UnreadableFile, ...]:
+    """Return the first of the files that cannot be read."""
+    shown = sorted(reasons.items())[:MAX_UNREADABLE]
+    return tuple(UnreadableFile(name=name, reason=reason) for name, reason in shown)
 
 
 def _report(condition: Condition, now: Moment) -> HealthReport:

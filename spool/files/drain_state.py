@@ -25,6 +25,7 @@ REFRESH_SECONDS = 10.0
 FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
 _MAX_INSTANT = 1e12
+_FIGURE = {"is_figure": True}
 _log = logging.getLogger(__name__)
 
 
@@ -81,12 +82,12 @@ class DrainState:
 
     pid: int | None = None
     started: float | None = None
-    updated: float | None = None
+    updated: float | None = field(default=None, metadata=_FIGURE)
     once: bool = False
     version: str | None = None
-    health: HealthReport = field(default=HealthReport())
-    starts: HealthReport = field(default=HealthReport())
-    stops: HealthReport = field(default=HealthReport())
+    health: HealthReport = field(default=HealthReport(), metadata=_FIGURE)
+    starts: HealthReport = field(default=HealthReport(), metadata=_FIGURE)
+    stops: HealthReport = field(default=HealthReport(), metadata=_FIGURE)
     server_version: str | None = None
     server_dialect: str | None = None
     slurm_release: str | None = None
@@ -95,20 +96,23 @@ class DrainState:
     accounting_silent_since: float | None = None
     disk_full: bool = False
     disk_reason: str = ""
-    inquiries: int = 0
-    unreported: int = 0
-    held_stops: int = 0
-    waiting: tuple[WaitingCause, ...] = ()
+    inquiries: int = field(default=0, metadata=_FIGURE)
+    unreported: int = field(default=0, metadata=_FIGURE)
+    held_stops: int = field(default=0, metadata=_FIGURE)
+    waiting: tuple[WaitingCause, ...] = field(default=(), metadata=_FIGURE)
     unreadable: tuple[UnreadableFile, ...] = ()
     unreadable_count: int = 0
-    last_event: float | None = None
-    last_delivery: float | None = None
-    deliveries_last_hour: int = 0
-    due_since: float | None = None
-    next_attempt: float | None = None
+    last_event: float | None = field(default=None, metadata=_FIGURE)
+    last_delivery: float | None = field(default=None, metadata=_FIGURE)
+    deliveries_last_hour: int = field(default=0, metadata=_FIGURE)
+    due_since: float | None = field(default=None, metadata=_FIGURE)
+    next_attempt: float | None = field(default=None, metadata=_FIGURE)
     warnings: tuple[str, ...] = ()
     polling_reason: str = ""
-    counters: DrainCounters = field(default=DrainCounters())
+    counters: DrainCounters = field(default=DrainCounters(), metadata=_FIGURE)
+
+
+_NEWS = tuple(each.name for each in dataclasses.fields(DrainState) if not each.metadata)
 
 
 class DrainStateFile:
@@ -118,19 +122,21 @@ class DrainStateFile:
         self._path = path
         self._system_calls = system_calls
         self._last: DrainState | None = None
+        self._last_news: tuple[object, ...] = ()
         self._written_at = 0.0
         self._is_behind = False  # the last write failed
 
     def write(self, state: DrainState, now: float, *, at_once: bool = False) -> None:
         """Write the state if it changed or the file is old, or `at_once`; log errors."""
         age = now - self._written_at
-        is_news = self._last is None or _without_figures(state) != _without_figures(self._last)
+        news = _news(state)
+        is_news = news != self._last_news
         is_same = state == self._last and not self._is_behind
         limit = REFRESH_SECONDS if is_same else FIGURES_SECONDS
         # A negative age: the clock was set back. Then the file is written, not left for hours.
         if not is_news and 0 <= age < limit and not at_once:
             return
-        self._last, self._written_at = state, now
+        self._last, self._last_news, self._written_at = state, news, now
         # No fsync for figures: they change each second, and after a power cut older ones will do.
         document, durable = _to_document(replace(state, updated=now)), is_news or self._is_behind
         self._is_behind = False
@@ -159,28 +165,13 @@ def read_drain_state(path: Path) -> DrainState | None:
     return _from_document(document)
 
 
-def _without_figures(state: DrainState) -> DrainState:
-    """Return a state without counts and times that change with each event, delivery and probe."""
-    health, starts, stops = (
-        replace(each, since=None, next_try=None)
-        for each in (state.health, state.starts, state.stops)
-    )
-    return replace(
-        state,
-        updated=None,
-        health=health,
-        starts=starts,
-        stops=stops,
-        inquiries=0,
-        held_stops=0,
-        waiting=tuple(WaitingCause(cause=each.cause, count=1) for each in state.waiting),
-        last_event=None,
-        last_delivery=None,
-        deliveries_last_hour=0,
-        due_since=None,
-        next_attempt=None,
-        unreported=0,
-        counters=DrainCounters(),
+def _news(state: DrainState) -> tuple[object, ...]:
+    """Return what of a state is news: figures change with each event, delivery and probe."""
+    conditions = state.health, state.starts, state.stops
+    return (
+        *(getattr(state, name) for name in _NEWS),
+        *((each.state, each.reason, each.code) for each in conditions),
+        *(each.cause for each in state.waiting),
     )
 
 
