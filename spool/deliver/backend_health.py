@@ -137,6 +137,8 @@ class BackendHealth:
 
     def query_answered(self, verdict: ReplyVerdict) -> None:
         """Want a probe if a query was refused: only a probe says that deliveries are halted."""
+        # A query of a list or topology must not halt all deliveries by itself: a proxy may refuse
+        # that path alone.
         if sign_of(verdict) is Sign.HALTED:
             self.state = replace(self.state, probe_wanted=True)
 

@@ -13,6 +13,8 @@ from spool.worker import Worker
 
 DEPTH = 4  # queued requests of a worker, to keep it busy between two passes of the loop
 NEW_RUN_SECONDS = 2.0  # between trials of new runs in a channel that fails
+# cc-backend answers a start or a stop within 1 to 5 ms (measured with 1.4.4 and 1.5.4 on SQLite),
+# and a request may take a minute: three seconds of silence mean that it hangs.
 SILENT_SECONDS = 3.0
 
 SendWorker = Worker[SendRequest, SendResult]
@@ -42,6 +44,7 @@ class SendChannel:
         """Return the worker for the next request; None if all are busy."""
         # The first one that is not silent: a healthy server has one request of a channel at a time,
         # because cc-backend handles starts one after the other anyway.
+        # A second connection gains at most 25 % for starts and nothing for stops (measured).
         worker = next((each for each in self.workers if not is_silent(each)), None)
         return worker if worker is not None and worker.outstanding < DEPTH else None
 
@@ -55,6 +58,7 @@ class SendChannel:
         Each of them may be silent for a minute. So one is sent at a time, and another one while it
         is silent, but never by the last worker that is left for runs that have not failed.
         """
+        # Cleaned up here, so that answers need not be reported to the channel.
         self._failed = [pair for pair in self._failed if is_in_flight(pair[0])]
         silent = [worker for worker in self.workers if is_silent(worker)]
         has_reserve = len(silent) < len(self.workers) - 1

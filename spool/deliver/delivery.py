@@ -215,6 +215,8 @@ class Delivery:
             return
         entry.failures += 1
         if request.kind is not RequestKind.EDIT_META:
+            # If this number has grown when the run fails again, another run was accepted in
+            # between: that is the witness against this run.
             entry.accepted_before = self._health.accepted(channel)
             # only an answer clears it: one of the attempts before may have arrived
             entry.may_have_arrived |= reply.sent and reply.verdict.reason is not Reason.UNREACHABLE

@@ -16,6 +16,8 @@ from spool.files.layout import Directory
 from spool.files.run import LastError, Run
 from spool.moment import Moment
 
+# A crash within these times loses no run: what it undoes is requested once more, and cc-backend
+# answers that it has it. So they weigh fsyncs against repeated requests.
 MAX_STAGED_SECONDS = 0.5
 GROUP_SIZE = 50
 GROUP_SECONDS = 0.2
@@ -79,6 +81,8 @@ class PendingChanges:
     def removable_events(self) -> set[str]:
         """Return the events that no staged run needs any more."""
         removable = set(self.handled_events)
+        # A delivered run frees its events although its file may come back after a power cut: then
+        # the file leads to the same requests again.
         for entry in (*self.to_persist.values(), *self.to_remove.values()):
             removable |= entry.events
         for _, _, entry in self.to_dead.values():

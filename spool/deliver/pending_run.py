@@ -12,7 +12,10 @@ from spool.files.run import Run, waiting_since
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
+# Attempts are counted for queued starts (CONFIRM) and for starts sent again (NEEDS_START) too. Only
+# with one of these outcomes do they say that the run alone fails.
 _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
+# The time may have been stored while the wall clock was wrong: then it lies years ahead.
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
 SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
@@ -89,6 +92,8 @@ class PendingRun:
     def update(self, run: Run, now: Moment) -> None:
         """Update the entry from a new value of the run."""
         if run.started != self.started and run.started is not None:
+            # By the time in the file, so that the hold of a stop goes on over a restart of the
+            # drain.
             self.accepted_at = now.steady_since(run.started)
         self.run, self.read = run, None
         self.end_time = None if run.end is None else run.end.time
@@ -96,6 +101,8 @@ class PendingRun:
         self.reported = run.reported
         self.restarts = run.job.restart_count
         if run.not_before:
+            # Only memory knows the other waits (for texts, for a name): a new value of the run must
+            # not shorten them.
             at = now.steady_at(run.not_before, longest=MAX_WAIT_SECONDS)
             self.retry_at = max(self.retry_at, at)
         self.replaces = run.replaces
@@ -103,6 +110,8 @@ class PendingRun:
         self.cluster = run.cluster or ""
         self.is_published = run.start_is_published
         error = run.last_error
+        # The file keeps this over a restart: a run that is known to fail alone must not become the
+        # first evidence against the server.
         self.is_blamed = bool(run.attempts and error and error.outcome in _BLAMING)
 
     def note_listed(self) -> None:
@@ -161,7 +170,11 @@ class PendingRun:
         if not self.reported:
             return None
         if self.started is None:
+            # `replaces` is filled only after cc-backend has refused this start because of those
+            # rows: no row is deleted as a precaution.
             return RequestKind.DELETE if self.replaces else RequestKind.START
+        # Texts go before the stop: cc-backend >= 1.5 archives the row when it is stopped, and a
+        # later change would reach its database alone.
         if self.new_texts:
             return RequestKind.EDIT_META
         return None if self.end_time is None else RequestKind.STOP
@@ -189,6 +202,7 @@ def pending_run(run: Run, stored: Directory | None, now: Moment) -> PendingRun:
     entry.update(run, now)
     entry.new_texts = run.late_texts  # not in update(): those sent meanwhile are not sent again
     if stored is not None:
+        # 40 000 entries with their scripts would need gigabytes; the file has them.
         entry.run = None
         entry.note_hook(now.steady_since(waiting_since(run)))  # its event is gone
     return entry

@@ -155,6 +155,8 @@ def _published(run: Run, context: RequestContext) -> Reaction:
         verdict = ReplyVerdict(Reason.PUBLISHED)
         growing = QUEUE_SECONDS * 2 ** min(count - 1, MAX_PUBLISHED_STOPS - 2)
         wait = int(context.commit_seconds) if is_start else growing
+    # A start is listed with the next commit of the job cache, so it waits for one commit. A stop
+    # takes effect within milliseconds, or its message was lost: the first repetition is soon.
     noted = replace(_with_error(run, verdict, context), attempts=count - 1)
     wait_seconds = max(QUEUE_SECONDS, wait)
     return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_PUBLISHED)
@@ -256,10 +258,13 @@ def settle_conflict(
     near = sorted(other for other in others if run.start_time - other < DAY_SECONDS)
     unproven = set(near) - known
     if not near or unproven:
-        # Wait until the rows are older than a day, when cc-backend accepts the start, and ask
-        # accounting again each hour: its rows may be late.
+        # Accounting is asked again each hour, because its rows may be late. That a day goes by does
+        # not help: cc-backend compares the two start times, not its clock. It accepts this start
+        # only when the row is gone: deleted after a proof, or by an administrator.
         wait = min([HOUR_SECONDS] + [start + DAY_SECONDS + 60 - int(now) for start in near])
         return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
+    # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
+    # copies in the server's job archive stay: `delete_job` changes only the table.
     if replace_earlier:
         return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
     reason = "drain.requeue is keep: a second run within 24 h is not reported"

@@ -31,12 +31,16 @@ class Schedule:
         self._lanes: dict[int, dict[int, PendingRun]] = {}
         # Both queues are only hints: nothing is removed when a run changes, so a run may be in them
         # several times; `_is_eligible` checks it when it is taken.
+        # Starts (False) and stops (True) have a queue each, because each has connections of its
+        # own.
         self._ready: dict[bool, list[tuple[int, bool, int, int, PendingRun]]] = {
             True: [],
             False: [],
         }
         self._waiting: list[tuple[float, int, int]] = []
         # since when the next request of a run has been due; the oldest comes first
+        # A dict keeps the order of insertion, so its first value is the oldest. `check` is CRITICAL
+        # if that one is a minute old while cc-backend answers.
         self._due: dict[tuple[int, int], float] = {}
         self._sequence = count()
         self._size = 0
@@ -117,6 +121,7 @@ class Schedule:
         """Put the sendable runs of a lane into the queues again."""
         if self._is_busy(job_id):
             return
+        # A busy lane is rescheduled when its answer comes: the answer decides what may follow.
         candidates = list(self._candidates(job_id))
         for entry in self.lane(job_id):
             if entry not in candidates:
@@ -124,6 +129,9 @@ class Schedule:
         for entry in candidates:
             at = self._ready_at(entry)
             if at > now:
+                # A known cause (an unknown host, for example) is shown as such by `check`. A
+                # failure of unknown cause leaves the run due, or nobody would notice that nothing
+                # is delivered.
                 if not entry.stays_due:
                     self._due.pop(entry.key, None)
                 texts = {entry.texts_until, entry.stop_texts_until, entry.final_text_until}
@@ -167,6 +175,8 @@ class Schedule:
             failures, *_, entry = heappop(ready)
             is_stop = entry.next_request is RequestKind.STOP
             if self._is_eligible(entry, now) and is_stop is stops:
+                # A run may have failed after it was queued: its old key has no failures. It is put
+                # into its place, and the next one is looked at.
                 # A failed run may be silent for a minute and occupy a connection so long.
                 if with_failed or not entry.has_failed:
                     entry.in_flight = entry.next_request
@@ -199,6 +209,8 @@ class Schedule:
         # after running ones, which users watch
         over = entry.end_time is not None
         failures = max(entry.failures, entry.is_blamed) if entry.has_failed else 0
+        # The sequence number stands before the entry: entries cannot be compared, and with equal
+        # keys the one that became ready first is sent first.
         key = (failures, over, entry.start_time, next(self._sequence), entry)
         heappush(self._ready[entry.next_request is RequestKind.STOP], key)
 
@@ -219,6 +231,8 @@ class Schedule:
             at = max(at, entry.stop_texts_until, entry.final_text_until)
         # The hold protects rows that may still be in the job cache. A delete concerns the row of an
         # earlier run, and a listed run has left the cache.
+        # `edit_meta` is held as a stop is: for a row in the cache cc-backend answers 422 (>=
+        # 1.5.0).
         if kind is RequestKind.DELETE or entry.is_listed:
             return at
         return max(at, entry.accepted_at + self._hold_seconds)
@@ -240,6 +254,9 @@ class Schedule:
             if entry.next_request in {RequestKind.STOP, RequestKind.EDIT_META}:
                 yield entry
             elif entry.next_request is not None and starting:
+                # cc-backend refuses a start that is older than any stored run of the job id,
+                # however old that one is (422, its duplicate rule, all versions). Sent too early, a
+                # later run would lock out this one for good.
                 # only the first: cc-backend stores the runs of a job id in order
                 starting = False
                 is_start = entry.next_request is RequestKind.START

@@ -21,10 +21,13 @@ from ccbackend.version import ServerInfo
 from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 
+# One repetition within a second bridges a lost connection or a proxy that restarts. All longer
+# waits are decided by the loop, where one probe stands for all runs.
 SEND_ATTEMPTS = 2
 MAX_RETRY_WAIT_SECONDS = 1.0
 NO_EDITS_SECONDS = 60.0
 _UNANSWERED = frozenset({Outcome.RETRY, Outcome.HALT})
+# Not TIMED_OUT: it took a minute, and a repetition would block the connection for another one.
 _TRANSIENT = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
 _log = logging.getLogger(__name__)
 
@@ -151,6 +154,7 @@ class BackendSender:
         run = (request.job_id, request.start_time, escape(request.cluster), request.kind)
         _log.debug("job=%d start=%d cluster=%s call=%s is sent", *run)
         try:
+            # A trial is one request: changes before it could hang as well.
             if not request.is_trial:
                 self._edit(request)
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
@@ -221,6 +225,7 @@ class BackendSender:
 
 def own_failure(error: Exception) -> ApiReply:
     """Return a reply for an exception in our own code."""
+    # UNEXPECTED counts as a failure of unknown cause: a bug of ours must not move a run to `dead/`.
     text = f"{type(error).__name__} in our own code"
     return ApiReply(call=ApiCall.START, verdict=ReplyVerdict(Reason.UNEXPECTED, text), sent=False)
 

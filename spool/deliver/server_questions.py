@@ -17,6 +17,8 @@ from spool.deliver.stop_release import StopRelease
 from spool.moment import Moment
 from spool.worker import Worker
 
+# cc-backend reads cluster.json only when it starts, so that a topology changes rarely; and a start
+# that lacks a host has it read again at once.
 TOPOLOGY_SECONDS = 3600.0
 TOPOLOGY_AGAIN_SECONDS = 15.0  # while it is not known, or names are unknown to cc-backend
 TOPOLOGY_PAUSE_SECONDS = 1.0

@@ -57,6 +57,7 @@ class Settlement:
             if fresh is None:
                 return
             reaction = settle_conflict(
+                # The refusal is nowhere stored yet: SETTLE changes nothing in the spool.
                 replace(fresh, last_error=run.last_error),
                 others,
                 proven,
@@ -73,6 +74,7 @@ class Settlement:
                 )
                 move_rejected_to_dead(self._store, entry, reaction.run, request, now)
             elif reaction.run.end is not None and not reaction.run.reported:
+                # It has ended and is not to be reported, so nothing can follow for it.
                 self._store.complete(entry, reaction.run, now)
             else:
                 self._store.persist(entry, reaction.run, now)

@@ -18,10 +18,13 @@ from collections.abc import Iterable
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.schedule import Schedule
 
+# A commit lists all its runs in the same moment, but nobody knows when it comes: the query about a
+# sample is small, so that it can be repeated twice a second.
 QUERY_INTERVAL_SECONDS = 0.5
 SLOWNESS = 20  # at most this part of the time is spent on queries about held stops
 FULL_INTERVAL_SECONDS = 20.0  # also after a failure
 SAMPLE_JOBS = 20
+# One query about all of them; `ccbackend.lookups` asks about as many at once.
 MAX_JOBS = 500
 _log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ class StopRelease:
 
     def next_time(self, schedule: Schedule) -> float | None:
         """Return when the next query may be due; None if no run waits."""
+        # The schedule has a waiting lane for each held stop: without one there is nothing to ask.
         return None if schedule.next_time() is None else self._next_at
 
     def query_early(self, schedule: Schedule, now: float) -> bool:
@@ -98,4 +102,5 @@ class StopRelease:
 
     def query_failed(self, now: float) -> None:
         """Wait longer after a query without a usable answer."""
+        # The hold ends by itself, so that a failed query costs time and nothing else.
         self._next_at = now + FULL_INTERVAL_SECONDS

@@ -12,6 +12,8 @@ from spool.deliver.pending_run import PendingRun
 from spool.deliver.schedule import Schedule
 from spool.escaping import escape
 
+# cc-backend looks up only the first host of a start and reads cluster.json at its start: an
+# administrator has to edit it and to restart the server, so one try a minute is often enough.
 TRY_SECONDS = 50.0
 _log = logging.getLogger(__name__)
 
