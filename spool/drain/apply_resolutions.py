@@ -163,6 +163,7 @@ class ResolutionApplier:
         """Return the run of a record; move a run that can never be reported to `dead/`."""
         context = AdmissionContext(end=end, events=query.events, now=now.wall)
         if end is not None and job.exit_code is None:
+            # Of an end that the controller shows only the epilog's event has the exit code.
             job = replace(job, exit_code=exit_code_of(end, job.start_time or 0, query.events))
         try:
             return admit(self._with_allocations(job), context)
@@ -177,6 +178,9 @@ class ResolutionApplier:
         if record is None:
             return
         if result.stage in {RunStage.CONFIGURING, RunStage.UNSETTLED} and record.allocations:
+            # Slurm prints GRES only while the job is RUNNING or SUSPENDED (`_pack_job_gres`,
+            # `src/slurmctld/job_mgr.c`), and a configuring job is looked at only every ten seconds
+            # in the end: a short one may be over when it is next seen.
             self._remembered[record.job_id] = record
         elif not (result.new_runs or result.pending_events) or self._never_ran(result, record):
             self._remembered.pop(record.job_id, None)
@@ -210,6 +214,7 @@ class ResolutionApplier:
             move_file_to_dead(self._store.layout, why)
         except OSError as error:
             _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
+        # In any case: a file that could not be moved is found by the next scan and looked up anew.
         self._event_scanner.forget([event.name])
 
 
@@ -236,6 +241,7 @@ def _changed(
         code = exit_code_of(end, run.start_time, query.events) or job.exit_code
         yield replace(run, end=end, job=replace(job, exit_code=code), not_before=not_before)
     elif run.start_time in result.starts_to_resend:
+        # Its row may have vanished at cc-backend; if not, the repeated start changes nothing.
         yield replace(run, started=None)
     elif is_due or job is not run.job:
         yield replace(run, job=job, not_before=not_before)

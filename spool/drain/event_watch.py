@@ -93,6 +93,7 @@ class EventWatch:
 
     def _wait(self, inotify: int, end: int) -> None:
         """Put one wake-up into the queue for all events until the loop has received it."""
+        # `poll` and not `select`, which takes no descriptor above 1023 (select(2)).
         poll = select.poll()
         poll.register(inotify, select.POLLIN)
         poll.register(end, select.POLLIN)

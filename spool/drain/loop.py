@@ -45,6 +45,8 @@ SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
 LARGE_TODO = 2_000
 LARGE_TODO_CHECK_SECONDS = 30.0
+# slurmctld may never run an epilog (it was killed, or the hook is off), and then no event ends the
+# run: without this comparison it would stay in `open/` for ever.
 COMPARE_SECONDS = 3600.0
 COMPARE_AGAIN_SECONDS = 60.0
 _log = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ class Drain:
         # While cc-backend is down nothing is delivered soon, so that waiting saves no write.
         parts.store.persist_aged(now, everything=not parts.health.is_up)
         self._flush(now)
+        # The disk first: if it is full, no start is sent whose acceptance could not be stored.
         now = parts.clocks.now()  # a slow disk may have taken seconds
         parts.delivery.fill(now, stops_only=now.steady < self._full_until)
         parts.nodes.ask(now, parts.health, parts.store.schedule, parts.delivery)
@@ -182,6 +185,8 @@ class Drain:
         layout, store = self._parts.layout, self._parts.store
         if now.steady < self._todo_at:
             return
+        # Our own deliveries change the mtime of `todo/`, so that with a backlog each look would
+        # list all of its names.
         is_large = len(store) > LARGE_TODO
         self._todo_at = now.steady + (LARGE_TODO_CHECK_SECONDS if is_large else TODO_CHECK_SECONDS)
         modified_ns = layout.directory_mtime_ns(Directory.TODO)

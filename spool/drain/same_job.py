@@ -42,6 +42,7 @@ class SameJobProof:
         """Pass the proven start times to `settle`, at once or when accounting has answered."""
         # An earlier row cannot be of this job if the job was never requeued: its id was reused
         # after MaxJobId.
+        # None (not known) is no 0: then accounting has to say.
         is_first = run.job.restart_count == 0
         wanted = {other for other in others if other > run.start_time or not is_first}
         tracked = self._store.tracked(run.job_id, self._clocks.now())
@@ -60,6 +61,7 @@ class SameJobProof:
         if not self._waiting:
             return None
         self._asked = self._waiting.popleft()
+        # A minute earlier: accounting's start may differ by seconds from the row's (`match_start`).
         ids, since = (self._asked.run.job_id,), min(self._asked.missing) - 60
         return RowsQuery(job_ids=ids, since=since, until=int(now.wall) + 1)
 
@@ -68,6 +70,7 @@ class SameJobProof:
         question, self._asked = self._asked, None
         if question is None:
             return False
+        # An answer with an error has no rows either: the run waits, then asks again (`settle_conflict`).
         rows = () if reply is None else reply.rows
         # The user as well: after MaxJobId another user's job may have the id.
         of_job = (question.run.job_id, question.run.job.user)

@@ -23,10 +23,14 @@ from spool.files.layout import Directory
 from spool.worker import Worker
 
 HOUSEKEEPING_SECONDS = 3600.0
+# Two of the promised ten seconds are left to make everything durable; systemd kills after 20 s
+# (TimeoutStopSec).
 SHUTDOWN_SECONDS = 8.0
 WATCHED_SECONDS = 1.0  # between two looks at token, configuration and `todo/`
 ONCE_SECONDS = 30.0
 ONCE_TRIES = 3
+# A wait of a second is worth staying for. A stop that is held for minutes is delivered by the next
+# `drain --once`.
 SOON_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
@@ -181,5 +185,6 @@ class Service:
     def _gives_up(self, until: float) -> bool:
         """Return whether `--once` has waited long enough."""
         server = self.parts.health.state.server
+        # An administrator has to act first: thirty seconds more would not help a cron job.
         is_halted = server.health == "halted"
         return is_halted or server.failures >= ONCE_TRIES or self.parts.clocks.steady() >= until

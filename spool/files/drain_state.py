@@ -21,6 +21,7 @@ from spool.files.state_files import write_json
 from spool.files.system_calls import SystemCalls
 from spool.light_dataclass import light_dataclass
 
+# `check` warns when the file is a minute old, so that some writes may be late.
 REFRESH_SECONDS = 10.0
 FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
@@ -170,6 +171,8 @@ def _news(state: DrainState) -> tuple[object, ...]:
     conditions = state.health, state.starts, state.stops
     return (
         *(getattr(state, name) for name in _NEWS),
+        # Not since when and the next try: while cc-backend is down they change with each probe, and
+        # written durably each time they would cost an fsync a second.
         *((each.state, each.reason, each.code) for each in conditions),
         *(each.cause for each in state.waiting),
     )

@@ -19,6 +19,7 @@ from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Readable for the service's group and for nobody else: a run holds its user's script.
 _MODE = 0o640
 _FSYNC_THREADS = 16
 
@@ -97,6 +98,8 @@ class WriteBatch:
                 self._move_from_tmp(directory, name)
                 left.remove((directory, name))
         except OSError:
+            # Those already renamed stay, beside the files that they replace: of two copies of a run
+            # the next start takes one (`recovery`).
             self._remove_tmp_files(left)  # on a full disk they would block other writes
             raise
         # A rename is durable only after an fsync of the directory (fsync(2)). Until then the

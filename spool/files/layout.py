@@ -18,6 +18,8 @@ from typing import NamedTuple, Self
 from spool.errors import BadFileError, SpoolError
 from spool.files.system_calls import SystemCalls
 
+# A link in `new/` would show another file, and opening a FIFO would block the loop for ever:
+# whoever can become SlurmUser can make both.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_BYTES = 1 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -151,6 +153,7 @@ class Layout:
                 raise NotRegularError(name) from error
             raise
         try:
+            # Of the open file, not of its name: between two calls the name may get another file.
             status = self.system_calls.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise NotRegularError(name)

@@ -61,6 +61,8 @@ def lock_state(path: Path) -> LockState:
     except OSError:
         return LockState.UNKNOWN
     try:
+        # Shared, so that two commands that look at the same time do not take each other for a
+        # drain.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return LockState.HELD
@@ -73,6 +75,7 @@ def lock_state(path: Path) -> LockState:
 
 def holder_pid(holder_file: Path) -> int | None:
     """Return the process id in the holder's state file, if that process is alive."""
+    # For messages alone: a process id may be used again, so that only the lock says who works.
     pid = read_json(holder_file).get("pid")
     is_alive = type(pid) is int and Path(f"/proc/{pid}").exists()
     return pid if is_alive else None

@@ -177,6 +177,7 @@ def begin_sweep_summary(directory: Path, *, started: float, pid: int) -> SweepSu
         last = None
     if last is None:
         return SweepSummary(started=started, finished=None, pid=pid)
+    # A sweep that hangs or is killed must not silence the alarm of the one before.
     return replace(last, started=started, finished=None, pid=pid)
 
 
@@ -186,6 +187,7 @@ def write_sweep_state(directory: Path, state: SweepState, summary: SweepSummary)
     Raises:
         OSError: the old file is still there.
     """
+    # One file and one rename: the mark, the held stops and the summary are always of one sweep.
     document: dict[str, Any] = {
         "started": summary.started,
         "finished": summary.finished,

@@ -45,12 +45,14 @@ def admit(job: Job, context: AdmissionContext) -> Run:
     """
     extras = _merged_extras(context.events, job.start_time)
     seen = parse_hook_facts(extras)
+    # Slurm's record first: the hook's file may be written by anybody who can become SlurmUser.
     full = replace(
         job,
         user=job.user or seen.user,
         account=job.account or seen.account,
         partition=job.partition or seen.partition,
         array_job_id=job.array_job_id or seen.array_job_id,
+        # not `or`: the first task of an array has the number 0
         array_task_id=job.array_task_id if job.array_job_id else seen.array_task_id,
         nodes=job.nodes or seen.nodes,
         sharing=seen.sharing or job.sharing,  # that of accounting is deduced from CPUs

@@ -17,6 +17,7 @@ from spool.files.layout import Directory, Layout, NotRegularError
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
+# In case the mtime does not show a new file: directory times are coarse on some systems.
 RESCAN_SECONDS = 5.0
 MTIME_RESOLUTION_SECONDS = 1.0  # a directory's mtime may be that coarse
 LARGE_BACKLOG = 10_000
@@ -58,6 +59,8 @@ class EventScanner:
     def scan(self, now: Moment) -> list[Event]:
         """Return the events that were not returned yet, oldest first."""
         self._scanned_at = now.steady
+        # Before the names: a file that is created while they are read changes the mtime once more,
+        # and the next pass sees it.
         self._modified_ns = self._layout.directory_mtime_ns(Directory.NEW)
         fresh, known = [], 0
         for name in self._layout.names(Directory.NEW):
@@ -105,6 +108,8 @@ class EventScanner:
         except BadFileError as error:
             self._set_aside(name, error.reason, now)
         except OSError as error:
+            # The name alone is the event. Its extras only save a look-up, so that a disk error in
+            # them must not cost the event.
             return self._read_name_only(name, error.strerror or str(error), now)
         return None
 

@@ -10,6 +10,8 @@ from spool.resolve.run_match import CLOCK_SLACK_SECONDS, RunSpan
 from spool.resolve.slurm_runs import RunStage, match_start, run_stage
 
 PROVEN_END_DELAY_SECONDS = 300  # if epilog and next run show the end, wait this long for accounting
+# Of a run that it interrupts (requeue, preemption, node failure) Slurm writes 0:0, whatever the
+# script returned: these states are not here.
 _WITH_EXIT_CODE = frozenset(
     {"CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"}
 )
@@ -22,6 +24,8 @@ def ends_of_close_events(query: JobQuery, seen: tuple[RunSpan, ...]) -> dict[int
     tracked = [run.start_time for run in query.runs]
     closes = (e for e in query.events if e.kind is EventKind.CLOSE and e.start and e.end)
     return {
+        # Under the start time in the spool: cc-backend knows the row by it. FAILED, because nobody
+        # knows how the run ended, and COMPLETED would claim success.
         match_start(event.start or 0, tracked) or event.start or 0: End(
             time=event.end or 0, state="FAILED", source=EndSource.CLOSE
         )
@@ -73,6 +77,8 @@ def _stop_event_of(start: int, before: float, events: tuple[Event, ...]) -> Even
     """Return the epilog's event of a run that ended before a time; None if there is none."""
     for event in events:
         is_named = event.start is not None and match_start(event.start, [start]) is not None
+        # Up to Slurm 22.05 the epilog does not know when its run began (SLURM_JOB_START_TIME came
+        # with 23.02), so only the time of its event can tell.
         is_near = event.start is None and start <= event.time <= before + CLOCK_SLACK_SECONDS
         if event.kind is EventKind.STOP and (is_named or is_near):
             return event

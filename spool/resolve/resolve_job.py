@@ -231,6 +231,9 @@ def _start_of(stop: Event, events: tuple[Event, ...]) -> int | None:
 def _restart_counts(row: Job, query: JobQuery) -> tuple[int | None, int | None]:
     """Return the restart counts of a run at its start and at its epilog; None if not known."""
     start, end = row.start_time or 0, row.end_time or 0
+    # In the epilog of an interrupted run Slurm has already raised the count
+    # (SLURM_JOB_RESTART_COUNT, tested with 22.05.8), so that of the start comes from the spool or
+    # the prolog.
     known = [run.restarts for run in query.runs if match_start(start, [run.start_time])]
     first = known[0] if known else None
     if first is None:

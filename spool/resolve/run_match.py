@@ -76,6 +76,9 @@ def span_of_record(
 
 def may_have_moved(job: Job, runs: tuple[TrackedRun, ...]) -> bool:
     """Return whether a record can be the only open run under a later start time."""
+    # Nodes of a cloud or in power saving are allocated before they are up, and slurmctld sets the
+    # start to now when they are ready (`job_config_fini`, `src/slurmctld/job_mgr.c`, 21.08 ...
+    # 26.05). With two runs of the id nobody could say which one has moved.
     if len(runs) != 1 or runs[0].end is not None or _is_requeued_since(runs[0], job):
         return False
     start = job.start_time or 0
@@ -90,6 +93,7 @@ def same_run(one: RunSpan, other: RunSpan) -> bool:
     # seconds. An end between the two starts proves that they are two runs.
     first, second = sorted((one, other), key=lambda span: span.start_time)
     is_near = same_start(first.start_time, second.start_time)
+    # Slurm's times are full seconds: an end in the second of the next start is an end in between.
     return is_near and (first.end is None or first.end.time > second.start_time)
 
 
@@ -110,6 +114,9 @@ def _end_of(job: Job, source: EndSource) -> End | None:
     return End(time=job.end_time, state=job.state, source=source)
 
 
+# Up to Slurm 22.05 an event names no run. A start event within a minute after an end may be a late
+# prolog of the ended run, or that of the next run. Where a run may be hidden only a second counts:
+# else a job that is requeued and ends again at once would lose its second run.
 EPILOG_DELAY_SECONDS = 60  # an epilog, or a delayed prolog, runs at most this late
 HIDDEN_RUN_SECONDS = 1  # a start later than this after an end may belong to a run not shown yet
 

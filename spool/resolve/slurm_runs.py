@@ -56,7 +56,8 @@ def _stage_of_end_state(job: Job) -> RunStage:
     if not job.end_time:
         return RunStage.UNSETTLED
     if not job.nodes:
-        # a job cancelled while pending has start = end; COMPLETING may no longer list nodes
+        # A job cancelled while pending has start = end. Of a COMPLETING job Slurm lists only the
+        # nodes that are still being cleaned up (`pack_job`), at last none.
         never_ran = job.end_time <= job.start_time and "COMPLETING" not in job.flags
         return RunStage.NOT_STARTED if never_ran else RunStage.ENDED
     return RunStage.ENDED
@@ -100,6 +101,7 @@ def runs_of_accounting(
         joined = row
         # The part after a resize begins where the part before it ended.
         if resizing is not None and same_start(resizing.end_time or 0, row.start_time or 0):
+            # The first nodes: cc-backend cannot change the resources of a row.
             joined = replace(row, start_time=resizing.start_time, nodes=resizing.nodes or row.nodes)
         resizing = joined if row.state == "RESIZING" else None
         if row.state != "RESIZING" and run_stage(joined) in {RunStage.LIVE, RunStage.ENDED}:
@@ -146,5 +148,6 @@ def _with_start(row: Job, starts: Iterable[int]) -> Job:
     end, submitted = row.end_time, row.submit_time
     if row.start_time or not end or submitted is None or row.state not in END_STATES:
         return row
+    # More than one fitting start: a wrong one would give the end of one run to another.
     fitting = {start for start in starts if submitted <= start < end}
     return replace(row, start_time=fitting.pop()) if len(fitting) == 1 else row
