@@ -48,11 +48,19 @@ _RUNNING = "(state is: running)"
 _ONLY_RUNNING = "only running jobs can be stopped"
 _NO_ROLES = "no or unknown roles"
 
+# A text is only as long as all versions write it: what follows differs in blanks, quotes and names
+# of tables.
 _ROWS = (
+    # The router alone answers these: in NATS mode (>= 1.5.0) start_job and stop_job do not exist.
+    # Before the other 404s, because the job is not unknown.
     _Row(Reason.JOB_API_ON, (405,), _J),
     _Row(Reason.API_OFF, (404,), _S + _P + _J, any_of=("endpoint does not exist",)),
+    # Calls that came later: clusters 1.3.0, node states and edit_meta by tuple 1.5.0.
     _Row(Reason.FEATURE_ABSENT, (404, 405), _E),
     _Row(Reason.FEATURE_ABSENT, (404,), _N + _C, any_of=_ABSENT),
+    # Expired and early tokens are refused in the words of the JWT library. Up to 1.2.2 a token of a
+    # host whose clock is ahead is early (`iat`). The list of addresses guards the job API from
+    # 1.4.4 on.
     _Row(Reason.TOKEN_EXPIRED, _REFUSED, any_of=("expired",)),
     _Row(Reason.TOKEN_EARLY, _REFUSED, any_of=("before issued", "not valid yet")),
     _Row(Reason.ADDRESS_REFUSED, _REFUSED, any_of=("unknown ip", "ApiAllowedIPs")),
@@ -60,8 +68,10 @@ _ROWS = (
     _Row(Reason.TOKEN_REFUSED, _REFUSED),
     _Row(Reason.REDIRECTED, _REDIRECT),
     _Row(Reason.WRONG_URL, (405,)),
+    # From a proxy, as all of the next row: cc-backend limits neither size nor rate.
     _Row(Reason.METADATA_TOO_LARGE, (413,), _S),
     _Row(Reason.BUSY, _BUSY),
+    # 422 up to 1.4.4, 404 from 1.5.0. Before the 404 of a wrong URL.
     _Row(Reason.UNKNOWN_RUN, (404, 422), _P, any_of=("finding job failed",)),
     _Row(Reason.WRONG_URL, (404,)),
     _Row(Reason.CREATED, (201,), _S, any_of=('"id":', '"success"')),
@@ -70,26 +80,35 @@ _ROWS = (
     _Row(Reason.DELETED, (200,), _D, any_of=("Successfully deleted",)),
     _Row(Reason.LISTED, (200,), _L, any_of=('"jobs":',)),
     _Row(Reason.LISTED, (200,), _C, any_of=('"clusters":',)),
+    # GraphQL reports errors with status 200: such an answer is never an empty list.
     _Row(Reason.NO_TOKENS, (200,), _G, any_of=('"errors":',), all_of=(_NO_ROLES,)),
     _Row(Reason.QUERY_FAILED, (200,), _G, any_of=('"errors":',)),
     _Row(Reason.LISTED, (200,), _G, any_of=('"data":',)),
+    # 422 does not say which run is stored: this one, one that began less than a day before it, or
+    # any later one.
     _Row(Reason.DUPLICATE, (422,), _S, any_of=("already exists",)),
     _Row(Reason.STOPPED_BEFORE, (422,), _P, any_of=("already been stopped",)),
     _Row(Reason.EDITED, (200,), _E, any_of=('"jobState":',)),
+    # A row in the job cache (>= 1.5.0) is invisible to these two calls.
     _Row(Reason.AFTER_FLUSH, (422,), _D + _E, any_of=("finding job failed",)),
     _Row(Reason.BAD_REQUEST, (422,), _G, any_of=('"errors":',)),
     _Row(Reason.WRONG_URL, (400,), any_of=("integer expected in path",)),
     _Row(Reason.WRONG_DIALECT, (400,), _S, ('unknown field "shared"', 'unknown field "exclusive"')),
     _Row(Reason.UNKNOWN_CLUSTER, (400,), _S, any_of=("no such cluster",)),
     _Row(Reason.UNKNOWN_HOST, (400,), _S, ("no subcluster found", "already assigned subcluster")),
+    # Up to 1.4.2 one text says both: not running any more, or an end before the start. From 1.4.0
+    # on it names the state.
     _Row(Reason.STOPPED_BEFORE, (400,), _P, any_of=(_ONLY_RUNNING,), none_of=(_RUNNING,)),
     _Row(Reason.END_BEFORE_START, (400,), _P, any_of=(_RUNNING, "must be larger/equal")),
     _Row(Reason.STATE_UNKNOWN, (400,), _P, ("invalid job state", "invalid requested job state")),
     _Row(Reason.BAD_REQUEST, (400,)),
+    # The same start once more, while the first one is in the job cache (>= 1.5.0): it is stored.
     _Row(Reason.STORED_BEFORE, (500,), _S, ("UNIQUE constraint", "Duplicate entry"), (_INSERT,)),
     _Row(Reason.BAD_VALUE, (500,), _S, all_of=(_INSERT, "CHECK constraint failed")),
     _Row(Reason.METADATA_TOO_LARGE, (500,), _S, any_of=_TOO_LONG),
+    # Tags are added after the insert: the job exists. Sent again it would be a duplicate.
     _Row(Reason.TAGS_MISSING, (500,), _S, any_of=("adding tag to new job",)),
+    # A row both in the cache and in the table blocks its stop until the next flush.
     _Row(Reason.AFTER_FLUSH, (500,), _P, any_of=("transferring cached job failed",)),
     _Row(Reason.BAD_VALUE, (500,), _P, any_of=("CHECK constraint",)),
     _Row(Reason.DATABASE, (500,), _S + _P, any_of=('"error',)),
@@ -99,6 +118,7 @@ _ROWS = (
     _Row(Reason.EDITED_UNARCHIVED, (500,), _E, any_of=("meta.json", "meta_data")),
     _Row(Reason.NO_TOKENS, (500,), _L, any_of=(_NO_ROLES,)),
     _Row(Reason.BAD_REQUEST, (500,), _L, any_of=("error iterating job rows",)),
+    # For each archived job a list by REST reads a file; one that is gone fails the whole list.
     _Row(Reason.ARCHIVE_UNREADABLE, (500,), _L),
     _Row(Reason.UNEXPECTED, _SUCCESS, any_of=('"error',)),
     _Row(Reason.NOT_THE_API, _SUCCESS),
@@ -125,6 +145,8 @@ def classify(call: ApiCall, status: int, text: str, version: Version | None = No
     """
     words = server_message(text)
     reason = _reason(call, status, text, f"{text}\n{words}")
+    # Their 201 means *queued*: a stop right behind its start finds no row yet (cc-backend issue
+    # 316).
     if reason is Reason.UNKNOWN_RUN and version in QUEUEING_VERSIONS:
         reason = Reason.UNKNOWN_RUN_YET
     old = version is not None and version < FIRST_WITH_SHARED
@@ -143,8 +165,10 @@ def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
         reason = _reason_of_empty(call, status)
         if reason is not None:
             return reason
+    # `requests` returns an answer that was cut after its status line as a 201 without an error.
     if status in (200, 201) and not is_json(text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page
+    # A TLS port asked without TLS says 400, and so does many a proxy: nothing about the run.
     if status == 400 and not is_own_error(text):  # noqa: PLR2004 - the status itself is the question
         return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
     fitting = (row.reason for row in _ROWS if row.fits(call, status, haystack))

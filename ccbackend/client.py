@@ -225,6 +225,7 @@ class BackendClient:
         key = key_of(reply.document or {})
         listing = self.lookup(key.job_id, key.cluster)
         if listing.rows is None:
+            # With a start time REST can answer where GraphQL fails.
             one = self.lookup(key.job_id, key.cluster, key.start_time)
             if not one.rows:
                 return replace(listing.reply, document=reply.document, amended=reply.amended)
@@ -251,6 +252,7 @@ class BackendClient:
                 return JobList(reply, replies.graphql_rows(text))
             except JobListError as error:
                 reply = incomplete(reply, str(error))
+                # More than the count: jobs start between two attempts.
                 items = max(items, (error.count or 0) + 1000)
         return JobList(reply)
 

@@ -31,6 +31,8 @@ def hwthreads(
     # mapping would show another job's load.
     if topology is not None and node.core_count in (None, len(topology.cores)):
         if all(0 <= core < len(topology.cores) for core in node.cores):
+            # All threads of a core: Slurm gives whole cores, also to jobs with
+            # --hint=nomultithread. An empty list would mean the whole node, as an absent one does.
             threads = {thread for core in node.cores for thread in topology.cores[core]}
             return HwThreads(tuple(sorted(threads)) or None)
         return HwThreads(problem="core numbers lie outside the server's topology")

@@ -18,6 +18,8 @@ SCRIPT_KEY = "jobScript"
 DESCRIPTION_KEY = "slurmInfo"
 NAME_KEY = "jobName"
 END_KEY = "endSummary"
+# Not tab (09) and newline (0a). Among the others are NUL, which ends Slurm's script files, and the
+# escape that begins a terminal's sequences.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -80,6 +82,7 @@ def metadata_of(
     if with_text and policy.slurm_info and description is not None:
         whole[DESCRIPTION_KEY] = _long_text(description, policy)
         found[DESCRIPTION_KEY] = whole[DESCRIPTION_KEY].cut_to(policy.description_bytes)
+    # No placeholder for a missing script: it would be shown, and searched as a script.
     given = {key: value for key, value in found.items() if value}
     return fit_to_total(given, policy.total_bytes, whole=whole)
 
@@ -154,6 +157,7 @@ def fit_to_total(
         excess = sum(len(value.encode()) for value in found.values()) - total_bytes
         if excess > 0 and key in found:
             size = len(found[key].encode())
+            # The name is not shortened: the job list of the web pages and its filters use it.
             found[key] = texts[key].cut_to(size - excess)
             if not found[key]:
                 del found[key]
@@ -193,6 +197,7 @@ def _long_text(
     """Clean and mask a text, and count the bytes of it that are not given."""
     given = len(value if isinstance(value, bytes) else value.encode("utf-8", "replace"))
     missing = max((bytes_total or 0) - given, 0)
+    # Masked before it is cut: at a cut, half a secret would no longer match its pattern.
     return LongText(_masked(clean_text(value), policy), missing)
 
 

@@ -77,6 +77,8 @@ class Reason(Enum):
         Outcome.LATER,
         "rejected without a message: see the server's log (unknown host or cluster, bad value)",
     )
+    # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
+    # cause (`spool.deliver.backend_health`), until other runs are accepted meanwhile.
     PANIC = Outcome.LATER, "the server crashed on this request: see its log"
     ARCHIVE_UNREADABLE = Outcome.LATER, "the job list failed: an archived job may be unreadable"
     QUERY_FAILED = Outcome.LATER, "the query failed, so there is no job list"
@@ -142,6 +144,8 @@ class Reason(Enum):
         "no TLS with the NATS broker: check nats.ca_file, cert_file, key_file and the host names",
     )
     NATS_FILE = Outcome.HALT, "a file named in the configuration's section nats cannot be used"
+    # All runs have the same name. Where partitions are clusters of their own, it is adjusted to
+    # UNKNOWN_CLUSTER_ALONE (`spool.deliver.request_builder`).
     UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
     CERTIFICATE = (
         Outcome.HALT,

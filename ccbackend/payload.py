@@ -27,6 +27,7 @@ from ccbackend.version import Dialect
 
 Document = dict[str, Any]
 
+# Beyond it the answer is 200 and the row gets a negative duration (recorded).
 MAX_DURATION_SECONDS = 2**31 - 1  # the server computes durations in 32 bits (all versions)
 
 
@@ -57,6 +58,8 @@ def start_payload(
     problem = sharing_problem(job)
     if problem:
         warn(problem)
+    # No subCluster: the server derives it from the first host. No smt: values above 1 are refused
+    # with 500. No tags: one that fails makes the answer 500 although the job is stored.
     document: Document = {
         "jobId": job.job_id,
         "cluster": name,
@@ -64,10 +67,13 @@ def start_payload(
         "project": clean_text(job.account or ""),
         "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
+        # The server demands this equality. It computes core hours from numHwthreads, which is
+        # Slurm's number of CPUs: the lists in `resources` may be absent.
         "numNodes": len(resources),
         "numHwthreads": _cpus(job),
         "numAcc": accelerators,
         **sharing_field(job, dialect),
+        # 0, and so left out, for a job without limit: the server's walltime reaper spares it.
         "walltime": 60 * (job.time_limit_minutes or 0),
         "startTime": job.start_time or 0,
         "resources": resources,

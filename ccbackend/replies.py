@@ -23,6 +23,8 @@ from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo, Version
 from ccbackend.wire.transport import HttpAnswer
 
+# One page for all: the server pages by LIMIT and OFFSET, so that rows move between two pages while
+# jobs start and end. It has no upper limit.
 PAGE_ITEMS = 100_000
 # Valid against the schema of every server from 1.0.0 to 1.5.4: no order, no sharing, no next page.
 _QUERY = (
@@ -192,6 +194,7 @@ def graphql_rows(text: str) -> tuple[BackendRow, ...]:
     """
     try:
         answer = json.loads(text, object_hook=_row_or_object)
+        # With status 200; `data` is null then (1.0: `data.jobs`).
         if answer.get("errors"):
             raise JobListError("the query failed")
         jobs = answer["data"]["jobs"]
@@ -219,6 +222,7 @@ def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[BackendRow, ...]:
         raise _list_error(error) from error
     if page != (items, 1):
         raise JobListError(f"page {page[1]} of {page[0]} items instead of 1 of {items}")
+    # REST gives no total: only a page that is not full is known to be the last.
     if len(rows) >= items:
         raise JobListError(f"the page is full at {items} jobs: there may be more")
     return rows

@@ -136,5 +136,6 @@ def _known_host_first(resources: list[Resource], cluster: Cluster | None) -> lis
     known = [i for i, host in enumerate(resources) if cluster.subcluster(host["hostname"])]
     if not known or known[0] == 0:
         return resources
+    # A start whose first host is unknown is refused whole; unknown hosts behind it are accepted.
     first = resources[known[0]]
     return [first, *(host for host in resources if host is not first)]

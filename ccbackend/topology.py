@@ -98,6 +98,8 @@ def _topology(value: Any) -> NodeTopology | None:
         ids = tuple(str(item["id"]) for item in value.get("accelerators") or ())
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
+    # Position k in this order is Slurm's flat core index k. The numbers of sockets and cores may
+    # differ: with `numa_node_as_socket` or `l3cache_as_socket` Slurm counts other sockets.
     cores = tuple(core for socket in sockets for core in found if core and core[0] in socket)
     if not cores or len(cores) != len(found):
         return None  # a core in no socket or in two
@@ -123,6 +125,8 @@ def _matches(
 ) -> bool:
     found = pattern.fullmatch(host)
     return found is not None and all(
+        # As the server: `n2cn1` is not in `n2cn[001-004]`. Digits of equal length compare as
+        # numbers.
         any(len(number) == len(low) and low <= number <= high for low, high in ranges)
         for number, ranges in zip(found.groups(), groups, strict=True)
     )

@@ -113,6 +113,7 @@ class ProcessRunner:
         try:
             output = _CapturedOutput(limit_bytes, sink)
             self._read_output(process, deadline, output)
+            # A process may close its outputs and go on: its end has the same deadline.
             status = process.wait(max(0.0, deadline - self._clock()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
             message = f"{argv[0]} timed out after {timeout_seconds:g} s"
@@ -140,6 +141,8 @@ class ProcessRunner:
                     stderr=subprocess.PIPE,
                     env=dict(environment),
                     cwd="/",
+                    # A group of its own: what a wrapper starts (ssh, sudo) is killed with it, and
+                    # Ctrl-C on a terminal does not reach it.
                     start_new_session=True,
                 )
             except (OSError, ValueError) as error:

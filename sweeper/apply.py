@@ -37,6 +37,8 @@ class WrittenEvent:
 def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
     """Write an event of each change; leave what a full disk does not take for the next sweep."""
     written: list[WrittenEvent] = []
+    # No fsync (`enqueue`): a power cut may lose these events. Jobs that run, and rows that still
+    # run at cc-backend, are planned again by the next sweeps.
     for change in changes:
         kind, key, end = _event(change)
         try:

@@ -139,6 +139,7 @@ def _backfill_window(
         for run in chosen
         if not any(
             same_start(row.start_time, run.start_time)
+            # A requeue: cc-backend holds one run of a job id a day and would refuse this one.
             or abs(row.start_time - run.start_time) < DAY_SECONDS
             for row in rows.get(run.job_id, ())
         )

@@ -29,6 +29,9 @@ from sweeper.values import (
     Stop,
 )
 
+# A stop that was sent cannot be corrected, so that a wrong clock must not decide its time. After an
+# accepted stop the row may be listed as running for a while: the next sweep leaves it alone, the
+# one after that stops it again.
 FUTURE_SECONDS = 300  # an end further ahead means that a clock is wrong
 SWEEPS_TO_CONFIRM = 2
 DAY_SECONDS = 86400
@@ -91,6 +94,8 @@ def _judge_missing(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
         drift.skipped[SpoolStatus.UNREPORTED] += 1
         return
     row = _row_of_run(job, judge.differences.backend_rows.get(job.job_id, ()))
+    # The walltime reaper of cc-backend (`stop-jobs-exceeding-walltime`) does not learn that a limit
+    # was prolonged.
     if row is not None and row.state != "running":
         # The server ends runs that exceed their walltime. To revive the row, it would have to be
         # deleted first, and a sweep never deletes anything.
@@ -124,6 +129,8 @@ def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
     """Judge a run that has ended by accounting."""
     drift, differences, key = judge.drift, judge.differences, job.key
     rows = differences.backend_rows.get(job.job_id, ())
+    # A row in any state: the run was reported. One that is still running there is judged as an
+    # orphan.
     if _row_of_run(job, rows) is not None or _count_if_in_spool(judge, key):
         return
     if any(abs(row.start_time - job.start_time) < DAY_SECONDS for row in rows):
@@ -189,6 +196,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
     after = judge.policy.close_after
     if after is not None and judge.now - first >= after:
         # The true end is unknown: the last moment the run was seen is the least wrong one.
+        # At least a second after the start: up to 1.4.2 cc-backend refuses an end that equals it.
         end = max(differences.spool_entry(key).last_seen, row.start_time + 1)
         why = f"{why} for longer than sweep.close_unknown_after"
         drift.closes.append(Close(key=key, end_time=end, why=why))

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from sweeper.values import GuardFinding, GuardKind
 
+# octoDNS refuses plans above 30 %, directory synchronisation above 500 objects; a stop cannot be
+# undone, so that here 20 % is the limit. A share of fewer than ten jobs says nothing. In its first
+# two minutes slurmctld may still recover jobs from its state files.
 FEW_STOPS = 20
 STOPS_SHARE = 0.2
 MANY_RUNNING = 10
@@ -135,6 +138,8 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
             " and that accounting confirms"
         )
         yield GuardFinding(name=MANY_STOPS, kind=GuardKind.SIZE, text=text)
+    # Without candidates nothing can be stopped: an empty queue is normal on a new or an idle
+    # cluster.
     if sizes.candidates:
         yield from _check_running(sizes)
 

@@ -24,6 +24,7 @@ from sweeper.values import (
     Stop,
 )
 
+# A wrong plan does bounded harm, and the rest comes ten minutes later (the timer of the sweep).
 MAX_CHANGES = 500
 
 
@@ -110,6 +111,8 @@ def decide(plan_input: PlanInput) -> Decision:
     if not guards:
         plan = _plan(plan_input, starts, ends)
         return Decision(plan=plan, running_baseline=sizes.running_in_slurm)
+    # It comes alone: `check_sizes` looks at nothing else then. The plan is only shown, and the mark
+    # of the first sweep keeps the site's whole history out of the second one.
     if guards[0].kind is GuardKind.FIRST:
         plan = _plan(plan_input, starts, held_back=ends, guards=guards)
         return Decision(plan=plan, may_apply=False, running_baseline=sizes.running_in_slurm)
@@ -151,6 +154,7 @@ def _hold_back(
     )
     done = {change.key for change in plan.changes}
     held = HeldBackStops(
+        # Since when stops are held is shown to people: a second hold does not begin anew.
         time=plan_input.now if before is None else before.time,
         guards=names,
         stops=frozenset(end.key for end in ends if end.key not in done),

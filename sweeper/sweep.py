@@ -105,6 +105,8 @@ def _sizes(
     )
 
 
+# A run is found again as long as the mark stands still, because the window begins before it. After
+# thirty days it is queued once more, which is harmless.
 REMEMBER_STARTS_SECONDS = 30 * 86400
 _REMEMBER_STOPS_SWEEPS = 10
 
@@ -134,6 +136,8 @@ def next_state(result: SweepResult, applied: Iterable[RunId]) -> SweepState:
     )
     # What did not fit into the spool is found again only if the window still begins before it.
     is_done = len(done) == len(plan.changes) or not decision.may_apply
+    # The controller's clock, which gave the ends in accounting. The time at which the sweep began
+    # to look: what ends meanwhile is in the next window.
     mark = observation.now if is_done and (is_first or is_whole) else state.mark
     return SweepState(
         mark=mark,

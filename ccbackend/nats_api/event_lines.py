@@ -25,5 +25,6 @@ def event_line(call: ApiCall, document: Mapping[str, Any], time_ns: int) -> byte
         document: the body of the REST call.
         time_ns: of the message, Unix nanoseconds; must not be 0, which drops the message.
     """
+    # A string field of a line: backslashes and quotes are escaped, JSON has no line breaks.
     event = json.dumps(document).replace("\\", "\\\\").replace('"', '\\"')
     return f'job,function={_FUNCTIONS[call]} event="{event}" {time_ns}'.encode()

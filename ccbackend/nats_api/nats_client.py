@@ -22,6 +22,7 @@ from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 
 _DAY_SECONDS = 24 * 3600  # runs of a job id that began within a day exclude each other
+# As often as a start on an unknown host is tried: each try sees a newer list.
 CLUSTERS_SECONDS = 50.0
 """The age at which the server's clusters are read again."""
 _LOOK_AGAIN_SECONDS = (0.01, 0.05, 0.25)  # a stop is in the database some milliseconds later
@@ -78,6 +79,7 @@ class NatsClient:
 
     def _by_nats(self, reply: ApiReply) -> ApiReply:
         """Return what the answer of a client by REST means here."""
+        # A server that takes jobs by REST does not subscribe, whatever the broker says.
         if reply.outcome is Outcome.DELIVERED:
             return replace(reply, call=ApiCall.JOB_API, verdict=ReplyVerdict(Reason.REST_MODE))
         if reply.verdict.reason is not Reason.API_OFF:
@@ -98,6 +100,8 @@ class NatsClient:
         refused = listed or self._unknown_host(document)
         if refused is not None:
             return refused
+        # The broker's limit counts the whole line: script and description are dropped as after a
+        # 413.
         sent: Document | None = document
         while sent is not None:
             reply = self._publish(ApiCall.START, sent)
@@ -108,6 +112,9 @@ class NatsClient:
 
     def stop(self, document: Document, *, state: str | None = None) -> ApiReply:  # noqa: ARG002 - the document names it as a server in NATS mode does
         """Publish the stop of a listed run, and look whether it has been stopped."""
+        # From 1.5.2 on eight workers of the server take messages in parallel: of 500 starts with
+        # their stops right behind, about 190 were stopped (measured with 1.5.4). A listed run is
+        # safe.
         listed = self._row(document)
         if isinstance(listed, ApiReply):
             return listed
@@ -173,6 +180,7 @@ class NatsClient:
         starts = [row.start_time for row in listing.rows]
         if key.start_time in starts:
             reason = Reason.STORED_BEFORE
+        # Signed, as the server's own rule: every later run excludes an earlier one.
         elif any(key.start_time - start < _DAY_SECONDS for start in starts):
             reason = Reason.DUPLICATE
         else:

@@ -41,6 +41,7 @@ def parse_job_resources(
     if document in (None, [], ""):
         return JobResources()
     resources = FieldReader({"job_resources": document}).part("job_resources")
+    # The shape decides, not the release: `squeue` may be a wrapper that runs another one.
     if isinstance(document.get("nodes"), dict):
         listed = resources.part("nodes")
         nodes = listed.read("list", hosts)
@@ -84,6 +85,8 @@ def _allocations_with_gres(
     """Return one allocation per node; `details[i]` belongs to the i-th node."""
     allocations = []
     for position, name in enumerate(nodes):
+        # Slurm sends gres_detail only while the base state is RUNNING or SUSPENDED
+        # (`_pack_job_gres`): later its absence does not mean that the job had no GPU.
         gres: tuple[Gres, ...] | None = () if is_live and not details else None
         # GRES details have no node names. If their number differs, nobody can say which belongs to
         # which.

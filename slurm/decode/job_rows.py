@@ -17,6 +17,8 @@ from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import digits, epoch_seconds
 from slurm.errors import FailureReason, SlurmError, excerpt
 
+# No `C` anywhere: squeue would ask for details (bitmaps and GRES) of all jobs. No job name (`%j`),
+# comment (`%k`), command, directory or feature: users could write separators and line breaks.
 SQUEUE_FORMAT = "%A|%F|%K|%T|%S|%e|%V|%D|%P|%u|%a|%N"
 COLUMNS = (
     *("job_id", "array_job_id", "task", "state", "start", "end", "submit", "node_count"),
@@ -121,6 +123,7 @@ def shown(line: bytes) -> str:
 # answer truncated inside a line is detected. More separators than columns come from an account or
 # a partition whose name contains one: these columns are last (Slurm 21.08 ... 26.05, squeue(1)).
 _SEPARATORS = SQUEUE_FORMAT.count("|")
+# COMPLETING is missing on purpose: the run is over, and only its nodes are being cleaned up.
 _RUNNING = frozenset({b"RUNNING", b"SUSPENDED", b"STOPPED", b"SIGNALING"})
 _UNSETTLED = frozenset({b"CONFIGURING", b"POWER_UP_NODE", b"RESIZING"})
 

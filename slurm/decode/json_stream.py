@@ -64,6 +64,8 @@ class RecordStream:
         if missing:
             message = f"the JSON answer lacks {sorted(missing)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED)
+        # 21.08 and 22.05 exit with 0 and list no job when slurmctld does not answer: only this
+        # field says so (tested with 22.05.8).
         if self._fields["errors"]:
             message = f"the answer carries errors: {self._fields['errors']!r}"
             raise SlurmError(message[:300], reason=FailureReason.ERRORS_IN_ANSWER)
@@ -89,6 +91,8 @@ class RecordStream:
             raise SlurmError(message[:300], reason=FailureReason.MALFORMED) from error
         self._text = self._text[self._position :]
         self._position = 0
+        # Parsed at each piece of 64 KiB, a record of megabytes would be read from its beginning
+        # each time.
         self._parse_at_length = 2 * len(self._text) + 1
 
     def _read_document(self) -> Parser:
@@ -129,6 +133,7 @@ class RecordStream:
             except json.JSONDecodeError:
                 yield from self._wait_for_text()
                 continue
+            # A value that ends with the text may go on: `12` may be the beginning of `123`.
             if end < len(self._text) or self._is_final:
                 self._position = end
                 return value

@@ -12,6 +12,7 @@ _NUMBER = r"([1-9][0-9])\.(0[1-9]|1[0-2])(?:\.([0-9]{1,3}))?(?![0-9.])"
 _WHOLE_LINE = re.compile(rf"\s*slurm(?:-wlm)?\s+{_NUMBER}\S*\s*", re.IGNORECASE)
 _IN_A_LINE = re.compile(rf"\bslurm(?:-wlm)?\s+{_NUMBER}", re.IGNORECASE)
 _ALONE = re.compile(rf"\s*{_NUMBER}\S*\s*")
+# Wrappers print coloured banners.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

@@ -24,6 +24,8 @@ from slurm.job import Job
 
 SACCT_SEPARATOR = "\x1f"
 """The first and last character of a separator; used alone in answers made for tests."""
+# Text in every release: the JSON of 21.08, and of 22.05 before 22.05.8, has the eligible time as
+# start; up to 23.02 it has the exit code 0 for every normal exit.
 SACCT_FIELDS = (
     "Cluster,JobIDRaw,JobID,User,UID,Account,Partition,State,Submit,Start,End,TimelimitRaw,"
     "AllocCPUS,AllocTRES,ExitCode,QOS,JobName,AdminComment,Comment,NodeList"

@@ -80,6 +80,8 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
     lines = record.split("\n")
     value = _values(lines)
     state, flags = split_state(value["state"])
+    # Only before the resources, where `_values` has found no line of a user. Behind them a comment
+    # may contain this line.
     if any(line.startswith(_SCRONTAB) for line in lines[: _end(lines)]):
         flags = (*flags, SCRONTAB_FLAG)
     has_run = state != "PENDING"
@@ -119,11 +121,13 @@ def _values(lines: Sequence[str]) -> dict[str, str]:
     """Return the values of the lines that are read; each must occur exactly once."""
     found: dict[str, str] = {}
     for key, pattern in _PATTERNS.items():
+        # In all lines, also behind the resources: a forged line there makes the key occur twice.
         own = [line for line in lines if line.lstrip().startswith(f"{key}=")]
         match = pattern.fullmatch(own[0].strip()) if len(own) == 1 else None
         if match is None:
             raise UntrustedTextError(f"{key}= does not occur exactly once")
         found |= match.groupdict()
+    # A line break in the name moves what Slurm prints as its second line.
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     if not all(_KEY.match(line) for line in lines[1 : _end(lines) + 1]):

@@ -42,6 +42,7 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
     has_run = state != "PENDING"
     is_live = state in LIVE_STATES
     is_over = state is not None and has_run and not is_live
+    # A pending job has no run: whatever is left of an earlier one must not become its cores.
     document = record.get("job_resources") if has_run else None
     resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
     # The nodes of the resources are in the order of cores and GRES, and complete also while

@@ -103,6 +103,7 @@ class AccountingLookup:
         )
 
     def _window(self, separator: str, since: int, until: int) -> list[str]:
+        # `-D` shows all runs of a requeued job, not only the last one.
         argv = [self.commands.sacct, "-D", "-P", "-n", f"--delimiter={separator}"]
         argv += ["-M", self.cluster]
         return [*argv, "-S", f"uts{max(since, EARLIEST_SACCT_TIME)}", "-E", f"uts{until}"]

@@ -168,6 +168,7 @@ class JobLookup:
         if features.few_jobs is features.many_jobs:
             return features.few_jobs
         processes = count + (features.few_jobs is QueryMethod.TEXT)  # plus one squeue
+        # Measured, not assumed: on a busy controller both grow, and the cheaper one may change.
         is_costlier = processes * self._text.single_seconds > self._json.listing_seconds
         if is_costlier or (self.is_rate_limited and count > self._budget.remaining()):
             return features.many_jobs

@@ -69,6 +69,7 @@ class JsonSource:
         """
         self._answered = None
         squeue = self._tools.commands.squeue
+        # Up to 24.05.0 `-t` is ignored with `--json`; later releases would leave out ended jobs.
         argv = [squeue, "--local", "-a", "-t", "all", target.features.json_option]
         found = LookupResult()
         if method is QueryMethod.JSON_ALL:
@@ -103,6 +104,7 @@ class JsonSource:
                 timeout_seconds=target.timeout_seconds,
                 sink=stream.feed,
             )
+        # From 23.02 on squeue exits with 1 for a single id that slurmctld does not know.
         except UnknownJob:
             return LookupResult()
         self._answered = release_of_meta(stream.close()["meta"])

@@ -70,7 +70,7 @@ class SameJobProof:
         question, self._asked = self._asked, None
         if question is None:
             return False
-        # An answer with an error has no rows either: the run waits, then asks again (`settle_conflict`).
+        # An error has no rows either: the run waits, then asks again (`settle_conflict`).
         rows = () if reply is None else reply.rows
         # The user as well: after MaxJobId another user's job may have the id.
         of_job = (question.run.job_id, question.run.job.user)

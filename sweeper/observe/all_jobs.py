@@ -31,6 +31,8 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
         return collector.empty_observation()
     missing, orphans, running_starts = _compare(board, rows)
     grace = policy.grace_seconds
+    # Young runs are not looked up at cc-backend: its job cache (>= 1.5) hides them, so that the
+    # answer would prove nothing.
     old = [job for job in missing if collector.now - job.start_time >= grace]
     accounting_runs = collector.accounting_runs_of_rows(orphans)
     ended, window_complete = collector.ended_since(state, grace)
@@ -63,6 +65,7 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
         differences=differences,
         answers=collector.answer_check_input(),
         now=collector.now,
+        # All of them, not only those that differ: the safety checks compare these numbers.
         running_in_slurm=len(board.running),
         running_at_backend=len(rows),
         has_accounting=collector.has_accounting,

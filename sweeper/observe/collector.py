@@ -26,6 +26,9 @@ from sweeper.observe.sources import Settings, SweepSources, backend_failure, slu
 from sweeper.values import Differences, GuardFinding, SlurmRun
 
 SLACK_SECONDS = 60
+# slurmctld sends its messages to slurmdbd later if that was down: an hour covers a restart. A run
+# whose row is later still is found from the other side, as a row that still runs at cc-backend, if
+# its start was reported.
 OVERLAP_SECONDS = 3600
 WINDOW_SECONDS = 86400
 MAX_ENDED = 10_000  # runs that ended unseen: the rest waits for the next sweeps
@@ -214,6 +217,8 @@ class Collector:
         is_fresh_boot = boot_time is not None and is_fresh(boot_time, clock)
         return AnswerCheckInput(
             failed=tuple(self._failed.values()),
+            # Without an answer nothing is known about rights: the failed question is a finding
+            # already.
             sees_all_jobs=not asked or self.sources.sees_all_jobs(self._settings),
             boot_time=boot_time,
             is_reconfigured=is_fresh_boot and self.sources.was_reconfigured(boot_time or 0),

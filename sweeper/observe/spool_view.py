@@ -53,6 +53,7 @@ def spool_entries_of(
                 )
     # An event wins: what it leads to is not decided yet.
     for key in wanted:
+        # An event without a start (up to Slurm 22.05) may be of any run of its id.
         starts_of_events = event_starts.get(key.job_id, ())
         if any(s is None or same_start(s, key.start_time) for s in starts_of_events):
             found[key] = SpoolEntry(status=SpoolStatus.QUEUED)

@@ -18,6 +18,7 @@ _END_BASE_STATES = frozenset(
 )
 BASE_STATES = _END_BASE_STATES | LIVE_STATES | {"PENDING"}
 """Base states: what a job is (`enum job_states`, `slurm/slurm.h`, 21.08 ... 26.05)."""
+# A requeued job may show only such a flag: its run has ended, whatever becomes of the job.
 _END_FLAGS = frozenset(
     {
         *("EXPEDITING", "GETENV_FAILED", "LAUNCH_FAILED", "RECONFIG_FAIL", "REQUEUED"),
