@@ -14,14 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool.errors import SpoolLockedError
-from spool.files.event import EventKind, enqueue
+from spool.files.durable_files import NewFile, create_files
+from spool.files.event import EventKind, new_event
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
 from spool.files.run import RunId, run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
-from sweeper.values import Change, Close, Start
+from sweeper.values import Change, Close, Start, Stop
 
 AGAIN = {"again": "1"}
+_KINDS = {Start: EventKind.START, Stop: EventKind.STOP, Close: EventKind.CLOSE}
+BATCH_SIZE = 200  # files that are open until all of them are durable
 POLL_SECONDS = 0.5  # progress is rewritten no oftener
 _log = logging.getLogger(__name__)
 
@@ -36,21 +39,20 @@ class WrittenEvent:
 
 def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
     """Write an event of each change; leave what a full disk does not take for the next sweep."""
+    planned = list(changes)
     written: list[WrittenEvent] = []
-    # No fsync (`enqueue`): a power cut may lose these events. Jobs that run, and rows that still
-    # run at cc-backend, are planned again by the next sweeps.
-    for change in changes:
-        kind, key, end = _event(change)
+    # Durable, because the sweep's state, which is written next, remembers them: without its event
+    # an ended run would look like one that the drain has excluded.
+    for first in range(0, len(planned), BATCH_SIZE):
+        events = [(change.key, _event(change)) for change in planned[first : first + BATCH_SIZE]]
         try:
-            name = enqueue(
-                layout, kind, key.job_id, start=key.start_time, end=end, extras=_extras(change)
-            )
+            create_files(layout, Directory.NEW, [event for _, event in events])
         except OSError as error:
             _log.error(
                 "new/ accepts no more events, the rest is left for the next sweep: %s", error
             )
             break
-        written.append(WrittenEvent(key=key, event=name))
+        written += [WrittenEvent(key=key, event=event.name) for key, event in events]
     return written
 
 
@@ -107,11 +109,10 @@ def count_pending(layout: Layout, written: Iterable[WrittenEvent]) -> int:
     return sum(each.event in new or run_name(*each.key) in todo for each in written)
 
 
-def _event(change: Change) -> tuple[EventKind, RunId, int | None]:
-    if isinstance(change, Close):
-        return EventKind.CLOSE, change.key, change.end_time
-    kind = EventKind.START if isinstance(change, Start) else EventKind.STOP
-    return kind, change.key, change.job.end_time
+def _event(change: Change) -> NewFile:
+    end = change.end_time if isinstance(change, Close) else change.job.end_time
+    key, kind = change.key, _KINDS[type(change)]
+    return new_event(kind, key.job_id, start=key.start_time, end=end, extras=_extras(change))
 
 
 def _extras(change: Change) -> dict[str, str]:

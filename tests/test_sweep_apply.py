@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from real_calls import RealCalls
 from sweep_values import NOON, OLD, over, start, stop
 
 from slurm.decode.scontrol_config import active_elsewhere
@@ -61,6 +63,29 @@ def test_a_first_sighting_is_reported_later(layout: Layout) -> None:
     contents = (layout.root / "new" / written.event).read_bytes()
 
     assert parse_extras(contents) == {"not_before": str(NOON)}
+
+
+class NotingCalls(RealCalls):
+    """Notes which files and directories become durable."""
+
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+
+    def __init__(self) -> None:
+        self.durable: list[str] = []
+
+    def fsync(self, fd: int, /) -> None:
+        """Note the name."""
+        self.durable.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+
+
+def test_events_outlive_a_power_cut(layout: Layout) -> None:
+    """The state of the sweep remembers them: an ended run would not be planned again."""
+    calls = NotingCalls()
+    write_events(Layout(layout.root, calls), [Start(job=over(2), why=""), stop(4)])
+
+    *files, directory = calls.durable
+    assert ("new", 2) == (directory, len(set(files)))
 
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:

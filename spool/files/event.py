@@ -111,9 +111,6 @@ def parse_extras(contents: bytes) -> Mapping[str, str]:
     return {pair[1].decode(): pair[2].decode() for pair in pairs if pair and pair[2]}
 
 
-# It appears in `new/` complete, so that a drain never reads it without its extras. A file of the
-# same name is the same event: then nothing is written. No fsync: an event is a hint, and its
-# writer can write it again.
 _KEY = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _VALUE = re.compile(r"[A-Za-z0-9_.,:()\[\]@%+=/-]+", re.ASCII)  # as `event` reads it
 
@@ -130,17 +127,30 @@ class EventFields(TypedDict, total=False):
     now: float | None
 
 
+def new_event(kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> NewFile:
+    """Return the file of an event.
+
+    Raises:
+        BadFileError: these facts cannot be written as an event.
+    """
+    start, end = fields.get("start"), fields.get("end")
+    name = event_name(kind, job_id, start=start, end=end, pid=os.getpid())
+    return _event_file(name, fields.get("extras", NO_EXTRAS), fields.get("now"))
+
+
 def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> str:
     """Put an event into `new/`; return its name. Safe to repeat.
+
+    It appears there complete, so that a drain never reads it without its extras. A file of the same
+    name is the same event: then nothing is written. It is not durable: a power cut may lose it.
 
     Raises:
         BadFileError: these facts cannot be written as an event.
         OSError: it cannot be written; nothing is left of it.
     """
-    start, end = fields.get("start"), fields.get("end")
-    name = event_name(kind, job_id, start=start, end=end, pid=os.getpid())
-    put_event(layout, name, fields.get("extras", {}), fields.get("now"))
-    return name
+    event = new_event(kind, job_id, **fields)
+    create_file(layout, Directory.NEW, event, durable=False)
+    return event.name
 
 
 def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float | None) -> bool:
@@ -150,13 +160,13 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
         BadFileError: that is not an event.
         OSError: it cannot be written; nothing is left of it.
     """
+    return create_file(layout, Directory.NEW, _event_file(name, extras, time), durable=False)
+
+
+def _event_file(name: str, extras: Mapping[str, str], time: float | None) -> NewFile:
     parse_event_name(name, time=0)
-    event = NewFile(name, _encode_extras(name, extras), time)
-    return create_file(layout, Directory.NEW, event, durable=False)
-
-
-def _encode_extras(name: str, extras: Mapping[str, str]) -> bytes:
     for key, value in extras.items():
         if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
             raise BadFileError(name, f"the extra {key!r} has characters that an event cannot hold")
-    return "".join(f"{key}={value}\n" for key, value in extras.items()).encode() + b"end\n"
+    lines = "".join(f"{key}={value}\n" for key, value in extras.items())
+    return NewFile(name, lines.encode() + b"end\n", time)
