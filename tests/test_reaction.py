@@ -15,8 +15,8 @@ from spool.deliver.reaction import (
     RequestContext,
     RunAction,
     react,
-    settle_conflict,
 )
+from spool.deliver.settlement import settle_conflict
 from spool.files.run import End, EndSource, LastError, Run
 
 NOW = 1_767_230_000
@@ -303,21 +303,37 @@ def test_an_earlier_run_is_kept_by_policy() -> None:
     assert "keep" in str(reaction.run.reason)
 
 
-def test_a_row_that_nothing_proves_is_never_deleted() -> None:
-    """The run waits until the server's day is over, looked at hourly."""
-    reaction = settle_conflict(RUN, [BEGAN - 9], [], replace_earlier=True, now=NOW)
+@pytest.mark.parametrize(
+    ("attempts", "action"), [(0, RunAction.KEEP), (22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
+)
+def test_a_row_that_nothing_proves_is_never_deleted(attempts: int, action: RunAction) -> None:
+    """The server compares start times, not its clock: after a day an administrator has to look."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = settle_conflict(run, [BEGAN - 9], [], replace_earlier=True, now=NOW)
 
     assert ((), NOW + 3600) == (reaction.run.replaces, reaction.run.not_before)
+    assert action is reaction.action
 
 
-def test_the_end_of_the_day_is_not_slept_through() -> None:
-    """The wait ends a minute after the stranger's row is a day old."""
-    other = NOW - 24 * 3600 + 300
-    run = replace(RUN, start_time=NOW - 50)
+def test_without_an_answer_of_accounting_nothing_is_counted() -> None:
+    """That it does not answer is no fault of the run, however long it lasts."""
+    run = replace(RUN, attempts=23)
 
-    reaction = settle_conflict(run, [other], [], replace_earlier=True, now=NOW)
+    reaction = settle_conflict(run, [BEGAN - 9], None, replace_earlier=True, now=NOW)
 
-    assert NOW + 360 == reaction.run.not_before
+    assert (RunAction.KEEP, 23) == (reaction.action, reaction.run.attempts)
+    assert NOW + 300 == reaction.run.not_before
+
+
+def test_a_dead_run_behind_an_unproven_row_says_what_to_do() -> None:
+    """The earlier row has to go first."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+
+    reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
+
+    assert reaction.run.last_error is not None
+    assert "within a day before" in reaction.run.last_error.hint
 
 
 def test_a_run_older_than_a_stored_one_is_not_reported() -> None:

@@ -50,9 +50,9 @@ def proof(store: RunStore) -> SameJobProof:
     return SameJobProof(store, Clocks(wall=lambda: NOW.wall, steady=lambda: NOW.steady))
 
 
-def ask(proof: SameJobProof, run: Job, others: set[int]) -> list[set[int]]:
+def ask(proof: SameJobProof, run: Job, others: set[int]) -> list[set[int] | None]:
     """Ask about a run; what is proven will be in the list when it is known."""
-    settled: list[set[int]] = []
+    settled: list[set[int] | None] = []
     proof(Run(job=run, start_time=run.start_time or 0), others, settled.append)
     return settled
 
@@ -75,6 +75,7 @@ def proven(proof: SameJobProof, run: Job, others: set[int], *rows: Job) -> set[i
     if query is not None:
         assert proof.take(accounting(query, *rows))
     (starts,) = settled
+    assert starts is not None
     return starts
 
 
@@ -154,7 +155,7 @@ def test_silence_proves_nothing(proof: SameJobProof, reply: RowsReply | None) ->
     proof.next_query(NOW)
 
     assert proof.take(reply)
-    assert [set()] == settled
+    assert [None] == settled
 
 
 def test_a_row_that_lost_its_start_proves_the_run_it_encloses(proof: SameJobProof) -> None:

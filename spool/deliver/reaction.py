@@ -5,7 +5,6 @@ Without disk and network, tests can combine every recorded answer with every kin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -17,7 +16,6 @@ from spool.escaping import escape
 from spool.files.run import LastError, Run
 
 HOUR_SECONDS = 3600
-DAY_SECONDS = 24 * HOUR_SECONDS
 FLUSH_SECONDS = 180  # cc-backend >= 1.5 writes its job cache every 2 minutes or so
 QUEUE_SECONDS = 5  # cc-backend 1.4.0 and 1.4.1 store a start some seconds after the 201
 FIRST_RETRY_SECONDS = 5
@@ -35,10 +33,6 @@ ALONE_HINT = (
     "cc-backend accepts other runs, so only this one is refused; check the logs of cc-backend and"
     " of proxies in front of it, then `cc-spool retry` or `cc-spool discard` it"
 )
-OUT_OF_ORDER = (
-    "cc-backend stores the runs of a job id only in order, and it has a later one: delete that run"
-    " at cc-backend and `cc-spool retry` this one, or `cc-spool discard` it"
-)
 
 
 class RunAction(Enum):
@@ -48,7 +42,7 @@ class RunAction(Enum):
     KEEP = auto()  # store it in the directory of its state
     ARCHIVE = auto()  # completely delivered: move it to the archive
     DEAD_LETTER = auto()  # rejected: move it to dead/
-    SETTLE = auto()  # other runs of its job id conflict: see `settle_conflict`
+    SETTLE = auto()  # other runs of its job id conflict: see `settlement`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +101,7 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
     wait_seconds = min(FIRST_RETRY_SECONDS * 2 ** min(run.attempts, 12), HOUR_SECONDS)
     error = noted.last_error and replace(noted.last_error, hint=ALONE_HINT)
     noted = replace(noted, last_error=error)
-    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)
+    return count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)
 
 
 def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -135,7 +129,7 @@ def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> R
     if verdict.reason is Reason.PUBLISHED:
         return _published(run, context)
     noted = _with_error(run, verdict, context)
-    return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
+    return count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_QUEUED_STARTS)
 
 
 def _published(run: Run, context: RequestContext) -> Reaction:
@@ -159,7 +153,7 @@ def _published(run: Run, context: RequestContext) -> Reaction:
     # takes effect within milliseconds, or its message was lost: the first repetition is soon.
     noted = replace(_with_error(run, verdict, context), attempts=count - 1)
     wait_seconds = max(QUEUE_SECONDS, wait)
-    return _count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_PUBLISHED)
+    return count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_PUBLISHED)
 
 
 def _needs_start(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:
@@ -182,7 +176,7 @@ def _later(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction
     if verdict.reason is Reason.UNKNOWN_RUN_YET:
         if run.attempts >= MAX_STOP_REPEATS:
             return _needs_start(run, verdict, context)
-        return _count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_ATTEMPTS)
+        return count_attempt(noted, context, wait_seconds=QUEUE_SECONDS, limit=MAX_ATTEMPTS)
     wait = FLUSH_SECONDS if verdict.reason is Reason.AFTER_FLUSH else HOUR_SECONDS
     return Reaction(run=replace(noted, not_before=int(context.now) + wait))
 
@@ -193,7 +187,8 @@ def _restarts(run: Run) -> int:
     return run.attempts if error and error.outcome == Outcome.NEEDS_START else 0
 
 
-def _count_attempt(run: Run, context: RequestContext, *, wait_seconds: int, limit: int) -> Reaction:
+def count_attempt(run: Run, context: RequestContext, *, wait_seconds: int, limit: int) -> Reaction:
+    """Return the reaction to an attempt that counts: the run waits, or the limit is reached."""
     counted = replace(run, attempts=run.attempts + 1, not_before=int(context.now) + wait_seconds)
     is_over = counted.attempts >= limit
     return Reaction(run=counted, action=RunAction.DEAD_LETTER if is_over else RunAction.KEEP)
@@ -233,56 +228,3 @@ _REACTIONS = {
     Outcome.LATER: _later,
     Outcome.REJECTED: _rejected,
 }
-
-
-def settle_conflict(
-    run: Run, others: Iterable[int], proven: Iterable[int], *, replace_earlier: bool, now: float
-) -> Reaction:
-    """Return the reaction of a run that conflicts with other runs of its job id at cc-backend.
-
-    Args:
-        run: the run whose start was refused, with its `last_error`.
-        others: start times of the runs of this job id that cc-backend lists.
-        proven: start times of other runs of the same job, proven by the spool or accounting.
-        replace_earlier: policy: replace the earlier run's row, or keep it.
-        now: Unix seconds.
-    """
-    # Only runs of the same job may be replaced. A row under a reused job id belongs to another
-    # user's job and must never be deleted.
-    known = set(proven)
-    later = {other for other in others if other > run.start_time}
-    if later:
-        return _out_of_order(run, are_same_job=later <= known, now=now)
-    # cc-backend rejects a second run only within a day (its duplicate rule), so older rows are no
-    # obstacle.
-    near = sorted(other for other in others if run.start_time - other < DAY_SECONDS)
-    unproven = set(near) - known
-    if not near or unproven:
-        # Accounting is asked again each hour, because its rows may be late. That a day goes by does
-        # not help: cc-backend compares the two start times, not its clock. It accepts this start
-        # only when the row is gone: deleted after a proof, or by an administrator.
-        wait = min([HOUR_SECONDS] + [start + DAY_SECONDS + 60 - int(now) for start in near])
-        return Reaction(run=replace(run, not_before=int(now) + max(60, wait)))
-    # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
-    # copies in the server's job archive stay: `delete_job` changes only the table.
-    if replace_earlier:
-        return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
-    reason = "drain.requeue is keep: a second run within 24 h is not reported"
-    return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
-
-
-def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
-    """Return the reaction of a run that is older than one at cc-backend.
-
-    cc-backend accepts the runs of a job id only in order (api: "duplicate rule"). If both are of
-    the same job, the later run represents both, as if it had replaced this one. Else an
-    administrator has to decide.
-    """
-    if are_same_job:
-        reason = "cc-backend already has a later run of this job"
-        return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
-    error = run.last_error and replace(run.last_error, hint=OUT_OF_ORDER)
-    context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")
-    return _count_attempt(
-        replace(run, last_error=error), context, wait_seconds=HOUR_SECONDS, limit=MAX_ATTEMPTS
-    )

@@ -12,14 +12,32 @@ from dataclasses import dataclass, replace
 from ccbackend.replies import ApiReply
 from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.pending_run import PendingRun, RequestKind
-from spool.deliver.reaction import RunAction, settle_conflict
+from spool.deliver.reaction import (
+    HOUR_SECONDS,
+    MAX_ATTEMPTS,
+    Reaction,
+    RequestContext,
+    RunAction,
+    count_attempt,
+)
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
 from spool.files.run import Run
 from spool.moment import Moment
 
-ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int]], None]], None]
+DAY_SECONDS = 24 * HOUR_SECONDS
+PROOF_SECONDS = 300  # accounting does not answer: the run is settled later
+OUT_OF_ORDER = (
+    "cc-backend stores the runs of a job id only in order, and it has a later one: delete that run"
+    " at cc-backend and `cc-spool retry` this one, or `cc-spool discard` it"
+)
+UNPROVEN = (
+    "cc-backend has a run of this job id that began within a day before, and nothing proves that it"
+    " is of the same job: delete that run at cc-backend and `cc-spool retry` this one, or"
+    " `cc-spool discard` it"
+)
+ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +45,7 @@ class DeliveryPolicy:
     """The site's settings for deliveries.
 
     `prove` finds out which start times are other runs of the same job, and passes them to a
-    function, at once or later.
+    function, at once or later; None: accounting does not answer.
     """
 
     hold_seconds: float
@@ -51,7 +69,7 @@ class Settlement:
         entry.in_flight = RequestKind.START
         policy = self._policy
 
-        def settle(proven: set[int]) -> None:
+        def settle(proven: set[int] | None) -> None:
             entry.in_flight = None
             fresh = self._builder.load_run(entry, now)  # its end may have arrived meanwhile
             if fresh is None:
@@ -80,3 +98,68 @@ class Settlement:
                 self._store.persist(entry, reaction.run, now)
 
         policy.prove(run, others, settle)
+
+
+def settle_conflict(
+    run: Run,
+    others: Iterable[int],
+    proven: Iterable[int] | None,
+    *,
+    replace_earlier: bool,
+    now: float,
+) -> Reaction:
+    """Return the reaction of a run that conflicts with other runs of its job id at cc-backend.
+
+    Args:
+        run: the run whose start was refused, with its `last_error`.
+        others: start times of the runs of this job id that cc-backend lists.
+        proven: start times of other runs of the same job, proven by the spool or accounting; None:
+            accounting does not answer.
+        replace_earlier: policy: replace the earlier run's row, or keep it.
+        now: Unix seconds.
+    """
+    # That accounting is silent is no fault of the run: no attempt is counted.
+    if proven is None:
+        return Reaction(run=replace(run, not_before=int(now) + PROOF_SECONDS))
+    # Only runs of the same job may be replaced. A row under a reused job id belongs to another
+    # user's job and must never be deleted.
+    known = set(proven)
+    later = {other for other in others if other > run.start_time}
+    if later:
+        return _out_of_order(run, are_same_job=later <= known, now=now)
+    # cc-backend rejects a second run only within a day (its duplicate rule), so older rows are no
+    # obstacle.
+    near = sorted(other for other in others if run.start_time - other < DAY_SECONDS)
+    unproven = set(near) - known
+    if not near or unproven:
+        # Accounting is asked again each hour, because its rows may be late. That a day goes by does
+        # not help: cc-backend compares the two start times, not its clock. It accepts this start
+        # only when the row is gone: deleted after a proof, or by an administrator.
+        return _wait_for_administrator(run, UNPROVEN, now)
+    # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
+    # copies in the server's job archive stay: `delete_job` changes only the table.
+    if replace_earlier:
+        return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
+    reason = "drain.requeue is keep: a second run within 24 h is not reported"
+    return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
+
+
+def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
+    """Return the reaction of a run that is older than one at cc-backend.
+
+    cc-backend accepts the runs of a job id only in order (api: "duplicate rule"). If both are of
+    the same job, the later run represents both, as if it had replaced this one. Else an
+    administrator has to decide.
+    """
+    if are_same_job:
+        reason = "cc-backend already has a later run of this job"
+        return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
+    return _wait_for_administrator(run, OUT_OF_ORDER, now)
+
+
+def _wait_for_administrator(run: Run, hint: str, now: float) -> Reaction:
+    """Return the reaction of a run behind a stranger's row: tried hourly, for a day."""
+    error = run.last_error and replace(run.last_error, hint=hint)
+    context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")
+    noted = replace(run, last_error=error)
+    return count_attempt(noted, context, wait_seconds=HOUR_SECONDS, limit=MAX_ATTEMPTS)

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from spool.deliver.reaction import DAY_SECONDS
 from spool.deliver.run_store import RunStore
+from spool.deliver.settlement import DAY_SECONDS
 from spool.files.run import Run
 from spool.moment import Clocks, Moment
 from spool.resolve.slurm_runs import match_start, runs_of_accounting
@@ -26,7 +26,7 @@ class _OpenQuestion:
     run: Run
     known: frozenset[int]
     missing: frozenset[int]
-    settle: Callable[[set[int]], None]
+    settle: Callable[[set[int] | None], None]
 
 
 class SameJobProof:
@@ -38,7 +38,9 @@ class SameJobProof:
         self._waiting: deque[_OpenQuestion] = deque()
         self._asked: _OpenQuestion | None = None
 
-    def __call__(self, run: Run, others: Iterable[int], settle: Callable[[set[int]], None]) -> None:
+    def __call__(
+        self, run: Run, others: Iterable[int], settle: Callable[[set[int] | None], None]
+    ) -> None:
         """Pass the proven start times to `settle`, at once or when accounting has answered."""
         # An earlier row cannot be of this job if the job was never requeued: its id was reused
         # after MaxJobId.
@@ -70,11 +72,12 @@ class SameJobProof:
         question, self._asked = self._asked, None
         if question is None:
             return False
-        # An error has no rows either: the run waits, then asks again (`settle_conflict`).
-        rows = () if reply is None else reply.rows
+        if reply is None or reply.error is not None:
+            question.settle(None)
+            return True
         # The user as well: after MaxJobId another user's job may have the id.
         of_job = (question.run.job_id, question.run.job.user)
-        own = [row for row in rows if (row.job_id, row.user) == of_job]
+        own = [row for row in reply.rows if (row.job_id, row.user) == of_job]
         starts = question.missing
         runs = runs_of_accounting(own, question.run.job_id, starts=starts)
         shown = [row.start_time for row in (*runs, *own) if row.start_time]
