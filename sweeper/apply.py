@@ -39,20 +39,18 @@ class WrittenEvent:
 
 def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent]:
     """Write an event of each change; leave what a full disk does not take for the next sweep."""
-    planned = list(changes)
-    written: list[WrittenEvent] = []
-    # Durable, because the sweep's state, which is written next, remembers them: without its event
-    # an ended run would look like one that the drain has excluded.
-    for first in range(0, len(planned), BATCH_SIZE):
-        events = [(change.key, _event(change)) for change in planned[first : first + BATCH_SIZE]]
-        try:
-            create_files(layout, Directory.NEW, [event for _, event in events])
-        except OSError as error:
-            _log.error(
-                "new/ accepts no more events, the rest is left for the next sweep: %s", error
-            )
-            break
-        written += [WrittenEvent(key=key, event=event.name) for key, event in events]
+    files = [(change.key, _event(change)) for change in changes]
+    written = [WrittenEvent(key=key, event=file.name) for key, file in files]
+    try:
+        # Durable, because the sweep's state, which is written next, remembers them: without its
+        # event an ended run would look like one that the drain has excluded.
+        for first in range(0, len(files), BATCH_SIZE):
+            batch = [file for _, file in files[first : first + BATCH_SIZE]]
+            create_files(layout, Directory.NEW, batch)
+    except OSError as error:
+        _log.error("new/ accepts no more events, the rest is left for the next sweep: %s", error)
+        there = set(layout.names(Directory.NEW))
+        return [each for each in written if each.event in there]
     return written
 
 

@@ -139,8 +139,8 @@ def _backfill_window(
         for run in chosen
         if not any(
             same_start(row.start_time, run.start_time)
-            # A requeue: cc-backend holds one run of a job id a day and would refuse this one.
-            or abs(row.start_time - run.start_time) < DAY_SECONDS
+            # A requeue within a day, or a later run of the id: cc-backend refuses this one.
+            or run.start_time - row.start_time < DAY_SECONDS
             for row in rows.get(run.job_id, ())
         )
     ]

@@ -133,8 +133,9 @@ def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
     # orphan.
     if _row_of_run(job, rows) is not None or _count_if_in_spool(judge, key):
         return
-    if any(abs(row.start_time - job.start_time) < DAY_SECONDS for row in rows):
-        drift.skipped["requeued"] += 1  # the server holds one run of an id a day
+    # The difference is signed: behind a later run of the id the server refuses any earlier one.
+    if any(job.start_time - row.start_time < DAY_SECONDS for row in rows):
+        drift.skipped["requeued"] += 1
         return
     # A delivered run that is missing again was lost by the server: it is queued again.
     was_queued = key in judge.memory.starts_queued and key not in differences.delivered

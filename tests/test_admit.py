@@ -118,6 +118,13 @@ def test_extras_of_another_run_are_not_used() -> None:
     assert admit(job, facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
 
 
+def test_extras_of_an_event_that_is_seconds_off_are_used() -> None:
+    """Slurm may move a start by some seconds after the hook has begun."""
+    job = replace(JOB, sharing=None)
+
+    assert Sharing.USER is admit(job, facts(event(BEGAN - 3, exclusive="USER"))).job.sharing
+
+
 def test_a_backfilled_run_has_no_monitoring() -> None:
     """The sweeper's events may say so."""
     assert 0 == admit(JOB, facts(event(monitoring_status="0"))).monitoring_status

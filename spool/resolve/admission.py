@@ -109,6 +109,6 @@ def _merged_extras(events: Iterable[Event], start_time: int | None) -> Mapping[s
     """Return the extras of the events of one run; later events override earlier ones."""
     merged: dict[str, str] = {}
     for event in events:
-        if event.start is None or event.start == start_time:
+        if event.start is None or same_start(event.start, start_time or 0):
             merged.update(event.extras)
     return merged
