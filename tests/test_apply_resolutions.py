@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,16 @@ def test_another_sighting_does_not_report_a_first_one(world: World) -> None:
     world.run(5)
 
     assert {} == world.backend.rows
+
+
+def test_a_run_that_is_never_reported_leaves_the_events_of_others(tmp_path: Path) -> None:
+    """Without a user it is a dead letter; what is not settled yet is the next run's."""
+    world = World(tmp_path)
+    world.slurm.records[1] = replace(world.job(1), user=None, uid=None)
+    world.hook("start", 1)
+    world.hook("start", 1, start=NOON + 500)
+
+    world.run(2)
+
+    assert [f"1-{NOON}.json"] == world.files()["dead"]
+    assert 1 == len(world.files()["new"])

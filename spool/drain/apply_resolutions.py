@@ -56,6 +56,7 @@ class ResolutionApplier:
         self._texts = texts
         self._final_texts = final_texts
         self._remembered: dict[int, Job] = {}
+        self._unreportable: set[tuple[int, int]] = set()
         self._postponed: list[tuple[float, JobQuery, Resolution, Job | None]] = []
 
     def apply(self, resolutions: Iterable[Resolved], now: Moment) -> None:
@@ -76,7 +77,9 @@ class ResolutionApplier:
     ) -> None:
         log_resolution(query, result)
         finished = [event.name for event in result.settled_events]
-        admitted = [self._admit(job, end, query, now) for job, end in result.new_runs]
+        admitted = [
+            self._admit(job, end, query, finished=finished, now=now) for job, end in result.new_runs
+        ]
         new = [run for run in admitted if run is not None]
         changed = list(self._changed_runs(query, result, record, now))
         if self._has_unreadable(query.job_id, result):
@@ -159,8 +162,10 @@ class ResolutionApplier:
         entry.texts_until = self._texts.want(run, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
-    def _admit(self, job: Job, end: End | None, query: JobQuery, now: Moment) -> Run | None:
-        """Return the run of a record; move a run that can never be reported to `dead/`."""
+    def _admit(
+        self, job: Job, end: End | None, query: JobQuery, *, finished: list[str], now: Moment
+    ) -> Run | None:
+        """Return the run of a record; move a run that can never be reported to `dead/`, once."""
         context = AdmissionContext(end=end, events=query.events, now=now.wall)
         if end is not None and job.exit_code is None:
             # Of an end that the controller shows only the epilog's event has the exit code.
@@ -168,9 +173,11 @@ class ResolutionApplier:
         try:
             return admit(self._with_allocations(job), context)
         except IncompleteRunError as error:
-            names = [event.name for event in query.events]
-            entry = self._store.stage(error.run, names, now)
-            move_unsendable_to_dead(self._store, entry, error.run, error.reason, now)
+            # With an event that is still pending Slurm shows the same run again.
+            if (key := (error.run.job_id, error.run.start_time)) not in self._unreportable:
+                self._unreportable.add(key)
+                entry = self._store.stage(error.run, finished, now)
+                move_unsendable_to_dead(self._store, entry, error.run, error.reason, now)
             return None
 
     def _remember_allocations(self, result: Resolution, record: Job | None) -> None:

@@ -13,7 +13,7 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
-from spool.files.layout import Directory, Layout, NotRegularError
+from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 
@@ -103,8 +103,6 @@ class EventScanner:
         except NewerFormatError as error:
             self._ignored.add(name)
             _log.warning("%s", escape(str(error)))
-        except NotRegularError:
-            self._set_aside(name, "not a regular file", now)
         except BadFileError as error:
             self._set_aside(name, error.reason, now)
         except OSError as error:
