@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,31 @@ def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:
 
     assert spool_entries_of(layout, [KEY]) == {}
     assert spool_entries_of(layout, []) == {}
+
+
+class MovingLayout(Layout):
+    """A spool in which the drain moves the run while it is listed."""
+
+    def __init__(self, root: Path, source: Directory, target: Directory) -> None:
+        super().__init__(root)
+        self._move = (source, target)
+
+    def names(self, directory: Directory) -> Iterator[str]:
+        """List a directory; the run is moved as soon as the one is listed that it moves to."""
+        found = list(super().names(directory))
+        source, target = (self.root / each / f"7-{OLD}.json" for each in self._move)
+        if directory is self._move[1] and source.exists():
+            source.rename(target)
+        return iter(found)
+
+
+@pytest.mark.parametrize("way", [("todo", "open"), ("open", "todo"), ("todo", "dead")])
+def test_a_run_that_is_moved_meanwhile_is_seen(layout: Layout, way: tuple[str, str]) -> None:
+    """Wherever it goes: a start of it would be sent for nothing."""
+    source, target = (Directory(word) for word in way)
+    put(layout, source, f"7-{OLD}.json", stored())
+
+    assert KEY in spool_entries_of(MovingLayout(layout.root, source, target), [KEY])
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def spool_entries_of(
     # its way is seen in one of the two places.
     event_starts = _starts_in_events(layout, ids)
     found: dict[RunId, SpoolEntry] = {}
-    for directory in (Directory.DEAD, Directory.OPEN, Directory.TODO):  # the last one wins
+    # Runs leave todo/ for the others and come back from open/, so it is listed at both ends. The
+    # last one wins.
+    for directory in (Directory.TODO, Directory.DEAD, Directory.OPEN, Directory.TODO):
         starts = _starts_in_directory(layout, directory, ids)
         for key in wanted:
             start = match_start(key.start_time, starts.get(key.job_id, ()))
