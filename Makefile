@@ -76,7 +76,7 @@ check: $(VENV)/.dev ## formatter, linter, types, layers, shell scripts
 	@if command -v shellcheck >/dev/null; then shellcheck -x $(SHELL_FILES); else echo "shellcheck is not installed: skipped"; fi
 
 test: check ## everything CI runs
-	$(BIN)/pytest -n auto --dist loadfile -m 'not slurm and not packages and not prometheus' --cov --cov-report=term --cov-fail-under=100 \
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slurm and not packages and not prometheus' --cov --cov-report=term --cov-fail-under=100 \
 		--ignore-glob='tests/test_chaos_*' --ignore=tests/test_simulation.py tests
 	$(BIN)/pytest -n auto tests/test_simulation.py
 	$(BIN)/pytest -n 2 --dist loadfile tests/test_chaos_*.py
