@@ -72,7 +72,7 @@ class Fault(StrEnum):
 # GraphQL as `{"errors": [...], "data": ...}`. What has another shape was written by something in
 # front.
 MESSAGE_CHARACTERS = 2000
-_MESSAGE = re.compile(r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MESSAGE = r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")'
 
 
 def server_message(text: str) -> str:
@@ -81,7 +81,7 @@ def server_message(text: str) -> str:
     Some answers hold two JSON documents, or text in front of one (up to 1.4.4): the first message
     found counts.
     """
-    found = _MESSAGE.search(text)
+    found = re.search(_MESSAGE, text)
     if found is None:
         return text.strip()[:MESSAGE_CHARACTERS]
     try:

@@ -123,12 +123,14 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address means this machine."""
-    import ipaddress  # noqa: PLC0415 - only for plain http
+    if host in {"localhost", "127.0.0.1", "::1"}:
+        return True
+    import ipaddress  # noqa: PLC0415 - only for other hosts of plain http
 
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False
 
 
 def read_secret(path: Path, *, what: str = "token", key: str = "token_file") -> bytes:

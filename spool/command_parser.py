@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from textwrap import wrap
 from typing import Any, NoReturn
 
 from spool.console import write_output
@@ -123,6 +122,8 @@ def _term_lines(term: str, about: str, width: int) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    from textwrap import wrap  # noqa: PLC0415 - 1 ms, needed only for help texts
+
     return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spool.escaping import escape
+from spool.light_dataclass import light_dataclass
 
 
 class CcSyncError(Exception):
     """The root of the errors that a command turns into one line and an exit code."""
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass
 class ConfigProblem:
     """One problem of the configuration: the key's path, the problem, and what to do.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ccbackend.errors import TokenError
-from slurm.errors import SlurmError
 from spool.errors import ConfigError, OutputError, SpoolError, SpoolLockedError
 
 OK = 0
@@ -32,15 +31,6 @@ MEANINGS: Mapping[int, str] = {
     CONFIG: "the configuration has errors; all of them are shown",
 }
 
-_CODES: dict[type[Exception], int] = {
-    ConfigError: CONFIG,
-    SpoolError: CONFIG,
-    SpoolLockedError: TRY_AGAIN,
-    SlurmError: UNAVAILABLE,
-    TokenError: NO_PERMISSION,
-    OSError: TRY_AGAIN,
-}
-
 
 def exit_code_of(error: Exception) -> int:
     """Return the exit code for an exception."""
@@ -50,7 +40,14 @@ def exit_code_of(error: Exception) -> int:
         return NO_PERMISSION
     if isinstance(error, ConfigError) and error.is_denied:
         return NO_PERMISSION
-    for kind, code in _CODES.items():
-        if isinstance(error, kind):
-            return code
-    return INTERNAL
+    from slurm.errors import SlurmError  # noqa: PLC0415 - needed only after an error
+
+    codes: dict[type[Exception], int] = {
+        ConfigError: CONFIG,
+        SpoolError: CONFIG,
+        SpoolLockedError: TRY_AGAIN,
+        SlurmError: UNAVAILABLE,
+        TokenError: NO_PERMISSION,
+        OSError: TRY_AGAIN,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), INTERNAL)

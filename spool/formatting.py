@@ -9,8 +9,8 @@ from itertools import pairwise
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_DURATION = re.compile(r"(?:[0-9]{1,9}[smhdw] *)+|[0-9]{1,12}", re.ASCII)
-_PART = re.compile(r"([0-9]+)([smhdw]?)", re.ASCII)
+_DURATION = r"(?:[0-9]{1,9}[smhdw] *)+|[0-9]{1,12}"
+_PART = r"([0-9]+)([smhdw]?)"
 NO_TIME = "-"
 
 
@@ -44,9 +44,9 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: it is not a duration.
     """
-    if not _DURATION.fullmatch(text.strip()):
+    if not re.fullmatch(_DURATION, text.strip()):
         raise ValueError(f"{text!r} is not a duration; write one like 90, 45s, 2h 05m or 3d")
-    return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in _PART.findall(text)))
+    return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in re.findall(_PART, text)))
 
 
 def format_table(rows: Iterable[Sequence[object]]) -> list[str]:

@@ -33,9 +33,18 @@ def main() -> int:
         gc.disable()  # the process ends before a search for garbage would pay
         for name in _RARELY_USED:
             sys.modules.setdefault(name, DeferredModule(name))
+        sys.modules.setdefault("gettext", _untranslated())
     from spool.cli import main as run  # noqa: PLC0415 - loads modules that use those above
 
     code = run()
     if is_quick:
         gc.freeze()  # else the interpreter searches all objects once more before it ends
     return code
+
+
+def _untranslated() -> ModuleType:
+    """Return a `gettext` that does not look for translations of argparse; Python has none."""
+    module = ModuleType("gettext")
+    plural = {"ngettext": lambda one, many, count: one if count == 1 else many}
+    vars(module).update({"gettext": str} | plural)
+    return module

@@ -443,8 +443,13 @@ def test_token_is_told_in_time(exp: Any, verdict: CheckStatus, text: str) -> Non
 def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
     """A monitoring account that may not read the token says so, and is no alarm."""
     problems = [
-        ConfigProblem("clustername", "missing", "write it"),
-        ConfigProblem("cc-backend.token_file", "/t: cannot be opened", "chmod", is_denied=True),
+        ConfigProblem(path="clustername", problem="missing", hint="write it"),
+        ConfigProblem(
+            path="cc-backend.token_file",
+            problem="/t: cannot be opened",
+            hint="chmod",
+            is_denied=True,
+        ),
     ]
     other = [*check_config_problems(problems, as_service=False)]
     assert [CheckStatus.CRITICAL, CheckStatus.UNKNOWN] == [result.status for result in other]

@@ -74,12 +74,14 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
     ("error", "code", "words"),
     [
         (
-            ConfigError("/c", (ConfigProblem("a.b", "bad", "mend"),)),
+            ConfigError("/c", (ConfigProblem(path="a.b", problem="bad", hint="mend"),)),
             78,
             "/c: 1 problem\n|  a.b: bad; m",
         ),
         (
-            ConfigError("/c", (ConfigProblem("a.b", "closed", "chmod", is_denied=True),)),
+            ConfigError(
+                "/c", (ConfigProblem(path="a.b", problem="closed", hint="chmod", is_denied=True),)
+            ),
             77,
             "/c: 1 problem\n|  a.b: closed; chmod",
         ),
@@ -87,8 +89,8 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             ConfigError(
                 "/c",
                 (
-                    ConfigProblem("a.b", "closed", "chmod", is_denied=True),
-                    ConfigProblem("c", "bad", "mend"),
+                    ConfigProblem(path="a.b", problem="closed", hint="chmod", is_denied=True),
+                    ConfigProblem(path="c", problem="bad", hint="mend"),
                 ),
             ),
             78,

@@ -14,7 +14,9 @@ from spool.errors import (
     SpoolLockedError,
 )
 
-PROBLEM = ConfigProblem("drain.requeue", "'maybe' is not known", "say replace or keep")
+PROBLEM = ConfigProblem(
+    path="drain.requeue", problem="'maybe' is not known", hint="say replace or keep"
+)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_problem_names_path_fault_and_cure() -> None:
 
 def test_a_problem_is_shown_escaped() -> None:
     """A value of the configuration may hold anything."""
-    assert "\x1b" not in str(ConfigProblem("a", "\x1b[2J", "b"))
+    assert "\x1b" not in str(ConfigProblem(path="a", problem="\x1b[2J", hint="b"))
 
 
 @pytest.mark.parametrize(

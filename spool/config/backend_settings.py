@@ -89,5 +89,7 @@ def _clusters_from_files(config: Config) -> Iterator[Cluster]:
             yield from read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
             hint = "name a cluster.json of the server"
-            problem = ConfigProblem(f"topology_files[{position}]", f"{path} cannot be used", hint)
+            problem = ConfigProblem(
+                path=f"topology_files[{position}]", problem=f"{path} cannot be used", hint=hint
+            )
             raise ConfigError(str(config.path), (problem,)) from error

@@ -12,7 +12,7 @@ from spool.config.readers import InvalidValueError, Location, absolute_path, tex
 LOOPBACK = "127.0.0.1"
 _LISTEN_HINT = 'write a port (1024 to 65535), or "HOST:PORT" to listen on another address'
 _MIN_PORT, _MAX_PORT = 1024, 65535
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})", re.ASCII)
+_ADDRESS = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})"
 
 
 def textfile(value: Any, location: Location) -> Path:
@@ -29,7 +29,7 @@ def listen_address(value: Any, location: Location) -> tuple[str, int]:
     if isinstance(value, int) and not isinstance(value, bool):
         host, port = LOOPBACK, value
     else:
-        found = _ADDRESS.fullmatch(text(value, location))
+        found = re.fullmatch(_ADDRESS, text(value, location))
         if found is None:
             raise InvalidValueError("not a port or HOST:PORT", _LISTEN_HINT)
         host, port = found[1].strip("[]"), int(found[2])

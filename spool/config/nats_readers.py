@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from spool.config.readers import InvalidValueError, Location, list_of, text
 
-_SUBJECT = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
+_SUBJECT = r"[^\s.*>]+(\.[^\s.*>]+)*"
 _URL_HINT = "write nats://HOST[:PORT] or tls://HOST[:PORT]"
 
 
@@ -22,7 +22,7 @@ def broker_urls(value: Any, location: Location) -> tuple[str, ...]:
 def nats_subject(value: Any, location: Location) -> str:
     """Read a subject to publish on: words with dots between them, no wildcards."""
     found = text(value, location)
-    if _SUBJECT.fullmatch(found) is None:
+    if re.fullmatch(_SUBJECT, found) is None:
         hint = "write the subject-job-event of cc-backend's main.api-subjects"
         raise InvalidValueError("not a subject to publish on", hint)
     return found

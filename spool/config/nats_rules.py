@@ -15,19 +15,27 @@ def nats_conflicts(nats: NatsKeys) -> Iterator[ConfigProblem]:
     """Yield the contradictions between the keys of the section."""
     if nats.servers and nats.subject is None:
         hint = "write the subject-job-event of cc-backend's main.api-subjects"
-        yield ConfigProblem("nats.subject", "missing, but nats.servers is set", hint)
+        yield ConfigProblem(
+            path="nats.subject", problem="missing, but nats.servers is set", hint=hint
+        )
     if nats.mode == "transport" and not nats.servers:
         hint = "write the URLs of the brokers, or remove nats.mode"
-        yield ConfigProblem("nats.servers", "missing, but nats.mode is transport", hint)
+        yield ConfigProblem(
+            path="nats.servers", problem="missing, but nats.mode is transport", hint=hint
+        )
     if (nats.user is None) != (nats.password_file is None):
         hint = "set both nats.user and nats.password_file, or neither"
-        yield ConfigProblem("nats.user", "a user without a password, or the reverse", hint)
+        yield ConfigProblem(
+            path="nats.user", problem="a user without a password, or the reverse", hint=hint
+        )
     if nats.user is not None and nats.creds_file is not None:
         hint = "remove nats.user and nats.password_file, or nats.creds_file"
-        yield ConfigProblem("nats.creds_file", "a second way to log in beside nats.user", hint)
+        yield ConfigProblem(
+            path="nats.creds_file", problem="a second way to log in beside nats.user", hint=hint
+        )
     if nats.key_file is not None and nats.cert_file is None:
         hint = "set nats.cert_file to the certificate of this key"
-        yield ConfigProblem("nats.key_file", "a key without a certificate", hint)
+        yield ConfigProblem(path="nats.key_file", problem="a key without a certificate", hint=hint)
 
 
 def nats_warnings(nats: NatsKeys) -> Iterator[str]:
@@ -51,9 +59,13 @@ def nats_file_problems(nats: NatsKeys) -> Iterator[ConfigProblem]:
             read_secret(path, what=what, key=key)
         except TokenError as error:
             problem = f"{path}: {error.problem}"
-            yield ConfigProblem(key, problem, error.hint, error.is_denied)
+            yield ConfigProblem(
+                path=key, problem=problem, hint=error.hint, is_denied=error.is_denied
+            )
     for key, path in (("nats.ca_file", nats.ca_file), ("nats.cert_file", nats.cert_file)):
         if path is not None and not path.is_file():
             yield ConfigProblem(
-                key, f"there is no file {path}", "name a file of certificates (PEM)"
+                path=key,
+                problem=f"there is no file {path}",
+                hint="name a file of certificates (PEM)",
             )

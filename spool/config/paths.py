@@ -12,7 +12,6 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
+from spool.light_dataclass import light_dataclass
 
 if TYPE_CHECKING:
     from ccbackend.topology import Cluster
@@ -36,7 +36,7 @@ _REMOTE = re.compile(
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass
 class _DirectoryCheck:
     """One directory: its key, its path and what the checks found."""
 
@@ -46,7 +46,9 @@ class _DirectoryCheck:
     warnings: list[str]
 
     def add_problem(self, problem: str, hint: str, *, is_denied: bool = False) -> None:
-        self.problems.append(ConfigProblem(self.key, problem, hint, is_denied))
+        self.problems.append(
+            ConfigProblem(path=self.key, problem=problem, hint=hint, is_denied=is_denied)
+        )
 
 
 def check_paths(
@@ -64,7 +66,7 @@ def check_paths(
         ("spool.directory", config.spool.directory),
         ("spool.state_directory", config.spool.state_directory),
     ):
-        check = _DirectoryCheck(key, path, problems, warnings)
+        check = _DirectoryCheck(key=key, path=path, problems=problems, warnings=warnings)
         _check_temporary(check, refused, config.path)
         _check_outside_slurm_state(check, config.slurm.state_save_location)
         if _is_directory(check):
@@ -108,13 +110,13 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return None
-    above = _with_parents(path)
-    best: tuple[int, str | None] = (-1, None)
+    above = frozenset(map(str, _with_parents(path)))
+    best: tuple[int, str | None] = (0, None)
     for line in lines:
         left, _, right = line.partition(" - ")
-        point = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), left.split()[4]))
-        if point in above and len(point.parts) >= best[0]:
-            best = (len(point.parts), right.split()[0])  # a later mount hides an earlier one
+        point = _OCTAL.sub(lambda found: chr(int(found[1], 8)), left.split()[4])
+        if point in above and len(point) >= best[0]:
+            best = (len(point), right.split()[0])  # a later mount hides an earlier one
     return best[1]
 
 
@@ -197,7 +199,10 @@ def _token_problems(config: Config, credentials: Path | None) -> Iterator[Config
         read_token(path)
     except TokenError as error:
         yield ConfigProblem(
-            "cc-backend.token_file", f"{path}: {error.problem}", error.hint, error.is_denied
+            path="cc-backend.token_file",
+            problem=f"{path}: {error.problem}",
+            hint=error.hint,
+            is_denied=error.is_denied,
         )
 
 
@@ -206,7 +211,12 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
     if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
         hint = "name a readable file of certificates (PEM)"
         is_denied = authority.is_file()
-        yield ConfigProblem("cc-backend.ca_file", f"{authority} cannot be read", hint, is_denied)
+        yield ConfigProblem(
+            path="cc-backend.ca_file",
+            problem=f"{authority} cannot be read",
+            hint=hint,
+            is_denied=is_denied,
+        )
     for position, path in enumerate(config.topology_files):
         try:
             read_topology(path)
@@ -218,4 +228,4 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
             if isinstance(error, OSError):
                 why = error.strerror or "cannot be read"
             problem = f"{path} cannot be used: {why}"
-            yield ConfigProblem(key, problem, hint, is_denied)
+            yield ConfigProblem(path=key, problem=problem, hint=hint, is_denied=is_denied)

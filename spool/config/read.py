@@ -12,13 +12,14 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from spool.config.readers import Location, json_type
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
+from spool.light_dataclass import light_dataclass
 
 C = TypeVar("C")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -26,7 +27,7 @@ COMMENT_PREFIXES = ("_", "#")
 _ADAPTER_KEYS = {"ccRestUrl": "cc-backend.host", "ccRestJwt": "cc-backend.token_file"}
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass
 class Document:
     """The object in the file, and the file's mode."""
 
@@ -65,7 +66,7 @@ def read_document(path: Path) -> Document:
         raise _unreadable(path, problem, "correct it") from None
     if not isinstance(values, dict):
         raise _unreadable(path, f"expected an object, got {json_type(values)}", "write {...}")
-    return Document(values, mode)
+    return Document(values=values, mode=mode)
 
 
 def read_config(document: Document, problems: list[ConfigProblem]) -> Config:
@@ -109,7 +110,8 @@ def _section(of: type[C], value: Any, location: Location) -> C:
         location.add_problem(
             f"expected an object, got {json_type(value)}", "write {...} with the section's keys"
         )
-        return _section(of, {}, Location(location.path, []))  # without a report of its missing keys
+        # a location of its own: the missing keys are not reported
+        return _section(of, {}, Location(location.path, []))
     known = {field.metadata["name"] or field.name: field for field in _keys(of)}
     for name in value:
         if name not in known:
@@ -163,7 +165,10 @@ def _read_regular_file(path: Path) -> tuple[bytes, int]:
 
 
 def _unreadable(path: Path, problem: str, hint: str, *, is_denied: bool = False) -> ConfigError:
-    return ConfigError(str(path), (ConfigProblem("the file", problem, hint, is_denied),))
+    return ConfigError(
+        str(path),
+        (ConfigProblem(path="the file", problem=problem, hint=hint, is_denied=is_denied),),
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:

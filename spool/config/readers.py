@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -42,12 +41,14 @@ class InvalidValueError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
 class Location:
     """The location of a value in the file, and the list of all problems."""
 
-    path: str
-    problems: list[ConfigProblem]
+    __slots__ = ("path", "problems")
+
+    def __init__(self, path: str, problems: list[ConfigProblem]) -> None:
+        self.path = path
+        self.problems = problems
 
     def key(self, name: str) -> Location:
         """Return the location of a member of the object here: `a.b`, `a."^b$"`."""
@@ -60,7 +61,9 @@ class Location:
 
     def add_problem(self, problem: str, hint: str) -> None:
         """Add a problem to the list."""
-        self.problems.append(ConfigProblem(self.path or "the file", problem, hint))
+        self.problems.append(
+            ConfigProblem(path=self.path or "the file", problem=problem, hint=hint)
+        )
 
     def read(self, reader: Reader[T], value: Any, fallback: S) -> T | S:
         """Return the value as a reader converts it; `fallback` if the reader refuses it."""

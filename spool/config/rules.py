@@ -23,18 +23,15 @@ from spool.escaping import escape
 # reported overlap is real; overlaps that the samples miss are found by comparing with the site's
 # real hosts.
 _SAMPLES = 64
-_PIECE = re.compile(
-    r"""
+_PIECE = r"""
     (?P<class>\[\^?\]?[^\]]*\])
     | \((?:\?:)?(?P<words>[^()\\\[]*)\)
     | \\(?P<escaped>.)
     | (?P<mark>[\^$])
     | (?P<plain>.)
-    """,
-    re.VERBOSE,
-)
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_COUNT = re.compile(r"[*+?]|\{([0-9]*)[0-9,]*\}")
+    """
+_NAME = r"[A-Za-z0-9_.-]+"
+_COUNT = r"[*+?]|\{([0-9]*)[0-9,]*\}"
 _CLASSES = {"d": "0", "w": "a", "s": " ", "b": "", "A": "", "Z": ""}
 _LONGEST_COUNT = 16
 
@@ -47,7 +44,7 @@ def sample_names(pattern: str) -> tuple[str, ...]:
     )
     names = ("".join(pieces) for pieces in itertools.islice(options, _SAMPLES))
     compiled = re.compile(pattern)
-    return tuple(name for name in names if _NAME.fullmatch(name) and compiled.search(name))
+    return tuple(name for name in names if re.fullmatch(_NAME, name) and compiled.search(name))
 
 
 def overlaps(patterns: Sequence[str], names: Iterable[str] = ()) -> Iterator[tuple[str, str, str]]:
@@ -71,14 +68,15 @@ def is_anchored(pattern: str) -> bool:
 
 def _piece_texts(pattern: str) -> Iterator[tuple[str, ...]]:
     """Yield for each piece of a pattern the texts it may stand for."""
+    any_piece, any_count = re.compile(_PIECE, re.VERBOSE), re.compile(_COUNT)
     position = 0
     while position < len(pattern):
-        found = _PIECE.match(pattern, position)
+        found = any_piece.match(pattern, position)
         if found is None:  # a line break
             return
         position = found.end()
         texts = _texts(found)
-        count = _COUNT.match(pattern, position)
+        count = any_count.match(pattern, position)
         if count:
             position = count.end()
             times = min(int(count[1] or 1), _LONGEST_COUNT)
@@ -115,16 +113,22 @@ def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
     raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
     if document.mode & stat.S_IROTH and raw.get("apikey") is not None:
         hint = "chmod o= the file, or write the token to a file of its own (cc-backend.token_file)"
-        yield ConfigProblem("cc-backend.apikey", "other users can read this file", hint)
+        yield ConfigProblem(
+            path="cc-backend.apikey", problem="other users can read this file", hint=hint
+        )
     if document.mode & stat.S_IWOTH:
-        yield ConfigProblem("the file", "other users can change it", "chmod o-w the file")
+        yield ConfigProblem(
+            path="the file", problem="other users can change it", hint="chmod o-w the file"
+        )
     if config.cc_backend.token_file is None and raw.get("apikey") is None:
         hint = "set it to the file that holds the token"
-        yield ConfigProblem("cc-backend.token_file", "there is no token", hint)
+        yield ConfigProblem(path="cc-backend.token_file", problem="there is no token", hint=hint)
     allowed = document.values.get("allow_plain_http", False)
     if is_plain_http(raw.get("host")) and allowed is False:
         hint = "use https, or set allow_plain_http if the network is trusted"
-        yield ConfigProblem("cc-backend.host", "http sends the token unencrypted", hint)
+        yield ConfigProblem(
+            path="cc-backend.host", problem="http sends the token unencrypted", hint=hint
+        )
     yield from _directory_conflicts(config)
     yield from nats_conflicts(config.nats)
 
@@ -169,7 +173,9 @@ def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
     spool, slurm_state = config.spool, config.slurm.state_save_location
     if spool.directory == spool.state_directory:
         yield ConfigProblem(
-            "spool.state_directory", "the same as spool.directory", "choose another one"
+            path="spool.state_directory",
+            problem="the same as spool.directory",
+            hint="choose another one",
         )
     for key, path in (
         ("spool.directory", spool.directory),
@@ -177,7 +183,7 @@ def _directory_conflicts(config: Config) -> Iterator[ConfigProblem]:
     ):
         if slurm_state is not None and Path(slurm_state) in (path, *path.parents):
             hint = "only slurmctld may write there; choose another directory"
-            yield ConfigProblem(key, "inside slurm.state_save_location", hint)
+            yield ConfigProblem(path=key, problem="inside slurm.state_save_location", hint=hint)
 
 
 def _deprecated_keys(config: Config) -> Iterator[str]:
