@@ -14,7 +14,6 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.errors import TokenError, UrlError
@@ -195,7 +194,7 @@ def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
 
 
-def _claims(value: str) -> dict[str, Any]:
+def _claims(value: str) -> dict[str, object]:
     """Return the claims in a JWT's middle part; empty if it is none."""
     parts = value.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature

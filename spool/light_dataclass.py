@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
-from typing import Any, TypeVar, cast, dataclass_transform
+
+from spool.type_names import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
@@ -21,7 +22,8 @@ def light_dataclass(record: type[T]) -> type[T]:
     for method in (__repr__, __eq__, __hash__, __setattr__, __delattr__):
         setattr(made, method.__name__, method)
     made.__init__ = _initializer(fields(made))
-    return cast("type[T]", made)
+    finished: type[T] = made
+    return finished
 
 
 def _initializer(members: tuple[Any, ...]) -> Callable[..., None]:

@@ -13,9 +13,9 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
 
 from spool.console import safe_line
+from spool.type_names import Any, ClassVar, TextIO
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMS = ("text", "json")

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any, cast
 
 from spool import __version__, config, console
 from spool.command_parser import CommandParser, Texts, epilog
@@ -21,6 +20,7 @@ from spool.exit_codes import MEANINGS
 from spool.identity import become_service, credentials_directory, open_token
 from spool.light_dataclass import light_dataclass
 from spool.log_output import LEVELS, log_to_file, set_log, start_logging
+from spool.type_names import Any
 
 HELP = "help"
 _SPOOL_KEY = "spool."
@@ -204,8 +204,10 @@ def load_config(path: Path, *, needs_delivery: bool) -> Config:
 def _run_subcommand(subcommand: Subcommand, args: argparse.Namespace) -> int:
     module = _module_of(subcommand)
     if subcommand.reads_own_config:
-        return cast("int", module.run_without_config(args))
-    return cast("int", module.run(prepare(args, needs_delivery=subcommand.needs_delivery), args))
+        code: int = module.run_without_config(args)
+    else:
+        code = module.run(prepare(args, needs_delivery=subcommand.needs_delivery), args)
+    return code
 
 
 def _module_of(subcommand: Subcommand) -> Any:

@@ -17,6 +17,7 @@ from spool.moment import Moment
 from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS, EventScanner
 
 NOW = 1_767_225_600.0
+EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
 
 def at(seconds: float) -> Moment:
@@ -218,7 +219,7 @@ def test_an_odd_name_that_vanishes_is_no_error(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the look at it and its burial."""
-    monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
+    monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
     with monkeypatch.context() as patched:
         patched.setattr(reader.spool, "names", lambda _: iter(["odd"]))
         found = reader.scan()
@@ -362,7 +363,7 @@ def test_a_crowd_is_looked_at_once_a_second(
     """A scan of ten thousand names is dear."""
     crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]
     monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
-    monkeypatch.setattr(reader.spool, "read", lambda *_: FileContents(b"", 0, NOW))
+    monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
     reader.event_scanner.scan(MOMENT)
     os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another one came
 

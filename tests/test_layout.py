@@ -107,7 +107,9 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
     path.write_bytes(b"extras")
     os.utime(path, (100.5, 100.5))
 
-    assert FileContents(b"extras", 6, 100.5) == layout.read(Directory.NEW, "a", 6)
+    assert FileContents(contents=b"extras", size_bytes=6, time=100.5) == layout.read(
+        Directory.NEW, "a", 6
+    )
 
 
 def test_a_large_file_is_read_completely(layout: Layout) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 from enum import IntEnum
-from typing import Any
 
 from spool.escaping import escape
 from spool.light_dataclass import light_dataclass
+from spool.type_names import Any
 
 TEXT_CHARACTERS = 400
 

@@ -14,7 +14,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from ccbackend.errors import TokenError
 from spool.checks.drain_health import STUCK_SECONDS, waiting_line
@@ -32,6 +31,7 @@ from spool.files.state_files import SWEEP_STATE_FILE, read_json
 from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.formatting import format_age, format_duration, format_table, format_time, pluralize
 from spool.identity import MaskedToken
+from spool.type_names import Any
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 OLDER = "older"

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field
 from types import MappingProxyType
-from typing import Any
 
 from spool.config.readers import Reader
+from spool.type_names import Any
 
 DAY_SECONDS = 86400
 

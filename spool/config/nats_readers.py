@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 from spool.config.readers import InvalidValueError, Location, list_of, text
+from spool.type_names import Any
 
 _SUBJECT = r"[^\s.*>]+(\.[^\s.*>]+)*"
 _URL_HINT = "write nats://HOST[:PORT] or tls://HOST[:PORT]"

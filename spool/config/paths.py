@@ -13,7 +13,6 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
@@ -23,6 +22,7 @@ from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
 from spool.light_dataclass import light_dataclass
+from spool.type_names import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ccbackend.topology import Cluster

@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from ccbackend.errors import UrlError
 from ccbackend.token import check_url, parse_token
 from spool.errors import ConfigProblem
 from spool.escaping import escape
+from spool.type_names import Any, TypeVar
 
 T = TypeVar("T")
 S = TypeVar("S")

@@ -8,7 +8,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
@@ -18,6 +17,7 @@ from spool.config.read import Document
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.escaping import escape
+from spool.type_names import Any
 
 # A sample is a name made from a pattern and is used only if the pattern matches it, so every
 # reported overlap is real; overlaps that the samples miss are found by comparing with the site's

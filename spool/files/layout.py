@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Self
 
 from spool.errors import BadFileError, SpoolError
 from spool.files.system_calls import SystemCalls
+from spool.light_dataclass import light_dataclass
+from spool.type_names import Self
 
 # A link in `new/` would show another file, and opening a FIFO would block the loop for ever:
 # whoever can become SlurmUser can make both.
@@ -42,7 +43,8 @@ RUN_DIRECTORIES = (
 )  # of two copies, the one in the earlier directory wins
 
 
-class FileContents(NamedTuple):
+@light_dataclass
+class FileContents:
     """A regular file: contents (None when over the limit), size and mtime (Unix seconds)."""
 
     contents: bytes | None
@@ -159,7 +161,7 @@ class Layout:
                 raise NotRegularError(name)
             is_small = status.st_size <= limit_bytes
             contents = self._read_up_to(fd, limit_bytes) if is_small else None
-            return FileContents(contents, status.st_size, status.st_mtime)
+            return FileContents(contents=contents, size_bytes=status.st_size, time=status.st_mtime)
         finally:
             self.system_calls.close(fd)
 

@@ -19,11 +19,11 @@ from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from spool.files.state_files import read_json, write_json
 from spool.files.system_calls import SystemCalls
 from spool.light_dataclass import light_dataclass
+from spool.type_names import Any, TypeVar
 
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"

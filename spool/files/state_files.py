@@ -11,9 +11,9 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any, Self
 
 from spool.files.system_calls import SystemCalls, write_all
+from spool.type_names import Any, Self
 
 # files of the state directory that more than one part of the program reads
 DRAIN_STATE_FILE = "drain.json"

@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
 from spool.light_dataclass import light_dataclass
+from spool.type_names import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spool.files.run import RunId

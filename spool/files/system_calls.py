@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+
+from spool.type_names import Protocol
 
 _READ_BYTES = 1 << 20
 
