@@ -26,7 +26,6 @@ HIDDEN = "***"
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
 _MIN_SECRET_CHARACTERS = 4  # hiding shorter texts would hide ordinary words
 _secrets: set[str] = set()
-_log = logging.getLogger(__name__)
 
 
 def hide_secret(secret: str) -> str:
@@ -116,7 +115,7 @@ def run_command(work: Callable[[], int]) -> int:
         _drop(sys.stdout)
         return exit_codes.OK
     except KeyboardInterrupt:
-        _log.error("interrupted; no file is half-written, the command can be repeated")
+        _logger().error("interrupted; no file is half-written, the command can be repeated")
         return exit_codes.TRY_AGAIN
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)
@@ -160,11 +159,16 @@ def _drop(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _logger() -> logging.Logger:
+    """Return our logger; `logging` is loaded only now."""
+    return logging.getLogger(__name__)
+
+
 def _log_failure(error: Exception) -> int:
     """Log an error; return its exit code."""
     code = exit_codes.exit_code_of(error)
     if code == exit_codes.INTERNAL:
-        _log.critical(
+        _logger().critical(
             "a bug, please report it: %s: %s", type(error).__name__, error, exc_info=error
         )
         return code
@@ -172,7 +176,7 @@ def _log_failure(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         words = f"{error.filename}: {error.strerror}"
     for line in words.splitlines():
-        _log.error("%s", line)
+        _logger().error("%s", line)
     return code
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from spool.console import safe_line
 from spool.type_names import Any, ClassVar, TextIO
 
-LEVELS = ("debug", "info", "warning", "error")
-FORMS = ("text", "json")
 REPEAT_SECONDS = 600
 _MAX_REMEMBERED = 1000
 _TIME = "%Y-%m-%dT%H:%M:%S%z"
@@ -42,7 +40,7 @@ def start_logging(program: str, *, level: str = "info") -> None:
 
 
 def set_log(level: str, form: str) -> None:
-    """Set the level (of `LEVELS`) and the form (of `FORMS`) of all further messages."""
+    """Set the level and the form of all further messages, as section `log` has them."""
     _Formatter.form = form
     logging.getLogger().setLevel(level.upper())
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
 from spool import __version__, config, console
 from spool.command_parser import CommandParser, Texts, epilog
 from spool.config import Config
+from spool.config.sections import LEVELS
+from spool.deferred import when_loaded
 from spool.errors import ConfigError
 from spool.exit_codes import MEANINGS
 from spool.identity import become_service, credentials_directory, open_token
 from spool.light_dataclass import light_dataclass
-from spool.log_output import LEVELS, log_to_file, set_log, start_logging
 from spool.type_names import Any
 
 HELP = "help"
@@ -60,7 +62,7 @@ class Program:
         """Run the command and return its exit code: 2 for wrong arguments, 0 after a help text."""
         words = sys.argv[1:] if argv is None else list(argv)
         console.open_standard_streams()
-        start_logging(self.name)
+        _set_up_log(lambda log: log.start_logging(self.name))
         return console.run_command(lambda: self._run(words))
 
     def _run(self, words: Sequence[str]) -> int:
@@ -71,7 +73,8 @@ class Program:
             parser.refuse(unknown, words)
         if args.subcommand == HELP:
             return self._run([*([args.topic] if args.topic else []), "--help"])
-        start_logging(self.name, level=args.log_level or "info")
+        level = args.log_level or "info"
+        _set_up_log(lambda log: log.start_logging(self.name, level=level))
         subcommand = next(
             subcommand for subcommand in self.subcommands if subcommand.name == args.subcommand
         )
@@ -178,9 +181,15 @@ def open_log(loaded: Config, args: argparse.Namespace) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    set_log(args.log_level or loaded.log.level, loaded.log.format)
+    level, form = args.log_level or loaded.log.level, loaded.log.format
+    _set_up_log(lambda log: log.set_log(level, form))
     if args.log_file is not None:
-        log_to_file(args.log_file)
+        _set_up_log(lambda log: log.log_to_file(args.log_file))
+
+
+def _set_up_log(step: Callable[[Any], None]) -> None:
+    """Do a step with the module `log_output`: now, or just before the first message."""
+    when_loaded(logging, lambda: step(importlib.import_module("spool.log_output")))
 
 
 def load_config(path: Path, *, needs_delivery: bool) -> Config:

@@ -12,8 +12,6 @@ from spool.files.lock import LockState, holder_pid, lock_state
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.light_dataclass import light_dataclass
 
-_log = logging.getLogger(__name__)
-
 
 @light_dataclass
 class DrainView:
@@ -46,7 +44,7 @@ def read_drain_view(state_directory: Path) -> DrainView:
     try:
         state = read_drain_state(path)
     except (BadFileError, OSError) as error:
-        _log.warning("state file is ignored: %s", error)
+        logging.getLogger(__name__).warning("state file is ignored: %s", error)
         return DrainView(lock=lock)
     pid = holder_pid(path) if lock is LockState.HELD else None
     return DrainView(lock=lock, pid=pid, state=state or DrainState())

@@ -21,7 +21,6 @@ from spool.formatting import format_age, format_table, format_time, parse_durati
 
 DEFAULT_LIMIT = 1000
 _HEAD = ("in", "id", "job", "user", "start", "waits for", "why")
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +71,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
     _print(found, now, as_json=args.json)
     if rest := len(files) - read:
         more = pluralize(rest, "more file")
-        _log.info("%s not shown: raise --limit, or use --user, --older or --reason", more)
+        logging.getLogger(__name__).info(
+            "%s not shown: raise --limit, or use --user, --older or --reason", more
+        )
     return OK
 
 

@@ -30,7 +30,6 @@ from spool.formatting import format_age, format_time
 _TEXT_CHARACTERS = 2000
 _LINE_CHARACTERS = 10_000
 _RETRY_STEP = "then wait, or `cc-spool retry` it to deliver it now"
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +50,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
         found = read_entries(layout, args.id)
     if not found:
         text = "%s: no file in the spool has this name or job id; `cc-sweep explain %s` asks Slurm"
-        _log.error(text, args.id, args.id if args.id.isdecimal() else "JOBID")
+        logging.getLogger(__name__).error(
+            text, args.id, args.id if args.id.isdecimal() else "JOBID"
+        )
         return USAGE
     if args.json:
         print_json([_document(entry, view, now) for entry in found])

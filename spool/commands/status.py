@@ -38,7 +38,6 @@ OLDER = "older"
 HALTED, REFUSED = "HALTED", "REFUSED"
 NO_DRAIN, NO_SERVER = "no drain is running", "cc-backend does not answer"
 _COLOURS = dict.fromkeys((HALTED, REFUSED, NO_DRAIN, NO_SERVER), Colour.RED)
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +67,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         "token": _token(args.token),
     }
     for warning in config.warnings:
-        _log.warning("%s", warning)
+        logging.getLogger(__name__).warning("%s", warning)
     last = read_node_round(state_directory)
     document["nodes"] = None if last is None else dataclasses.asdict(last) | {"hosts": None}
     if args.json:

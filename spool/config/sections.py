@@ -21,9 +21,10 @@ from spool.config.readers import (
 )
 from spool.installation import SETTINGS, SPOOL, STATE
 from spool.light_dataclass import light_dataclass
-from spool.log_output import FORMS, LEVELS
 
 TOKEN_FILE = SETTINGS / "token"
+LEVELS = ("debug", "info", "warning", "error")
+FORMS = ("text", "json")
 
 
 @light_dataclass

@@ -27,7 +27,6 @@ FIGURES_SECONDS = 1.0
 MAX_UNREADABLE = 20
 _MAX_INSTANT = 1e12
 _FIGURE = {"is_figure": True}
-_log = logging.getLogger(__name__)
 
 
 class HealthState(StrEnum):
@@ -145,7 +144,7 @@ class DrainStateFile:
             write_json(self._path, document, durable=durable, system_calls=self._system_calls)
         except OSError as error:
             self._is_behind = True
-            _log.warning("%s cannot be written: %s", self._path, error)
+            logging.getLogger(__name__).warning("%s cannot be written: %s", self._path, error)
 
 
 def read_drain_state(path: Path) -> DrainState | None:

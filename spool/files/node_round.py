@@ -28,7 +28,6 @@ from spool.type_names import Any, TypeVar
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"
 JOBS_SECONDS = 120.0
-_log = logging.getLogger(__name__)
 V = TypeVar("V")
 
 
@@ -132,7 +131,9 @@ def write_node_jobs(directory: Path, now: float, jobs: Mapping[str, int]) -> Non
         document = {"time": now, "jobs": dict(jobs)}
         write_json(directory / NODE_JOBS_FILE, document, durable=False)
     except OSError as error:
-        _log.warning("%s cannot be written: %s", directory / NODE_JOBS_FILE, error)
+        logging.getLogger(__name__).warning(
+            "%s cannot be written: %s", directory / NODE_JOBS_FILE, error
+        )
 
 
 def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:

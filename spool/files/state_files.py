@@ -24,7 +24,6 @@ FILE_MODE = 0o640
 MAX_CRASHES = 3
 _REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _WIDTH = 512
-_log = logging.getLogger(__name__)
 
 
 def replace_file(
@@ -64,10 +63,12 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        _log.warning("state file %s is ignored: %s", path, error)
+        logging.getLogger(__name__).warning("state file %s is ignored: %s", path, error)
         return {}
     if not isinstance(value, dict):
-        _log.warning("state file %s is ignored: it is not a JSON object", path)
+        logging.getLogger(__name__).warning(
+            "state file %s is ignored: it is not a JSON object", path
+        )
         return {}
     return value
 

@@ -34,7 +34,6 @@ _KEYS_OF_0_1 = {
     "asked": "starts_queued",
 }
 _PARSE_ERRORS = (TypeError, ValueError, AttributeError, KeyError, OverflowError)
-_log = logging.getLogger(__name__)
 
 
 def _no_numbers() -> Mapping[Any, int]:
@@ -133,7 +132,7 @@ def read_sweep_state(directory: Path) -> SweepState:
             ),
         )
     except _PARSE_ERRORS as error:
-        _log.warning(
+        logging.getLogger(__name__).warning(
             "%s cannot be read (%r); this sweep works like the first sweep",
             directory / SWEEP_STATE_FILE,
             error,
