@@ -6,13 +6,12 @@ to warn in time and to say why a server may refuse it; they prove nothing.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import errno
 import json
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,15 +19,20 @@ from ccbackend.errors import TokenError, UrlError
 
 SIZE_LIMIT_BYTES = 65_536
 _TOKEN = re.compile(r"[\x21-\x7e]+")
+_URL_SAFE = str.maketrans("-_", "+/")  # RFC 4648, section 5
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
     """A JWT. `expires_at` is Unix seconds; it and `roles` are None where the token has none."""
 
-    value: str = field(repr=False)
-    expires_at: float | None = None
-    roles: tuple[str, ...] | None = None
+    __slots__ = ("expires_at", "roles", "value")
+
+    def __init__(
+        self, value: str, expires_at: float | None = None, roles: tuple[str, ...] | None = None
+    ) -> None:
+        self.value = value
+        self.expires_at = expires_at
+        self.roles = roles
 
     def expired(self, now: float) -> bool:
         """Return whether it has expired; the server allows no leeway."""
@@ -200,7 +204,7 @@ def _claims(value: str) -> dict[str, object]:
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature
         return {}
     try:
-        text = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        text = binascii.a2b_base64(parts[1].translate(_URL_SAFE) + "=" * (-len(parts[1]) % 4))
         claims = json.loads(text)
     except (ValueError, RecursionError):
         return {}

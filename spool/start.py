@@ -6,6 +6,7 @@ Nearly all of their CPU time goes into loading modules and into freeing what was
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from types import ModuleType
 
@@ -33,8 +34,7 @@ def main() -> int:
         sys.modules.setdefault(name, DeferredModule(name))
     sys.modules.setdefault("gettext", _untranslated())
     code = _run()
-    gc.freeze()  # else the interpreter searches all objects once more before it ends
-    return code
+    os._exit(code)  # all output is written, so the interpreter need not free all objects (6 ms)
 
 
 def _run() -> int:

@@ -16,8 +16,9 @@ from stub_server import Model
 from sweep_site import SweepSite
 
 from ccbackend.node_states import NodeCondition
-from spool.checks.node_states import check_nodes, node_lines
+from spool.checks.node_states import check_nodes
 from spool.checks.result import CheckStatus
+from spool.commands.node_lines import node_lines
 from spool.files.drain_state import DrainState
 from spool.files.node_round import (
     JOBS_SECONDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from command_line import call
 
 from spool import start
+from spool.deferred import DeferredModule, when_loaded
 
 
 @pytest.fixture(autouse=True)
@@ -18,16 +20,15 @@ def collector() -> Iterator[None]:
     """Leave the collector of garbage as it was."""
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 @pytest.fixture
-def rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> start.DeferredModule:
+def rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeferredModule:
     """Return a deferred module that counts how often it is loaded."""
     (tmp_path / "rarely_used.py").write_text("import sys\nANSWER = 42\nsys.loads.append(1)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "loads", [], raising=False)
-    module = start.DeferredModule("rarely_used")
+    module = DeferredModule("rarely_used")
     monkeypatch.setitem(sys.modules, "rarely_used", module)
     return module
 
@@ -37,7 +38,7 @@ def loads() -> int:
     return len(vars(sys)["loads"])
 
 
-def test_an_import_does_not_load_a_deferred_module(rare: start.DeferredModule) -> None:
+def test_an_import_does_not_load_a_deferred_module(rare: DeferredModule) -> None:
     """Neither the statement nor another module that has it."""
     __import__("rarely_used")
 
@@ -45,12 +46,22 @@ def test_an_import_does_not_load_a_deferred_module(rare: start.DeferredModule) -
     assert sys.modules["rarely_used"] is rare
 
 
-def test_a_deferred_module_is_loaded_once(rare: start.DeferredModule) -> None:
+def test_a_deferred_module_is_loaded_once(rare: DeferredModule) -> None:
     """When one of its names is used; then it is an ordinary module."""
     assert (42, 42, 1) == (rare.ANSWER, rare.ANSWER, loads())
 
 
-def test_a_name_that_a_deferred_module_lacks(rare: start.DeferredModule) -> None:
+def test_a_step_waits_until_a_deferred_module_is_loaded(rare: DeferredModule) -> None:
+    """A module that is loaded already lets no step wait."""
+    done: list[str] = []
+    when_loaded(rare, lambda: done.append(f"first, loads: {loads()}"))
+    when_loaded(sys, lambda: done.append(f"at once, loads: {loads()}"))
+    assert 42 == rare.ANSWER
+
+    assert ["at once, loads: 0", "first, loads: 1"] == done
+
+
+def test_a_name_that_a_deferred_module_lacks(rare: DeferredModule) -> None:
     """The usual error; `from ... import` makes an ImportError of it."""
     with pytest.raises(AttributeError, match="rarely_used"):
         _ = rare.QUESTION
@@ -69,8 +80,12 @@ def test_a_name_that_a_deferred_module_lacks(rare: start.DeferredModule) -> None
 def test_only_quick_commands_collect_no_garbage(
     monkeypatch: pytest.MonkeyPatch, words: list[str], *, is_quick: bool
 ) -> None:
-    """Others run for long, or with several threads."""
+    """Others run for long, or with several threads. A quick one ends the process itself."""
+    ended: list[int] = []
     monkeypatch.setattr(sys, "argv", ["cc-spool", *words])
-    call(program=lambda _: start.main())
+    monkeypatch.setattr(os, "_exit", ended.append)
+    code = call(program=lambda _: start.main()).code
 
-    assert (not is_quick, is_quick) == (gc.isenabled(), gc.get_freeze_count() > 0)
+    assert is_quick is not gc.isenabled()
+    assert [0] * is_quick == ended
+    assert is_quick or code == (0 if words else 2)

@@ -418,7 +418,9 @@ def test_of_many_new_files_the_taken_names_are_told(layout: Layout) -> None:
     """The others are there; nothing is replaced and nothing is left in `tmp/`."""
     files_before = {(Directory.TODO, "b"): b"old"}
     (layout.root / "todo" / "b").write_bytes(b"old")
-    taken = create_files(layout, Directory.TODO, [NewFile(n, b"new") for n in ("a", "b", "c")])
+    taken = create_files(
+        layout, Directory.TODO, [NewFile(name=n, contents=b"new") for n in ("a", "b", "c")]
+    )
 
     new = {(Directory.TODO, name): b"new" for name in ("a", "c")}
     assert ({"b"}, files_before | new) == (taken, files(layout))
@@ -434,7 +436,7 @@ def test_new_files_that_do_not_fit_leave_nothing(
 
     monkeypatch.setattr(os, "write", fail)
     with pytest.raises(OSError, match="No space"):
-        create_files(layout, Directory.TODO, [NewFile("a", b"new"), NewFile("b", b"new")])
+        create_files(layout, Directory.TODO, [NewFile(name=n, contents=b"new") for n in ("a", "b")])
 
     assert {} == files(layout)
 
@@ -513,7 +515,7 @@ def test_what_died_with_our_pid_left_no_file_to_write_over(layout: Layout) -> No
     live.write_bytes(b"live")
     draft.hardlink_to(live)
 
-    assert not place_free(layout, Directory.TODO, NewFile("a", b"new"))
+    assert not place_free(layout, Directory.TODO, NewFile(name="a", contents=b"new"))
     assert b"live" == live.read_bytes()
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus, PerfData, finding, passed
+from spool.checks.waiting import STUCK_SECONDS, waiting_line
 from spool.files.drain_state import DrainState, HealthReport, HealthState, WaitingCause
-from spool.formatting import format_age, format_duration, format_time, pluralize
+from spool.formatting import format_age, format_duration, pluralize
 
 HEARTBEAT_WARNING_SECONDS = 60.0
 HEARTBEAT_CRITICAL_SECONDS = 300.0  # longer than systemd's watchdog allows
-STUCK_SECONDS = 60.0
 MAX_NAMED = 3
 _HEARTBEAT_LIMITS = AgeLimits(
     warning_seconds=HEARTBEAT_WARNING_SECONDS, critical_seconds=HEARTBEAT_CRITICAL_SECONDS
@@ -187,13 +187,6 @@ def _parked(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
     hint = "remove the cause; the runs are retried automatically, at once by `cc-spool retry ALL`"
     return finding(CheckStatus.WARNING, "parked runs", named + more, hint, figure)
-
-
-def waiting_line(cause: WaitingCause, now: float) -> str:
-    """Return a line with a cause, the number of its runs, and since when they wait."""
-    since = f" since {format_time(cause.since)}" if cause.since is not None else ""
-    age = f" ({format_age(cause.since, now)})" if cause.since is not None else ""
-    return f"{cause.cause}: {pluralize(cause.count, 'run')}{since}{age}"
 
 
 def _unreadable_files(state: DrainState) -> CheckResult:

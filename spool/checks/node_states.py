@@ -1,4 +1,4 @@
-"""Show and check the last round of node states by `nodes.json`.
+"""Check the last round of node states by `nodes.json`.
 
 cc-backend shows the last state of a node for ever, without any mark, so an old round is a warning.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, passed
-from spool.escaping import escape
 from spool.files.drain_state import DrainState
 from spool.files.node_round import LeftOut, NodeRound, left_out_texts
-from spool.formatting import format_age, format_time, pluralize
+from spool.formatting import format_age, pluralize
 
 MAX_INTERVALS = 5
 MAX_NODES = 50_000  # more take longer than the server's own limit of an answer (20 s)
@@ -58,25 +57,6 @@ def check_nodes(
     else:
         text = f"{pluralize(last.nodes, 'node')}, {format_age(last.accepted, now)} ago"
         yield passed(_NAME, text, *figures)
-
-
-def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[str]:
-    """Yield the lines of `status`; none before the first round."""
-    if not interval and last is None:
-        yield "node states are off (nodes.interval_seconds)"
-    if last is None:
-        return
-    if last.unsupported:
-        yield escape(f"node states: {last.problem}")
-    if last.accepted is not None:
-        states = ", ".join(f"{word} {count}" for word, count in last.states.items())
-        when = f"{format_time(last.accepted)} ({format_age(last.accepted, now)} ago)"
-        yield f"node states of {pluralize(last.nodes, 'node')} reported {when}: {escape(states)}"
-        if last.left_out:
-            yield escape(f"node states not reported: {', '.join(left_out_texts(last.left_out))}")
-    if last.problem and not last.unsupported:
-        rounds = pluralize(last.failures, "failed round")
-        yield escape(f"node states: {rounds}, last {format_time(last.tried)}: {last.problem}", 1000)
 
 
 def _hint(interval: float) -> str:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ccbackend.errors import TokenError
@@ -47,7 +47,7 @@ from spool.files.state_files import (
 )
 from spool.files.sweep_state import read_sweep_summary
 from spool.identity import MaskedToken, become_service, credentials_directory, open_token
-from spool.preflight.permissions import not_allowed, wrong_caller
+from spool.light_dataclass import light_dataclass
 from spool.program import open_log
 
 _SUMMARY = ("runs", "cc-backend", "deliveries")
@@ -62,7 +62,7 @@ _COLOURS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class CheckContext:
     """The settings of a check: limits, time (Unix seconds), whether before the first start."""
 
@@ -110,11 +110,16 @@ def run_without_config(args: argparse.Namespace) -> int:
         config = load(args.config)
     except ConfigError as error:
         if args.full and isinstance(error.__cause__, PermissionError):
+            from spool.preflight.permissions import not_allowed  # noqa: PLC0415 - needed for --full
+
             return _report_wrong_caller(not_allowed("the service user"), as_json=args.json)
         named = [replace(each, path=f"{error.path}: {each.path}") for each in error.problems]
         return _report(list(check_config_problems(named, as_service=False)), as_json=args.json)
-    if args.full and (wrong := wrong_caller(config)) is not None:
-        return _report_wrong_caller(wrong, as_json=args.json)
+    if args.full:
+        from spool.preflight.permissions import wrong_caller  # noqa: PLC0415 - needed for --full
+
+        if (wrong := wrong_caller(config)) is not None:
+            return _report_wrong_caller(wrong, as_json=args.json)
     token = open_token(config)
     with suppress(SpoolError, PermissionError):  # the configuration's checks report it
         become_service(config.spool.state_directory)

@@ -145,7 +145,7 @@ class Importer:
         if not self._throttle.has_space_for_run():
             return None
         run = undelivered(kept, self._now) if kept.reported else reset_delivery(kept)
-        file = NewFile(run.name, codec.encode(run), waiting_since(run))
+        file = NewFile(name=run.name, contents=codec.encode(run), mtime=waiting_since(run))
         return create_file(self._layout, Directory.TODO, file)
 
     def _raise_if_different(self, kept: Run, directory: Directory) -> None:

@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from ccbackend.errors import TokenError
-from spool.checks.drain_health import STUCK_SECONDS, waiting_line
-from spool.checks.node_states import node_lines
+from spool.checks.waiting import STUCK_SECONDS, waiting_line
 from spool.commands.drain_view import DrainView, read_drain_view
+from spool.commands.node_lines import node_lines
 from spool.config import Config
 from spool.console import Colour, print_json, print_line
 from spool.escaping import escape

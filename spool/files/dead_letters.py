@@ -207,7 +207,7 @@ def _plan_requeue(layout: Layout, run: Run, words: str) -> LetterChange:
     taken = active_directory(layout, run.name)
     if taken is not None:
         return _change(run.name, f"is in {taken}/ already; the dead letter {{}} removed")
-    file = NewFile(run.name, codec.encode(run), waiting_since(run))
+    file = NewFile(name=run.name, contents=codec.encode(run), mtime=waiting_since(run))
     return replace(_change(run.name, words), file=file)
 
 

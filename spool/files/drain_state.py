@@ -17,9 +17,11 @@ from pathlib import Path
 from spool.errors import BadFileError
 from spool.files.drain_counters import DrainCounters, drain_counters
 from spool.files.state_files import write_json
-from spool.files.system_calls import SystemCalls
 from spool.light_dataclass import light_dataclass
-from spool.type_names import Any
+from spool.type_names import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spool.files.system_calls import SystemCalls
 
 # `check` warns when the file is a minute old, so that some writes may be late.
 REFRESH_SECONDS = 10.0

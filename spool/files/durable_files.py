@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from spool.errors import BadFileError
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
+from spool.light_dataclass import light_dataclass
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Readable for the service's group and for nobody else: a run holds its user's script.
@@ -134,7 +134,7 @@ class WriteBatch:
             self.system_calls.unlink(name, dir_fd=self.layout.fd(directory))
 
 
-@dataclass(frozen=True, slots=True)
+@light_dataclass
 class NewFile:
     """A file to create under a free name; `mtime` in Unix seconds, the present by default.
 

@@ -111,8 +111,8 @@ def parse_extras(contents: bytes) -> Mapping[str, str]:
     return {pair[1].decode(): pair[2].decode() for pair in pairs if pair and pair[2]}
 
 
-_KEY = re.compile(r"[a-z_]{1,40}", re.ASCII)
-_VALUE = re.compile(r"[A-Za-z0-9_.,:()\[\]@%+=/-]+", re.ASCII)  # as `event` reads it
+_KEY = r"[a-z_]{1,40}"
+_VALUE = r"[A-Za-z0-9_.,:()\[\]@%+=/-]+"  # as `event` reads it
 
 
 class EventFields(TypedDict, total=False):
@@ -166,7 +166,7 @@ def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float 
 def _event_file(name: str, extras: Mapping[str, str], time: float | None) -> NewFile:
     parse_event_name(name, time=0)
     for key, value in extras.items():
-        if not (_KEY.fullmatch(key) and _VALUE.fullmatch(value)):
+        if not (re.fullmatch(_KEY, key) and re.fullmatch(_VALUE, value)):
             raise BadFileError(name, f"the extra {key!r} has characters that an event cannot hold")
     lines = "".join(f"{key}={value}\n" for key, value in extras.items())
-    return NewFile(name, lines.encode() + b"end\n", time)
+    return NewFile(name=name, contents=lines.encode() + b"end\n", mtime=time)

@@ -15,9 +15,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from spool.errors import BadFileError, SpoolError
-from spool.files.system_calls import SystemCalls
 from spool.light_dataclass import light_dataclass
-from spool.type_names import Self
+from spool.type_names import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from spool.files.system_calls import SystemCalls
 
 # A link in `new/` would show another file, and opening a FIFO would block the loop for ever:
 # whoever can become SlurmUser can make both.

@@ -21,9 +21,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from spool.files.state_files import read_json, write_json
-from spool.files.system_calls import SystemCalls
 from spool.light_dataclass import light_dataclass
-from spool.type_names import Any, TypeVar
+from spool.type_names import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from spool.files.system_calls import SystemCalls
 
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from slurm.job import Job
 from spool.errors import BadFileError
 from spool.files.layout import Directory
+from spool.light_dataclass import light_dataclass
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
 
@@ -36,7 +37,7 @@ class EndSource(StrEnum):
     CLOSE = "close"  # closed by the sweeper without proof
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class End:
     """The end of a run: Unix seconds and Slurm's base state word."""
 
@@ -45,7 +46,7 @@ class End:
     source: EndSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class LastError:
     """Why the last request for a run did not finish it.
 

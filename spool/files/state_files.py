@@ -12,8 +12,10 @@ import logging
 import os
 from pathlib import Path
 
-from spool.files.system_calls import SystemCalls, write_all
-from spool.type_names import Any, Self
+from spool.type_names import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from spool.files.system_calls import SystemCalls
 
 # files of the state directory that more than one part of the program reads
 DRAIN_STATE_FILE = "drain.json"
@@ -34,6 +36,8 @@ def replace_file(
     Raises:
         OSError: the old file is still there.
     """
+    from spool.files.system_calls import write_all  # noqa: PLC0415 - most commands only read
+
     tmp = path.with_name(f".{path.name}.tmp")
     fd = system_calls.open(tmp, _REPLACE, FILE_MODE)
     try:
