@@ -128,8 +128,9 @@ def _check_temporary(check: _DirectoryCheck, temporary: tuple[Path, ...], config
 
     If the configuration is there, too, this is a trial, which only gets a warning.
     """
+    above = _with_parents(check.path)
     for place in temporary:
-        if place not in _with_parents(check.path):
+        if place not in above:
             continue
         if place in _with_parents(config):
             check.warnings.append(f"{check.key}: is in {place}; use this only for a trial")
