@@ -19,6 +19,8 @@ _RARELY_USED = (
     "inspect",  # by dataclasses
     "copy",  # the same
     "traceback",  # by logging
+    "fnmatch",  # by pathlib
+    "ntpath",  # the same
     "ipaddress",  # by urllib.parse
 )
 
@@ -32,6 +34,8 @@ def main() -> int:
     gc.disable()  # the process ends before a search for garbage would pay
     for name in _RARELY_USED:
         sys.modules.setdefault(name, DeferredModule(name))
+    # all that dataclasses uses of it, since Python 3.12
+    vars(sys.modules["inspect"]).setdefault("get_annotations", _own_annotations)
     sys.modules.setdefault("gettext", _untranslated())
     code = _run()
     os._exit(code)  # all output is written, so the interpreter need not free all objects (6 ms)
@@ -41,6 +45,10 @@ def _run() -> int:
     from spool.cli import main as run  # noqa: PLC0415 - loads what a quick command defers
 
     return run()
+
+
+def _own_annotations(kind: type) -> dict[str, object]:
+    return dict(vars(kind).get("__annotations__", {}))
 
 
 def _untranslated() -> ModuleType:

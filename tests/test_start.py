@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from command_line import call
 
-from spool import start
+from spool import cli, start
 from spool.deferred import DeferredModule, when_loaded
 
 
@@ -89,3 +90,26 @@ def test_only_quick_commands_collect_no_garbage(
     assert is_quick is not gc.isenabled()
     assert [0] * is_quick == ended
     assert is_quick or code == (0 if words else 2)
+
+
+def test_annotations_of_a_class_need_no_inspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since Python 3.12 each dataclass asks for them."""
+    inspect = ModuleType("inspect")
+    found: list[object] = []
+
+    def command() -> int:
+        found.append(vars(inspect)["get_annotations"](_Annotated))
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["cc-spool", "status"])
+    monkeypatch.setattr(os, "_exit", lambda _: None)
+    monkeypatch.setattr(cli, "main", command)
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "inspect", inspect)
+        start.main()
+
+    assert [{"items": "Iterator[int]"}] == found
+
+
+class _Annotated:
+    items: Iterator[int]
