@@ -15,7 +15,6 @@ from typing import NamedTuple
 from slurm.job import Job
 from spool.errors import BadFileError
 from spool.files.layout import Directory
-from spool.light_dataclass import light_dataclass
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
 
@@ -37,7 +36,7 @@ class EndSource(StrEnum):
     CLOSE = "close"  # closed by the sweeper without proof
 
 
-@light_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """The end of a run: Unix seconds and Slurm's base state word."""
 
@@ -46,7 +45,7 @@ class End:
     source: EndSource
 
 
-@light_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastError:
     """Why the last request for a run did not finish it.
 
