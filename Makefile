@@ -14,7 +14,7 @@ OUTPUT := dist
 .PHONY: help install uninstall wheels demo demo-slurm deb rpm lock release man completion configuration doc-outputs demo-picture test-packages \
 	check test test-all test-wheel test-server crash planted soak simulate fuzz compatibility fixtures \
 	bench bench-day bench-hook bench-latency bench-replay bench-idle bench-sweep bench-decode \
-	bench-nodes bench-nats bench-backfill clean
+	bench-nodes bench-nats bench-stops bench-backfill clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | sort
@@ -163,6 +163,9 @@ bench-nodes: $(VENV)/.dev ## measure a round of node states with 10 000 nodes
 
 bench-nats: $(VENV)/.dev ## compare delivery by NATS with plain publishing on a real cc-backend [CC_BACKEND=FILE]
 	@PYTHONPATH=.:tests:tests/support CC_BACKEND='$(CC_BACKEND)' NATS_JOBS=2000 $(BIN)/python tests/bench/bench_nats.py
+
+bench-stops: $(VENV)/.dev ## measure stops of young runs on a real cc-backend [CC_BACKEND=FILE]
+	@PYTHONPATH=.:tests:tests/support:tests/bench CC_BACKEND='$(CC_BACKEND)' $(BIN)/python tests/bench/bench_stops.py
 
 # ---- what the targets above need
 

@@ -42,7 +42,6 @@ class RealSite:
 
     def __init__(self, root: Path, broker: NatsServer) -> None:
         root.mkdir()
-        self._database = root / "var" / "job.db"
         self.real = RealServer(Path(BINARY).resolve(), root)
         self.real.broker_url, self.real.commit_interval = broker.url, f"{COMMIT_SECONDS}s"
         self.url = self.real.url
@@ -57,7 +56,7 @@ class RealSite:
 
     def durations(self) -> dict[int, int]:
         """Return the seconds that each job ran, from the server's own database."""
-        with contextlib.closing(sqlite3.connect(self._database)) as database:
+        with contextlib.closing(sqlite3.connect(self.real.database)) as database:
             return dict(database.execute("SELECT job_id, duration FROM job"))
 
     def close(self) -> None:

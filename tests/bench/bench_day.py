@@ -17,8 +17,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ MAX_BACKLOG_SECONDS = 30.0
 BURST_SECONDS = 60.0  # after an array's start or end the backlog may be older
 SETTLE_SECONDS = 300.0
 MAX_GROWTH = 1.1
+END_STATES = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
 
 Truth = Mapping[int, tuple[float, float]]
 Rows = dict[int, tuple[int, int, str]]
@@ -104,7 +106,7 @@ class TrueSlurm:
             user=f"u{job_id % 40}",
             account="p1",
             partition="main",
-            state="COMPLETED" if is_over else "RUNNING",
+            state=end_state(job_id) if is_over else "RUNNING",
             submit_time=int(start) - 60,
             start_time=int(start),
             end_time=int(end) if is_over else None,
@@ -113,6 +115,11 @@ class TrueSlurm:
             time_limit_minutes=1440,
             name=f"job {job_id}",
         )
+
+
+def end_state(job_id: int) -> str:
+    """Return the state that a job ends with; it tells a row's own stop from another job's."""
+    return END_STATES[job_id % len(END_STATES)]
 
 
 def serve(end: Connection) -> None:
@@ -136,12 +143,19 @@ class NoLog(list[Any]):
         """Do nothing."""
 
 
-def drain(root: Path, url: str, truth: Truth) -> None:
+def stub_transport(url: str) -> Transport:
+    """Return a connection to the stub."""
+    return Transport(requests.Session(), url, token=lambda: TOKEN)
+
+
+def drain(
+    root: Path, truth: Truth, transport: Callable[[], Transport], *, hold_seconds: float = 0.0
+) -> None:
     """Be a drain until ended."""
     logging.disable(logging.WARNING)
     settings = DrainSettings(
         state=root / "state",
-        hold_seconds=0.0,
+        hold_seconds=hold_seconds,
         replace_earlier=True,
         keep_days=3,
         min_free_bytes=0,
@@ -150,9 +164,7 @@ def drain(root: Path, url: str, truth: Truth) -> None:
     known = SharedServerInfo()
     externals = Externals(
         slurm=lambda: TrueSlurm(truth),
-        backend=lambda: BackendClient(
-            Transport(requests.Session(), url, token=lambda: TOKEN), known
-        ),
+        backend=lambda: BackendClient(transport(), known),
         texts=lambda _query: TextsReply(),
         inputs_changed=lambda: False,
     )
@@ -227,7 +239,8 @@ def wrong(truth: Truth, rows: Rows) -> list[int]:
     return [
         job_id
         for job_id, (start, end) in truth.items()
-        if rows.get(job_id) not in {(int(start), at, "completed") for at in ends(start, end)}
+        if rows.get(job_id)
+        not in {(int(start), at, end_state(job_id).lower()) for at in ends(start, end)}
     ]
 
 
@@ -252,7 +265,9 @@ def main() -> int:
         here, there = context.Pipe()
         server = context.Process(target=serve, args=(there,))
         server.start()
-        process = context.Process(target=drain, args=(root, here.recv(), truth))
+        process = context.Process(
+            target=drain, args=(root, truth, partial(stub_transport, here.recv()))
+        )
         process.start()
         player = threading.Thread(target=play, args=(root / "new", truth))
         player.start()

@@ -85,6 +85,11 @@ class RealServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def database(self) -> Path:
+        """Its SQLite database."""
+        return self._root / "var" / "job.db"
+
     def admin_token(self) -> str:
         """Return the token of an administrator: only one may read node states back."""
         self._run("-add-user", "boss:admin:secret")
