@@ -44,7 +44,7 @@ class Worker(Generic[Q, A]):
 
     `work` answers a query, may block, and must not raise. `on_answer` is called by the loop with
     the query and the answer (None: the worker was closed before). `busy_since` is the monotonic
-    time at which the current query was begun.
+    time at which the current query was begun, `answered_at` that of the last answer.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Worker(Generic[Q, A]):
     ) -> None:
         self.name = name
         self.outstanding = 0
-        self.busy_since = 0.0
+        self.busy_since = self.answered_at = 0.0
         self.clock = clock
         self.on_answer: Callable[[Q, A | None], None] = lambda _question, _answer: None
         self.work = work
@@ -97,6 +97,7 @@ class Worker(Generic[Q, A]):
 
     def put_answer(self, question: Q, answer: A | None) -> None:
         """Put an answer into the loop's queue; called by the worker's thread."""
+        self.answered_at = self.clock()
         self._answers.put(_Answer(self, question, answer))
 
     def close(self) -> None:

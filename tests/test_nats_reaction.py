@@ -105,7 +105,7 @@ def test_a_list_ends_the_wait_of_a_published_start() -> None:
 
     asked = hold.next_query(made, now.steady)[1]
     before = made.take_next(now.steady, stops=False)
-    hold.release_listed([(7, BEGAN)], made, now.steady)
+    hold.release_listed([(7, BEGAN)], made, now.steady, answered_at=now.steady)
 
     assert ((7,), None, entry) == (asked, before, made.take_next(now.steady, stops=False))
     assert [] == list(made.held_stops(now.steady))

@@ -224,9 +224,9 @@ def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
     mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
     made = schedule(mine, hold=180.0)
     stop_release = StopRelease()
-    stop_release.release_listed([(2, 100)], made, NOW)
+    stop_release.release_listed([(2, 100)], made, NOW, answered_at=NOW)
     assert [] == taken(made, stops=True)
-    stop_release.release_listed([(1, 100), (1, 100)], made, NOW)
+    stop_release.release_listed([(1, 100), (1, 100)], made, NOW, answered_at=NOW)
 
     assert [(1, 100)] == taken(made, stops=True)
 
@@ -356,7 +356,7 @@ def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
     counts = [len(stop_release.next_query(made, NOW)[1])]
     now = NOW + QUERY_INTERVAL_SECONDS
     counts.append(len(stop_release.next_query(made, now)[1]))
-    stop_release.release_listed([(SAMPLE_JOBS + 10, 100)], made, now)
+    stop_release.release_listed([(SAMPLE_JOBS + 10, 100)], made, now, answered_at=now)
     counts.append(len(stop_release.next_query(made, now)[1]))
     counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS - 0.1)[1]))
     counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS + 1)[1]))
@@ -366,13 +366,16 @@ def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
 
 
 def test_a_slow_server_is_asked_less_often() -> None:
-    """The queries take a small part of its time, also when they show a run."""
+    """The queries take a small part of its time, also when they show a run.
+
+    How long the answer waited for a busy drain does not count.
+    """
     made = schedule(held(1), held(2), hold=180.0)
     stop_release = StopRelease()
     stop_release.next_query(made, NOW)
-    stop_release.release_listed([(1, 100)], made, NOW + 2)
+    stop_release.release_listed([(1, 100)], made, NOW + 3, answered_at=NOW + 2)
 
-    assert NOW + 2 + SLOWNESS * 2 == stop_release.next_time(made)
+    assert NOW + 3 + SLOWNESS * 2 == stop_release.next_time(made)
 
 
 def test_a_query_that_failed_is_not_repeated_at_once() -> None:

@@ -147,3 +147,14 @@ def test_silence_counts_from_the_question_under_way(desk: Desk) -> None:
     silence.append(desk.worker.busy_seconds())
 
     assert [2.0, 1.0, 0.0] == silence
+
+
+def test_an_answer_is_dated_when_it_comes(desk: Desk) -> None:
+    """However long it waits for the loop."""
+    desk.gate.set()
+    desk.ask(1)
+    answer = desk.answers.get(timeout=LIMIT_SECONDS)
+    desk.now += 5
+    answer.take()
+
+    assert desk.worker.answered_at == desk.now - 5

@@ -121,6 +121,9 @@ class ServerQuestions:
         if query.topic is Topic.JOBS and reply.verdict.outcome is not Outcome.DELIVERED:
             self._stop_release.query_failed(now.steady)
         elif query.topic is Topic.JOBS:
-            self._stop_release.release_listed(reply.listed, self._schedule, now.steady)
+            answered_at = self._workers.queries.answered_at
+            self._stop_release.release_listed(
+                reply.listed, self._schedule, now.steady, answered_at=answered_at
+            )
         elif reply.clusters is not None:
             self._builder.update_clusters(reply.clusters, self._topology_asked_at, now)

@@ -82,12 +82,17 @@ class StopRelease:
         return left_out
 
     def release_listed(
-        self, listed: Iterable[tuple[int, int]], schedule: Schedule, now: float
+        self,
+        listed: Iterable[tuple[int, int]],
+        schedule: Schedule,
+        now: float,
+        *,
+        answered_at: float,
     ) -> None:
         """Release the stops of listed runs, given as (job id, start time)."""
         # A slow answer means a busy database: then frequent queries would delay the starts of all
-        # jobs.
-        slow_at = now + SLOWNESS * max(0.0, now - self._asked_at)
+        # jobs. How long the answer has waited for the drain's loop says nothing about that.
+        slow_at = now + SLOWNESS * max(0.0, answered_at - self._asked_at)
         self._next_at = max(self._next_at, slow_at)
         for job_id, start_time in listed:
             entry = schedule.get(job_id, start_time)
