@@ -143,16 +143,16 @@ def accelerators_of(
         _devices(gres) for gres, some in zip(pieces, known, strict=True) if some is None
     )
     allocated = len(indices) + unindexed
-    problems = [f"devices of {unindexed} accelerators are not known"] if unindexed else []
+    problems = [f"accelerators without a device index in Slurm: {unindexed}"] if unindexed else []
     if not indices:
         return NodeAccelerators((), allocated, tuple(problems))
     table = site.table(node.name)
     if table is None:
         kind = re.sub(r"\d+", "N", node.name)
-        problems.append(f"no accelerator addresses for hosts like {kind}")
+        problems.append(f"gpuPciAddrs has no addresses for hosts like {kind}")
         return NodeAccelerators((), allocated, tuple(problems))
     problems += [
-        f"no accelerator address for index {index} of hosts {table.label}"
+        f"gpuPciAddrs has no address for device {index} of hosts {table.label}"
         for index in indices
         if index not in table.addresses
     ]
@@ -173,14 +173,14 @@ def map_problems(
         cluster: the server's view of them; hosts without topology there are passed over.
     """
     found = [
-        f"pattern {table.label} matches any part of a name; write ^...$"
+        f"pattern {table.label} matches any part of a host name; write ^...$ for the whole name"
         for _, table in site.patterns
         if not (table.label.startswith("^") and table.label.endswith("$"))
     ]
     for node, host in nodes.items():
         fitting = [table.label for pattern, table in site.patterns if pattern.search(node)]
         if len(fitting) > 1:
-            found.append(f"patterns {' and '.join(fitting)} overlap; the first one is used")
+            found.append(f"patterns {' and '.join(fitting)} match the same host; the first is used")
         subcluster = cluster.subcluster(host)
         if subcluster is not None and subcluster.topology is not None:
             found += _differences(site, node, subcluster.topology.accelerators)
@@ -193,15 +193,15 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
     kind = re.sub(r"\d+", "N", node)
     known = {device_key(one): one for one in server_ids}
     if table is None:
-        return [f"no accelerator addresses for hosts like {kind}"] if known else []
+        return [f"gpuPciAddrs has no addresses for hosts like {kind}"] if known else []
     ours = {device_key(one): one for one in table.addresses.values()}
     return [
         *(
-            f"{ours[one]} of hosts {table.label} is not known to the server"
+            f"accelerator {ours[one]} of hosts {table.label} is not in cc-backend's cluster.json"
             for one in sorted(ours.keys() - known)
         ),
         *(
-            f"{known[one]} of hosts like {kind} is not configured"
+            f"accelerator {known[one]} of hosts like {kind} is only in cc-backend's cluster.json"
             for one in sorted(known.keys() - ours)
         ),
     ]

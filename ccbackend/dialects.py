@@ -111,9 +111,9 @@ def sharing_problem(job: JobFacts) -> str | None:
         return (
             None
             if job.sharing in _CANONICAL
-            else f"sharing {job.sharing!r} is unknown: sent as multi_user"
+            else f"node sharing {job.sharing!r} is unknown to this program: sent as multi_user"
         )
-    return None if _sharing_by_cores(job) else "sharing of nodes is not known: left out"
+    return None if _sharing_by_cores(job) else "node sharing is not known: sent without it"
 
 
 def _sharing_by_cores(job: JobFacts) -> str | None:

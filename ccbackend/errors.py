@@ -43,7 +43,7 @@ class ExpiredTokenError(TokenError):
     """The token has expired by this host's clock, so a request would be useless."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, "the token has expired", "write a new one to it")
+        super().__init__(path, "the token has expired", "write a new token to this file")
 
 
 class UrlError(CcBackendError):

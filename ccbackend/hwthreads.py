@@ -35,10 +35,11 @@ def hwthreads(
             # --hint=nomultithread. An empty list would mean the whole node, as an absent one does.
             threads = {thread for core in node.cores for thread in topology.cores[core]}
             return HwThreads(tuple(sorted(threads)) or None)
-        return HwThreads(problem="core numbers lie outside the server's topology")
+        return HwThreads(problem="the job has cores that cc-backend's topology does not have")
     threaded = topology is not None and topology.threaded
     # More CPUs than cores mean several threads a core, where a core number is no thread id.
     if assume_core_ids and not threaded and (node.cpus or 0) <= len(node.cores):
         return HwThreads(tuple(sorted(node.cores)) or None)
-    known = "no topology" if topology is None else f"{len(topology.cores)} cores"
-    return HwThreads(problem=f"{node.core_count} cores in Slurm, {known} at the server")
+    ours = "unknown" if node.core_count is None else node.core_count
+    theirs = "no topology" if topology is None else len(topology.cores)
+    return HwThreads(problem=f"cores: {ours} in Slurm, {theirs} at cc-backend")

@@ -43,93 +43,102 @@ class Reason(Enum):
     """Why an answer means what it means: outcome and hint; one or more rows of the table each."""
 
     CREATED = Outcome.DELIVERED, "stored"
-    TAGS_MISSING = Outcome.DELIVERED, "stored, but its tags were not"
+    TAGS_MISSING = Outcome.DELIVERED, "the job was stored, but without its tags"
     STOPPED = Outcome.DELIVERED, "stopped"
     DELETED = Outcome.DELIVERED, "deleted"
-    NODES_TAKEN = Outcome.DELIVERED, "node states accepted, without guarantee"
+    NODES_TAKEN = Outcome.DELIVERED, "accepted; cc-backend does not say whether it stored all nodes"
     LISTED = Outcome.DELIVERED, "a listing"
     EDITED = Outcome.DELIVERED, "the metadata was changed"
     EDITED_UNARCHIVED = Outcome.DELIVERED, "the metadata was changed, but not in the job archive"
-    JOB_API_ON = Outcome.DELIVERED, "the server takes jobs by REST"
-    NATS_ON = Outcome.DELIVERED, "the server takes jobs by NATS"
-    STORED_BEFORE = Outcome.ALREADY_THERE, "this run was stored before"
-    STOPPED_BEFORE = Outcome.ALREADY_THERE, "the run was stopped before"
-    NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "there is no such run to delete"
-    QUEUED = Outcome.CONFIRM, "cc-backend 1.4.0 and 1.4.1 only queue a start: look it up"
-    PUBLISHED = Outcome.CONFIRM, "published by NATS; cc-backend does not list it yet"
+    JOB_API_ON = Outcome.DELIVERED, "the server accepts jobs by REST"
+    NATS_ON = Outcome.DELIVERED, "the server accepts jobs by NATS"
+    STORED_BEFORE = Outcome.ALREADY_THERE, "the server already has this run"
+    STOPPED_BEFORE = Outcome.ALREADY_THERE, "this run is already stopped at the server"
+    NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "the server has no such run, so none is deleted"
+    QUEUED = Outcome.CONFIRM, "queued by cc-backend 1.4; the drain waits until it lists the job"
+    PUBLISHED = Outcome.CONFIRM, "published by NATS; the drain waits until cc-backend lists the job"
     WRONG_DIALECT = (
         Outcome.AMEND,
-        "the server expects the other sharing field (shared or exclusive)",
+        "the server expects the other field for node sharing; it is sent again with that one",
     )
-    END_BEFORE_START = Outcome.AMEND, "the end must be after the start"
-    STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state: send failed"
-    METADATA_TOO_LARGE = Outcome.AMEND, "shorten jobScript, then slurmInfo"
-    UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not know this run: start it, then stop it"
-    DUPLICATE = Outcome.CONFLICT, "a run of this job id is stored already: look up which"
-    UNKNOWN_RUN_YET = Outcome.LATER, "the start may still be queued: repeat after some seconds"
-    AFTER_FLUSH = Outcome.LATER, "the run is in the server's job cache: wait for its next flush"
+    END_BEFORE_START = Outcome.AMEND, "the end time must be after the start time"
+    STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state; failed is sent instead"
+    METADATA_TOO_LARGE = Outcome.AMEND, "the request is too large; it is sent again, shortened"
+    UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not have this run; its start is sent first"
+    DUPLICATE = Outcome.CONFLICT, "the server has a run of this job id; the drain checks which one"
+    UNKNOWN_RUN_YET = Outcome.LATER, "the server may not have stored the start yet; retried soon"
+    AFTER_FLUSH = Outcome.LATER, "the run is still in the server's job cache; retried later"
     UNKNOWN_HOST = (
         Outcome.LATER,
         "add the host to cluster.json of cc-backend and restart cc-backend",
     )
-    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not know this cluster, it knows others"
+    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not have this cluster, but has others"
     SWALLOWED = (
         Outcome.LATER,
-        "rejected without a message: see the server's log (unknown host or cluster, bad value)",
+        "rejected without a reason: see the server's log (unknown host or cluster, invalid value)",
     )
     # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
     # cause (`spool.deliver.backend_health`), until other runs are accepted meanwhile.
     PANIC = Outcome.LATER, "the server crashed on this request: see its log"
-    ARCHIVE_UNREADABLE = Outcome.LATER, "the job list failed: an archived job may be unreadable"
-    QUERY_FAILED = Outcome.LATER, "the query failed, so there is no job list"
+    ARCHIVE_UNREADABLE = (
+        Outcome.LATER,
+        "the server cannot list its jobs (an archived job may be unreadable): see its log",
+    )
+    QUERY_FAILED = Outcome.LATER, "the server cannot list its jobs: see its log"
     UNEXPECTED = (
         Outcome.LATER,
-        "no known cc-backend gives this answer: check what is in front of it",
+        "no known version of cc-backend gives this answer: check proxies in front of it",
     )
-    DATABASE = Outcome.RETRY, "the server's database is locked or failing"
-    BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready"
+    DATABASE = Outcome.RETRY, "the server's database is locked or fails: see the server's log"
+    BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready; it is retried"
     NOT_THE_API = (
         Outcome.RETRY,
-        "not an answer of cc-backend: check the URL and what is in front of it",
+        "not an answer of cc-backend: check the URL, and proxies in front of cc-backend",
     )
     UNREACHABLE = (
         Outcome.RETRY,
         "cannot connect to the server: check its address and that it is running",
     )
-    TIMED_OUT = Outcome.RETRY, "no answer in time: the outcome is unknown"
-    BROKEN = Outcome.RETRY, "the connection broke: the outcome is unknown"
+    TIMED_OUT = Outcome.RETRY, "the request timed out; it is retried"
+    BROKEN = Outcome.RETRY, "the connection broke during the request; it is retried"
     BROKER_AWAY = (
         Outcome.RETRY,
         "cannot connect to the NATS broker: check nats.servers and that it is running",
     )
-    BROKER_LOST = Outcome.RETRY, "the connection to the NATS broker broke: the outcome is unknown"
+    BROKER_LOST = Outcome.RETRY, "the connection to the NATS broker broke; the message is retried"
     NO_SUBSCRIBER = (
         Outcome.RETRY,
-        "cc-backend does not subscribe to nats.subject and will not by itself: restart it",
+        "cc-backend does not subscribe to nats.subject: restart cc-backend",
     )
-    BAD_VALUE = Outcome.REJECTED, "the database rejects a value of this request"
+    BAD_VALUE = Outcome.REJECTED, "the server's database rejects a value: see the server's log"
     BAD_REQUEST = Outcome.REJECTED, "the server rejects this request"
     PAYLOAD_TOO_LARGE = (
         Outcome.REJECTED,
-        "too large for the NATS broker even without texts: raise the broker's max_payload",
+        "too large for the NATS broker, even without script: raise the broker's max_payload",
     )
-    FEATURE_ABSENT = Outcome.REJECTED, "this server does not have this call (it is too old)"
+    FEATURE_ABSENT = Outcome.REJECTED, "this version of cc-backend does not support this request"
     TOKEN_EXPIRED = Outcome.HALT, "the token has expired: write a new one to the token file"
-    TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks"
-    ADDRESS_REFUSED = Outcome.HALT, "add this host to the server's list of allowed addresses"
-    ROLE_REFUSED = Outcome.HALT, "the token's account needs exactly the role api"
-    TOKEN_REFUSED = Outcome.HALT, "the server refuses the token, or its account lacks the role api"
+    TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks of both hosts"
+    ADDRESS_REFUSED = (
+        Outcome.HALT,
+        "the server refuses this host: add it to the server's list of allowed addresses",
+    )
+    ROLE_REFUSED = Outcome.HALT, "the token's account must have the role api, and no other role"
+    TOKEN_REFUSED = (
+        Outcome.HALT,
+        "the server refuses the token: create a new one for an account with the role api",
+    )
     TOKEN_UNREADABLE = Outcome.HALT, "the token file cannot be used"
-    NO_TOKENS = Outcome.HALT, "the server fails on every token: check its JWT keys"
-    REDIRECTED = Outcome.HALT, "the base URL is wrong: no redirect is followed"
-    WRONG_URL = Outcome.HALT, "the base URL is wrong, or this server lacks the path"
+    NO_TOKENS = Outcome.HALT, "the server cannot verify any token: check its JWT keys"
+    REDIRECTED = Outcome.HALT, "the server redirects to another URL: correct cc-backend.host"
+    WRONG_URL = Outcome.HALT, "there is no cc-backend at this URL: correct cc-backend.host"
     API_OFF = (
         Outcome.HALT,
-        "the REST job API is off (NATS mode): set nats.mode to transport; or the base URL is wrong",
+        "cc-backend accepts jobs only by NATS: set nats.mode to transport, or correct the URL",
     )
     REST_MODE = (
         Outcome.HALT,
-        "cc-backend takes jobs by REST: remove nats.mode transport, or set its main.api-subjects",
+        "cc-backend accepts jobs by REST: remove nats.mode here, or set main.api-subjects there",
     )
     BROKER_REFUSED = (
         Outcome.HALT,
@@ -137,26 +146,32 @@ class Reason(Enum):
     )
     PUBLISH_REFUSED = (
         Outcome.HALT,
-        "the NATS user needs the permission to publish nats.subject and to subscribe to _INBOX.>",
+        "the NATS user must be allowed to publish to nats.subject and to subscribe to _INBOX.>",
     )
     BROKER_TLS = (
         Outcome.HALT,
-        "no TLS with the NATS broker: check nats.ca_file, cert_file, key_file and the host names",
+        "TLS with the NATS broker failed: check nats.ca_file, cert_file, key_file, the host names",
     )
-    NATS_FILE = Outcome.HALT, "a file named in the configuration's section nats cannot be used"
+    NATS_FILE = Outcome.HALT, "a file in section nats of the configuration cannot be used"
     # All runs have the same name. Where partitions are clusters of their own, it is adjusted to
     # UNKNOWN_CLUSTER_ALONE (`spool.deliver.request_builder`).
-    UNKNOWN_CLUSTER = Outcome.HALT, "the cluster's name differs from that in the server's files"
+    UNKNOWN_CLUSTER = (
+        Outcome.HALT,
+        "the server does not have this cluster: correct clustername, or add it to cc-backend",
+    )
     CERTIFICATE = (
         Outcome.HALT,
-        "the server's certificate is not trusted: install its CA, or name it in ca_file",
+        "the server's certificate is not trusted: install its CA, or set cc-backend.ca_file",
     )
-    NO_TLS = Outcome.HALT, "no TLS on this port: check scheme (https or http) and port of the URL"
+    NO_TLS = Outcome.HALT, "the server's port has no TLS: check scheme and port of cc-backend.host"
     TLS_REFUSED = (
         Outcome.HALT,
-        "no common TLS settings: compare versions, ciphers, client certificates",
+        "the TLS handshake failed: compare versions, ciphers and client certificates",
     )
-    CA_FILE = Outcome.HALT, "ca_file cannot be used: name a readable file of certificates (PEM)"
+    CA_FILE = (
+        Outcome.HALT,
+        "cc-backend.ca_file cannot be used: set it to a readable PEM file of certificates",
+    )
 
     def __init__(self, outcome: Outcome, hint: str) -> None:
         self.outcome = outcome

@@ -104,12 +104,12 @@ def stop_payload(
     """
     name = end_state(state, (), dialect)
     if name is None:
-        raise PayloadError((f"{state} is not an end state",))
+        raise PayloadError((f"{state} is not an end state such as COMPLETED",))
     if not is_known_state(state):
-        warn(f"end state {state!r} is unknown: sent as {name}")
+        warn(f"end state {state!r} is unknown to this program: sent as {name}")
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
-        warn(f"end time moved by {stop_time - end_time} s: it must not be before the start")
+        warn(f"end time was before the start time: moved by {stop_time - end_time} s")
     return {
         "jobId": key.job_id,
         "cluster": key.cluster,
@@ -169,11 +169,11 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return everything in a start body that the server would always refuse."""
     hosts = [resource["hostname"] for resource in document["resources"]]
     checks = (
-        (document["jobId"] > 0, "job id is not positive"),
-        (document["startTime"] > 0, "start time is not known"),
-        (bool(document["user"]), "user name is not known"),
-        (bool(document["cluster"]), "cluster name is empty"),
-        (bool(hosts), "no hosts"),
+        (document["jobId"] > 0, "the job id is not positive"),
+        (document["startTime"] > 0, "the start time is not known"),
+        (bool(document["user"]), "the user name is not known"),
+        (bool(document["cluster"]), "the cluster name is empty"),
+        (bool(hosts), "the job has no hosts"),
         (all(hosts), "a host name is empty"),
         (len(set(hosts)) == len(hosts), "a host occurs twice"),
         (document["numNodes"] == len(hosts), "numNodes differs from the number of hosts"),

@@ -196,13 +196,13 @@ def graphql_rows(text: str) -> tuple[BackendRow, ...]:
         answer = json.loads(text, object_hook=_row_or_object)
         # With status 200; `data` is null then (1.0: `data.jobs`).
         if answer.get("errors"):
-            raise JobListError("the query failed")
+            raise JobListError("the answer contains errors")
         jobs = answer["data"]["jobs"]
         count, rows = int(jobs["count"]), tuple(map(_checked_row, jobs["items"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _list_error(error) from error
     if count != len(rows):
-        raise JobListError(f"{len(rows)} of {count} jobs listed", count)
+        raise JobListError(f"it has {len(rows)} of {count} jobs", count)
     return rows
 
 
@@ -221,10 +221,10 @@ def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[BackendRow, ...]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _list_error(error) from error
     if page != (items, 1):
-        raise JobListError(f"page {page[1]} of {page[0]} items instead of 1 of {items}")
+        raise JobListError(f"got page {page[1]} of {page[0]} jobs each instead of 1 of {items}")
     # REST gives no total: only a page that is not full is known to be the last.
     if len(rows) >= items:
-        raise JobListError(f"the page is full at {items} jobs: there may be more")
+        raise JobListError(f"it is full with {items} jobs, so there may be more")
     return rows
 
 
@@ -244,12 +244,12 @@ def _row(item: Mapping[str, Any], state: str) -> BackendRow:
     # without calls: a listing may hold 100 000 rows; a bool is no number here
     if type(job_id) is int and type(db_id) is int and type(cluster) is type(word) is str:
         return BackendRow(job_id, sys.intern(cluster), _instant(start), sys.intern(word), db_id)
-    raise TypeError(f"{item!r} is not a job")
+    raise TypeError(f"not a row of cc-backend's job list: {item!r}")
 
 
 def _checked_row(value: object) -> BackendRow:
     if not isinstance(value, BackendRow):
-        raise TypeError(f"{value!r} is not a job")
+        raise TypeError(f"not a row of cc-backend's job list: {value!r}")
     return value
 
 
@@ -258,14 +258,14 @@ def _instant(value: object) -> int:
     if type(value) is int:
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a time")
+        raise TypeError(f"not a start time: {value!r}")
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
-        raise ValueError(f"{value!r} has no offset")
+        raise ValueError(f"start time without UTC offset: {value!r}")
     return int(instant.timestamp())
 
 
 def _list_error(error: Exception) -> JobListError:
     if isinstance(error, JobListError):
         return error
-    return JobListError(f"not a listing: {error!r}"[:300])
+    return JobListError(f"not a job list: {error!r}"[:300])

@@ -101,7 +101,7 @@ def _topology(cluster: Cluster | None, host: str, warn: Warn) -> NodeTopology | 
     subcluster = cluster.subcluster(host)
     # The host is sent all the same: only the server knows whether it accepts the job.
     if subcluster is None:
-        warn(f"host {host} is in no node list of cluster {cluster.name} at the server")
+        warn(f"host {host} is not in cc-backend's cluster.json of cluster {cluster.name}")
         return None
     return subcluster.topology
 
@@ -119,7 +119,7 @@ def _threads(
     found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
     if found.problem:
         kind = re.sub(r"\d+", "N", node.name)
-        warn(f"no hwthreads for hosts like {kind}: {found.problem}")
+        warn(f"hardware threads are not sent for hosts like {kind}: {found.problem}")
     return {"hwthreads": list(found.threads)} if found.threads else {}
 
 

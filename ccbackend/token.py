@@ -49,7 +49,7 @@ def parse_token(text: str) -> Token:
     if not value:
         raise ValueError("the token is empty")
     if _TOKEN.fullmatch(value) is None:
-        raise ValueError("blanks, line breaks or control characters inside the token")
+        raise ValueError("the token contains blanks, line breaks or control characters")
     claims = _claims(value)
     expires, roles = claims.get("exp"), claims.get("roles")
     return Token(
@@ -112,7 +112,7 @@ def check_url(text: str, *, allow_plain_http: bool = False) -> str:
     if parts.scheme not in ("http", "https") or not host or _TOKEN.fullmatch(text) is None:
         raise UrlError("not an http or https URL", "write https://HOST[:PORT]")
     if "@" in parts.netloc:
-        raise UrlError("the URL holds a user name", "remove it: only the token gives access")
+        raise UrlError("the URL contains a user name", "remove it; cc-backend needs only the token")
     if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
         plain = f"{parts.scheme}://{parts.netloc}"
         raise UrlError("the URL has a path or a trailing slash", f"write {plain}")
@@ -155,7 +155,7 @@ def _read(path: Path) -> tuple[Token, tuple[int, ...]]:
     try:
         return parse_token(data.decode("ascii", "replace")), fingerprint
     except ValueError as error:
-        raise TokenError(str(path), str(error), "write only the token to it") from error
+        raise TokenError(str(path), str(error), "write only the token to this file") from error
 
 
 def _read_file(path: Path, what: str, key: str) -> tuple[bytes, tuple[int, ...]]:
@@ -171,14 +171,14 @@ def _read_file(path: Path, what: str, key: str) -> tuple[bytes, tuple[int, ...]]
     finally:
         os.close(descriptor)
     if len(data) > SIZE_LIMIT_BYTES:
-        hint = f"write only the {what} to it"
+        hint = f"write only the {what} to this file"
         raise TokenError(str(path), f"too large for a {what}", hint)
     return data, _fingerprint(status)
 
 
 def _open_error(path: Path, error: OSError, what: str, key: str) -> TokenError:
     if error.errno == errno.ELOOP and path.is_symlink():
-        hint = f"name the file itself in {key}: {path.readlink()}"
+        hint = f"set {key} to the file itself: {path.readlink()}"
         return TokenError(str(path), "is a symbolic link, which is not followed", hint)
     is_denied = isinstance(error, PermissionError)
     hint = "let the service's group read it" if is_denied else f"write the {what} to this file"
@@ -190,7 +190,7 @@ def _check_status(path: Path, status: os.stat_result, what: str) -> None:
         raise TokenError(str(path), "not a regular file", f"write the {what} to a regular file")
     if status.st_mode & stat.S_IRWXO:
         hint = f"chmod o= {path}"
-        problem = f"others can read or change the {what}"
+        problem = f"other users can read or change the {what}"
         raise TokenError(str(path), problem, hint, is_denied=True)
 
 

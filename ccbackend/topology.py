@@ -83,7 +83,7 @@ def clusters_of_json(value: object) -> tuple[Cluster, ...]:
             for cluster in clusters["clusters"]
         )
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no list of clusters: {error!r}") from error
+        raise ValueError(f"not a list of clusters: {error!r}") from error
 
 
 def _subcluster(value: Mapping[str, Any]) -> SubCluster:

@@ -216,7 +216,7 @@ class Slurm:
             self._commands.error_lines.record(answer.argv[0], answer.stderr)
             return _script(answer.stdout)
         if any(words in answer.stderr for words in _DENIED):
-            hint = "give the service's account AdminLevel Operator, or set metadata.job_script"
+            hint = "give the service user AdminLevel Operator, or set metadata.job_script to false"
             message = f"no permission to read the script of job {job_id}"
             raise SlurmError(message, reason=FailureReason.DENIED, stderr=answer.stderr, hint=hint)
         if is_unreachable(answer) or answer.status < 0:

@@ -89,7 +89,7 @@ class ErrorLines:
         if len(self._logged_at) > _MAX_KNOWN:
             self._logged_at.clear()
         self._logged_at[pattern] = now
-        _log.warning("Slurm prints an error next to complete answers: %s", excerpt(line))
+        _log.warning("Slurm answered, but also printed this error: %s", excerpt(line))
 
 
 def distinct_lines(lines: Iterable[str]) -> tuple[str, ...]:

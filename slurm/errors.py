@@ -56,7 +56,7 @@ class UnknownJob(Exception):  # noqa: N818 - an answer, not an error
     """The answer of the controller that it does not know a job id that was asked for."""
 
     def __init__(self) -> None:
-        super().__init__("Slurm's controller does not know the job")
+        super().__init__("slurmctld does not know the job")
 
 
 def excerpt(text: str) -> str:

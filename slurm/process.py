@@ -147,7 +147,7 @@ class ProcessRunner:
                 )
             except (OSError, ValueError) as error:
                 message = f"cannot run {argv[0]} ({error})"
-                hint = "check the path of the command in the configuration"
+                hint = "check the command's path in section slurm of the configuration"
                 reason = FailureReason.NOT_STARTED
                 raise SlurmError(message, reason=reason, hint=hint) from error
             self._running.add(process)

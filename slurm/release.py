@@ -34,7 +34,7 @@ class QueryMethod(StrEnum):
     """A way to read job records."""
 
     TEXT = "text"
-    JSON_EACH = "JSON with `-j ID`, each"
+    JSON_EACH = "JSON with `-j ID`, one call for each job"
     JSON_IDS = "JSON with `-j IDS`"
     JSON_ALL = "JSON of all jobs"
 
@@ -54,7 +54,7 @@ class ReleaseFeatures:
     def describe(self, method: QueryMethod) -> str:
         """Return a query method as text, with its JSON option in this release."""
         if method is QueryMethod.TEXT:
-            return "text: `squeue -j IDS`, then `scontrol show job ID -d` each"
+            return "text: `squeue -j IDS`, then `scontrol show job ID -d` for each job"
         return f"{method}, `{self.json_option}`"
 
 
@@ -89,8 +89,8 @@ def features_of(release: Release) -> ReleaseFeatures:
 
 SAME_IN_EVERY_RELEASE = (
     ("all jobs, their states and start times", "text of `squeue -o`"),
-    ("ended and earlier runs", "text of `sacct -X -D -P` with an explicit window"),
-    ("script", "the file in StateSaveLocation, else `scontrol write batch_script`"),
-    ("description", "`scontrol show job ID`; the text just read where there is one"),
+    ("ended and earlier runs", "text of `sacct -X -D -P` with start and end time"),
+    ("script", "the file in StateSaveLocation, or `scontrol write batch_script`"),
+    ("description", "`scontrol show job ID`, or its text if it was just read"),
 )
 """The commands that are the same in every release."""

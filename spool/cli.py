@@ -25,7 +25,7 @@ CC_SPOOL = Program(
             help="read the events of the hooks, ask Slurm, deliver to cc-backend (the service)",
             needs_delivery=True,
             examples=(
-                ("cc-spool drain", "run until a signal ends it, as the service does"),
+                ("cc-spool drain", "run until it is stopped, as the service does"),
                 ("cc-spool drain --once", "deliver what can be delivered now, then exit"),
                 ("cc-spool drain --once --debug", "also log each step of each job"),
             ),
@@ -38,11 +38,11 @@ CC_SPOOL = Program(
         Subcommand(
             name="list",
             module="spool.commands.list",
-            help="list the files in the spool with their reason, one per line",
+            help="list the files in the spool and why each one waits, one per line",
             examples=(
                 ("cc-spool list todo --older 2h", "list runs that have been pending for two hours"),
                 ("cc-spool list dead --user ada", "list the dead letters of one user"),
-                ("cc-spool list --reason 'no host'", "list what waits for this reason"),
+                ("cc-spool list --reason 'no host'", "list runs whose reason contains this text"),
             ),
         ),
         Subcommand(
@@ -54,7 +54,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="retry",
             module="spool.commands.retry",
-            help="requeue dead letters after their cause was repaired; deliver pending runs now",
+            help="requeue dead letters after the cause was corrected; deliver pending runs now",
             examples=(
                 ("cc-spool retry 4711", "requeue the dead letters of job 4711"),
                 ("cc-spool retry ALL --dry-run", "show what would be requeued"),
@@ -69,7 +69,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="replay",
             module="spool.commands.replay",
-            help="import events and runs from another spool or from the archive, to deliver again",
+            help="import events and runs of another spool or of the archive to deliver them again",
             examples=(
                 ("cc-spool replay /var/lib/cc-slurm-sync/delivered", "deliver the archive again"),
             ),
@@ -82,7 +82,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="check",
             module="spool.commands.check",
-            help="monitoring plugin; --full also verifies Slurm, cc-backend and the hooks",
+            help="check as a monitoring plugin; --full also verifies Slurm, cc-backend and hooks",
             reads_own_config=True,
             examples=(
                 (
@@ -111,24 +111,24 @@ CC_SPOOL = Program(
         Subcommand(
             name="import-config",
             module="spool.commands.import_config",
-            help="convert the configuration of another reporter; print ours",
+            help="convert a configuration of cc-slurm-adapter or of the script cc-slurm-sync",
             reads_own_config=True,
             examples=(
                 (
                     "cc-spool import-config /etc/cc-slurm-adapter/config.json >config.json",
-                    "convert a file; stderr says what became of each key",
+                    "convert a file; for each key, stderr says what was done with it",
                 ),
             ),
         ),
         Subcommand(
             name="draft-cluster",
             module="spool.commands.draft_cluster",
-            help="write a cluster.json for cc-backend from Slurm's nodes, to be completed by hand",
+            help="print a cluster.json for cc-backend from Slurm's nodes, to be completed by hand",
         ),
         Subcommand(
             name="draft-gpus",
             module="spool.commands.draft_gpus",
-            help="write gpuPciAddrs from the output of nvidia-smi or rocm-smi",
+            help="print the key gpuPciAddrs, made from the output of nvidia-smi or rocm-smi",
             reads_own_config=True,
         ),
     ),

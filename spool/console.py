@@ -169,7 +169,10 @@ def _log_failure(error: Exception) -> int:
     code = exit_codes.exit_code_of(error)
     if code == exit_codes.INTERNAL:
         _logger().critical(
-            "a bug, please report it: %s: %s", type(error).__name__, error, exc_info=error
+            "internal error (%s: %s); please report it with the log",
+            type(error).__name__,
+            error,
+            exc_info=error,
         )
         return code
     words = str(error)

@@ -52,7 +52,9 @@ class NewerFormatError(CcSyncError):
     """A file written by a later version of this program; it is not touched."""
 
     def __init__(self, path: str, version: int) -> None:
-        super().__init__(f"{path}: format {version} is newer than this program; not touched")
+        super().__init__(
+            f"{path}: written by a later version of this program (format {version}); install it"
+        )
         self.path = path
         self.version = version
 
@@ -73,5 +75,10 @@ class SpoolLockedError(CcSyncError):
     """Another process, the `holder`, holds the lock."""
 
     def __init__(self, path: str, holder: str) -> None:
-        super().__init__(f"{path} is held by {holder}")
+        super().__init__(f"the lock {path} is held by {holder}")
         self.path = path
+
+
+def internal_error(error: Exception) -> str:
+    """Return the text for an exception that no caller expects."""
+    return f"internal error ({type(error).__name__}); please report it with the log"

@@ -20,14 +20,14 @@ CONFIG = 78
 
 MEANINGS: Mapping[int, str] = {
     OK: "success",
-    INTERNAL: "a bug in the program",
+    INTERNAL: "internal error; please report it with the log",
     USAGE: "wrong arguments, or an id that does not exist",
     DRIFT: "Slurm and cc-backend differ",
-    REFUSED: "a safety check refused, or a file was not accepted",
+    REFUSED: "a safety check refused the action, or a file was not accepted",
     UNAVAILABLE: "Slurm or cc-backend does not answer; nothing was done",
     IO_ERROR: "the output could not be written to stdout",
-    TRY_AGAIN: "another process holds the lock, or runs are still pending; repeat it later",
-    NO_PERMISSION: "a token or a permission is refused",
+    TRY_AGAIN: "another process holds the lock, or runs are pending; repeat the command later",
+    NO_PERMISSION: "the token is refused, or a permission is missing",
     CONFIG: "the configuration has errors; all of them are shown",
 }
 

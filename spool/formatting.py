@@ -45,7 +45,7 @@ def parse_duration(text: str) -> float:
         ValueError: it is not a duration.
     """
     if not re.fullmatch(_DURATION, text.strip()):
-        raise ValueError(f"{text!r} is not a duration; write one like 90, 45s, 2h 05m or 3d")
+        raise ValueError(f"expected a duration such as 90, 45s, 2h 05m or 3d, got {text!r}")
     return float(sum(int(number) * _UNITS[unit or "s"] for number, unit in re.findall(_PART, text)))
 
 

@@ -138,7 +138,8 @@ def add_common(parser: argparse.ArgumentParser, *, after_subcommand: bool = Fals
         "--log-level",
         choices=LEVELS,
         default=absent,
-        help="log messages from this level on (default: log.level of the configuration)",
+        help="lowest level of the messages that are logged (default: log.level of the"
+        " configuration)",
     )
     parser.add_argument(
         "-d",

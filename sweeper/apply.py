@@ -48,7 +48,7 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
             batch = [file for _, file in files[first : first + BATCH_SIZE]]
             create_files(layout, Directory.NEW, batch)
     except OSError as error:
-        _log.error("new/ accepts no more events, the rest is left for the next sweep: %s", error)
+        _log.error("new/ cannot be written, the next sweep applies the rest: %s", error)
         there = set(layout.names(Directory.NEW))
         return [each for each in written if each.event in there]
     return written

@@ -30,7 +30,7 @@ CHECK_EVERY = 100
 _TOO_MANY_PENDING = GuardFinding(
     name="crowd",
     kind=GuardKind.SIZE,
-    text=f"{MAX_PENDING} events wait in new/ and the drain resolves none: see `cc-spool status`",
+    text=f"{MAX_PENDING} events wait in new/ and the drain reads none: see `cc-spool status`",
     cause=FailureCause.BUSY,
 )
 

@@ -13,8 +13,8 @@ CC_SWEEP = Program(
     about="Compare Slurm with cc-backend and repair the differences (without a subcommand: plan).",
     examples=(
         ("cc-sweep plan", "show what differs between Slurm and cc-backend"),
-        ("cc-sweep apply", "repair it"),
-        ("cc-sweep explain 4711", "show what all sides know about job 4711"),
+        ("cc-sweep apply", "repair the differences"),
+        ("cc-sweep explain 4711", "show what Slurm, spool and cc-backend know about job 4711"),
     ),
     subcommands=(
         Subcommand(
@@ -31,7 +31,7 @@ CC_SWEEP = Program(
         Subcommand(
             name="apply",
             module="sweeper.commands.apply",
-            help="repair the differences through the spool",
+            help="repair the differences: write events for the drain, and wait for it",
             needs_delivery=True,
             examples=(("cc-sweep apply --limit 100", "report at most 100 starts and 100 stops"),),
         ),
@@ -40,17 +40,17 @@ CC_SWEEP = Program(
             module="sweeper.commands.explain",
             help="show what Slurm, the spool and cc-backend know about one job, and what differs",
             needs_delivery=True,
-            examples=(("cc-sweep explain 4711 --json", "the same for a script"),),
+            examples=(("cc-sweep explain 4711 --json", "write the report as JSON, for a script"),),
         ),
         Subcommand(
             name="backfill",
             module="sweeper.commands.backfill",
-            help="report past jobs from Slurm accounting",
+            help="report jobs that ended in a given time, from Slurm accounting",
             needs_delivery=True,
             examples=(
                 (
                     "cc-sweep backfill --since 2026-01-01 --until 2026-02-01 --dry-run",
-                    "count the jobs of January that cc-backend lacks",
+                    "count the jobs of January that cc-backend does not have",
                 ),
             ),
         ),

@@ -120,7 +120,7 @@ def _capture(judge: _Judge, job: SlurmRun, *, since: int) -> None:
     and sharing would be lost if they were asked for then.
     """
     not_before = since + math.ceil(judge.policy.grace_seconds)
-    why = f"{job.state} in Slurm, missing at cc-backend, too young (sweep.grace_seconds)"
+    why = f"{job.state} in Slurm, missing at cc-backend, younger than sweep.grace_seconds"
     judge.drift.skipped["young"] += 1
     judge.drift.first_sightings.append(Start(job=job, why=why, not_before=not_before))
 
@@ -175,7 +175,7 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
         drift.young_stops.add(key)
         drift.skipped["young"] += 1
     else:
-        again = ", although its end was queued before" if key in memory.stops_queued else ""
+        again = ", although a sweep has reported its end" if key in memory.stops_queued else ""
         why = f"{job.state} according to {source}, still running at cc-backend{again}"
         drift.stops.append(Stop(job=job, proof=source, why=why))
 
@@ -192,7 +192,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
     drift.unproven_since[key] = first
     runs = differences.accounting_runs.get(row.job_id, ())
     run_of_row = next((job for job in runs if same_start(job.start_time, row.start_time)), None)
-    shown = f"still has it as {run_of_row.state}" if run_of_row else "does not know it"
+    shown = f"still shows it as {run_of_row.state}" if run_of_row else "does not have it"
     why = f"not in Slurm's queue, and accounting {shown}"
     after = judge.policy.close_after
     if after is not None and judge.now - first >= after:

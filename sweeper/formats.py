@@ -19,9 +19,9 @@ _SKIP_REASONS = {
     SpoolStatus.QUEUED: "already in the spool",
     SpoolStatus.UNREPORTED: "excluded",
     SpoolStatus.DEAD: "in dead/ (cc-spool list)",
-    "young": "too young (sweep.grace_seconds)",
+    "young": "younger than sweep.grace_seconds",
     "confirming": "stopped by the last sweep",
-    "moved": "with a start time that has moved",
+    "moved": "with a start time that has changed",
     "requeued": "replaced by another run of the same job",
 }
 
@@ -41,11 +41,11 @@ def plan_summary(plan: Plan) -> str:
     """Return a plan in one line."""
     parts = [", ".join(pluralize(number, word) for word, number in plan.drift.items())]
     if plan.held_back:
-        parts.append(f"{len(plan.held_back)} of them held until the next sweep")
+        parts.append(f"{len(plan.held_back)} of them held back until the next sweep")
     if plan.over_limit:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
     if plan.first_sightings:
-        parts.append(f"facts of {pluralize(len(plan.first_sightings), 'young job')} to be stored")
+        parts.append(f"facts of {pluralize(len(plan.first_sightings), 'new job')} to be stored")
     if plan.skipped:
         skipped = (f"{number} {_SKIP_REASONS[word]}" for word, number in plan.skipped.items())
         parts.append(f"nothing to do for: {', '.join(skipped)}")
@@ -126,16 +126,18 @@ def job_report_lines(job_report: JobReport) -> Iterator[str]:
     if job_report.command is not None:
         yield _line("repair", job_report.command)
     record = job_report.controller_record
-    yield _line("slurmctld", "does not know it" if record is None else _record_text(record))
+    yield _line("slurmctld", "does not have this job" if record is None else _record_text(record))
     if job_report.array_tasks:
         yield _line("", f"other tasks of the array: {', '.join(map(str, job_report.array_tasks))}")
     yield from _labelled(
-        "accounting", [_record_text(run) for run in job_report.accounting_runs], "has no run of it"
+        "accounting",
+        [_record_text(run) for run in job_report.accounting_runs],
+        "has no run of this job",
     )
     held = [_spool_run_text(each) for each in job_report.spool_runs] + [
         _event_text(event) for event in job_report.spool_events
     ]
-    yield from _labelled("spool", held, "has nothing of it")
+    yield from _labelled("spool", held, "has nothing about this job")
     if job_report.delivered:
         yield from _labelled(
             "delivered", [_delivered_text(run) for run in job_report.delivered], ""
@@ -145,7 +147,7 @@ def job_report_lines(job_report: JobReport) -> Iterator[str]:
         f" {format_time(row.start_time)}"
         for row in job_report.backend_rows
     ]
-    yield from _labelled("cc-backend", rows, "has no row of it")
+    yield from _labelled("cc-backend", rows, "has no row of this job")
     for words in job_report.unanswered:
         yield _line("no answer", words)
 

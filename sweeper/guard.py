@@ -74,21 +74,21 @@ def check_answers(answers: AnswerCheckInput, *, has_stops: bool = True) -> Itera
     # Another cluster's answer would make every job of this one look ended.
     if answers.known_cluster is not None and answers.cluster != answers.known_cluster:
         text = (
-            f"Slurm's cluster is {answers.cluster!r}, at the last sweep it was"
-            f" {answers.known_cluster!r}; if it was renamed, remove sweep.json from the state"
-            " directory"
+            f"Slurm's cluster is {answers.cluster!r}, but at the last sweep it was"
+            f" {answers.known_cluster!r}; if it was renamed, remove sweep.json from"
+            " spool.state_directory"
         )
         yield _answer_finding("cluster", text)
     if answers.foreign_cluster is not None:
         text = (
-            f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not requested"
+            f"cc-backend lists jobs of cluster {answers.foreign_cluster!r}, which was not asked for"
         )
         yield _answer_finding("listing", text)
     # Hidden jobs would look ended.
     if not answers.sees_all_jobs:
         text = (
-            "PrivateData hides other users' jobs from this account; give it AdminLevel Operator"
-            " (sacctmgr modify user)"
+            "PrivateData hides other users' jobs from the service user; give it AdminLevel"
+            " Operator (sacctmgr modify user)"
         )
         yield _answer_finding("rights", text)
     yield from _check_times(answers, has_stops=has_stops)
@@ -109,7 +109,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
     if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
             f"slurmctld has been up for {clock - (answers.boot_time or 0)} s and may still recover"
-            f" jobs; stops wait until {BOOT_SECONDS} s after its start"
+            f" jobs; stops are sent {BOOT_SECONDS} s after its start"
         )
         yield _answer_finding("boot", text, is_transient=True)
     # Ages and ends would be judged by a wrong clock.
@@ -125,17 +125,17 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     """Yield a finding for each surprising number."""
     if not sizes.has_mark:
         text = (
-            "no sweep has been applied here yet: the first `cc-sweep apply` only stores"
-            " its time, the next one repairs (or now: cc-sweep apply --force --stops N)"
+            "no sweep has been applied here yet: the first `cc-sweep apply` only stores its time,"
+            " the next one repairs; to repair now: `cc-sweep apply --force --stops N`"
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already
     threshold = stops_threshold(sizes.running_at_backend)
     if sizes.stops > threshold:
         text = (
-            f"{sizes.stops} stops of {sizes.running_at_backend} running jobs at cc-backend are more"
-            f" than {threshold}; stops are held: the next sweep applies those that it plans again"
-            " and that accounting confirms"
+            f"{sizes.stops} of {sizes.running_at_backend} running jobs at cc-backend would be"
+            f" stopped, more than {threshold}; stops are held back: the next sweep sends those that"
+            " it plans again and that accounting confirms"
         )
         yield GuardFinding(name=MANY_STOPS, kind=GuardKind.SIZE, text=text)
     # Without candidates nothing can be stopped: an empty queue is normal on a new or an idle
@@ -146,14 +146,14 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 
 def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     before = sizes.running_before or 0
-    step = "; stops are held: the next sweep applies those that it plans again"
+    step = "; stops are held back: the next sweep sends those that it plans again"
     if sizes.running_in_slurm == 0:
-        text = f"Slurm lists no running job, cc-backend lists {sizes.running_at_backend}"
+        text = f"Slurm lists no running jobs, but cc-backend lists {sizes.running_at_backend}"
         yield GuardFinding(name="none", kind=GuardKind.SIZE, text=text + step)
     elif before >= MANY_RUNNING and sizes.running_in_slurm < before * RUNNING_SHARE:
         text = (
-            f"Slurm lists {sizes.running_in_slurm} running jobs, less than {RUNNING_SHARE:.0%}"
-            f" of the {before} of the last sweep"
+            f"Slurm lists {sizes.running_in_slurm} running jobs, fewer than {RUNNING_SHARE:.0%}"
+            f" of the {before} jobs at the last sweep"
         )
         yield GuardFinding(name="fewer", kind=GuardKind.SIZE, text=text + step)
 
@@ -168,6 +168,6 @@ def _answer_finding(name: str, text: str, *, is_transient: bool = False) -> Guar
     return GuardFinding(
         name=name,
         kind=GuardKind.ANSWER,
-        text=f"{text}; this sweep reports no stop",
+        text=f"{text}; this sweep reports no stops",
         is_transient=is_transient,
     )

@@ -99,7 +99,7 @@ def build_job_report(
 
 def _verdicts(job_report: JobReport) -> Iterator[str]:
     for guard in job_report.plan.guards:
-        yield f"no verdict is possible now: {guard.text}"
+        yield f"cannot be judged now: {guard.text}"
     for change in job_report.plan.changes:
         yield f"to be repaired ({type(change).__name__.lower()}): {change.why}"
     for report in job_report.plan.reports:
@@ -112,19 +112,19 @@ def _verdicts(job_report: JobReport) -> Iterator[str]:
         job_report.plan.guards or job_report.plan.changes or job_report.plan.reports or words
     )
     if is_silent and not job_report.backend_rows and not job_report.accounting_runs:
-        yield "has not started: there is nothing to report"
+        yield "has not started, so there is nothing to report"
     elif is_silent:
-        yield "correct: cc-backend has what Slurm says"
+        yield "in agreement: cc-backend shows the same as Slurm"
 
 
 _VERDICT_OF_STATUS = {
     "queued": "pending: it is in the spool, and the drain will deliver it",
-    "unreported": "excluded: by its opt-out, by a filter, or by drain.requeue",
+    "unreported": "excluded by its opt-out flag, by a filter, or by drain.requeue",
     "dead": "rejected: it is a dead letter, see `cc-spool show`",
-    "young": "pending: it may have been accepted and not be listed yet",
-    "confirming": "pending: the last sweep reported its end, the next one checks it",
-    "moved": "correct: its start time moved after it was delivered, which cannot be changed",
-    "requeued": "correct: cc-backend keeps one run of a job id a day, and has the other one",
+    "young": "pending: cc-backend may have accepted it, and not list it yet",
+    "confirming": "pending: the last sweep reported its end, and the next one checks it",
+    "moved": "nothing to do: Slurm changed its start time after it was delivered",
+    "requeued": "nothing to do: cc-backend keeps one run of a job id a day, and has the other one",
 }
 
 

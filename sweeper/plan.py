@@ -125,7 +125,7 @@ def _with_site_step(
     """Yield findings with the next step that this site demands."""
     for guard in guards:
         if plan_input.options.require_force and guard.name != FIRST_SWEEP:
-            step = f"sweep.require_force: they wait for cc-sweep apply --force --stops {ends}"
+            step = f"stops wait for `cc-sweep apply --force --stops {ends}` (sweep.require_force)"
             yield replace(guard, text=f"{guard.text.partition(';')[0]}; {step}")
         else:
             yield guard
@@ -190,8 +190,8 @@ def _may_release(
 def _check_force(meant: int, planned: int) -> None:
     if meant < planned:
         raise ForceError(
-            f"--stops {meant}: {planned} stops are planned; look at `cc-sweep plan`,"
-            f" then type --force --stops {planned}"
+            f"--stops {meant} is too low, {planned} stops are planned: look at `cc-sweep plan`,"
+            f" then type `cc-sweep apply --force --stops {planned}`"
         )
 
 

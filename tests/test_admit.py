@@ -65,9 +65,9 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
 @pytest.mark.parametrize(
     ("job", "missing"),
     [
-        (replace(JOB, user=None), "a user: Slurm has none"),
-        (replace(JOB, nodes=()), "a node: Slurm has none"),
-        (replace(JOB, start_time=None), "a start time"),
+        (replace(JOB, user=None), "Slurm shows no user of the job"),
+        (replace(JOB, nodes=()), "Slurm shows no node of the job"),
+        (replace(JOB, start_time=None), "Slurm shows no start time of the job"),
     ],
 )
 def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:
@@ -80,7 +80,7 @@ def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: s
 
 def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
     """Hostile extras do no harm."""
-    with pytest.raises(IncompleteRunError, match="a node"):
+    with pytest.raises(IncompleteRunError, match="shows no node"):
         admit(replace(JOB, nodes=()), facts(event(nodes="n[5-1]")))
 
 

@@ -92,7 +92,7 @@ def test_a_topology_that_makes_no_sense_is_none(topology: object) -> None:
 )
 def test_another_shape_is_no_list_of_clusters(value: object) -> None:
     """It raises, so that nobody takes it for a server without clusters."""
-    with pytest.raises(ValueError, match="no list of clusters"):
+    with pytest.raises(ValueError, match="not a list of clusters"):
         clusters_of_json(value)
 
 
@@ -156,7 +156,7 @@ def test_the_problem_says_both_sizes() -> None:
     node = NodeAllocation(name="n1", cores=(0,), core_count=8)
 
     assert hwthreads(node, SMT, assume_core_ids=False) == HwThreads(
-        problem="8 cores in Slurm, 4 cores at the server"
+        problem="cores: 8 in Slurm, 4 at cc-backend"
     )
 
 
@@ -243,9 +243,11 @@ def test_what_cannot_be_named_is_warned_about_per_type_of_host() -> None:
     """Equal causes give equal texts, so each is logged once."""
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
-    assert held(node).problems == ("no accelerator address for index 7 of hosts g",)
-    assert held(node, name="n12").problems == ("no accelerator addresses for hosts like nN",)
-    assert held(Gres(name="gpu", count=2)).problems == ("devices of 2 accelerators are not known",)
+    assert held(node).problems == ("gpuPciAddrs has no address for device 7 of hosts g",)
+    assert held(node, name="n12").problems == ("gpuPciAddrs has no addresses for hosts like nN",)
+    assert held(Gres(name="gpu", count=2)).problems == (
+        "accelerators without a device index in Slurm: 2",
+    )
 
 
 def test_a_node_without_gres_has_no_accelerators() -> None:
@@ -263,18 +265,25 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
     [
         ({"n": {"0": "A0", "1": "A1"}}, {}, ()),
         ({}, {"^n.$": ["A0", "A1"]}, ()),
-        ({}, {"n": ["A0", "A1"]}, ("pattern n matches any part of a name; write ^...$",)),
+        (
+            {},
+            {"n": ["A0", "A1"]},
+            ("pattern n matches any part of a host name; write ^...$ for the whole name",),
+        ),
         (
             {},
             {"^n1$": ["A0", "A1"], "^n.$": ["A0", "A1"]},
-            ("patterns ^n1$ and ^n.$ overlap; the first one is used",),
+            ("patterns ^n1$ and ^n.$ match the same host; the first is used",),
         ),
         (
             {"n": {"0": "A0", "1": "B1"}},
             {},
-            ("B1 of hosts n is not known to the server", "A1 of hosts like nN is not configured"),
+            (
+                "accelerator B1 of hosts n is not in cc-backend's cluster.json",
+                "accelerator A1 of hosts like nN is only in cc-backend's cluster.json",
+            ),
         ),
-        ({}, {}, ("no accelerator addresses for hosts like nN",)),
+        ({}, {}, ("gpuPciAddrs has no addresses for hosts like nN",)),
     ],
 )
 def test_a_check_compares_the_map_with_the_server(

@@ -143,11 +143,11 @@ def test_what_is_not_known_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        ({"job_id": 0}, "job id is not positive"),
-        ({"start_time": None}, "start time is not known"),
-        ({"user": None}, "user name is not known"),
-        ({"user": "\0"}, "user name is not known"),
-        ({"nodes": ()}, "no hosts"),
+        ({"job_id": 0}, "the job id is not positive"),
+        ({"start_time": None}, "the start time is not known"),
+        ({"user": None}, "the user name is not known"),
+        ({"user": "\0"}, "the user name is not known"),
+        ({"nodes": ()}, "the job has no hosts"),
         ({"nodes": (".x",)}, "a host name is empty"),
         ({"nodes": ("n1", "n1")}, "a host occurs twice"),
         ({"cpus": -1}, "numHwthreads is negative"),
@@ -164,7 +164,9 @@ def test_facts_that_no_server_takes_are_refused(facts: dict[str, Any], problem: 
 
 def test_all_problems_are_named_at_once() -> None:
     """The dead letter shows everything that is wrong."""
-    with pytest.raises(PayloadError, match="job id is not positive; user name is not known"):
+    with pytest.raises(
+        PayloadError, match="the job id is not positive; the user name is not known"
+    ):
         start(job_of(job_id=-1, user=""))
 
 
@@ -200,7 +202,7 @@ def test_a_host_that_the_server_knows_comes_first() -> None:
     document, warnings = warned(job, site(clusters=server()))
 
     assert [host["hostname"] for host in document["resources"]] == ["n2", "x1", "x3", "n4"]
-    assert warnings[0] == "host x1 is in no node list of cluster lab at the server"
+    assert warnings[0] == "host x1 is not in cc-backend's cluster.json of cluster lab"
 
 
 @pytest.mark.parametrize("nodes", [("n1", "x2"), ("x1", "x2")])
@@ -218,7 +220,7 @@ def test_nodes_are_paired_by_name_not_by_position() -> None:
     document, warnings = warned(job, site(clusters=server()))
 
     assert document["resources"] == [{"hostname": "n1"}, {"hostname": "n2", "hwthreads": [1, 9]}]
-    assert warnings[0] == "no hwthreads for hosts like nN: cores are not known"
+    assert warnings[0] == "hardware threads are not sent for hosts like nN: cores are not known"
 
 
 def test_threads_of_whole_nodes_are_left_out_in_wide_jobs_only() -> None:
@@ -241,7 +243,9 @@ def test_core_numbers_stand_for_threads_only_where_the_site_says_so() -> None:
     assumed = start(job, site(assume_core_ids=True))
 
     assert document["resources"] == [{"hostname": "n1"}]
-    assert warnings[0].startswith("no hwthreads for hosts like nN: 8 cores in Slurm, no topology")
+    assert warnings[0].startswith(
+        "hardware threads are not sent for hosts like nN: cores: 8 in Slurm, no topology"
+    )
     assert assumed["resources"] == [{"hostname": "n1", "hwthreads": [1, 3]}]
 
 
@@ -292,7 +296,7 @@ def test_devices_without_address_are_warned_about() -> None:
 
     assert document["resources"][0]["accelerators"] == ["x"]
     assert document["numAcc"] == 2
-    assert "no accelerator address for index 5 of hosts n" in warnings
+    assert "gpuPciAddrs has no address for device 5 of hosts n" in warnings
 
 
 @pytest.mark.parametrize(
@@ -334,7 +338,7 @@ def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
     )
 
     assert document["jobState"] == "failed"
-    assert told == ["end state 'EXPLODED' is unknown: sent as failed"]
+    assert told == ["end state 'EXPLODED' is unknown to this program: sent as failed"]
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "COMPLETING", "REVOKED"])
@@ -405,5 +409,5 @@ def test_the_number_of_a_user_stands_for_an_unknown_name_if_the_site_says_so() -
     users = [start(job_of(user=name, uid=20001), mapping)["user"] for name in (None, "ada")]
 
     assert ["20001", "ada"] == users
-    with pytest.raises(PayloadError, match="user name is not known"):
+    with pytest.raises(PayloadError, match="the user name is not known"):
         start(job_of(user=None, uid=20001))

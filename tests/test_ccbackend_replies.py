@@ -60,7 +60,7 @@ def test_times_are_unix_seconds_whatever_the_servers_zone() -> None:
 )
 def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> None:
     """What else may be wrong is not known."""
-    with pytest.raises(JobListError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(graphql([ITEM | change]))
 
 
@@ -71,28 +71,28 @@ def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> 
 )  # fmt: skip
 def test_another_shape_is_no_empty_listing(text: str) -> None:
     """Neither by GraphQL nor by REST."""
-    with pytest.raises(JobListError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(text)
-    with pytest.raises(JobListError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a job list"):
         rest_rows(text)
 
 
 def test_errors_beside_data_void_it() -> None:
     """One unknown state in a filter fails the whole query with status 200."""
-    with pytest.raises(JobListError, match="the query failed"):
+    with pytest.raises(JobListError, match="the answer contains errors"):
         graphql_rows('{"errors":[{"message":"x"}],"data":{"jobs":{"count":0,"items":[]}}}')
 
 
 def test_a_count_that_differs_tells_the_servers_count() -> None:
     """The next query can ask for more."""
-    with pytest.raises(JobListError, match="1 of 5 jobs listed") as caught:
+    with pytest.raises(JobListError, match="it has 1 of 5 jobs") as caught:
         graphql_rows(graphql([ITEM], 5))
     assert caught.value.count == 5
 
 
 def test_a_full_rest_page_counts_as_cut() -> None:
     """There is no total to compare with."""
-    with pytest.raises(JobListError, match="the page is full at 1 jobs"):
+    with pytest.raises(JobListError, match="it is full with 1 jobs"):
         rest_rows(rest([JOB], items=1), 1)
 
 

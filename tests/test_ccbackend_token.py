@@ -57,7 +57,7 @@ def test_claims_nested_without_end_are_ignored() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "a b", "a\n\n", " a", "a\tb", "a\x00", "ä"])
 def test_anything_but_one_word_is_refused(text: str) -> None:
     """One newline at the end is stripped, nothing else."""
-    with pytest.raises(ValueError, match=r"empty|inside the token"):
+    with pytest.raises(ValueError, match=r"empty|the token contains"):
         parse_token(text)
 
 
@@ -77,7 +77,7 @@ def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     """The message says how to close it and holds no token."""
     path = written(tmp_path, "secret-value", mode)
 
-    with pytest.raises(TokenError, match="others can read or change the token") as caught:
+    with pytest.raises(TokenError, match="other users can read or change the token") as caught:
         read_token(path)
     assert caught.value.hint == f"chmod o= {path}"
     assert "secret-value" not in str(caught.value)
@@ -85,7 +85,12 @@ def test_a_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [("", "empty"), ("a b", "inside the token"), (b"\xff", "inside"), ("a" * 70_000, "too large")],
+    [
+        ("", "empty"),
+        ("a b", "the token contains"),
+        (b"\xff", "the token contains"),
+        ("a" * 70_000, "too large"),
+    ],
 )
 def test_a_file_with_something_else_is_refused(
     tmp_path: Path, data: str | bytes, problem: str
@@ -116,7 +121,7 @@ def test_a_link_is_named_as_such(tmp_path: Path) -> None:
         read_token(link)
 
     assert "is a symbolic link, which is not followed" == caught.value.problem
-    assert f"name the file itself in token_file: {target}" == caught.value.hint
+    assert f"set token_file to the file itself: {target}" == caught.value.hint
     assert not caught.value.is_denied
 
 

@@ -112,7 +112,10 @@ def test_a_new_value_of_sharing_is_shared_with_a_warning() -> None:
     object.__setattr__(job, "sharing", "topo2")
 
     assert sharing_field(job, Dialect.SHARED) == {"shared": "multi_user"}
-    assert sharing_problem(job) == "sharing 'topo2' is unknown: sent as multi_user"
+    assert (
+        sharing_problem(job)
+        == "node sharing 'topo2' is unknown to this program: sent as multi_user"
+    )
 
 
 def part(cores: tuple[int, ...] | None, count: int | None = 2) -> NodeAllocation:

@@ -140,7 +140,7 @@ def test_limit_must_be_a_number_of_seconds(site: CommandSite, limit: str) -> Non
     """Anything else is wrong usage."""
     said = site.call("check", f"--warning={limit}")
     assert 2 == said.code
-    assert "write a number of seconds" in said.err
+    assert "expected a number of seconds" in said.err
 
 
 def test_missing_drain_is_critical(site: CommandSite) -> None:
@@ -349,7 +349,7 @@ def test_full_look_asks_both_sides(site: CommandSite) -> None:
     assert "sacct shows job 7 of alice" in found["accounting seen"].text
     assert "are read by scontrol" in found["scripts"].text
     assert CheckStatus.WARNING is found["cores"].status  # 4 cores there, 8 in Slurm
-    assert "no accelerator addresses" in found["accelerators"].text
+    assert "gpuPciAddrs has no addresses" in found["accelerators"].text
 
 
 RESETTING = "error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets. Resetting CPUs."

@@ -101,7 +101,7 @@ def test_without_a_job_that_must_have_an_event_none_is_missed(
     """None is due yet."""
     found = check(events, *jobs)
 
-    assert (CheckStatus.OK, "none yet, none was expected") == (found.status, found.text)
+    assert (CheckStatus.OK, "none yet; none was expected") == (found.status, found.text)
 
 
 def test_without_times_of_the_controller_every_job_counts() -> None:

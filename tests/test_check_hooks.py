@@ -302,7 +302,7 @@ def test_unknown_slurm_user_warns(place: Path) -> None:
     found = check_directories(
         place / "spool", place / "state", service=current_user(), slurm_user=None
     )
-    assert "has no account of SlurmUser" in texts([*found], CheckStatus.WARNING)
+    assert "SlurmUser has no account" in texts([*found], CheckStatus.WARNING)
 
 
 def test_service_must_be_able_to_work(place: Path) -> None:

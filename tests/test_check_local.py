@@ -101,7 +101,7 @@ def test_look_at_an_empty_spool(tmp_path: Path) -> None:
 def test_held_ends_are_told() -> None:
     """They wait on purpose."""
     assert (
-        "0 started, 3 stops wait for cc-backend's job cache"
+        "0 started; stops waiting for cc-backend to store the start: 3"
         == backlog_results(Backlog())["open runs"].text
     )
 
@@ -373,24 +373,24 @@ SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
         (
             {"refused": True, "guards": ("size", "clock")},
             CheckStatus.WARNING,
-            "the last sweep refused to act (size, clock)",
+            "the last sweep refused to act (safety check: size, clock)",
         ),
         (
             {"refused": True},
             CheckStatus.WARNING,
-            "the last sweep refused to act (no safety check is named)",
+            "the last sweep refused to act (safety check: unknown)",
         ),
         ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
         ({"guards": ("first",), "held_stops": 2}, CheckStatus.OK, "5s ago"),
         (
             {"refused": True, "guards": ("boot", "size")},
             CheckStatus.WARNING,
-            "the last sweep refused to act (boot, size)",
+            "the last sweep refused to act (safety check: boot, size)",
         ),
         (
             {"finished": None, "guards": ("boot",), "held_stops": 2, "held_guards": ("size",)},
             CheckStatus.WARNING,
-            "the last sweep held back 2 stops (size)",
+            "the last sweep held back 2 stops (safety check: size)",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def test_server_that_takes_all_is_well() -> None:
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "cc-backend 1.5.4, dialect shared" == found["server"].text
     assert "is accepted; the token has the roles api" == found["server token"].text
-    assert "0 running jobs of lab, confirmed by REST" == found["server listing"].text
+    assert "cc-backend lists 0 running jobs of lab" == found["server listing"].text
     assert "cc-backend has the cluster lab" == found["server cluster"].text
 
 
@@ -47,7 +47,7 @@ def test_refused_token_is_the_only_news() -> None:
     (found,) = results
     assert (CheckStatus.CRITICAL, None) == (found.status, known)
     assert "cc-backend 1.5.4, dialect shared: 400: its words" == found.text
-    assert "exactly the role api" in found.hint
+    assert "must have the role api, and no other role" in found.hint
     assert found.hint.endswith("the token has the roles none")
 
 
@@ -171,7 +171,7 @@ def test_unknown_hosts_are_named(config: Config) -> None:
     some, *_ = compared(config, node("n1"), *(node(f"x{i}") for i in range(7)))
     assert CheckStatus.WARNING is some.status
     assert (
-        "cc-backend does not have x0, x1, x2, x3, x4 and 2 more: their jobs are not delivered"
+        "cc-backend does not have x0, x1, x2, x3, x4 and 2 more: jobs there are not delivered"
         == some.text
     )
     alone, *rest = compared(config, node("x1"))
@@ -196,7 +196,7 @@ def test_core_counts_must_agree(config: Config) -> None:
     """Else threads cannot be mapped; each kind of difference is one line."""
     found = compared(config, node("n1", cores_per_socket=4), node("n2"), node("b1"))
     assert [
-        "cc-backend has 4 cores instead of Slurm's 8 for n1: hardware threads are not sent",
+        "cc-backend has 4 cores, Slurm 8 for n1: hardware threads are not sent",
         "cc-backend has no topology for b1: hardware threads are not sent",
     ] == [result.text for result in found if result.name == "cores"]
     assert {CheckStatus.WARNING} == {result.status for result in found if result.name == "cores"}
@@ -208,8 +208,8 @@ def test_accelerators_must_be_those_of_the_server(config: Config) -> None:
     wrong = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0B:00.0",)})
     told = compared(wrong, node("n1", gres=gpus), node("x9", gres=gpus))
     assert [
-        "00000000:0B:00.0 of hosts ^n[12]$ is not known to the server",
-        "00000000:0A:00.0 of hosts like nN is not configured",
+        "accelerator 00000000:0B:00.0 of hosts ^n[12]$ is not in cc-backend's cluster.json",
+        "accelerator 00000000:0A:00.0 of hosts like nN is only in cc-backend's cluster.json",
     ] == [result.text for result in told if result.name == "accelerators"]
     right = dataclasses.replace(config, gpu_pci_addrs={"^n[12]$": ("00000000:0A:00.0",)})
     assert "the addresses match those of cc-backend (nodes: 2)" == (

@@ -55,16 +55,14 @@ def test_commands_of_one_release_are_well() -> None:
     found = commands({"squeue": OLD, "sacct": OLD})
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "squeue, sacct: 22.05.8" == found["slurm commands"].text
-    assert "the controller has release 22.05.8" == found["slurm release"].text
+    assert "slurmctld has release 22.05.8" == found["slurm release"].text
 
 
 def test_commands_may_differ_from_each_other_and_from_the_controller() -> None:
     """Both are worth a look."""
     found = commands({"squeue": NEW, "sacct": OLD})
     assert "releases differ: squeue 24.11.5, sacct 22.05.8" == found["slurm commands"].text
-    assert (
-        "the commands have release 24.11.5, the controller 22.05.8" == found["slurm release"].text
-    )
+    assert "the commands have release 24.11.5, slurmctld has 22.05.8" == found["slurm release"].text
     assert {"slurm commands", "slurm release"} == {
         name for name, result in found.items() if result.status is CheckStatus.WARNING
     }
@@ -266,7 +264,7 @@ def test_nodes_prove_hidden_jobs_whatever_the_settings_say() -> None:
     nodes = [node(f"n{i}", 4) for i in range(1, 6)] + [node("n9", 0)]
     found = check_job_visibility(rights(), nodes, [job(), job(8, nodes="n[")])
     assert CheckStatus.CRITICAL is found.status
-    assert "bob sees no job on n3, n4, n5 (3 nodes) with allocated CPUs" == found.text
+    assert "3 nodes have allocated CPUs, but bob sees no job on n3, n4, n5" == found.text
 
 
 def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
@@ -292,8 +290,13 @@ def test_accounting_is_judged_by_rights_and_by_a_job() -> None:
         ({}, {"wanted": False}, CheckStatus.OK, "are not sent"),
         ({}, {}, CheckStatus.WARNING, "neither by scontrol nor in /ctld"),
         ({}, {"denied": True}, CheckStatus.WARNING, "may not read batch scripts"),
-        ({}, {"denied": False}, CheckStatus.OK, "are read by scontrol (/ctld is not readable)"),
-        ({"admin_level": "Operator"}, {}, CheckStatus.OK, "they can hold secrets"),
+        (
+            {},
+            {"denied": False},
+            CheckStatus.OK,
+            "are read by scontrol, because /ctld is unreadable,",
+        ),
+        ({"admin_level": "Operator"}, {}, CheckStatus.OK, "they can contain secrets"),
         ({"admin_level": "Operator"}, {"denied": True}, CheckStatus.WARNING, "may not read"),
         ({}, {"can_open": True, "denied": True}, CheckStatus.OK, "are read from /ctld"),
     ],

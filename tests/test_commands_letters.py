@@ -64,8 +64,14 @@ def test_a_name_or_the_job_of_an_event_means_one(site: CommandSite, wanted: str,
     ("wanted", "words"),
     [
         ("99", "99: no dead letter has this name or job id"),
-        ("all", "all: no dead letter has this name or job id; ALL is written in upper case"),
-        ("10", f"10-{NOON}.json is in open/: it is not a dead letter"),
+        (
+            "all",
+            "all: no dead letter has this name or job id; write ALL in upper case",
+        ),
+        (
+            "10",
+            f"10-{NOON}.json is in open/: it is not a dead letter; `cc-spool show` shows its state",
+        ),
     ],
 )
 def test_what_is_not_dead_is_not_treated(
@@ -223,7 +229,7 @@ def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     said = site.call("discard", "8", "--yes")
 
-    assert "a mark in open/ keeps its job from being reported until it ends" in said.out
+    assert "a mark in open/ prevents a sweep from reporting the job" in said.out
     assert [run.name] == site.names("todo")
 
 
@@ -289,4 +295,7 @@ def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
     """The drain sets it aside by itself."""
     (site.spool / "todo" / "odd").touch()
 
-    assert "odd is in todo/: it is not a dead letter" in site.call("retry", "odd").err
+    assert (
+        "odd is in todo/: it is not a dead letter; `cc-spool show` shows its state"
+        in site.call("retry", "odd").err
+    )

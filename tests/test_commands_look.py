@@ -306,14 +306,14 @@ def test_status_without_a_drain_says_so(site: CommandSite) -> None:
     once = site.call("status").out
 
     assert "no drain is running" == never.splitlines()[3]
-    assert f"\nno drain is running; one was last seen {format_time(NOON)}" in once
+    assert f"\nno drain is running; last seen {format_time(NOON)}" in once
 
 
 def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
     """Such as a link that somebody put there."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
-    assert "\nthe drain's lock cannot be opened" in site.call("status").out
+    assert "\nthe drain's lock cannot be opened; run this as root" in site.call("status").out
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 
@@ -339,7 +339,7 @@ def test_status_tells_of_a_token_that_cannot_be_used(site: CommandSite) -> None:
     said = site.call("status")
 
     assert 0 == said.code
-    assert "others can read or change the token" in said.out
+    assert "other users can read or change the token" in said.out
     assert "warning: cc-backend.token_file" in said.err
 
 
@@ -361,14 +361,14 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
     [
         (
             {"started": NOON, "finished": NOON, "drift": {"start": 2, "stop": 0}},
-            "ago; drift: start 2, stop 0",
+            "ago; differences: start 2, stop 0",
         ),
-        ({"started": NOON, "finished": None}, "last sweep did not finish; drift: unknown"),
+        ({"started": NOON, "finished": None}, "last sweep did not finish; differences: unknown"),
         (
             {"started": NOON, "finished": NOON, "refused": True, "guards": ["too many stops"]},
-            "drift: unknown; REFUSED: too many stops",
+            "differences: unknown; REFUSED: too many stops",
         ),
-        ({"started": NOON, "finished": NOON, "refused": True}, "drift: unknown; REFUSED"),
+        ({"started": NOON, "finished": NOON, "refused": True}, "differences: unknown; REFUSED"),
         ({"started": NOON, "guards": 5}, "sweep.json is not valid"),
     ],
 )
@@ -519,8 +519,12 @@ DONE = run_of(started=NOON, end=END)
 PARKED = run_of(not_before=NOON + 50)
 PENDING: list[tuple[Run, DrainView, str]] = [
     (run_of(), DrainView(lock=LockState.FREE), "start is pending; no drain is running"),
-    (run_of(), running(), "start is pending; it is delivered next"),
-    (run_of(last_error=REFUSED), running(), "start is pending; it is delivered next after: bad"),
+    (run_of(), running(), "start is pending; it will be delivered next"),
+    (
+        run_of(last_error=REFUSED),
+        running(),
+        "start is pending; it will be delivered next; last error: bad",
+    ),
     (
         run_of(),
         running(HealthState.HALTED, "401"),
@@ -531,15 +535,15 @@ PENDING: list[tuple[Run, DrainView, str]] = [
         running(HealthState.DOWN, "timeout"),
         "start is pending; cc-backend does not answer: timeout",
     ),
-    (run_of(replaces=(1,)), RUNNING, "replaced row, start is pending; it is delivered next"),
-    (DONE, RUNNING, "stop is pending; cc-backend may need a while before it can close the run"),
+    (run_of(replaces=(1,)), RUNNING, "replaced row, start is pending; it will be delivered next"),
+    (DONE, RUNNING, "stop is pending; cc-backend may need some time before it accepts the stop"),
     (
         replace(PARKED, last_error=replace(REFUSED, message="")),
         RUNNING,
-        f"start is pending; next attempt {format_time(NOON + 50)} after: bad request",
+        f"start is pending; next attempt {format_time(NOON + 50)}; last error: bad request",
     ),
     (PARKED, RUNNING, f"start is pending; next attempt {format_time(NOON + 50)}"),
-    (run_of(started=NOON), RUNNING, "nothing is pending; cc-backend may need a while"),
+    (run_of(started=NOON), RUNNING, "nothing is pending; cc-backend may need some time"),
     (
         PARKED,
         running(waiting=(N1,)),
@@ -555,7 +559,7 @@ PENDING: list[tuple[Run, DrainView, str]] = [
         running(waiting=(replace(N1, cause="cluster alex is unknown", since=None),)),
         "start is pending; waits because cluster alex is unknown, since -",
     ),
-    (DONE, running(waiting=(N1,)), "stop is pending; cc-backend may need a while"),
+    (DONE, running(waiting=(N1,)), "stop is pending; cc-backend may need some time"),
 ]
 
 
@@ -571,8 +575,8 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) 
     ("run", "words"),
     [
         (run_of(started=NOON), "started; waits for the end of the job"),
-        (run_of(reported=False, reason="opted out"), "not reported: opted out; kept until Slurm"),
-        (run_of(reported=False), "not reported: no reason recorded; kept until Slurm"),
+        (run_of(reported=False, reason="opted out"), "not reported: opted out; kept until the job"),
+        (run_of(reported=False), "not reported: no reason recorded; kept until the job"),
     ],
 )
 def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:
@@ -720,13 +724,13 @@ NOTHING = "nothing; it is retried automatically"
         (
             {"waiting": (N1,)},
             run_of(5, not_before=NOON * 2),
-            "remove the cause (host n1 is unknown to cc-backend), then wait, or `cc-spool retry`",
+            "remove the cause (host n1 is unknown to cc-backend), then wait, or type `cc-spool",
         ),
         ({"waiting": (N1,)}, replace(DONE, job=replace(DONE.job, job_id=5)), NOTHING),
         (
             {},
             run_of(5, not_before=NOON * 2, last_error=REFUSED),
-            "correct cluster.json, then retry, then wait, or `cc-spool retry` it",
+            "correct cluster.json, then retry, then wait, or type `cc-spool retry ID`",
         ),
         ({}, run_of(5, last_error=replace(REFUSED, hint="")), NOTHING),
     ],
@@ -779,9 +783,10 @@ def test_dead_events_say_why(site: CommandSite) -> None:
     site.bury("1-start-3-0-0-1")
     (site.spool / "dead" / "1-start-4-0-0-1").touch()
 
-    assert ["not a valid event name", "no reason recorded (it has no .why file)"] == [
-        site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")
-    ]
+    assert [
+        "not a valid name of an event file",
+        "unknown: its .why file is missing",
+    ] == [site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")]
 
 
 def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:

@@ -86,7 +86,7 @@ def test_the_predecessors_file_works_unchanged(tmp_path: Path) -> None:
     assert config.cc_backend.token_file is None
     assert {"n2gpu": {"0": "00000000:03:00.0", "10": "00000000:44:00.0"}} == config.accelerators
     assert 2 == len(config.warnings)
-    assert config.warnings[0].startswith("cc-backend.apikey: a token is safer in a file")
+    assert config.warnings[0].startswith("cc-backend.apikey: a token is safer in its own file")
     assert config.warnings[1].startswith("node_regex: has no effect")
 
 
@@ -148,11 +148,11 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(CcSyncError) as caught:
         load(path)
 
-    wrong_type = "expected true or false, got a text; write true or false, without quotes"
+    wrong_type = "expected true or false, got a string; write true or false, without quotes"
     assert [
         f"{path}: 6 problems",
         "  clusternme: unknown key; did you mean clustername?",
-        "  clustername: missing; it has no default; add it",
+        "  clustername: missing; add this key: it has no default",
         "  slurm.squeue: not an absolute path; write the path with a leading /",
         "  cc-backend.host: the URL has a path or a trailing slash; write https://cc.example.org",
         "  drain.stop_hold_seconds: out of range; write a number from 0 to 86400 seconds",
@@ -163,18 +163,18 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [
-        ({"clustername": 5}, "clustername", "expected a text, got a number"),
+        ({"clustername": 5}, "clustername", "expected a string, got a number"),
         ({"clustername": ""}, "clustername", "empty"),
         ({"clustername": " lab"}, "clustername", "begins or ends with a blank"),
         ({"clustername": "la\x1bb"}, "clustername", "control characters"),
         ({"clustername": "la\ud800b"}, "clustername", "control characters"),
-        ({"clustername": None}, "clustername", "expected a text, got null"),
+        ({"clustername": None}, "clustername", "expected a string, got null"),
         ({"slurm": []}, "slurm", "expected an object, got a list"),
         ({"slurm": None}, "slurm", "expected an object, got null"),
         ({"slurm": {"conf": "/etc/../slurm.conf"}}, "slurm.conf", "contains .."),
-        ({"cc_backend": "x"}, "cc-backend", "expected an object, got a text"),
+        ({"cc_backend": "x"}, "cc-backend", "expected an object, got a string"),
         ({"cc_backend": {}}, "cc-backend.host", "missing"),
-        ({"cc_backend": {"host": True}}, "cc-backend.host", "expected a text, got true or false"),
+        ({"cc_backend": {"host": True}}, "cc-backend.host", "expected a string, got true or false"),
         ({"cc_backend": {"host": "cc.example.org"}}, "cc-backend.host", "write https://"),
         ({"cc_backend": {"host": "https://[::1"}}, "cc-backend.host", "not a URL"),
         ({"cc_backend": {"host": "https://h/"}}, "cc-backend.host", "write https://h"),
@@ -191,25 +191,25 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
             "token_file",
         ),
         ({"allow_plain_http": 1}, "allow_plain_http", "expected true or false, got a number"),
-        ({"accelerators": {"g": {"00": "a"}}}, "accelerators.g.00", "not an index"),
+        ({"accelerators": {"g": {"00": "a"}}}, "accelerators.g.00", "not a device index"),
         ({"accelerators": {"g": {"0": ""}}}, "accelerators.g.0", "empty"),
         (
             {"gpuPciAddrs": {"^a$": ["x", None]}},
             'gpuPciAddrs."^a$"[1]',
-            "expected a text, got null",
+            "expected a string, got null",
         ),
-        ({"gpuPciAddrs": {"^a$": "x"}}, 'gpuPciAddrs."^a$"', "expected a list, got a text"),
-        ({"gpuPciAddrs": {"a(": ["x"]}}, 'gpuPciAddrs."a("', "not a pattern"),
+        ({"gpuPciAddrs": {"^a$": "x"}}, 'gpuPciAddrs."^a$"', "expected a list, got a string"),
+        ({"gpuPciAddrs": {"a(": ["x"]}}, 'gpuPciAddrs."a("', "not a regular expression"),
         ({"gpuPciAddrs": {"[[:alpha:]]": []}}, 'gpuPciAddrs."[[:alpha:]]"', "nested brackets"),
         ({"ignoreHosts": "a{99999999999999999999}"}, "ignoreHosts", "too large numbers"),
-        ({"ignoreHosts": 5}, "ignoreHosts", "expected a text, got a number"),
-        ({"host_map": {"(": "x"}}, 'host_map."("', "not a pattern"),
+        ({"ignoreHosts": 5}, "ignoreHosts", "expected a string, got a number"),
+        ({"host_map": {"(": "x"}}, 'host_map."("', "not a regular expression"),
         ({"host_map": {"a": "\\1"}}, "host_map.a", "uses a group"),
         ({"host_map": {"a": "\\g<n>"}}, "host_map.a", "uses a group"),
-        ({"host_map": {"a": 5}}, "host_map.a", "expected a text, got a number"),
+        ({"host_map": {"a": 5}}, "host_map.a", "expected a string, got a number"),
         ({"partition_clusters": {"": "x"}}, 'partition_clusters.""', "empty"),
         ({"topology_files": ["a.json"]}, "topology_files[0]", "not an absolute path"),
-        ({"node_regex": 5}, "node_regex", "expected a text, got a number"),
+        ({"node_regex": 5}, "node_regex", "expected a string, got a number"),
         ({"spool": {"min_free_bytes": 1.5}}, "spool.min_free_bytes", "not an integer"),
         ({"spool": {"min_free_bytes": -1}}, "spool.min_free_bytes", "out of range"),
         (
@@ -223,7 +223,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         ({"sweep": {"close_unknown_after": 1}}, "sweep.close_unknown_after", "out of range"),
         ({"filters": {"opt_out_flag": "a,b"}}, "filters.opt_out_flag", "contains a comma"),
         ({"filters": {"partitions": {"deny": "a"}}}, "filters.partitions.deny", "expected a list"),
-        ({"metadata": {"secret_patterns": ["x*"]}}, "metadata.secret_patterns[0]", "empty text"),
+        ({"metadata": {"secret_patterns": ["x*"]}}, "metadata.secret_patterns[0]", "empty string"),
         ({"spool": {"directory": "/a", "state_directory": "/a"}}, "spool.state_directory", "same"),
         (
             {"spool": {"directory": "/s/a"}, "slurm": {"state_save_location": "/s"}},
@@ -267,7 +267,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     found = refusals(tmp_path / "none.json")
 
     assert (
-        "cannot be read: No such file or directory; check its path and permissions"
+        "cannot be read: No such file or directory; check the file's path and permissions"
         in found.values()
     )
 
@@ -443,7 +443,7 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
             {"cc_backend": {"host": "https://h", "apikey": TOKEN, "token_file": "/t"}},
             "cc-backend.apikey: not used",
         ),
-        ({"drain": {"stop_hold_seconds": 119}}, "drain.stop_hold_seconds: below 120"),
+        ({"drain": {"stop_hold_seconds": 119}}, "drain.stop_hold_seconds: with less than 120"),
         ({"sweep": {"close_unknown_after": 3600}}, "sweep.close_unknown_after: less than a day"),
         (
             {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
@@ -457,10 +457,10 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
             {"filters": {"qos": {"allow": ["q"], "deny": ["q"]}}},
             "filters.qos: q is in allow and in deny",
         ),
-        ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: no cluster passes"),
-        ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: no cluster passes"),
+        ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: excludes every cluster"),
+        ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: excludes every cluster"),
         ({"ignoreHosts": ".*"}, "ignoreHosts: matches every host"),
-        ({"gpuPciAddrs": {"gpu": ["a"]}}, 'gpuPciAddrs."gpu": matches any part of a name'),
+        ({"gpuPciAddrs": {"gpu": ["a"]}}, 'gpuPciAddrs."gpu": matches any part of a host name'),
         (
             {"gpuPciAddrs": {"^g[0-5]$": ["a"], "^g[3-9]$": ["b"]}},
             'gpuPciAddrs."^g[3-9]$": matches g3, as does "^g[0-5]$"',
@@ -503,7 +503,7 @@ def test_a_refused_directory_is_not_compared(tmp_path: Path) -> None:
     found = refusal(tmp_path, slurm={"state_save_location": "/var/spool"}, spool={"directory": 1})
 
     assert ["spool.directory"] == list(found)
-    assert "expected a text, got a number; write it in quotes" == found["spool.directory"]
+    assert "expected a string, got a number; write it in quotes" == found["spool.directory"]
 
 
 def test_example_table_and_code_have_the_same_keys() -> None:

@@ -192,7 +192,9 @@ def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
     (tmp_path / "spool" / "dead").rmdir()
     (tmp_path / "spool" / "dead").symlink_to("/proc")
 
-    assert ["spool.directory: its directories are on several file systems"] == problems(config)
+    assert ["spool.directory: the spool's directories are on several file systems"] == problems(
+        config
+    )
 
 
 @pytest.mark.parametrize(

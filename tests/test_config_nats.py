@@ -115,7 +115,7 @@ def test_a_secret_that_others_can_read_is_refused(site: CommandSite, key: str) -
         load_checked(site.config)
 
     (problem,) = caught.value.problems
-    assert (f"nats.{key}", True) == (problem.path, "others can read" in problem.problem)
+    assert (f"nats.{key}", True) == (problem.path, "other users can read" in problem.problem)
     assert "hidden" not in json.dumps([str(each) for each in caught.value.problems])
 
 

@@ -97,7 +97,7 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
             "/c: 2 problems",
         ),
         (SpoolError("/s", "missing", "create it"), 78, "/s: missing; create it"),
-        (SpoolLockedError("/l", "process 5"), 75, "/l is held by process 5"),
+        (SpoolLockedError("/l", "process 5"), 75, "the lock /l is held by process 5"),
         (SlurmError("squeue failed", reason=FailureReason.FAILED), 69, "squeue failed"),
         (TokenError("/t", "a link", "a file"), 77, "/t: a link; a file"),
         (PermissionError(13, "Permission denied", "/p"), 77, "/p: Permission denied"),
@@ -106,9 +106,9 @@ def saying(words: str, *arguments: object, level: int = logging.INFO) -> Callabl
         (
             BadFileError("5-1.json", "odd"),
             1,
-            "a bug, please report it: BadFileError: 5-1.json: odd",
+            "internal error (BadFileError: 5-1.json: odd); please report it with the log",
         ),
-        (KeyError("x"), 1, "a bug, please report it: KeyError: 'x'"),
+        (KeyError("x"), 1, "internal error (KeyError: 'x'); please report it with the log"),
         (KeyboardInterrupt(), 75, "interrupted; no file is half-written"),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
 
     said = ended(work)
 
-    assert "a thread ended with a bug" in said.err
+    assert "internal error in a thread" in said.err
     assert "made-up" not in said.err
 
 

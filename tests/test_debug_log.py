@@ -51,14 +51,14 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
 
     assert [
         f"start event is in new/1-start-7-0-0-{world.pid}",
-        f"controller: RUNNING, started {format_time(NOON)}, 1 node",
+        f"slurmctld: RUNNING, started {format_time(NOON)}, 1 node",
         f"concluded: new run {start}; 1 event settled",
-        f"{start} call=start waits 5.0 s: its texts",
-        f"{start} characters of its texts: script {len(SCRIPT)}, description 7",
+        f"{start} call=start waits 5.0 s: reads its texts",
+        f"{start} texts read, in characters: script {len(SCRIPT)}, description 7",
         f"{start} cluster=alex call=start is sent",
         f"{start} cluster=alex call=start outcome=delivered: status None, created",
         f"cluster=alex {start} call=start outcome=delivered",
-        f"{start} goes to open/",
+        f"{start} is stored in open/",
     ] == story(caplog, 7)
 
 
@@ -75,7 +75,7 @@ def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptur
 
     assert [
         f"stop event is in new/1-stop-7-0-0-{world.pid}",
-        f"controller: COMPLETED, started {format_time(NOON)}, ended {format_time(ended)}, 1 node",
+        f"slurmctld: COMPLETED, started {format_time(NOON)}, ended {format_time(ended)}, 1 node",
         (
             f"concluded: run {start} ended COMPLETED at {format_time(ended)} (controller);"
             " 1 event settled"
@@ -114,7 +114,7 @@ def test_a_start_that_waits_says_why(world: World, caplog: pytest.LogCaptureFixt
     messages = story(caplog, 7)
 
     assert any("outcome=later: status None, unknown_host" in message for message in messages)
-    assert any("goes to todo/" in message for message in messages)
+    assert any("is stored in todo/" in message for message in messages)
 
 
 def test_no_text_of_a_user_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -137,7 +137,7 @@ def test_what_slurm_does_not_know_is_said(caplog: pytest.LogCaptureFixture, worl
     log_rows([7, 8, 9], [row])
 
     assert [
-        "job=7 is unknown to the controller",
+        "job=7 is unknown to slurmctld",
         (
             f"job=7 accounting: REQUEUED REQUEUE, started {format_time(NOON)}, 1 node,"
             " requeued 2 times"
@@ -172,8 +172,9 @@ def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World
     assert [
         (
             f"job=7 concluded: run start=5 ended FAILED at {format_time(NOON)} (accounting);"
-            " start=6 is sent once more; 1 event not explained yet;"
-            " 1 event of a job unknown to Slurm; run start=8 is not shown; accounting is asked"
+            " start=6 is sent again; 1 event not explained yet;"
+            " 1 event of a job unknown to Slurm; run start=8 is not shown by Slurm;"
+            " accounting is asked"
         ),
         "job=7 concluded: nothing new",
     ] == [record.getMessage() for record in caplog.records]
@@ -198,7 +199,7 @@ def test_a_drain_is_switched_to_debug_without_a_restart(tmp_path: Path) -> None:
     log = drain.log.read_text()
 
     assert "debug:" not in quiet
-    assert f"debug: job={second} controller: RUNNING" in log
+    assert f"debug: job={second} slurmctld: RUNNING" in log
     assert "debug: POST /api/jobs/start_job/: 201 after" in log
     assert f"{drain.slurm.command('squeue')} " in log
     assert "hunter2" not in log

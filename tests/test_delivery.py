@@ -252,7 +252,7 @@ def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
     assert {(2, NOON): "running"} == world.backend.rows
     assert (
         f"{NAME} stays in the spool and is not sent:"
-        " the drain crashed three times while processing it" in caplog.text
+        " the drain crashed three times while processing this file" in caplog.text
     )
     assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
     world.now += HOUR
@@ -294,8 +294,8 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
         world.begin(2)
         world.run(20)
     assert {(2, NOON): "running"} == world.backend.rows
-    assert {NAME: "TypeError in our own code"} == alarms(world)
-    assert f"no request can be made from {NAME}: TypeError" in caplog.text
+    assert {NAME: "internal error (TypeError); please report it with the log"} == alarms(world)
+    assert f"no request can be made from {NAME}, internal error: TypeError" in caplog.text
     world.now += HOUR
     world.run(6)
 
@@ -325,7 +325,7 @@ def test_a_failing_file_system_is_logged_once(
 
     assert ("", {"open": [NAME]}) == (world.drain.disk_reason, world.files())
     assert 1 == sum(line.startswith("the spool cannot be written") for line in said)
-    assert "the spool can be written again" in said
+    assert "the spool is writable again" in said
 
 
 def test_an_event_that_nobody_knows_and_that_is_gone_is_logged(
@@ -622,7 +622,7 @@ def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
     world.run()
 
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
-    assert "accepted without script and description" in caplog.text
+    assert "refused with script and description, accepted without them" in caplog.text
     assert 1 == len(calls(world, "edit_meta"))
     assert () == world.stored("open", 1).late_texts
 

@@ -121,7 +121,9 @@ def test_a_second_drain_names_the_holder(site: CommandSite) -> None:
     lock.release()
 
     assert 75 == said.code
-    expected = f"cc-spool: error: {site.state}/drain.lock is held by process {os.getpid()}\n"
+    expected = (
+        f"cc-spool: error: the lock {site.state}/drain.lock is held by process {os.getpid()}\n"
+    )
     assert expected == said.err
     assert [f"5-{NOON}.json"] == site.names("todo")
 
@@ -280,7 +282,7 @@ def test_a_configuration_with_problems_is_told_and_not_used(
 
     assert (True, True, None) == (changed, gone, watch.new_config)
     assert ["unknown: unknown key", "the file: cannot be read"] == [
-        record.getMessage().partition("correct it: ")[2].partition(";")[0][: len(text)]
+        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
         for record, text in zip(
             caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
         )
@@ -298,7 +300,7 @@ def test_another_spool_needs_a_restart(
     watch()
 
     assert watch.new_config is None
-    assert "needs `systemctl restart cc-spool`" in caplog.text
+    assert "type `systemctl restart cc-spool`" in caplog.text
 
 
 def test_a_signal_to_end_counts_more_than_a_new_configuration(

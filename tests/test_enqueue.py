@@ -76,7 +76,7 @@ def test_an_event_is_as_private_as_a_run(layout: Layout) -> None:
 @pytest.mark.parametrize("extras", [{"job name": "x"}, {"user": "a\nend"}, {"user": ""}])
 def test_extras_that_would_not_be_read_are_refused(layout: Layout, extras: dict[str, str]) -> None:
     """Nothing is written."""
-    with pytest.raises(BadFileError, match="cannot hold"):
+    with pytest.raises(BadFileError, match="cannot contain"):
         enqueue(layout, EventKind.START, 5, extras=extras)
 
     assert [] == list(layout.names(Directory.NEW))

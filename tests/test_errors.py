@@ -24,9 +24,12 @@ PROBLEM = ConfigProblem(
     [
         (BadFileError("1-x", "no event"), "1-x: no event"),
         (BadFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
-        (NewerFormatError("2-x", 2), "2-x: format 2 is newer than this program; not touched"),
+        (
+            NewerFormatError("2-x", 2),
+            "2-x: written by a later version of this program (format 2); install it",
+        ),
         (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
-        (SpoolLockedError("/l", "pid 7"), "/l is held by pid 7"),
+        (SpoolLockedError("/l", "pid 7"), "the lock /l is held by pid 7"),
     ],
 )
 def test_an_error_is_one_line(error: CcSyncError, text: str) -> None:

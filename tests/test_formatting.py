@@ -60,7 +60,7 @@ def test_durations_are_read_as_they_are_written(text: str, seconds: float) -> No
 @pytest.mark.parametrize("text", ["", "h", "-5s", "1.5h", "5 minutes", "1y", "\u0665s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """The message shows how to write one."""
-    with pytest.raises(ValueError, match="write one like"):
+    with pytest.raises(ValueError, match="expected a duration such as"):
         parse_duration(text)
 
 

@@ -163,7 +163,7 @@ def test_an_expired_token_is_not_used(
     now = 5.0
 
     assert (expires_at_5, 5.0) == (in_time, held.current().expires_at)
-    with pytest.raises(TokenError, match="the token has expired; write a new one to it"):
+    with pytest.raises(TokenError, match="the token has expired; write a new token to this file"):
         held()
 
 

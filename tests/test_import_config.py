@@ -71,11 +71,11 @@ def test_each_key_of_the_adapter_has_a_line(
     _, notes = imported(tmp_path, ADAPTER | {"frobnicate": 1}, capsys)
 
     assert notes.keys() >= ADAPTER.keys()
-    assert notes["gpuPciAddrs"] == "taken"
+    assert notes["gpuPciAddrs"] == "copied"
     assert notes["ccRestUrl"] == "renamed to cc-backend.host"
     assert notes["slurmPollInterval"].startswith("not needed: ")
-    assert notes["natsUser"] == notes["natsNKeySeedFile"] == "empty, so not needed"
-    assert notes["frobnicate"].startswith("not supported: ")
+    assert notes["natsUser"] == notes["natsNKeySeedFile"] == "not needed: it has no value"
+    assert notes["frobnicate"].startswith("left out: ")
     assert notes["clustername"].startswith("missing; ")
     assert notes["next"].endswith("type `cc-spool configtest FILE`")
 
@@ -90,7 +90,7 @@ def test_the_predecessors_file_becomes_ours(
 
     assert (config.clustername, str(config.slurm.squeue)) == ("fritz", "/opt/slurm/bin/squeue")
     assert "node_regex" not in document
-    assert notes["cc-backend.host"] == notes["slurm.squeue"] == notes["accelerators"] == "taken"
+    assert notes["cc-backend.host"] == notes["slurm.squeue"] == notes["accelerators"] == "copied"
 
 
 def test_secrets_go_to_files_and_never_to_the_terminal(
@@ -148,9 +148,9 @@ def test_a_place_for_secrets_that_does_not_exist_is_named(
     [
         ("natsNKeySeedFile", "/etc/seed", "not supported: create a creds file"),
         ("natsCredsFile", "/etc/creds", "not needed: natsServer is not set"),
-        ("ccRestJwt", "", "empty, so not needed"),
+        ("ccRestJwt", "", "not needed: it has no value"),
         ("ccRestUrl", "https://cc.example.org/api/", "renamed to cc-backend.host"),
-        ("ignoreHosts", "", "empty, so not needed"),
+        ("ignoreHosts", "", "not needed: it has no value"),
     ],
 )
 def test_a_key_says_what_became_of_it(

@@ -176,7 +176,7 @@ def test_a_strange_name_is_set_aside_and_the_others_go_on(reader: Reader, name: 
     reader.event(OTHER)
 
     assert [OTHER] == reader.scan()
-    assert {name: "not a valid event name"} == reader.dead()
+    assert {name: "not a valid name of an event file"} == reader.dead()
 
 
 def test_a_strange_name_reaches_the_log_escaped(
@@ -204,7 +204,7 @@ def test_an_event_of_a_later_version_is_warned_of_once(
     reader.scan()
     reader.scan()
 
-    assert 1 == caplog.text.count("is newer than this program")
+    assert 1 == caplog.text.count("by a later version of this program")
 
 
 def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None
     """Both reasons are logged."""
     (reader.new / "odd").touch()
     reader.spool.unreadable = frozenset({"odd"})
-    reason = "not a valid event name; cannot be read: Permission denied"
+    reason = "not a valid name of an event file; cannot be read: Permission denied"
 
     assert ([], {"odd": reason}) == (reader.scan(), reader.dead())
 
@@ -306,16 +306,16 @@ def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
     (event,) = crash_three_times(reader, NAME).scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
-    assert "are ignored: the drain crashed three times while reading it" in caplog.text
+    assert "are ignored: the drain crashed three times while reading this file" in caplog.text
 
 
 def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
     """Its name says nothing."""
     (reader.new / "odd").touch()
-    reason = "cannot be read: the drain crashed three times while reading it"
+    reason = "cannot be read: the drain crashed three times while reading this file"
 
     assert [] == crash_three_times(reader, "odd").scan(MOMENT)
-    assert {"odd": f"not a valid event name; {reason}"} == reader.dead()
+    assert {"odd": f"not a valid name of an event file; {reason}"} == reader.dead()
 
 
 def test_a_first_look_is_due(reader: Reader) -> None:

@@ -84,8 +84,11 @@ def test_what_is_no_file_in_new_is_reported(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("odd\nname", "not a valid event name"),
-        ("2-start-5-0-0-1", "2-start-5-0-0-1: format 2 is newer than this program; not touched"),
+        ("odd\nname", "not a valid name of an event file"),
+        (
+            "2-start-5-0-0-1",
+            "2-start-5-0-0-1: written by a later version of this program (format 2); install it",
+        ),
     ],
 )
 def test_strange_names_in_new_are_reported(
@@ -103,7 +106,7 @@ def test_strange_names_in_new_are_reported(
     ("name", "contents", "reason"),
     [
         ("5-100.json", "{", "not JSON"),
-        ("6-100.json", '{"version": 9}', "6-100.json: format 9"),
+        ("6-100.json", '{"version": 9}', "6-100.json: written by a later version"),
         ("odd", "", "not JSON"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_server_that_does_not_subscribe_is_critical(
         configure(site, server.url, servers=nats.url, subject=SUBJECT, mode="transport")
         found = checked(site)["server job API"]
 
-    assert (CheckStatus.CRITICAL, True) == (found.status, "restart it" in found.hint)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "restart cc-backend" in found.hint)
 
 
 def test_a_server_that_takes_jobs_by_rest_is_critical(
@@ -123,7 +123,7 @@ def test_a_server_that_takes_jobs_by_rest_is_critical(
     configure(site, server.url, servers=url, subject=SUBJECT, mode="transport")
     found = checked(site)["server job API"]
 
-    assert (CheckStatus.CRITICAL, True) == (found.status, "nats.mode transport" in found.hint)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "remove nats.mode" in found.hint)
 
 
 @needs_broker
@@ -139,7 +139,7 @@ def test_notifications_need_no_subscriber(
             heard = checked(site)["NATS broker"]
 
     assert [CheckStatus.OK] * 2 == [alone.status, heard.status]
-    assert [True, False] == ["nobody subscribes" in each.text for each in (alone, heard)]
+    assert [True, False] == ["no program subscribes" in each.text for each in (alone, heard)]
 
 
 def test_notifications_without_a_broker_are_warned_of(

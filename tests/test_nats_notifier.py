@@ -109,7 +109,7 @@ def test_an_outage_of_the_broker_is_told_once(caplog: pytest.LogCaptureFixture) 
     notifier.close()
 
     begin, end = (record.message for record in caplog.records)
-    assert (True, True) == ("are lost" in begin, end.endswith("go on; 2 were lost"))
+    assert (True, True) == ("are lost" in begin, end.endswith("published again; 2 were lost"))
 
 
 def test_a_notifier_never_used_has_nothing_to_close() -> None:

@@ -93,7 +93,9 @@ def test_the_largest_message_passes(tmp_path: Path, server: StubServer, made: li
         verdicts = [broker.publish(b" " * (MAX_PAYLOAD + more)) for more in (0, 1)]
 
     assert [Reason.PUBLISHED, Reason.PAYLOAD_TOO_LARGE] == [each.reason for each in verdicts]
-    assert "1048577 bytes, the broker takes 1048576" == verdicts[1].message
+    assert (
+        "the message has 1048577 bytes, the broker's max_payload is 1048576" == verdicts[1].message
+    )
 
 
 def test_no_broker_is_away(made: list[Broker]) -> None:
@@ -171,7 +173,7 @@ def test_a_secret_that_others_can_read_is_not_used(tmp_path: Path, made: list[Br
     path = secret(tmp_path, "hidden", 0o644)
     verdict = connect(made, "nats://127.0.0.1:9", user="u", password_file=path).publish(PROBE)
 
-    assert (Reason.NATS_FILE, True) == (verdict.reason, "others can read" in verdict.message)
+    assert (Reason.NATS_FILE, True) == (verdict.reason, "other users can read" in verdict.message)
     assert "hidden" not in verdict.message
 
 
@@ -203,8 +205,8 @@ def test_signatures_are_those_of_the_standard() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("NATS USER JWT", "OTHER", "not a creds file: it needs"),
-        ("USER NKEY SEED", "OTHER", "not a creds file: it needs"),
+        ("NATS USER JWT", "OTHER", "not a NATS creds file: a"),
+        ("USER NKEY SEED", "OTHER", "not a NATS creds file: a"),
         (user_seed(b"\x03" * 32), user_seed(b"\x03" * 31), "damaged"),
         (user_seed(b"\x03" * 32), "1" + user_seed(b"\x03" * 32)[1:], "damaged"),
         (user_seed(b"\x03" * 32), "A" + user_seed(b"\x03" * 32)[1:], "damaged"),

@@ -189,7 +189,7 @@ def test_status_shows_why_there_are_none() -> None:
     """Off, an old server, or no round yet."""
     old = NodeRound(tried=NOW, unsupported="1.4.4", problem="cc-backend 1.4.4 takes no node states")
 
-    assert ["node states are off"] == lines(None, 0)
+    assert ["node states are not reported"] == lines(None, 0)
     assert ["node states: cc-backend 1.4.4 takes no node states"] == lines(old)
     assert ([], []) == (lines(None), lines(NodeRound(tried=NOW)))
     (line,) = node_lines(accepted(60), NOW, 300)

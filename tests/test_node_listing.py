@@ -189,7 +189,7 @@ def test_the_size_of_the_pieces_does_not_matter() -> None:
 
 def test_an_unused_reader_has_no_listing() -> None:
     """A command that printed nothing."""
-    with pytest.raises(SlurmError, match="there is no node"):
+    with pytest.raises(SlurmError, match="no node in its output"):
         NodeListingReader().finish()
 
 

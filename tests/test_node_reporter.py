@@ -187,7 +187,7 @@ def test_no_node_to_report_is_a_failure(site: Site) -> None:
     """All of them are unknown to cc-backend."""
     site.put("x1", "x2")
 
-    assert "no node is to be reported (2 unknown to cc-backend)" == (
+    assert "there is no node to report (2 unknown to cc-backend)" == (
         site.reporter.run(NodeRound()).problem
     )
 
@@ -237,7 +237,7 @@ def test_clusters_that_cannot_be_read_send_nothing(site: Site) -> None:
     site.put("n1")
     site.server.close()
 
-    assert "the clusters cannot be listed" in site.reporter.run(NodeRound()).problem
+    assert "cc-backend cannot list its clusters" in site.reporter.run(NodeRound()).problem
 
 
 def test_only_the_active_controller_reports(site: Site) -> None:
@@ -245,7 +245,7 @@ def test_only_the_active_controller_reports(site: Site) -> None:
     site.put("n1")
     site.slurm.machines = TWO
 
-    assert "the active controller is other-host; it reports the nodes" == (
+    assert "slurmctld is active on other-host; the drain there reports nodes" == (
         site.reporter.run(NodeRound()).problem
     )
     assert [] == site.sent()
@@ -264,7 +264,10 @@ def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
     site.slurm.machines = None  # type: ignore[assignment]
     found = site.reporter.run(NodeRound())
 
-    assert ("TypeError in our own code", True) == (found.problem, found.is_refused)
+    assert ("internal error (TypeError); please report it with the log", True) == (
+        found.problem,
+        found.is_refused,
+    )
 
 
 def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -277,8 +280,8 @@ def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFix
             site.reporter.run(NodeRound())
 
     assert [
-        "node states: Slurm's node state NEW_FLAG is not known: it is ignored, or shown as unknown",
-        "node states: not reported, because unknown to cc-backend: x0, x1, x2, x3, x4 and 2 more",
+        "node states: node state NEW_FLAG of Slurm is unknown to this program: it is not reported",
+        "node states: not reported (unknown to cc-backend): x0, x1, x2, x3, x4 and 2 more",
     ] == caplog.messages
 
 

@@ -124,20 +124,32 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
     said = site.call("replay", other.spool, "--json")
 
     assert (11, (1, 0, 1)) == (said.code, counts(said))
-    assert "not a valid event name" == said.json["refused"][0]["reason"]
+    assert "not a valid name of an event file" == said.json["refused"][0]["reason"]
 
 
 @pytest.mark.parametrize(
     ("name", "contents", "reason"),
     [
         ("5-100.json", b"{", "not JSON"),
-        ("5-100.json", b'{"version": 2}', "format 2 is newer than this program"),
+        (
+            "5-100.json",
+            b'{"version": 2}',
+            "written by a later version of this program (format 2); install it",
+        ),
         ("5-100.json", b'{"version": 0}', "unknown version 0"),
         ("odd.json", codec.encode(TOLD), "not a valid name of a run file"),
-        ("2-start-7-0-0-1", b"end\n", "format 2 is newer than this program"),
-        ("odd", b"", "not a valid event name"),
+        (
+            "2-start-7-0-0-1",
+            b"end\n",
+            "written by a later version of this program (format 2); install it",
+        ),
+        ("odd", b"", "not a valid name of an event file"),
         ("a.jsonl", b"[]\n", "not a JSON object"),
-        ("a.jsonl", b'{"version": 2}\n', "format 2 is newer than this program"),
+        (
+            "a.jsonl",
+            b'{"version": 2}\n',
+            "written by a later version of this program (format 2); install it",
+        ),
     ],
 )
 def test_strange_files_are_refused_by_name(
@@ -150,7 +162,7 @@ def test_strange_files_are_refused_by_name(
     (source / TOLD.name).write_bytes(codec.encode(TOLD))
     said = site.call("replay", source)
 
-    assert (11, "1 done, 0 already known, 1 refused\n") == (said.code, said.out)
+    assert (11, "1 imported, 0 already known, 1 refused\n") == (said.code, said.out)
     assert f"{source}/{name}" in said.err
     assert reason in said.err
     assert contents == (source / name).read_bytes()
@@ -237,7 +249,7 @@ def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.Monk
     (site.root / TOLD.name).write_bytes(b"x" * 11)
     said = site.call("replay", site.root / TOLD.name, "--json")
 
-    assert "11 bytes, more than 10" == said.json["refused"][0]["reason"]
+    assert "it has 11 bytes, more than the limit of 10" == said.json["refused"][0]["reason"]
 
 
 @pytest.mark.parametrize("part", [".", "dead", f"todo/{TOLD.name}"])
@@ -265,10 +277,22 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
 @pytest.mark.parametrize(
     ("directory", "contents", "reason"),
     [
-        ("todo", codec.encode(run_of(5)), "is in todo/ here with other contents"),
-        ("open", codec.encode(run_of(5)), "is in open/ here with other contents"),
-        ("todo", b"{", "is in todo/ here and cannot be read"),
-        ("dead", codec.encode(TOLD), "is in dead/ here; `retry` or `discard` that one"),
+        (
+            "todo",
+            codec.encode(run_of(5)),
+            "this spool already has this run in todo/, with other contents",
+        ),
+        (
+            "open",
+            codec.encode(run_of(5)),
+            "this spool already has this run in open/, with other contents",
+        ),
+        ("todo", b"{", "this spool already has this run in todo/, where it cannot be read"),
+        (
+            "dead",
+            codec.encode(TOLD),
+            "it is a dead letter in this spool: type `cc-spool retry ID` or `cc-spool discard ID`",
+        ),
     ],
 )
 def test_a_run_that_is_here_already_is_not_replaced(
@@ -341,7 +365,7 @@ def test_a_dry_run_changes_nothing(site: CommandSite, other: CommandSite) -> Non
     wet = site.call("replay", other.spool)
 
     assert ([EVENT], []) == before
-    assert "2 done, 1 already known, 0 refused\n" == wet.out
+    assert "2 imported, 1 already known, 0 refused\n" == wet.out
     words = "dry run, nothing was changed: 2 would be imported, 1 already known, 0 would be refused"
     assert f"{words}\n" == dry.out
 
@@ -353,7 +377,7 @@ def test_a_terminal_shows_progress(site: CommandSite, monkeypatch: pytest.Monkey
     said = site.call("replay", archived(site, TOLD), terminal=True)
 
     assert "\rreplay: 1 [" in said.err
-    assert "1 done, 0 already known, 0 refused\n" == said.out
+    assert "1 imported, 0 already known, 0 refused\n" == said.out
 
 
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -420,7 +444,7 @@ def test_without_a_drain_a_full_spool_ends_the_replay(
 
     assert 75 == said.code
     assert ((MAX_NEW_EVENTS, 0, 0), False) == (counts(said), said.json["complete"])
-    assert "no drain is running: start it, then repeat this" in said.err
+    assert "no drain is running: start it, then repeat this command" in said.err
 
 
 def test_whether_a_drain_runs_is_seen_by_its_lock(
@@ -458,7 +482,7 @@ def test_a_nearly_full_disk_ends_the_replay(site: CommandSite) -> None:
     said = site.call("replay", archived(site, TOLD), "--json")
 
     assert (75, (0, 0, 0), False) == (said.code, counts(said), said.json["complete"])
-    assert "nearly full (spool.min_free_bytes)" in said.err
+    assert "less than spool.min_free_bytes free" in said.err
 
 
 def test_the_disk_is_looked_at_now_and_then(

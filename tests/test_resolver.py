@@ -269,7 +269,7 @@ def test_one_unreadable_record_concerns_no_other_job(
     assert 2 == asker.resolver.next_time()
     asker.ask(2)
     assert 4 == asker.resolver.next_time()
-    assert ["job=6 record cannot be read: not JSON"] == [
+    assert ["job=6 cannot be read from Slurm: not JSON"] == [
         record.message for record in caplog.records
     ]
 
@@ -293,7 +293,7 @@ def test_a_job_that_configures_for_an_hour_is_logged_once(
     for hours in (1, 2, 3):
         asker.ask(hours * 3601)
 
-    assert ["job=5 is CONFIGURING for over an hour; check its nodes"] == [
+    assert ["job=5 has been CONFIGURING for over an hour; check its nodes"] == [
         r.message for r in caplog.records
     ]
     assert 1 == len(asker.resolver)

@@ -81,9 +81,12 @@ def test_a_run_that_arrives_meanwhile_is_not_replaced(
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"{", "repair the file or discard it"),
-        (codec.encode(run_of(6)), "holds job 6"),
-        (b'{"version": 2}', "format 2 is newer than this program"),
+        (b"{", "repair the file, or type `cc-spool discard ID`"),
+        (codec.encode(run_of(6)), "its name does not match"),
+        (
+            b'{"version": 2}',
+            "written by a later version",
+        ),
     ],
 )
 def test_a_run_that_cannot_be_read_is_not_retried(
@@ -129,7 +132,7 @@ def test_a_file_of_unknown_origin_is_not_retried(site: CommandSite, layout: Layo
     """Nobody knows where it belongs."""
     (site.spool / "dead" / "odd").touch()
 
-    with pytest.raises(BadFileError, match="origin is not known"):
+    with pytest.raises(BadFileError, match="its directory is not known"):
         retry(layout, "odd")
 
 
@@ -142,7 +145,7 @@ def test_a_reason_of_another_file_leads_nowhere(
     why = site.spool / "dead" / "odd.why"
     why.write_text(json.dumps(json.loads(why.read_text()) | {"name": origin}))
 
-    with pytest.raises(BadFileError, match="belongs to another file"):
+    with pytest.raises(BadFileError, match="is about another file"):
         retry(layout, "odd")
 
 

@@ -221,9 +221,14 @@ def test_a_request_with_an_error_of_our_own_is_answered(
 
     reply = send(backend, naps)
 
-    assert ReplyVerdict(Reason.UNEXPECTED, "RuntimeError in our own code") == reply.verdict
+    assert (
+        ReplyVerdict(
+            Reason.UNEXPECTED, "internal error (RuntimeError); please report it with the log"
+        )
+        == reply.verdict
+    )
     assert not reply.sent
-    assert "job=7 start failed in our own code" in caplog.text
+    assert "job=7 start, internal error" in caplog.text
     assert ReplyVerdict(Reason.CREATED) == send(backend, naps).verdict
 
 
@@ -237,7 +242,7 @@ def test_a_question_with_an_error_of_our_own_is_answered(
     reply = ask(Scripted(error), topic)
 
     assert (own_failure(error).verdict, SERVER) == (reply.verdict, reply.server)
-    assert f"the query {topic} failed in our own code" in caplog.text
+    assert f"query of {topic}, internal error" in caplog.text
 
 
 def test_a_probe_shows_the_server() -> None:

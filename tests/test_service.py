@@ -238,7 +238,7 @@ def test_a_request_that_hangs_is_abandoned_at_the_end(
     site.ends = False
     site.run(passes=1)
 
-    assert ["controller: a request is abandoned; it is sent again later"] == [
+    assert ["controller: a request was unfinished at shutdown; the next drain sends it again"] == [
         record.message for record in caplog.records if record.levelno == logging.WARNING
     ]
 
@@ -293,7 +293,7 @@ def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
     assert {1: "completed", 2: "running", 3: "running"} == {
         job_id: state for (job_id, _), state in site.world.backend.rows.items()
     }
-    assert "open runs that are not running in Slurm are looked up: 2" in caplog.text
+    assert "open runs not in Slurm's job list, to be looked up: 2" in caplog.text
 
 
 def test_an_empty_spool_needs_no_job_list(site: Site) -> None:

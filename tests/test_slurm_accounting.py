@@ -88,7 +88,10 @@ def test_accounting_with_header_and_carriage_returns_is_read() -> None:
         (accounted() + "bye\n" + accounted(), "bye"),
         (accounted() + accounted()[:-4] + "\n", "lab|7"),
         (accounted()[:-1], "lab"),
-        (accounted(Start="2026-11-27T23:10:04"), "Start: '2026-11-27T23:10:04'"),
+        (
+            accounted(Start="2026-11-27T23:10:04"),
+            "Start: expected a time in epoch seconds, got '2026-11-27T23:10:04'",
+        ),
         (accounted(NodeList="n[1-"), "NodeList: "),
         (accounted(JobIDRaw="x"), "JobIDRaw: "),
     ],

@@ -213,7 +213,7 @@ def test_a_dead_squeue_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     recorded.answers.clear()
     facts(recorded, slurm)
 
-    assert 1 == caplog.text.count("squeue fails")
+    assert 1 == caplog.text.count("squeue failed")
     assert "not found" in warning
     assert () == slurm.warnings()
 
@@ -310,7 +310,7 @@ def test_a_job_that_squeue_leaves_out_is_found(
     }
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
-    assert "squeue does not list jobs that scontrol shows" in caplog.text
+    assert "jobs that scontrol shows, but squeue does not list" in caplog.text
 
 
 @pytest.mark.parametrize("series", SERIES)

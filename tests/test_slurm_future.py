@@ -112,7 +112,7 @@ def test_new_state_word_stops_nothing(words: object, caplog: pytest.LogCaptureFi
 
     assert run_stage(found) in {RunStage.LIVE, RunStage.UNSETTLED}
     assert found.end_time is None
-    assert 1 == len(re.findall(r"unknown job state NEW\d", caplog.text))
+    assert 1 == len(re.findall(r"job state NEW\d is unknown", caplog.text))
 
 
 def test_new_state_word_in_text_stops_nothing() -> None:
@@ -149,7 +149,7 @@ def test_new_sharing_value_is_shared_and_said_once(caplog: pytest.LogCaptureFixt
     document = record("24.05") | {"shared": ["rack"]}
 
     assert Sharing.SHARED == job(document).sharing == job(document).sharing
-    assert 1 == caplog.text.count("unknown value of node sharing rack")
+    assert 1 == caplog.text.count("node sharing rack is unknown to this program")
 
 
 @pytest.mark.parametrize("series", SERIES[3:])

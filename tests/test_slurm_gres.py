@@ -107,7 +107,7 @@ def test_nonsense_is_left_out(text: str) -> None:
         ("gpu:ssd/raid:2(IDX:0-1)", ("gpu", 2, (0, 1)), "gpu:ssd/raid:2"),
         ("gpu:mem=80G:2(IDX:0-1)", ("gpu", 2, (0, 1)), "gpu:mem=80G:2"),
         ("gpu:2(IDX:2,5),craynetwork", ("gpu", 2, (2, 5)), "craynetwork"),
-        ("gpu:1(IDX:0),", ("gpu", 1, (0,)), "not a GRES"),
+        ("gpu:1(IDX:0),", ("gpu", 1, (0,)), "expected a GRES"),
         ("gpu:1,(IDX:0)", ("gpu", 1, None), "(IDX:0)"),
     ],
 )

@@ -62,7 +62,7 @@ def test_texts_for_missing_are_missing() -> None:
     """(null), N/A and the like are no names; half a surrogate pair is no text to be stored."""
     assert [None] * 5 == [text(word) for word in (None, "", "(null)", "N/A", "None assigned")]
     assert "ü?" == text("ü\udc80")
-    with pytest.raises(ValueError, match="text"):
+    with pytest.raises(ValueError, match="string"):
         text(7)
 
 

@@ -66,7 +66,7 @@ def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> N
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
 def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
     """Nothing is guessed."""
-    with pytest.raises(ValueError, match="write one like 2026-03-29"):
+    with pytest.raises(ValueError, match="expected a time such as 2026-03-29"):
         parse_instant(text, now=NOON)
 
 
@@ -267,7 +267,7 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
     assert "3 would be reported, 0 pending" in dry.out
     assert told.code == 0, told.err
-    assert "3 runs ended in this time: 0 already at cc-backend" in told.out
+    assert "3 runs ended between --since and --until: 0 already at cc-backend" in told.out
     assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
 
 
@@ -287,8 +287,8 @@ def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
         anew = made.sweep("backfill", "--since", since - 1, "--until", until)
 
     assert failed.code == 11
-    assert "type the same command again to continue there" in failed.err
-    assert "continues where the last call stopped" in on.err
+    assert "repeat the same command to continue from here" in failed.err
+    assert "where the last backfill ended" in on.err
     assert on.json["queued"] == 3
     assert "goes on" not in anew.err
 

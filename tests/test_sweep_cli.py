@@ -136,32 +136,32 @@ def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
         said = made.sweep("apply", "--force", "--stops", 29)
 
         assert said.code == 2
-        assert "--stops 29: 30 stops are planned" in said.err
+        assert "--stops 29 is too low, 30 stops are planned" in said.err
         assert set(made.server.rows().values()) == {"running"}
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--limit", "0"], "'0' is not a number above 0"),
-        (["-l", "many"], "'many' is not a number above 0"),
-        (["-j", "x"], "'x' is not a number above 0"),
+        (["--limit", "0"], "expected a number above 0 such as 4711, got '0'"),
+        (["-l", "many"], "expected a number above 0 such as 4711, got 'many'"),
+        (["-j", "x"], "expected a number above 0 such as 4711, got 'x'"),
         (["--direction", "up"], "unknown value 'up'"),
-        (["apply", "--force"], "--force and --stops N must be given together"),
-        (["apply", "--stops", "3"], "--force and --stops N must be given together"),
-        (["apply", "--force", "--stops", "0"], "'0' is not a number above 0"),
+        (["apply", "--force"], "give --force and --stops N together, or neither"),
+        (["apply", "--stops", "3"], "give --force and --stops N together, or neither"),
+        (["apply", "--force", "--stops", "0"], "expected a number above 0 such as 4711, got '0'"),
         (["plan", "--force"], "unknown argument --force"),
         (["plan", "-j", "4711"], "job 4711 is unknown"),
         (["apply", "-j", "4711"], "job 4711 is unknown"),
         (["explain", "4711"], "job 4711 is unknown"),
-        (["explain", "seven"], "'seven' is not a number above 0"),
+        (["explain", "seven"], "expected a number above 0 such as 4711, got 'seven'"),
         (["backfill", "--since", "2d"], "--until"),
         (
             ["backfill", "--since", "1d", "--until", "2d"],
             "must be in the past and before --until 2d",
         ),
-        (["backfill", "--since", "yesterday", "--until", "now"], "'yesterday' is not a time"),
-        (["backfill", "--since", "2026-02-30", "--until", "now"], "'2026-02-30' is not a time"),
+        (["backfill", "--since", "yesterday", "--until", "now"], "got 'yesterday'"),
+        (["backfill", "--since", "2026-02-30", "--until", "now"], "got '2026-02-30'"),
         (["backfill", "--since", "2d", "--until", "now", "--monitoring-status", "2"], "unknown"),
     ],
 )
@@ -317,7 +317,7 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
             said = made.sweep("apply", "--wait", 0)
 
         assert said.code == 75
-        assert "2 changes wait in the spool" in said.err
+        assert "changes pending in the spool: 2" in said.err
         assert len(made.names("new")) == 2
         assert "nothing to do for: 2 already in the spool" in made.sweep("plan").out
 
@@ -333,7 +333,7 @@ def test_on_a_terminal_the_wait_is_shown(tmp_path: Path, monkeypatch: pytest.Mon
             monkeypatch.setenv("NO_COLOR", "")
             plain = made.sweep("apply", "--wait", 0, terminal=True)
 
-        assert "waiting for the drain: 2 left" in said.err
+        assert "waiting for the drain: 2 to deliver" in said.err
         assert "waiting for the drain" not in plain.err
         assert made.sweep("apply", terminal=True).code == 0
 
@@ -377,8 +377,8 @@ def test_a_full_spool_is_told_and_left_for_the_next_sweep(
         said = made.sweep("apply")
 
     assert said.code == 75
-    assert "new/ accepts no more events" in said.err
-    assert "1 are left for the next sweep" in said.err
+    assert "new/ cannot be written" in said.err
+    assert "left for the next sweep: 1" in said.err
 
 
 def test_help_and_version_need_no_verb(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_first_sighting_of_a_young_run_captures_its_facts() -> None:
 
     drift = found(Differences(missing=(young,)))
 
-    why = "RUNNING in Slurm, missing at cc-backend, too young (sweep.grace_seconds)"
+    why = "RUNNING in Slurm, missing at cc-backend, younger than sweep.grace_seconds"
     assert drift.first_sightings == [Start(job=young, why=why, not_before=NOON - 60 + GRACE)]
 
 
@@ -228,7 +228,7 @@ def test_silence_is_no_proof() -> None:
     """Neither of both, nor of accounting that does not answer."""
     assert [
         report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
-    ] == ["not in Slurm's queue, and accounting does not know it"]
+    ] == ["not in Slurm's queue, and accounting does not have it"]
     assert [report.why for report in found(Differences(orphans=(row(7),))).reports] == [
         "not in Slurm's queue, and accounting does not answer"
     ]
@@ -237,7 +237,7 @@ def test_silence_is_no_proof() -> None:
         Report(
             key=RunId(7, OLD),
             user="ada",
-            why="not in Slurm's queue, and accounting still has it as RUNNING",
+            why="not in Slurm's queue, and accounting still shows it as RUNNING",
         )
     ]
 
@@ -279,7 +279,7 @@ def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: 
 
     assert stops == len(drift.stops)
     assert (1 - stops) == drift.skipped["confirming"]
-    assert all("although its end was queued before" in change.why for change in drift.stops)
+    assert all("although a sweep has reported its end" in change.why for change in drift.stops)
 
 
 def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
@@ -338,7 +338,7 @@ def test_unknown_runs_are_closed_only_by_the_switch() -> None:
     assert found(differences, memory).unproven_since == {RunId(7, OLD): NOON - 100}
     assert found(differences, memory, close_after=101).closes == []
     why = (
-        "not in Slurm's queue, and accounting does not know it"
+        "not in Slurm's queue, and accounting does not have it"
         " for longer than sweep.close_unknown_after"
     )
     assert found(differences, memory, close_after=100).closes == [

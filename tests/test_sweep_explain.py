@@ -56,11 +56,11 @@ def test_a_job_in_order_says_so(tmp_path: Path) -> None:
 
     assert said.code == 0, said.err
     first, *rest = said.out.splitlines()
-    assert first == "job 7: correct: cc-backend has what Slurm says"
+    assert first == "job 7: in agreement: cc-backend shows the same as Slurm"
     labels = [line.split()[0] for line in rest]
     assert labels == ["slurmctld", "accounting", "spool", "cc-backend"]
     assert "FAILED, started" in rest[1]
-    assert "has nothing of it" in rest[2]
+    assert "has nothing about this job" in rest[2]
     assert "row 70 on lab: failed, started" in rest[3]
 
 
@@ -76,7 +76,7 @@ def test_a_drift_names_the_command_that_repairs_it(tmp_path: Path) -> None:
         assert made.sweep(*page["command"].split()[1:]).code == 0
         after = made.sweep("explain", 7, "--json").json
 
-    assert after["verdict"] == "correct: cc-backend has what Slurm says"
+    assert after["verdict"] == "in agreement: cc-backend shows the same as Slurm"
     assert after["command"] is None
     assert [row["state"] for row in after["cc_backend"]] == ["failed"]
     assert [run["state"] for run in after["spool"]["delivered"]] == ["FAILED"]
@@ -174,11 +174,15 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "verdict", "command"),
     [
-        (EMPTY, "has not started: there is nothing to report", None),
-        (replace(EMPTY, backend_rows=(ROW,)), "correct: cc-backend has what Slurm says", None),
+        (EMPTY, "has not started, so there is nothing to report", None),
+        (
+            replace(EMPTY, backend_rows=(ROW,)),
+            "in agreement: cc-backend shows the same as Slurm",
+            None,
+        ),
         (
             replace(EMPTY, plan=Plan(guards=(GUARD,))),
-            "no verdict is possible now: up for 3 s",
+            "cannot be judged now: up for 3 s",
             None,
         ),
         (
@@ -188,7 +192,7 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
         (
             replace(EMPTY, plan=Plan(changes=(start(7),), guards=(GUARD,))),
-            "no verdict is possible now: up for 3 s; to be repaired (start): missing",
+            "cannot be judged now: up for 3 s; to be repaired (start): missing",
             None,
         ),
         (
@@ -198,7 +202,7 @@ def test_who_does_not_answer_is_named(tmp_path: Path) -> None:
         ),
         (
             replace(EMPTY, plan=Plan(skipped={"unreported": 1, "strange": 1})),
-            "excluded: by its opt-out, by a filter, or by drain.requeue",
+            "excluded by its opt-out flag, by a filter, or by drain.requeue",
             None,
         ),
     ],

@@ -136,6 +136,12 @@ def test_messages_name_numbers_threshold_and_next_step() -> None:
         g.text for g in check_sizes(sizes(running_in_slurm=4, running_before=10, candidates=3))
     ]
 
-    begin, end = "30 stops of 40 running jobs at cc-backend are more than 20", "accounting confirms"
+    begin, end = (
+        "30 of 40 running jobs at cc-backend would be stopped, more than 20",
+        "accounting confirms",
+    )
     assert (texts[0].startswith(begin), texts[0].endswith(end)) == (True, True)
-    assert "4 running jobs, less than 50% of the 10 of the last sweep; stops are held" in fewer[0]
+    assert (
+        "4 running jobs, fewer than 50% of the 10 jobs at the last sweep; stops are held"
+        in fewer[0]
+    )

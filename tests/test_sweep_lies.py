@@ -133,10 +133,10 @@ LIES: dict[str, tuple[dict[str, Lie], int, str]] = {
     "no numbers": (
         {"squeue": changed(b"|RUNNING|17", b"|RUNNING|N/A17")},
         REFUSED,
-        "not a time in epoch seconds",
+        "a time in epoch seconds, got",
     ),
     "a hidden partition": (
-        {"squeue": lines(lambda x: x < b"110")}, REFUSED, "less than 50% of the 40"),
+        {"squeue": lines(lambda x: x < b"110")}, REFUSED, "fewer than 50% of the 40"),
     "another cluster": ({"config": changed(b"= lab", b"= fritz")}, REFUSED, "cluster is 'fritz'"),
     "a configuration cut": ({"config": cut(0.5)}, REFUSED, "is incomplete"),
     "no configuration": ({"config": says(stderr=GONE, status=1)}, UNAVAILABLE, "Unable to contact"),
@@ -247,15 +247,15 @@ def reply(reason: Reason, status: int | None, text: str = "") -> JobList:
 
 
 THERE: dict[str, tuple[JobList, int, str]] = {
-    "cut": (reply(Reason.QUERY_FAILED, 200, "not a listing"), REFUSED, "not a listing"),
-    "a wrong count": (reply(Reason.QUERY_FAILED, 200, "3 of 9 jobs listed"), REFUSED, "3 of 9"),
+    "cut": (reply(Reason.QUERY_FAILED, 200, "not a job list"), REFUSED, "not a job list"),
+    "a wrong count": (reply(Reason.QUERY_FAILED, 200, "it has 3 of 9 jobs"), REFUSED, "3 of 9"),
     "500": (reply(Reason.UNEXPECTED, 500), REFUSED, "status 500"),
     "HTML": (reply(Reason.NOT_THE_API, 200, "<html>"), REFUSED, "not_the_api"),
     "broken off": (reply(Reason.BROKEN, None), REFUSED, "no answer"),
     "down": (reply(Reason.UNREACHABLE, None, "refused"), UNAVAILABLE, "refused"),
     "a wrong account": (reply(Reason.ROLE_REFUSED, 401), NO_PERMISSION, "role api"),
     "an expired token": (reply(Reason.TOKEN_EXPIRED, 401), NO_PERMISSION, "token"),
-    "a redirect": (reply(Reason.REDIRECTED, 301), CONFIG, "base URL"),
+    "a redirect": (reply(Reason.REDIRECTED, 301), CONFIG, "redirects to another URL"),
     "another cluster": (
         JobList(ListedThere().listing.reply, (BackendRow(1, "fritz", OLD, "running", 1),)),
         REFUSED, "'fritz'"),

@@ -219,10 +219,10 @@ def test_require_force_waits_for_a_person() -> None:
 
     assert (second.plan.changes, len(second.plan.held_back)) == ((), 30)
     assert second.plan.guards[0].text.endswith(
-        "sweep.require_force: they wait for cc-sweep apply --force --stops 30"
+        "stops wait for `cc-sweep apply --force --stops 30` (sweep.require_force)"
     )
     assert len(decided(drift, sizes(stops=30), options=forced).plan.changes) == 30
-    with pytest.raises(ForceError, match="--stops 29: 30 stops are planned"):
+    with pytest.raises(ForceError, match="--stops 29 is too low, 30 stops are planned"):
         decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 

@@ -307,7 +307,7 @@ def test_an_id_that_was_used_before_is_a_job_of_its_own(story: Story) -> None:
     (report,) = story.sweeps["wrapped: apply"].plan["reports"]
 
     assert planned(story.sweeps["wrapped: apply"]) == {story.jobs["wrapped"]: ["start"]}
-    assert report["why"] == "not in Slurm's queue, and accounting does not know it"
+    assert report["why"] == "not in Slurm's queue, and accounting does not have it"
 
 
 EXPLAINED = {

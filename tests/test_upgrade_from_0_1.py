@@ -224,7 +224,7 @@ def test_a_backfill_goes_on_where_it_was(site: SweepSite) -> None:
     said = site.sweep("backfill", *window)
 
     assert 0 == said.code
-    assert "continues where the last call stopped" in said.err
+    assert "where the last backfill ended" in said.err
     state = json.loads((site.state / "backfill.json").read_bytes())
     assert NOON == state["at"]
 

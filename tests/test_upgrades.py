@@ -228,6 +228,6 @@ def test_what_a_later_version_wrote_is_left_alone_and_named(
         job: state for (job, _), state in world.backend.rows.items()
     }
     assert set(later.values()) == listed.keys()
-    assert all("is newer than this program" in words for words in listed.values())
-    told = [caplog.text.count(f"{name}: format 2") for name in later.values()]
+    assert all("by a later version of this program" in words for words in listed.values())
+    told = [caplog.text.count(f"{name}: written by a later version") for name in later.values()]
     assert [1, 1, 1] == told

@@ -45,7 +45,7 @@ def parse_credentials(text: str) -> Credentials:
     blocks = dict(_BLOCK.findall(text))
     jwt, seed = blocks.get("NATS USER JWT"), blocks.get("USER NKEY SEED")
     if not jwt or not seed:
-        raise ValueError("not a creds file: it needs a user JWT and an nkey seed")
+        raise ValueError("not a NATS creds file: a user JWT and an nkey seed must be in it")
     return Credentials(jwt, _decode_seed(seed))
 
 
@@ -76,7 +76,7 @@ def _decode_seed(text: str) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != _SEED_BYTES or raw[0] & _PREFIX_BITS != _SEED_PREFIX:
-        raise ValueError("not a creds file: its nkey seed is damaged")
+        raise ValueError("not a valid NATS creds file: its nkey seed is damaged")
     return raw[2:34]
 
 

@@ -129,7 +129,7 @@ def _words(value: Any) -> list[str] | None:
     if found is not None and not (
         isinstance(found, list) and all(isinstance(word, str) for word in found)
     ):
-        raise ValueError(f"expected words, got {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected a list of strings, got {value!r}"[:MAX_MESSAGE])
     return found
 
 
@@ -162,7 +162,8 @@ def _numbered_nodes(
     found = []
     for place, item in allocated.numbered():
         if place >= len(nodes):
-            raise FieldError(f"job_resources.allocated_nodes.{place}", "there is no such node")
+            problem = f"the job has only {len(nodes)} nodes"
+            raise FieldError(f"job_resources.allocated_nodes.{place}", problem)
         found.append(
             _cores_of_merged_sockets(item, nodes[place], known[place], one_size=len(sizes) == 1)
         )

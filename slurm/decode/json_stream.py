@@ -62,12 +62,12 @@ class RecordStream:
         self._parse_available()
         missing = {"jobs", "meta", "errors"} - set(self._fields)
         if missing:
-            message = f"the JSON answer lacks {sorted(missing)}"
+            message = f"Slurm's JSON does not have {sorted(missing)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED)
         # 21.08 and 22.05 exit with 0 and list no job when slurmctld does not answer: only this
         # field says so (tested with 22.05.8).
         if self._fields["errors"]:
-            message = f"the answer carries errors: {self._fields['errors']!r}"
+            message = f"Slurm's JSON contains errors: {self._fields['errors']!r}"
             raise SlurmError(message[:300], reason=FailureReason.ERRORS_IN_ANSWER)
         return self._fields
 
@@ -84,10 +84,10 @@ class RecordStream:
             next(self._document, None)
         except _TruncatedError as error:
             raise SlurmError(
-                "the JSON answer is truncated", reason=FailureReason.INCOMPLETE
+                "Slurm's JSON is truncated", reason=FailureReason.INCOMPLETE
             ) from error
         except (ValueError, RecursionError) as error:
-            message = f"this is not the JSON format of Slurm: {error!r}"
+            message = f"the output is not Slurm's JSON: {error!r}"
             raise SlurmError(message[:300], reason=FailureReason.MALFORMED) from error
         self._text = self._text[self._position :]
         self._position = 0
@@ -109,7 +109,7 @@ class RecordStream:
             following = yield from self._expect(",}")
         while True:
             if self._text[self._position :].strip(" \t\r\n"):
-                raise ValueError("text after the end of the document")
+                raise ValueError("text after the end of the JSON document")
             self._position = len(self._text)
             yield
 
@@ -120,7 +120,7 @@ class RecordStream:
         while following == ",":
             record = yield from self._value()
             if not isinstance(record, dict):
-                raise ValueError(f"expected a record, got {record!r}"[:100])  # noqa: TRY004 - bad data
+                raise ValueError(f"expected an object, got {record!r}"[:100])  # noqa: TRY004 - bad data
             self._on_record(record)
             following = yield from self._expect(",]")
 
@@ -175,7 +175,7 @@ class RecordStream:
                 first_line = first_line or line
                 self._position = end + 1
             elif self._is_final and (first_line or line):
-                raise ValueError(f"there is no document: {excerpt(first_line or line)!r}")
+                raise ValueError(f"expected JSON, got {excerpt(first_line or line)!r}")
             else:
                 yield from self._wait_for_text()
 

@@ -93,12 +93,12 @@ class NodeListingReader:
             SlurmError: the output is empty, truncated or of another format.
         """
         if self._rest:
-            message = f"the last line of scontrol is truncated: {_shown(self._rest)}"
+            message = f"the last line of scontrol's output is truncated: {_shown(self._rest)}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         bad, good = self._bad_lines, len(self._nodes)
         if not good or bad > max(MAX_BAD_LINES, MAX_BAD_SHARE * (bad + good)):
-            said = f"{bad} of {bad + good} records cannot be read: {self._bad}"
-            message = f"scontrol show node: {said if bad else 'there is no node'}"
+            said = f"{bad} of {bad + good} lines cannot be read: {self._bad}"
+            message = f"scontrol show node: {said if bad else 'no node in its output'}"
             raise SlurmError(message, reason=FailureReason.MALFORMED)
         times = Counter(node.name for node in self._nodes)
         return NodeListing(

@@ -31,7 +31,7 @@ def parse_release(stdout: bytes) -> Release:
     releases = whole or [found for line in lines if (found := _IN_A_LINE.search(line))]
     if not releases:
         said = excerpt(text) or "(nothing)"
-        message = f"the output of --version contains no release of Slurm: {said}"
+        message = f"expected `slurm 24.11.7` or such from --version, got: {said}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(releases[-1])
 
@@ -44,7 +44,7 @@ def parse_release_number(text: str) -> Release:
     """
     found = _ALONE.fullmatch(text)
     if found is None:
-        message = f"not a release number of Slurm: {excerpt(text)!r}"
+        message = f"expected a Slurm release such as 24.11.7, got {excerpt(text)!r}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     return _release(found)
 

@@ -73,7 +73,7 @@ def parse_sacct_rows(
             jobs.append(_parse_row(field))
         except ValueError as error:
             row = excerpt("|".join(values))
-            message = f"a row of sacct cannot be read, {error}: {row!r}"
+            message = f"a line of sacct cannot be read, {error}: {row!r}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
     return tuple(jobs)
 
@@ -88,7 +88,8 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
     if not answer:
         return
     if not answer.endswith("\n"):
-        message = f"the last line of sacct is truncated: {excerpt(answer.splitlines()[-1])!r}"
+        last = answer.splitlines()[-1]
+        message = f"the last line of sacct's output is truncated: {excerpt(last)!r}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     pieces = answer.removesuffix("\n").split(separator)
     width = len(names) - 1
@@ -101,7 +102,7 @@ def _split_rows(stdout: bytes, names: Sequence[str], separator: str) -> Iterator
         values[-1], line_break, first = values[-1].partition("\n")
         if len(values) <= width or "\n" in values[0] or bool(line_break) is is_last:
             line = first if line_break and is_last else "|".join(values)
-            message = f"this is not a row of sacct: {excerpt(line)!r}"
+            message = f"expected a line of sacct, got {excerpt(line)!r}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         # A wrapper may drop `-n`, so that the header is a row.
         if values != names:
@@ -116,7 +117,7 @@ def parse_batch_steps(stdout: bytes) -> tuple[tuple[int, int, str], ...]:
     """
     answer = stdout.decode("utf-8", "replace")
     if answer and not answer.endswith("\n"):
-        message = f"the last line of sacct is truncated: {excerpt(answer)!r}"
+        message = f"the last line of sacct's output is truncated: {excerpt(answer)!r}"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     found = _BATCH_STEP.finditer(answer)
     return tuple((int(step[1]), int(step[3]), step[2]) for step in found)

@@ -108,22 +108,22 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
     lines = _without_banner(stdout).rstrip("\n ").split("\n")
     first = _FIRST_LINE.fullmatch(lines[0])
     if first is None or int(first[1]) != job_id:
-        raise UntrustedTextError("the text is not about this job")
+        raise UntrustedTextError("scontrol's output is not about this job")
     # A forged line repeats one of these keys; Slurm itself prints each once.
     for word in _STRUCTURAL_KEYS:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
-            raise UntrustedTextError(f"{word} does not occur exactly once")
+            raise UntrustedTextError(f"scontrol's output does not contain {word} exactly once")
     # The name is the only free text before the second line, and it stands at the end of the first.
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(_KEY.match(line) for line in lines[1 : end + 1]):
-        raise UntrustedTextError("a line before the nodes was not written by Slurm")
+        raise UntrustedTextError("scontrol's output has an unknown line before the nodes")
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     # All lines that look like nodes must be here: one further down comes from a comment or a path.
     behind = lines[end + 1 : end + 1 + len(nodes)]
     if tuple(behind) != nodes:
-        raise UntrustedTextError("lines about nodes are in a wrong place")
+        raise UntrustedTextError("scontrol's output has node lines in the wrong place")
     rest = lines[end + 1 + len(nodes) :]
     return _TrustedLines(first[2], nodes, tuple(rest[:4]), free_text(rest, COMMENT))
 
@@ -134,7 +134,7 @@ def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[N
         # A list of CPUs of exactly this length may have been cut inside a number, which would still
         # parse.
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
-            raise UntrustedTextError("a line about nodes is incomplete")
+            raise UntrustedTextError("a node line of scontrol is incomplete")
         try:
             names, cpus = expand_hosts(found[1]), expand_indices(found[2])
         except HostlistError as error:
@@ -153,7 +153,7 @@ def _allocation(
         return replace(known, cpus=len(cpus))
     cores = tuple(sorted({cpu // node.threads_per_core for cpu in cpus}))
     if cores and cores[-1] >= node.cores:
-        raise UntrustedTextError(f"{name} has no core {cores[-1]}")
+        raise UntrustedTextError(f"node {name} has no core {cores[-1]}")
     return replace(known, cores=cores, core_count=node.cores, cpus=len(cpus))
 
 
@@ -166,7 +166,7 @@ def _confirm_nodes(job: Job, detailed: tuple[str, ...]) -> tuple[str, ...]:
     rest = iter(detailed)
     if "COMPLETING" in job.flags and all(name in rest for name in job.nodes):
         return detailed
-    raise UntrustedTextError("its nodes are not those that squeue lists")
+    raise UntrustedTextError("scontrol lists other nodes than squeue")
 
 
 def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: NodeOf) -> None:
@@ -182,7 +182,7 @@ def _check_cpus(job: Job, allocations: tuple[NodeAllocation, ...], node_of: Node
         for allocation, node in ((a, node_of(a.name)) for a in allocations)
     )
     if job.cpus is None or not cores <= job.cpus <= listed:
-        raise UntrustedTextError(f"it lists {listed} CPUs, squeue counts {job.cpus}")
+        raise UntrustedTextError(f"scontrol lists {listed} CPUs, squeue counts {job.cpus}")
 
 
 def _memory(lines: tuple[str, ...]) -> str | None:

@@ -61,14 +61,14 @@ def parse_nodes(stdout: bytes) -> tuple[Node, ...]:
     if not starts:
         if _NONE in text:
             return ()
-        message = f"the output of scontrol show node has no node: {excerpt(text)!r}"
+        message = f"scontrol show node printed no node: {excerpt(text)!r}"
         raise SlurmError(message, reason=FailureReason.MALFORMED)
     ends = [*(found.start() for found in starts), len(text)][1:]
     nodes = [
         _node(found[1], text[found.start() : end]) for found, end in zip(starts, ends, strict=True)
     ]
     if nodes[-1] is None:
-        message = f"the record of node {starts[-1][1]} is truncated"
+        message = f"the last record of scontrol show node, {starts[-1][1]}, is truncated"
         raise SlurmError(message, reason=FailureReason.INCOMPLETE)
     return tuple(node for node in nodes if node is not None)
 
@@ -96,7 +96,8 @@ def _node(name: str, record: str) -> Node | None:
 
 @lru_cache(maxsize=64)
 def _warn_size(kind: str) -> None:
-    _log.warning("nodes like %s lack sockets, cores or threads in Slurm: they are skipped", kind)
+    text = "nodes like %s are skipped: Slurm does not show their sockets, cores or threads"
+    _log.warning(text, kind)
 
 
 def _number(record: str, key: str) -> int | None:

@@ -55,7 +55,7 @@ def record_head(record: str) -> Job:
     """
     found = _HEAD.fullmatch(record.split("\n", 1)[0])
     if found is None:
-        raise UntrustedTextError("the text does not begin with a job id")
+        raise UntrustedTextError("scontrol's output does not begin with a job id")
     ids = dict(pair.split("=", 1) for pair in found["ids"].split())
     array, het = digits(ids.get("ArrayJobId", "")), digits(ids.get("HetJobId", ""))
     return Job(
@@ -76,7 +76,7 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
     """
     head = record_head(record)
     if head.job_id != job_id:
-        raise UntrustedTextError("the text is not about this job")
+        raise UntrustedTextError("scontrol's output is not about this job")
     lines = record.split("\n")
     value = _values(lines)
     state, flags = split_state(value["state"])
@@ -125,13 +125,13 @@ def _values(lines: Sequence[str]) -> dict[str, str]:
         own = [line for line in lines if line.lstrip().startswith(f"{key}=")]
         match = pattern.fullmatch(own[0].strip()) if len(own) == 1 else None
         if match is None:
-            raise UntrustedTextError(f"{key}= does not occur exactly once")
+            raise UntrustedTextError(f"scontrol's output does not contain {key}= exactly once")
         found |= match.groupdict()
     # A line break in the name moves what Slurm prints as its second line.
     if not lines[1].startswith(_SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     if not all(_KEY.match(line) for line in lines[1 : _end(lines) + 1]):
-        raise UntrustedTextError("a line before the resources was not written by Slurm")
+        raise UntrustedTextError("scontrol's output has an unknown line before the resources")
     return found
 
 

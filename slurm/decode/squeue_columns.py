@@ -113,10 +113,10 @@ def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) 
     for record in _split_records(answer):
         job_id = _job_id(record)
         if job_id is None:
-            problems.append(f"this is not a row of squeue: {excerpt(record)!r}")
+            problems.append(f"expected a line of squeue, got {excerpt(record)!r}")
             continue
         if job_id in rows:
-            doubtful[job_id] = f"the job is listed twice: {excerpt(record)!r}"
+            doubtful[job_id] = f"squeue lists the job twice: {excerpt(record)!r}"
         try:
             rows[job_id] = _job(_fields(record, columns), cluster, job_id)
         except ValueError as error:

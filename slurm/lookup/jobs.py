@@ -262,7 +262,7 @@ class JobLookup:
         if error.reason is FailureReason.TIMEOUT:
             # A squeue that hangs costs its whole timeout each time; scontrol answers meanwhile.
             self._squeue_aside_until = self._clock() + SQUEUE_ASIDE_SECONDS
-        warning = f"squeue fails, scontrol is used instead: {excerpt(str(error))}"
+        warning = f"squeue failed, so scontrol is used instead: {excerpt(str(error))}"
         if self._squeue_warning is None:
             _log.warning("%s", warning)
         self._squeue_warning = warning
@@ -294,5 +294,5 @@ class JobLookup:
             job_id: job for job_id, job in other.jobs.items() if isinstance(job, Job)
         }
         if shown:
-            _log.warning("squeue does not list jobs that scontrol shows: %s", sorted(shown))
+            _log.warning("jobs that scontrol shows, but squeue does not list: %s", sorted(shown))
         found.add(replace(other, jobs=shown))

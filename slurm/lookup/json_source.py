@@ -19,6 +19,7 @@ ASSUMED_LISTING_SECONDS = 0.03  # until one has been measured
 RETRY_SECONDS = 600.0
 """The time until JSON is tried again after it has failed where text works."""
 _log = logging.getLogger(__name__)
+_JSON_FAILED = "squeue's JSON cannot be read, so its text output is used:"
 
 
 class JsonSource:
@@ -49,8 +50,8 @@ class JsonSource:
         self._failed_at = self._tools.clock()
         self._has_plugin = error.reason is not FailureReason.NO_JSON
         if self.warning is None:
-            _log.warning("squeue's JSON cannot be read, its text is used: %s", excerpt(str(error)))
-        self.warning = f"squeue's JSON cannot be read, its text is used: {excerpt(str(error))}"
+            _log.warning("%s %s", _JSON_FAILED, excerpt(str(error)))
+        self.warning = f"{_JSON_FAILED} {excerpt(str(error))}"
 
     def is_of_other_release(self, features: ReleaseFeatures) -> bool:
         """Return whether the last answer names a release with other features than those assumed."""
@@ -114,7 +115,7 @@ class JsonSource:
         try:
             return parse_job(record, node_of=self._tools.nodes.node)
         except ValueError as error:
-            message = f"the record of job {job_id} cannot be read, {error}"
+            message = f"squeue's record of job {job_id} cannot be read, {error}"
             return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
 
@@ -122,7 +123,7 @@ def _job_id(record: Mapping[str, Any]) -> int:
     """Return the id; raise without one, since the record may be any of the wanted jobs."""
     found = record_job_id(record)
     if found is None:
-        message = f"a record of squeue has an invalid job id: {record.get('job_id')!r}"
+        message = f"expected a job id such as 4711 from squeue, got {record.get('job_id')!r}"
         raise SlurmError(message[:300], reason=FailureReason.MALFORMED)
     return found
 

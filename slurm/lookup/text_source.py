@@ -127,11 +127,12 @@ def scontrol_id(job: Job) -> str:
 def warn_untrusted(untrusted: Mapping[int, str]) -> None:
     """Log that jobs are reported with their hosts alone."""
     for job_id, why in untrusted.items():
-        _log.warning("job=%d is reported without cores and GRES: %s", job_id, excerpt(why))
+        text = "job=%d is reported without cores and GRES, because %s"
+        _log.warning(text, job_id, excerpt(why))
 
 
 def _unreadable(job_id: int, why: str) -> SlurmError:
-    message = f"the row of job {job_id} cannot be read, {why}"
+    message = f"squeue's line about job {job_id} cannot be read, {why}"
     return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
 
@@ -183,7 +184,7 @@ class SingleSource:
             except UnknownJob:
                 found.unknown.add(job_id)
             except UntrustedTextError as error:
-                message = f"the text of job {job_id} cannot be trusted: {error}"
+                message = f"scontrol's output about job {job_id} cannot be trusted: {error}"
                 found.jobs[job_id] = SlurmError(message, reason=FailureReason.MALFORMED)
             except SlurmError:
                 # The first call failed: scontrol does not work at all. After one success it is

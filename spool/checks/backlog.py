@@ -19,7 +19,7 @@ from spool.light_dataclass import light_dataclass
 
 LOW_INODES = 1000
 MIN_EVENT_BYTES = 64 * 1024  # with less space a hook's event may not fit
-_LIST_HINT = "`cc-spool status` and `cc-spool list` show why"
+_LIST_HINT = "`cc-spool status` and `cc-spool list` show why they wait"
 
 
 @light_dataclass
@@ -74,7 +74,7 @@ def check_backlog(
     yield _check_age("runs", backlog.runs, backlog.oldest_run, now=now, limits=limits)
     yield passed(
         "open runs",
-        f"{backlog.open} started, {held_stops} stops wait for cc-backend's job cache",
+        f"{backlog.open} started; stops waiting for cc-backend to store the start: {held_stops}",
         PerfData(label="open", value=backlog.open),
         PerfData(label="held", value=held_stops),
     )
@@ -110,7 +110,7 @@ def _dead_letters(count: int) -> CheckResult:
     figure = PerfData(label="dead", value=count, warning=1)
     if count:
         text = f"{pluralize(count, 'dead letter')}: rejected by cc-backend, or damaged files"
-        hint = "`cc-spool list dead` and `show ID` show why; then `retry ID` or `discard ID`"
+        hint = "`cc-spool list dead` shows why; then `cc-spool retry ID` or `cc-spool discard ID`"
         return finding(CheckStatus.WARNING, "dead letters", text, hint, figure)
     return passed("dead letters", "none", figure)
 

@@ -10,7 +10,7 @@ from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, pas
 from spool.errors import ConfigProblem
 from spool.formatting import format_duration, pluralize
 
-_WARNING_HINT = "see the key in docs/configuration.md"
+_WARNING_HINT = "docs/configuration.md describes the key"
 
 
 def check_config_problems(
@@ -23,7 +23,7 @@ def check_config_problems(
     """
     for problem in problems:
         if problem.is_denied and not as_service:
-            status, hint = CheckStatus.UNKNOWN, "run this as root or as the service user"
+            status, hint = CheckStatus.UNKNOWN, "run the command as root or as the service user"
         else:
             status, hint = CheckStatus.CRITICAL, problem.hint
         yield finding(status, "configuration", f"{problem.path}: {problem.problem}", hint)
@@ -47,7 +47,7 @@ def check_config_warnings(
 
 
 WARNING_SECONDS = 14 * 86400.0
-_RENEW_HINT = "create a new one on cc-backend and write it to the token file; no restart is needed"
+_RENEW_HINT = "create a new token on cc-backend and write it to the token file, without a restart"
 
 
 def check_token(token: Token, now: float) -> CheckResult:

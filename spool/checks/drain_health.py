@@ -25,7 +25,9 @@ _START_HINT = "`systemctl start cc-spool`; `journalctl -u cc-spool` shows why it
 def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
     """Return the result for state that cannot be read."""
     text = f"{path} cannot be read: {error}"
-    return finding(CheckStatus.UNKNOWN, name, text, "run this as root or as the service user")
+    return finding(
+        CheckStatus.UNKNOWN, name, text, "run the command as root or as the service user"
+    )
 
 
 def check_drain(
@@ -42,9 +44,8 @@ def check_drain(
     `before_first_start` makes a drain that has never run only a warning: it is started last.
     """
     if not is_running and state is None and before_first_start:
-        yield finding(
-            CheckStatus.WARNING, "drain", "has never run", "start it when all other checks pass"
-        )
+        hint = "when all other checks pass, `systemctl enable --now cc-spool`"
+        yield finding(CheckStatus.WARNING, "drain", "has never run", hint)
     elif not is_running and state is not None and state.once:
         yield from _state_results(state, _last_once(state, now, limits), now, limits)
     elif not is_running:
@@ -76,7 +77,7 @@ def _state_results(
     if state.unreadable_count:
         yield _unreadable_files(state)
     for warning in state.warnings:
-        hint = "the drain continues; correct what the message names"
+        hint = "the drain continues; correct the cause that the message names"
         yield finding(CheckStatus.WARNING, "drain warning", warning, hint)
 
 
@@ -85,7 +86,7 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
     age = now - (state.updated or 0.0)
     status = limits.status_at(age)
     hint = "" if status is CheckStatus.OK else "check the cron line of `cc-spool drain --once`"
-    return finding(status, "drain", f"ran once {format_duration(age)} ago", hint)
+    return finding(status, "drain", f"`drain --once` ended {format_duration(age)} ago", hint)
 
 
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
@@ -111,7 +112,7 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
     halted = PerfData(label="halted", value=float(health.state is HealthState.HALTED), critical=1)
     if health.state is HealthState.HALTED:
         text = f"deliveries have been halted for {format_age(health.since, now)}: {health.reason}"
-        hint = "they are retried every minute, and at once when token or configuration change"
+        hint = "remove the cause; the drain retries every minute, and at once with a new token"
         return finding(CheckStatus.CRITICAL, "cc-backend", text, hint, halted)
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)
@@ -162,7 +163,7 @@ def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
         if since is not None:
             why = f": {state.slurm_reason}" if state.slurm_reason else ""
             status = limits.status_at(now - since)
-            hint = "" if status is CheckStatus.OK else f"check {daemon} and the paths in slurm.*"
+            hint = "" if status is CheckStatus.OK else f"check {daemon}, and slurm.* in config.json"
             text = f"{what} for {format_age(since, now)}{why}"
             return finding(status, "slurm", text, hint)
     release = f" (release {state.slurm_release})" if state.slurm_release else ""
@@ -185,7 +186,7 @@ def _parked(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
         return passed("parked runs", "none", figure)
     named = "; ".join(waiting_line(cause, now) for cause in old[:MAX_NAMED])
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
-    hint = "remove the cause; the runs are retried automatically, at once by `cc-spool retry ALL`"
+    hint = "remove the cause; then wait, or `cc-spool retry ALL` to deliver the runs now"
     return finding(CheckStatus.WARNING, "parked runs", named + more, hint, figure)
 
 
@@ -193,5 +194,5 @@ def _unreadable_files(state: DrainState) -> CheckResult:
     named = "; ".join(f"{file.name}: {file.reason}" for file in state.unreadable[:MAX_NAMED])
     count = state.unreadable_count
     text = f"{pluralize(count, 'file')} in the spool cannot be read: {named}"
-    hint = "repair the file's permissions or the disk; the drain retries automatically"
+    hint = "repair the files' permissions or the disk; then the drain reads them automatically"
     return finding(CheckStatus.CRITICAL, "unreadable files", text, hint)

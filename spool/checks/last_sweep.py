@@ -21,8 +21,8 @@ from spool.formatting import format_duration, pluralize
 AGE_SECONDS = 1800.0  # three periods of the timer
 CRITICAL_FACTOR = 8
 _HARMLESS_GUARDS = frozenset({"boot", "first"})
-_PLAN_HINT = "run `cc-sweep plan`; the next sweep checks again"
-_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or the cron line in docs/install.md"
+_PLAN_HINT = "`cc-sweep plan` shows the reason; the next sweep checks again"
+_TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or add the cron line of docs/install.md"
 
 
 def check_sweep(
@@ -73,4 +73,4 @@ def _refusal(summary: SweepSummary) -> str:
     stops = pluralize(summary.held_stops, "stop")
     guards = summary.held_guards or summary.guards
     what = f"held back {stops}" if summary.held_stops else "refused to act"
-    return f"the last sweep {what} ({', '.join(guards) or 'no safety check is named'})"
+    return f"the last sweep {what} (safety check: {', '.join(guards) or 'unknown'})"

@@ -48,8 +48,9 @@ def check_nodes(
         text = f"were last reported {format_age(last.accepted, now)} ago{why}"
         yield finding(CheckStatus.WARNING, _NAME, text, _hint(interval), *figures)
     elif last.nodes > MAX_NODES:
-        text = f"{last.nodes} nodes may take longer than the 20 s that cc-backend allows"
-        yield finding(CheckStatus.WARNING, _NAME, text, "set a long nodes.interval_seconds or 0")
+        text = f"a report of {last.nodes} nodes may exceed the 20 s that cc-backend allows"
+        hint = "set a longer nodes.interval_seconds, or 0 to report no node states"
+        yield finding(CheckStatus.WARNING, _NAME, text, hint)
     elif left_out:
         text = f"not reported: {', '.join(left_out_texts(left_out))}"
         hint = "`cc-sweep nodes --plan` and `cc-spool check --full` name them"

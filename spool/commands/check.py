@@ -89,14 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.critical_seconds,
-        help="critical after this long (default: %(default)g); -c is the configuration file",
+        help="the same limit for CRITICAL (default: %(default)g); -c is the configuration file",
     )
     parser.add_argument(
         "--sweep-age",
         type=_seconds,
         metavar="SECONDS",
         default=AGE_SECONDS,
-        help="warn if the last sweep is older (default: %(default)g)",
+        help="warn if the last sweep ended longer ago than this (default: %(default)g)",
     )
     parser.add_argument(
         "--full", action="store_true", help="also verify Slurm, cc-backend and the hooks"
@@ -198,7 +198,7 @@ def _drain(
 ) -> Iterator[CheckResult]:
     held = lock_state(directory / DRAIN_LOCK_FILE)
     if held is LockState.UNKNOWN:
-        hint = "run this as root or as the service user"
+        hint = "run the command as root or as the service user"
         text = f"{directory / DRAIN_LOCK_FILE} cannot be opened (permission denied)"
         yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
@@ -268,5 +268,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         found = 0.0
     if not 0 < found < float("inf"):
-        raise argparse.ArgumentTypeError(f"write a number of seconds, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of seconds such as 600, got {text!r}")
     return found

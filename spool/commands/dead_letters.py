@@ -56,9 +56,10 @@ def report_nothing(layout: Layout, wanted: str, *, as_json: bool) -> int:
         return OK
     elsewhere = list(matching_names(layout, wanted, _LIVE_DIRECTORIES))
     for directory, name in elsewhere:
-        _log.error("%s is in %s/: it is not a dead letter", escape(name), directory)
+        text = "%s is in %s/: it is not a dead letter; `cc-spool show` shows its state"
+        _log.error(text, escape(name), directory)
     if not elsewhere:
-        hint = "; ALL is written in upper case" if wanted.upper() == ALL else ""
+        hint = "; write ALL in upper case" if wanted.upper() == ALL else ""
         _log.error("%s: no dead letter has this name or job id%s", wanted, hint)
     return USAGE
 

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     dead_letters.add_arguments(parser)
     parser.add_argument(
-        "--yes", action="store_true", help="do not ask; required when not run interactively"
+        "--yes",
+        action="store_true",
+        help="do not ask for confirmation; required when not run interactively",
     )
 
 
@@ -37,7 +39,9 @@ def run(config: Config, args: argparse.Namespace) -> int:
             return dead_letters.report_nothing(layout, args.id, as_json=args.json)
         if not (args.yes or args.dry_run):
             if not sys.stdin.isatty():
-                _log.error("not interactive: add --yes, or --dry-run to see what would be done")
+                _log.error(
+                    "not run on a terminal: add --yes, or --dry-run to see what would be done"
+                )
                 return USAGE
             if not _confirm(len(names)):
                 _log.info("nothing was discarded")

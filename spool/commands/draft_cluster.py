@@ -43,7 +43,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     cluster = args.cluster or config.clustername
     found = draft_cluster(cluster, reported, site_map(config))
     if not found.document["subClusters"]:
-        _log.error("no node of Slurm is in a partition of cluster %s", cluster)
+        _log.error("cluster %s has no Slurm nodes: check --cluster and partition_clusters", cluster)
         return USAGE
     for line in cluster_text(found.document).splitlines():
         print_line(line)

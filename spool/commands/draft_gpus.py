@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_numbers,
         default=(),
         metavar="N,N...",
-        help="numbers of the GPUs in that output, in Slurm's order (default: ascending)",
+        help="GPU numbers of that output in the order in which Slurm counts them, such as 0,2,1,3"
+        " (default: ascending)",
     )
 
 
@@ -58,5 +59,5 @@ def _numbers(text: str) -> tuple[int, ...]:
     """
     parts = text.split(",")
     if not all(part.isascii() and part.isdigit() for part in parts):
-        raise argparse.ArgumentTypeError(f"write numbers like 0,2,1,3, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected GPU numbers such as 0,2,1,3, got {text!r}")
     return tuple(map(int, parts))

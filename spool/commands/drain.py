@@ -238,10 +238,12 @@ class ConfigWatcher:
             found = load_checked(self._config.path, credentials=credentials_directory())
         except ConfigError as error:
             for problem in error.problems:
-                _log.error("the changed configuration is not used, correct it: %s", problem)
+                _log.error("the changed configuration has an error and is not used: %s", problem)
             return
         if _directories(found) != _directories(self._config):
-            _log.error("a changed spool or state directory needs `systemctl restart cc-spool`")
+            _log.error(
+                "the spool or state directory has changed: type `systemctl restart cc-spool`"
+            )
             return
         _log.info("the configuration was reloaded")
         self.new_config = found

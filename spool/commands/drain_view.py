@@ -44,7 +44,7 @@ def read_drain_view(state_directory: Path) -> DrainView:
     try:
         state = read_drain_state(path)
     except (BadFileError, OSError) as error:
-        logging.getLogger(__name__).warning("state file is ignored: %s", error)
+        logging.getLogger(__name__).warning("the drain's state file is ignored: %s", error)
         return DrainView(lock=lock)
     pid = holder_pid(path) if lock is LockState.HELD else None
     return DrainView(lock=lock, pid=pid, state=state or DrainState())

@@ -25,7 +25,7 @@ from spool.formatting import format_time
 
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
-REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
+REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
 _WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -105,7 +105,7 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
         return f"rejected: {_error_text(run.last_error)}"
     if not run.reported:
         reason = run.reason or "no reason recorded"
-        return f"not reported: {reason}; kept until Slurm shows that it ended"
+        return f"not reported: {reason}; kept until the job has ended in Slurm"
     if entry.directory is Directory.OPEN:
         return "started; waits for the end of the job"
     return f"{next_delivery(run)} is pending; {_pending_reason(run, view, now)}"
@@ -132,12 +132,12 @@ def _pending_reason(run: Run, view: DrainView, now: float) -> str:
         return reason
     if run.started is None and (cause := cause_of(run, view)) is not None:
         return f"waits because {cause.cause}, since {format_time(cause.since)}"
-    after = f" after: {_error_text(run.last_error)}" if run.last_error else ""
+    after = f"; last error: {_error_text(run.last_error)}" if run.last_error else ""
     if run.not_before > now:
         return f"next attempt {format_time(run.not_before)}{after}"
     if run.started is not None:
-        return f"cc-backend may need a while before it can close the run{after}"
-    return f"it is delivered next{after}"
+        return f"cc-backend may need some time before it accepts the stop{after}"
+    return f"it will be delivered next{after}"
 
 
 def _stop_reason(view: DrainView) -> str | None:
@@ -153,7 +153,7 @@ def _stop_reason(view: DrainView) -> str | None:
 
 def _event_reason(entry: EventFile, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
-        return entry.why.reason if entry.why else "no reason recorded (it has no .why file)"
+        return entry.why.reason if entry.why else "unknown: its .why file is missing"
     if not view.is_running:
         return "no drain is running"
     if entry.event.kind is EventKind.RETRY:

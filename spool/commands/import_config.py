@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         default=SETTINGS,
-        help="directory for token and password, each in a file of its own (default: %(default)s)",
+        help="directory to write token and password to, each to its own file"
+        " (default: %(default)s)",
     )
 
 
@@ -55,9 +56,9 @@ def run_without_config(args: argparse.Namespace) -> int:
         sys.stderr.write(console.safe_line(note) + "\n")
     for secret in converted.secrets:
         path = directory / secret.file_name
-        line = f"{path}: written; type `chown {SERVICE_USER}: {path}`, the service reads it"
+        line = f"{path} was written; let the service read it: `chown {SERVICE_USER}: {path}`"
         sys.stderr.write(console.safe_line(line) + "\n")
-    sys.stderr.write("next: save the output as FILE, and type `cc-spool configtest FILE`\n")
+    sys.stderr.write("next: save the output to FILE, then type `cc-spool configtest FILE`\n")
     return 0
 
 

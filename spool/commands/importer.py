@@ -53,7 +53,9 @@ class Throttle:
             self._events_left = MAX_NEW_EVENTS - sum(1 for _ in self._layout.names(Directory.NEW))
             if self._events_left <= 0:
                 if not self._is_drained():
-                    _log.error("new/ is full and no drain is running: start it, then repeat this")
+                    _log.error(
+                        "new/ is full and no drain is running: start it, then repeat this command"
+                    )
                     return False
                 self._sleep(POLL_SECONDS)
         self._events_left -= 1
@@ -64,7 +66,7 @@ class Throttle:
         if self._runs_left <= 0:
             if self._layout.free_bytes() < self._min_free_bytes:
                 _log.error(
-                    "the spool's disk is nearly full (spool.min_free_bytes): free space, repeat"
+                    "less than spool.min_free_bytes free: free space, then repeat this command"
                 )
                 return False
             self._runs_left = RUNS_PER_SPACE_CHECK
@@ -139,7 +141,8 @@ class Importer:
             self._raise_if_different(kept, existing)
             return False
         if self._layout.exists(Directory.DEAD, kept.name):
-            raise BadFileError(kept.name, "is in dead/ here; `retry` or `discard` that one")
+            hint = "type `cc-spool retry ID` or `cc-spool discard ID`"
+            raise BadFileError(kept.name, f"it is a dead letter in this spool: {hint}")
         if self.dry_run:
             return True
         if not self._throttle.has_space_for_run():
@@ -154,9 +157,11 @@ class Importer:
         except FileNotFoundError:
             return  # it was delivered meanwhile
         except (BadFileError, NewerFormatError) as error:
-            raise BadFileError(kept.name, f"is in {directory}/ here and cannot be read") from error
+            reason = f"this spool already has this run in {directory}/, where it cannot be read"
+            raise BadFileError(kept.name, reason) from error
         if slurm_record_of(here) != slurm_record_of(kept):
-            raise BadFileError(kept.name, f"is in {directory}/ here with other contents")
+            reason = f"this spool already has this run in {directory}/, with other contents"
+            raise BadFileError(kept.name, reason)
 
 
 def cluster_of(layout: Layout) -> str | None:

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "directory",
         nargs="?",
         choices=[str(each) for each in LISTED],
-        help="only the files in this directory",
+        help="list only the files in this directory of the spool",
     )
     parser.add_argument(
         "--limit",
@@ -38,15 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_LIMIT,
         help="list at most N files, 0 for all (default: %(default)s)",
     )
-    parser.add_argument("--user", metavar="NAME", help="only this user's jobs (reads every file)")
+    parser.add_argument(
+        "--user", metavar="NAME", help="list only jobs of this user (reads every file)"
+    )
     parser.add_argument(
         "--older",
         type=_duration,
         metavar="DURATION",
-        help="only what has been pending for at least this long: 45s, 2h, 3d",
+        help="list only what has been pending for at least this long, such as 45s, 2h or 3d",
     )
     parser.add_argument(
-        "--reason", metavar="TEXT", help="only runs whose reason contains TEXT (reads every file)"
+        "--reason",
+        metavar="TEXT",
+        help="list only runs whose reason contains TEXT (reads every file)",
     )
     parser.add_argument("--json", action="store_true", help="write a JSON list")
 
@@ -135,7 +139,7 @@ def _limit(text: str) -> int:
         argparse.ArgumentTypeError: not a number of files.
     """
     if not (text.isascii() and text.isdigit() and len(text) < len(str(2**63))):
-        raise argparse.ArgumentTypeError(f"write a number of files, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of files such as 1000, got {text!r}")
     return int(text)
 
 

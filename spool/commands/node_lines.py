@@ -12,7 +12,7 @@ from spool.formatting import format_age, format_time, pluralize
 def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[str]:
     """Yield the lines; none before the first round."""
     if not interval and last is None:
-        yield "node states are off (nodes.interval_seconds)"
+        yield "node states are not reported (nodes.interval_seconds is 0)"
     if last is None:
         return
     if last.unsupported:

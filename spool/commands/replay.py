@@ -109,7 +109,9 @@ def _report(importer: Importer, *, is_complete: bool, as_json: bool) -> int:
                 f" {importer.known} already known, {refused} would be refused"
             )
         else:
-            print_line(f"{importer.done} done, {importer.known} already known, {refused} refused")
+            print_line(
+                f"{importer.done} imported, {importer.known} already known, {refused} refused"
+            )
     if not is_complete:
         return TRY_AGAIN
     return REFUSED if importer.refused else OK

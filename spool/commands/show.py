@@ -29,7 +29,7 @@ from spool.formatting import format_age, format_time
 
 _TEXT_CHARACTERS = 2000
 _LINE_CHARACTERS = 10_000
-_RETRY_STEP = "then wait, or `cc-spool retry` it to deliver it now"
+_RETRY_STEP = "then wait, or type `cc-spool retry ID` to deliver it now"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +103,7 @@ def _delivery_lines(run: Run) -> Iterator[str]:
 def _delivery_state(run: Run) -> str:
     start = f"start {format_time(run.started)}" if run.started else "nothing"
     under = f" under cluster {escape(run.cluster)}" if run.cluster else ""
-    return f"{start}{under}, failed attempts since then: {run.attempts}"
+    return f"{start}{under}; failed attempts of the next request: {run.attempts}"
 
 
 def _description(entry: Entry) -> str:
@@ -152,7 +152,7 @@ def _pending_step(entry: RunFile | EventFile, view: DrainView) -> str:
 def _dead_letter_step(entry: Entry) -> str:
     if isinstance(entry, RunFile):
         error = entry.run.last_error
-        return (error.hint if error else "") or "`cc-spool retry` or `cc-spool discard` it"
+        return (error.hint if error else "") or "`cc-spool retry ID` or `cc-spool discard ID`"
     return entry.why.hint if entry.why else REPAIR_HINT
 
 

@@ -174,8 +174,12 @@ def _head_lines(document: dict[str, Any], view: DrainView, now: float) -> Iterat
 def _drain_line(view: DrainView, now: float) -> str:
     state = view.state
     if not view.is_running:
-        last = f"; one was last seen {format_time(state.updated)}" if state.updated else ""
-        sure = NO_DRAIN if view.lock == "free" else "the drain's lock cannot be opened"
+        last = f"; last seen {format_time(state.updated)}" if state.updated else ""
+        sure = (
+            NO_DRAIN
+            if view.lock == "free"
+            else "the drain's lock cannot be opened; run this as root"
+        )
         return sure + last
     who = f"process {view.pid}" if view.pid else "a process of unknown id"
     alive = f", state updated {format_age(state.updated, now)} ago" if state.updated else ""
@@ -276,4 +280,4 @@ def _summary_line(summary: SweepSummary, now: float) -> str:
     found = [f"{name} {count}" for name, count in summary.drift.items()]
     why = f": {', '.join(summary.guards)}" if summary.guards else ""
     refused = f"; {REFUSED}{why}" if summary.refused else ""
-    return escape(f"last sweep {when}; drift: {', '.join(found) or 'unknown'}{refused}", 1000)
+    return escape(f"last sweep {when}; differences: {', '.join(found) or 'unknown'}{refused}", 1000)

@@ -88,7 +88,7 @@ def _clusters_from_files(config: Config) -> Iterator[Cluster]:
         try:
             yield from read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
-            hint = "name a cluster.json of the server"
+            hint = "set it to the path of a copy of cc-backend's cluster.json"
             problem = ConfigProblem(
                 path=f"topology_files[{position}]", problem=f"{path} cannot be used", hint=hint
             )

@@ -11,27 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _NO_DAEMON_FILES = "not needed: the hooks write files into the spool"
-_NO_INTERVALS = "not needed: events and Slurm's answers say when to ask"
+_NO_INTERVALS = "not needed: Slurm is asked when a hook has written an event"
 NOT_NEEDED = {
-    "pidFilePath": "not needed: systemd or a lock file knows the process",
+    "pidFilePath": "not needed: systemd or a lock file identifies the process",
     "prepSockListenPath": _NO_DAEMON_FILES,
     "prepSockConnectPath": _NO_DAEMON_FILES,
-    "lastRunPath": "not needed: the sweep keeps its own state",
+    "lastRunPath": "not needed: a sweep stores its state in spool.state_directory",
     "slurmPollInterval": _NO_INTERVALS,
     "slurmQueryDelay": _NO_INTERVALS,
     "slurmQueryMaxSpan": "not needed: `cc-sweep backfill` reports older jobs",
     "slurmMaxRetries": "not needed: runs are retried until cc-backend has accepted them",
-    "ccPollInterval": "not needed: the timer of cc-sweep decides",
+    "ccPollInterval": "not needed: cc-sweep.timer starts the sweeps",
     "node_regex": "not needed: node lists are expanded without it",
-    "natsServer": "empty, so not needed",
+    "natsServer": "not needed: it has no value",
     **dict.fromkeys(
         ("natsPort", "natsSubject", "natsUser", "natsPassword", "natsCredsFile"),
         "not needed: natsServer is not set",
     ),
 }
 NOT_SUPPORTED = {
-    "natsNKeySeedFile": "not supported: create a creds file (`nsc generate creds`) and name it in "
-    "nats.creds_file",
+    "natsNKeySeedFile": "not supported: create a creds file (`nsc generate creds`) and set "
+    "nats.creds_file to its path",
 }
 _NATS_PORT, _NATS_SUBJECT = 4222, "jobs"  # the adapter's defaults
 
@@ -60,9 +60,9 @@ def convert(old: Mapping[str, Any], known: frozenset[str]) -> Converted:
     for key, value in _flat(old, known):
         conversion.add(key, value)
     if "clustername" not in conversion.document:
-        conversion.notes.append("clustername: missing; add the cluster's name in cc-backend")
+        conversion.notes.append("clustername: missing; set it to the cluster's name in cc-backend")
     if "host" not in conversion.document.get("cc-backend", {}):
-        conversion.notes.append("cc-backend.host: missing; add the URL of the server")
+        conversion.notes.append("cc-backend.host: missing; set it to the URL of cc-backend")
     return Converted(conversion.document, tuple(conversion.notes), tuple(conversion.secrets))
 
 
@@ -85,12 +85,12 @@ class _Conversion:
         elif key in NOT_SUPPORTED and value:
             self.notes.append(f"{key}: {NOT_SUPPORTED[key]}")
         elif key in NOT_NEEDED or key in NOT_SUPPORTED:
-            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'empty, so not needed')}")
+            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'not needed: it has no value')}")
         elif key in self._known:
             self.put(key, value)
-            self.notes.append(f"{key}: taken")
+            self.notes.append(f"{key}: copied")
         else:
-            self.notes.append(f"{key}: not supported: no key has this meaning; it is left out")
+            self.notes.append(f"{key}: left out: this program has no key with this meaning")
 
     def put(self, key: str, value: Any) -> None:
         """Set a key of the new document by its dotted name."""
@@ -109,9 +109,9 @@ class _Conversion:
         """Take a secret into a file of its own."""
         if secret.contents:
             self.secrets.append(secret)
-            self.notes.append(f"{old}: renamed to {secret.key}, a file of its own")
+            self.notes.append(f"{old}: moved to a file of its own, named by {secret.key}")
         else:
-            self.notes.append(f"{old}: empty, so not needed")
+            self.notes.append(f"{old}: not needed: it has no value")
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
@@ -130,7 +130,7 @@ def _host(conversion: _Conversion, key: str, value: Any) -> None:
     url = str(value).rstrip("/").removesuffix("/api")
     if key == "cc-backend.host" and url == value:
         conversion.put(key, value)
-        conversion.notes.append(f"{key}: taken")
+        conversion.notes.append(f"{key}: copied")
     else:
         conversion.rename(key, "cc-backend.host", url)
 
@@ -142,7 +142,7 @@ def _token(conversion: _Conversion, key: str, value: Any) -> None:
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
     if value:
         conversion.put(key, value)
-    conversion.notes.append(f"{key}: {'taken' if value else 'empty, so not needed'}")
+    conversion.notes.append(f"{key}: {'copied' if value else 'not needed: it has no value'}")
 
 
 def _broker(conversion: _Conversion, key: str, value: Any) -> None:
@@ -154,7 +154,7 @@ def _broker(conversion: _Conversion, key: str, value: Any) -> None:
 
 
 def _broker_port(conversion: _Conversion, key: str, _value: Any) -> None:
-    conversion.notes.append(f"{key}: renamed to nats.servers, a part of the URL")
+    conversion.notes.append(f"{key}: moved into the URL in nats.servers")
 
 
 def _broker_password(conversion: _Conversion, key: str, value: Any) -> None:
@@ -166,7 +166,7 @@ def _named(new: str) -> Callable[[_Conversion, str, Any], None]:
         if value:
             conversion.rename(key, new, value)
         else:
-            conversion.notes.append(f"{key}: empty, so not needed")
+            conversion.notes.append(f"{key}: not needed: it has no value")
 
     return rename
 

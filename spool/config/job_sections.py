@@ -31,7 +31,9 @@ class NamesKeys:
 class FilterKeys:
     """The keys of section `filters`: which jobs are reported."""
 
-    clusters: NamesKeys = section(NamesKeys, about="jobs of these clusters (names in cc-backend)")
+    clusters: NamesKeys = section(
+        NamesKeys, about="jobs of these clusters (named as in cc-backend)"
+    )
     partitions: NamesKeys = section(NamesKeys, about="jobs of these partitions")
     accounts: NamesKeys = section(NamesKeys, about="jobs of these accounts")
     users: NamesKeys = section(NamesKeys, about="jobs of these users (login names)")
@@ -39,8 +41,8 @@ class FilterKeys:
     opt_out_flag: str = key(
         flag,
         "disable_cc_submission",
-        about="a job with this word in its AdminComment or Comment (words are separated by "
-        "commas or line breaks) is not reported, neither by the drain nor by a sweep or a backfill",
+        about="a job is not reported at all if its AdminComment or Comment has this word "
+        "(words are separated by commas or line breaks)",
     )
 
 
@@ -55,33 +57,41 @@ class MetadataKeys:
     job_script: bool = key(
         boolean,
         default=True,
-        about="send the batch script: everybody who can see the job in cc-backend can read "
-        "it, and scripts can contain secrets",
+        about="whether the batch script is sent. Everybody who can see the job in cc-backend can "
+        "read it, and scripts can contain secrets",
     )
     slurm_info: bool = key(
         boolean,
         default=True,
-        about="send the output of `scontrol show job`; the job's environment is never sent",
+        about="whether the job's description, the output of `scontrol show job`, is sent. The "
+        "job's environment is never sent",
     )
     end_summary: bool = key(
         boolean,
         default=True,
-        about="cc-backend 1.5 or later: send Slurm's end state, exit code and number of requeues "
-        "as `endSummary`, and the final `slurmInfo`, just before the stop",
+        about="whether Slurm's end state, exit code and number of requeues (`endSummary`) and the "
+        "final description are sent just before the stop, to cc-backend 1.5 or later",
     )
     withheld_partitions: frozenset[str] = key(
-        set_of(text), frozenset(), about="send neither for jobs of these partitions"
+        set_of(text),
+        frozenset(),
+        about="partitions whose jobs are reported without script and description",
     )
     withheld_accounts: frozenset[str] = key(
-        set_of(text), frozenset(), about="send neither for jobs of these accounts"
+        set_of(text),
+        frozenset(),
+        about="accounts whose jobs are reported without script and description",
     )
     opt_out_flag: str = key(
         flag,
         "disable_cc_metadata",
-        about="send neither for a job with this word in its AdminComment or Comment",
+        about="a job is reported without script and description if its AdminComment or Comment "
+        "has this word",
     )
     secret_patterns: tuple[re.Pattern[str], ...] = key(
-        list_of(secret_pattern), (), about="matches of these patterns in both are replaced by `***`"
+        list_of(secret_pattern),
+        (),
+        about="what these patterns match in script and description is replaced by `***`",
     )
     job_name_bytes: int = key(
         integer(1, 10**4, "bytes"), 1_000, about="maximum length of the job name"
@@ -89,25 +99,27 @@ class MetadataKeys:
     job_script_bytes: int = key(
         integer(1, 4 * 2**20, "bytes"),
         64_000,
-        about="maximum length of the script; a last line says how many bytes are missing",
+        about="maximum length of the script; if it is cut, a last line says how many bytes are "
+        "missing",
     )
     slurm_info_bytes: int = key(
         integer(1, 10**6, "bytes"),
         16_000,
-        about="maximum length of the description; a last line says how many bytes are missing",
+        about="maximum length of the description; if it is cut, a last line says how many bytes "
+        "are missing",
     )
     other_bytes: int = key(
-        integer(1, 10**4, "bytes"), 1_000, about="maximum length of any other text"
+        integer(1, 10**4, "bytes"), 1_000, about="maximum length of any other text of a job"
     )
     total_bytes: int = key(
         integer(1, 10**6, "bytes"),
         100_000,
-        about="maximum length of all texts of a job together; use 60000 for cc-backend up to "
-        "1.4 on MySQL",
+        about="maximum length of all texts of a job together; use 60000 for cc-backend 1.4 or "
+        "earlier with MySQL",
     )
     user_from_uid_after_seconds: float | None = key(
         optional(number(0, 3650 * DAY_SECONDS, "seconds")),
         None,
-        about="a start waits for the name of its user; after this many seconds the uid is "
-        "sent instead. null: wait until the name is known",
+        about="if a job's user name is not known, its start is sent with the uid after this many "
+        "seconds. null: it waits until the name is known",
     )

@@ -19,8 +19,8 @@ def textfile(value: Any, location: Location) -> Path:
     """Read the path of a file for node_exporter's textfile collector."""
     found = absolute_path(value, location)
     if found.suffix != ".prom":
-        hint = "write a name that ends with .prom"
-        raise InvalidValueError("node_exporter reads only files *.prom", hint)
+        hint = "write a file name that ends with .prom"
+        raise InvalidValueError("node_exporter reads only files named *.prom", hint)
     return found
 
 
@@ -34,11 +34,11 @@ def listen_address(value: Any, location: Location) -> tuple[str, int]:
             raise InvalidValueError("not a port or HOST:PORT", _LISTEN_HINT)
         host, port = found[1].strip("[]"), int(found[2])
     if not _MIN_PORT <= port <= _MAX_PORT:
-        raise InvalidValueError("not a port that the service may use", _LISTEN_HINT)
+        raise InvalidValueError("the service may not use this port", _LISTEN_HINT)
     return host, port
 
 
 def textfile_warnings(path: Path | None) -> Iterator[str]:
     """Yield a warning if metrics cannot be written; jobs are reported nevertheless."""
     if path is not None and not path.parent.is_dir():
-        yield f"metrics.textfile: there is no directory {path.parent}; see docs/monitoring.md"
+        yield f"metrics.textfile: no directory {path.parent}: create it (docs/monitoring.md)"

@@ -23,8 +23,8 @@ def nats_subject(value: Any, location: Location) -> str:
     """Read a subject to publish on: words with dots between them, no wildcards."""
     found = text(value, location)
     if re.fullmatch(_SUBJECT, found) is None:
-        hint = "write the subject-job-event of cc-backend's main.api-subjects"
-        raise InvalidValueError("not a subject to publish on", hint)
+        hint = "write the value of subject-job-event in cc-backend's main.api-subjects"
+        raise InvalidValueError("expected a NATS subject without wildcards", hint)
     return found
 
 
@@ -36,8 +36,8 @@ def _broker_url(value: Any, location: Location) -> str:
     except ValueError:
         raise InvalidValueError("not a URL", _URL_HINT) from None
     if "@" in parts.netloc:
-        hint = "write the name to nats.user and the password to nats.password_file"
-        raise InvalidValueError("the URL holds a user name or a password", hint)
+        hint = "set nats.user to the name, and write the password to nats.password_file"
+        raise InvalidValueError("the URL contains a user name or a password", hint)
     is_plain = not (parts.path or parts.query or parts.fragment)
     if parts.scheme not in {"nats", "tls"} or not host or port == 0 or not is_plain:
         raise InvalidValueError("not the URL of a NATS broker", _URL_HINT)

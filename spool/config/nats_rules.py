@@ -14,7 +14,7 @@ from spool.errors import ConfigProblem
 def nats_conflicts(nats: NatsKeys) -> Iterator[ConfigProblem]:
     """Yield the contradictions between the keys of the section."""
     if nats.servers and nats.subject is None:
-        hint = "write the subject-job-event of cc-backend's main.api-subjects"
+        hint = "write the value of subject-job-event in cc-backend's main.api-subjects"
         yield ConfigProblem(
             path="nats.subject", problem="missing, but nats.servers is set", hint=hint
         )
@@ -26,16 +26,18 @@ def nats_conflicts(nats: NatsKeys) -> Iterator[ConfigProblem]:
     if (nats.user is None) != (nats.password_file is None):
         hint = "set both nats.user and nats.password_file, or neither"
         yield ConfigProblem(
-            path="nats.user", problem="a user without a password, or the reverse", hint=hint
+            path="nats.user", problem="only one of user and password is set", hint=hint
         )
     if nats.user is not None and nats.creds_file is not None:
         hint = "remove nats.user and nats.password_file, or nats.creds_file"
         yield ConfigProblem(
-            path="nats.creds_file", problem="a second way to log in beside nats.user", hint=hint
+            path="nats.creds_file", problem="cannot be used together with nats.user", hint=hint
         )
     if nats.key_file is not None and nats.cert_file is None:
         hint = "set nats.cert_file to the certificate of this key"
-        yield ConfigProblem(path="nats.key_file", problem="a key without a certificate", hint=hint)
+        yield ConfigProblem(
+            path="nats.key_file", problem="there is no certificate for this key", hint=hint
+        )
 
 
 def nats_warnings(nats: NatsKeys) -> Iterator[str]:
@@ -67,5 +69,5 @@ def nats_file_problems(nats: NatsKeys) -> Iterator[ConfigProblem]:
             yield ConfigProblem(
                 path=key,
                 problem=f"there is no file {path}",
-                hint="name a file of certificates (PEM)",
+                hint="set it to a PEM file of certificates",
             )

@@ -192,7 +192,8 @@ def _check_subdirectories(check: _DirectoryCheck) -> None:
             f"{check.path} lacks {', '.join(missing)}", "create them as docs/install.md shows"
         )
     if len(devices) > 1:
-        check.add_problem("its directories are on several file systems", "put them on one")
+        problem = "the spool's directories are on several file systems"
+        check.add_problem(problem, "put them on one file system")
 
 
 def _token_problems(config: Config, credentials: Path | None) -> Iterator[ConfigProblem]:
@@ -213,7 +214,7 @@ def _token_problems(config: Config, credentials: Path | None) -> Iterator[Config
 def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
     authority = config.cc_backend.ca_file
     if authority is not None and not (os.access(authority, os.R_OK) and authority.is_file()):
-        hint = "name a readable file of certificates (PEM)"
+        hint = "set it to a readable PEM file of certificates"
         is_denied = authority.is_file()
         yield ConfigProblem(
             path="cc-backend.ca_file",
@@ -225,7 +226,7 @@ def _named_file_problems(config: Config) -> Iterator[ConfigProblem]:
         try:
             read_topology(path)
         except (OSError, ValueError, RecursionError) as error:
-            hint = "name a cluster.json of the server"
+            hint = "set it to the path of a copy of cc-backend's cluster.json"
             key = f"topology_files[{position}]"
             is_denied = isinstance(error, PermissionError)
             why = "not a cluster.json"

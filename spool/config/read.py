@@ -54,7 +54,7 @@ def read_document(path: Path) -> Document:
         )
     except OSError as error:
         problem, is_denied = f"cannot be read: {error.strerror}", isinstance(error, PermissionError)
-        hint = "check its path and permissions"
+        hint = "check the file's path and permissions"
         raise _unreadable(path, problem, hint, is_denied=is_denied) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}", "save it as UTF-8") from None
@@ -108,7 +108,7 @@ def closest_key(unknown: str, known: Iterable[str]) -> str:
 def _section(of: type[C], value: Any, location: Location) -> C:
     if not isinstance(value, dict):
         location.add_problem(
-            f"expected an object, got {json_type(value)}", "write {...} with the section's keys"
+            f"expected an object, got {json_type(value)}", "write the section's keys in {...}"
         )
         # a location of its own: the missing keys are not reported
         return _section(of, {}, Location(location.path, []))
@@ -138,7 +138,7 @@ def _value(field: Field[Any], value: Any, location: Location) -> Any:
     if value is not MISSING:
         return location.read(field.metadata["reader"], value, "" if default is MISSING else default)
     if default is MISSING:
-        location.add_problem("missing", "it has no default; add it")
+        location.add_problem("missing", "add this key: it has no default")
         return ""
     return default
 

@@ -24,7 +24,7 @@ MAX_SHOWN_CHARACTERS = 80
 _KINDS = {
     dict: "an object",
     list: "a list",
-    str: "a text",
+    str: "a string",
     bool: "true or false",
     int: "a number",
     float: "a number",
@@ -116,7 +116,7 @@ def flag(value: Any, location: Location) -> str:
     """Read a word of an admin comment, whose words are separated by commas."""
     found = text(value, location)
     if "," in found:
-        raise InvalidValueError("contains a comma", "a comma separates flags; write one flag")
+        raise InvalidValueError("contains a comma", "write one word; commas separate words")
     return found
 
 
@@ -126,7 +126,7 @@ def absolute_path(value: Any, location: Location) -> Path:
     if not found.is_absolute():
         raise InvalidValueError("not an absolute path", "write the path with a leading /")
     if ".." in found.parts:
-        raise InvalidValueError("contains ..", "write the path without it")
+        raise InvalidValueError("contains ..", "write the path without ..")
     return found
 
 
@@ -146,7 +146,7 @@ def choice(*words: str) -> Reader[str]:
 
     def read(value: Any, _location: Location) -> str:
         if _require_type(value, str, hint) not in words:
-            raise InvalidValueError("not one of the possible words", hint)
+            raise InvalidValueError("not one of the possible values", hint)
         return str(value)
 
     return read
@@ -207,10 +207,10 @@ def pattern(value: Any, _location: Location) -> re.Pattern[str]:
         try:
             return re.compile(found)
         except re.error as error:
-            problem = f"not a pattern: {error.msg} at position {error.pos}"
+            problem = f"not a regular expression: {error.msg} at position {error.pos}"
             raise InvalidValueError(problem, hint) from None
         except (FutureWarning, OverflowError, RecursionError):
-            problem = "a pattern with nested brackets, or with too large numbers"
+            problem = "a regular expression with nested brackets or with too large numbers"
             raise InvalidValueError(problem, hint) from None
 
 
@@ -224,7 +224,7 @@ def secret_pattern(value: Any, location: Location) -> re.Pattern[str]:
     found = pattern(value, location)
     if found.search(""):
         raise InvalidValueError(
-            "matches the empty text", "it would mask between all characters; narrow it"
+            "matches the empty string", "write a pattern that matches only the secret"
         )
     return found
 
@@ -277,7 +277,9 @@ def map_of(reader: Reader[T], *, keys: Reader[Any] = printable) -> Reader[Mappin
 def device_index(value: Any, _location: Location) -> str:
     """Read a device's index, a decimal number as text in its shortest form."""
     if re.fullmatch("0|[1-9][0-9]{0,8}", str(value), re.ASCII) is None:
-        raise InvalidValueError("not an index", 'write a decimal number in quotes, such as "0"')
+        raise InvalidValueError(
+            "not a device index", 'write a decimal number in quotes, such as "0"'
+        )
     return str(value)
 
 
@@ -293,7 +295,8 @@ def replacements(value: Any, location: Location) -> tuple[tuple[re.Pattern[str],
             compiled.sub(replacement, "")
         except (re.error, IndexError):
             at.add_problem(
-                "the replacement uses a group that the pattern lacks", r"write \\1, \\2, ..."
+                "the replacement uses a group that the pattern does not have",
+                r"write \\1 for the pattern's first group",
             )
         found.append((compiled, replacement))
     return tuple(found)

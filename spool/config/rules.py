@@ -112,16 +112,16 @@ def conflicts_of(config: Config, document: Document) -> Iterator[ConfigProblem]:
     backend = document.values.get("cc-backend")
     raw: dict[str, Any] = backend if isinstance(backend, dict) else {}
     if document.mode & stat.S_IROTH and raw.get("apikey") is not None:
-        hint = "chmod o= the file, or write the token to a file of its own (cc-backend.token_file)"
+        hint = "`chmod o=` the file, or write the token to its own file (cc-backend.token_file)"
         yield ConfigProblem(
             path="cc-backend.apikey", problem="other users can read this file", hint=hint
         )
     if document.mode & stat.S_IWOTH:
         yield ConfigProblem(
-            path="the file", problem="other users can change it", hint="chmod o-w the file"
+            path="the file", problem="other users can change it", hint="`chmod o-w` the file"
         )
     if config.cc_backend.token_file is None and raw.get("apikey") is None:
-        hint = "set it to the file that holds the token"
+        hint = "set it to the path of the file with the token"
         yield ConfigProblem(path="cc-backend.token_file", problem="there is no token", hint=hint)
     allowed = document.values.get("allow_plain_http", False)
     if is_plain_http(raw.get("host")) and allowed is False:
@@ -149,19 +149,19 @@ def warnings_of(config: Config) -> Iterator[str]:
         yield "cc-backend.host: http sends the token unencrypted"
     if config.drain.stop_hold_seconds < CC_COMMIT_SECONDS:
         yield (
-            f"drain.stop_hold_seconds: below {CC_COMMIT_SECONDS} a stop can close the wrong job"
-            " at cc-backend 1.5 and later"
+            f"drain.stop_hold_seconds: with less than {CC_COMMIT_SECONDS}, a stop can close the"
+            " wrong job at cc-backend 1.5 and later"
         )
     after = config.sweep.close_unknown_after
     if after is not None and after < DAY_SECONDS:
-        yield "sweep.close_unknown_after: less than a day (86400); accounting can be later"
+        yield "sweep.close_unknown_after: less than a day (86400): accounting may be that late"
     for name in ("clusters", "partitions", "accounts", "users", "qos"):
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
             yield f"filters.{name}: {escape(both)} is in allow and in deny; deny wins"
     clusters = (config.clustername, *config.partition_clusters.values())
     if not any(_passes(config, name) for name in clusters):
-        yield "filters.clusters: no cluster passes, so no job will be reported"
+        yield "filters.clusters: excludes every cluster, so no job will be reported"
     hosts = config.ignore_hosts
     if hosts is not None and hosts.search(""):
         yield "ignoreHosts: matches every host, so no job will be reported"
@@ -190,7 +190,7 @@ def _deprecated_keys(config: Config) -> Iterator[str]:
     backend = config.cc_backend
     if backend.apikey is not None:
         used = "not used, because cc-backend.token_file is set; remove it"
-        better = "a token is safer in a file of its own; set cc-backend.token_file"
+        better = "a token is safer in its own file; set cc-backend.token_file"
         yield f"cc-backend.apikey: {better if backend.token_file is None else used}"
     if config.node_regex is not None:
         yield "node_regex: has no effect; remove it"
@@ -205,7 +205,10 @@ def _accelerators(config: Config) -> Iterator[str]:
     patterns = tuple(config.gpu_pci_addrs)
     for pattern in patterns:
         if not is_anchored(pattern):
-            yield f'gpuPciAddrs."{escape(pattern)}": matches any part of a name; write ^...$'
+            yield (
+                f'gpuPciAddrs."{escape(pattern)}": matches any part of a host name;'
+                " write ^...$ for the whole name"
+            )
     for first, second, name in overlaps(patterns):
         yield overlap_warning(first, second, name)
     for pattern, listed in config.gpu_pci_addrs.items():

@@ -56,31 +56,32 @@ class Config:
     accelerators: Mapping[str, Mapping[str, str]] = key(
         map_of(map_of(text, keys=device_index)),
         factory=no_entries,
-        about="addresses of accelerators by host name prefix and Slurm's index, see below",
+        about="PCI addresses of the accelerators by host name prefix and Slurm's device index, "
+        "see below",
     )
     gpu_pci_addrs: Mapping[str, tuple[str, ...]] = key(
         map_of(list_of(text), keys=pattern),
         name="gpuPciAddrs",
         factory=no_entries,
-        about="the same by a pattern of the host name, see below",
+        about="PCI addresses of the accelerators by a pattern of the host name, see below",
     )
     accelerator_kinds: tuple[str, ...] = key(
         list_of(text),
         ("gpu",),
-        about="names of GRES that are accelerators; shard and mps count as shares of gpu",
+        about="names of the GRES that are accelerators; shard and mps are shares of a gpu",
     )
     assume_core_ids: bool = key(
         boolean,
         default=False,
         name="assumeCoreIds",
-        about="if the topology of a node is not known, use Slurm's core numbers as hardware "
-        "threads; correct only without SMT",
+        about="whether Slurm's core numbers are sent as hardware threads for nodes whose topology "
+        "is not known; correct only on nodes without SMT",
     )
     topology_files: tuple[Path, ...] = key(
         list_of(absolute_path),
         (),
-        about="copies of the cluster.json files of a server before 1.3; later servers are "
-        "asked for their topology",
+        about="copies of cc-backend's cluster.json files; only for cc-backend before 1.3, since "
+        "later versions are asked for their topology",
     )
     host_map: tuple[tuple[re.Pattern[str], str], ...] = key(
         replacements,
@@ -92,7 +93,7 @@ class Config:
     partition_clusters: Mapping[str, str] = key(
         map_of(text, keys=text),
         factory=no_entries,
-        about='partitions that are clusters of their own in cc-backend: `{"PARTITION": "CLUSTER"}`',
+        about='partitions that cc-backend has as separate clusters: `{"PARTITION": "CLUSTER"}`',
     )
     ignore_hosts: re.Pattern[str] | None = key(
         optional(host_pattern),
@@ -101,7 +102,7 @@ class Config:
         about="pattern of host names; a job that runs only on such hosts is not reported",
     )
     node_regex: str | None = key(
-        optional(printable), None, about="accepted because old files have it; has no effect"
+        optional(printable), None, about="has no effect; accepted because older files contain it"
     )
     spool: SpoolKeys = section(SpoolKeys)
     drain: DrainKeys = section(DrainKeys)

@@ -38,14 +38,14 @@ class SlurmKeys:
     conf: Path | None = key(
         optional(absolute_path),
         None,
-        about="slurm.conf for these commands (SLURM_CONF), if they do not find it by themselves",
+        about="path of slurm.conf for these commands (SLURM_CONF), if it is not in the usual place",
     )
     state_save_location: Path | None = key(
         optional(absolute_path),
         None,
-        about="StateSaveLocation of slurmctld. If the service may read it, job scripts are "
-        "read there, without a process for each. null: as `scontrol show config` says. "
-        "The spool must not be in it",
+        about="StateSaveLocation of slurmctld. If the service may read it, job scripts are read "
+        "from there, without a process for each one. null: the value that `scontrol show config` "
+        "prints. The spool must not be in it",
     )
 
 
@@ -53,32 +53,32 @@ class SlurmKeys:
 class BackendKeys:
     """The keys of section `cc-backend`. `token_file` is None if only `apikey` is set."""
 
-    host: str = key(base_url, about="URL of the server: `https://HOST[:PORT]` and nothing after it")
+    host: str = key(base_url, about="URL of cc-backend: `https://HOST[:PORT]` without a path")
     token_file: Path | None = key(
         optional(absolute_path),
         TOKEN_FILE,
-        about="file that contains only the JWT; a symbolic link or a file that others can "
-        "read is refused. A new token is used without a restart. A systemd credential "
+        about="file that contains only the JWT. It must not be a symbolic link, and other users "
+        "must not be able to read it. A new token is used without a restart. A systemd credential "
         "named `token` has precedence",
     )
     apikey: str | None = key(
         optional(token),
         None,
         shown=False,
-        about="the JWT itself, as in the predecessor's file; used if `token_file` is not set. "
-        "Then others must not be able to read the configuration",
+        about="the JWT itself, as in files of the script cc-slurm-sync; used if `token_file` is "
+        "not set. Then other users must not be able to read the configuration",
     )
     ca_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="CA certificates (PEM) to verify the server with, instead of the system's. Those "
-        "are where OpenSSL looks: `SSL_CERT_FILE` and `SSL_CERT_DIR` name another place, "
-        "`REQUESTS_CA_BUNDLE` is not read",
+        about="file of CA certificates (PEM) to verify cc-backend with. null: those of the system, "
+        "as OpenSSL finds them (`SSL_CERT_FILE` and `SSL_CERT_DIR` are used, "
+        "`REQUESTS_CA_BUNDLE` is not)",
     )
     proxy: str | None = key(
         optional(base_url),
         None,
-        about="URL of a proxy to the server; proxies named in the environment are never used",
+        about="URL of a proxy for requests to cc-backend; proxies in the environment are not used",
     )
 
 
@@ -89,21 +89,24 @@ class SpoolKeys:
     directory: Path = key(
         absolute_path,
         SPOOL,
-        about="the spool, on a local disk; if you change it, change it in the two hook stubs too",
+        about="the spool's directory, on a local disk; if you change it, change it in the two hook "
+        "stubs too",
     )
     state_directory: Path = key(
-        absolute_path, STATE, about="locks, state and archive of delivered runs, on a local disk"
+        absolute_path,
+        STATE,
+        about="directory of locks, state and the archive of delivered runs, on a local disk",
     )
     min_free_bytes: int = key(
         integer(0, 2**50, "bytes"),
         2**30,
-        about="with less free space, runs are kept without script and description",
+        about="with less free space than this, runs are stored without script and description",
     )
     keep_delivered_days: float = key(
         number(0, 3650, "days"),
         3,
-        about="how long copies of delivered runs are kept (at most 1 GB), in case the server "
-        "loses its database; 0: none are kept",
+        about="how long copies of delivered runs are kept (at most 1 GB), to deliver them again "
+        "if the server loses its database; 0: none are kept",
     )
 
 
@@ -114,15 +117,15 @@ class DrainKeys:
     stop_hold_seconds: float = key(
         number(0, DAY_SECONDS, "seconds"),
         180,
-        about="how long a stop waits after cc-backend 1.5 or later accepted the start; if "
-        "this is shorter than the server's commit interval (120), a stop can close the "
-        "wrong job",
+        about="how long a stop waits after cc-backend 1.5 or later has accepted the start. If this "
+        "is shorter than the server's commit interval (120), a stop can close the wrong job",
     )
     requeue: str = key(
         choice("replace", "keep"),
         "replace",
-        about='the server rejects a second run of a job id within 24 hours: `"replace"` '
-        'deletes the first run\'s row there, `"keep"` does not report the second run',
+        about="what happens to a requeued job, since cc-backend rejects a second run of a job id "
+        'within 24 hours: `"replace"` deletes the first run there, `"keep"` does not report the '
+        "second run",
     )
 
 
@@ -133,21 +136,21 @@ class SweepKeys:
     grace_seconds: float = key(
         number(0, DAY_SECONDS, "seconds"),
         600,
-        about="a job that started less than this ago is not reported by a sweep yet; its "
-        "facts are stored when a sweep first sees it",
+        about="a sweep does not report jobs that started less than this many seconds ago, because "
+        "the hooks may still report them",
     )
     close_unknown_after: float | None = key(
         optional(number(60, 3650 * DAY_SECONDS, "seconds")),
         None,
-        about="seconds after which a job is closed that runs in cc-backend and is unknown to "
-        "Slurm and its accounting; null: never, it is only listed. A day (86400) is "
-        "sensible",
+        about="if cc-backend shows a job as running, and neither slurmctld nor accounting knows "
+        "it, a sweep closes it after this many seconds; a day (86400) is sensible. null: it is "
+        "only listed",
     )
     require_force: bool = key(
         boolean,
         default=False,
-        about="an unusual number of stops waits for `cc-sweep apply --force`, not only for a "
-        "second sweep that confirms them",
+        about="whether an unusual number of stops waits for `cc-sweep apply --force`. If false, "
+        "the next sweep sends them if it confirms them",
     )
 
 
@@ -174,46 +177,49 @@ class NatsKeys:
     servers: tuple[str, ...] = key(
         broker_urls,
         (),
-        about="URL of a NATS broker, or a list of those of a cluster: `nats://HOST[:PORT]` or "
-        "`tls://...`. See [nats.md](nats.md); empty: no NATS",
+        about="URL of a NATS broker, `nats://HOST[:PORT]` or `tls://...`, or a list of the URLs of "
+        "its cluster. See [nats.md](nats.md); empty: no NATS",
     )
     mode: str = key(
         choice("transport", "notify"),
         "notify",
-        about='`"transport"`: cc-backend takes jobs by NATS instead of REST; `"notify"`: '
-        "starts and stops that it accepted by REST are also published",
+        about='`"transport"`: jobs are delivered by NATS instead of REST; `"notify"`: starts and '
+        "stops that cc-backend has accepted by REST are also published",
     )
     subject: str | None = key(
         optional(nats_subject),
         None,
-        about="subject to publish on: `subject-job-event` of cc-backend's `main.api-subjects`",
+        about="subject to publish to: the value of `subject-job-event` in cc-backend's "
+        "`main.api-subjects`",
     )
-    user: str | None = key(optional(text), None, about="user name at the broker")
+    user: str | None = key(optional(text), None, about="user name at the NATS broker")
     password_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="file with the password alone; protected as the token file is",
+        about="file that contains only that user's password; other users must not be able to "
+        "read it",
     )
     creds_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="creds file (user JWT and nkey seed) instead of user and password; protected as "
-        "the token file is",
+        about="NATS creds file (user JWT and nkey seed), instead of user and password; other users "
+        "must not be able to read it",
     )
     ca_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="CA certificates (PEM) to verify the broker with, instead of the system's",
+        about="file of CA certificates (PEM) to verify the broker with. null: those of the system",
     )
     cert_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="client certificate (PEM), if the broker requires one",
+        about="file with the client certificate (PEM), if the broker requires one",
     )
     key_file: Path | None = key(
         optional(absolute_path),
         None,
-        about="its key, if it is not in the same file; protected as the token file is",
+        about="file with the key of `cert_file`, if it is not in that file; other users must not "
+        "be able to read it",
     )
 
 
@@ -225,15 +231,15 @@ class MetricsKeys:
         optional(textfile),
         None,
         about="file for node_exporter's textfile collector, such as "
-        "`/var/lib/prometheus/node-exporter/cc-slurm-sync.prom`; drain and sweep write it. See "
+        "`/var/lib/prometheus/node-exporter/cc-slurm-sync.prom`, written by drain and sweep. See "
         "[monitoring.md](monitoring.md)",
     )
     listen: tuple[str, int] | None = key(
         optional(listen_address),
         None,
-        about="port on which the drain serves the metrics over HTTP, on this host only; "
-        '`"HOST:PORT"`: on another address, without encryption or login. The metrics name no '
-        "users, jobs or hosts",
+        about="port on which the drain serves the metrics over HTTP, reachable from this host "
+        'only; `"HOST:PORT"` serves them on another address, without encryption or login. The '
+        "metrics contain no names of users, jobs or hosts",
     )
 
 
@@ -244,8 +250,8 @@ class LogKeys:
     level: str = key(
         choice(*LEVELS),
         "info",
-        about='messages from this level on are logged: `"debug"` shows each step of each job, '
-        "but never a payload or a token; `--log-level` has precedence",
+        about='lowest level of the messages that are logged: `"debug"` shows each step of each '
+        "job, but never a payload or a token; `--log-level` has precedence",
     )
     format: str = key(
         choice(*FORMS),

@@ -17,7 +17,7 @@ from spool.escaping import escape
 from spool.files.run import LastError, Run
 from spool.moment import Moment
 
-_HINT = "correct the cause, then `cc-spool retry` it, or `cc-spool discard` it"
+_HINT = "correct the cause, then `cc-spool retry ID`; or `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
 
@@ -55,5 +55,5 @@ def _own_error(call: str, reason: str, now: Moment) -> LastError:
         outcome="rejected",
         reason="incomplete",
         message=escape(reason),
-        hint="add the missing fact, then `cc-spool retry` it, or `cc-spool discard` it",
+        hint="correct what is missing, then `cc-spool retry ID`; or `cc-spool discard ID`",
     )

@@ -106,7 +106,7 @@ class PendingChanges:
             for entry in self.to_persist.values():
                 if entry.run is not None:
                     batch.put_run(_without_texts(entry.run) if without_texts else entry.run)
-                    _log.debug("job=%d start=%d goes to %s/", *entry.key, entry.run.directory)
+                    _log.debug("job=%d start=%d is stored in %s/", *entry.key, entry.run.directory)
             for run, error, _ in self.to_dead.values():
                 move_run_to_dead(batch, run, error)
         except OSError:

@@ -23,7 +23,7 @@ from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
 from spool.deliver.server_topology import TOPOLOGY_CAUSE, ServerTopology
 from spool.deliver.unknown_names import UnknownNames
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError, internal_error
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker
@@ -89,9 +89,8 @@ class RequestBuilder:
         except OSError as error:  # its name cannot be written down, so the state directory is full
             self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
-            _log.error("no request can be made from %s: %r", entry.name, error)
-            text = f"{type(error).__name__} in our own code"
-            self._set_aside(entry, text, AFTER_CRASHES_SECONDS, now)
+            _log.error("no request can be made from %s, internal error: %r", entry.name, error)
+            self._set_aside(entry, internal_error(error), AFTER_CRASHES_SECONDS, now)
         return None
 
     def _request_of(
@@ -120,7 +119,8 @@ class RequestBuilder:
             self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
             return True
         if self._must_read_comments(entry, run, now):
-            self.defer(entry, "its comments are old", COMMENTS_CHECK_SECONDS, now, stays_due=True)
+            cause = "its comments are being read again from Slurm"
+            self.defer(entry, cause, COMMENTS_CHECK_SECONDS, now, stays_due=True)
             return True
         return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
 
@@ -150,7 +150,7 @@ class RequestBuilder:
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return an entry's run; None if it cannot be read now and is retried later."""
         if self._crash_marker.is_poison(entry.name):
-            reason = "the drain crashed three times while processing it"
+            reason = "the drain crashed three times while processing this file"
             self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
             return None
         try:

@@ -21,9 +21,9 @@ from spool.moment import Moment
 
 READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
-AFTER_CRASHES = "the drain crashed three times while processing it"
+AFTER_CRASHES = "the drain crashed three times while processing this file"
 NOT_A_RUN = "not a valid name of a run file (JOBID-START.json)"
-REPAIR_HINT = "repair the file and `cc-spool retry` it, or `cc-spool discard` it"
+REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
 

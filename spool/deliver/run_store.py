@@ -137,7 +137,7 @@ class RunStore:
         One whose file cannot be read has to be closed at its end before its row is deleted.
         """
         if self._changes.is_removing(job_id):
-            return "the file of an earlier run is being removed"
+            return "the file of an earlier run is still being removed"
         return "the file of an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:

@@ -19,6 +19,7 @@ from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.pending_run import RequestKind
+from spool.errors import internal_error
 from spool.escaping import escape
 
 # One repetition within a second bridges a lost connection or a proxy that restarts. All longer
@@ -159,7 +160,7 @@ class BackendSender:
                 self._edit(request)
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
-            _log.error("job=%d %s failed in our own code: %r", request.job_id, request.kind, error)
+            _log.error("job=%d %s, internal error: %r", request.job_id, request.kind, error)
             reply = own_failure(error)
         reason = reply.verdict.reason.name.lower()
         text = "job=%d start=%d cluster=%s call=%s outcome=%s: status %s, %s"
@@ -171,7 +172,7 @@ class BackendSender:
         try:
             return self._ask(query)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error("the query %s failed in our own code: %r", query.topic, error)
+            _log.error("query of %s, internal error: %r", query.topic, error)
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
 
     def _edit(self, request: SendRequest) -> None:
@@ -188,7 +189,7 @@ class BackendSender:
                 for each in request.edits  # none follows one that was not answered
             )
         except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
-            _log.error("job=%d edit_meta failed in our own code: %r", request.job_id, error)
+            _log.error("job=%d edit_meta, internal error: %r", request.job_id, error)
             is_answered = False
         if not is_answered:
             self._no_edits_until = self._steady() + NO_EDITS_SECONDS
@@ -226,8 +227,8 @@ class BackendSender:
 def own_failure(error: Exception) -> ApiReply:
     """Return a reply for an exception in our own code."""
     # UNEXPECTED counts as a failure of unknown cause: a bug of ours must not move a run to `dead/`.
-    text = f"{type(error).__name__} in our own code"
-    return ApiReply(call=ApiCall.START, verdict=ReplyVerdict(Reason.UNEXPECTED, text), sent=False)
+    verdict = ReplyVerdict(Reason.UNEXPECTED, internal_error(error))
+    return ApiReply(call=ApiCall.START, verdict=verdict, sent=False)
 
 
 def _is_transient(reply: ApiReply) -> bool:

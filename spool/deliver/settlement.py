@@ -29,13 +29,13 @@ from spool.moment import Moment
 DAY_SECONDS = 24 * HOUR_SECONDS
 PROOF_SECONDS = 300  # accounting does not answer: the run is settled later
 OUT_OF_ORDER = (
-    "cc-backend stores the runs of a job id only in order, and it has a later one: delete that run"
-    " at cc-backend and `cc-spool retry` this one, or `cc-spool discard` it"
+    "cc-backend accepts the runs of a job id only in order, and it has a later one: delete that run"
+    " at cc-backend, then `cc-spool retry ID`; or `cc-spool discard ID`"
 )
 UNPROVEN = (
-    "cc-backend has a run of this job id that began within a day before, and nothing proves that it"
-    " is of the same job: delete that run at cc-backend and `cc-spool retry` this one, or"
-    " `cc-spool discard` it"
+    "cc-backend has a run of this job id that began within the day before, and nothing proves that"
+    " it is of the same job: delete that run at cc-backend, then `cc-spool retry ID`; or"
+    " `cc-spool discard ID`"
 )
 ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 
@@ -140,7 +140,7 @@ def settle_conflict(
     # copies in the server's job archive stay: `delete_job` changes only the table.
     if replace_earlier:
         return Reaction(run=replace(run, replaces=tuple(near), last_error=None, not_before=0))
-    reason = "drain.requeue is keep: a second run within 24 h is not reported"
+    reason = "second run of this job id within 24 h (drain.requeue is keep)"
     return Reaction(run=replace(run, reported=False, reason=reason, last_error=None))
 
 

@@ -62,7 +62,7 @@ class UnknownNames:
         # One line for the name, not one for each of its runs.
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
-            text = "cc-backend does not have %s; correct its cluster.json, or host_map here: %s"
+            text = "cc-backend does not have %s; add it to its cluster.json, or use host_map: %s"
             _log.error(text, what, escape(message))
         self._try_at[name] = now + TRY_SECONDS
         self._park(entry, name)

@@ -90,15 +90,15 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
     }
     general = (
         (
-            "subClusters: Slurm knows neither processorType nor flopRateScalar, flopRateSimd and"
-            " memoryBandwidth; the values are placeholders"
+            "subClusters: replace the placeholders of processorType, flopRateScalar, flopRateSimd"
+            " and memoryBandwidth, which Slurm does not know"
         ),
         (
             "topology: threads are numbered as Linux usually does (first all cores, then second"
             " threads); compare with `lscpu -e` on one node of each kind"
         ),
         "topology: memoryDomain is the socket; correct it where a socket has several NUMA nodes",
-        "metricConfig: only cpu_load; add the metrics of your collectors",
+        "metricConfig: has only cpu_load; add the metrics of your collectors",
     )
     return DraftedCluster(document=document, notes=(*general, *notes.texts))
 
@@ -184,7 +184,7 @@ def _accelerators(
     if len(hardware.addresses) != count:
         notes.add(
             f"{name}: gpuPciAddrs has {len(hardware.addresses)} addresses for its hosts,"
-            f" Slurm {count} devices"
+            f" but Slurm has {count} devices"
         )
     notes.add(f"{name}: check type and model of the accelerators")
     models = [type_ or TO_FILL_IN for _, type_, number in hardware.devices for _ in range(number)]

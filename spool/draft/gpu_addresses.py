@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from ccbackend.accelerators import normal_address
 
 ORDER_NOTE = (
-    "Slurm counts the devices in the order of gres.conf or of its AutoDetect, which need not be"
-    " that of this tool: compare with `slurmd -G` on the host, and use --order if it differs"
+    "Slurm numbers the GPUs in the order of gres.conf or of its AutoDetect, which may differ from"
+    " this output: compare with `slurmd -G` on the host, and use --order if it differs"
 )
 _PCI = r"(?:[0-9a-f]{4}|[0-9a-f]{8}):[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 _NVIDIA = re.compile(rf"\s*([0-9]{{1,4}})\s*,\s*({_PCI})", re.IGNORECASE)
@@ -51,12 +51,14 @@ def read_gpu_addresses(text: str, order: Sequence[int] = ()) -> GpuAddresses:
     instances = _instances(text)
     addresses: list[str] = []
     if order and sorted(order) != sorted(gpus):
-        raise ValueError(f"the order must name each of the GPUs {sorted(gpus)} once")
+        raise ValueError(f"--order must have each of the GPU numbers {sorted(gpus)} once")
     for number in order or sorted(gpus):
         addresses += instances.get(number) or [gpus[number]]
     notes = [] if order else [ORDER_NOTE]
     if instances:
-        notes.append("MIG: this is the order of `nvidia-smi -L`; repeat this when instances change")
+        notes.append(
+            "MIG: the order is that of `nvidia-smi -L`; repeat the command if instances change"
+        )
     return GpuAddresses(addresses=tuple(addresses), notes=tuple(notes))
 
 
@@ -68,7 +70,7 @@ def _gpus(text: str) -> dict[int, str]:
         for number, address in [found.groups()] if found else _ROCM.findall(line):
             index, full = int(number), normal_address(address)
             if gpus.setdefault(index, full) != full:
-                raise ValueError(f"GPU {index} occurs twice; give the output of one host")
+                raise ValueError(f"GPU {index} occurs twice; use the output of only one host")
     return gpus
 
 

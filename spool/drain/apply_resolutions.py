@@ -215,7 +215,7 @@ class ResolutionApplier:
             directory=Directory.NEW,
             time=int(now.wall),
             reason="unknown to Slurm",
-            hint="neither the controller nor accounting has this job; check slurmctld's log",
+            hint="neither slurmctld nor accounting has this job; check slurmctld's log",
         )
         try:
             move_file_to_dead(self._store.layout, why)

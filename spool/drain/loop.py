@@ -255,7 +255,7 @@ class Drain:
         for job_id in doubtful:
             parts.resolver.recheck_job(job_id, now)
         if doubtful:
-            _log.info("open runs that are not running in Slurm are looked up: %d", len(doubtful))
+            _log.info("open runs not in Slurm's job list, to be looked up: %d", len(doubtful))
 
     # ---- the disk
 
@@ -277,7 +277,7 @@ class Drain:
             self.disk_reason = reason
             return
         if self.disk_reason:
-            _log.info("the spool can be written again")
+            _log.info("the spool is writable again")
         self.disk_reason = ""
         parts.scanner.forget(parts.store.take_removed_events())
 
@@ -287,5 +287,5 @@ class Drain:
         self._space_at = now.steady + SPACE_CHECK_SECONDS
         is_low = self._parts.layout.free_bytes() < self._parts.min_free_bytes
         if is_low and not self._without_texts:
-            _log.error("low space in the spool: runs are stored without script and description")
+            _log.error("little free space: runs are stored without script and description")
         self._without_texts = is_low

@@ -145,7 +145,8 @@ class Service:
             worker.close()
         for worker in self._service_parts.workers:
             if not worker.join(max(0.1, deadline - steady())):
-                _log.warning("%s: a request is abandoned; it is sent again later", worker.name)
+                text = "%s: a request was unfinished at shutdown; the next drain sends it again"
+                _log.warning(text, worker.name)
         # What cc-backend has answered must be stored, or the next drain sends it again.
         self.drain.take_answers(0.0)
         self.drain.flush()

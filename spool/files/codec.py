@@ -40,7 +40,8 @@ def decode(name: str, contents: bytes) -> Run:
     """
     run = decode_line(name, contents)
     if parse_run_name(name) != (run.job_id, run.start_time):
-        raise BadFileError(name, f"holds job {run.job_id} started {run.start_time}")
+        reason = f"its name does not match its contents (job {run.job_id}, start {run.start_time})"
+        raise BadFileError(name, reason)
     return run
 
 

@@ -161,7 +161,7 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = "{} discarded; a mark in open/ keeps its job from being reported until it ends"
+        words = "{} discarded; a mark in open/ prevents a sweep from reporting the job"
         return _plan_requeue(layout, mark, words)
     return _change(name, "{} discarded")
 
@@ -221,11 +221,11 @@ def _plan_return(layout: Layout, name: str) -> LetterChange:
     why = read_why(layout, name) or _reason_from_name(name)
     # a modified reason could move the file to any place
     if safe_name(why.name) != name or "/" in why.name:
-        raise BadFileError(name, "its .why file belongs to another file; discard it")
+        raise BadFileError(name, "its .why file is about another file; type `cc-spool discard ID`")
     if not layout.exists(Directory.DEAD, name):
         raise FileNotFoundError(2, os.strerror(2), f"dead/{name}")
     if layout.exists(why.directory, why.name):
-        text = f"{why.directory}/ already has a file of this name; `cc-spool discard` this one"
+        text = f"{why.directory}/ already has a file of this name; type `cc-spool discard ID`"
         raise BadFileError(name, text)
     return replace(_change(name, f"{{}} put back into {why.directory}/"), back=why)
 
@@ -235,7 +235,8 @@ def _reason_from_name(name: str) -> DeadLetterReason:
     try:
         parse_event_name(name, time=0)
     except (BadFileError, NewerFormatError) as error:
-        raise BadFileError(name, "its origin is not known; discard it") from error
+        reason = "its directory is not known (no .why file); type `cc-spool discard ID`"
+        raise BadFileError(name, reason) from error
     return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
 
 
@@ -243,9 +244,11 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
     try:
         return load_run(layout, Directory.DEAD, name)
     except BadFileError as error:
-        raise BadFileError(name, f"{error.reason}; repair the file or discard it") from error
+        reason = f"{error.reason}; repair the file, or type `cc-spool discard ID`"
+        raise BadFileError(name, reason) from error
     except NewerFormatError as error:
-        raise BadFileError(name, f"format {error.version} is newer than this program") from error
+        reason = f"written by a later version of this program (format {error.version}); install it"
+        raise BadFileError(name, reason) from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:

@@ -243,5 +243,6 @@ def load_run(layout: Layout, directory: Directory, name: str) -> Run:
     """
     found = layout.read(directory, name, codec.LIMIT_BYTES)
     if found.contents is None:
-        raise BadFileError(name, f"{found.size_bytes} bytes, more than {codec.LIMIT_BYTES}")
+        reason = f"it has {found.size_bytes} bytes, more than the limit of {codec.LIMIT_BYTES}"
+        raise BadFileError(name, reason)
     return codec.decode(name, found.contents)

@@ -77,14 +77,14 @@ def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None
         raise NewerFormatError(name, int(version[1]))
     match = _NAME.fullmatch(name)
     if match is None:
-        raise BadFileError(name, "not a valid event name")
+        raise BadFileError(name, "not a valid name of an event file")
     kind, job_id, start, end = EventKind(match[1]), int(match[2]), int(match[3]), int(match[4])
     if kind is EventKind.RETRY and (start or end):
-        raise BadFileError(name, "a retry event has no start and no end time")
+        raise BadFileError(name, "a retry event must not have a start or an end time")
     if job_id == 0 and kind is not EventKind.RETRY:
-        raise BadFileError(name, "the job id is 0")
+        raise BadFileError(name, "the job id in its name is 0")
     if kind is EventKind.CLOSE and not (start and end):
-        raise BadFileError(name, "a close event needs a start and an end time")
+        raise BadFileError(name, "a close event must have a start and an end time")
     return Event(
         name=name,
         kind=kind,
@@ -167,6 +167,6 @@ def _event_file(name: str, extras: Mapping[str, str], time: float | None) -> New
     parse_event_name(name, time=0)
     for key, value in extras.items():
         if not (re.fullmatch(_KEY, key) and re.fullmatch(_VALUE, value)):
-            raise BadFileError(name, f"the extra {key!r} has characters that an event cannot hold")
+            raise BadFileError(name, f"field {key!r} has characters that an event cannot contain")
     lines = "".join(f"{key}={value}\n" for key, value in extras.items())
     return NewFile(name=name, contents=lines.encode() + b"end\n", mtime=time)

@@ -87,7 +87,8 @@ def _parse_file(file: Path, stream: BinaryIO) -> Event | Run:
     status = os.fstat(stream.fileno())
     if file.suffix == ".json":
         if status.st_size > codec.LIMIT_BYTES:
-            raise BadFileError(file.name, f"{status.st_size} bytes, more than {codec.LIMIT_BYTES}")
+            reason = f"it has {status.st_size} bytes, more than the limit of {codec.LIMIT_BYTES}"
+            raise BadFileError(file.name, reason)
         return codec.decode(file.name, stream.read())
     contents = stream.read(EXTRAS_LIMIT_BYTES + 1)
     return parse_event_name(file.name, time=status.st_mtime, extras=parse_extras(contents))
@@ -104,7 +105,7 @@ def _open_regular(file: Path) -> BinaryIO:
 
 def _unreadable(where: str, error: Exception) -> ImportItem:
     if isinstance(error, NewerFormatError):
-        reason = f"format {error.version} is newer than this program"
+        reason = f"written by a later version of this program (format {error.version}); install it"
     elif isinstance(error, BadFileError):
         reason = error.reason
     else:

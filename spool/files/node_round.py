@@ -49,7 +49,7 @@ REASONS = {
     LeftOut.IGNORED: "excluded by ignoreHosts or filters.clusters",
     LeftOut.FUTURE: "not existing yet (FUTURE)",
     LeftOut.UNKNOWN: "unknown to cc-backend",
-    LeftOut.WILDCARD: 'listed at cc-backend only by "*", which stores no states',
+    LeftOut.WILDCARD: 'matched only by "*" in cluster.json, for which no states are stored',
     LeftOut.SAME_NAME: "mapped to the name of another node by host_map",
     LeftOut.TWICE: "twice in Slurm's answer",
     LeftOut.UNREADABLE: "not readable in Slurm's answer",

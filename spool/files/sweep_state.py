@@ -133,7 +133,7 @@ def read_sweep_state(directory: Path) -> SweepState:
         )
     except _PARSE_ERRORS as error:
         logging.getLogger(__name__).warning(
-            "%s cannot be read (%r); this sweep works like the first sweep",
+            "%s cannot be read (%r); nothing is repaired yet, as at a first sweep",
             directory / SWEEP_STATE_FILE,
             error,
         )

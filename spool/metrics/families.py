@@ -48,7 +48,7 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     }
     build.add_metric([], versions)
     yield build
-    yield gauge("metrics_timestamp_seconds", "When these metrics were made.", snapshot.time)
+    yield gauge("metrics_timestamp_seconds", "Time of writing these metrics.", snapshot.time)
     yield gauges(
         "check_status",
         "Verdict of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
@@ -77,7 +77,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauges(
         "spool_oldest_timestamp_seconds",
-        "Since when the oldest file of each directory has been waiting.",
+        "Time since which the oldest file of each directory has been waiting.",
         ["directory"],
         {(name,): each.oldest for name, each in figures.items() if each.oldest is not None},
     )
@@ -91,7 +91,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield gauge("spool_free_inodes", "Free inodes on the spool's disk.", snapshot.free_inodes)
     yield gauge(
         "spool_min_free_bytes",
-        "Setting spool.min_free_bytes: with less, no scripts are stored.",
+        "Value of spool.min_free_bytes: with less free space, no scripts are stored.",
         snapshot.min_free_bytes,
     )
     is_current = snapshot.is_current
@@ -123,7 +123,7 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "held_stops",
-        "Stops that wait for cc-backend's job cache.",
+        "Stops that wait for cc-backend to store the start.",
         current.held_stops if current else None,
     )
     yield gauge(
@@ -141,8 +141,8 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
         "When the next waiting request is due.",
         current.next_attempt if current else None,
     )
-    yield gauge("last_event_timestamp_seconds", "Last event of a hook.", state.last_event)
-    yield gauge("last_delivery_timestamp_seconds", "Last delivery.", state.last_delivery)
+    yield gauge("last_event_timestamp_seconds", "Time of a hook's last event.", state.last_event)
+    yield gauge("last_delivery_timestamp_seconds", "Time of last delivery.", state.last_delivery)
 
 
 def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
@@ -244,7 +244,7 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "sweep_refused",
-        "Whether the last sweep refused or held stops back and needs attention.",
+        "Whether the last sweep refused to act or held stops back, so that it needs attention.",
         refused if last else None,
     )
     yield gauge(

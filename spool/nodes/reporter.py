@@ -24,6 +24,7 @@ from ccbackend.version import FIRST_WITH_SHARED, ServerInfo
 from slurm.decode.node_states import NodeListing
 from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
+from spool.errors import internal_error
 from spool.escaping import escape
 from spool.files.node_round import REASONS, LeftOut, NodeRound, left_out_texts
 from spool.nodes.report import NodeReport, node_report
@@ -113,9 +114,9 @@ class NodeReporter:
         except NodeStatesError as error:
             return self._failed(last, tried, error)
         except Exception as error:  # noqa: BLE001 - a border: one round; the worker goes on
-            _log.exception("node states: a round failed in our own code")
-            text = f"{type(error).__name__} in our own code"
-            return self._failed(last, tried, NodeStatesError(text, is_refused=True))
+            _log.exception("node states: internal error, please report it with the log")
+            refusal = NodeStatesError(internal_error(error), is_refused=True)
+            return self._failed(last, tried, refusal)
         return NodeRound(
             tried=tried,
             accepted=tried,
@@ -151,7 +152,7 @@ class NodeReporter:
         self._warn_left_out(report)
         if not report.clusters:
             counts = ", ".join(left_out_texts(report.left_out_counts()))
-            raise NodeStatesError(f"no node is to be reported ({counts})")
+            raise NodeStatesError(f"there is no node to report ({counts})")
         return report
 
     def _site_map(self) -> SiteMap:
@@ -160,7 +161,7 @@ class NodeReporter:
             return self._map
         found = self._backend.clusters()
         if found.clusters is None:
-            raise NodeStatesError(f"the clusters cannot be listed: {_said(found.reply)}")
+            raise NodeStatesError(f"cc-backend cannot list its clusters: {_said(found.reply)}")
         self._map = self._site.site_of(found.clusters)
         self._map_until = self._steady() + CLUSTERS_SECONDS
         self._has_several_controllers = len(self._slurm.controllers()) > 1
@@ -172,7 +173,7 @@ class NodeReporter:
             return
         other = active_elsewhere(self._slurm.controllers())
         if other is not None:
-            raise NodeStatesError(f"the active controller is {other}; it reports the nodes")
+            raise NodeStatesError(f"slurmctld is active on {other}; the drain there reports nodes")
 
     def _send(self, report: NodeReport) -> None:
         for name, nodes in report.clusters.items():
@@ -200,7 +201,7 @@ class NodeReporter:
     def _warn_words(self, listing: NodeListing) -> None:
         """Warn once of each word that no release up to 26.05 has."""
         for word in sorted({word for node in listing.nodes for word in node.words} - KNOWN_WORDS):
-            text = f"Slurm's node state {word} is not known: it is ignored, or shown as unknown"
+            text = f"node state {word} of Slurm is unknown to this program: it is not reported"
             self._warn(text)
 
     def _warn_left_out(self, report: NodeReport) -> None:
@@ -209,7 +210,7 @@ class NodeReporter:
             if reason not in _EXPECTED:
                 more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
                 shown = ", ".join(names[:MAX_NAMED])
-                self._warn(f"not reported, because {REASONS[reason]}: {shown}{more}")
+                self._warn(f"not reported ({REASONS[reason]}): {shown}{more}")
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:

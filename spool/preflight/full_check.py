@@ -84,8 +84,8 @@ def _hardware(
     except ConfigError:  # a file of topology_files, already reported
         mapping = site_map(replace(config, topology_files=()), clusters)
     if not mapping.clusters:
-        text = "Slurm's nodes are not compared: the hosts of cc-backend are not known"
-        hint = "run this again when cc-backend answers, or set topology_files"
+        text = "the nodes cannot be compared: cc-backend did not list its hosts"
+        hint = "run this command again when cc-backend answers, or set topology_files"
         yield finding(CheckStatus.UNKNOWN, "hosts", text, hint)
         return
     yield from check_hardware(config, mapping, nodes)

@@ -50,7 +50,8 @@ def check_hardware(
 def check_patterns(config: Config, nodes: Sequence[Node]) -> Iterator[CheckResult]:
     """Yield a warning for address patterns that match the same node."""
     for text in host_overlaps(config, [node.name for node in nodes]):
-        yield finding(CheckStatus.WARNING, "accelerators", text, "narrow one of the patterns")
+        hint = "change one of the patterns, so that only one matches each host"
+        yield finding(CheckStatus.WARNING, "accelerators", text, hint)
 
 
 def abbreviated(hosts: Sequence[str]) -> str:
@@ -78,8 +79,8 @@ def _hosts(matched: Sequence[_MatchedNode]) -> CheckResult:
     unknown = [match.host for match in matched if match.subcluster is None]
     if not unknown:
         return passed("hosts", f"cc-backend has all nodes ({len(matched)})")
-    text = f"cc-backend does not have {abbreviated(unknown)}: their jobs are not delivered"
-    hint = "add them to cc-backend's cluster.json, or exclude them by ignoreHosts or host_map"
+    text = f"cc-backend does not have {abbreviated(unknown)}: jobs there are not delivered"
+    hint = "add them to cc-backend's cluster.json, rename them by host_map, or set ignoreHosts"
     status = CheckStatus.CRITICAL if len(unknown) == len(matched) else CheckStatus.WARNING
     return finding(status, "hosts", text, hint)
 
@@ -91,8 +92,8 @@ def _same_names(names: Mapping[str, str], mapping: SiteMap) -> Iterator[CheckRes
     """
     nodes = [node for node, host in names.items() if host != mapping.host(node)]
     if nodes:
-        text = f"{abbreviated(nodes)} have the same short name, which is reported"
-        hint = "give each node its own host name by host_map, which gets the full name"
+        text = f"{abbreviated(nodes)} have the same short name, so they are reported as one host"
+        hint = "give each node its own name by host_map, whose patterns see the full name"
         yield finding(CheckStatus.WARNING, "hosts", text, hint)
 
 
@@ -106,7 +107,7 @@ def _cores(matched: Sequence[_MatchedNode]) -> Iterator[CheckResult]:
         if topology is None:
             found.setdefault("has no topology", []).append(match.host)
         elif len(topology.cores) != match.node.cores:
-            text = f"has {len(topology.cores)} cores instead of Slurm's {match.node.cores}"
+            text = f"has {len(topology.cores)} cores, Slurm {match.node.cores}"
             found.setdefault(text, []).append(match.host)
     for text, hosts in found.items():
         text_with_hosts = (

@@ -73,7 +73,7 @@ def check_last_event(
     youngest = max(judged, key=lambda job: job.start_time or 0, default=None)
     age = None if events.last is None else format_duration(now - events.last)
     if youngest is None or _is_seen(youngest, events, config):
-        return passed("last event", f"arrived {age} ago" if age else "none yet, none was expected")
+        return passed("last event", f"arrived {age} ago" if age else "none yet; none was expected")
     start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event arrived {age} ago" if age else "no event has arrived"
     text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
@@ -134,12 +134,12 @@ HOOKS = (
     Hook(
         option="PrologSlurmctld",
         kind="start",
-        consequence="starts are only reported by the sweep, minutes late",
+        consequence="only the sweep reports starts, some minutes late",
     ),
     Hook(
         option="EpilogSlurmctld",
         kind="stop",
-        consequence="stops are only reported by the sweep, minutes late",
+        consequence="only the sweep reports stops, some minutes late",
     ),
 )
 
@@ -176,10 +176,10 @@ def _check(
         return result if caller is None else _called_by_script(result, caller)
     unread = [path for path in paths if _read_text(Path(path)) is None]
     if unread:
-        hint = "run this on slurmctld's host, or let the service user read the script"
-        message = f"{', '.join(unread)} cannot be read here, so it may not be our hook"
+        hint = "run this command on slurmctld's host, or let the service user read the script"
+        message = f"whether {', '.join(unread)} calls our hook is unknown: it cannot be read here"
         return finding(CheckStatus.UNKNOWN, hook.option, message, hint)
-    hint = "call our stub from it as a program (from Slurm 24.05 add a second line instead)"
+    hint = "call our stub as a program in this script (or, from Slurm 24.05 on, add a second line)"
     message = f"{', '.join(paths)} does not call our hook: {hook.consequence}"
     return finding(CheckStatus.CRITICAL, hook.option, message, hint)
 
@@ -201,7 +201,7 @@ def _called_by_script(result: CheckResult, script: Path) -> CheckResult:
     """Return the result for a stub that a site's own script calls."""
     if not result.is_ok:
         return result
-    hint = f"check that {script} always calls it, early, and always exits 0"
+    hint = f"check that {script} always calls it, near its beginning, and always exits 0"
     return finding(CheckStatus.WARNING, result.name, f"{result.text}, called by {script}", hint)
 
 
@@ -210,14 +210,13 @@ def _check_stub(
 ) -> CheckResult:
     kind = _KIND.search(text)
     if kind is None or kind[1] != hook.kind:
-        hint = "each option must name the stub of the same name"
-        return finding(
-            CheckStatus.CRITICAL, hook.option, f"{path} writes the events of the other hook", hint
-        )
+        hint = f"set {hook.option} to the stub that has its name"
+        message = f"{path} writes the events of the other hook"
+        return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     target = _SPOOL.search(text)
     if Path(target[1] if target else DEFAULT_SPOOL) != spool:
         where = target[1] if target else DEFAULT_SPOOL
-        hint = "set CC_SLURM_SYNC_SPOOL in the stub, or spool.directory"
+        hint = "set CC_SLURM_SYNC_SPOOL in the stub and spool.directory to the same path"
         message = f"{path} writes to {where}, but the drain reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     sourced = _SOURCED.search(text)

@@ -185,8 +185,8 @@ def _check_new(
     group = service.name
     hint = f"chown {owner}:{group} {new}; chmod 2770 {new}"
     if slurm_user is None:
-        text = "this host has no account of SlurmUser, so the hooks cannot run here"
-        yield finding(CheckStatus.WARNING, _SPOOL, text, "install the hooks where slurmctld runs")
+        text = "SlurmUser has no account on this host, so the hooks cannot run here"
+        yield finding(CheckStatus.WARNING, _SPOOL, text, "install the hooks on slurmctld's host")
     elif blocked := access_problem(new, slurm_user, WRITE | EXECUTE):
         yield finding(
             CheckStatus.CRITICAL, _SPOOL, f"the hooks cannot write events: {blocked}", hint

@@ -61,7 +61,7 @@ def check_server(
 def check_broker(verdict: ReplyVerdict) -> CheckResult:
     """Return whether notifications reach the NATS broker; nobody has to listen."""
     if verdict.reason not in NATS_FAILURES or verdict.reason is Reason.NO_SUBSCRIBER:
-        nobody = "; nobody subscribes to nats.subject" if verdict.reason in NATS_FAILURES else ""
+        nobody = "; no program subscribes to them" if verdict.reason in NATS_FAILURES else ""
         return passed("NATS broker", f"accepts notifications{nobody}")
     text = f"notifications are lost: {verdict.message or verdict.hint}"
     return finding(CheckStatus.WARNING, "NATS broker", text, verdict.hint)
@@ -91,7 +91,7 @@ def _clusters(
         return [finding(CheckStatus.WARNING, "server cluster", text, hint)], None
     if answer.clusters is not None:
         return [*check_cluster_names(names, answer.clusters)], answer.clusters
-    text = f"the clusters cannot be listed: {_reply_text(answer.reply)}"
+    text = f"cc-backend cannot list its clusters: {_reply_text(answer.reply)}"
     return [finding(CheckStatus.UNKNOWN, "server cluster", text, answer.reply.verdict.hint)], None
 
 
@@ -101,16 +101,16 @@ def _jobs(reply: ApiReply) -> CheckResult:
     if reason is Reason.NATS_ON:
         return passed("server job API", "accepts jobs by NATS")
     if reason in NATS_FAILURES:
-        text = f"cannot be reached by NATS: {_reply_text(reply)}"
+        text = f"cc-backend cannot be reached by NATS: {_reply_text(reply)}"
         return finding(CheckStatus.CRITICAL, "server job API", text, reply.verdict.hint)
     if reason is Reason.JOB_API_ON:
         return passed("server job API", "accepts jobs by REST")
     if reason is Reason.API_OFF:
-        hint = "set nats.servers, nats.subject and `nats.mode: transport`, or enable its REST API"
+        hint = "set nats.servers, nats.subject and `nats.mode: transport`, or enable the REST API"
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )
-    text = f"could not find out whether it is on: {_reply_text(reply)}"
+    text = f"whether it is on is unknown: {_reply_text(reply)}"
     return finding(CheckStatus.UNKNOWN, "server job API", text, reply.verdict.hint)
 
 
@@ -119,7 +119,7 @@ def _listing(listing: JobList, cluster: str) -> CheckResult:
         text = f"running jobs cannot be listed: {_reply_text(listing.reply)}"
         hint = f"{listing.reply.verdict.hint}; the sweep needs this list"
         return finding(CheckStatus.WARNING, "server listing", text, hint)
-    text = f"{pluralize(len(listing.rows), 'running job')} of {cluster}, confirmed by REST"
+    text = f"cc-backend lists {pluralize(len(listing.rows), 'running job')} of {cluster}"
     return passed("server listing", text)
 
 

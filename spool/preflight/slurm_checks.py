@@ -43,7 +43,7 @@ from spool.preflight.visibility import (
 
 T = TypeVar("T")
 COMMANDS = ("squeue", "scontrol", "sacct", "sacctmgr")
-_SLURM_HINT = "check slurmctld, and the keys slurm.scontrol and slurm.conf"
+_SLURM_HINT = "check slurmctld, and slurm.scontrol and slurm.conf in the configuration"
 
 
 class SlurmChecks:
@@ -77,7 +77,7 @@ class SlurmChecks:
 
     def _messages(self) -> Iterator[CheckResult]:
         """Yield a warning for each error line that Slurm's commands print next to their answers."""
-        hint = "the answers are used nevertheless; correct what the line names"
+        hint = "Slurm's answers are used all the same; correct what this message names"
         for line in self._survey.warnings(self._slurm.warnings()):
             yield finding(CheckStatus.WARNING, "slurm messages", line, hint)
 

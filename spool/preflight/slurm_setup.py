@@ -40,7 +40,7 @@ def check_commands(
             yield finding(status, "slurm commands", f"{name}: {why}", hint)
     if len(set(found.values())) > 1:
         text = ", ".join(f"{name} {release}" for name, release in found.items())
-        hint = "install all commands from one release, or correct the paths in slurm.*"
+        hint = "install all commands from one release, or correct their paths (slurm.squeue ...)"
         yield finding(CheckStatus.WARNING, "slurm commands", f"releases differ: {text}", hint)
     elif found:
         yield passed("slurm commands", f"{', '.join(found)}: {next(iter(found.values()))}")
@@ -89,7 +89,7 @@ def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
     }
     if short:
         text = ", ".join(f"{name} is {seconds} s" for name, seconds in short.items())
-        hint = "set 60 s or more: a prolog that is killed requeues its job (from 22.05 on)"
+        hint = "set 60 s or more: if Slurm kills a prolog, it requeues the job (from 22.05 on)"
         return finding(CheckStatus.WARNING, "hook time limit", text, hint)
     known = {n: s for n, s in limits.items() if s is not None and s < NO_TIMEOUT}
     return passed("hook time limit", ", ".join(f"{n} {s} s" for n, s in known.items()) or "none")
@@ -100,8 +100,8 @@ def check_accounting(config: SlurmSettings) -> CheckResult:
     if has_accounting(config):
         return passed("accounting", config["AccountingStorageType"][0])
     hint = (
-        "set up slurmdbd: without it the end of a job that the controller has forgotten is not"
-        " known, and past jobs cannot be reported"
+        "set up slurmdbd: without it, past jobs cannot be reported, nor the ends of jobs that"
+        " slurmctld has forgotten"
     )
     return finding(CheckStatus.WARNING, "accounting", "this cluster has no accounting", hint)
 
@@ -114,7 +114,7 @@ def check_gres(config: SlurmSettings, nodes: Sequence[Node], kinds: tuple[str, .
     if missing:
         wanted = ",".join(f"gres/{kind}" for kind in missing)
         text = f"accounting does not track {', '.join(missing)}"
-        hint = f"add {wanted} to AccountingStorageTRES, or jobs reported late lack their number"
+        hint = f"add {wanted} to AccountingStorageTRES; else jobs reported late have no such count"
         return finding(CheckStatus.WARNING, "gres tracking", text, hint)
     return passed("gres tracking", f"tracks {', '.join(present)}" if present else "no accelerators")
 
@@ -126,9 +126,9 @@ def _check_controller_release(release: Release, config: SlurmSettings) -> CheckR
     except SlurmError:
         return finding(CheckStatus.UNKNOWN, "slurm release", "not shown by scontrol", _SLURM_HINT)
     if controller.series == release.series:
-        return passed("slurm release", f"the controller has release {controller}")
-    text = f"the commands have release {release}, the controller {controller}"
-    hint = "install the controller's release of the commands: not all releases work together"
+        return passed("slurm release", f"slurmctld has release {controller}")
+    text = f"the commands have release {release}, slurmctld has {controller}"
+    hint = "install the commands of slurmctld's release: not all releases work together"
     return finding(CheckStatus.WARNING, "slurm release", text, hint)
 
 

@@ -17,8 +17,8 @@ from spool.checks.result import CheckResult, CheckStatus, finding, passed
 
 MAX_SHOWN_NODES = 3
 _SEE_ALL = (
-    "make the account an Operator (`sacctmgr add user USER account=ACCOUNT adminlevel=Operator`,"
-    " same uid on slurmdbd's host), or run the drain as SlurmUser"
+    "give the service user AdminLevel Operator (`sacctmgr add user USER account=ACCOUNT"
+    " adminlevel=Operator`, same uid on slurmdbd's host), or run the drain as SlurmUser"
 )
 _SCRIPTS = f"{_SEE_ALL}, or set metadata.job_script to false"
 
@@ -38,7 +38,7 @@ def check_job_visibility(
     hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
     if hidden:
         shown = ", ".join(hidden[:MAX_SHOWN_NODES])
-        text = f"{rights.user} sees no job on {shown} ({len(hidden)} nodes) with allocated CPUs"
+        text = f"{len(hidden)} nodes have allocated CPUs, but {rights.user} sees no job on {shown}"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
     others = sum(job.user != rights.user for job in jobs)
     return passed(
@@ -91,11 +91,11 @@ def check_script_access(
         text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {state_save}"
         yield finding(CheckStatus.WARNING, "scripts", text, _SCRIPTS)
         return
-    way = f"from {state_save}" if can_open else f"by scontrol ({state_save} is not readable)"
+    way = f"from {state_save}" if can_open else f"by scontrol, because {state_save} is unreadable,"
     yield passed(
         "scripts",
-        f"are read {way} and sent; they can hold secrets: metadata.job_script false sends none,"
-        " metadata.secret_patterns masks",
+        f"job scripts are read {way} and sent; they can contain secrets: to mask these, set"
+        " metadata.secret_patterns; to send no scripts, set metadata.job_script to false",
     )
 
 

@@ -98,9 +98,9 @@ def _not_before(event: Event) -> int:
 def _missing_fields(run: Run) -> str:
     """Return the facts that a run lacks to be reported, or ""."""
     lacks = {
-        "a user: Slurm has none": not run.job.user and run.job.uid is None,
-        "a node: Slurm has none": not run.job.nodes,
-        "a start time": not run.start_time,
+        "Slurm shows no user of the job": not run.job.user and run.job.uid is None,
+        "Slurm shows no node of the job": not run.job.nodes,
+        "Slurm shows no start time of the job": not run.start_time,
     }
     return "; ".join(what for what, is_missing in lacks.items() if is_missing)
 

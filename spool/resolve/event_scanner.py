@@ -21,7 +21,7 @@ from spool.moment import Moment
 RESCAN_SECONDS = 5.0
 MTIME_RESOLUTION_SECONDS = 1.0  # a directory's mtime may be that coarse
 LARGE_BACKLOG = 10_000
-_HINT = "check the file, then `cc-spool discard` it; only hooks and cc-sweep write into new/"
+_HINT = "only hooks and cc-sweep may write into new/; check the file, then `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +90,8 @@ class EventScanner:
     def _read(self, name: str, now: Moment) -> Event | None:
         """Return the event of a name; move an invalid file to `dead/`."""
         if self._crash_marker.is_poison(name):
-            return self._read_name_only(name, "the drain crashed three times while reading it", now)
+            reason = "the drain crashed three times while reading this file"
+            return self._read_name_only(name, reason, now)
         try:
             with self._crash_marker(name):
                 found = self._layout.read(Directory.NEW, name, EXTRAS_LIMIT_BYTES)
@@ -129,7 +130,7 @@ class EventScanner:
             if not is_regular:
                 self._set_aside(name, "not a regular file", now)
                 return None
-            _log.warning("extras of %s are ignored: %s", escape(name), reason)
+            _log.warning("contents of event %s are ignored: %s", escape(name), reason)
             return event
         return None
 

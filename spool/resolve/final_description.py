@@ -52,7 +52,7 @@ class FinalDescriptions:
         try:
             return self._read(jobs)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error("%d final descriptions not read, own code failed: %r", len(jobs), error)
+            _log.error("%d final descriptions not read, internal error: %r", len(jobs), error)
             return {}
 
     def _read(self, jobs: Sequence[Job]) -> Mapping[tuple[int, int | None], str]:
@@ -65,7 +65,8 @@ class FinalDescriptions:
             try:
                 text = self._slurm.description(job.job_id, timeout_seconds=left)
             except SlurmError as error:
-                _log.debug("job=%d has no final description: %s", job.job_id, escape(str(error)))
+                words = "job=%d final description cannot be read: %s"
+                _log.debug(words, job.job_id, escape(str(error)))
                 if error.reason is not FailureReason.FAILED:
                     self._aside_until = self._clock() + ASIDE_SECONDS
                 continue

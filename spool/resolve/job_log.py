@@ -25,9 +25,9 @@ def log_records(job_ids: Iterable[int], records: Mapping[int, Job | SlurmError])
     for job_id in job_ids:
         record = records.get(job_id)
         if record is None:
-            _log.debug("job=%d is unknown to the controller", job_id)
+            _log.debug("job=%d is unknown to slurmctld", job_id)
         elif isinstance(record, Job):
-            _log.debug("job=%d controller: %s", job_id, _description(record))
+            _log.debug("job=%d slurmctld: %s", job_id, _description(record))
 
 
 def log_rows(job_ids: Iterable[int], rows: Iterable[Job]) -> None:
@@ -51,7 +51,7 @@ def log_resolution(query: JobQuery, result: Resolution) -> None:
         f"run start={start} ended {end.state} at {format_time(end.time)} ({end.source})"
         for start, end in result.ends.items()
     ]
-    parts += [f"start={start} is sent once more" for start in result.starts_to_resend]
+    parts += [f"start={start} is sent again" for start in result.starts_to_resend]
     for events, what in (
         (result.settled_events, "settled"),
         (result.pending_events, "not explained yet"),
@@ -59,7 +59,7 @@ def log_resolution(query: JobQuery, result: Resolution) -> None:
     ):
         if events:
             parts.append(f"{pluralize(len(events), 'event')} {what}")
-    parts += [f"run start={start} is not shown" for start in result.missing_starts]
+    parts += [f"run start={start} is not shown by Slurm" for start in result.missing_starts]
     parts += ["accounting is asked"] if result.needs_accounting else []
     _log.debug("job=%d concluded: %s", query.job_id, "; ".join(parts) or "nothing new")
 

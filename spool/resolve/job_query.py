@@ -108,7 +108,8 @@ class PendingJob:
         """Log once that a job has been CONFIGURING for more than an hour."""
         if not self.warned and now.steady - self.since > WARN_CONFIGURING_SECONDS:
             self.warned = True
-            _log.warning("job=%d is CONFIGURING for over an hour; check its nodes", self.job_id)
+            text = "job=%d has been CONFIGURING for over an hour; check its nodes"
+            _log.warning(text, self.job_id)
 
 
 @dataclass(slots=True)

@@ -142,9 +142,8 @@ class JobTexts:
             texts = self.read(query.jobs, budget_seconds=BUDGET_SECONDS)
             return TextsReply(texts=texts, users=self.resolve_users(query.uids))
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error(
-                "texts of %d jobs were not read, our own code failed: %r", len(query.jobs), error
-            )
+            text = "texts of %d jobs were not read, internal error: %r"
+            _log.error(text, len(query.jobs), error)
             return TextsReply()
 
     def read(
@@ -245,7 +244,8 @@ class JobTexts:
             try:
                 text = self._slurm.description(job.job_id, timeout_seconds=seconds)
             except SlurmError as error:
-                _log.debug("job=%d has no description: %s", job.job_id, escape(str(error)))
+                text = "job=%d description cannot be read: %s"
+                _log.debug(text, job.job_id, escape(str(error)))
                 self._descriptions.fail(error, reading.now())
                 text = None
             else:

@@ -294,7 +294,7 @@ class Resolver:
     def _postpone(self, job: PendingJob, now: Moment, error: SlurmError) -> None:
         """Ask later about one job whose record cannot be read; others are not affected."""
         if job.queries_sent == 0:
-            _log.warning("job=%d record cannot be read: %s", job.job_id, escape(str(error)))
+            _log.warning("job=%d cannot be read from Slurm: %s", job.job_id, escape(str(error)))
         delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.errors import internal_error
 from spool.escaping import escape
 from spool.resolve.job_log import log_records, log_rows
 
@@ -120,7 +121,7 @@ class SlurmReader:
             if isinstance(query, ListQuery):
                 listed = self._slurm.listing()
                 return ListReply(live={j.job_id: j.start_time or 0 for j in listed if j.is_live})
-            _log.debug("the controller is asked about %s", _ids(query.job_ids))
+            _log.debug("slurmctld is asked about %s", _ids(query.job_ids))
             found = self._slurm.jobs(query.job_ids, states_only=query.states_only)
             log_records(query.job_ids, found)
             return RecordsReply(records=found)
@@ -147,6 +148,6 @@ def _ids(job_ids: Iterable[int]) -> str:
 
 def _text(error: Exception) -> str:
     if not isinstance(error, SlurmError):
-        _log.error("a query to Slurm failed in our own code: %r", error)
-        return f"{type(error).__name__} in our own code"
+        _log.error("a query to Slurm failed, internal error: %r", error)
+        return internal_error(error)
     return escape(str(error))

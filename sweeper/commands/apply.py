@@ -44,13 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="send the stops that a safety check would hold back; requires --stops",
+        help="also send the stops that a safety check holds back; requires --stops",
     )
     parser.add_argument(
         "--stops",
         type=positive_number,
         metavar="N",
-        help="with --force: refuse if more than N stops are planned",
+        help="with --force: send nothing if more than N stops are planned",
     )
     parser.add_argument(
         "--wait",
@@ -69,7 +69,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
         SpoolError, OSError: the spool or the state directory cannot be used.
     """
     if args.force != (args.stops is not None):
-        return report_usage_error(ValueError("--force and --stops N must be given together"))
+        return report_usage_error(ValueError("give --force and --stops N together, or neither"))
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
@@ -100,7 +100,7 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
         _log.error("slurmctld does not answer, nothing was done: %s", error)
         return UNAVAILABLE
     if active is not None:
-        _log.info("nothing to do: slurmctld is active on %s, so only a sweep there acts", active)
+        _log.info("nothing to do: slurmctld is active on %s, so the sweep there acts", active)
         return OK
     # On disk before anything is asked: `status` can show a sweep that hangs, or was killed.
     state, summary = _begin(config)
@@ -183,5 +183,6 @@ def _finish(
             pending = wait_for_drain(context.sources.layout, written, wait)
     left = len(plan.changes) - len(written) + plan.over_limit if result.decision.may_apply else 0
     if pending or left:
-        _log.warning("%d changes wait in the spool, %d are left for the next sweep", pending, left)
+        text = "changes pending in the spool: %d, left for the next sweep: %d"
+        _log.warning(text, pending, left)
     return apply_code(plan, applied=len(written), pending=pending)

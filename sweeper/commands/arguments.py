@@ -20,7 +20,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ID",
-        help="compare only this job, however young it is; may be repeated",
+        help="compare only this job, even if it has just started; may be given several times",
     )
     parser.add_argument(
         "-l",
@@ -28,7 +28,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=MAX_CHANGES,
         metavar="N",
-        help=f"at most N starts and at most N stops in one sweep (default: {MAX_CHANGES})",
+        help=f"repair at most N starts and N stops in one sweep (default: {MAX_CHANGES})",
     )
     parser.add_argument(
         "--direction",
@@ -46,7 +46,7 @@ def positive_number(text: str) -> int:
         ArgumentTypeError: it is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+        raise argparse.ArgumentTypeError(f"expected a number above 0 such as 4711, got {text!r}")
     return int(text)
 
 
@@ -71,4 +71,4 @@ def parse_instant(text: str, *, now: float) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError(f"{text!r} is not a time; write one like {DATE_FORMS}") from error
+        raise ValueError(f"expected a time such as {DATE_FORMS}, got {text!r}") from error

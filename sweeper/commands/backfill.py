@@ -50,13 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"report jobs that ended at this time or later: {DATE_FORMS}",
     )
     parser.add_argument(
-        "--until", required=True, metavar="TIME", help="and before this time, in the same formats"
+        "--until",
+        required=True,
+        metavar="TIME",
+        help="report jobs that ended before this time, in the same format as --since",
     )
     parser.add_argument(
         "--monitoring-status",
         type=int,
         choices=(0, 1),
-        help="0: cc-backend has no metrics from that time and does not look for them",
+        help="what cc-backend assumes about metrics of these jobs: 0: there are none, 1: there are"
+        " some",
     )
     parser.add_argument("--dry-run", action="store_true", help="only count; change nothing")
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
@@ -113,7 +117,7 @@ def _backfill(
     path = config.spool.state_directory / PROGRESS_FILE
     begun = _remaining_window(path, window)
     if begun.since > window.since:
-        _log.info("continues where the last call stopped, at %s", format_time(begun.since))
+        _log.info("continuing at %s, where the last backfill ended", format_time(begun.since))
     layout = context.sources.layout
     wait = drain_wait(config, args, WAIT_SECONDS)
 
@@ -122,7 +126,7 @@ def _backfill(
         return has_room(lambda: count_events(layout), wait)
 
     def window_done(progress: BackfillProgress) -> None:
-        step(f"{progress.queued} queued, {progress.at_backend} at cc-backend")
+        step(f"{progress.queued} runs queued, {progress.at_backend} already at cc-backend")
         _save_progress(path, window, progress)
 
     # At once: it has our pid, which a second backfill names as the holder of the lock.
@@ -189,11 +193,11 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
     else:
         queued = "would be reported" if args.dry_run else "queued"
         print_line(
-            f"{pluralize(progress.seen, 'run')} ended in this time:"
+            f"{pluralize(progress.seen, 'run')} ended between --since and --until:"
             f" {progress.at_backend} already at cc-backend, {progress.in_spool} in the spool,"
             f" {progress.excluded} excluded, {progress.queued} {queued}, {left} pending"
         )
     if progress.failure is not None:
-        _log.error("%s; type the same command again to continue there", progress.failure.text)
+        _log.error("%s; repeat the same command to continue from here", progress.failure.text)
         return failure_code(progress.failure)
     return TRY_AGAIN if left else OK

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "jobid",
         type=positive_number,
         metavar="JOBID",
-        help="the job id; for an array task the id that squeue shows as %%A",
+        help="the job id, such as 4711; for an array task, the id that `squeue -o %%A` shows",
     )
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 

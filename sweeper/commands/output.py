@@ -56,7 +56,7 @@ def show_steps() -> Iterator[Callable[[str], None]]:
 def show_remaining() -> Iterator[Callable[[int], None]]:
     """Show how many changes the drain has not dealt with; the function takes the number."""
     with _progress_line(delay=0.0, bar_format="{desc} [{elapsed}]") as describe:
-        yield lambda left: describe(f"waiting for the drain: {left} left", refresh=True)
+        yield lambda left: describe(f"waiting for the drain: {left} to deliver", refresh=True)
 
 
 @contextmanager

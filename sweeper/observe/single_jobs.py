@@ -122,8 +122,8 @@ def _check_known(
         seen = any(answer.get(job_id) for answer in answers)
         if not seen and not spool_has_job(sources.layout, job_id):
             raise UnknownJobsError(
-                f"job {job_id} is unknown: to Slurm's controller, to accounting (last"
-                f" {HISTORY_DAYS} days), to the spool and to cc-backend"
+                f"job {job_id} is unknown to slurmctld, to accounting (last {HISTORY_DAYS} days),"
+                " to the spool and to cc-backend"
             )
 
 

@@ -101,7 +101,7 @@ def slurm_failure(what: str, error: SlurmError) -> GuardFinding:
     return GuardFinding(
         name=what,
         kind=GuardKind.ANSWER,
-        text=escape(f"{text}; this sweep reports no stop", _MAX_CHARACTERS),
+        text=escape(f"{text}; this sweep reports no stops", _MAX_CHARACTERS),
         cause=FailureCause.UNAVAILABLE if is_gone else FailureCause.REFUSED,
     )
 

@@ -30,8 +30,8 @@ for line in sys.stdin:
 """
 STAGES = {
     "event seen": re.compile(r"job=(\d+) start event is in new/"),
-    "Slurm asked": re.compile(r"the controller is asked about (.*)"),
-    "Slurm has answered": re.compile(r"job=(\d+) controller: "),
+    "Slurm asked": re.compile(r"slurmctld is asked about (.*)"),
+    "Slurm has answered": re.compile(r"job=(\d+) slurmctld: "),
     "request sent": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start is sent"),
     "accepted": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start outcome="),
 }

@@ -22,7 +22,7 @@ MINUTE_SECONDS = 60.0
 MAX_PASSES = 3000  # in a minute: 50 a second
 RESTART_SECONDS = (0.1, 5.0, 30.0)
 LOGGERS = ("spool", "ccbackend", "slurm")
-_OWN_FAULTS = ("own code", "no request can be made from")
+_OWN_FAULTS = ("internal error", "no request can be made from")
 
 
 @dataclass(slots=True)

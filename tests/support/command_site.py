@@ -77,7 +77,7 @@ class CommandSite:
             name=name,
             directory=Directory(origin),
             time=NOON,
-            reason="not a valid event name",
+            reason="not a valid name of an event file",
             hint="look at the file",
         )
         with Layout(self.spool) as layout:

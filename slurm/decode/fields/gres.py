@@ -64,10 +64,12 @@ def parse_gres(text: str | None) -> tuple[Gres, ...]:
             gres = _parse_piece(piece)
         # One unusual GRES of a site must not cost the job its GPUs.
         except GresError as error:
-            _warn(_kind_of(piece), f"a GRES cannot be read and is skipped, {error}")
+            _warn(_kind_of(piece), f"a GRES of a job cannot be read and is skipped: {error}")
             continue
         if gres.type and not _PLAIN_TYPE.fullmatch(gres.type):
-            _warn(_kind_of(piece), f"unusual type of a GRES is dropped: {excerpt(piece)!r}")
+            _warn(
+                _kind_of(piece), f"the unusual type of a GRES is not reported: {excerpt(piece)!r}"
+            )
             gres = replace(gres, type=None)
         found.append(gres)
     return tuple(found)
@@ -97,13 +99,13 @@ def _warn(kind: str, message: str) -> None:
 def _parse_piece(piece: str) -> Gres:
     found = _PIECE.fullmatch(piece)
     if found is None:
-        raise GresError(f"not a GRES: {excerpt(piece)!r}")
+        raise GresError(f"expected a GRES such as gpu:a100:2, got {excerpt(piece)!r}")
     name, detail = found["name"], found["detail"]
     count = int(found["count"] or 0) << UNITS[found["unit"] or ""]
     if detail and detail.startswith("CNT:") and found["closed"]:
         count = _count(detail[4:], piece)
     elif found["count"] is None:
-        raise GresError(f"no count: {excerpt(piece)!r}")
+        raise GresError(f"GRES without a count: {excerpt(piece)!r}")
     indices = _indices(name, count, detail) if detail and found["closed"] else None
     type_name = None if found["type"] in NO_GRES else found["type"]
     return Gres(name=name, type=type_name, count=count, indices=indices)
@@ -111,7 +113,7 @@ def _parse_piece(piece: str) -> Gres:
 
 def _count(digits: str, piece: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
-        raise GresError(f"no count: {excerpt(piece)!r}")
+        raise GresError(f"GRES without a count: {excerpt(piece)!r}")
     return int(digits)
 
 
@@ -145,7 +147,7 @@ def _shared_devices(shares: str) -> tuple[int, ...] | None:
         return None
     found = [_SHARE.fullmatch(share) for share in shares.split(",")]
     if None in found:
-        raise GresError(f"not a list of shares: {excerpt(shares)!r}")
+        raise GresError(f"expected shares such as 0/100,50/100, got {excerpt(shares)!r}")
     return tuple(index for index, share in enumerate(found) if share and int(share[1]))
 
 

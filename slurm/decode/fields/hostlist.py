@@ -89,7 +89,8 @@ def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[st
     for piece in ranges.split(","):
         found = _RANGE.fullmatch(piece)
         if found is None:
-            raise HostlistError(text, position, f"{excerpt(piece)!r} is not a number or range")
+            reason = f"expected a number or a range such as 1-4, got {excerpt(piece)!r}"
+            raise HostlistError(text, position, reason)
         low, high = found[1], found[2] or found[1]
         # No site has such numbers. Python itself has a limit, and would report it without the
         # position.

@@ -47,7 +47,7 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"expected state words, got {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected Slurm state names such as RUNNING, got {value!r}"[:MAX_MESSAGE])
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
     # An unknown word is logged, not rejected: a new flag of a new release must not make all jobs
@@ -61,4 +61,5 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
 
 @lru_cache(maxsize=64)
 def _unknown_word(word: str) -> None:
-    _log.warning("unknown job state %s: it counts neither as running nor as ended", excerpt(word))
+    text = "job state %s is unknown to this program: such jobs are neither running nor ended"
+    _log.warning(text, excerpt(word))

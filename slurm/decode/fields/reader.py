@@ -97,13 +97,13 @@ class FieldReader:
         found = [(digits(name), name) for name in self._fields]
         for index, name in found:
             if index is None:
-                raise FieldError(self.path_of(excerpt(name)), "its name is not a number")
+                raise FieldError(self.path_of(excerpt(name)), "expected a number as the key")
         return sorted((index, name) for index, name in found if index is not None)
 
     def _record(self, value: Any, name: str, place: int | None = None) -> FieldReader:
         here = name if place is None else f"{name}[{place}]"
         if not isinstance(value, dict):
-            message = f"expected a record, got {value!r}"[:MAX_MESSAGE]
+            message = f"expected a JSON object, got {value!r}"[:MAX_MESSAGE]
             raise FieldError(self.path_of(here), message)
         return FieldReader(value, self, here)
 

@@ -88,8 +88,8 @@ def epoch_seconds(value: str) -> int | None:
         found = _zoned_instant(value)
     if found is None and any(character.isdigit() for character in value):
         message = (
-            f"{excerpt(value)!r} is not a time in epoch seconds: SLURM_TIME_FORMAT and TZ must"
-            " reach Slurm's commands (a wrapper with sudo or `env -i` drops them)"
+            f"expected a time in epoch seconds, got {excerpt(value)!r}: a wrapper of Slurm's"
+            " commands must pass on SLURM_TIME_FORMAT and TZ (sudo and `env -i` drop them)"
         )
         raise ValueError(message)
     return instant(found)
@@ -126,7 +126,7 @@ def text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise ValueError(f"expected a string, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
     if value in NO_VALUE_WORDS:
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -55,7 +55,7 @@ def sharing_from_json(value: Any) -> Sharing:
     """
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"expected sharing words, got {value!r}"[:MAX_MESSAGE])
+        raise ValueError(f"expected node sharing such as user, got {value!r}"[:MAX_MESSAGE])
     if not words:
         return Sharing.SHARED
     known = [_JSON[word] for word in words if word in _JSON]
@@ -85,5 +85,6 @@ def sharing_from_cpus(cpus: int | None, node_cpus: Iterable[int | None]) -> Shar
 @lru_cache(maxsize=64)
 def _unknown(word: str) -> Sharing:
     """Treat an unknown word as shared nodes, and log it once."""
-    _log.warning("unknown value of node sharing %s: treated as shared nodes", excerpt(word))
+    text = "node sharing %s is unknown to this program: the nodes are treated as shared"
+    _log.warning(text, excerpt(word))
     return Sharing.SHARED
