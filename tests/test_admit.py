@@ -9,7 +9,7 @@ import pytest
 from slurm.job import Job, Sharing
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource, Run
-from spool.resolve.admission import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.new_run import AdmissionContext, IncompleteRunError, admit
 
 NOW = 1_767_225_700
 BEGAN = NOW - 100

@@ -19,16 +19,16 @@ from spool.files.layout import Directory
 from spool.files.run import End, EndSource, Run, run_name
 from spool.formatting import format_time
 from spool.moment import Moment
-from spool.resolve.admission import (
+from spool.resolve.event_scanner import EventScanner
+from spool.resolve.inferred_ends import exit_code_of
+from spool.resolve.job_log import log_resolution
+from spool.resolve.job_query import JobQuery
+from spool.resolve.new_run import (
     AdmissionContext,
     IncompleteRunError,
     admit,
     report_time,
 )
-from spool.resolve.event_scanner import EventScanner
-from spool.resolve.inferred_ends import exit_code_of
-from spool.resolve.job_log import log_resolution
-from spool.resolve.job_query import JobQuery
 from spool.resolve.resolve_job import Resolution
 from spool.resolve.resolver import Resolved, Resolver
 from spool.resolve.slurm_runs import RunStage, same_start
