@@ -102,7 +102,7 @@ class Delivery:
             return
         entry.in_flight = None
         self._health.server_seen(result.server, now)
-        reply = replace(result.reply, verdict=self.builder.adjust_verdict(result.reply.verdict))
+        reply = self.builder.adjust_reply(result.reply)
         reaction = self._react(entry, request, reply, now)
         if reaction is not None:
             self._apply(entry, request, reply, reaction=reaction, now=now)
@@ -262,7 +262,9 @@ class Delivery:
         self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, run: Run, now: Moment
     ) -> None:
         """Store the run that an answer changed, with the texts that are still to be sent."""
-        self._store.persist(entry, replace(run, late_texts=entry.new_texts), now)
+        if run.late_texts != entry.new_texts:
+            run = replace(run, late_texts=entry.new_texts)
+        self._store.persist(entry, run, now)
         self.builder.record_names(entry, request, verdict, now)
         self._store.schedule.reschedule(entry.job_id, now.steady)
 

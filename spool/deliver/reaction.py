@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from spool.deliver.backend_health import sign_of
@@ -107,21 +108,20 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
 def _accepted(run: Run, _verdict: ReplyVerdict, context: RequestContext) -> Reaction:
     """Return the reaction to an accepted request."""
     # The counts belong to one request. A stop must not inherit the failed attempts of its start.
-    clean = replace(run, last_error=None, not_before=0, attempts=0)
+    clean: dict[str, Any] = {"last_error": None, "not_before": 0, "attempts": 0}
     match context.kind:
-        case RequestKind.STOP:
-            return Reaction(run=clean, action=RunAction.ARCHIVE)
+        case RequestKind.START:
+            # The cluster is kept with the run: if the configuration changes later, the stop must
+            # still go to the row that this start has created. The count of restarts survives an
+            # accepted start, or a run whose row disappears each time would be started for ever.
+            clean["cluster"], clean["started"] = run.cluster or context.cluster, int(context.now)
+            clean["attempts"] = _restarts(run)
         # One row was deleted; the start follows when all rows that it replaces are gone.
         case RequestKind.DELETE:
-            return Reaction(run=replace(clean, replaces=clean.replaces[1:]))
-        case RequestKind.EDIT_META:
-            return Reaction(run=clean)
-    # The cluster is kept with the run: if the configuration changes later, the stop must still go
-    # to the row that this start has created. The count of restarts survives an accepted start, or a
-    # run whose row disappears each time would be started for ever.
-    cluster, attempts = run.cluster or context.cluster, _restarts(run)
-    started = int(context.now)
-    return Reaction(run=replace(clean, started=started, cluster=cluster, attempts=attempts))
+            clean["replaces"] = run.replaces[1:]
+    is_over = context.kind is RequestKind.STOP
+    action = RunAction.ARCHIVE if is_over else RunAction.KEEP
+    return Reaction(run=replace(run, **clean), action=action)
 
 
 def _start_queued(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reaction:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
@@ -173,11 +174,13 @@ class RequestBuilder:
             return run
         return None
 
-    def adjust_verdict(self, verdict: ReplyVerdict) -> ReplyVerdict:
-        """Return the verdict for this site: with several clusters, an unknown one waits."""
+    def adjust_reply(self, reply: ApiReply) -> ApiReply:
+        """Return the reply for this site: with several clusters, an unknown one waits."""
+        verdict = reply.verdict
         if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
-            return ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
-        return verdict
+            alone = ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
+            return replace(reply, verdict=alone)
+        return reply
 
     def record_names(
         self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, now: Moment

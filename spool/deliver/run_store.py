@@ -71,9 +71,10 @@ class RunStore:
         """Return whether a name in `todo/` is indexed, loaded, or about to be removed."""
         if name in self._changes.to_remove or name in self._changes.to_dead:
             return True
+        if name in self._index:
+            return True
         loaded = self.schedule.lane(job_id_of(name))
-        is_here = any(each.name == name and each.stored is Directory.TODO for each in loaded)
-        return is_here or name in self._index
+        return any(each.name == name and each.stored is Directory.TODO for each in loaded)
 
     def load_more(self, now: Moment) -> None:
         """Load runs from `todo/` while only few loaded runs can be sent.
@@ -287,7 +288,9 @@ class RunStore:
         written = list(self._changes.to_persist.values())
         for entry in written:
             entry.stored = None if entry.run is None else entry.run.directory
-            entry.run = None  # the file has the facts now, so the memory is freed
+            # the file has the facts now; the answer to a request in flight needs them again
+            entry.read = entry.run if entry.in_flight else None
+            entry.run = None
             entry.events = frozenset()
         self._changes.clear()
         self._removed_events |= events

@@ -73,9 +73,11 @@ class DeliveredArchive:
 
     def _append(self, name: str, line: bytes) -> None:
         calls = self._system_calls
-        with suppress(FileExistsError):
+        try:
+            fd = calls.open(self.directory / name, _APPEND, 0o640)
+        except FileNotFoundError:
             calls.mkdir(self.directory, 0o750)
-        fd = calls.open(self.directory / name, _APPEND, 0o640)
+            fd = calls.open(self.directory / name, _APPEND, 0o640)
         try:
             _append_line(calls, fd, line)
         finally:

@@ -75,17 +75,17 @@ def _to_json(value: Any) -> Any:
     kind = type(value)
     if kind is tuple:
         return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
-    if dataclasses.is_dataclass(kind):
+    if fields := _fields(kind):
         return {
             name: item if type(item) in _PLAIN_TYPES else _to_json(item)
-            for name, default in _fields(kind)
+            for name, default in fields
             if (item := getattr(value, name)) is not default and item != default
         }
     return value
 
 
 def _holds_dataclasses(items: tuple[Any, ...]) -> bool:
-    return bool(items) and dataclasses.is_dataclass(items[0])
+    return bool(items) and bool(_fields(type(items[0])))
 
 
 def _from_json(expected: Any, value: Any, path: str) -> Any:
@@ -138,7 +138,9 @@ def _shape(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 @cache
 def _fields(record: type) -> tuple[tuple[str, Any], ...]:
-    """Return names and defaults of a dataclass's fields."""
+    """Return names and defaults of a dataclass's fields; nothing for another type."""
+    if not dataclasses.is_dataclass(record):
+        return ()
     return tuple((field.name, field.default) for field in dataclasses.fields(record))
 
 
