@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -112,10 +113,15 @@ def test_a_file_is_read_with_its_size_and_time(layout: Layout) -> None:
     )
 
 
-def test_a_large_file_is_read_completely(layout: Layout) -> None:
-    """It takes several system calls."""
-    contents = b"x" * (1 << 21)
+def test_a_file_that_has_grown_is_read_completely(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes several system calls: the buffer has the size that the file had."""
+    contents = b"x" * 20_480
     (layout.root / "todo" / "a").write_bytes(contents)
+    status = list((layout.root / "todo" / "a").stat())
+    status[stat.ST_SIZE] = 0
+    monkeypatch.setattr(os, "fstat", lambda _fd: os.stat_result(status))
 
     assert contents == layout.read(Directory.TODO, "a", 1 << 21).contents
 

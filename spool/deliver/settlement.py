@@ -70,7 +70,7 @@ class Settlement:
         policy = self._policy
 
         def settle(proven: set[int] | None) -> None:
-            entry.in_flight = None
+            entry.in_flight = entry.read = None  # the wait was long: its file may be gone
             fresh = self._builder.load_run(entry, now)  # its end may have arrived meanwhile
             if fresh is None:
                 return

@@ -13,8 +13,10 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from spool.errors import BadFileError, NewerFormatError
@@ -78,8 +80,8 @@ def _to_json(value: Any) -> Any:
     if fields := _fields(kind):
         return {
             name: item if type(item) in _PLAIN_TYPES else _to_json(item)
-            for name, default in fields
-            if (item := getattr(value, name)) is not default and item != default
+            for (name, default), item in zip(fields, _getter(kind)(value), strict=True)
+            if item is not default and item != default
         }
     return value
 
@@ -117,13 +119,12 @@ def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
     """Return a JSON object as a frozen value."""
     if not isinstance(value, dict):
         raise TypeError(f"{path}: expected an object, got {type(value).__name__}")
-    hints = _hints(expected)
+    hints, plain_types = _hints(expected), _plain_types(expected)
     if unknown := value.keys() - hints.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
-    plain_fields = _plain_fields(expected)
     fields = {
         key: item
-        if type(item) is plain_fields.get(key)
+        if type(item) is plain_types[key]
         else _from_json(hints[key], item, f"{path}.{key}")
         for key, item in value.items()
     }
@@ -145,13 +146,18 @@ def _fields(record: type) -> tuple[tuple[str, Any], ...]:
 
 
 @cache
-def _plain_fields(expected: type) -> dict[str, type]:
-    """Return the fields whose values need no conversion, with their types: most of a run."""
+def _getter(record: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what reads all fields of a dataclass of two or more fields at once."""
+    return attrgetter(*(name for name, _ in _fields(record)))
+
+
+@cache
+def _plain_types(expected: type) -> dict[str, type | None]:
+    """Return for each field the type of values that need no conversion; None: all need one."""
     kinds = {name: typing.get_args(hint) or (hint,) for name, hint in _hints(expected).items()}
     return {
-        name: args[0]
+        name: args[0] if args[0] in _PLAIN_TYPES and _is_plain_or_optional(args) else None
         for name, args in kinds.items()
-        if args[0] in _PLAIN_TYPES and _is_plain_or_optional(args)
     }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # A link in `new/` would show another file, and opening a FIFO would block the loop for ever:
 # whoever can become SlurmUser can make both.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_READ_BYTES = 1 << 20
+_SPARE_BYTES = 4096  # that a file may have grown between its size and the read
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -162,7 +162,11 @@ class Layout:
             if not stat.S_ISREG(status.st_mode):
                 raise NotRegularError(name)
             is_small = status.st_size <= limit_bytes
-            contents = self._read_up_to(fd, limit_bytes) if is_small else None
+            contents = (
+                self._read_up_to(fd, limit_bytes, status.st_size + _SPARE_BYTES)
+                if is_small
+                else None
+            )
             return FileContents(contents=contents, size_bytes=status.st_size, time=status.st_mtime)
         finally:
             self.system_calls.close(fd)
@@ -201,16 +205,19 @@ class Layout:
     def _stat(self, directory: Directory, name: str) -> os.stat_result:
         return self.system_calls.stat(name, dir_fd=self._fds[directory], follow_symlinks=False)
 
-    def _read_up_to(self, fd: int, limit_bytes: int) -> bytes | None:
-        """Read a complete file; None if it grew over the limit meanwhile."""
+    def _read_up_to(self, fd: int, limit_bytes: int, piece_bytes: int) -> bytes | None:
+        """Read a complete file in pieces of a size; None if it grew over the limit meanwhile.
+
+        The pieces are larger than the file was, so that one short read is enough.
+        """
         pieces: list[bytes] = []
         size = 0
-        while piece := self.system_calls.read(fd, _READ_BYTES):
+        while piece := self.system_calls.read(fd, piece_bytes):
             size += len(piece)
             if size > limit_bytes:
                 return None
             pieces.append(piece)
-            if len(piece) < _READ_BYTES:  # of a regular file a short read is the last one (read(2))
+            if len(piece) < piece_bytes:  # of a regular file a short read is the last one (read(2))
                 break
         return b"".join(pieces)
 
