@@ -121,8 +121,9 @@ def clean_text(value: bytes | str) -> str:
     and newline are dropped; so is the NUL that ends Slurm's script files.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    text = _SURROGATE.sub("\ufffd", text).replace("\r\n", "\n")
-    return _CONTROL.sub("", text)
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 
 def cut_to_bytes(text: str, limit_bytes: int, *, missing_bytes: int = 0) -> str:

@@ -19,7 +19,7 @@ from spool.moment import Moment
 # A crash within these times loses no run: what it undoes is requested once more, and cc-backend
 # answers that it has it. So they weigh fsyncs against repeated requests.
 MAX_STAGED_SECONDS = 0.5
-GROUP_SIZE = 50
+GROUP_SIZE = 200  # each changed run of a group is an open file until all are written
 GROUP_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 

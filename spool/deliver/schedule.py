@@ -218,7 +218,10 @@ class Schedule:
         # the entry may have been dropped, replaced, or given a new wait since it was queued
         if self.get(entry.job_id, entry.start_time) is not entry or self._ready_at(entry) > now:
             return False
-        return any(other is entry for other in self._candidates(entry.job_id))
+        # the answer to a request in flight decides what may follow in its lane
+        return not self._is_busy(entry.job_id) and any(
+            other is entry for other in self._candidates(entry.job_id)
+        )
 
     def _ready_at(self, entry: PendingRun) -> float:
         kind = entry.next_request
@@ -242,10 +245,7 @@ class Schedule:
         return any(entry.in_flight for entry in self._lanes.get(job_id, {}).values())
 
     def _candidates(self, job_id: int) -> Iterator[PendingRun]:
-        """Yield the runs of a lane that its order allows to be sent, due or not."""
-        # the answer to a request in flight decides what may follow in its lane
-        if self._is_busy(job_id):
-            return
+        """Yield the runs of a lane without a request in flight that may be sent, due or not."""
         lane = self.lane(job_id)
         starting = True
         for position, entry in enumerate(lane):
