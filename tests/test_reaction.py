@@ -333,7 +333,7 @@ def test_a_dead_run_behind_an_unproven_row_says_what_to_do() -> None:
     reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
 
     assert reaction.run.last_error is not None
-    assert "within a day before" in reaction.run.last_error.hint
+    assert "within the day before" in reaction.run.last_error.hint
 
 
 def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
