@@ -223,9 +223,8 @@ def secret_pattern(value: Any, location: Location) -> re.Pattern[str]:
     """Read a regular expression whose matches are masked."""
     found = pattern(value, location)
     if found.search(""):
-        raise InvalidValueError(
-            "matches the empty string", "write a pattern that matches only the secret"
-        )
+        hint = "write a pattern that matches only the secret"
+        raise InvalidValueError("matches the empty string", hint)
     return found
 
 
@@ -277,9 +276,8 @@ def map_of(reader: Reader[T], *, keys: Reader[Any] = printable) -> Reader[Mappin
 def device_index(value: Any, _location: Location) -> str:
     """Read a device's index, a decimal number as text in its shortest form."""
     if re.fullmatch("0|[1-9][0-9]{0,8}", str(value), re.ASCII) is None:
-        raise InvalidValueError(
-            "not a device index", 'write a decimal number in quotes, such as "0"'
-        )
+        hint = 'write a decimal number in quotes, such as "0"'
+        raise InvalidValueError("not a device index", hint)
     return str(value)
 
 

@@ -120,8 +120,7 @@ class RequestBuilder:
             self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
             return True
         if self._must_read_comments(entry, run, now):
-            cause = "its comments are being read again from Slurm"
-            self.defer(entry, cause, COMMENTS_CHECK_SECONDS, now, stays_due=True)
+            self.defer(entry, "rereads its comments", COMMENTS_CHECK_SECONDS, now, stays_due=True)
             return True
         return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
 
@@ -176,11 +175,11 @@ class RequestBuilder:
 
     def adjust_reply(self, reply: ApiReply) -> ApiReply:
         """Return the reply for this site: with several clusters, an unknown one waits."""
-        verdict = reply.verdict
-        if verdict.reason is Reason.UNKNOWN_CLUSTER and self._composer.has_several_clusters:
-            alone = ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, verdict.message)
-            return replace(reply, verdict=alone)
-        return reply
+        is_unknown = reply.verdict.reason is Reason.UNKNOWN_CLUSTER
+        if not (is_unknown and self._composer.has_several_clusters):
+            return reply
+        alone = ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, reply.verdict.message)
+        return replace(reply, verdict=alone)
 
     def record_names(
         self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, now: Moment

@@ -5,8 +5,7 @@ cc-backend makes most changes obsolete within milliseconds; `persist_aged` makes
 Delivered runs are persisted in groups, because repeating a delivery is harmless. An event is
 removed when no run that it led to is only staged.
 
-Stored runs with nothing to send are only indexed by name and read when they are needed, so the
-drain's memory depends on what it works on, not on the size of the spool.
+Stored runs with nothing to send are only indexed by name and read when they are needed.
 """
 
 from __future__ import annotations
@@ -69,9 +68,8 @@ class RunStore:
 
     def knows(self, name: str) -> bool:
         """Return whether a name in `todo/` is indexed, loaded, or about to be removed."""
-        if name in self._changes.to_remove or name in self._changes.to_dead:
-            return True
-        if name in self._index:
+        changes = self._changes
+        if name in self._index or name in changes.to_remove or name in changes.to_dead:
             return True
         loaded = self.schedule.lane(job_id_of(name))
         return any(each.name == name and each.stored is Directory.TODO for each in loaded)
@@ -289,8 +287,7 @@ class RunStore:
         for entry in written:
             entry.stored = None if entry.run is None else entry.run.directory
             # the file has the facts now; the answer to a request in flight needs them again
-            entry.read = entry.run if entry.in_flight else None
-            entry.run = None
+            entry.read, entry.run = entry.run if entry.in_flight else None, None
             entry.events = frozenset()
         self._changes.clear()
         self._removed_events |= events

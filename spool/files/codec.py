@@ -74,7 +74,7 @@ def decode_line(name: str, contents: bytes) -> Run:
 
 def _to_json(value: Any) -> Any:
     """Return a frozen value as JSON data, without None and defaults."""
-    kind = type(value)
+    kind: type = type(value)
     if kind is tuple:
         return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
     if fields := _fields(kind):
@@ -87,7 +87,8 @@ def _to_json(value: Any) -> Any:
 
 
 def _holds_dataclasses(items: tuple[Any, ...]) -> bool:
-    return bool(items) and bool(_fields(type(items[0])))
+    first: type = type(items[0]) if items else tuple
+    return bool(_fields(first))
 
 
 def _from_json(expected: Any, value: Any, path: str) -> Any:
