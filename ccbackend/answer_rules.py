@@ -6,6 +6,7 @@ error. Source: cc-backend v1.0.0 ... v1.5.4, sources and recorded answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ccbackend.errors import Fault, is_json, is_own_error, server_message
@@ -24,13 +25,13 @@ class _Row:
     all_of: tuple[str, ...] = ()
     none_of: tuple[str, ...] = ()
 
-    def fits(self, call: ApiCall, status: int, text: str) -> bool:
+    def fits(self, call: ApiCall, status: int, contains: Callable[[str], bool]) -> bool:
         return (
             status in self.statuses
             and (not self.calls or call in self.calls)
-            and (not self.any_of or any(part in text for part in self.any_of))
-            and all(part in text for part in self.all_of)
-            and not any(part in text for part in self.none_of)
+            and (not self.any_of or any(map(contains, self.any_of)))
+            and all(map(contains, self.all_of))
+            and not any(map(contains, self.none_of))
         )
 
 
@@ -144,7 +145,7 @@ def classify(call: ApiCall, status: int, text: str, version: Version | None = No
     `text` is the whole answer, decoded with replacement; `version` None is taken for a new server.
     """
     words = server_message(text)
-    reason = _reason(call, status, text, f"{text}\n{words}")
+    reason = _reason(call, status, text, words)
     # Their 201 means *queued*: a stop right behind its start finds no row yet (cc-backend issue
     # 316).
     if reason is Reason.UNKNOWN_RUN and version in QUEUEING_VERSIONS:
@@ -160,19 +161,34 @@ def classify_fault(fault: Fault, message: str = "") -> ReplyVerdict:
     return ReplyVerdict(_FAULTS[fault], message)
 
 
-def _reason(call: ApiCall, status: int, text: str, haystack: str) -> Reason:
+def _reason(call: ApiCall, status: int, text: str, words: str) -> Reason:
     if not text.strip():
         reason = _reason_of_empty(call, status)
         if reason is not None:
             return reason
     # `requests` returns an answer that was cut after its status line as a 201 without an error.
-    if status in (200, 201) and not is_json(text):
+    if status in (200, 201) and not _is_whole(call, text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page
     # A TLS port asked without TLS says 400, and so does many a proxy: nothing about the run.
     if status == 400 and not is_own_error(text):  # noqa: PLR2004 - the status itself is the question
         return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
-    fitting = (row.reason for row in _ROWS if row.fits(call, status, haystack))
+    fitting = (
+        row.reason
+        for row in _ROWS
+        if row.fits(call, status, lambda part: part in text or part in words)
+    )
     return next(fitting, Reason.UNEXPECTED)
+
+
+def _is_whole(call: ApiCall, text: str) -> bool:
+    """Return whether an answer is one JSON document.
+
+    A GraphQL answer may be a list of 100 000 jobs. It is decoded once, by its reader, which takes
+    it whole or not at all; only what is certainly no such answer is refused here.
+    """
+    if call is ApiCall.GRAPHQL:
+        return text.lstrip().startswith("{") and text.rstrip().endswith("}")
+    return is_json(text)
 
 
 def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:

@@ -72,6 +72,7 @@ class Fault(StrEnum):
 # GraphQL as `{"errors": [...], "data": ...}`. What has another shape was written by something in
 # front.
 MESSAGE_CHARACTERS = 2000
+_SEARCHED_CHARACTERS = 100_000  # a job list is a hundred times as long
 _MESSAGE = r'"(?:error|message|msg)"\s*:\s*("(?:[^"\\]|\\.)*")'
 
 
@@ -81,7 +82,7 @@ def server_message(text: str) -> str:
     Some answers hold two JSON documents, or text in front of one (up to 1.4.4): the first message
     found counts.
     """
-    found = re.search(_MESSAGE, text)
+    found = re.search(_MESSAGE, text[:_SEARCHED_CHARACTERS])
     if found is None:
         return text.strip()[:MESSAGE_CHARACTERS]
     try:

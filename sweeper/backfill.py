@@ -1,7 +1,7 @@
 """Past jobs from accounting, a day at a time: what cc-backend does not have goes into the spool.
 
 Oldest first, at most `MAX_PENDING` events at once in `new/`. A day that is done is noted, so that
-an interrupted backfill continues there. After a day with very many runs it goes on by the hour.
+an interrupted backfill continues there. Where a day has very many runs it goes by the hour.
 Repeating it is harmless: what cc-backend has is skipped.
 """
 
@@ -87,10 +87,11 @@ def backfill(
         return replace(progress, failure=_first_failure(collector))
     # Day by day: one question about a year of jobs would be gigabytes, and an interruption would
     # lose all of it.
-    end, span = window.since, WINDOW_SECONDS
+    end, span = window.since, 0
     while end < window.until:
-        begin, end = end, min(end + span, window.until)
         try:
+            span = span or _first_span(context, window)
+            begin, end = end, min(end + span, window.until)
             over = _ended_runs(context, begin, end)
         except SlurmError as error:
             return replace(progress, failure=slurm_failure("accounting", error))
@@ -105,6 +106,19 @@ def backfill(
         progress = replace(progress, resume_at=end)
         control.window_done(progress)
     return progress
+
+
+def _first_span(context: SweepContext, window: BackfillWindow) -> int:
+    """Return how much to read at first, in seconds: an hour if the first one has very many runs.
+
+    Raises:
+        SlurmError: accounting's answer is unknown.
+    """
+    end = min(window.since + SMALL_WINDOW_SECONDS, window.until)
+    # Not counted over a day: the answer about a day is what may be too large.
+    runs = len(_ended_runs(context, window.since, end))
+    is_large = runs * WINDOW_SECONDS > LARGE_WINDOW_RUNS * SMALL_WINDOW_SECONDS
+    return SMALL_WINDOW_SECONDS if is_large else WINDOW_SECONDS
 
 
 def _ended_runs(context: SweepContext, begin: int, end: int) -> list[SlurmRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -62,11 +63,14 @@ CC_SWEEP = Program(
         ),
     ),
 )
+# Python's own 700 has it look for cycles again and again while a list of 100 000 jobs is read.
+_OBJECTS_PER_COLLECTION = 50_000
 _WITHOUT_SUBCOMMAND = frozenset({"-h", "--help", "--version", HELP})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `cc-sweep`; return its exit code."""
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
     words = sys.argv[1:] if argv is None else list(argv)
     subcommands = {subcommand.name for subcommand in CC_SWEEP.subcommands}
     if not subcommands.intersection(words) and not _WITHOUT_SUBCOMMAND.intersection(words):

@@ -64,6 +64,25 @@ def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> 
         graphql_rows(graphql([ITEM | change]))
 
 
+@pytest.mark.parametrize("change", [{"id": "1"}, {"jobId": True}, {"startTime": 1.5}])
+def test_one_strange_row_of_rest_makes_the_listing_worthless(change: dict[str, Any]) -> None:
+    """As by GraphQL."""
+    with pytest.raises(JobListError, match="not a listing"):
+        rest_rows(rest([JOB | change]), 10)
+
+
+@pytest.mark.parametrize("item", [[7, "lab", ITEM["startTime"], "failed", 1], 7, None, "x"])
+def test_an_item_that_is_no_object_is_no_job(item: object) -> None:
+    """Not even one with the right values in the right order."""
+    with pytest.raises(JobListError, match="not a listing"):
+        graphql_rows(graphql([item]))
+
+
+def test_a_list_with_white_space_alone_is_empty() -> None:
+    """Whatever writes the answer."""
+    assert () == graphql_rows(graphql([], 0).replace("[]", "[ ]"))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{", '{"data":null}', '{"data":{"jobs":null}}', graphql(None), graphql([{}]),

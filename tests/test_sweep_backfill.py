@@ -128,6 +128,24 @@ def test_after_a_day_with_very_many_runs_the_rest_is_read_by_the_hour(
     assert (2 + 2 * 24, [0, 2]) == (len(pages), pages[:2])
 
 
+def test_a_site_with_very_many_runs_an_hour_is_read_by_the_hour_from_the_beginning(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the first day is read at once."""
+    monkeypatch.setattr(module, "LARGE_WINDOW_RUNS", 24)
+    end = int(world.world.now) - 4 * DAY
+    ended = [world.world.job(i, start_time=end - 60, state="COMPLETED", end_time=end + i)
+             for i in (11, 12)]  # fmt: skip
+    world.slurm.rows.extend(ended)
+    pages: list[int] = []
+    slow = replace(pace(), window_done=lambda progress: pages.append(progress.queued))
+
+    progress = backfill(world.site, window(world), slow)
+
+    assert (8, 8, None) == (progress.seen, progress.queued, progress.failure)
+    assert (4 * 24, [2, 2]) == (len(pages), pages[:2])
+
+
 def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> None:
     """`--monitoring-status 0` reaches the server's document."""
     backfill(world.site, window(world, monitoring_status=0), pace())

@@ -183,19 +183,17 @@ class Transport:
     def _read_answer(
         self, response: requests.Response, token: str | None, limit_bytes: int
     ) -> HttpAnswer:
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()
         try:
             for part in response.iter_content(_CHUNK_BYTES):
-                parts.append(part)
-                size += len(part)
-                if size > limit_bytes:
+                body += part
+                if len(body) > limit_bytes:
                     return HttpAnswer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
         except OSError as error:
             return self._failed_answer(error, token)
         return HttpAnswer(
             status=response.status_code,
-            text=_mask_token(token, b"".join(parts).decode("utf-8", "replace")),
+            text=_mask_token(token, body.decode("utf-8", "replace")),
             retry_after_seconds=retry_after(response.headers.get("Retry-After"), time.time()),
         )
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BytesIO
 
 from slurm.decode.fields.hostlist import HostlistError, expand_hosts
 from slurm.decode.fields.reader import FieldReader
@@ -118,11 +119,13 @@ def shown(line: bytes) -> str:
     return repr(excerpt(line.decode("utf-8", "replace")))
 
 
-# Made for 100 000 jobs every few minutes: only id, state and start of a line are read at once; a
-# full `SqueueRow` is made for the few jobs that are needed. Every line is checked, so that an
-# answer truncated inside a line is detected. More separators than columns come from an account or
-# a partition whose name contains one: these columns are last (Slurm 21.08 ... 26.05, squeue(1)).
+# Made for 100 000 jobs every few minutes: only id, state and start of a line are read at once, and
+# only the running jobs are kept; a full `SqueueRow` is made for the few jobs that are needed. Every
+# line is checked, so that an answer truncated inside a line is detected. More separators than
+# columns come from an account or a partition whose name contains one: these columns are last
+# (Slurm 21.08 ... 26.05, squeue(1)).
 _SEPARATORS = SQUEUE_FORMAT.count("|")
+_SEPARATORS_READ = 5
 # COMPLETING is missing on purpose: the run is over, and only its nodes are being cleaned up.
 _RUNNING = frozenset({b"RUNNING", b"SUSPENDED", b"STOPPED", b"SIGNALING"})
 _UNSETTLED = frozenset({b"CONFIGURING", b"POWER_UP_NODE", b"RESIZING"})
@@ -138,13 +141,19 @@ class QueueSnapshot:
 
     running: Mapping[int, int]
     unsettled: frozenset[int]
-    _lines: Mapping[int, bytes] = field(repr=False)
+    _stdout: bytes = field(repr=False)
+    # Made when the first job is asked for: where nothing differs, none is, and an object for each
+    # line would take as much memory as all the rest.
+    _lines: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._stdout.count(b"\n")
 
     def job(self, job_id: int) -> SqueueRow | None:
         """Return the line of a job; None if the controller does not have it."""
+        if not self._lines:
+            lines = (line.rstrip(b"\n") for line in BytesIO(self._stdout))
+            self._lines.update((int(line.partition(b"|")[0]), line) for line in lines)
         line = self._lines.get(job_id)
         return None if line is None else parse_job_line(line)
 
@@ -155,8 +164,9 @@ class QueueSnapshot:
         """
         expand = lru_cache(maxsize=10_000)(_hosts)
         counts: Counter[str] = Counter()
-        for job_id in self.running:
-            counts.update(expand(self._lines[job_id].rpartition(b"|")[2]))
+        for line in BytesIO(self._stdout):
+            if line.split(b"|", 4)[3] in _RUNNING:
+                counts.update(expand(line.rstrip(b"\n").rpartition(b"|")[2]))
         return counts
 
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
@@ -164,8 +174,8 @@ class QueueSnapshot:
         mark = b"|%d|" % array_job_id
         # The bytes are searched first, because to parse 100 000 lines takes a second. `mark` may
         # also occur in another column, so the field itself is compared below.
-        jobs = [self.job(i) for i, line in self._lines.items() if mark in line]
-        own = (job for job in jobs if job is not None and job.array_job_id == array_job_id)
+        lines = (line.rstrip(b"\n") for line in BytesIO(self._stdout) if mark in line)
+        own = (job for job in map(parse_job_line, lines) if job.array_job_id == array_job_id)
         return tuple(job.job_id for job in own if job.state != "PENDING")
 
 
@@ -185,21 +195,34 @@ def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:
     """
     running: dict[int, int] = {}
     unsettled: set[int] = set()
-    lines: dict[int, bytes] = {}
-    for line in split_lines(stdout):
+    plain = _plain_lines(stdout)
+    for line in BytesIO(plain):  # one after the other: a list of all would take more than the text
         try:
             # Only five splits: the rest of the line is looked at when its job is needed.
-            raw, _, _, state, start, _ = line.split(b"|", 5)
-            job_id = int(raw)
+            raw, _, _, state, start, rest = line.split(b"|", _SEPARATORS_READ)
             if state in _RUNNING:
-                running[job_id] = int(start)
+                running[int(raw)] = int(start)
+            elif state in _UNSETTLED:
+                unsettled.add(int(raw))
         except ValueError as error:
-            parse_job_line(line)  # raises if anything but the start is wrong
-            message = f"a running job has no start time: {shown(line)}"
+            plain_line = line.rstrip(b"\n")
+            parse_job_line(plain_line)  # raises if anything but the start is wrong
+            message = f"a running job has no start time: {shown(plain_line)}"
             raise SlurmError(message, reason=FailureReason.MALFORMED) from error
-        if line.count(b"|") < _SEPARATORS or not raw.isdigit():  # `1 | 1 | ...` of a wrapper
-            parse_job_line(line)
-        if state in _UNSETTLED:
-            unsettled.add(job_id)
-        lines[job_id] = line
-    return QueueSnapshot(running, frozenset(unsettled), lines)
+        # `1 | 1 | ...` of a wrapper has spaces
+        if rest.count(b"|") < _SEPARATORS - _SEPARATORS_READ or not raw.isdigit():
+            parse_job_line(line.rstrip(b"\n"))
+    return QueueSnapshot(running, frozenset(unsettled), plain)
+
+
+def _plain_lines(stdout: bytes) -> bytes:
+    """Return the listing without a header and carriage returns.
+
+    Raises:
+        SlurmError: the answer is truncated.
+    """
+    first = stdout.find(b"\n")
+    is_plain = stdout.endswith(b"\n") and not stdout.startswith(HEADER_WORD)
+    if is_plain and stdout[first - 1 : first] != b"\r":
+        return stdout
+    return b"".join(b"%b\n" % line for line in split_lines(stdout))

@@ -23,7 +23,6 @@ from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
 from slurm.job import Job
 from slurm.process import ProcessRunner
-from spool.commands import drain
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
 from spool.connections import backend_client, slurm_client, slurm_commands
@@ -184,11 +183,16 @@ def drain_wait(
     on_progress: Callable[[int], None] = lambda _left: None,
 ) -> DrainWait:
     """Return how long to wait and how to drain once."""
-    once = argparse.Namespace(**{**vars(args), "once": True})
+
+    def drain_once() -> object:
+        from spool.commands import drain  # noqa: PLC0415 - only needed where no drain is running
+
+        return drain.run(config, argparse.Namespace(**{**vars(args), "once": True}))
+
     return DrainWait(
         state_directory=config.spool.state_directory,
         timeout_seconds=timeout_seconds,
-        drain_once=lambda: drain.run(config, once),
+        drain_once=drain_once,
         clock=time.monotonic,
         sleep=time.sleep,
         on_progress=on_progress,

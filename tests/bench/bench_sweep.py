@@ -6,9 +6,12 @@ their own and are not counted. Run by `make bench-sweep`; nothing here is a test
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -235,6 +238,18 @@ def serve(items: bytes, pipe: Connection) -> None:
     server.serve_forever()
 
 
+@functools.cache
+def environment_of_installed() -> dict[str, str]:
+    """Return an environment in which the modules are compiled, as in an installed package."""
+    directory = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, directory)
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": directory}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    code = "import sweeper.cli, sweeper.commands.plan"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
+    return environment
+
+
 def run(root: Path, port: int, baseline: float) -> Measured:
     """Run `cc-sweep plan` once and read what it used."""
     token = root / "token"
@@ -249,7 +264,7 @@ def run(root: Path, port: int, baseline: float) -> Measured:
     (root / "config.json").write_text(json.dumps(document))
     argv = [sys.executable, "-c", CHILD, "plan", "-c", str(root / "config.json"), "--json"]
     child = subprocess.run(
-        argv, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, check=True
+        argv, cwd=ROOT, env=environment_of_installed(), capture_output=True, text=True, check=True
     )
     report = json.loads(child.stderr.splitlines()[-1])
     plan = json.loads(child.stdout)
