@@ -67,14 +67,14 @@ def test_one_strange_row_makes_the_listing_worthless(change: dict[str, Any]) -> 
 @pytest.mark.parametrize("change", [{"id": "1"}, {"jobId": True}, {"startTime": 1.5}])
 def test_one_strange_row_of_rest_makes_the_listing_worthless(change: dict[str, Any]) -> None:
     """As by GraphQL."""
-    with pytest.raises(JobListError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a job list"):
         rest_rows(rest([JOB | change]), 10)
 
 
 @pytest.mark.parametrize("item", [[7, "lab", ITEM["startTime"], "failed", 1], 7, None, "x"])
 def test_an_item_that_is_no_object_is_no_job(item: object) -> None:
     """Not even one with the right values in the right order."""
-    with pytest.raises(JobListError, match="not a listing"):
+    with pytest.raises(JobListError, match="not a job list"):
         graphql_rows(graphql([item]))
 
 
