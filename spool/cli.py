@@ -89,7 +89,10 @@ CC_SPOOL = Program(
                     "cc-spool check -w 600 --critical 1800",
                     "warn after 10 minutes, critical after 30",
                 ),
-                ("cc-spool check --full", "verify the complete setup, also before the first start"),
+                (
+                    "cc-spool check --full",
+                    "verify the complete setup, even before the first start",
+                ),
             ),
             exit_codes={
                 0: "OK",

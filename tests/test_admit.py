@@ -65,7 +65,7 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
 @pytest.mark.parametrize(
     ("job", "missing"),
     [
-        (replace(JOB, user=None), "Slurm shows no user of the job"),
+        (replace(JOB, user=None), "Slurm does not show whose job it is"),
         (replace(JOB, nodes=()), "Slurm shows no node of the job"),
         (replace(JOB, start_time=None), "Slurm shows no start time of the job"),
     ],

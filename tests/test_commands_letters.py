@@ -229,7 +229,7 @@ def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
     run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
     said = site.call("discard", "8", "--yes")
 
-    assert "a mark in open/ prevents a sweep from reporting the job" in said.out
+    assert "it left a mark in open/, so that no sweep reports the job" in said.out
     assert [run.name] == site.names("todo")
 
 

@@ -23,7 +23,7 @@ NOT_NEEDED = {
     "slurmMaxRetries": "not needed: runs are retried until cc-backend has accepted them",
     "ccPollInterval": "not needed: cc-sweep.timer starts the sweeps",
     "node_regex": "not needed: node lists are expanded without it",
-    "natsServer": "not needed: it has no value",
+    "natsServer": "not needed: it is empty",
     **dict.fromkeys(
         ("natsPort", "natsSubject", "natsUser", "natsPassword", "natsCredsFile"),
         "not needed: natsServer is not set",
@@ -85,7 +85,7 @@ class _Conversion:
         elif key in NOT_SUPPORTED and value:
             self.notes.append(f"{key}: {NOT_SUPPORTED[key]}")
         elif key in NOT_NEEDED or key in NOT_SUPPORTED:
-            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'not needed: it has no value')}")
+            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'not needed: it is empty')}")
         elif key in self._known:
             self.put(key, value)
             self.notes.append(f"{key}: copied")
@@ -111,7 +111,7 @@ class _Conversion:
             self.secrets.append(secret)
             self.notes.append(f"{old}: moved to a file of its own, named by {secret.key}")
         else:
-            self.notes.append(f"{old}: not needed: it has no value")
+            self.notes.append(f"{old}: not needed: it is empty")
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
@@ -142,7 +142,7 @@ def _token(conversion: _Conversion, key: str, value: Any) -> None:
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
     if value:
         conversion.put(key, value)
-    conversion.notes.append(f"{key}: {'copied' if value else 'not needed: it has no value'}")
+    conversion.notes.append(f"{key}: {'copied' if value else 'not needed: it is empty'}")
 
 
 def _broker(conversion: _Conversion, key: str, value: Any) -> None:
@@ -166,7 +166,7 @@ def _named(new: str) -> Callable[[_Conversion, str, Any], None]:
         if value:
             conversion.rename(key, new, value)
         else:
-            conversion.notes.append(f"{key}: not needed: it has no value")
+            conversion.notes.append(f"{key}: not needed: it is empty")
 
     return rename
 

@@ -86,9 +86,9 @@ class Config:
     host_map: tuple[tuple[re.Pattern[str], str], ...] = key(
         replacements,
         (),
-        about='host names in cc-backend: `{"PATTERN": "REPLACEMENT"}`; the first pattern in '
-        "the file that matches the node name is replaced, `\\\\1` is its first group. A "
-        "pattern sees the full name; without a pattern the short name is used",
+        about='how node names become host names in cc-backend: `{"PATTERN": "REPLACEMENT"}`. The '
+        "first pattern in the file that matches the full node name is used: what it matches is "
+        "replaced, and `\\\\1` is its first group. If none matches, the short name is used",
     )
     partition_clusters: Mapping[str, str] = key(
         map_of(text, keys=text),

@@ -161,7 +161,7 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
-        words = "{} discarded; a mark in open/ prevents a sweep from reporting the job"
+        words = "{} discarded; it left a mark in open/, so that no sweep reports the job"
         return _plan_requeue(layout, mark, words)
     return _change(name, "{} discarded")
 

@@ -98,7 +98,7 @@ def _not_before(event: Event) -> int:
 def _missing_fields(run: Run) -> str:
     """Return the facts that a run lacks to be reported, or ""."""
     lacks = {
-        "Slurm shows no user of the job": not run.job.user and run.job.uid is None,
+        "Slurm does not show whose job it is": not run.job.user and run.job.uid is None,
         "Slurm shows no node of the job": not run.job.nodes,
         "Slurm shows no start time of the job": not run.start_time,
     }
