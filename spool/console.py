@@ -120,6 +120,8 @@ def run_command(work: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 - the border of the program
         return _log_failure(error)
     finally:
+        with suppress(OSError, ValueError):  # what was printed before an error
+            sys.stdout.flush()
         _drop_unwritten_log()
     return code
 

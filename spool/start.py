@@ -1,4 +1,4 @@
-"""The entry point of `cc-spool`: commands that are called often start with less.
+"""The entry point of `cc-spool`: commands that are called often load fewer modules.
 
 Nearly all of their CPU time goes into loading modules and into freeing what was loaded.
 """

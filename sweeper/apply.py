@@ -41,16 +41,19 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
     """Write an event of each change; leave what a full disk does not take for the next sweep."""
     files = [(change.key, _event(change)) for change in changes]
     written = [WrittenEvent(key=key, event=file.name) for key, file in files]
+    done = 0
     try:
         # Durable, because the sweep's state, which is written next, remembers them: without its
         # event an ended run would look like one that the drain has excluded.
         for first in range(0, len(files), BATCH_SIZE):
             batch = [file for _, file in files[first : first + BATCH_SIZE]]
             create_files(layout, Directory.NEW, batch)
+            done += len(batch)
     except OSError as error:
         _log.error("new/ cannot be written, the next sweep applies the rest: %s", error)
         there = set(layout.names(Directory.NEW))
-        return [each for each in written if each.event in there]
+        # the drain may have read, and removed, what was written before
+        return written[:done] + [each for each in written[done:] if each.event in there]
     return written
 
 

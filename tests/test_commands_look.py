@@ -20,6 +20,7 @@ from spool.commands import list as list_command
 from spool.commands.drain_view import DrainView
 from spool.commands.entries import job_id_of, wait_reason
 from spool.commands.status import BOUNDS_MINUTES, histogram
+from spool.deliver.settlement import UNPROVEN
 from spool.files.drain_state import (
     DrainState,
     DrainStateFile,
@@ -743,6 +744,14 @@ def test_show_says_what_to_do_about_a_pending_run(
     drained.put(Directory.TODO, run)
 
     assert drained.call("show", "5", "--json").json[0]["to_do"].startswith(to_do)
+
+
+def test_a_hint_that_names_the_command_is_shown_alone(drained: CommandSite) -> None:
+    """It is the same for a run that is still tried, and for a dead letter."""
+    run = run_of(5, not_before=NOON * 2, last_error=replace(REFUSED, hint=UNPROVEN))
+    drained.put(Directory.TODO, run)
+
+    assert UNPROVEN == drained.call("show", "5", "--json").json[0]["to_do"]
 
 
 def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None:

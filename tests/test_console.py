@@ -389,6 +389,20 @@ def test_a_secret_is_hidden_wherever_it_is_said(secret: str, tmp_path: Path) -> 
     assert "ValueError: no good: ***" in everything
 
 
+def test_what_was_printed_before_an_error_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick command ends without freeing its streams."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, write_through=False))
+
+    def work() -> int:
+        print("half an answer")
+        raise KeyError("odd")
+
+    console.run_command(work)
+
+    assert b"half an answer\n" == written.getvalue()
+
+
 def test_a_secret_in_a_chain_of_exceptions_is_hidden(secret: str) -> None:
     """Every link of it is printed."""
 

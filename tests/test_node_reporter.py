@@ -280,7 +280,7 @@ def test_what_is_left_out_is_named_once(site: Site, caplog: pytest.LogCaptureFix
             site.reporter.run(NodeRound())
 
     assert [
-        "node states: node state NEW_FLAG of Slurm is unknown to this program: it is not reported",
+        "node states: node state NEW_FLAG of Slurm is unknown to this program and is ignored",
         "node states: not reported (unknown to cc-backend): x0, x1, x2, x3, x4 and 2 more",
     ] == caplog.messages
 

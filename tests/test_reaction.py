@@ -316,6 +316,17 @@ def test_a_row_that_nothing_proves_is_never_deleted(attempts: int, action: RunAc
     assert action is reaction.action
 
 
+def test_a_conflict_without_a_row_within_a_day_keeps_the_hint_of_the_answer() -> None:
+    """Perhaps the server's job cache holds the other run."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+
+    reaction = settle_conflict(refused, [], [], replace_earlier=True, now=NOW)
+
+    assert refused.last_error is not None
+    assert reaction.run.last_error is not None
+    assert refused.last_error.hint == reaction.run.last_error.hint
+
+
 def test_without_an_answer_of_accounting_nothing_is_counted() -> None:
     """That it does not answer is no fault of the run, however long it lasts."""
     run = replace(RUN, attempts=23)

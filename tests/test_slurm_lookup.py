@@ -249,6 +249,17 @@ def test_a_suspect_text_still_tells_the_comment_of_its_user() -> None:
     assert comment.startswith("c1|c2")
 
 
+def test_a_suspect_text_about_another_job_tells_no_comment() -> None:
+    """A wrapper, or an array's id, may give the record of another job."""
+    recorded = commands("22.05", "special-chars")
+    recorded.answers["--json"] = NO_JSON
+    (job_id,) = ids_of(recorded)
+    text = recorded.situation.files["scontrol.txt"].replace(b"JobId=%d" % job_id, b"JobId=77")
+    recorded.answers["show job"] = CommandResult((), 0, text, b"")
+
+    assert job_of(recorded.slurm(), job_id).comment is None
+
+
 def test_job_that_vanishes_between_two_calls_keeps_what_is_known() -> None:
     """Squeue's facts stand where scontrol does not know the job any more."""
     recorded = commands("22.05")

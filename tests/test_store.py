@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from real_calls import RealCalls
@@ -232,8 +232,9 @@ class RemovesFirst(WriteBatch):
 class NeverSyncsFiles(WriteBatch):
     """Broken on purpose: contents may come after names."""
 
-    def _fsync_and_close(self, fds: list[int]) -> None:
-        for fd in fds:
+    def _fsync_open(self) -> None:
+        opened, self._open = self._open, []
+        for fd in opened:
             os.close(fd)
 
 
@@ -243,10 +244,8 @@ class NeverSyncsDirectories(WriteBatch):
     def commit(self) -> None:
         """Leave out what syncs directories."""
         removed, self._removed = self._removed, []
-        for fd, _, _ in self._written:
-            self.system_calls.fsync(fd)
-            os.close(fd)
-        for _, directory, name in self._written:
+        self._fsync_open()
+        for directory, name in self._written:
             self._move_from_tmp(directory, name)
         self._written, self._removed = [], removed
         super().commit()
@@ -265,6 +264,43 @@ def lost_by(layout: Layout, new_batch: type[WriteBatch]) -> set[str]:
         for disk in after_power_cut(before, journal, done, names={run_of_it.name, f"e{number}"})
         if (words := loss(disk, number)) is not None
     }
+
+
+class CountingCalls(RealCalls):
+    """Counts the files that are open at once."""
+
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+    fsync = staticmethod(os.fsync)
+
+    def __init__(self) -> None:
+        self.opened: set[int] = set()
+        self.most = 0
+
+    def open(self, *words: Any, **places: Any) -> int:
+        """Open a file."""
+        fd = os.open(*words, **places)
+        self.opened.add(fd)
+        self.most = max(self.most, len(self.opened))
+        return fd
+
+    def close(self, fd: int, /) -> None:
+        """Close it."""
+        self.opened.discard(fd)
+        os.close(fd)
+
+
+def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
+    """After an outage thousands of runs change at once, and a process may open 1 024 files."""
+    calls = CountingCalls()
+    batch = WriteBatch(layout, calls)
+    for number in range(1, 1501):
+        batch.put_run(run(number))
+    batch.commit()
+
+    assert 1500 == len([*layout.names(Directory.TODO)])
+    assert calls.most < 512
+    assert not calls.opened
 
 
 def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:

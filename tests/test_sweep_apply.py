@@ -18,7 +18,7 @@ from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.run import RunId
-from sweeper.apply import DrainWait, WrittenEvent, wait_for_drain, write_events
+from sweeper.apply import BATCH_SIZE, DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.assembly import sees_all_jobs, was_reconfigured
 from sweeper.formats import plan_document, plan_lines
 from sweeper.values import Close, GuardFinding, GuardKind, Plan, Report, Start
@@ -86,6 +86,25 @@ def test_events_outlive_a_power_cut(layout: Layout) -> None:
 
     *files, directory = calls.durable
     assert ("new", 2) == (directory, len(set(files)))
+
+
+def test_what_the_drain_has_read_before_the_disk_is_full_counts(layout: Layout) -> None:
+    """Its events are gone from new/."""
+
+    class FillingCalls(NotingCalls):
+        """The drain reads the first batch, then the disk is full."""
+
+        def fsync(self, fd: int, /) -> None:
+            """Fail for the second batch."""
+            if len(self.durable) > BATCH_SIZE:
+                for path in (layout.root / "new").iterdir():
+                    path.unlink()
+                raise OSError(28, "No space left on device")
+            super().fsync(fd)
+
+    changes = [start(number) for number in range(1, BATCH_SIZE + 3)]
+
+    assert BATCH_SIZE == len(write_events(Layout(layout.root, FillingCalls()), changes))
 
 
 def test_the_same_sweep_twice_writes_its_events_once(layout: Layout) -> None:

@@ -13,6 +13,7 @@ from slurm.decode.scontrol_job import (
     UntrustedTextError,
     add_job_detail,
     free_text,
+    job_record_text,
     split_records,
 )
 from slurm.decode.scontrol_record import parse_job_record, record_head
@@ -66,7 +67,8 @@ class TextSource:
             except (UntrustedTextError, UnknownJob) as error:
                 found.untrusted[job.job_id] = str(error)
                 # Whatever its nodes are: a user's comment may exclude the job.
-                comment = free_text(self.texts.get(job.job_id, "").split("\n"), COMMENT)
+                own = job_record_text(self.texts.get(job.job_id, ""), job.job_id) or ""
+                comment = free_text(own.split("\n"), COMMENT)
                 found.jobs[job.job_id] = without_resources(replace(job, comment=comment))
             except SlurmError as error:
                 found.failed_detail[job.job_id] = error

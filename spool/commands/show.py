@@ -145,7 +145,8 @@ def _pending_step(entry: RunFile | EventFile, view: DrainView) -> str:
         if entry.run.started is None and cause is not None:
             return f"remove the cause ({cause.cause}), {_RETRY_STEP}"
         if error is not None and error.hint:
-            return f"{error.hint}, {_RETRY_STEP}"
+            names_it = "cc-spool retry" in error.hint
+            return error.hint if names_it else f"{error.hint}, {_RETRY_STEP}"
     return "nothing; it is retried automatically"
 
 

@@ -32,7 +32,7 @@ MAX_STOP_REPEATS = 2  # a stop repeated while its start may still be queued
 ANSWER_CHARACTERS = 2000
 ALONE_HINT = (
     "cc-backend accepts other runs, so only this one is refused; check the logs of cc-backend and"
-    " of proxies in front of it, then `cc-spool retry ID` or `cc-spool discard ID`"
+    " of proxies in front of it, then `cc-spool retry ID`"
 )
 
 

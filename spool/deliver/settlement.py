@@ -30,12 +30,11 @@ DAY_SECONDS = 24 * HOUR_SECONDS
 PROOF_SECONDS = 300  # accounting does not answer: the run is settled later
 OUT_OF_ORDER = (
     "cc-backend accepts the runs of a job id only in order, and it has a later one: delete that run"
-    " at cc-backend, then `cc-spool retry ID`; or `cc-spool discard ID`"
+    " at cc-backend, then `cc-spool retry ID`"
 )
 UNPROVEN = (
     "cc-backend has a run of this job id that began within the day before, and nothing proves that"
-    " it is of the same job: delete that run at cc-backend, then `cc-spool retry ID`; or"
-    " `cc-spool discard ID`"
+    " it is of the same job: delete that run at cc-backend, then `cc-spool retry ID`"
 )
 ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 
@@ -118,7 +117,7 @@ def settle_conflict(
         replace_earlier: policy: replace the earlier run's row, or keep it.
         now: Unix seconds.
     """
-    # That accounting is silent is no fault of the run: no attempt is counted.
+    # The run is not the cause, so no attempt is counted.
     if proven is None:
         return Reaction(run=replace(run, not_before=int(now) + PROOF_SECONDS))
     # Only runs of the same job may be replaced. A row under a reused job id belongs to another
@@ -135,7 +134,7 @@ def settle_conflict(
         # Accounting is asked again each hour, because its rows may be late. That a day goes by does
         # not help: cc-backend compares the two start times, not its clock. It accepts this start
         # only when the row is gone: deleted after a proof, or by an administrator.
-        return _wait_for_administrator(run, UNPROVEN, now)
+        return _wait_for_administrator(run, UNPROVEN if unproven else "", now)
     # The stops of earlier runs are delivered first (`Schedule`), then their rows are deleted. Their
     # copies in the server's job archive stay: `delete_job` changes only the table.
     if replace_earlier:
@@ -158,8 +157,8 @@ def _out_of_order(run: Run, *, are_same_job: bool, now: float) -> Reaction:
 
 
 def _wait_for_administrator(run: Run, hint: str, now: float) -> Reaction:
-    """Return the reaction of a run behind a stranger's row: tried hourly, for a day."""
-    error = run.last_error and replace(run.last_error, hint=hint)
+    """Return the reaction of a run that another job's row blocks: tried hourly, for a day."""
+    error = run.last_error and replace(run.last_error, hint=hint or run.last_error.hint)
     context = RequestContext(kind=RequestKind.START, now=now, cluster=run.cluster or "")
     noted = replace(run, last_error=error)
     return count_attempt(noted, context, wait_seconds=HOUR_SECONDS, limit=MAX_ATTEMPTS)

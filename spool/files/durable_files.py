@@ -22,6 +22,9 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Readable for the service's group and for nobody else: a run holds its user's script.
 _MODE = 0o640
 _FSYNC_THREADS = 16
+# A process may have 1 024 open files by default (`LimitNOFILE`, systemd.exec(5)), and after an
+# outage thousands of runs change at once.
+_MAX_OPEN_FILES = 200
 
 
 class WriteBatch:
@@ -30,7 +33,8 @@ class WriteBatch:
     def __init__(self, layout: Layout, system_calls: SystemCalls | None = None) -> None:
         self.layout = layout
         self.system_calls = system_calls or layout.system_calls
-        self._written: list[tuple[int, Directory, str]] = []
+        self._written: list[tuple[Directory, str]] = []
+        self._open: list[int] = []
         self._removed: list[tuple[Directory, str]] = []
 
     def __len__(self) -> int:
@@ -44,8 +48,10 @@ class WriteBatch:
         `mtime` (Unix seconds) becomes its modification time, the present by default.
 
         Raises:
-            OSError: nothing of this file is left, the batch is unchanged.
+            OSError: nothing of this file is left, and the batch can be rolled back.
         """
+        if len(self._open) >= _MAX_OPEN_FILES:
+            self._fsync_open()
         tmp = self.layout.fd(Directory.TMP)
         fd = _open_tmp(self.system_calls, tmp, _tmp_name(directory, name))
         try:
@@ -56,7 +62,8 @@ class WriteBatch:
             raise
         # The descriptor stays open until `commit`, which can then fsync all files of the group one
         # after the other: the file system often writes them with one commit of its journal.
-        self._written.append((fd, directory, name))
+        self._open.append(fd)
+        self._written.append((directory, name))
 
     def put_run(self, run: Run) -> None:
         """Write a run into the directory of its state and remove it from the others on commit.
@@ -74,10 +81,10 @@ class WriteBatch:
 
     def rollback(self) -> None:
         """Drop the batch: nothing has changed."""
-        for fd, _, _ in self._written:
+        for fd in self._open:
             self.system_calls.close(fd)
-        self._remove_tmp_files([(directory, name) for _, directory, name in self._written])
-        self._written, self._removed = [], []
+        self._remove_tmp_files(self._written)
+        self._open, self._written, self._removed = [], [], []
 
     def commit(self) -> None:
         """Make everything durable, then remove. Repeating the batch's work later is harmless.
@@ -89,12 +96,12 @@ class WriteBatch:
         # committed twice.
         written, removed = self._written, self._removed
         self._written, self._removed = [], []
-        left = [(directory, name) for _, directory, name in written]
+        left = [*written]
         try:
             # fsync before rename: otherwise a power cut may leave the final name with no contents
             # (ext4 with delayed allocation, XFS).
-            self._fsync_and_close([fd for fd, _, _ in written])
-            for _, directory, name in written:
+            self._fsync_open()
+            for directory, name in written:
                 self._move_from_tmp(directory, name)
                 left.remove((directory, name))
         except OSError:
@@ -104,14 +111,15 @@ class WriteBatch:
             raise
         # A rename is durable only after an fsync of the directory (fsync(2)). Until then the
         # removals must wait, because the old file may be the only copy.
-        for directory in {directory for _, directory, _ in written}:
+        for directory in {directory for directory, _ in written}:
             self.system_calls.fsync(self.layout.fd(directory))
         # No fsync after the removals: if a power cut brings a file back, it is only delivered or
         # resolved once more.
         for directory, name in removed:
             self._unlink(directory, name)
 
-    def _fsync_and_close(self, fds: list[int]) -> None:
+    def _fsync_open(self) -> None:
+        fds, self._open = self._open, []
         try:
             for fd in fds:
                 self.system_calls.fsync(fd)

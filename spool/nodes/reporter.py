@@ -201,7 +201,7 @@ class NodeReporter:
     def _warn_words(self, listing: NodeListing) -> None:
         """Warn once of each word that no release up to 26.05 has."""
         for word in sorted({word for node in listing.nodes for word in node.words} - KNOWN_WORDS):
-            text = f"node state {word} of Slurm is unknown to this program: it is not reported"
+            text = f"node state {word} of Slurm is unknown to this program and is ignored"
             self._warn(text)
 
     def _warn_left_out(self, report: NodeReport) -> None:
