@@ -7,11 +7,12 @@ Repeating it is harmless: what cc-backend has is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
-from spool.files.event import EventKind, enqueue
+from spool.files.durable_files import NewFile, create_files
+from spool.files.event import EventKind, new_event
 from spool.files.layout import Directory, Layout
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
@@ -191,29 +192,27 @@ def _queue_runs(
         return replace(progress, queued=progress.queued + len(ordered))
     extras = AGAIN | ({"monitoring_status": "0"} if window.monitoring_status == 0 else {})
     written: list[WrittenEvent] = []
-    for number, run in enumerate(ordered):
-        if (
-            # The drain is given work in portions: with all of it at once, jobs that start now would
-            # wait behind a year of history.
-            number % CHECK_EVERY == 0
-            and count_events(layout) > MAX_PENDING - CHECK_EVERY
-            and not control.make_room()
-        ):
+    for first in range(0, len(ordered), CHECK_EVERY):
+        # The drain is given work in portions: with all of it at once, jobs that start now would
+        # wait behind a year of history.
+        if count_events(layout) > MAX_PENDING - CHECK_EVERY and not control.make_room():
             return replace(
                 progress, failure=_TOO_MANY_PENDING, queued=progress.queued + len(written)
             )
-        name = enqueue(
-            layout,
-            EventKind.START,
-            run.job_id,
-            start=run.start_time,
-            end=run.end_time,
-            extras=extras,
-        )
-        written.append(WrittenEvent(key=run.key, event=name))
+        portion = [
+            (run.key, _start_event(run, extras)) for run in ordered[first : first + CHECK_EVERY]
+        ]
+        # Durable, because a window that is done is not read again.
+        create_files(layout, Directory.NEW, [event for _, event in portion])
+        written += [WrittenEvent(key=key, event=event.name) for key, event in portion]
     return replace(
         progress, queued=progress.queued + len(written), written=tuple(written) or progress.written
     )
+
+
+def _start_event(run: SlurmRun, extras: Mapping[str, str]) -> NewFile:
+    kind, (job_id, start) = EventKind.START, run.key
+    return new_event(kind, job_id, start=start, end=run.end_time, extras=extras)
 
 
 def count_events(layout: Layout) -> int:

@@ -156,6 +156,19 @@ def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> 
     assert len(starts) == 6
 
 
+def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that is done is not read again."""
+    synced: list[Path] = []
+    note = lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())  # noqa: E731
+    monkeypatch.setattr(os, "fsync", note)
+
+    progress = backfill(world.site, window(world), pace())
+
+    root = world.layout.root
+    files = {path for path in synced if path.parent == root / Directory.TMP}
+    assert (6, 6, root / Directory.NEW) == (progress.queued, len(files), synced[-1])
+
+
 def test_what_is_left_out_or_in_the_spool_is_only_counted(world: SweptWorld) -> None:
     """Filtered, queued, requeued within a day; or the job id was used again: history is refused."""
     rows = world.slurm.rows

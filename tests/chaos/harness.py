@@ -122,7 +122,9 @@ class World:
         """Start the drain as systemd does, if it does not run."""
         if self.drain is not None and self.drain.poll() is None:
             return
-        argv = [*self.wrapper, installed("cc-spool"), "drain", "-c", str(self.root / "config.json")]
+        command = [installed("cc-spool"), "drain", "-c", str(self.root / "config.json")]
+        # with as many open files as systemd allows by default
+        argv = ["prlimit", "--nofile=1024", *self.wrapper, *command]
         with self.log.open("ab") as log:
             self.drain = subprocess.Popen(
                 argv,
