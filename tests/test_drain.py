@@ -574,7 +574,7 @@ def test_a_run_of_which_slurm_names_no_user_goes_to_dead(world: World) -> None:
 
     world.run()
 
-    assert "no user" in str(world.stored("dead", 1).last_error)
+    assert "whose job" in str(world.stored("dead", 1).last_error)
     assert [] == [call for call, _ in world.backend.asked if call == "start"]
 
 
