@@ -28,8 +28,8 @@ from slurm.job import Job, NodeAllocation, Sharing
 _TRUNCATED_LENGTH = 126
 _FIRST_LINE = re.compile(r"JobId=(\d+)(?: (?:Array|Het)\w+=\S+)* JobName=(.*)")
 _STRUCTURAL_KEYS = ("UserId=", "JobState=", "NodeList=", "Socks/Node=", "JOB_GRES=")
-_SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
-_KEY = re.compile(r"   [A-Z][\w/:]*=")
+SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
+KEY = re.compile(r"   [A-Z][\w/:]*=")
 _NODES = re.compile(r"     Nodes=(\S*) CPU_IDs=(\S*) Mem=\d* GRES=(.*)")
 _ANY_NODES = re.compile(r"\s*Nodes=")
 _MEMORY = re.compile(r"MinMemory(CPU|Node)=([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMGTP]?)(?: |$)")
@@ -114,10 +114,10 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
         if sum(line.lstrip().startswith(word) for line in lines) != 1:
             raise UntrustedTextError(f"scontrol's output does not contain {word} exactly once")
     # The name is the only free text before the second line, and it stands at the end of the first.
-    if not lines[1].startswith(_SECOND_LINE_STARTS):
+    if not lines[1].startswith(SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
-    if not all(_KEY.match(line) for line in lines[1 : end + 1]):
+    if not all(KEY.match(line) for line in lines[1 : end + 1]):
         raise UntrustedTextError("scontrol's output has an unknown line before the nodes")
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     # All lines that look like nodes must be here: one further down comes from a comment or a path.
@@ -210,7 +210,7 @@ def free_text(lines: Sequence[str], key: str) -> str | None:
         if line.startswith(key):
             is_within = True
             own.append(line.removeprefix(key))
-        elif _KEY.match(line):
+        elif KEY.match(line):
             is_within = False
         elif is_within:
             own.append(line)

@@ -18,6 +18,8 @@ from slurm.decode.fields.scalars import digits, epoch_seconds, parse_time_limit,
 from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.scontrol_job import (
     COMMENT,
+    KEY,
+    SECOND_LINE_STARTS,
     UntrustedTextError,
     free_text,
     sharing_after_resources,
@@ -25,8 +27,6 @@ from slurm.decode.scontrol_job import (
 from slurm.job import SCRONTAB_FLAG, Job, Sharing
 
 _HEAD = re.compile(r"JobId=([0-9]{1,18})(?P<ids>(?: (?:Array|Het)\w+=\S+)*) JobName=(?P<name>.*)")
-_KEY = re.compile(r"   [A-Z][\w/:]*=")
-_SECOND_LINE_STARTS = ("   HetJobIdSet=", "   SLUID=", "   UserId=")
 _LINES = {
     "UserId": r"UserId=(?P<user>.*)\((?P<uid>[0-9]{1,10})\) GroupId=.*",
     "Priority": r"Priority=\S+ Nice=\S+ Account=(?P<account>\S+) QOS=(?P<qos>\S+).*",
@@ -128,9 +128,9 @@ def _values(lines: Sequence[str]) -> dict[str, str]:
             raise UntrustedTextError(f"scontrol's output does not contain {key}= exactly once")
         found |= match.groupdict()
     # A line break in the name moves what Slurm prints as its second line.
-    if not lines[1].startswith(_SECOND_LINE_STARTS):
+    if not lines[1].startswith(SECOND_LINE_STARTS):
         raise UntrustedTextError("the job's name has several lines")
-    if not all(_KEY.match(line) for line in lines[1 : _end(lines) + 1]):
+    if not all(KEY.match(line) for line in lines[1 : _end(lines) + 1]):
         raise UntrustedTextError("scontrol's output has an unknown line before the resources")
     return found
 

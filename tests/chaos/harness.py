@@ -123,8 +123,7 @@ class World:
         if self.drain is not None and self.drain.poll() is None:
             return
         command = [installed("cc-spool"), "drain", "-c", str(self.root / "config.json")]
-        # with as many open files as systemd allows by default
-        argv = ["prlimit", "--nofile=1024", *self.wrapper, *command]
+        argv = ["prlimit", "--nofile=1024", *self.wrapper, *command]  # systemd's default limit
         with self.log.open("ab") as log:
             self.drain = subprocess.Popen(
                 argv,
