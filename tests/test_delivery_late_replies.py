@@ -1,0 +1,70 @@
+"""Replies about runs that were removed, damaged or became unreadable while they were sent."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from delivery_steps import NAME, entry_of, request, result, stored, unreadable
+from drain_world import NOON, World
+
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.senders import ServerQuery, Topic
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
+    """An operator discarded it meanwhile."""
+    world.run()
+    before = world.files()
+    world.delivery.take_result(request(7), result(), world.moment)
+
+    assert before == world.files()
+
+
+def test_a_reply_about_a_run_that_is_damaged_meanwhile(world: World) -> None:
+    """It is set aside; the answer is lost with it."""
+    stored(world, 1)
+    entry_of(world, 1).in_flight = RequestKind.START
+    (world.root / "todo" / NAME).write_text("{")
+    world.delivery.take_result(request(), result(), world.moment)
+
+    assert {"dead": [NAME, f"{NAME}.why"]} == world.files()
+
+
+def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
+    """Its start is sent again: cc-backend knows it as the same."""
+    stored(world, 1)
+    entry_of(world, 1).in_flight = RequestKind.START
+    world.backend.rows[1, NOON] = "running"
+    with unreadable(world, OSError(errno.EIO, "no luck")):
+        world.delivery.take_result(request(), result(), world.moment)
+    world.run(70)
+
+    assert ({(1, NOON): "running"}, {"open": [NAME]}) == (world.backend.rows, world.files())
+
+
+@pytest.mark.parametrize("topic", list(Topic))
+def test_a_question_that_was_not_asked_says_nothing(world: World, topic: Topic) -> None:
+    """It comes back when the drain ends."""
+    before = world.health.state
+    world.delivery.questions.take(ServerQuery(topic=topic), None, world.moment)
+
+    assert (before, None) == (world.health.state, world.health.server)
+
+
+def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
+    """Its request stood behind one that hung."""
+    stored(world, 1)
+    entry = entry_of(world, 1)
+    entry.retry_at = 0.0
+    entry.in_flight = RequestKind.START
+    world.delivery.take_result(request(), None, world.moment)
+
+    assert entry is world.store.schedule.take_next(world.now, stops=False)

@@ -1,0 +1,130 @@
+"""Crashes and bugs while a run is mapped, and a disk that is full or fails."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delivery_steps import HOUR, NAME, alarms
+from drain_world import NOON, World
+
+from spool.files.run import Run
+from spool.files.state_files import CrashMarker
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_a_run_that_ends_the_drain_again_and_again_is_left_alone_for_an_hour(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was being mapped at each of three deaths; nothing is buried for it."""
+    world.service.close()
+    (world.state / "handling").write_bytes(f"3 {NAME}".encode())
+    world.boot()
+    world.begin(1)
+    world.begin(2)
+    world.run(10)
+
+    assert {(2, NOON): "running"} == world.backend.rows
+    assert (
+        f"{NAME} stays in the spool and is not sent:"
+        " the drain crashed three times while processing this file" in caplog.text
+    )
+    assert {"open": [f"2-{NOON}.json"], "todo": [NAME]} == world.files()
+    world.now += HOUR
+    world.run(6)  # its comments are read again before
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
+def test_a_new_run_is_tried_again_in_a_minute_if_the_state_directory_is_full(world: World) -> None:
+    """Its name cannot be noted before it is mapped: no fault of the run, and soon repaired."""
+
+    def fail(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        world.begin(1)
+        world.run(20)
+    assert ({}, {NAME: "No space left on device"}) == (world.backend.rows, alarms(world))
+    world.now += 60
+    world.run(6)
+
+    assert ({(1, NOON): "running"}, {}) == (world.backend.rows, alarms(world))
+
+
+def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others go on, and nothing is buried for a fault of ours."""
+    document = world.composer.document
+
+    def fail(run: Run, *args: Any, **facts: Any) -> Any:
+        if run.job_id == 1:
+            raise TypeError("secret")
+        return document(run, *args, **facts)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.composer, "document", fail)
+        world.begin(1)
+        world.begin(2)
+        world.run(20)
+    assert {(2, NOON): "running"} == world.backend.rows
+    assert {NAME: "internal error (TypeError); please report it with the log"} == alarms(world)
+    assert f"no request can be made from {NAME}, internal error: TypeError" in caplog.text
+    world.now += HOUR
+    world.run(6)
+
+    assert ({1, 2}, {}) == ({job_id for job_id, _ in world.backend.rows}, alarms(world))
+
+
+def test_a_failing_file_system_is_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no full disk: an operator must look; when it works again, that is said too."""
+    caplog.set_level(logging.INFO)
+    world.begin(1)
+    with monkeypatch.context() as patched:
+
+        def fail(*_args: object, **_facts: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        patched.setattr(world.store, "flush", fail)
+        for _ in range(60):
+            world.drain.step(0.0)
+            world.now += 1
+        assert "Input/output error" == world.drain.disk_reason
+    for _ in range(30):
+        world.drain.step(0.0)
+        world.now += 1
+    said = [record.message for record in caplog.records]
+
+    assert ("", {"open": [NAME]}) == (world.drain.disk_reason, world.files())
+    assert 1 == sum(line.startswith("the spool cannot be written") for line in said)
+    assert "the spool is writable again" in said
+
+
+def test_a_crash_is_counted_against_the_run_that_is_mapped(world: World) -> None:
+    """The name is on disk while its request is made."""
+    seen: list[bytes] = []
+    cluster = world.composer.cluster
+
+    def look(run: Run) -> str:
+        seen.append((world.state / "handling").read_bytes().rstrip(b"\0"))
+        return cluster(run)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(world.composer, "cluster", look)
+        world.begin(1)
+        world.run(6)
+
+    assert f"1 {NAME}".encode() == seen[0]
+    assert not CrashMarker(world.state / "handling").is_poison(NAME)

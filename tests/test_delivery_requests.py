@@ -1,0 +1,123 @@
+"""What the requests of the drain say, and when they are sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from delivery_steps import NEW, calls, request, result, stored
+from drain_world import NOON, World
+
+from ccbackend.outcomes import Reason
+from ccbackend.version import ServerInfo, Version, server_info
+from spool.deliver.health_rules import Channel
+from spool.deliver.senders import SendResult
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.BROKEN, Reason.BUSY])
+def test_a_start_that_may_have_arrived_says_so(world: World, reason: Reason) -> None:
+    """A duplicate may be itself then."""
+    world.backend.answers[1] = reason
+    world.begin(1)
+    world.run(6)
+    world.backend.answers.clear()
+    world.run(60)
+
+    assert (False, True) == (world.backend.maybe_sent[0], world.backend.maybe_sent[-1])
+
+
+@pytest.mark.parametrize(
+    ("version", "maybe_sent"), [(NEW, [True, False]), (Version(1, 4, 1), [True, True])]
+)
+def test_a_start_waits_only_once_for_a_flush(
+    world: World, version: Version, maybe_sent: list[bool]
+) -> None:
+    """Something in front may refuse it each time with its texts; then it is visible, if stored."""
+    world.backend.version = version
+    world.run(60)
+    world.begin(1)
+    asked = []
+    for _ in range(2):
+        world.backend.answers[1] = Reason.BUSY
+        world.run(6)
+        world.backend.answers[1] = Reason.AFTER_FLUSH
+        world.run(60)
+        asked.append(world.backend.maybe_sent[-1])
+        world.backend.answers[1] = Reason.BUSY
+        world.run(180)
+
+    assert maybe_sent == asked
+
+
+def test_a_monitoring_status_of_the_sweeper_is_sent(world: World) -> None:
+    """Its event may say that a job was not monitored."""
+    world.slurm.records[1] = world.job(1)
+    world.hook("start", 1, extras="monitoring_status=0\n")
+    world.run()
+
+    assert [0] == [document["monitoringStatus"] for document in world.backend.documents]
+
+
+def test_a_stop_carries_the_word_of_slurm(world: World) -> None:
+    """An old server may need another one for it."""
+    world.begin(1)
+    world.run(6)
+    world.end(1, "OUT_OF_MEMORY")
+    world.run(6)
+
+    assert ["OUT_OF_MEMORY"] == world.backend.states
+
+
+@pytest.mark.parametrize(
+    ("version", "probes"), [(None, 1), (Version(1, 4, 3), 0), (Version(1, 4, 4), 0)]
+)
+def test_an_answer_of_another_server_is_noticed(
+    world: World, version: Version | None, probes: int
+) -> None:
+    """It was upgraded; one that refuses our dialect is asked for its version at once."""
+    stored(world, 1)
+    world.run(60)
+    before = len(calls(world, "probe"))
+    sent = SendResult(
+        reply=result().reply, server=server_info(version) if version else ServerInfo()
+    )
+    world.delivery.take_result(request(), sent, world.moment)
+    assert sent.server == world.health.server
+    world.run()
+
+    assert probes == len(calls(world, "probe")) - before
+
+
+def test_a_start_that_stays_in_the_future_is_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is looked at every few seconds, and goes after a minute."""
+    world.begin(1, start_time=NOON + 1000)
+    world.run(40)
+    assert {} == world.backend.rows
+    world.run(40)
+    assert {(1, NOON + 1000): "running"} == world.backend.rows
+
+    assert 1 == sum("is in the future" in record.message for record in caplog.records)
+
+
+def test_the_next_moment_is_that_of_the_next_try(world: World) -> None:
+    """Of the server, or of a kind of requests; none while nothing has failed."""
+    assert None is world.delivery.next_time(world.moment)
+    stored(world, 1)
+    assert world.health.state.server.retry_at == world.delivery.next_time(world.moment)
+    world.run(60)
+    assert None is world.delivery.next_time(world.moment)
+    world.backend.answers = {2: Reason.BROKEN, 3: Reason.BROKEN}
+    world.begin(2)
+    world.begin(3)
+    world.run(2)
+
+    condition = world.health.state.channels[Channel.STARTS].condition
+    assert condition.retry_at == world.delivery.next_time(world.moment)

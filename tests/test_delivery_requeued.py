@@ -1,0 +1,130 @@
+"""Several runs of one job id: proof that two are the same, and rows that are replaced."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delivery_steps import NAME, calls, entry_of, held, request, result, started, stored
+from drain_world import NOON, World
+
+from ccbackend.outcomes import Reason
+from ccbackend.replies import ApiReply, BackendRow
+from spool.deliver.pending_run import RequestKind
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def requeued(world: World) -> None:
+    """Let a job's second run begin, whose first one was delivered long ago and is forgotten."""
+    world.backend.rows[1, NOON - 600] = "completed"
+    world.slurm.rows.append(
+        replace(world.job(1), start_time=NOON - 600, end_time=NOON - 60, state="REQUEUED")
+    )
+    world.begin(1, restart_count=1)
+
+
+def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) -> None:
+    """Accounting knows, and takes its time; nothing else is sent for the run meanwhile."""
+    world.run()
+    requeued(world)
+    with held(world.parts.accounting, world):
+        world.run(10)
+        assert RequestKind.START is entry_of(world, 1).in_flight
+        assert [1] == calls(world, "start")
+        world.begin(2)
+        world.run(6)
+        assert 2 in {job_id for job_id, _ in world.backend.rows}
+    world.run()
+
+    assert [1] == calls(world, "delete")
+    assert (1, NOON - 600) not in world.backend.rows
+
+
+def test_a_row_is_deleted_only_when_its_run_is_out_of_the_spool(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash in between would bring the run back, to be started and stopped once more."""
+    started(world)
+    seen: list[bool] = []
+    delete = world.backend.delete
+
+    def look(document: dict[str, Any]) -> ApiReply:
+        seen.append((world.root / "open" / NAME).exists())
+        return delete(document)
+
+    monkeypatch.setattr(world.backend, "delete", look)
+    second = int(world.now)
+    world.requeue(1)
+    world.slurm.records[1] = world.job(1, restart_count=1)
+    world.hook("start", 1)
+    world.run(30)
+
+    assert [False] == seen
+    assert [(1, second)] == list(world.backend.rows)
+
+
+def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
+    """The run is replaced, started and stopped."""
+    world.run()
+    requeued(world)
+    start = int(world.now)
+    with held(world.parts.accounting, world):
+        world.run(10)
+        world.end(1)
+        world.run(2)
+    world.run(10)
+
+    assert {(1, start): "completed"} == world.backend.rows
+    assert {} == world.files()
+
+
+def test_a_run_that_is_gone_before_the_proof_comes_is_forgotten(world: World) -> None:
+    """Somebody took its file away."""
+    world.run()
+    requeued(world)
+    start = int(world.now)
+    with held(world.parts.accounting, world):
+        world.run(10)
+        (world.root / "todo" / f"1-{start}.json").unlink()
+    world.run(5)
+
+    assert ({}, [1]) == (world.files(), calls(world, "start"))
+
+
+def test_a_run_that_is_over_and_stays_unreported_by_policy_is_removed(tmp_path: Path) -> None:
+    """Its end came before the proof."""
+    world = World(tmp_path, replace_earlier=False)
+    world.run()
+    requeued(world)
+    with held(world.parts.accounting, world):
+        world.run(10)
+        world.end(1)
+        world.run(2)
+    world.run(10)
+
+    assert ({(1, NOON - 600): "completed"}, {}) == (world.backend.rows, world.files())
+
+
+def test_a_run_before_a_stranger_becomes_a_dead_letter_in_the_end(world: World) -> None:
+    """cc-backend takes runs of one id in order alone; the request lies beside the reason."""
+    stored(world, 1)
+    entry = entry_of(world, 1)
+    run = replace(world.stored("todo", 1), attempts=23)
+    world.store.persist(entry, run, world.moment)
+    entry.in_flight = RequestKind.START
+    rows = (BackendRow(1, "alex", NOON + 50, "running", 0), BackendRow(1, "alex", NOON, "", 0))
+    document = {"jobId": 1, "metaData": {"jobScript": "x"}}
+    world.delivery.take_result(
+        request(), result(Reason.DUPLICATE, rows=rows, document=document), world.moment
+    )
+    world.run(1)
+
+    dead = world.stored("dead", 1)
+    assert (24, '{"jobId": 1}') == (dead.attempts, dead.last_error and dead.last_error.request)

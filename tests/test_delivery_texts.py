@@ -1,0 +1,224 @@
+"""Script and description: refused with the start, or added to the row after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delivery_steps import HOUR, NAME, NEW, calls, started
+from drain_world import NOON, World
+
+from ccbackend.metadata import MetadataPolicy
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
+from spool.deliver.pending_run import PendingRun
+from spool.deliver.reaction import SLIM_FAILURES
+from spool.files import codec
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the texts that it has are tried by themselves where the server can add them."""
+    world.backend.version = NEW
+    world.texts[1] = ("#!/bin/sh\nrm -rf /\n", None)
+    dislike_scripts(world)
+    world.begin(1)
+    world.begin(2)
+    world.run(20)
+    world.now += HOUR
+    world.run()
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+    assert "refused with script and description, accepted without them" in caplog.text
+    assert 1 == len(calls(world, "edit_meta"))
+    assert () == world.stored("open", 1).late_texts
+
+
+def test_a_start_that_was_not_sent_keeps_its_texts(world: World) -> None:
+    """An expired token is noticed here; nothing in front of the server disliked the script."""
+    world.backend.version = NEW
+    world.texts[1] = ("#!/bin/sh\n", None)
+    had_script: list[bool] = []
+
+    def refuse(document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
+        had_script.append("jobScript" in document.get("metaData", {}))
+        verdict = ReplyVerdict(Reason.TOKEN_EXPIRED)
+        return ApiReply(call=ApiCall.START, verdict=verdict, sent=maybe_sent)
+
+    world.backend.start = refuse  # type: ignore[method-assign]
+    world.begin(1)
+    for _ in range(12):
+        world.run(60)
+
+    assert [True] * len(had_script) == had_script
+    assert len(had_script) > SLIM_FAILURES
+
+
+def test_a_start_without_texts_is_stored_with_what_is_to_be_added(world: World) -> None:
+    """A kill before that loses nothing."""
+    world.backend.version = NEW
+    world.texts[1] = ("#!/bin/sh\n", "JobId=1")
+    dislike_scripts(world)
+    world.begin(1)
+    world.begin(2)
+    edit = world.backend.edit_meta
+    stored: list[tuple[str, ...]] = []
+
+    def note(document: dict[str, Any]) -> ApiReply:
+        stored.append(world.store.load_run(world.store.lane(1, world.moment)[0]).late_texts)
+        return edit(document)
+
+    world.backend.edit_meta = note  # type: ignore[method-assign]
+    world.run(20)
+    world.now += HOUR
+    world.run()
+
+    assert [TEXTS, TEXTS] == stored
+
+
+def dislike_scripts(world: World) -> None:
+    """Let a firewall refuse starts that hold a script."""
+    start = world.backend.start
+
+    def refuse(document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
+        if "jobScript" in document.get("metaData", {}):
+            world.backend.asked.append(("start", document["jobId"]))
+            return ApiReply(call=ApiCall.START, verdict=ReplyVerdict(Reason.TOKEN_REFUSED))
+        return start(document, maybe_sent=maybe_sent)
+
+    world.backend.start = refuse  # type: ignore[method-assign]
+
+
+def with_text(world: World, *texts: str) -> PendingRun:
+    """Return a started run with script and description of which some are to be added."""
+    entry = started(world)
+    run = replace(world.stored("open", 1), script="#!/bin/sh\n", description="JobId=1")
+    world.store.persist(entry, run, world.moment)
+    entry.new_texts = texts
+    world.store.schedule.reschedule(1, world.now)
+    return entry
+
+
+def payloads(world: World) -> list[tuple[str, str]]:
+    """Return the texts that were added."""
+    found = [each["payload"] for each in world.backend.documents if "payload" in each]
+    return [(each["key"], each["value"]) for each in found]
+
+
+def test_late_texts_are_added_to_the_row(world: World) -> None:
+    """One after the other; the run itself is not touched."""
+    world.backend.version = NEW
+    with_text(world, *TEXTS)
+    world.run(2)
+
+    assert [("jobScript", "#!/bin/sh\n"), ("slurmInfo", "JobId=1")] == payloads(world)
+    assert {(1, NOON): "running"} == world.backend.rows
+    assert {"open": [NAME]} == world.files()
+
+
+def test_late_texts_are_added_after_the_drain_was_killed(world: World) -> None:
+    """The run's file says which are still to be sent, until they have been."""
+    world.backend.version = NEW
+    with_text(world, *TEXTS)
+    world.store.flush(world.moment)
+    run = replace(world.stored("open", 1), late_texts=TEXTS)
+    (world.root / "open" / NAME).write_bytes(codec.encode(run))
+    world.boot()
+    world.run(2)
+    before = payloads(world)
+    world.end(1)
+    world.run(400)
+
+    assert [] == before  # an open run is read when there is something to do about it
+    assert [("jobScript", "#!/bin/sh\n"), ("slurmInfo", "JobId=1")] == payloads(world)
+    assert {(1, NOON): "completed"} == world.backend.rows
+
+
+def test_an_old_server_is_not_asked_to_add_texts(world: World) -> None:
+    """Only from 1.5.0 on it can name the row."""
+    entry = with_text(world, *TEXTS)
+    world.run(2)
+
+    assert ([], ()) == (payloads(world), entry.new_texts)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (MetadataPolicy(job_script=False), ["slurmInfo"]),
+        (MetadataPolicy(slurm_info=False), ["jobScript"]),
+        (MetadataPolicy(job_script=False, slurm_info=False), []),
+    ],
+)
+def test_texts_that_the_site_withholds_are_not_added(
+    world: World, policy: MetadataPolicy, expected: list[str]
+) -> None:
+    """Nor is an empty one put in their place."""
+    world.backend.version = NEW
+    world.composer.metadata = policy
+    entry = with_text(world, *TEXTS)
+    world.run(2)
+
+    assert (expected, ()) == ([key for key, _ in payloads(world)], entry.new_texts)
+
+
+def test_a_text_that_cannot_be_added_is_left_out_after_some_tries(world: World) -> None:
+    """It delays the stop by seconds, and charges nobody."""
+    world.backend.version = NEW
+    entry = with_text(world, "script")
+    world.backend.answers = {1: Reason.BUSY}
+    world.run(30)
+
+    assert (MAX_META_FAILURES * 2, ()) == (len(calls(world, "edit_meta")), entry.new_texts)
+    assert 0 == world.stored("open", 1).attempts
+    world.backend.answers.clear()
+    world.end(1)
+    world.run(10)
+    assert {(1, NOON): "completed"} == world.backend.rows
+
+
+def test_a_text_that_failed_leaves_the_next_one_its_tries(world: World) -> None:
+    """Each has as many."""
+    world.backend.version = NEW
+    with_text(world, *TEXTS)
+    world.backend.answers = {1: Reason.DATABASE}
+    world.run(60)
+
+    assert 2 * MAX_META_FAILURES == len(calls(world, "edit_meta"))
+
+
+def test_a_run_that_is_over_does_not_wait_for_its_texts(world: World) -> None:
+    """Its stop goes at the first failure of each."""
+    world.backend.version = NEW
+    entry = with_text(world, *TEXTS)
+    entry.retry_at = world.now + 9
+    world.end(1)
+    world.run(1)
+    world.backend.answers = {1: Reason.DATABASE}
+    entry.retry_at = 0.0
+    world.store.schedule.reschedule(1, world.now)
+    world.run(0.1)
+
+    assert [1, 1] == calls(world, "edit_meta")
+    assert [1] == calls(world, "stop")
+
+
+def test_a_text_that_is_refused_is_left_out(world: World) -> None:
+    """The run is not: a dead letter for a script would cost its stop."""
+    world.backend.version = NEW
+    entry = with_text(world, *TEXTS)
+    world.backend.answers = {1: Reason.FEATURE_ABSENT}
+    world.run(5)
+
+    assert ([1, 1], ()) == (calls(world, "edit_meta"), entry.new_texts)
+    assert {"open": [NAME]} == world.files()

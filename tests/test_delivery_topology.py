@@ -1,0 +1,163 @@
+"""Starts wait for the topology of the server and for new hosts in it, for a limited time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from delivery_steps import calls, entry_of, stored
+from drain_world import NOON, World
+
+from ccbackend.outcomes import Reason
+from slurm.job import NodeAllocation
+from spool.deliver.health_rules import Health
+from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_a_start_waits_for_the_topology(world: World) -> None:
+    """Its hardware threads are computed from it, and no row can be corrected."""
+    world.backend.topology = None
+    world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1)),))
+    world.begin(2)
+    world.run(30)
+    assert {(2, NOON): "running"} == world.backend.rows
+    assert "the server's topology cannot be read yet" == entry_of(world, 1).waits_for
+    world.backend.topology = ()
+    world.run(20)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
+def test_a_refused_query_of_the_topology_halts(world: World) -> None:
+    """The token expires between the first probe and the topology that a start waits for."""
+    world.backend.topology = None
+    world.run()
+    world.begin(1)
+    world.run()
+    world.backend.everything = Reason.TOKEN_EXPIRED
+    world.run(120)
+
+    assert Health.HALTED is world.health.state.server.health
+
+
+def test_a_start_does_not_wait_for_the_topology_for_ever(world: World) -> None:
+    """After a quarter of an hour it goes without."""
+    world.backend.topology = None
+    world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1)),))
+    world.run(5)
+    world.now += TOPOLOGY_PATIENCE_SECONDS - 10
+    world.run(4)
+    assert {} == world.backend.rows
+    world.run(10)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_topology_that_was_read_is_never_missing(world: World) -> None:
+    """It is kept when it cannot be read for a while."""
+    topology = ServerTopology()
+    before = topology.is_missing(world.moment)
+    topology.clusters = ()
+
+    assert (True, False) == (before, topology.is_missing(world.moment))
+
+
+def lacks_host(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the topology that is known lack the host of job 1."""
+    monkeypatch.setattr(world.composer, "needs_newer_topology", lambda run: run.job_id == 1)
+    world.run(6)
+    world.begin(1)
+    world.begin(2)
+
+
+def test_a_start_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, not within the hour; then it goes, with what there is."""
+    lacks_host(world, monkeypatch)
+    before = world.delivery.builder.topology.read_at
+    world.run(6)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+    assert before < world.delivery.builder.topology.read_at
+
+
+def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others do not wait at all."""
+    world.run(6)
+    world.backend.topology = None
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.now += TOPOLOGY_PATIENCE_SECONDS - 20
+    world.run(3)
+    assert {2} == {job_id for job_id, _ in world.backend.rows}
+    world.run(30)
+
+    assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
+
+
+@pytest.mark.parametrize("reason", [Reason.UNKNOWN_HOST, Reason.BROKEN])
+def test_each_try_on_a_new_host_has_the_topology_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, reason: Reason
+) -> None:
+    """A restart of the server may have brought the host; its threads must be in the row."""
+    world.backend.answers[1] = reason
+    lacks_host(world, monkeypatch)
+    world.run(6)
+    world.backend.answers.clear()
+    world.backend.topology = None
+    world.run(90)
+    early = {job_id for job_id, _ in world.backend.rows}
+    world.backend.topology = ()
+    world.run(20)
+
+    assert ({2}, {1, 2}) == (early, {job_id for job_id, _ in world.backend.rows})
+
+
+def test_a_start_on_a_new_host_is_not_repeated_without_its_topology(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection may break because the server restarts with the host."""
+    world.backend.answers[1] = Reason.BROKEN
+    lacks_host(world, monkeypatch)
+    while 1 not in calls(world, "start"):
+        world.run(0.04)
+
+    assert 1 == calls(world, "start").count(1)
+
+
+def test_a_host_that_is_not_known_is_logged_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many runs of it were under way."""
+    world.backend.answers = {1: Reason.UNKNOWN_HOST, 2: Reason.UNKNOWN_HOST}
+    stored(world, 1, 2)
+    world.run(60)
+
+    assert 1 == sum("does not have host n1" in record.message for record in caplog.records)
+    assert 1 == len(world.delivery.builder.hosts)
+
+
+def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> None:
+    """Within seconds: it is read again and again while a name is unknown."""
+    world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    world.begin(1)
+    world.run(16)
+    world.backend.answers.clear()
+    world.backend.topology = ()
+    before = len(calls(world, "start"))
+    world.delivery.builder.topology.clusters = None
+    world.run(16)
+
+    assert ({(1, NOON): "running"}, 1) == (
+        world.backend.rows,
+        len(calls(world, "start")) - before,
+    )

@@ -1,0 +1,132 @@
+"""One bad run, one odd answer or one missing fact never stops the other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from delivery_steps import running
+from drain_world import NOON, World
+
+from ccbackend.outcomes import Reason
+from spool.deliver.health_rules import Channel, Health
+from spool.files.layout import Directory, Layout
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a site with nothing in it."""
+    made = World(tmp_path)
+    yield made
+    made.parts.layout.close()
+
+
+@pytest.mark.parametrize("reason", [Reason.TOKEN_REFUSED, Reason.PANIC, Reason.UNEXPECTED])
+def test_an_answer_to_one_run_alone_halts_nobody(world: World, reason: Reason) -> None:
+    """A firewall in front dislikes one script: the others go on within seconds."""
+    world.backend.answers[1] = reason
+    world.begin(1)
+    world.run(2)
+    for job_id in range(2, 22):
+        world.begin(job_id)
+
+    world.run(5)
+
+    assert set(range(2, 22)) == running(world)
+    assert world.health.state.server.is_up
+
+
+@pytest.mark.parametrize("reason", [Reason.UNEXPECTED, Reason.PANIC, Reason.NOT_THE_API])
+def test_an_outage_with_an_unknown_answer_buries_nothing(world: World, reason: Reason) -> None:
+    """Every run gets it, for hours; after the repair all are delivered within a minute or so."""
+    world.backend.everything = reason
+    for job_id in range(1, 41):
+        world.begin(job_id)
+    world.run(5)
+    for _ in range(60):
+        world.now += 360
+        world.run(1)
+    buried = world.files().get("dead", [])
+    world.backend.everything = None
+
+    world.run(70)
+
+    assert ([], set(range(1, 41))) == (buried, running(world))
+
+
+def test_an_endpoint_that_fails_for_all_buries_nothing(world: World) -> None:
+    """The probe succeeds, yet no start is accepted: nobody is to blame."""
+    for job_id in range(1, 11):
+        world.backend.answers[job_id] = Reason.UNEXPECTED
+        world.begin(job_id)
+    world.run(20)
+    for _ in range(30):
+        world.now += 720
+        world.run(1)
+    state = world.health.state.channels[Channel.STARTS].condition.health
+    buried = world.files().get("dead", [])
+    world.backend.answers.clear()
+
+    world.run(70)
+
+    assert (Health.DOWN, [], set(range(1, 11))) == (state, buried, running(world))
+
+
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_wall_clock_that_is_set_changes_no_deadline(world: World, step: int) -> None:
+    """The server is away at the step, and back some seconds later."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(5)
+    world.skew += step
+    world.run(5)
+    world.backend.everything = None
+
+    world.run(75)
+
+    assert {1} == running(world)
+
+
+def test_a_file_that_cannot_be_read_stays_and_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input/output error of the disk is no fault of the run."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(2)
+    world.backend.everything = None
+    read = Layout.read
+
+    def failing(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
+        if name.startswith("1-") and name.endswith(".json"):
+            raise OSError(5, "Input/output error")
+        return read(layout, directory, name, limit_bytes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Layout, "read", failing)
+        world.boot()
+        world.begin(2)
+        world.run(10)
+        unreadable = dict(world.parts.loader.unreadable)
+    stays = world.files()["todo"]
+
+    world.run(70)
+
+    assert ({f"1-{NOON}.json": "Input/output error"}, [f"1-{NOON}.json"]) == (unreadable, stays)
+    assert {1, 2} == running(world)
+
+
+def test_accounting_that_is_silent_holds_up_no_start(world: World) -> None:
+    """A stop waits for it; new jobs do not."""
+    world.begin(1)
+    world.run(2)
+    world.slurm.accounting_silent = True
+    world.slurm.records.clear()
+    world.hook("stop", 1)
+    world.run(2)
+    world.begin(2)
+
+    world.run(2)
+
+    assert {1, 2} == running(world)

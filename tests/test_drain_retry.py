@@ -1,0 +1,48 @@
+"""`cc-spool retry` delivers now what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from delivery_steps import running
+from drain_world import World
+
+from ccbackend.outcomes import Reason
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a site with nothing in it."""
+    made = World(tmp_path)
+    yield made
+    made.parts.layout.close()
+
+
+def test_an_administrators_retry_delivers_now(world: World) -> None:
+    """Whatever the run waits for."""
+    world.backend.answers[1] = Reason.UNKNOWN_HOST
+    world.begin(1)
+    world.run(5)
+    world.backend.answers.clear()
+    world.hook("retry", 1)
+
+    world.run(2)
+
+    assert {1} == running(world)
+    assert {"open"} == set(world.files())
+
+
+def test_a_retry_of_all_delivers_all(world: World) -> None:
+    """One event stands for every pending run."""
+    for job_id in (1, 2):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+        world.begin(job_id)
+    world.run(5)
+    world.backend.answers.clear()
+    world.hook("retry", 0)
+
+    world.run(2)
+
+    assert {1, 2} == running(world)

@@ -1,0 +1,78 @@
+"""Starts wait for the topology and for unknown hosts, one run at a time and not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from delivery_steps import running
+from drain_world import World
+
+from ccbackend.outcomes import Reason
+from slurm.job import NodeAllocation
+
+CORES = (NodeAllocation(name="n1", cores=(0,)),)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Return a site with nothing in it."""
+    made = World(tmp_path)
+    yield made
+    made.parts.layout.close()
+
+
+def test_a_start_waits_for_the_topology(world: World) -> None:
+    """Its hardware threads are computed from it, and a row cannot be corrected."""
+    world.backend.topology = None
+    world.begin(1, allocations=CORES)
+    world.run(60)
+    before = running(world)
+    world.backend.topology = ()
+
+    world.run(20)
+
+    assert (set(), {1}) == (before, running(world))
+
+
+def test_a_start_does_not_wait_for_a_topology_for_ever(world: World) -> None:
+    """A quarter of an hour; a job without hardware threads is better than no job."""
+    world.backend.topology = None
+    world.begin(1, allocations=CORES)
+    world.run(20)
+
+    world.now += 1000
+    world.run(5)
+
+    assert {1} == running(world)
+
+
+def test_runs_of_an_unknown_host_go_within_a_minute_of_its_appearance(world: World) -> None:
+    """Without a restart, and new runs of that host too."""
+    for job_id in (1, 2, 3):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+        world.begin(job_id)
+    world.run(100)
+    waiting = running(world)
+    world.backend.answers.clear()
+    world.begin(4)
+
+    world.run(60)
+
+    assert (set(), {1, 2, 3, 4}) == (waiting, running(world))
+
+
+def test_one_run_of_an_unknown_host_is_tried_at_a_time(world: World) -> None:
+    """The server is not asked about each of them."""
+    for job_id in range(1, 51):
+        world.backend.answers[job_id] = Reason.UNKNOWN_HOST
+    world.begin(1)
+    world.run(2)
+    for job_id in range(2, 51):
+        world.begin(job_id)
+
+    world.run(120)
+
+    starts = [job_id for call, job_id in world.backend.asked if call == "start"]
+    assert 4 >= len(starts)
