@@ -1,0 +1,110 @@
+"""Other runs in the way of a run: replaced, kept, or left to an administrator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from reaction_values import BEGAN, NOW, RUN, asked
+
+from ccbackend.outcomes import Reason, ReplyVerdict
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.reaction import RunAction, react
+from spool.deliver.settlement import settle_conflict
+
+
+def test_an_earlier_run_is_replaced_by_policy() -> None:
+    """Its row is to be deleted first."""
+    earlier = BEGAN - 100
+
+    reaction = settle_conflict(RUN, [earlier], [earlier], replace_earlier=True, now=NOW)
+
+    assert (earlier,) == reaction.run.replaces
+
+
+def test_an_earlier_run_is_kept_by_policy() -> None:
+    """The second run stays here, unreported, with the reason."""
+    reaction = settle_conflict(RUN, [BEGAN - 9], [BEGAN - 9], replace_earlier=False, now=NOW)
+
+    assert not reaction.run.reported
+    assert "keep" in str(reaction.run.reason)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "action"), [(0, RunAction.KEEP), (22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
+)
+def test_a_row_that_nothing_proves_is_never_deleted(attempts: int, action: RunAction) -> None:
+    """The server compares start times, not its clock: after a day an administrator has to look."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = settle_conflict(run, [BEGAN - 9], [], replace_earlier=True, now=NOW)
+
+    assert ((), NOW + 3600) == (reaction.run.replaces, reaction.run.not_before)
+    assert action is reaction.action
+
+
+def test_a_conflict_without_a_row_within_a_day_keeps_the_hint_of_the_answer() -> None:
+    """Perhaps the server's job cache holds the other run."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+
+    reaction = settle_conflict(refused, [], [], replace_earlier=True, now=NOW)
+
+    assert refused.last_error is not None
+    assert reaction.run.last_error is not None
+    assert refused.last_error.hint == reaction.run.last_error.hint
+
+
+def test_without_an_answer_of_accounting_nothing_is_counted() -> None:
+    """That it does not answer is no fault of the run, however long it lasts."""
+    run = replace(RUN, attempts=23)
+
+    reaction = settle_conflict(run, [BEGAN - 9], None, replace_earlier=True, now=NOW)
+
+    assert (RunAction.KEEP, 23) == (reaction.action, reaction.run.attempts)
+    assert NOW + 300 == reaction.run.not_before
+
+
+def test_a_dead_run_behind_an_unproven_row_says_what_to_do() -> None:
+    """The earlier row has to go first."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+
+    reaction = settle_conflict(refused, [BEGAN - 9], [], replace_earlier=True, now=NOW)
+
+    assert reaction.run.last_error is not None
+    assert "within the day before" in reaction.run.last_error.hint
+
+
+def test_a_run_older_than_a_stored_one_is_not_reported() -> None:
+    """History out of order is noted, never forced over a later run."""
+    reaction = settle_conflict(RUN, [BEGAN + 50], [BEGAN + 50], replace_earlier=True, now=NOW)
+
+    assert not reaction.run.reported
+
+
+@pytest.mark.parametrize(
+    ("attempts", "action"), [(22, RunAction.KEEP), (23, RunAction.DEAD_LETTER)]
+)
+@pytest.mark.parametrize("distance", [50, 90 * 24 * 3600])
+def test_a_run_older_than_a_stranger_waits_for_a_person(
+    attempts: int, action: RunAction, distance: int
+) -> None:
+    """However much later the other one began; tried hourly for a day, it is never just dropped."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = settle_conflict(run, [BEGAN + distance], [], replace_earlier=True, now=NOW)
+
+    assert (action, True, NOW + 3600) == (
+        reaction.action,
+        reaction.run.reported,
+        reaction.run.not_before,
+    )
+
+
+def test_a_dead_run_out_of_order_says_what_to_do() -> None:
+    """The later row has to go first."""
+    refused = react(RUN, ReplyVerdict(Reason.DUPLICATE), asked(RequestKind.START)).run
+
+    reaction = settle_conflict(refused, [BEGAN + 50], [], replace_earlier=True, now=NOW)
+
+    assert reaction.run.last_error is not None
+    assert "delete that run" in reaction.run.last_error.hint

@@ -1,0 +1,117 @@
+"""Failed requests: which are charged to the run, when they are repeated, when it is given up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from reaction_values import NOW, RUN, STARTED, asked
+
+from ccbackend.outcomes import Reason, ReplyVerdict
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.reaction import ALONE_HINT, RunAction, react
+from spool.files.run import LastError
+
+FAILING = [
+    Reason.UNREACHABLE,
+    Reason.BROKEN,
+    Reason.DATABASE,
+    Reason.NOT_THE_API,
+    Reason.TOKEN_REFUSED,
+    Reason.UNKNOWN_CLUSTER,
+    Reason.PANIC,
+    Reason.UNEXPECTED,
+    Reason.QUERY_FAILED,
+]
+
+
+@pytest.mark.parametrize("reason", FAILING)
+def test_a_failure_without_a_witness_changes_nothing(reason: Reason) -> None:
+    """It may be the server's: nothing is charged or stored, however often it was tried."""
+    run = replace(RUN, attempts=23)
+
+    reaction = react(run, ReplyVerdict(reason), asked(RequestKind.START))
+
+    assert (run, RunAction.WAIT) == (reaction.run, reaction.action)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (99, 30.0)]
+)
+def test_a_run_that_may_not_be_to_blame_is_tried_again_soon(failures: int, seconds: float) -> None:
+    """Ever rarer, up to half a minute."""
+    reaction = react(RUN, ReplyVerdict(Reason.BROKEN), asked(RequestKind.START, failures=failures))
+
+    assert seconds == reaction.wait_seconds
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures", "is_slim"),
+    [
+        (Reason.TOKEN_REFUSED, 5, False),
+        (Reason.TOKEN_REFUSED, 6, True),
+        (Reason.TOKEN_REFUSED, 7, False),
+        (Reason.TOKEN_REFUSED, 12, True),
+        (Reason.BROKEN, 6, False),
+    ],
+)
+def test_a_start_without_a_witness_is_tried_without_its_texts(
+    reason: Reason, failures: int, *, is_slim: bool
+) -> None:
+    """A firewall may dislike the script, and on a quiet site no other run shows it."""
+    context = asked(RequestKind.START, failures=failures, can_be_slim=True)
+
+    reaction = react(RUN, ReplyVerdict(reason), context)
+
+    assert (RunAction.WAIT, is_slim) == (reaction.action, reaction.is_slim)
+
+
+@pytest.mark.parametrize("reason", FAILING)
+def test_a_run_that_fails_alone_waits_alone(reason: Reason) -> None:
+    """While others pass it is charged, and tried ever more rarely: one rule for all failures."""
+    reaction = react(RUN, ReplyVerdict(reason), asked(RequestKind.START, is_to_blame=True))
+
+    assert (1, NOW + 5, RunAction.KEEP) == (
+        reaction.run.attempts,
+        reaction.run.not_before,
+        reaction.action,
+    )
+
+
+def test_a_run_that_fails_alone_says_where_to_look() -> None:
+    """The hint of the failure would send an administrator to a server that works."""
+    context = asked(RequestKind.STOP, is_to_blame=True, status=403)
+
+    error = react(STARTED, ReplyVerdict(Reason.TOKEN_REFUSED, "no"), context).run.last_error
+
+    expected = LastError(
+        time=NOW,
+        call="stop",
+        outcome="halt",
+        reason="token_refused",
+        message="no",
+        hint=ALONE_HINT,
+        status=403,
+    )
+    assert expected == error
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 5), (1, 10), (2, 20), (9, 2560), (10, 3600), (22, 3600)]
+)
+def test_a_run_that_fails_alone_is_tried_hourly_at_most(attempts: int, seconds: int) -> None:
+    """The wait doubles up to an hour."""
+    run = replace(RUN, attempts=attempts)
+
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
+
+    assert (NOW + seconds, RunAction.KEEP) == (reaction.run.not_before, reaction.action)
+
+
+def test_a_run_that_fails_alone_24_times_becomes_a_dead_letter() -> None:
+    """Nobody waits for ever."""
+    run = replace(RUN, attempts=23)
+
+    reaction = react(run, ReplyVerdict(Reason.DATABASE), asked(RequestKind.START, is_to_blame=True))
+
+    assert (RunAction.DEAD_LETTER, 24) == (reaction.action, reaction.run.attempts)

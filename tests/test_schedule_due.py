@@ -1,0 +1,50 @@
+"""Since when a run is due that no known cause delays."""
+
+from __future__ import annotations
+
+from schedule_values import NOW, entry, schedule
+
+from spool.deliver.schedule import Schedule
+
+
+def test_the_run_that_is_due_longest_tells_since_when() -> None:
+    """An answer, a removal or a known cause ends it; a failure of unknown cause does not."""
+    first, second, third = (entry(job_id, 100) for job_id in (1, 2, 3))
+    made, seen = Schedule(), []
+    for age, each in enumerate((first, second, third)):
+        made.add(each, NOW + age)
+    first.retry_at, first.stays_due = NOW + 60, True
+    made.reschedule(1, NOW + 3)
+    seen.append(made.due_since())
+    made.note_answered(first)
+    seen.append(made.due_since())
+    second.retry_at = NOW + 60
+    made.reschedule(2, NOW + 3)
+    seen.append(made.due_since())
+    made.drop(third, NOW + 3)
+
+    assert [NOW, NOW + 1, NOW + 2, None] == [*seen, made.due_since()]
+
+
+def test_a_run_in_flight_stays_due() -> None:
+    """Nothing of its lane is rescheduled before the answer."""
+    made = schedule(entry(1, 100))
+    made.take_next(NOW, stops=False)
+    made.reschedule(1, NOW + 5)
+
+    assert NOW == made.due_since()
+
+
+def test_a_run_behind_another_one_of_its_lane_is_not_due() -> None:
+    """An earlier start came to light: the later one waits for it, for whatever that waits."""
+    made = schedule(entry(1, 200))
+    made.add(entry(1, 100, retry_at=NOW + 60), NOW)
+
+    assert made.due_since() is None
+
+
+def test_a_run_that_is_known_to_fail_alone_is_not_due() -> None:
+    """It may be sent now and then, and nobody waits for it."""
+    made = schedule(entry(1, 100, is_blamed=True))
+
+    assert (True, None) == (made.is_ready(NOW), made.due_since())

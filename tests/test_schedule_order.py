@@ -1,0 +1,201 @@
+"""Which requests may be sent next: order within a job id and across job ids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from schedule_values import NOW, RUN, entry, schedule, taken
+
+from spool.deliver.pending_run import MAX_WAIT_SECONDS, PendingRun, RequestKind, pending_run
+from spool.files.layout import Directory
+from spool.files.run import LastError
+from spool.moment import Moment
+
+
+def keys(found: PendingRun | None) -> tuple[int, int] | None:
+    """Return job id and start time of a run."""
+    return None if found is None else found.key
+
+
+@pytest.mark.parametrize(
+    ("expected", "facts"),
+    [
+        (RequestKind.START, {}),
+        (RequestKind.DELETE, {"replaces": (5,)}),
+        (None, {"started": 101}),
+        (RequestKind.STOP, {"started": 101, "end_time": 200}),
+        (RequestKind.EDIT_META, {"started": 101, "new_texts": ("script",)}),
+        (RequestKind.EDIT_META, {"started": 101, "end_time": 200, "new_texts": ("script",)}),
+        (RequestKind.START, {"new_texts": ("script",)}),
+        (None, {"reported": False}),
+        (None, {"reported": False, "started": 101, "end_time": 200}),
+    ],
+)
+def test_a_run_has_one_request_to_send(
+    expected: RequestKind | None, facts: dict[str, object]
+) -> None:
+    """Or none; a text that came late goes to a row that is there, before its stop."""
+    assert expected is entry(1, 100, **facts).next_request
+
+
+def test_starts_of_a_lane_go_one_after_the_other() -> None:
+    """The later run waits for the answer to the earlier one."""
+    first, second = entry(1, 100), entry(1, 200)
+    made = schedule(second, first)
+
+    assert [(1, 100)] == taken(made, stops=False)
+    first.in_flight, first.started = None, 101
+    made.reschedule(1, NOW)
+    assert [(1, 200)] == taken(made, stops=False)
+
+
+def test_a_start_that_waits_holds_back_later_starts() -> None:
+    """Even when its own time comes later."""
+    made = schedule(entry(1, 100, retry_at=NOW + 60), entry(1, 200))
+
+    assert [] == taken(made, stops=False)
+    assert [(1, 100)] == taken(made, stops=False, now=NOW + 60)
+
+
+def test_a_stop_that_waits_does_not_hold_back_a_later_start() -> None:
+    """It waits for the hold, or for Slurm's proof."""
+    old = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
+    made = schedule(old, entry(1, 300), entry(2, 100, started=1), entry(2, 300), hold=180.0)
+
+    assert ([(1, 300), (2, 300)], []) == (taken(made, stops=False), taken(made, stops=True))
+
+
+def test_never_two_requests_for_one_job_id_at_once() -> None:
+    """A stop of one run waits while the start of another is under way."""
+    made = schedule(entry(1, 100, started=1, end_time=200), entry(1, 300))
+
+    assert [(1, 300)] == taken(made, stops=False)
+    assert [] == taken(made, stops=True)
+
+
+def test_a_row_is_replaced_only_when_it_is_closed() -> None:
+    """A delete waits for the stop of the run that it removes."""
+    old = entry(1, 100, started=1, end_time=200)
+    made = schedule(old, entry(1, 300, replaces=(100,)))
+
+    assert [] == taken(made, stops=False)
+    made.drop(old, NOW)
+    assert [(1, 300)] == taken(made, stops=False)
+
+
+def test_a_row_that_is_not_reported_is_in_nobodys_way() -> None:
+    """A delete need not wait for it."""
+    made = schedule(entry(1, 100, reported=False, started=1), entry(1, 300, replaces=(50,)))
+
+    assert [(1, 300)] == taken(made, stops=False)
+
+
+def test_starts_of_live_jobs_go_first_then_the_oldest() -> None:
+    """Runs that failed before go last."""
+    made = schedule(
+        entry(1, 100, failures=1),
+        entry(2, 100, end_time=150),
+        entry(3, 300),
+        entry(4, 200),
+    )
+
+    assert [(4, 200), (3, 300), (2, 100), (1, 100)] == taken(made, stops=False)
+
+
+def test_something_is_ready_or_not() -> None:
+    """What is in flight is not."""
+    made = schedule(entry(1, 100))
+
+    assert made.is_ready(NOW)
+    taken(made, stops=False)
+    assert not made.is_ready(NOW)
+
+
+def test_a_dropped_run_is_forgotten() -> None:
+    """The others of its lane stay; dropping it again is harmless."""
+    first, second = entry(1, 100), entry(1, 200)
+    made = schedule(first, second)
+    made.drop(first, NOW)
+
+    assert (1, [second], None) == (len(made), list(made), made.get(1, 100))
+    assert [(1, 200)] == taken(made, stops=False)
+    made.drop(second, NOW)
+    made.drop(second, NOW)
+    assert (0, (), None) == (len(made), made.lane(1), made.next_time())
+
+
+def test_a_run_that_is_added_again_replaces_its_entry() -> None:
+    """The old one is not sent any more."""
+    made = schedule(entry(1, 100), entry(1, 100, started=5, end_time=200))
+
+    assert [] == taken(made, stops=False)
+    assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_a_start_waits_for_its_texts() -> None:
+    """A few seconds; a stop does not."""
+    made = schedule(
+        entry(1, 100, texts_until=NOW + 3),
+        entry(2, 100, started=1, end_time=200, texts_until=NOW + 3),
+    )
+
+    assert ([], [(2, 100)]) == (taken(made, stops=False), taken(made, stops=True))
+    assert [(1, 100)] == taken(made, stops=False, now=NOW + 3)
+
+
+def test_runs_whose_last_request_failed_are_left_out_when_asked_for() -> None:
+    """Each may be silent for a minute; they are sent when there is room."""
+    made = schedule(entry(1, 100, failures=1), entry(2, 200, is_blamed=True), entry(3, 300))
+
+    assert (3, 300) == keys(made.take_next(NOW, stops=False, with_failed=False))
+    assert None is made.take_next(NOW, stops=False, with_failed=False)
+    assert [(1, 100), (2, 200)] == taken(made, stops=False)
+
+
+def test_a_run_that_failed_since_it_was_queued_is_left_out_too() -> None:
+    """Its place in the queue is older than its failure; the others behind it go on."""
+    failed = entry(1, 100)
+    made = schedule(failed, entry(2, 200))
+    failed.failures = 1
+
+    assert (2, 200) == keys(made.take_next(NOW, stops=False, with_failed=False))
+    assert None is made.take_next(NOW, stops=False, with_failed=False)
+
+
+def test_a_run_may_be_released() -> None:
+    """What it waited for has changed."""
+    waiting = entry(1, 100, retry_at=NOW + 60, waits_for="host n1 is unknown")
+    made = schedule(waiting)
+    made.release(waiting, NOW)
+
+    assert ("", [(1, 100)]) == (waiting.waits_for, taken(made, stops=False))
+
+
+def test_a_stored_time_is_measured_by_the_steady_clock() -> None:
+    """A wall clock that was wrong parks no run for longer than a day."""
+    now = Moment(wall=1e9, steady=NOW)
+    soon, never = (
+        pending_run(replace(RUN, not_before=int(at)), Directory.TODO, now)
+        for at in (1e9 + 60, 1e9 + 1e8)
+    )
+
+    assert (NOW + 60, NOW + MAX_WAIT_SECONDS) == (soon.retry_at, never.retry_at)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "outcome", "expected"),
+    [
+        (1, "retry", True),
+        (1, "halt", True),
+        (1, "later", True),
+        (0, "retry", False),
+        (1, "needs_start", False),
+    ],
+)
+def test_a_run_is_known_to_fail_alone(attempts: int, outcome: str, *, expected: bool) -> None:
+    """Its file says so after a restart, too."""
+    error = LastError(time=1, call="start", outcome=outcome, reason="r", message="m")
+    run = replace(RUN, attempts=attempts, last_error=error)
+
+    assert expected is pending_run(run, Directory.TODO, Moment(1000, NOW)).has_failed

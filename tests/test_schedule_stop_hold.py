@@ -1,0 +1,190 @@
+"""How long stops are held back, and which of them are asked about to release them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schedule_values import NOW, RUN, entry, schedule, taken
+
+from spool.deliver.pending_run import PendingRun, pending_run
+from spool.deliver.stop_release import (
+    FULL_INTERVAL_SECONDS,
+    MAX_JOBS,
+    QUERY_INTERVAL_SECONDS,
+    SAMPLE_JOBS,
+    SLOWNESS,
+    StopRelease,
+)
+from spool.files.layout import Directory
+from spool.moment import Moment
+
+
+def test_a_young_stop_is_held_back() -> None:
+    """Until so long after its start was accepted."""
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
+
+    assert NOW + 180 == made.next_time()
+    assert [] == taken(made, stops=True, now=NOW + 179)
+    assert [(1, 100)] == taken(made, stops=True, now=NOW + 180)
+
+
+def test_a_listed_run_needs_no_hold() -> None:
+    """A job list shows that it left the server's cache."""
+    made = schedule(
+        entry(1, 100, started=1, accepted_at=NOW, end_time=200, is_listed=True), hold=180.0
+    )
+
+    assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_a_hold_that_is_lifted_lets_all_go() -> None:
+    """The server turned out to have no cache."""
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW, end_time=200), hold=180.0)
+    made.set_hold(180.0, NOW)
+    assert [] == taken(made, stops=True)
+    made.set_hold(0.0, NOW)
+
+    assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_what_waits_for_the_hold_alone_is_known() -> None:
+    """Not what waits for something else too, and no start."""
+    made = schedule(
+        entry(1, 100, started=1, accepted_at=NOW, end_time=200),
+        entry(2, 100, started=1, accepted_at=NOW, end_time=200, retry_at=NOW + 9),
+        entry(3, 100),
+        hold=180.0,
+    )
+
+    assert [1] == [each.job_id for each in made.held_stops(NOW)]
+
+
+def test_a_stop_that_was_ready_waits_when_stops_are_held_back_meanwhile() -> None:
+    """A server that turns out to have a cache gets it when the hold is over."""
+    made = schedule(entry(1, 100, started=1, accepted_at=NOW - 10, end_time=200))
+    made.set_hold(180, NOW)
+
+    early, late = taken(made, stops=True), taken(made, stops=True, now=NOW + 171)
+
+    assert ([], [(1, 100)]) == (early, late)
+
+
+def test_an_answer_about_an_unlisted_run_changes_no_other() -> None:
+    """Nor does it matter that a run was listed before."""
+    mine = entry(1, 100, started=1, accepted_at=NOW, end_time=200)
+    made = schedule(mine, hold=180.0)
+    stop_release = StopRelease()
+    stop_release.release_listed([(2, 100)], made, NOW, answered_at=NOW)
+    assert [] == taken(made, stops=True)
+    stop_release.release_listed([(1, 100), (1, 100)], made, NOW, answered_at=NOW)
+
+    assert [(1, 100)] == taken(made, stops=True)
+
+
+def test_a_row_that_is_replaced_needs_no_hold() -> None:
+    """Nor does a text that is added."""
+    made = schedule(
+        entry(1, 100, replaces=(5,), accepted_at=NOW),
+        entry(2, 100, started=1, new_texts=("script",), is_listed=True, accepted_at=NOW),
+        hold=180.0,
+    )
+
+    assert [(1, 100), (2, 100)] == taken(made, stops=False)
+
+
+def test_a_hold_counts_from_the_acceptance_of_the_start() -> None:
+    """By the steady clock; it is not moved by what else changes of the run."""
+    held = pending_run(replace(RUN, started=990), Directory.OPEN, Moment(wall=1000, steady=NOW))
+    held.update(replace(RUN, started=990, cluster="alex"), Moment(wall=5000, steady=NOW + 9))
+
+    assert NOW - 10 == held.accepted_at
+
+
+def held(job_id: int, start: int = 100, *, since: float = 0, cluster: str = "alex") -> PendingRun:
+    """Return a run whose stop is held; its start was accepted `since` seconds ago."""
+    return entry(job_id, start, started=1, accepted_at=NOW - since, end_time=2, cluster=cluster)
+
+
+def test_held_stops_are_asked_about_together() -> None:
+    """Held longest first, each job id once, not all the time."""
+    made = schedule(held(1, since=1), held(2, since=5), held(2, 300, since=2), hold=180.0)
+    stop_release = StopRelease()
+
+    assert ("alex", (2, 1)) == stop_release.next_query(made, NOW)
+    assert ("", ()) == stop_release.next_query(made, NOW + QUERY_INTERVAL_SECONDS - 0.1)
+    assert ("alex", (2, 1)) == stop_release.next_query(made, NOW + QUERY_INTERVAL_SECONDS)
+
+
+def test_the_clusters_are_asked_about_in_turn() -> None:
+    """A job list is of one cluster; no cluster delays the others."""
+    made = schedule(held(1), held(2, cluster="fritz"), held(3, cluster="zen"), hold=180.0)
+    stop_release = StopRelease()
+    asked = [stop_release.next_query(made, NOW + i * QUERY_INTERVAL_SECONDS) for i in range(4)]
+
+    assert ["alex", "fritz", "zen", "alex"] == [cluster for cluster, _ in asked]
+
+
+def test_not_too_many_held_stops_are_asked_about() -> None:
+    """The others come when these are released."""
+    made = schedule(*(held(i) for i in range(1, MAX_JOBS + 2)), hold=180.0)
+
+    assert MAX_JOBS == len(StopRelease().next_query(made, NOW)[1])
+
+
+def test_until_a_commit_only_the_oldest_held_stops_are_asked_about() -> None:
+    """The query is cheap; all of them are asked about at once when it shows one, and at times."""
+    made = schedule(*(held(i, since=i) for i in range(1, SAMPLE_JOBS + 11)), hold=180.0)
+    stop_release = StopRelease()
+    counts = [len(stop_release.next_query(made, NOW)[1])]
+    now = NOW + QUERY_INTERVAL_SECONDS
+    counts.append(len(stop_release.next_query(made, now)[1]))
+    stop_release.release_listed([(SAMPLE_JOBS + 10, 100)], made, now, answered_at=now)
+    counts.append(len(stop_release.next_query(made, now)[1]))
+    counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS - 0.1)[1]))
+    counts.append(len(stop_release.next_query(made, now + FULL_INTERVAL_SECONDS + 1)[1]))
+
+    full = SAMPLE_JOBS + 10
+    assert [full, SAMPLE_JOBS, full - 1, SAMPLE_JOBS, full - 1] == counts
+
+
+def test_a_slow_server_is_asked_less_often() -> None:
+    """The queries take a small part of its time, also when they show a run.
+
+    How long the answer waited for a busy drain does not count.
+    """
+    made = schedule(held(1), held(2), hold=180.0)
+    stop_release = StopRelease()
+    stop_release.next_query(made, NOW)
+    stop_release.release_listed([(1, 100)], made, NOW + 3, answered_at=NOW + 2)
+
+    assert NOW + 3 + SLOWNESS * 2 == stop_release.next_time(made)
+
+
+def test_a_query_that_failed_is_not_repeated_at_once() -> None:
+    """Its answer says nothing about the runs."""
+    made = schedule(held(1), hold=180.0)
+    stop_release = StopRelease()
+    stop_release.next_query(made, NOW)
+    stop_release.query_failed(NOW + 1)
+
+    assert NOW + 1 + FULL_INTERVAL_SECONDS == stop_release.next_time(made)
+
+
+def test_nothing_is_asked_while_no_stop_is_held() -> None:
+    """The next question need not wait then."""
+    stop_release = StopRelease()
+    made = schedule(hold=180.0)
+    assert ("", ()) == stop_release.next_query(made, NOW)
+    made.add(entry(1, 100, started=1, accepted_at=NOW, end_time=2, cluster="alex"), NOW)
+
+    assert ("alex", (1,)) == stop_release.next_query(made, NOW)
+
+
+def test_a_stop_that_no_query_was_about_may_be_asked_about_at_once() -> None:
+    """A drain that is about to end cannot wait; a second time there is nothing new."""
+    made = schedule(held(1), hold=180.0)
+    stop_release = StopRelease()
+    is_early = stop_release.query_early(made, NOW)
+    stop_release.next_query(made, NOW)
+
+    assert (True, False) == (is_early, stop_release.query_early(made, NOW))

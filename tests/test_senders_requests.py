@@ -1,0 +1,148 @@
+"""Requests of a run as a worker sends them: one quick repetition, and errors of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted_backend import ROW, Scripted, request
+
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from ccbackend.version import Version, server_info
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.senders import BackendSender, ServerQuery, Topic
+
+OLD = server_info(Version(1, 4, 4))
+
+
+@pytest.fixture
+def naps() -> list[float]:
+    """Return where the seconds slept are written."""
+    return []
+
+
+def send(
+    backend: Scripted, naps: list[float], kind: RequestKind = RequestKind.START, **more: Any
+) -> ApiReply:
+    """Send one request; return the reply."""
+    return BackendSender(backend, sleep=naps.append).send(request(kind, **more)).reply
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (RequestKind.START, ApiCall.START),
+        (RequestKind.STOP, ApiCall.STOP),
+        (RequestKind.DELETE, ApiCall.DELETE),
+        (RequestKind.EDIT_META, ApiCall.EDIT_META),
+    ],
+)
+def test_a_request_is_answered(naps: list[float], kind: RequestKind, call: ApiCall) -> None:
+    """By the call of its kind; the verdict and the body as sent come back."""
+    reply = send(Scripted(), naps, kind, document={"jobId": 7})
+
+    assert (call, ReplyVerdict(Reason.CREATED), {"jobId": 7}) == (
+        reply.call,
+        reply.verdict,
+        reply.document,
+    )
+
+
+def test_a_stop_carries_the_word_of_slurm(naps: list[float]) -> None:
+    """An old server may not know it."""
+    backend = Scripted()
+    send(backend, naps, RequestKind.STOP, state="OUT_OF_MEMORY")
+
+    assert ["OUT_OF_MEMORY"] == backend.states
+
+
+@pytest.mark.parametrize("maybe_sent", [False, True])
+def test_a_start_says_whether_it_may_have_arrived(naps: list[float], *, maybe_sent: bool) -> None:
+    """Then a duplicate may be itself."""
+    backend = Scripted()
+    send(backend, naps, maybe_sent=maybe_sent)
+
+    assert [maybe_sent] == backend.maybe_sent
+
+
+def test_the_body_is_a_copy(naps: list[float]) -> None:
+    """A client may change it; the request is sent again as it was."""
+    backend, document = Scripted(), {"jobId": 7}
+    send(backend, naps, document=document)
+    backend.bodies[0]["jobId"] = 8
+
+    assert {"jobId": 7} == document
+
+
+def test_a_refused_start_shows_which_runs_there_are(naps: list[float]) -> None:
+    """The rows of the job id come with the refusal."""
+    assert (ROW,) == send(Scripted(Reason.DUPLICATE), naps).rows
+
+
+def test_every_answer_says_which_server_gave_it(naps: list[float]) -> None:
+    """It may have been upgraded since the last probe."""
+    backend = Scripted()
+    sender = BackendSender(backend, sleep=naps.append)
+    backend.known = OLD
+
+    assert [OLD] * 4 == [sender.send(request(kind)).server for kind in RequestKind]
+    assert [OLD] * 3 == [sender.ask(ServerQuery(topic=topic)).server for topic in Topic]
+
+
+@pytest.mark.parametrize("reason", [Reason.BROKEN, Reason.UNREACHABLE, Reason.BUSY])
+def test_a_moment_without_answer_is_bridged(naps: list[float], reason: Reason) -> None:
+    """A second try within a second is made without being an outage."""
+    reply = send(Scripted(reason), naps)
+
+    assert (ReplyVerdict(Reason.CREATED), 1) == (reply.verdict, len(naps))
+    assert 0.2 <= naps[0] <= 1.0
+
+
+def test_a_trial_is_one_request(naps: list[float]) -> None:
+    """While cc-backend is believed down nothing is repeated."""
+    reply = send(Scripted(Reason.BROKEN), naps, is_trial=True)
+
+    assert (ReplyVerdict(Reason.BROKEN), []) == (reply.verdict, naps)
+
+
+def test_a_second_failure_is_the_answer(naps: list[float]) -> None:
+    """Hours are not bridged here."""
+    backend = Scripted(Reason.BUSY, Reason.BUSY)
+
+    assert ReplyVerdict(Reason.BUSY) == send(backend, naps).verdict
+    assert 2 == len(backend.bodies)
+
+
+@pytest.mark.parametrize("reason", [Reason.TIMED_OUT, Reason.DATABASE, Reason.TOKEN_REFUSED])
+def test_what_seconds_do_not_repair_is_not_repeated(naps: list[float], reason: Reason) -> None:
+    """A timeout has taken its minute already."""
+    assert (ReplyVerdict(reason), []) == (send(Scripted(reason), naps).verdict, naps)
+
+
+@pytest.mark.parametrize(("wish", "requests"), [(1.0, 2), (1.1, 1), (60.0, 1)])
+def test_a_long_wish_is_not_bridged(naps: list[float], wish: float, requests: int) -> None:
+    """A Retry-After of minutes is for the drain."""
+    backend = Scripted(Reason.BUSY, wish=wish)
+    send(backend, naps)
+
+    assert requests == len(backend.bodies)
+
+
+def test_a_request_with_an_error_of_our_own_is_answered(
+    naps: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker goes on; nothing of the error's words reaches a file."""
+    backend = Scripted(RuntimeError("secret"))
+
+    reply = send(backend, naps)
+
+    assert (
+        ReplyVerdict(
+            Reason.UNEXPECTED, "internal error (RuntimeError); please report it with the log"
+        )
+        == reply.verdict
+    )
+    assert not reply.sent
+    assert "job=7 start, internal error" in caplog.text
+    assert ReplyVerdict(Reason.CREATED) == send(backend, naps).verdict

@@ -1,0 +1,59 @@
+"""A change of the row's metadata that precedes a stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted_backend import Scripted, request
+
+from ccbackend.outcomes import Reason
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.senders import BackendSender
+
+EDIT = {"jobId": 7, "payload": {"key": "endSummary"}}
+
+
+def stop(backend: Scripted, editor: Scripted, **more: Any) -> list[dict[str, Any]]:
+    """Send a stop with a change before it; return what the editor sent."""
+    BackendSender(backend, new_editor=lambda: editor).send(
+        request(RequestKind.STOP, document={"stop": 1}, edits=(EDIT,), **more)
+    )
+    assert backend.bodies == [{"stop": 1}]
+    return editor.bodies
+
+
+@pytest.mark.parametrize(
+    "answer", [Reason.EDITED, Reason.AFTER_FLUSH, Reason.TIMED_OUT, ValueError("a bug")]
+)
+def test_a_change_precedes_the_stop_whatever_comes_of_it(answer: Reason | Exception) -> None:
+    """It is tried once; the stop is sent in any case."""
+    assert [EDIT] == stop(Scripted(), Scripted(answer))
+
+
+def test_a_trial_of_a_stop_is_made_without_the_change() -> None:
+    """The server may be down: nothing but the stop is sent."""
+    assert [] == stop(Scripted(), Scripted(), is_trial=True)
+
+
+def test_after_a_change_without_answer_there_is_none_for_a_minute() -> None:
+    """Each could cost seconds."""
+    now, made = [0.0], []
+    editor = Scripted(Reason.TIMED_OUT)
+    sender = BackendSender(
+        Scripted(),
+        new_editor=lambda: made.append(1) or editor,  # type: ignore[func-returns-value]
+        steady=lambda: now[0],
+    )
+    for now[0] in (0.0, 59.0, 60.0):
+        sender.send(request(RequestKind.STOP, edits=(EDIT,)))
+
+    assert ([EDIT, EDIT], [1]) == (editor.bodies, made)
+
+
+def test_without_an_editor_the_client_of_the_stop_makes_the_change() -> None:
+    """In this order."""
+    backend = Scripted()
+    BackendSender(backend).send(request(RequestKind.STOP, document={"stop": 1}, edits=(EDIT,)))
+
+    assert [EDIT, {"stop": 1}] == backend.bodies
