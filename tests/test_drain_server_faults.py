@@ -1,14 +1,10 @@
-"""A drain between a server and a disk that fail: nothing is lost or doubled, other runs go on."""
+"""A drain between odd answers and network faults loses and doubles no run."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +12,10 @@ import letters
 import pytest
 import requests
 from command_site import run_of
-from drain_process import NODE, TOKEN, DrainProcess, until
+from drain_process import TOKEN
+from picky_server import ODD, Picky, accepted
 from stub_backend.wire.faults import Fault, Kind
-from stub_server import Answer, Model, Request, StubServer
+from stub_server import Answer, Model, StubServer
 
 from ccbackend.client import BackendClient
 from ccbackend.job_filters import JobFilters
@@ -38,23 +35,8 @@ from spool.resolve.job_texts import TextsReply
 
 BEGAN = int(time.time()) - 3600
 RUNS = range(1, 6)
-ODD = 3  # whose start gets a strange answer
 HOUR = 3600.0
 HTML = "<html><body><h1>Bad Gateway</h1></body></html>"
-CRITICAL = 2
-
-
-class Picky(Model):
-    """A server with one strange answer to one start."""
-
-    odd: Answer | None = None
-
-    def respond(self, request: Request) -> Answer:
-        """Answer."""
-        is_start = request.path.endswith("/start_job/")
-        if self.odd is not None and is_start and json.loads(request.body)["jobId"] == ODD:
-            return self.odd
-        return super().respond(request)
 
 
 @pytest.fixture
@@ -62,14 +44,6 @@ def server() -> Iterator[StubServer]:
     """Return a cc-backend that knows our token."""
     with StubServer(Picky(version="1.4.4", token=TOKEN)) as stub:
         yield stub
-
-
-def accepted(server: StubServer) -> Counter[tuple[str, int]]:
-    """Return how often the start and the stop of each job were accepted."""
-    told = (e for e in server.log if e.method == "POST" and "_job/" in e.path)
-    return Counter(
-        (e.path.split("/")[-2], json.loads(e.body)["jobId"]) for e in told if e.status in {200, 201}
-    )
 
 
 class Backlog:
@@ -243,86 +217,3 @@ def test_a_server_that_is_away_for_a_while(tmp_path: Path, server: StubServer) -
         backlog.now += HOUR
         assert backlog.drain()
         assert {(job_id, BEGAN): "completed" for job_id in RUNS} == again.rows()
-
-
-@contextmanager
-def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
-    """Put the spool on a file system of its own, and a drain to work on it."""
-    spool = drain.site.spool
-    mount = ["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "none", str(spool)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
-        for directory in Directory:
-            (spool / directory).mkdir()
-        with drain:
-            yield spool
-    finally:
-        subprocess.run(["umount", str(spool)], check=True)
-
-
-def test_a_full_disk_costs_nothing_but_time(tmp_path: Path, server: StubServer) -> None:
-    """Nothing new is posted but stops; the check is critical; with space all goes on."""
-    drain = DrainProcess(tmp_path, server)
-    with small_disk(drain, "size=256k") as spool:
-        first = drain.slurm.start(NODE)
-        until(lambda: drain.states() == {first: "running"} and drain.site.names("open"))
-        healthy = drain.site.call("check").code
-        with (spool / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
-            while ballast.write(b"x" * 512):
-                pass
-        second = drain.slurm.start(NODE)
-        until(lambda: drain.status()["disk_full"])
-        third = drain.slurm.start(NODE)
-        drain.slurm.end(first)
-        until(lambda: drain.states()[first] == "completed")
-        full = drain.site.call("check").code
-        posted = drain.states()
-        # the second start may be among them: if Slurm answered before the first failed write
-        while_full = (posted[first], third in posted, len(drain.site.names("new")))
-        (spool / "ballast").unlink()
-        until(lambda: third in drain.states() and not drain.site.names("new"))
-        until(lambda: not drain.status()["disk_full"])
-
-        assert (CRITICAL, True) == (full, healthy != CRITICAL)
-        assert ("completed", False, 3) == while_full
-        assert {first: "completed", second: "running", third: "running"} == drain.states()
-
-
-def test_a_disk_without_inodes_keeps_the_event(tmp_path: Path, server: StubServer) -> None:
-    """There is room for its name, but not for the run's file."""
-    drain = DrainProcess(tmp_path, server)
-    with small_disk(drain, "size=4m,nr_inodes=20") as spool:
-        until(lambda: drain.status()["server"])
-        number = 0
-        with suppress(OSError):
-            while True:
-                (spool / f"ballast{number}").touch()
-                number += 1
-        (spool / f"ballast{number - 1}").unlink()
-        job_id = drain.slurm.start(NODE)
-        until(lambda: drain.status()["disk_full"])
-        kept = drain.site.names("new")
-        for ballast in spool.glob("ballast*"):
-            ballast.unlink()
-        until(lambda: drain.site.names("open") and not drain.site.names("new"))
-
-        assert (1, {job_id: "running"}) == (len(kept), drain.states())
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("inject", ["fsync:error=ENOSPC", "fsync:error=EIO"])
-def test_an_error_of_the_disk_costs_nothing_but_time(
-    tmp_path: Path, server: StubServer, inject: str
-) -> None:
-    """The first calls fail; ten seconds later all is written."""
-    drain = DrainProcess(tmp_path, server)
-    drain.start("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={inject}:when=3..4")
-    try:
-        first = drain.slurm.start(NODE)
-        until(lambda: drain.states() == {first: "running"}, 30)
-        until(lambda: drain.site.names("open") and not drain.site.names("new"), 40)
-    finally:
-        drain.__exit__(None, None, None)
-
-    assert 1 == accepted(server)["start_job", first]

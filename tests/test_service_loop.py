@@ -1,0 +1,243 @@
+"""A drain that runs for ever: polling, the token, jobs compared with Slurm, clean-up, its end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drain_world import NOON, World
+from service_site import Site
+
+from ccbackend.outcomes import Reason
+from spool.drain.event_watch import EventWatch, new_descriptor
+from spool.drain.loop import IDLE_SECONDS
+from spool.drain.service import WATCHED_SECONDS
+from spool.files.archive import DeliveredArchive
+from spool.files.layout import Directory
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Return a site with nothing in it."""
+    return Site(World(tmp_path))
+
+
+def test_a_drain_that_must_poll_says_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its passes are close together then; with a watch they are a second apart."""
+
+    def refuse(_path: bytes) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def longest_wait(new_descriptor: Callable[[bytes], int]) -> float:
+        world, waits = site.world, list[float]()
+        world.new_watch = lambda layout, queue: EventWatch(
+            layout, queue, new_descriptor=new_descriptor
+        )
+        site.boot()
+        step = world.drain.step
+
+        def note(wait: float) -> None:
+            waits.append(wait)
+            step(wait)
+
+        monkeypatch.setattr(world.drain, "step", note)
+        site.passes = 0
+        site.run(3)
+        world.service.close()
+        return waits[-1]
+
+    polling = longest_wait(refuse), site.state().polling_reason
+    watching = longest_wait(new_descriptor), site.state().polling_reason
+
+    assert ((IDLE_SECONDS, "Too many open files"), (WATCHED_SECONDS, "")) == (polling, watching)
+
+
+def test_a_service_works_until_it_is_stopped(site: Site) -> None:
+    """What is known is durable then."""
+    start = site.world.begin(1).start_time
+    site.run(passes=20)
+
+    assert {"open": [f"1-{start}.json"]} == site.world.files()
+    assert ["close", "join"] == site.ended
+
+
+def test_a_request_that_hangs_is_abandoned_at_the_end(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It will be sent again."""
+    site.ends = False
+    site.run(passes=1)
+
+    assert ["controller: a request was unfinished at shutdown; the next drain sends it again"] == [
+        record.message for record in caplog.records if record.levelno == logging.WARNING
+    ]
+
+
+def test_an_answer_that_comes_at_the_end_is_taken(site: Site) -> None:
+    """What was accepted is not sent again by the next drain."""
+    start = site.world.begin(1).start_time
+    site.settle(0.1)
+    site.run(passes=1)
+    site.boot()
+    site.run(passes=30)
+
+    assert {"open": [f"1-{start}.json"]} == site.world.files()
+    assert 1 == site.world.backend.asked.count(("start", 1))
+
+
+def test_a_change_of_the_token_allows_a_probe_at_once(site: Site) -> None:
+    """The halt ends without a restart and within a pass or two."""
+    site.world.begin(1)
+    site.world.backend.everything = Reason.TOKEN_REFUSED
+    health = []
+
+    def watched(number: int) -> bool:
+        health.append(site.world.health.state.server.health.value)
+        if number == 30:
+            site.world.backend.everything = None
+            return True
+        return False
+
+    site.watched = watched
+    site.run(passes=60)
+
+    assert ("halted", "up") == (health[29], health[59])
+    assert ["running"] == list(site.world.backend.rows.values())
+
+
+def test_open_runs_that_do_not_run_in_slurm_are_looked_up(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their epilogs never ran; proof is needed as ever."""
+    caplog.set_level(logging.INFO)
+    for job_id in (1, 2, 3):
+        site.world.begin(job_id)
+    site.settle()
+    record = site.world.slurm.records[1]
+    over = replace(record, state="COMPLETED", end_time=NOON + 1)
+    site.world.slurm.records[1] = over
+    del site.world.slurm.records[3]
+    site.boot()
+    site.run(passes=60)
+
+    assert {1: "completed", 2: "running", 3: "running"} == {
+        job_id: state for (job_id, _), state in site.world.backend.rows.items()
+    }
+    assert "open runs not in Slurm's job list, to be looked up: 2" in caplog.text
+
+
+def test_an_empty_spool_needs_no_job_list(site: Site) -> None:
+    """Slurm is left alone."""
+    site.run(passes=5)
+
+    assert 0 == site.world.slurm.lists
+
+
+@pytest.mark.parametrize(("seconds", "passes", "lists"), [(600, 13, 3), (30, 5, 1)])
+def test_open_runs_are_compared_hourly(site: Site, seconds: int, passes: int, lists: int) -> None:
+    """And at the start."""
+    site.world.begin(1)
+    site.settle()
+    site.boot()
+
+    def later(_number: int) -> bool:
+        site.world.now += seconds
+        return False
+
+    site.watched = later
+    site.run(passes=passes)
+
+    assert lists == site.world.slurm.lists
+
+
+def test_a_job_list_that_fails_is_asked_for_again_soon(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a minute."""
+    site.world.begin(1)
+    site.settle()
+    site.boot()
+    site.world.slurm.silent = True
+
+    def later(_number: int) -> bool:
+        site.world.now += 30
+        return False
+
+    site.watched = later
+    site.run(passes=9)
+
+    assert 3 == site.world.slurm.lists
+    expected = "open runs cannot be compared with Slurm's job list: squeue does not answer"
+    assert expected in caplog.text
+
+
+def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that is closed gives its questions back."""
+    site.world.begin(1)
+    site.settle()
+    site.boot()
+    worker: Any = site.world.parts.controller
+    worker.work = lambda _question: None
+    site.settle()
+
+    assert "cannot be compared with Slurm's job list: not asked" in caplog.text
+
+
+def test_a_service_that_hands_over_says_nothing_of_stopping(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd would kill its successor in the same process."""
+    said: list[str] = []
+    monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
+    monkeypatch.setattr("spool.drain.systemd.notify_systemd", said.append)
+
+    def watched(_: int) -> bool:
+        site.world.service.hand_over()
+        return False
+
+    site.watched = watched
+    site.world.service.run()
+
+    assert ["READY=1", "WATCHDOG=1"] == said
+
+
+def test_a_service_says_that_it_stops(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its last requests are waited for."""
+    said: list[str] = []
+    monkeypatch.setattr("spool.drain.service.notify_systemd", said.append)
+    site.run(passes=1)
+
+    assert ["READY=1", "STOPPING=1"] == said
+
+
+def test_each_hour_old_copies_and_leftovers_are_removed(site: Site) -> None:
+    """What lies in the archive for three days, and in `tmp/` for an hour."""
+    archive = DeliveredArchive(site.world.state / "delivered", keep_days=3)
+    site.world.begin(1)
+    site.world.end(1)
+    site.settle()
+    leftover = site.world.root / Directory.TMP / "half-written"
+    leftover.touch()
+    for path in (leftover, *(site.world.state / "delivered").iterdir()):
+        os.utime(path, (NOON, NOON))
+
+    def later(number: int) -> bool:
+        site.world.now += 4 * DAY if number == 5 else 0
+        return False
+
+    before = list(archive.recent_runs())
+    site.watched = later
+    site.run(passes=10)
+
+    assert (1, []) == (len(before), list(archive.recent_runs()))
+    assert not leftover.exists()

@@ -1,0 +1,111 @@
+"""A drain that runs once: what it delivers, what it waits for, and when it gives up."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+from service_site import Site
+
+from ccbackend.outcomes import Reason
+from slurm.job import NodeAllocation
+from spool.files.drain_state import HealthState
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Return a site with nothing in it."""
+    return Site(World(tmp_path))
+
+
+def test_once_delivers_what_is_there_and_ends(site: Site) -> None:
+    """Nothing waits any more."""
+    site.world.begin(1)
+    site.world.begin(2)
+    site.world.end(2)
+
+    assert site.world.service.run_once()
+    assert {1: "running", 2: "completed"} == {
+        job_id: state for (job_id, _), state in site.world.backend.rows.items()
+    }
+    assert ["close", "join"] == site.ended
+
+
+def test_once_says_that_something_waits(site: Site) -> None:
+    """cc-backend is down: three probes, then it gives up."""
+    start = site.world.begin(1).start_time
+    site.world.backend.everything = Reason.UNREACHABLE
+
+    assert not site.world.service.run_once()
+    assert [("probe", 0)] * 3 == site.world.backend.asked
+    assert HealthState.DOWN is site.state().health.state
+    assert {"todo": [f"1-{start}.json"]} == site.world.files()
+
+
+def test_once_gives_up_a_halted_server_at_once(site: Site) -> None:
+    """Only an administrator can change that."""
+    site.world.begin(1)
+    site.world.backend.everything = Reason.TOKEN_REFUSED
+
+    assert not site.world.service.run_once()
+    assert 1 == len(site.world.backend.asked)
+
+
+def test_once_gives_up_when_nothing_moves_for_half_a_minute(site: Site) -> None:
+    """A request has no answer yet."""
+    site.world.begin(1)
+    site.world.tick = 1.0
+    for worker in site.world.parts.backend.starts.workers:
+        worker.outstanding = 1
+    before = site.world.now
+
+    assert not site.world.service.run_once()
+    assert 30 <= site.world.now - before < 60
+
+
+def test_once_takes_its_time_for_a_backlog(site: Site) -> None:
+    """More than half a minute, as long as it goes on."""
+    for job_id in range(1, 200):
+        site.world.begin(job_id)
+    site.world.tick = 0.0
+    before = site.world.now
+
+    def later(_number: int) -> bool:
+        site.world.now += 2
+        return False
+
+    site.watched = later
+    assert site.world.service.run_once()
+    assert 199 == len(site.world.backend.rows)
+    assert site.world.now - before > 30
+
+
+def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
+    """A start waits for the server's topology, which is asked for beside it."""
+    site.world.begin(1, allocations=(NodeAllocation(name="n1", cores=(0, 1), core_count=8),))
+
+    assert site.world.service.run_once()
+    assert [1] == [job_id for job_id, _ in site.world.backend.rows]
+
+
+def test_once_can_be_stopped(site: Site) -> None:
+    """What waits stays."""
+    site.world.begin(1)
+    site.world.service.stop()
+
+    assert not site.world.service.run_once()
+    assert [] == site.world.backend.asked
+
+
+def test_the_state_of_a_short_run_is_written_at_its_end(site: Site) -> None:
+    """A drain started by cron ends within a second; what it has seen must not be lost."""
+    site.world.tick = 0.001
+    site.world.begin(1)
+    site.world.service.run_once()
+    state = site.state()
+
+    assert (True, float(NOON), os.getpid()) == (state.once, state.last_event, state.pid)
+    assert state.last_delivery is not None
+    assert 1 <= state.deliveries_last_hour

@@ -1,0 +1,133 @@
+"""What the state file of the drain says, and what the next drain takes over from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+from service_site import Site
+
+from spool.files.drain_state import HealthState
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Return a site with nothing in it."""
+    return Site(World(tmp_path))
+
+
+def test_the_state_shows_what_the_drain_believes(site: Site) -> None:
+    """Before the first request and at the end."""
+    site.world.begin(1)
+    shown = []
+
+    def watched(_number: int) -> bool:
+        shown.append(site.state().server_version)
+        return False
+
+    site.watched = watched
+    site.run(passes=9)
+    last = site.state()
+
+    assert (None, "1.4.4") == (shown[0], last.server_version)
+    assert (HealthState.UP, False, (), False) == (
+        last.health.state,
+        last.disk_full,
+        last.waiting,
+        last.once,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "extras", "is_seen"),
+    [
+        ("start", "user=ada\n", True),
+        ("stop", "", True),
+        ("start", "again=1\n", False),
+        ("start", f"not_before={NOON}\n", False),
+        ("close", "", False),
+        ("retry", "", False),
+    ],
+)
+def test_only_events_of_hooks_count_as_the_last_one(
+    site: Site, kind: str, extras: str, *, is_seen: bool
+) -> None:
+    """What a sweep or an administrator writes does not show that hooks work."""
+    start = NOON if kind == "close" else 0
+    site.world.hook(kind, 1, extras=extras, start=start, end=start)
+    site.run(passes=2)
+
+    assert (float(NOON) if is_seen else None) == site.state().last_event
+
+
+def test_the_last_event_is_remembered_by_the_next_drain(site: Site) -> None:
+    """One that is started by cron must be able to warn."""
+    site.world.begin(1)
+    site.run(passes=5)
+    site.world.now += DAY
+    site.boot()
+    site.world.service.run_once()
+
+    assert NOON == site.state().last_event
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [("{", None), ("{}", None), (f'{{"last_event": {NOON + DAY}}}', float(NOON))],
+)
+def test_a_last_event_that_cannot_be_believed_is_not_taken_over(
+    site: Site, content: str, seen: float | None
+) -> None:
+    """A damaged file, one without it, and one from a clock that has been set back since."""
+    site.world.tick = 0.0
+    (site.world.state / "drain.json").write_text(content)
+    site.boot()
+
+    assert seen == site.world.drain.last_event
+
+
+def test_an_event_from_the_future_counts_as_of_now(site: Site) -> None:
+    """Else it would hide for a day that no event comes any more."""
+    site.world.hook("start", 1)
+    path = site.world.root / "new" / "1-start-1-0-0-1"
+    os.utime(path, (NOON + DAY, NOON + DAY))
+    site.run(passes=2)
+    seen = site.state().last_event
+
+    assert seen is not None
+    assert NOON <= seen < NOON + 60
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        ("{", None),
+        ("{}", None),
+        (f'{{"last_delivery": {NOON - DAY}}}', float(NOON - DAY)),
+        (f'{{"last_delivery": {NOON + DAY}}}', float(NOON)),
+    ],
+)
+def test_the_last_delivery_is_remembered_by_the_next_drain(
+    site: Site, content: str, seen: float | None
+) -> None:
+    """A restart does not make it unknown; an instant of the future counts as now."""
+    site.world.tick = 0.0
+    (site.world.state / "drain.json").write_text(content)
+    site.boot()
+    site.run(passes=1)
+
+    assert seen == site.state().last_delivery
+
+
+def test_slurms_release_is_in_the_state(site: Site) -> None:
+    """As its commands print it; not known before they were asked."""
+    before = site.world.slurm_release
+    site.world.slurm_release = "25.11.0"
+    site.boot()
+    site.run(passes=1)
+
+    assert (None, "25.11.0") == (before, site.state().slurm_release)
