@@ -1,0 +1,122 @@
+"""Names of users that Slurm did not say: asked for until the name service knows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+from text_desk import Desk
+
+from ccbackend.site_map import SiteMap
+from slurm.job import Job
+from spool.files.run import Run
+from spool.resolve.job_texts import TextsQuery, TextsReply
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    """Return a collector that has nothing to ask."""
+    return Desk(world)
+
+
+def test_a_missing_name_is_asked_for_with_the_texts(desk: Desk) -> None:
+    """In one question; each user once."""
+    desk.stage(9)
+    entry = desk.stage(1, user=None, uid=4711)
+    desk.stage(2, user=None, uid=4711)
+    desk.stage(3)
+    desk.answer(TextsReply())
+
+    assert frozenset({4711}) == desk.worker.asked[-1].uids
+    desk.answer(TextsReply(users={4711: "bob"}))
+    assert "bob" == desk.run_of(entry).job.user
+
+
+def test_a_name_of_a_run_that_has_one_is_not_changed(desk: Desk) -> None:
+    """Slurm's own word counts."""
+    desk.stage(1, user=None, uid=1000)
+    entry = desk.stage(1)
+    desk.answer(TextsReply(users={1000: "bob"}))
+
+    assert "ada" == desk.run_of(entry).job.user
+
+
+def test_a_name_is_asked_for_where_nobody_wants_texts(world: World) -> None:
+    """When its start is due; the texts are not asked for with it."""
+    desk = Desk(world, wants_texts=False)
+    entry = desk.stage(1, user=None, uid=4711)
+    desk.collector.want_user(desk.run_of(entry), desk.world.moment)
+    desk.collector.fill(desk.world.moment)
+
+    assert [TextsQuery(uids=frozenset({4711}))] == desk.worker.asked
+
+
+def test_a_name_that_is_being_asked_for_is_not_asked_for_again(desk: Desk) -> None:
+    """Neither while it waits for the worker."""
+    entry = desk.stage(1, user=None, uid=4711)
+    other = desk.stage(2, user=None, uid=4712)
+    for each in (entry, other):
+        desk.collector.want_user(desk.run_of(each), desk.world.moment)
+
+    for each in (entry, other):
+        desk.collector.want_user(desk.run_of(each), desk.world.moment)
+
+    assert 4 == len(desk.collector)
+
+
+def test_a_user_without_a_number_is_not_asked_for(desk: Desk) -> None:
+    """There is nothing to ask with."""
+    run = Run(job=Job(job_id=1, start_time=NOON), start_time=NOON)
+    desk.collector.want_user(run, desk.world.moment)
+
+    assert 0 == len(desk.collector)
+
+
+def test_an_unknown_name_is_asked_for_while_its_start_waits(world: World) -> None:
+    """Every five seconds; the run goes as soon as the name service knows it."""
+    world.begin(1, user=None, uid=4711)
+    world.run(20)
+    before = dict(world.backend.rows)
+    world.users[4711] = "bob"
+    world.run(6)
+
+    assert ({}, "bob") == (before, world.backend.documents[-1]["user"])
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_an_unknown_name_is_asked_for_by_the_next_drain(world: World) -> None:
+    """Its runs would wait for ever."""
+    world.begin(1, user=None, uid=4711)
+    world.run(20)
+    world.boot()
+    world.users[4711] = "bob"
+    world.run(6)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_name_that_is_needed_no_more_is_not_asked_for(world: World) -> None:
+    """The site lets the number stand for it: the row cannot be changed afterwards."""
+    site = SiteMap(cluster="alex", user_from_uid_after_seconds=0)
+    world.composer.site_of = lambda _: site
+    world.composer.update_clusters(())
+    world.begin(1, user=None, uid=4711)
+    world.run(60)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+    assert 0 == len(world.parts.texts)
+
+
+def test_a_name_that_stays_unknown_does_not_hold_up_a_short_run(world: World) -> None:
+    """A drain started by cron ends; the next one asks again."""
+    world.begin(1, user=None, uid=4711)
+    world.run(2)
+
+    assert 0 == len(world.parts.texts)
