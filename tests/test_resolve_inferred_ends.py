@@ -1,0 +1,116 @@
+"""Ends without Slurm's own word: close events of the sweep, epilogs of forgotten runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resolve_values import DAY, HOUR, OPEN, PENDING, RUNNING, STOP, T, by, concluded, event
+
+from slurm.job import Job
+from spool.files.event import EventKind
+from spool.files.run import EndSource
+from spool.resolve.run_match import TrackedRun
+
+
+def test_a_close_event_ends_a_run_without_proof() -> None:
+    """The sweeper waives it."""
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
+    result = concluded(close, runs=(OPEN,), rows=())
+
+    assert ({T: by(EndSource.CLOSE, T + 60, "FAILED")}, (close,)) == (
+        result.ends,
+        result.settled_events,
+    )
+
+
+def test_a_close_event_of_an_unknown_run_makes_one() -> None:
+    """Its row is to be closed."""
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
+    job = Job(job_id=5, start_time=T, end_time=T + 60)
+
+    assert ((job, by(EndSource.CLOSE, T + 60, "FAILED")),) == concluded(close, rows=()).new_runs
+
+
+def test_slurms_own_word_goes_before_a_close_event() -> None:
+    """The run is live."""
+    close = event(EventKind.CLOSE, T + 99, start=T, end=T + 60)
+    result = concluded(close, runs=(OPEN,), record=RUNNING)
+
+    assert ({}, (close,)) == (result.ends, result.settled_events)
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [("0:0", "COMPLETED"), ("1:0", "FAILED"), (None, "CANCELLED")]
+)
+def test_a_forgotten_run_ends_with_its_epilog(code: str | None, state: str) -> None:
+    """After a day, with the state that the exit code shows."""
+    stop = replace(STOP, extras={} if code is None else {"exit_code": code})
+    result = concluded(stop, runs=(OPEN,), rows=(), now=T + 61 + DAY)
+
+    assert {T: by(EndSource.EVENT, T + 60, state)} == result.ends
+
+
+def test_an_epilogs_own_end_time_counts() -> None:
+    """From Slurm 23.02 the event names it."""
+    stop = event(EventKind.STOP, T + 62, end=T + 60)
+    result = concluded(stop, runs=(OPEN,), rows=(), now=T + 63 + DAY)
+
+    assert T + 60 == result.ends[T].time
+
+
+def test_a_run_is_not_forgotten_within_a_day() -> None:
+    """Accounting may be late."""
+    result = concluded(STOP, runs=(OPEN,), rows=(), now=T + 59 + DAY)
+
+    assert ({}, (T,)) == (result.ends, result.missing_starts)
+
+
+def test_a_forgotten_run_is_over_when_the_next_began() -> None:
+    """Its own epilog never ran."""
+    following = replace(RUNNING, start_time=T + 500)
+    result = concluded(runs=(OPEN,), record=following, rows=(), now=T + 501 + DAY)
+
+    assert {T: by(EndSource.NEXT_RUN, T + 500, "CANCELLED")} == result.ends
+
+
+def test_an_epilog_after_the_next_runs_start_is_not_the_first_ones() -> None:
+    """It belongs to the later run."""
+    following = replace(OPEN, start_time=T + 500)
+    stop = event(EventKind.STOP, T + 900)
+    result = concluded(stop, runs=(OPEN, following), rows=(), now=T + 600 + DAY)
+
+    assert {T: by(EndSource.NEXT_RUN, T + 500, "CANCELLED")} == result.ends
+
+
+def test_silence_of_accounting_proves_no_end() -> None:
+    """Not even after a day."""
+    result = concluded(STOP, runs=(OPEN,), rows=None, now=T + 61 + DAY)
+
+    assert ({}, (STOP,), True) == (result.ends, result.pending_events, result.needs_accounting)
+
+
+def test_a_requeued_run_that_no_accounting_knows_ends_with_its_epilog() -> None:
+    """The next run, shown by the controller, proves it; that one must not wait for a day."""
+    later = replace(RUNNING, start_time=T + 122, restart_count=1)
+    runs = (replace(OPEN, restarts=0), TrackedRun(start_time=T + 122, restarts=1))
+    stop = replace(STOP, extras={"exit_code": "0:0"})
+    ends = [
+        concluded(stop, runs=runs, record=later, rows=(), now=T + 122 + seconds).ends
+        for seconds in (300, 301)
+    ]
+
+    assert [{}, {T: by(EndSource.EVENT, T + 60, "CANCELLED")}] == ends
+
+
+def test_a_later_runs_epilog_is_no_proof_for_an_earlier_one() -> None:
+    """The event names another start, or came after the next run began."""
+    runs = (replace(OPEN, restarts=0), TrackedRun(start_time=T + 20, end=T + 40, restarts=1))
+    named = event(EventKind.STOP, T + 23, start=T + 20, end=T + 23)
+    late = event(EventKind.STOP, T + 40)
+    ends = [
+        concluded(stop, runs=runs, rows=(), record=PENDING, now=T + HOUR).ends
+        for stop in (named, late)
+    ]
+
+    assert [{}, {}] == ends

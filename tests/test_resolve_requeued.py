@@ -1,0 +1,79 @@
+"""Runs of a requeued job, and the state in which each of them ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resolve_values import OPEN, OVER, PENDING, RUNNING, START, STOP, T, concluded, event
+
+from slurm.job import SCRONTAB_FLAG, Job
+from spool.files.event import EventKind
+
+
+@pytest.mark.parametrize("gap", [1, 2, 5])
+def test_a_requeued_job_that_runs_again_within_seconds_has_two_runs(gap: int) -> None:
+    """The restart count distinguishes them; accounting may be late."""
+    record = replace(RUNNING, start_time=T + gap, restart_count=1)
+    result = concluded(
+        event(EventKind.START, T + gap), runs=(replace(OPEN, restarts=0),), record=record, rows=()
+    )
+
+    assert (((record, None),), (T,)) == (result.new_runs, result.missing_starts)
+
+
+def test_a_start_that_moved_is_no_requeue() -> None:
+    """The number of restarts is the same: within seconds it is one run."""
+    record = replace(RUNNING, start_time=T + 3, restart_count=1)
+    result = concluded(START, runs=(replace(OPEN, restarts=1),), record=record)
+
+    assert ((), ()) == (result.new_runs, result.missing_starts)
+
+
+def test_a_later_start_with_more_restarts_is_no_moved_one() -> None:
+    """Accounting has the new run alone, for it is late with the old one."""
+    record = replace(RUNNING, start_time=T + 300, restart_count=1)
+    result = concluded(
+        STOP, runs=(replace(OPEN, restarts=0),), record=record, rows=(record,), now=T + 301
+    )
+
+    assert (((record, None),), {}) == (result.new_runs, result.ends)
+
+
+def requeued(code: str | None, first: str, epilog: str, *, record: Job = PENDING) -> str:
+    """Return the state in which a run of a requeued job ended, by restart counts of its hooks."""
+    begun = event(EventKind.START, T, start=T)
+    over = event(EventKind.STOP, T + 60, start=T)
+    counts = zip((begun, over), (first, epilog), strict=True)
+    events = [replace(each, extras={"restart_count": text}) for each, text in counts]
+    row = replace(OVER, state="REQUEUED", exit_code=code)
+    ((_, end),) = concluded(*events, record=record, rows=(row,)).new_runs
+    assert end is not None
+    return end.state
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "epilog", "state"),
+    [
+        ("0:0", "0", "0", "COMPLETED"),
+        ("3:0", "1", "1", "FAILED"),
+        ("0:0", "0", "1", "REQUEUED"),
+        ("0:0", "", "0", "REQUEUED"),
+        (None, "0", "0", "REQUEUED"),
+        ("3:0", "0", "", "FAILED"),
+        ("0:9", "", "", "FAILED"),
+        ("3:0", "0", "1", "REQUEUED"),
+    ],
+)
+def test_a_run_that_was_requeued_after_its_end_has_ended_by_itself(
+    code: str | None, first: str, epilog: str, state: str
+) -> None:
+    """The restart count is raised before the epilog only if the run was interrupted."""
+    assert state == requeued(code, first, epilog)
+
+
+def test_a_run_of_scrontab_has_ended_by_itself() -> None:
+    """Its job is requeued after each run; counts may be missing."""
+    record = replace(PENDING, flags=(SCRONTAB_FLAG,))
+
+    assert "COMPLETED" == requeued("0:0", "", "", record=record)

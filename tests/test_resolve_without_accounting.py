@@ -1,0 +1,148 @@
+"""Runs and ends on a site without accounting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resolve_values import (
+    DAY,
+    HOUR,
+    OPEN,
+    OVER,
+    PENDING,
+    RUNNING,
+    START,
+    STOP,
+    T,
+    by,
+    concluded,
+    event,
+)
+
+from slurm.job import Job
+from spool.files.event import Event, EventKind
+from spool.files.run import EndSource
+from spool.resolve.resolve_job import Resolution
+from spool.resolve.run_match import TrackedRun
+
+
+def without_accounting(
+    *events: Event,
+    runs: tuple[TrackedRun, ...] = (),
+    record: Job | None = None,
+    now: float = T + 61,
+) -> Resolution:
+    """Return what follows on a site without accounting, which has been asked in vain."""
+    return concluded(*events, runs=runs, record=record, rows=(), now=now, has_accounting=False)
+
+
+@pytest.mark.parametrize("has_accounting", [True, False])
+def test_only_where_no_row_can_come_an_epilog_ends_a_run_at_once(*, has_accounting: bool) -> None:
+    """The controller has forgotten it; accounting would be waited for by a day."""
+    stop = replace(STOP, extras={"exit_code": "1:0"})
+    result = concluded(stop, runs=(OPEN,), rows=(), has_accounting=has_accounting)
+
+    ends = {} if has_accounting else {T: by(EndSource.EVENT, T + 60, "FAILED")}
+    assert (ends, (stop,)) == (result.ends, (*result.settled_events, *result.pending_events))
+    assert bool(ends) is not bool(result.pending_events)
+
+
+def test_before_accounting_was_asked_no_event_ends_a_run() -> None:
+    """Whether the site has it is not known yet."""
+    result = concluded(STOP, runs=(OPEN,), rows=None, has_accounting=True)
+
+    assert ({}, True) == (result.ends, result.needs_accounting)
+
+
+def test_without_accounting_the_controllers_word_goes_before_an_epilog() -> None:
+    """It has the true state and end."""
+    over = replace(OVER, state="TIMEOUT", end_time=T + 59)
+    result = without_accounting(START, STOP, record=over)
+
+    assert ((over, by(EndSource.CONTROLLER, T + 59, "TIMEOUT")),) == result.new_runs
+
+
+def test_without_accounting_a_run_that_still_runs_is_not_over() -> None:
+    """An epilog's event of the run before may be late."""
+    result = without_accounting(STOP, runs=(OPEN,), record=RUNNING)
+
+    assert ({}, ()) == (result.ends, result.new_runs)
+
+
+@pytest.mark.parametrize(
+    ("begun", "over"),
+    [
+        (event(EventKind.START, T), event(EventKind.STOP, T + 60)),
+        (event(EventKind.START, T + 1, start=T), event(EventKind.STOP, T + 61, end=T + 60)),
+        (None, event(EventKind.STOP, T + 61, start=T, end=T + 60)),
+    ],
+    ids=["both events", "start named by the prolog", "named by the epilog alone"],
+)
+def test_without_accounting_a_run_that_slurm_never_showed_is_known_from_its_events(
+    begun: Event | None, over: Event
+) -> None:
+    """Start and end were both missed: the drain was down for longer than MinJobAge."""
+    over = replace(over, extras={"exit_code": "0:0"})
+    events = (over,) if begun is None else (begun, over)
+    result = without_accounting(*events, now=T + HOUR)
+
+    job = Job(job_id=5, start_time=T, end_time=T + 60, state="COMPLETED")
+    assert ((job, by(EndSource.EVENT, T + 60)),) == result.new_runs
+    assert (events, (), ()) == (
+        result.settled_events,
+        result.pending_events,
+        result.unknown_events,
+    )
+
+
+def test_with_accounting_a_run_is_not_made_up_from_its_events() -> None:
+    """Its row has the facts, and may be late."""
+    result = concluded(START, STOP, rows=(), now=T + HOUR)
+
+    assert ((), (START, STOP)) == (result.new_runs, result.pending_events)
+
+
+def test_an_epilog_that_names_no_start_makes_up_no_run() -> None:
+    """Nobody knows when it began; after a day the event is unknown."""
+    soon = without_accounting(STOP)
+    late = without_accounting(STOP, now=T + 61 + DAY)
+
+    assert ((), (STOP,)) == (soon.new_runs, soon.pending_events)
+    assert ((), (STOP,)) == (late.new_runs, late.unknown_events)
+
+
+def test_a_run_that_is_known_is_not_made_up_again() -> None:
+    """Whether it is open or was delivered; its other events are its own."""
+    named = event(EventKind.STOP, T + 60, start=T, end=T + 60)
+    late = event(EventKind.STOP, T + 61, start=T + 1, end=T + 60)
+    delivered = replace(OPEN, end=T + 60)
+
+    assert () == without_accounting(named, runs=(OPEN,)).new_runs
+    assert () == without_accounting(named, runs=(delivered,)).new_runs
+    assert 1 == len(without_accounting(named, late).new_runs)
+
+
+def test_a_prolog_alone_makes_up_no_run() -> None:
+    """The run may go on."""
+    result = without_accounting(START)
+
+    assert ((), (START,)) == (result.new_runs, result.pending_events)
+
+
+def test_without_accounting_each_run_of_a_requeued_job_is_known_from_its_events() -> None:
+    """The controller shows the job waiting for its third run; an exit code proves nothing then."""
+    events = (
+        event(EventKind.START, T),
+        event(EventKind.STOP, T + 60),
+        event(EventKind.START, T + 100),
+        replace(event(EventKind.STOP, T + 160), extras={"exit_code": "0:0"}),
+    )
+    waiting = replace(PENDING, user="ada", restart_count=2)
+    result = without_accounting(*events, record=waiting, now=T + 161)
+
+    found = [(job.start_time, end and end.time, job.user) for job, end in result.new_runs]
+    assert [(T, T + 60, "ada"), (T + 100, T + 160, "ada")] == found
+    assert {"CANCELLED"} == {end.state for _, end in result.new_runs if end}
+    assert {None} == {job.restart_count for job, _ in result.new_runs}
+    assert events == result.settled_events
