@@ -1,0 +1,163 @@
+"""`cc-spool list`: runs and events, filtered, and cut to what a screen holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+from command_views import END, EVENT, filled
+
+from spool.commands import list as list_command
+from spool.files.layout import Directory, Layout
+from spool.files.lock import take_lock
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def drained(site: CommandSite) -> Iterator[CommandSite]:
+    """Return a site on which a drain holds the lock."""
+    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    yield site
+    lock.release()
+
+
+def test_list_tells_each_file_once(site: CommandSite) -> None:
+    """In the order of a run's life."""
+    found = filled(site).call("list", "--json").json
+
+    assert [
+        (EVENT, 7, "new", "start event"),
+        (f"5-{NOON}.json", 5, "todo", "run"),
+        (f"8-{NOON}.json", 8, "open", "run"),
+        (f"6-{NOON}.json", 6, "open", "run"),
+        (f"9-{NOON}.json", 9, "dead", "run"),
+        ("odd", None, "dead", "file"),
+    ] == [(each["id"], each["job_id"], each["state"], each["kind"]) for each in found]
+
+
+def test_a_listed_run_has_its_attempts_and_last_error(site: CommandSite) -> None:
+    """With the server's words."""
+    site.put(Directory.DEAD, run_of(9, end=END, attempts=2, last_error=REFUSED))
+    (found,) = site.call("list", "dead", "--json").json
+
+    assert (2, NOON, END.time) == (found["attempts"], found["start"], found["end"])
+    assert "no such subcluster" == found["last_error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "ids"),
+    [
+        ("new", [EVENT]),
+        ("todo", [f"5-{NOON}.json"]),
+        ("open", [f"8-{NOON}.json", f"6-{NOON}.json"]),
+    ],
+)
+def test_list_of_one_directory(site: CommandSite, directory: str, ids: list[str]) -> None:
+    """And of no other."""
+    found = filled(site).call("list", directory, "--json").json
+
+    assert ids == [each["id"] for each in found]
+
+
+def test_list_as_text_has_a_line_each(site: CommandSite) -> None:
+    """Below a head; of nothing not even that."""
+    empty = site.call("list")
+    said = filled(site).call("list")
+
+    assert (0, "") == (empty.code, empty.out)
+    assert ["in", "new", "todo", "open", "open", "dead", "dead"] == [
+        line.split()[0] for line in said.out.splitlines()
+    ]
+
+
+def crowd(site: CommandSite) -> CommandSite:
+    """Put five runs of two users into `todo/`, one second after the other."""
+    for number in range(5):
+        run = run_of(number + 1, NOON + number)
+        job = replace(run.job, user=("anna", "bob")[number % 2])
+        error = REFUSED if number == 4 else None
+        site.put(Directory.TODO, replace(run, job=job, last_error=error, not_before=NOON * 2))
+    return site
+
+
+@pytest.mark.parametrize(
+    ("arguments", "jobs", "rest"),
+    [
+        ([], [1, 2, 3, 4, 5], 0),
+        (["--limit", "2"], [1, 2], 3),
+        (["--limit", "5"], [1, 2, 3, 4, 5], 0),
+        (["--limit", "0"], [1, 2, 3, 4, 5], 0),
+        (["--user", "bob"], [2, 4], 0),
+        (["--user", "bob", "--limit", "1"], [2], 3),
+        (["--reason", "NO SUCH subcluster"], [5], 0),
+        (["--user", "bob", "--reason", "no such"], [], 0),
+        (["--older", "1000w"], [], 0),
+        (["--older", "1s"], [1, 2, 3, 4, 5], 0),
+    ],
+)
+def test_a_list_is_short_and_says_how_many_more_there_are(
+    drained: CommandSite, arguments: list[str], jobs: list[int], rest: int
+) -> None:
+    """By user, age and reason."""
+    said = crowd(drained).call("list", "--json", *arguments)
+    words = f"{rest} more files not shown" if rest else ""
+
+    assert jobs == [each["job_id"] for each in said.json]
+    assert words in said.err
+    assert bool(rest) == bool(said.err)
+
+
+def test_list_opens_only_what_it_prints(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool of 100 000 runs is listed in a second."""
+    opened: list[str] = []
+    read = Layout.read
+
+    def traced(layout: Layout, directory: Directory, name: str, limit_bytes: int) -> object:
+        opened.append(name)
+        return read(layout, directory, name, limit_bytes)
+
+    monkeypatch.setattr(Layout, "read", traced)
+    crowd(site).call("list", "--limit", "1")
+    listed, opened[:] = list(opened), []
+    site.call("show", "3")
+
+    assert ([f"1-{NOON}.json"], [f"3-{NOON + 2}.json"]) == (listed, opened)
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_left_out(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was delivered."""
+    crowd(site)
+    monkeypatch.setattr(list_command, "read_file", lambda *_: None)
+
+    assert [] == site.call("list", "--json").json
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--limit", "-1"], ["--limit", "x"], ["--limit", "9" * 30], ["--older", "soon"]]
+)
+def test_a_wrong_option_of_list_is_told(site: CommandSite, arguments: list[str]) -> None:
+    """Exit 2."""
+    assert 2 == site.call("list", *arguments).code
+
+
+def test_an_event_says_whose_job_it_is(site: CommandSite) -> None:
+    """If the hook knew it."""
+    site.put_event(EVENT, "user=anna\nend\n")
+
+    assert [7] == [each["job_id"] for each in site.call("list", "--json", "--user", "anna").json]
+
+
+def test_an_unknown_directory_is_a_wrong_argument(site: CommandSite) -> None:
+    """Tmp is nobody's business."""
+    assert 2 == site.call("list", "tmp").code

@@ -1,0 +1,214 @@
+"""`cc-spool show`: the facts of a job's files, and what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+from command_views import DONE, END, EVENT, N1, filled, say
+
+from spool.deliver.settlement import UNPROVEN
+from spool.files.drain_state import HealthReport, HealthState
+from spool.files.layout import Directory
+from spool.files.lock import take_lock
+from spool.files.run import LastError, Run
+from spool.formatting import format_time
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def drained(site: CommandSite) -> Iterator[CommandSite]:
+    """Return a site on which a drain holds the lock."""
+    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    yield site
+    lock.release()
+
+
+def test_show_of_a_refused_run(site: CommandSite) -> None:
+    """What it is, the server's words, the request, what to do."""
+    run = site.put(Directory.DEAD, run_of(9, end=END, attempts=1, last_error=REFUSED))
+    out = site.call("show", "9").out
+
+    assert out.startswith(f"dead/{run.name}\n")
+    assert "run of job 9, user anna, account physics, partition main" in out
+    assert "rejected: bad request: no such subcluster" in out
+    assert '  sent      {"jobId": 5}' in out
+    assert out.endswith("  to do     correct cluster.json, then retry\n")
+
+
+def test_show_leaves_an_account_out_that_slurm_does_not_have(site: CommandSite) -> None:
+    """Without accounting no job has one."""
+    run = run_of(9)
+    site.put(Directory.OPEN, replace(run, job=replace(run.job, account=None)))
+
+    assert "run of job 9, user anna, partition main" in site.call("show", "9").out
+
+
+def test_show_as_json_has_facts_but_no_script(site: CommandSite) -> None:
+    """Scripts can hold secrets; that there is one is said."""
+    site.put(Directory.DEAD, run_of(9, script="#!/bin/sh\nsecret", last_error=REFUSED))
+    said = site.call("show", "9", "--json")
+    (found,) = said.json
+
+    assert (["script"], {"jobId": 5}, "anna") == (
+        found["holds"],
+        found["request"],
+        found["facts"]["user"],
+    )
+    assert "secret" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "request_"),
+    [
+        (None, None),
+        (replace(REFUSED, request=None, hint=""), None),
+        (replace(REFUSED, request="{cut"), "{cut"),
+    ],
+)
+def test_show_of_runs_with_less(
+    site: CommandSite, error: LastError | None, request_: str | None
+) -> None:
+    """A run may be there without an error, a request, or a whole one."""
+    site.put(Directory.DEAD, run_of(9, started=NOON, cluster="lab", last_error=error))
+    (found,) = site.call("show", "9", "--json").json
+
+    assert request_ == found["request"]
+    assert f"start {format_time(NOON)} under cluster lab" in site.call("show", "9").out
+
+
+def test_show_of_a_job_shows_all_its_files(site: CommandSite) -> None:
+    """An event, and two runs, one of them damaged."""
+    site.put_event("1-stop-5-100-200-7")
+    site.put(Directory.OPEN, run_of(5, started=NOON))
+    (site.spool / "open" / "5-100.json").write_text("{")
+    out = site.call("show", "5").out
+
+    assert ["new/1-stop-5-100-200-7", "open/5-100.json", f"open/5-{NOON}.json"] == sorted(
+        line for line in out.splitlines() if line and not line.startswith(" ")
+    )
+    assert "stop event of job 5, start 1970-01-01 " in out
+    assert "a file that is neither event nor run" in out
+
+
+@pytest.mark.parametrize("wanted", ["99", "9" * 5000, "None", "", "\udcff"])
+def test_show_of_nothing_is_a_wrong_argument(site: CommandSite, wanted: str) -> None:
+    """There is nothing of that name."""
+    site.put(Directory.OPEN, run_of(9))
+    said = site.call("show", wanted)
+
+    assert (2, "") == (said.code, said.out)
+    assert "no file in the spool has this name or job id" in said.err
+
+
+def test_a_file_named_like_a_number_is_found(site: CommandSite) -> None:
+    """By its name."""
+    site.bury("77")
+
+    assert 0 == site.call("show", "77").code
+
+
+HALT = HealthReport(state=HealthState.HALTED, since=NOON, reason="401")
+NOTHING = "nothing; it is retried automatically"
+
+
+@pytest.mark.parametrize(
+    ("said", "run", "to_do"),
+    [
+        (
+            {"health": HALT},
+            run_of(5),
+            "remove the cause of the halt; a new token or configuration is used at once",
+        ),
+        ({}, run_of(5), NOTHING),
+        (
+            {"waiting": (N1,)},
+            run_of(5, not_before=NOON * 2),
+            "remove the cause (host n1 is unknown to cc-backend), then wait, or type `cc-spool",
+        ),
+        ({"waiting": (N1,)}, replace(DONE, job=replace(DONE.job, job_id=5)), NOTHING),
+        (
+            {},
+            run_of(5, not_before=NOON * 2, last_error=REFUSED),
+            "correct cluster.json, then retry, then wait, or type `cc-spool retry ID`",
+        ),
+        ({}, run_of(5, last_error=replace(REFUSED, hint="")), NOTHING),
+    ],
+)
+def test_show_says_what_to_do_about_a_pending_run(
+    drained: CommandSite, said: dict[str, Any], run: Run, to_do: str
+) -> None:
+    """Depending on what stands in the way."""
+    say(drained, **said)
+    drained.put(Directory.TODO, run)
+
+    assert drained.call("show", "5", "--json").json[0]["to_do"].startswith(to_do)
+
+
+def test_a_hint_that_names_the_command_is_shown_alone(drained: CommandSite) -> None:
+    """It is the same for a run that is still tried, and for a dead letter."""
+    run = run_of(5, not_before=NOON * 2, last_error=replace(REFUSED, hint=UNPROVEN))
+    drained.put(Directory.TODO, run)
+
+    assert UNPROVEN == drained.call("show", "5", "--json").json[0]["to_do"]
+
+
+def test_show_says_what_to_do_about_a_damaged_file(drained: CommandSite) -> None:
+    """Nothing is set aside for a reason on our side."""
+    (drained.spool / "todo" / "5-100.json").write_text("{")
+
+    assert (
+        "repair the file or its permissions" in drained.call("show", "5", "--json").json[0]["to_do"]
+    )
+
+
+def test_an_event_is_asked_about_again_by_itself(drained: CommandSite) -> None:
+    """There is nothing to do."""
+    drained.put_event(EVENT)
+
+    assert NOTHING == drained.call("show", "7", "--json").json[0]["to_do"]
+
+
+def test_show_says_what_to_do_about_others(site: CommandSite) -> None:
+    """Start the drain, nothing, or look at the file."""
+    filled(site)
+    site.bury("1-start-3-0-0-1")
+    (site.spool / "dead" / "1-start-4-0-0-1").touch()
+    (site.spool / "dead" / "lone").touch()
+    to_do = {
+        name: site.call("show", name, "--json").json[0]["to_do"]
+        for name in ("5", "6", "odd", "3", "4", "lone")
+    }
+
+    assert ["start the drain: `systemctl start cc-spool`", "nothing"] == [to_do["5"], to_do["6"]]
+    assert ["look at the file"] * 2 == [to_do["odd"], to_do["3"]]
+    assert to_do["4"] == to_do["lone"]
+    assert to_do["lone"].startswith("repair the file")
+
+
+def test_dead_events_say_why(site: CommandSite) -> None:
+    """If a reason lies beside them."""
+    site.bury("1-start-3-0-0-1")
+    (site.spool / "dead" / "1-start-4-0-0-1").touch()
+
+    assert [
+        "not a valid name of an event file",
+        "unknown: its .why file is missing",
+    ] == [site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")]
+
+
+def test_a_dead_run_without_an_error_says_so(site: CommandSite) -> None:
+    """Somebody put it there by hand."""
+    site.put(Directory.DEAD, run_of(9))
+
+    assert "rejected: no reason recorded" == site.call("list", "--json").json[0]["waits"]

@@ -1,0 +1,189 @@
+"""`cc-spool status`: counts, ages, both sides and the lock of the drain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_site import NOON, CommandSite
+from command_views import filled, say
+
+from spool.commands.status import BOUNDS_MINUTES, histogram
+from spool.files.layout import Layout
+from spool.files.lock import take_lock
+from spool.formatting import format_time
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def drained(site: CommandSite) -> Iterator[CommandSite]:
+    """Return a site on which a drain holds the lock."""
+    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    yield site
+    lock.release()
+
+
+def test_status_counts_what_lies_there(site: CommandSite) -> None:
+    """In every directory; of dead letters the reasons are none."""
+    status = filled(site).call("status", "--json").json
+
+    assert {"new": 1, "todo": 1, "open": 2, "dead": 2, "tmp": 1} == status["counts"]
+
+
+def test_status_tells_ages(site: CommandSite) -> None:
+    """The oldest, and how many are how old."""
+    status = filled(site).call("status", "--json").json
+
+    assert NOON == status["oldest"]["todo"]
+    assert {"10": 1} == {bound: n for bound, n in status["ages"]["new"].items() if n}
+    assert {"older": 1} == {bound: n for bound, n in status["ages"]["todo"].items() if n}
+
+
+def test_status_of_an_empty_spool(site: CommandSite) -> None:
+    """Nothing is old, nothing is known."""
+    status = site.call("status", "--json").json
+
+    assert {"new": 0, "todo": 0, "open": 0, "dead": 0, "tmp": 0} == status["counts"]
+    assert {"new": None, "todo": None, "open": None, "dead": None} == status["oldest"]
+    assert {"state": "free", "pid": None} == status["lock"]
+    assert [None] * 6 == [
+        status[key]
+        for key in ("halted", "down", "next_attempt", "server", "slurm_silent_since", "sweep")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age_minutes", "bound"), [(0, "5"), (4.99, "5"), (5, "10"), (1279, "1280"), (1280, "older")]
+)
+def test_an_age_counts_below_the_next_bound(age_minutes: float, bound: str) -> None:
+    """Bounds are 5, 10, 20 ... 1280 minutes."""
+    found = histogram([age_minutes * 60])
+
+    assert [*map(str, BOUNDS_MINUTES), "older"] == list(found)
+    assert {bound: 1} == {key: number for key, number in found.items() if number}
+
+
+def test_status_names_the_holder_of_the_lock(drained: CommandSite) -> None:
+    """And the server it speaks to."""
+    status = drained.call("status", "--json").json
+
+    assert {"state": "held", "pid": os.getpid()} == status["lock"]
+    assert {"version": "1.5.4", "dialect": "shared"} == status["server"]
+    said = drained.call("status").out
+    assert f"drain of unknown version is running (process {os.getpid()}, state updated" in said
+
+
+def test_looking_at_the_lock_does_not_take_it(site: CommandSite) -> None:
+    """A drain may start while somebody looks."""
+    site.call("status")
+    take_lock(site.state / "drain.lock", site.state / "drain.json").release()
+
+    assert "free" == site.call("status", "--json").json["lock"]["state"]
+
+
+def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSite) -> None:
+    """Their versions, and that of the drain."""
+    seen = {"server_version": "1.5.4", "server_dialect": "shared", "slurm_release": "24.11.5"}
+    say(drained, **seen, version="0.2.0", last_delivery=NOON, deliveries_last_hour=7)
+    server, cluster, delivery, drain = drained.call("status").out.splitlines()[:4]
+    status = drained.call("status", "--json").json
+
+    assert f"cc-backend {status['server_url']}, version 1.5.4 (shared)" == server
+    assert "cluster lab, Slurm 24.11.5" == cluster
+    assert delivery.startswith(f"last delivery {format_time(NOON)} (")
+    assert delivery.endswith(" ago), 7 in the last hour")
+    assert drain.startswith("drain 0.2.0 is running (process ")
+    assert "lab" == status["cluster"]
+
+
+def test_status_without_a_state_says_what_is_not_known(site: CommandSite) -> None:
+    """Before the drain has run; of one that has ended the count of an hour is old."""
+    server, cluster, delivery = site.call("status").out.splitlines()[:3]
+    site.beacon(last_delivery=NOON, deliveries_last_hour=7)
+    old = site.call("status").out
+
+    assert server.endswith(", version unknown")
+    assert "cluster lab, Slurm release unknown" == cluster
+    assert "no delivery yet" == delivery
+    assert f"last delivery {format_time(NOON)} (" in old
+    assert "in the last hour" not in old
+
+
+@pytest.mark.parametrize(("is_terminal", "count"), [(True, 1), (False, 0)])
+def test_a_verdict_has_a_colour_on_a_terminal(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch, count: int, *, is_terminal: bool
+) -> None:
+    """Nowhere else, so that no script has to remove it."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    said = site.call("status", terminal=is_terminal)
+
+    assert count == said.out.count("\x1b[31mno drain is running\x1b[0m")
+    assert 2 * count == said.out.count("\x1b[")
+
+
+def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
+    """In tmp, which is nobody's business otherwise."""
+    assert "1 file being written in tmp" in filled(drained).call("status").out
+
+
+def test_status_opens_no_file_of_the_spool(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names and times are enough, however many there are."""
+    filled(site)
+    monkeypatch.setattr(Layout, "read", None)
+
+    assert 0 == site.call("status").code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"pid": "x", "updated": "now", "destination": 5, "server": [], "unknown_hosts": null}',
+        '{"pid": true, "updated": NaN, "destination": {"health": 1, "since": 1e999}}',
+        '{"updated": 1e300, "destination": {"health": "down", "since": -1e300}}',
+    ],
+)
+def test_status_survives_a_damaged_state_file(drained: CommandSite, text: str) -> None:
+    """What is not as expected is not known."""
+    (drained.state / "drain.json").write_text(text)
+    (drained.state / "sweep.json").write_text(text)
+
+    assert 0 == drained.call("status").code
+    assert 0 == drained.call("status", "--json").code
+
+
+def test_status_without_a_drain_says_so(site: CommandSite) -> None:
+    """And when one was last seen."""
+    never = site.call("status").out
+    site.beacon()
+    once = site.call("status").out
+
+    assert "no drain is running" == never.splitlines()[3]
+    assert f"\nno drain is running; last seen {format_time(NOON)}" in once
+
+
+def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None:
+    """Such as a link that somebody put there."""
+    (site.state / "drain.lock").symlink_to("elsewhere")
+
+    assert "\nthe drain's lock cannot be opened; run this as root" in site.call("status").out
+    assert "unknown" == site.call("status", "--json").json["lock"]["state"]
+
+
+def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
+    """Its state file names a process that is gone."""
+    (drained.state / "drain.json").write_text('{"pid": 99999999}')
+
+    assert "a process of unknown id" in drained.call("status").out

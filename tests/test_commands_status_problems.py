@@ -1,0 +1,172 @@
+"""`cc-spool status` on halts, waiting runs, the token and the last sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, TOKEN, CommandSite
+from command_views import HALTED, N1, say
+
+from spool.files.drain_state import HealthReport, HealthState, UnreadableFile
+from spool.files.lock import take_lock
+from spool.formatting import format_time
+
+DOWN = {"health": "down", "since": NOON, "reason": "refused", "next_probe": NOON + 60}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def drained(site: CommandSite) -> Iterator[CommandSite]:
+    """Return a site on which a drain holds the lock."""
+    site.beacon(destination={"health": "up"}, server={"version": "1.5.4", "dialect": "shared"})
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    yield site
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("destination", "key", "words"),
+    [(HALTED, "halted", "HALTED since"), (DOWN, "down", "cc-backend does not answer since")],
+)
+def test_status_tells_what_stands_in_the_way(
+    drained: CommandSite, destination: dict[str, Any], key: str, words: str
+) -> None:
+    """Since when, why, and when it is tried again."""
+    drained.beacon(destination=destination)
+    status = drained.call("status", "--json").json
+
+    assert {"since": NOON, "reason": destination["reason"]} == status[key]
+    assert destination["next_probe"] == status["next_attempt"]
+    assert words in drained.call("status").out
+
+
+def test_status_tells_when_the_next_run_is_due(drained: CommandSite) -> None:
+    """Of those that wait for a time of their own."""
+    say(drained, next_attempt=NOON + 900.0)
+
+    assert NOON + 900 == drained.call("status", "--json").json["next_attempt"]
+    assert f"next attempt {format_time(NOON + 900)}" in drained.call("status").out
+
+
+TROUBLE: list[tuple[dict[str, Any], str]] = [
+    ({"slurm_silent_since": NOON}, f"Slurm has not answered since {format_time(NOON)}\n"),
+    ({"slurm_silent_since": NOON, "slurm_reason": "no route"}, ": no route\n"),
+    ({"accounting_silent_since": NOON}, "Slurm's accounting has not answered since"),
+    ({"disk_full": True}, "the spool cannot be written\n"),
+    ({"disk_full": True, "disk_reason": "No space"}, "the spool cannot be written: No space\n"),
+    (
+        {"waiting": (N1,)},
+        f"waiting: host n1 is unknown to cc-backend: 3 runs since {format_time(NOON)}",
+    ),
+    ({"warnings": ("squeue: a line",)}, "warning: squeue: a line\n"),
+    ({"polling_reason": "EMFILE"}, "inotify cannot be used (EMFILE): new/ is polled"),
+    ({"unreported": 1}, "1 run deliberately not reported"),
+    (
+        {"due_since": NOON},
+        f"nothing has been delivered since {format_time(NOON)}, although runs are due\n",
+    ),
+    ({"last_delivery": NOON, "deliveries_last_hour": 7}, f"last delivery {format_time(NOON)} ("),
+    ({"last_delivery": NOON, "deliveries_last_hour": 7}, " ago), 7 in the last hour\n"),
+    (
+        {
+            "unreadable_count": 1,
+            "unreadable": (UnreadableFile(name="todo/5-9.json", reason="EIO"),),
+        },
+        "1 file cannot be read now:\n  todo/5-9.json: EIO\n",
+    ),
+    (
+        {"stops": HealthReport(state=HealthState.DOWN, since=NOON, reason="timed out")},
+        f"cc-backend does not answer to stops since {format_time(NOON)}: timed out\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), TROUBLE)
+def test_status_tells_every_trouble(
+    drained: CommandSite, fields: dict[str, Any], words: str
+) -> None:
+    """A line each, with since when and why."""
+    say(drained, **fields)
+
+    assert words in drained.call("status").out
+
+
+def test_status_as_json_has_all_that_the_drain_says(drained: CommandSite) -> None:
+    """A script need not read the lines."""
+    say(drained, waiting=(N1,), unreadable_count=2, last_delivery=7.0, due_since=5.0)
+    status = drained.call("status", "--json").json
+
+    assert [{"cause": N1.cause, "count": 3, "since": NOON}] == status["waiting"]
+    assert (2, 7, 5, 1) == (
+        status["unreadable"],
+        status["last_delivery"],
+        status["due_since"],
+        status["unknown_hosts"],
+    )
+
+
+def test_status_shows_when_the_token_expires(site: CommandSite) -> None:
+    """In text and JSON, and never the token."""
+    status = site.call("status", "--json")
+
+    assert 1_900_000_000 == status.json["token"]["expires_at"]
+    assert "expires in" in site.call("status").out
+    assert TOKEN not in status.out
+
+
+def test_status_tells_of_a_token_that_cannot_be_used(site: CommandSite) -> None:
+    """It does not keep anybody from looking after the halt that this makes."""
+    site.token.chmod(0o644)
+    said = site.call("status")
+
+    assert 0 == said.code
+    assert "other users can read or change the token" in said.out
+    assert "warning: cc-backend.token_file" in said.err
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [("eyJleHAiOjF9", "expired "), ("e30", "does not expire")],  # {"exp":1}, {}
+)
+def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> None:
+    """Past its time, or without one; here it stands in the configuration."""
+    del site.document["cc-backend"]["token_file"]
+    site.document["cc-backend"]["apikey"] = f"eyJhbGciOiJFZERTQSJ9.{claims}.c2ln"
+    site.write()
+
+    assert f"token (configuration) {words}" in site.call("status").out
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        (
+            {"started": NOON, "finished": NOON, "drift": {"start": 2, "stop": 0}},
+            "ago; differences: start 2, stop 0",
+        ),
+        ({"started": NOON, "finished": None}, "last sweep did not finish; differences: unknown"),
+        (
+            {"started": NOON, "finished": NOON, "refused": True, "guards": ["too many stops"]},
+            "differences: unknown; REFUSED: too many stops",
+        ),
+        ({"started": NOON, "finished": NOON, "refused": True}, "differences: unknown; REFUSED"),
+        ({"started": NOON, "guards": 5}, "sweep.json is not valid"),
+    ],
+)
+def test_status_tells_of_the_last_sweep(
+    site: CommandSite, sweep: dict[str, Any], words: str
+) -> None:
+    """What it found, and whether it was refused."""
+    (site.state / "sweep.json").write_text(json.dumps(sweep))
+
+    assert words in site.call("status").out
+    assert sweep == site.call("status", "--json").json["sweep"]
