@@ -1,0 +1,207 @@
+"""Spool and state directory are there, safe, durable and on one local file system."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from config_site import TOPOLOGY, config_of, problems, site, written
+
+from spool.config import load_checked
+from spool.config.paths import check_paths, file_system
+from spool.errors import ConfigError
+
+
+def test_a_site_where_all_is_there_has_no_problem(tmp_path: Path) -> None:
+    """Directories, token, authority and topology are found."""
+    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "cluster.json").write_text(json.dumps(TOPOLOGY))
+    document = site(
+        tmp_path,
+        cc_backend={"ca_file": f"{tmp_path}/ca.pem"},
+        topology_files=[f"{tmp_path}/cluster.json"],
+        slurm={"state_save_location": f"{tmp_path}/slurm"},
+    )
+
+    config = load_checked(written(tmp_path, document), temporary=())
+
+    assert ((), ()) == check_paths(config, temporary=())
+
+
+def test_problems_of_contents_and_of_files_come_in_one_report(tmp_path: Path) -> None:
+    """An unknown key, a wrong type, a readable token, a path in the URL, a missing directory."""
+    document = site(tmp_path, cc_backend={"host": "https://h/"}, unknown=1, drain={"requeue": 1})
+    document["spool"]["directory"] = f"{tmp_path}/none"
+    (tmp_path / "token").chmod(0o644)
+
+    with pytest.raises(ConfigError) as caught:
+        load_checked(written(tmp_path, document), temporary=())
+
+    assert {
+        "unknown",
+        "drain.requeue",
+        "cc-backend.host",
+        "cc-backend.token_file",
+        "spool.directory",
+    } == {each.path for each in caught.value.problems}
+
+
+def test_a_refused_key_has_no_second_problem(tmp_path: Path) -> None:
+    """The default that stands in for a refused value is not looked at."""
+    document = site(tmp_path, cc_backend={"token_file": "token"})
+    document["spool"] |= {"directory": 5, "state_directory": "state"}
+
+    with pytest.raises(ConfigError) as caught:
+        load_checked(written(tmp_path, document), temporary=())
+
+    assert ["cc-backend.token_file", "spool.directory", "spool.state_directory"] == [
+        each.path for each in caught.value.problems
+    ]
+
+
+def test_warnings_of_both_are_kept(tmp_path: Path) -> None:
+    """A spool in memory is one; it comes after those of the contents."""
+    document = site(tmp_path, node_regex="x")
+    mounts = tmp_path / "mounts"
+    mounts.write_text("1 1 0:1 / / rw - tmpfs none rw\n")
+    config = load_checked(written(tmp_path, document), temporary=())
+
+    found, warnings = check_paths(config, temporary=(), mounts=mounts)
+
+    assert () == found
+    assert ["spool.directory", "spool.state_directory"] == [w.partition(":")[0] for w in warnings]
+    assert config.warnings[0].startswith("node_regex")
+
+
+def test_temporary_places_are_refused(tmp_path: Path) -> None:
+    """Also through a link; the service would see another /tmp."""
+    config = replace(config_of(tmp_path), path=Path("/etc/cc-slurm-sync/config.json"))
+    (tmp_path / "link").symlink_to(tmp_path / "spool")
+    linked = replace(config, spool=replace(config.spool, directory=tmp_path / "link"))
+
+    for each in (config, linked):
+        found, _ = check_paths(each, temporary=[tmp_path])
+        assert ["spool.directory", "spool.state_directory"] == [problem.path for problem in found]
+
+
+def test_a_trial_in_a_temporary_place_is_warned_of(tmp_path: Path) -> None:
+    """Who reads the configuration there sees the spool there as well."""
+    config = load_checked(written(tmp_path, site(tmp_path)), temporary=[tmp_path, Path("/other")])
+
+    assert [
+        f"spool.directory: is in {tmp_path}; use this only for a trial",
+        f"spool.state_directory: is in {tmp_path}; use this only for a trial",
+    ] == list(config.warnings)
+
+
+def test_slurmctlds_directory_is_refused_through_a_link(tmp_path: Path) -> None:
+    """A lexical look would not see it."""
+    (tmp_path / "saved").symlink_to(tmp_path / "spool")
+    config = config_of(tmp_path, slurm={"state_save_location": f"{tmp_path}/saved"})
+
+    assert ["spool.directory: is inside slurm.state_save_location"] == problems(config)
+
+
+def test_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    """It leads nowhere and hurts nobody."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    config = config_of(tmp_path, spool={"directory": f"{tmp_path}/loop"} | _state(tmp_path))
+
+    (problem,) = problems(config)
+
+    assert problem.startswith(f"spool.directory: {tmp_path}/loop cannot be used: Too many levels")
+
+
+def test_a_file_where_a_directory_belongs_is_refused(tmp_path: Path) -> None:
+    """The state directory as well as the spool."""
+    config = config_of(tmp_path)
+    (tmp_path / "state").rmdir()
+    (tmp_path / "state").write_text("")
+
+    assert [f"spool.state_directory: {tmp_path}/state is not a directory"] == problems(config)
+
+
+def test_a_directory_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    """Its locks and runs would be anybody's."""
+    config = config_of(tmp_path)
+    (tmp_path / "state").chmod(0o757)
+
+    assert [f"spool.state_directory: other users can write to {tmp_path}/state"] == problems(config)
+
+
+def test_a_spool_that_lacks_directories_is_refused(tmp_path: Path) -> None:
+    """All that are missing are named in one line."""
+    config = config_of(tmp_path)
+    (tmp_path / "spool" / "new").rmdir()
+    (tmp_path / "spool" / "tmp").rmdir()
+
+    assert [f"spool.directory: {tmp_path}/spool lacks new, tmp"] == problems(config)
+
+
+def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
+    """A rename between them would be none."""
+    config = config_of(tmp_path)
+    (tmp_path / "spool" / "dead").rmdir()
+    (tmp_path / "spool" / "dead").symlink_to("/proc")
+
+    assert ["spool.directory: the spool's directories are on several file systems"] == problems(
+        config
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [
+        ("nfs", True),
+        ("nfs4", True),
+        ("lustre", True),
+        ("gpfs", True),
+        ("beegfs", True),
+        ("fuse.sshfs", True),
+        ("ext4", False),
+        ("xfs", False),
+        ("nfsd", False),
+    ],
+)
+def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, refused: bool) -> None:  # noqa: FBT001 - a column of the table
+    """A rename must be atomic and a lock a lock."""
+    config = config_of(tmp_path)
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"1 1 0:1 / / rw - {kind} srv:/x rw\n")
+
+    found, _ = check_paths(config, temporary=(), mounts=mounts)
+
+    assert ([f"is on {kind}"] * 2 if refused else []) == [each.problem for each in found]
+
+
+def test_the_deepest_and_latest_mount_counts(tmp_path: Path) -> None:
+    """An automounter's entry is covered by the one it mounts; blanks are written in octal."""
+    (tmp_path / "a b").mkdir()
+    mounts = tmp_path / "mounts"
+    point = str(tmp_path / "a b").replace(" ", "\\040")
+    mounts.write_text(
+        "1 1 0:1 / / rw shared:1 - ext4 /dev/sda rw\n"
+        f"2 1 0:2 / {point} rw - autofs systemd-1 rw\n"
+        f"3 1 0:3 / {point} rw - nfs4 srv:/x rw\n"
+        "4 1 0:4 / /elsewhere rw - xfs /dev/sdb rw\n"
+    )
+
+    assert "nfs4" == file_system(tmp_path / "a b", mounts)
+    assert "ext4" == file_system(tmp_path, mounts)
+
+
+def test_where_the_system_tells_no_mounts_nothing_is_refused(tmp_path: Path) -> None:
+    """Not known is not remote."""
+    assert file_system(tmp_path, tmp_path / "none") is None
+    assert ((), ()) == check_paths(config_of(tmp_path), temporary=(), mounts=tmp_path / "none")
+
+
+def test_this_systems_mounts_are_understood(tmp_path: Path) -> None:
+    """The real list names a type for every path."""
+    assert file_system(tmp_path)
+
+
+def _state(directory: Path) -> dict[str, str]:
+    return {"state_directory": f"{directory}/state"}

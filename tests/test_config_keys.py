@@ -1,0 +1,96 @@
+"""Keys of the configuration: comments, keys that stand twice, unknown keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from config_keys import known_keys
+from config_text import SMALL, refusal, refusals, written
+
+from spool.config import load
+from spool.config.read import closest_key
+from spool.errors import ConfigError
+
+COMMENTED = """
+{"_": 1, "#": null, "# host": {"clustername": 5}, "_": "twice", "_clustername": [{"a": 1, "a": 2}],
+ "clustername": "lab",
+ "cc-backend": {"_why": "only this one", "host": "https://cc.example.org", "#apikey": "old"},
+ "accelerators": {"#": "by prefix", "gpu": {"_": "PCI", "0": "00000000:03:00.0"}},
+ "gpuPciAddrs": {"_": "none"},
+ "host_map": {"#": "none"},
+ "partition_clusters": {"_": 5, "big": "other"},
+ "filters": {"partitions": {"_": "none", "deny": []}}}
+"""
+
+
+def test_keys_that_begin_with_underscore_or_hash_are_comments(tmp_path: Path) -> None:
+    """In every object, with any value, and as often as the author likes."""
+    path = tmp_path / "config.json"
+    path.write_text(COMMENTED)
+
+    config = load(path)
+
+    assert () == config.warnings
+    assert ("lab", "https://cc.example.org") == (config.clustername, config.cc_backend.host)
+    assert {"gpu": {"0": "00000000:03:00.0"}} == {
+        k: dict(v) for k, v in config.accelerators.items()
+    }
+    assert {"big": "other"} == dict(config.partition_clusters)
+    assert (0, 0) == (len(config.gpu_pci_addrs), len(config.host_map))
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """JSON would silently take the last one; also deep inside."""
+    path = written(
+        tmp_path,
+        '{"clustername": "a", "clustername": "b", "topology_files": [{"x": 1, "x": 2}],'
+        ' "cc-backend": {"host": "https://h"}, "accelerators": {"g": {"0": "a", "0": "b"}}}',
+    )
+
+    found = refusals(path)
+
+    assert "occurs twice; remove one of them" == found["clustername"]
+    assert {"accelerators.g.0", "topology_files[0].x"} < set(found)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "meant"),
+    [
+        ("clusterName", "clustername"),
+        ("slrum", "slurm"),
+        ("spool.min_free", "spool.min_free_bytes"),
+        ("tokenfile", "cc-backend.token_file"),
+        ("token_file", "cc-backend.token_file"),
+        ("slurm.apikey", "cc-backend.apikey"),
+        ("ccRestUrl", "cc-backend.host"),
+        ("ccRestJwt", "cc-backend.token_file"),
+        ("GPUPCIADDRS", "gpuPciAddrs"),
+        ("drain.stop_hold", "drain.stop_hold_seconds"),
+    ],
+)
+def test_an_unknown_key_is_told_the_nearest_one(unknown: str, meant: str) -> None:
+    """Beside it, of the same name elsewhere, or the most alike."""
+    known = [*known_keys(), "slurm", "cc-backend"]
+
+    assert meant == closest_key(unknown, known)
+
+
+def test_every_unknown_key_is_an_error_with_a_suggestion(tmp_path: Path) -> None:
+    """However far off it is."""
+    found = refusal(tmp_path, zzz=1, telemetry={})
+
+    assert {"zzz", "telemetry"} == set(found)
+    assert all(text.startswith("unknown key; did you mean ") for text in found.values())
+
+
+def test_hostile_keys_are_escaped(tmp_path: Path) -> None:
+    """What a terminal would obey is shown as its code."""
+    path = written(tmp_path, SMALL | {"a\x1b[2J\n\u202e": 1, "ignoreHosts": "(?\x1b"})
+
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+
+    text = str(caught.value).replace("\n", "")
+    assert text.isprintable()
+    assert text.isascii()

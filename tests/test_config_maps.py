@@ -1,0 +1,148 @@
+"""Maps and patterns of a configuration: handed on, anchored, and checked for overlaps."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_site import config_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spool.config.backend_settings import host_overlaps, job_filters, metadata_policy, site_map
+from spool.config.rules import is_anchored, overlaps, sample_names
+
+
+def test_the_maps_of_a_site_are_handed_on(tmp_path: Path) -> None:
+    """What the file says is what requests are made of."""
+    config = config_of(
+        tmp_path,
+        accelerators={"g": {"0": "0000:0e:00.0"}},
+        gpuPciAddrs={"^d1$": ["x"]},
+        host_map={"-ib$": ""},
+        partition_clusters={"a100": "alex"},
+        ignoreHosts="^login",
+        assumeCoreIds=True,
+        filters={
+            "clusters": {"deny": ["c"]},
+            "partitions": {"allow": ["p"]},
+            "accounts": {"deny": ["a"]},
+            "users": {"allow": ["u"]},
+            "qos": {"deny": ["q"]},
+            "opt_out_flag": "f",
+        },
+        metadata={
+            "job_script": False,
+            "slurm_info": False,
+            "withheld_partitions": ["p"],
+            "withheld_accounts": ["a"],
+            "opt_out_flag": "m",
+            "secret_patterns": ["x+"],
+            "job_name_bytes": 1,
+            "job_script_bytes": 2,
+            "slurm_info_bytes": 3,
+            "other_bytes": 4,
+            "total_bytes": 5,
+        },
+    )
+
+    mapping, filters, policy = site_map(config), job_filters(config), metadata_policy(config)
+
+    assert ("lab", "alex") == (mapping.cluster_of("x"), mapping.cluster_of("a100"))
+    assert "n1" == mapping.host("n1-ib.example.org")
+    assert {0: "00000000:0E:00.0"} == _addresses(mapping.accelerators.table("g7"))
+    assert {0: "x"} == _addresses(mapping.accelerators.table("d1"))
+    assert mapping.assume_core_ids
+    assert [frozenset("c"), frozenset("p")] == [filters.clusters.deny, filters.partitions.allow]
+    assert (frozenset("a"), "f") == (filters.accounts.deny, filters.opt_out_flag)
+    assert [frozenset("u"), frozenset("q")] == [filters.users.allow, filters.qos.deny]
+    assert re.compile("^login") == filters.ignore_hosts
+    assert (policy.job_script, policy.slurm_info, policy.withheld_flag) == (False, False, "m")
+    assert [frozenset("p"), frozenset("a")] == [
+        policy.withheld_partitions,
+        policy.withheld_accounts,
+    ]
+    assert (re.compile("x+"),) == policy.secrets
+    assert (1, 2, 3, 4, 5) == (
+        policy.name_bytes,
+        policy.script_bytes,
+        policy.description_bytes,
+        policy.other_bytes,
+        policy.total_bytes,
+    )
+
+
+def test_the_defaults_are_those_of_the_mapping(tmp_path: Path) -> None:
+    """A site that configures nothing gets what the library does by itself, and end summaries."""
+    config = config_of(tmp_path)
+
+    assert type(job_filters(config))() == job_filters(config)
+    assert type(metadata_policy(config))(end_summary=True) == metadata_policy(config)
+    assert type(site_map(config))(cluster="lab") == site_map(config)
+
+
+def test_real_hosts_show_overlaps_that_samples_miss(tmp_path: Path) -> None:
+    """With the names of the site nothing is left to guess."""
+    config = config_of(tmp_path, gpuPciAddrs={"^g(?=.*7)": ["a"], "^g0[0-9]$": ["b"]})
+
+    assert not any("as does" in warning for warning in config.warnings)
+    assert () == host_overlaps(config, ["g01", "x07"])
+    (warning,) = host_overlaps(config, ["g01", "g07"])
+    assert warning.startswith('gpuPciAddrs."^g0[0-9]$": matches g07, as does "^g(?=.*7)"')
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("^gpu0[0-9]$", ("gpu00",)),
+        (r"^n\d{3}\.x$", ("n000.x",)),
+        ("^(?:a|bc)+1?$", ("a1", "bc1")),
+        ("a|b", ("a", "b")),
+        ("^g.*$", ("g0",)),
+        ("^[^a0]$", ("-",)),
+        ("^g[^a]$", ("g0",)),
+        ("^g[^0-]$", ("ga",)),
+        ("^g[^0a-]$", ()),
+        (r"^g[\d_]$", ("g0",)),
+        (r"^g[\.]$", ("g.",)),
+        ("^g(?=.*7)", ()),
+        ("^(a[0-9])$", ()),
+        ("^g\n$", ()),
+        ("", ()),
+    ],
+)
+def test_samples_are_names_that_the_pattern_matches(pattern: str, names: tuple[str, ...]) -> None:
+    """Of patterns beyond the reader there are none."""
+    assert names == sample_names(pattern)
+
+
+@given(st.from_regex(r"\^?[a-c0-2]{0,3}(\[[0-5]-[5-9]\])?[.*+?\\d|()]{0,4}\$?", fullmatch=True))
+def test_samples_never_lie(pattern: str) -> None:
+    """Whatever the pattern, a sample is matched by it."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error:
+        return
+
+    assert all(compiled.search(name) for name in sample_names(pattern))
+
+
+def test_overlaps_name_the_first_pattern_and_a_host() -> None:
+    """Two patterns that share no name are not mentioned."""
+    found = list(overlaps(["^gpu0[0-9]$", "^gpu1[0-9]$", "gpu", "^acc$"]))
+
+    assert [("^gpu0[0-9]$", "gpu", "gpu00"), ("^gpu1[0-9]$", "gpu", "gpu10")] == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "anchored"), [("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False)]
+)
+def test_anchors_are_seen(pattern: str, anchored: bool) -> None:  # noqa: FBT001 - a column of the table
+    """Both ends count."""
+    assert anchored == is_anchored(pattern)
+
+
+def _addresses(table: Any) -> dict[int, str]:
+    return dict(table.addresses)

@@ -1,0 +1,73 @@
+"""What works but is doubtful is a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_text import TOKEN, loaded
+
+
+def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
+    """Nobody else hears it."""
+    config = loaded(tmp_path, cc_backend={"host": "http://127.0.0.1:8080"})
+
+    assert () == config.warnings
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"cc_backend": {"host": "http://h"}, "allow_plain_http": True},
+            "cc-backend.host: http sends the token unencrypted",
+        ),
+        (
+            {"cc_backend": {"host": "https://h", "apikey": TOKEN, "token_file": "/t"}},
+            "cc-backend.apikey: not used",
+        ),
+        ({"drain": {"stop_hold_seconds": 119}}, "drain.stop_hold_seconds: with less than 120"),
+        ({"sweep": {"close_unknown_after": 3600}}, "sweep.close_unknown_after: less than a day"),
+        (
+            {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
+            "filters.accounts: p is in allow and in deny",
+        ),
+        (
+            {"filters": {"users": {"allow": ["u"], "deny": ["u"]}}},
+            "filters.users: u is in allow and in deny",
+        ),
+        (
+            {"filters": {"qos": {"allow": ["q"], "deny": ["q"]}}},
+            "filters.qos: q is in allow and in deny",
+        ),
+        ({"filters": {"clusters": {"allow": ["x"]}}}, "filters.clusters: excludes every cluster"),
+        ({"filters": {"clusters": {"deny": ["lab"]}}}, "filters.clusters: excludes every cluster"),
+        ({"ignoreHosts": ".*"}, "ignoreHosts: matches every host"),
+        ({"gpuPciAddrs": {"gpu": ["a"]}}, 'gpuPciAddrs."gpu": matches any part of a host name'),
+        (
+            {"gpuPciAddrs": {"^g[0-5]$": ["a"], "^g[3-9]$": ["b"]}},
+            'gpuPciAddrs."^g[3-9]$": matches g3, as does "^g[0-5]$"',
+        ),
+        ({"gpuPciAddrs": {"^g$": ["a", "b", "a"]}}, 'gpuPciAddrs."^g$": a occurs 2 times'),
+        ({"accelerators": {"g": {"0": "a", "1": "a"}}}, "accelerators.g: a occurs 2 times"),
+    ],
+)
+def test_what_works_but_is_doubtful_is_a_warning(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    """A warning is one text that names the key."""
+    (warning,) = loaded(tmp_path, **changes).warnings
+
+    assert warning.startswith(words)
+
+
+def test_a_cluster_of_a_partition_may_pass_alone(tmp_path: Path) -> None:
+    """A filter that leaves one of several clusters is no mistake."""
+    config = loaded(
+        tmp_path,
+        partition_clusters={"a100": "alex"},
+        filters={"clusters": {"allow": ["alex"]}},
+    )
+
+    assert () == config.warnings

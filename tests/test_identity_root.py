@@ -1,0 +1,186 @@
+"""Commands started by root on an installation: owners of files, and missing rights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import wheel_house
+from command_site import NOON, REFUSED, TOKEN, CommandSite, run_of
+from stub_server import Model, StubServer
+
+from spool.files.layout import Directory
+from spool.files.run import End, EndSource
+
+END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it gives root up")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def installed() -> Iterator[CommandSite]:
+    """Return a site as an installation makes it: the service is nobody, root has the rest."""
+    user = pwd.getpwnam("nobody")
+    root = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))  # pytest's own lets nobody through
+    root.chmod(0o755)
+    site = CommandSite(root / "site")
+    site.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
+    site.write()
+    for path in (site.config, site.token):
+        os.chown(path, 0, user.pw_gid)
+    for path in (site.spool, site.state, *site.spool.iterdir()):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    yield site
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def libraries() -> Iterator[Path]:
+    """Return a directory with our packages and all they need, which every user can read.
+
+    The project and its environment may lie where the service may not go, below /root for example.
+    """
+    place = Path(tempfile.mkdtemp(prefix="cc-slurm-sync-"))
+    place.chmod(0o755)
+    wheels = place / "wheels"
+    wheels.mkdir()
+    wheel_house.fill(wheels)
+    for wheel in wheels.iterdir():
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(place)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def python(libraries: Path) -> str:
+    """Return a Python that the service may run as well: one below /root it may not."""
+    system = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    for found in (sys.executable, os.path.realpath(sys.executable), system):
+        if found is None:
+            continue
+        with contextlib.suppress(OSError):
+            done = subprocess.run(
+                [found, "-c", "import spool.commands.drain, encodings.ascii"],
+                check=False,
+                capture_output=True,
+                cwd="/",
+                env={"PYTHONPATH": str(libraries)},
+                user="nobody",
+                group=pwd.getpwnam("nobody").pw_gid,
+                extra_groups=[],
+            )
+            if done.returncode == 0:
+                return found
+    return pytest.skip("no Python here that another user may run")
+
+
+class ByRoot:
+    """Calls `cc-spool` as root in a process of its own."""
+
+    def __init__(self, site: CommandSite, python: str, libraries: Path) -> None:
+        self.site = site
+        self._python, self._libraries = python, libraries
+
+    def __call__(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Return what it said."""
+        return subprocess.run(
+            [self._python, "-m", "spool.cli", verb, "-c", str(self.site.config), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(self._libraries)},
+        )
+
+
+@pytest.fixture
+def by_root(installed: CommandSite, python: str, libraries: Path) -> ByRoot:
+    """Return what calls commands as root."""
+    return ByRoot(installed, python, libraries)
+
+
+def owners(site: CommandSite) -> dict[str, str]:
+    """Return who owns each file below spool and state directory."""
+    files = [path for top in (site.spool, site.state) for path in top.rglob("*") if path.is_file()]
+    return {path.name: path.owner() for path in files}
+
+
+@as_root
+def test_files_of_a_command_started_by_root_belong_to_the_service(
+    installed: CommandSite, by_root: ByRoot
+) -> None:
+    """The run, and the log."""
+    run = installed.put(Directory.DEAD, run_of(5, last_error=REFUSED))
+    said = by_root("retry", "ALL", "--log-file", f"{installed.state}/log")
+
+    assert (0, f"{run.name} is requeued\n") == (said.returncode, said.stdout), said.stderr
+    assert {run.name: "nobody", "log": "nobody"} == owners(installed)
+
+
+@as_root
+def test_a_drain_started_by_root_works_as_the_service(
+    installed: CommandSite, by_root: ByRoot
+) -> None:
+    """Lock, drain state, state and archive are the service's; the token is root's alone."""
+    installed.put(Directory.TODO, run_of(5, end=END))
+    os.chown(installed.token, 0, 0)
+    installed.token.chmod(0o600)
+    with StubServer(Model(token=TOKEN)) as server:
+        installed.document["cc-backend"]["host"] = server.url
+        installed.write()
+        said = by_root("drain", "--once")
+        rows = server.rows()
+
+    assert (0, {(5, NOON): "completed"}) == (said.returncode, rows), said.stderr
+    assert {"nobody"} == set(owners(installed).values())
+    assert {"drain.lock", "drain.json", "handling"} <= set(owners(installed))
+
+
+@as_root
+def test_root_opens_no_file_of_the_spool_as_root(installed: CommandSite, by_root: ByRoot) -> None:
+    """What the service may not read is not read."""
+    path = installed.spool / "open" / f"5-{NOON}.json"
+    path.write_text("{}")
+    path.chmod(0o600)
+    said = by_root("list", "--json")
+
+    assert '"waits": "cannot be used: Permission denied"' in said.stdout
+
+
+@as_root
+def test_a_spool_that_the_service_may_not_open_is_a_missing_right(
+    installed: CommandSite, by_root: ByRoot
+) -> None:
+    """Exit code 77."""
+    os.chown(installed.spool / "dead", 0, 0)
+    (installed.spool / "dead").chmod(0o700)
+    said = by_root("list")
+
+    assert 77 == said.returncode
+    assert "Permission denied; run the command as root or as the service user" in said.stderr
+
+
+@as_root
+def test_a_log_that_the_service_may_not_write_is_a_missing_right(
+    installed: CommandSite, by_root: ByRoot
+) -> None:
+    """Root does not make it either."""
+    said = by_root("list", "--log-file", f"{installed.root}/log")
+
+    assert 77 == said.returncode
+    assert not (installed.root / "log").exists()
