@@ -1,0 +1,90 @@
+"""A start that cc-backend may have stored already is looked up."""
+
+from __future__ import annotations
+
+import pytest
+from scripted_client import EMPTY, NEW, OLD, START, T, backend, error, graphql, rest
+from scripted_server import answer
+
+from ccbackend.outcomes import Outcome, Reason
+from ccbackend.version import ServerInfo, Version, server_info
+
+DUPLICATE = error(422, "a job with that jobId, cluster and startTime already exists: dbid: 1")
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcome"),
+    [
+        (((7, 0),), Outcome.ALREADY_THERE),
+        (((7, 1), (7, 0)), Outcome.ALREADY_THERE),
+        (((7, 1),), Outcome.CONFLICT),
+        ((), Outcome.LATER),
+        (((8, 0),), Outcome.LATER),
+    ],
+)
+def test_a_duplicate_is_looked_up(rows: tuple[tuple[int, int], ...], outcome: Outcome) -> None:
+    """The rows of the job id decide whether it is this run or another one."""
+    with backend(DUPLICATE, EMPTY, graphql(*rows)) as (there, _):
+        reply = there.start(START)
+
+    assert reply.outcome is outcome
+    assert reply.document == START
+    assert reply.rows is not None
+
+
+@pytest.mark.parametrize(("server", "outcome"), [(NEW, Outcome.LATER), (OLD, Outcome.CONFLICT)])
+def test_a_start_sent_before_may_be_cached_on_new_servers(
+    server: ServerInfo, outcome: Outcome
+) -> None:
+    """Only then another run's row is no proof of a conflict."""
+    with backend(DUPLICATE, EMPTY, graphql((7, 1)), server=server) as (there, _):
+        reply = there.start(START, maybe_sent=True)
+
+    assert reply.outcome is outcome
+
+
+QUEUEING_VERSIONS = server_info(Version(1, 4, 1))
+
+
+def test_a_start_sent_before_is_looked_up_first_where_starts_are_queued() -> None:
+    """cc-backend 1.4.0 and 1.4.1 would stall for 5 s over a second one."""
+    with backend(EMPTY, graphql((7, 0)), server=QUEUEING_VERSIONS) as (there, peer):
+        reply = there.start(START, maybe_sent=True)
+
+    assert (Reason.STORED_BEFORE, False) == (reply.verdict.reason, reply.sent)
+    assert not [request for request in peer.requests if "start_job" in request.path]
+
+
+def test_a_queued_start_that_was_dropped_is_sent_again() -> None:
+    """The look-up shows other runs alone."""
+    promise = answer(201, '{"msg":"Successfully triggered job start"}')
+    with backend(EMPTY, graphql((7, 1)), promise, server=QUEUEING_VERSIONS) as (there, _):
+        reply = there.start(START, maybe_sent=True)
+
+    assert Outcome.CONFIRM is reply.outcome
+
+
+def test_a_queued_start_that_cannot_be_looked_up_is_not_sent() -> None:
+    """The look-up's answer counts."""
+    with backend(EMPTY, answer(503, ""), answer(503, ""), server=QUEUEING_VERSIONS) as (there, _):
+        reply = there.start(START, maybe_sent=True)
+
+    assert (Outcome.RETRY, START) == (reply.outcome, reply.document)
+
+
+def test_a_duplicate_is_looked_up_by_rest_where_graphql_fails() -> None:
+    """This run is found by its start second; other runs remain unknown."""
+    failed = answer(200, '{"errors":[{"message":"x"}],"data":null}')
+    with backend(DUPLICATE, EMPTY, failed, failed, rest((9, 0), (7, 0))) as (there, peer):
+        reply = there.start(START)
+
+    assert (reply.outcome, len(reply.rows or ())) == (Outcome.ALREADY_THERE, 1)
+    assert f"start-time={T}-{T}" in peer.requests[-1].path
+
+
+def test_a_duplicate_that_cannot_be_looked_up_is_what_the_look_up_is() -> None:
+    """An outage between the two requests is an outage."""
+    with backend(DUPLICATE, EMPTY, answer(503, ""), answer(503, "")) as (there, _):
+        reply = there.start(START)
+
+    assert (reply.outcome, reply.document) == (Outcome.RETRY, START)

@@ -1,0 +1,88 @@
+"""A probe detects version, dialect, job API and whether the token is accepted."""
+
+from __future__ import annotations
+
+import pytest
+from scripted_client import EMPTY, NEW, OLD, backend, error
+from scripted_server import Action, answer, hang_up, stall
+
+from ccbackend.outcomes import ApiCall, Outcome, Reason
+from ccbackend.version import Dialect, ServerInfo
+from ccbackend.wire.transport import ExchangeLimits
+
+LOGIN = answer(200, '<li class="build-list-item">Version 1.4.4</li>')
+PLAIN = answer(200, "<html>login</html>")
+
+
+@pytest.mark.parametrize(
+    ("actions", "server"),
+    [
+        ((LOGIN,), OLD),
+        ((PLAIN, error(404, "the requested endpoint does not exist")), ServerInfo()),
+        ((PLAIN, answer(404, "404 page not found")), ServerInfo(None, Dialect.EXCLUSIVE)),
+        ((PLAIN, answer(200, "<html>")), NEW),
+        ((PLAIN, hang_up, hang_up), NEW),
+        ((hang_up,), NEW),
+        ((answer(503, "404 page not found"),), NEW),
+    ],
+)
+def test_the_server_is_detected_without_token(
+    actions: tuple[Action, ...], server: ServerInfo
+) -> None:
+    """By the login page, else by an unknown path; what was known stays if neither shows it."""
+    with backend(*actions) as (there, peer):
+        found = there.detect_server()
+
+    assert found == server
+    assert not any("x-auth-token" in request.headers for request in peer.requests)
+
+
+def test_a_probe_tells_version_and_whether_the_token_is_taken() -> None:
+    """Detection, then one row of a listing."""
+    with backend(LOGIN, EMPTY) as (there, _):
+        found = there.probe()
+
+    assert (found.server, found.reply.call, found.reply.outcome) == (
+        OLD,
+        ApiCall.LISTING,
+        Outcome.DELIVERED,
+    )
+
+
+def test_a_probe_of_a_silent_server_ends_after_the_first_question() -> None:
+    """Each further question would wait as long."""
+    with backend(stall, EMPTY, limits=ExchangeLimits(read_seconds=0.1)) as (there, peer):
+        found = there.probe()
+        paths = [request.path for request in peer.requests]
+
+    assert found.reply.verdict.reason is Reason.TIMED_OUT
+    assert paths == ["/login"]
+
+
+def test_the_path_for_starts_shows_whether_jobs_are_taken() -> None:
+    """A GET that no handler takes; in NATS mode (>= 1.5.0) the path is not there."""
+    absent = error(404, "the requested endpoint does not exist")
+    with backend(answer(405, ""), absent) as (there, peer):
+        reasons = [there.check_job_api().verdict.reason for _ in range(2)]
+
+    assert reasons == [Reason.JOB_API_ON, Reason.API_OFF]
+    assert {("GET", "/api/jobs/start_job/", b"")} == {
+        (each.method, each.path, each.body) for each in peer.requests
+    }
+
+
+def test_an_old_server_is_not_asked_for_its_job_api() -> None:
+    """It has no NATS mode."""
+    with backend(server=OLD) as (there, peer):
+        found = there.check_job_api()
+
+    assert (Reason.JOB_API_ON, False, []) == (found.verdict.reason, found.sent, peer.requests)
+
+
+def test_an_answer_about_the_job_api_proves_no_token() -> None:
+    """The router gives it to everybody, so a GraphQL listing still needs REST."""
+    with backend(answer(405, ""), error(401, "unauthorized")) as (there, _):
+        there.check_job_api()
+        found = there.running_jobs("lab")
+
+    assert (None, Outcome.HALT) == (found.rows, found.reply.outcome)

@@ -1,0 +1,283 @@
+"""Starts, stops and deletes as sent: dialects, amended bodies, metadata, an unusable token."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+from backend_version import parse_version
+from scripted_client import CREATED, NEW, OLD, START, T, backend, error
+from scripted_server import ScriptedServer, answer, raw
+
+from ccbackend.api_requests import encoded
+from ccbackend.client import BackendClient
+from ccbackend.errors import ExpiredTokenError, TokenError
+from ccbackend.facts import BackendRunKey
+from ccbackend.outcomes import Outcome, Reason
+from ccbackend.payload import edit_meta_payload
+from ccbackend.version import ServerInfo, server_info
+from ccbackend.wire.transport import Transport
+
+STOPPED = answer(200, '{"jobState":"completed"}\n')
+STOP = {"jobId": 7, "cluster": "lab", "startTime": T, "stopTime": T + 9, "jobState": "node_fail"}
+
+
+def test_a_start_is_posted_with_the_token_and_nothing_else() -> None:
+    """The path ends in a slash, the token has its own header, no cookie is sent."""
+    with backend(CREATED) as (there, peer):
+        reply = there.start(START)
+
+    assert (reply.outcome, reply.status, reply.document) == (Outcome.DELIVERED, 201, START)
+    (request,) = peer.requests
+    assert (request.method, request.path) == ("POST", "/api/jobs/start_job/")
+    assert request.headers["x-auth-token"] == "secret-token"
+    assert request.headers["accept-encoding"] == "identity"
+    assert not {"authorization", "cookie"} & set(request.headers)
+    assert request.json == START
+
+
+def test_stop_and_delete_have_their_own_paths() -> None:
+    """Delete is the one that is not posted."""
+    with backend(STOPPED, answer(200, '{"msg":"Successfully deleted job 7"}')) as (there, peer):
+        outcomes = [there.stop(STOP).outcome, there.delete(START).outcome]
+
+    assert outcomes == [Outcome.DELIVERED, Outcome.DELIVERED]
+    assert [(request.method, request.path) for request in peer.requests] == [
+        ("POST", "/api/jobs/stop_job/"),
+        ("DELETE", "/api/jobs/delete_job/"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("server", "given", "sent"),
+    [
+        (NEW, {"shared": "single_user"}, {"exclusive": 2}),
+        (OLD, {"exclusive": 0}, {"shared": "multi_user"}),
+    ],
+)
+def test_a_refused_dialect_is_switched_and_remembered(
+    server: ServerInfo, given: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    """The telling 400 turns the dialect; the version known before was wrong."""
+    field = next(iter(given))
+    refusal = error(400, f'parsing request body failed: json: unknown field "{field}"')
+    with backend(refusal, CREATED, server=server) as (there, peer):
+        reply = there.start({"jobId": 7, **given})
+        after = there.server
+
+    assert reply.outcome is Outcome.DELIVERED
+    assert reply.amended == (Reason.WRONG_DIALECT,)
+    assert peer.requests[1].json == {"jobId": 7, **sent}
+    assert after == ServerInfo(None, server.dialect.other)
+
+
+def test_a_dialect_that_another_sender_has_found_stays() -> None:
+    """Two senders refused at once do not turn it back and forth."""
+    refusal = error(400, 'unknown field "shared"')
+    with backend(refusal, CREATED, server=OLD) as (there, _):
+        there.start({"jobId": 7, "shared": "none"})
+        after = there.server
+
+    assert after == OLD
+
+
+def test_a_server_that_refuses_both_dialects_rejects() -> None:
+    """Each amendment is made once."""
+    first, second = error(400, 'unknown field "shared"'), error(400, 'unknown field "exclusive"')
+    with backend(first, second) as (there, peer):
+        reply = there.start(START)
+
+    assert (reply.outcome, len(peer.requests)) == (Outcome.REJECTED, 2)
+    assert reply.verdict.message == 'unknown field "exclusive"'
+
+
+def test_a_dialect_refused_without_the_field_rejects() -> None:
+    """There is nothing to switch in a body that names no sharing."""
+    with backend(error(400, 'unknown field "shared"')) as (there, peer):
+        reply = there.start({"jobId": 7})
+
+    assert (reply.outcome, len(peer.requests)) == (Outcome.REJECTED, 1)
+
+
+def test_too_large_bodies_lose_script_then_description() -> None:
+    """413 shrinks in two steps, the name stays; a proxy may say that to everything."""
+    metadata = {"jobName": "n", "jobScript": "s", "slurmInfo": "i"}
+    big = answer(413, "<html>too large</html>", "Content-Type: text/html\r\n")
+    with backend(big, big, big) as (there, peer):
+        reply = there.start({**START, "metaData": metadata})
+
+    assert (Outcome.LATER, True) == (reply.outcome, reply.verdict.may_be_in_front)
+    assert [list(request.json["metaData"]) for request in peer.requests] == [
+        ["jobName", "jobScript", "slurmInfo"],
+        ["jobName", "slurmInfo"],
+        ["jobName"],
+    ]
+
+
+def test_a_refused_state_is_sent_as_failed() -> None:
+    """The original is noted by the reason."""
+    refusal = error(400, 'jobId 7 (id 1) on lab : invalid requested job state: "node_fail"')
+    with backend(refusal, STOPPED) as (there, peer):
+        reply = there.stop(STOP)
+
+    assert (reply.outcome, reply.amended) == (Outcome.DELIVERED, (Reason.STATE_UNKNOWN,))
+    assert peer.requests[1].json == {**STOP, "jobState": "failed"}
+
+
+EARLY_OR_STOPPED = "stopTime must be larger than startTime and only running jobs can be stopped"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome"),
+    [
+        (EARLY_OR_STOPPED, Outcome.ALREADY_THERE),
+        (f"jobId 7 (id 1) on lab : {EARLY_OR_STOPPED} (state is: running)", Outcome.REJECTED),
+    ],
+)
+def test_an_end_equal_to_the_start_is_moved_only_where_it_is_refused(
+    refusal: str, outcome: Outcome
+) -> None:
+    """Up to 1.4.2; up to 1.3.1 the answer may as well mean that the run is stopped."""
+    equal = {**STOP, "stopTime": T}
+    with backend(STOPPED, error(400, refusal), STOPPED, *[error(400, refusal)] * 2) as (there, _):
+        replies = [there.stop(equal) for _ in range(3)]
+
+    assert [(Outcome.DELIVERED, T), (Outcome.DELIVERED, T + 1), (outcome, T + 1)] == [
+        (reply.outcome, (reply.document or {})["stopTime"]) for reply in replies
+    ]
+
+
+def test_an_end_before_the_start_is_clamped_once() -> None:
+    """A body that is clamped already is not sent again."""
+    refusal = error(400, "stopTime 5 must be larger/equal than startTime 9")
+    with backend(refusal, STOPPED, refusal) as (there, peer):
+        fixed = there.stop({**STOP, "stopTime": T - 5})
+        stuck = there.stop(STOP)
+
+    assert fixed.document == {**STOP, "stopTime": T + 1}
+    assert (stuck.outcome, len(peer.requests)) == (Outcome.REJECTED, 3)
+
+
+UPGRADED = answer(200, "<li>Version 1.5.4</li>")
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("NODE_FAIL", "node_fail"), ("DEADLINE", "deadline"), ("TIMEOUT", "timeout")],
+)
+def test_an_end_has_the_name_of_the_server_that_takes_it(state: str, told: str) -> None:
+    """It may have been upgraded since the request was made."""
+    actions = (STOPPED,) if state == "TIMEOUT" else (UPGRADED, STOPPED)
+    old = {**STOP, "jobState": "timeout" if state != "NODE_FAIL" else "failed"}
+    with backend(*actions, server=OLD) as (there, peer):
+        there.stop(old, state=state)
+
+    stops = [request for request in peer.requests if "stop_job" in request.path]
+    assert told == json.loads(stops[-1].body)["jobState"]
+
+
+KEY = BackendRunKey(7, "lab", 100)
+
+
+def test_metadata_of_a_stored_run_is_edited_by_its_whole_tuple() -> None:
+    """Or another run of the job id would be changed."""
+    with backend(answer(200, '{"jobState":"running","metaData":{}}')) as (there, peer):
+        found = there.edit_meta(edit_meta_payload(KEY, "jobScript", "#!/bin/sh"))
+
+    (request,) = peer.requests
+    assert Reason.EDITED is found.verdict.reason
+    assert ("PATCH", "/api/jobs/edit_meta/") == (request.method, request.path)
+    assert json.loads(request.body) == {
+        "jobId": 7,
+        "cluster": "lab",
+        "startTime": 100,
+        "payload": {"key": "jobScript", "value": "#!/bin/sh"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "edits"), [("1.3.0", False), ("1.4.4", False), ("1.5.0", True), ("1.5.4", True)]
+)
+def test_the_version_tells_whether_metadata_can_be_edited(version: str, *, edits: bool) -> None:
+    """By tuple from 1.5.0 on."""
+    assert edits is server_info(parse_version(version)).edits_metadata
+
+
+def test_an_unreachable_server_is_a_reply() -> None:
+    """Nothing was sent, so nothing can have happened."""
+    with ScriptedServer([]) as peer:
+        url = peer.url
+    with requests.Session() as session:
+        there = BackendClient(Transport(session, url, token=lambda: "t"))
+        reply = there.start(START)
+        there.close()
+
+    assert (reply.verdict.reason, reply.sent, reply.status) == (Reason.UNREACHABLE, False, None)
+    assert there.server == ServerInfo()
+
+
+def test_an_unreadable_token_halts_without_a_request() -> None:
+    """Sending, looking up and listing alike say so."""
+
+    def token() -> str:
+        raise TokenError("/t", "gone", "put it back")
+
+    with ScriptedServer([]) as peer, requests.Session() as session:
+        there = BackendClient(Transport(session, peer.url, token=token))
+        replies = [there.start(START), there.lookup(7, "lab").reply]
+
+    assert [reply.verdict.reason for reply in replies] == [Reason.TOKEN_UNREADABLE] * 2
+    assert peer.requests == []
+
+
+def test_a_token_that_has_expired_here_gets_the_server_s_reason() -> None:
+    """No request is needed to know it; the reason names the cause, not the file."""
+
+    def token() -> str:
+        raise ExpiredTokenError("/t")
+
+    with ScriptedServer([]) as peer, requests.Session() as session:
+        reply = BackendClient(Transport(session, peer.url, token=token)).start(START)
+
+    assert (reply.verdict.reason, reply.sent) == (Reason.TOKEN_EXPIRED, False)
+    assert "/t" == reply.verdict.message
+
+
+def test_a_token_that_vanishes_after_a_delivery_is_noticed() -> None:
+    """The proof of an earlier token does not count."""
+    tokens = ["a", "a"]
+
+    def token() -> str:
+        if not tokens:
+            raise TokenError("/t", "gone", "put it back")
+        return tokens.pop()
+
+    with ScriptedServer([CREATED]) as peer, requests.Session() as session:
+        there = BackendClient(Transport(session, peer.url, token=token))
+        there.start(START)
+        found = there.lookup(7, "lab")
+
+    assert found.reply.verdict.reason is Reason.TOKEN_UNREADABLE
+
+
+def test_a_cut_answer_is_an_unknown_outcome() -> None:
+    """The status line alone proves nothing."""
+    with backend(raw(b"HTTP/1.1 201 Created\r\nContent-Length: 40\r\n\r\n{")) as (there, _):
+        reply = there.start(START)
+
+    assert (reply.verdict.reason, reply.sent) == (Reason.BROKEN, True)
+
+
+def test_bodies_are_utf8_whatever_they_hold() -> None:
+    """A lone surrogate cannot stop a request."""
+    assert encoded({"a": "\ud800ä"}) == '{"a":"?ä"}'.encode()
+
+
+def test_replies_show_no_text_of_users() -> None:
+    """The representation lacks the document."""
+    with backend(CREATED) as (there, _):
+        reply = there.start({**START, "user": "ada-hidden"})
+
+    assert "ada-hidden" not in repr(reply)
