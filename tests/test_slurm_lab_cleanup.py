@@ -1,0 +1,87 @@
+"""The lab leaves no process, mount or file behind, and says why it failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slurm_lab import Lab, LabError, Settings, require_slurm, wait_until
+
+FOR_EVER = "sleep 600"
+
+
+def leftovers(root: Path) -> list[str]:
+    """Return what still speaks of a lab: processes, mounts, files."""
+    lines = [line for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes() + (process / "mounts").read_bytes()
+        except OSError:
+            continue  # it has ended meanwhile
+        if str(root).encode() in words and process.name != str(os.getpid()):
+            lines.append(process.name)
+    return lines + [str(root)] * root.exists()
+
+
+@pytest.mark.slurm
+def test_failed_test_leaves_nothing() -> None:
+    """When a test fails in the middle of a job, every process, mount and file goes."""
+    require_slurm()
+    lab = Lab(Settings(accounting=False))
+    before: list[str] = []
+
+    def fails() -> None:
+        lab.jobs.sbatch(script=FOR_EVER)
+        before.extend(leftovers(lab.root))
+        lab.run("false")
+
+    with pytest.raises(LabError, match="ended with 1"), lab:
+        fails()
+    assert len(before) > 10
+    assert leftovers(lab.root) == []
+
+
+@pytest.mark.slurm
+def test_daemon_that_does_not_start_says_why() -> None:
+    """A wrong slurm.conf shows the words of the daemon, and leaves nothing."""
+    require_slurm()
+    lab = Lab(Settings(accounting=False, options={"SlurmctldPort": "none"}))
+
+    with pytest.raises(LabError, match="SlurmctldPort"), lab:
+        pass
+    assert leftovers(lab.root) == []
+
+
+@pytest.mark.slurm
+def test_killed_test_process_leaves_nothing() -> None:
+    """When the process of the tests is killed, every process, mount and file goes."""
+    require_slurm()
+    program = (
+        "from slurm_lab import Lab, Settings\n"
+        "with Lab(Settings(accounting=False)) as lab:\n"
+        "    print(lab.root, flush=True); input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent / "support")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        root = Path(child.stdout.readline().strip())
+        before = leftovers(root)
+        child.send_signal(signal.SIGKILL)
+
+    assert len(before) > 10
+    wait_until(lambda: not leftovers(root), "everything to be gone")
+
+
+def test_waiting_has_a_limit() -> None:
+    """What does not come is named."""
+    with pytest.raises(LabError, match="0 s in vain for rain"):
+        wait_until(lambda: False, "rain", timeout=0)

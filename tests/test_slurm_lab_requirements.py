@@ -1,0 +1,85 @@
+"""What the lab needs, and what a test says that cannot have it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from slurm_lab import present, require_slurm, require_tree, trees
+
+
+def test_missing_slurm_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what the lab needs a test is skipped, and says what is missing."""
+    monkeypatch.setattr(present, "what_is_missing", lambda: "needs root")
+    monkeypatch.delenv("REQUIRE_SLURM", raising=False)
+
+    with pytest.raises(pytest.skip.Exception, match="needs root"):
+        require_slurm()
+
+
+def test_missing_slurm_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With REQUIRE_SLURM=1 the same is a failure."""
+    monkeypatch.setattr(present, "what_is_missing", lambda: "not installed: slurmctld")
+    monkeypatch.setenv("REQUIRE_SLURM", "1")
+
+    with pytest.raises(pytest.fail.Exception, match="slurmctld"):
+        require_slurm()
+
+
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is named, root first."""
+    monkeypatch.setattr(present, "PATH", "/nonexistent")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    named = present.what_is_missing()
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+
+    assert "slurmctld" in named
+    assert present.what_is_missing() == "needs root"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sources.list", "# deb http://no/\ndeb [arch=amd64] http://mirror/debian x main\n"),
+        ("sources.list.d/a.sources", "Types: deb\nURIs: http://mirror/debian\nSuites: x\n"),
+    ],
+)
+def test_mirror_is_that_of_apt(tmp_path: Path, name: str, text: str) -> None:
+    """Read at run time, in either form."""
+    (tmp_path / "sources.list.d").mkdir()
+    before = trees.mirror(tmp_path)
+    (tmp_path / name).write_text(text)
+
+    assert (None, "http://mirror/debian") == (before, trees.mirror(tmp_path))
+
+
+def test_release_that_is_not_here_skips_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing suite is reported; one that is kept is used."""
+    monkeypatch.setenv("SLURM_LAB_CACHE", str(tmp_path))
+    monkeypatch.delenv("SLURM_LAB_BUILD", raising=False)
+
+    with pytest.raises(pytest.skip.Exception, match=r"24\.11 .*trixie.*make test-all"):
+        require_tree("24.11")
+    (tmp_path / "trixie").mkdir()
+
+    assert (None, tmp_path / "trixie") == (require_tree("here"), require_tree("24.11"))
+
+
+def test_release_that_cannot_be_built_skips_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tool's message is shown, and nothing half-made stays."""
+    tool = tmp_path / "mmdebstrap"
+    tool.write_text("#!/bin/sh\necho no such suite >&2\nexit 25\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SLURM_LAB_BUILD", "1")
+    monkeypatch.setattr(trees, "mirror", lambda: "http://mirror/debian")
+
+    with pytest.raises(pytest.skip.Exception, match=r"26\.05 .*forky.*no such suite"):
+        require_tree("26.05")
+    assert [] == [*(tmp_path / "cache").iterdir()]

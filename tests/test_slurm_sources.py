@@ -1,0 +1,50 @@
+"""The table of Slurm's sources by release, and the page that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recorded_slurm import RELEASES, SERIES
+from release_table import markdown
+
+from slurm.release import RELEASE_TABLE, QueryMethod, Release, features_of
+
+
+def test_table_has_a_row_for_every_release() -> None:
+    """Releases in between take the row before them, unknown ones the nearest."""
+    assert [
+        QueryMethod.TEXT,
+        QueryMethod.TEXT,
+        QueryMethod.JSON_EACH,
+        QueryMethod.JSON_EACH,
+        QueryMethod.JSON_IDS,
+        QueryMethod.JSON_IDS,
+    ] == [features_of(RELEASES[series]).few_jobs for series in SERIES[:6]]
+    assert QueryMethod.JSON_EACH is features_of(Release(24, 5, 0)).few_jobs
+    assert RELEASE_TABLE[-1] == features_of(Release(30, 11))
+    assert RELEASE_TABLE[0] == features_of(Release(20, 11))
+    assert "--json=v0.0.44" == features_of(Release(26, 5, 5)).json_option
+
+
+def test_way_is_told_with_its_form_of_json() -> None:
+    """What check says of a source names the commands or the pinned JSON."""
+    row = features_of(Release(26, 5))
+
+    assert "JSON with `-j IDS`, `--json=v0.0.44`" == row.describe(row.few_jobs)
+    assert "scontrol show job ID -d" in row.describe(QueryMethod.TEXT)
+
+
+def test_table_is_shown_as_markdown() -> None:
+    """Every row and every source common to all is in what the page shows."""
+    lines = markdown().splitlines()
+
+    assert len(RELEASE_TABLE) + 2 == len([line for line in lines if line.startswith("|")])
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+    assert 6 == len([line for line in lines if line.startswith("- ")])
+
+
+def test_the_page_shows_the_table() -> None:
+    """What docs/compatibility.md says of the sources is what the code has."""
+    page = Path(__file__).parent.parent / "docs" / "compatibility.md"
+
+    assert markdown() in page.read_text()
