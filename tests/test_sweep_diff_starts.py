@@ -1,4 +1,4 @@
-"""What a sweep finds: each case of a run on both sides, as values."""
+"""Which runs a sweep reports or captures, as values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,9 @@ from dataclasses import replace
 import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
-from slurm.decode.fields.job_states import END_STATES
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepMemory
-from sweeper.values import (
-    Close,
-    Differences,
-    EndProof,
-    Report,
-    SlurmRun,
-    SpoolEntry,
-    SpoolStatus,
-    Start,
-    Stop,
-)
+from sweeper.values import Differences, Report, SpoolEntry, SpoolStatus, Start
 
 GRACE = 600
 
@@ -184,136 +173,6 @@ def test_what_the_drain_told_nothing_of_is_not_asked_for_again() -> None:
     assert keys(found(again, memory).starts) == [RunId(7, OLD)]
 
 
-@pytest.mark.parametrize("state", sorted(END_STATES))
-def test_a_proven_end_is_a_stop(state: str) -> None:
-    """Accounting has the same id and start, an end state and an end."""
-    drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, state=state),)}))
-
-    why = f"{state} according to accounting, still running at cc-backend"
-    assert drift.stops == [Stop(job=over(7, state=state), proof=EndProof.ACCOUNTING, why=why)]
-
-
-def test_the_controllers_own_record_proves_too() -> None:
-    """Where accounting is late."""
-    differences = Differences(
-        orphans=(row(7),), controller_runs={7: over(7)}, accounting_runs={7: (run(7),)}
-    )
-
-    (change,) = found(differences).stops
-
-    assert (change.job, change.proof) == (over(7), EndProof.CONTROLLER)
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        over(7, OLD + 6),  # another run of the id
-        over(7, state="RUNNING"),  # a planned end
-        over(7, end=0),
-        over(7, state="COMPLETING"),
-        over(7, state="NEVER_HEARD_OF"),
-    ],
-)
-def test_what_is_no_proof_is_reported(job: SlurmRun) -> None:
-    """From accounting as from the controller."""
-    for differences in (
-        Differences(orphans=(row(7),), accounting_runs={7: (job,)}),
-        Differences(orphans=(row(7),), accounting_runs={}, controller_runs={7: job}),
-    ):
-        drift = found(differences)
-        assert (drift.stops, len(drift.reports)) == ([], 1)
-
-
-def test_silence_is_no_proof() -> None:
-    """Neither of both, nor of accounting that does not answer."""
-    assert [
-        report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
-    ] == ["not in Slurm's queue, and accounting does not have it"]
-    assert [report.why for report in found(Differences(orphans=(row(7),))).reports] == [
-        "not in Slurm's queue, and accounting does not answer"
-    ]
-    running = Differences(orphans=(row(7),), accounting_runs={7: (run(7),)})
-    assert found(running).reports == [
-        Report(
-            key=RunId(7, OLD),
-            user="ada",
-            why="not in Slurm's queue, and accounting still shows it as RUNNING",
-        )
-    ]
-
-
-def test_a_stop_carries_the_start_that_was_told() -> None:
-    """Slurm's own may differ by some seconds."""
-    drift = found(Differences(orphans=(row(7, OLD + 4),), accounting_runs={7: (over(7),)}))
-
-    assert drift.stops[0].job == over(7, OLD + 4)
-
-
-@pytest.mark.parametrize(("age", "stops"), [(GRACE - 1, 0), (GRACE, 1)])
-def test_a_fresh_end_waits_for_the_next_sweep(age: int, stops: int) -> None:
-    """Unless the sweep before has seen it too."""
-    differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON - age),)})
-
-    drift = found(differences)
-
-    assert stops == len(drift.stops)
-    assert (set() if stops else {RunId(7, OLD)}) == drift.young_stops
-    assert len(found(differences, SweepMemory(young_stops=frozenset({RunId(7, OLD)}))).stops) == 1
-
-
-@pytest.mark.parametrize(("ahead", "stops"), [(300, 0), (301, 0)])
-def test_an_end_in_the_future_is_never_told(ahead: int, stops: int) -> None:
-    """A little ahead is too young; more is a clock to be corrected."""
-    drift = found(Differences(orphans=(row(7),), accounting_runs={7: (over(7, end=NOON + ahead),)}))
-
-    assert (len(drift.stops), len(drift.reports)) == (stops, int(ahead > 300))
-
-
-@pytest.mark.parametrize(("sweeps", "stops"), [(1, 0), (2, 1)])
-def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: int) -> None:
-    """The next sweep only counts it."""
-    differences = Differences(orphans=(row(7),), accounting_runs={7: (over(7),)})
-    memory = SweepMemory(sweep=4 + sweeps, stops_queued={RunId(7, OLD): 5})
-
-    drift = found(differences, memory)
-
-    assert stops == len(drift.stops)
-    assert (1 - stops) == drift.skipped["confirming"]
-    assert all("although a sweep has reported its end" in change.why for change in drift.stops)
-
-
-def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
-    """A requeued job: each run is judged alone."""
-    newer = run(7, OLD + 1000)
-    differences = Differences(
-        missing=(newer,),
-        orphans=(row(7),),
-        accounting_runs={7: (over(7), newer)},
-        running_starts={7: OLD + 1000},
-    )
-
-    drift = found(differences)
-
-    assert (keys(drift.starts), keys(drift.stops)) == ([newer.key], [RunId(7, OLD)])
-
-
-def test_a_start_that_moved_is_the_same_run() -> None:
-    """Nodes powered up late: Slurm knows nothing under the old start, the spool has it open."""
-    newer = run(7, OLD + 1000)
-    differences = Differences(
-        missing=(newer,),
-        orphans=(row(7),),
-        accounting_runs={7: (newer,)},
-        running_starts={7: OLD + 1000},
-        spool_entries={RunId(7, OLD): SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD)},
-    )
-
-    drift = found(differences)
-
-    assert (drift.starts, drift.stops, drift.reports) == ([], [], [])
-    assert drift.skipped["moved"] == 1
-
-
 def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
     """The run that goes on is started, the row reported."""
     newer = run(7, OLD + 1000)
@@ -327,34 +186,6 @@ def test_a_strangers_row_under_an_id_used_again_is_no_moved_start() -> None:
     drift = found(differences)
 
     assert (keys(drift.starts), keys(drift.reports)) == ([newer.key], [RunId(7, OLD)])
-
-
-def test_unknown_runs_are_closed_only_by_the_switch() -> None:
-    """Counted from when a sweep first could not decide."""
-    differences = Differences(orphans=(row(7),), accounting_runs={})
-    memory = SweepMemory(unproven_since={RunId(7, OLD): NOON - 100})
-
-    assert found(differences, memory).closes == []
-    assert found(differences, memory).unproven_since == {RunId(7, OLD): NOON - 100}
-    assert found(differences, memory, close_after=101).closes == []
-    why = (
-        "not in Slurm's queue, and accounting does not have it"
-        " for longer than sweep.close_unknown_after"
-    )
-    assert found(differences, memory, close_after=100).closes == [
-        Close(key=RunId(7, OLD), end_time=OLD + 1, why=why)
-    ]
-
-
-def test_a_close_has_the_last_moment_it_was_seen() -> None:
-    """If the spool remembers one."""
-    entry = SpoolEntry(status=SpoolStatus.STARTED, started_at=OLD, last_seen=OLD + 500)
-    differences = Differences(
-        orphans=(row(7),), accounting_runs={}, spool_entries={RunId(7, OLD): entry}
-    )
-    memory = SweepMemory(unproven_since={RunId(7, OLD): 1})
-
-    assert found(differences, memory, close_after=60).closes[0].end_time == OLD + 500
 
 
 def test_the_clock_is_taken_as_it_is_given() -> None:

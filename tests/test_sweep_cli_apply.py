@@ -1,0 +1,142 @@
+"""`cc-sweep apply` as a shell calls it: first sweep, force, limit, lock, the wait for the drain."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from lying_slurm import Told
+from sweep_site import drifted, site
+
+HOUR = 3600
+
+
+def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
+    """Where no drain is running, apply drains once itself."""
+    with site(tmp_path) as made:
+        kept, ended, unseen = drifted(made)
+
+        said = made.sweep("apply")
+
+        assert said.code == 0, said.err
+        assert made.server.rows() == {
+            (7, kept.start): "running",
+            (8, ended.start): "failed",
+            (9, unseen.start): "completed",
+        }
+        assert made.sweep("plan").code == 0
+        state = json.loads((made.state / "sweep.json").read_text())
+    assert (state["refused"], state["guards"]) == (False, [])
+    assert state["drift"] == {"start": 1, "stop": 1, "close": 0, "report": 0}
+    assert state["mark"] == made.now
+    assert state["started"] <= state["finished"]
+    assert "sweep: done, 2 applied" in said.err
+
+
+def test_the_first_apply_ever_only_looks(tmp_path: Path) -> None:
+    """It sets the mark and exits 11; the second one acts."""
+    with site(tmp_path, mark=False) as made:
+        _, ended, _ = drifted(made)
+
+        first = made.sweep("apply", "--json")
+        between = made.server.rows()[8, ended.start]
+        second = made.sweep("apply")
+
+        assert (first.code, between) == (11, "running")
+        assert [guard["name"] for guard in first.json["guards"]] == ["first"]
+        assert second.code == 0
+        assert made.server.rows()[8, ended.start] == "failed"
+
+
+def test_force_skips_the_wait_of_the_first_sweep(tmp_path: Path) -> None:
+    """If the number is right."""
+    with site(tmp_path, mark=False) as made:
+        _, ended, _ = drifted(made)
+
+        said = made.sweep("apply", "--force", "--stops", 1)
+
+        assert said.code == 0
+        assert made.server.rows()[8, ended.start] == "failed"
+
+
+def test_a_forced_number_that_is_too_small_is_refused(tmp_path: Path) -> None:
+    """With the right one in the message; nothing is done."""
+    with site(tmp_path) as made:
+        for job in range(100, 130):
+            made.run(Told(job, made.now - 2 * HOUR, "FAILED", made.now - HOUR, in_squeue=False))
+            made.row(job, made.now - 2 * HOUR)
+
+        said = made.sweep("apply", "--force", "--stops", 29)
+
+        assert said.code == 2
+        assert "--stops 29 is too low, 30 stops are planned" in said.err
+        assert set(made.server.rows().values()) == {"running"}
+
+
+def test_a_second_sweep_says_who_holds_the_lock(tmp_path: Path) -> None:
+    """Exit 75; the first is not disturbed."""
+    with site(tmp_path) as made:
+        drifted(made)
+        (made.state / "sweep.json").write_text(f'{{"pid": {os.getpid()}, "mark": 1}}')
+        with FileLock(made.state / "sweep.lock"):
+            said = made.sweep("apply")
+
+        assert said.code == 75
+        assert f"sweep.lock is held by process {os.getpid()}" in said.err
+        assert "running" in made.server.rows().values()
+        assert json.loads((made.state / "sweep.json").read_text())["mark"] == 1
+
+
+def test_a_limit_leaves_work_and_says_so(tmp_path: Path) -> None:
+    """Exit 75; the mark stays for the rest."""
+    with site(tmp_path) as made:
+        drifted(made)
+        made.run(Told(10, made.now - HOUR, "FAILED", made.now - HOUR // 2, in_squeue=False))
+
+        said = made.sweep("apply", "-l", 1)
+
+        assert said.code == 75
+        assert "1 left for the next sweep" in said.out
+        assert json.loads((made.state / "sweep.json").read_text())["mark"] == made.now - 600
+        assert made.sweep("apply", "--direction", "start").code == 0
+
+
+def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
+    """A running drain is waited for, as long as was said."""
+    with site(tmp_path) as made:
+        drifted(made)
+        with FileLock(made.state / "drain.lock"):
+            said = made.sweep("apply", "--wait", 0)
+
+        assert said.code == 75
+        assert "changes pending in the spool: 2" in said.err
+        assert len(made.names("new")) == 2
+        assert "nothing to do for: 2 already in the spool" in made.sweep("plan").out
+
+
+def test_a_full_spool_is_told_and_left_for_the_next_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written is applied."""
+    real = os.link
+    links: list[str] = []
+
+    def full(source: str, target: str, **places: Any) -> None:
+        if links:
+            raise OSError(28, "No space left on device")
+        links.append(target)
+        real(source, target, **places)
+
+    with site(tmp_path) as made:
+        drifted(made)
+        monkeypatch.setattr(os, "link", full)
+
+        said = made.sweep("apply")
+
+    assert said.code == 75
+    assert "new/ cannot be written" in said.err
+    assert "left for the next sweep: 1" in said.err
