@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import letters
-from drain_world import FakeBackend, World
+from drain_world import World
+from fake_backend import FakeBackend
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

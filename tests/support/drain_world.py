@@ -7,21 +7,18 @@ sequence of plain steps.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from fake_backend import FakeBackend
+from fake_slurm import FakeSlurm
+
 from ccbackend.job_filters import JobFilters
 from ccbackend.metadata import MetadataPolicy
-from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
-from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, check_duplicate
 from ccbackend.site_map import SiteMap
-from ccbackend.topology import Cluster
-from ccbackend.version import ServerInfo, Version, server_info
-from slurm.decode.job_rows import SqueueRow
-from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import DrainSettings, Externals, assemble
@@ -36,195 +33,6 @@ from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from spool.worker import Worker
 
 NOON = 1_767_225_600
-
-
-def state_alone(record: Job) -> Job:
-    """Return what squeue's columns tell of a job; the rest costs one scontrol a job."""
-    return replace(
-        record, allocations=(), name=None, comment=None, requested_memory=None, constraints=None
-    )
-
-
-@dataclass
-class FakeSlurm:
-    """A controller and its accounting: tests write `records` and `rows`."""
-
-    records: dict[int, Job] = field(default_factory=dict)
-    rows: list[Job] = field(default_factory=list)
-    silent: bool = False
-    accounting_silent: bool = False
-    looks: int = 0
-    lists: int = 0
-    has_accounting: bool = True
-
-    def jobs(
-        self, ids: Iterable[int], *, states_only: Container[int] = ()
-    ) -> Mapping[int, Job | SlurmError]:
-        """Return the records of the ids, of some without cores."""
-        self.looks += 1
-        if self.silent:
-            raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
-        return {
-            i: state_alone(self.records[i]) if i in states_only else self.records[i]
-            for i in ids
-            if i in self.records
-        }
-
-    def listing(self) -> Iterable[SqueueRow]:
-        """Return what runs; silent: raise."""
-        self.lists += 1
-        if self.silent:
-            raise SlurmError("squeue does not answer", reason=FailureReason.UNREACHABLE)
-        return [
-            SqueueRow(
-                job_id=job.job_id,
-                array_job_id=job.job_id,
-                state=job.state or "",
-                start_time=job.start_time,
-                submit_time=job.submit_time,
-                partition=job.partition or "",
-                user=job.user or "",
-                account=job.account or "",
-                nodes="",
-            )
-            for job in self.records.values()
-        ]
-
-    def accounting(self, ids: Iterable[int], *, since: int, until: int) -> tuple[Job, ...]:
-        """Return the rows of the ids in a window."""
-        if self.accounting_silent:
-            raise SlurmError("sacct does not answer", reason=FailureReason.UNREACHABLE)
-        wanted = set(ids)
-        return tuple(
-            row
-            for row in self.rows
-            if row.job_id in wanted
-            and (row.end_time or until) >= since
-            and (row.start_time or 0) <= until
-        )
-
-
-@dataclass
-class FakeBackend:
-    """A cc-backend that keeps rows by (job id, start) and refuses what a real one would."""
-
-    version: Version = field(default_factory=lambda: Version(1, 4, 4))
-    rows: dict[tuple[int, int], str] = field(default_factory=dict)
-    documents: list[dict[str, Any]] = field(default_factory=list)
-    ends: dict[tuple[int, int], int] = field(default_factory=dict)
-    asked: list[tuple[str, int]] = field(default_factory=list)
-    answers: dict[int, Reason] = field(default_factory=dict)
-    everything: Reason | None = None
-    probe_answer: Reason | None = None
-    topology: tuple[Cluster, ...] | None = ()
-    is_cached: bool = False
-    promises: int = 0
-    maybe_sent: list[bool] = field(default_factory=list)
-    states: list[str | None] = field(default_factory=list)
-
-    @property
-    def server(self) -> ServerInfo:
-        """Return the server of its version."""
-        return server_info(self.version)
-
-    def start(self, document: dict[str, Any], *, maybe_sent: bool = False) -> ApiReply:
-        """Answer a start."""
-        self.maybe_sent.append(maybe_sent)
-        return self.answer(ApiCall.START, document, self._start)
-
-    def stop(self, document: dict[str, Any], *, state: str | None = None) -> ApiReply:
-        """Answer a stop."""
-        self.states.append(state)
-        return self.answer(ApiCall.STOP, document, self._stop)
-
-    def delete(self, document: dict[str, Any]) -> ApiReply:
-        """Answer a delete."""
-        return self.answer(ApiCall.DELETE, document, self._delete)
-
-    def edit_meta(self, document: dict[str, Any]) -> ApiReply:
-        """Answer a change of metaData."""
-        return self.answer(ApiCall.EDIT_META, document, lambda _key, _document: Reason.EDITED)
-
-    def probe(self) -> Probe:
-        """Answer the neutral request."""
-        self.asked.append(("probe", 0))
-        reason = self.everything or self.probe_answer or Reason.LISTED
-        reply = ApiReply(call=ApiCall.LISTING, verdict=ReplyVerdict(reason, _text(reason)))
-        is_known = reply.outcome is Outcome.DELIVERED
-        return Probe(self.server if is_known else ServerInfo(), reply)
-
-    def clusters(self) -> ClusterList:
-        """Answer with the topology; None: it cannot be read now."""
-        reason = self.everything or (Reason.LISTED if self.topology is not None else Reason.PANIC)
-        clusters = None if self.everything else self.topology
-        reply = ApiReply(call=ApiCall.CLUSTERS, verdict=ReplyVerdict(reason))
-        return ClusterList(reply, clusters)
-
-    def list_runs(self, job_ids: Iterable[int], cluster: str) -> JobList:
-        """Answer with the rows of some job ids."""
-        self.asked.append(("list", 0))
-        reason = self.everything or Reason.LISTED
-        wanted = set(job_ids)
-        rows = tuple(
-            BackendRow(job_id, cluster, start, state, 0)
-            for (job_id, start), state in self.rows.items()
-            if job_id in wanted and not self.is_cached
-        )
-        return JobList(ApiReply(call=ApiCall.GRAPHQL, verdict=ReplyVerdict(reason)), rows)
-
-    def answer(
-        self,
-        call: ApiCall,
-        document: dict[str, Any],
-        change: Callable[[tuple[int, int], Mapping[str, Any]], Reason],
-    ) -> ApiReply:
-        """Answer a request for a run."""
-        job_id = document["jobId"]
-        self.asked.append((str(call), job_id))
-        reason = self.everything or self.answers.get(job_id)
-        if reason is not None:
-            verdict = ReplyVerdict(reason, _text(reason))
-        else:
-            self.documents.append(dict(document))
-            verdict = ReplyVerdict(change((job_id, document["startTime"]), document))
-        rows = tuple(
-            BackendRow(each, "alex", start, state, 0)
-            for (each, start), state in self.rows.items()
-            if each == job_id
-        )
-        is_settled = verdict.outcome is Outcome.CONFLICT
-        if is_settled:
-            starts = [row.start_time for row in rows]
-            verdict = check_duplicate(verdict, starts, document["startTime"])
-        return ApiReply(
-            call=call, verdict=verdict, document=document, rows=rows if is_settled else None
-        )
-
-    def _start(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
-        near = [start for job_id, start in self.rows if job_id == key[0]]
-        if any(abs(start - key[1]) < 24 * 3600 for start in near):
-            return Reason.DUPLICATE
-        if self.promises > 0:
-            self.promises -= 1
-            return Reason.QUEUED
-        self.rows[key] = "running"
-        return Reason.CREATED
-
-    def _stop(self, key: tuple[int, int], document: Mapping[str, Any]) -> Reason:
-        if key not in self.rows:
-            return Reason.UNKNOWN_RUN
-        if self.rows[key] != "running":
-            return Reason.STOPPED_BEFORE
-        self.rows[key] = document["jobState"]
-        self.ends[key] = document["stopTime"]
-        return Reason.STOPPED
-
-    def _delete(self, key: tuple[int, int], _document: Mapping[str, Any]) -> Reason:
-        return Reason.DELETED if self.rows.pop(key, None) else Reason.NOTHING_TO_DELETE
-
-
-def _text(reason: Reason) -> str:
-    return f"made up: {reason.name}"
 
 
 class ImmediateWorker(Worker[Any, Any]):

@@ -6,7 +6,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from drain_world import FakeBackend, FakeSlurm, World
+from drain_world import World
+from fake_backend import FakeBackend
+from fake_slurm import FakeSlurm
 from sweep_values import run_sweep
 
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
