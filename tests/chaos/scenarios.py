@@ -1,4 +1,4 @@
-"""Faults that need a scenario of their own: missed jobs, lost accounting, what `check` must notice.
+"""Faults that need a scenario of their own: what `check` must notice, time and memory.
 
 Each scenario runs in a fresh world and returns what was wrong.
 """
@@ -13,19 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos import oracle
 from chaos.backlog import large_backlog
 from chaos.harness import World, installed
 from chaos.injection import Kind, ServerFault, SlurmFault, wait_for
-from chaos.job import Run
+from chaos.missed_jobs import end_without_accounting, missed_without_accounting, unseen_short_job
 from chaos.oracle import Verdict
 
 HOUR = 3600.0
 DAY = 86400.0
 CRITICAL = 2
-PASSING_SECONDS = 60.0
-CLOSED_SECONDS = 140.0
-CAPTURED_SECONDS = 20.0
 SMALL_FILE_SYSTEM = 'mount -t tmpfs -o nr_inodes=60,mode=755 none "$1" && cd "$1"'
 
 
@@ -56,73 +52,6 @@ def disliked_script(world: World) -> Verdict:
     took = world.now() - began if world.delivered([run]) else None
     world.measure("delivered without its script", took, HOUR)
     return Verdict(world.complaints)
-
-
-def unseen_short_job(world: World) -> Verdict:
-    """Let a job without hook events end and be forgotten before the grace of the sweep is over."""
-    world.start_drain()
-    world.wait_delivered(world.several(3), 20)
-    world.sweep()
-    run = world.begin(hook=False, nodes=("g01",))
-    world.sweep()
-    # the sweep leaves an event, the drain asks Slurm: here the job is forgotten once it has ended
-    took = wait_for(lambda: _is_captured(world, run), CAPTURED_SECONDS)
-    world.measure("facts stored after the sweep", took, CAPTURED_SECONDS)
-    world.end(run, hook=False)
-    world.let_pass(60, step=10)
-    world.sweep()
-    world.sweep()
-    return _settled(world, 15)
-
-
-def _is_captured(world: World, run: Run) -> bool:
-    """Tell whether the spool holds a run with its script, which comes last."""
-    script = json.dumps(run.script).encode()
-    name = f"{run.job_id}-"
-    return any(
-        script in path.read_bytes() for path in world.files("todo") if path.name.startswith(name)
-    )
-
-
-def end_without_accounting(world: World) -> Verdict:
-    """Let the epilog alone know an end: no accounting, and slurmctld has forgotten the job."""
-    world.start_drain()
-    runs = world.several(3)
-    world.wait_delivered(runs, 20)
-    world.end(runs[0])
-    return _settled(world, 30)
-
-
-def _settled(world: World, seconds: float) -> Verdict:
-    """Wait until all is well, and measure how long that takes by the drain's clock."""
-    began = world.now()
-    verdict = oracle.settle(world, seconds, passing=PASSING_SECONDS)
-    world.measure("all facts there", world.now() - began, PASSING_SECONDS + seconds + 10)
-    return verdict
-
-
-def missed_without_accounting(world: World) -> Verdict:
-    """Let the events alone know a whole run: hosts, user and times are in them."""
-    run = world.begin(nodes=("c001", "c002"))
-    world.end(run)
-    world.runs.remove(run)  # judged here: nobody can know its cores and script
-    world.start_drain()
-    began = world.now()
-    wait_for(lambda: _is_closed(world, run), 20)
-    while not _is_closed(world, run) and world.now() - began < CLOSED_SECONDS:
-        world.let_pass(10)
-    took = world.now() - began if _is_closed(world, run) else None
-    world.measure("a run that only events know is closed", took, CLOSED_SECONDS)
-    world.refused.add(run.job_id)
-    dead = [path.name for path in world.files("dead")]
-    world.complaints += [f"dead/{name} was not refused by the server" for name in dead]
-    return Verdict(world.complaints)
-
-
-def _is_closed(world: World, run: Run) -> bool:
-    rows = [row for row in world.backend.rules.rows if row.key[::2] == run.key]
-    hosts = [[each["hostname"] for each in row.document["resources"]] for row in rows]
-    return hosts == [list(run.nodes)] and rows[0].stop_time == run.stop_time
 
 
 def never_swept(world: World) -> Verdict:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from chaos.harness import World
 from chaos.slurm import NEW, OLD
-from chaos.soak_run import FAULTS, Report, Soak
+from chaos.soak_report import Report
+from chaos.soak_run import FAULTS, Soak
 
 
 def soak(

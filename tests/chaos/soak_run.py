@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from chaos import oracle
@@ -13,6 +12,7 @@ from chaos.harness import World
 from chaos.injection import Kind, ServerFault, SlurmFault, wait_for
 from chaos.job import Run
 from chaos.oracle import Verdict
+from chaos.soak_report import Report
 
 FAULTS = ("poison", "loss", "kill", "sweep", "server", "slurm", "clock")
 LOST_SHARE = 0.2
@@ -29,43 +29,9 @@ LONGEST_DRAIN_START = 10.0
 LAST_SWEEPS = 4
 QUIET_SECONDS = 60.0
 HOLD_SECONDS = 5.0
-GROWTH_BYTES = 5 << 20
 HOUR = 3600.0
 MARKER = "wget http://disliked.example"
 PAGE = "<!DOCTYPE html><title>Welcome</title>"
-
-
-@dataclass
-class Report:
-    """What a soak has shown."""
-
-    seed: int
-    runs: int = 0
-    kills: int = 0
-    sweeps: list[int] = field(default_factory=list)
-    growth_bytes: int = 0
-    quiet_seconds: float | None = None
-    cured: bool = False
-    verdict: Verdict = field(default_factory=Verdict)
-    after_cure: Verdict = field(default_factory=Verdict)
-
-    @property
-    def is_well(self) -> bool:
-        """Tell whether everything has come true."""
-        is_quiet = self.quiet_seconds is not None
-        return not self.verdict and is_quiet and self.cured and self.growth_bytes <= GROWTH_BYTES
-
-    def __str__(self) -> str:
-        """Return the figures, one a line."""
-        counts = oracle.kinds(self.verdict)
-        quiet = "never" if self.quiet_seconds is None else f"{self.quiet_seconds:.1f} s"
-        lines = [
-            f"seed {self.seed}: {self.runs} runs, {self.kills} kills, sweeps {self.sweeps}",
-            ", ".join(f"{name} {count}" for name, count in counts.items()),
-            f"memory of the drain grew by {self.growth_bytes / (1 << 20):.1f} MiB",
-            f"quiet after {quiet}; poisoned runs delivered after their cure: {self.cured}",
-        ]
-        return "\n".join([*lines, *self.verdict[:20], *self.after_cure[:20]])
 
 
 class Soak:

@@ -1,0 +1,43 @@
+"""What a soak has shown, and whether it is good enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chaos import oracle
+from chaos.oracle import Verdict
+
+GROWTH_BYTES = 5 << 20
+
+
+@dataclass
+class Report:
+    """What a soak has shown."""
+
+    seed: int
+    runs: int = 0
+    kills: int = 0
+    sweeps: list[int] = field(default_factory=list)
+    growth_bytes: int = 0
+    quiet_seconds: float | None = None
+    cured: bool = False
+    verdict: Verdict = field(default_factory=Verdict)
+    after_cure: Verdict = field(default_factory=Verdict)
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether everything has come true."""
+        is_quiet = self.quiet_seconds is not None
+        return not self.verdict and is_quiet and self.cured and self.growth_bytes <= GROWTH_BYTES
+
+    def __str__(self) -> str:
+        """Return the figures, one a line."""
+        counts = oracle.kinds(self.verdict)
+        quiet = "never" if self.quiet_seconds is None else f"{self.quiet_seconds:.1f} s"
+        lines = [
+            f"seed {self.seed}: {self.runs} runs, {self.kills} kills, sweeps {self.sweeps}",
+            ", ".join(f"{name} {count}" for name, count in counts.items()),
+            f"memory of the drain grew by {self.growth_bytes / (1 << 20):.1f} MiB",
+            f"quiet after {quiet}; poisoned runs delivered after their cure: {self.cured}",
+        ]
+        return "\n".join([*lines, *self.verdict[:20], *self.after_cure[:20]])
