@@ -1,0 +1,121 @@
+"""`make install` over an older version."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import wheel_house
+from install_site import hook, installed, make
+
+from spool import __version__ as VERSION  # noqa: N812 - a constant of this module
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory like that of `make wheels`."""
+    target = tmp_path_factory.mktemp("wheels")
+    wheel_house.fill(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def place(wheels: Path) -> Iterator[Path]:
+    """Return a directory that every user can reach, with an installation in `site`."""
+    with installed(wheels) as base:
+        yield base
+
+
+def install_older_version(site: Path, wheels: Path, work: Path) -> None:
+    """Replace the installed program by the same one under an older version."""
+    (wheel,) = wheels.glob("cc_slurm_sync-*.whl")
+    older = work / "cc_slurm_sync-0.0.9-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as new, zipfile.ZipFile(older, "w") as old:
+        for name in new.namelist():
+            text = new.read(name).decode()
+            old.writestr(
+                name.replace(f"-{VERSION}.", "-0.0.9."),
+                re.sub(rf"^Version: {VERSION}$", "Version: 0.0.9", text, flags=re.MULTILINE),
+            )
+    argv = [site / "venv/bin/python", "-m", "pip", "install", "--no-index", "--no-deps", older]
+    subprocess.run(list(map(str, argv)), capture_output=True, check=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrade:
+    """What an upgrade said and left, and the process of the old version that runs on."""
+
+    done: subprocess.CompletedProcess[str]
+    kept: dict[str, str]
+    left: dict[str, str]
+    events_elsewhere: int
+    pid: int
+
+
+@pytest.fixture(scope="module")
+def upgrade(place: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Upgrade:
+    """Install over an older version, with files of the site and a process that runs from there."""
+    site, other = place / "site", place / "other-spool"
+    (other / "new").mkdir(parents=True)
+    kept = {
+        "etc/cc-slurm-sync/config.json": '{"clustername": "mine"}',
+        "etc/cc-slurm-sync/token": "TOKEN:x\n",
+        "var/spool/cc-slurm-sync/new/1-start-1-0-0-1": "end\n",
+        "var/spool/cc-slurm-sync/open/1-2.json": "{}",
+        "var/lib/cc-slurm-sync/drain.json": "{}",
+    }
+    for name, text in kept.items():
+        (site / name).write_text(text)
+    stub = site / "etc/slurm/cc-slurm-sync/prolog_slurmctld"
+    old_stub = stub.read_text()
+    stub.write_text(old_stub.replace(str(site / "var/spool/cc-slurm-sync"), str(other)))
+    (site / "etc/slurm/cc-slurm-sync/spool_event").write_text("# an older one\n")
+    install_older_version(site, wheels, tmp_path_factory.mktemp("older"))
+    waits = [str(site / "venv/bin/python"), "-c", "input()", "drain", "\x1b[31m"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE) as drain:
+        done = make("install", PREFIX=str(site), WHEELS=str(wheels))
+        hook(site, "prolog_slurmctld", 18)
+        drain.kill()
+    found = Upgrade(
+        done=done,
+        kept=kept,
+        left={name: (site / name).read_text() for name in kept},
+        events_elsewhere=len([*(other / "new").iterdir()]),
+        pid=drain.pid,
+    )
+    for name in kept:
+        (site / name).unlink()
+    stub.write_text(old_stub)
+    shutil.rmtree(other)
+    return found
+
+
+def test_an_upgrade_keeps_what_the_site_made(upgrade: Upgrade) -> None:
+    """Installing again leaves configuration, token, spool, state and the stub's own spool alone."""
+    assert (0, "") == (upgrade.done.returncode, upgrade.done.stderr)
+    assert upgrade.kept == upgrade.left
+    assert 1 == upgrade.events_elsewhere
+
+
+def test_an_upgrade_says_which_version_it_replaced(place: Path, upgrade: Upgrade) -> None:
+    """And does not repeat what a first installation says."""
+    said = upgrade.done.stdout
+
+    assert f"cc-slurm-sync in {place}/site: 0.0.9 -> {VERSION} (Python " in said
+    assert "PrologSlurmctld=" not in said
+    assert "Configuration, once" not in said
+
+
+def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrade: Upgrade) -> None:
+    """By process and command, without the control characters that a command may hold."""
+    line = f"     {upgrade.pid}  {place}/site/venv/bin/python -c input() drain [31m"
+
+    said = upgrade.done.stdout.splitlines()
+    assert "Still running as the old version; stop what does not end by itself" in said[-2]
+    assert line == said[-1].rstrip()

@@ -1,0 +1,134 @@
+"""`make uninstall` with and without PURGE: what is removed, and what stays."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import wheel_house
+from install_site import hook, installed, make, tree
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory like that of `make wheels`."""
+    target = tmp_path_factory.mktemp("wheels")
+    wheel_house.fill(target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def place(wheels: Path) -> Iterator[Path]:
+    """Return a directory that every user can reach, with an installation in `site`."""
+    with installed(wheels) as base:
+        yield base
+
+
+@pytest.fixture
+def fresh(place: Path, tmp_path: Path) -> Path:
+    """Return a PREFIX with all of an installation but the virtual environment."""
+    prefix = tmp_path / "site"
+    shutil.copytree(place / "site", prefix, symlinks=True, ignore=shutil.ignore_patterns("venv"))
+    for path in (p for p in prefix.rglob("*") if p.is_file() and not p.is_symlink()):
+        path.write_text(path.read_text().replace(str(place / "site"), str(prefix)))
+    return prefix
+
+
+def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+    """The stubs stay and do nothing, the lines are printed; a second call removes them."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    hooks = fresh / "etc/slurm/cc-slurm-sync"
+    conf.write_text(f"ClusterName=x\nPrologSlurmctld={hooks}/prolog_slurmctld\n")
+
+    first = make("uninstall", conf=conf, PREFIX=str(fresh))
+    hook(fresh, "epilog_slurmctld", 19)
+    left = tree(fresh)
+    conf.write_text("ClusterName=x\n")
+    second = make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    stubs = {f"etc/slurm/cc-slurm-sync/{n}_slurmctld" for n in ("prolog", "epilog")}
+    assert stubs == left
+    assert f"PrologSlurmctld={hooks}/prolog_slurmctld\n" in first.stdout
+    assert "then restart slurmctld (from Slurm 23.11 on `scontrol reconfigure` is" in first.stdout
+    assert (0, "", "") == (second.returncode, second.stdout, second.stderr)
+    assert not fresh.exists()
+
+
+def test_stubs_stay_while_a_script_of_the_site_calls_them(fresh: Path, tmp_path: Path) -> None:
+    """A PrologSlurmctld of the site that calls ours keeps the stubs."""
+    script = tmp_path / "site-prolog"
+    script.write_text(f"#!/bin/sh\n{fresh}/etc/slurm/cc-slurm-sync/prolog_slurmctld\n")
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    conf.write_text(f"PrologSlurmctld={script}\n")
+
+    make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    assert (fresh / "etc/slurm/cc-slurm-sync/prolog_slurmctld").exists()
+
+
+def test_a_trial_is_removed_where_there_is_no_slurm_conf(fresh: Path) -> None:
+    """Nothing can name stubs below a PREFIX then; a slash at its end is no matter."""
+    done = make("uninstall", PREFIX=f"{fresh}/")
+
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert not fresh.exists()
+
+
+def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> None:
+    """A spool with a file in it, a configuration and a token are never removed."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    conf.write_text("ClusterName=x\n")
+    kept = {
+        "etc/cc-slurm-sync/config.json",
+        "etc/cc-slurm-sync/token",
+        "var/spool/cc-slurm-sync/dead/1-2.json",
+    }
+    for name in kept:
+        (fresh / name).write_text("mine")
+
+    done = make("uninstall", conf=conf, PREFIX=str(fresh))
+
+    assert kept == tree(fresh)
+    assert f"stays, because files are in it: {fresh}/var/spool/cc-slurm-sync/dead" in done.stdout
+
+
+def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
+    """Configuration, token, spool and state; what was in the spool is counted."""
+    for name in ("etc/cc-slurm-sync/config.json", "etc/cc-slurm-sync/token"):
+        (fresh / name).write_text("mine")
+    (fresh / "var/spool/cc-slurm-sync/dead/1-2.json").write_text("mine")
+    (fresh / "var/lib/cc-slurm-sync/delivered").mkdir()
+
+    done = make("uninstall", PREFIX=str(fresh), PURGE="1")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    dead = fresh / "var/spool/cc-slurm-sync/dead"
+    assert f"removed with 1 files in it: {dead}\n" == done.stdout
+    assert not fresh.exists()
+
+
+def test_purging_keeps_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:
+    """And nothing else: slurmctld would not start without them."""
+    conf = tmp_path / "etc" / "slurm.conf"
+    conf.parent.mkdir()
+    stub = "etc/slurm/cc-slurm-sync/prolog_slurmctld"
+    conf.write_text(f"PrologSlurmctld={fresh}/{stub}\n")
+    (fresh / "etc/cc-slurm-sync/token").write_text("mine")
+
+    make("uninstall", conf=conf, PREFIX=str(fresh), PURGE="1")
+
+    assert {stub, stub.replace("prolog", "epilog")} == tree(fresh)
+
+
+def test_purging_is_asked_for_by_one_word(fresh: Path) -> None:
+    """A word that is not understood removes nothing."""
+    before = tree(fresh)
+    done = make("uninstall", PREFIX=str(fresh), PURGE="maybe")
+
+    assert "PURGE=1" in done.stderr
+    assert before == tree(fresh)
