@@ -1,0 +1,86 @@
+"""A spool with a run store whose disk may fail, for the tests of the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from slurm.job import Job
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import RunStore
+from spool.deliver.schedule import Schedule
+from spool.files import codec
+from spool.files.archive import DeliveredArchive
+from spool.files.durable_files import WriteBatch
+from spool.files.layout import Directory, Layout
+from spool.files.run import End, EndSource, LastError, Run
+from spool.moment import Moment
+
+NOON = 1_767_225_600
+NOW = Moment(wall=float(NOON), steady=5000.0)
+START = NOON - 100
+OVER = End(time=START + 50, state="COMPLETED", source=EndSource.CONTROLLER)
+REFUSED = LastError(time=START, call="start", outcome="rejected", reason="bad", message="no")
+
+
+class Disk(WriteBatch):
+    """A disk that fails at a write or at a commit if told to."""
+
+    put_error: ClassVar[OSError | None] = None
+
+    def put(
+        self, directory: Directory, name: str, contents: bytes, *, mtime: float | None = None
+    ) -> None:
+        """Fail, or write."""
+        if Disk.put_error is not None:
+            raise Disk.put_error
+        super().put(directory, name, contents, mtime=mtime)
+
+
+def new_store(layout: Layout, loader: RunLoader) -> RunStore:
+    """Return a store as a drain's start makes it."""
+    archive = DeliveredArchive(layout.root / "delivered", keep_days=3)
+    return RunStore(layout, Schedule(), archive, loader=loader, new_batch=Disk)
+
+
+def later(seconds: float) -> Moment:
+    """Return a later moment."""
+    return Moment(NOW.wall + seconds, NOW.steady + seconds)
+
+
+def run(job_id: int = 1, **facts: object) -> Run:
+    """Return a run."""
+    made = Run(job=Job(job_id=job_id, nodes=("n1",)), start_time=START)
+    return replace(made, **facts)  # type: ignore[arg-type]
+
+
+def event(layout: Layout, name: str) -> str:
+    """Put an event into `new/`."""
+    (layout.root / "new" / name).touch()
+    return name
+
+
+def put(layout: Layout, made: Run, directory: Directory | None = None) -> Path:
+    """Put a run file where it belongs, or elsewhere."""
+    path = layout.root / (directory or made.directory) / made.name
+    path.write_bytes(codec.encode(made))
+    return path
+
+
+def noted(layout: Layout, store: RunStore, *runs: Run) -> None:
+    """Put run files where they belong and let the store know their names."""
+    for each in runs:
+        put(layout, each)
+        assert store.add_file(each.directory, each.name)
+
+
+def loaded(store: RunStore) -> list[int]:
+    """Return the job ids in memory."""
+    return sorted(entry.job_id for entry in store.schedule)
+
+
+def files(layout: Layout) -> dict[str, list[str]]:
+    """Return what lies where, without empty directories."""
+    names = {d.value: sorted(layout.names(d)) for d in Directory}
+    return {directory: found for directory, found in names.items() if found}

@@ -1,0 +1,149 @@
+"""What becomes of delivered and refused runs in the run store, and what it remembers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from run_store_site import NOW, OVER, REFUSED, START, Disk, event, files, new_store, noted, run
+
+from slurm.job import Job
+from spool.deliver.delivered_runs import MAX_REMEMBERED_JOBS
+from spool.deliver.pending_run import pending_run
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import RunStore
+from spool.files import codec
+from spool.files.durable_files import load_run
+from spool.files.layout import Directory, Layout
+from spool.files.state_files import CrashMarker
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return the store's loader."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+@pytest.fixture
+def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
+    """Return an empty store on a disk that works."""
+    Disk.put_error = None
+    yield new_store(layout, loader)
+    Disk.put_error = None
+
+
+def test_a_delivered_run_leaves_the_spool_and_is_archived(
+    layout: Layout, store: RunStore, tmp_path: Path
+) -> None:
+    """It is remembered for its late events."""
+    done = run(started=START, end=OVER)
+    entry = store.stage(done, [event(layout, "e")], NOW)
+    store.persist(entry, done, NOW)
+    store.flush(NOW)
+    store.complete(entry, done, NOW)
+    store.flush(NOW)
+    (archived,) = (tmp_path / "delivered").iterdir()
+
+    assert ({}, codec.encode(done)) == (files(layout), archived.read_bytes())
+    assert [(START, OVER.time, True)] == [
+        (t.start_time, t.end, t.started) for t in store.tracked(1, NOW)
+    ]
+    assert not store.knows(entry.name)
+
+
+def test_a_run_that_is_not_reported_is_not_archived(
+    layout: Layout, store: RunStore, tmp_path: Path
+) -> None:
+    """Nothing of it was delivered."""
+    kept = run(reported=False, end=OVER)
+    store.complete(store.stage(kept, [event(layout, "e")], NOW), kept, NOW)
+    store.flush(NOW)
+
+    assert ({}, False, ()) == (
+        files(layout),
+        (tmp_path / "delivered").exists(),
+        store.tracked(1, NOW),
+    )
+
+
+def test_what_was_delivered_long_ago_is_forgotten(store: RunStore) -> None:
+    """Memory has a limit."""
+    done = run(started=START, end=OVER)
+    for job_id in range(1, MAX_REMEMBERED_JOBS + 2):
+        each = replace(done, job=Job(job_id=job_id))
+        store.complete(pending_run(each, None, NOW), each, NOW)
+
+    assert ((), 1) == (store.tracked(1, NOW), len(store.tracked(2, NOW)))
+
+
+def test_a_run_that_is_staged_again_does_not_leave(layout: Layout, store: RunStore) -> None:
+    """It was delivered, and its file not yet removed."""
+    done = run(started=START, end=OVER)
+    entry = store.stage(done, [event(layout, "e1")], NOW)
+    store.complete(entry, done, NOW)
+    assert store.knows(entry.name)
+    again = store.stage(run(), [event(layout, "e2")], NOW)
+    assert {"e1", "e2"} == again.events
+    store.persist(again, run(), NOW)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+    assert 1 == len(store.tracked(1, NOW))
+
+
+def test_a_refused_run_goes_to_dead(layout: Layout, store: RunStore) -> None:
+    """Its events go with it."""
+    entry = store.stage(run(), [event(layout, "e")], NOW)
+    store.move_to_dead(entry, run(), REFUSED, NOW)
+    assert store.knows(entry.name)
+    store.flush(NOW)
+
+    assert {"dead": [f"1-{START}.json"]} == files(layout)
+    assert REFUSED == load_run(layout, Directory.DEAD, f"1-{START}.json").last_error
+
+
+def test_a_refused_run_that_is_staged_again_does_not_go_to_dead(
+    layout: Layout, store: RunStore
+) -> None:
+    """A new event speaks of it before the group is written: its file must not be removed."""
+    entry = store.stage(run(), [event(layout, "e1")], NOW)
+    store.move_to_dead(entry, run(), REFUSED, NOW)
+    again = store.stage(run(), [event(layout, "e2")], NOW)
+    store.persist(again, run(), NOW)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_what_was_delivered_before_a_restart_is_remembered(
+    layout: Layout, store: RunStore, loader: RunLoader
+) -> None:
+    """Accounting may still show it beside a later run."""
+    done = run(started=START, end=OVER)
+    store.complete(store.stage(done, [], NOW), done, NOW)
+    store.flush(NOW)
+
+    (known,) = new_store(layout, loader).tracked(1, NOW)
+    assert (START, OVER.time) == (known.start_time, known.end)
+
+
+def test_a_run_that_was_delivered_and_is_back_counts_once(layout: Layout, store: RunStore) -> None:
+    """An administrator has it delivered again."""
+    done = run(started=START, end=OVER)
+    store.complete(store.stage(done, [], NOW), done, NOW)
+    store.flush(NOW)
+    noted(layout, store, run(1))
+
+    (known,) = store.tracked(1, NOW)
+    assert (None, False) == (known.end, known.started)

@@ -1,0 +1,170 @@
+"""When the run store writes a run to disk, and when an event may go."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from run_store_site import NOW, OVER, START, Disk, event, files, later, new_store, run
+
+from spool.deliver.pending_changes import GROUP_SECONDS, GROUP_SIZE, MAX_STAGED_SECONDS
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import RunStore
+from spool.files.durable_files import load_run
+from spool.files.layout import Directory, Layout
+from spool.files.state_files import CrashMarker
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return the store's loader."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+@pytest.fixture
+def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
+    """Return an empty store on a disk that works."""
+    Disk.put_error = None
+    yield new_store(layout, loader)
+    Disk.put_error = None
+
+
+def test_a_staged_run_lies_in_memory_and_its_event_stays(layout: Layout, store: RunStore) -> None:
+    """Until it is delivered or gets old."""
+    entry = store.stage(run(), [event(layout, "e")], NOW)
+    store.flush(NOW)
+
+    assert ({"new": ["e"]}, run()) == (files(layout), store.load_run(entry))
+
+
+def test_an_old_staged_run_is_made_durable_and_its_event_goes(
+    layout: Layout, store: RunStore
+) -> None:
+    """Not a younger one."""
+    store.stage(run(1), [event(layout, "e1")], NOW)
+    store.stage(run(2), [event(layout, "e2")], later(0.1))
+    store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
+    store.flush(NOW)
+
+    assert {"new": ["e2"], "todo": [f"1-{START}.json"]} == files(layout)
+    assert {"e1"} == store.take_removed_events()
+    assert set() == store.take_removed_events()
+
+
+def test_a_run_that_is_staged_again_keeps_its_age(layout: Layout, store: RunStore) -> None:
+    """It cannot stay in memory for ever."""
+    store.stage(run(), [event(layout, "e1")], NOW)
+    store.stage(run(), [event(layout, "e2")], later(MAX_STAGED_SECONDS))
+    store.persist_aged(later(MAX_STAGED_SECONDS), everything=False)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_all_staged_runs_are_made_durable_when_cc_backend_is_not_well(
+    layout: Layout, store: RunStore
+) -> None:
+    """However young."""
+    store.stage(run(), [event(layout, "e")], NOW)
+    store.persist_aged(NOW, everything=True)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_an_event_stays_while_a_run_that_it_led_to_is_staged(
+    layout: Layout, store: RunStore
+) -> None:
+    """It led to two; one of them is durable."""
+    event(layout, "e")
+    first = store.stage(run(1), ["e"], NOW)
+    store.stage(run(2), ["e"], NOW)
+    store.persist(first, run(1), NOW)
+    store.drop_events(["e"], NOW)
+    store.flush(NOW)
+
+    assert {"new": ["e"], "todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_an_event_without_news_stays_while_a_run_of_its_job_is_staged(
+    layout: Layout, store: RunStore
+) -> None:
+    """Accounting has told of the run before its events came; a crash must not lose it."""
+    entry = store.stage(run(1), [], NOW)
+    store.drop_events([event(layout, "e")], NOW, job_id=1)
+    store.flush(NOW)
+    assert {"new": ["e"]} == files(layout)
+    store.persist(entry, run(1), NOW)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_a_run_that_waits_for_its_group_takes_in_what_is_new(
+    layout: Layout, store: RunStore
+) -> None:
+    """Its end is written with its start."""
+    entry = store.stage(run(), [event(layout, "e1")], NOW)
+    store.persist(entry, run(started=START, cluster="lab"), NOW)
+    store.stage(run(started=START, cluster="lab", end=OVER), [event(layout, "e2")], NOW)
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+    assert OVER == load_run(layout, Directory.TODO, f"1-{START}.json").end
+
+
+def test_a_group_is_due_when_it_is_old_or_large(layout: Layout, store: RunStore) -> None:
+    """What follows an accepted request is written in groups."""
+    assert not store.is_due(NOW)
+    store.drop_events([event(layout, "e0")], NOW)
+    assert not store.is_due(later(GROUP_SECONDS - 0.01))
+    assert store.is_due(later(GROUP_SECONDS + 0.01))
+    store.drop_events([event(layout, f"e{i}") for i in range(GROUP_SIZE)], NOW)
+    assert store.is_due(NOW)
+    store.flush(NOW)
+
+    assert ({}, False) == (files(layout), store.is_due(later(9)))
+
+
+def test_a_disk_that_takes_nothing_loses_nothing(layout: Layout, store: RunStore) -> None:
+    """The next flush does all of it."""
+    entry = store.stage(run(), [event(layout, "e")], NOW)
+    store.persist(entry, run(), NOW)
+    Disk.put_error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        store.flush(NOW)
+    assert {"new": ["e"]} == files(layout)
+    Disk.put_error = None
+    store.flush(NOW)
+
+    assert {"todo": [f"1-{START}.json"]} == files(layout)
+
+
+def test_with_little_space_texts_are_left_out(layout: Layout, store: RunStore) -> None:
+    """The run itself is kept."""
+    large = run(script="#!/bin/sh\n", description="JobId=1")
+    store.persist(store.stage(large, [], NOW), large, NOW)
+    store.flush(NOW, without_texts=True)
+
+    assert run() == load_run(layout, Directory.TODO, f"1-{START}.json")
+
+
+def test_the_next_group_or_staged_run_says_when_to_look_again(store: RunStore) -> None:
+    """By the steady clock; None: nothing waits."""
+    assert None is store.next_time()
+    entry = store.stage(run(), [], NOW)
+    assert NOW.steady + MAX_STAGED_SECONDS == store.next_time()
+    store.persist(entry, run(), later(0.1))
+
+    assert later(0.1 + GROUP_SECONDS).steady == store.next_time()

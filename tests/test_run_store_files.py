@@ -1,0 +1,162 @@
+"""Run files that are marks, damaged, unreadable, moved or removed by somebody else."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from run_store_site import NOW, OVER, START, Disk, files, later, loaded, new_store, noted, put, run
+
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.run_loader import READ_AGAIN_SECONDS, RunLoader
+from spool.deliver.run_store import RunStore
+from spool.errors import BadFileError
+from spool.files.layout import Directory, Layout
+from spool.files.state_files import CrashMarker
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return the store's loader."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+@pytest.fixture
+def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
+    """Return an empty store on a disk that works."""
+    Disk.put_error = None
+    yield new_store(layout, loader)
+    Disk.put_error = None
+
+
+def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> None:
+    """One that is damaged says so."""
+    store.persist(store.stage(run(), [], NOW), run(), NOW)
+    store.flush(NOW)
+    (entry,) = store.schedule
+
+    assert (None, run()) == (entry.run, store.load_run(entry))
+    (layout.root / "todo" / entry.name).write_text("{")
+    with pytest.raises(BadFileError):
+        store.load_run(entry)
+
+
+def test_a_mark_in_todo_is_moved_to_where_it_belongs(layout: Layout, store: RunStore) -> None:
+    """`discard` leaves it there for the holder of the lock."""
+    mark = run(reported=False, started=START)
+    put(layout, mark, Directory.TODO)
+    store.add_file(Directory.TODO, mark.name)
+    store.load_more(NOW)
+    store.flush(NOW)
+
+    assert {"open": [mark.name]} == files(layout)
+
+
+def test_a_mark_of_a_job_that_is_over_is_removed(layout: Layout, store: RunStore) -> None:
+    """Nothing of it is to be sent."""
+    mark = run(reported=False, end=OVER)
+    put(layout, mark, Directory.TODO)
+    store.add_file(Directory.TODO, mark.name)
+    store.load_more(NOW)
+    store.flush(NOW)
+
+    assert ({}, False) == (files(layout), (layout.root / "delivered").exists())
+
+
+def test_a_finished_run_that_lies_in_open_is_still_delivered(
+    layout: Layout, store: RunStore
+) -> None:
+    """Somebody moved it there by hand; its stop was not sent."""
+    over = run(started=START, end=OVER)
+    put(layout, over, Directory.OPEN)
+    store.add_file(Directory.OPEN, over.name)
+
+    (entry,) = store.lane(1, NOW)
+    store.flush(NOW)
+
+    assert RequestKind.STOP is entry.next_request
+    assert {"todo": [over.name]} == files(layout)
+
+
+def test_an_unreadable_run_is_still_known(layout: Layout, store: RunStore) -> None:
+    """It was started, and must not be taken for a new one; of another job nothing is said."""
+    noted(layout, store, run(1))
+    with pytest.MonkeyPatch.context() as patched:
+        break_reading(layout, patched)
+        store.load_more(NOW)
+
+    (known,) = store.tracked(1, NOW)
+    assert (START, None, True) == (known.start_time, known.end, known.started)
+    assert () == store.tracked(2, NOW)
+
+
+@pytest.mark.parametrize("directory", [Directory.TODO, Directory.OPEN])
+def test_an_unreadable_run_is_tried_again(
+    layout: Layout, store: RunStore, directory: Directory
+) -> None:
+    """Each minute, wherever it lies; then the alarm ends by itself."""
+    noted(layout, store, run(1, started=None if directory is Directory.TODO else START))
+    with pytest.MonkeyPatch.context() as patched:
+        break_reading(layout, patched)
+        store.lane(1, NOW)
+    store.load_more(later(READ_AGAIN_SECONDS - 0.1))
+    assert [] == loaded(store)
+    store.load_more(later(READ_AGAIN_SECONDS))
+
+    assert [1] == loaded(store)
+
+
+def test_a_strange_file_that_cannot_be_set_aside_stops_nothing(
+    layout: Layout, store: RunStore, loader: RunLoader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is tried again each minute."""
+    (layout.root / "todo" / "odd").mkdir()
+    (layout.root / "dead" / "odd").write_text("in the way")
+    loader.move_to_dead(Directory.TODO, "odd", "strange", NOW)
+    assert () == store.tracked(1, NOW)
+    (layout.root / "dead" / "odd").unlink()
+    store.load_more(later(READ_AGAIN_SECONDS))
+
+    assert ["odd", "odd.why"] == sorted(layout.names(Directory.DEAD))
+    assert "is retried" in caplog.text
+
+
+def break_reading(layout: Layout, patched: pytest.MonkeyPatch) -> None:
+    """Let no file of a spool be readable for a while."""
+
+    def fail(*_args: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    patched.setattr(layout, "read", fail)
+
+
+def test_a_forgotten_run_is_not_written_any_more(layout: Layout, store: RunStore) -> None:
+    """Somebody took its file away."""
+    entry = store.stage(run(), [], NOW)
+    store.persist(entry, run(), NOW)
+    store.forget(entry, NOW)
+    store.flush(NOW)
+
+    assert ({}, [], 0) == (files(layout), loaded(store), len(store))
+
+
+def test_a_name_in_todo_is_known_or_not(layout: Layout, store: RunStore) -> None:
+    """What an administrator puts there is noticed by its name."""
+    noted(layout, store, run(1), run(2), run(3, started=START))
+    store.lane(2, NOW)
+    store.lane(3, NOW)
+    names = [f"{i}-{START}.json" for i in range(1, 5)]
+
+    assert [True, True, False, False] == [store.knows(name) for name in names]
+    assert (False, False) == (store.knows("odd"), store.add_file(Directory.TODO, "odd"))

@@ -1,0 +1,215 @@
+"""Which runs are in memory: what is loaded, and what makes room for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from run_store_site import NOW, OVER, START, Disk, files, later, loaded, new_store, noted, run
+
+from spool.deliver import run_store
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.run_loader import RunLoader
+from spool.deliver.run_store import LOW_WATER, ROTATE_SECONDS, RunStore
+from spool.files.durable_files import load_run
+from spool.files.layout import Directory, Layout
+from spool.files.state_files import CrashMarker
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def loader(layout: Layout) -> RunLoader:
+    """Return the store's loader."""
+    return RunLoader(layout, CrashMarker(layout.root / "handling"))
+
+
+@pytest.fixture
+def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
+    """Return an empty store on a disk that works."""
+    Disk.put_error = None
+    yield new_store(layout, loader)
+    Disk.put_error = None
+
+
+def test_a_persisted_run_without_facts_in_memory_is_not_written(
+    layout: Layout, store: RunStore
+) -> None:
+    """Its file is as it was."""
+    store.persist(store.stage(run(), [], NOW), run(), NOW)
+    (entry,) = store.schedule
+    entry.run = None
+    store.flush(NOW)
+
+    assert ({}, None) == (files(layout), entry.stored)
+
+
+def test_a_stored_run_is_read_when_it_is_needed(layout: Layout, store: RunStore) -> None:
+    """Until then its name is all that is in memory."""
+    noted(layout, store, run(1), run(2), run(3, started=START))
+    assert ([], 3) == (loaded(store), len(store))
+    one = store.get(2, START, NOW)
+
+    assert one is not None
+    assert (Directory.TODO, None, RequestKind.START) == (one.stored, one.run, one.next_request)
+    assert ([2], 3) == (loaded(store), len(store))
+
+
+def test_a_lane_is_loaded_whole(layout: Layout, store: RunStore) -> None:
+    """From both directories, oldest first."""
+    noted(layout, store, replace(run(1), start_time=START + 9), run(1, started=START))
+
+    assert [START, START + 9] == [entry.start_time for entry in store.lane(1, NOW)]
+
+
+def test_what_waits_is_loaded_and_what_runs_is_not(layout: Layout, store: RunStore) -> None:
+    """A run in `open/` has nothing to send."""
+    noted(layout, store, run(1), run(2, started=START))
+    store.load_more(NOW)
+
+    assert [1] == loaded(store)
+
+
+def test_no_more_is_loaded_than_can_be_sent_soon(layout: Layout, store: RunStore) -> None:
+    """A backlog stays on disk; more comes when there is room."""
+    noted(layout, store, *(run(i) for i in range(1, LOW_WATER + 3)))
+    store.load_more(NOW)
+    store.load_more(NOW)
+    assert LOW_WATER == len(store.schedule)
+    assert store.schedule.take_next(NOW.steady, stops=False) is not None
+    store.load_more(NOW)
+
+    assert LOW_WATER + 1 == len(store.schedule)
+
+
+def test_waiting_runs_make_room_for_others(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory has a limit; a run that waits long is read again in its turn."""
+    monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 2)
+    noted(layout, store, run(1), run(2))
+    store.load_more(NOW)
+    for entry in store.schedule:
+        entry.retry_at, entry.waits_for = NOW.steady + 999, "an unknown host"
+    noted(layout, store, run(3))
+    store.load_more(later(1))
+    assert [] == loaded(store)
+    store.load_more(later(1))
+
+    assert [1, 2, 3] == loaded(store)
+
+
+def test_runs_with_nothing_to_send_make_room_for_others(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were loaded to be compared with Slurm's job list."""
+    monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 2)
+    noted(layout, store, run(1, started=START), run(2, started=START), run(3))
+    store.lane(1, NOW)
+    store.lane(2, NOW)
+    store.load_more(later(1))
+    store.load_more(later(1))
+
+    assert [3] == loaded(store)
+
+
+def test_a_run_that_is_not_durable_yet_is_not_unloaded(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is older than what is known of it."""
+    monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
+    noted(layout, store, run(1))
+    store.load_more(NOW)
+    (entry,) = store.schedule
+    store.persist(entry, run(1, attempts=1), NOW)
+    entry.retry_at, entry.waits_for = NOW.steady + 999, "an unknown host"
+    noted(layout, store, run(2))
+    store.load_more(later(1))
+    over = run(1, attempts=1, end=OVER)
+    store.stage(over, [], NOW)
+    store.flush(NOW)
+
+    assert over == load_run(layout, Directory.TODO, over.name)
+
+
+def test_room_is_made_only_when_somebody_needs_it(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not all the time."""
+    monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
+    noted(layout, store, run(1))
+    store.load_more(NOW)
+    (entry,) = store.schedule
+    entry.waits_for = "an unknown host"
+    store.load_more(later(1))
+    assert [1] == loaded(store)
+    noted(layout, store, run(2))
+    store.load_more(later(1))
+    assert [] == loaded(store)
+    store.load_more(later(1))
+    for each in store.schedule:
+        each.waits_for = "an unknown host"
+    noted(layout, store, run(3))
+    store.load_more(later(1 + ROTATE_SECONDS - 0.1))
+    assert [1, 2] == loaded(store)
+    store.load_more(later(1 + ROTATE_SECONDS))
+
+    assert [] == loaded(store)
+
+
+def test_a_crowd_is_unloaded_when_it_is_durable(
+    layout: Layout, store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only names are kept of a backlog that grows."""
+    monkeypatch.setattr(run_store, "MAX_LOADED_RUNS", 1)
+    for job_id in (1, 2):
+        store.persist(store.stage(run(job_id), [], NOW), run(job_id), NOW)
+    store.flush(NOW)
+
+    assert ([], 2) == (loaded(store), len(store))
+    assert {"todo": [f"1-{START}.json", f"2-{START}.json"]} == files(layout)
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_loaded"),
+    [({}, False), ({"in_flight": RequestKind.STOP}, True), ({"texts_until": 1.0}, True)],
+)
+def test_an_open_run_that_waits_for_an_event_alone_leaves_the_memory(
+    store: RunStore, facts: dict[str, object], *, is_loaded: bool
+) -> None:
+    """Not one that has a request or a question under way."""
+    started = run(started=START)
+    entry = store.stage(started, [], NOW)
+    for name, value in facts.items():
+        setattr(entry, name, value)
+    store.persist(entry, started, NOW)
+    store.flush(NOW)
+
+    assert (is_loaded, 1) == (bool(loaded(store)), len(store))
+
+
+def test_a_run_that_is_in_memory_alone_cannot_be_unloaded(store: RunStore) -> None:
+    """Its facts would be lost."""
+    store.unload(store.stage(run(), [], NOW), NOW)
+
+    assert [1] == loaded(store)
+
+
+def test_job_ids_that_wait_and_runs_that_go_on(layout: Layout, store: RunStore) -> None:
+    """Loaded or not."""
+    noted(layout, store, run(1), run(2), run(3, started=START), run(4, started=START))
+    for job_id in (2, 4):
+        store.lane(job_id, NOW)
+    store.stage(run(5, started=START, end=OVER), [], NOW)
+
+    assert [1, 2, 5] == store.waiting_job_ids()
+    assert [(2, START), (3, START), (4, START)] == sorted(store.unfinished())
