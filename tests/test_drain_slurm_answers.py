@@ -1,0 +1,165 @@
+"""What a whole drain concludes from Slurm's answers, its silence, and times in the future."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+
+from slurm.job import NodeAllocation
+from spool.formatting import format_time
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_silence_of_slurm_finishes_nothing(world: World) -> None:
+    """Events wait while Slurm does not answer."""
+    world.begin(5)
+    world.slurm.silent = True
+
+    world.run(20)
+
+    assert {"new": ["1-start-5-0-0-1"]} == world.files()
+
+
+@pytest.mark.parametrize(("ahead", "rows"), [(300, {(1, NOON + 300): "running"}), (302, {})])
+def test_a_start_more_than_five_minutes_ahead_waits(
+    world: World, ahead: int, rows: dict[tuple[int, int], str]
+) -> None:
+    """The clocks differ; no server should hear of it."""
+    world.begin(1, start_time=NOON + ahead)
+
+    world.run()
+
+    assert rows == world.backend.rows
+
+
+def test_an_end_more_than_five_minutes_ahead_waits_until_then(world: World) -> None:
+    """No row is closed with a time that somebody's clock made up."""
+    world.begin(1)
+    world.run()
+    over = replace(world.slurm.records[1], state="COMPLETED", end_time=NOON + 305)
+    world.slurm.records[1] = over
+    world.hook("stop", 1)
+    world.run()
+    before = dict(world.backend.rows)
+    world.run(5)
+
+    assert ({(1, NOON): "running"}, {(1, NOON): "completed"}) == (before, world.backend.rows)
+    assert {(1, NOON): NOON + 305} == world.backend.ends
+
+
+def test_an_event_that_nobody_knows_is_set_aside_after_a_day(world: World) -> None:
+    """Controller and accounting have both answered all the time."""
+    world.hook("start", 1)
+    world.run()
+    world.now += 24 * 3600
+
+    world.run(400)
+
+    assert {"dead": ["1-start-1-0-0-1", "1-start-1-0-0-1.why"]} == world.files()
+
+
+def test_cores_seen_while_configuring_are_kept(world: World) -> None:
+    """A later record may have lost them."""
+    cores = (NodeAllocation(name="n1", cores=(4, 5)),)
+    world.begin(1, flags=("CONFIGURING",), allocations=cores)
+    world.run()
+    world.slurm.records[1] = world.job(1, start_time=NOON)
+
+    world.run(20)
+
+    assert cores == world.stored("open", 1).job.allocations
+
+
+@pytest.mark.parametrize(
+    ("next_run", "said"),
+    [
+        (False, f"reported as CANCELLED at {format_time(NOON + 1)} according to its epilog"),
+        (True, f"reported as CANCELLED at {format_time(NOON + 3601)} according to its next run"),
+    ],
+)
+def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    next_run: bool,  # noqa: FBT001 - a table
+    said: str,
+) -> None:
+    """A day after Slurm has forgotten the run; an administrator sees what proves it."""
+    world.begin(1)
+    world.run()
+    world.slurm.records.clear()
+    if next_run:
+        world.now += 3600
+        world.begin(1)
+    else:
+        world.hook("stop", 1)
+    world.run(2)
+    world.now += 24 * 3600 + 400
+    world.resolver.recheck_job(1, world.moment)
+    world.run(2)
+
+    assert [said] == [
+        found.getMessage().partition("known to Slurm: ")[2]
+        for found in caplog.records
+        if "is no longer known to Slurm" in found.getMessage()
+    ]
+
+
+def test_cores_of_a_configuring_job_that_never_ran_are_forgotten(world: World) -> None:
+    """They belong to nobody."""
+    cores = (NodeAllocation(name="n1", cores=(4, 5)),)
+    world.begin(1, flags=("CONFIGURING",), allocations=cores)
+    world.run()
+    world.slurm.records[1] = world.job(1, state="PENDING", start_time=None, nodes=())
+    world.run(20)
+    world.slurm.records[1] = world.job(1)
+    world.hook("start", 1)
+
+    world.run()
+
+    assert () == world.stored("open", 1).job.allocations
+
+
+def test_an_open_run_that_is_not_listed_is_looked_up(world: World) -> None:
+    """Its epilog may never have run."""
+    job = world.begin(1)
+    world.run()
+    over = replace(job, state="COMPLETED", end_time=NOON + 5)
+    world.slurm.records.clear()
+    world.slurm.rows.append(over)
+
+    world.now += 3600
+    world.run()
+
+    assert {(1, NOON): "completed"} == world.backend.rows
+
+
+def test_a_listed_run_is_not_looked_up(world: World) -> None:
+    """Its start time says that it is this very run."""
+    world.begin(1)
+    world.run()
+    looks = world.slurm.looks
+
+    world.now += 3600
+    world.run()
+
+    assert looks == world.slurm.looks
+
+
+def test_an_event_from_the_future_is_not_waited_for(world: World) -> None:
+    """A clock may have been set back."""
+    world.begin(1)
+    event = world.root / "new" / "1-start-1-0-0-1"
+    os.utime(event, (world.now + 9999, world.now + 9999))
+
+    world.run()
+
+    assert {"open": [f"1-{NOON}.json"]} == world.files()

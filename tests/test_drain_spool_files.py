@@ -1,0 +1,229 @@
+"""The files of a whole drain: deaths, full disks, damaged runs, and runs put into todo/."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from drain_world import NOON, World
+
+from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from ccbackend.version import ServerInfo, Version
+from spool.deliver.pending_run import RequestKind
+from spool.deliver.senders import SendRequest, SendResult
+from spool.files import codec
+from spool.files.durable_files import WriteBatch
+
+
+class FullDisk(WriteBatch):
+    """A file system that takes nothing while `error` is set."""
+
+    error: ClassVar[OSError | None] = None
+
+    def commit(self) -> None:
+        """Fail, or do the work."""
+        if FullDisk.error is not None:
+            self.rollback()
+            raise FullDisk.error
+        super().commit()
+
+
+@pytest.fixture(autouse=True)
+def full_disk() -> Iterator[None]:
+    """Let the disk of `FullDisk` be full."""
+    FullDisk.error = OSError(errno.ENOSPC, "No space left on device")
+    yield
+    FullDisk.error = None
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize("milliseconds", range(0, 1000, 100))
+def test_a_run_that_is_told_in_full_is_not_taken_up_from_todo(
+    world: World, milliseconds: int
+) -> None:
+    """Its file lies in todo/ until the next group is written: no reason to deliver it again."""
+    world.run(milliseconds / 1000)
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.end(1)
+    world.run(2)
+    world.backend.everything = None
+
+    world.run(5)
+
+    told = [call for call, job_id in world.backend.asked if job_id == 1]
+    assert ([RequestKind.START, RequestKind.STOP], {}) == (told[-2:], world.files())
+    assert 1 == told.count(RequestKind.STOP)
+
+
+def test_a_signal_just_before_the_end_of_a_wait_lets_it_end(world: World) -> None:
+    """The handler takes longer than was left to wait; a second signal would show a hang."""
+    signals = []
+
+    def handler(_number: int, _frame: object) -> None:
+        signals.append(time.monotonic())
+        assert len(signals) == 1, "the wait did not end"
+        while time.monotonic() < signals[0] + 0.1:
+            pass
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 2.0)
+    try:
+        world.drain.take_answers(0.06)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert 1 == len(signals)
+
+
+def test_an_event_outlives_a_crash_before_its_run_is_stored(world: World) -> None:
+    """A drain that died after the answer sends the start again, and there is one row."""
+    world.begin(6)
+    world.run(0.08)
+    world.boot()
+
+    world.run()
+
+    assert {(6, NOON): "running"} == world.backend.rows
+    assert {"open": [f"6-{NOON}.json"]} == world.files()
+
+
+def test_a_run_file_damaged_meanwhile_is_set_aside(world: World) -> None:
+    """It is found when its stop is to be delivered."""
+    world.backend.version = Version(1, 5, 4)
+    world.begin(1)
+    world.run()
+    world.end(1)
+    world.run(5)
+    (world.root / "todo" / f"1-{NOON}.json").write_text("{}")
+
+    world.run(200)
+
+    assert {"dead": [f"1-{NOON}.json", f"1-{NOON}.json.why"]} == world.files()
+
+
+def test_a_run_file_damaged_in_open_is_replaced_by_what_slurm_knows(world: World) -> None:
+    """The damaged file goes to `dead/`; the run is delivered from Slurm's own facts."""
+    world.begin(1)
+    world.run()
+    (world.root / "open" / f"1-{NOON}.json").write_text("{}")
+    world.end(1)
+
+    world.run()
+
+    assert [f"1-{NOON}.json", f"1-{NOON}.json.why"] == world.files()["dead"]
+    assert {(1, NOON): "completed"} == world.backend.rows
+
+
+def test_a_run_put_into_todo_is_told(world: World) -> None:
+    """That is how retry and replay work."""
+    world.backend.answers[1] = Reason.BAD_REQUEST
+    world.begin(1)
+    world.run()
+    world.backend.answers.clear()
+    run = replace(world.stored("dead", 1), last_error=None)
+    (world.root / "todo" / run.name).write_bytes(codec.encode(run))
+
+    world.run(3)
+
+    assert {(1, NOON): "running"} == world.backend.rows
+
+
+def test_a_run_put_into_todo_that_is_open_is_not_told_again(world: World) -> None:
+    """The drain holds it already."""
+    world.begin(1)
+    world.run()
+    run = replace(world.stored("open", 1), started=None)
+    (world.root / "todo" / run.name).write_bytes(codec.encode(run))
+    world.run(3)
+
+    assert 1 == world.backend.asked.count((RequestKind.START, 1))
+
+
+def test_a_full_disk_stops_new_posts_and_loses_nothing(world: World) -> None:
+    """Events stay, and all is made good when there is space."""
+    world.batch_type = FullDisk
+    world.boot()
+    world.begin(1)
+    world.run()
+    world.begin(2)
+    world.run(5)
+    full, rows, files = bool(world.drain.disk_reason), dict(world.backend.rows), world.files()
+    FullDisk.error = None
+    world.run(15)
+
+    assert (True, {(1, NOON)}) == (full, set(rows))
+    assert 2 == len(files["new"])
+    assert {"open": [f"1-{NOON}.json", f"2-{NOON + 1}.json"]} == world.files()
+
+
+def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """An I/O error is distinguished from a full disk."""
+    FullDisk.error = OSError(errno.EIO, "Input/output error")
+    world.batch_type = FullDisk
+    world.boot()
+    world.begin(1)
+
+    world.run(3)
+
+    assert "cannot be written: [Errno 5] Input/output error" in caplog.text
+    assert ["1-start-1-0-0-1"] == world.files()["new"]
+
+
+def test_little_space_leaves_scripts_out(world: World) -> None:
+    """Facts go before texts."""
+    world.min_free_bytes = 1 << 60
+    world.texts[1] = ("#!/bin/sh", "JobId=1")
+    world.boot()
+    world.begin(1)
+
+    world.run()
+
+    assert None is world.stored("open", 1).script
+
+
+def test_what_is_soft_is_durable_after_a_flush(world: World) -> None:
+    """An orderly end leaves nothing in memory."""
+    world.backend.everything = Reason.UNREACHABLE
+    world.begin(1)
+    world.run(0.05)
+
+    world.drain.flush()
+
+    assert {"todo": [f"1-{NOON}.json"]} == world.files()
+
+
+def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
+    """Its file may have been set aside meanwhile."""
+    request = SendRequest(kind=RequestKind.STOP, job_id=99, start_time=1, cluster="alex")
+    reply = ApiReply(call=ApiCall.STOP, verdict=ReplyVerdict(Reason.STOPPED))
+
+    result = SendResult(reply=reply, server=ServerInfo())
+    world.delivery.take_result(request, result, world.moment)
+
+    assert {} == world.files()
+
+
+def test_a_copy_in_todo_of_a_run_that_is_here_changes_nothing(world: World) -> None:
+    """Nothing is delivered twice."""
+    world.begin(1)
+    world.run()
+    name = f"1-{NOON}.json"
+    (world.root / "todo" / name).write_bytes((world.root / "open" / name).read_bytes())
+
+    world.run(3)
+
+    assert 1 == world.backend.asked.count((RequestKind.START, 1))

@@ -1,0 +1,124 @@
+"""Stops that a whole drain holds back until cc-backend has stored their start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drain_world import NOON, World
+
+from ccbackend.outcomes import Reason, ReplyVerdict
+from ccbackend.version import ServerInfo, Version
+from spool.deliver.senders import ServerQuery, ServerReply, Topic
+from spool.deliver.stop_release import QUERY_INTERVAL_SECONDS
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Return a site with nothing in it."""
+    return World(tmp_path)
+
+
+def test_a_young_stop_waits_for_the_cache_of_cc_backend(world: World) -> None:
+    """From 1.5 on a stop is held back for 180 s after its start was accepted."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    world.begin(3)
+    world.run()
+    world.end(3)
+
+    world.run(100)
+
+    assert {(3, NOON): "running"} == world.backend.rows
+    assert {"todo": [f"3-{NOON}.json"]} == world.files()
+
+
+def test_a_held_stop_is_told_after_the_hold(world: World) -> None:
+    """The hold ends by itself."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    world.begin(3)
+    world.run()
+    world.end(3)
+
+    world.run(200)
+
+    assert {(3, NOON): "completed"} == world.backend.rows
+
+
+def test_a_held_stop_is_told_when_its_run_is_listed(world: World) -> None:
+    """The cache was flushed: nothing is to be feared any more."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    world.begin(1)
+    world.run()
+    world.end(1)
+    world.run(30)
+    held = world.backend.rows[1, NOON]
+    world.backend.is_cached = False
+
+    world.run(30)
+
+    assert ("running", "completed") == (held, world.backend.rows[1, NOON])
+
+
+def test_one_query_is_about_all_held_stops(world: World) -> None:
+    """It is repeated twice a second at most."""
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    for job_id in (1, 2, 3):
+        world.begin(job_id)
+    world.run()
+    for job_id in (1, 2, 3):
+        world.end(job_id)
+
+    world.run(59)
+
+    count = [call for call, _ in world.backend.asked].count("list")
+    assert 0 < count <= 60 / QUERY_INTERVAL_SECONDS
+
+
+def test_a_queued_start_is_confirmed_before_its_run_counts_as_started(world: World) -> None:
+    """cc-backend 1.4.0 may drop what it promised."""
+    world.backend.version = Version(1, 4, 0)
+    world.backend.promises = 2
+    world.begin(1)
+    world.run()
+    promised = world.files()
+
+    world.run(20)
+
+    assert {"todo": [f"1-{NOON}.json"]} == promised
+    assert {(1, NOON): "running"} == world.backend.rows
+    assert {"open": [f"1-{NOON}.json"]} == world.files()
+
+
+@pytest.mark.parametrize(
+    ("reason", "maybe_sent"),
+    [
+        (Reason.UNREACHABLE, False),
+        (Reason.TIMED_OUT, True),
+        (Reason.QUEUED, True),
+        (Reason.AFTER_FLUSH, False),
+    ],
+)
+def test_a_start_says_whether_it_may_have_been_told_before(
+    world: World, reason: Reason, *, maybe_sent: bool
+) -> None:
+    """Then another run's row may be no proof of a conflict; but not for ever."""
+    world.backend.answers[1] = reason
+    world.begin(1)
+    world.run()
+    world.backend.answers.clear()
+
+    world.run(200)
+
+    assert maybe_sent == world.backend.maybe_sent[-1]
+
+
+def test_a_failed_query_about_held_stops_is_not_repeated_at_once(world: World) -> None:
+    """It says nothing about any run."""
+    failed = ServerReply(verdict=ReplyVerdict(Reason.QUERY_FAILED, ""), server=ServerInfo())
+    world.delivery.questions.take(ServerQuery(topic=Topic.JOBS), failed, world.moment)
+
+    assert "list" not in [call for call, _ in world.backend.asked]
