@@ -1,0 +1,86 @@
+"""An error at any system call of a group of changes loses nothing and leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from durable_batch import Journal, busy, files, losses
+
+from spool.files.durable_files import WriteBatch
+from spool.files.layout import Directory, Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+def calls_of(layout: Layout) -> int:
+    """Return how many calls the busy batch takes."""
+    journal = Journal(layout)
+    batch = WriteBatch(layout, journal)
+    busy(layout, batch)
+    batch.commit()
+    return len(journal.calls)
+
+
+CALLS = 27  # test_every_call_is_tried holds this
+
+
+def test_every_call_is_tried(layout: Layout) -> None:
+    """The tests below fail each one."""
+    assert CALLS == calls_of(layout)
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> None:
+    """The disk is as after a death there."""
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
+    with pytest.raises(OSError, match="Input/output"):
+        batch.commit()
+
+    assert [] == losses(files(layout))
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
+    """No file in `tmp/`, no descriptor, nothing that the batch would do again."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
+    with pytest.raises(OSError, match="Input/output"):
+        batch.commit()
+
+    assert ([], 0) == (list(layout.names(Directory.TMP)), len(batch))
+    assert before == len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("fails_at", range(CALLS))
+def test_the_work_can_be_done_again_after_an_error(layout: Layout, fails_at: int) -> None:
+    """Repeating is harmless."""
+    batch = WriteBatch(layout, Journal(layout, fails_at))
+    busy(layout, batch)
+    with pytest.raises(OSError, match="Input/output"):
+        batch.commit()
+    again = WriteBatch(layout)
+    busy(layout, again)
+    again.commit()
+
+    assert 5 == len(files(layout))
+
+
+def test_nothing_is_removed_when_a_write_fails(layout: Layout) -> None:
+    """The disk is full: events and old files stay."""
+    batch = WriteBatch(layout, Journal(layout, fails_at=0))
+    before = busy(layout, batch)
+    with pytest.raises(OSError, match="Input/output"):
+        batch.commit()
+
+    assert before == files(layout)

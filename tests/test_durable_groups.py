@@ -1,0 +1,181 @@
+"""Groups of changes and of new files: written in whole, in part, not at all, and counted."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durable_batch import CHANGED, ENDED, NEW, POISON, REFUSED, TOLD, busy, files, run
+from real_calls import RealCalls
+
+from spool.files import codec
+from spool.files.durable_files import NewFile, WriteBatch, create_files
+from spool.files.layout import Directory, Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+class CountingCalls(RealCalls):
+    """Counts the files that are open at once."""
+
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+    fsync = staticmethod(os.fsync)
+
+    def __init__(self) -> None:
+        self.opened: set[int] = set()
+        self.most = 0
+
+    def open(self, *words: Any, **places: Any) -> int:
+        """Open a file."""
+        fd = os.open(*words, **places)
+        self.opened.add(fd)
+        self.most = max(self.most, len(self.opened))
+        return fd
+
+    def close(self, fd: int, /) -> None:
+        """Close it."""
+        self.opened.discard(fd)
+        os.close(fd)
+
+
+def test_a_group_of_any_size_needs_few_open_files(layout: Layout) -> None:
+    """After an outage thousands of runs change at once, and a process may open 1 024 files."""
+    calls = CountingCalls()
+    batch = WriteBatch(layout, calls)
+    for number in range(1, 1501):
+        batch.put_run(run(number))
+    batch.commit()
+
+    assert 1500 == len([*layout.names(Directory.TODO)])
+    assert calls.most < 512
+    assert not calls.opened
+
+
+def test_a_group_is_durable_when_it_returns(layout: Layout) -> None:
+    """Every directory holds what it should, and nothing else."""
+    batch = WriteBatch(layout)
+    busy(layout, batch)
+    batch.commit()
+
+    assert {
+        (Directory.TODO, NEW.name): NEW,
+        (Directory.OPEN, TOLD[1].name): TOLD[1],
+        (Directory.TODO, ENDED[1].name): ENDED[1],
+        (Directory.DEAD, POISON.name): replace(POISON, last_error=REFUSED),
+        (Directory.TODO, CHANGED[1].name): CHANGED[1],
+    } == {
+        (directory, name): codec.decode(name, contents)
+        for (directory, name), contents in files(layout).items()
+    }
+
+
+def test_a_write_that_does_not_fit_leaves_the_group_as_it_was(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fitted before is committed."""
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fail)
+        with pytest.raises(OSError, match="No space"):
+            batch.put(Directory.TODO, "other", b"contents")
+    batch.commit()
+
+    assert {(Directory.TODO, NEW.name): codec.encode(NEW)} == files(layout)
+
+
+def test_a_disk_that_takes_a_little_at_a_time_gets_all(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may be partial."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+    batch = WriteBatch(layout)
+    batch.put(Directory.TODO, "a", b"0123456789")
+    batch.commit()
+
+    assert {(Directory.TODO, "a"): b"0123456789"} == files(layout)
+
+
+def test_of_many_new_files_the_taken_names_are_told(layout: Layout) -> None:
+    """The others are there; nothing is replaced and nothing is left in `tmp/`."""
+    files_before = {(Directory.TODO, "b"): b"old"}
+    (layout.root / "todo" / "b").write_bytes(b"old")
+    taken = create_files(
+        layout, Directory.TODO, [NewFile(name=n, contents=b"new") for n in ("a", "b", "c")]
+    )
+
+    new = {(Directory.TODO, name): b"new" for name in ("a", "c")}
+    assert ({"b"}, files_before | new) == (taken, files(layout))
+
+
+def test_new_files_that_do_not_fit_leave_nothing(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even half of the first."""
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(OSError, match="No space"):
+        create_files(layout, Directory.TODO, [NewFile(name=n, contents=b"new") for n in ("a", "b")])
+
+    assert {} == files(layout)
+
+
+def test_an_abandoned_group_changes_nothing(layout: Layout) -> None:
+    """Nothing is left in `tmp/` either."""
+    batch = WriteBatch(layout)
+    before = busy(layout, batch)
+    batch.rollback()
+    batch.commit()
+
+    assert before == files(layout)
+
+
+def test_an_abandoned_group_cleans_what_it_can(layout: Layout) -> None:
+    """Somebody may have cleaned before."""
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
+    for path in (layout.root / "tmp").iterdir():
+        path.unlink()
+    batch.rollback()
+
+    assert 0 == len(batch)
+
+
+def test_a_group_counts_its_changes(layout: Layout) -> None:
+    """Writes and removals."""
+    batch = WriteBatch(layout)
+    batch.put_run(NEW)
+    batch.remove(Directory.NEW, "e1")
+
+    assert 3 == len(batch)
+
+
+def test_one_run_may_be_written_into_two_directories(layout: Layout) -> None:
+    """A dead run that came again in the same batch."""
+    batch = WriteBatch(layout)
+    batch.put(Directory.DEAD, "a", b"dead")
+    batch.put(Directory.TODO, "a", b"live")
+    batch.commit()
+
+    assert {(Directory.DEAD, "a"): b"dead", (Directory.TODO, "a"): b"live"} == files(layout)

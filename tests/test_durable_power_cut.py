@@ -1,0 +1,132 @@
+"""What a power cut after any system call leaves of a group of changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+from durable_batch import KNOWN, NEW, Call, Files, Journal, busy, loss
+
+from spool.files import codec
+from spool.files.durable_files import WriteBatch
+from spool.files.layout import Directory, Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    """Return an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    with Layout(tmp_path) as made:
+        yield made
+
+
+def after_power_cut(
+    before: Files, journal: Journal, done: int, *, names: Container[str]
+) -> Iterator[Files]:
+    """Yield every state some files may be in when the power goes after so many calls.
+
+    A file that was not fsynced may be whole, cut or empty; a rename or removal whose directory was
+    not fsynced afterwards may be undone, each by itself. So what is asked about one run can be
+    answered from the states of its own files: all states of these, not of the whole disk.
+    """
+    calls = journal.calls[:done]
+    durable = {call.name for call in calls if call.verb == "fsync" and call.name}
+    changes = [
+        (call, Call("fsync", call.directory) in calls[position:])
+        for position, call in enumerate(calls)
+        if call.verb != "fsync" and call.name in names
+    ]
+    outcomes = [_outcomes(call, is_safe, durable) for call, is_safe in changes]
+    for chosen in product(*outcomes):
+        disk = {place: contents for place, contents in before.items() if place[1] in names}
+        for (call, _), outcome in zip(changes, chosen, strict=True):
+            if outcome is None:
+                continue
+            if call.verb == "unlink":
+                disk.pop((call.directory, call.name), None)
+            else:
+                whole = journal.written[call.source]
+                disk[call.directory, call.name] = whole[: int(len(whole) * outcome)]
+        yield disk
+
+
+def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None]:  # noqa: FBT001 - a table
+    """Return what may come of a change: None undone, else the share of the contents."""
+    outcomes: list[float | None] = [1.0]
+    if call.verb == "rename" and call.source not in durable:
+        outcomes += [0.5, 0.0]
+    return outcomes if is_safe else [*outcomes, None]
+
+
+class RemovesFirst(WriteBatch):
+    """Broken on purpose: what is replaced goes before what replaces it is safe."""
+
+    def commit(self) -> None:
+        """Remove, then write."""
+        written, self._written = self._written, []
+        super().commit()
+        self._written = written
+        super().commit()
+
+
+class NeverSyncsFiles(WriteBatch):
+    """Broken on purpose: contents may come after names."""
+
+    def _fsync_open(self) -> None:
+        opened, self._open = self._open, []
+        for fd in opened:
+            os.close(fd)
+
+
+class NeverSyncsDirectories(WriteBatch):
+    """Broken on purpose: names may come after removals."""
+
+    def commit(self) -> None:
+        """Leave out what syncs directories."""
+        removed, self._removed = self._removed, []
+        self._fsync_open()
+        for directory, name in self._written:
+            self._move_from_tmp(directory, name)
+        self._written, self._removed = [], removed
+        super().commit()
+
+
+def lost_by(layout: Layout, new_batch: type[WriteBatch]) -> set[str]:
+    """Return what a batch can lose in a power cut after any of its calls."""
+    journal = Journal(layout)
+    batch = new_batch(layout, journal)
+    before = busy(layout, batch)
+    batch.commit()
+    return {
+        words
+        for done in range(len(journal.calls) + 1)
+        for number, (run_of_it, *_) in KNOWN.items()
+        for disk in after_power_cut(before, journal, done, names={run_of_it.name, f"e{number}"})
+        if (words := loss(disk, number)) is not None
+    }
+
+
+def test_a_power_cut_at_any_call_loses_nothing(layout: Layout) -> None:
+    """Each run is in some directory, or its event is."""
+    assert set() == lost_by(layout, WriteBatch)
+
+
+@pytest.mark.parametrize("new_batch", [RemovesFirst, NeverSyncsFiles, NeverSyncsDirectories])
+def test_a_wrong_order_of_calls_is_noticed(layout: Layout, new_batch: type[WriteBatch]) -> None:
+    """The model of the power cut is worth what it catches."""
+    assert set() != lost_by(layout, new_batch)
+
+
+def test_a_durable_change_stays_through_a_power_cut(layout: Layout) -> None:
+    """What the batch wrote is there, whatever becomes of its removals."""
+    journal = Journal(layout)
+    batch = WriteBatch(layout, journal)
+    before = busy(layout, batch)
+    batch.commit()
+    disks = after_power_cut(before, journal, len(journal.calls), names={NEW.name})
+
+    assert {codec.encode(NEW)} == {disk[Directory.TODO, NEW.name] for disk in disks}
