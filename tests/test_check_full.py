@@ -1,0 +1,268 @@
+"""`cc-spool check --full`: what is asked of Slurm and cc-backend, and what their silence leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from check_command_site import verdicts, working_site
+from check_world import DBD, LAB, NODE_26, TOPOLOGY, Scripted, clusters
+from command_site import CommandSite
+
+from ccbackend.outcomes import Reason
+from slurm.errors import FailureReason, SlurmError
+from slurm.process import CommandResult
+from spool.checks.result import CheckResult, CheckStatus
+from spool.config import load
+from spool.identity import open_token
+from spool.preflight.full_check import full_check_results
+from spool.preflight.permissions import SystemUser
+
+CONFIG = """\
+Configuration data as of 2026-11-22T06:35:20
+AccountingStorageTRES   = cpu,mem,gres/gpu
+AccountingStorageType   = accounting_storage/slurmdbd
+ClusterName             = lab
+MinJobAge               = 300 sec
+PrivateData             = none
+PrologSlurmctld         = /none/prolog
+SLURM_VERSION           = 22.05.8
+SlurmUser               = root(0)
+SlurmctldHost[0]        = ctl01
+
+Slurmctld(primary) at ctl01 is UP
+"""
+LISTED = "7|7|N/A|RUNNING|1000|2000|900|1|cpu|alice|k1000|n2gpu01\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site whose drain works."""
+    return working_site(tmp_path)
+
+
+class SlurmCommands:
+    """A runner that knows what each question is answered with; the longest beginning counts."""
+
+    def __init__(self, changes: dict[str, Any]) -> None:
+        self.answers: dict[str, Any] = {
+            "squeue --version": b"slurm-wlm 22.05.8\n",
+            "scontrol --version": b"slurm-wlm 22.05.8\n",
+            "sacct --version": b"slurm-wlm 22.05.8\n",
+            "sacctmgr --version": b"slurm-wlm 22.05.8\n",
+            "scontrol show config": CONFIG.encode(),
+            "scontrol show node": NODE_26,
+            "scontrol write batch_script": b"#!/bin/sh\n\0",
+            "squeue --local --json": b'{"meta": {}}',
+            "squeue --local -a": LISTED.encode(),
+            "sacctmgr -n -P show user": b"",
+            "sacctmgr show configuration": DBD.replace(b"jobs,usage", b"none"),
+            "sacct -a -X": b"alice\n",
+            **changes,
+        }
+
+    def __call__(self, argv: Any, **_: Any) -> CommandResult:
+        """Answer one question."""
+        question = " ".join([Path(argv[0]).name, *argv[1:]])
+        fitting = [known for known in self.answers if question.startswith(known)]
+        answer = self.answers[max(fitting, key=len)]
+        if isinstance(answer, SlurmError):
+            raise answer
+        return CommandResult(
+            tuple(argv), *(answer if isinstance(answer, tuple) else (0, answer, b""))
+        )
+
+
+BOB = SystemUser(name="bob", uid=20002, gids=frozenset({20002}))
+GPU_LAB = {**LAB, "subClusters": [{"name": "gpu", "topology": TOPOLOGY, "nodes": "n2gpu[01-02]"}]}
+AWAY = SlurmError("does not answer", reason=FailureReason.UNREACHABLE)
+
+
+def full(
+    site: CommandSite, changes: dict[str, Any] | None = None, server: Scripted | None = None
+) -> dict[str, CheckResult]:
+    """Return what is asked beyond local state, by name."""
+    config = load(site.config)
+    if server is None:
+        server = Scripted()
+        server.known = clusters(GPU_LAB)
+    runner = SlurmCommands(changes or {})
+    results = full_check_results(
+        config, open_token(config), runner=runner, backend=server, user=BOB
+    )
+    assert server.closed
+    return {result.name: result for result in results}
+
+
+def test_full_look_asks_both_sides(site: CommandSite) -> None:
+    """Everything that can be judged is."""
+    found = full(site)
+    assert {
+        *("server", "server token", "server job API", "server listing", "server cluster"),
+        *("slurm commands", "slurm release", "slurm json", "controller", "slurm memory"),
+        *("PrologSlurmctld", "EpilogSlurmctld", "spool", "hook time limit", "accounting"),
+        "last event",
+        *("gres tracking", "jobs seen", "accounting seen", "scripts"),
+        *("hosts", "cores", "accelerators"),
+    } == {name for name in found if not name.startswith("source of ")}
+    assert "sacct shows job 7 of alice" in found["accounting seen"].text
+    assert "are read by scontrol" in found["scripts"].text
+    assert CheckStatus.WARNING is found["cores"].status  # 4 cores there, 8 in Slurm
+    assert "gpuPciAddrs has no addresses" in found["accelerators"].text
+
+
+RESETTING = "error: NodeNames=n2cn[001-004] CPUs=13 match no Sockets. Resetting CPUs."
+
+
+@pytest.mark.parametrize(
+    ("questions", "shown"),
+    [
+        ((), []),
+        (("sacctmgr show configuration",), [f"sacctmgr: {RESETTING}"]),
+        (("scontrol show config", "sacct -a -X", "squeue --local -a"), [f"squeue: {RESETTING}"]),
+    ],
+)
+def test_full_look_shows_errors_next_to_complete_answers(
+    site: CommandSite, questions: tuple[str, ...], shown: list[str]
+) -> None:
+    """Before there is a drain that could; a line of several commands once."""
+    usual = SlurmCommands({}).answers
+    answers = {
+        question: (0, usual[question], f"{question.split()[0]}: {RESETTING}\n".encode())
+        for question in questions
+    }
+    config = load(site.config)
+    found = full_check_results(
+        config, open_token(config), runner=SlurmCommands(answers), backend=Scripted(), user=BOB
+    )
+
+    lines = [result for result in found if result.name == "slurm messages"]
+    assert shown == [line.text for line in lines]
+    assert {CheckStatus.WARNING} >= {line.status for line in lines}
+
+
+def test_full_look_with_a_silent_controller_goes_on(site: CommandSite) -> None:
+    """The commands and the server are still judged."""
+    found = full(site, {"scontrol show config": AWAY, "squeue --version": AWAY})
+    assert CheckStatus.CRITICAL is found["slurm"].status
+    assert CheckStatus.UNKNOWN is found["slurm json"].status
+    assert CheckStatus.OK is found["server"].status
+    assert "hosts" not in found
+
+
+def test_full_look_goes_on_without_squeue(site: CommandSite) -> None:
+    """What needs its release is left out."""
+    found = full(site, {"squeue --version": AWAY})
+    assert CheckStatus.UNKNOWN is found["slurm json"].status
+    assert "source of events" not in found
+    assert "jobs seen" in found
+
+
+def test_full_look_tells_each_silence(site: CommandSite) -> None:
+    """One result each, the rest goes on."""
+    found = full(
+        site,
+        {
+            "squeue --local -a": AWAY,
+            "squeue --local --json": AWAY,
+            "scontrol show node": AWAY,
+            "sacctmgr -n -P show user": AWAY,
+        },
+    )
+    assert {CheckStatus.UNKNOWN} == {
+        found[name].status for name in ("slurm json", "nodes", "rights", "jobs seen")
+    }
+    operator = b"bob|Operator\n"
+    trusted = {"sacctmgr -n -P show user": operator, "sacctmgr show configuration": AWAY}
+    assert "rights" not in full(site, trusted)
+    late = full(site, {"sacct -a -X": AWAY, "sacctmgr show configuration": AWAY})
+    assert CheckStatus.UNKNOWN is late["accounting seen"].status
+    assert CheckStatus.UNKNOWN is late["rights"].status
+
+
+@pytest.mark.parametrize(
+    ("stderr", "files", "verdict"),
+    [
+        (b"job script retrieval failed: Invalid user id\n", False, CheckStatus.WARNING),
+        (b"job script retrieval failed: Invalid user id\n", True, CheckStatus.OK),
+        (b"job script retrieval failed: Job script not specified\n", True, CheckStatus.OK),
+        (b"Unable to contact slurm controller\n", True, CheckStatus.OK),
+    ],
+)
+def test_full_look_tries_a_script(
+    site: CommandSite,
+    stderr: bytes,
+    files: bool,  # noqa: FBT001 - a parameter of the table
+    verdict: CheckStatus,
+) -> None:
+    """By scontrol and in StateSaveLocation."""
+    saved = site.root / "ctld"
+    (saved / "hash.0").mkdir(parents=True)
+    if files:
+        site.document["slurm"] = {"state_save_location": str(saved)}
+        site.write()
+    found = full(site, {"scontrol write batch_script": (1, b"", stderr)})
+    assert verdict is found["scripts"].status
+
+
+def test_full_look_asks_for_events_where_hooks_run(site: CommandSite) -> None:
+    """Not on a backup controller, nor where no hook is set."""
+    two = CONFIG.replace("= ctl01\n", "= ctl01\nSlurmctldHost[1]        = ctl02\n").encode()
+    ping = b"Slurmctld(primary) at ctl01 is UP\nSlurmctld(backup) at ctl02 is UP\n"
+    backup = full(site, {"scontrol show config": two, "scontrol ping": ping})
+    unknown = full(site, {"scontrol show config": two, "scontrol ping": AWAY})
+    no_hook = full(
+        site, {"scontrol show config": CONFIG.replace("/none/prolog", "(null)").encode()}
+    )
+
+    assert "last event" not in backup
+    assert "last event" in unknown
+    assert "last event" not in no_hook
+
+
+def test_full_look_without_jobs_or_accounting(site: CommandSite) -> None:
+    """Rights are judged by the configuration alone."""
+    none = CONFIG.replace("/slurmdbd", "/none").encode()
+    found = full(site, {"squeue --local -a": b"", "scontrol show config": none})
+    assert "accounting seen" not in found
+    assert CheckStatus.WARNING is found["accounting"].status
+    empty = full(site, {"squeue --local -a": b""})
+    assert CheckStatus.OK is empty["accounting seen"].status
+
+
+def test_full_look_takes_the_hosts_from_files(site: CommandSite) -> None:
+    """A server before 1.3.0 does not list them; a file that cannot be read is skipped."""
+    path = site.root / "cluster.json"
+    path.write_text(json.dumps(GPU_LAB))
+    server = Scripted(clusters=Reason.FEATURE_ABSENT)
+    server.known = None
+    assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
+    site.document["topology_files"] = [str(path)]
+    site.write()
+    assert CheckStatus.OK is full(site, server=server)["hosts"].status
+    path.write_text("{")
+    assert CheckStatus.UNKNOWN is full(site, server=server)["hosts"].status
+
+
+def test_full_look_with_an_unusable_token(site: CommandSite) -> None:
+    """The roles are not known then; the check of the configuration says why."""
+    site.token.chmod(0o644)
+    assert CheckStatus.OK is full(site)["server token"].status
+
+
+def test_full_look_by_the_command_itself(site: CommandSite) -> None:
+    """With real commands that are not there, and a server that is not there."""
+    site.document["slurm"] = {
+        name: str(site.root / name) for name in ("squeue", "sacct", "scontrol", "sacctmgr")
+    }
+    site.write()
+    said = site.call("check", "--full", "--json")
+    assert 2 == said.code
+    found = verdicts(said)
+    assert ("CRITICAL", "CRITICAL", "WARNING") == (
+        found["server"],
+        found["slurm"],
+        found["slurm commands"],
+    )

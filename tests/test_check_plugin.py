@@ -1,0 +1,149 @@
+"""`cc-spool check` as a monitoring plugin: its line, exit code, limits, and how little it loads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from check_command_site import drain_lock, verdicts, working_site
+from command_site import CommandSite
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site whose drain works."""
+    return working_site(tmp_path)
+
+
+@pytest.fixture
+def drain(site: CommandSite) -> Iterator[None]:
+    """Hold the drain's lock."""
+    with drain_lock(site):
+        yield
+
+
+@pytest.mark.usefixtures("drain")
+def test_healthy_site_is_one_line_with_figures(site: CommandSite) -> None:
+    """Exit 0; each check stands below."""
+    said = site.call("check")
+    first, *rest = said.out.splitlines()
+    text = "CC_SLURM_SYNC OK - runs: 0 waiting; cc-backend: version 1.5.4, dialect shared"
+    text += "; deliveries: 0 in the last hour | "
+    assert first.startswith(text)
+    assert "'events'=0;;;0; 'events_age'=0s;900;3600;0;" in first
+    assert "[OK] dead letters: none" in rest
+    assert (0, "") == (said.code, said.err)
+
+
+@pytest.mark.usefixtures("drain")
+def test_limits_are_options(site: CommandSite) -> None:
+    """-w and --critical; -c stays the configuration."""
+    site.put_event("1-start-5-0-0-1", time=time.time() - 50)
+    (site.state / "sweep.json").write_text(json.dumps({"started": time.time()}))
+    assert [0, 1, 2] == [
+        site.call("check", *limits).code
+        for limits in ([], ["-w", 40], ["--warning", 30, "--critical", 40])
+    ]
+    (site.state / "sweep.json").write_text(json.dumps({"started": time.time() - 50}))
+    assert "WARNING" == verdicts(site.call("check", "--json", "--sweep-age", 40))["sweep"]
+
+
+def leave_an_event(site: CommandSite) -> None:
+    """Let a hook have been at work."""
+    site.put_event("1-start-5-0-0-1", time=time.time())
+
+
+def leave_an_archive(site: CommandSite) -> None:
+    """Let a run have been delivered."""
+    (site.state / "delivered").mkdir()
+
+
+def leave_a_last_event(site: CommandSite) -> None:
+    """Let the drain have seen an event."""
+    document = json.loads((site.state / "drain.json").read_text())
+    (site.state / "drain.json").write_text(json.dumps(document | {"last_event": 5.0}))
+
+
+@pytest.mark.usefixtures("drain")
+@pytest.mark.parametrize(
+    ("leave", "verdict"),
+    [
+        (lambda _: None, "OK"),
+        (leave_an_event, "WARNING"),
+        (leave_an_archive, "WARNING"),
+        (leave_a_last_event, "WARNING"),
+    ],
+)
+def test_a_sweep_is_missed_as_soon_as_jobs_come(
+    site: CommandSite, leave: Callable[[CommandSite], None], verdict: str
+) -> None:
+    """A new installation has none yet."""
+    leave(site)
+    assert verdict == verdicts(site.call("check", "--json"))["sweep"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "inf", "nan"])
+def test_limit_must_be_a_number_of_seconds(site: CommandSite, limit: str) -> None:
+    """Anything else is wrong usage."""
+    said = site.call("check", f"--warning={limit}")
+    assert 2 == said.code
+    assert "expected a number of seconds" in said.err
+
+
+def test_missing_drain_is_critical(site: CommandSite) -> None:
+    """The lock is free."""
+    said = site.call("check", "--json")
+    assert 2 == said.code
+    assert ("CRITICAL", 2) == (said.json["verdict"], said.json["code"])
+    assert "CRITICAL" == verdicts(said)["drain"]
+
+
+@pytest.mark.usefixtures("drain")
+def test_halt_is_seen_at_once(site: CommandSite) -> None:
+    """With its reason, in the first line."""
+    halted = {"health": "halted", "since": time.time(), "reason": "the token has expired"}
+    site.beacon(started=0.0, updated=time.time(), destination=halted, server=None)
+    said = site.call("check")
+    assert 2 == said.code
+    assert said.out.startswith(
+        "CC_SLURM_SYNC CRITICAL - cc-backend: deliveries have been halted for "
+    )
+    assert ": the token has expired | " in said.out
+
+
+def test_log_file_is_opened(site: CommandSite, tmp_path: Path) -> None:
+    """As with every command."""
+    site.call("check", "--log-file", tmp_path / "log")
+    assert (tmp_path / "log").exists()
+
+
+def test_terminal_is_told_who_is_asked(site: CommandSite) -> None:
+    """The line is gone at the end; nothing of it is in the answer."""
+    said = site.call("check", "--full", terminal=True)
+    assert "querying cc-backend ..." in said.err
+    assert said.err.endswith("querying Slurm ...\r\x1b[K")
+    assert "querying" not in said.out
+
+
+def test_light_look_loads_no_heavy_library(site: CommandSite) -> None:
+    """A plugin is run every minute."""
+    code = (
+        "import sys; from spool.cli import main; main(sys.argv[1:]);"
+        "print(sorted({'requests', 'tenacity', 'filelock', 'urllib3'} & set(sys.modules)))"
+    )
+    argv = [sys.executable, "-c", code, "check", "-c", str(site.config)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
+def test_token_is_in_no_output(site: CommandSite) -> None:
+    """Neither in the lines nor in JSON."""
+    secret = site.token.read_text().strip()
+    for how in ([], ["--json"], ["--full"]):
+        said = site.call("check", *how)
+        assert secret not in said.out + said.err
