@@ -1,0 +1,105 @@
+"""What Slurm is asked about job ids: controller or accounting, with cores or the end alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resolver_asker import OVER, RUNNING, Asker, T, at, event
+
+from slurm.job import NodeAllocation
+from spool.files.event import EventKind
+from spool.resolve.run_match import TrackedRun
+from spool.resolve.slurm_worker import RowsQuery
+
+
+@pytest.fixture
+def asker() -> Asker:
+    """Return a resolver that has nothing to ask, and a Slurm that knows job 5."""
+    return Asker()
+
+
+def test_accounting_is_asked_where_the_record_is_not_enough(asker: Asker) -> None:
+    """In one question; each job id gets its own rows."""
+    asker.records = {}
+    asker.rows = (OVER, replace(OVER, job_id=6))
+    asker.resolver.add_events([event(5), event(6, -30)], at(0))
+    asker.ask_controller(10)
+    answered = asker.ask_accounting(10)
+
+    assert [[5], [6]] == [[job.job_id for job, _ in result.new_runs] for _, result, _ in answered]
+    expected = RowsQuery(job_ids=(5, 6), since=int(T) - 90, until=int(T) + 11)
+    assert [expected] == asker.rows_asked
+    assert 0 == len(asker.resolver)
+
+
+def test_the_record_is_given_back_with_the_rows(asker: Asker) -> None:
+    """It has facts that a row has not."""
+    pending = replace(RUNNING, state="PENDING", start_time=None, nodes=())
+    asker.records, asker.rows = {5: pending}, (OVER,)
+    asker.resolver.add_events([event()], at(0))
+    asker.ask_controller(10)
+    ((_, _, record),) = asker.ask_accounting(10)
+
+    assert pending == record
+
+
+def test_a_known_end_alone_is_asked_for_without_cores(asker: Asker) -> None:
+    """The facts of the run are stored already."""
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T), started=True),)
+    asker.records[5] = OVER
+    asker.resolver.add_events([event(5, 9, kind=EventKind.STOP)], at(9))
+    ((_, result, _),) = asker.ask(10)
+
+    assert [frozenset({5})] == [query.states_only for query in asker.asked]
+    assert [int(T)] == list(result.ends)
+
+
+def test_a_new_run_met_without_cores_is_asked_for_whole(asker: Asker) -> None:
+    """Its row could not be corrected."""
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, started=True, restarts=0),)
+    cores = (NodeAllocation(name="n1", cores=(0,)),)
+    asker.records[5] = replace(RUNNING, restart_count=1, allocations=cores)
+    asker.resolver.add_events([event(5, -1, kind=EventKind.STOP)], at(0))
+    first = asker.ask_controller(1)
+    ((_, result, _),) = asker.ask_controller(1)
+
+    assert [] == first
+    assert [frozenset({5}), frozenset()] == [query.states_only for query in asker.asked]
+    assert [cores] == [job.allocations for job, _ in result.new_runs]
+
+
+def test_a_start_is_asked_for_with_all_facts(asker: Asker) -> None:
+    """Also where a run of the id is known, and where the known one is over."""
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T) - 500, end=int(T) - 400),)
+    asker.resolver.add_events([event(5)], at(0))
+    asker.resolver.add_events([event(6, kind=EventKind.STOP)], at(0))
+    asker.ask(1)
+
+    assert [((5, 6), frozenset())] == [(each.job_ids, each.states_only) for each in asker.asked]
+
+
+@pytest.mark.parametrize(("again", "new"), [("1", 1), ("", 0)])
+def test_a_delivered_run_that_a_sweep_misses_is_new(asker: Asker, again: str, new: int) -> None:
+    """Its row has vanished from cc-backend, so what was delivered counts no more."""
+    asker.tracked = lambda _: (TrackedRun(start_time=int(T), end=int(T) + 9, started=True),)
+    asker.records[5] = OVER
+    named = replace(event(5, 20, again=again), start=int(T))
+    asker.resolver.add_events([named], at(20))
+    ((_, result, _),) = asker.ask(21)
+
+    assert new == len(result.new_runs)
+
+
+def test_without_accounting_what_events_say_counts(asker: Asker) -> None:
+    """No row will ever come."""
+    asker.records, asker.has_accounting = {}, False
+    stop = replace(event(5, 60, kind=EventKind.STOP), end=int(T) + 60)
+    asker.resolver.add_events([event(), stop], at(60))
+    asker.ask_controller(61)
+    ((_, result, _),) = asker.ask_accounting(61)
+
+    assert [(int(T), int(T) + 60)] == [
+        (job.start_time, end.time) for job, end in result.new_runs if end
+    ]
+    assert 0 == len(asker.resolver)

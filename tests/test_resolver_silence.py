@@ -1,0 +1,132 @@
+"""What the silence of Slurm or of accounting does to questions about job ids."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from resolver_asker import OVER, RUNNING, Asker, T, at, event, nothing_tracked
+
+from slurm.errors import FailureReason, SlurmError
+from spool.moment import Moment
+from spool.resolve.slurm_worker import RecordsReply
+
+
+@pytest.fixture
+def asker() -> Asker:
+    """Return a resolver that has nothing to ask, and a Slurm that knows job 5."""
+    return Asker()
+
+
+def test_slurms_silence_counts_against_nobody(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All stays, it is asked every two seconds in the end, and one line says so."""
+    caplog.set_level(logging.INFO)
+    asker.silent = True
+    asker.resolver.add_events([event()], at(0))
+
+    assert [0.04, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0] == asker.waits(10)
+    assert (T + 0.04, "no answer") == (asker.resolver.silent_since, asker.resolver.silent_reason)
+    assert [] == asker.ask(1)
+    asker.silent = False
+    assert asker.ask(1000)
+    assert (None, "", 0) == (
+        asker.resolver.silent_since,
+        asker.resolver.silent_reason,
+        len(asker.resolver),
+    )
+    assert [
+        "Slurm's controller does not answer: no answer",
+        "Slurm's controller answers again after 1000 s (failed queries: 10)",
+    ] == [record.message for record in caplog.records]
+
+
+def test_events_during_silence_wait_for_the_next_try(asker: Asker) -> None:
+    """A Slurm that hangs is not asked for each of them."""
+    asker.silent = True
+    asker.resolver.add_events([event()], at(0))
+    asker.waits(4)
+    asker.resolver.add_events([event(6, 4)], at(4))
+
+    assert 5.54 == asker.resolver.next_time()
+
+
+def test_the_silence_is_measured_by_the_monotonic_clock(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The wall clock is set back by an hour meanwhile."""
+    caplog.set_level(logging.INFO)
+    asker.silent = True
+    asker.resolver.add_events([event()], at(0))
+    asker.ask(1)
+    later = Moment(T - 3600, 11.0)
+    query = asker.resolver.next_records(later, nothing_tracked)
+    assert query is not None
+    asker.resolver.take_records(query, RecordsReply(records={5: RUNNING}), later, nothing_tracked)
+
+    assert "answers again after 10 s (failed queries: 1)" in caplog.text
+
+
+def test_one_unreadable_record_concerns_no_other_job(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is asked for later, and logged once."""
+    asker.records[6] = SlurmError("not JSON", reason=FailureReason.MALFORMED)
+    asker.resolver.add_events([event(5), event(6)], at(0))
+    answered = asker.ask(1)
+
+    assert [5] == [query.job_id for query, _, _ in answered]
+    assert 2 == asker.resolver.next_time()
+    asker.ask(2)
+    assert 4 == asker.resolver.next_time()
+    assert ["job=6 cannot be read from Slurm: not JSON"] == [
+        record.message for record in caplog.records
+    ]
+
+
+def test_silent_accounting_settles_nothing(asker: Asker, caplog: pytest.LogCaptureFixture) -> None:
+    """The event waits; one line says when it began, one when it ends."""
+    caplog.set_level(logging.INFO)
+    asker.records, asker.accounting_silent = {}, True
+    asker.resolver.add_events([event()], at(0))
+    ((_, result, _),) = asker.ask(10)
+
+    assert ((event(),), 1) == (result.pending_events, len(asker.resolver))
+    assert T + 10 == asker.resolver.accounting_silent_since
+    assert None is asker.resolver.silent_since
+    asker.accounting_silent, asker.rows = False, (OVER,)
+    asker.ask(15)
+    asker.ask(15)
+    assert 0 == len(asker.resolver)
+    assert asker.resolver.accounting_silent_since is None
+    assert [
+        "Slurm's accounting does not answer: no answer",
+        "Slurm's accounting answers again after 5 s (failed queries: 1)",
+    ] == [record.message for record in caplog.records]
+
+
+def test_silent_accounting_holds_up_nothing_that_the_controller_settles(asker: Asker) -> None:
+    """New jobs go on; accounting is asked every two seconds in the end."""
+    asker.accounting_silent = True
+    settled = []
+    for number in range(20):
+        events = [event(5, number, pid=number), event(100 + number, number)]
+        asker.resolver.add_events(events, at(number))
+        settled += [query.job_id for query, result, _ in asker.ask(number + 0.5) if result.new_runs]
+
+    assert [5] * 20 == settled
+    assert 20 == len(asker.resolver)
+    times = [query.until - int(T) - 1 for query in asker.rows_asked]
+    assert [0, 1, 2, 4, 6, 8] == times[:6]
+
+
+def test_a_hanging_accounting_holds_up_nothing_that_the_controller_settles(asker: Asker) -> None:
+    """Its question is under way all the time."""
+    asker.resolver.add_events([event(6)], at(0))
+    asker.ask_controller(1)
+    hanging = asker.resolver.next_rows(at(1), nothing_tracked)
+    asker.resolver.add_events([event(5, 2)], at(2))
+
+    assert hanging is not None
+    assert [5] == [query.job_id for query, _, _ in asker.ask(3)]

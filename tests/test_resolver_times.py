@@ -1,0 +1,233 @@
+"""When Slurm is asked about job ids: at once, later, again, and when a newer event comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from resolver_asker import OVER, RUNNING, Asker, T, at, event, nothing_tracked
+
+from spool.files.event import EventKind
+from spool.resolve import resolver
+from spool.resolve.resolver import BATCH_SIZE
+from spool.resolve.slurm_worker import RecordsReply, RowsReply
+
+
+@pytest.fixture
+def asker() -> Asker:
+    """Return a resolver that has nothing to ask, and a Slurm that knows job 5."""
+    return Asker()
+
+
+def test_nothing_to_ask_asks_nothing(asker: Asker) -> None:
+    """There is no time to ask either."""
+    assert ([], None, 0) == (asker.ask(0), asker.resolver.next_time(), len(asker.resolver))
+    assert ([], []) == (asker.asked, asker.rows_asked)
+
+
+def test_slurm_is_asked_when_it_has_the_truth(asker: Asker) -> None:
+    """40 ms after the hook began, not before."""
+    asker.resolver.add_events([event()], at(0))
+    early = asker.ask(0.03)
+    ((query, result, record),) = asker.ask(0.05)
+
+    assert ([], RUNNING, [(5,)]) == (early, record, [each.job_ids for each in asker.asked])
+    assert ([RUNNING], (event(),)) == ([job for job, _ in result.new_runs], query.events)
+    assert 0 == len(asker.resolver)
+
+
+def test_an_event_from_the_future_counts_as_of_now(asker: Asker) -> None:
+    """A clock was set back."""
+    asker.resolver.add_events([event(5, 9000)], at(0))
+
+    assert 0.04 == asker.resolver.next_time()
+
+
+def test_an_old_event_is_asked_about_at_once(asker: Asker) -> None:
+    """It has waited for the drain."""
+    asker.resolver.add_events([event(5, -60)], at(0))
+
+    assert 0 == asker.resolver.next_time()
+
+
+def test_what_is_due_is_asked_in_one_batch(asker: Asker) -> None:
+    """Doubtful runs at once, too."""
+    asker.resolver.add_events([event(7), event(5), event(6, 5)], at(5))
+    asker.resolver.recheck_job(8, at(0))
+    asker.ask(5)
+
+    assert [(5, 7, 8)] == [each.job_ids for each in asker.asked]
+
+
+def test_a_batch_has_a_limit(asker: Asker) -> None:
+    """What is left is asked next."""
+    asker.resolver.add_events([event(n) for n in range(1, BATCH_SIZE + 3)], at(0))
+    asker.ask(1)
+    asker.ask(1)
+
+    assert [BATCH_SIZE, 2] == [len(each.job_ids) for each in asker.asked]
+
+
+def test_a_question_under_way_is_not_asked_again(asker: Asker) -> None:
+    """And nothing is due while it is."""
+    asker.resolver.add_events([event()], at(0))
+    first = asker.resolver.next_records(at(1), nothing_tracked)
+    again = asker.resolver.next_records(at(2), nothing_tracked)
+
+    assert (True, None, None) == (first is not None, again, asker.resolver.next_time())
+
+
+def test_a_busy_worker_sets_no_time(asker: Asker) -> None:
+    """Its answer ends the loop's wait."""
+    asker.records, asker.accounting_silent = {}, True
+    asker.resolver.add_events([event()], at(0))
+    asker.ask_controller(1)
+    asker.resolver.add_events([event(6, 1)], at(1))
+    times = [
+        asker.resolver.next_time(controller_is_busy=controller, accounting_is_busy=accounting)
+        for controller, accounting in ((False, True), (True, False), (True, True))
+    ]
+
+    assert [1.04, 0.0, None] == times
+
+
+def test_a_question_that_was_not_asked_is_asked_later(asker: Asker) -> None:
+    """Its worker was closed."""
+    asker.resolver.add_events([event()], at(0))
+    query = asker.resolver.next_records(at(1), nothing_tracked)
+    assert query is not None
+
+    assert [] == asker.resolver.take_records(query, None, at(1), nothing_tracked)
+    assert [5] == [query.job_id for query, _, _ in asker.ask(1)]
+
+
+def test_a_question_to_accounting_that_was_not_asked_is_asked_later(asker: Asker) -> None:
+    """From the beginning: the controller's answer may be another one by then."""
+    asker.records, asker.rows = {}, (OVER,)
+    asker.resolver.add_events([event()], at(0))
+    asker.ask_controller(1)
+    query = asker.resolver.next_rows(at(1), nothing_tracked)
+    assert query is not None
+
+    assert [] == asker.resolver.take_rows(query, None, at(1), nothing_tracked)
+    asker.ask(10)
+    assert ([(5,), (5,)], 0) == ([each.job_ids for each in asker.asked], len(asker.resolver))
+
+
+def test_a_configuring_job_is_asked_about_more_and_more_rarely(asker: Asker) -> None:
+    """After 40, 80, 160 ms ... 10 s; accounting is not asked."""
+    asker.records[5] = replace(RUNNING, flags=("CONFIGURING",))
+    asker.resolver.add_events([event()], at(0))
+
+    expected = [0.04, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.0, 10.0]
+    assert expected == asker.waits(11)
+    assert [] == asker.rows_asked
+
+
+def test_a_job_that_configures_for_an_hour_is_logged_once(
+    asker: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits on."""
+    asker.records[5] = replace(RUNNING, flags=("CONFIGURING",))
+    asker.resolver.add_events([event()], at(0))
+    for hours in (1, 2, 3):
+        asker.ask(hours * 3601)
+
+    assert ["job=5 has been CONFIGURING for over an hour; check its nodes"] == [
+        r.message for r in caplog.records
+    ]
+    assert 1 == len(asker.resolver)
+
+
+def test_what_nobody_knows_is_asked_about_again_and_again(asker: Asker) -> None:
+    """Every 5 minutes in the end."""
+    asker.records = {}
+    asker.resolver.add_events([event()], at(0))
+
+    expected = [0.04, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert expected == asker.waits(13)
+
+
+def test_a_crowd_that_nobody_knows_is_asked_about_rarely(
+    asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question costs Slurm as much as the crowd is large."""
+    monkeypatch.setattr(resolver, "CROWD_SECONDS", 100.0)
+    asker.records = {}
+    asker.resolver.add_events([event(job_id) for job_id in range(1, 6)], at(0))
+
+    assert [64, 128, 256, 500, 500] == asker.waits(13)[-5:]
+
+
+def test_an_event_during_a_long_wait_is_asked_about_at_once(asker: Asker) -> None:
+    """The waits begin anew."""
+    asker.records = {}
+    asker.resolver.add_events([event()], at(0))
+    asker.waits(10)
+    asker.resolver.add_events([event(5, 600, pid=2)], at(600))
+
+    assert 600.04 == asker.resolver.next_time()
+
+
+def test_an_event_during_the_controllers_question_is_asked_about_next(asker: Asker) -> None:
+    """The answer under way may be older than it."""
+    stop = event(5, 1.0, kind=EventKind.STOP)
+    asker.resolver.add_events([event()], at(0))
+    query = asker.resolver.next_records(at(1), nothing_tracked)
+    assert query is not None
+    asker.resolver.add_events([stop], at(1))
+    reply = RecordsReply(records={5: RUNNING})
+    ((asked, result, _),) = asker.resolver.take_records(query, reply, at(1.01), nothing_tracked)
+
+    assert ((event(),), (event(),)) == (asked.events, result.settled_events)
+    assert (1.04, 1) == (asker.resolver.next_time(), len(asker.resolver))
+    asker.records[5] = replace(OVER, end_time=int(T) + 1)
+    ((asked, result, _),) = asker.ask(2)
+    assert ((stop,), (stop,)) == (asked.events, result.settled_events)
+
+
+def test_an_event_during_accountings_question_is_asked_about_at_once(asker: Asker) -> None:
+    """Accounting's late answer about the older event counts no more."""
+    asker.records = {}
+    asker.resolver.add_events([event()], at(0))
+    asker.ask_controller(1)
+    query = asker.resolver.next_rows(at(1), nothing_tracked)
+    assert query is not None
+    stop = event(5, 2.0, kind=EventKind.STOP)
+    asker.resolver.add_events([stop], at(2))
+
+    assert 2.04 == asker.resolver.next_time()
+    assert [] == asker.resolver.take_rows(query, RowsReply(rows=(OVER,)), at(2), nothing_tracked)
+    asker.rows = (replace(OVER, end_time=int(T) + 2),)
+    asker.ask_controller(3)
+    ((asked, result, _),) = asker.ask_accounting(3)
+    assert ((event(), stop), (event(), stop)) == (asked.events, result.settled_events)
+
+
+def test_an_event_before_accounting_is_asked_goes_to_the_controller_first(asker: Asker) -> None:
+    """What was wanted from accounting is wanted no more."""
+    asker.records = {}
+    asker.resolver.add_events([event()], at(0))
+    asker.ask_controller(1)
+    asker.resolver.add_events([event(5, 2, pid=2)], at(2))
+
+    assert ([], []) == (asker.ask_accounting(2), asker.rows_asked)
+    assert 2.04 == asker.resolver.next_time()
+
+
+def test_an_answer_that_settled_nothing_leaves_a_newer_event_its_time(asker: Asker) -> None:
+    """It waits neither for accounting, which may hang, nor for minutes with the older one."""
+    asker.records = {}
+    asker.resolver.add_events([event()], at(0))
+    asker.waits(11)
+    wanted = asker.resolver.next_time()
+    assert wanted is not None
+    query = asker.resolver.next_records(at(wanted), nothing_tracked)
+    assert query is not None
+    asker.resolver.add_events([event(5, wanted, pid=2)], at(wanted))
+    asker.resolver.take_records(query, RecordsReply(), at(wanted + 0.01), nothing_tracked)
+
+    assert wanted + 0.04 == asker.resolver.next_time(accounting_is_busy=True)
+    asker.records = {5: replace(RUNNING, start_time=int(T + wanted))}
+    ((asked, result, _),) = asker.ask_controller(wanted + 0.05)
+    assert (2, 1) == (len(asked.events), len(result.new_runs))
