@@ -1,0 +1,169 @@
+"""What `cc-spool replay` delivers again, what it knows already, and whose runs it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+from replay_site import END, EVENT, TOLD, archived, counts, importer_of, stored
+
+from spool.commands import importer
+from spool.files import codec
+from spool.files.import_items import ImportItem
+from spool.files.layout import Directory, Layout
+from spool.files.run import Run
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> CommandSite:
+    """Return another site, to be fed into the first."""
+    return CommandSite(tmp_path / "other")
+
+
+@pytest.fixture
+def layout(site: CommandSite) -> Iterator[Layout]:
+    """Return the first site's spool."""
+    with Layout(site.spool) as made:
+        yield made
+
+
+def test_delivered_runs_are_told_again(site: CommandSite) -> None:
+    """From the archive, with their own times, as if cc-backend had never heard of them."""
+    directory = archived(site, TOLD, run_of(6, end=END, started=NOON))
+    said = site.call("replay", directory, "--json")
+
+    assert (0, (2, 0, 0)) == (said.code, counts(said))
+    again = stored(site, TOLD.name)
+    assert (None, END, "lab", NOON) == (
+        again.started,
+        again.end,
+        again.cluster,
+        again.job.start_time,
+    )
+
+
+def test_a_second_replay_finds_all_known(site: CommandSite) -> None:
+    """Nothing is there twice."""
+    directory = archived(site, TOLD)
+    site.call("replay", directory)
+    said = site.call("replay", directory, directory, "--json")
+
+    assert (0, (0, 2, 0)) == (said.code, counts(said))
+    assert [TOLD.name] == site.names("todo")
+
+
+@pytest.mark.parametrize("directory", ["todo", "open"])
+def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> None:
+    """Whatever was delivered of it so far."""
+    here = replace(TOLD, attempts=3, last_error=REFUSED, replaces=(1,), seen=NOON + 9)
+    before = site.put(Directory(directory), here)
+    said = site.call("replay", archived(site, TOLD), "--json")
+
+    assert (0, (0, 1, 0)) == (said.code, counts(said))
+    path = site.spool / directory / TOLD.name
+    assert before == codec.decode(TOLD.name, path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("directory", "contents", "reason"),
+    [
+        (
+            "todo",
+            codec.encode(run_of(5)),
+            "this spool already has this run in todo/, with other contents",
+        ),
+        (
+            "open",
+            codec.encode(run_of(5)),
+            "this spool already has this run in open/, with other contents",
+        ),
+        ("todo", b"{", "this spool already has this run in todo/, where it cannot be read"),
+        (
+            "dead",
+            codec.encode(TOLD),
+            "it is a dead letter in this spool: type `cc-spool retry ID` or `cc-spool discard ID`",
+        ),
+    ],
+)
+def test_a_run_that_is_here_already_is_not_replaced(
+    site: CommandSite, directory: str, contents: bytes, reason: str
+) -> None:
+    """Its own file counts."""
+    (site.spool / directory / TOLD.name).write_bytes(contents)
+    said = site.call("replay", archived(site, TOLD), "--json")
+
+    assert (11, (0, 0, 1)) == (said.code, counts(said))
+    assert reason == said.json["refused"][0]["reason"]
+    assert contents == (site.spool / directory / TOLD.name).read_bytes()
+
+
+def test_a_run_that_was_told_meanwhile_is_known(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It vanished between two looks."""
+    monkeypatch.setattr(importer, "active_directory", lambda *_: Directory.TODO)
+    taker = importer_of(layout)
+    taker.import_item(ImportItem(where="x", item=TOLD))
+
+    assert (0, 1) == (taker.done, taker.known)
+
+
+def test_a_run_not_to_be_reported_stays_so(site: CommandSite, other: CommandSite) -> None:
+    """Its mark moves with it; of one that is over nothing is left to do."""
+    other.put(Directory.OPEN, run_of(5, reported=False, reason="opted out"))
+    other.put(Directory.OPEN, run_of(6, reported=False, reason="opted out", end=END))
+    said = site.call("replay", other.spool, "--json")
+
+    assert (0, (1, 1, 0)) == (said.code, counts(said))
+    assert not stored(site, f"5-{NOON}.json").reported
+
+
+def of_cluster(run: Run, cluster: str) -> Run:
+    """Return a run of a Slurm cluster."""
+    return replace(run, job=replace(run.job, cluster=cluster))
+
+
+def test_runs_of_another_cluster_are_refused(site: CommandSite, other: CommandSite) -> None:
+    """Their job ids would hit the wrong rows."""
+    site.put(Directory.OPEN, of_cluster(run_of(9, started=NOON), "fritz"))
+    other.put(Directory.TODO, of_cluster(run_of(5), "alex"))
+    other.put_event(EVENT, "cluster=alex\nend\n")
+    other.put(Directory.TODO, of_cluster(run_of(6), "fritz"))
+    said = site.call("replay", other.spool, "--json")
+
+    assert (11, (1, 0, 2)) == (said.code, counts(said))
+    assert {"it belongs to Slurm's cluster alex, but this spool is for fritz"} == {
+        each["reason"] for each in said.json["refused"]
+    }
+
+
+def test_an_empty_spool_takes_runs_of_one_cluster(site: CommandSite) -> None:
+    """That of the first."""
+    runs = (of_cluster(run_of(number), name) for number, name in ((5, "fritz"), (6, "alex")))
+
+    assert (1, 0, 1) == counts(site.call("replay", archived(site, *runs), "--json"))
+
+
+def test_a_dry_run_changes_nothing(site: CommandSite, other: CommandSite) -> None:
+    """And counts the same."""
+    other.put_event(EVENT)
+    other.put_event("1-stop-7-0-0-9")
+    site.put_event(EVENT)
+    other.put(Directory.TODO, run_of(5))
+    dry = site.call("replay", other.spool, "--dry-run")
+    before = (site.names("new"), site.names("todo"))
+    wet = site.call("replay", other.spool)
+
+    assert ([EVENT], []) == before
+    assert "2 imported, 1 already known, 0 refused\n" == wet.out
+    words = "dry run, nothing was changed: 2 would be imported, 1 already known, 0 would be refused"
+    assert f"{words}\n" == dry.out

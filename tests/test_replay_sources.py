@@ -1,0 +1,202 @@
+"""What `cc-spool replay` reads: archives, other spools, and files that it refuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_site import NOON, REFUSED, CommandSite, run_of
+from replay_site import END, EVENT, TOLD, archived, counts
+
+from spool.files import codec, import_items
+from spool.files.import_items import read_import_items
+from spool.files.layout import Directory
+from spool.files.run import Run
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> CommandSite:
+    """Return another site, to be fed into the first."""
+    return CommandSite(tmp_path / "other")
+
+
+@pytest.mark.parametrize("source", ["state", "state/delivered", "state/delivered/*.jsonl"])
+def test_an_archive_is_named_in_any_way(site: CommandSite, source: str) -> None:
+    """State directory, archive, or its files."""
+    archived(site, TOLD)
+    said = site.call("replay", *site.root.glob(source), "--json")
+
+    assert (1, 0, 0) == counts(said)
+
+
+def test_another_spool_is_taken_in_whole(site: CommandSite, other: CommandSite) -> None:
+    """Its events, its pending and open runs, and its dead letters."""
+    other.put_event(EVENT, "user=anna\nend\n", time=NOON + 0.5)
+    other.put(Directory.TODO, run_of(5))
+    other.put(Directory.OPEN, run_of(6, started=NOON))
+    other.put(Directory.DEAD, run_of(8, end=END, attempts=3, last_error=REFUSED))
+    (other.spool / "tmp" / "draft").touch()
+    before = other.everything()
+    said = site.call("replay", other.spool, "--json")
+
+    assert (0, (4, 0, 0)) == (said.code, counts(said))
+    assert ([EVENT], 3) == (site.names("new"), len(site.names("todo")))
+    event = site.spool / "new" / EVENT
+    assert ("user=anna\nend\n", NOON + 0.5) == (event.read_text(), event.stat().st_mtime)
+    assert before == other.everything()
+
+
+def test_dead_letters_of_another_spool_keep_their_reasons_there(
+    site: CommandSite, other: CommandSite
+) -> None:
+    """A reason is no file of its own; a strange file is refused."""
+    other.bury("odd")
+    other.bury(EVENT, b"end\n")
+    said = site.call("replay", other.spool, "--json")
+
+    assert (11, (1, 0, 1)) == (said.code, counts(said))
+    assert "not a valid name of an event file" == said.json["refused"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "reason"),
+    [
+        ("5-100.json", b"{", "not JSON"),
+        (
+            "5-100.json",
+            b'{"version": 2}',
+            "written by a later version of this program (format 2); install it",
+        ),
+        ("5-100.json", b'{"version": 0}', "unknown version 0"),
+        ("odd.json", codec.encode(TOLD), "not a valid name of a run file"),
+        (
+            "2-start-7-0-0-1",
+            b"end\n",
+            "written by a later version of this program (format 2); install it",
+        ),
+        ("odd", b"", "not a valid name of an event file"),
+        ("a.jsonl", b"[]\n", "not a JSON object"),
+        (
+            "a.jsonl",
+            b'{"version": 2}\n',
+            "written by a later version of this program (format 2); install it",
+        ),
+    ],
+)
+def test_strange_files_are_refused_by_name(
+    site: CommandSite, name: str, contents: bytes, reason: str
+) -> None:
+    """And stay as they are; the others go on."""
+    source = site.root / "kept"
+    source.mkdir()
+    (source / name).write_bytes(contents)
+    (source / TOLD.name).write_bytes(codec.encode(TOLD))
+    said = site.call("replay", source)
+
+    assert (11, "1 imported, 0 already known, 1 refused\n") == (said.code, said.out)
+    assert f"{source}/{name}" in said.err
+    assert reason in said.err
+    assert contents == (source / name).read_bytes()
+
+
+def test_what_is_added_meanwhile_is_not_replayed(site: CommandSite) -> None:
+    """The drain archives what is delivered again, into the file that is being read."""
+    directory = archived(site, TOLD, run_of(6, end=END))
+    found = []
+    for each in read_import_items(directory):
+        found.append(each)
+        assert isinstance(each.item, Run)
+        archived(site, each.item)
+
+    assert 2 == len(found)
+
+
+def test_an_archive_that_became_shorter_ends_where_it_ends(site: CommandSite) -> None:
+    """It expired meanwhile."""
+    directory = archived(site, TOLD, TOLD)
+    kept_runs = read_import_items(directory)
+    first = next(kept_runs)
+    (archive,) = directory.iterdir()
+    os.truncate(archive, 0)
+
+    assert TOLD == first.item
+    assert len(list(kept_runs)) <= 1  # what was read ahead
+
+
+def test_a_spoilt_line_does_not_spoil_the_archive(site: CommandSite) -> None:
+    """It is named by its number; the last one may be cut."""
+    directory = archived(site, TOLD, run_of(6, end=END))
+    (archive,) = directory.iterdir()
+    archive.write_bytes(b"{\n" + archive.read_bytes()[:-20])
+    said = site.call("replay", directory, "--json")
+
+    assert (11, (1, 0, 2)) == (said.code, counts(said))
+    assert [f"{archive}:1", f"{archive}:3"] == [each["what"] for each in said.json["refused"]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.symlink_to("/etc/hostname"),
+        os.mkfifo,
+        lambda path: path.mkdir(),
+    ],
+)
+def test_what_is_no_file_is_refused(site: CommandSite, make: Any) -> None:
+    """And nothing blocks."""
+    source = site.root / "kept"
+    source.mkdir()
+    make(source / EVENT)
+    said = site.call("replay", source, "--json")
+
+    assert (11, (0, 0, 1)) == (said.code, counts(said))
+
+
+def test_a_source_that_is_not_there_is_refused(site: CommandSite) -> None:
+    """With what the system says."""
+    said = site.call("replay", site.root / "none")
+
+    assert 11 == said.code
+    assert "No such file or directory" in said.err
+
+
+def test_a_directory_that_cannot_be_listed_is_refused(
+    site: CommandSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other sources go on."""
+
+    def refuse(_: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(import_items, "_files", refuse)
+    said = site.call("replay", site.root, "--json")
+
+    assert "Permission denied" == said.json["refused"][0]["reason"]
+
+
+def test_an_oversized_run_is_refused(site: CommandSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it fills the memory."""
+    monkeypatch.setattr(codec, "LIMIT_BYTES", 10)
+    (site.root / TOLD.name).write_bytes(b"x" * 11)
+    said = site.call("replay", site.root / TOLD.name, "--json")
+
+    assert "it has 11 bytes, more than the limit of 10" == said.json["refused"][0]["reason"]
+
+
+@pytest.mark.parametrize("part", [".", "dead", f"todo/{TOLD.name}"])
+def test_the_spool_is_not_fed_into_itself(site: CommandSite, part: str) -> None:
+    """`retry` is for that."""
+    site.put(Directory.TODO, TOLD)
+    said = site.call("replay", site.spool / part)
+
+    assert 11 == said.code
+    assert "this is the spool itself; use `cc-spool retry` for its dead letters" in said.err
