@@ -1,23 +1,15 @@
-"""Checks of the state on this host, by values: spool, drain, sweep, token, configuration."""
+"""Checks of the drain by what it says of itself: its health, age, halts, outages, waiting runs."""
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from command_site import NOON, CommandSite, run_of
+from command_site import NOON
 
-from ccbackend.token import parse_token
-from spool.checks.backlog import Backlog, check_backlog, read_backlog
-from spool.checks.configuration import check_config_problems, check_config_warnings, check_token
 from spool.checks.drain_health import check_drain
-from spool.checks.last_sweep import check_sweep
 from spool.checks.result import AgeLimits, CheckResult, CheckStatus
-from spool.errors import ConfigProblem
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -25,14 +17,9 @@ from spool.files.drain_state import (
     UnreadableFile,
     WaitingCause,
 )
-from spool.files.layout import Directory, Layout
-from spool.files.run import End, EndSource
-from spool.files.sweep_state import SweepSummary
 
 DAY = 86400
 LIMITS = AgeLimits(warning_seconds=100, critical_seconds=200)
-END = End(time=NOON + 50, state="COMPLETED", source=EndSource.CONTROLLER)
-GIB = 2**30
 
 
 def by_name(results: Any) -> dict[str, CheckResult]:
@@ -63,97 +50,6 @@ def worker(state: DrainState | None, **how: Any) -> dict[str, CheckResult]:
     """Return the drain's results at noon."""
     how.setdefault("is_running", True)
     return by_name(check_drain(state, NOON, limits=LIMITS, **how))
-
-
-def backlog_results(backlog: Backlog, min_free_bytes: int = 0) -> dict[str, CheckResult]:
-    """Return the spool's results at noon."""
-    found = check_backlog(backlog, NOON, LIMITS, min_free_bytes=min_free_bytes, held_stops=3)
-    return by_name(found)
-
-
-# ---- spool
-
-
-def test_look_counts_what_lies_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts and ages come from the directories; no file is opened."""
-    site = CommandSite(tmp_path)
-    site.put_event("1-start-5-0-0-1", time=NOON - 30)
-    site.put_event("1-start-6-0-0-1", time=NOON - 10)
-    site.put(Directory.TODO, run_of(8, end=END, started=NOON))
-    site.put(Directory.OPEN, run_of(7))
-    site.bury("odd")
-    monkeypatch.setattr(Layout, "read", None)
-    with Layout(site.spool) as layout:
-        found = read_backlog(layout)
-    assert found.free_bytes > 0
-    expected = Backlog(
-        events=2, oldest_event=NOON - 30, runs=1, oldest_run=NOON + 50, open=1, dead=1
-    )
-    assert expected == replace(found, free_bytes=0, free_inodes=None)
-
-
-def test_look_at_an_empty_spool(tmp_path: Path) -> None:
-    """Nothing waits."""
-    with Layout(CommandSite(tmp_path).spool) as layout:
-        assert read_backlog(layout).is_empty
-
-
-def test_held_ends_are_told() -> None:
-    """They wait on purpose."""
-    assert (
-        "0 started; stops waiting for cc-backend to store the start: 3"
-        == backlog_results(Backlog())["open runs"].text
-    )
-
-
-@pytest.mark.parametrize(
-    ("age", "verdict"),
-    [(99, CheckStatus.OK), (100, CheckStatus.WARNING), (200, CheckStatus.CRITICAL)],
-)
-def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
-    """The oldest of each decides."""
-    waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
-    found = backlog_results(waiting)
-    assert (verdict, verdict) == (found["events"].status, found["runs"].status)
-    assert found["events"].text.startswith("3 waiting, the oldest for ")
-    assert [3, age] == [figure.value for figure in found["events"].perfdata]
-
-
-def test_dead_letters_and_a_full_disk_warn() -> None:
-    """Each names what to do."""
-    found = backlog_results(Backlog(dead=2, free_bytes=GIB - 1), GIB)
-    for name, hint in (("dead letters", "retry ID"), ("disk space", "scripts and descriptions")):
-        assert found[name].status is CheckStatus.WARNING
-        assert hint in found[name].hint
-
-
-@pytest.mark.parametrize(
-    ("free", "verdict"),
-    [(65_535, CheckStatus.CRITICAL), (65_536, CheckStatus.WARNING), (GIB, CheckStatus.OK)],
-)
-def test_a_disk_without_room_for_an_event_is_critical(free: int, verdict: CheckStatus) -> None:
-    """The hooks lose every event."""
-    assert verdict is backlog_results(Backlog(free_bytes=free), GIB)["disk space"].status
-
-
-@pytest.mark.parametrize(
-    ("free", "verdict"),
-    [(0, CheckStatus.CRITICAL), (999, CheckStatus.WARNING), (1000, CheckStatus.OK)],
-)
-def test_a_disk_without_inodes_is_critical(free: int, verdict: CheckStatus) -> None:
-    """It takes no file, however much room there is."""
-    found = backlog_results(Backlog(free_bytes=GIB, free_inodes=free))
-    assert verdict is found["inodes"].status
-
-
-def test_empty_spool_is_well() -> None:
-    """Nothing waits, nothing is dead, there is room; not every file system counts inodes."""
-    found = backlog_results(Backlog(free_bytes=GIB), GIB)
-    assert {CheckStatus.OK} == {result.status for result in found.values()}
-    assert "inodes" not in found
-
-
-# ---- drain
 
 
 def test_healthy_drain_is_well() -> None:
@@ -351,131 +247,3 @@ def test_warnings_of_the_drain_warn() -> None:
 def test_strange_state_is_unknown(state: DrainState) -> None:
     """State of another program version is no proof of health."""
     assert CheckStatus.UNKNOWN is worker(state)["drain"].status
-
-
-# ---- sweep
-
-
-SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "verdict", "text"),
-    [
-        ({}, CheckStatus.OK, "5s ago"),
-        ({"finished": None}, CheckStatus.OK, "running"),
-        ({"finished": NOON - 1800}, CheckStatus.WARNING, "the last sweep ended 30m 00s ago"),
-        (
-            {"started": NOON - 14400, "finished": None},
-            CheckStatus.CRITICAL,
-            "the last sweep began 4h 00m ago",
-        ),
-        (
-            {"refused": True, "guards": ("size", "clock")},
-            CheckStatus.WARNING,
-            "the last sweep refused to act (safety check: size, clock)",
-        ),
-        (
-            {"refused": True},
-            CheckStatus.WARNING,
-            "the last sweep refused to act (safety check: unknown)",
-        ),
-        ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
-        ({"guards": ("first",), "held_stops": 2}, CheckStatus.OK, "5s ago"),
-        (
-            {"refused": True, "guards": ("boot", "size")},
-            CheckStatus.WARNING,
-            "the last sweep refused to act (safety check: boot, size)",
-        ),
-        (
-            {"finished": None, "guards": ("boot",), "held_stops": 2, "held_guards": ("size",)},
-            CheckStatus.WARNING,
-            "the last sweep held back 2 stops (safety check: size)",
-        ),
-    ],
-)
-def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
-    """An old, hanging or refused one is a warning; a restart of slurmctld or a first one is not."""
-    found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
-    assert (verdict, text) == (found.status, found.text)
-
-
-@pytest.mark.parametrize(
-    ("is_needed", "verdict"), [(True, CheckStatus.WARNING), (False, CheckStatus.OK)]
-)
-def test_a_site_without_a_sweep(
-    is_needed: bool,  # noqa: FBT001 - a parameter of the table
-    verdict: CheckStatus,
-) -> None:
-    """It needs one as soon as jobs come."""
-    assert verdict is check_sweep(None, NOON, 1800, is_needed=is_needed).status
-
-
-# ---- token
-
-
-def jwt(exp: Any) -> str:
-    """Return a token with a date of expiry."""
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": exp}).encode()).decode().rstrip("=")
-    return f"eyJh.{claims}.c2ln"
-
-
-@pytest.mark.parametrize(
-    ("exp", "verdict", "text"),
-    [
-        (NOON + 14 * DAY, CheckStatus.OK, "expires in 14d 00h"),
-        (NOON + 14 * DAY - 1, CheckStatus.WARNING, "expires in 13d 23h"),
-        (NOON + 1, CheckStatus.WARNING, "expires in 1s"),
-        (NOON, CheckStatus.CRITICAL, "expired 0s ago"),
-        (float("inf"), CheckStatus.OK, "has no expiry date"),
-        ("soon", CheckStatus.OK, "has no expiry date"),
-    ],
-)
-def test_token_is_told_in_time(exp: Any, verdict: CheckStatus, text: str) -> None:
-    """Two weeks before its end somebody should know."""
-    found = check_token(parse_token(jwt(exp)), NOON)
-    assert (verdict, text) == (found.status, found.text)
-
-
-# ---- configuration
-
-
-def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
-    """A monitoring account that may not read the token says so, and is no alarm."""
-    problems = [
-        ConfigProblem(path="clustername", problem="missing", hint="write it"),
-        ConfigProblem(
-            path="cc-backend.token_file",
-            problem="/t: cannot be opened",
-            hint="chmod",
-            is_denied=True,
-        ),
-    ]
-    other = [*check_config_problems(problems, as_service=False)]
-    assert [CheckStatus.CRITICAL, CheckStatus.UNKNOWN] == [result.status for result in other]
-    service = [*check_config_problems(problems, as_service=True)]
-    assert [CheckStatus.CRITICAL, CheckStatus.CRITICAL] == [result.status for result in service]
-    assert "write it" == service[0].hint
-
-
-@pytest.mark.parametrize(
-    ("warnings", "strict", "told"),
-    [
-        ([], False, [(CheckStatus.OK, "c.json has no problems")]),
-        ([], True, [(CheckStatus.OK, "c.json has no problems")]),
-        (
-            ["a: b"],
-            False,
-            [(CheckStatus.OK, "c.json has no problems, 1 warning: see `check --full`")],
-        ),
-        (["a: b"], True, [(CheckStatus.WARNING, "a: b")]),
-    ],
-)
-def test_warnings_count_before_jobs_flow(
-    warnings: list[str],
-    strict: bool,  # noqa: FBT001 - a parameter of the table
-    told: list[tuple[CheckStatus, str]],
-) -> None:
-    """Nobody is woken for them."""
-    found = check_config_warnings("c.json", warnings, strict=strict)
-    assert told == [(result.status, result.text) for result in found]

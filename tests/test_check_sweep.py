@@ -1,0 +1,67 @@
+"""The check of the last sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from command_site import NOON
+
+from spool.checks.last_sweep import check_sweep
+from spool.checks.result import CheckStatus
+from spool.files.sweep_state import SweepSummary
+
+SWEEP = SweepSummary(started=NOON - 9, finished=NOON - 5, pid=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "text"),
+    [
+        ({}, CheckStatus.OK, "5s ago"),
+        ({"finished": None}, CheckStatus.OK, "running"),
+        ({"finished": NOON - 1800}, CheckStatus.WARNING, "the last sweep ended 30m 00s ago"),
+        (
+            {"started": NOON - 14400, "finished": None},
+            CheckStatus.CRITICAL,
+            "the last sweep began 4h 00m ago",
+        ),
+        (
+            {"refused": True, "guards": ("size", "clock")},
+            CheckStatus.WARNING,
+            "the last sweep refused to act (safety check: size, clock)",
+        ),
+        (
+            {"refused": True},
+            CheckStatus.WARNING,
+            "the last sweep refused to act (safety check: unknown)",
+        ),
+        ({"refused": True, "guards": ("boot",)}, CheckStatus.OK, "5s ago"),
+        ({"guards": ("first",), "held_stops": 2}, CheckStatus.OK, "5s ago"),
+        (
+            {"refused": True, "guards": ("boot", "size")},
+            CheckStatus.WARNING,
+            "the last sweep refused to act (safety check: boot, size)",
+        ),
+        (
+            {"finished": None, "guards": ("boot",), "held_stops": 2, "held_guards": ("size",)},
+            CheckStatus.WARNING,
+            "the last sweep held back 2 stops (safety check: size)",
+        ),
+    ],
+)
+def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) -> None:
+    """An old, hanging or refused one is a warning; a restart of slurmctld or a first one is not."""
+    found = check_sweep(replace(SWEEP, **changes), NOON, 1800, is_needed=True)
+    assert (verdict, text) == (found.status, found.text)
+
+
+@pytest.mark.parametrize(
+    ("is_needed", "verdict"), [(True, CheckStatus.WARNING), (False, CheckStatus.OK)]
+)
+def test_a_site_without_a_sweep(
+    is_needed: bool,  # noqa: FBT001 - a parameter of the table
+    verdict: CheckStatus,
+) -> None:
+    """It needs one as soon as jobs come."""
+    assert verdict is check_sweep(None, NOON, 1800, is_needed=is_needed).status
