@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_site import NOON, TOKEN, CommandSite, run_of
-from standin_slurm.controller import Controller
-from stub_server import Answer, Model, Request, StubServer
+from command_site import NOON, TOKEN, CommandSite
+from drain_command_site import Served, drain_site, time_limit
+from stub_server import Answer, StubServer
 
 from ccbackend.client import BackendClient
-from ccbackend.errors import TokenError
-from spool import config
 from spool.commands import drain
-from spool.commands.drain import ConfigWatcher, token_for
 from spool.drain import service
 from spool.drain.assembly import BACKEND_WORKERS, assemble
-from spool.files.layout import Directory
 from spool.files.lock import take_lock
-from spool.files.run import End, EndSource
-from spool.identity import MaskedToken
-
-END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
-
-
-class Served(Model):
-    """A server that does something when asked."""
-
-    on_request: Callable[[str], None] = staticmethod(lambda _path: None)
-
-    def respond(self, request: Request) -> Answer:
-        """Answer one request."""
-        self.on_request(request.path)
-        return super().respond(request)
 
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
     """End a drain that nobody ends."""
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError("the drain goes on")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with time_limit():
+        yield
 
 
 @pytest.fixture
@@ -65,12 +37,7 @@ def server() -> Iterator[StubServer]:
 @pytest.fixture
 def site(tmp_path: Path, server: StubServer) -> CommandSite:
     """Return a site with that server, a silent Slurm, and a run to be delivered."""
-    made = CommandSite(tmp_path / "site")
-    made.document["cc-backend"]["host"] = server.url
-    made.document["slurm"] = dict.fromkeys(("squeue", "sacct", "scontrol"), "/bin/false")
-    made.write()
-    made.put(Directory.TODO, run_of(5, end=END))
-    return made
+    return drain_site(tmp_path / "site", server)
 
 
 def on_request(server: StubServer, act: Callable[[str], None]) -> None:
@@ -209,100 +176,6 @@ def test_systemd_hears_of_the_end_alone(
     assert ["READY=1", "READY=1", "STOPPING=1"] == [each for each in heard if "DOG" not in each]
 
 
-def watch_of(site: CommandSite) -> ConfigWatcher:
-    """Return a watch on a site's configuration and token."""
-    loaded = config.load(site.config)
-    held = MaskedToken(loaded)
-    held.current()
-    return ConfigWatcher(loaded, held)
-
-
-def test_nothing_changed_is_no_news(site: CommandSite) -> None:
-    """Call after call."""
-    watch = watch_of(site)
-
-    assert [False, False] == [watch(), watch()]
-
-
-def replace_token(site: CommandSite, text: str | None) -> None:
-    """Write a token, or remove the file."""
-    if text is None:
-        site.token.unlink()
-    else:
-        site.token.write_text(text)
-        site.token.chmod(0o640)
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        (TOKEN + "x\n", TOKEN + "xyz\n"),
-        (None, TOKEN + "\n"),
-        ("no token", TOKEN + "\n"),
-        ("", TOKEN),
-    ],
-    ids=["replaced twice", "removed and put back", "wrong, then right", "empty, then right"],
-)
-@pytest.mark.parametrize("is_read", [True, False])
-def test_each_change_of_the_token_is_news_once(
-    site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
-) -> None:
-    """Whatever could be read of it meanwhile, and whether anybody tried."""
-    watch, news = watch_of(site), []
-    for text in texts:
-        replace_token(site, text)
-        if is_read:
-            with suppress(TokenError):
-                watch.token.current()
-        news += [watch(), watch()]
-
-    assert [True, False] * len(texts) == news
-
-
-def test_a_corrected_mode_of_the_token_file_is_news(site: CommandSite) -> None:
-    """It was readable for everybody, so nobody used it."""
-    watch, news = watch_of(site), []
-    for mode in (0o644, 0o600):
-        site.token.chmod(mode)
-        news += [watch(), watch()]
-
-    assert [True, False, True, False] == news
-
-
-def test_a_configuration_with_problems_is_told_and_not_used(
-    site: CommandSite, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The old one stays; that it vanished is a problem, too."""
-    watch = watch_of(site)
-    site.document["unknown"] = 1
-    site.write()
-    changed = watch()
-    site.config.unlink()
-    gone = watch()
-
-    assert (True, True, None) == (changed, gone, watch.new_config)
-    assert ["unknown: unknown key", "the file: cannot be read"] == [
-        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
-        for record, text in zip(
-            caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
-        )
-    ]
-
-
-def test_another_spool_needs_a_restart(
-    site: CommandSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Our lock belongs to the old one."""
-    watch = watch_of(site)
-    other = CommandSite(tmp_path / "other")
-    site.document["spool"] = other.document["spool"]
-    site.write()
-    watch()
-
-    assert watch.new_config is None
-    assert "type `systemctl restart cc-spool`" in caplog.text
-
-
 def test_a_signal_to_end_counts_more_than_a_new_configuration(
     site: CommandSite, server: StubServer
 ) -> None:
@@ -353,16 +226,6 @@ def test_a_drain_closes_its_connections_when_it_ends(
     assert len(BACKEND_WORKERS) == len(closed)
 
 
-def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
-    """Root may have read it for us."""
-    held = MaskedToken(config.load(site.config))
-    same = token_for(config.load(site.config), held)
-    other = token_for(config.load(CommandSite(tmp_path / "other").config), held)
-
-    assert same is held
-    assert other.path == tmp_path / "other" / "token"
-
-
 def test_the_way_to_the_server_is_configured(site: CommandSite, server: StubServer) -> None:
     """Through a proxy, with certificates of one's own."""
     authority = site.root / "ca.pem"
@@ -377,54 +240,3 @@ def test_the_way_to_the_server_is_configured(site: CommandSite, server: StubServ
     site.call("drain", "--once")
 
     assert {"http://cc.example.org"} == {each.path[:21] for each in server.log}
-
-
-def script_sent(server: StubServer, job_id: int) -> str | None:
-    """Return the script of a job as the server got it."""
-    bodies = [json.loads(each.body) for each in server.log if each.path.endswith("/start_job/")]
-    (body,) = (body for body in bodies if body["jobId"] == job_id)
-    script = body.get("metaData", {}).get("jobScript")
-    return None if script is None else str(script)
-
-
-def with_slurm(site: CommandSite) -> Controller:
-    """Give a site a Slurm that answers."""
-    controller = Controller(site.root / "slurm", "24.11", spool=site.spool)
-    commands = ("squeue", "sacct", "scontrol")
-    site.document["slurm"] = {name: str(controller.command(name)) for name in commands}
-    site.write()
-    return controller
-
-
-@pytest.mark.parametrize("is_configured", [True, False])
-def test_scripts_are_read_where_slurmctld_keeps_them(
-    site: CommandSite, server: StubServer, *, is_configured: bool
-) -> None:
-    """As configured, or as `scontrol show config` says."""
-    slurm = with_slurm(site)
-    job_id = slurm.start({"n2cn0101": [0, 1]})
-    kept = slurm.saved
-    if is_configured:
-        kept = site.root / "elsewhere"
-        site.document["slurm"]["state_save_location"] = str(kept)
-        site.write()
-    path = kept / f"hash.{job_id % 10}" / f"job.{job_id}" / "script"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"#!/bin/sh\n: as kept\n\0")
-    said = site.call("drain", "--once")
-
-    assert ("#!/bin/sh\n: as kept\n", 0) == (script_sent(server, job_id), said.code), said.err
-
-
-@pytest.mark.parametrize("setting", ["job_script", "slurm_info"])
-def test_texts_that_nobody_wants_are_not_sent(
-    site: CommandSite, server: StubServer, setting: str
-) -> None:
-    """The other one is."""
-    slurm = with_slurm(site)
-    site.document["metadata"] = {setting: False}
-    site.write()
-    job_id = slurm.start({"n2cn0101": [0, 1]})
-    site.call("drain", "--once")
-
-    assert (setting == "slurm_info") is (script_sent(server, job_id) is not None)

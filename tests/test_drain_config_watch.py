@@ -1,0 +1,134 @@
+"""What a running drain notices of a changed configuration, token or spool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from command_site import TOKEN, CommandSite
+from drain_command_site import Served, drain_site
+from stub_server import StubServer
+
+from ccbackend.errors import TokenError
+from spool import config
+from spool.commands.drain import ConfigWatcher, token_for
+from spool.identity import MaskedToken
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    """Return a cc-backend that knows our token."""
+    with StubServer(Served(token=TOKEN)) as stub:
+        yield stub
+
+
+@pytest.fixture
+def site(tmp_path: Path, server: StubServer) -> CommandSite:
+    """Return a site with that server, a silent Slurm, and a run to be delivered."""
+    return drain_site(tmp_path / "site", server)
+
+
+def watch_of(site: CommandSite) -> ConfigWatcher:
+    """Return a watch on a site's configuration and token."""
+    loaded = config.load(site.config)
+    held = MaskedToken(loaded)
+    held.current()
+    return ConfigWatcher(loaded, held)
+
+
+def test_nothing_changed_is_no_news(site: CommandSite) -> None:
+    """Call after call."""
+    watch = watch_of(site)
+
+    assert [False, False] == [watch(), watch()]
+
+
+def replace_token(site: CommandSite, text: str | None) -> None:
+    """Write a token, or remove the file."""
+    if text is None:
+        site.token.unlink()
+    else:
+        site.token.write_text(text)
+        site.token.chmod(0o640)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (TOKEN + "x\n", TOKEN + "xyz\n"),
+        (None, TOKEN + "\n"),
+        ("no token", TOKEN + "\n"),
+        ("", TOKEN),
+    ],
+    ids=["replaced twice", "removed and put back", "wrong, then right", "empty, then right"],
+)
+@pytest.mark.parametrize("is_read", [True, False])
+def test_each_change_of_the_token_is_news_once(
+    site: CommandSite, texts: tuple[str | None, ...], *, is_read: bool
+) -> None:
+    """Whatever could be read of it meanwhile, and whether anybody tried."""
+    watch, news = watch_of(site), []
+    for text in texts:
+        replace_token(site, text)
+        if is_read:
+            with suppress(TokenError):
+                watch.token.current()
+        news += [watch(), watch()]
+
+    assert [True, False] * len(texts) == news
+
+
+def test_a_corrected_mode_of_the_token_file_is_news(site: CommandSite) -> None:
+    """It was readable for everybody, so nobody used it."""
+    watch, news = watch_of(site), []
+    for mode in (0o644, 0o600):
+        site.token.chmod(mode)
+        news += [watch(), watch()]
+
+    assert [True, False, True, False] == news
+
+
+def test_a_configuration_with_problems_is_told_and_not_used(
+    site: CommandSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old one stays; that it vanished is a problem, too."""
+    watch = watch_of(site)
+    site.document["unknown"] = 1
+    site.write()
+    changed = watch()
+    site.config.unlink()
+    gone = watch()
+
+    assert (True, True, None) == (changed, gone, watch.new_config)
+    assert ["unknown: unknown key", "the file: cannot be read"] == [
+        record.getMessage().partition("is not used: ")[2].partition(";")[0][: len(text)]
+        for record, text in zip(
+            caplog.records, ("unknown: unknown key", "the file: cannot be read"), strict=True
+        )
+    ]
+
+
+def test_another_spool_needs_a_restart(
+    site: CommandSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Our lock belongs to the old one."""
+    watch = watch_of(site)
+    other = CommandSite(tmp_path / "other")
+    site.document["spool"] = other.document["spool"]
+    site.write()
+    watch()
+
+    assert watch.new_config is None
+    assert "type `systemctl restart cc-spool`" in caplog.text
+
+
+def test_a_token_in_the_same_file_is_held_on_to(site: CommandSite, tmp_path: Path) -> None:
+    """Root may have read it for us."""
+    held = MaskedToken(config.load(site.config))
+    same = token_for(config.load(site.config), held)
+    other = token_for(config.load(CommandSite(tmp_path / "other").config), held)
+
+    assert same is held
+    assert other.path == tmp_path / "other" / "token"
