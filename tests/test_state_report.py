@@ -1,4 +1,4 @@
-"""What the drain says of itself, on a fake clock."""
+"""What the drain says of itself: process, server, outages, deliveries, files and halts."""
 
 from __future__ import annotations
 
@@ -6,46 +6,22 @@ import os
 from pathlib import Path
 
 import pytest
-from drain_world import NOON, World
+from drain_world import NOON
+from state_reporter import BEHIND, HOUR, Reporter
 
 from ccbackend.outcomes import Reason
 from ccbackend.version import Version
 from spool import __version__
-from spool.deliver.pending_run import PendingRun
 from spool.drain.state_report import (
-    MAX_CAUSES,
     MAX_UNREADABLE,
     WAITING_SECONDS,
     StateReport,
 )
 from spool.files.drain_state import (
-    DrainState,
     HealthReport,
     HealthState,
     UnreadableFile,
-    WaitingCause,
 )
-
-HOUR = 3600
-BEHIND = -100.0
-
-
-class Reporter:
-    """A world whose wall clock differs from the monotonic one, and what its drain says."""
-
-    def __init__(self, root: Path) -> None:
-        self.world = World(root)
-        self.world.skew = BEHIND
-        self.report = StateReport(self.world.drain, self.world.parts, once=False)
-
-    def state(self) -> DrainState:
-        """Return the state of this moment."""
-        return self.report.state(self.world.parts.clocks.now())
-
-    @property
-    def wall(self) -> float:
-        """Return what the wall clock shows."""
-        return self.world.now + BEHIND
 
 
 @pytest.fixture
@@ -139,74 +115,6 @@ def test_silence_of_accounting_is_shown(reporter: Reporter) -> None:
     assert state.accounting_silent_since is not None
 
 
-def test_waiting_runs_are_counted_by_cause(reporter: Reporter) -> None:
-    """What most of them wait for comes first; a cause is known since it was first seen."""
-    world = reporter.world
-    world.backend.answers = {1: Reason.UNKNOWN_HOST, 4: Reason.UNKNOWN_HOST}
-    world.begin(1, nodes=("a1",))
-    world.run()
-    reporter.state()
-    first = reporter.wall
-    for job_id, host in ((2, "a1"), (3, "a1"), (4, "b1")):
-        world.begin(job_id, nodes=(host,))
-    world.run(5)
-    waiting = reporter.state().waiting
-
-    assert (
-        WaitingCause(cause="host a1 is unknown to cc-backend", count=3, since=first),
-        WaitingCause(cause="host b1 is unknown to cc-backend", count=1, since=reporter.wall),
-    ) == waiting
-
-
-def test_waiting_runs_are_counted_now_and_then(reporter: Reporter) -> None:
-    """All of them are looked at: not at each of 25 passes a second."""
-    reporter.state()
-    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
-    reporter.world.begin(1)
-    reporter.world.run()
-    early = reporter.state().waiting
-    reporter.world.now += WAITING_SECONDS
-    late = reporter.state().waiting
-
-    assert ([], [1]) == ([each.count for each in early], [each.count for each in late])
-
-
-def test_a_run_whose_time_has_come_waits_for_nothing(reporter: Reporter) -> None:
-    """It is tried in the next pass."""
-    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
-    reporter.world.begin(1)
-    reporter.world.run()
-    reporter.world.now += 2 * HOUR
-
-    assert () == reporter.state().waiting
-
-
-def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
-    """A site may rename all its hosts."""
-    world = reporter.world
-    numbers = range(1, MAX_CAUSES + 6)
-    world.backend.answers = dict.fromkeys(numbers, Reason.UNKNOWN_HOST)
-    for number in numbers:
-        world.begin(number, nodes=(f"n{number}",))
-    world.run()
-
-    assert MAX_CAUSES == len(reporter.state().waiting)
-
-
-def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
-    """cc-backend's job cache is waited for; a start that waits is none of them."""
-    world = reporter.world
-    world.backend.version = Version(1, 5, 4)
-    world.backend.is_cached = True
-    for job_id in (1, 2):
-        world.begin(job_id)
-    world.run()
-    world.end(1)
-    world.run(10)
-
-    assert 1 == reporter.state().held_stops
-
-
 def test_unreadable_files_are_named(reporter: Reporter) -> None:
     """Those of the loader and those of the deliveries; twenty of them, and how many there are."""
     parts = reporter.world.parts
@@ -251,122 +159,6 @@ def test_the_last_delivery_is_shown(reporter: Reporter) -> None:
 
     assert seen is not None
     assert NOON + BEHIND <= seen <= reporter.wall
-
-
-def test_a_lonely_run_that_fails_stays_due(reporter: Reporter) -> None:
-    """In flight, between two tries and over a reset of the clock: it is due since its first try."""
-    world = reporter.world
-    world.run()
-    idle = reporter.state().due_since
-    world.backend.answers[1] = Reason.TIMED_OUT
-    world.begin(1)
-    world.run()
-    began = reporter.state().due_since
-    seen = set()
-    for _ in range(40):
-        world.run(5)
-        seen.add(reporter.state().due_since)
-    world.skew -= HOUR
-    set_back = reporter.state().due_since
-
-    assert (None, {began}) == (idle, seen)
-    assert began is not None
-    assert began - HOUR == set_back
-
-
-def test_a_run_in_flight_is_due(reporter: Reporter) -> None:
-    """The server has accepted the connection and is silent."""
-    world = reporter.world
-    world.run()
-    schedule = world.store.schedule
-    schedule.add(PendingRun(job_id=1, start_time=NOON), world.now)
-    schedule.take_next(world.now, stops=False)
-    began = reporter.wall
-    world.now += 59
-
-    assert began == reporter.state().due_since
-
-
-def test_a_delivery_ends_what_was_due(reporter: Reporter) -> None:
-    """What is still due then is due since that delivery."""
-    world = reporter.world
-    world.backend.answers[1] = Reason.TIMED_OUT
-    world.begin(1)
-    world.run(20)
-    world.begin(2)
-    world.run()
-    reporter.state()
-    delivered = reporter.wall
-    first, last = reporter.state().due_since, reporter.state().last_delivery
-    world.backend.answers.clear()
-    world.run(60)
-
-    assert first is not None
-    assert last is not None
-    assert last <= first <= delivered
-    assert reporter.state().due_since is None
-
-
-@pytest.mark.parametrize(
-    "reason", [Reason.UNKNOWN_HOST, Reason.BAD_REQUEST, Reason.UNKNOWN_CLUSTER_ALONE]
-)
-def test_a_run_that_waits_for_a_known_cause_is_not_due(reporter: Reporter, reason: Reason) -> None:
-    """The cause is shown instead; an answer that delivers nothing is no delivery."""
-    world = reporter.world
-    world.backend.answers[1] = reason
-    world.begin(1)
-    world.run(10)
-    state = reporter.state()
-
-    assert (None, None, 0) == (state.due_since, state.last_delivery, state.deliveries_last_hour)
-
-
-def test_a_run_that_is_known_to_fail_alone_is_not_due(reporter: Reporter) -> None:
-    """It is tried rarely, and its file says why."""
-    world = reporter.world
-    world.backend.answers[1] = Reason.TIMED_OUT
-    world.begin(1)
-    world.run(5)
-    for job_id in range(2, 8):
-        world.begin(job_id)
-        world.run(20)
-    causes = {reporter.state().due_since}
-    for _ in range(60):
-        world.run(60)
-        causes.add(reporter.state().due_since)
-
-    assert {None} == causes
-
-
-def test_what_an_outage_held_up_is_due_since_its_end(reporter: Reporter) -> None:
-    """While cc-backend was away nothing could be delivered."""
-    world = reporter.world
-    world.backend.everything = Reason.UNREACHABLE
-    world.begin(1)
-    world.run(300)
-    world.backend.everything, world.backend.answers[1] = None, Reason.TIMED_OUT
-    repaired = reporter.wall
-    world.run(120)
-    found = reporter.state().due_since
-
-    assert found is not None
-    assert repaired < found
-
-
-def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
-    """A host that is unknown is tried again later."""
-    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
-    reporter.world.begin(1)
-    reporter.world.run()
-    found = reporter.state().next_attempt
-
-    assert found is not None
-    assert reporter.wall < found <= reporter.wall + HOUR
-
-
-def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
-    """An idle drain names none."""
-    assert reporter.state().next_attempt is None
 
 
 def test_runs_that_are_not_reported_are_counted(reporter: Reporter) -> None:

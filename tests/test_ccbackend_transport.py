@@ -1,35 +1,18 @@
-"""One exchange: bounded, never led elsewhere, and a value whatever happens."""
+"""One exchange: bounded, never led elsewhere, and a value whatever the server does."""
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from scripted_server import Action, ScriptedServer, answer, drip, hang_up, raw, stall
+from scripted_server import ScriptedServer, answer, drip, hang_up, raw, stall
+from scripted_transport import OK, TOKEN, transport
 
 from ccbackend.errors import Fault
-from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after, tls_fault
-
-OK = answer(200, "{}")
-TOKEN = "eyJ-secret"
-
-
-@contextmanager
-def transport(
-    *actions: Action, context: ssl.SSLContext | None = None, **settings: Any
-) -> Iterator[tuple[Transport, ScriptedServer]]:
-    """A transport to a server with this script."""
-    given: dict[str, Any] = {"token": lambda: TOKEN} | settings
-    with ScriptedServer(actions, context) as peer, requests.Session() as session:
-        yield Transport(session, peer.url, **given), peer
+from ccbackend.wire.transport import ExchangeLimits, Transport, retry_after
 
 
 def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -229,171 +212,6 @@ def test_an_address_without_server_is_unreachable() -> None:
 
     assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
     assert "refused" in found.text
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate and its key."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "2", "-subj", "/CN=lab", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for the loopback address."""
-    return certificate(tmp_path_factory.mktemp("tls"), "server")
-
-
-def server_context(pair: tuple[Path, Path]) -> ssl.SSLContext:
-    """TLS with this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*pair)
-    return context
-
-
-def test_tls_with_the_sites_certificate_works(pair: tuple[Path, Path]) -> None:
-    """The file with the site's authority is enough."""
-    with transport(OK, context=server_context(pair), ca_file=str(pair[0])) as (there, _):
-        assert there.exchange("GET", "/").status == 200
-
-
-def test_a_dripping_tls_server_is_cut_too(pair: tuple[Path, Path]) -> None:
-    """The deadline reaches below the encryption."""
-    limits = ExchangeLimits(read_seconds=30, deadline_seconds=0.3)
-    dripping = drip(b"HTTP/1.1 200 OK\r\nX: ", threading.Event())
-    context = server_context(pair)
-    with transport(dripping, context=context, ca_file=str(pair[0]), limits=limits) as (there, _):
-        assert there.exchange("GET", "/").fault is Fault.TIMED_OUT
-
-
-def test_a_handshake_that_never_ends_is_unreachable(pair: tuple[Path, Path]) -> None:
-    """The connect timeout bounds it, also beyond the deadline."""
-    limits = ExchangeLimits(connect_seconds=0.3, deadline_seconds=0.1)
-    with ScriptedServer([]) as peer, requests.Session() as session:
-        url = peer.url.replace("http:", "https:")
-        there = Transport(session, url, token=lambda: TOKEN, ca_file=str(pair[0]), limits=limits)
-        found = there.exchange("GET", "/")
-
-    assert (found.fault, found.sent) == (Fault.UNREACHABLE, False)
-
-
-def test_an_unknown_certificate_is_never_accepted(pair: tuple[Path, Path]) -> None:
-    """Not even where the session given does not verify."""
-    with ScriptedServer([OK], server_context(pair)) as peer, requests.Session() as session:
-        session.verify = False
-        found = Transport(session, peer.url, token=lambda: TOKEN).exchange("GET", "/")
-
-    assert (found.fault, found.sent) == (Fault.CERTIFICATE, False)
-    assert peer.requests == []
-
-
-def system_store(folder: Path, kind: str, authority: Path) -> dict[str, str]:
-    """Return the environment that makes one authority the system's, in a file or a directory."""
-    nothing = folder / "nothing"
-    nothing.mkdir()
-    if kind == "file":
-        return {"SSL_CERT_FILE": str(authority), "SSL_CERT_DIR": str(nothing)}
-    store = folder / "store"
-    store.mkdir()
-    (store / "site.pem").write_bytes(authority.read_bytes())
-    subprocess.run(["openssl", "rehash", str(store)], check=True, capture_output=True)
-    return {"SSL_CERT_FILE": str(nothing / "none.pem"), "SSL_CERT_DIR": str(store)}
-
-
-@pytest.mark.parametrize("kind", ["file", "directory"])
-def test_an_authority_of_the_system_is_trusted(
-    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """A site has its own authority there; the libraries' own list is not asked."""
-    for name, value in system_store(tmp_path, kind, pair[0]).items():
-        monkeypatch.setenv(name, value)
-    with transport(OK, context=server_context(pair)) as (there, _):
-        assert 200 == there.exchange("GET", "/").status
-
-
-def test_a_file_of_authorities_replaces_those_of_the_system(
-    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where `ca_file` is set nobody else is trusted."""
-    other, _ = certificate(tmp_path, "other")
-    for name, value in system_store(tmp_path, "file", pair[0]).items():
-        monkeypatch.setenv(name, value)
-    with transport(OK, context=server_context(pair), ca_file=str(other)) as (there, _):
-        assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
-
-
-def test_variables_of_other_programs_name_no_authority(
-    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those of requests and curl, as the documentation says."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(pair[0]))
-    with transport(OK, context=server_context(pair)) as (there, _):
-        assert Fault.CERTIFICATE is there.exchange("GET", "/").fault
-
-
-@pytest.mark.parametrize(
-    ("greeting", "fault"),
-    [
-        (b"HTTP/1.0 400 Bad Request\r\n\r\n", Fault.NO_TLS),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.NO_TLS),
-        (b"220 mail.example ESMTP\r\n", Fault.NO_TLS),
-        (b"\x15\x03\x01\x00\x02\x02\x28", Fault.TLS),
-        (b"\x15\x03\x01\x00\x02\x02\x46", Fault.TLS),
-        (b"", Fault.UNREACHABLE),
-    ],
-    ids=["http", "ssh", "smtp", "handshake failure", "protocol version", "cut"],
-)
-def test_a_port_without_tls_is_told_from_a_bad_certificate_and_a_cut(
-    greeting: bytes, fault: Fault
-) -> None:
-    """The URL is wrong, the two do not fit, or the server is just restarting."""
-    with ScriptedServer([], greeting=greeting) as peer, requests.Session() as session:
-        url = peer.url.replace("http:", "https:")
-        found = Transport(session, url, token=lambda: TOKEN).exchange("GET", "/")
-
-    assert (found.fault, found.sent) == (fault, False)
-
-
-def test_a_missing_authority_file_is_a_fault_of_its_own(pair: tuple[Path, Path]) -> None:
-    """It is named by the message."""
-    with transport(OK, context=server_context(pair), ca_file="/nowhere/ca.pem") as (there, _):
-        found = there.exchange("GET", "/")
-
-    assert found.fault is Fault.CA_FILE
-    assert "/nowhere/ca.pem" in found.text
-
-
-def test_an_authority_file_without_certificates_is_a_fault_of_its_own(
-    pair: tuple[Path, Path], tmp_path: Path
-) -> None:
-    """The server's certificate is not to blame."""
-    authority = tmp_path / "ca.pem"
-    authority.write_text("nonsense")
-    with transport(OK, context=server_context(pair), ca_file=str(authority)) as (there, _):
-        found = there.exchange("GET", "/")
-
-    assert (Fault.CA_FILE, False) == (found.fault, found.sent)
-
-
-def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
-    """The library wraps the refusal, and no byte is sent."""
-    refused = PermissionError(13, "Permission denied")
-
-    assert Fault.CA_FILE is tls_fault([requests.exceptions.SSLError(refused), refused])
-    assert tls_fault([requests.exceptions.ConnectionError(refused), refused]) is None
-
-
-@pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
-def test_a_handshake_that_is_cut_is_no_fault_of_tls(error: ssl.SSLError) -> None:
-    """The server may be restarting."""
-    assert tls_fault([requests.exceptions.SSLError(error), error]) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""Nodes, hardware threads and accelerators in start requests."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from payload_values import job_of, node, server, site, start, warned
+
+from ccbackend.accelerators import accelerator_map
+from slurm.job import Gres, Sharing
+
+
+def test_host_names_are_short_and_rewritten_by_the_first_match() -> None:
+    """The metric collector may use other names than Slurm."""
+    hosts = (
+        (re.compile("^x"), "never"),
+        (re.compile("^n(.)$"), r"node0\1"),
+        (re.compile("n"), "z"),
+    )
+    job = job_of(nodes=("n1.cluster.example", "m2"))
+
+    found = [resource["hostname"] for resource in start(job, site(hosts=hosts))["resources"]]
+
+    assert found == ["node01", "m2"]
+
+
+def test_a_host_that_the_server_knows_comes_first() -> None:
+    """The server derives the subcluster from the first host alone."""
+    job = job_of(nodes=("x1", "n2", "x3", "n4"))
+
+    document, warnings = warned(job, site(clusters=server()))
+
+    assert [host["hostname"] for host in document["resources"]] == ["n2", "x1", "x3", "n4"]
+    assert warnings[0] == "host x1 is not in cc-backend's cluster.json of cluster lab"
+
+
+@pytest.mark.parametrize("nodes", [("n1", "x2"), ("x1", "x2")])
+def test_the_order_of_hosts_stays_otherwise(nodes: tuple[str, ...]) -> None:
+    """Known first already, or none known at all."""
+    document, _ = warned(job_of(nodes=nodes), site(clusters=server()))
+
+    assert [host["hostname"] for host in document["resources"]] == list(nodes)
+
+
+def test_nodes_are_paired_by_name_not_by_position() -> None:
+    """Slurm's lists may differ in order and length."""
+    job = job_of(nodes=("n1", "n2"), allocations=(node("n2", (1,)),))
+
+    document, warnings = warned(job, site(clusters=server()))
+
+    assert document["resources"] == [{"hostname": "n1"}, {"hostname": "n2", "hwthreads": [1, 9]}]
+    assert warnings[0] == "hardware threads are not sent for hosts like nN: cores are not known"
+
+
+def test_threads_of_whole_nodes_are_left_out_in_wide_jobs_only() -> None:
+    """Absent means the whole node; listing thousands of threads helps nobody."""
+    whole, part = node("n1", range(8)), node("n2", (0,))
+    job = job_of(nodes=("n1", "n2"), allocations=(whole, part))
+
+    narrow = start(job, site(clusters=server()))["resources"]
+    wide = start(job, site(clusters=server(), listed_nodes=1))["resources"]
+
+    assert narrow[0]["hwthreads"] == list(range(16))
+    assert [resource.get("hwthreads") for resource in wide] == [None, [0, 8]]
+
+
+def test_core_numbers_stand_for_threads_only_where_the_site_says_so() -> None:
+    """Without topology nothing is listed by default."""
+    job = job_of(allocations=(node("n1", (3, 1)),))
+
+    document, warnings = warned(job, site())
+    assumed = start(job, site(assume_core_ids=True))
+
+    assert document["resources"] == [{"hostname": "n1"}]
+    assert warnings[0].startswith(
+        "hardware threads are not sent for hosts like nN: cores: 8 in Slurm, no topology"
+    )
+    assert assumed["resources"] == [{"hostname": "n1", "hwthreads": [1, 3]}]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "gres", "number"),
+    [
+        (4, None, 4),
+        (None, (Gres(name="gpu", count=2, indices=(0, 2)),), 2),
+        (1, (Gres(name="gpu", count=3),), 3),
+        (None, (Gres(name="fpga", count=1, indices=(1,)),), 1),
+        (None, (Gres(name="nvme", count=1, indices=(0,)),), None),
+        (None, (), None),
+    ],
+)
+def test_accelerators_are_counted_also_where_they_cannot_be_named(
+    gpus: int | None, gres: tuple[Gres, ...] | None, number: int | None
+) -> None:
+    """0 would hide all accelerator metrics."""
+    job = job_of(gpus=gpus, allocations=(node("n1", gres=gres),))
+
+    document, _ = warned(job, site(accelerators=accelerator_map({"n": {"0": "x"}}, {})))
+
+    assert document.get("numAcc") == number
+
+
+def test_devices_without_address_are_warned_about() -> None:
+    """The job is reported with those that have one."""
+    gres = (Gres(name="gpu", count=2, indices=(0, 5)),)
+    job = job_of(allocations=(node("n1", gres=gres),), sharing=Sharing.NODE)
+
+    document, warnings = warned(job, site(accelerators=accelerator_map({"n": {"0": "x"}}, {})))
+
+    assert document["resources"][0]["accelerators"] == ["x"]
+    assert document["numAcc"] == 2
+    assert "gpuPciAddrs has no address for device 5 of hosts n" in warnings

@@ -1,0 +1,108 @@
+"""What the drain says of waiting runs: causes, counts, held stops and the next attempt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from state_reporter import HOUR, Reporter
+
+from ccbackend.outcomes import Reason
+from ccbackend.version import Version
+from spool.drain.state_report import (
+    MAX_CAUSES,
+    WAITING_SECONDS,
+)
+from spool.files.drain_state import (
+    WaitingCause,
+)
+
+
+@pytest.fixture
+def reporter(tmp_path: Path) -> Reporter:
+    """Return a drain that has done nothing yet."""
+    return Reporter(tmp_path)
+
+
+def test_waiting_runs_are_counted_by_cause(reporter: Reporter) -> None:
+    """What most of them wait for comes first; a cause is known since it was first seen."""
+    world = reporter.world
+    world.backend.answers = {1: Reason.UNKNOWN_HOST, 4: Reason.UNKNOWN_HOST}
+    world.begin(1, nodes=("a1",))
+    world.run()
+    reporter.state()
+    first = reporter.wall
+    for job_id, host in ((2, "a1"), (3, "a1"), (4, "b1")):
+        world.begin(job_id, nodes=(host,))
+    world.run(5)
+    waiting = reporter.state().waiting
+
+    assert (
+        WaitingCause(cause="host a1 is unknown to cc-backend", count=3, since=first),
+        WaitingCause(cause="host b1 is unknown to cc-backend", count=1, since=reporter.wall),
+    ) == waiting
+
+
+def test_waiting_runs_are_counted_now_and_then(reporter: Reporter) -> None:
+    """All of them are looked at: not at each of 25 passes a second."""
+    reporter.state()
+    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    reporter.world.begin(1)
+    reporter.world.run()
+    early = reporter.state().waiting
+    reporter.world.now += WAITING_SECONDS
+    late = reporter.state().waiting
+
+    assert ([], [1]) == ([each.count for each in early], [each.count for each in late])
+
+
+def test_a_run_whose_time_has_come_waits_for_nothing(reporter: Reporter) -> None:
+    """It is tried in the next pass."""
+    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    reporter.world.begin(1)
+    reporter.world.run()
+    reporter.world.now += 2 * HOUR
+
+    assert () == reporter.state().waiting
+
+
+def test_at_most_twenty_causes_are_named(reporter: Reporter) -> None:
+    """A site may rename all its hosts."""
+    world = reporter.world
+    numbers = range(1, MAX_CAUSES + 6)
+    world.backend.answers = dict.fromkeys(numbers, Reason.UNKNOWN_HOST)
+    for number in numbers:
+        world.begin(number, nodes=(f"n{number}",))
+    world.run()
+
+    assert MAX_CAUSES == len(reporter.state().waiting)
+
+
+def test_stops_that_are_held_are_counted(reporter: Reporter) -> None:
+    """cc-backend's job cache is waited for; a start that waits is none of them."""
+    world = reporter.world
+    world.backend.version = Version(1, 5, 4)
+    world.backend.is_cached = True
+    for job_id in (1, 2):
+        world.begin(job_id)
+    world.run()
+    world.end(1)
+    world.run(10)
+
+    assert 1 == reporter.state().held_stops
+
+
+def test_the_next_attempt_is_an_instant_of_the_wall_clock(reporter: Reporter) -> None:
+    """A host that is unknown is tried again later."""
+    reporter.world.backend.answers = {1: Reason.UNKNOWN_HOST}
+    reporter.world.begin(1)
+    reporter.world.run()
+    found = reporter.state().next_attempt
+
+    assert found is not None
+    assert reporter.wall < found <= reporter.wall + HOUR
+
+
+def test_without_waiting_requests_there_is_no_next_attempt(reporter: Reporter) -> None:
+    """An idle drain names none."""
+    assert reporter.state().next_attempt is None
