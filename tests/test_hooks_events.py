@@ -1,0 +1,127 @@
+"""The events that hooks write: name, contents, mode, and what is left out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hook_process import HOOKS, SHELLS, TIMES, events, run_hook, was_harmless
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Make an empty spool."""
+    (tmp_path / "spool" / "new").mkdir(parents=True)
+    return tmp_path / "spool"
+
+
+@pytest.fixture(params=sorted(SHELLS))
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    """Name one shell that `/bin/sh` may be."""
+    command = SHELLS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return command
+
+
+def test_prolog_creates_start_event(shell: list[str], spool: Path) -> None:
+    """A prolog leaves one start event; the planned end is no fact and stays out."""
+    done = run_hook(shell, spool, environment=TIMES)
+
+    assert was_harmless(done)
+    assert events(spool) == ["1-start-4711-1767225600-0"]
+
+
+def test_epilog_creates_stop_event_with_both_times(shell: list[str], spool: Path) -> None:
+    """An epilog of Slurm 23.02 or later names start and end of the run."""
+    run_hook(
+        shell,
+        spool,
+        kind="epilog",
+        environment=TIMES,
+    )
+
+    assert events(spool) == ["1-stop-4711-1767225600-1767229200"]
+
+
+def test_extras_are_lines_closed_by_end(shell: list[str], spool: Path) -> None:
+    """The file holds harmless values, one a line, and ends with the end mark."""
+    run_hook(shell, spool)
+
+    [event] = (spool / "new").iterdir()
+    assert event.read_text() == (
+        "nodes=n2cn[001-003],n2gpu01\ncluster=lab\nuser=ada\npartition=cpu\nend\n"
+    )
+
+
+def test_event_is_readable_by_the_group_alone(shell: list[str], spool: Path) -> None:
+    """The drain reads events through the group; others see nothing."""
+    run_hook(shell, spool)
+
+    [event] = (spool / "new").iterdir()
+    assert event.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    "job_id", ["", "-1", "../../x", "0", "007", "1 2", "12x", "123456789012", "1\n2", "*", "$(id)"]
+)
+def test_bad_job_id_makes_no_event(shell: list[str], spool: Path, job_id: str) -> None:
+    """What is no job id creates no file anywhere."""
+    done = run_hook(shell, spool, environment={"SLURM_JOB_ID": job_id})
+
+    assert was_harmless(done)
+    assert [path.name for path in spool.rglob("*")] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "value", ["n1\nuser=root", "n1 n2", "\x1b[31m", "(null)", "n" * 100_000, "ü"]
+)
+def test_hostile_node_list_is_left_out(shell: list[str], spool: Path, value: str) -> None:
+    """A node list with any other character, or of any absurd length, forges nothing."""
+    done = run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": value})
+
+    assert was_harmless(done)
+    [event] = (spool / "new").iterdir()
+    assert event.read_text() == "cluster=lab\nuser=ada\npartition=cpu\nend\n"
+
+
+@pytest.mark.parametrize(
+    "variable", ["SLURM_JOB_USER", "SLURM_JOB_PARTITION", "SLURM_CLUSTER_NAME"]
+)
+def test_hostile_word_is_left_out(shell: list[str], spool: Path, variable: str) -> None:
+    """A newline in any value adds no line."""
+    run_hook(shell, spool, environment={variable: "x\nnodes=all"})
+
+    [event] = (spool / "new").iterdir()
+    assert "all" not in event.read_text()
+
+
+def test_an_event_that_exists_already_stays_as_it_is(
+    shell: list[str], spool: Path, tmp_path: Path
+) -> None:
+    """It says the same; nothing is written over it, nor through a link."""
+    stub = tmp_path / "prolog_slurmctld"
+    shutil.copy(HOOKS / "prolog_slurmctld", stub)
+    same_pid = (HOOKS / "spool_event").read_text().replace("-$$", "-77")
+    (tmp_path / "spool_event").write_text(same_pid)
+    other = tmp_path / "other"
+    other.write_text("other")
+    (spool / "new" / "1-start-5-0-0-77").symlink_to(other)
+    (spool / "new" / "1-start-4711-0-0-77").write_text("first")
+
+    assert was_harmless(run_hook(shell, spool, stub=stub))
+    assert was_harmless(run_hook(shell, spool, stub=stub, environment={"SLURM_JOB_ID": "5"}))
+    assert ("first", "other") == (
+        (spool / "new" / "1-start-4711-0-0-77").read_text(),
+        other.read_text(),
+    )
+
+
+@pytest.mark.parametrize("size", [32_768, 32_769])
+def test_a_node_list_has_a_limit(shell: list[str], spool: Path, size: int) -> None:
+    """32 kB are written, one more is not."""
+    run_hook(shell, spool, environment={"SLURM_JOB_NODELIST": "n" * size})
+
+    [event] = (spool / "new").iterdir()
+    assert (size == 32_768) is event.read_text().startswith("nodes=")
