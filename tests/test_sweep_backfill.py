@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
-from lying_slurm import Told
-from sweep_site import SweepSite, site
 from sweep_world import SweptWorld
 
 from slurm.errors import FailureReason, SlurmError
@@ -20,54 +14,10 @@ from spool.exit_codes import REFUSED, TRY_AGAIN
 from spool.files.layout import Directory
 from spool.files.run import RunId
 from sweeper import backfill as module
-from sweeper.apply import DrainWait
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
-from sweeper.commands.arguments import parse_instant
-from sweeper.commands.backfill import has_room
 from sweeper.commands.output import failure_code
 
 HOUR, DAY = 3600, 86400
-NOON = 1_774_785_600
-
-
-@pytest.fixture
-def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
-
-@pytest.mark.usefixtures("_berlin")
-@pytest.mark.parametrize(
-    ("text", "instant"),
-    [
-        ("now", NOON),
-        ("1774785600", NOON),
-        ("@1774785600", NOON),
-        ("90s", NOON - 90),
-        ("36h", NOON - 36 * HOUR),
-        ("7d", NOON - 7 * DAY),
-        ("2w", NOON - 14 * DAY),
-        ("2026-03-29", 1_774_738_800),
-        ("2026-03-29T14:00", NOON),
-        ("2026-03-29 14:00:30", NOON + 30),
-        ("2026-03-29T12:00Z", NOON),
-        ("2026-03-29T14:00:00+02:00", NOON),
-        ("2026-03-28T12:00", NOON - DAY - HOUR),
-    ],
-)
-def test_an_instant_may_be_written_in_several_ways(text: str, instant: int) -> None:
-    """Without an offset it is in this machine's zone, as on that day."""
-    assert instant == parse_instant(text, now=NOON + 0.7)
-
-
-@pytest.mark.parametrize("text", ["", "soon", "2026-13-01", "7", "7y", "-3d", "12:00", "1-1-1"])
-def test_what_is_no_instant_is_told_with_examples(text: str) -> None:
-    """Nothing is guessed."""
-    with pytest.raises(ValueError, match="expected a time such as 2026-03-29"):
-        parse_instant(text, now=NOON)
 
 
 @pytest.fixture
@@ -240,126 +190,6 @@ def test_a_drain_that_never_keeps_up_ends_it(
 
     assert progress.failure is not None
     assert (progress.queued, failure_code(progress.failure)) == (3, TRY_AGAIN)
-
-
-def waiting(state: Path, *, drained: list[int], counts: list[int]) -> DrainWait:
-    """A wait whose clock runs a minute at each look."""
-    times = iter(range(0, 10**6, 60))
-
-    def less(_seconds: float = 0) -> None:
-        if len(counts) > 1:
-            counts.pop(0)
-
-    def drain_once() -> None:
-        drained.append(1)
-        less()
-
-    return DrainWait(
-        state_directory=state,
-        timeout_seconds=60,
-        drain_once=drain_once,
-        clock=lambda: next(times),
-        sleep=less,
-    )
-
-
-def test_room_is_made_by_the_drain(tmp_path: Path) -> None:
-    """A running one is waited for, else one runs here; without progress it is given up."""
-    drained: list[int] = []
-    counts = [1000, 900, 800, 400]
-    assert has_room(lambda: counts[0], waiting(tmp_path, drained=drained, counts=counts))
-    assert len(drained) == 3
-    assert not has_room(lambda: 900, waiting(tmp_path, drained=drained, counts=[]))
-    with FileLock(tmp_path / "drain.lock"):
-        counts = [1000, 900, 900, 400]
-        assert has_room(lambda: counts[0], waiting(tmp_path, drained=[], counts=counts))
-        assert not has_room(lambda: 900, waiting(tmp_path, drained=[], counts=[]))
-
-
-def history(made: SweepSite, count: int = 3) -> list[Told]:
-    """Runs that ended hours ago, unknown to cc-backend."""
-    runs = [
-        Told(i, made.now - i * HOUR, "FAILED", made.now - i * HOUR + 60, in_squeue=False)
-        for i in range(1, count + 1)
-    ]
-    made.run(*runs)
-    return runs
-
-
-def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
-    """Where no drain is running it drains itself; repeated it skips what is there."""
-    with site(tmp_path) as made:
-        runs = history(made)
-
-        dry = made.sweep("backfill", "--since", "2d", "--until", "now", "--dry-run")
-        told = made.sweep("backfill", "--since", "2d", "--until", "now")
-        again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
-
-        assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert "3 would be reported, 0 pending" in dry.out
-    assert told.code == 0, told.err
-    assert "3 runs ended between --since and --until: 0 already at cc-backend" in told.out
-    assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
-
-
-def test_an_interrupted_backfill_goes_on_where_it_ended(tmp_path: Path) -> None:
-    """The same window alone; another begins anew."""
-    with site(tmp_path) as made:
-        history(made)
-        since, until = made.now - 3 * DAY, made.now - 60
-        made.say(sacct=1)
-        failed = made.sweep("backfill", "--since", since, "--until", until)
-        made.say()
-        path = made.state / "backfill.json"
-        document = json.loads(path.read_text())
-        path.write_text(json.dumps(document | {"at": made.now - DAY}))
-
-        on = made.sweep("backfill", "--since", since, "--until", until, "--json")
-        anew = made.sweep("backfill", "--since", since - 1, "--until", until)
-
-    assert failed.code == 11
-    assert "repeat the same command to continue from here" in failed.err
-    assert "where the last backfill ended" in on.err
-    assert on.json["queued"] == 3
-    assert "goes on" not in anew.err
-
-
-def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 75."""
-    monkeypatch.setattr("sweeper.commands.backfill.WAIT_SECONDS", 0)
-    with site(tmp_path) as made:
-        history(made)
-        with FileLock(made.state / "drain.lock"):
-            said = made.sweep("backfill", "--since", "2d", "--until", "now")
-
-        assert len(list((made.spool / Directory.NEW).iterdir())) == 3
-    assert said.code == 75
-    assert "3 pending" in said.out
-
-
-def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By draining itself where no drain runs."""
-    monkeypatch.setattr(module, "CHECK_EVERY", 1)
-    monkeypatch.setattr(module, "MAX_PENDING", 1)
-    monkeypatch.setattr("sweeper.commands.backfill.MAX_PENDING", 1)
-    with site(tmp_path) as made:
-        runs = history(made)
-
-        said = made.sweep("backfill", "--since", "2d", "--until", "now")
-
-        assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert said.code == 0, said.err
-
-
-def test_two_backfills_do_not_mix(tmp_path: Path) -> None:
-    """The second says who holds the lock."""
-    with site(tmp_path) as made:
-        (made.state / "backfill.json").write_text(json.dumps({"pid": os.getpid()}))
-        with FileLock(made.state / "backfill.lock"):
-            said = made.sweep("backfill", "--since", "2d", "--until", "now")
-
-    assert said.code == 75
-    assert f"held by process {os.getpid()}" in said.err
 
 
 def test_a_tally_begins_with_nothing() -> None:
