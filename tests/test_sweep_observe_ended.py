@@ -1,0 +1,137 @@
+"""What a sweep asks of accounting about runs that ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from orderly_world import GONE, over, world_in_order
+from sweep_values import keys
+from sweep_world import SweptWorld
+
+from slurm.errors import SlurmError
+from slurm.job import SCRONTAB_FLAG
+from sweeper.observe import collector
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> SweptWorld:
+    """A site in order: one job runs on both sides."""
+    return world_in_order(tmp_path / "spool")
+
+
+def test_what_ended_is_looked_up_and_asked_for_again(world: SweptWorld) -> None:
+    """A window cuts the rows of resized jobs; asked by id they are whole."""
+    whole = over(world, 5)
+    resized = over(world, 6)
+    first = world.slurm.rows[-1]
+    resize = int(world.world.now) - 3000
+    world.slurm.rows[-1:] = [
+        replace(first, state="RESIZING", end_time=resize),
+        replace(first, start_time=resize),
+    ]
+    world.world.backend.rows[resized] = "completed"
+
+    plan = world.plan().decision.plan
+
+    assert keys(plan.changes) == [whole]
+    assert world.backend.lookups == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "failure", "state"),
+    [
+        ((SCRONTAB_FLAG,), None, "COMPLETED"),
+        ((), None, "REQUEUED"),
+        ((SCRONTAB_FLAG,), GONE, "REQUEUED"),
+    ],
+)
+@pytest.mark.parametrize("running", [False, True])
+def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
+    world: SweptWorld,
+    flags: tuple[str, ...],
+    failure: SlurmError | None,
+    state: str,
+    running: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """Accounting says REQUEUED, the record says who requeued; one that cannot be read says nothing.
+
+    The run is missing at cc-backend, or still running there.
+    """
+    run = over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
+    waiting = replace(world.world.job(5), state="PENDING", start_time=None, flags=flags)
+    world.slurm.records[5] = waiting
+    world.slurm.odd = {} if failure is None else {5: failure}
+    if running:
+        world.world.backend.rows[run] = "running"
+
+    (change,) = world.plan().decision.plan.changes
+
+    assert change.why.startswith(f"{state} according to accounting")
+
+
+def test_a_plan_of_requeued_runs_needs_no_answer_about_their_records(
+    world: SweptWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are for its words alone."""
+    over(world, 5, ago=900, exit_code="0:0", state="REQUEUED")
+
+    def silent(*_: object, **__: object) -> NoReturn:
+        raise GONE
+
+    monkeypatch.setattr(world.slurm, "jobs", silent)
+    (change,) = world.plan().decision.plan.changes
+
+    assert change.why.startswith("REQUEUED according to accounting")
+
+
+@pytest.mark.parametrize(("ago", "found"), [(599, 0), (600, 1), (4200, 1), (7801, 1), (7802, 0)])
+def test_the_window_reaches_an_hour_and_the_grace_behind_the_mark(
+    world: SweptWorld, ago: int, found: int
+) -> None:
+    """What ended in the grace is left for the next sweep; what ended before is history."""
+    job = world.world.job(5, start_time=int(world.world.now) - 9000)
+    end = int(world.world.now) - ago
+    world.slurm.rows.append(replace(job, state="COMPLETED", end_time=end))
+    world.state = replace(world.state, mark=int(world.world.now) - 3600 - (ago > 7800))
+
+    assert found == len(world.plan().decision.plan.changes)
+
+
+def test_a_window_is_asked_for_in_pages(world: SweptWorld) -> None:
+    """A day each; the mark may be weeks old."""
+    world.state = replace(world.state, mark=int(world.world.now) - 10 * 86400)
+
+    world.plan()
+
+    assert world.slurm.asked.count("ended") == 11
+
+
+def test_a_huge_window_is_done_in_parts(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark moves when all of it was looked at."""
+    monkeypatch.setattr(collector, "MAX_ENDED", 2)
+    for job_id in (5, 6, 7):
+        over(world, job_id)
+    mark = world.state.mark
+
+    first = world.sweep()
+    marks = [world.state.mark]
+    monkeypatch.undo()
+    world.sweep()
+
+    assert not first.observation.window_complete
+    assert marks == [mark]
+    assert world.state.mark != mark
+
+
+def test_without_accounting_there_is_no_window(world: SweptWorld) -> None:
+    """And the controller's own word is the proof."""
+    world.slurm.settings = {"AccountingStorageType": ("accounting_storage/none",)}
+    over(world, 5)
+
+    result = world.plan()
+
+    assert (result.decision.plan.changes, result.observation.has_accounting) == ((), False)
+    assert result.observation.window_complete

@@ -1,0 +1,79 @@
+"""What a sweep of one job asks and judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from orderly_world import GONE, over, world_in_order
+from sweep_values import keys
+from sweep_world import SweptWorld
+
+from slurm.errors import FailureReason, SlurmError
+from spool.files.run import RunId
+from sweeper.observe.single_jobs import UnknownJobsError
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> SweptWorld:
+    """A site in order: one job runs on both sides."""
+    return world_in_order(tmp_path / "spool")
+
+
+def test_one_job_loads_only_what_it_needs(world: SweptWorld) -> None:
+    """No listing of either side."""
+    orphan = over(world, 6)
+    world.world.backend.rows[orphan] = "running"
+    world.backend.listing = None
+
+    result = world.plan(6)
+
+    assert keys(result.decision.plan.changes) == [orphan]
+    assert world.slurm.asked == ["config", "accounting"]
+
+
+def test_one_job_in_every_state_is_judged_as_among_all(world: SweptWorld) -> None:
+    """Live and missing, live and there, over and missing, over by the controller alone."""
+    start = int(world.world.now) - 7000
+    world.slurm.records[5] = world.world.job(5, start_time=start)
+    unseen = over(world, 6)
+    world.slurm.records[7] = world.world.job(
+        7, start_time=start, state="FAILED", end_time=start + 60
+    )
+    world.slurm.records[8] = world.world.job(8, state="PENDING", start_time=None, nodes=())
+
+    plan = world.plan(1, 5, 6, 7, 8).decision.plan
+
+    assert keys(plan.changes) == [RunId(5, start), unseen, RunId(7, start)]
+
+
+def test_a_record_that_cannot_be_read_voids_the_answer(world: SweptWorld) -> None:
+    """For one job as for all."""
+    world.slurm.odd = {5: SlurmError("not understood", reason=FailureReason.MALFORMED)}
+    world.world.backend.rows[5, 1] = "running"
+
+    plan = world.plan(5).decision.plan
+
+    assert (plan.changes, [guard.name for guard in plan.guards]) == ((), ["slurm"])
+
+
+@pytest.mark.parametrize("what", ["backend", "config", "jobs"])
+def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -> None:
+    """Whoever is silent."""
+    world.backend.silent = what == "backend"
+    world.slurm.silent = what == "jobs"
+    world.slurm.failures = {"config": GONE} if what == "config" else {}
+
+    plan = world.plan(1).decision.plan
+
+    assert plan.is_refused
+    assert plan.changes == ()
+
+
+def test_a_job_that_nobody_knows_is_said_so(world: SweptWorld) -> None:
+    """Unless something of it lies in the spool."""
+    with pytest.raises(UnknownJobsError, match="job 99 is unknown"):
+        world.plan(1, 99)
+    world.world.hook("stop", 99)
+
+    assert world.plan(1, 99).decision.plan.changes == ()
