@@ -1,0 +1,69 @@
+"""A scanner of events, and the spool it reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from spool.files.dead_letters import read_why
+from spool.files.layout import Directory, FileContents, Layout
+from spool.files.state_files import CrashMarker
+from spool.moment import Moment
+from spool.resolve.event_scanner import EventScanner
+
+NOW = 1_767_225_600.0
+
+
+def at(seconds: float) -> Moment:
+    """Return a moment at which both clocks agree."""
+    return Moment(seconds, seconds)
+
+
+MOMENT = at(NOW)
+NAME = "1-start-5-0-0-4711"
+OTHER = "1-stop-6-100-200-4712"
+
+
+class Spool(Layout):
+    """A spool some of whose files cannot be read, as under another user."""
+
+    unreadable: frozenset[str] = frozenset()
+
+    def read(self, directory: Directory, name: str, limit_bytes: int) -> FileContents:
+        """Refuse what is unreadable."""
+        if name in self.unreadable:
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return super().read(directory, name, limit_bytes)
+
+
+@dataclass
+class Reader:
+    """An intake and the spool it reads."""
+
+    spool: Spool
+    crash_marker: CrashMarker
+    event_scanner: EventScanner
+
+    @property
+    def new(self) -> Path:
+        """Return `new/`."""
+        return self.spool.root / "new"
+
+    def scan(self) -> list[str]:
+        """Return the names of the events that a scan hands out."""
+        return [event.name for event in self.event_scanner.scan(MOMENT)]
+
+    def dead(self) -> dict[str, str]:
+        """Return the reason of every dead letter by its name before."""
+        names = self.spool.names(Directory.DEAD)
+        whys = [read_why(self.spool, name) for name in names if not name.endswith(".why")]
+        return {why.name: why.reason for why in whys if why}
+
+    def event(self, name: str = NAME, *, time: float = NOW, extras: str = "end\n") -> Path:
+        """Write an event as a hook does."""
+        path = self.new / name
+        path.write_text(extras)
+        os.utime(path, (time, time))
+        return path

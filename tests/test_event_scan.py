@@ -1,0 +1,163 @@
+"""Events that wait in `new/`: handed out once, in order, and forgotten; when a look is due."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from event_reader import MOMENT, NAME, NOW, OTHER, Reader, Spool, at
+
+from spool.files.layout import Directory, FileContents
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS, EventScanner
+
+EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Return an intake of an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    crash_marker = CrashMarker(tmp_path / "handling")
+    with Spool(tmp_path) as spool:
+        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
+    crash_marker.close()
+
+
+def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:
+    """Name, file time and contents make it."""
+    reader.event(extras="user=ada\nend\n", time=NOW - 0.5)
+    (event,) = reader.event_scanner.scan(MOMENT)
+
+    assert (5, NOW - 0.5, {"user": "ada"}) == (event.job_id, event.time, event.extras)
+
+
+def test_events_come_oldest_first(reader: Reader) -> None:
+    """By the time of their file."""
+    reader.event(NAME, time=NOW - 1)
+    reader.event(OTHER, time=NOW - 2)
+
+    assert [OTHER, NAME] == reader.scan()
+
+
+def test_an_event_is_handed_out_once(reader: Reader) -> None:
+    """It stays in `new/` until its run is safe."""
+    reader.event()
+
+    assert ([NAME], [], 1) == (reader.scan(), reader.scan(), len(reader.event_scanner))
+
+
+def test_a_forgotten_event_is_not_counted(reader: Reader) -> None:
+    """It is gone from `new/`."""
+    path = reader.event()
+    reader.scan()
+    path.unlink()
+    reader.event_scanner.forget([NAME])
+
+    assert 0 == len(reader.event_scanner)
+
+
+def test_a_name_that_comes_again_is_a_new_event(reader: Reader) -> None:
+    """The hook of another run may have had the same pid."""
+    reader.event().unlink()
+    reader.scan()
+    reader.event()
+
+    assert [NAME] == reader.scan()
+
+
+def test_an_event_that_somebody_removed_is_forgotten(reader: Reader) -> None:
+    """Should it come back, it is new."""
+    path = reader.event()
+    reader.scan()
+    path.unlink()
+    reader.scan()
+    reader.event()
+
+    assert [NAME] == reader.scan()
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+
+
+def test_a_huge_file_is_an_event_without_extras(reader: Reader) -> None:
+    """Its name says all; its contents are not read."""
+    _sparse(reader.new / NAME)
+    (event,) = reader.event_scanner.scan(MOMENT)
+
+    assert (NAME, {}) == (event.name, event.extras)
+
+
+def test_an_event_of_a_later_version_is_left_alone(reader: Reader) -> None:
+    """A newer program will read it."""
+    (reader.new / "2-start-5-0-0-1").touch()
+
+    assert ([], True) == (reader.scan(), (reader.new / "2-start-5-0-0-1").exists())
+
+
+def test_an_event_of_a_later_version_is_warned_of_once(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at every scan."""
+    (reader.new / "2-start-5-0-0-1").touch()
+    reader.scan()
+    reader.scan()
+
+    assert 1 == caplog.text.count("by a later version of this program")
+
+
+def test_a_first_look_is_due(reader: Reader) -> None:
+    """Events may have waited for the drain."""
+    assert reader.event_scanner.is_due(at(NOW))
+
+
+@pytest.mark.parametrize(
+    ("age", "later", "is_due"),
+    [
+        (5.0, 0.05, False),  # nothing has changed
+        (0.5, 0.05, True),  # a directory's time may be coarse
+        (5.0, RESCAN_SECONDS, True),  # and one look more now and then
+    ],
+)
+def test_a_look_is_due_when_something_may_be_new(
+    reader: Reader,
+    age: float,
+    later: float,
+    is_due: bool,  # noqa: FBT001 - a table
+) -> None:
+    """One stat shows it."""
+    os.utime(reader.new, (NOW - age, NOW - age))
+    reader.event_scanner.scan(MOMENT)
+
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))
+
+
+def test_a_look_is_due_when_the_directory_changed(reader: Reader) -> None:
+    """An event came."""
+    os.utime(reader.new, (NOW - 50, NOW - 50))
+    reader.event_scanner.scan(MOMENT)
+    os.utime(reader.new, (NOW - 40, NOW - 40))
+
+    assert reader.event_scanner.is_due(at(NOW + 0.05))
+
+
+@pytest.mark.parametrize(("later", "is_due"), [(0.5, False), (1.0, True)])
+def test_a_crowd_is_looked_at_once_a_second(
+    reader: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+    later: float,
+    is_due: bool,  # noqa: FBT001 - a table
+) -> None:
+    """A scan of ten thousand names is dear."""
+    crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]
+    monkeypatch.setattr(reader.spool, "names", lambda _: iter(crowd))
+    monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
+    reader.event_scanner.scan(MOMENT)
+    os.utime(reader.new, (NOW + 0.1, NOW + 0.1))  # another one came
+
+    assert is_due is reader.event_scanner.is_due(at(NOW + later))

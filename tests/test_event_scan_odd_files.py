@@ -1,0 +1,177 @@
+"""What waits in `new/` and is no event, cannot be read, vanishes, or ended the drain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from event_reader import MOMENT, NAME, NOW, OTHER, Reader, Spool
+
+from spool.files.layout import Directory, FileContents
+from spool.files.state_files import CrashMarker
+from spool.resolve.event_scanner import EventScanner
+
+EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Return an intake of an empty spool."""
+    for directory in Directory:
+        (tmp_path / directory).mkdir()
+    crash_marker = CrashMarker(tmp_path / "handling")
+    with Spool(tmp_path) as spool:
+        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
+    crash_marker.close()
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
+def test_what_is_no_file_is_set_aside_and_the_others_go_on(
+    reader: Reader, make: Callable[[Path], None]
+) -> None:
+    """Under the name of an event or not."""
+    make(reader.new / NAME)
+    reader.event(OTHER)
+
+    assert [OTHER] == reader.scan()
+    assert {NAME: "not a regular file"} == reader.dead()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x", "a\nb", "\x1b[2J", "\udcff", " ", "1-start-5-0-0-1\n", "ü", "%s", "1-start--1-0-0-1"],
+)
+def test_a_strange_name_is_set_aside_and_the_others_go_on(reader: Reader, name: str) -> None:
+    """With the name it had."""
+    (reader.new / name).touch()
+    reader.event(OTHER)
+
+    assert [OTHER] == reader.scan()
+    assert {name: "not a valid name of an event file"} == reader.dead()
+
+
+def test_a_strange_name_reaches_the_log_escaped(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A terminal may show it."""
+    (reader.new / "\x1b[2J\n").touch()
+    reader.scan()
+
+    assert (False, True) == ("\x1b" in caplog.text, r"\x1b[2J\x0a" in caplog.text)
+
+
+def test_a_file_that_vanishes_is_no_error(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the scan and the open."""
+    reader.event(OTHER)
+    monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME, OTHER]))
+
+    assert ([OTHER], {}) == (reader.scan(), reader.dead())
+
+
+def test_an_odd_name_that_vanishes_is_no_error(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at it and its burial."""
+    monkeypatch.setattr(reader.spool, "read", lambda *_: EMPTY)
+    with monkeypatch.context() as patched:
+        patched.setattr(reader.spool, "names", lambda _: iter(["odd"]))
+        found = reader.scan()
+
+    assert ([], []) == (found, list(reader.spool.names(Directory.DEAD)))
+
+
+def test_an_event_whose_extras_cannot_be_read_is_an_event(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hook's umask may have been odd; the name says enough."""
+    reader.event(extras="user=ada\nend\n", time=NOW - 3)
+    reader.spool.unreadable = frozenset({NAME})
+    (event,) = reader.event_scanner.scan(MOMENT)
+
+    assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
+    assert "are ignored: Permission denied" in caplog.text
+
+
+@pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
+def test_what_cannot_be_read_and_is_no_file_is_set_aside(
+    reader: Reader, make: Callable[[Path], None]
+) -> None:
+    """Nobody could unlink a directory as if it were an event."""
+    make(reader.new / NAME)
+    reader.spool.unreadable = frozenset({NAME})
+
+    assert [] == reader.scan()
+    assert {NAME: "not a regular file"} == reader.dead()
+
+
+def test_a_strange_name_that_cannot_be_read_is_set_aside(reader: Reader) -> None:
+    """Both reasons are logged."""
+    (reader.new / "odd").touch()
+    reader.spool.unreadable = frozenset({"odd"})
+    reason = "not a valid name of an event file; cannot be read: Permission denied"
+
+    assert ([], {"odd": reason}) == (reader.scan(), reader.dead())
+
+
+def test_an_unreadable_event_of_a_later_version_is_left_alone(reader: Reader) -> None:
+    """As a readable one."""
+    (reader.new / "2-x").touch()
+    reader.spool.unreadable = frozenset({"2-x"})
+
+    assert ([], True) == (reader.scan(), (reader.new / "2-x").exists())
+
+
+def test_an_unreadable_file_that_vanishes_is_no_error(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was somebody else's."""
+    reader.spool.unreadable = frozenset({NAME})
+    monkeypatch.setattr(reader.spool, "names", lambda _: iter([NAME]))
+
+    assert [] == reader.scan()
+
+
+def test_what_cannot_be_set_aside_stays_and_the_others_go_on(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once, not at every scan."""
+    (reader.new / NAME).mkdir()
+    (reader.spool.root / "dead" / NAME).write_text("in the way")
+    reader.event(OTHER)
+
+    assert ([OTHER], []) == (reader.scan(), reader.scan())
+    assert 1 == caplog.text.count("cannot be moved to dead/")
+
+
+def crash_three_times(reader: Reader, name: str) -> EventScanner:
+    """Let the drain die three times while it reads a file; return the scanner of the next one."""
+    for _ in range(3):
+        reader.crash_marker(name)
+        reader.crash_marker = CrashMarker(reader.spool.root / "handling")
+    return EventScanner(reader.spool, reader.crash_marker)
+
+
+def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its contents are not read a fourth time, and its job is not lost."""
+    reader.event(extras="user=ada\nend\n", time=NOW - 3)
+    (event,) = crash_three_times(reader, NAME).scan(MOMENT)
+
+    assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
+    assert "are ignored: the drain crashed three times while reading this file" in caplog.text
+
+
+def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:
+    """Its name says nothing."""
+    (reader.new / "odd").touch()
+    reason = "cannot be read: the drain crashed three times while reading this file"
+
+    assert [] == crash_three_times(reader, "odd").scan(MOMENT)
+    assert {"odd": f"not a valid name of an event file; {reason}"} == reader.dead()
