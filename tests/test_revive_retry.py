@@ -1,21 +1,17 @@
-"""Dead letters are tried again or given up, while a drain may hold the lock."""
+"""Dead letters are tried again: which are, where they go, and which are refused."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from drain_world import World
 from letters import discard, retry
 
-from ccbackend.outcomes import Reason
 from spool.errors import BadFileError
 from spool.files import codec, dead_letters
-from spool.files.dead_letters import DISCARDED
 from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
@@ -181,167 +177,3 @@ def test_a_dry_run_changes_nothing(
 
     assert before == inside(site)
     assert ["would be ", "would be "] == [words[:9] for words in dry]
-
-
-@pytest.mark.parametrize("run", [DEAD, replace(LIVE, reported=False, reason="opted out")])
-def test_a_discarded_run_is_gone(site: CommandSite, layout: Layout, run: Run) -> None:
-    """If it is over, or was not to be reported anyway."""
-    site.put(Directory.DEAD, run)
-
-    assert "is discarded" == discard(layout, run.name)
-    assert {} == inside(site)
-
-
-@pytest.mark.parametrize("contents", [b"{", b'{"version": 2}'])
-def test_a_discarded_file_is_gone(site: CommandSite, layout: Layout, contents: bytes) -> None:
-    """With its reason, readable or not."""
-    site.bury(DEAD.name, contents, origin="todo")
-    site.bury("odd")
-    discard(layout, DEAD.name)
-    discard(layout, "odd")
-
-    assert {} == inside(site)
-
-
-def test_an_empty_directory_can_be_discarded(site: CommandSite, layout: Layout) -> None:
-    """Somebody put it into new/."""
-    (site.spool / "dead" / "odd").mkdir()
-    discard(layout, "odd")
-
-    assert {} == inside(site)
-
-
-def test_a_directory_with_contents_is_left_to_the_operator(
-    site: CommandSite, layout: Layout
-) -> None:
-    """Who knows what it is."""
-    (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
-
-    with pytest.raises(BadFileError, match="remove it with rm -r"):
-        discard(layout, "odd")
-
-
-def test_a_discarded_live_run_leaves_a_mark(site: CommandSite, layout: Layout) -> None:
-    """Or the sweep would find its job missing and bring it back."""
-    site.put(Directory.DEAD, LIVE)
-    discard(layout, LIVE.name)
-
-    mark = load_run(layout, Directory.TODO, LIVE.name)
-    assert (False, DISCARDED, 0, None) == (
-        mark.reported,
-        mark.reason,
-        mark.attempts,
-        mark.last_error,
-    )
-    assert {"todo": [LIVE.name]} == inside(site)
-
-
-class Refused:
-    """A job that runs in Slurm and is refused by cc-backend: it lies in `dead/`."""
-
-    def __init__(self, root: Path) -> None:
-        self.world = World(root)
-        self.world.backend.answers[5] = Reason.BAD_REQUEST
-        self.world.begin(5)
-        self.world.run()
-        self.name = f"5-{NOON}.json"
-
-    def discard(self) -> None:
-        """Discard it, as the command does."""
-        with Layout(self.world.root) as layout:
-            discard(layout, self.name)
-
-    def asked(self) -> int:
-        """Return how many requests there were."""
-        return len(self.world.backend.documents)
-
-
-@pytest.fixture
-def refused(tmp_path: Path) -> Refused:
-    """Return such a job."""
-    made = Refused(tmp_path)
-    assert {"dead": [made.name]} == made.world.files()
-    return made
-
-
-def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
-    """Within a second or so, and delivers nothing."""
-    asked = refused.asked()
-    refused.discard()
-    refused.world.run(3)
-
-    assert {"open": [refused.name]} == refused.world.files()
-    assert not refused.world.stored("open", 5).reported
-    assert asked == refused.asked()
-
-
-def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> None:
-    """Where the next one finds it, too."""
-    refused.discard()
-    refused.world.boot()
-    refused.world.run()
-
-    assert {"open": [refused.name]} == refused.world.files()
-
-
-@pytest.mark.parametrize("restarts", [False, True])
-def test_the_end_of_a_discarded_job_ends_its_mark(refused: Refused, *, restarts: bool) -> None:
-    """It is not delivered, and nothing is left."""
-    asked = refused.asked()
-    refused.discard()
-    if restarts:
-        refused.world.boot()
-    refused.world.run(3)
-    refused.world.now += 100
-    refused.world.end(5)
-    refused.world.run(3)
-
-    assert {} == refused.world.files()
-    assert asked == refused.asked()
-
-
-def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> None:
-    """As a restarted controller or a sweep may write one."""
-    asked = refused.asked()
-    refused.discard()
-    refused.world.run(3)
-    refused.world.hook("start", 5)
-    refused.world.run(3)
-
-    assert {"open": [refused.name]} == refused.world.files()
-    assert asked == refused.asked()
-
-
-@pytest.mark.parametrize("restarts", [False, True])
-def test_a_mark_of_a_run_that_is_over_goes(tmp_path: Path, *, restarts: bool) -> None:
-    """Somebody put it there by hand; nothing of it is to be delivered."""
-    world = World(tmp_path)
-    mark = run_of(5, end=END, reported=False, reason="opted out")
-    (world.root / "todo" / mark.name).write_bytes(codec.encode(mark))
-    if restarts:
-        world.boot()
-    world.run(3)
-
-    assert {} == world.files()
-    assert [] == world.backend.documents
-
-
-def test_a_retried_run_is_told_by_a_running_drain(refused: Refused) -> None:
-    """When the cause is repaired."""
-    refused.world.backend.answers.clear()
-    with Layout(refused.world.root) as layout:
-        retry(layout, refused.name)
-    refused.world.run(3)
-
-    assert {"open": [refused.name]} == refused.world.files()
-    assert {(5, NOON): "running"} == refused.world.backend.rows
-
-
-def test_nothing_is_left_in_tmp(site: CommandSite, layout: Layout) -> None:
-    """Whatever was done."""
-    site.put(Directory.DEAD, LIVE)
-    discard(layout, LIVE.name)
-    site.put(Directory.DEAD, LIVE)
-    retry(layout, LIVE.name)
-
-    assert [] == site.names("tmp")

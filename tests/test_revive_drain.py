@@ -1,0 +1,114 @@
+"""Retried and discarded runs while a drain runs, or before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_site import NOON, CommandSite
+from drain_world import World
+from letters import discard, retry
+
+from ccbackend.outcomes import Reason
+from spool.files.layout import Layout
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with an empty spool."""
+    return CommandSite(tmp_path / "site")
+
+
+@pytest.fixture
+def layout(site: CommandSite) -> Iterator[Layout]:
+    """Return its spool."""
+    with Layout(site.spool) as made:
+        yield made
+
+
+class Refused:
+    """A job that runs in Slurm and is refused by cc-backend: it lies in `dead/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.world = World(root)
+        self.world.backend.answers[5] = Reason.BAD_REQUEST
+        self.world.begin(5)
+        self.world.run()
+        self.name = f"5-{NOON}.json"
+
+    def discard(self) -> None:
+        """Discard it, as the command does."""
+        with Layout(self.world.root) as layout:
+            discard(layout, self.name)
+
+    def asked(self) -> int:
+        """Return how many requests there were."""
+        return len(self.world.backend.documents)
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Return such a job."""
+    made = Refused(tmp_path)
+    assert {"dead": [made.name]} == made.world.files()
+    return made
+
+
+def test_a_running_drain_moves_the_mark_to_open(refused: Refused) -> None:
+    """Within a second or so, and delivers nothing."""
+    asked = refused.asked()
+    refused.discard()
+    refused.world.run(3)
+
+    assert {"open": [refused.name]} == refused.world.files()
+    assert not refused.world.stored("open", 5).reported
+    assert asked == refused.asked()
+
+
+def test_a_drain_that_starts_later_moves_the_mark_to_open(refused: Refused) -> None:
+    """Where the next one finds it, too."""
+    refused.discard()
+    refused.world.boot()
+    refused.world.run()
+
+    assert {"open": [refused.name]} == refused.world.files()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_end_of_a_discarded_job_ends_its_mark(refused: Refused, *, restarts: bool) -> None:
+    """It is not delivered, and nothing is left."""
+    asked = refused.asked()
+    refused.discard()
+    if restarts:
+        refused.world.boot()
+    refused.world.run(3)
+    refused.world.now += 100
+    refused.world.end(5)
+    refused.world.run(3)
+
+    assert {} == refused.world.files()
+    assert asked == refused.asked()
+
+
+def test_a_start_event_does_not_bring_a_discarded_job_back(refused: Refused) -> None:
+    """As a restarted controller or a sweep may write one."""
+    asked = refused.asked()
+    refused.discard()
+    refused.world.run(3)
+    refused.world.hook("start", 5)
+    refused.world.run(3)
+
+    assert {"open": [refused.name]} == refused.world.files()
+    assert asked == refused.asked()
+
+
+def test_a_retried_run_is_told_by_a_running_drain(refused: Refused) -> None:
+    """When the cause is repaired."""
+    refused.world.backend.answers.clear()
+    with Layout(refused.world.root) as layout:
+        retry(layout, refused.name)
+    refused.world.run(3)
+
+    assert {"open": [refused.name]} == refused.world.files()
+    assert {(5, NOON): "running"} == refused.world.backend.rows
