@@ -1,35 +1,22 @@
-"""`cc-spool retry` and `discard`: which dead letters are chosen, questions and messages."""
+"""`cc-spool retry` of dead letters: which are chosen, and what becomes of each."""
 
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
+from letters_site import DEAD, EVENT, site_of_letters
 
 from spool.commands import dead_letters
 from spool.files.layout import Directory, Layout
-from spool.files.lock import take_lock
-from spool.files.run import End, EndSource
-
-END = End(time=NOON + 100, state="COMPLETED", source=EndSource.CONTROLLER)
-EVENT = "1-start-7-0-0-77"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> CommandSite:
     """Return a site with three dead runs of two jobs, a dead event and an open run."""
-    made = CommandSite(tmp_path / "site")
-    for job_id, start in ((5, NOON + 2), (5, NOON), (6, NOON + 1)):
-        made.put(Directory.DEAD, run_of(job_id, start, end=END, last_error=REFUSED))
-    made.bury(EVENT, b"end\n")
-    made.put(Directory.OPEN, run_of(10, started=NOON))
-    return made
-
-
-DEAD = [f"5-{NOON}.json", f"6-{NOON + 1}.json", f"5-{NOON + 2}.json"]
+    return site_of_letters(tmp_path / "site")
 
 
 def test_all_are_retried_oldest_first(site: CommandSite) -> None:
@@ -153,14 +140,6 @@ def test_a_letter_that_goes_while_it_is_returned_is_passed_over(
     assert (0, "") == (site.call("retry", EVENT).code, site.call("retry", EVENT).out)
 
 
-def test_a_full_directory_is_not_discarded(site: CommandSite) -> None:
-    """The operator knows what it is."""
-    (site.spool / "dead" / "odd" / "more").mkdir(parents=True)
-    said = site.call("discard", "odd", "--yes")
-
-    assert (11, True) == (said.code, "remove it with rm -r" in said.err)
-
-
 @pytest.mark.parametrize("limit", ["GROUP_SIZE", "GROUP_BYTES"])
 def test_more_letters_than_a_group_are_all_retried(
     site: CommandSite, monkeypatch: pytest.MonkeyPatch, limit: str
@@ -173,30 +152,6 @@ def test_more_letters_than_a_group_are_all_retried(
     assert ([], sorted(DEAD)) == (site.names("dead"), site.names("todo"))
 
 
-def test_a_dry_run_does_nothing(site: CommandSite) -> None:
-    """Also without --yes."""
-    dry = site.call("discard", "ALL", "--dry-run")
-
-    assert [*sorted([*DEAD, EVENT, f"{EVENT}.why"])] == site.names("dead")
-    assert "dry run, nothing was changed: 4 would be done, 0 would be refused" in dry.err
-
-
-@pytest.mark.parametrize("options", [(), ("--json",)])
-@pytest.mark.parametrize("verb", ["retry", "discard"])
-def test_a_dry_run_says_what_would_be_done(
-    site: CommandSite, verb: str, options: tuple[str, ...]
-) -> None:
-    """Of runs and events, of one that may still run, and of one that lies elsewhere too."""
-    site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
-    site.put(Directory.TODO, run_of(9))
-    site.put(Directory.DEAD, run_of(9, last_error=REFUSED))
-    dry = site.call(verb, "ALL", "--dry-run", *options)
-    lines = [each["words"] for each in dry.json] if options else dry.out.splitlines()
-
-    assert {"retry": 7, "discard": 6}[verb] == len(lines)  # with the pending run
-    assert [] == [line for line in lines if "would be " not in line]
-
-
 def test_retry_as_json(site: CommandSite) -> None:
     """One object a letter."""
     site.bury("1-5.json", b"{", origin="todo")
@@ -204,33 +159,6 @@ def test_retry_as_json(site: CommandSite) -> None:
 
     assert {"id": DEAD[0], "job_id": 5, "done": True, "words": "is requeued"} in found
     assert [False] == [each["done"] for each in found if each["job_id"] == 1]
-
-
-def test_discard_off_a_terminal_needs_yes(site: CommandSite) -> None:
-    """Nobody can be asked there."""
-    said = site.call("discard", "ALL")
-
-    assert 2 == said.code
-    assert "add --yes" in said.err
-    assert 5 == len(site.names("dead"))
-
-
-@pytest.mark.parametrize(("answer", "left"), [("y", 0), ("Yes", 0), ("n", 5), ("", 5)])
-def test_discard_asks_on_a_terminal(site: CommandSite, answer: str, left: int) -> None:
-    """And takes everything but yes for a no."""
-    said = site.call("discard", "ALL", stdin=f"{answer}\n", terminal=True)
-
-    assert (0, left) == (said.code, len(site.names("dead")))
-    assert said.err.startswith("discard 4 dead letters permanently? [y/N] ")
-
-
-def test_a_live_run_is_discarded_with_a_mark(site: CommandSite) -> None:
-    """The words say what becomes of its job."""
-    run = site.put(Directory.DEAD, run_of(8, last_error=REFUSED))
-    said = site.call("discard", "8", "--yes")
-
-    assert "it left a mark in open/, so that no sweep reports the job" in said.out
-    assert [run.name] == site.names("todo")
 
 
 def test_a_retried_run_keeps_its_script(site: CommandSite) -> None:
@@ -247,55 +175,3 @@ def test_a_retried_run_waits_since_it_was_seen(site: CommandSite) -> None:
     site.call("retry", "8")
 
     assert NOON == (site.spool / "todo" / run.name).stat().st_mtime
-
-
-def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
-    """By an event for each job; the drain drops their waits."""
-    for job_id, start in ((20, NOON), (20, NOON + 1), (21, NOON)):
-        site.put(Directory.TODO, run_of(job_id, start, not_before=NOON * 2))
-    said = site.call("retry", "20")
-
-    assert [f"20-{NOON}.json is delivered as soon as a drain runs"] == said.out.splitlines()[:1]
-    assert [f"1-retry-20-0-0-{os.getpid()}"] == site.names("new")
-    assert (0, 2) == (said.code, len(said.out.splitlines()))
-
-
-def test_all_means_dead_letters_and_pending_runs(site: CommandSite) -> None:
-    """One event is enough for all that is pending."""
-    site.put(Directory.TODO, run_of(20))
-    (site.spool / "todo" / "odd").touch()
-    said = site.call("retry", "ALL")
-
-    assert f"1-retry-0-0-0-{os.getpid()}" in site.names("new")
-    assert "1 run in todo/: each is delivered as soon as a drain runs" in said.out.splitlines()
-
-
-def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
-    """In JSON, too."""
-    site.put(Directory.TODO, run_of(20))
-    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
-    (found,) = site.call("retry", "20", "--json").json
-    lock.release()
-
-    words = "is delivered now: the drain is running"
-    assert {"id": f"20-{NOON}.json", "job_id": 20, "done": True, "words": words} == found
-
-
-@pytest.mark.parametrize("wanted", ["20", "ALL"])
-def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
-    """And says what would be done."""
-    site.put(Directory.TODO, run_of(20))
-    said = site.call("retry", wanted, "--dry-run")
-
-    assert [] == site.names("new")
-    assert "would be delivered as soon as a drain runs" in said.out
-
-
-def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
-    """The drain sets it aside by itself."""
-    (site.spool / "todo" / "odd").touch()
-
-    assert (
-        "odd is in todo/: it is not a dead letter; `cc-spool show` shows its state"
-        in site.call("retry", "odd").err
-    )

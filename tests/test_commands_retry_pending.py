@@ -1,0 +1,71 @@
+"""`cc-spool retry` of pending runs, which are delivered now."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from command_site import NOON, CommandSite, run_of
+from letters_site import site_of_letters
+
+from spool.files.layout import Directory
+from spool.files.lock import take_lock
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> CommandSite:
+    """Return a site with three dead runs of two jobs, a dead event and an open run."""
+    return site_of_letters(tmp_path / "site")
+
+
+def test_pending_runs_are_delivered_now(site: CommandSite) -> None:
+    """By an event for each job; the drain drops their waits."""
+    for job_id, start in ((20, NOON), (20, NOON + 1), (21, NOON)):
+        site.put(Directory.TODO, run_of(job_id, start, not_before=NOON * 2))
+    said = site.call("retry", "20")
+
+    assert [f"20-{NOON}.json is delivered as soon as a drain runs"] == said.out.splitlines()[:1]
+    assert [f"1-retry-20-0-0-{os.getpid()}"] == site.names("new")
+    assert (0, 2) == (said.code, len(said.out.splitlines()))
+
+
+def test_all_means_dead_letters_and_pending_runs(site: CommandSite) -> None:
+    """One event is enough for all that is pending."""
+    site.put(Directory.TODO, run_of(20))
+    (site.spool / "todo" / "odd").touch()
+    said = site.call("retry", "ALL")
+
+    assert f"1-retry-0-0-0-{os.getpid()}" in site.names("new")
+    assert "1 run in todo/: each is delivered as soon as a drain runs" in said.out.splitlines()
+
+
+def test_a_running_drain_is_said_to_deliver_now(site: CommandSite) -> None:
+    """In JSON, too."""
+    site.put(Directory.TODO, run_of(20))
+    lock = take_lock(site.state / "drain.lock", site.state / "drain.json")
+    (found,) = site.call("retry", "20", "--json").json
+    lock.release()
+
+    words = "is delivered now: the drain is running"
+    assert {"id": f"20-{NOON}.json", "job_id": 20, "done": True, "words": words} == found
+
+
+@pytest.mark.parametrize("wanted", ["20", "ALL"])
+def test_a_dry_run_writes_no_event(site: CommandSite, wanted: str) -> None:
+    """And says what would be done."""
+    site.put(Directory.TODO, run_of(20))
+    said = site.call("retry", wanted, "--dry-run")
+
+    assert [] == site.names("new")
+    assert "would be delivered as soon as a drain runs" in said.out
+
+
+def test_what_is_no_run_in_todo_is_not_retried(site: CommandSite) -> None:
+    """The drain sets it aside by itself."""
+    (site.spool / "todo" / "odd").touch()
+
+    assert (
+        "odd is in todo/: it is not a dead letter; `cc-spool show` shows its state"
+        in site.call("retry", "odd").err
+    )
