@@ -1,0 +1,129 @@
+"""Checks of spool and state directories, with accounts of Slurm and the service."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spool.checks.result import CheckResult, CheckStatus
+from spool.files.layout import Directory
+from spool.preflight.permissions import (
+    SystemUser,
+    check_directories,
+    current_user,
+)
+
+STRANGER = SystemUser(name="slurm", uid=2**31 - 9, gids=frozenset({2**31 - 9}))
+ME = SystemUser(name="svc", uid=os.geteuid() or 2**31 - 8, gids=frozenset({os.getegid()}))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Make a directory that every account may pass, as tmp_path is not."""
+    with tempfile.TemporaryDirectory() as made:
+        path = Path(made).resolve()
+        path.chmod(0o755)
+        yield path
+
+
+def make_spool(place: Path) -> tuple[Path, Path]:
+    """Make spool and state as installed, for ourselves as the service."""
+    spool, state = place / "spool", place / "state"
+    for path in (spool, state, *(spool / name for name in Directory)):
+        path.mkdir()
+        os.chown(path, -1, os.getegid())
+        path.chmod(0o750)
+    spool.chmod(0o755)
+    (spool / "new").chmod(0o2770)
+    return spool, state
+
+
+def directories(
+    place: Path, slurm_user: SystemUser | None = None, **how: SystemUser
+) -> list[CheckResult]:
+    """Return the verdicts, with the service's account as both by default."""
+    service = how.get("service", current_user())
+    return [
+        *check_directories(
+            place / "spool",
+            place / "state",
+            service=service,
+            slurm_user=slurm_user or how.get("user", service),
+        )
+    ]
+
+
+def test_directories_as_installed_are_well(place: Path) -> None:
+    """The drain may run as SlurmUser."""
+    make_spool(place)
+    (found,) = directories(place)
+    assert CheckStatus.OK is found.status
+    assert f"{place}/spool on " in found.text
+
+
+def test_missing_directory_is_critical(place: Path) -> None:
+    """Nothing else can be judged then."""
+    make_spool(place)
+    (place / "spool" / "dead").rmdir()
+    (found,) = directories(place)
+    assert (CheckStatus.CRITICAL, True) == (found.status, "dead: No such file" in found.text)
+
+
+def texts(results: list[CheckResult], verdict: CheckStatus) -> str:
+    """Return the texts with a verdict."""
+    return "\n".join(result.text for result in results if result.status is verdict)
+
+
+def test_slurm_user_must_be_able_to_leave_events(place: Path) -> None:
+    """Else every event is lost."""
+    make_spool(place)
+    assert "the hooks cannot write events: slurm may not write in" in texts(
+        directories(place, STRANGER), CheckStatus.CRITICAL
+    )
+    (place / "spool" / "new").chmod(0o2777)
+    found = directories(place, STRANGER)
+    assert "other users may list" in texts(found, CheckStatus.WARNING)
+    assert "" == texts(found, CheckStatus.CRITICAL)
+
+
+def test_group_must_be_handed_on_where_two_accounts_work(place: Path) -> None:
+    """A hook's file of SlurmUser's own group could not be read by the drain."""
+    make_spool(place)
+    (place / "spool" / "new").chmod(0o777)
+    found = check_directories(place / "spool", place / "state", service=ME, slurm_user=STRANGER)
+    assert "has no setgid bit" in texts([*found], CheckStatus.CRITICAL)
+
+
+def test_unknown_slurm_user_warns(place: Path) -> None:
+    """The hooks run where it is known."""
+    make_spool(place)
+    found = check_directories(
+        place / "spool", place / "state", service=current_user(), slurm_user=None
+    )
+    assert "SlurmUser has no account" in texts([*found], CheckStatus.WARNING)
+
+
+def test_service_must_be_able_to_work(place: Path) -> None:
+    """In all directories, those of the state too."""
+    spool, state = make_spool(place)
+    found = directories(place, service=STRANGER)
+    told = texts(found, CheckStatus.CRITICAL)
+    for path in (spool / "new", spool / "todo", spool / "open", spool / "dead", spool / "tmp"):
+        assert str(path) in told
+    assert f"the state cannot be written: slurm may not read and write in {state}" in told
+    assert all(result.hint for result in found)
+
+
+def test_nobody_else_should_work_there(place: Path) -> None:
+    """A dead letter holds what a job's owner wrote; a lock is as safe as its directory."""
+    spool, state = make_spool(place)
+    (spool / "dead").chmod(0o755)
+    state.chmod(0o770)
+    told = texts(directories(place), CheckStatus.WARNING)
+    assert 2 == told.count("other users may read or write in")
+    assert str(spool / "dead") in told
+    assert str(state) in told
