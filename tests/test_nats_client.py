@@ -1,4 +1,4 @@
-"""A client of a server in NATS mode: what is published, and what a job list makes of it."""
+"""A client of a server in NATS mode: what is published, and when it counts."""
 
 from __future__ import annotations
 
@@ -6,42 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import requests
+from nats_bus import DAY, NOON, TOKEN, Bus, client_of, reason, start, stop
 from recorded_backend import releases, scenarios
 from stub_server import Model, StubServer
 
-from ccbackend.client import BackendClient
-from ccbackend.nats_api.event_lines import PROBE, event_line
+from ccbackend.nats_api.event_lines import event_line
 from ccbackend.nats_api.nats_client import CLUSTERS_SECONDS, NatsClient
-from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
-from ccbackend.replies import ApiReply
-from ccbackend.wire.transport import Transport
-
-NOON = 1_767_225_600
-DAY = 24 * 3600
-TOKEN = "TOKEN:api"
-
-
-class Bus:
-    """A broker with the server as its subscriber; `verdicts` come first, `loses` every message."""
-
-    def __init__(self, server: StubServer) -> None:
-        self.server = server
-        self.verdicts: list[Reason] = []
-        self.loses = False
-        self.messages: list[bytes] = []
-
-    def publish(self, message: bytes) -> ReplyVerdict:
-        """Hand a message on."""
-        if self.verdicts:
-            return ReplyVerdict(self.verdicts.pop(0))
-        self.messages.append(message)
-        if not self.loses:
-            self.server.take_message(message.decode())
-        return ReplyVerdict(Reason.PUBLISHED)
-
-    def close(self) -> None:
-        """Do nothing."""
+from ccbackend.outcomes import ApiCall, Reason
 
 
 @pytest.fixture
@@ -66,45 +37,8 @@ def time() -> list[float]:
 @pytest.fixture
 def client(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
     """Return a client that knows the server."""
-    rest = BackendClient(Transport(requests.Session(), server.url, token=lambda: TOKEN))
-    made = NatsClient(
-        rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None, steady=lambda: time[0]
-    )
-    made.probe()
-    bus.messages.clear()
-    yield made
-    made.close()
-
-
-def start(job_id: int = 7, start_time: int = NOON, **more: Any) -> dict[str, Any]:
-    """Return the body of a start."""
-    return {
-        "jobId": job_id,
-        "user": "ada",
-        "project": "p1",
-        "cluster": "lab",
-        "numNodes": 1,
-        "startTime": start_time,
-        "resources": [{"hostname": "n2cn001"}],
-        "shared": "none",
-        **more,
-    }
-
-
-def stop(job_id: int = 7, start_time: int = NOON) -> dict[str, Any]:
-    """Return the body of a stop."""
-    return {
-        "jobId": job_id,
-        "cluster": "lab",
-        "startTime": start_time,
-        "stopTime": start_time + 60,
-        "jobState": "completed",
-    }
-
-
-def reason(reply: ApiReply) -> Reason:
-    """Return why a reply means what it means."""
-    return reply.verdict.reason
+    with client_of(server, bus, time) as made:
+        yield made
 
 
 @pytest.mark.parametrize("release", [name for name in releases() if name.startswith("1.5.")])
@@ -240,70 +174,6 @@ def test_a_start_that_cannot_shrink_is_rejected(client: NatsClient, bus: Bus) ->
     bus.verdicts = [Reason.PAYLOAD_TOO_LARGE]
 
     assert Reason.PAYLOAD_TOO_LARGE is reason(client.start(start()))
-
-
-@pytest.mark.parametrize(
-    ("failure", "sent"), [(Reason.BROKER_AWAY, False), (Reason.BROKER_LOST, True)]
-)
-def test_a_failure_says_whether_it_may_have_arrived(
-    client: NatsClient, bus: Bus, server: StubServer, failure: Reason, *, sent: bool
-) -> None:
-    """A start and a stop alike."""
-    bus.verdicts = [failure]
-    begun = client.start(start())
-    client.start(start())
-    server.model.commit()
-    bus.verdicts = [failure]
-    ended = client.stop(stop())
-
-    assert [(failure, sent)] * 2 == [(reason(each), each.sent) for each in (begun, ended)]
-
-
-def test_nothing_is_published_while_rest_fails(
-    client: NatsClient, bus: Bus, server: StubServer
-) -> None:
-    """Without a job list there is no proof."""
-    server.model.token = "TOKEN:other"
-    replies = [client.start(start(), maybe_sent=True), client.stop(stop())]
-
-    assert [Reason.TOKEN_REFUSED] * 2 == [reason(each) for each in replies]
-    assert [] == bus.messages
-
-
-@pytest.mark.parametrize(
-    ("nats", "verdicts", "expected"),
-    [
-        (True, [], Reason.NATS_ON),
-        (True, [Reason.NO_SUBSCRIBER], Reason.NO_SUBSCRIBER),
-        (True, [Reason.BROKER_AWAY], Reason.BROKER_AWAY),
-        (False, [], Reason.REST_MODE),
-    ],
-)
-def test_a_probe_asks_server_and_broker(
-    client: NatsClient,
-    bus: Bus,
-    server: StubServer,
-    *,
-    nats: bool,
-    verdicts: list[Reason],
-    expected: Reason,
-) -> None:
-    """By a message without a line, which leaves no row."""
-    server.model.nats = nats
-    bus.verdicts = [*verdicts, *verdicts]
-    found = [reason(client.probe().reply), reason(client.check_job_api())]
-
-    assert ([expected] * 2, {}) == (found, server.rows())
-    assert {PROBE} >= set(bus.messages)
-
-
-def test_a_refused_token_is_told_before_the_broker_is_asked(
-    client: NatsClient, bus: Bus, server: StubServer
-) -> None:
-    """It is what an administrator has to repair first."""
-    server.model.token = "TOKEN:other"
-
-    assert (Reason.TOKEN_REFUSED, []) == (reason(client.probe().reply), bus.messages)
 
 
 def test_everything_else_goes_by_rest(client: NatsClient, server: StubServer) -> None:

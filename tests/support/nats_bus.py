@@ -1,0 +1,86 @@
+"""A broker to which a server in NATS mode subscribes, a client, and bodies for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from stub_server import StubServer
+
+from ccbackend.client import BackendClient
+from ccbackend.nats_api.nats_client import NatsClient
+from ccbackend.outcomes import Reason, ReplyVerdict
+from ccbackend.replies import ApiReply
+from ccbackend.wire.transport import Transport
+
+NOON = 1_767_225_600
+DAY = 24 * 3600
+TOKEN = "TOKEN:api"
+
+
+class Bus:
+    """A broker with the server as its subscriber; `verdicts` come first, `loses` every message."""
+
+    def __init__(self, server: StubServer) -> None:
+        self.server = server
+        self.verdicts: list[Reason] = []
+        self.loses = False
+        self.messages: list[bytes] = []
+
+    def publish(self, message: bytes) -> ReplyVerdict:
+        """Hand a message on."""
+        if self.verdicts:
+            return ReplyVerdict(self.verdicts.pop(0))
+        self.messages.append(message)
+        if not self.loses:
+            self.server.take_message(message.decode())
+        return ReplyVerdict(Reason.PUBLISHED)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@contextmanager
+def client_of(server: StubServer, bus: Bus, time: list[float]) -> Iterator[NatsClient]:
+    """Return a client that knows the server."""
+    rest = BackendClient(Transport(requests.Session(), server.url, token=lambda: TOKEN))
+    made = NatsClient(
+        rest, bus, clock_ns=lambda: NOON * 10**9, sleep=lambda _: None, steady=lambda: time[0]
+    )
+    made.probe()
+    bus.messages.clear()
+    yield made
+    made.close()
+
+
+def start(job_id: int = 7, start_time: int = NOON, **more: Any) -> dict[str, Any]:
+    """Return the body of a start."""
+    return {
+        "jobId": job_id,
+        "user": "ada",
+        "project": "p1",
+        "cluster": "lab",
+        "numNodes": 1,
+        "startTime": start_time,
+        "resources": [{"hostname": "n2cn001"}],
+        "shared": "none",
+        **more,
+    }
+
+
+def stop(job_id: int = 7, start_time: int = NOON) -> dict[str, Any]:
+    """Return the body of a stop."""
+    return {
+        "jobId": job_id,
+        "cluster": "lab",
+        "startTime": start_time,
+        "stopTime": start_time + 60,
+        "jobState": "completed",
+    }
+
+
+def reason(reply: ApiReply) -> Reason:
+    """Return why a reply means what it means."""
+    return reply.verdict.reason
