@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from payload_values import job_of, node, server, site, start, warned
+from payload_values import job_of, node, server, site, start
 
 from ccbackend.accelerators import accelerator_map
+from ccbackend.facts import JobFacts
+from ccbackend.site_map import SiteMap
 from slurm.job import Gres, Sharing
+
+
+def warned(job: JobFacts, mapping: SiteMap) -> tuple[dict[str, Any], list[str]]:
+    """A start and the warnings it gave."""
+    warnings: list[str] = []
+    return start(job, mapping, warn=warnings.append), warnings
 
 
 def test_host_names_are_short_and_rewritten_by_the_first_match() -> None:

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hook_process import HOOKS, SHELLS, TIMES, events, run_hook, was_harmless
+from hook_process import HOOKS, SHELLS, events, run_hook, was_harmless
+
+TIMES = {"SLURM_JOB_START_TIME": "1767225600", "SLURM_JOB_END_TIME": "1767229200"}
 
 
 @pytest.fixture

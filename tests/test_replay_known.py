@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 from command_site import NOON, REFUSED, CommandSite, run_of
-from replay_site import END, EVENT, TOLD, archived, counts, importer_of, stored
+from replay_site import END, EVENT, TOLD, archived, counts, importer_of
 
 from spool.commands import importer
 from spool.files import codec
 from spool.files.import_items import ImportItem
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
+
+
+def stored(site: CommandSite, name: str) -> Run:
+    """Return a run in `todo/`."""
+    return codec.decode(name, (site.spool / "todo" / name).read_bytes())
 
 
 @pytest.fixture

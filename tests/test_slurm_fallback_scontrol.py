@@ -12,13 +12,15 @@ from recorded_commands import (
     expected,
     ids_of,
 )
-from recorded_failures import FAILED, facts, hang, lines
+from recorded_failures import facts, hang, lines
 from recorded_slurm import SERIES
 
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from slurm.lookup.text_source import MAX_JOBS
 from slurm.process import CommandResult
+
+FAILED = CommandResult((), 1, b"", b"squeue: error: Invalid job format specification\n")
 
 
 @pytest.mark.parametrize("series", SERIES)

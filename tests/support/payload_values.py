@@ -45,12 +45,6 @@ def start(job: JobFacts, mapping: SiteMap | None = None, **options: Any) -> dict
     return start_payload(job, mapping=mapping or site(), **given)
 
 
-def warned(job: JobFacts, mapping: SiteMap) -> tuple[dict[str, Any], list[str]]:
-    """A start and the warnings it gave."""
-    warnings: list[str] = []
-    return start(job, mapping, warn=warnings.append), warnings
-
-
 def node(name: str, cores: Sequence[int] | None = None, **facts: Any) -> NodeAllocation:
     """What a job holds on a node of eight cores."""
     held = None if cores is None else tuple(cores)

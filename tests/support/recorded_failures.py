@@ -9,16 +9,12 @@ from recorded_commands import (
     described,
     ids_of,
 )
-from recorded_slurm import SERIES
 
 from slurm.client import Slurm
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult
 
-TEXT = ("21.08", "22.05")
-JSON = tuple(series for series in SERIES if series not in TEXT)
 KILLED = CommandResult((), 139, b'{"jobs": [', b"Segmentation fault\n")
-FAILED = CommandResult((), 1, b"", b"squeue: error: Invalid job format specification\n")
 
 
 def hang(recorded: RecordedCommands, *words: str) -> list[float]:

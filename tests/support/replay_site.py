@@ -8,7 +8,6 @@ from typing import Any
 from command_site import NOON, CommandSite, run_of
 
 from spool.commands.importer import Importer, Throttle
-from spool.files import codec
 from spool.files.archive import DeliveredArchive
 from spool.files.layout import Layout
 from spool.files.run import End, EndSource, Run
@@ -24,11 +23,6 @@ def archived(site: CommandSite, *runs: Run) -> Path:
     for run in runs:
         archive.add(run, NOON)
     return archive.directory
-
-
-def stored(site: CommandSite, name: str) -> Run:
-    """Return a run in `todo/`."""
-    return codec.decode(name, (site.spool / "todo" / name).read_bytes())
 
 
 def counts(said: Any) -> tuple[int, int, int]:
