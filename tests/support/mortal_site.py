@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from drain_world import FakeBackend, World
+from drain_world import World
+from fake_backend import FakeBackend
 from real_calls import RealCalls
 
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
