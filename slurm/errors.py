@@ -63,3 +63,8 @@ def excerpt(text: str) -> str:
     r"""Return text fit for a log line: printable ASCII, the rest as \xNN, 200 characters."""
     safe = text.strip().encode("unicode_escape").decode("ascii")
     return safe if len(safe) <= EXCERPT_LENGTH else f"{safe[: EXCERPT_LENGTH - 3]}..."
+
+
+def shown(line: bytes) -> str:
+    """Return a line of output fit for a message, in quotes."""
+    return repr(excerpt(line.decode("utf-8", "replace")))

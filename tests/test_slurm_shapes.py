@@ -121,9 +121,10 @@ def test_job_id_is_read_plain_and_wrapped(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "x", True, -1, [[7]], {"a": 1}])
-def test_record_without_a_job_id_has_none(value: object) -> None:
-    """A shape that cannot be read is no id, and no error."""
-    assert record_job_id({"job_id": value}) is None
+def test_record_without_a_job_id_is_malformed(value: object) -> None:
+    """A shape that cannot be read is no id: the record may be any of the wanted jobs."""
+    with pytest.raises(SlurmError, match="expected a job id such as 4711 from squeue, got"):
+        record_job_id({"job_id": value})
 
 
 @pytest.mark.parametrize("shape", [lambda i: {"set": True, "number": i}, str, lambda i: [i]])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.fields.scalars import digits, text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.fields.user_names import user_and_uid
@@ -40,15 +40,8 @@ def parse_hook_facts(variables: Mapping[str, str]) -> HookFacts:
         partition=text(variables.get("partition")),
         array_job_id=array,
         array_task_id=digits(variables.get("array_task_id", "")) if array else None,
-        nodes=_nodes(variables.get("nodes", "")),
+        nodes=readable_hosts(variables.get("nodes", "")),
         sharing=sharing_from_text(
             exclusive=variables.get("exclusive"), oversubscribe=variables.get("oversubscribe")
         ),
     )
-
-
-def _nodes(expression: str) -> tuple[str, ...]:
-    try:
-        return expand_hosts(expression)
-    except HostlistError:
-        return ()

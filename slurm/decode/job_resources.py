@@ -14,7 +14,7 @@ from typing import Any
 from slurm.decode.fields.gres import NO_GRES, parse_gres
 from slurm.decode.fields.hostlist import expand_hosts
 from slurm.decode.fields.reader import FieldError, FieldReader
-from slurm.decode.fields.scalars import MAX_MESSAGE, number, positive, text
+from slurm.decode.fields.scalars import number, positive, text, unexpected
 from slurm.decode.scontrol_nodes import Node, NodeOf
 from slurm.job import Gres, NodeAllocation
 
@@ -71,7 +71,7 @@ def _details(value: Any) -> list[Any]:
     if value is None or isinstance(value, str):
         return [value] if value else []
     if not isinstance(value, list):
-        raise ValueError(f"expected a list, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise unexpected("a list", value)
     return value
 
 
@@ -129,7 +129,7 @@ def _words(value: Any) -> list[str] | None:
     if found is not None and not (
         isinstance(found, list) and all(isinstance(word, str) for word in found)
     ):
-        raise ValueError(f"expected a list of strings, got {value!r}"[:MAX_MESSAGE])
+        raise unexpected("a list of strings", value)
     return found
 
 

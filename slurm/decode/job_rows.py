@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
 
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.fields.reader import FieldReader
 from slurm.decode.fields.scalars import digits, epoch_seconds
-from slurm.errors import FailureReason, SlurmError, excerpt
+from slurm.errors import FailureReason, SlurmError, shown
 
 # No `C` anywhere: squeue would ask for details (bitmaps and GRES) of all jobs. No job name (`%j`),
 # comment (`%k`), command, directory or feature: users could write separators and line breaks.
@@ -114,11 +114,6 @@ def parse_job_line(line: bytes) -> SqueueRow:
         raise SlurmError(message, reason=FailureReason.MALFORMED) from error
 
 
-def shown(line: bytes) -> str:
-    """Return a line fit for a message."""
-    return repr(excerpt(line.decode("utf-8", "replace")))
-
-
 # Made for 100 000 jobs every few minutes: only id, state and start of a line are read at once, and
 # only the running jobs are kept; a full `SqueueRow` is made for the few jobs that are needed. Every
 # line is checked, so that an answer truncated inside a line is detected. More separators than
@@ -162,11 +157,12 @@ class QueueSnapshot:
 
         A task of an array and a part of a heterogeneous job count as one each.
         """
-        expand = lru_cache(maxsize=10_000)(_hosts)
+        expand = lru_cache(maxsize=10_000)(readable_hosts)
         counts: Counter[str] = Counter()
         for line in BytesIO(self._stdout):
             if line.split(b"|", 4)[3] in _RUNNING:
-                counts.update(expand(line.rstrip(b"\n").rpartition(b"|")[2]))
+                nodes = line.rstrip(b"\n").rpartition(b"|")[2]
+                counts.update(expand(nodes.decode("utf-8", "replace")))
         return counts
 
     def started_tasks(self, array_job_id: int) -> tuple[int, ...]:
@@ -177,14 +173,6 @@ class QueueSnapshot:
         lines = (line.rstrip(b"\n") for line in BytesIO(self._stdout) if mark in line)
         own = (job for job in map(parse_job_line, lines) if job.array_job_id == array_job_id)
         return tuple(job.job_id for job in own if job.state != "PENDING")
-
-
-def _hosts(text: bytes) -> tuple[str, ...]:
-    """Return the nodes of a job; none if the text cannot be read."""
-    try:
-        return expand_hosts(text.decode("utf-8", "replace"))
-    except HostlistError:
-        return ()
 
 
 def parse_queue_snapshot(stdout: bytes) -> QueueSnapshot:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from slurm.errors import FailureReason, SlurmError, excerpt
+from slurm.errors import FailureReason, SlurmError, shown
 
 MAX_BAD_SHARE = 0.01
 MAX_BAD_LINES = 2
@@ -93,7 +93,7 @@ class NodeListingReader:
             SlurmError: the output is empty, truncated or of another format.
         """
         if self._rest:
-            message = f"the last line of scontrol's output is truncated: {_shown(self._rest)}"
+            message = f"the last line of scontrol's output is truncated: {shown(self._rest)}"
             raise SlurmError(message, reason=FailureReason.INCOMPLETE)
         bad, good = self._bad_lines, len(self._nodes)
         if not good or bad > max(MAX_BAD_LINES, MAX_BAD_SHARE * (bad + good)):
@@ -111,7 +111,7 @@ class NodeListingReader:
         found = _LINE.match(_FREE_TEXT.split(line, 1)[0])
         if found is None:
             self._bad_lines += 1
-            self._bad = self._bad or [_shown(line.encode())]
+            self._bad = self._bad or [shown(line.encode())]
             return
         name, cpus, gres, memory, state, partitions = found.groups()
         self._nodes.append(
@@ -148,7 +148,3 @@ def _gpus(text: str) -> int:
 @lru_cache(maxsize=1024)
 def _partitions(text: str) -> tuple[str, ...]:
     return tuple(sys.intern(name) for name in text.split(",") if name)
-
-
-def _shown(line: bytes) -> str:
-    return repr(excerpt(line.decode("utf-8", "replace")))

@@ -59,7 +59,7 @@ def active_elsewhere(
     controllers: Sequence[tuple[str, str, bool]], host: str | None = None
 ) -> str | None:
     """Return the host of the active controller if there are several and it is not this one."""
-    if len(controllers) < 2:  # noqa: PLR2004 - a pair
+    if len(controllers) <= 1:
         return None
     active = next((name for _, name, is_up in controllers if is_up), None)
     own = (host or socket.gethostname()).partition(".")[0]

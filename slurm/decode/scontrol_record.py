@@ -79,11 +79,7 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
         raise UntrustedTextError("scontrol's output is not about this job")
     lines = record.split("\n")
     value = _values(lines)
-    state, flags = split_state(value["state"])
-    # Only before the resources, where `_values` has found no line of a user. Behind them a comment
-    # may contain this line.
-    if any(line.startswith(_SCRONTAB) for line in lines[: _end(lines)]):
-        flags = (*flags, SCRONTAB_FLAG)
+    state, flags = _state_and_flags(value["state"], lines)
     has_run = state != "PENDING"
     is_over = state in END_STATES
     cpus, gpus = _tres(lines)
@@ -115,6 +111,14 @@ def parse_job_record(record: str, job_id: int, *, cluster: str) -> Job:
         admin_comment=free_text(lines, _ADMIN_COMMENT),
         comment=free_text(lines, COMMENT),
     )
+
+
+def _state_and_flags(words: str, lines: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    state, flags = split_state(words)
+    # Only before the resources, where `_values` has found no line of a user. Behind them a comment
+    # may contain this line.
+    is_scrontab = any(line.startswith(_SCRONTAB) for line in lines[: _end(lines)])
+    return state, (*flags, SCRONTAB_FLAG) if is_scrontab else flags
 
 
 def _values(lines: Sequence[str]) -> dict[str, str]:

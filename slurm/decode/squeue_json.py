@@ -7,7 +7,7 @@ Instants count as facts only where the state says so: `start_time` of a pending 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.job_states import LIVE_STATES, split_state
@@ -17,15 +17,24 @@ from slurm.decode.fields.sharing import sharing_from_json
 from slurm.decode.fields.user_names import user_and_uid
 from slurm.decode.job_resources import hosts, parse_job_resources
 from slurm.decode.scontrol_nodes import NodeOf
-from slurm.job import SCRONTAB_FLAG, Job, Sharing
+from slurm.errors import FailureReason, SlurmError
+from slurm.job import SCRONTAB_FLAG, Job, NodeAllocation, Sharing
 
 
-def record_job_id(record: Mapping[str, Any]) -> int | None:
-    """Return the job id of a record, plain or wrapped; None if it is missing or unreadable."""
+def record_job_id(record: Mapping[str, Any]) -> int:
+    """Return the job id of a record, plain or wrapped.
+
+    Raises:
+        SlurmError: it is missing or unreadable, so that the record may be any of the wanted jobs.
+    """
     try:
-        return positive(record.get("job_id"))
+        found = positive(record.get("job_id"))
     except ValueError:
-        return None
+        found = None
+    if found is None:
+        message = f"expected a job id such as 4711 from squeue, got {record.get('job_id')!r}"
+        raise SlurmError(message[:300], reason=FailureReason.MALFORMED)
+    return found
 
 
 def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
@@ -37,22 +46,12 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
         FieldError: the named field has a shape that no known release prints.
     """
     field = FieldReader(record)
-    job_id = field.required("job_id", positive)
     state, flags = _state_and_flags(field, record.get("flags"))
-    has_run = state != "PENDING"
-    is_live = state in LIVE_STATES
-    is_over = state is not None and has_run and not is_live
-    # A pending job has no run: whatever is left of an earlier one must not become its cores.
-    document = record.get("job_resources") if has_run else None
-    resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
-    # The nodes of the resources are in the order of cores and GRES, and complete also while
-    # COMPLETING.
-    nodes = resources.nodes or field.read("nodes", hosts)
-    cpus, gpus = field.read("tres_alloc_str", lambda value: parse_tres(text(value) or ""))
+    run = _run(field, record, state, node_of)
     array_job_id, het_job_id = (field.read(n, positive) for n in ("array_job_id", "het_job_id"))
     user, uid = _user_and_uid(field)
     return Job(
-        job_id=job_id,
+        job_id=field.required("job_id", positive),
         cluster=field.read("cluster", text),
         user=user,
         uid=uid,
@@ -61,14 +60,14 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
         state=state,
         flags=flags,
         submit_time=field.read("submit_time", instant),
-        start_time=field.read("start_time", instant) if has_run else None,
-        end_time=field.read("end_time", instant) if is_over else None,
+        start_time=run.start_time,
+        end_time=run.end_time,
         time_limit_minutes=field.read("time_limit", positive),
-        nodes=nodes if has_run else (),
-        allocations=resources.allocations,
-        cpus=(cpus or field.read("cpus", positive)) if has_run else None,
-        gpus=gpus if has_run else None,
-        sharing=field.read("shared", lambda value: _sharing(value, document)),
+        nodes=run.nodes,
+        allocations=run.allocations,
+        cpus=run.cpus,
+        gpus=run.gpus,
+        sharing=run.sharing,
         name=field.read("name", text),
         array_job_id=array_job_id,
         array_task_id=field.read("array_task_id", number) if array_job_id else None,
@@ -82,6 +81,40 @@ def parse_job(record: Mapping[str, Any], *, node_of: NodeOf) -> Job:
         admin_comment=field.read("admin_comment", text),
         comment=field.read("comment", text),
         sluid=field.part("step_id").read("sluid", text),
+    )
+
+
+class _Run(NamedTuple):
+    """What the run of a job has; of a pending job node sharing alone."""
+
+    start_time: int | None
+    end_time: int | None
+    nodes: tuple[str, ...]
+    allocations: tuple[NodeAllocation, ...]
+    cpus: int | None
+    gpus: int | None
+    sharing: Sharing | None
+
+
+def _run(field: FieldReader, record: Mapping[str, Any], state: str | None, node_of: NodeOf) -> _Run:
+    has_run = state != "PENDING"
+    is_live = state in LIVE_STATES
+    is_over = state is not None and has_run and not is_live
+    # A pending job has no run: whatever is left of an earlier one must not become its cores.
+    document = record.get("job_resources") if has_run else None
+    resources = parse_job_resources(document, record.get("gres_detail"), node_of, is_live=is_live)
+    # The nodes of the resources are in the order of cores and GRES, and complete also while
+    # COMPLETING.
+    nodes = resources.nodes or field.read("nodes", hosts)
+    cpus, gpus = field.read("tres_alloc_str", lambda value: parse_tres(text(value) or ""))
+    return _Run(
+        start_time=field.read("start_time", instant) if has_run else None,
+        end_time=field.read("end_time", instant) if is_over else None,
+        nodes=nodes if has_run else (),
+        allocations=resources.allocations,
+        cpus=(cpus or field.read("cpus", positive)) if has_run else None,
+        gpus=gpus if has_run else None,
+        sharing=field.read("shared", lambda value: _sharing(value, document)),
     )
 
 

@@ -9,7 +9,6 @@ is asked about single jobs. The record of one job never blocks another job.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,7 +19,7 @@ from slurm.job import Job
 from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.json_source import JsonSource
 from slurm.lookup.result import UNREADABLE, CallBudget, LookupResult, LookupTools, Target
-from slurm.lookup.text_source import MAX_JOBS, SingleSource, TextResult, TextSource, warn_untrusted
+from slurm.lookup.text_source import MAX_JOBS, SingleSource, TextResult, TextSource
 from slurm.release import QueryMethod, ReleaseFeatures
 
 MAX_CONFIRMED_JOBS = 8
@@ -61,7 +60,7 @@ class JobLookup:
         commands: SlurmCommands,
         nodes: NodeGeometries,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self._geometries = nodes
         self._clock = clock
@@ -214,7 +213,10 @@ class JobLookup:
         by_json = self._try_json(without, target) if without and json else None
         jobs = {} if by_json is None else by_json.jobs
         known = {job_id: job for job_id, job in jobs.items() if isinstance(job, Job)}
-        warn_untrusted({i: why for i, why in found.untrusted.items() if i not in known})
+        for job_id, why in found.untrusted.items():
+            if job_id not in known:
+                text = "job=%d is reported without cores and GRES, because %s"
+                _log.warning(text, job_id, excerpt(why))
         return LookupResult(jobs={**found.jobs, **found.failed_detail, **known})
 
     def _try_json(self, wanted: Sequence[int], target: Target) -> LookupResult | None:

@@ -91,13 +91,13 @@ class JsonSource:
         found = LookupResult()
 
         def take(record: Mapping[str, Any]) -> None:
-            job_id = _job_id(record)
+            job_id = record_job_id(record)
             _check_cluster(record, target.cluster)
             if job_id in ids:
                 found.jobs[job_id] = self._job(record, job_id)
 
         stream = RecordStream(take)
-        self._tools.budget.spend(1)
+        self._tools.budget.spend()
         try:
             self._tools.commands.run(
                 argv,
@@ -117,15 +117,6 @@ class JsonSource:
         except ValueError as error:
             message = f"squeue's record of job {job_id} cannot be read, {error}"
             return SlurmError(message[:300], reason=FailureReason.MALFORMED)
-
-
-def _job_id(record: Mapping[str, Any]) -> int:
-    """Return the id; raise without one, since the record may be any of the wanted jobs."""
-    found = record_job_id(record)
-    if found is None:
-        message = f"expected a job id such as 4711 from squeue, got {record.get('job_id')!r}"
-        raise SlurmError(message[:300], reason=FailureReason.MALFORMED)
-    return found
 
 
 def _check_cluster(record: Mapping[str, Any], cluster: str) -> None:

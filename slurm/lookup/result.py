@@ -67,9 +67,9 @@ class CallBudget:
         self._time = now
         return int(self._calls)
 
-    def spend(self, calls: int) -> None:
-        """Remove calls from the bucket."""
-        self._calls = max(0.0, self._calls - calls)
+    def spend(self) -> None:
+        """Remove a call from the bucket."""
+        self._calls = max(0.0, self._calls - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,14 +17,13 @@ from slurm.decode.scontrol_job import (
 )
 from slurm.decode.scontrol_record import parse_job_record, record_head
 from slurm.decode.squeue_columns import columns_for, format_option, parse_job_columns
-from slurm.errors import FailureReason, SlurmError, UnknownJob, excerpt
+from slurm.errors import FailureReason, SlurmError, UnknownJob
 from slurm.job import Job, NodeAllocation
 from slurm.lookup.result import IDS_PER_CALL, LookupResult, LookupTools, Target
 
 # One process of scontrol takes 8 ms (measured on two cores with 10 000 jobs).
 MIN_SINGLE_SECONDS = 0.010  # lower bound; on a busy host the recent average is used
 SMOOTHING = 0.7  # weight of earlier look-ups in the average
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ class TextSource:
         # too. `-t all`: jobs that have ended; squeue leaves them out by default.
         argv = [self._tools.commands.squeue, "--local", "-a", "-h", "-t", "all"]
         argv += ["-j", ",".join(map(str, wanted)), "-O", format_option(columns)]
-        self._tools.budget.spend(1)
+        self._tools.budget.spend()
         try:
             parsed = self._tools.commands.read(
                 argv,
@@ -103,12 +101,15 @@ class TextSource:
         if silent:
             raise silent[0]
         argv = [self._tools.commands.scontrol, "show", "job", scontrol_id(job), "-d"]
-        self._tools.budget.spend(1)
+        self._tools.budget.spend()
         begin = self._tools.clock()
         # For display: the same text is shown to people as slurmInfo, which saves another process.
         # No time is read from it, so that its local times do no harm.
         text = self._tools.commands.read(
-            argv, _decode, limit_bytes=MAX_LISTING_BYTES, for_display=True
+            argv,
+            lambda stdout: stdout.decode("utf-8", "replace"),
+            limit_bytes=MAX_LISTING_BYTES,
+            for_display=True,
         )
         # The average decides whether single look-ups are cheaper than one list of all jobs.
         smoothed = SMOOTHING * self.single_seconds + (1 - SMOOTHING) * (self._tools.clock() - begin)
@@ -126,20 +127,9 @@ def scontrol_id(job: Job) -> str:
     return str(job.job_id)
 
 
-def warn_untrusted(untrusted: Mapping[int, str]) -> None:
-    """Log that jobs are reported with their hosts alone."""
-    for job_id, why in untrusted.items():
-        text = "job=%d is reported without cores and GRES, because %s"
-        _log.warning(text, job_id, excerpt(why))
-
-
 def _unreadable(job_id: int, why: str) -> SlurmError:
     message = f"squeue's line about job {job_id} cannot be read, {why}"
     return SlurmError(message[:300], reason=FailureReason.MALFORMED)
-
-
-def _decode(stdout: bytes) -> str:
-    return stdout.decode("utf-8", "replace")
 
 
 def without_resources(job: Job) -> Job:
@@ -221,7 +211,7 @@ class SingleSource:
 
     def _records(self, words: str) -> tuple[str, ...]:
         argv = [self._tools.commands.scontrol, "show", "job", words, "-d"]
-        self._tools.budget.spend(1)
+        self._tools.budget.spend()
         return self._tools.commands.read(
             argv,
             lambda stdout: split_records(stdout.decode("utf-8", "replace")),

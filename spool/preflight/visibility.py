@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from slurm.cluster_survey import Rights
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
@@ -35,7 +35,8 @@ def check_job_visibility(
     if not rights.sees_jobs:
         text = f"PrivateData hides other users' jobs from {rights.user}: they are not reported"
         return finding(CheckStatus.CRITICAL, name, text, _SEE_ALL)
-    hidden = sorted({node.name for node in nodes if node.allocated_cpus} - set(_hosts(jobs)))
+    visible = {host for text in {job.nodes for job in jobs} for host in readable_hosts(text)}
+    hidden = sorted({node.name for node in nodes if node.allocated_cpus} - visible)
     if hidden:
         shown = ", ".join(hidden[:MAX_SHOWN_NODES])
         text = f"{len(hidden)} nodes have allocated CPUs, but {rights.user} sees no job on {shown}"
@@ -103,14 +104,6 @@ def other_users_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | No
     """Return the job of another user that runs for longest."""
     running = [job for job in jobs if job.state == "RUNNING" and job.user != rights.user]
     return min(running, key=lambda job: job.start_time or 0, default=None)
-
-
-def _hosts(jobs: Iterable[SqueueRow]) -> Iterator[str]:
-    for text in {job.nodes for job in jobs}:
-        try:
-            yield from expand_hosts(text)
-        except HostlistError:
-            continue
 
 
 def _access_reason(rights: Rights) -> str:

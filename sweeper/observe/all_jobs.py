@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ccbackend.replies import BackendRow
-from slurm.decode.fields.hostlist import HostlistError, expand_hosts
+from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.fields.job_states import END_STATES
 from slurm.decode.job_rows import QueueSnapshot, SqueueRow
 from spool.files.run import RunId
@@ -103,16 +103,8 @@ def _run_of_listed(job: SqueueRow) -> SlurmRun:
         user=job.user,
         partition=job.partition,
         account=job.account,
-        nodes=_names_of(job.nodes),
+        nodes=readable_hosts(job.nodes),  # the drain reads its own
     )
-
-
-def _names_of(expression: str) -> tuple[str, ...]:
-    """Return the single nodes; none where the list cannot be read, for the drain reads its own."""
-    try:
-        return expand_hosts(expression) if expression else ()
-    except HostlistError:
-        return ()
 
 
 def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:

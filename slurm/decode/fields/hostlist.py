@@ -33,11 +33,11 @@ class HostlistError(ValueError):
         super().__init__(f"{reason} at character {position} of {excerpt(text)!r}")
 
 
-def expand_hosts(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
+def expand_hosts(text: str) -> tuple[str, ...]:
     """Return the hosts of an expression such as `n[01-03,7],r[0-1]c[1-2]x`, in its order.
 
     Raises:
-        HostlistError: the text breaks the grammar or stands for more than `limit` hosts.
+        HostlistError: the text breaks the grammar or stands for more than `MAX_HOSTS` hosts.
     """
     # These words would be valid host names in the grammar: "None assigned" would become two nodes.
     if text.strip() in NO_HOSTS:
@@ -48,27 +48,35 @@ def expand_hosts(text: str, *, limit: int = MAX_HOSTS) -> tuple[str, ...]:
         if separator := _ITEM_END.match(text, position):
             position = separator.end()
             continue
-        parts, position = _parse_item(text, position, limit)
+        parts, position = _parse_item(text, position)
         # Checked before the product is made: `n[0-9999][0-9999]` is a short text and 100 million
         # hosts.
-        if len(hosts) + math.prod(map(len, parts)) > limit:
-            raise HostlistError(text, position, f"more than {limit} hosts")
+        if len(hosts) + math.prod(map(len, parts)) > MAX_HOSTS:
+            raise HostlistError(text, position, f"more than {MAX_HOSTS} hosts")
         hosts.extend(map("".join, itertools.product(*parts)))
     return tuple(hosts)
 
 
-def expand_indices(text: str, *, limit: int = MAX_HOSTS) -> tuple[int, ...]:
+def readable_hosts(text: str) -> tuple[str, ...]:
+    """Return the hosts of an expression; none where it cannot be read."""
+    try:
+        return expand_hosts(text)
+    except HostlistError:
+        return ()
+
+
+def expand_indices(text: str) -> tuple[int, ...]:
     """Return the numbers of a list such as `0-3,8`, in its order; `""` has none.
 
     Raises:
-        HostlistError: the text breaks the grammar or stands for more than `limit` numbers.
+        HostlistError: the text breaks the grammar or stands for more than `MAX_HOSTS` numbers.
     """
     if not text:
         return ()
-    return tuple(map(int, _expand_ranges(text, 0, text, limit)))
+    return tuple(map(int, _expand_ranges(text, 0, text)))
 
 
-def _parse_item(text: str, position: int, limit: int) -> tuple[list[Sequence[str]], int]:
+def _parse_item(text: str, position: int) -> tuple[list[Sequence[str]], int]:
     """Return the alternatives of each part of one item, and where the item ends."""
     parts: list[Sequence[str]] = []
     while position < len(text) and not _ITEM_END.match(text, position):
@@ -77,14 +85,14 @@ def _parse_item(text: str, position: int, limit: int) -> tuple[list[Sequence[str
             raise HostlistError(text, position, f"unexpected {text[position]!r}")
         literal, ranges = part.groups()
         if literal is None:
-            parts.append(_expand_ranges(text, position + 1, ranges, limit))
+            parts.append(_expand_ranges(text, position + 1, ranges))
         else:
             parts.append((literal,))
         position = part.end()
     return parts, position
 
 
-def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[str]:
+def _expand_ranges(text: str, position: int, ranges: str) -> list[str]:
     numbers: list[str] = []
     for piece in ranges.split(","):
         found = _RANGE.fullmatch(piece)
@@ -99,8 +107,8 @@ def _expand_ranges(text: str, position: int, ranges: str, limit: int) -> list[st
         if int(high) < int(low):
             raise HostlistError(text, position, f"range {piece} runs backwards")
         # Before `range` is expanded: a forged range must not take the memory of the drain.
-        if len(numbers) + int(high) - int(low) >= limit:
-            raise HostlistError(text, position, f"more than {limit} entries")
+        if len(numbers) + int(high) - int(low) >= MAX_HOSTS:
+            raise HostlistError(text, position, f"more than {MAX_HOSTS} entries")
         # The width is that of the lower bound: `[08-11]` has leading zeros, `[8-11]` has none.
         numbers.extend(str(n).zfill(len(low)) for n in range(int(low), int(high) + 1))
         position += len(piece) + 1

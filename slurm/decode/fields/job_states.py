@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import Any
 
-from slurm.decode.fields.scalars import MAX_MESSAGE
+from slurm.decode.fields.scalars import unexpected
 from slurm.errors import excerpt
 
 LIVE_STATES = frozenset({"RUNNING", "SUSPENDED"})
@@ -47,7 +47,7 @@ def split_state(value: Any) -> tuple[str | None, tuple[str, ...]]:
     """
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"expected Slurm state names such as RUNNING, got {value!r}"[:MAX_MESSAGE])
+        raise unexpected("Slurm state names such as RUNNING", value)
     if isinstance(value, str):
         words = words[:1]  # `CANCELLED by 1000`
     # An unknown word is logged, not rejected: a new flag of a new release must not make all jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from slurm.decode.fields.scalars import MAX_MESSAGE, digits
+from slurm.decode.fields.scalars import digits, unexpected
 from slurm.errors import excerpt
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class FieldReader:
         if items is None and not is_required:
             return []
         if not isinstance(items, list):
-            raise FieldError(self.path_of(name), f"expected a list, got {items!r}"[:MAX_MESSAGE])
+            raise FieldError(self.path_of(name), unexpected("a list", items))
         return [self._record(item, name, place) for place, item in enumerate(items)]
 
     def numbered(self) -> list[tuple[int, FieldReader]]:
@@ -103,8 +103,7 @@ class FieldReader:
     def _record(self, value: Any, name: str, place: int | None = None) -> FieldReader:
         here = name if place is None else f"{name}[{place}]"
         if not isinstance(value, dict):
-            message = f"expected a JSON object, got {value!r}"[:MAX_MESSAGE]
-            raise FieldError(self.path_of(here), message)
+            raise FieldError(self.path_of(here), unexpected("a JSON object", value))
         return FieldReader(value, self, here)
 
     def path_of(self, name: str) -> str:

@@ -22,6 +22,11 @@ _NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.0*)?")
 _LIMIT = re.compile(r"(?:(\d{1,6})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d\d)")
 
 
+def unexpected(what: str, value: Any) -> ValueError:
+    """Return the error of a value that is not what a field holds in any release."""
+    return ValueError(f"expected {what}, got {value!r}"[:MAX_MESSAGE])
+
+
 def number(value: Any) -> int | None:
     """Return an integer, or None where it is unset, unlimited or absent.
 
@@ -42,7 +47,7 @@ def number(value: Any) -> int | None:
         return None
     # A bool is an int in Python; Slurm prints one only where a key has another meaning.
     if isinstance(plain, bool) or not isinstance(plain, int | float):
-        raise ValueError(f"expected a number, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise unexpected("a number", value)
     if not -_LARGEST < plain < _LARGEST:
         raise ValueError(f"{plain!r} is out of range"[:MAX_MESSAGE])
     return int(plain)
@@ -58,7 +63,7 @@ def _without_wrapper(value: Any) -> Any:
     if value.get("infinite") or not value.get("set", True):
         return None
     if "number" not in value:
-        raise ValueError(f"expected a number, got {value!r}"[:MAX_MESSAGE])
+        raise unexpected("a number", value)
     return value["number"]
 
 
@@ -126,7 +131,7 @@ def text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"expected a string, got {value!r}"[:MAX_MESSAGE])  # noqa: TRY004 - bad data
+        raise unexpected("a string", value)
     if value in NO_VALUE_WORDS:
         return None
     return value if value.isascii() else value.encode("utf-8", "replace").decode()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from slurm.decode.fields.scalars import MAX_MESSAGE
+from slurm.decode.fields.scalars import unexpected
 from slurm.errors import excerpt
 from slurm.job import Sharing
 
@@ -55,7 +55,7 @@ def sharing_from_json(value: Any) -> Sharing:
     """
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"expected node sharing such as user, got {value!r}"[:MAX_MESSAGE])
+        raise unexpected("node sharing such as user", value)
     if not words:
         return Sharing.SHARED
     known = [_JSON[word] for word in words if word in _JSON]
