@@ -110,6 +110,11 @@ def accelerator_map(
     )
 
 
+def host_kind(host: str) -> str:
+    """Return what is equal for all hosts whose names differ only in numbers, for warnings."""
+    return re.sub(r"\d+", "N", host)
+
+
 def normal_address(address: str) -> str:
     """Write a PCI address as NVML does (8-digit domain, upper case); pass on anything else."""
     found = _PCI.fullmatch(address)
@@ -148,8 +153,7 @@ def accelerators_of(
         return NodeAccelerators((), allocated, tuple(problems))
     table = site.table(node.name)
     if table is None:
-        kind = re.sub(r"\d+", "N", node.name)
-        problems.append(f"gpuPciAddrs has no addresses for hosts like {kind}")
+        problems.append(f"gpuPciAddrs has no addresses for hosts like {host_kind(node.name)}")
         return NodeAccelerators((), allocated, tuple(problems))
     problems += [
         f"gpuPciAddrs has no address for device {index} of hosts {table.label}"
@@ -190,7 +194,7 @@ def map_problems(
 def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> list[str]:
     """Return the devices that only one side has; a job would have no metrics of them."""
     table = site.table(node)
-    kind = re.sub(r"\d+", "N", node)
+    kind = host_kind(node)
     known = {device_key(one): one for one in server_ids}
     if table is None:
         return [f"gpuPciAddrs has no addresses for hosts like {kind}"] if known else []

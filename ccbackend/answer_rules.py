@@ -38,6 +38,7 @@ class _Row:
 _S, _P, _D = (ApiCall.START,), (ApiCall.STOP,), (ApiCall.DELETE,)
 _N, _L, _C, _G = (ApiCall.NODESTATE,), (ApiCall.LISTING,), (ApiCall.CLUSTERS,), (ApiCall.GRAPHQL,)
 _E, _J = (ApiCall.EDIT_META,), (ApiCall.JOB_API,)
+_OK, _BAD_REQUEST, _SERVER_ERROR = 200, 400, 500
 _REDIRECT = tuple(range(300, 400))
 _REFUSED = (401, 403)
 _BUSY = (408, 429, 502, 503, 504)
@@ -170,7 +171,7 @@ def _reason(call: ApiCall, status: int, text: str, words: str) -> Reason:
     if status in (200, 201) and not _is_whole(call, text):
         return Reason.NOT_THE_API  # cut, a login page, a proxy's page
     # A TLS port asked without TLS says 400, and so does many a proxy: nothing about the run.
-    if status == 400 and not is_own_error(text):  # noqa: PLR2004 - the status itself is the question
+    if status == _BAD_REQUEST and not is_own_error(text):
         return Reason.UNEXPECTED if is_json(text) else Reason.NOT_THE_API
     fitting = (
         row.reason
@@ -193,8 +194,8 @@ def _is_whole(call: ApiCall, text: str) -> bool:
 
 def _reason_of_empty(call: ApiCall, status: int) -> Reason | None:
     """Return what an empty answer means; None if its status is enough."""
-    if status == 500:  # noqa: PLR2004 - the status itself is the question
+    if status == _SERVER_ERROR:
         return _PANICS.get(call, Reason.PANIC)
-    if status == 200 and call is ApiCall.NODESTATE:  # noqa: PLR2004 - the same
+    if status == _OK and call is ApiCall.NODESTATE:
         return Reason.NODES_TAKEN
     return None

@@ -47,8 +47,8 @@ class ApiRequests:
         return self._shared.server
 
     def switch_dialect(self) -> None:
-        """Remember that the server refused our dialect."""
-        self._shared.server = self.server.with_other_dialect()
+        """Remember that the server refused our dialect: its version is unknown again."""
+        self._shared.server = ServerInfo(None, self.server.dialect.other)
 
     def detect_server(self) -> ServerInfo:
         """Ask which server this is, without token; what is known stays if it does not say."""

@@ -23,6 +23,7 @@ from ccbackend.replies import (
     Probe,
     check_duplicate,
     incomplete,
+    unsent_reply,
 )
 from ccbackend.topology import clusters_of_json
 from ccbackend.version import Dialect, ServerInfo, SharedServerInfo
@@ -84,8 +85,7 @@ class BackendClient:
         nothing. An older server has no NATS mode and is not asked.
         """
         if not self.server.may_lack_job_api:
-            verdict = ReplyVerdict(Reason.JOB_API_ON)
-            return ApiReply(call=ApiCall.JOB_API, verdict=verdict, sent=False)
+            return unsent_reply(ApiCall.JOB_API, Reason.JOB_API_ON)
         return self._requests.send(ApiCall.JOB_API, "GET", _ENDPOINTS[ApiCall.START][1])[0]
 
     def start(self, document: Document, *, maybe_sent: bool = False) -> ApiReply:
@@ -114,7 +114,7 @@ class BackendClient:
         first: a server just upgraded takes an old name, and no row can be corrected.
         """
         if state is not None and depends_on_dialect(state):
-            document = document | {"jobState": end_state(state, (), self.detect_server().dialect)}
+            document = document | {"jobState": end_state(state, self.detect_server().dialect)}
         return self._send_amended(ApiCall.STOP, document)
 
     def delete(self, document: Document) -> ApiReply:
@@ -217,8 +217,7 @@ class BackendClient:
             return replace(listing.reply, document=document)
         if not listing.rows:
             return None
-        verdict = ReplyVerdict(Reason.STORED_BEFORE)
-        return ApiReply(call=ApiCall.START, verdict=verdict, sent=False, document=document)
+        return unsent_reply(ApiCall.START, Reason.STORED_BEFORE, document)
 
     def _resolved(self, reply: ApiReply, *, maybe_cached: bool) -> ApiReply:
         """Decide a duplicate by what is listed; if nothing can be listed, that is the reply."""

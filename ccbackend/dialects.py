@@ -7,7 +7,7 @@ migration).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ccbackend.facts import JobFacts, NodeFacts
@@ -39,16 +39,15 @@ _NOT_ENDED = frozenset(
 )
 
 
-def end_state(state: str | None, flags: Iterable[str], dialect: Dialect) -> str | None:
-    """Name an end state for the server; None if Slurm's words name no end.
+def end_state(state: str, dialect: Dialect) -> str | None:
+    """Name an end state for the server; None if Slurm's word names no end.
 
-    A base state decides alone; flags are looked at only where the base state is not known. An
-    unknown word is an end as `failed` (see `is_known_state`).
+    An unknown word is an end as `failed` (see `is_known_state`).
     """
-    if state is not None:
-        return _name(state, dialect)
-    names = (_name(flag, dialect) for flag in flags if _base_word(flag) in _NAMES)
-    return next(names, None)
+    word = _base_word(state)
+    if word in _NOT_ENDED:
+        return None
+    return _NAMES[word][dialect] if word in _NAMES else FALLBACK_STATE
 
 
 def depends_on_dialect(state: str) -> bool:
@@ -59,13 +58,6 @@ def depends_on_dialect(state: str) -> bool:
 def is_known_state(state: str) -> bool:
     """Return whether some known release of Slurm uses this word."""
     return _base_word(state) in _NAMES or _base_word(state) in _NOT_ENDED
-
-
-def _name(state: str, dialect: Dialect) -> str | None:
-    word = _base_word(state)
-    if word in _NOT_ENDED:
-        return None
-    return _NAMES[word][dialect] if word in _NAMES else FALLBACK_STATE
 
 
 def _base_word(state: str) -> str:
@@ -96,11 +88,9 @@ def sharing_field(job: JobFacts, dialect: Dialect) -> dict[str, int | str]:
 
 
 def translate_sharing(document: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """Return the same start body in another dialect: only its sharing field is changed."""
+    """Return a start body of the other dialect in this one: only its sharing field is changed."""
     old = dialect.other
     rest = {key: value for key, value in document.items() if key != old.value}
-    if old.value not in document:
-        return rest
     word = next(word for word in _FIELD_VALUES.values() if word[old] == document[old.value])
     return rest | {dialect.value: word[dialect]}
 

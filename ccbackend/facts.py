@@ -51,20 +51,12 @@ class NodeFacts(Protocol):
         """Generic resources held on the node."""
 
 
-class JobFacts(Protocol):
-    """One run of a job. Instants are Unix seconds."""
-
-    @property
-    def job_id(self) -> int:
-        """Own numeric id, also of array tasks and het components."""
+class FilterFacts(Protocol):
+    """What decides whether a job is reported."""
 
     @property
     def user(self) -> str | None:
         """User name."""
-
-    @property
-    def uid(self) -> int | None:
-        """Number of the user, which Slurm knows even while no name service can name it."""
 
     @property
     def account(self) -> str | None:
@@ -73,6 +65,34 @@ class JobFacts(Protocol):
     @property
     def partition(self) -> str | None:
         """The partition it runs in."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Node names in Slurm's order."""
+
+    @property
+    def qos(self) -> str | None:
+        """Quality of service."""
+
+    @property
+    def admin_comment(self) -> str | None:
+        """The administrators' comment: opt-out flags stand here."""
+
+    @property
+    def comment(self) -> str | None:
+        """The user's own comment: opt-out flags may stand here too."""
+
+
+class JobFacts(FilterFacts, Protocol):
+    """One run of a job. Instants are Unix seconds."""
+
+    @property
+    def job_id(self) -> int:
+        """Own numeric id, also of array tasks and het components."""
+
+    @property
+    def uid(self) -> int | None:
+        """Number of the user, which Slurm knows even while no name service can name it."""
 
     @property
     def submit_time(self) -> int | None:
@@ -85,10 +105,6 @@ class JobFacts(Protocol):
     @property
     def time_limit_minutes(self) -> int | None:
         """None when unlimited or unknown."""
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """Node names in Slurm's order."""
 
     @property
     def allocations(self) -> Sequence[NodeFacts]:
@@ -131,10 +147,6 @@ class JobFacts(Protocol):
         """How often it was requeued."""
 
     @property
-    def qos(self) -> str | None:
-        """Quality of service."""
-
-    @property
     def reservation(self) -> str | None:
         """Reservation it runs in."""
 
@@ -145,14 +157,6 @@ class JobFacts(Protocol):
     @property
     def requested_memory(self) -> str | None:
         """Memory asked for, as Slurm writes it."""
-
-    @property
-    def admin_comment(self) -> str | None:
-        """The administrators' comment: opt-out flags stand here."""
-
-    @property
-    def comment(self) -> str | None:
-        """The user's own comment: opt-out flags may stand here too."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

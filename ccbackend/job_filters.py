@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ccbackend.facts import JobFacts
+from ccbackend.facts import FilterFacts
 
 _BETWEEN_WORDS = re.compile(r"[,\r\n]")
 
@@ -35,7 +35,7 @@ class JobFilters:
     opt_out_flag: str = "disable_cc_submission"
 
 
-def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str | None:
+def exclusion_reason(job: FilterFacts, filters: JobFilters, *, cluster: str) -> str | None:
     """Return why a job is not to be reported, for the administrator; None if it is reported.
 
     The filters see a missing name as "", which no list of allowed names holds. `cluster` is the
@@ -59,7 +59,7 @@ def exclusion_reason(job: JobFacts, filters: JobFilters, *, cluster: str) -> str
     return None
 
 
-def comment_flags(job: JobFacts) -> frozenset[str]:
+def comment_flags(job: FilterFacts) -> frozenset[str]:
     """Return the words of both comments: split at commas and line breaks, blanks stripped.
 
     The user's own comment counts as well: it is the only one that a user can set, and an opt-out is

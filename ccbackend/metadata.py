@@ -143,7 +143,7 @@ def cut_to_bytes(text: str, limit_bytes: int, *, missing_bytes: int = 0) -> str:
 
 
 def fit_to_total(
-    metadata: Mapping[str, str], total_bytes: int, *, whole: Mapping[str, LongText] | None = None
+    metadata: Mapping[str, str], total_bytes: int, *, whole: Mapping[str, LongText]
 ) -> dict[str, str]:
     """Shorten the script, then the description, until all values fit; never the name.
 
@@ -153,13 +153,12 @@ def fit_to_total(
         whole: the texts from which they were cut, so that a second cut counts from the whole text.
     """
     found = dict(metadata)
-    texts = {key: LongText(value) for key, value in metadata.items()} | dict(whole or {})
     for key in (SCRIPT_KEY, DESCRIPTION_KEY):
         excess = sum(len(value.encode()) for value in found.values()) - total_bytes
         if excess > 0 and key in found:
             size = len(found[key].encode())
             # The name is not shortened: the job list of the web pages and its filters use it.
-            found[key] = texts[key].cut_to(size - excess)
+            found[key] = whole[key].cut_to(size - excess)
             if not found[key]:
                 del found[key]
     return found

@@ -55,9 +55,6 @@ def start_payload(
     """
     name = cluster or mapping.cluster_of(job.partition)
     resources, accelerators = resources_of(job, mapping, name, warn)
-    problem = sharing_problem(job)
-    if problem:
-        warn(problem)
     # No subCluster: the server derives it from the first host. No smt: values above 1 are refused
     # with 500. No tags: one that fails makes the answer 500 although the job is stored.
     document: Document = {
@@ -67,24 +64,18 @@ def start_payload(
         "project": clean_text(job.account or ""),
         "partition": clean_text(job.partition or ""),
         "arrayJobId": job.array_job_id or 0,
-        # The server demands this equality. It computes core hours from numHwthreads, which is
-        # Slurm's number of CPUs: the lists in `resources` may be absent.
-        "numNodes": len(resources),
+        "numNodes": len(resources),  # the server demands this equality
         "numHwthreads": _cpus(job),
         "numAcc": accelerators,
-        **sharing_field(job, dialect),
+        **_sharing(job, dialect, warn),
         # 0, and so left out, for a job without limit: the server's walltime reaper spares it.
         "walltime": 60 * (job.time_limit_minutes or 0),
         "startTime": job.start_time or 0,
         "resources": resources,
         "metaData": dict(metadata),
     }
-    problems = start_problems(document)
-    if problems:
-        raise PayloadError(problems)
-    return {
-        key: value for key, value in document.items() if value or key not in _OMITTED_WHEN_EMPTY
-    }
+    _check_start(document)
+    return {k: v for k, v in document.items() if v or k not in _OMITTED_WHEN_EMPTY}
 
 
 def stop_payload(
@@ -102,7 +93,7 @@ def stop_payload(
     Raises:
         PayloadError: the word names no end.
     """
-    name = end_state(state, (), dialect)
+    name = end_state(state, dialect)
     if name is None:
         raise PayloadError((f"{state} is not an end state such as COMPLETED",))
     if not is_known_state(state):
@@ -165,8 +156,12 @@ def amend(document: Document, reason: Reason) -> Document | None:
     return None if changed == document else changed
 
 
-def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return everything in a start body that the server would always refuse."""
+def _check_start(document: Mapping[str, Any]) -> None:
+    """Raise with everything in a start body that the server would always refuse.
+
+    Raises:
+        PayloadError: there is something.
+    """
     hosts = [resource["hostname"] for resource in document["resources"]]
     checks = (
         (document["jobId"] > 0, "the job id is not positive"),
@@ -176,12 +171,12 @@ def start_problems(document: Mapping[str, Any]) -> tuple[str, ...]:
         (bool(hosts), "the job has no hosts"),
         (all(hosts), "a host name is empty"),
         (len(set(hosts)) == len(hosts), "a host occurs twice"),
-        (document["numNodes"] == len(hosts), "numNodes differs from the number of hosts"),
-        (document.get("numHwthreads", 0) >= 0, "numHwthreads is negative"),
-        (document.get("numAcc", 0) >= 0, "numAcc is negative"),
-        (document.get("walltime", 0) >= 0, "walltime is negative"),
+        (document["numHwthreads"] >= 0, "numHwthreads is negative"),
+        (document["walltime"] >= 0, "walltime is negative"),
     )
-    return tuple(text for good, text in checks if not good)
+    problems = tuple(text for good, text in checks if not good)
+    if problems:
+        raise PayloadError(problems)
 
 
 # Zero and empty mean "absent" to the server: such fields are left out.
@@ -200,6 +195,13 @@ def needs_user_name(job: JobFacts, mapping: SiteMap, *, waited_seconds: float) -
     return after is None or job.uid is None or waited_seconds < after
 
 
+def _sharing(job: JobFacts, dialect: Dialect, warn: Warn) -> Document:
+    problem = sharing_problem(job)
+    if problem:
+        warn(problem)
+    return sharing_field(job, dialect)
+
+
 def _user(job: JobFacts, mapping: SiteMap) -> str:
     """Return the user's name; its number where the site prefers that to waiting."""
     name = clean_text(job.user or "")
@@ -209,7 +211,10 @@ def _user(job: JobFacts, mapping: SiteMap) -> str:
 
 
 def _cpus(job: JobFacts) -> int:
-    """Return the allocated CPUs; 0, which is left out, if not known."""
+    """Return the allocated CPUs; 0, which is left out, if not known.
+
+    The server computes core hours from them: the lists in `resources` may be absent.
+    """
     if job.cpus is not None:
         return job.cpus
     parts = [node.cpus for node in job.allocations]

@@ -29,6 +29,7 @@ from ccbackend.wire.transport import HttpAnswer
 # One page for all: the server pages by LIMIT and OFFSET, so that rows move between two pages while
 # jobs start and end. It has no upper limit.
 PAGE_ITEMS = 100_000
+_PAGE = f"items-per-page={PAGE_ITEMS}&page=1"
 # Valid against the schema of every server from 1.0.0 to 1.5.4: no order, no sharing, no next page.
 _QUERY = (
     "query($f:[JobFilter!],$p:PageRequest)"
@@ -121,6 +122,11 @@ def reply_to(call: ApiCall, answer: HttpAnswer, version: Version | None) -> ApiR
     )
 
 
+def unsent_reply(call: ApiCall, reason: Reason, document: Document | None = None) -> ApiReply:
+    """Return the reply to a request that need not be sent, or must not."""
+    return ApiReply(call=call, verdict=ReplyVerdict(reason), sent=False, document=document)
+
+
 def incomplete(reply: ApiReply, text: str) -> ApiReply:
     """Return the same reply, whose text turned out to be no whole listing."""
     return replace(reply, verdict=ReplyVerdict(Reason.QUERY_FAILED, text))
@@ -170,28 +176,26 @@ class JobListError(ValueError):
         self.count = count
 
 
-def graphql_running(cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
+def graphql_running(cluster: str, items: int) -> dict[str, Any]:
     """Return the query for all running jobs of a cluster."""
     return _graphql({"cluster": {"eq": cluster}, "state": ["running"]}, items)
 
 
-def graphql_jobs(job_ids: Iterable[int], cluster: str, items: int = PAGE_ITEMS) -> dict[str, Any]:
+def graphql_jobs(job_ids: Iterable[int], cluster: str, items: int) -> dict[str, Any]:
     """Return the query for all runs of some job ids, in whatever state."""
     wanted = [str(job_id) for job_id in job_ids]
     return _graphql({"cluster": {"eq": cluster}, "jobId": {"in": wanted}}, items)
 
 
-def rest_running(cluster: str, items: int = PAGE_ITEMS) -> str:
+def rest_running(cluster: str) -> str:
     """Return the REST path for all running jobs of a cluster on one page."""
-    return (
-        f"/api/jobs/?state=running&cluster={quote(cluster, safe='')}&items-per-page={items}&page=1"
-    )
+    return f"/api/jobs/?state=running&cluster={quote(cluster, safe='')}&{_PAGE}"
 
 
-def rest_window(cluster: str, start_time: int, items: int = PAGE_ITEMS) -> str:
+def rest_window(cluster: str, start_time: int) -> str:
     """Return the REST path for all runs of a cluster that started in one second."""
     window = f"start-time={start_time}-{start_time}"
-    return f"/api/jobs/?cluster={quote(cluster, safe='')}&{window}&items-per-page={items}&page=1"
+    return f"/api/jobs/?cluster={quote(cluster, safe='')}&{window}&{_PAGE}"
 
 
 def graphql_rows(text: str) -> tuple[BackendRow, ...]:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+_NOT_FOUND = 404
 _FOOTER = re.compile(r"\bVersion\s+v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 
 
@@ -85,10 +86,6 @@ class ServerInfo:
         """Whether a 201 is only a promise, and a stop right after it refused (1.4.0, 1.4.1)."""
         return self.version in QUEUEING_VERSIONS
 
-    def with_other_dialect(self) -> ServerInfo:
-        """Return the same server after it refused our dialect: its version is unknown again."""
-        return ServerInfo(None, self.dialect.other)
-
 
 class SharedServerInfo:
     """What is known of the server, shared by all who ask it; assignment is atomic."""
@@ -114,7 +111,7 @@ def dialect_of_404(status: int, text: str) -> Dialect | None:
 
     From 1.5.0 a JSON 404 without authentication, before a text one.
     """
-    if status != 404:  # noqa: PLR2004 - the status itself is the question
+    if status != _NOT_FOUND:
         return None
     if "endpoint does not exist" in text:
         return Dialect.SHARED

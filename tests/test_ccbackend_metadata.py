@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ccbackend.api_requests import encoded
 from ccbackend.metadata import (
+    LongText,
     MetadataPolicy,
     clean_text,
     cut_to_bytes,
@@ -145,6 +146,11 @@ def test_a_limit_without_room_for_the_note_only_cuts() -> None:
     assert cut_to_bytes("a" * 100, 30) == "a" * 14 + "\n[86 bytes cut]"
 
 
+def uncut(metadata: dict[str, str]) -> dict[str, LongText]:
+    """Return the texts of values that have not been cut."""
+    return {key: LongText(value) for key, value in metadata.items()}
+
+
 SCRIPT = "#!/bin/sh\n" + "echo x\n" * 1000
 
 
@@ -201,7 +207,7 @@ def test_all_values_together_fit_unless_only_short_ones_are_left(
     metadata: dict[str, str], total: int
 ) -> None:
     """The script is shortened first, then the description, never the name."""
-    found = fit_to_total(metadata, total)
+    found = fit_to_total(metadata, total, whole=uncut(metadata))
     size = sum(len(value.encode()) for value in found.values())
 
     assert size <= total or not {"jobScript", "slurmInfo"} & set(found)
@@ -239,7 +245,7 @@ def test_a_script_is_shortened_before_the_description_is() -> None:
     """What is left of it is sent; the name is never touched."""
     whole = {"jobName": "n", "jobScript": "x" * 500, "slurmInfo": "y" * 100}
 
-    sent = fit_to_total(whole, 300)
+    sent = fit_to_total(whole, 300, whole=uncut(whole))
 
     assert {**whole, "jobScript": sent["jobScript"]} == sent
     assert sent["jobScript"].startswith("xxx")

@@ -158,7 +158,7 @@ def test_our_names_of_end_states_are_those_the_server_took(dialect: Dialect, rel
     }
     words = ["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "PREEMPTED", "OUT_OF_MEMORY"]
     words += ["NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REQUEUED", "SPECIAL_EXIT", "ODD"]
-    names = {end_state(word, (), dialect) for word in words}
+    names = {end_state(word, dialect) for word in words}
 
     assert names <= taken - {"running", "pending", "suspended", "stopped"}
 

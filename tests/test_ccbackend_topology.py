@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccbackend.hwthreads import HwThreads, hwthreads
+from ccbackend.resources import HwThreads, hwthreads
 from ccbackend.topology import NodeList, NodeTopology, clusters_of_json
 from slurm.job import NodeAllocation
 

@@ -6,7 +6,6 @@ import pytest
 
 from ccbackend.version import (
     Dialect,
-    ServerInfo,
     Version,
     dialect_of_404,
     server_info,
@@ -44,12 +43,6 @@ def test_the_dialect_follows_from_the_version(
         caches,
         queues,
     )
-
-
-def test_a_server_that_refuses_the_dialect_becomes_unknown() -> None:
-    """The version known before was wrong; the other dialect is tried."""
-    assert server_info(Version(1, 4, 4)).with_other_dialect() == ServerInfo(None, Dialect.SHARED)
-    assert ServerInfo().with_other_dialect() == ServerInfo(None, Dialect.EXCLUSIVE)
 
 
 @pytest.mark.parametrize(

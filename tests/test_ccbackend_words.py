@@ -51,7 +51,7 @@ NEW_NAMES = OLD_NAMES | {"node_fail", "boot_fail", "deadline"}
 )
 def test_every_end_has_a_name_that_the_server_knows(word: str, old: str, new: str) -> None:
     """Each generation has its own list; never a name outside it."""
-    names = end_state(word, (), Dialect.EXCLUSIVE), end_state(word, (), Dialect.SHARED)
+    names = end_state(word, Dialect.EXCLUSIVE), end_state(word, Dialect.SHARED)
 
     assert names == (old, new)
     assert old in OLD_NAMES
@@ -65,17 +65,8 @@ def test_every_end_has_a_name_that_the_server_knows(word: str, old: str, new: st
      "COMPLETING", "CONFIGURING", "POWER_UP_NODE", "UPDATE_DB", "REVOKED"],
 )  # fmt: skip
 def test_no_stop_is_sent_for_words_that_name_no_end(word: str, dialect: Dialect) -> None:
-    """Neither as base state nor as the only word seen."""
-    assert end_state(word, (), dialect) is None
-    assert end_state(None, (word,), dialect) is None
-
-
-def test_a_base_state_decides_before_flags() -> None:
-    """Flags are looked at only where the base state is hidden."""
-    assert end_state("COMPLETED", ("COMPLETING", "REQUEUED"), Dialect.SHARED) == "completed"
-    assert end_state("RUNNING", ("REQUEUED",), Dialect.SHARED) is None
-    assert end_state(None, ("COMPLETING", "SPECIAL_EXIT"), Dialect.SHARED) == "failed"
-    assert end_state(None, (), Dialect.SHARED) is None
+    """Base states and flags alike."""
+    assert end_state(word, dialect) is None
 
 
 def test_new_words_are_noticed() -> None:
@@ -149,7 +140,6 @@ def test_lost_sharing_is_told_by_the_cores(
     [
         ({"a": 1, "exclusive": 2}, Dialect.SHARED, {"a": 1, "shared": "single_user"}),
         ({"shared": "none"}, Dialect.EXCLUSIVE, {"exclusive": 1}),
-        ({"a": 1}, Dialect.SHARED, {"a": 1}),
     ],
 )
 def test_a_body_is_translated_into_the_other_dialect(

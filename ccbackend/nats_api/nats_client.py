@@ -17,7 +17,7 @@ from ccbackend.client import BackendClient
 from ccbackend.nats_api.event_lines import PROBE, event_line
 from ccbackend.outcomes import NATS_FAILURES, ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.payload import Document, amend, key_of
-from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe
+from ccbackend.replies import ApiReply, BackendRow, ClusterList, JobList, Probe, unsent_reply
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 
@@ -119,7 +119,7 @@ class NatsClient:
         if isinstance(listed, ApiReply):
             return listed
         if listed.state != "running":
-            return _unsent(ApiCall.STOP, Reason.STOPPED_BEFORE, document)
+            return unsent_reply(ApiCall.STOP, Reason.STOPPED_BEFORE, document)
         reply = self._publish(ApiCall.STOP, document)
         if reply.verdict.reason is not Reason.PUBLISHED:
             return reply
@@ -167,7 +167,7 @@ class NatsClient:
         found = [each for each in self._clusters or () if each.name == name]
         if not found or found[0].subcluster(host) is not None:
             return None
-        reply = _unsent(ApiCall.START, Reason.UNKNOWN_HOST, document)
+        reply = unsent_reply(ApiCall.START, Reason.UNKNOWN_HOST, document)
         message = f"no subcluster found for cluster {name} and host {host}"
         return replace(reply, verdict=ReplyVerdict(Reason.UNKNOWN_HOST, message))
 
@@ -185,7 +185,7 @@ class NatsClient:
             reason = Reason.DUPLICATE
         else:
             return None
-        return replace(_unsent(ApiCall.START, reason, document), rows=listing.rows)
+        return replace(unsent_reply(ApiCall.START, reason, document), rows=listing.rows)
 
     def _row(self, document: Document) -> BackendRow | ApiReply:
         """Return the row of a run; or the reply to its stop, if there is none or none is known."""
@@ -194,9 +194,5 @@ class NatsClient:
         if listing.rows is None:
             return replace(listing.reply, document=document)
         if not listing.rows:
-            return _unsent(ApiCall.STOP, Reason.UNKNOWN_RUN, document)
+            return unsent_reply(ApiCall.STOP, Reason.UNKNOWN_RUN, document)
         return listing.rows[0]
-
-
-def _unsent(call: ApiCall, reason: Reason, document: Document) -> ApiReply:
-    return ApiReply(call=call, verdict=ReplyVerdict(reason), sent=False, document=document)

@@ -183,7 +183,7 @@ def integer(low: int, high: int, unit: str) -> Reader[int]:
 def base_url(value: Any, location: Location) -> str:
     """Read `scheme://host[:port]`; whether plain http is allowed is checked in `rules`."""
     try:
-        return check_url(text(value, location), allow_plain_http=True)
+        return check_url(text(value, location))
     except UrlError as error:
         raise InvalidValueError(error.problem, error.hint) from error
 

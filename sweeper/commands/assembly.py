@@ -21,7 +21,6 @@ from slurm.cluster_survey import ClusterSurvey, Rights
 from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import private_data_of, slurm_user_of
 from slurm.errors import SlurmError
-from slurm.job import Job
 from slurm.process import ProcessRunner
 from spool.config import Config
 from spool.config.backend_settings import job_filters, site_map
@@ -100,18 +99,8 @@ def exclusion_rule(config: Config) -> Callable[[SlurmRun], str | None]:
     filters, site = job_filters(config), site_map(config)
 
     def reason(run: SlurmRun) -> str | None:
-        record = Job(
-            job_id=run.job_id,
-            user=run.user,
-            account=run.account,
-            partition=run.partition,
-            qos=run.qos,
-            nodes=run.nodes,
-            admin_comment=run.admin_comment,
-            comment=run.comment,
-        )
         known = _filters_of_known_facts(filters, run)
-        return exclusion_reason(record, known, cluster=site.cluster_of(run.partition))
+        return exclusion_reason(run, known, cluster=site.cluster_of(run.partition))
 
     return reason
 
