@@ -85,7 +85,7 @@ def backfill(
     progress = BackfillProgress(resume_at=window.since)
     collector = Collector(context.sources, None)
     if not collector.identify_controller():
-        return replace(progress, failure=_first_failure(collector))
+        return replace(progress, failure=collector.first_failure)
     # Day by day: one question about a year of jobs would be gigabytes, and an interruption would
     # lose all of it.
     end, span = window.since, 0
@@ -169,7 +169,7 @@ def _backfill_window(
         at_backend=progress.at_backend + len(chosen) - len(absent),
         in_spool=progress.in_spool + len(missing) - len(wanted),
         excluded=progress.excluded + len(runs) - len(chosen),
-        failure=_first_failure(collector),
+        failure=collector.first_failure,
     )
     if progress.failure is not None:
         return progress
@@ -218,7 +218,3 @@ def _start_event(run: SlurmRun, extras: Mapping[str, str]) -> NewFile:
 def count_events(layout: Layout) -> int:
     """Return how many events wait in `new/`."""
     return sum(1 for _ in layout.names(Directory.NEW))
-
-
-def _first_failure(collector: Collector) -> GuardFinding | None:
-    return next(iter(collector.answer_check_input().failed), None)

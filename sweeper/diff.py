@@ -27,6 +27,7 @@ from sweeper.values import (
     SpoolStatus,
     Start,
     Stop,
+    key_of_row,
 )
 
 # A stop that was sent cannot be corrected, so that a wrong clock must not decide its time. After an
@@ -80,7 +81,7 @@ def find_drift(
     # Last, and only the rows whose job has not moved: a stop is the one change that cannot be
     # undone.
     for row in differences.orphans:
-        if not _count_if_in_spool(judge, _key_of_row(row)) and row.job_id not in moved:
+        if not _count_if_in_spool(judge, key_of_row(row)) and row.job_id not in moved:
             _judge_orphan(judge, row)
     return drift
 
@@ -154,7 +155,7 @@ def _judge_ended(judge: _Judge, job: SlurmRun, *, is_excluded: bool) -> None:
 
 def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
     """Judge a run that is running at cc-backend and not in Slurm."""
-    key, memory, drift = _key_of_row(row), judge.memory, judge.drift
+    key, memory, drift = key_of_row(row), judge.memory, judge.drift
     proof = _proof_of_end(row, judge.differences)
     if proof is None:
         _judge_unproven(judge, row)
@@ -182,7 +183,7 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
 
 def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
     """Judge a run whose end nobody proves: report it, or close it if the site has chosen so."""
-    key, drift, differences = _key_of_row(row), judge.drift, judge.differences
+    key, drift, differences = key_of_row(row), judge.drift, judge.differences
     if differences.accounting_runs is None:
         why = "not in Slurm's queue, and accounting does not answer"
         drift.reports.append(Report(key=key, why=why))
@@ -247,7 +248,7 @@ def _has_moved(row: BackendRow, differences: Differences) -> bool:
     live = differences.running_starts.get(row.job_id, 0)
     starts = [job.start_time for job in (differences.accounting_runs or {}).get(row.job_id, ())]
     live_start_known = match_start(live, starts) is not None
-    start_delivered = differences.spool_entry(_key_of_row(row)).status is SpoolStatus.STARTED
+    start_delivered = differences.spool_entry(key_of_row(row)).status is SpoolStatus.STARTED
     old_start_unknown = match_start(row.start_time, starts) is None
     return start_delivered and row.start_time < live and live_start_known and old_start_unknown
 
@@ -255,7 +256,3 @@ def _has_moved(row: BackendRow, differences: Differences) -> bool:
 def _row_of_run(job: SlurmRun, rows: tuple[BackendRow, ...]) -> BackendRow | None:
     start = match_start(job.start_time, [row.start_time for row in rows])
     return next((row for row in rows if row.start_time == start), None)
-
-
-def _key_of_row(row: BackendRow) -> RunId:
-    return RunId(row.job_id, row.start_time)

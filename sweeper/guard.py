@@ -130,7 +130,8 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already
-    threshold = stops_threshold(sizes.running_at_backend)
+    # A floor, so that a small site or a quiet night is not stopped by a share of ten jobs.
+    threshold = max(FEW_STOPS, int(sizes.running_at_backend * STOPS_SHARE))
     if sizes.stops > threshold:
         text = (
             f"{sizes.stops} of {sizes.running_at_backend} running jobs at cc-backend would be"
@@ -156,12 +157,6 @@ def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
             f" of the {before} jobs at the last sweep"
         )
         yield GuardFinding(name="fewer", kind=GuardKind.SIZE, text=text + step)
-
-
-def stops_threshold(running_at_backend: int) -> int:
-    """Return how many stops pass at once."""
-    # A floor, so that a small site or a quiet night is not stopped by a share of ten jobs.
-    return max(FEW_STOPS, int(running_at_backend * STOPS_SHARE))
 
 
 def _answer_finding(name: str, text: str, *, is_transient: bool = False) -> GuardFinding:

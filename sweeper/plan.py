@@ -22,14 +22,11 @@ from sweeper.values import (
     Plan,
     Start,
     Stop,
+    SweepUsageError,
 )
 
 # A wrong plan does bounded harm, and the rest comes ten minutes later (the timer of the sweep).
 MAX_CHANGES = 500
-
-
-class ForceError(Exception):
-    """`--force --stops N` does not fit the plan: the text says which number would."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,7 @@ def decide(plan_input: PlanInput) -> Decision:
     """Return what will be done.
 
     Raises:
-        ForceError: more stops are planned than the operator meant.
+        SweepUsageError: more stops are planned than the operator meant with --force.
     """
     drift, options, sizes = plan_input.drift, plan_input.options, plan_input.sizes
     starts: list[Start] = drift.starts if options.direction != "stop" else []
@@ -106,7 +103,11 @@ def decide(plan_input: PlanInput) -> Decision:
     # `--force` overrides only the numbers. Doubts about the answers were handled above, and no
     # option overrides them.
     if options.force_stops is not None:
-        _check_force(options.force_stops, len(ends))
+        if options.force_stops < len(ends):
+            raise SweepUsageError(
+                f"--stops {options.force_stops} is too low, {len(ends)} stops are planned: look at"
+                f" `cc-sweep plan`, then type `cc-sweep apply --force --stops {len(ends)}`"
+            )
         guards = ()
     if not guards:
         plan = _plan(plan_input, starts, ends)
@@ -187,14 +188,6 @@ def _may_release(
     return MANY_STOPS not in names
 
 
-def _check_force(meant: int, planned: int) -> None:
-    if meant < planned:
-        raise ForceError(
-            f"--stops {meant} is too low, {planned} stops are planned: look at `cc-sweep plan`,"
-            f" then type `cc-sweep apply --force --stops {planned}`"
-        )
-
-
 def _plan(
     plan_input: PlanInput,
     starts: Sequence[Start],
@@ -215,7 +208,6 @@ def _plan(
         guards=guards,
         skipped={word: count for word, count in sorted(drift.skipped.items()) if count},
         over_limit=len(starts) + len(ends) - len(kept),
-        running_counts=(plan_input.sizes.running_in_slurm, plan_input.sizes.running_at_backend),
     )
 
 

@@ -40,11 +40,11 @@ class SweepResult:
     options: SweepOptions
 
 
-def observe(context: SweepContext, state: SweepState, ids: Sequence[int] = ()) -> Observation:
+def observe(context: SweepContext, state: SweepState, ids: Sequence[int]) -> Observation:
     """Look at everything, or at some job ids alone. Asks Slurm and cc-backend, reads the spool.
 
     Raises:
-        UnknownJobsError: one of the ids is unknown to all sides.
+        SweepUsageError: one of the ids is unknown to all sides.
     """
     if ids:
         return observe_single_jobs(context.sources, state, ids)
@@ -57,7 +57,7 @@ def plan_repairs(
     """Return what is to be done about what was observed. Pure.
 
     Raises:
-        ForceError: more stops are planned than the operator meant.
+        SweepUsageError: more stops are planned than the operator meant with --force.
     """
     # Whoever names a job wants it now: the grace protects only those that nobody looked at.
     is_named = observation.only_single_jobs

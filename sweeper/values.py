@@ -16,6 +16,15 @@ from ccbackend.replies import BackendRow
 from spool.files.run import RunId
 
 
+class SweepUsageError(Exception):
+    """What the operator asked for cannot be done; the text says why, and what to type."""
+
+
+def key_of_row(row: BackendRow) -> RunId:
+    """Return the name of the run that a row of cc-backend is about."""
+    return RunId(row.job_id, row.start_time)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmRun:
     """One run as Slurm shows it; `end_time` only of a run that has ended.
@@ -138,10 +147,6 @@ class GuardFinding:
     is_transient: bool = False
 
 
-def _no_counts() -> Mapping[str, int]:
-    return MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a sweep would do. Its parts are in a fixed order: oldest run first.
@@ -158,7 +163,7 @@ class Plan:
     reports: tuple[Report, ...] = ()
     held_back: tuple[Stop | Close, ...] = ()
     guards: tuple[GuardFinding, ...] = ()
-    skipped: Mapping[str, int] = field(default_factory=_no_counts)
+    skipped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     over_limit: int = 0
     running_counts: tuple[int | None, int | None] = (None, None)
 

@@ -31,8 +31,6 @@ MANY_IMPORTS = {
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",
     "spool.preflight.full_check": "the full report: calls the checks of all three sides",
-    "sweeper.commands.apply": "the command: every phase of a sweep in its order",
-    "sweeper.commands.assembly": "puts the sweep together: both sides and the spool",
 }
 """Modules that may import more of our modules than others, and why."""
 

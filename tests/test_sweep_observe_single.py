@@ -11,7 +11,7 @@ from sweep_world import SweptWorld
 
 from slurm.errors import FailureReason, SlurmError
 from spool.files.run import RunId
-from sweeper.observe.single_jobs import UnknownJobsError
+from sweeper.values import SweepUsageError
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_one_job_without_an_answer_is_not_judged(world: SweptWorld, what: str) -
 
 def test_a_job_that_nobody_knows_is_said_so(world: SweptWorld) -> None:
     """Unless something of it lies in the spool."""
-    with pytest.raises(UnknownJobsError, match="job 99 is unknown"):
+    with pytest.raises(SweepUsageError, match="job 99 is unknown"):
         world.plan(1, 99)
     world.world.hook("stop", 99)
 

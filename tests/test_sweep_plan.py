@@ -14,8 +14,18 @@ from spool.files.run import RunId
 from spool.files.sweep_state import HeldBackStops
 from sweeper.commands.output import plan_code
 from sweeper.guard import SizeCheckInput
-from sweeper.plan import Decision, ForceError, PlanInput, SweepOptions, decide
-from sweeper.values import Close, Drift, EndProof, GuardFinding, GuardKind, Plan, Report, Stop
+from sweeper.plan import Decision, PlanInput, SweepOptions, decide
+from sweeper.values import (
+    Close,
+    Drift,
+    EndProof,
+    GuardFinding,
+    GuardKind,
+    Plan,
+    Report,
+    Stop,
+    SweepUsageError,
+)
 
 CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 1, why="unknown")
 CUT = GuardFinding(name="slurm", kind=GuardKind.ANSWER, text="cut")
@@ -55,7 +65,7 @@ def test_no_drift_is_an_empty_plan() -> None:
     """Exit code 0."""
     plan = decided(Drift()).plan
 
-    assert plan == Plan(running_counts=(100, 100))
+    assert plan == Plan()
     assert (plan_code(plan), plan.is_refused) == (OK, False)
 
 
@@ -222,7 +232,7 @@ def test_require_force_waits_for_a_person() -> None:
         "stops wait for `cc-sweep apply --force --stops 30` (sweep.require_force)"
     )
     assert len(decided(drift, sizes(stops=30), options=forced).plan.changes) == 30
-    with pytest.raises(ForceError, match="--stops 29 is too low, 30 stops are planned"):
+    with pytest.raises(SweepUsageError, match="--stops 29 is too low, 30 stops are planned"):
         decided(drift, sizes(stops=30), options=SweepOptions(force_stops=29))
 
 

@@ -1,1 +1,1 @@
-"""The subcommands of `cc-sweep`: `plan`, `apply`, `explain`, `backfill`."""
+"""The subcommands of `cc-sweep`: `plan`, `apply`, `explain`, `backfill`, `nodes`."""

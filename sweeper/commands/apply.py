@@ -7,17 +7,14 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
-from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
 from spool.commands.metrics import write_metrics
 from spool.config import Config
 from spool.exit_codes import OK, UNAVAILABLE
 from spool.files.lock import take_lock
-from spool.files.node_round import write_node_jobs
 from spool.files.state_files import SWEEP_STATE_FILE
 from spool.files.sweep_state import (
     SweepState,
@@ -27,12 +24,11 @@ from spool.files.sweep_state import (
     write_sweep_state,
 )
 from sweeper.apply import WrittenEvent, wait_for_drain, write_events
-from sweeper.commands.arguments import add_selection_arguments, positive_number
+from sweeper.commands.arguments import add_selection_arguments, positive_number, sweep_options
 from sweeper.commands.assembly import drain_wait, open_context
 from sweeper.commands.output import apply_code, print_plan, report_usage_error, show_remaining
-from sweeper.observe.single_jobs import UnknownJobsError
-from sweeper.plan import ForceError, SweepOptions
 from sweeper.sweep import SweepContext, SweepResult, next_state, observe, plan_repairs
+from sweeper.values import SweepUsageError
 
 WAIT_SECONDS = 60
 _log = logging.getLogger(__name__)
@@ -73,24 +69,13 @@ def run(config: Config, args: argparse.Namespace) -> int:
     directory = config.spool.state_directory
     lock = take_lock(directory / "sweep.lock", directory / SWEEP_STATE_FILE)
     try:
-        with open_context(config, args, on_queue=_node_jobs_writer(config)) as context:
+        with open_context(config, args, stores_node_jobs=True) as context:
             return _sweep(config, args, context)
-    except (UnknownJobsError, ForceError) as error:
+    except SweepUsageError as error:
         return report_usage_error(error)
     finally:
         lock.release()
         write_metrics(config, args.token)
-
-
-def _node_jobs_writer(config: Config) -> Callable[[QueueSnapshot], None]:
-    """Return the function that keeps the number of jobs by node for the node states."""
-    directory = config.spool.state_directory
-
-    def write(queue: QueueSnapshot) -> None:
-        if config.nodes.interval_seconds:
-            write_node_jobs(directory, time.time(), queue.jobs_by_node())
-
-    return write
 
 
 def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> int:
@@ -105,13 +90,8 @@ def _sweep(config: Config, args: argparse.Namespace, context: SweepContext) -> i
     # On disk before anything is asked: `status` can show a sweep that hangs, or was killed.
     state, summary = _begin(config)
     observation = observe(context, state, args.jobid)
-    options = SweepOptions(
-        limit=args.limit,
-        direction=args.direction,
-        force_stops=args.stops,
-        require_force=config.sweep.require_force,
-    )
-    result = plan_repairs(context, state, observation, options)
+    options = sweep_options(config, args)
+    result = plan_repairs(context, state, observation, replace(options, force_stops=args.stops))
     written = _write(context, result)
     print_plan(result.decision.plan, as_json=args.json)
     _save_outcome(config, result, written, summary)

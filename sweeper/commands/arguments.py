@@ -6,7 +6,8 @@ import argparse
 import re
 from datetime import datetime
 
-from sweeper.plan import MAX_CHANGES
+from spool.config import Config
+from sweeper.plan import MAX_CHANGES, SweepOptions
 
 _MAX_DIGITS = 12
 
@@ -37,6 +38,13 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         help="repair only missing starts, or only missing stops (default: both)",
     )
     parser.add_argument("--json", action="store_true", help="write the plan as JSON")
+
+
+def sweep_options(config: Config, args: argparse.Namespace) -> SweepOptions:
+    """Return what these arguments and the site ask for."""
+    return SweepOptions(
+        limit=args.limit, direction=args.direction, require_force=config.sweep.require_force
+    )
 
 
 def positive_number(text: str) -> int:

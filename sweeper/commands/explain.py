@@ -14,9 +14,9 @@ from sweeper.commands.assembly import open_context
 from sweeper.commands.output import report_usage_error
 from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import build_job_report
-from sweeper.observe.single_jobs import UnknownJobsError
 from sweeper.plan import SweepOptions
 from sweeper.sweep import observe, plan_repairs
+from sweeper.values import SweepUsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     with open_context(config, args) as context:
         try:
             observation = observe(context, state, [args.jobid])
-        except UnknownJobsError as error:
+        except SweepUsageError as error:
             return report_usage_error(error)
         job_report = build_job_report(
             context.sources,

@@ -37,7 +37,7 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
 
 
 def report_usage_error(error: Exception) -> int:
-    """Log the questions without an answer; return the exit code."""
+    """Log what is wrong with the arguments; return the exit code."""
     _log.error("%s", error)
     return USAGE
 

@@ -6,12 +6,11 @@ import argparse
 
 from spool.config import Config
 from spool.files.sweep_state import read_sweep_state
-from sweeper.commands.arguments import add_selection_arguments
+from sweeper.commands.arguments import add_selection_arguments, sweep_options
 from sweeper.commands.assembly import open_context
 from sweeper.commands.output import plan_code, print_plan, report_usage_error
-from sweeper.observe.single_jobs import UnknownJobsError
-from sweeper.plan import SweepOptions
 from sweeper.sweep import observe, plan_repairs
+from sweeper.values import SweepUsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Show the plan; return its exit code."""
-    options = SweepOptions(
-        limit=args.limit, direction=args.direction, require_force=config.sweep.require_force
-    )
     state = read_sweep_state(config.spool.state_directory)
     with open_context(config, args) as context:
         try:
             observation = observe(context, state, args.jobid)
-        except UnknownJobsError as error:
+        except SweepUsageError as error:
             return report_usage_error(error)
-    plan = plan_repairs(context, state, observation, options).decision.plan
+    plan = plan_repairs(context, state, observation, sweep_options(config, args)).decision.plan
     print_plan(plan, as_json=args.json)
     return plan_code(plan)

@@ -13,38 +13,33 @@ from ccbackend.replies import BackendRow
 from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.fields.job_states import END_STATES
 from slurm.decode.job_rows import QueueSnapshot, SqueueRow
-from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import same_start
 from sweeper.observe.collector import Collector, Observation
 from sweeper.observe.sources import SweepSources
 from sweeper.observe.spool_view import spool_entries_of
-from sweeper.values import Differences, Policy, SlurmRun
+from sweeper.values import Differences, Policy, SlurmRun, key_of_row
 
 
 def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -> Observation:
     """Look at everything. Raise for no answer; ask nothing more after a failed one."""
     collector = Collector(sources, state.cluster)
     rows = collector.running_rows()
-    board = collector.queue_snapshot() if rows is not None else None
-    if rows is None or board is None:
+    queue = collector.queue_snapshot() if rows is not None else None
+    if rows is None or queue is None:
         return collector.empty_observation()
-    missing, orphans, running_starts = _compare(board, rows)
+    missing, orphans, running_starts = _compare(queue, rows)
     grace = policy.grace_seconds
     # Young runs are not looked up at cc-backend: its job cache (>= 1.5) hides them, so that the
     # answer would prove nothing.
     old = [job for job in missing if collector.now - job.start_time >= grace]
     accounting_runs = collector.accounting_runs_of_rows(orphans)
     ended, window_complete = collector.ended_since(state, grace)
-    ids = {job.job_id for job in ended}
-    open_there = {RunId(r.job_id, r.start_time) for r in rows if r.job_id in ids}
-    # What still runs at cc-backend is judged as an orphan, from its row.
-    ended = [job for job in ended if job.key not in open_there]
+    ended = _without_open(ended, rows)
     rows_by_id = collector.backend_rows([job.key for job in (*old, *ended)])
     # After a failed look-up nothing counts as unseen: all that ended would be reported once more.
     unseen = collector.recheck([job for job in ended if not _is_there(job, rows_by_id)])
-    wanted = [job.key for job in (*missing, *unseen)]
-    wanted += [RunId(row.job_id, row.start_time) for row in orphans]
+    wanted = [*(job.key for job in (*missing, *unseen)), *map(key_of_row, orphans)]
     # Of a burst of thousands of young runs the names are enough: nothing is decided about them.
     names_only = {job.key for job in missing} - {job.key for job in old}
     collector.sources.on_step("spool")
@@ -53,20 +48,18 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
         ended=tuple(unseen),
         orphans=tuple(orphans),
         backend_rows=rows_by_id or {},
-        controller_runs={job.job_id: job for row in orphans if (job := _record(board, row.job_id))},
+        controller_runs={job.job_id: job for row in orphans if (job := _record(queue, row.job_id))},
         accounting_runs=accounting_runs,
         running_starts=running_starts,
         spool_entries=spool_entries_of(sources.layout, wanted, names_only=names_only),
-        delivered=sources.find_delivered(
-            j.key for j in unseen if j.key in state.memory.starts_queued
-        ),
+        delivered=collector.delivered_of(unseen, state),
     )
     return Observation(
         differences=differences,
         answers=collector.answer_check_input(),
         now=collector.now,
         # All of them, not only those that differ: the safety checks compare these numbers.
-        running_in_slurm=len(board.running),
+        running_in_slurm=len(queue.running),
         running_at_backend=len(rows),
         has_accounting=collector.has_accounting,
         window_complete=window_complete and rows_by_id is not None,
@@ -74,22 +67,22 @@ def observe_all_jobs(sources: SweepSources, state: SweepState, policy: Policy) -
 
 
 def _compare(
-    board: QueueSnapshot, rows: Iterable[BackendRow]
+    queue: QueueSnapshot, rows: Iterable[BackendRow]
 ) -> tuple[list[SlurmRun], list[BackendRow], dict[int, int]]:
     """Return what runs only in Slurm, what runs only there, and what runs under those ids."""
-    running, matched = board.running, set[int]()
+    running, matched = queue.running, set[int]()
     orphans: list[BackendRow] = []
     for row in rows:
         live = running.get(row.job_id)
         if live == row.start_time or (live and same_start(live, row.start_time)):
             matched.add(row.job_id)
         # A job whose state does not say whether it runs is left to the next sweep.
-        elif row.job_id not in board.unsettled:
+        elif row.job_id not in queue.unsettled:
             orphans.append(row)
     missing = [
         _run_of_listed(job)
         for job_id in running
-        if job_id not in matched and (job := board.job(job_id)) is not None
+        if job_id not in matched and (job := queue.job(job_id)) is not None
     ]
     return missing, orphans, {r.job_id: running[r.job_id] for r in orphans if r.job_id in running}
 
@@ -107,9 +100,16 @@ def _run_of_listed(job: SqueueRow) -> SlurmRun:
     )
 
 
-def _record(board: QueueSnapshot, job_id: int) -> SlurmRun | None:
-    found = board.job(job_id)
+def _record(queue: QueueSnapshot, job_id: int) -> SlurmRun | None:
+    found = queue.job(job_id)
     return None if found is None else _run_of_listed(found)
+
+
+def _without_open(ended: list[SlurmRun], rows: Iterable[BackendRow]) -> list[SlurmRun]:
+    """Return the ended runs but those that still run at cc-backend: their rows are orphans."""
+    ids = {job.job_id for job in ended}
+    open_there = {key_of_row(row) for row in rows if row.job_id in ids}
+    return [job for job in ended if job.key not in open_there]
 
 
 def _is_there(job: SlurmRun, rows_by_id: Mapping[int, tuple[BackendRow, ...]] | None) -> bool:

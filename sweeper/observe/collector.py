@@ -23,7 +23,7 @@ from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.diff import is_over
 from sweeper.guard import AnswerCheckInput, is_fresh
 from sweeper.observe.sources import Settings, SweepSources, backend_failure, slurm_failure
-from sweeper.values import Differences, GuardFinding, SlurmRun
+from sweeper.values import Differences, GuardFinding, SlurmRun, key_of_row
 
 SLACK_SECONDS = 60
 # slurmctld sends its messages to slurmdbd later if that was down: an hour covers a restart. A run
@@ -124,7 +124,7 @@ class Collector:
         return self.accounting_runs(
             {row.job_id for row in rows},
             since=min(row.start_time for row in rows) - SLACK_SECONDS,
-            starts=[RunId(row.job_id, row.start_time) for row in rows],
+            starts=map(key_of_row, rows),
         )
 
     def accounting_runs(
@@ -208,6 +208,16 @@ class Collector:
         runs = self.accounting_runs({job.job_id for job in jobs}, since=since) or {}
         wanted = {job.key for job in jobs}
         return [run for each in runs.values() for run in each if run.key in wanted and is_over(run)]
+
+    def delivered_of(self, ended: Iterable[SlurmRun], state: SweepState) -> frozenset[RunId]:
+        """Return which runs that a sweep has queued are delivered by now."""
+        queued = state.memory.starts_queued
+        return self.sources.find_delivered(run.key for run in ended if run.key in queued)
+
+    @property
+    def first_failure(self) -> GuardFinding | None:
+        """Return the first question without a complete answer; None if there is none."""
+        return next(iter(self._failed.values()), None)
 
     def answer_check_input(self) -> AnswerCheckInput:
         """Return what was suspicious about the answers."""

@@ -12,18 +12,20 @@ from slurm.job import Job
 from spool.files.run import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
-from sweeper.diff import is_over
+from sweeper.diff import DAY_SECONDS, is_over
 from sweeper.observe.collector import Collector, Observation, run_of_record
 from sweeper.observe.sources import SweepSources, backend_failure, slurm_failure
 from sweeper.observe.spool_view import captured_runs, spool_entries_of, spool_has_job
-from sweeper.values import Differences, SlurmRun, SpoolEntry, SpoolStatus
+from sweeper.values import (
+    Differences,
+    SlurmRun,
+    SpoolEntry,
+    SpoolStatus,
+    SweepUsageError,
+    key_of_row,
+)
 
-DAY_SECONDS = 86400
 HISTORY_DAYS = 7
-
-
-class UnknownJobsError(Exception):
-    """A job id that neither Slurm, accounting, the spool nor cc-backend knows."""
 
 
 def observe_single_jobs(
@@ -32,7 +34,7 @@ def observe_single_jobs(
     """Look at some jobs: at their rows in any state, their records, and their last week.
 
     Raises:
-        UnknownJobsError: one of them is unknown to all sides.
+        SweepUsageError: one of them is unknown to all sides.
     """
     collector = Collector(sources, state.cluster)
     rows = _rows(collector, ids)
@@ -41,7 +43,7 @@ def observe_single_jobs(
     if rows is None or records is None:
         return replace(collector.empty_observation(), only_single_jobs=True)
     open_there = [row for found in rows.values() for row in found if row.state == "running"]
-    open_keys = [RunId(row.job_id, row.start_time) for row in open_there]
+    open_keys = [key_of_row(row) for row in open_there]
     # an open row may be of a run that began before the history that is looked at
     since = min(
         [collector.now - HISTORY_DAYS * DAY_SECONDS, *(key.start_time for key in open_keys)]
@@ -49,26 +51,19 @@ def observe_single_jobs(
     accounting_runs = collector.accounting_runs(ids, since=since, starts=open_keys)
     _check_known(sources, ids, (rows, records, accounting_runs or {}))
     live = {i: run_of_record(r) for i, r in records.items() if run_stage(r) is RunStage.LIVE}
-    rows_by_id = {job_id: tuple(found) for job_id, found in rows.items()}
-    orphans = [row for row in open_there if not _is_live(row, live)]
-    known = {job.key for job in live.values()}
-    missing = [job for job in live.values() if not _is_open(job, open_there)]
     over = _over(records, accounting_runs or {})
-    ended = [job for job in over if job.key not in known and not _is_open(job, open_there)]
-    keys = [job.key for job in (*missing, *ended)]
-    keys += [RunId(row.job_id, row.start_time) for row in orphans]
+    missing, ended, orphans = _compare(live, over, open_there)
+    keys = [*(job.key for job in (*missing, *ended)), *map(key_of_row, orphans)]
     differences = Differences(
         missing=tuple(missing),
         ended=tuple(ended),
         orphans=tuple(orphans),
-        backend_rows=rows_by_id,
+        backend_rows={job_id: tuple(found) for job_id, found in rows.items()},
         controller_runs={job_id: run_of_record(record) for job_id, record in records.items()},
         accounting_runs=accounting_runs,
         running_starts={job_id: job.start_time for job_id, job in live.items()},
         spool_entries=_spool_entries(collector, keys),
-        delivered=sources.find_delivered(
-            j.key for j in ended if j.key in state.memory.starts_queued
-        ),
+        delivered=collector.delivered_of(ended, state),
     )
     return replace(
         collector.empty_observation(),
@@ -121,7 +116,7 @@ def _check_known(
     for job_id in ids:
         seen = any(answer.get(job_id) for answer in answers)
         if not seen and not spool_has_job(sources.layout, job_id):
-            raise UnknownJobsError(
+            raise SweepUsageError(
                 f"job {job_id} is unknown to slurmctld, to accounting (last {HISTORY_DAYS} days),"
                 " to the spool and to cc-backend"
             )
@@ -138,6 +133,18 @@ def _over(
         if run_stage(record) is RunStage.ENDED and not near:
             runs[job.key] = job
     return list(runs.values())
+
+
+def _compare(
+    live: Mapping[int, SlurmRun], over: Iterable[SlurmRun], open_there: Sequence[BackendRow]
+) -> tuple[list[SlurmRun], list[SlurmRun], list[BackendRow]]:
+    """Return what runs only in Slurm, what has ended and runs nowhere, what runs only there."""
+    known = {job.key for job in live.values()}
+    return (
+        [job for job in live.values() if not _is_open(job, open_there)],
+        [job for job in over if job.key not in known and not _is_open(job, open_there)],
+        [row for row in open_there if not _is_live(row, live)],
+    )
 
 
 def _is_live(row: BackendRow, live: Mapping[int, SlurmRun]) -> bool:

@@ -110,8 +110,7 @@ def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | Non
     """Return the start times that waiting events name, by job id; None where one names none."""
     event_starts: defaultdict[int, list[int | None]] = defaultdict(list)
     for name in layout.names(Directory.NEW):
-        parts = name.split("-", 3)
-        if len(parts) > 3 and parts[2] in ids:  # noqa: PLR2004 - version, kind, id, rest
+        if ids.intersection(name.split("-", 3)[2:3]):  # version, kind, id, rest
             try:
                 event = parse_event_name(name, time=0)
             except (BadFileError, NewerFormatError):

@@ -13,7 +13,7 @@ from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.client import Slurm
 from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
-from sweeper.commands.assembly import sees_all_jobs
+from sweeper.commands.site_rules import sees_all_jobs
 from sweeper.observe.sources import SweepSources
 from sweeper.plan import SweepOptions
 from sweeper.sweep import SweepContext, SweepResult, next_state
