@@ -191,7 +191,7 @@ class BackendClient:
                     verdict = ReplyVerdict(_reason_unamended(reply), reply.verdict.message)
                     reply = replace(reply, verdict=verdict)
             if changed is None:
-                return replace(reply, document=sent, amended=amended)
+                return replace(reply, document=sent)
             sent, amended = changed, (*amended, reason)
 
     def _amended(
@@ -227,7 +227,7 @@ class BackendClient:
             # With a start time REST can answer where GraphQL fails.
             one = self.lookup(key.job_id, key.cluster, key.start_time)
             if not one.rows:
-                return replace(listing.reply, document=reply.document, amended=reply.amended)
+                return replace(listing.reply, document=reply.document)
             listing = one
         rows = listing.rows or ()
         starts = [row.start_time for row in rows]

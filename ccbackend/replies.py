@@ -60,8 +60,7 @@ class ApiReply:
     """One classified answer.
 
     `sent` says whether the server may have seen the request; `document` is the body as last sent,
-    `amended` why it differs from the one given; `rows` the runs of the job id where a start was
-    settled by looking them up.
+    perhaps amended; `rows` the runs of the job id where a start was settled by looking them up.
     """
 
     call: ApiCall
@@ -70,7 +69,6 @@ class ApiReply:
     sent: bool = True
     retry_after_seconds: float | None = None
     document: Document | None = field(default=None, repr=False)  # holds users' text
-    amended: tuple[Reason, ...] = ()
     rows: tuple[BackendRow, ...] | None = None
 
     @property

@@ -37,8 +37,6 @@ from slurm.lookup.jobs import JobLookup
 from slurm.process import Runner
 from slurm.release import Release, features_of
 
-__all__ = ["CommandPaths", "Slurm"]
-
 MAX_SCRIPT_BYTES = 1 << 26
 """Larger than `max_script_size` of any site; its default is 4 MiB (slurm.conf(5))."""
 _DENIED = (b"Access/permission denied", b"Invalid user id")

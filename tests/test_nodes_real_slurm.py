@@ -9,7 +9,7 @@ import pytest
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
 
 from ccbackend.node_states import node_condition
-from slurm.client import CommandPaths
+from slurm.commands import CommandPaths
 from slurm.decode.node_states import NodeRecord
 from slurm.node_client import NodeClient
 from slurm.process import ProcessRunner

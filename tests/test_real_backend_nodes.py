@@ -22,7 +22,7 @@ from ccbackend.job_filters import JobFilters
 from ccbackend.site_map import SiteMap
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
-from slurm.client import CommandPaths
+from slurm.commands import CommandPaths
 from slurm.decode.job_rows import parse_queue_snapshot
 from slurm.decode.node_states import NodeListing
 from slurm.decode.scontrol_nodes import Node, parse_nodes

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
 
-from slurm.client import CommandPaths, Slurm
+from slurm.client import Slurm
 from slurm.cluster_survey import ClusterSurvey
+from slurm.commands import CommandPaths
 from slurm.decode.scontrol_config import config_time
 from slurm.decode.scontrol_nodes import SLACK_SECONDS
 from slurm.process import ProcessRunner

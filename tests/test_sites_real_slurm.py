@@ -20,8 +20,8 @@ import pytest
 from real_site import RealSite
 from slurm_lab import RELEASES, Lab, Settings, require_slurm, require_tree, wait_until
 
-from slurm.client import CommandPaths
 from slurm.cluster_survey import ClusterSurvey
+from slurm.commands import CommandPaths
 from slurm.process import ProcessRunner
 
 ROOT = Path(__file__).parents[1]

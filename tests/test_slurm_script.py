@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm.client import CommandPaths, Slurm
+from slurm.client import Slurm
+from slurm.commands import CommandPaths
 from slurm.errors import FailureReason, SlurmError
 from slurm.process import CommandResult, Sink
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from check_world import DBD, NODE_21, NODE_26
 
-from slurm.client import CommandPaths
 from slurm.cluster_survey import ClusterSurvey, Rights
+from slurm.commands import CommandPaths
 from slurm.decode.scontrol_config import (
     parse_admin_level,
     parse_private_accounting,

@@ -141,9 +141,6 @@ class QueueSnapshot:
     # line would take as much memory as all the rest.
     _lines: dict[int, bytes] = field(default_factory=dict, repr=False, compare=False)
 
-    def __len__(self) -> int:
-        return self._stdout.count(b"\n")
-
     def job(self, job_id: int) -> SqueueRow | None:
         """Return the line of a job; None if the controller does not have it."""
         if not self._lines:

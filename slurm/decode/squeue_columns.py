@@ -111,7 +111,7 @@ def parse_job_columns(stdout: bytes, columns: tuple[str, ...], *, cluster: str) 
     doubtful: dict[int, str] = {}
     problems: list[str] = []
     for record in _split_records(answer):
-        job_id = _job_id(record)
+        job_id = digits(record.partition(SEPARATOR)[0]) if _ROW_START.match(record) else None
         if job_id is None:
             problems.append(f"expected a line of squeue, got {excerpt(record)!r}")
             continue
@@ -146,10 +146,6 @@ def _split_records(answer: str) -> Iterator[str]:
         record = f"{record}\n{line}" if record else line
     if record:
         yield record
-
-
-def _job_id(record: str) -> int | None:
-    return digits(record.partition(SEPARATOR)[0]) if _ROW_START.match(record) else None
 
 
 def _fields(record: str, columns: tuple[str, ...]) -> dict[str, str]:
