@@ -28,7 +28,7 @@ def complete_parser(program: Program) -> CommandParser:
     for each in (parser, *parser.subcommands.values()):
         for action in each._actions:
             if action.metavar in _FILES:
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+                action.complete = shtab.FILE  # type: ignore[attr-defined]  # read by shtab
     return parser
 
 

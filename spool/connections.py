@@ -61,7 +61,7 @@ def backend_client(
 def broker(config: Config) -> Broker:
     """Return the connection to the configured NATS brokers, which opens with the first message."""
     # asyncio and the client library take 6 MB and 0.1 s: loaded only where NATS is configured
-    from ccbackend.nats_api.publish import Broker, BrokerSettings  # noqa: PLC0415
+    from ccbackend.nats_api.publish import Broker, BrokerSettings  # noqa: PLC0415 - see above
 
     nats = config.nats
     settings = BrokerSettings(
@@ -104,7 +104,7 @@ def _job_client_maker(
     if not config.nats.servers:
         return lambda: backend_client(config, token, shared)
     from ccbackend.nats_api.nats_client import NatsClient  # noqa: PLC0415 - as in `broker`
-    from ccbackend.nats_api.notifier import Notifier, NotifyingClient  # noqa: PLC0415
+    from ccbackend.nats_api.notifier import Notifier, NotifyingClient  # noqa: PLC0415 - the same
 
     connection = broker(config)
     stack.callback(connection.close)

@@ -234,6 +234,6 @@ def test_other_urls_are_refused_with_what_to_write(text: str, problem: str) -> N
     ("host", "loopback"),
     [("127.9.9.9", True), ("::1", True), ("localhost", True), ("::2", False), ("local", False)],
 )
-def test_loopback_is_this_machine(host: str, loopback: bool) -> None:  # noqa: FBT001 - a table
+def test_loopback_is_this_machine(host: str, *, loopback: bool) -> None:
     """By name or by address."""
     assert is_loopback(host) is loopback

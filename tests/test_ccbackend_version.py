@@ -32,8 +32,9 @@ def test_versions_compare_by_number_and_print_as_released() -> None:
 def test_the_dialect_follows_from_the_version(
     version: Version | None,
     dialect: Dialect,
-    caches: bool,  # noqa: FBT001 - a table
-    queues: bool,  # noqa: FBT001 - a table
+    *,
+    caches: bool,
+    queues: bool,
 ) -> None:
     """An unknown server is treated as a new one."""
     server = server_info(version)

@@ -48,7 +48,8 @@ def test_modes_grant_by_owner_group_and_others(
     account: SystemUser,
     mode: int,
     bits: int,
-    may: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    may: bool,
 ) -> None:
     """The first class that fits decides, as in the kernel."""
     (place / "x").touch()

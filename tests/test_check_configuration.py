@@ -73,7 +73,8 @@ def test_problems_are_critical_but_for_what_we_may_not_see() -> None:
 )
 def test_warnings_count_before_jobs_flow(
     warnings: list[str],
-    strict: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    strict: bool,
     told: list[tuple[CheckStatus, str]],
 ) -> None:
     """Nobody is woken for them."""

@@ -194,7 +194,8 @@ def test_full_look_tells_each_silence(site: CommandSite) -> None:
 def test_full_look_tries_a_script(
     site: CommandSite,
     stderr: bytes,
-    files: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    files: bool,
     verdict: CheckStatus,
 ) -> None:
     """By scontrol and in StateSaveLocation."""

@@ -77,7 +77,7 @@ def test_controller_that_hides_its_release_is_unknown() -> None:
     ("json", "verdict"),
     [(True, CheckStatus.OK), (False, CheckStatus.WARNING), ("no answer", CheckStatus.UNKNOWN)],
 )
-def test_json_may_be_missing(json: bool | str, verdict: CheckStatus) -> None:  # noqa: FBT001 - a table
+def test_json_may_be_missing(*, json: bool | str, verdict: CheckStatus) -> None:
     """A build without json-c cannot write it."""
     assert verdict is commands({"squeue": OLD}, json=json)["slurm json"].status
 

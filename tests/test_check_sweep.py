@@ -60,7 +60,8 @@ def test_last_sweep(changes: dict[str, Any], verdict: CheckStatus, text: str) ->
     ("is_needed", "verdict"), [(True, CheckStatus.WARNING), (False, CheckStatus.OK)]
 )
 def test_a_site_without_a_sweep(
-    is_needed: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    is_needed: bool,
     verdict: CheckStatus,
 ) -> None:
     """It needs one as soon as jobs come."""

@@ -165,7 +165,7 @@ def test_a_spool_on_several_file_systems_is_refused(tmp_path: Path) -> None:
         ("nfsd", False),
     ],
 )
-def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, refused: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_remote_file_systems_are_refused(tmp_path: Path, kind: str, *, refused: bool) -> None:
     """A rename must be atomic and a lock a lock."""
     config = config_of(tmp_path)
     mounts = tmp_path / "mounts"

@@ -139,7 +139,7 @@ def test_overlaps_name_the_first_pattern_and_a_host() -> None:
 @pytest.mark.parametrize(
     ("pattern", "anchored"), [("^a$", True), (r"\Aa\Z", True), ("^a", False), ("a$", False)]
 )
-def test_anchors_are_seen(pattern: str, anchored: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_anchors_are_seen(pattern: str, *, anchored: bool) -> None:
     """Both ends count."""
     assert anchored == is_anchored(pattern)
 

@@ -30,7 +30,7 @@ def section(site: CommandSite, **keys: Any) -> CommandSite:
     ("value", "expected"),
     [
         (9199, ("127.0.0.1", 9199)),
-        ("0.0.0.0:9199", ("0.0.0.0", 9199)),  # noqa: S104 - told so
+        ("0.0.0.0:9199", ("0.0.0.0", 9199)),  # noqa: S104 - only parsed
         ("[::1]:9199", ("::1", 9199)),
         ("ctl01.example.org:65535", ("ctl01.example.org", 65535)),
         (None, None),

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -126,11 +127,15 @@ def test_the_token_is_nowhere_but_in_its_file(drain: DrainProcess, server: StubS
     put_runs(drain, 4)
     server.model.poison[2] = refusal(400, f"bad token {TOKEN}")
     seen = b""
+
+    def is_known(job_id: int) -> bool:
+        return job_id in drain.states()
+
     with drain:
         assert drain.process is not None
         for step in range(4):
             job_id = drain.slurm.start(NODE)
-            until(lambda job_id=job_id: job_id in drain.states())  # type: ignore[misc]
+            until(partial(is_known, job_id))
             if step % 2:
                 drain.slurm.end(job_id)
             seen += traces(drain.process.pid)

@@ -89,7 +89,8 @@ def test_cores_seen_while_configuring_are_kept(world: World) -> None:
 def test_an_end_that_slurm_does_not_prove_is_told_with_a_warning(
     world: World,
     caplog: pytest.LogCaptureFixture,
-    next_run: bool,  # noqa: FBT001 - a table
+    *,
+    next_run: bool,
     said: str,
 ) -> None:
     """A day after Slurm has forgotten the run; an administrator sees what proves it."""

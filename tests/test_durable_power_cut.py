@@ -40,7 +40,7 @@ def after_power_cut(
         for position, call in enumerate(calls)
         if call.verb != "fsync" and call.name in names
     ]
-    outcomes = [_outcomes(call, is_safe, durable) for call, is_safe in changes]
+    outcomes = [_outcomes(call, durable, is_safe=is_safe) for call, is_safe in changes]
     for chosen in product(*outcomes):
         disk = {place: contents for place, contents in before.items() if place[1] in names}
         for (call, _), outcome in zip(changes, chosen, strict=True):
@@ -54,7 +54,7 @@ def after_power_cut(
         yield disk
 
 
-def _outcomes(call: Call, is_safe: bool, durable: set[str]) -> list[float | None]:  # noqa: FBT001 - a table
+def _outcomes(call: Call, durable: set[str], *, is_safe: bool) -> list[float | None]:
     """Return what may come of a change: None undone, else the share of the contents."""
     outcomes: list[float | None] = [1.0]
     if call.verb == "rename" and call.source not in durable:

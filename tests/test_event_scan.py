@@ -128,7 +128,8 @@ def test_a_look_is_due_when_something_may_be_new(
     reader: Reader,
     age: float,
     later: float,
-    is_due: bool,  # noqa: FBT001 - a table
+    *,
+    is_due: bool,
 ) -> None:
     """One stat shows it."""
     os.utime(reader.new, (NOW - age, NOW - age))
@@ -151,7 +152,8 @@ def test_a_crowd_is_looked_at_once_a_second(
     reader: Reader,
     monkeypatch: pytest.MonkeyPatch,
     later: float,
-    is_due: bool,  # noqa: FBT001 - a table
+    *,
+    is_due: bool,
 ) -> None:
     """A scan of ten thousand names is dear."""
     crowd = [f"1-start-{number + 1}-0-0-1" for number in range(LARGE_BACKLOG + 1)]

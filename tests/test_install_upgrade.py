@@ -14,7 +14,7 @@ import pytest
 import wheel_house
 from install_site import hook, installed, make
 
-from spool import __version__ as VERSION  # noqa: N812 - a constant of this module
+from spool import __version__
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,8 @@ def install_older_version(site: Path, wheels: Path, work: Path) -> None:
         for name in new.namelist():
             text = new.read(name).decode()
             old.writestr(
-                name.replace(f"-{VERSION}.", "-0.0.9."),
-                re.sub(rf"^Version: {VERSION}$", "Version: 0.0.9", text, flags=re.MULTILINE),
+                name.replace(f"-{__version__}.", "-0.0.9."),
+                re.sub(rf"^Version: {__version__}$", "Version: 0.0.9", text, flags=re.MULTILINE),
             )
     argv = [site / "venv/bin/python", "-m", "pip", "install", "--no-index", "--no-deps", older]
     subprocess.run(list(map(str, argv)), capture_output=True, check=True)
@@ -107,7 +107,7 @@ def test_an_upgrade_says_which_version_it_replaced(place: Path, upgrade: Upgrade
     """And does not repeat what a first installation says."""
     said = upgrade.done.stdout
 
-    assert f"cc-slurm-sync in {place}/site: 0.0.9 -> {VERSION} (Python " in said
+    assert f"cc-slurm-sync in {place}/site: 0.0.9 -> {__version__} (Python " in said
     assert "PrologSlurmctld=" not in said
     assert "Configuration, once" not in said
 

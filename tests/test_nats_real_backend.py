@@ -89,7 +89,7 @@ def drain(tmp_path: Path, server: RealSite, broker: NatsServer) -> DrainProcess:
 
 def drain_by_nats(root: Path, server: RealSite, broker: NatsServer) -> DrainProcess:
     """Make a drain that delivers by NATS and does not run yet."""
-    process = DrainProcess(root, server)  # type: ignore[arg-type]
+    process = DrainProcess(root, server)  # type: ignore[arg-type]  # like a stub, it has a URL
     process.site.token.write_text(server.real.token)
     nats = {"servers": broker.url, "mode": "transport", "subject": SUBJECT}
     process.site.document |= {"nats": nats, "drain": {"stop_hold_seconds": COMMIT_SECONDS + 3}}

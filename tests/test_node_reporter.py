@@ -205,7 +205,8 @@ def test_a_refused_report_is_shown(
     site: Site,
     answer: Answer,
     words: str,
-    is_refused: bool,  # noqa: FBT001 - given by name
+    *,
+    is_refused: bool,
 ) -> None:
     """Nothing is sent again before the next round."""
     site.put("n1")
@@ -261,7 +262,7 @@ def test_of_two_controllers_the_active_one_reports(site: Site) -> None:
 
 def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
     """The worker goes on; the next round comes after an hour."""
-    site.slurm.machines = None  # type: ignore[assignment]
+    site.slurm.machines = None  # type: ignore[assignment]  # makes our code fail
     found = site.reporter.run(NodeRound())
 
     assert ("internal error (TypeError); please report it with the log", True) == (

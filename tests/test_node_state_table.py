@@ -108,7 +108,8 @@ def test_every_state_of_json_has_the_word_of_the_table(release: str, base: str) 
 def test_any_set_of_flags_has_the_word_of_the_table(
     base: str,
     flags: set[str],
-    has_jobs: bool,  # noqa: FBT001 - given by name
+    *,
+    has_jobs: bool,
 ) -> None:
     """However many there are."""
     assert wanted(base, flags, has_jobs=has_jobs) == node_condition(

@@ -75,7 +75,7 @@ def test_a_suspended_job_makes_an_idle_node_mixed(state: str, word: str) -> None
     flags=st.sets(st.sampled_from(FLAGS) | st.text("ABC_", min_size=1)),
     has_jobs=st.booleans(),
 )
-def test_every_combination_gives_one_word(base: str, flags: set[str], has_jobs: bool) -> None:  # noqa: FBT001 - given by name
+def test_every_combination_gives_one_word(base: str, flags: set[str], *, has_jobs: bool) -> None:
     """What is down stays down, and what computes is never idle."""
     found = node_condition(frozenset({base, *flags}), has_jobs=has_jobs)
 
@@ -108,7 +108,7 @@ def test_the_body_holds_one_word_and_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(("version", "takes"), [((1, 4, 4), False), ((1, 5, 0), True)])
-def test_servers_take_node_states_from_1_5(version: tuple[int, int, int], takes: bool) -> None:  # noqa: FBT001 - given by name
+def test_servers_take_node_states_from_1_5(version: tuple[int, int, int], *, takes: bool) -> None:
     """One of unknown version is asked."""
     assert takes == server_info(Version(*version)).takes_node_states
     assert server_info(None).takes_node_states

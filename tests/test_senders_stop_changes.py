@@ -38,17 +38,21 @@ def test_a_trial_of_a_stop_is_made_without_the_change() -> None:
 
 def test_after_a_change_without_answer_there_is_none_for_a_minute() -> None:
     """Each could cost seconds."""
-    now, made = [0.0], []
-    editor = Scripted(Reason.TIMED_OUT)
+    now, made = [0.0], list[Scripted]()
+
+    def new_editor() -> Scripted:
+        made.append(Scripted(Reason.TIMED_OUT))
+        return made[-1]
+
     sender = BackendSender(
         Scripted(),
-        new_editor=lambda: made.append(1) or editor,  # type: ignore[func-returns-value]
+        new_editor=new_editor,
         steady=lambda: now[0],
     )
     for now[0] in (0.0, 59.0, 60.0):
         sender.send(request(RequestKind.STOP, edits=(EDIT,)))
 
-    assert ([EDIT, EDIT], [1]) == (editor.bodies, made)
+    assert [[EDIT, EDIT]] == [editor.bodies for editor in made]
 
 
 def test_without_an_editor_the_client_of_the_stop_makes_the_change() -> None:

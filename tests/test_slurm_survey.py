@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from check_world import DBD, NODE_21, NODE_26
@@ -166,11 +167,12 @@ def test_admin_level_is_that_of_the_very_account(text: bytes, level: str | None)
 )
 def test_rights_follow_from_account_and_settings(
     fields: dict[str, object],
-    jobs: bool,  # noqa: FBT001 - a parameter of the table
-    accounting: bool,  # noqa: FBT001 - the same
+    *,
+    jobs: bool,
+    accounting: bool,
 ) -> None:
     """Root, SlurmUser and Operators see all; others what is not private."""
-    usual: dict[str, object] = {
+    usual: dict[str, Any] = {
         "user": "bob",
         "uid": 20002,
         "slurm_user": "slurm",
@@ -178,7 +180,7 @@ def test_rights_follow_from_account_and_settings(
         "hidden": frozenset({"jobs"}),
         "hidden_accounting": frozenset({"jobs"}),
     }
-    rights = Rights(**{**usual, **fields})  # type: ignore[arg-type]
+    rights = Rights(**{**usual, **fields})
     assert (jobs, accounting) == (rights.sees_jobs, rights.sees_accounting)
 
 
@@ -229,7 +231,8 @@ NO_JSON = b"squeue: fatal: Unable to find plugin: serializer/json\n"
 )
 def test_json_plugin_may_be_missing(
     answer: tuple[int, bytes, bytes] | SlurmError,
-    works: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    works: bool,
 ) -> None:
     """A build without json-c says so; the beginning of an answer is proof enough."""
     answers = Answers(squeue=answer)

@@ -17,7 +17,7 @@ def files(tmp_path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_file_is_replaced_whole(tmp_path: Path, durable: bool) -> None:  # noqa: FBT001 - a table
+def test_a_file_is_replaced_whole(tmp_path: Path, *, durable: bool) -> None:
     """Nothing else stays in the directory."""
     replace_file(tmp_path / "a", b"old and long", durable=durable)
     replace_file(tmp_path / "a", b"new", durable=durable)
@@ -154,7 +154,8 @@ def process(tmp_path: Path) -> Process:
 def test_a_name_is_poison_after_three_deaths(
     process: Process,
     deaths: int,
-    is_poison: bool,  # noqa: FBT001 - a table
+    *,
+    is_poison: bool,
 ) -> None:
     """Fewer may be chance."""
     process.die_in("5-100.json", times=deaths)

@@ -290,7 +290,8 @@ def test_hidden_jobs_are_seen_by_few(
     private: str,
     user: tuple[str, int],
     level: Callable[[str], str | None],
-    sees: bool,  # noqa: FBT001 - a parameter of the table
+    *,
+    sees: bool,
 ) -> None:
     """Where Slurm hides jobs, only root, SlurmUser and Operators see all."""
     settings = {"PrivateData": (private,), "SlurmUser": ("slurm(64030)",)}

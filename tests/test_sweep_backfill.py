@@ -109,7 +109,10 @@ def test_metrics_that_do_not_exist_are_said_to_be_missing(world: SweptWorld) -> 
 def test_events_outlive_a_power_cut(world: SweptWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A window that is done is not read again."""
     synced: list[Path] = []
-    note = lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())  # noqa: E731
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+
     monkeypatch.setattr(os, "fsync", note)
 
     progress = backfill(world.site, window(world), pace())

@@ -89,7 +89,7 @@ def test_no_cut_of_a_recorded_answer_stops_a_job(tmp_path: Path, series: str, co
     texts = {"squeue": squeue, "sacct": truth.sacct, "config": config}
     whole = swept(tmp_path, LyingSlurm(now=now, recorded=dict(texts)), there)
     assert [result.decision.plan.guards for result in whole] == [(), ()]
-    random = Random(f"{series} {command}")  # noqa: S311 - no secret
+    random = Random(f"{series} {command}")
     answer = texts[command].encode()
     for place in random.sample(range(1, len(answer)), PLACES):
         slurm = LyingSlurm(now=now, recorded=dict(texts), lies={command: cut(place)})

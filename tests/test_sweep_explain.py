@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_site import REFUSED
@@ -38,11 +39,11 @@ ROW = BackendRow(7, "alex", OLD, "running", 70)
 GUARD = GuardFinding(name="boot", kind=GuardKind.ANSWER, text="up for 3 s")
 
 
-def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: object) -> Run:
+def spooled(made: SweepSite, directory: Directory, job_id: int = 7, **fields: Any) -> Run:
     """A run in the spool."""
     begun = made.now - 2 * HOUR
     job = Job(job_id=job_id, user="ada", start_time=begun, nodes=("n1",))
-    held = replace(Run(job=job, start_time=begun), **fields)  # type: ignore[arg-type]
+    held = replace(Run(job=job, start_time=begun), **fields)
     return made.put(directory, held)
 
 

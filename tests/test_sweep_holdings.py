@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_site import run_of
@@ -37,9 +38,9 @@ def put(layout: Layout, directory: str, name: str, contents: bytes = b"") -> Non
     (layout.root / directory / name).write_bytes(contents)
 
 
-def stored(**fields: object) -> bytes:
+def stored(**fields: Any) -> bytes:
     """A run file of the key."""
-    return codec.encode(replace(run_of(7, OLD), **fields))  # type: ignore[arg-type]
+    return codec.encode(replace(run_of(7, OLD), **fields))
 
 
 def test_of_an_unknown_run_nothing_is_held(layout: Layout) -> None:

@@ -54,7 +54,8 @@ def test_a_plan_names_the_own_end_of_a_run_of_scrontab(
     flags: tuple[str, ...],
     failure: SlurmError | None,
     state: str,
-    running: bool,  # noqa: FBT001 - a column of the table
+    *,
+    running: bool,
 ) -> None:
     """Accounting says REQUEUED, the record says who requeued; one that cannot be read says nothing.
 

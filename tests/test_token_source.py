@@ -60,7 +60,8 @@ def test_a_token_that_cannot_be_read_is_told_at_its_use(site: CommandSite) -> No
 @pytest.mark.parametrize("is_in_a_file", [True, False])
 def test_an_expired_token_is_not_used(
     site: CommandSite,
-    is_in_a_file: bool,  # noqa: FBT001 - a table
+    *,
+    is_in_a_file: bool,
 ) -> None:
     """Its last second is the one before `exp`; looking at it goes on."""
     expires_at_5 = "e30.eyJleHAiOjV9.c2ln"  # {}, {"exp":5}

@@ -54,8 +54,8 @@ def write_metrics(config: Config, token: MaskedToken) -> None:
     if config.metrics.textfile is None:
         return
     # imported here: prometheus_client takes some MiB, which sites without it need not pay
-    from spool.commands.read_metrics import SnapshotReader  # noqa: PLC0415
-    from spool.metrics.output import MetricsPublisher  # noqa: PLC0415
+    from spool.commands.read_metrics import SnapshotReader  # noqa: PLC0415 - see above
+    from spool.metrics.output import MetricsPublisher  # noqa: PLC0415 - see above
 
     reader = SnapshotReader(config, token)
     MetricsPublisher(reader, textfile=None, listen=None).write(config.metrics.textfile)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NODE_ROUND_FILE = "nodes.json"
 NODE_JOBS_FILE = "node_jobs.json"
 JOBS_SECONDS = 120.0
+_FAR_FUTURE = 1e12  # no clock shows it, and it can be formatted
 V = TypeVar("V")
 
 
@@ -147,7 +148,7 @@ def read_node_jobs(directory: Path, now: float) -> Mapping[str, int] | None:
 
 def _number(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value < 1e12 else 0.0  # noqa: PLR2004 - far from now
+    return float(value) if is_number and 0 < value < _FAR_FUTURE else 0.0
 
 
 def _count(value: Any) -> int:

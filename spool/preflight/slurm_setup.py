@@ -46,7 +46,7 @@ def check_commands(
         yield passed("slurm commands", f"{', '.join(found)}: {next(iter(found.values()))}")
     if found and config:
         yield _check_controller_release(next(iter(found.values())), config)
-    yield _check_json(json)
+    yield _check_json(json=json)
 
 
 def check_controller_host(config: SlurmSettings, host: str | None = None) -> CheckResult:
@@ -132,7 +132,7 @@ def _check_controller_release(release: Release, config: SlurmSettings) -> CheckR
     return finding(CheckStatus.WARNING, "slurm release", text, hint)
 
 
-def _check_json(json: bool | str) -> CheckResult:  # noqa: FBT001 - an answer that may be no answer
+def _check_json(*, json: bool | str) -> CheckResult:
     if json is True:
         return passed("slurm json", "squeue writes JSON")
     if json is False:

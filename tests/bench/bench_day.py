@@ -57,7 +57,7 @@ Rows = dict[int, tuple[int, int, str]]
 
 def day(seconds: float, seed: int, began: float) -> dict[int, tuple[float, float]]:
     """Return start and end of each job of an hour that is played within some seconds."""
-    rng = random.Random(seed)  # noqa: S311 - the seed decides
+    rng = random.Random(seed)  # the seed decides
     number = JOBS_A_DAY * HOUR_SECONDS // 86400
     arrays = ARRAYS if number > 2 * ARRAYS * ARRAY_JOBS else 0
     starts = [

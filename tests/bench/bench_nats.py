@@ -61,7 +61,7 @@ class Message(NamedTuple):
 
 def messages(ids: Iterable[int], *, is_backlog: bool) -> Iterator[Message]:
     """Yield the messages of some jobs: as they happen, or of a backlog as fast as possible."""
-    random = Random(1)  # noqa: S311 - the same jobs in each run
+    random = Random(1)  # the same jobs in each run
     for place, job_id in enumerate(ids):
         duration = random.randrange(MAX_SECONDS + 1)
         begin = 0.0 if is_backlog else place / STARTS_PER_SECOND

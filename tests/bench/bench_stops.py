@@ -55,7 +55,7 @@ class Load:
 
     def truth(self, scale: float) -> dict[int, tuple[float, float]]:
         """Return start and end of each job; `scale` makes the load shorter."""
-        rng = random.Random(self.interval)  # noqa: S311 - the same jobs in each run
+        rng = random.Random(self.interval)  # the same jobs in each run
         began = time.time() + 3
         number, seconds = int(self.jobs * scale), self.seconds * scale
         starts = [began + rng.random() * seconds for _ in range(number)]

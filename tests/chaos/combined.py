@@ -84,8 +84,8 @@ class Combination:
 
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
-        self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        self._timely = random.Random(seed)  # noqa: S311 - draws that depend on what has arrived
+        self.random = random.Random(seed)
+        self._timely = random.Random(seed)  # draws that depend on what has arrived
         self.history: list[str] = []
         self._lifts: list[tuple[FaultClass, Lift]] = []
         self._live: list[Run] = []

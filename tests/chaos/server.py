@@ -37,7 +37,7 @@ class Backend:
         self.clusters: list[dict[str, Any]] = clusters()
         self.token = token()
         self.log: list[Seen] = []
-        self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        self.random = random.Random(seed)
         self._place = socket.socket()  # keeps the port ours while nobody listens
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place.bind(("127.0.0.1", 0))

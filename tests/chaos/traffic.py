@@ -15,7 +15,7 @@ class Shapes:
     """Makes runs; two with one seed make the same ones."""
 
     def __init__(self, seed: int = 0, first_id: int = 1001) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        self.random = random.Random(seed)
         self._next_id = first_id
 
     def new_id(self) -> int:

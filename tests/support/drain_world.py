@@ -69,7 +69,7 @@ class World:
         self.hold_seconds = 180.0
         self.users: dict[int, str] = {1000: "ada"}
         self.min_free_bytes = 0
-        self.batch_type: type[WriteBatch] = WriteBatch
+        self.batch_type: Callable[[Layout], WriteBatch] = WriteBatch
         self.queue_type: type[Queue[Any]] = Queue
         self.inputs_changed: Callable[[], bool] = lambda: False
         self.new_watch: Callable[[Layout, Any], EventWatch | None] = lambda *_: None

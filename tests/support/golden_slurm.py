@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from recorded_hooks import hook_job
 from recorded_slurm import (
@@ -62,7 +63,9 @@ class Sight:
 
     def job(self) -> Job:
         """Return what the sources know together; of different values the first one."""
-        first = {name: next(iter(found.values())) for name, found in self.values.items()}
+        first: dict[str, Any] = {
+            name: next(iter(found.values())) for name, found in self.values.items()
+        }
         allocations = []
         nodes = first.get("nodes", ())
         assert isinstance(nodes, tuple)
@@ -70,9 +73,9 @@ class Sight:
             known = {
                 name: first[f"{node}.{name}"] for name in PER_NODE if f"{node}.{name}" in first
             }
-            allocations.append(NodeAllocation(name=node, **known))  # type: ignore[arg-type]
+            allocations.append(NodeAllocation(name=node, **known))
         facts = {name: value for name, value in first.items() if name in FIELDS}
-        return Job(allocations=tuple(allocations), **facts)  # type: ignore[arg-type]
+        return Job(allocations=tuple(allocations), **facts)
 
 
 def controller_sights(situation: Situation, moment: str) -> dict[int, Sight]:

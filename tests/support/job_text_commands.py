@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
@@ -59,9 +60,9 @@ class Commands:
             raise SlurmError("no", reason=self.problem)
 
 
-def texts(commands: Commands, **settings: object) -> JobTexts:
+def texts(commands: Commands, **settings: Any) -> JobTexts:
     """Return a reader; scripts are looked for by commands unless a place is given."""
-    return JobTexts(commands, TextSettings(**settings))  # type: ignore[arg-type]
+    return JobTexts(commands, TextSettings(**settings))
 
 
 def read(reader: JobTexts, commands: Commands, *jobs: Job, budget: float = 3.0) -> list[Texts]:

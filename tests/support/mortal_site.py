@@ -79,7 +79,7 @@ class Site(World):
         self.calls = Calls()
         super().__init__(root)
         self.backend = Lossy()
-        self.batch_type = lambda layout: WriteBatch(layout, self.calls)  # type: ignore[assignment]
+        self.batch_type = lambda layout: WriteBatch(layout, self.calls)
         self.die()
 
     def die(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sweep_world import SweptWorld
 
@@ -23,11 +24,9 @@ def world_in_order(root: Path) -> SweptWorld:
     return made
 
 
-def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: object) -> RunId:
+def over(world: SweptWorld, job_id: int, ago: int = 1500, **facts: Any) -> RunId:
     """A run that ended so long ago, in accounting."""
     job = world.world.job(job_id, start_time=int(world.world.now) - 7000)
     end = int(world.world.now) - ago
-    world.slurm.rows.append(
-        replace(job, **{"state": "COMPLETED", "end_time": end, **facts})  # type: ignore[arg-type]
-    )
+    world.slurm.rows.append(replace(job, **{"state": "COMPLETED", "end_time": end, **facts}))
     return RunId(job_id, job.start_time or 0)

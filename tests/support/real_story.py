@@ -6,6 +6,7 @@ Each act submits and waits for Slurm; whether cc-backend has what it must is the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from real_expected import SHOW, Accounting, accounting, with_start
@@ -159,7 +160,7 @@ def _kills(story: Story) -> None:
 def _outage(story: Story) -> None:
     """Let both servers go for longer than Slurm remembers, and come back as the other release."""
     for site in story.sites:
-        wait_until(lambda site=site: site.has_told_all, "everything to be told")  # type: ignore[misc]
+        wait_until(partial(getattr, site, "has_told_all"), "everything to be told")
         site.go_away()
         story.seen[site.name, "requests before"] = len(site.server.log)
     story.submit("away", "-pcrowd", "--array=0-199", script=NOTHING, user="bob")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from slurm.job import Job
 from spool.deliver.run_loader import RunLoader
@@ -49,10 +49,10 @@ def later(seconds: float) -> Moment:
     return Moment(NOW.wall + seconds, NOW.steady + seconds)
 
 
-def run(job_id: int = 1, **facts: object) -> Run:
+def run(job_id: int = 1, **facts: Any) -> Run:
     """Return a run."""
     made = Run(job=Job(job_id=job_id, nodes=("n1",)), start_time=START)
-    return replace(made, **facts)  # type: ignore[arg-type]
+    return replace(made, **facts)
 
 
 def event(layout: Layout, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from drain_world import World
 from fake_backend import FakeBackend
@@ -177,9 +178,9 @@ class SweptWorld:
             exclusion_reason=lambda job: "filtered" if job.partition == "quiet" else None,
         )
 
-    def plan(self, *ids: int, **options: object) -> SweepResult:
+    def plan(self, *ids: int, **options: Any) -> SweepResult:
         """Look, and change nothing."""
-        return run_sweep(self.site, self.state, replace(SweepOptions(), **options), ids)  # type: ignore[arg-type]
+        return run_sweep(self.site, self.state, replace(SweepOptions(), **options), ids)
 
     def sweep(self, *ids: int, **options: object) -> SweepResult:
         """Sweep, let the drain work, and let ten minutes pass; return what was seen."""

@@ -63,7 +63,7 @@ class UpgradeSite(Stage):
     ) -> None:
         self.plant = Plant(root, series)
         self.slurm = self.plant.controller
-        super().__init__(self.plant, root, version, server=server)  # type: ignore[arg-type]
+        super().__init__(self.plant, root, version, server=server)  # type: ignore[arg-type]  # it plans no jobs
         self._core = 0
 
     @property

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -192,7 +193,7 @@ class Lab:
                 self._cage,
                 ["slurmd", "-D", "-N", name],
                 log=log / f"slurmd-{name}.out",
-                ready=lambda name=name: self._node_is_up(name),  # type: ignore[misc]
+                ready=partial(self._node_is_up, name),
             )
             for name in NODE_NAMES
         }

@@ -93,7 +93,8 @@ def fold(names: list[str]) -> str:
     """Return node names as Slurm folds neighbours: `n2cn[001-002,004]`."""
     groups: list[tuple[str, int, list[int]]] = []
     for name in names:
-        stem, digits = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        stem = name.rstrip("0123456789")
+        digits = name.removeprefix(stem)
         if groups and digits and groups[-1][:2] == (stem, len(digits)):
             groups[-1][2].append(int(digits))
         else:

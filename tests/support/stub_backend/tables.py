@@ -13,11 +13,15 @@ class Table(MutableMapping[Key, Row]):
     """Rows by (job id, cluster, start time), in the order of their insertion."""
 
     def __init__(self, rows: Mapping[Key, Row] | None = None) -> None:
+        self.clear()
+        self.update(rows or {})
+
+    def clear(self) -> None:
+        """Forget all rows."""
         self._rows: dict[Key, Row] = {}
         self._of_job: dict[int, dict[Key, None]] = {}
         self._by_id: dict[int, Key] = {}
         self._highest: int | None = 0
-        self.update(rows or {})
 
     def __getitem__(self, key: Key) -> Row:
         return self._rows[key]
@@ -43,10 +47,6 @@ class Table(MutableMapping[Key, Row]):
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def clear(self) -> None:
-        """Forget all rows."""
-        self.__init__()  # type: ignore[misc]
 
     def next_id(self) -> int:
         """The id of the next row; that of a deleted newest row is used again."""
