@@ -6,7 +6,6 @@ from functools import reduce
 
 import pytest
 
-from spool.deliver.backoff import backoff
 from spool.deliver.health_rules import (
     HALT_PROBE_SECONDS,
     HALT_TRIAL_SECONDS,
@@ -21,6 +20,7 @@ from spool.deliver.health_rules import (
     ProbeAnswered,
     RunAnswered,
     Sign,
+    backoff,
     observe,
 )
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
-from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from ccbackend.outcomes import Reason, ReplyVerdict
 from ccbackend.version import ServerInfo
 from spool.deliver.health_rules import (
     BackendState,
@@ -23,6 +23,7 @@ from spool.deliver.health_rules import (
     RunAnswered,
     Sign,
     observe,
+    sign_of,
 )
 from spool.escaping import escape
 from spool.moment import Moment
@@ -30,22 +31,11 @@ from spool.moment import Moment
 VERSION_CHECK_SECONDS = 3600.0
 SILENT_RETRY_SECONDS = 2.0  # the wait for an answer was a minute already
 LOCAL_RETRY_SECONDS = 5.0  # our own token file: checking it again costs the server nothing
-# no known server sends these on purpose; a proxy may send an empty 500, which is read as NO_TOKENS
-_UNKNOWN_ANSWERS = frozenset(
-    {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
-)
 _QUICK_RETRIES = {
     Reason.TOKEN_UNREADABLE: LOCAL_RETRY_SECONDS,
     Reason.TIMED_OUT: SILENT_RETRY_SECONDS,
 }
 _log = logging.getLogger(__name__)
-
-
-def sign_of(verdict: ReplyVerdict) -> Sign:
-    """Return what an answer says about the health of the server."""
-    if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
-        return Sign.FAILED
-    return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
 
 
 class BackendHealth:

@@ -33,7 +33,6 @@ from ccbackend.resources import needs_newer_topology, needs_topology
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
-from spool.deliver.composer import UnsendableError
 from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import Run
@@ -41,6 +40,10 @@ from spool.resolve.final_description import final_description
 
 _METADATA_NAMES = {"script": SCRIPT_KEY, "description": DESCRIPTION_KEY}
 _log = logging.getLogger(__name__)
+
+
+class UnsendableError(Exception):
+    """A run from which no valid request can be made; the message says why."""
 
 
 @dataclass

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
-from spool.deliver.backend_health import BackendHealth, sign_of
+from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import NEW_RUN_SECONDS, SendChannel
-from spool.deliver.composer import Composer
+from spool.deliver.compose import PayloadComposer
 from spool.deliver.counters import ActivityCounters
 from spool.deliver.dead_letters import move_rejected_to_dead
-from spool.deliver.health_rules import Channel, Sign
+from spool.deliver.health_rules import Channel, Sign, sign_of
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import Reaction, RequestContext, RunAction, react
 from spool.deliver.request_builder import RequestBuilder
@@ -40,7 +40,7 @@ class Delivery:
         self,
         store: RunStore,
         health: BackendHealth,
-        composer: Composer,
+        composer: PayloadComposer,
         *,
         workers: BackendWorkers,
         crash_marker: CrashMarker,

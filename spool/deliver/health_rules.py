@@ -18,7 +18,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from spool.deliver.backoff import backoff
+from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 
 # A probe takes a random part of d/2 to d, d doubling to a minute: an outage of ten minutes costs
 # about 19 probes for 5000 waiting runs, a timer in each run 30 000 requests or more (simulated).
@@ -30,6 +30,10 @@ MAX_CHANNEL_DELAY_SECONDS = 5.0
 HALT_PROBE_SECONDS = 60.0
 HALT_TRIAL_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 15 * 60.0
+# no known server sends these on purpose; a proxy may send an empty 500, which is read as NO_TOKENS
+_UNKNOWN_ANSWERS = frozenset(
+    {Reason.PANIC, Reason.UNEXPECTED, Reason.QUERY_FAILED, Reason.NO_TOKENS}
+)
 
 
 class Health(StrEnum):
@@ -55,6 +59,13 @@ class Sign(StrEnum):
     WELL = "well"  # cc-backend answered: it accepted the request or rejected it
     FAILED = "failed"  # no answer, an error page, or an error that no known server sends
     HALTED = "halted"  # refused before cc-backend read the request: token, URL, address
+
+
+def sign_of(verdict: ReplyVerdict) -> Sign:
+    """Return what an answer says about the health of the server."""
+    if verdict.outcome is Outcome.RETRY or verdict.reason in _UNKNOWN_ANSWERS:
+        return Sign.FAILED
+    return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +163,18 @@ class BackendState:
         return answer.sign is not Sign.WELL and before is not None and accepted > before
 
 
+def backoff(failures: int, longest: float, random: float) -> float:
+    """Return the seconds before the next try: random in (d/2, d), d = min(longest, 2ⁿ s).
+
+    `failures` is n, the number of failed tries before this one; `random` is in [0, 1).
+    """
+    # The exponent is limited before the power is computed: after a week of failures 2.0 ** n would
+    # overflow. Half of the delay is random, so that several drains do not return to a restarted
+    # server in the same second.
+    bound = min(longest, 2.0 ** min(failures, 6))
+    return bound * (1 + random) / 2
+
+
 def observe(
     state: BackendState, observation: Observation, now: float, *, random: float
 ) -> BackendState:
@@ -212,11 +235,9 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
     state = replace(state, probe_wanted=False)
     if answer.sign is Sign.WELL:
         # the server is up again, so the channels need not wait for the end of their delays
-        return (
-            state
-            if state.server.is_up
-            else _cause_changed(replace(state, server=Condition(since=now)), now)
-        )
+        if state.server.is_up:
+            return state
+        return _cause_changed(replace(state, server=Condition(since=now)), now)
     outage = _outage(state.server, answer.sign, now)
     # A known delay comes first: our own token file can be read again at no cost, and after a
     # timeout the wait was long enough already.

@@ -10,8 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
-from spool.deliver.backend_health import sign_of
-from spool.deliver.health_rules import Sign
+from spool.deliver.health_rules import Sign, sign_of
 from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
 from spool.files.run import LastError, Run

@@ -16,7 +16,7 @@ from ccbackend.replies import ApiReply
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
-from spool.deliver.composer import Composer, UnsendableError
+from spool.deliver.compose import PayloadComposer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import PendingRun, RequestKind
@@ -48,7 +48,11 @@ class RequestBuilder:
     """The builder of requests; for the loop's thread."""
 
     def __init__(
-        self, store: RunStore, health: BackendHealth, composer: Composer, crash_marker: CrashMarker
+        self,
+        store: RunStore,
+        health: BackendHealth,
+        composer: PayloadComposer,
+        crash_marker: CrashMarker,
     ) -> None:
         self._store = store
         self._health = health

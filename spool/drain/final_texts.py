@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from slurm.job import Job
-from spool.deliver.composer import Composer
+from spool.deliver.compose import PayloadComposer
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
@@ -31,7 +31,7 @@ class FinalTexts:
         self,
         store: RunStore,
         builder: RequestBuilder,
-        composer: Composer,
+        composer: PayloadComposer,
         worker: FinalWorker | None,
     ) -> None:
         self._store = store
