@@ -113,7 +113,7 @@ def test_a_failed_run_that_is_gone_while_it_is_sent_does_not_hold_back_the_other
     world.run(6)
     world.backend.answers.clear()
     entry_of(world, 2).retry_at = world.now + 90
-    first, *_ = world.parts.backend.starts.workers
+    first, *_ = world.delivery.workers.starts.workers
     with held(first, world) as waiting:
         world.now += 60
         world.run(6)

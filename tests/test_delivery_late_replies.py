@@ -23,7 +23,7 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     """An operator discarded it meanwhile."""
     world.run()
     before = world.files()
-    world.delivery.take_result(request(7), result(), world.moment)
+    world.delivery.replies.take_result(request(7), result(), world.moment)
 
     assert before == world.files()
 
@@ -33,7 +33,7 @@ def test_a_reply_about_a_run_that_is_damaged_meanwhile(world: World) -> None:
     stored(world, 1)
     entry_of(world, 1).in_flight = RequestKind.START
     (world.root / "todo" / NAME).write_text("{")
-    world.delivery.take_result(request(), result(), world.moment)
+    world.delivery.replies.take_result(request(), result(), world.moment)
 
     assert {"dead": [NAME, f"{NAME}.why"]} == world.files()
 
@@ -44,7 +44,7 @@ def test_a_reply_about_a_run_that_cannot_be_read_now(world: World) -> None:
     entry_of(world, 1).in_flight = RequestKind.START
     world.backend.rows[1, NOON] = "running"
     with unreadable(world, OSError(errno.EIO, "no luck")):
-        world.delivery.take_result(request(), result(), world.moment)
+        world.delivery.replies.take_result(request(), result(), world.moment)
     world.run(70)
 
     assert ({(1, NOON): "running"}, {"open": [NAME]}) == (world.backend.rows, world.files())
@@ -65,6 +65,6 @@ def test_a_run_that_was_not_sent_is_due_again(world: World) -> None:
     entry = entry_of(world, 1)
     entry.retry_at = 0.0
     entry.in_flight = RequestKind.START
-    world.delivery.take_result(request(), None, world.moment)
+    world.delivery.replies.take_result(request(), None, world.moment)
 
     assert entry is world.store.schedule.take_next(world.now, stops=False)

@@ -87,7 +87,7 @@ def test_an_answer_of_another_server_is_noticed(
     sent = SendResult(
         reply=result().reply, server=server_info(version) if version else ServerInfo()
     )
-    world.delivery.take_result(request(), sent, world.moment)
+    world.delivery.replies.take_result(request(), sent, world.moment)
     assert sent.server == world.health.server
     world.run()
 

@@ -34,7 +34,7 @@ def test_a_start_waits_for_the_proof_that_both_are_the_same_job(world: World) ->
     """Accounting knows, and takes its time; nothing else is sent for the run meanwhile."""
     world.run()
     requeued(world)
-    with held(world.parts.accounting, world):
+    with held(world.parts.slurm.accounting, world):
         world.run(10)
         assert RequestKind.START is entry_of(world, 1).in_flight
         assert [1] == calls(world, "start")
@@ -75,7 +75,7 @@ def test_an_end_that_comes_before_the_proof_is_not_lost(world: World) -> None:
     world.run()
     requeued(world)
     start = int(world.now)
-    with held(world.parts.accounting, world):
+    with held(world.parts.slurm.accounting, world):
         world.run(10)
         world.end(1)
         world.run(2)
@@ -90,7 +90,7 @@ def test_a_run_that_is_gone_before_the_proof_comes_is_forgotten(world: World) ->
     world.run()
     requeued(world)
     start = int(world.now)
-    with held(world.parts.accounting, world):
+    with held(world.parts.slurm.accounting, world):
         world.run(10)
         (world.root / "todo" / f"1-{start}.json").unlink()
     world.run(5)
@@ -103,7 +103,7 @@ def test_a_run_that_is_over_and_stays_unreported_by_policy_is_removed(tmp_path: 
     world = World(tmp_path, replace_earlier=False)
     world.run()
     requeued(world)
-    with held(world.parts.accounting, world):
+    with held(world.parts.slurm.accounting, world):
         world.run(10)
         world.end(1)
         world.run(2)
@@ -121,7 +121,7 @@ def test_a_run_before_a_stranger_becomes_a_dead_letter_in_the_end(world: World) 
     entry.in_flight = RequestKind.START
     rows = (BackendRow(1, "alex", NOON + 50, "running", 0), BackendRow(1, "alex", NOON, "", 0))
     document = {"jobId": 1, "metaData": {"jobScript": "x"}}
-    world.delivery.take_result(
+    world.delivery.replies.take_result(
         request(), result(Reason.DUPLICATE, rows=rows, document=document), world.moment
     )
     world.run(1)

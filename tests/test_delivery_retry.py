@@ -85,7 +85,7 @@ def test_a_retry_passes_by_what_is_under_way_or_has_nothing_to_send(world: World
     entry = started(world)
     world.delivery.retry_now(1, world.moment)
     world.begin(2)
-    first, *_ = world.parts.backend.starts.workers
+    first, *_ = world.delivery.workers.starts.workers
     with held(first, world):
         world.run(6)
         world.delivery.retry_now(2, world.moment)

@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> World:
 def test_one_silent_start_does_not_hold_up_the_others(world: World) -> None:
     """They go through the second connection, and those behind the silent one too."""
     world.run()
-    first, *_ = world.parts.backend.starts.workers
+    first, *_ = world.delivery.workers.starts.workers
     with held(first, world):
         for job_id in range(1, 4):
             world.begin(job_id)
@@ -49,7 +49,7 @@ def test_a_silent_run_that_failed_before_does_not_hold_up_others_that_failed(wor
     """A lost answer is soon repaired, whatever another run does to the server."""
     fail_once(world, 1, 2)
     entry_of(world, 2).retry_at = world.now + 10
-    first, *_ = world.parts.backend.starts.workers
+    first, *_ = world.delivery.workers.starts.workers
     with held(first, world) as waiting:
         world.run(9)
         assert [1] == [each.job_id for each in waiting]
@@ -61,7 +61,7 @@ def test_a_silent_run_that_failed_before_does_not_hold_up_others_that_failed(wor
 def test_silent_runs_that_failed_before_leave_a_connection_for_new_runs(world: World) -> None:
     """However many of them there are."""
     fail_once(world, 1, 2, 3, 4)
-    first, second, _ = world.parts.backend.starts.workers
+    first, second, _ = world.delivery.workers.starts.workers
     with held(first, world) as one, held(second, world) as two:
         world.run(30)
         world.begin(5)
@@ -76,7 +76,7 @@ def test_a_silent_stop_does_not_hold_up_the_others(world: World) -> None:
     for job_id in (1, 2, 3):
         world.begin(job_id)
     world.run(6)
-    first, *_ = world.parts.backend.stops.workers
+    first, *_ = world.delivery.workers.stops.workers
     with held(first, world):
         for job_id in (1, 2, 3):
             world.end(job_id)

@@ -13,7 +13,7 @@ from drain_world import NOON, World
 from ccbackend.metadata import MetadataPolicy
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
-from spool.deliver.delivery import MAX_META_FAILURES, TEXTS
+from spool.deliver.apply_replies import MAX_META_FAILURES, TEXTS
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.reaction import SLIM_FAILURES
 from spool.files import codec

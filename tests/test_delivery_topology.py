@@ -11,7 +11,7 @@ from drain_world import NOON, World
 from ccbackend.outcomes import Reason
 from slurm.job import NodeAllocation
 from spool.deliver.health_rules import Health
-from spool.deliver.server_topology import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
+from spool.deliver.server_names import TOPOLOGY_PATIENCE_SECONDS, ServerTopology
 
 
 @pytest.fixture
@@ -81,11 +81,11 @@ def test_a_start_on_a_new_host_has_the_topology_read_again(
 ) -> None:
     """At once, not within the hour; then it goes, with what there is."""
     lacks_host(world, monkeypatch)
-    before = world.delivery.builder.topology.read_at
+    before = world.delivery.builder.names.topology.read_at
     world.run(6)
 
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
-    assert before < world.delivery.builder.topology.read_at
+    assert before < world.delivery.builder.names.topology.read_at
 
 
 def test_a_start_on_a_new_host_does_not_wait_for_the_topology_for_ever(
@@ -143,7 +143,7 @@ def test_a_host_that_is_not_known_is_logged_once(
     world.run(60)
 
     assert 1 == sum("does not have host n1" in record.message for record in caplog.records)
-    assert 1 == len(world.delivery.builder.hosts)
+    assert 1 == len(world.delivery.builder.names.hosts)
 
 
 def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> None:
@@ -154,7 +154,7 @@ def test_a_changed_topology_lets_the_runs_of_unknown_hosts_go(world: World) -> N
     world.backend.answers.clear()
     world.backend.topology = ()
     before = len(calls(world, "start"))
-    world.delivery.builder.topology.clusters = None
+    world.delivery.builder.names.topology.clusters = None
     world.run(16)
 
     assert ({(1, NOON): "running"}, 1) == (

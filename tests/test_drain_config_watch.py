@@ -13,7 +13,7 @@ from stub_server import StubServer
 
 from ccbackend.errors import TokenError
 from spool import config
-from spool.commands.drain import ConfigWatcher, token_for
+from spool.commands.config_watcher import ConfigWatcher, token_for
 from spool.identity import MaskedToken
 
 

@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> World:
 
 def counted(world: World) -> DrainCounters:
     """Return the counts of this moment."""
-    return world.delivery.counters.value()
+    return world.parts.counters.value()
 
 
 def interval(seconds: float) -> tuple[int, ...]:

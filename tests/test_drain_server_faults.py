@@ -26,7 +26,8 @@ from ccbackend.wire.transport import Transport
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource

@@ -212,7 +212,7 @@ def test_a_reply_about_a_run_that_is_gone_changes_nothing(world: World) -> None:
     reply = ApiReply(call=ApiCall.STOP, verdict=ReplyVerdict(Reason.STOPPED))
 
     result = SendResult(reply=reply, server=ServerInfo())
-    world.delivery.take_result(request, result, world.moment)
+    world.delivery.replies.take_result(request, result, world.moment)
 
     assert {} == world.files()
 

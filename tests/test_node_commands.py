@@ -18,7 +18,7 @@ from sweep_site import SweepSite
 from ccbackend.node_states import NodeCondition
 from spool.checks.node_states import check_nodes
 from spool.checks.result import CheckStatus
-from spool.commands.node_lines import node_lines
+from spool.commands.status_lines import node_lines
 from spool.files.drain_state import DrainState
 from spool.files.node_round import (
     JOBS_SECONDS,

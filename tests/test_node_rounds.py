@@ -91,7 +91,7 @@ def test_without_a_reporter_there_are_no_rounds(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run(2)
 
-    assert "nodes" not in {worker.name for worker in world.service._service_parts.workers}  # noqa: SLF001 - nowhere else
+    assert "nodes" not in {worker.name for worker in world.service.workers}
     assert None is read_node_round(world.state)
 
 
@@ -118,7 +118,7 @@ def test_after_a_restart_the_interval_goes_on(world: NodesWorld) -> None:
 
 def test_a_round_waits_while_a_job_is_due(world: NodesWorld) -> None:
     """For one interval at most: a request that hangs is no reason for states of yesterday."""
-    world.parts.backend.starts.workers[0].outstanding += 1
+    world.delivery.workers.starts.workers[0].outstanding += 1
     world.pass_time(600)
 
     assert [315.0] == world.reporter.times

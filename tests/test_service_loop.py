@@ -186,7 +186,7 @@ def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
     site.world.begin(1)
     site.settle()
     site.boot()
-    worker: Any = site.world.parts.controller
+    worker: Any = site.world.parts.slurm.controller
     worker.work = lambda _question: None
     site.settle()
 

@@ -57,7 +57,7 @@ def test_once_gives_up_when_nothing_moves_for_half_a_minute(site: Site) -> None:
     """A request has no answer yet."""
     site.world.begin(1)
     site.world.tick = 1.0
-    for worker in site.world.parts.backend.starts.workers:
+    for worker in site.world.delivery.workers.starts.workers:
         worker.outstanding = 1
     before = site.world.now
 

@@ -25,8 +25,6 @@ MANY_IMPORTS = {
     "spool.commands.drain": "the service: configuration, clients and signals of a drain meet here",
     "spool.commands.check": "the report: calls every check once",
     "spool.commands.status": "the report: shows the state of every part",
-    "spool.deliver.request_builder": "a request: all that a run may have to wait for meets here",
-    "spool.deliver.delivery": "the way of a run to the server: every stage of it meets here",
     "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",

@@ -30,7 +30,8 @@ from spool.connections import (
     slurm_client,
 )
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.errors import ConfigError
 from spool.exit_codes import OK, TRY_AGAIN
 from spool.files.layout import Layout

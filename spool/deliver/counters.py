@@ -18,15 +18,14 @@ _ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE})
 class ActivityCounters:
     """The counters of a drain, which go on from those of the previous one."""
 
-    def __init__(self, previous: DrainCounters | None = None) -> None:
-        old = previous or DrainCounters()
-        self._events = _nested(old.events)
-        self._answers = _nested(old.answers)
-        self._retries = Counter(old.retries)
-        self._latencies = dict(old.latencies)
+    def __init__(self, previous: DrainCounters, *, last_delivery: float | None) -> None:
+        self._events = _nested(previous.events)
+        self._answers = _nested(previous.answers)
+        self._retries = Counter(previous.retries)
+        self._latencies = dict(previous.latencies)
         self.delivered = 0
         """How many requests for runs cc-backend has accepted since this drain began."""
-        self.last_delivery: float | None = None
+        self.last_delivery = last_delivery
         """When it last accepted one, Unix seconds; also one of an earlier drain."""
 
     def count_event(self, event: Event) -> None:

@@ -11,19 +11,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
-from ccbackend.replies import ApiReply
-from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.compose import PayloadComposer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.run_loader import AFTER_CRASHES, AFTER_CRASHES_SECONDS, READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
-from spool.deliver.server_topology import TOPOLOGY_CAUSE, ServerTopology
-from spool.deliver.unknown_names import UnknownNames
+from spool.deliver.server_names import ServerNames
 from spool.errors import BadFileError, NewerFormatError, internal_error
 from spool.escaping import escape
 from spool.files.run import Run
@@ -33,14 +30,11 @@ from spool.moment import Moment
 CLOCK_TOLERANCE_SECONDS = 300
 CLOCK_CHECK_SECONDS = 10.0
 MAX_CLOCK_WAIT_SECONDS = 60.0
-READ_AGAIN_SECONDS = 60.0
-AFTER_CRASHES_SECONDS = 3600.0
 TOPOLOGY_CHECK_SECONDS = 0.5
 USER_CHECK_SECONDS = 5.0
 OLD_COMMENTS_SECONDS = 60.0
 COMMENTS_CHECK_SECONDS = 1.0
 COMMENTS_PATIENCE_SECONDS = 5.0
-_ACCEPTED = frozenset({Outcome.DELIVERED, Outcome.ALREADY_THERE, Outcome.CONFIRM})
 _log = logging.getLogger(__name__)
 
 
@@ -57,10 +51,8 @@ class RequestBuilder:
         self._store = store
         self._health = health
         self._composer = composer
+        self.names = ServerNames(store.schedule, composer)
         self._crash_marker = crash_marker
-        self.topology = ServerTopology()
-        self.hosts = UnknownNames("host")
-        self.clusters = UnknownNames("cluster")
         self.unreadable: dict[str, str] = {}
         self.on_missing_user: Callable[[Run, Moment], None] = lambda _run, _now: None
         """Queries the user's name of a run whose start waits for it."""
@@ -81,7 +73,7 @@ class RequestBuilder:
             self.defer(entry, cause, GROUP_SECONDS, now, stays_due=True)
             return None
         is_start = entry.in_flight is RequestKind.START
-        if is_start and self.hosts.defers(entry, entry.host, self._store.schedule, now.steady):
+        if is_start and self.names.hosts.defers(entry, entry.host, now.steady):
             return None
         run = self.load_run(entry, now)
         if run is None:
@@ -108,8 +100,8 @@ class RequestBuilder:
         reason = None if run.cluster else self._composer.exclusion_reason(run)
         if reason is None:
             if is_start:
-                self.hosts.take_try(entry.host, now.steady)
-                self.clusters.take_try(cluster, now.steady)
+                self.names.hosts.take_try(entry.host, now.steady)
+                self.names.clusters.take_try(cluster, now.steady)
             return self._compose(entry, run, now, cluster=cluster, is_trial=is_trial)
         self._exclude(entry, run, reason, now)
         return None
@@ -121,12 +113,13 @@ class RequestBuilder:
             self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
             return True
         if self._must_wait_for_topology(entry, run, now):
-            self.defer(entry, TOPOLOGY_CAUSE, TOPOLOGY_CHECK_SECONDS, now)
+            cause = "the server's topology cannot be read yet"
+            self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
             return True
         if self._must_read_comments(entry, run, now):
             self.defer(entry, "rereads its comments", COMMENTS_CHECK_SECONDS, now, stays_due=True)
             return True
-        return self.clusters.defers(entry, cluster, self._store.schedule, now.steady)
+        return self.names.clusters.defers(entry, cluster, now.steady)
 
     def _must_read_comments(self, entry: PendingRun, run: Run, now: Moment) -> bool:
         """Return whether a start has waited so long that the job's comments must be read again.
@@ -145,17 +138,16 @@ class RequestBuilder:
     def _must_wait_for_topology(self, entry: PendingRun, run: Run, now: Moment) -> bool:
         """Return whether a start waits for a topology, or for one newer than its first attempt."""
         if self._composer.needs_topology(run):
-            return self.topology.is_missing(now)
+            return self.names.topology.is_missing(now)
         if not self._composer.needs_newer_topology(run):
             return False
         entry.topology_wanted_at = entry.topology_wanted_at or now.steady
-        return self.topology.is_older_than(entry.topology_wanted_at, now)
+        return self.names.topology.is_older_than(entry.topology_wanted_at, now)
 
     def load_run(self, entry: PendingRun, now: Moment) -> Run | None:
         """Return an entry's run; None if it cannot be read now and is retried later."""
         if self._crash_marker.is_poison(entry.name):
-            reason = "the drain crashed three times while processing this file"
-            self._set_aside(entry, reason, AFTER_CRASHES_SECONDS, now)
+            self._set_aside(entry, AFTER_CRASHES, AFTER_CRASHES_SECONDS, now)
             return None
         try:
             with self._crash_marker(entry.name) if entry.in_memory is None else nullcontext():
@@ -176,47 +168,6 @@ class RequestBuilder:
             self.unreadable.pop(entry.name, None)
             return run
         return None
-
-    def adjust_reply(self, reply: ApiReply) -> ApiReply:
-        """Return the reply for this site: with several clusters, an unknown one waits."""
-        is_unknown = reply.verdict.reason is Reason.UNKNOWN_CLUSTER
-        if not (is_unknown and self._composer.has_several_clusters):
-            return reply
-        alone = ReplyVerdict(Reason.UNKNOWN_CLUSTER_ALONE, reply.verdict.message)
-        return replace(reply, verdict=alone)
-
-    def record_names(
-        self, entry: PendingRun, request: SendRequest, verdict: ReplyVerdict, now: Moment
-    ) -> None:
-        """Record from the answer to a start whether its first host and cluster are known."""
-        schedule = self._store.schedule
-        if verdict.reason is Reason.UNKNOWN_HOST:
-            self.hosts.mark_unknown(entry, entry.host, verdict.message, now.steady)
-        elif verdict.reason is Reason.UNKNOWN_CLUSTER_ALONE:
-            self.clusters.mark_unknown(entry, request.cluster, verdict.message, now.steady)
-        elif verdict.outcome in _ACCEPTED and request.kind is RequestKind.START:
-            self.hosts.mark_known(entry.host, schedule, now.steady)
-            self.clusters.mark_known(request.cluster, schedule, now.steady)
-
-    def update_clusters(self, clusters: tuple[Cluster, ...], asked_at: float, now: Moment) -> None:
-        """Replace the server's topology; a change releases the runs of unknown names."""
-        self.topology.read_at, self.topology.is_wanted = asked_at, False
-        if clusters == self.topology.clusters:
-            return
-        self.topology.clusters = clusters
-        self._composer.update_clusters(clusters)
-        self.release_names(now)
-
-    def try_names_now(self, entry: PendingRun, run: Run, now: Moment) -> None:
-        """Allow the next run with the host and cluster of a run to be sent."""
-        entry.topology_wanted_at = now.steady
-        self.hosts.try_now(entry.host, now.steady)
-        self.clusters.try_now(self._composer.cluster(run), now.steady)
-
-    def release_names(self, now: Moment) -> None:
-        """Release all runs of unknown names."""
-        self.hosts.release_all(self._store.schedule, now.steady)
-        self.clusters.release_all(self._store.schedule, now.steady)
 
     def defer(
         self, entry: PendingRun, cause: str, seconds: float, now: Moment, *, stays_due: bool = False

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ccbackend.outcomes import Outcome
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
-from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.schedule import Schedule
 from spool.deliver.senders import ServerQuery, ServerReply, Topic
+from spool.deliver.server_names import ServerNames
 from spool.deliver.stop_release import StopRelease
 from spool.moment import Moment
 from spool.worker import Worker
@@ -43,12 +43,12 @@ class ServerQuestions:
         self,
         schedule: Schedule,
         health: BackendHealth,
-        builder: RequestBuilder,
+        names: ServerNames,
         workers: BackendWorkers,
     ) -> None:
         self._schedule = schedule
         self._health = health
-        self._builder = builder
+        self._names = names
         self._workers = workers
         self._stop_release = StopRelease()
         self._topology_at = self._topology_asked_at = float("-inf")
@@ -92,20 +92,16 @@ class ServerQuestions:
         return self._stop_release.query_early(self._schedule, now.steady)
 
     def _ask_topology(self, now: Moment) -> None:
-        is_known = self._builder.topology.clusters is not None
         # While a host or a cluster is unknown, an administrator may be editing cluster.json: then
         # an hour would be too long.
-        is_settled = is_known and not self._builder.hosts and not self._builder.clusters
-        self._topology_asked_at = now.steady
-        self._topology_at = now.steady + (
-            TOPOLOGY_SECONDS if is_settled else TOPOLOGY_AGAIN_SECONDS
-        )
+        wait = TOPOLOGY_SECONDS if self._names.are_settled else TOPOLOGY_AGAIN_SECONDS
+        self._topology_asked_at, self._topology_at = now.steady, now.steady + wait
         self._workers.queries.ask(ServerQuery(topic=Topic.TOPOLOGY))
 
     def _topology_is_wanted(self, now: Moment) -> bool:
         """Return whether a start waits for a newer topology, not fetched within the last second."""
         is_recent = now.steady - self._topology_asked_at < TOPOLOGY_PAUSE_SECONDS
-        return self._builder.topology.is_wanted and not is_recent
+        return self._names.topology.is_wanted and not is_recent
 
     def take(self, query: ServerQuery, reply: ServerReply | None, now: Moment) -> None:
         """Apply the answer to a query of the server."""
@@ -126,4 +122,4 @@ class ServerQuestions:
                 reply.listed, self._schedule, now.steady, answered_at=answered_at
             )
         elif reply.clusters is not None:
-            self._builder.update_clusters(reply.clusters, self._topology_asked_at, now)
+            self._names.update(reply.clusters, self._topology_asked_at, now)

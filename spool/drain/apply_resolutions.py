@@ -9,7 +9,8 @@ from dataclasses import replace
 from slurm.job import Job
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_run import PendingRun
-from spool.deliver.request_builder import READ_AGAIN_SECONDS, RequestBuilder
+from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.run_loader import READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.drain.final_texts import FinalTexts
 from spool.drain.text_collector import TextCollector

@@ -12,32 +12,24 @@ from queue import Empty
 from typing import Protocol
 
 from spool.deliver.backend_health import BackendHealth
+from spool.deliver.counters import ActivityCounters
 from spool.deliver.delivery import Delivery
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
-from spool.deliver.server_questions import BackendWorkers
 from spool.drain.apply_resolutions import ResolutionApplier
 from spool.drain.final_texts import FinalTexts
 from spool.drain.node_rounds import NodeRounds
 from spool.drain.recovery import note_file
-from spool.drain.same_job import SameJobProof
+from spool.drain.slurm_questions import SlurmQuestions
 from spool.drain.text_collector import TextCollector
+from spool.files.archive import DeliveredArchive
 from spool.files.event import Event, EventKind
 from spool.files.layout import Directory, Layout
+from spool.files.state_files import CrashMarker
 from spool.moment import Clocks, Moment
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolver import Resolver
-from spool.resolve.run_match import TrackedRun
-from spool.resolve.slurm_worker import (
-    ControllerQuery,
-    ControllerReply,
-    ListQuery,
-    ListReply,
-    RecordsReply,
-    RowsQuery,
-    RowsReply,
-)
-from spool.worker import Answered, Worker
+from spool.worker import Answered
 
 IDLE_SECONDS = 0.04  # no event is resolved earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
@@ -45,14 +37,7 @@ SPACE_CHECK_SECONDS = 1.0
 TODO_CHECK_SECONDS = 1.0
 LARGE_TODO = 2_000
 LARGE_TODO_CHECK_SECONDS = 30.0
-# slurmctld may never run an epilog (it was killed, or the hook is off), and then no event ends the
-# run: without this comparison it would stay in `open/` for ever.
-COMPARE_SECONDS = 3600.0
-COMPARE_AGAIN_SECONDS = 60.0
 _log = logging.getLogger(__name__)
-
-ControllerWorker = Worker[ControllerQuery, ControllerReply]
-AccountingWorker = Worker[RowsQuery, RowsReply]
 
 
 class AnswerQueue(Protocol):
@@ -73,17 +58,17 @@ class DrainParts:
     layout: Layout
     loader: RunLoader
     store: RunStore
+    archive: DeliveredArchive
+    crash_marker: CrashMarker
     scanner: EventScanner
     resolver: Resolver
     applier: ResolutionApplier
     texts: TextCollector
     final_texts: FinalTexts
-    proof: SameJobProof
+    slurm: SlurmQuestions
     health: BackendHealth
     delivery: Delivery
-    backend: BackendWorkers
-    controller: ControllerWorker
-    accounting: AccountingWorker
+    counters: ActivityCounters
     nodes: NodeRounds
     answers: AnswerQueue
     clocks: Clocks
@@ -102,11 +87,8 @@ class Drain:
         self._space_at = float("-inf")
         self._todo_at = float("-inf")
         self._todo_ns = -1
-        self._compare_at = float("-inf")
         self.last_event = last_event
         """When a hook last wrote an event, Unix seconds; also one that an earlier drain saw."""
-        parts.controller.on_answer = self._take_controller
-        parts.accounting.on_answer = self._take_accounting
 
     def step(self, longest_wait: float = IDLE_SECONDS) -> None:
         """Do all due work; wait at most `longest_wait` seconds for an answer."""
@@ -116,7 +98,7 @@ class Drain:
         if parts.scanner.is_due(now):
             self._add_events(parts.scanner.scan(now), now)
         self._watch_todo(now)
-        self._ask_slurm(now)
+        parts.slurm.ask(now)
         parts.texts.fill(now)
         parts.store.load_more(now)
         parts.applier.apply_postponed(now)
@@ -156,10 +138,7 @@ class Drain:
         now = parts.clocks.now()
         group_at = parts.store.next_time()
         times = [
-            parts.resolver.next_time(
-                controller_is_busy=bool(parts.controller.outstanding),
-                accounting_is_busy=bool(parts.accounting.outstanding),
-            ),
+            parts.slurm.next_time(),
             parts.store.schedule.next_time(),
             None if group_at is None else max(group_at, self._full_until),
             parts.texts.next_time(),
@@ -172,7 +151,7 @@ class Drain:
     def _add_events(self, events: list[Event], now: Moment) -> None:
         parts = self._parts
         for event in events:
-            parts.delivery.counters.count_event(event)
+            parts.counters.count_event(event)
             if event.kind is EventKind.RETRY:
                 parts.delivery.retry_now(event.job_id, now)
                 parts.store.drop_events([event.name], now)
@@ -198,64 +177,6 @@ class Drain:
         for name in list(layout.names(Directory.TODO)):
             if name not in loader.unreadable and not store.knows(name):
                 note_file(store, loader, Directory.TODO, name, now)
-
-    # ---- Slurm
-
-    def _tracked(self, job_id: int) -> tuple[TrackedRun, ...]:
-        return self._parts.store.tracked(job_id, self._parts.clocks.now())
-
-    def _ask_slurm(self, now: Moment) -> None:
-        """Send the next queries to the controller and to accounting if they are idle."""
-        parts = self._parts
-        # At most one query in flight for each source: slurmctld answers all clients with the same
-        # threads, and jobs that arrive meanwhile join the next query.
-        if not parts.controller.outstanding:
-            query = self._next_list(now) or parts.resolver.next_records(now, self._tracked)
-            if query is not None:
-                parts.controller.ask(query)
-        if not parts.accounting.outstanding:
-            rows = parts.proof.next_query(now) or parts.resolver.next_rows(now, self._tracked)
-            if rows is not None:
-                parts.accounting.ask(rows)
-
-    def _next_list(self, now: Moment) -> ListQuery | None:
-        """Return the hourly query for running jobs; None if no run is open or it is not due."""
-        if now.steady < self._compare_at:
-            return None
-        # Also if no run is open, so that not every pass looks for one.
-        self._compare_at = now.steady + COMPARE_SECONDS
-        has_open = any(True for _ in self._parts.store.unfinished())
-        return ListQuery() if has_open else None
-
-    def _take_controller(self, query: ControllerQuery, reply: ControllerReply | None) -> None:
-        parts, now = self._parts, self._parts.clocks.now()
-        if isinstance(query, ListQuery):
-            self._compare(reply if isinstance(reply, ListReply) else None, now)
-            return
-        found = reply if isinstance(reply, RecordsReply) else None
-        parts.applier.apply(parts.resolver.take_records(query, found, now, self._tracked), now)
-
-    def _take_accounting(self, query: RowsQuery, reply: RowsReply | None) -> None:
-        parts, now = self._parts, self._parts.clocks.now()
-        if not parts.proof.take(reply):
-            parts.applier.apply(parts.resolver.take_rows(query, reply, now, self._tracked), now)
-
-    def _compare(self, reply: ListReply | None, now: Moment) -> None:
-        """Look up the open runs that Slurm does not list as running."""
-        parts = self._parts
-        if reply is None or reply.error is not None:
-            self._compare_at = now.steady + COMPARE_AGAIN_SECONDS
-            reason = "not asked" if reply is None else reply.error
-            _log.warning("open runs cannot be compared with Slurm's job list: %s", reason)
-            return
-        # An open run that the list lacks has not ended for that reason. It is only looked up.
-        doubtful = {
-            job_id for job_id, start in parts.store.unfinished() if reply.live.get(job_id) != start
-        }
-        for job_id in doubtful:
-            parts.resolver.recheck_job(job_id, now)
-        if doubtful:
-            _log.info("open runs not in Slurm's job list, to be looked up: %d", len(doubtful))
 
     # ---- the disk
 

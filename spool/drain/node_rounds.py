@@ -8,9 +8,7 @@ otherwise show its nodes' states of yesterday.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from spool.deliver.backend_health import BackendHealth
@@ -29,35 +27,32 @@ _log = logging.getLogger(__name__)
 NodesWorker = Worker[NodeRound, NodeRound]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRoundSettings:
-    """How often node states are reported (seconds; 0: never), and where the result is written."""
-
-    interval_seconds: float
-    state: Path
-    system_calls: SystemCalls = os
-
-
 class NodeRounds:
-    """The schedule of the rounds, for the loop's thread; `worker` None: nothing is reported."""
+    """The schedule of the rounds, for the loop's thread; `worker` None: nothing is reported.
+
+    `interval_seconds` 0: never. The result of a round is written into the directory `state`.
+    """
 
     def __init__(
         self,
         worker: NodesWorker | None,
-        settings: NodeRoundSettings,
         now: Moment,
         *,
+        interval_seconds: float,
+        state: Path,
+        system_calls: SystemCalls,
         random: Callable[[], float],
     ) -> None:
         self._worker = worker
-        self._settings = settings
+        self._interval = interval_seconds
+        self._state = state
+        self._system_calls = system_calls
         self._last = NodeRound()
         self._next_at = float("inf")
         if worker is None:
             return
-        self._last = read_node_round(settings.state) or NodeRound()
-        interval = settings.interval_seconds
-        due = now.steady_at(self._last.tried + interval, longest=interval)
+        self._last = read_node_round(state) or NodeRound()
+        due = now.steady_at(self._last.tried + interval_seconds, longest=interval_seconds)
         self._next_at = max(due, now.steady + FIRST_SECONDS + random() * JITTER_SECONDS)
 
     def ask(
@@ -67,10 +62,9 @@ class NodeRounds:
         if self._worker is None or now.steady < self._next_at or self._worker.outstanding:
             return
         is_busy = bool(delivery.outstanding) or schedule.is_ready(now.steady)
-        interval = self._settings.interval_seconds
-        if not health.is_up or (is_busy and now.steady < self._next_at + interval):
+        if not health.is_up or (is_busy and now.steady < self._next_at + self._interval):
             return
-        self._next_at = now.steady + interval
+        self._next_at = now.steady + self._interval
         self._worker.ask(self._last)
 
     def take(self, answer: NodeRound | None, now: Moment) -> None:
@@ -82,7 +76,7 @@ class NodeRounds:
             self._next_at = now.steady + REFUSED_SECONDS
         _log_change(before, answer)
         try:
-            write_node_round(self._settings.state, answer, self._settings.system_calls)
+            write_node_round(self._state, answer, self._system_calls)
         except OSError as error:
             _log.warning("the result of the node report cannot be written: %s", error)
 

@@ -17,7 +17,6 @@ from spool.drain.loop import IDLE_SECONDS, Drain, DrainParts
 from spool.drain.recovery import clean_tmp
 from spool.drain.state_report import StateReport
 from spool.drain.systemd import Watchdog, notify_systemd
-from spool.files.archive import DeliveredArchive
 from spool.files.drain_state import DrainStateFile
 from spool.files.layout import Directory
 from spool.worker import Worker
@@ -40,18 +39,15 @@ class ServiceParts:
     """The parts of the service besides those of the drain.
 
     `inputs_changed` returns whether token or configuration changed since its last call; `warnings`
-    and `slurm_release` are Slurm's; `watch` wakes the loop for new events, None: it polls; `close`
-    closes what only this service uses.
+    and `slurm_release` are Slurm's; `watch` wakes the loop for new events, None: it polls.
     """
 
     workers: tuple[Worker[Any, Any], ...]
-    archive: DeliveredArchive
     state_file: DrainStateFile
     inputs_changed: Callable[[], bool]
     warnings: Callable[[], tuple[str, ...]]
     slurm_release: Callable[[], str | None]
     watch: EventWatch | None
-    close: Callable[[], None]
 
 
 class Service:
@@ -108,8 +104,8 @@ class Service:
         while not self._stopping:
             self.run_pass()
             # Each answer to a run extends the time: a backlog may take hours, a dead server not.
-            if delivery.answered_count > answered:
-                until, answered = clocks.steady() + ONCE_SECONDS, delivery.answered_count
+            if delivery.replies.answered_count > answered:
+                until, answered = clocks.steady() + ONCE_SECONDS, delivery.replies.answered_count
             if self._is_idle():
                 if not asked_early and delivery.questions.ask_held_early(clocks.now()):
                     asked_early = True
@@ -127,7 +123,7 @@ class Service:
         now = self.parts.clocks.now()
         if now.steady >= self._housekeeping_at:
             self._housekeeping_at = now.steady + HOUSEKEEPING_SECONDS
-            self._service_parts.archive.expire(now.wall)
+            self.parts.archive.expire(now.wall)
             clean_tmp(self.parts.layout, now)
         # before the step, which then sends with the new token
         if self._service_parts.inputs_changed():
@@ -156,7 +152,7 @@ class Service:
         """Close files; the service is not used any more."""
         if self._service_parts.watch is not None:
             self._service_parts.watch.close()
-        self._service_parts.close()
+        self.parts.crash_marker.close()
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()

@@ -80,14 +80,14 @@ class StateReport:
             unreadable=_unreadable_files(unreadable),
             unreadable_count=len(unreadable),
             last_event=self._drain.last_event,
-            last_delivery=parts.delivery.counters.last_delivery,
+            last_delivery=parts.counters.last_delivery,
             deliveries_last_hour=self._delivered - self._minutes[0][1],
             due_since=self._due_since(now),
             next_attempt=self._next_attempt(now),
             unreported=self._unreported.count,
             warnings=warnings,
             polling_reason=polling_reason,
-            counters=parts.delivery.counters.value(),
+            counters=parts.counters.value(),
         )
 
     def _update(self, now: Moment) -> None:
@@ -114,7 +114,7 @@ class StateReport:
 
     def _count_deliveries(self, now: Moment) -> None:
         """Record the deliveries by time."""
-        delivered = self._parts.delivery.counters.delivered
+        delivered = self._parts.counters.delivered
         if delivered > self._delivered:
             self._delivered, self._delivered_at = delivered, now.steady
         if now.steady - self._minutes[-1][0] >= MINUTE_SECONDS:

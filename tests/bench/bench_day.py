@@ -33,7 +33,8 @@ from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
 from ccbackend.wire.transport import Transport
 from slurm.job import Job
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.files.event import EventKind, event_name
 from spool.files.layout import Directory, Layout
 from spool.resolve.job_texts import TextsReply

@@ -21,7 +21,8 @@ from simulation.slurm import VirtualSlurmClient
 from simulation.wire import VirtualTransport
 from simulation.world import ROOT, STATE, VirtualWorld
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.drain.service import Service
 from spool.files.layout import Layout
 

@@ -31,7 +31,8 @@ from ccbackend.version import SharedServerInfo, Version, server_info
 from ccbackend.wire.transport import Transport
 from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.files.layout import Directory, Layout
 from spool.files.sweep_state import SweepState
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply

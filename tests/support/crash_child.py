@@ -33,7 +33,8 @@ from slurm.job import Job
 from spool.commands import discard, replay, retry
 from spool.config import load
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
+from spool.drain.externals import DrainSettings, Externals
 from spool.files.layout import Layout
 from spool.resolve.job_texts import Texts, TextsReply
 

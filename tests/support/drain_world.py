@@ -21,8 +21,9 @@ from ccbackend.metadata import MetadataPolicy
 from ccbackend.site_map import SiteMap
 from slurm.job import Job
 from spool.deliver.compose import PayloadComposer
-from spool.drain.assembly import DrainSettings, Externals, assemble
+from spool.drain.assembly import assemble
 from spool.drain.event_watch import EventWatch
+from spool.drain.externals import DrainSettings, Externals
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout

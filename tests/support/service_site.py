@@ -41,7 +41,7 @@ class Site:
     def boot(self) -> None:
         """Start another drain, and note how one of its workers is ended."""
         self.world.boot()
-        worker: Any = self.world.parts.controller
+        worker: Any = self.world.parts.slurm.controller
         worker.close = lambda: self.ended.append("close")
         worker.join = self.join
 

@@ -6,7 +6,7 @@ import pytest
 
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.schedule import Schedule
-from spool.deliver.unknown_names import TRY_SECONDS, UnknownNames
+from spool.deliver.server_names import TRY_SECONDS, UnknownNames
 from spool.files.layout import Directory
 
 NOW = 10_000.0
@@ -45,9 +45,9 @@ def schedule() -> Schedule:
 
 
 @pytest.fixture
-def hosts() -> UnknownNames:
+def hosts(schedule: Schedule) -> UnknownNames:
     """Return names of which none was refused."""
-    return UnknownNames("host")
+    return UnknownNames("host", schedule)
 
 
 def test_a_refused_run_waits_until_its_name_is_tried_again(
@@ -67,7 +67,7 @@ def test_another_run_of_the_name_waits_without_being_sent(
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2)
 
-    assert hosts.defers(entry, "n1", schedule, NOW + 1)
+    assert hosts.defers(entry, "n1", NOW + 1)
     assert (None, NOW + TRY_SECONDS, CAUSE) == (entry.in_flight, entry.retry_at, entry.waits_for)
 
 
@@ -76,7 +76,7 @@ def test_a_run_of_another_name_is_sent(hosts: UnknownNames, schedule: Schedule) 
     refused(hosts, schedule, 1)
     entry = in_flight(schedule, 2, "n2")
 
-    assert not hosts.defers(entry, "n2", schedule, NOW + 1)
+    assert not hosts.defers(entry, "n2", NOW + 1)
     assert RequestKind.START is entry.in_flight
 
 
@@ -86,10 +86,10 @@ def test_one_run_a_minute_finds_out(hosts: UnknownNames, schedule: Schedule) -> 
     first, second = in_flight(schedule, 2), in_flight(schedule, 3)
     later = NOW + TRY_SECONDS
 
-    goes = not hosts.defers(first, "n1", schedule, later)
+    goes = not hosts.defers(first, "n1", later)
     hosts.take_try("n1", later)
 
-    assert (True, True) == (goes, hosts.defers(second, "n1", schedule, later))
+    assert (True, True) == (goes, hosts.defers(second, "n1", later))
     assert later + TRY_SECONDS == second.retry_at
 
 
@@ -100,14 +100,14 @@ def test_an_administrator_has_a_name_tried_at_once(hosts: UnknownNames, schedule
     hosts.try_now("n1", NOW + 1)
     hosts.try_now("n2", NOW + 1)
 
-    assert (False, 1) == (hosts.defers(entry, "n1", schedule, NOW + 1), len(hosts))
+    assert (False, 1) == (hosts.defers(entry, "n1", NOW + 1), len(hosts))
 
 
 def test_a_name_that_is_accepted_lets_its_runs_go(hosts: UnknownNames, schedule: Schedule) -> None:
     """Not those of other names."""
     entry = refused(hosts, schedule, 1)
     refused(hosts, schedule, 2, "n2")
-    hosts.mark_known("n1", schedule, NOW + 1)
+    hosts.mark_known("n1", NOW + 1)
 
     assert (1, "", [1]) == (len(hosts), entry.waits_for, ready(schedule, NOW + 1))
 
@@ -117,7 +117,7 @@ def test_a_name_that_was_never_refused_changes_nothing(
 ) -> None:
     """Most names are such."""
     refused(hosts, schedule, 1)
-    hosts.mark_known("n2", schedule, NOW + 1)
+    hosts.mark_known("n2", NOW + 1)
 
     assert (1, []) == (len(hosts), ready(schedule, NOW + 1))
 
@@ -128,7 +128,7 @@ def test_a_changed_cause_lets_all_go(hosts: UnknownNames, schedule: Schedule) ->
     refused(hosts, schedule, 2, "n2")
     other = in_flight(schedule, 3)
     other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, "a user name"
-    hosts.release_all(schedule, NOW + 1)
+    hosts.release_all(NOW + 1)
 
     assert (0, [1, 2]) == (len(hosts), ready(schedule, NOW + 1))
     assert "a user name" == other.waits_for
@@ -140,7 +140,7 @@ def test_nothing_is_looked_at_while_all_names_are_known(
     """A run that waits for something else stays where it is."""
     other = in_flight(schedule, 3)
     other.in_flight, other.retry_at, other.waits_for = None, NOW + 99, CAUSE
-    hosts.release_all(schedule, NOW + 1)
+    hosts.release_all(NOW + 1)
 
     assert (NOW + 99, CAUSE) == (other.retry_at, other.waits_for)
 
