@@ -62,19 +62,7 @@ def node_report(
     left_out: dict[LeftOut, list[str]] = {}
     if listing.duplicates:
         left_out[LeftOut.TWICE] = list(listing.duplicates)
-    clusters: dict[str, list[NodeStatus]] = {}
-    for record, host in _with_hosts(listing.nodes, site, filters, left_out):
-        condition = node_condition(record.words, has_jobs=bool(jobs and jobs.get(record.name)))
-        if condition is None:
-            left_out.setdefault(LeftOut.FUTURE, []).append(record.name)
-            continue
-        names, reason = _clusters_of(record, host, site, filters)
-        if reason is not None:
-            left_out.setdefault(reason, []).append(host)
-        count = jobs.get(record.name, 0) if jobs else 0
-        status = _status(record, host, condition, count)
-        for name in names:
-            clusters.setdefault(name, []).append(status)
+    clusters = _statuses(listing.nodes, site, filters, jobs=jobs or {}, left_out=left_out)
     doubtful = {
         site.host(name)
         for reason in (LeftOut.TWICE, LeftOut.SAME_NAME)
@@ -95,15 +83,36 @@ def node_report(
     )
 
 
-def _status(record: NodeRecord, host: str, condition: NodeCondition, jobs: int) -> NodeStatus:
-    return NodeStatus(
-        host=host,
-        condition=condition,
-        cpus=record.cpus,
-        memory_mb=record.memory_mb,
-        gpus=record.gpus,
-        jobs=jobs,
-    )
+def _statuses(
+    nodes: Iterable[NodeRecord],
+    site: SiteMap,
+    filters: JobFilters,
+    *,
+    jobs: Mapping[str, int],
+    left_out: dict[LeftOut, list[str]],
+) -> dict[str, list[NodeStatus]]:
+    """Return the states of the nodes by cluster; add those that are left out to `left_out`."""
+    clusters: dict[str, list[NodeStatus]] = {}
+    for record, host in _with_hosts(nodes, site, filters, left_out):
+        count = jobs.get(record.name, 0)
+        condition = node_condition(record.words, has_jobs=bool(count))
+        if condition is None:
+            left_out.setdefault(LeftOut.FUTURE, []).append(record.name)
+            continue
+        names, reason = _clusters_of(record, host, site, filters)
+        if reason is not None:
+            left_out.setdefault(reason, []).append(host)
+        status = NodeStatus(
+            host=host,
+            condition=condition,
+            cpus=record.cpus,
+            memory_mb=record.memory_mb,
+            gpus=record.gpus,
+            jobs=count,
+        )
+        for name in names:
+            clusters.setdefault(name, []).append(status)
+    return clusters
 
 
 def _missing(

@@ -71,7 +71,6 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     if record_stage is RunStage.OTHER_CLUSTER:
         # a federation sibling runs the job, and reports it with its own hooks
         return Resolution(settled_events=query.events, stage=record_stage)
-    # What Slurm shows is certain. All that follows is about what it does not show.
     # The order of the steps is the order of trust: what Slurm shows, what events and later runs
     # prove, and only then which events are left without an explanation.
     seen = tuple(_shown_runs(query, answers))
@@ -86,25 +85,20 @@ def resolve_job(query: JobQuery, answers: SlurmAnswers, now: float) -> Resolutio
     # All runs whose state is certain: an event of one of them has nothing more to tell.
     spans = (*seen, *(RunSpan(start, end) for start, end in closed.items()), *_ended_runs(query))
     may_hide_run = _may_hide_run(query, answers, now)
-    # A run that nobody shows may still be live. It may claim an epilog, but it settles nothing.
-    unproven = tuple(RunSpan(start, None) for start in not_shown if start not in closed)
-    unmatched = tuple(_unmatched_events(query, spans, unproven, may_hide_run=may_hide_run))
+    missing = tuple(start for start in not_shown if start not in closed)
+    unmatched = tuple(_unmatched_events(query, spans, missing, may_hide_run=may_hide_run))
     expired = tuple(event for event in unmatched if _is_expired(event, answers, now))
-    known = {run.start_time for run in query.runs}
     # An expired event of a job that Slurm knows is settled, because the record shows the truth. If
     # Slurm does not know the job, nothing explains the event: it is moved to dead/ with a reason.
     unknown = expired if answers.record is None else ()
-    # By start time, as `closed`: the two are merged below.
-    shown_ends = {span.start_time: span.end for span in seen if span.end is not None}
     unfinished = {event.name for event in unmatched if event not in expired or event in unknown}
     settled = tuple(event for event in query.events if event.name not in unfinished)
     pending = tuple(event for event in unmatched if event not in expired)
-    new = tuple((span.job, span.end) for span in seen if span.job and span.start_time not in known)
-    missing = tuple(start for start in not_shown if start not in closed)
+    # Slurm's own end wins over an inferred one: a stop that was sent cannot be corrected
+    ends = closed | {span.start_time: span.end for span in seen if span.end is not None}
     return Resolution(
-        new_runs=new + _runs_of_close_events(closed, known, query.job_id),
-        # Slurm's own end wins over an inferred one: a stop that was sent cannot be corrected
-        ends={start: end for start, end in {**closed, **shown_ends}.items() if start in open_runs},
+        new_runs=tuple(_new_runs(query, seen, closed)),
+        ends={start: end for start, end in ends.items() if start in open_runs},
         starts_to_resend=_starts_to_resend(query, settled, seen),
         settled_events=settled,
         pending_events=pending,
@@ -143,15 +137,17 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
 def _unmatched_events(
     query: JobQuery,
     spans: tuple[RunSpan, ...],
-    unproven: tuple[RunSpan, ...],
+    missing: tuple[int, ...],
     *,
     may_hide_run: bool,
 ) -> Iterator[Event]:
     """Yield the events that belong to no run whose state is known.
 
     An epilog without a start time (before 23.02) may mean a run that Slurm does not show. With the
-    `unproven` runs as candidates, its event is not matched with an earlier run but waits.
+    `missing` runs as candidates, its event is not matched with an earlier run but waits.
     """
+    # A run that nobody shows may still be live. It may claim an epilog, but it settles nothing.
+    unproven = tuple(RunSpan(start, None) for start in missing)
     for event in query.events:
         # Only for epilogs: a start event says that a run began, and any run whose start fits
         # explains it.
@@ -262,15 +258,18 @@ def _ended_runs(query: JobQuery) -> Iterator[RunSpan]:
             yield RunSpan(run.start_time, known_end(run))
 
 
-def _runs_of_close_events(
-    closed: Mapping[int, End], known: set[int], job_id: int
-) -> tuple[tuple[Job, End], ...]:
-    """Return runs that are only in a close event: their rows at cc-backend are to be closed."""
-    return tuple(
-        (Job(job_id=job_id, start_time=start, end_time=end.time), end)
-        for start, end in closed.items()
-        if start not in known
-    )
+def _new_runs(
+    query: JobQuery, seen: tuple[RunSpan, ...], closed: Mapping[int, End]
+) -> Iterator[tuple[Job, End | None]]:
+    """Yield the runs that the spool does not have, with their end if they have ended."""
+    known = {run.start_time for run in query.runs}
+    for span in seen:
+        if span.job and span.start_time not in known:
+            yield span.job, span.end
+    # Those that are only in a close event: their rows at cc-backend are to be closed.
+    for start, end in closed.items():
+        if start not in known:
+            yield Job(job_id=query.job_id, start_time=start, end_time=end.time), end
 
 
 def _is_expired(event: Event, answers: SlurmAnswers, now: float) -> bool:
