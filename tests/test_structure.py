@@ -22,7 +22,6 @@ MAX_FUNCTION_LINES = 45
 MAX_IMPORTED_MODULES = 15
 
 MANY_IMPORTS = {
-    "spool.commands.drain": "the service: configuration, clients and signals of a drain meet here",
     "spool.commands.check": "the report: calls every check once",
     "spool.commands.status": "the report: shows the state of every part",
     "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",

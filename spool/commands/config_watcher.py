@@ -1,0 +1,80 @@
+"""Watch token and configuration while the drain runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from spool.config import Config, load_checked
+from spool.errors import ConfigError
+from spool.identity import MaskedToken, credentials_directory
+
+_log = logging.getLogger(__name__)
+
+
+class ConfigWatcher:
+    """The watcher of token and configuration; `new_config` is a changed configuration.
+
+    Called at every pass, it returns whether the cause of a halt may be repaired: each time that the
+    token file has changed since the last call, whether it could be read or not.
+    """
+
+    def __init__(self, config: Config, token: MaskedToken) -> None:
+        self.token = token
+        self.new_config: Config | None = None
+        self.on_new_config: Callable[[], None] = lambda: None
+        self._config = config
+        self._file_stamp = _file_stamp(config.path)
+        self._token_stamp = token.fingerprint()
+        self._reload_requested = False
+
+    def request_reload(self) -> None:
+        """Make the next call reload the configuration; safe in a signal handler."""
+        self._reload_requested = True
+
+    def __call__(self) -> bool:
+        """Return whether token or configuration changed since the last call."""
+        stamp = _file_stamp(self._config.path)
+        requested, self._reload_requested = self._reload_requested, False
+        if stamp != self._file_stamp or requested:
+            self._file_stamp = stamp
+            self._reload()
+            return True
+        before, self._token_stamp = self._token_stamp, self.token.fingerprint()
+        return before != self._token_stamp
+
+    def _reload(self) -> None:
+        try:
+            found = load_checked(self._config.path, credentials=credentials_directory())
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("the changed configuration has an error and is not used: %s", problem)
+            return
+        if _directories(found) != _directories(self._config):
+            _log.error(
+                "the spool or state directory has changed: type `systemctl restart cc-spool`"
+            )
+            return
+        _log.info("the configuration was reloaded")
+        self.new_config = found
+        self.on_new_config()
+
+
+def token_for(config: Config, token: MaskedToken) -> MaskedToken:
+    """Return the token of a new configuration: the current one if it is in the same file."""
+    new = MaskedToken(config)
+    return token if new.path is not None and new.path == token.path else new
+
+
+def _directories(config: Config) -> tuple[Path, Path]:
+    """Return the directories of the lock and of the open spool."""
+    return config.spool.directory, config.spool.state_directory
+
+
+def _file_stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino
