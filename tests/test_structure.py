@@ -22,12 +22,9 @@ MAX_FUNCTION_LINES = 45
 MAX_IMPORTED_MODULES = 15
 
 MANY_IMPORTS = {
-    "spool.commands.check": "the report: calls every check once",
     "spool.commands.status": "the report: shows the state of every part",
-    "spool.drain.apply_resolutions": "what Slurm's answers change in the spool, file by file",
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",
-    "spool.preflight.full_check": "the full report: calls the checks of all three sides",
 }
 """Modules that may import more of our modules than others, and why."""
 

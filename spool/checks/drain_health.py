@@ -8,9 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spool.checks.result import AgeLimits, CheckResult, CheckStatus, PerfData, finding, passed
+from spool.checks.result import (
+    AgeLimits,
+    CheckResult,
+    CheckStatus,
+    PerfData,
+    finding,
+    passed,
+    unreadable,
+)
 from spool.checks.waiting import STUCK_SECONDS, waiting_line
-from spool.files.drain_state import DrainState, HealthReport, HealthState, WaitingCause
+from spool.errors import BadFileError
+from spool.files.drain_state import (
+    DrainState,
+    HealthReport,
+    HealthState,
+    WaitingCause,
+    read_drain_state,
+)
+from spool.files.lock import LockState, lock_state
+from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
 from spool.formatting import format_age, format_duration, pluralize
 
 HEARTBEAT_WARNING_SECONDS = 60.0
@@ -22,12 +39,25 @@ _HEARTBEAT_LIMITS = AgeLimits(
 _START_HINT = "`systemctl start cc-spool`; `journalctl -u cc-spool` shows why it ended"
 
 
-def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
-    """Return the result for state that cannot be read."""
-    text = f"{path} cannot be read: {error}"
-    return finding(
-        CheckStatus.UNKNOWN, name, text, "run the command as root or as the service user"
+def check_drain_files(
+    directory: Path, now: float, *, limits: AgeLimits, before_first_start: bool
+) -> tuple[DrainState | None, list[CheckResult]]:
+    """Return the drain's state and its results; None if it is not known."""
+    path, lock = directory / DRAIN_STATE_FILE, directory / DRAIN_LOCK_FILE
+    try:
+        state = read_drain_state(path)
+    except (BadFileError, OSError) as error:
+        return None, [unreadable("drain", path, error)]
+    held = lock_state(lock)
+    if held is LockState.UNKNOWN:
+        hint = "run the command as root or as the service user"
+        text = f"{lock} cannot be opened (permission denied)"
+        return state, [finding(CheckStatus.UNKNOWN, "drain", text, hint)]
+    is_running = held is LockState.HELD
+    found = check_drain(
+        state, now, is_running=is_running, limits=limits, before_first_start=before_first_start
     )
+    return state, list(found)
 
 
 def check_drain(

@@ -7,6 +7,8 @@ because the next sweep acts.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from spool.checks.result import (
     AgeLimits,
     CheckResult,
@@ -14,8 +16,10 @@ from spool.checks.result import (
     PerfData,
     finding,
     passed,
+    unreadable,
 )
-from spool.files.sweep_state import SweepSummary
+from spool.files.state_files import SWEEP_STATE_FILE
+from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.formatting import format_duration, pluralize
 
 AGE_SECONDS = 1800.0  # three periods of the timer
@@ -23,6 +27,17 @@ CRITICAL_FACTOR = 8
 _HARMLESS_GUARDS = frozenset({"boot", "first"})
 _PLAN_HINT = "`cc-sweep plan` shows the reason; the next sweep checks again"
 _TIMER_HINT = "`systemctl enable --now cc-sweep.timer`, or add the cron line of docs/install.md"
+
+
+def check_sweep_file(
+    directory: Path, now: float, age_seconds: float, *, is_needed: bool
+) -> CheckResult:
+    """Return the result of the last sweep from its file in the state directory."""
+    try:
+        summary = read_sweep_summary(directory)
+    except (OSError, ValueError) as error:
+        return unreadable("sweep", directory / SWEEP_STATE_FILE, error)
+    return check_sweep(summary, now, age_seconds, is_needed=is_needed)
 
 
 def check_sweep(

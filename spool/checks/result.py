@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 from enum import IntEnum
+from pathlib import Path
 
 from spool.escaping import escape
 from spool.light_dataclass import light_dataclass
@@ -85,6 +86,14 @@ def finding(
     """Return the result of a check that did not pass."""
     return CheckResult(
         name=name, status=status, text=plugin_text(text), hint=plugin_text(hint), perfdata=perfdata
+    )
+
+
+def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
+    """Return the result for state that cannot be read."""
+    text = f"{path} cannot be read: {error}"
+    return finding(
+        CheckStatus.UNKNOWN, name, text, "run the command as root or as the service user"
     )
 
 

@@ -11,8 +11,8 @@ from itertools import islice
 from ccbackend.errors import TokenError
 from ccbackend.outcomes import Reason
 from spool.checks.last_sweep import needs_attention
+from spool.checks.local import CheckContext, local_results
 from spool.checks.result import AgeLimits, CheckStatus, worst_status
-from spool.commands.check import CheckContext, local_results
 from spool.commands.drain_view import read_drain_view
 from spool.config import Config
 from spool.errors import SpoolError

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ccbackend.outcomes import Outcome
 from ccbackend.version import ServerInfo
+from spool.files.event import Event
 from spool.files.layout import Directory
 from spool.files.run import Run, waiting_since
 from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
+from spool.resolve.slurm_runs import same_start
 
 # Attempts are counted for queued starts (CONFIRM) and for starts sent again (NEEDS_START) too. Only
 # with one of these outcomes do they say that the run alone fails.
@@ -178,6 +181,13 @@ class PendingRun:
         if self.new_texts:
             return RequestKind.EDIT_META
         return None if self.end_time is None else RequestKind.STOP
+
+    def note_hooks(self, events: Iterable[Event], now: Moment) -> None:
+        """Record when the hook wrote the event of the next request, from the events of the job."""
+        for event in events:
+            is_own = event.start is None or same_start(event.start, self.start_time)
+            if is_own and event.is_of_hook and str(event.kind) == self.next_request:
+                self.note_hook(now.steady_since(event.time))
 
     def note_hook(self, at: float) -> None:
         """Record when the hook of the next start or stop wrote its event, unless this is known."""

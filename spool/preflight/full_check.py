@@ -5,24 +5,19 @@ Each query may fail; then the failure is one result, and the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from typing import Protocol
 
 from ccbackend.errors import TokenError
 from ccbackend.token import Token
-from ccbackend.topology import Cluster
 from ccbackend.version import SharedServerInfo
-from slurm.decode.scontrol_nodes import Node
 from slurm.process import ProcessRunner, Runner
-from spool.checks.result import CheckResult, CheckStatus, finding
+from spool.checks.result import CheckResult
 from spool.config import Config
-from spool.config.backend_settings import site_map
 from spool.connections import broker, job_clients
-from spool.errors import ConfigError
 from spool.identity import MaskedToken
-from spool.preflight.hardware import check_hardware, check_patterns
+from spool.preflight.hardware import compare_nodes
 from spool.preflight.permissions import SystemUser, current_user
 from spool.preflight.server import ServerQueries, check_broker, check_server
 from spool.preflight.slurm_checks import SlurmChecks
@@ -59,7 +54,7 @@ def full_check_results(
     progress("Slurm")
     questions = SlurmChecks(config, runner or ProcessRunner(), user or current_user())
     results += questions.results()
-    results += _hardware(config, clusters or (), questions.nodes)
+    results += compare_nodes(config, clusters or (), questions.nodes)
     return results
 
 
@@ -70,25 +65,6 @@ def _broker(config: Config) -> Iterator[CheckResult]:
 
         with closing(broker(config)) as connection:
             yield check_broker(connection.publish(PROBE))
-
-
-def _hardware(
-    config: Config, clusters: Sequence[Cluster], nodes: Sequence[Node]
-) -> Iterator[CheckResult]:
-    """Yield the differences between Slurm's nodes and the server's hosts."""
-    if not nodes:
-        return  # Slurm did not answer, which is already a result
-    yield from check_patterns(config, nodes)
-    try:
-        mapping = site_map(config, clusters)
-    except ConfigError:  # a file of topology_files, already reported
-        mapping = site_map(replace(config, topology_files=()), clusters)
-    if not mapping.clusters:
-        text = "the nodes cannot be compared: cc-backend did not list its hosts"
-        hint = "run this command again when cc-backend answers, or set topology_files"
-        yield finding(CheckStatus.UNKNOWN, "hosts", text, hint)
-        return
-    yield from check_hardware(config, mapping, nodes)
 
 
 def _token(token: MaskedToken) -> Token | None:

@@ -7,7 +7,7 @@ are not sent; with a different address the accelerators have no metrics.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccbackend.accelerators import map_problems
 from ccbackend.site_map import SiteMap
@@ -15,7 +15,8 @@ from ccbackend.topology import Cluster, SubCluster
 from slurm.decode.scontrol_nodes import Node
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config import Config
-from spool.config.backend_settings import host_overlaps
+from spool.config.backend_settings import host_overlaps, site_map
+from spool.errors import ConfigError
 
 MAX_SHOWN_NAMES = 5
 
@@ -28,6 +29,25 @@ class _MatchedNode:
     host: str
     cluster: Cluster | None
     subcluster: SubCluster | None
+
+
+def compare_nodes(
+    config: Config, clusters: Sequence[Cluster], nodes: Sequence[Node]
+) -> Iterator[CheckResult]:
+    """Yield the differences between Slurm's nodes and the server's hosts."""
+    if not nodes:
+        return  # Slurm did not answer, which is already a result
+    yield from check_patterns(config, nodes)
+    try:
+        mapping = site_map(config, clusters)
+    except ConfigError:  # a file of topology_files, already reported
+        mapping = site_map(replace(config, topology_files=()), clusters)
+    if not mapping.clusters:
+        text = "the nodes cannot be compared: cc-backend did not list its hosts"
+        hint = "run this command again when cc-backend answers, or set topology_files"
+        yield finding(CheckStatus.UNKNOWN, "hosts", text, hint)
+        return
+    yield from check_hardware(config, mapping, nodes)
 
 
 def check_hardware(

@@ -87,6 +87,22 @@ class EventScanner:
         """Drop events that have been removed."""
         self._handed_out.difference_update(names)
 
+    def move_unknown_to_dead(self, event: Event, now: Moment) -> None:
+        """Move the event of a job that Slurm does not have to `dead/`."""
+        why = DeadLetterReason(
+            name=event.name,
+            directory=Directory.NEW,
+            time=int(now.wall),
+            reason="unknown to Slurm",
+            hint="neither slurmctld nor accounting has this job; check slurmctld's log",
+        )
+        try:
+            move_file_to_dead(self._layout, why)
+        except OSError as error:
+            _log.error("new/%s cannot be moved to dead/: %s", event.name, error)
+        # In any case: a file that could not be moved is found by the next scan and looked up anew.
+        self.forget([event.name])
+
     def _read(self, name: str, now: Moment) -> Event | None:
         """Return the event of a name; move an invalid file to `dead/`."""
         if self._crash_marker.is_poison(name):

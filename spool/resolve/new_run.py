@@ -14,6 +14,7 @@ from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
 from spool.files.event import Event
 from spool.files.run import End, EndSource, Run
+from spool.resolve.inferred_ends import exit_code_of
 from spool.resolve.slurm_runs import same_start
 
 _INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -46,8 +47,13 @@ def admit(job: Job, context: AdmissionContext) -> Run:
     extras = _merged_extras(context.events, job.start_time)
     seen = parse_hook_facts(extras)
     # Slurm's record first: the hook's file may be written by anybody who can become SlurmUser.
+    code = job.exit_code
+    if context.end is not None and code is None:
+        # Of an end that the controller shows only the epilog's event has the exit code.
+        code = exit_code_of(context.end, job.start_time or 0, context.events)
     full = replace(
         job,
+        exit_code=code,
         user=job.user or seen.user,
         account=job.account or seen.account,
         partition=job.partition or seen.partition,
