@@ -22,7 +22,6 @@ MAX_FUNCTION_LINES = 45
 MAX_IMPORTED_MODULES = 15
 
 MANY_IMPORTS = {
-    "spool.commands.status": "the report: shows the state of every part",
     "spool.drain.assembly": "puts the drain together: every part of it is made here",
     "spool.drain.loop": "one pass: calls every stage of the drain",
 }

@@ -18,7 +18,7 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.run import Run
 from spool.resolve.job_texts import ASIDE_SECONDS, MAX_DESCRIBED_JOBS, MIN_COMMAND_SECONDS
-from spool.resolve.render_description import slurm_time
+from spool.resolve.render_description import slurm_duration, slurm_time
 
 FINAL_BUDGET_SECONDS = 1.0
 """The time limit of one query; the stops of its runs wait for the answer."""
@@ -85,7 +85,7 @@ def final_description(run: Run) -> str | None:
     facts = {
         "JobState": run.end.state,
         "ExitCode": run.job.exit_code,
-        "RunTime": _duration(run.end.time - run.start_time),
+        "RunTime": slurm_duration(run.end.time - run.start_time),
         "EndTime": slurm_time(run.end.time),
     }
     text = run.description
@@ -113,10 +113,3 @@ def _with_value(text: str, name: str, value: str) -> str:
     return re.sub(
         rf"^({_BEFORE}StartTime=\S+)", rf"\1 {name}={value}", text, count=1, flags=re.MULTILINE
     )
-
-
-def _duration(seconds: int) -> str:
-    """Return Slurm's form of a run time: `1-02:03:04`."""
-    days, rest = divmod(max(seconds, 0), 24 * 3600)
-    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
-    return f"{days}-{clock}" if days else clock

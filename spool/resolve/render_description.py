@@ -46,7 +46,8 @@ def _facts(job: Job) -> Iterator[tuple[Pair, ...]]:
     yield ("Account", job.account), ("QOS", job.qos)
     yield (("JobState", job.state or ",".join(job.flags) or None),)
     yield ("Restarts", job.restart_count), ("ExitCode", job.exit_code)
-    yield (("TimeLimit", _time_limit(job.time_limit_minutes)),)
+    limit = job.time_limit_minutes
+    yield (("TimeLimit", None if limit is None else slurm_duration(limit * 60)),)
     yield (("SubmitTime", _time(job.submit_time)),)
     yield ("StartTime", _time(job.start_time)), ("EndTime", _time(job.end_time))
     yield (("Partition", job.partition),)
@@ -125,9 +126,8 @@ def _time(instant: int | None) -> str | None:
     return None if instant is None else slurm_time(instant)
 
 
-def _time_limit(minutes: int | None) -> str | None:
-    if minutes is None:
-        return None
-    days, rest = divmod(minutes, 24 * 60)
-    clock = f"{rest // 60:02}:{rest % 60:02}:00"
+def slurm_duration(seconds: int) -> str:
+    """Return a duration as Slurm's commands print it: `1-02:03:04`."""
+    days, rest = divmod(max(seconds, 0), 24 * 3600)
+    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}:{rest % 60:02}"
     return f"{days}-{clock}" if days else clock
