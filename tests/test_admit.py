@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from slurm.job import Job, Sharing
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource, Run
-from spool.resolve.new_run import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.new_run import IncompleteRunError, admit
 
 NOW = 1_767_225_700
 BEGAN = NOW - 100
 JOB = Job(job_id=5, user="ada", nodes=("n1",), start_time=BEGAN, sharing=Sharing.NODE)
 
 
-def facts(*events: Event, end: End | None = None) -> AdmissionContext:
+def facts(*events: Event, end: End | None = None) -> dict[str, Any]:
     """Return the facts beside a record."""
-    return AdmissionContext(end=end, events=events, now=NOW + 0.3)
+    return {"end": end, "events": events, "now": NOW + 0.3}
 
 
 def event(start: int | None = None, **extras: str) -> Event:
@@ -38,12 +39,12 @@ def test_a_whole_record_is_taken_as_it_is() -> None:
     """With the moment at which it was seen."""
     expected = Run(job=JOB, start_time=BEGAN, seen=NOW)
 
-    assert expected == admit(JOB, facts())
+    assert expected == admit(JOB, **facts())
 
 
 def test_a_user_known_by_number_alone_is_named_later() -> None:
     """The numeric id is enough to keep the run."""
-    run = admit(replace(JOB, user=None, uid=1000), facts())
+    run = admit(replace(JOB, user=None, uid=1000), **facts())
 
     assert (run.job.user, run.job.uid) == (None, 1000)
 
@@ -52,14 +53,14 @@ def test_a_missing_user_is_taken_from_the_hook() -> None:
     """The controller wrote it into the hook's environment."""
     job = replace(JOB, user=None, uid=77)
 
-    assert "eve" == admit(job, facts(event(user="eve"))).job.user
+    assert "eve" == admit(job, **facts(event(user="eve"))).job.user
 
 
 def test_missing_nodes_are_taken_from_the_hook() -> None:
     """A completing job's record lists only what still cleans up."""
     job = replace(JOB, nodes=())
 
-    assert ("n1", "n2") == admit(job, facts(event(nodes="n[1-2]"))).job.nodes
+    assert ("n1", "n2") == admit(job, **facts(event(nodes="n[1-2]"))).job.nodes
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
 def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: str) -> None:
     """It is set aside here, not refused by cc-backend."""
     with pytest.raises(IncompleteRunError) as caught:
-        admit(job, facts())
+        admit(job, **facts())
 
     assert missing == caught.value.reason
 
@@ -81,7 +82,7 @@ def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: s
 def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
     """Hostile extras do no harm."""
     with pytest.raises(IncompleteRunError, match="shows no node"):
-        admit(replace(JOB, nodes=()), facts(event(nodes="n[5-1]")))
+        admit(replace(JOB, nodes=()), **facts(event(nodes="n[5-1]")))
 
 
 @pytest.mark.parametrize(
@@ -101,40 +102,40 @@ def test_sharing_is_taken_from_the_hook(extras: dict[str, str], sharing: Sharing
     """Where Slurm gives an Exclusive value it alone decides."""
     job = replace(JOB, sharing=None)
 
-    assert sharing is admit(job, facts(event(None, **extras))).job.sharing
+    assert sharing is admit(job, **facts(event(None, **extras))).job.sharing
 
 
 def test_hook_knows_sharing_better_than_accounting() -> None:
     """Accounting has none up to 25.11: its value is deduced from the number of CPUs."""
     job = replace(JOB, sharing=Sharing.SHARED)
 
-    assert Sharing.USER is admit(job, facts(event(None, oversubscribe="USER"))).job.sharing
+    assert Sharing.USER is admit(job, **facts(event(None, oversubscribe="USER"))).job.sharing
 
 
 def test_extras_of_another_run_are_not_used() -> None:
     """An event that names another start time says nothing of this run."""
     job = replace(JOB, sharing=None)
 
-    assert admit(job, facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
+    assert admit(job, **facts(event(BEGAN - 500, exclusive="USER"))).job.sharing is None
 
 
 def test_extras_of_an_event_that_is_seconds_off_are_used() -> None:
     """Slurm may move a start by some seconds after the hook has begun."""
     job = replace(JOB, sharing=None)
 
-    assert Sharing.USER is admit(job, facts(event(BEGAN - 3, exclusive="USER"))).job.sharing
+    assert Sharing.USER is admit(job, **facts(event(BEGAN - 3, exclusive="USER"))).job.sharing
 
 
 def test_a_backfilled_run_has_no_monitoring() -> None:
     """The sweeper's events may say so."""
-    assert 0 == admit(JOB, facts(event(monitoring_status="0"))).monitoring_status
+    assert 0 == admit(JOB, **facts(event(monitoring_status="0"))).monitoring_status
 
 
 def test_a_closed_row_needs_no_facts() -> None:
     """What the sweeper closes is known to cc-backend, and only its stop is delivered."""
     end = End(time=NOW, state="FAILED", source=EndSource.CLOSE)
 
-    run = admit(Job(job_id=5, start_time=BEGAN), facts(end=end))
+    run = admit(Job(job_id=5, start_time=BEGAN), **facts(end=end))
 
     assert (NOW, end) == (run.started, run.end)
 
@@ -161,4 +162,4 @@ def test_a_run_that_a_sweep_saw_first_is_reported_later(
     events: tuple[Event, ...], not_before: int
 ) -> None:
     """Unless another event of the same run says that it may be reported now."""
-    assert admit(JOB, facts(*events)).not_before == not_before
+    assert admit(JOB, **facts(*events)).not_before == not_before

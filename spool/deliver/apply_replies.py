@@ -143,8 +143,8 @@ class ReplyApplier:
             case RunAction.ARCHIVE:
                 self._store.complete(entry, reaction.run, now)
             case RunAction.DEAD_LETTER:
-                sent = replace(request, document=reply.document or request.document)  # as amended
-                move_rejected_to_dead(self._store, entry, reaction.run, sent, now)
+                document = reply.document or request.document  # as amended
+                move_rejected_to_dead(self._store, entry, reaction.run, document, now)
             case _:
                 self._keep(entry, request, reply.verdict, reaction.run, now)
 

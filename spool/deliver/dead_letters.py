@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.run_store import RunStore
-from spool.deliver.senders import SendRequest
 from spool.escaping import escape
 from spool.files.run import LastError, Run
 from spool.moment import Moment
@@ -22,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 def move_rejected_to_dead(
-    store: RunStore, entry: PendingRun, run: Run, request: SendRequest, now: Moment
+    store: RunStore, entry: PendingRun, run: Run, document: Mapping[str, Any], now: Moment
 ) -> None:
     """Move a run that cc-backend rejected to `dead/`, with its request without metaData."""
-    sent = {key: value for key, value in request.document.items() if key != "metaData"}
-    error = run.last_error or _own_error(request.kind, "refused", now)
+    sent = {key: value for key, value in document.items() if key != "metaData"}
+    error = run.last_error or _own_error(entry.next_request or "start", "refused", now)
     _log.warning(
         "job=%d start=%d outcome=dead call=%s attempts=%d: %s",
         run.job_id,
         run.start_time,
-        request.kind,
+        error.call,
         run.attempts,
         escape(error.message),
     )

@@ -22,7 +22,6 @@ from spool.deliver.reaction import (
 )
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
-from spool.deliver.senders import SendRequest
 from spool.files.run import Run
 from spool.moment import Moment
 
@@ -82,14 +81,8 @@ class Settlement:
                 now=now.wall,
             )
             if reaction.action is RunAction.DEAD_LETTER:
-                request = SendRequest(
-                    kind=RequestKind.START,
-                    job_id=run.job_id,
-                    start_time=run.start_time,
-                    cluster=run.cluster or "",
-                    document=reply.document or {},
-                )
-                move_rejected_to_dead(self._store, entry, reaction.run, request, now)
+                document = reply.document or {}
+                move_rejected_to_dead(self._store, entry, reaction.run, document, now)
             elif reaction.run.end is not None and not reaction.run.reported:
                 # It has ended and is not to be reported, so nothing can follow for it.
                 self._store.complete(entry, reaction.run, now)

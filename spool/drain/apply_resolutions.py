@@ -17,7 +17,7 @@ from spool.resolve.allocations import RememberedAllocations
 from spool.resolve.changed_run import changed_run, is_due_now
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.job_log import log_resolution
-from spool.resolve.new_run import AdmissionContext, IncompleteRunError, admit
+from spool.resolve.new_run import IncompleteRunError, admit
 from spool.resolve.resolver import Resolved, Resolver
 
 POSTPONED_SECONDS = 60.0  # a run of a resolution cannot be read
@@ -148,9 +148,9 @@ class ResolutionApplier:
         """Yield the new runs; move one that can never be reported to `dead/`, once."""
         query, result, _ = resolved
         for job, end in result.new_runs:
-            context = AdmissionContext(end=end, events=query.events, now=now.wall)
+            full = self._allocations.restore(job)
             try:
-                yield admit(self._allocations.restore(job), context)
+                yield admit(full, end, events=query.events, now=now.wall)
             except IncompleteRunError as error:
                 # With an event that is still pending Slurm shows the same run again.
                 if (key := (error.run.job_id, error.run.start_time)) not in self._unreportable:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from spool.files.state_files import DRAIN_STATE_FILE
 from spool.formatting import format_duration
 from spool.installation import HOOKS as HOOKS_DIRECTORY
 from spool.preflight.permissions import EXECUTE, READ, SystemUser, access_problem
+from spool.preflight.slurm_setup import SlurmSettings, setting_seconds
 
 # Up to Slurm 23.02 slurmctld takes PrologSlurmctld and EpilogSlurmctld into its configuration at
 # `scontrol reconfigure`, but runs them only if they were set when it started.
@@ -58,7 +59,7 @@ def seen_events(spool: SpoolKeys) -> SeenEvents:
 
 
 def check_last_event(
-    events: SeenEvents, jobs: Iterable[SqueueRow], config: Mapping[str, Sequence[str]]
+    events: SeenEvents, jobs: Iterable[SqueueRow], config: SlurmSettings
 ) -> CheckResult:
     """Return the result for jobs that started since slurmctld's start without a hook's event.
 
@@ -81,7 +82,7 @@ def check_last_event(
     return finding(CheckStatus.WARNING, "last event", text, hint)
 
 
-def activation(config: Mapping[str, Sequence[str]]) -> str:
+def activation(config: SlurmSettings) -> str:
     """Return the step that activates hooks after they were added to slurm.conf."""
     release = None
     with suppress(SlurmError):
@@ -91,16 +92,15 @@ def activation(config: Mapping[str, Sequence[str]]) -> str:
     return "restart slurmctld (up to Slurm 23.02 `scontrol reconfigure` does not activate hooks)"
 
 
-def _is_seen(job: SqueueRow, events: SeenEvents, config: Mapping[str, Sequence[str]]) -> bool:
+def _is_seen(job: SqueueRow, events: SeenEvents, config: SlurmSettings) -> bool:
     """Return whether the last event may be that of a job: its start time can move after it."""
     if events.last is None:
         return False
-    resume = re.match(r"[0-9]+", next(iter(config.get("ResumeTimeout", ())), ""))
-    slack = GRACE_SECONDS + (int(resume[0]) if resume else 0)
+    slack = GRACE_SECONDS + (setting_seconds(config, "ResumeTimeout") or 0)
     return events.last >= (job.start_time or 0) - slack
 
 
-def _time(config: Mapping[str, Sequence[str]], name: str) -> int | None:
+def _time(config: SlurmSettings, name: str) -> int | None:
     return config_time({name: tuple(config.get(name, ()))}, name)
 
 
@@ -145,7 +145,7 @@ HOOKS = (
 
 
 def check_hooks(
-    config: Mapping[str, Sequence[str]], spool: Path, slurm_user: SystemUser | None
+    config: SlurmSettings, spool: Path, slurm_user: SystemUser | None
 ) -> Iterator[CheckResult]:
     """Yield the result for each of the two hooks.
 

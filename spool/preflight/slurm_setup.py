@@ -63,7 +63,7 @@ def check_controller_host(config: SlurmSettings, host: str | None = None) -> Che
 
 def check_min_job_age(config: SlurmSettings) -> CheckResult:
     """Return whether the controller remembers ended jobs long enough."""
-    seconds = _seconds(config, "MinJobAge")
+    seconds = setting_seconds(config, "MinJobAge")
     text = f"MinJobAge is {seconds} s"
     if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
         return passed("slurm memory", text if seconds else "slurmctld never forgets ended jobs")
@@ -81,7 +81,7 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
 
 def check_hook_timeouts(config: SlurmSettings) -> CheckResult:
     """Return whether slurmctld gives the hooks enough time on a busy host."""
-    limits = {name: _seconds(config, name) for name in _TIMEOUTS}
+    limits = {name: setting_seconds(config, name) for name in _TIMEOUTS}
     short = {
         name: seconds
         for name, seconds in limits.items()
@@ -142,7 +142,8 @@ def _check_json(*, json: bool | str) -> CheckResult:
     return finding(CheckStatus.UNKNOWN, "slurm json", json, _SLURM_HINT)
 
 
-def _seconds(config: SlurmSettings, name: str) -> int | None:
+def setting_seconds(config: SlurmSettings, name: str) -> int | None:
+    """Return the number of seconds of a setting; None if it has none."""
     found = re.match(r"[0-9]+", next(iter(config.get(name, ())), ""))
     return None if found is None else int(found[0])
 

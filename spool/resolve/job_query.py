@@ -39,10 +39,6 @@ class JobQuery:
         stops = all(event.kind is EventKind.STOP for event in self.events)
         return stops and any(run.end is None for run in self.runs)
 
-    def last_event_time(self) -> float:
-        """Return the time of the last event, Unix seconds."""
-        return max((event.time for event in self.events), default=0.0)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmAnswers:

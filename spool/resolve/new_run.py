@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from slurm.decode.hook_facts import parse_hook_facts
 from slurm.job import Job
@@ -20,15 +20,6 @@ from spool.resolve.slurm_runs import same_start
 _INSTANT = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmissionContext:
-    """The facts of a new run besides Slurm's record; `now` in Unix seconds."""
-
-    end: End | None
-    events: tuple[Event, ...]
-    now: float
-
-
 class IncompleteRunError(Exception):
     """A run that cannot be reported: `reason` says what is missing."""
 
@@ -38,19 +29,19 @@ class IncompleteRunError(Exception):
         self.reason = reason
 
 
-def admit(job: Job, context: AdmissionContext) -> Run:
-    """Return the run of a record; a user known only by number is named later.
+def admit(job: Job, end: End | None, *, events: tuple[Event, ...], now: float) -> Run:
+    """Return the run of a record, at `now` (Unix seconds); a user known by number is named later.
 
     Raises:
         IncompleteRunError: no user, no node or no start time can be found.
     """
-    extras = _merged_extras(context.events, job.start_time)
+    extras = _merged_extras(events, job.start_time)
     seen = parse_hook_facts(extras)
     # Slurm's record first: the hook's file may be written by anybody who can become SlurmUser.
     code = job.exit_code
-    if context.end is not None and code is None:
+    if end is not None and code is None:
         # Of an end that the controller shows only the epilog's event has the exit code.
-        code = exit_code_of(context.end, job.start_time or 0, context.events)
+        code = exit_code_of(end, job.start_time or 0, events)
     full = replace(
         job,
         exit_code=code,
@@ -65,15 +56,15 @@ def admit(job: Job, context: AdmissionContext) -> Run:
     )
     # A close event is about a row that cc-backend has: the run counts as started, and the facts of
     # a start are not needed.
-    closing = context.end is not None and context.end.source is EndSource.CLOSE
+    closing = end is not None and end.source is EndSource.CLOSE
     run = Run(
         job=full,
         start_time=job.start_time or 0,
-        end=context.end,
+        end=end,
         monitoring_status=0 if extras.get("monitoring_status") == "0" else None,
-        not_before=report_time(context.events, job.start_time),
-        started=int(context.now) if closing else None,
-        seen=int(context.now),
+        not_before=report_time(events, job.start_time),
+        started=int(now) if closing else None,
+        seen=int(now),
     )
     if not closing and (missing := _missing_fields(run)):
         raise IncompleteRunError(run, missing)

@@ -120,7 +120,7 @@ def _may_hide_run(query: JobQuery, answers: SlurmAnswers, now: float) -> bool:
     runs; accounting shows the last of them, perhaps later.
     """
     if answers.record is None:
-        return now - query.last_event_time() < EVENT_EXPIRY_SECONDS
+        return any(now - event.time < EVENT_EXPIRY_SECONDS for event in query.events)
     if answers.rows is None:
         return True
     # A count of 2 in the record means that runs 0 and 1 have begun. If a run with count 1 is in the
