@@ -32,10 +32,11 @@ class MaskedToken:
         if self.path is None:
             fixed = parse_token(config.cc_backend.apikey or "")
             self._read: Callable[[], Token] = lambda: fixed
-            self._fingerprint: Callable[[], tuple[int, ...] | None] = lambda: None
+            self.fingerprint: Callable[[], tuple[int, ...] | None] = lambda: None
+            """Returns values that change with the file; None if it is missing, or there is none."""
         else:
             file = TokenFile(self.path)
-            self._read, self._fingerprint = file.current, file.fingerprint
+            self._read, self.fingerprint = file.current, file.fingerprint
 
     def current(self) -> Token:
         """Return the token, read again if its file has changed.
@@ -58,10 +59,6 @@ class MaskedToken:
         if token.expired(self._clock()):
             raise ExpiredTokenError(str(self.path or "cc-backend.apikey"))
         return token.value
-
-    def fingerprint(self) -> tuple[int, ...] | None:
-        """Return values that change with the file; None if it is missing or the token is fixed."""
-        return self._fingerprint()
 
 
 def credentials_directory() -> Path | None:

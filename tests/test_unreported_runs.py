@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from command_site import NOON, CommandSite, run_of
 
-from spool.drain import unreported_runs
-from spool.drain.unreported_runs import UnreportedRuns
+from spool.drain import state_report
+from spool.drain.state_report import UnreportedRuns
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 from spool.moment import Moment
@@ -106,7 +106,7 @@ def test_many_files_are_read_in_several_calls(
     for job_id in (3, 4, 5):
         site.put(Directory.OPEN, hidden(job_id))
     settle(site)
-    monkeypatch.setattr(unreported_runs, "MAX_READ", 2)
+    monkeypatch.setattr(state_report, "MAX_READ", 2)
     runs, counts = UnreportedRuns(layout), []
     for _ in range(4):
         runs.update(LATER)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ccbackend.site_map import SiteMap
 from slurm.decode.scontrol_nodes import Node
-from spool.draft.node_lists import fold_hosts, unusable_hosts
 
 TO_FILL_IN = "TO BE FILLED IN"
 PLACEHOLDER = 1.0  # cc-backend draws with a logarithm of the rates: 0 would break the plot
@@ -24,6 +23,8 @@ _RATES = {
     "memoryBandwidth": ("B/s", "G"),
 }
 _NUMBERS = re.compile(r"\[([0-9,\s]+)\]")
+_LAST_NUMBER = re.compile(r"(.*?)([0-9]{1,9})((?!-)[^0-9]*)", re.DOTALL)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _MAKERS = ((r"mi\d|gfx|radeon", "AMD GPU"), (r"pvc|max|ponte|arc", "Intel GPU"))
 
 
@@ -76,7 +77,7 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
         name = _free_name(hardware, names)
         names.add(name)
         subclusters.append(_subcluster(name, hardware, hosts, notes))
-    bad = unusable_hosts(host for hosts in kinds.values() for host in hosts)
+    bad = [host for hosts in kinds.values() for host in hosts if not _HOST.fullmatch(host)]
     if bad:
         notes.add(
             f"cc-backend accepts only letters, digits and dashes in a host name, not {bad[0]!r}"
@@ -151,6 +152,44 @@ def _subcluster(
         **rates,
         "topology": topology,
     }
+
+
+def fold_hosts(hosts: Iterable[str]) -> str:
+    """Return the node list of exactly these hosts, each once: `n[001-004],g1`.
+
+    cc-backend knows letters, digits, dashes and ranges of one width. It does not start with a
+    single number or one above 32 bits in brackets, nor with a dash right behind them (1.5.4).
+    """
+    items: dict[tuple[str, int, str], list[str]] = {}
+    for host in dict.fromkeys(hosts):
+        found = _LAST_NUMBER.fullmatch(host)
+        prefix, number, suffix = found.groups() if found else (host, "", "")
+        items.setdefault((prefix, len(number), suffix), []).append(number)
+    return ",".join(
+        item
+        for (prefix, _, tail), numbers in items.items()
+        for item in _items(prefix, numbers, tail)
+    )
+
+
+def _items(prefix: str, numbers: Sequence[str], suffix: str) -> Iterator[str]:
+    """Yield one item with all ranges, then each number that is in none."""
+    pairs = list(_ranges(sorted(numbers)))
+    ranges = [f"{first}-{last}" for first, last in pairs if first != last]
+    if ranges:
+        yield f"{prefix}[{','.join(ranges)}]{suffix}"
+    yield from (f"{prefix}{first}{suffix}" for first, last in pairs if first == last)
+
+
+def _ranges(numbers: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield first and last of each range of sorted numbers of one width."""
+    first = last = numbers[0]
+    for number in [*numbers[1:], ""]:
+        if number and int(number) == int(last) + 1:
+            last = number
+            continue
+        yield first, last
+        first = last = number
 
 
 def _topology(hardware: _Hardware) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 
 from spool import __version__
 from spool.deliver.health_rules import Channel, Condition
 from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
-from spool.drain.unreported_runs import UnreportedRuns
+from spool.errors import BadFileError, NewerFormatError
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -18,13 +19,17 @@ from spool.files.drain_state import (
     UnreadableFile,
     WaitingCause,
 )
+from spool.files.durable_files import load_run
+from spool.files.layout import Directory, Layout
 from spool.moment import Moment
+from spool.resolve.event_scanner import MTIME_RESOLUTION_SECONDS
 
 WAITING_SECONDS = 5.0
 MAX_CAUSES = 20
 MAX_UNREADABLE = 20
 HOUR_SECONDS = 3600.0
 MINUTE_SECONDS = 60.0
+MAX_READ = 200  # files in one call: some 10 ms
 
 
 class StateReport:
@@ -139,6 +144,44 @@ class StateReport:
         self._held = sum(
             entry.next_request is RequestKind.STOP for entry in schedule.held_stops(now.steady)
         )
+
+
+class UnreportedRuns:
+    """The number of runs in `open/` that are deliberately not reported.
+
+    Their files are not kept in memory. At each call some of those that are new are read, so that a
+    large spool delays nothing: after a start the count is complete within minutes.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._is_unreported: dict[str, bool] = {}
+        self._modified_ns = -1
+
+    @property
+    def count(self) -> int:
+        """Return how many of the files read so far are runs that are not reported."""
+        return sum(self._is_unreported.values())
+
+    def update(self, now: Moment) -> None:
+        """Drop the files that are gone, and read some new ones."""
+        modified_ns = self._layout.directory_mtime_ns(Directory.OPEN)
+        if modified_ns == self._modified_ns:
+            return
+        names = set(self._layout.names(Directory.OPEN))
+        known = {name: known for name, known in self._is_unreported.items() if name in names}
+        fresh = islice(sorted(names - known.keys()), MAX_READ)
+        self._is_unreported = known | {name: self._read(name) for name in fresh}
+        is_complete = len(self._is_unreported) == len(names)
+        is_old = abs(now.wall - modified_ns / 1e9) > MTIME_RESOLUTION_SECONDS
+        self._modified_ns = modified_ns if is_complete and is_old else -1
+
+    def _read(self, name: str) -> bool:
+        """Return whether a file is a run that is not reported; no, if it cannot be read."""
+        try:
+            return not load_run(self._layout, Directory.OPEN, name).reported
+        except (BadFileError, NewerFormatError, OSError):
+            return False
 
 
 def _unreadable_files(reasons: Mapping[str, str]) -> tuple[UnreadableFile, ...]:
