@@ -109,7 +109,7 @@ class ReplyApplier:
         if not is_edit:
             # If this number has grown when the run fails again, another run was accepted in
             # between: that is the witness against this run.
-            entry.accepted_before = self._health.accepted(channel)
+            entry.accepted_before = self._health.state.channels[channel].accepted
             # only an answer clears it: one of the attempts before may have arrived
             entry.may_have_arrived |= reply.sent and verdict.reason is not Reason.UNREACHABLE
         return is_to_blame

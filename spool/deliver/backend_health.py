@@ -136,10 +136,6 @@ class BackendHealth:
         """Allow the next try at once, after a change of token or configuration or a command."""
         self._observe(CauseChanged(), now)
 
-    def accepted(self, channel: Channel) -> int:
-        """Return how many requests of a channel have been accepted."""
-        return self.state.channels[channel].accepted
-
     def _set_server(self, server: ServerInfo) -> None:
         if server != self.server:
             version = server.version or "of unknown version"

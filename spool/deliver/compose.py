@@ -109,11 +109,10 @@ class PayloadComposer:
         is_wanted = kind is RequestKind.STOP and self.metadata.end_summary
         if run.end is None or not is_wanted or not server.edits_metadata:
             return ()
-        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         text = end_summary(
             run.end.state, exit_code=run.job.exit_code, restart_count=run.job.restart_count
         )
-        summary = edit_meta_payload(key, END_KEY, text)
+        summary = edit_meta_payload(self._key(run), END_KEY, text)
         description = final_description(run)
         if description is None:
             return (summary,)
@@ -128,59 +127,52 @@ class PayloadComposer:
         Raises:
             UnsendableError: every server would refuse the request.
         """
-        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
         try:
             # the first of the earlier runs; the next one follows when its row is deleted
             if kind is RequestKind.DELETE:
-                return delete_payload(BackendRunKey(key.job_id, key.cluster, run.replaces[0]))
+                return delete_payload(replace(self._key(run), start_time=run.replaces[0]))
             if kind is RequestKind.STOP and run.end is not None:
                 return stop_payload(
-                    key,
+                    self._key(run),
                     end_time=run.end.time,
                     state=run.end.state,
                     dialect=server.dialect,
                     warn=self._warn,
                 )
-            return self._start(run, key, server, is_slim=is_slim)
+            return self._start(run, server, is_slim=is_slim)
         except PayloadError as error:
             raise UnsendableError("; ".join(error.problems)) from error
 
     def _edit(self, run: Run, name: str) -> Mapping[str, Any] | None:
         """Return the body that sets one value of a row; None if the run does not have it."""
-        metadata = metadata_of(
+        metadata = self._metadata(run)
+        return edit_meta_payload(self._key(run), name, metadata[name]) if name in metadata else None
+
+    def _start(self, run: Run, server: ServerInfo, *, is_slim: bool) -> Mapping[str, Any]:
+        sent = replace(run, script=None, description=None) if is_slim else run
+        document = start_payload(
+            run.job,
+            mapping=self._site,
+            dialect=server.dialect,
+            metadata=self._metadata(sent),
+            cluster=self.cluster(run),
+            warn=self._warn,
+        )
+        if run.monitoring_status is not None:
+            document["monitoringStatus"] = run.monitoring_status
+        return document
+
+    def _key(self, run: Run) -> BackendRunKey:
+        return BackendRunKey(run.job_id, self.cluster(run), run.start_time)
+
+    def _metadata(self, run: Run) -> Mapping[str, str]:
+        return metadata_of(
             run.job,
             script=run.script,
             description=run.description,
             policy=self.metadata,
             script_bytes_total=run.script_bytes_total,
         )
-        if name not in metadata:
-            return None
-        key = BackendRunKey(run.job_id, self.cluster(run), run.start_time)
-        return edit_meta_payload(key, name, metadata[name])
-
-    def _start(
-        self, run: Run, key: BackendRunKey, server: ServerInfo, *, is_slim: bool
-    ) -> Mapping[str, Any]:
-        script, description = (None, None) if is_slim else (run.script, run.description)
-        metadata = metadata_of(
-            run.job,
-            script=script,
-            description=description,
-            policy=self.metadata,
-            script_bytes_total=run.script_bytes_total,
-        )
-        document = start_payload(
-            run.job,
-            mapping=self._site,
-            dialect=server.dialect,
-            metadata=metadata,
-            cluster=key.cluster,
-            warn=self._warn,
-        )
-        if run.monitoring_status is not None:
-            document["monitoringStatus"] = run.monitoring_status
-        return document
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:

@@ -26,7 +26,7 @@ from spool.drain.loop import Drain, DrainParts
 from spool.drain.node_rounds import NodeRounds
 from spool.drain.recovery import recover
 from spool.drain.same_job import SameJobProof
-from spool.drain.service import Service, ServiceParts
+from spool.drain.service import Service
 from spool.drain.slurm_questions import SlurmQuestions
 from spool.drain.text_collector import TextCollector
 from spool.errors import BadFileError
@@ -63,15 +63,14 @@ def assemble(
     _connect(parts, workers)
     drain = Drain(parts, last_event=_past(previous.last_event, now))
     recover(layout, parts.store, parts.loader, now)
-    service_parts = ServiceParts(
+    return Service(
+        drain,
+        parts,
+        externals,
         workers=tuple(workers.values()),
         state_file=DrainStateFile(state_path, system_calls=externals.system_calls),
-        inputs_changed=externals.inputs_changed,
-        warnings=externals.warnings,
-        slurm_release=externals.slurm_release,
         watch=externals.new_watch(layout, externals.answers),
     )
-    return Service(drain, parts, service_parts)
 
 
 class _Assembly:

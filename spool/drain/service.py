@@ -8,11 +8,10 @@ code is 0.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from spool.drain.event_watch import EventWatch
+from spool.drain.externals import Externals
 from spool.drain.loop import IDLE_SECONDS, Drain, DrainParts
 from spool.drain.recovery import clean_tmp
 from spool.drain.state_report import StateReport
@@ -34,30 +33,28 @@ SOON_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceParts:
-    """The parts of the service besides those of the drain.
+class Service:
+    """A drain with its housekeeping. `stop` may be called by a signal handler.
 
-    `inputs_changed` returns whether token or configuration changed since its last call; `warnings`
-    and `slurm_release` are Slurm's; `watch` wakes the loop for new events, None: it polls.
+    `watch` wakes the loop for new events; None: it polls.
     """
 
-    workers: tuple[Worker[Any, Any], ...]
-    state_file: DrainStateFile
-    inputs_changed: Callable[[], bool]
-    warnings: Callable[[], tuple[str, ...]]
-    slurm_release: Callable[[], str | None]
-    watch: EventWatch | None
-
-
-class Service:
-    """A drain with its housekeeping. `stop` may be called by a signal handler."""
-
-    def __init__(self, drain: Drain, parts: DrainParts, service_parts: ServiceParts) -> None:
+    def __init__(
+        self,
+        drain: Drain,
+        parts: DrainParts,
+        externals: Externals,
+        *,
+        workers: tuple[Worker[Any, Any], ...],
+        state_file: DrainStateFile,
+        watch: EventWatch | None,
+    ) -> None:
         self.drain = drain
         self.parts = parts
-        self._service_parts = service_parts
-        watch = service_parts.watch
+        self.workers = workers
+        self._externals = externals
+        self._state_file = state_file
+        self._watch = watch
         is_watched = watch is not None and not watch.problem
         self._longest_wait = WATCHED_SECONDS if is_watched else IDLE_SECONDS
         self._report = StateReport(drain, parts, once=False)
@@ -126,7 +123,7 @@ class Service:
             self.parts.archive.expire(now.wall)
             clean_tmp(self.parts.layout, now)
         # before the step, which then sends with the new token
-        if self._service_parts.inputs_changed():
+        if self._externals.inputs_changed():
             self.parts.health.cause_changed(now)
         self.drain.step(longest_wait)
         self._write_state()
@@ -137,9 +134,9 @@ class Service:
         steady = self.parts.clocks.steady
         deadline = steady() + SHUTDOWN_SECONDS
         # First all are closed, then waited for: their last requests end at the same time.
-        for worker in self._service_parts.workers:
+        for worker in self.workers:
             worker.close()
-        for worker in self._service_parts.workers:
+        for worker in self.workers:
             if not worker.join(max(0.1, deadline - steady())):
                 text = "%s: a request was unfinished at shutdown; the next drain sends it again"
                 _log.warning(text, worker.name)
@@ -150,27 +147,26 @@ class Service:
 
     def close(self) -> None:
         """Close files; the service is not used any more."""
-        if self._service_parts.watch is not None:
-            self._service_parts.watch.close()
+        if self._watch is not None:
+            self._watch.close()
         self.parts.crash_marker.close()
 
     def _write_state(self, *, at_once: bool = False) -> None:
         now = self.parts.clocks.now()
-        parts = self._service_parts
         state = self._report.state(
             now,
-            warnings=parts.warnings(),
-            slurm_release=parts.slurm_release(),
-            polling_reason=parts.watch.problem if parts.watch else "",
+            warnings=self._externals.warnings(),
+            slurm_release=self._externals.slurm_release(),
+            polling_reason=self._watch.problem if self._watch else "",
         )
-        parts.state_file.write(state, now.wall, at_once=at_once)
+        self._state_file.write(state, now.wall, at_once=at_once)
 
     def _is_idle(self) -> bool:
         """Return whether within the next second only writing is left to do."""
         parts, now = self.parts, self.parts.clocks.steady()
         times = (parts.resolver.next_time(), parts.store.schedule.next_time())
         is_soon = any(at is not None and at <= now + SOON_SECONDS for at in times)
-        is_asking = any(worker.outstanding for worker in self._service_parts.workers)
+        is_asking = any(worker.outstanding for worker in self.workers)
         return (
             not is_asking
             and not len(parts.texts)
