@@ -24,6 +24,17 @@ class Answered(Protocol):
         """Pass the answer to its receiver; called by the loop's thread."""
 
 
+class AnswerQueue(Protocol):
+    """The queue of the workers' answers; `queue.Queue` is one."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Answered:  # noqa: FBT001, FBT002 - as in `queue.Queue`
+        """Return the next answer; wait at most `timeout` seconds.
+
+        Raises:
+            Empty: there was none.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer(Generic[Q, A]):
     """A query with its answer, or with None if it was not answered any more."""

@@ -13,11 +13,10 @@ from spool.drain.final_texts import FinalTexts
 from spool.drain.text_collector import TextCollector
 from spool.files.run import Run, run_name
 from spool.moment import Moment
-from spool.resolve.allocations import RememberedAllocations
 from spool.resolve.changed_run import changed_run, is_due_now
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.job_log import log_resolution
-from spool.resolve.new_run import IncompleteRunError, admit
+from spool.resolve.new_run import IncompleteRunError, RememberedAllocations, admit
 from spool.resolve.resolver import Resolved, Resolver
 
 POSTPONED_SECONDS = 60.0  # a run of a resolution cannot be read

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from slurm.job import Job
 from spool.deliver.senders import SenderBackend
 from spool.drain.event_watch import EventWatch
-from spool.drain.loop import AnswerQueue
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Layout
 from spool.files.node_round import NodeRound
@@ -22,7 +21,7 @@ from spool.files.system_calls import SystemCalls
 from spool.moment import Clocks
 from spool.resolve.job_texts import TextsQuery, TextsReply
 from spool.resolve.slurm_worker import DrainSlurm
-from spool.worker import Worker
+from spool.worker import AnswerQueue, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from queue import Empty
-from typing import Protocol
 
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.counters import ActivityCounters
@@ -29,7 +28,7 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Clocks, Moment
 from spool.resolve.event_scanner import EventScanner
 from spool.resolve.resolver import Resolver
-from spool.worker import Answered
+from spool.worker import AnswerQueue
 
 IDLE_SECONDS = 0.04  # no event is resolved earlier after its hook began
 FULL_RETRY_SECONDS = 10.0
@@ -38,17 +37,6 @@ TODO_CHECK_SECONDS = 1.0
 LARGE_TODO = 2_000
 LARGE_TODO_CHECK_SECONDS = 30.0
 _log = logging.getLogger(__name__)
-
-
-class AnswerQueue(Protocol):
-    """The queue of the workers' answers; `queue.Queue` is one."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Answered:  # noqa: FBT001, FBT002 - as in `queue.Queue`
-        """Return the next answer; wait at most `timeout` seconds.
-
-        Raises:
-            Empty: there was none.
-        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
