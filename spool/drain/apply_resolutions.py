@@ -8,6 +8,7 @@ from dataclasses import replace
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_run import PendingRun
 from spool.deliver.request_builder import RequestBuilder
+from spool.deliver.run_loader import READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.drain.final_texts import FinalTexts
 from spool.drain.text_collector import TextCollector
@@ -18,8 +19,6 @@ from spool.resolve.event_scanner import EventScanner
 from spool.resolve.job_log import log_resolution
 from spool.resolve.new_run import IncompleteRunError, RememberedAllocations, admit
 from spool.resolve.resolver import Resolved, Resolver
-
-POSTPONED_SECONDS = 60.0  # a run of a resolution cannot be read
 
 
 class ResolutionApplier:
@@ -69,7 +68,7 @@ class ResolutionApplier:
             # New runs are stored already; to apply them again would bring back what is delivered
             # meanwhile. The known ones are kept, because Slurm may have forgotten them later.
             known = replace(result, new_runs=(), unknown_events=())
-            self._postponed.append((now.steady + POSTPONED_SECONDS, (query, known, record)))
+            self._postponed.append((now.steady + READ_AGAIN_SECONDS, (query, known, record)))
             finished = []  # until then the events protect the end
         # `stage` ties the events to the runs: they are removed only when these runs are durable.
         for run in new:
