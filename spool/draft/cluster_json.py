@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ccbackend.site_map import SiteMap
@@ -48,16 +48,6 @@ class _Hardware:
     addresses: tuple[str, ...] | None
 
 
-@dataclass(slots=True)
-class _Notes:
-    """Notes in order, each once."""
-
-    texts: dict[str, None] = field(default_factory=dict)
-
-    def add(self, text: str) -> None:
-        self.texts[text] = None
-
-
 def cluster_text(document: dict[str, Any]) -> str:
     """Return the document as JSON that people can edit: lists of numbers on one line."""
     text = json.dumps(document, indent=4)
@@ -66,7 +56,7 @@ def cluster_text(document: dict[str, Any]) -> str:
 
 def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> DraftedCluster:
     """Return the draft for the nodes whose partitions belong to a cluster at cc-backend."""
-    notes = _Notes()
+    notes: list[str] = []
     own = [node for node in nodes if cluster in map(site.cluster_of, node.partitions)]
     kinds: dict[_Hardware, list[str]] = {}
     for node in own:
@@ -79,7 +69,7 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
         subclusters.append(_subcluster(name, hardware, hosts, notes))
     bad = [host for hosts in kinds.values() for host in hosts if not _HOST.fullmatch(host)]
     if bad:
-        notes.add(
+        notes.append(
             f"cc-backend accepts only letters, digits and dashes in a host name, not {bad[0]!r}"
             f" ({len(bad)} in all): rename them by host_map"
         )
@@ -101,7 +91,7 @@ def draft_cluster(cluster: str, nodes: Sequence[Node], site: SiteMap) -> Drafted
         "topology: memoryDomain is the socket; correct it where a socket has several NUMA nodes",
         "metricConfig: has only cpu_load; add the metrics of your collectors",
     )
-    return DraftedCluster(document=document, notes=(*general, *notes.texts))
+    return DraftedCluster(document=document, notes=(*general, *dict.fromkeys(notes)))
 
 
 def _hardware(node: Node, site: SiteMap) -> _Hardware:
@@ -132,7 +122,7 @@ def _free_name(hardware: _Hardware, taken: set[str]) -> str:
 
 
 def _subcluster(
-    name: str, hardware: _Hardware, hosts: Iterable[str], notes: _Notes
+    name: str, hardware: _Hardware, hosts: Iterable[str], notes: list[str]
 ) -> dict[str, Any]:
     topology = _topology(hardware)
     count = sum(number for _, _, number in hardware.devices)
@@ -212,20 +202,20 @@ def _topology(hardware: _Hardware) -> dict[str, Any]:
 
 
 def _accelerators(
-    name: str, hardware: _Hardware, count: int, notes: _Notes
+    name: str, hardware: _Hardware, count: int, notes: list[str]
 ) -> list[dict[str, str]] | None:
     if hardware.addresses is None:
-        notes.add(
+        notes.append(
             f"{name}: accelerators is null, because gpuPciAddrs has no addresses for its hosts;"
             " make them with `cc-spool draft-gpus`"
         )
         return None
     if len(hardware.addresses) != count:
-        notes.add(
+        notes.append(
             f"{name}: gpuPciAddrs has {len(hardware.addresses)} addresses for its hosts,"
             f" but Slurm has {count} devices"
         )
-    notes.add(f"{name}: check type and model of the accelerators")
+    notes.append(f"{name}: check type and model of the accelerators")
     models = [type_ or TO_FILL_IN for _, type_, number in hardware.devices for _ in range(number)]
     models += [TO_FILL_IN] * len(hardware.addresses)
     return [
