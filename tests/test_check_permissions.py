@@ -13,8 +13,8 @@ import pytest
 from check_command_site import drain_lock, verdicts, working_site
 from command_site import CommandSite
 
-from spool.checks.result import AgeLimits, CheckStatus
 from spool.checks.local import CheckContext, local_results
+from spool.checks.result import AgeLimits, CheckStatus
 from spool.config import load
 from spool.identity import open_token
 from spool.preflight import permissions

@@ -10,6 +10,7 @@ from drain_world import NOON, World
 from service_site import Site
 
 from ccbackend.outcomes import Reason
+from ccbackend.version import Version
 from slurm.job import NodeAllocation
 from spool.files.drain_state import HealthState
 
@@ -88,6 +89,16 @@ def test_once_waits_for_what_is_due_within_a_second(site: Site) -> None:
 
     assert site.world.service.run_once()
     assert [1] == [job_id for job_id, _ in site.world.backend.rows]
+
+
+def test_once_asks_about_a_held_stop_before_it_ends(site: Site) -> None:
+    """It cannot wait for the time of the next query: cc-backend may list the run by now."""
+    site.world.tick, site.world.backend.version = 0.002, Version(1, 5, 4)
+    site.world.begin(1)
+    site.world.end(1)
+
+    assert site.world.service.run_once()
+    assert [("start", 1), ("list", 0), ("stop", 1)] == site.world.backend.asked[1:]
 
 
 def test_once_can_be_stopped(site: Site) -> None:
