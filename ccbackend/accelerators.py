@@ -148,12 +148,16 @@ def accelerators_of(
         _devices(gres) for gres, some in zip(pieces, known, strict=True) if some is None
     )
     allocated = len(indices) + unindexed
-    problems = [f"accelerators without a device index in Slurm: {unindexed}"] if unindexed else []
+    problems = (
+        [f"accelerators whose device index Slurm does not show: {unindexed}"] if unindexed else []
+    )
     if not indices:
         return NodeAccelerators((), allocated, tuple(problems))
     table = site.table(node.name)
     if table is None:
-        problems.append(f"gpuPciAddrs has no addresses for hosts like {host_kind(node.name)}")
+        problems.append(
+            f"gpuPciAddrs has no addresses for hosts named {host_kind(node.name)} (N: a number)"
+        )
         return NodeAccelerators((), allocated, tuple(problems))
     problems += [
         f"gpuPciAddrs has no address for device {index} of hosts {table.label}"
@@ -177,7 +181,8 @@ def map_problems(
         cluster: the server's view of them; hosts without topology there are passed over.
     """
     found = [
-        f"pattern {table.label} matches any part of a host name; write ^...$ for the whole name"
+        f"pattern {table.label} also matches a part of a host name; write ^...$ to match only"
+        " whole names"
         for _, table in site.patterns
         if not (table.label.startswith("^") and table.label.endswith("$"))
     ]
@@ -197,7 +202,9 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
     kind = host_kind(node)
     known = {device_key(one): one for one in server_ids}
     if table is None:
-        return [f"gpuPciAddrs has no addresses for hosts like {kind}"] if known else []
+        return (
+            [f"gpuPciAddrs has no addresses for hosts named {kind} (N: a number)"] if known else []
+        )
     ours = {device_key(one): one for one in table.addresses.values()}
     return [
         *(
@@ -205,7 +212,8 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
             for one in sorted(ours.keys() - known)
         ),
         *(
-            f"accelerator {known[one]} of hosts like {kind} is only in cc-backend's cluster.json"
+            f"accelerator {known[one]} of hosts named {kind} (N: a number) is only in"
+            " cc-backend's cluster.json"
             for one in sorted(known.keys() - ours)
         ),
     ]

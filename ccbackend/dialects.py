@@ -101,9 +101,13 @@ def sharing_problem(job: JobFacts) -> str | None:
         return (
             None
             if job.sharing in _CANONICAL
-            else f"node sharing {job.sharing!r} is unknown to this program: sent as multi_user"
+            else f"node sharing {job.sharing!r} is unknown to this program: reported as multi_user"
         )
-    return None if _sharing_by_cores(job) else "node sharing is not known: sent without it"
+    return (
+        None
+        if _sharing_by_cores(job)
+        else "whether the job shares its nodes is unknown: it is reported without this"
+    )
 
 
 def _sharing_by_cores(job: JobFacts) -> str | None:

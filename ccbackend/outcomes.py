@@ -47,90 +47,132 @@ class Reason(Enum):
     STOPPED = Outcome.DELIVERED, "stopped"
     DELETED = Outcome.DELIVERED, "deleted"
     NODES_TAKEN = Outcome.DELIVERED, "accepted; cc-backend does not say whether it stored all nodes"
-    LISTED = Outcome.DELIVERED, "a listing"
+    LISTED = Outcome.DELIVERED, "the answer is a job list"
     EDITED = Outcome.DELIVERED, "the metadata was changed"
     EDITED_UNARCHIVED = Outcome.DELIVERED, "the metadata was changed, but not in the job archive"
-    JOB_API_ON = Outcome.DELIVERED, "the server accepts jobs by REST"
-    NATS_ON = Outcome.DELIVERED, "the server accepts jobs by NATS"
-    STORED_BEFORE = Outcome.ALREADY_THERE, "the server already has this run"
-    STOPPED_BEFORE = Outcome.ALREADY_THERE, "this run is already stopped at the server"
-    NOTHING_TO_DELETE = Outcome.ALREADY_THERE, "the server has no such run, so none is deleted"
+    JOB_API_ON = Outcome.DELIVERED, "cc-backend accepts jobs by REST"
+    NATS_ON = Outcome.DELIVERED, "cc-backend accepts jobs by NATS"
+    STORED_BEFORE = Outcome.ALREADY_THERE, "cc-backend already has this run"
+    STOPPED_BEFORE = Outcome.ALREADY_THERE, "cc-backend already shows this run as ended"
+    NOTHING_TO_DELETE = (
+        Outcome.ALREADY_THERE,
+        "cc-backend does not have this run, so there is nothing to delete",
+    )
     QUEUED = Outcome.CONFIRM, "queued by cc-backend 1.4; the drain waits until it lists the job"
     PUBLISHED = Outcome.CONFIRM, "published by NATS; the drain waits until cc-backend lists the job"
     WRONG_DIALECT = (
         Outcome.AMEND,
-        "the server expects the other field for node sharing; it is sent again with that one",
+        "cc-backend has another field for node sharing; the start is sent again with that field",
     )
-    END_BEFORE_START = Outcome.AMEND, "the end time must be after the start time"
-    STATE_UNKNOWN = Outcome.AMEND, "the server does not know this end state; failed is sent instead"
-    METADATA_TOO_LARGE = Outcome.AMEND, "the request is too large; it is sent again, shortened"
-    UNKNOWN_RUN = Outcome.NEEDS_START, "the server does not have this run; its start is sent first"
-    DUPLICATE = Outcome.CONFLICT, "the server has a run of this job id; the drain checks which one"
-    UNKNOWN_RUN_YET = Outcome.LATER, "the server may not have stored the start yet; retried soon"
-    AFTER_FLUSH = Outcome.LATER, "the run is still in the server's job cache; retried later"
+    END_BEFORE_START = (
+        Outcome.AMEND,
+        "cc-backend rejects this stop: its end time must be after its start time",
+    )
+    STATE_UNKNOWN = (
+        Outcome.AMEND,
+        "cc-backend does not know this end state; the state failed is sent instead",
+    )
+    METADATA_TOO_LARGE = (
+        Outcome.AMEND,
+        "the request is too large for cc-backend; it is sent again with shorter texts",
+    )
+    UNKNOWN_RUN = (
+        Outcome.NEEDS_START,
+        "cc-backend does not have this run; the start is sent before the stop",
+    )
+    DUPLICATE = (
+        Outcome.CONFLICT,
+        "cc-backend has a run of this job id; the drain checks whether it is the same one",
+    )
+    UNKNOWN_RUN_YET = (
+        Outcome.LATER,
+        "cc-backend may not have stored the start yet; the stop is retried soon",
+    )
+    AFTER_FLUSH = (
+        Outcome.LATER,
+        "the run is still in cc-backend's job cache; the request is retried later",
+    )
     UNKNOWN_HOST = (
         Outcome.LATER,
         "add the host to cluster.json of cc-backend and restart cc-backend",
     )
-    UNKNOWN_CLUSTER_ALONE = Outcome.LATER, "the server does not have this cluster, but has others"
+    UNKNOWN_CLUSTER_ALONE = (
+        Outcome.LATER,
+        "cc-backend does not have this cluster: add it there, or correct partition_clusters",
+    )
     SWALLOWED = (
         Outcome.LATER,
-        "rejected without a reason: see the server's log (unknown host or cluster, invalid value)",
+        "rejected without a reason (unknown host or cluster, invalid value): see cc-backend's log",
     )
     # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
     # cause (`spool.deliver.backend_health`), until other runs are accepted meanwhile.
-    PANIC = Outcome.LATER, "the server crashed on this request: see its log"
+    PANIC = Outcome.LATER, "cc-backend crashed on this request: see cc-backend's log"
     ARCHIVE_UNREADABLE = (
         Outcome.LATER,
-        "the server cannot list its jobs (an archived job may be unreadable): see its log",
+        "cc-backend cannot list its jobs (an archived job may be unreadable): see its log",
     )
-    QUERY_FAILED = Outcome.LATER, "the server cannot list its jobs: see its log"
+    QUERY_FAILED = Outcome.LATER, "cc-backend cannot list its jobs: see its log"
     UNEXPECTED = (
         Outcome.LATER,
-        "no known version of cc-backend gives this answer: check proxies in front of it",
+        "no known version of cc-backend answers like this: check proxies in front of cc-backend",
     )
-    DATABASE = Outcome.RETRY, "the server's database is locked or fails: see the server's log"
-    BUSY = Outcome.RETRY, "the server or a proxy in front of it is not ready; it is retried"
+    DATABASE = Outcome.RETRY, "cc-backend's database is locked or fails: see cc-backend's log"
+    BUSY = (
+        Outcome.RETRY,
+        "cc-backend or a proxy in front of it is not ready; the request is retried",
+    )
     NOT_THE_API = (
         Outcome.RETRY,
-        "not an answer of cc-backend: check the URL, and proxies in front of cc-backend",
+        "the answer is not from cc-backend: check cc-backend.host, and proxies in front of it",
     )
     UNREACHABLE = (
         Outcome.RETRY,
-        "cannot connect to the server: check its address and that it is running",
+        "cannot connect to cc-backend: check cc-backend.host, and that cc-backend is running",
     )
-    TIMED_OUT = Outcome.RETRY, "the request timed out; it is retried"
-    BROKEN = Outcome.RETRY, "the connection broke during the request; it is retried"
+    TIMED_OUT = Outcome.RETRY, "the request to cc-backend timed out; it is retried"
+    BROKEN = Outcome.RETRY, "the connection to cc-backend broke during the request; it is retried"
     BROKER_AWAY = (
         Outcome.RETRY,
-        "cannot connect to the NATS broker: check nats.servers and that it is running",
+        "cannot connect to the NATS broker: check nats.servers, and that the broker is running",
     )
-    BROKER_LOST = Outcome.RETRY, "the connection to the NATS broker broke; the message is retried"
+    BROKER_LOST = (
+        Outcome.RETRY,
+        "the connection to the NATS broker broke; the message is sent again",
+    )
     NO_SUBSCRIBER = (
         Outcome.RETRY,
         "cc-backend does not subscribe to nats.subject: restart cc-backend",
     )
-    BAD_VALUE = Outcome.REJECTED, "the server's database rejects a value: see the server's log"
-    BAD_REQUEST = Outcome.REJECTED, "the server rejects this request"
+    BAD_VALUE = (
+        Outcome.REJECTED,
+        "cc-backend's database rejects a value of the job: see cc-backend's log",
+    )
+    BAD_REQUEST = Outcome.REJECTED, "cc-backend rejects this request"
     PAYLOAD_TOO_LARGE = (
         Outcome.REJECTED,
-        "too large for the NATS broker, even without script: raise the broker's max_payload",
+        "the job is too large for the NATS broker, even without script: raise its max_payload",
     )
-    FEATURE_ABSENT = Outcome.REJECTED, "this version of cc-backend does not support this request"
+    FEATURE_ABSENT = (
+        Outcome.REJECTED,
+        "this version of cc-backend does not support this request: update cc-backend to use it",
+    )
     TOKEN_EXPIRED = Outcome.HALT, "the token has expired: write a new one to the token file"
     TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks of both hosts"
     ADDRESS_REFUSED = (
         Outcome.HALT,
-        "the server refuses this host: add it to the server's list of allowed addresses",
+        "cc-backend refuses this host's address: add it to cc-backend's list apiAllowedIPs",
     )
-    ROLE_REFUSED = Outcome.HALT, "the token's account must have the role api, and no other role"
+    ROLE_REFUSED = (
+        Outcome.HALT,
+        "the token's account at cc-backend must have the role api, and no other role",
+    )
     TOKEN_REFUSED = (
         Outcome.HALT,
-        "the server refuses the token: create a new one for an account with the role api",
+        "cc-backend refuses the token: create a new one for an account with the role api",
     )
     TOKEN_UNREADABLE = Outcome.HALT, "the token file cannot be used"
-    NO_TOKENS = Outcome.HALT, "the server cannot verify any token: check its JWT keys"
-    REDIRECTED = Outcome.HALT, "the server redirects to another URL: correct cc-backend.host"
+    NO_TOKENS = Outcome.HALT, "cc-backend cannot verify any token: check cc-backend's JWT keys"
+    REDIRECTED = Outcome.HALT, "cc-backend redirects to another URL: correct cc-backend.host"
     WRONG_URL = Outcome.HALT, "there is no cc-backend at this URL: correct cc-backend.host"
     API_OFF = (
         Outcome.HALT,
@@ -152,21 +194,24 @@ class Reason(Enum):
         Outcome.HALT,
         "TLS with the NATS broker failed: check nats.ca_file, cert_file, key_file, the host names",
     )
-    NATS_FILE = Outcome.HALT, "a file in section nats of the configuration cannot be used"
+    NATS_FILE = (
+        Outcome.HALT,
+        "a file in section nats of the configuration cannot be used: correct path or contents",
+    )
     # All runs have the same name. Where partitions are clusters of their own, it is adjusted to
     # UNKNOWN_CLUSTER_ALONE (`spool.deliver.request_builder`).
     UNKNOWN_CLUSTER = (
         Outcome.HALT,
-        "the server does not have this cluster: correct clustername, or add it to cc-backend",
+        "cc-backend does not have this cluster: correct clustername, or add the cluster there",
     )
     CERTIFICATE = (
         Outcome.HALT,
-        "the server's certificate is not trusted: install its CA, or set cc-backend.ca_file",
+        "cc-backend's certificate is not trusted: install its CA, or set cc-backend.ca_file",
     )
-    NO_TLS = Outcome.HALT, "the server's port has no TLS: check scheme and port of cc-backend.host"
+    NO_TLS = Outcome.HALT, "cc-backend's port has no TLS: check scheme and port of cc-backend.host"
     TLS_REFUSED = (
         Outcome.HALT,
-        "the TLS handshake failed: compare versions, ciphers and client certificates",
+        "TLS with cc-backend failed: compare TLS versions, ciphers and client certificates",
     )
     CA_FILE = (
         Outcome.HALT,

@@ -97,10 +97,13 @@ def stop_payload(
     if name is None:
         raise PayloadError((f"{state} is not an end state such as COMPLETED",))
     if not is_known_state(state):
-        warn(f"end state {state!r} is unknown to this program: sent as {name}")
+        warn(f"end state {state!r} is unknown to this program: it is reported as {name}")
     stop_time = clamp_end_time(end_time, key.start_time)
     if abs(stop_time - end_time) > 1:
-        warn(f"end time was before the start time: moved by {stop_time - end_time} s")
+        warn(
+            "the end time was before the start time: the end is reported"
+            f" {stop_time - end_time} s later"
+        )
     return {
         "jobId": key.job_id,
         "cluster": key.cluster,

@@ -210,7 +210,7 @@ def graphql_rows(text: str) -> tuple[BackendRow, ...]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _list_error(error) from error
     if count != len(rows):
-        raise JobListError(f"it has {len(rows)} of {count} jobs", count)
+        raise JobListError(f"the list has only {len(rows)} of {count} jobs", count)
     return rows
 
 
@@ -229,10 +229,10 @@ def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[BackendRow, ...]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _list_error(error) from error
     if page != (items, 1):
-        raise JobListError(f"got page {page[1]} of {page[0]} jobs each instead of 1 of {items}")
+        raise JobListError(f"asked for page 1 with {items} jobs, got page {page[1]} with {page[0]}")
     # REST gives no total: only a page that is not full is known to be the last.
     if len(rows) >= items:
-        raise JobListError(f"it is full with {items} jobs, so there may be more")
+        raise JobListError(f"the list has the maximum of {items} jobs, so there may be more")
     return rows
 
 
@@ -248,16 +248,16 @@ def _count_of_jobs(answer: Any) -> int:
         raise JobListError("the answer contains errors")
     jobs = answer["data"]["jobs"]
     if jobs["items"] != []:
-        raise TypeError("there is no list of jobs")
+        raise TypeError("the answer contains no list of jobs")
     return int(jobs["count"])
 
 
 def _rows_of_items(items: list[object], instant: Callable[[object], int]) -> Iterable[BackendRow]:
     if {*map(type, items)} - {tuple}:
-        raise TypeError("an item is not a job")
+        raise TypeError("an item of the list is not a job")
     job_ids, clusters, starts, words, db_ids = zip(*items, strict=True) if items else ((),) * 5
     if {*map(type, job_ids), *map(type, db_ids)} - {int}:  # a bool is no number here
-        raise TypeError("an id is not a number")
+        raise TypeError("an id in the list is not a number")
     names, states = map(sys.intern, clusters), map(sys.intern, words)
     return map(_make_row, zip(job_ids, names, map(instant, starts), states, db_ids, strict=True))
 

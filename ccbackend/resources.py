@@ -117,7 +117,7 @@ def _threads(
     found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
     if found.problem:
         kind = host_kind(node.name)
-        warn(f"hardware threads are not sent for hosts like {kind}: {found.problem}")
+        warn(f"hardware threads are not sent for hosts named {kind} (N: a number): {found.problem}")
     return {"hwthreads": list(found.threads)} if found.threads else {}
 
 

@@ -49,7 +49,7 @@ def parse_token(text: str) -> Token:
     if not value:
         raise ValueError("the token is empty")
     if _TOKEN.fullmatch(value) is None:
-        raise ValueError("the token contains blanks, line breaks or control characters")
+        raise ValueError("the token contains spaces, line breaks or control characters")
     claims = _claims(value)
     expires, roles = claims.get("exp"), claims.get("roles")
     return Token(

@@ -131,7 +131,10 @@ class ProcessRunner:
     ) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._stopped:
-                raise SlurmError(f"{argv[0]} not run", reason=FailureReason.CANCELLED)
+                raise SlurmError(
+                    f"{argv[0]} was not started, because the program ends",
+                    reason=FailureReason.CANCELLED,
+                )
             try:
                 process = subprocess.Popen(  # noqa: S603 - an argument list, no shell
                     list(argv),

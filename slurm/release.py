@@ -34,9 +34,9 @@ class QueryMethod(StrEnum):
     """A way to read job records."""
 
     TEXT = "text"
-    JSON_EACH = "JSON with `-j ID`, one call for each job"
-    JSON_IDS = "JSON with `-j IDS`"
-    JSON_ALL = "JSON of all jobs"
+    JSON_EACH = "squeue's JSON with `-j ID`, one call for each job"
+    JSON_IDS = "squeue's JSON with `-j IDS`"
+    JSON_ALL = "squeue's JSON of all jobs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ CC_SPOOL = Program(
         Subcommand(
             name="show",
             module="spool.commands.show",
-            help="show one job or file: its facts, its state, the server's answer, what to do",
+            help="show one job or file: its facts, its state, cc-backend's answer, what to do",
             examples=(("cc-spool show 4711", "show all runs of job 4711"),),
         ),
         Subcommand(
@@ -109,7 +109,10 @@ CC_SPOOL = Program(
             examples=(
                 ("cc-spool configtest /tmp/new.json", "check a file before it is installed"),
             ),
-            exit_codes={0: "the file is valid", 78: "it has errors; all of them are shown"},
+            exit_codes={
+                0: "the file is valid",
+                78: "the configuration has errors; all of them are shown",
+            },
         ),
         Subcommand(
             name="import-config",

@@ -82,7 +82,7 @@ def wait_for_drain(layout: Layout, written: list[WrittenEvent], drain_wait: Drai
         try:
             drain_wait.drain_once()
         except SpoolLockedError:
-            _log.debug("a drain has started meanwhile")
+            _log.debug("another drain has started meanwhile; it delivers the events")
     while left := count_pending(layout, written):
         drain_wait.on_progress(left)
         # A drain that has been stopped will not reduce the count; what is left stays in the spool.

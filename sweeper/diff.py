@@ -176,7 +176,9 @@ def _judge_orphan(judge: _Judge, row: BackendRow) -> None:
         drift.young_stops.add(key)
         drift.skipped["young"] += 1
     else:
-        again = ", although a sweep has reported its end" if key in memory.stops_queued else ""
+        again = (
+            ", although a sweep has already reported its end" if key in memory.stops_queued else ""
+        )
         why = f"{job.state} according to {source}, still running at cc-backend{again}"
         drift.stops.append(Stop(job=job, proof=source, why=why))
 
@@ -185,7 +187,7 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
     """Judge a run whose end nobody proves: report it, or close it if the site has chosen so."""
     key, drift, differences = key_of_row(row), judge.drift, judge.differences
     if differences.accounting_runs is None:
-        why = "not in Slurm's queue, and accounting does not answer"
+        why = "not in Slurm's queue, and accounting does not answer: check slurmdbd"
         drift.reports.append(Report(key=key, why=why))
         return
     # Kept across sweeps: the wait for `sweep.close_unknown_after` must not begin anew each time.
@@ -193,8 +195,12 @@ def _judge_unproven(judge: _Judge, row: BackendRow) -> None:
     drift.unproven_since[key] = first
     runs = differences.accounting_runs.get(row.job_id, ())
     run_of_row = next((job for job in runs if same_start(job.start_time, row.start_time)), None)
-    shown = f"still shows it as {run_of_row.state}" if run_of_row else "does not have it"
-    why = f"not in Slurm's queue, and accounting {shown}"
+    shown = (
+        f"accounting still shows it as {run_of_row.state}"
+        if run_of_row
+        else "accounting does not have it"
+    )
+    why = f"not in Slurm's queue, and {shown}"
     after = judge.policy.close_after
     if after is not None and judge.now - first >= after:
         # The true end is unknown: the last moment the run was seen is the least wrong one.

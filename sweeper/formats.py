@@ -20,9 +20,9 @@ _SKIP_REASONS = {
     SpoolStatus.UNREPORTED: "excluded",
     SpoolStatus.DEAD: "in dead/ (cc-spool list)",
     "young": "younger than sweep.grace_seconds",
-    "confirming": "stopped by the last sweep",
-    "moved": "with a start time that has changed",
-    "requeued": "replaced by another run of the same job",
+    "confirming": "whose end the last sweep has reported",
+    "moved": "whose start time Slurm has changed",
+    "requeued": "that another run of the same job has replaced",
 }
 
 
@@ -45,9 +45,13 @@ def plan_summary(plan: Plan) -> str:
     if plan.over_limit:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
     if plan.first_sightings:
-        parts.append(f"facts of {pluralize(len(plan.first_sightings), 'new job')} to be stored")
+        new_jobs = pluralize(len(plan.first_sightings), "new job")
+        parts.append(f"facts of {new_jobs} to be stored before Slurm forgets them")
     if plan.skipped:
-        skipped = (f"{number} {_SKIP_REASONS[word]}" for word, number in plan.skipped.items())
+        skipped = (
+            f"{pluralize(number, 'run')} {_SKIP_REASONS[word]}"
+            for word, number in plan.skipped.items()
+        )
         parts.append(f"nothing to do for: {', '.join(skipped)}")
     if None not in plan.running_counts:
         in_slurm, at_backend = plan.running_counts

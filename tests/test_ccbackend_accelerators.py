@@ -107,9 +107,11 @@ def test_what_cannot_be_named_is_warned_about_per_type_of_host() -> None:
     node = Gres(name="gpu", count=2, indices=(1, 7))
 
     assert held(node).problems == ("gpuPciAddrs has no address for device 7 of hosts g",)
-    assert held(node, name="n12").problems == ("gpuPciAddrs has no addresses for hosts like nN",)
+    assert held(node, name="n12").problems == (
+        "gpuPciAddrs has no addresses for hosts named nN (N: a number)",
+    )
     assert held(Gres(name="gpu", count=2)).problems == (
-        "accelerators without a device index in Slurm: 2",
+        "accelerators whose device index Slurm does not show: 2",
     )
 
 
@@ -131,7 +133,12 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
         (
             {},
             {"n": ["A0", "A1"]},
-            ("pattern n matches any part of a host name; write ^...$ for the whole name",),
+            (
+                (
+                    "pattern n also matches a part of a host name; write ^...$ to match only"
+                    " whole names"
+                ),
+            ),
         ),
         (
             {},
@@ -143,10 +150,13 @@ TWO = {"socket": [[0]], "core": [[0]], "accelerators": [{"id": f"A{i}"} for i in
             {},
             (
                 "accelerator B1 of hosts n is not in cc-backend's cluster.json",
-                "accelerator A1 of hosts like nN is only in cc-backend's cluster.json",
+                (
+                    "accelerator A1 of hosts named nN (N: a number) is only in cc-backend's"
+                    " cluster.json"
+                ),
             ),
         ),
-        ({}, {}, ("gpuPciAddrs has no addresses for hosts like nN",)),
+        ({}, {}, ("gpuPciAddrs has no addresses for hosts named nN (N: a number)",)),
     ],
 )
 def test_a_check_compares_the_map_with_the_server(

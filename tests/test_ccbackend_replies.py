@@ -104,21 +104,21 @@ def test_errors_beside_data_void_it() -> None:
 
 def test_a_count_that_differs_tells_the_servers_count() -> None:
     """The next query can ask for more."""
-    with pytest.raises(JobListError, match="it has 1 of 5 jobs") as caught:
+    with pytest.raises(JobListError, match="the list has only 1 of 5 jobs") as caught:
         graphql_rows(graphql([ITEM], 5))
     assert caught.value.count == 5
 
 
 def test_a_full_rest_page_counts_as_cut() -> None:
     """There is no total to compare with."""
-    with pytest.raises(JobListError, match="it is full with 1 jobs"):
+    with pytest.raises(JobListError, match="the list has the maximum of 1 jobs"):
         rest_rows(rest([JOB], items=1), 1)
 
 
 @pytest.mark.parametrize(("items", "page"), [(25, 1), (10, 0)])
 def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
     """Page 0 is an empty list with status 200 on old servers."""
-    with pytest.raises(JobListError, match=f"page {page} of {items}"):
+    with pytest.raises(JobListError, match=f"got page {page} with {items}"):
         rest_rows(rest([], items, page), 10)
 
 

@@ -59,7 +59,10 @@ def test_nodes_are_paired_by_name_not_by_position() -> None:
     document, warnings = warned(job, site(clusters=server()))
 
     assert document["resources"] == [{"hostname": "n1"}, {"hostname": "n2", "hwthreads": [1, 9]}]
-    assert warnings[0] == "hardware threads are not sent for hosts like nN: cores are not known"
+    assert (
+        warnings[0]
+        == "hardware threads are not sent for hosts named nN (N: a number): cores are not known"
+    )
 
 
 def test_threads_of_whole_nodes_are_left_out_in_wide_jobs_only() -> None:
@@ -83,7 +86,8 @@ def test_core_numbers_stand_for_threads_only_where_the_site_says_so() -> None:
 
     assert document["resources"] == [{"hostname": "n1"}]
     assert warnings[0].startswith(
-        "hardware threads are not sent for hosts like nN: cores: 8 in Slurm, no topology"
+        "hardware threads are not sent for hosts named nN (N: a number): cores: 8 in Slurm,"
+        " no topology"
     )
     assert assumed["resources"] == [{"hostname": "n1", "hwthreads": [1, 3]}]
 

@@ -61,7 +61,7 @@ def test_a_new_end_state_is_sent_as_failed_with_a_warning() -> None:
     )
 
     assert document["jobState"] == "failed"
-    assert told == ["end state 'EXPLODED' is unknown to this program: sent as failed"]
+    assert told == ["end state 'EXPLODED' is unknown to this program: it is reported as failed"]
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PENDING", "SUSPENDED", "COMPLETING", "REVOKED"])

@@ -105,7 +105,7 @@ def test_a_new_value_of_sharing_is_shared_with_a_warning() -> None:
     assert sharing_field(job, Dialect.SHARED) == {"shared": "multi_user"}
     assert (
         sharing_problem(job)
-        == "node sharing 'topo2' is unknown to this program: sent as multi_user"
+        == "node sharing 'topo2' is unknown to this program: reported as multi_user"
     )
 
 

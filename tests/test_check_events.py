@@ -64,7 +64,7 @@ def test_jobs_that_started_without_any_event_are_a_warning() -> None:
     found = check(NONE, job(900, 5), job(600, 6))
 
     assert CheckStatus.WARNING is found.status
-    assert "job 6 started 10m 00s ago, but no event has arrived: the hooks do not run" == found.text
+    assert "job 6 started 10m 00s ago, but no event has arrived: no hook has run" == found.text
     assert found.hint.startswith("restart slurmctld (up to Slurm 23.02 ")
 
 
@@ -101,7 +101,10 @@ def test_without_a_job_that_must_have_an_event_none_is_missed(
     """None is due yet."""
     found = check(events, *jobs)
 
-    assert (CheckStatus.OK, "none yet; none was expected") == (found.status, found.text)
+    assert (CheckStatus.OK, "no event has arrived yet, and none is missing") == (
+        found.status,
+        found.text,
+    )
 
 
 def test_without_times_of_the_controller_every_job_counts() -> None:

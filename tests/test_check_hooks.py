@@ -65,7 +65,7 @@ def test_untouched_stub_writes_to_the_usual_spool() -> None:
     assert CheckStatus.OK is prolog([stub], user=None).status
     other = prolog([stub], Path("/srv/spool"), user=None)
     assert CheckStatus.CRITICAL is other.status
-    assert f"{stub} writes to {DEFAULT_SPOOL}, but the drain reads /srv/spool" == other.text
+    assert f"{stub} writes events to {DEFAULT_SPOOL}, but cc-spool reads /srv/spool" == other.text
 
 
 def test_missing_line_is_critical() -> None:
@@ -79,7 +79,10 @@ def test_missing_line_is_critical() -> None:
 def test_swapped_lines_are_critical(place: Path) -> None:
     """A prolog that writes stop events."""
     found = prolog([install(place) / "epilog_slurmctld"])
-    assert (CheckStatus.CRITICAL, True) == (found.status, "of the other hook" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (
+        found.status,
+        "is the stub of the other hook" in found.text,
+    )
 
 
 def test_one_of_several_lines_may_be_ours(place: Path) -> None:
@@ -106,7 +109,10 @@ def test_foreign_script_is_critical(place: Path) -> None:
     site = place / "site"
     site.write_text("#!/bin/sh\n/etc/none/prolog_slurmctld\n")
     found = prolog([site])
-    assert (CheckStatus.CRITICAL, True) == (found.status, "does not call our hook" in found.text)
+    assert (CheckStatus.CRITICAL, True) == (
+        found.status,
+        "does not call the hook of cc-slurm-sync" in found.text,
+    )
 
 
 def test_script_that_cannot_be_read_is_unknown(place: Path) -> None:

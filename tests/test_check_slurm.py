@@ -165,10 +165,10 @@ def test_accelerators_should_be_counted(tracked: str, verdict: CheckStatus) -> N
 @pytest.mark.parametrize(
     ("release", "words"),
     [
-        (Release(21, 8, 8), "the hooks: only the job id"),
+        (Release(21, 8, 8), "the hooks, with the job id only"),
         (OLD, "text: `squeue -j IDS`"),
-        (Release(23, 2), "the hooks: job id, start and end"),
-        (Release(26, 5, 3), "JSON with `-j IDS`, `--json=v0.0.44`"),
+        (Release(23, 2), "the hooks, with job id, start and end"),
+        (Release(26, 5, 3), "squeue's JSON with `-j IDS`, `--json=v0.0.44`"),
     ],
 )
 def test_sources_are_told_by_release(release: Release, words: str) -> None:

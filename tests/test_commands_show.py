@@ -203,7 +203,7 @@ def test_dead_events_say_why(site: CommandSite) -> None:
 
     assert [
         "not a valid name of an event file",
-        "unknown: its .why file is missing",
+        "reason unknown: its .why file is missing",
     ] == [site.call("show", name, "--json").json[0]["waits"] for name in ("3", "4")]
 
 

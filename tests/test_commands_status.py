@@ -96,10 +96,13 @@ def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSit
     server, cluster, delivery, drain = drained.call("status").out.splitlines()[:4]
     status = drained.call("status", "--json").json
 
-    assert f"cc-backend {status['server_url']}, version 1.5.4 (shared)" == server
+    assert (
+        f"cc-backend {status['server_url']}, version 1.5.4 (field for node sharing: shared)"
+        == server
+    )
     assert "cluster lab, Slurm 24.11.5" == cluster
     assert delivery.startswith(f"last delivery {format_time(NOON)} (")
-    assert delivery.endswith(" ago), 7 in the last hour")
+    assert delivery.endswith(" ago); deliveries: 7 in the last hour")
     assert drain.startswith("drain 0.2.0 is running (process ")
     assert "lab" == status["cluster"]
 
@@ -132,7 +135,7 @@ def test_a_verdict_has_a_colour_on_a_terminal(
 
 def test_status_counts_the_files_being_written(drained: CommandSite) -> None:
     """In tmp, which is nobody's business otherwise."""
-    assert "1 file being written in tmp" in filled(drained).call("status").out
+    assert "1 file being written in tmp/" in filled(drained).call("status").out
 
 
 def test_status_opens_no_file_of_the_spool(
@@ -178,7 +181,10 @@ def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None
     """Such as a link that somebody put there."""
     (site.state / "drain.lock").symlink_to("elsewhere")
 
-    assert "\nthe drain's lock cannot be opened; run this as root" in site.call("status").out
+    assert (
+        "\nit is unknown whether a drain runs: its lock cannot be opened; run this as root"
+        in site.call("status").out
+    )
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]
 
 
@@ -186,4 +192,4 @@ def test_a_holder_that_does_not_tell_its_number(drained: CommandSite) -> None:
     """Its state file names a process that is gone."""
     (drained.state / "drain.json").write_text('{"pid": 99999999}')
 
-    assert "a process of unknown id" in drained.call("status").out
+    assert "(process id unknown" in drained.call("status").out

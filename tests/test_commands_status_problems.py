@@ -75,13 +75,13 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
         f"nothing has been delivered since {format_time(NOON)}, although runs are due\n",
     ),
     ({"last_delivery": NOON, "deliveries_last_hour": 7}, f"last delivery {format_time(NOON)} ("),
-    ({"last_delivery": NOON, "deliveries_last_hour": 7}, " ago), 7 in the last hour\n"),
+    ({"last_delivery": NOON, "deliveries_last_hour": 7}, " ago); deliveries: 7 in the last hour\n"),
     (
         {
             "unreadable_count": 1,
             "unreadable": (UnreadableFile(name="todo/5-9.json", reason="EIO"),),
         },
-        "1 file cannot be read now:\n  todo/5-9.json: EIO\n",
+        "1 file in the spool cannot be read:\n  todo/5-9.json: EIO\n",
     ),
     (
         {"stops": HealthReport(state=HealthState.DOWN, since=NOON, reason="timed out")},

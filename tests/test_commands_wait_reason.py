@@ -63,7 +63,11 @@ PENDING: list[tuple[Run, DrainView, str]] = [
         running(HealthState.DOWN, "timeout"),
         "start is pending; cc-backend does not answer: timeout",
     ),
-    (run_of(replaces=(1,)), RUNNING, "replaced row, start is pending; it will be delivered next"),
+    (
+        run_of(replaces=(1,)),
+        RUNNING,
+        "deletion of the replaced run, then start is pending; it will be delivered next",
+    ),
     (DONE, RUNNING, "stop is pending; cc-backend may need some time before it accepts the stop"),
     (
         replace(PARKED, last_error=replace(REFUSED, message="")),
@@ -102,9 +106,12 @@ def test_a_run_in_todo_says_why_it_waits(run: Run, view: DrainView, words: str) 
 @pytest.mark.parametrize(
     ("run", "words"),
     [
-        (run_of(started=NOON), "started; waits for the end of the job"),
-        (run_of(reported=False, reason="opted out"), "not reported: opted out; kept until the job"),
-        (run_of(reported=False), "not reported: no reason recorded; kept until the job"),
+        (run_of(started=NOON), "its start was delivered; it waits for the end of the job"),
+        (
+            run_of(reported=False, reason="opted out"),
+            "not reported: opted out; its file is kept until",
+        ),
+        (run_of(reported=False), "not reported: no reason recorded; its file is kept until"),
     ],
 )
 def test_a_run_in_open_says_why_it_waits(run: Run, words: str) -> None:

@@ -47,7 +47,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     [
         ({"clustername": 5}, "clustername", "expected a string, got a number"),
         ({"clustername": ""}, "clustername", "empty"),
-        ({"clustername": " lab"}, "clustername", "begins or ends with a blank"),
+        ({"clustername": " lab"}, "clustername", "has a space at its beginning or end"),
         ({"clustername": "la\x1bb"}, "clustername", "control characters"),
         ({"clustername": "la\ud800b"}, "clustername", "control characters"),
         ({"clustername": None}, "clustername", "expected a string, got null"),

@@ -27,8 +27,11 @@ def test_loopback_needs_no_encryption(tmp_path: Path) -> None:
             {"cc_backend": {"host": "https://h", "apikey": TOKEN, "token_file": "/t"}},
             "cc-backend.apikey: not used",
         ),
-        ({"drain": {"stop_hold_seconds": 119}}, "drain.stop_hold_seconds: with less than 120"),
-        ({"sweep": {"close_unknown_after": 3600}}, "sweep.close_unknown_after: less than a day"),
+        ({"drain": {"stop_hold_seconds": 119}}, "drain.stop_hold_seconds: set 120 or more"),
+        (
+            {"sweep": {"close_unknown_after": 3600}},
+            "sweep.close_unknown_after: set 86400 (a day) or more",
+        ),
         (
             {"filters": {"accounts": {"allow": ["p", "q"], "deny": ["p"]}}},
             "filters.accounts: p is in allow and in deny",

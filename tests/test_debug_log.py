@@ -53,8 +53,8 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
         f"start event is in new/1-start-7-0-0-{world.pid}",
         f"slurmctld: RUNNING, started {format_time(NOON)}, 1 node",
         f"concluded: new run {start}; 1 event settled",
-        f"{start} call=start waits 5.0 s: reads its texts",
-        f"{start} texts read, in characters: script {len(SCRIPT)}, description 7",
+        f"{start} call=start waits 5.0 s: its texts are read",
+        f"{start} texts were read from Slurm, in characters: script {len(SCRIPT)}, description 7",
         f"{start} cluster=alex call=start is sent",
         f"{start} cluster=alex call=start outcome=delivered: status None, created",
         f"cluster=alex {start} call=start outcome=delivered",
@@ -172,8 +172,8 @@ def test_every_conclusion_is_said(caplog: pytest.LogCaptureFixture, world: World
     assert [
         (
             f"job=7 concluded: run start=5 ended FAILED at {format_time(NOON)} (accounting);"
-            " start=6 is sent again; 1 event not explained yet;"
-            " 1 event of a job unknown to Slurm; run start=8 is not shown by Slurm;"
+            " start=6 is sent again; 1 event not yet explained by Slurm;"
+            " 1 event of a job that Slurm does not know; run start=8 is not shown by Slurm;"
             " accounting is asked"
         ),
         "job=7 concluded: nothing new",
@@ -200,7 +200,7 @@ def test_a_drain_is_switched_to_debug_without_a_restart(tmp_path: Path) -> None:
 
     assert "debug:" not in quiet
     assert f"debug: job={second} slurmctld: RUNNING" in log
-    assert "debug: POST /api/jobs/start_job/: 201 after" in log
+    assert "debug: request POST /api/jobs/start_job/: 201 after" in log
     assert f"{drain.slurm.command('squeue')} " in log
     assert "hunter2" not in log
     assert TOKEN not in log

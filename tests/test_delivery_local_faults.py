@@ -79,7 +79,7 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
         world.run(20)
     assert {(2, NOON): "running"} == world.backend.rows
     assert {NAME: "internal error (TypeError); please report it with the log"} == alarms(world)
-    assert f"no request can be made from {NAME}, internal error: TypeError" in caplog.text
+    assert f"no request can be made from {NAME}, internal error (TypeError" in caplog.text
     world.now += HOUR
     world.run(6)
 

@@ -39,7 +39,7 @@ def test_a_run_that_something_in_front_refuses_goes_without_its_texts(
     world.run()
 
     assert {1, 2} == {job_id for job_id, _ in world.backend.rows}
-    assert "refused with script and description, accepted without them" in caplog.text
+    assert "was accepted only without script and description" in caplog.text
     assert 1 == len(calls(world, "edit_meta"))
     assert () == world.stored("open", 1).late_texts
 

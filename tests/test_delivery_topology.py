@@ -27,7 +27,7 @@ def test_a_start_waits_for_the_topology(world: World) -> None:
     world.begin(2)
     world.run(30)
     assert {(2, NOON): "running"} == world.backend.rows
-    assert "the server's topology cannot be read yet" == entry_of(world, 1).waits_for
+    assert "cc-backend's topology cannot be read yet" == entry_of(world, 1).waits_for
     world.backend.topology = ()
     world.run(20)
 

@@ -69,7 +69,7 @@ def test_once_says_that_something_waits(site: CommandSite, server: StubServer) -
     assert 75 == said.code
     assert [f"5-{NOON}.json"] == site.names("todo")
     reason = site.call("status", "--json").json["halted"]["reason"]
-    assert reason.startswith("the server refuses the token")
+    assert reason.startswith("cc-backend refuses the token")
 
 
 def test_warnings_of_the_configuration_are_told_at_the_start(site: CommandSite) -> None:

@@ -95,7 +95,7 @@ def test_an_event_whose_extras_cannot_be_read_is_an_event(
     (event,) = reader.event_scanner.scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
-    assert "are ignored: Permission denied" in caplog.text
+    assert "is used without its contents: Permission denied" in caplog.text
 
 
 @pytest.mark.parametrize("make", [_link, os.mkfifo, Path.mkdir])
@@ -165,7 +165,7 @@ def test_an_event_that_ended_the_drain_three_times_is_read_by_its_name_alone(
     (event,) = crash_three_times(reader, NAME).scan(MOMENT)
 
     assert (NAME, {}, NOW - 3) == (event.name, event.extras, event.time)
-    assert "are ignored: the drain crashed three times while reading this file" in caplog.text
+    assert "without its contents: the drain crashed three times while reading this" in caplog.text
 
 
 def test_what_is_no_event_and_ended_the_drain_three_times_is_set_aside(reader: Reader) -> None:

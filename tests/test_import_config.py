@@ -74,7 +74,7 @@ def test_each_key_of_the_adapter_has_a_line(
     assert notes["gpuPciAddrs"] == "copied"
     assert notes["ccRestUrl"] == "renamed to cc-backend.host"
     assert notes["slurmPollInterval"].startswith("not needed: ")
-    assert notes["natsUser"] == notes["natsNKeySeedFile"] == "not needed: it is empty"
+    assert notes["natsUser"] == notes["natsNKeySeedFile"] == "left out: it has no value"
     assert notes["frobnicate"].startswith("left out: ")
     assert notes["clustername"].startswith("missing; ")
     assert notes["next"].endswith("type `cc-spool configtest FILE`")
@@ -148,9 +148,9 @@ def test_a_place_for_secrets_that_does_not_exist_is_named(
     [
         ("natsNKeySeedFile", "/etc/seed", "not supported: create a creds file"),
         ("natsCredsFile", "/etc/creds", "not needed: natsServer is not set"),
-        ("ccRestJwt", "", "not needed: it is empty"),
+        ("ccRestJwt", "", "left out: it has no value"),
         ("ccRestUrl", "https://cc.example.org/api/", "renamed to cc-backend.host"),
-        ("ignoreHosts", "", "not needed: it is empty"),
+        ("ignoreHosts", "", "left out: it has no value"),
     ],
 )
 def test_a_key_says_what_became_of_it(

@@ -117,5 +117,5 @@ def test_an_upgrade_names_what_still_runs_as_the_old_version(place: Path, upgrad
     line = f"     {upgrade.pid}  {place}/site/venv/bin/python -c input() drain [31m"
 
     said = upgrade.done.stdout.splitlines()
-    assert "Still running as the old version; stop what does not end by itself" in said[-2]
+    assert "These processes still run the old version; restart those that do not end" in said[-2]
     assert line == said[-1].rstrip()

@@ -51,5 +51,10 @@ def test_an_error_of_our_own_ends_no_worker(
     monkeypatch.setattr(JobTexts, "read", fail)
 
     assert TextsReply() == texts(Commands()).ask(TextsQuery(jobs=(JOB, JOB)))
-    expected = ["texts of 2 jobs were not read, internal error: KeyError('odd')"]
+    expected = [
+        (
+            "texts of 2 jobs were not read, internal error (KeyError('odd')); please report it"
+            " with the log"
+        )
+    ]
     assert expected == [record.message for record in caplog.records]

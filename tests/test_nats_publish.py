@@ -94,7 +94,8 @@ def test_the_largest_message_passes(tmp_path: Path, server: StubServer, made: li
 
     assert [Reason.PUBLISHED, Reason.PAYLOAD_TOO_LARGE] == [each.reason for each in verdicts]
     assert (
-        "the message has 1048577 bytes, the broker's max_payload is 1048576" == verdicts[1].message
+        "the message has 1048577 bytes, but the NATS broker's max_payload is 1048576"
+        == verdicts[1].message
     )
 
 

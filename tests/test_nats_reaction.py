@@ -59,7 +59,7 @@ def test_a_start_without_a_row_after_two_commits_is_rejected_without_a_word() ->
     assert [180, HOUR, 180, HOUR] == [run.not_before - NOW for run in runs]
     assert (True, False) == (runs[1].start_is_queued, runs[1].start_is_published)
     assert runs[1].last_error is not None
-    assert "see the server's log" in runs[1].last_error.hint
+    assert "see cc-backend's log" in runs[1].last_error.hint
 
 
 def test_a_run_rejected_without_a_word_again_and_again_becomes_a_dead_letter() -> None:

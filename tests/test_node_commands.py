@@ -181,7 +181,7 @@ def test_status_shows_the_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [
         "node states of 3 nodes reported 2025-12-31 23:54:00 +0000 (6m 00s ago): down 1, idle 2",
         "node states not reported: 3 unknown to cc-backend",
-        "node states: 1 failed round, last 2025-12-31 23:59:00 +0000: Slurm did not answer",
+        "node states: 1 failed report, the last at 2025-12-31 23:59:00 +0000: Slurm did not answer",
     ] == list(node_lines(last, NOW, 300))
 
 

@@ -167,7 +167,7 @@ def test_slurm_goes_on_after_a_removal(site: Site) -> None:
     units = site.run("ls /etc/systemd/system/*.wants")
 
     assert "epilog_slurmctld\nprolog_slurmctld\n" == site.run(f"ls {HOOKS}")
-    assert "The two stubs stay: slurm.conf may name them" in said
+    assert "The two hook stubs were kept: if slurm.conf names them" in said
     assert "inactive" == site.property("cc-spool.service", "ActiveState")
     assert "cc-s" not in units
 
@@ -179,7 +179,7 @@ def test_a_purge_keeps_a_spool_with_undelivered_runs(site: Site) -> None:
     said = site.run("dpkg -P cc-slurm-sync")
     left = set(site.run(ALL_FILES).split())
 
-    assert f"{SPOOL} stays: it holds undelivered runs (1 files)." in said
+    assert f"{SPOOL} was kept: it holds undelivered runs (files: 1)." in said
     assert {HOOKS, f"{HOOKS}/prolog_slurmctld", f"{HOOKS}/epilog_slurmctld"} == {
         path for path in left if not path.startswith(SPOOL)
     }

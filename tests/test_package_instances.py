@@ -118,7 +118,7 @@ def test_a_purge_keeps_only_a_spool_with_undelivered_runs(site: Site) -> None:
     said = site.run("dpkg -P cc-slurm-sync")
     left = site.run("find / -xdev -path '*cc-slurm-sync*' -type f").split()
 
-    assert f"{SPOOL}-test stays: it holds undelivered runs (1 files)." in said
+    assert f"{SPOOL}-test was kept: it holds undelivered runs (files: 1)." in said
     assert [f"{SPOOL}-test/new"] == [str(Path(name).parent) for name in left]
     assert "" == site.run(f"ls -d {SPOOL} {STATE} {HOOKS} 2>/dev/null", check=False)
 

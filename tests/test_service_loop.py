@@ -190,7 +190,7 @@ def test_a_job_list_that_nobody_was_asked_for_is_asked_for_again_soon(
     worker.work = lambda _question: None
     site.settle()
 
-    assert "cannot be compared with Slurm's job list: not asked" in caplog.text
+    assert "cannot be compared with Slurm's job list: Slurm was not asked" in caplog.text
 
 
 def test_a_service_that_hands_over_says_nothing_of_stopping(

@@ -30,7 +30,7 @@ def test_way_is_told_with_its_form_of_json() -> None:
     """What check says of a source names the commands or the pinned JSON."""
     row = features_of(Release(26, 5))
 
-    assert "JSON with `-j IDS`, `--json=v0.0.44`" == row.describe(row.few_jobs)
+    assert "squeue's JSON with `-j IDS`, `--json=v0.0.44`" == row.describe(row.few_jobs)
     assert "scontrol show job ID -d" in row.describe(QueryMethod.TEXT)
 
 

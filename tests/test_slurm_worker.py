@@ -126,6 +126,6 @@ def test_an_error_of_our_own_ends_no_worker(caplog: pytest.LogCaptureFixture) ->
     assert RecordsReply(error=error) == reader.ask_controller(RECORDS)
     assert ListReply(error=error) == reader.ask_controller(ListQuery())
     assert RowsReply(error=error) == reader.ask_accounting(ROWS)
-    assert ["a query to Slurm failed, internal error: KeyError('odd')"] * 3 == [
-        record.message for record in caplog.records
-    ]
+    assert [
+        "a query to Slurm failed, internal error (KeyError('odd')); please report it with the log"
+    ] * 3 == [record.message for record in caplog.records]

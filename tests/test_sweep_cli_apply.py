@@ -34,7 +34,7 @@ def test_applying_repairs_and_the_next_plan_is_empty(tmp_path: Path) -> None:
     assert state["drift"] == {"start": 1, "stop": 1, "close": 0, "report": 0}
     assert state["mark"] == made.now
     assert state["started"] <= state["finished"]
-    assert "sweep: done, 2 applied" in said.err
+    assert "sweep: done (repairs: 2)" in said.err
 
 
 def test_the_first_apply_ever_only_looks(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_the_drain_cannot_tell_yet_waits(tmp_path: Path) -> None:
         assert said.code == 75
         assert "changes pending in the spool: 2" in said.err
         assert len(made.names("new")) == 2
-        assert "nothing to do for: 2 already in the spool" in made.sweep("plan").out
+        assert "nothing to do for: 2 runs already in the spool" in made.sweep("plan").out
 
 
 def test_a_full_spool_is_told_and_left_for_the_next_sweep(

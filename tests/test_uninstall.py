@@ -94,7 +94,7 @@ def test_uninstalling_keeps_files_of_the_site(fresh: Path, tmp_path: Path) -> No
     done = make("uninstall", conf=conf, PREFIX=str(fresh))
 
     assert kept == tree(fresh)
-    assert f"stays, because files are in it: {fresh}/var/spool/cc-slurm-sync/dead" in done.stdout
+    assert f"{fresh}/var/spool/cc-slurm-sync/dead is not empty and was kept" in done.stdout
 
 
 def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
@@ -108,7 +108,7 @@ def test_purging_removes_the_files_of_the_site(fresh: Path) -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     dead = fresh / "var/spool/cc-slurm-sync/dead"
-    assert f"removed with 1 files in it: {dead}\n" == done.stdout
+    assert f"{dead} was removed with its files (1)\n" == done.stdout
     assert not fresh.exists()
 
 

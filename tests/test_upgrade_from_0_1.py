@@ -267,9 +267,9 @@ def test_the_check_reports_it(site: SweepSite) -> None:
     said = site.call("check")
 
     for words in (
-        "events: 4 waiting",
+        "events: 4 pending",
         "cc-backend: has been down for",
-        "runs: 7 waiting",
+        "runs: 7 pending",
         "dead letters: 2 dead letters",
         "hosts that are unknown to cc-backend: 2 runs",
         "sweep: the last sweep ended",

@@ -47,7 +47,7 @@ class Notifier:
         try:
             self._messages.put_nowait(event_line(call, document, self._clock_ns()))
         except Full:
-            self._count_lost("the queue is full")
+            self._count_lost("the queue of notifications is full")
 
     def close(self) -> None:
         """End after the queued messages, or at once if the queue is full."""

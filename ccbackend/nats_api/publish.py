@@ -116,7 +116,10 @@ class Broker:
         # nats-py would raise an error, which would look like a lost connection.
         if len(message) > connection.client.max_payload:
             limit = connection.client.max_payload
-            text = f"the message has {len(message)} bytes, the broker's max_payload is {limit}"
+            text = (
+                f"the message has {len(message)} bytes, but the NATS broker's max_payload is"
+                f" {limit}"
+            )
             return ReplyVerdict(Reason.PAYLOAD_TOO_LARGE, text)
         # What the broker said since the last message is not about this one.
         connection.errors.clear()
@@ -216,7 +219,7 @@ async def _flush(connection: _Connection, seconds: float) -> None:
     closed.cancel()
     if not flush.done():
         flush.cancel()
-        raise TimeoutError("the broker did not answer a PING")
+        raise TimeoutError("the NATS broker did not answer a PING")
     await flush
 
 

@@ -154,7 +154,7 @@ class Transport:
         if stale and self._clock() - began < _MAX_STALE_SECONDS:
             answer, _ = self._attempt(method, path, body, token=token, limit_bytes=limit)
         said = answer.status if answer.fault is None else answer.fault.name.lower()
-        _log.debug("%s %s: %s after %.2f s", method, path, said, self._clock() - began)
+        _log.debug("request %s %s: %s after %.2f s", method, path, said, self._clock() - began)
         return answer
 
     def _attempt(

@@ -134,7 +134,7 @@ def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[N
         # A list of CPUs of exactly this length may have been cut inside a number, which would still
         # parse.
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
-            raise UntrustedTextError("a node line of scontrol is incomplete")
+            raise UntrustedTextError("a node line in scontrol's output is incomplete")
         try:
             names, cpus = expand_hosts(found[1]), expand_indices(found[2])
         except HostlistError as error:

@@ -96,7 +96,10 @@ def _node(name: str, record: str) -> Node | None:
 
 @lru_cache(maxsize=64)
 def _warn_size(kind: str) -> None:
-    text = "nodes like %s are skipped: Slurm does not show their sockets, cores or threads"
+    text = (
+        "nodes named %s (N: a number) are skipped: Slurm does not show their sockets, cores or"
+        " threads"
+    )
     _log.warning(text, kind)
 
 

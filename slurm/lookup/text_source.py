@@ -196,10 +196,10 @@ class SingleSource:
             records = self._records(words)
             own = [record for record in records if record_head(record).job_id == job_id]
         if len(own) != 1:
-            raise UntrustedTextError("it does not contain exactly one record of the job")
+            raise UntrustedTextError("the output does not contain exactly one record of the job")
         job = parse_job_record(own[0], job_id, cluster=cluster)
         if len(records) > 1 and job.state != "PENDING":  # the rest of an array may be pending
-            raise UntrustedTextError("it also contains records of other jobs")
+            raise UntrustedTextError("the output also contains records of other jobs")
         if not job.nodes:
             return job
         try:

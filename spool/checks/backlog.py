@@ -99,7 +99,7 @@ def _check_age(
         ),
     )
     oldest = "" if since is None else f", the oldest for {format_duration(age)}"
-    text = f"{count} waiting{oldest}"
+    text = f"{count} pending{oldest}"
     status = limits.status_at(age)
     if status is CheckStatus.OK:
         return passed(name, text, *perfdata)

@@ -17,7 +17,7 @@ from spool.checks.result import (
     passed,
     unreadable,
 )
-from spool.checks.waiting import STUCK_SECONDS, waiting_line
+from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
 from spool.errors import BadFileError
 from spool.files.drain_state import (
     DrainState,
@@ -36,7 +36,7 @@ MAX_NAMED = 3
 _HEARTBEAT_LIMITS = AgeLimits(
     warning_seconds=HEARTBEAT_WARNING_SECONDS, critical_seconds=HEARTBEAT_CRITICAL_SECONDS
 )
-_START_HINT = "`systemctl start cc-spool`; `journalctl -u cc-spool` shows why it ended"
+_START_HINT = "type `systemctl start cc-spool`; `journalctl -u cc-spool` shows why it ended"
 
 
 def check_drain_files(
@@ -74,7 +74,7 @@ def check_drain(
     `before_first_start` makes a drain that has never run only a warning: it is started last.
     """
     if not is_running and state is None and before_first_start:
-        hint = "when all other checks pass, `systemctl enable --now cc-spool`"
+        hint = "when all other checks pass, type `systemctl enable --now cc-spool`"
         yield finding(CheckStatus.WARNING, "drain", "has never run", hint)
     elif not is_running and state is not None and state.once:
         yield from _state_results(state, _last_once(state, now, limits), now, limits)
@@ -92,8 +92,9 @@ def _state_results(
     state: DrainState, life: CheckResult, now: float, limits: AgeLimits
 ) -> Iterator[CheckResult]:
     if state.updated is None or state.health.state is None:
-        hint = "restart cc-spool: the file may be of another version"
-        yield finding(CheckStatus.UNKNOWN, "drain", "its state file is not valid", hint)
+        hint = f"`systemctl restart cc-spool`: the drain then writes {DRAIN_STATE_FILE} anew"
+        text = f"the content of its state file {DRAIN_STATE_FILE} is not valid"
+        yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
         return
     yield life
     yield _cc_backend(state, now, limits)
@@ -103,7 +104,7 @@ def _state_results(
     yield _deliveries(state, now)
     yield _slurm(state, now, limits)
     yield _disk(state)
-    yield _parked(state.waiting, now)
+    yield _blocked_runs(state.waiting, now)
     if state.unreadable_count:
         yield _unreadable_files(state)
     for warning in state.warnings:
@@ -115,8 +116,12 @@ def _last_once(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
     """Return the result of a drain that cron starts with `--once`."""
     age = now - (state.updated or 0.0)
     status = limits.status_at(age)
-    hint = "" if status is CheckStatus.OK else "check the cron line of `cc-spool drain --once`"
-    return finding(status, "drain", f"`drain --once` ended {format_duration(age)} ago", hint)
+    hint = (
+        "" if status is CheckStatus.OK else "check cron and its line with `cc-spool drain --once`"
+    )
+    return finding(
+        status, "drain", f"`cc-spool drain --once` last ended {format_duration(age)} ago", hint
+    )
 
 
 def _heartbeat(state: DrainState, now: float) -> CheckResult:
@@ -130,8 +135,8 @@ def _heartbeat(state: DrainState, now: float) -> CheckResult:
     )
     status = _HEARTBEAT_LIMITS.status_at(age)
     if status is not CheckStatus.OK:
-        text = f"process {state.pid} has not updated its state for {format_duration(age)}"
-        hint = "a Slurm command or the disk may hang; if this continues, restart cc-spool"
+        text = f"process {state.pid} has not updated its state file for {format_duration(age)}"
+        hint = "a Slurm command or the disk may hang; if it does not recover, restart cc-spool"
         return finding(status, "drain", text, hint, figure)
     age_text = format_age(state.started, now)
     return passed("drain", f"process {state.pid} has been running for {age_text}", figure)
@@ -146,8 +151,8 @@ def _cc_backend(state: DrainState, now: float, limits: AgeLimits) -> CheckResult
         return finding(CheckStatus.CRITICAL, "cc-backend", text, hint, halted)
     if health.state is HealthState.DOWN:
         return _down("cc-backend", health, now, limits, halted)
-    version = f"version {state.server_version or 'unknown'}, dialect {state.server_dialect}"
-    text = version if state.server_version or state.server_dialect else "not queried yet"
+    is_known = state.server_version or state.server_dialect
+    text = server_text(state) if is_known else "not queried yet"
     return passed("cc-backend", text, halted)
 
 
@@ -174,14 +179,14 @@ def _deliveries(state: DrainState, now: float) -> CheckResult:
         )
         hint = "`cc-spool status` shows the causes; see also `journalctl -u cc-spool`"
         return finding(CheckStatus.CRITICAL, "deliveries", text, hint, figure)
-    text = f"{state.deliveries_last_hour} in the last hour{_last(state, now)}"
+    text = f"{recent_deliveries(state, now)}{_last(state, now)}"
     return passed("deliveries", text, figure)
 
 
 def _last(state: DrainState, now: float) -> str:
     if state.last_delivery is None:
         return ""
-    return f", the last one {format_age(state.last_delivery, now)} ago"
+    return f"; the last delivery was {format_age(state.last_delivery, now)} ago"
 
 
 def _slurm(state: DrainState, now: float, limits: AgeLimits) -> CheckResult:
@@ -208,21 +213,21 @@ def _disk(state: DrainState) -> CheckResult:
     return passed("disk", "writable")
 
 
-def _parked(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
+def _blocked_runs(waiting: tuple[WaitingCause, ...], now: float) -> CheckResult:
     """Return the result for runs that have waited for the same cause for a while."""
     old = [cause for cause in waiting if now - (cause.since or 0.0) >= STUCK_SECONDS]
-    figure = PerfData(label="parked", value=sum(cause.count for cause in old), warning=1)
+    figure = PerfData(label="waiting_runs", value=sum(cause.count for cause in old), warning=1)
     if not old:
-        return passed("parked runs", "none", figure)
+        return passed("waiting runs", "none", figure)
     named = "; ".join(waiting_line(cause, now) for cause in old[:MAX_NAMED])
     more = f"; and {len(old) - MAX_NAMED} more causes" if len(old) > MAX_NAMED else ""
-    hint = "remove the cause; then wait, or `cc-spool retry ALL` to deliver the runs now"
-    return finding(CheckStatus.WARNING, "parked runs", named + more, hint, figure)
+    hint = "remove the cause; then wait, or type `cc-spool retry ALL` to deliver the runs now"
+    return finding(CheckStatus.WARNING, "waiting runs", named + more, hint, figure)
 
 
 def _unreadable_files(state: DrainState) -> CheckResult:
     named = "; ".join(f"{file.name}: {file.reason}" for file in state.unreadable[:MAX_NAMED])
     count = state.unreadable_count
     text = f"{pluralize(count, 'file')} in the spool cannot be read: {named}"
-    hint = "repair the files' permissions or the disk; then the drain reads them automatically"
+    hint = "repair their permissions or the disk; then the drain reads them automatically"
     return finding(CheckStatus.CRITICAL, "unreadable files", text, hint)

@@ -53,7 +53,7 @@ def check_sweep(
         text = "no sweep has ever run: jobs that the hooks missed are not reported"
         return finding(CheckStatus.WARNING, "sweep", text, _TIMER_HINT)
     if summary is None:
-        return passed("sweep", "none has run on this host")
+        return passed("sweep", "no sweep has run on this host")
     age = now - (summary.started if summary.finished is None else summary.finished)
     limits = AgeLimits(warning_seconds=age_seconds, critical_seconds=CRITICAL_FACTOR * age_seconds)
     perfdata = (

@@ -53,7 +53,7 @@ def check_nodes(
         yield finding(CheckStatus.WARNING, _NAME, text, hint)
     elif left_out:
         text = f"not reported: {', '.join(left_out_texts(left_out))}"
-        hint = "`cc-sweep nodes --plan` and `cc-spool check --full` name them"
+        hint = "`cc-sweep nodes --plan` and `cc-spool check --full` show these nodes"
         yield finding(CheckStatus.WARNING, _NAME, text, hint, *figures)
     else:
         text = f"{pluralize(last.nodes, 'node')}, {format_age(last.accepted, now)} ago"
@@ -62,6 +62,6 @@ def check_nodes(
 
 def _hint(interval: float) -> str:
     return (
-        f"they should be reported every {interval:g} s: see `journalctl -u cc-spool`, or run"
+        f"node states should be reported every {interval:g} s: see `journalctl -u cc-spool`, or run"
         " `cc-sweep nodes`"
     )

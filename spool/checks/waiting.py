@@ -1,11 +1,12 @@
-"""What waits in the drain, in words for `status` and `check`."""
+"""The drain's state in words, for `status` and `check`."""
 
 from __future__ import annotations
 
-from spool.files.drain_state import WaitingCause
+from spool.files.drain_state import DrainState, WaitingCause
 from spool.formatting import format_age, format_time, pluralize
 
 STUCK_SECONDS = 60.0
+_HOUR_SECONDS = 3600.0
 
 
 def waiting_line(cause: WaitingCause, now: float) -> str:
@@ -13,3 +14,17 @@ def waiting_line(cause: WaitingCause, now: float) -> str:
     since = f" since {format_time(cause.since)}" if cause.since is not None else ""
     age = f" ({format_age(cause.since, now)})" if cause.since is not None else ""
     return f"{cause.cause}: {pluralize(cause.count, 'run')}{since}{age}"
+
+
+def server_text(state: DrainState) -> str:
+    """Return the version of cc-backend, and the name that it has for the field of node sharing."""
+    field = f" (field for node sharing: {state.server_dialect})" if state.server_dialect else ""
+    return f"version {state.server_version or 'unknown'}{field}"
+
+
+def recent_deliveries(state: DrainState, now: float) -> str:
+    """Return the number of deliveries, and the time in which the drain has counted them."""
+    since = state.started or 0.0
+    if now - since >= _HOUR_SECONDS:
+        return f"{state.deliveries_last_hour} in the last hour"
+    return f"{state.deliveries_last_hour} since the drain was started {format_age(since, now)} ago"

@@ -61,7 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         metavar="SECONDS",
         default=usual.critical_seconds,
-        help="the same limit for CRITICAL (default: %(default)g); -c is the configuration file",
+        help=(
+            "the same limit for CRITICAL (default: %(default)g); it has no short form, because -c"
+            " is the configuration file"
+        ),
     )
     parser.add_argument(
         "--sweep-age",

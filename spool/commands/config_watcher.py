@@ -53,7 +53,8 @@ class ConfigWatcher:
             return
         if _directories(found) != _directories(self._config):
             _log.error(
-                "the spool or state directory has changed: type `systemctl restart cc-spool`"
+                "spool.directory or spool.state_directory was changed: type `systemctl"
+                " restart cc-spool`"
             )
             return
         _log.info("the configuration was reloaded")

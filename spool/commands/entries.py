@@ -105,16 +105,16 @@ def wait_reason(entry: Entry, view: DrainView, now: float) -> str:
         return f"rejected: {_error_text(run.last_error)}"
     if not run.reported:
         reason = run.reason or "no reason recorded"
-        return f"not reported: {reason}; kept until the job has ended in Slurm"
+        return f"not reported: {reason}; its file is kept until the job has ended in Slurm"
     if entry.directory is Directory.OPEN:
-        return "started; waits for the end of the job"
+        return "its start was delivered; it waits for the end of the job"
     return f"{next_delivery(run)} is pending; {_pending_reason(run, view, now)}"
 
 
 def next_delivery(run: Run) -> str:
     """Return the next delivery of a run."""
     if run.started is None:
-        return "replaced row, start" if run.replaces else "start"
+        return "deletion of the replaced run, then start" if run.replaces else "start"
     return "stop" if run.end is not None else "nothing"
 
 
@@ -153,7 +153,7 @@ def _stop_reason(view: DrainView) -> str | None:
 
 def _event_reason(entry: EventFile, view: DrainView) -> str:
     if entry.directory is Directory.DEAD:
-        return entry.why.reason if entry.why else "unknown: its .why file is missing"
+        return entry.why.reason if entry.why else "reason unknown: its .why file is missing"
     if not view.is_running:
         return "no drain is running"
     if entry.event.kind is EventKind.RETRY:

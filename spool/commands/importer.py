@@ -160,7 +160,10 @@ class Importer:
             reason = f"this spool already has this run in {directory}/, where it cannot be read"
             raise BadFileError(kept.name, reason) from error
         if slurm_record_of(here) != slurm_record_of(kept):
-            reason = f"this spool already has this run in {directory}/, with other contents"
+            reason = (
+                f"this spool already has this run in {directory}/ with other contents, which are"
+                " kept"
+            )
             raise BadFileError(kept.name, reason)
 
 

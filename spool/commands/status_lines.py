@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spool.checks.waiting import STUCK_SECONDS, waiting_line
+from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
 from spool.commands.drain_view import DrainView
 from spool.console import Colour
 from spool.escaping import escape
@@ -31,22 +31,23 @@ def status_lines(document: dict[str, Any], view: DrainView, now: float) -> Itera
     yield ""
     if view.state.unreported:
         runs = pluralize(view.state.unreported, "run")
-        yield f"{runs} deliberately not reported (`cc-spool list open --reason 'not reported'`)"
+        yield (
+            f"{runs} deliberately not reported; `cc-spool list open --reason 'not reported'` shows"
+            " why"
+        )
     yield _token_line(document["token"], now)
 
 
 def _head_lines(document: dict[str, Any], view: DrainView, now: float) -> Iterator[str]:
     """Yield both sides with their versions, the last delivery, and the drain."""
     state = view.state
-    version = escape(state.server_version or "unknown")
-    dialect = f" ({escape(state.server_dialect)})" if state.server_dialect else ""
-    yield f"cc-backend {document['server_url']}, version {version}{dialect}"
+    yield f"cc-backend {document['server_url']}, {escape(server_text(state))}"
     yield f"cluster {document['cluster']}, Slurm {escape(state.slurm_release or 'release unknown')}"
     if state.last_delivery is None:
         yield "no delivery yet"
     else:
         when = f"{format_time(state.last_delivery)} ({format_age(state.last_delivery, now)} ago)"
-        count = f", {state.deliveries_last_hour} in the last hour" if view.is_running else ""
+        count = f"; deliveries: {recent_deliveries(state, now)}" if view.is_running else ""
         yield f"last delivery {when}{count}"
     yield _drain_line(view, now)
 
@@ -58,10 +59,10 @@ def _drain_line(view: DrainView, now: float) -> str:
         sure = (
             NO_DRAIN
             if view.lock == "free"
-            else "the drain's lock cannot be opened; run this as root"
+            else "it is unknown whether a drain runs: its lock cannot be opened; run this as root"
         )
         return sure + last
-    who = f"process {view.pid}" if view.pid else "a process of unknown id"
+    who = f"process {view.pid}" if view.pid else "process id unknown"
     alive = f", state updated {format_age(state.updated, now)} ago" if state.updated else ""
     return f"drain {escape(state.version or 'of unknown version')} is running ({who}{alive})"
 
@@ -91,7 +92,7 @@ def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
         why = f": {escape(state.disk_reason)}" if state.disk_reason else ""
         yield f"the spool cannot be written{why}"
     if state.unreadable_count:
-        yield f"{pluralize(state.unreadable_count, 'file')} cannot be read now:"
+        yield f"{pluralize(state.unreadable_count, 'file')} in the spool cannot be read:"
     for file in state.unreadable:
         yield f"  {escape(file.name)}: {escape(file.reason)}"
     for warning in state.warnings:
@@ -127,7 +128,7 @@ def _age_table(document: dict[str, Any], now: float) -> Iterator[str]:
     ]
     yield from format_table([head, *rows])
     if document["counts"]["tmp"]:
-        yield f"{pluralize(document['counts']['tmp'], 'file')} being written in tmp"
+        yield f"{pluralize(document['counts']['tmp'], 'file')} being written in tmp/"
 
 
 def _token_line(token: dict[str, Any], now: float) -> str:
@@ -180,5 +181,7 @@ def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[
         if last.left_out:
             yield escape(f"node states not reported: {', '.join(left_out_texts(last.left_out))}")
     if last.problem and not last.unsupported:
-        rounds = pluralize(last.failures, "failed round")
-        yield escape(f"node states: {rounds}, last {format_time(last.tried)}: {last.problem}", 1000)
+        rounds = pluralize(last.failures, "failed report")
+        yield escape(
+            f"node states: {rounds}, the last at {format_time(last.tried)}: {last.problem}", 1000
+        )

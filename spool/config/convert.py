@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _NO_DAEMON_FILES = "not needed: the hooks write files into the spool"
-_NO_INTERVALS = "not needed: Slurm is asked when a hook has written an event"
+_NO_INTERVALS = "not needed: Slurm is asked as soon as a hook has written an event"
 NOT_NEEDED = {
     "pidFilePath": "not needed: systemd or a lock file identifies the process",
     "prepSockListenPath": _NO_DAEMON_FILES,
@@ -23,7 +23,7 @@ NOT_NEEDED = {
     "slurmMaxRetries": "not needed: runs are retried until cc-backend has accepted them",
     "ccPollInterval": "not needed: cc-sweep.timer starts the sweeps",
     "node_regex": "not needed: node lists are expanded without it",
-    "natsServer": "not needed: it is empty",
+    "natsServer": "left out: it has no value",
     **dict.fromkeys(
         ("natsPort", "natsSubject", "natsUser", "natsPassword", "natsCredsFile"),
         "not needed: natsServer is not set",
@@ -85,7 +85,7 @@ class _Conversion:
         elif key in NOT_SUPPORTED and value:
             self.notes.append(f"{key}: {NOT_SUPPORTED[key]}")
         elif key in NOT_NEEDED or key in NOT_SUPPORTED:
-            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'not needed: it is empty')}")
+            self.notes.append(f"{key}: {NOT_NEEDED.get(key, 'left out: it has no value')}")
         elif key in self._known:
             self.put(key, value)
             self.notes.append(f"{key}: copied")
@@ -111,7 +111,7 @@ class _Conversion:
             self.secrets.append(secret)
             self.notes.append(f"{old}: moved to a file of its own, named by {secret.key}")
         else:
-            self.notes.append(f"{old}: not needed: it is empty")
+            self.notes.append(f"{old}: left out: it has no value")
 
 
 def _flat(old: Mapping[str, Any], known: frozenset[str]) -> list[tuple[str, Any]]:
@@ -142,7 +142,7 @@ def _token(conversion: _Conversion, key: str, value: Any) -> None:
 def _ignored_hosts(conversion: _Conversion, key: str, value: Any) -> None:
     if value:
         conversion.put(key, value)
-    conversion.notes.append(f"{key}: {'copied' if value else 'not needed: it is empty'}")
+    conversion.notes.append(f"{key}: {'copied' if value else 'left out: it has no value'}")
 
 
 def _broker(conversion: _Conversion, key: str, value: Any) -> None:
@@ -166,7 +166,7 @@ def _named(new: str) -> Callable[[_Conversion, str, Any], None]:
         if value:
             conversion.rename(key, new, value)
         else:
-            conversion.notes.append(f"{key}: not needed: it is empty")
+            conversion.notes.append(f"{key}: left out: it has no value")
 
     return rename
 

@@ -23,7 +23,9 @@ from spool.light_dataclass import light_dataclass
 class NamesKeys:
     """Names to report: only those in `allow` if it is set, never those in `deny`."""
 
-    allow: frozenset[str] = key(set_of(text), frozenset(), about="report only {}; empty: all jobs")
+    allow: frozenset[str] = key(
+        set_of(text), frozenset(), about="report only {}; if empty, all jobs"
+    )
     deny: frozenset[str] = key(set_of(text), frozenset(), about="never report {}")
 
 

@@ -108,7 +108,7 @@ def text(value: Any, location: Location) -> str:
     if not found:
         raise InvalidValueError("empty", "write a value or remove the key")
     if found != found.strip():
-        raise InvalidValueError("begins or ends with a blank", "remove it")
+        raise InvalidValueError("has a space at its beginning or end", "remove it")
     return found
 
 
@@ -116,7 +116,7 @@ def flag(value: Any, location: Location) -> str:
     """Read a word of an admin comment, whose words are separated by commas."""
     found = text(value, location)
     if "," in found:
-        raise InvalidValueError("contains a comma", "write one word; commas separate words")
+        raise InvalidValueError("contains a comma", "write one word; a comma ends a word")
     return found
 
 

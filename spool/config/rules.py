@@ -149,16 +149,20 @@ def warnings_of(config: Config) -> Iterator[str]:
         yield "cc-backend.host: http sends the token unencrypted"
     if config.drain.stop_hold_seconds < CC_COMMIT_SECONDS:
         yield (
-            f"drain.stop_hold_seconds: with less than {CC_COMMIT_SECONDS}, a stop can close the"
+            f"drain.stop_hold_seconds: set {CC_COMMIT_SECONDS} or more: with less, a stop can"
+            " close the"
             " wrong job at cc-backend 1.5 and later"
         )
     after = config.sweep.close_unknown_after
     if after is not None and after < DAY_SECONDS:
-        yield "sweep.close_unknown_after: less than a day (86400): accounting may be that late"
+        yield "sweep.close_unknown_after: set 86400 (a day) or more: accounting may be a day late"
     for name in ("clusters", "partitions", "accounts", "users", "qos"):
         names = getattr(config.filters, name)
         for both in sorted(names.allow & names.deny):
-            yield f"filters.{name}: {escape(both)} is in allow and in deny; deny wins"
+            yield (
+                f"filters.{name}: {escape(both)} is in allow and in deny; it is excluded, because"
+                " deny has precedence"
+            )
     clusters = (config.clustername, *config.partition_clusters.values())
     if not any(_passes(config, name) for name in clusters):
         yield "filters.clusters: excludes every cluster, so no job will be reported"
@@ -228,4 +232,7 @@ def overlap_warning(first: str, second: str, name: str) -> str:
 def _duplicate_addresses(place: str, addresses: tuple[str, ...]) -> Iterator[str]:
     for address, times in Counter(addresses).items():
         if times > 1:
-            yield f"{place}: {escape(address)} occurs {times} times"
+            yield (
+                f"{place}: {escape(address)} occurs {times} times; write one address for each"
+                " device"
+            )

@@ -106,7 +106,7 @@ class SpoolKeys:
         number(0, 3650, "days"),
         3,
         about="how long copies of delivered runs are kept (at most 1 GB), to deliver them again "
-        "if the server loses its database; 0: none are kept",
+        "if cc-backend loses its database; 0: none are kept",
     )
 
 
@@ -118,7 +118,7 @@ class DrainKeys:
         number(0, DAY_SECONDS, "seconds"),
         180,
         about="how long a stop waits after cc-backend 1.5 or later has accepted the start. If this "
-        "is shorter than the server's commit interval (120), a stop can close the wrong job",
+        "is shorter than cc-backend's commit interval (120), a stop can close the wrong job",
     )
     requeue: str = key(
         choice("replace", "keep"),

@@ -166,7 +166,7 @@ class ReplyApplier:
         was_slim = entry.note_slim(begins=reaction.is_slim, is_well=is_well, now=now.steady)
         if was_slim and verdict.outcome is Outcome.DELIVERED:
             entry.new_texts = TEXTS
-            text = "job=%d start=%d was refused with script and description, accepted without them"
+            text = "job=%d start=%d was accepted only without script and description"
             _log.warning(text, *entry.key)
 
     def _wait(

@@ -16,7 +16,7 @@ from spool.deliver.backend_health import BackendHealth
 from spool.deliver.compose import PayloadComposer, UnsendableError
 from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_changes import GROUP_SECONDS
-from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.pending_run import COMMENTS_CAUSE, PendingRun, RequestKind
 from spool.deliver.run_loader import AFTER_CRASHES, AFTER_CRASHES_SECONDS, READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest
@@ -86,7 +86,7 @@ class RequestBuilder:
         except OSError as error:  # its name cannot be written down, so the state directory is full
             self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
-            _log.error("no request can be made from %s, internal error: %r", entry.name, error)
+            _log.error("no request can be made from %s, internal error (%r)", entry.name, error)
             self._set_aside(entry, internal_error(error), AFTER_CRASHES_SECONDS, now)
         return None
 
@@ -110,14 +110,14 @@ class RequestBuilder:
         """Put a start back that is only temporarily incomplete; return whether it must wait."""
         if self._composer.needs_user_name(run, now.wall - run.seen):
             self.on_missing_user(run, now)
-            self.defer(entry, "the user's name is not known yet", USER_CHECK_SECONDS, now)
+            self.defer(entry, "Slurm does not show the user's name yet", USER_CHECK_SECONDS, now)
             return True
         if self._must_wait_for_topology(entry, run, now):
-            cause = "the server's topology cannot be read yet"
+            cause = "cc-backend's topology cannot be read yet"
             self.defer(entry, cause, TOPOLOGY_CHECK_SECONDS, now)
             return True
         if self._must_read_comments(entry, run, now):
-            self.defer(entry, "rereads its comments", COMMENTS_CHECK_SECONDS, now, stays_due=True)
+            self.defer(entry, COMMENTS_CAUSE, COMMENTS_CHECK_SECONDS, now, stays_due=True)
             return True
         return self.names.clusters.defers(entry, cluster, now.steady)
 

@@ -136,7 +136,9 @@ class Schedule:
                     self._due.pop(entry.key, None)
                 texts = {entry.texts_until, entry.stop_texts_until, entry.final_text_until}
                 needs_texts = at in texts
-                cause = entry.waits_for or ("reads its texts" if needs_texts else "is not due yet")
+                cause = entry.waits_for or (
+                    "its texts are read" if needs_texts else "it is not due yet"
+                )
                 text = "job=%d start=%d call=%s waits %.1f s: %s"
                 _log.debug(text, *entry.key, entry.next_request, at - now, cause)
                 heappush(self._waiting, (at, next(self._sequence), job_id))

@@ -160,7 +160,12 @@ class BackendSender:
                 self._edit(request)
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
-            _log.error("job=%d %s, internal error: %r", request.job_id, request.kind, error)
+            _log.error(
+                "job=%d request %s failed, internal error (%r); please report it with the log",
+                request.job_id,
+                request.kind,
+                error,
+            )
             reply = own_failure(error)
         reason = reply.verdict.reason.name.lower()
         text = "job=%d start=%d cluster=%s call=%s outcome=%s: status %s, %s"
@@ -172,7 +177,11 @@ class BackendSender:
         try:
             return self._ask(query)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error("query of %s, internal error: %r", query.topic, error)
+            _log.error(
+                "the query of %s failed, internal error (%r); please report it with the log",
+                query.topic,
+                error,
+            )
             return ServerReply(verdict=own_failure(error).verdict, server=self._backend.server)
 
     def _edit(self, request: SendRequest) -> None:
@@ -189,7 +198,12 @@ class BackendSender:
                 for each in request.edits  # none follows one that was not answered
             )
         except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
-            _log.error("job=%d edit_meta, internal error: %r", request.job_id, error)
+            _log.error(
+                "job=%d metadata cannot be changed at cc-backend, internal error (%r); please"
+                " report it with the log",
+                request.job_id,
+                error,
+            )
             is_answered = False
         if not is_answered:
             self._no_edits_until = self._steady() + NO_EDITS_SECONDS

@@ -105,7 +105,7 @@ class SlurmQuestions:
         """Look up the open runs that Slurm does not list as running."""
         if reply is None or reply.error is not None:
             self._compare_at = now.steady + COMPARE_AGAIN_SECONDS
-            reason = "not asked" if reply is None else reply.error
+            reason = "Slurm was not asked" if reply is None else reply.error
             _log.warning("open runs cannot be compared with Slurm's job list: %s", reason)
             return
         # An open run that the list lacks has not ended for that reason. It is only looked up.

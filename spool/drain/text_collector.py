@@ -201,7 +201,11 @@ class TextCollector:
         if job is not run.job:  # its start has waited for the name
             entry.retry_at, entry.waits_for = 0.0, ""
         sizes = [f"{name} {len(text or '')}" for name, text in found.items()]
-        _log.debug("job=%d start=%d texts read, in characters: %s", *entry.key, ", ".join(sizes))
+        _log.debug(
+            "job=%d start=%d texts were read from Slurm, in characters: %s",
+            *entry.key,
+            ", ".join(sizes),
+        )
         changed = replace(
             run,
             job=job,

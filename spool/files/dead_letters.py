@@ -108,7 +108,7 @@ def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
 # reported); otherwise the next sweep would report the job as missing. The mark goes through
 # `todo/`, too: only the holder of the lock may write to `open/`, and it moves the mark there at
 # once, or at its next start.
-DISCARDED = "discarded by the operator"
+DISCARDED = "discarded by an administrator"
 GROUP_SIZE = 200
 GROUP_BYTES = 16_000_000  # only a run of about 65536 nodes is larger
 

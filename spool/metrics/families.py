@@ -51,17 +51,17 @@ def _program(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield gauge("metrics_timestamp_seconds", "Time of writing these metrics.", snapshot.time)
     yield gauges(
         "check_status",
-        "Verdict of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
+        "Result of each check of `cc-spool check`: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",
         ["check"],
         {(name,): float(status) for name, status in snapshot.checks.items()},
     )
     yield gauge("drain_up", "Whether a drain is running.", float(snapshot.is_running))
     yield gauge(
-        "drain_updated_timestamp_seconds", "When a drain last updated its state.", state.updated
+        "drain_updated_timestamp_seconds", "Time of a drain's last state update.", state.updated
     )
     yield gauge(
         "token_expiry_timestamp_seconds",
-        "When the token for cc-backend expires; absent if it does not.",
+        "Time when the token for cc-backend expires; absent if it does not expire.",
         snapshot.token_expires_at,
     )
 
@@ -91,7 +91,7 @@ def _spool(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     yield gauge("spool_free_inodes", "Free inodes on the spool's disk.", snapshot.free_inodes)
     yield gauge(
         "spool_min_free_bytes",
-        "Value of spool.min_free_bytes: with less free space, no scripts are stored.",
+        "Value of spool.min_free_bytes: with less free space, no job scripts are stored.",
         snapshot.min_free_bytes,
     )
     is_current = snapshot.is_current
@@ -113,12 +113,12 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     waiting = sum(cause.count for cause in state.waiting)
     yield gauge(
         "waiting_runs",
-        "Runs that wait for a cause, such as an unknown host.",
+        "Runs that wait until a cause, such as an unknown host, is removed.",
         waiting if current else None,
     )
     yield gauge(
         "unreported_runs",
-        "Runs that are deliberately not reported.",
+        "Runs that are excluded and deliberately not reported.",
         current.unreported if current else None,
     )
     yield gauge(
@@ -133,15 +133,15 @@ def _runs(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "due_since_timestamp_seconds",
-        "Since when requests have been due and none was delivered; absent if none is due.",
+        "Time since which requests have been due and none was delivered; absent if none is due.",
         current.due_since if current else None,
     )
     yield gauge(
         "next_attempt_timestamp_seconds",
-        "When the next waiting request is due.",
+        "Time when the next pending request is due.",
         current.next_attempt if current else None,
     )
-    yield gauge("last_event_timestamp_seconds", "Time of a hook's last event.", state.last_event)
+    yield gauge("last_event_timestamp_seconds", "Time of the hooks' last event.", state.last_event)
     yield gauge("last_delivery_timestamp_seconds", "Time of last delivery.", state.last_delivery)
 
 
@@ -175,7 +175,7 @@ def _requests(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     latency = HistogramMetricFamily(
         f"{PREFIX}hook_to_accepted_seconds",
-        "Time from a hook's event to its acceptance by cc-backend; a stop may wait on purpose.",
+        "Time from a hook's event until cc-backend accepted it; some stops wait on purpose.",
         labels=["request"],
     )
     for kind in (RequestKind.START, RequestKind.STOP):
@@ -244,12 +244,12 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "sweep_refused",
-        "Whether the last sweep refused to act or held stops back, so that it needs attention.",
+        "Whether the last sweep refused to act or held back stops; `cc-sweep plan` shows why.",
         refused if last else None,
     )
     yield gauge(
         "sweep_held_stops",
-        "Stops that the last sweep held back.",
+        "Stops that the last sweep held back for the next sweep.",
         last.held_stops if last else None,
     )
     yield gauges(
@@ -270,28 +270,28 @@ def _node_states(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     last = snapshot.nodes or NodeRound()
     yield gauges(
         "nodes",
-        "Nodes in the last accepted round of node states, by state.",
+        "Nodes in the last accepted report of node states, by state.",
         ["state"],
         {(state,): float(count) for state, count in last.states.items()},
     )
     yield gauges(
         "nodes_left_out",
-        "Nodes that the last accepted round of node states left out, by reason.",
+        "Nodes that are missing in the last accepted report of node states, by reason.",
         ["reason"],
         {(reason,): float(count) for reason, count in last.left_out.items()},
     )
     yield gauge(
         "node_states_last_success_timestamp_seconds",
-        "When cc-backend last accepted node states.",
+        "Time when cc-backend last accepted node states.",
         last.accepted,
     )
     yield gauge(
         "node_states_duration_seconds",
-        "Duration of the last accepted round of node states.",
+        "Duration of the last accepted report of node states.",
         None if last.accepted is None else last.seconds,
     )
     yield gauge(
         "node_states_failed_rounds",
-        "Rounds of node states that have failed since the last success.",
+        "Failed reports of node states since the last accepted one.",
         None if snapshot.nodes is None else last.failures,
     )

@@ -160,4 +160,7 @@ def _accelerators(mapping: SiteMap, matched: Sequence[_MatchedNode]) -> Iterator
         yield finding(CheckStatus.WARNING, "accelerators", problem, hint)
     if not problems:
         count = len(with_accelerators)
-        yield passed("accelerators", f"the addresses match those of cc-backend (nodes: {count})")
+        yield passed(
+            "accelerators",
+            f"the accelerators' addresses match cc-backend's cluster.json (nodes: {count})",
+        )

@@ -74,10 +74,13 @@ def check_last_event(
     youngest = max(judged, key=lambda job: job.start_time or 0, default=None)
     age = None if events.last is None else format_duration(now - events.last)
     if youngest is None or _is_seen(youngest, events, config):
-        return passed("last event", f"arrived {age} ago" if age else "none yet; none was expected")
+        return passed(
+            "last event",
+            f"arrived {age} ago" if age else "no event has arrived yet, and none is missing",
+        )
     start_age = format_duration(now - (youngest.start_time or 0))
     came = f"the last event arrived {age} ago" if age else "no event has arrived"
-    text = f"job {youngest.job_id} started {start_age} ago, but {came}: the hooks do not run"
+    text = f"job {youngest.job_id} started {start_age} ago, but {came}: no hook has run"
     hint = f"{activation(config)}; check slurmctld's log, and the permissions of new/"
     return finding(CheckStatus.WARNING, "last event", text, hint)
 
@@ -129,6 +132,11 @@ class Hook:
     kind: str
     consequence: str
 
+    @property
+    def stub(self) -> Path:
+        """The script that `make install` and the packages put in place."""
+        return HOOKS_DIRECTORY / f"{self.option[:6].lower()}_slurmctld"
+
 
 HOOKS = (
     Hook(
@@ -161,8 +169,7 @@ def check_hooks(
 
 
 def _missing(hook: Hook, activate: str) -> CheckResult:
-    stub = HOOKS_DIRECTORY / f"{hook.option[:6].lower()}_slurmctld"
-    hint = f"add {hook.option}={stub} to slurm.conf, then {activate}"
+    hint = f"add {hook.option}={hook.stub} to slurm.conf, then {activate}"
     return finding(CheckStatus.CRITICAL, hook.option, f"is not set: {hook.consequence}", hint)
 
 
@@ -177,10 +184,16 @@ def _check(
     unread = [path for path in paths if _read_text(Path(path)) is None]
     if unread:
         hint = "run this command on slurmctld's host, or let the service user read the script"
-        message = f"whether {', '.join(unread)} calls our hook is unknown: it cannot be read here"
+        message = (
+            f"{', '.join(unread)} cannot be read here, so it is unknown whether it calls the hook"
+            " of cc-slurm-sync"
+        )
         return finding(CheckStatus.UNKNOWN, hook.option, message, hint)
-    hint = "call our stub as a program in this script (or, from Slurm 24.05 on, add a second line)"
-    message = f"{', '.join(paths)} does not call our hook: {hook.consequence}"
+    hint = (
+        f"call {hook.stub} in this script, or add a second line {hook.option}={hook.stub} to"
+        " slurm.conf (Slurm 24.05 or later)"
+    )
+    message = f"{', '.join(paths)} does not call the hook of cc-slurm-sync: {hook.consequence}"
     return finding(CheckStatus.CRITICAL, hook.option, message, hint)
 
 
@@ -201,7 +214,7 @@ def _called_by_script(result: CheckResult, script: Path) -> CheckResult:
     """Return the result for a stub that a site's own script calls."""
     if not result.is_ok:
         return result
-    hint = f"check that {script} always calls it, near its beginning, and always exits 0"
+    hint = f"make sure that {script} always calls the hook, near its beginning, and always exits 0"
     return finding(CheckStatus.WARNING, result.name, f"{result.text}, called by {script}", hint)
 
 
@@ -210,14 +223,14 @@ def _check_stub(
 ) -> CheckResult:
     kind = _KIND.search(text)
     if kind is None or kind[1] != hook.kind:
-        hint = f"set {hook.option} to the stub that has its name"
-        message = f"{path} writes the events of the other hook"
+        hint = f"set {hook.option} in slurm.conf to the stub that has its name"
+        message = f"{path} is the stub of the other hook"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     target = _SPOOL.search(text)
     if Path(target[1] if target else DEFAULT_SPOOL) != spool:
         where = target[1] if target else DEFAULT_SPOOL
-        hint = "set CC_SLURM_SYNC_SPOOL in the stub and spool.directory to the same path"
-        message = f"{path} writes to {where}, but the drain reads {spool}"
+        hint = "write the same directory to CC_SLURM_SYNC_SPOOL in the stub and to spool.directory"
+        message = f"{path} writes events to {where}, but cc-spool reads {spool}"
         return finding(CheckStatus.CRITICAL, hook.option, message, hint)
     sourced = _SOURCED.search(text)
     event = Path(sourced[1]) if sourced else path.parent / _SOURCED_NAME

@@ -110,7 +110,7 @@ def _jobs(reply: ApiReply) -> CheckResult:
         return finding(
             CheckStatus.CRITICAL, "server job API", "is off: cc-backend is in NATS mode", hint
         )
-    text = f"whether it is on is unknown: {_reply_text(reply)}"
+    text = f"it is unknown whether it is on: {_reply_text(reply)}"
     return finding(CheckStatus.UNKNOWN, "server job API", text, reply.verdict.hint)
 
 
@@ -125,7 +125,7 @@ def _listing(listing: JobList, cluster: str) -> CheckResult:
 
 def _server_text(probe: Probe) -> str:
     version = probe.server.version or "of unknown version"
-    return f"cc-backend {version}, dialect {probe.server.dialect}"
+    return f"cc-backend {version} (field for node sharing: {probe.server.dialect})"
 
 
 def _roles_text(token: Token | None) -> str:

@@ -55,7 +55,7 @@ def check_controller_host(config: SlurmSettings, host: str | None = None) -> Che
     values = config.get("SlurmctldHost", ())
     names = [found[1] for found in map(_HOST_NAME.match, values) if found]
     if here in {name.split(".")[0] for name in names}:
-        return passed("controller", f"{here} is one of {', '.join(names)}")
+        return passed("controller", f"{here} is a controller (SlurmctldHost: {', '.join(names)})")
     text = f"this host ({here}) is not a controller ({', '.join(names)})"
     hint = "install spool and drain on slurmctld's host, where the hooks run"
     return finding(CheckStatus.WARNING, "controller", text, hint)
@@ -154,10 +154,10 @@ HOOKS_WITH_TIMES = Release(23, 2)
 def check_sources(release: Release) -> Iterator[CheckResult]:
     """Yield the source of each kind of facts."""
     row = features_of(release)
-    times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "only the job id"
-    yield passed("source of events", f"the hooks: {times}")
+    times = "job id, start and end" if release >= HOOKS_WITH_TIMES else "the job id only"
+    yield passed("source of events", f"the hooks, with {times}")
     yield passed("source of few jobs", row.describe(row.few_jobs))
     yield passed("source of many jobs", row.describe(row.many_jobs))
-    yield passed("source of sharing in text", f"column {row.sharing_column}")
+    yield passed("source of node sharing", f"column {row.sharing_column} of squeue")
     for what, how in SAME_IN_EVERY_RELEASE:
         yield passed(f"source of {what}", how)

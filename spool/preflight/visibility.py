@@ -92,12 +92,16 @@ def check_script_access(
         text = f"{rights.user} may not read batch scripts, neither by scontrol nor in {state_save}"
         yield finding(CheckStatus.WARNING, "scripts", text, _SCRIPTS)
         return
-    way = f"from {state_save}" if can_open else f"by scontrol, because {state_save} is unreadable,"
-    yield passed(
-        "scripts",
-        f"job scripts are read {way} and sent; they can contain secrets: to mask these, set"
-        " metadata.secret_patterns; to send no scripts, set metadata.job_script to false",
+    way = (
+        f"job scripts are read from {state_save} and sent"
+        if can_open
+        else f"job scripts are read by scontrol, because {state_save} is unreadable, and sent"
     )
+    advice = (
+        "they can contain secrets: to mask these, set metadata.secret_patterns; to send no"
+        " scripts, set metadata.job_script to false"
+    )
+    yield passed("scripts", f"{way}; {advice}")
 
 
 def other_users_job(rights: Rights, jobs: Iterable[SqueueRow]) -> SqueueRow | None:

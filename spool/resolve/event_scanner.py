@@ -146,7 +146,7 @@ class EventScanner:
             if not is_regular:
                 self._set_aside(name, "not a regular file", now)
                 return None
-            _log.warning("contents of event %s are ignored: %s", escape(name), reason)
+            _log.warning("event %s is used without its contents: %s", escape(name), reason)
             return event
         return None
 

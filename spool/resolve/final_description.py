@@ -52,7 +52,12 @@ class FinalDescriptions:
         try:
             return self._read(jobs)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
-            _log.error("%d final descriptions not read, internal error: %r", len(jobs), error)
+            _log.error(
+                "final descriptions of %d jobs not read, internal error (%r); please report it with"
+                " the log",
+                len(jobs),
+                error,
+            )
             return {}
 
     def _read(self, jobs: Sequence[Job]) -> Mapping[tuple[int, int | None], str]:

@@ -148,6 +148,8 @@ def _ids(job_ids: Iterable[int]) -> str:
 
 def _text(error: Exception) -> str:
     if not isinstance(error, SlurmError):
-        _log.error("a query to Slurm failed, internal error: %r", error)
+        _log.error(
+            "a query to Slurm failed, internal error (%r); please report it with the log", error
+        )
         return internal_error(error)
     return escape(str(error))

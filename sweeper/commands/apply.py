@@ -141,7 +141,7 @@ def _save_outcome(
 
 def _outcome(result: SweepResult) -> str:
     if not result.decision.may_apply:
-        return "mark set"
+        return "first sweep, only its time was stored"
     return "refused" if result.decision.plan.guards else "done"
 
 
@@ -155,7 +155,7 @@ def _finish(
 ) -> int:
     """Wait for the drain; return the exit code."""
     plan = result.decision.plan
-    _log.info("sweep: %s, %d applied", _outcome(result), len(written))
+    _log.info("sweep: %s (repairs: %d)", _outcome(result), len(written))
     pending = 0
     if written or plan.first_sightings or not plan.guards:
         with show_remaining() as show:

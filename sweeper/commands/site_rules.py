@@ -106,7 +106,7 @@ def was_reconfigured(ask: Callable[[int], bool], boot_time: int) -> bool:
     try:
         return ask(boot_time)
     except SlurmError as error:
-        _log.debug("the nodes' start times are unknown: %s", error)
+        _log.debug("the start times of the nodes' slurmd are unknown: %s", error)
         return False
 
 

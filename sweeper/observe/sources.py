@@ -116,7 +116,7 @@ def backend_failure(reply: ApiReply) -> GuardFinding:
     return GuardFinding(
         name="listing",
         kind=GuardKind.ANSWER,
-        text=escape(f"{text}; {verdict.hint}; nothing is planned", _MAX_CHARACTERS),
+        text=escape(f"{text}; {verdict.hint}; this sweep repairs nothing", _MAX_CHARACTERS),
         cause=_cause(verdict.reason),
     )
 

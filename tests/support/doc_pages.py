@@ -28,7 +28,7 @@ _VARIABLE = (
     (r"^next attempt .*\n", ""),
     (r"sync on \w+:", "sync on FILESYSTEM:"),
     (r"\d+ MiB free|\d+ inodes free", "N free"),
-    (r"\d+ in the last hour", "N in the last hour"),
+    (r"\d+ (in the last hour|since the drain was started AGE ago)", "N lately"),
     (r"'(free|free_inodes|deliveries_last_hour)'=\d+", r"'\1'=N"),
     (r" {2,}", "  "),
 )

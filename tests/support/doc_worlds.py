@@ -122,7 +122,10 @@ class DocStage(Stage):
             (self.root / "home", "/root"),
             (self.root, "/etc/cc-slurm-sync"),
             (self._server.url, "https://cc.example.org"),
-            (f"{host} is one of {host}", "ctl01 is one of ctl01"),
+            (
+                f"{host} is a controller (SlurmctldHost: {host})",
+                "ctl01 is a controller (SlurmctldHost: ctl01)",
+            ),
             (f"as {user}\n", "as cc-slurm-sync\n"),
             (f"{user} can write events, {user} read", "slurm can write events, cc-slurm-sync read"),
         ):

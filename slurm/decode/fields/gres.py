@@ -68,7 +68,9 @@ def parse_gres(text: str | None) -> tuple[Gres, ...]:
             continue
         if gres.type and not _PLAIN_TYPE.fullmatch(gres.type):
             _warn(
-                _kind_of(piece), f"the unusual type of a GRES is not reported: {excerpt(piece)!r}"
+                _kind_of(piece),
+                "the type of a GRES has unusual characters and is not reported:"
+                f" {excerpt(piece)!r}",
             )
             gres = replace(gres, type=None)
         found.append(gres)

@@ -97,7 +97,9 @@ class FieldReader:
         found = [(digits(name), name) for name in self._fields]
         for index, name in found:
             if index is None:
-                raise FieldError(self.path_of(excerpt(name)), "expected a number as the key")
+                raise FieldError(
+                    self.path_of(excerpt(name)), "expected an object whose keys are numbers"
+                )
         return sorted((index, name) for index, name in found if index is not None)
 
     def _record(self, value: Any, name: str, place: int | None = None) -> FieldReader:

@@ -49,7 +49,7 @@ def number(value: Any) -> int | None:
     if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise unexpected("a number", value)
     if not -_LARGEST < plain < _LARGEST:
-        raise ValueError(f"{plain!r} is out of range"[:MAX_MESSAGE])
+        raise ValueError(f"the number {plain!r} is out of range"[:MAX_MESSAGE])
     return int(plain)
 
 
