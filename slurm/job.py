@@ -6,8 +6,9 @@ Code outside this package sees only these values; only this package knows how Sl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from slurm.light_dataclass import slotted_dataclass
 
 REQUEUED = "REQUEUED"
 """Accounting's state of a run after which the job was queued again, whether it ended or not."""
@@ -30,7 +31,7 @@ class Sharing(StrEnum):
     SHARED = "shared"  # nodes may be shared (cores too where oversubscribed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class Gres:
     """One generic resource on one node; `indices` are positions in the node's GRES bitmap."""
 
@@ -40,7 +41,7 @@ class Gres:
     indices: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class NodeAllocation:
     """What a job holds on one node.
 
@@ -55,7 +56,7 @@ class NodeAllocation:
     gres: tuple[Gres, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class Job:
     """One record of one job: a run of it, or the job waiting to run.
 

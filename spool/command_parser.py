@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
+from slurm.type_names import Any, NoReturn
 from spool.console import write_output
-from spool.type_names import Any, NoReturn
 
 Texts = tuple[tuple[str, str], ...]
 """Pairs of a command line and what it does."""

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 
+from slurm.type_names import Any, TextIO
 from spool import exit_codes
 from spool.errors import OutputError
 from spool.escaping import escape
-from spool.type_names import Any, TextIO
 
 MAX_LINE_CHARACTERS = 20_000
 HIDDEN = "***"

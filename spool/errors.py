@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from slurm.light_dataclass import light_dataclass
 from spool.escaping import escape
-from spool.light_dataclass import light_dataclass
 
 
 class CcSyncError(Exception):

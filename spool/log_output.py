@@ -14,8 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from slurm.type_names import Any, ClassVar, TextIO
 from spool.console import safe_line
-from spool.type_names import Any, ClassVar, TextIO
 
 REPEAT_SECONDS = 600
 _MAX_REMEMBERED = 1000

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import Any
 from spool import __version__, config, console
 from spool.command_parser import CommandParser, Texts, epilog
 from spool.config import Config
@@ -21,8 +23,6 @@ from spool.deferred import when_loaded
 from spool.errors import ConfigError
 from spool.exit_codes import MEANINGS
 from spool.identity import become_service, credentials_directory, open_token
-from spool.light_dataclass import light_dataclass
-from spool.type_names import Any
 
 HELP = "help"
 _SPOOL_KEY = "spool."

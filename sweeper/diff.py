@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.job_states import END_STATES
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import match_start, same_start
 from sweeper.values import (

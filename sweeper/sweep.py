@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
 from sweeper.guard import SizeCheckInput, check_answers

@@ -13,7 +13,7 @@ from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
 from ccbackend.replies import BackendRow
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 
 
 class SweepUsageError(Exception):

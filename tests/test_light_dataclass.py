@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, asdict, dataclass, field, replace
+from dataclasses import FrozenInstanceError, asdict, dataclass, field, fields, replace
 from typing import Any
 
 import pytest
 
-from spool.light_dataclass import light_dataclass
+from slurm.light_dataclass import light_dataclass, slotted_dataclass
 
 
 @light_dataclass
@@ -28,6 +28,15 @@ class Derived(Light):
     kind: str = "x"
 
 
+@slotted_dataclass
+class Slotted:
+    """The same value, with slots."""
+
+    name: str
+    sizes: tuple[int, ...] = ()
+    limits: dict[str, int] = field(default_factory=dict, repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Usual:
     """The same value, of the standard library."""
@@ -37,17 +46,32 @@ class Usual:
     limits: dict[str, int] = field(default_factory=dict, repr=False)
 
 
-def test_values_are_shown_as_those_of_the_library_are() -> None:
-    """A field that is not to be shown (a secret) is not."""
-    light, usual = (kind(name="a", limits={"b": 1}) for kind in (Light, Usual))
+BOTH = pytest.mark.parametrize("kind", [Light, Slotted])
+Kind = type[Light] | type[Slotted]
 
-    assert repr(usual).replace("Usual", "Light") == repr(light)
+
+@BOTH
+def test_values_are_shown_as_those_of_the_library_are(kind: Kind) -> None:
+    """A field that is not to be shown (a secret) is not."""
+    light, usual = (each(name="a", limits={"b": 1}) for each in (kind, Usual))
+
+    assert repr(usual).replace("Usual", kind.__name__) == repr(light)
     assert asdict(usual) == asdict(light)
 
 
-def test_defaults_are_not_shared() -> None:
+@BOTH
+def test_fields_are_those_of_the_library(kind: Kind) -> None:
+    """Their names, and their annotations as texts."""
+    usual = [(each.name, each.type) for each in fields(Usual)]
+
+    assert usual == [(each.name, each.type) for each in fields(kind)]
+    assert Usual.__annotations__ == kind.__annotations__
+
+
+@BOTH
+def test_defaults_are_not_shared(kind: Kind) -> None:
     """Each value gets a map of its own."""
-    one, other = Light(name="a"), Light(name="a")
+    one, other = kind(name="a"), kind(name="a")
     one.limits["x"] = 1
 
     assert ({}, ()) == (other.limits, other.sizes)
@@ -56,7 +80,7 @@ def test_defaults_are_not_shared() -> None:
 @pytest.mark.parametrize("values", [{}, {"name": "a", "nam": "b"}])
 def test_missing_and_unknown_fields_are_refused(values: dict[str, Any]) -> None:
     """As by a generated `__init__`."""
-    for kind in (Light, Usual):
+    for kind in (Light, Slotted, Usual):
         with pytest.raises(TypeError, match=r"name|nam"):
             kind(**values)
 
@@ -70,18 +94,30 @@ def test_values_are_equal_by_their_fields_and_class() -> None:
     assert one != Light(name="a", sizes=(1,))
 
 
-def test_equal_values_have_one_hash() -> None:
+def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
+    """The same, and they have no dict."""
+    one = Slotted(name="a", sizes=(1,))
+    light: Any = Light(name="a", sizes=(1,))
+
+    assert one == replace(Slotted(name="b", sizes=(1,)), name="a")
+    assert one != light
+    assert not hasattr(one, "__dict__")
+
+
+@BOTH
+def test_equal_values_have_one_hash(kind: Kind) -> None:
     """They can be members of a set; a value with a map cannot, as usual."""
-    one, other = (Light(name="a", limits=()) for _ in range(2))  # type: ignore[arg-type]
+    one, other = (kind(name="a", limits=()) for _ in range(2))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="unhashable"):
-        hash(Light(name="a"))
+        hash(kind(name="a"))
 
     assert {one} == {other}
 
 
-def test_values_cannot_be_changed() -> None:
+@BOTH
+def test_values_cannot_be_changed(kind: Kind) -> None:
     """Neither set nor deleted."""
-    value = Light(name="a")
+    value = kind(name="a")
     with pytest.raises(FrozenInstanceError):
         value.name = "b"  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):

@@ -67,8 +67,7 @@ def test_the_verbs_that_are_called_often_load_little(site: CommandSite, words: l
     site.put(Directory.TODO, run_of(5))
     _, modules = loaded_modules(site, words)
     of_runs = {"slurm.job", "spool.files.run", "spool.files.inventory", "spool.files.event"}
-    of_runs |= {"typing"}
-    unwanted = {"shutil", "bz2", "lzma", "difflib", "subprocess", "importlib.metadata"}
+    unwanted = {"typing", "shutil", "bz2", "lzma", "difflib", "subprocess", "importlib.metadata"}
     unwanted |= {"inspect", "copy", "ipaddress", "textwrap", "locale", "base64", "tempfile"}
     unwanted |= {"spool.draft", "spool.deliver", "spool.drain", "spool.preflight", "slurm.errors"}
     if words[0] != "status":  # it warns of a site below /tmp

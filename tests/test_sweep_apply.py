@@ -17,7 +17,7 @@ from slurm.errors import FailureReason, SlurmError
 from spool.errors import SpoolLockedError
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from sweeper.apply import BATCH_SIZE, DrainWait, WrittenEvent, wait_for_drain, write_events
 from sweeper.commands.site_rules import sees_all_jobs, was_reconfigured
 from sweeper.formats import plan_document, plan_lines

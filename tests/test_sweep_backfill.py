@@ -12,7 +12,7 @@ from sweep_world import SweptWorld
 from slurm.errors import FailureReason, SlurmError
 from spool.exit_codes import REFUSED, TRY_AGAIN
 from spool.files.layout import Directory
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from sweeper import backfill as module
 from sweeper.backfill import BackfillControl, BackfillProgress, BackfillWindow, backfill
 from sweeper.commands.output import failure_code

@@ -16,7 +16,7 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.job import Job
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from sweeper.sweep import SweepResult
 
 # What may have become of a run: its state in Slurm, then what cc-backend has of it.

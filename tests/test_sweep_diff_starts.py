@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory
 from sweeper.values import Differences, Report, SpoolEntry, SpoolStatus, Start
 

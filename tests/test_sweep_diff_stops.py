@@ -6,7 +6,7 @@ import pytest
 from sweep_values import NOON, OLD, found, keys, over, row, run
 
 from slurm.decode.fields.job_states import END_STATES
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory
 from sweeper.values import (
     Close,

@@ -18,7 +18,8 @@ from slurm.errors import FailureReason, SlurmError
 from slurm.job import SCRONTAB_FLAG, Job
 from spool.files import codec
 from spool.files.layout import Directory
-from spool.files.run import End, EndSource, Run, RunId
+from spool.files.run import End, EndSource, Run
+from spool.files.run_id import RunId
 from sweeper.formats import job_report_document, job_report_lines
 from sweeper.job_report import JobReport, build_job_report
 from sweeper.values import GuardFinding, GuardKind, Plan, Report

@@ -13,7 +13,8 @@ from sweep_values import NOON, OLD
 
 from spool.files import codec
 from spool.files.layout import Directory, Layout
-from spool.files.run import End, EndSource, LastError, Run, RunId
+from spool.files.run import End, EndSource, LastError, Run
+from spool.files.run_id import RunId
 from sweeper.observe.spool_view import (
     captured_runs,
     delivered_runs,

@@ -10,7 +10,7 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.job import NodeAllocation
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 
 AGO = 7000
 

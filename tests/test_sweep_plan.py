@@ -10,7 +10,7 @@ import pytest
 from sweep_values import NOON, OLD, keys, sizes, start, stop
 
 from spool.exit_codes import DRIFT, OK, REFUSED
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import HeldBackStops
 from sweeper.commands.output import plan_code
 from sweeper.guard import SizeCheckInput

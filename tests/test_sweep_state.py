@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sweep_values import NOON, OLD, over, start, stop
 
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import (
     HeldBackStops,
     SweepMemory,

@@ -33,7 +33,7 @@ from spool.files.drain_state import (
 from spool.files.event import parse_event_name, parse_extras
 from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Layout
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.state_files import CrashMarker
 from spool.files.sweep_state import (
     HeldBackStops,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slurm.light_dataclass import light_dataclass
 from spool.checks.result import (
     AgeLimits,
     CheckResult,
@@ -15,7 +16,6 @@ from spool.checks.result import (
 from spool.files.file_times import list_names, waiting_times
 from spool.files.layout import Directory, Layout
 from spool.formatting import format_duration, pluralize
-from spool.light_dataclass import light_dataclass
 
 LOW_INODES = 1000
 MIN_EVENT_BYTES = 64 * 1024  # with less space a hook's event may not fit

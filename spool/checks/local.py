@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ccbackend.errors import TokenError
+from slurm.light_dataclass import light_dataclass
 from spool.checks.backlog import check_backlog, read_backlog
 from spool.checks.configuration import check_config_problems, check_config_warnings, check_token
 from spool.checks.drain_health import check_drain_files
@@ -24,7 +25,6 @@ from spool.files.layout import Layout
 from spool.files.node_round import read_node_round
 from spool.files.state_files import DELIVERED_DIRECTORY
 from spool.identity import MaskedToken, credentials_directory
-from spool.light_dataclass import light_dataclass
 
 
 @light_dataclass

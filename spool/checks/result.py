@@ -11,9 +11,9 @@ from dataclasses import field
 from enum import IntEnum
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import Any
 from spool.escaping import escape
-from spool.light_dataclass import light_dataclass
-from spool.type_names import Any
 
 TEXT_CHARACTERS = 400
 

@@ -6,11 +6,11 @@ import logging
 from dataclasses import field
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError
 from spool.files.drain_state import DrainState, HealthState, read_drain_state
 from spool.files.lock import LockState, holder_pid, lock_state
 from spool.files.state_files import DRAIN_LOCK_FILE, DRAIN_STATE_FILE
-from spool.light_dataclass import light_dataclass
 
 
 @light_dataclass

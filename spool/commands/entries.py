@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
 
+from slurm.type_names import Any
 from spool.commands.drain_view import DrainView
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape

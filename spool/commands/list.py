@@ -6,8 +6,8 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
 
+from slurm.type_names import Any
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import entry_document
 from spool.config import Config

@@ -7,8 +7,8 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
 
+from slurm.type_names import Any
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import (
     REPAIR_HINT,

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from ccbackend.errors import TokenError
+from slurm.type_names import Any
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.status_lines import COLOURS, node_lines, status_lines, sweep_line
 from spool.config import Config
@@ -26,7 +27,6 @@ from spool.files.layout import Directory, Layout
 from spool.files.node_round import read_node_round
 from spool.files.state_files import SWEEP_STATE_FILE, read_json
 from spool.identity import MaskedToken
-from spool.type_names import Any
 
 BOUNDS_MINUTES = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 OLDER = "older"

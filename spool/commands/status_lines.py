@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from slurm.type_names import Any
 from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
 from spool.commands.drain_view import DrainView
 from spool.console import Colour
@@ -13,7 +14,6 @@ from spool.files.drain_state import HealthState
 from spool.files.node_round import NodeRound, left_out_texts
 from spool.files.sweep_state import SweepSummary, read_sweep_summary
 from spool.formatting import format_age, format_duration, format_table, format_time, pluralize
-from spool.type_names import Any
 
 HALTED, REFUSED = "HALTED", "REFUSED"
 NO_DRAIN, NO_SERVER = "no drain is running", "cc-backend does not answer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from slurm.light_dataclass import light_dataclass
 from spool.config.keys import DAY_SECONDS, key, section
 from spool.config.readers import (
     boolean,
@@ -16,7 +17,6 @@ from spool.config.readers import (
     set_of,
     text,
 )
-from spool.light_dataclass import light_dataclass
 
 
 @light_dataclass

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field
 from types import MappingProxyType
 
+from slurm.type_names import Any
 from spool.config.readers import Reader
-from spool.type_names import Any
 
 DAY_SECONDS = 86400
 

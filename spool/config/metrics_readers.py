@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from slurm.type_names import Any
 from spool.config.readers import InvalidValueError, Location, absolute_path, text
-from spool.type_names import Any
 
 LOOPBACK = "127.0.0.1"
 _LISTEN_HINT = 'write a port (1024 to 65535), or "HOST:PORT" to listen on another address'

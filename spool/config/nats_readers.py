@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from slurm.type_names import Any
 from spool.config.readers import InvalidValueError, Location, list_of, text
-from spool.type_names import Any
 
 _SUBJECT = r"[^\s.*>]+(\.[^\s.*>]+)*"
 _URL_HINT = "write nats://HOST[:PORT] or tls://HOST[:PORT]"

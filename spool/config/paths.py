@@ -16,13 +16,13 @@ from pathlib import Path
 
 from ccbackend.errors import TokenError
 from ccbackend.token import read_token
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING
 from spool.config.metrics_readers import textfile_warnings
 from spool.config.nats_rules import nats_file_problems
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.files.layout import Directory
-from spool.light_dataclass import light_dataclass
-from spool.type_names import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ccbackend.topology import Cluster

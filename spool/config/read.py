@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import Any, TypeVar
 from spool.config.readers import Location, json_type
 from spool.config.schema import Config
 from spool.errors import ConfigError, ConfigProblem
-from spool.light_dataclass import light_dataclass
-from spool.type_names import Any, TypeVar
 
 C = TypeVar("C")
 MAX_CONFIG_BYTES = 4 * 1024 * 1024

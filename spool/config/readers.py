@@ -14,9 +14,9 @@ from types import MappingProxyType
 
 from ccbackend.errors import UrlError
 from ccbackend.token import check_url, parse_token
+from slurm.type_names import Any, TypeVar
 from spool.errors import ConfigProblem
 from spool.escaping import escape
-from spool.type_names import Any, TypeVar
 
 T = TypeVar("T")
 S = TypeVar("S")

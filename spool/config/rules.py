@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ccbackend.token import is_loopback
+from slurm.type_names import Any
 from spool.config.keys import DAY_SECONDS
 from spool.config.nats_rules import nats_conflicts, nats_warnings
 from spool.config.read import Document
 from spool.config.schema import Config
 from spool.errors import ConfigProblem
 from spool.escaping import escape
-from spool.type_names import Any
 
 # A sample is a name made from a pattern and is used only if the pattern matches it, so every
 # reported overlap is real; overlaps that the samples miss are found by comparing with the site's

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
 from spool.config.job_sections import FilterKeys, MetadataKeys
 from spool.config.keys import key, no_entries, section
 from spool.config.readers import (
@@ -36,7 +37,6 @@ from spool.config.sections import (
     SpoolKeys,
     SweepKeys,
 )
-from spool.light_dataclass import light_dataclass
 
 
 @light_dataclass

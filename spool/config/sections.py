@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
 from spool.config.keys import DAY_SECONDS, key
 from spool.config.metrics_readers import listen_address, textfile
 from spool.config.nats_readers import broker_urls, nats_subject
@@ -20,7 +21,6 @@ from spool.config.readers import (
     zero_or,
 )
 from spool.installation import SETTINGS, SPOOL, STATE
-from spool.light_dataclass import light_dataclass
 
 TOKEN_FILE = SETTINGS / "token"
 LEVELS = ("debug", "info", "warning", "error")

@@ -9,22 +9,36 @@ next rewrite. Version N reads N-1 and does not touch N+1.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import json
-import types
-import typing
-from collections.abc import Callable
+import sys
 from enum import Enum
 from functools import cache
-from operator import attrgetter
-from typing import Any
 
+from slurm.light_dataclass import getter, light_dataclass
+from slurm.type_names import Any
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.run import Run, parse_run_name
 
 VERSION = 1
-_PLAIN_TYPES = frozenset({int, str, bool, types.NoneType})
+_PLAIN_TYPES = frozenset({int, str, bool})
+_COPIED_TYPES = _PLAIN_TYPES | {type(None)}
 LIMIT_BYTES = 128 * 1024 * 1024  # 65536 nodes with all of 256 cores make about 70 MB
+
+
+@light_dataclass
+class _Shape:
+    """What a type hint asks for: a type, or a list of it, or None instead."""
+
+    kind: type
+    is_list: bool
+    is_optional: bool
+
+    @property
+    def plain_type(self) -> type | None:
+        """The type of a value that needs no conversion; None: each value needs one."""
+        return self.kind if self.kind in _PLAIN_TYPES and not self.is_list else None
 
 
 def encode(run: Run) -> bytes:
@@ -66,7 +80,7 @@ def decode_line(name: str, contents: bytes) -> Run:
     if version != VERSION:
         raise BadFileError(name, f"unknown version {version!r}")
     try:
-        run: Run = _from_json(Run, document, "run")
+        run: Run = _dataclass_from_json(Run, document, "run")
     except (TypeError, ValueError) as error:
         raise BadFileError(name, str(error)) from error
     return run
@@ -79,8 +93,8 @@ def _to_json(value: Any) -> Any:
         return [_to_json(item) for item in value] if _holds_dataclasses(value) else list(value)
     if fields := _fields(kind):
         return {
-            name: item if type(item) in _PLAIN_TYPES else _to_json(item)
-            for (name, default), item in zip(fields, _getter(kind)(value), strict=True)
+            name: item if type(item) in _COPIED_TYPES else _to_json(item)
+            for (name, default), item in zip(fields, getter(kind)(value), strict=True)
             if item is not default and item != default
         }
     return value
@@ -91,51 +105,49 @@ def _holds_dataclasses(items: tuple[Any, ...]) -> bool:
     return bool(_fields(first))
 
 
-def _from_json(expected: Any, value: Any, path: str) -> Any:
+def _from_json(expected: _Shape, value: Any, path: str) -> Any:
     """Return JSON data as the value a type hint asks for.
 
     Raises:
         TypeError, ValueError: a value has a wrong type; the message has its path.
     """
-    origin, args = _shape(expected)
-    if origin in {types.UnionType, typing.Union}:
-        return None if value is None else _from_json(args[0], value, path)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise TypeError(f"{path}: expected a list, got {type(value).__name__}")
-        item = args[0]
-        if {type(part) for part in value} <= {item}:  # ids and names: most of a run on many nodes
-            return tuple(value)
-        return tuple(_from_json(item, part, f"{path}[{i}]") for i, part in enumerate(value))
-    if dataclasses.is_dataclass(expected):
-        return _dataclass_from_json(typing.cast("type", expected), value, path)
-    if issubclass(expected, Enum):
-        return expected(value)
-    if type(value) is not expected:  # a bool is not an int here
-        raise TypeError(f"{path}: expected {expected.__name__}, got {type(value).__name__}")
+    if value is None and expected.is_optional:
+        return None
+    kind = expected.kind
+    if not expected.is_list:
+        return _item_from_json(kind, value, path)
+    if not isinstance(value, list):
+        raise TypeError(f"{path}: expected a list, got {type(value).__name__}")
+    if {type(part) for part in value} <= {kind}:  # ids and names: most of a run on many nodes
+        return tuple(value)
+    return tuple(_item_from_json(kind, part, f"{path}[{i}]") for i, part in enumerate(value))
+
+
+def _item_from_json(kind: Any, value: Any, path: str) -> Any:
+    """Return JSON data as a value of a type."""
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_from_json(kind, value, path)
+    if issubclass(kind, Enum):
+        return kind(value)
+    if type(value) is not kind:  # a bool is not an int here
+        raise TypeError(f"{path}: expected {kind.__name__}, got {type(value).__name__}")
     return value
 
 
-def _dataclass_from_json(expected: type, value: Any, path: str) -> Any:
+def _dataclass_from_json(kind: Any, value: Any, path: str) -> Any:
     """Return a JSON object as a frozen value."""
     if not isinstance(value, dict):
         raise TypeError(f"{path}: expected an object, got {type(value).__name__}")
-    hints, plain_types = _hints(expected), _plain_types(expected)
-    if unknown := value.keys() - hints.keys():
+    shapes, plain_types = _shapes(kind), _plain_types(kind)
+    if unknown := value.keys() - shapes.keys():
         raise ValueError(f"{path}: unknown keys {', '.join(sorted(unknown))}")
     fields = {
         key: item
         if type(item) is plain_types[key]
-        else _from_json(hints[key], item, f"{path}.{key}")
+        else _from_json(shapes[key], item, f"{path}.{key}")
         for key, item in value.items()
     }
-    return expected(**fields)
-
-
-@cache
-def _shape(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return what a type hint is made of: `tuple` and its items, say."""
-    return typing.get_origin(hint), typing.get_args(hint)
+    return kind(**fields)
 
 
 @cache
@@ -147,27 +159,23 @@ def _fields(record: type) -> tuple[tuple[str, Any], ...]:
 
 
 @cache
-def _getter(record: type) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what reads all fields of a dataclass of two or more fields at once."""
-    return attrgetter(*(name for name, _ in _fields(record)))
-
-
-@cache
-def _plain_types(expected: type) -> dict[str, type | None]:
+def _plain_types(record: type) -> dict[str, type | None]:
     """Return for each field the type of values that need no conversion; None: all need one."""
-    kinds = {name: typing.get_args(hint) or (hint,) for name, hint in _hints(expected).items()}
-    return {
-        name: args[0] if args[0] in _PLAIN_TYPES and _is_plain_or_optional(args) else None
-        for name, args in kinds.items()
-    }
-
-
-def _is_plain_or_optional(args: tuple[Any, ...]) -> bool:
-    """Return whether the arguments of a hint are those of `T` or `T | None`."""
-    return args[1:] in {(), (types.NoneType,)}
+    return {name: shape.plain_type for name, shape in _shapes(record).items()}
 
 
 @cache
-def _hints(expected: type) -> dict[str, Any]:
-    """Return the resolved type hints of a dataclass."""
-    return typing.get_type_hints(expected)
+def _shapes(record: Any) -> dict[str, _Shape]:
+    """Return what the type hints of a dataclass's fields ask for."""
+    names = vars(builtins) | vars(sys.modules[record.__module__])
+    return {field.name: _shape(field.type, names) for field in dataclasses.fields(record)}
+
+
+def _shape(hint: Any, names: dict[str, Any]) -> _Shape:
+    """Read a type hint: `T`, `tuple[T, ...]`, or either with `| None`.
+
+    `typing.get_type_hints` reads more, but `typing` takes 2 ms to load, and each hint is compiled.
+    """
+    text = hint.removesuffix(" | None")
+    item = text.removeprefix("tuple[").removesuffix(", ...]")
+    return _Shape(kind=names[item], is_list=item != text, is_optional=text != hint)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
@@ -23,7 +24,6 @@ from spool.files.event import parse_event_name
 from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, is_run_name, waiting_since
-from spool.light_dataclass import light_dataclass
 
 WHY_LIMIT_BYTES = 64 * 1024
 _PARSE_ERRORS = (ValueError, LookupError, TypeError, OverflowError, RecursionError)

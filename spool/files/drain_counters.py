@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 
-from spool.light_dataclass import light_dataclass
-from spool.type_names import Any
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import Any
 
 LATENCY_BOUNDS = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),

@@ -14,11 +14,11 @@ from dataclasses import field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING, Any
 from spool.errors import BadFileError
 from spool.files.drain_counters import DrainCounters, drain_counters
 from spool.files.state_files import write_json
-from spool.light_dataclass import light_dataclass
-from spool.type_names import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls

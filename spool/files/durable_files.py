@@ -11,12 +11,12 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 
+from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, waiting_since
 from spool.files.system_calls import SystemCalls, write_all
-from spool.light_dataclass import light_dataclass
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Readable for the service's group and for nobody else: a run holds its user's script.

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypedDict, Unpack
 
+from slurm.light_dataclass import slotted_dataclass
+from slurm.type_names import TYPE_CHECKING
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.durable_files import NewFile, create_file
 from spool.files.layout import Directory, Layout
@@ -46,7 +47,7 @@ class EventKind(StrEnum):
     RETRY = "retry"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class Event:
     """A hint about a job id (0: all jobs). `time` is the file's mtime, Unix seconds."""
 
@@ -115,16 +116,19 @@ _KEY = r"[a-z_]{1,40}"
 _VALUE = r"[A-Za-z0-9_.,:()\[\]@%+=/-]+"  # as `event` reads it
 
 
-class EventFields(TypedDict, total=False):
-    """The optional facts of an event besides kind and job id; instants in Unix seconds.
+if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
 
-    `now` becomes the event's time, the present by default.
-    """
+    class EventFields(TypedDict, total=False):
+        """The optional facts of an event besides kind and job id; instants in Unix seconds.
 
-    start: int | None
-    end: int | None
-    extras: Mapping[str, str]
-    now: float | None
+        `now` becomes the event's time, the present by default.
+        """
+
+        start: int | None
+        end: int | None
+        extras: Mapping[str, str]
+        now: float | None
 
 
 def new_event(kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> NewFile:

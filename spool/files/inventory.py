@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.dead_letters import DeadLetterReason, read_why
 from spool.files.durable_files import load_run
@@ -17,7 +18,6 @@ from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse
 from spool.files.file_times import list_names
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
-from spool.light_dataclass import light_dataclass
 
 
 @light_dataclass

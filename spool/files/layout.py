@@ -14,9 +14,9 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING, Self
 from spool.errors import BadFileError, SpoolError
-from spool.light_dataclass import light_dataclass
-from spool.type_names import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls

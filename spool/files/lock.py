@@ -11,9 +11,9 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
+from slurm.type_names import TYPE_CHECKING
 from spool.errors import SpoolLockedError
 from spool.files.state_files import read_json
-from spool.type_names import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -20,9 +20,9 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING, Any, TypeVar
 from spool.files.state_files import read_json, write_json
-from spool.light_dataclass import light_dataclass
-from spool.type_names import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls

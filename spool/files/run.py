@@ -8,22 +8,14 @@ for the server are computed when a request is sent.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from slurm.job import Job
+from slurm.light_dataclass import slotted_dataclass
 from spool.errors import BadFileError
 from spool.files.layout import Directory
 
 _NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
-
-
-class RunId(NamedTuple):
-    """The identity of a run: Slurm's job id and the start time in the spool."""
-
-    job_id: int
-    start_time: int
 
 
 class EndSource(StrEnum):
@@ -36,7 +28,7 @@ class EndSource(StrEnum):
     CLOSE = "close"  # closed by the sweeper without proof
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class End:
     """The end of a run: Unix seconds and Slurm's base state word."""
 
@@ -45,7 +37,7 @@ class End:
     source: EndSource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class LastError:
     """Why the last request for a run did not finish it.
 
@@ -64,7 +56,7 @@ class LastError:
     request: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@slotted_dataclass
 class Run:
     """A run: one start-to-end period of a job id.
 

@@ -12,7 +12,7 @@ import logging
 import os
 from pathlib import Path
 
-from spool.type_names import TYPE_CHECKING, Any, Self
+from slurm.type_names import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls

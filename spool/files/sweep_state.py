@@ -20,12 +20,12 @@ from dataclasses import field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from slurm.light_dataclass import light_dataclass
+from slurm.type_names import TYPE_CHECKING, Any
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
-from spool.light_dataclass import light_dataclass
-from spool.type_names import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spool.files.run import RunId
+    from spool.files.run_id import RunId
 
 _KEYS_OF_0_1 = {
     "young": "young_stops",
@@ -240,7 +240,7 @@ def _optional_float(value: Any) -> float | None:
 
 
 def _id_of_text(text: str) -> RunId:
-    from spool.files.run import RunId  # noqa: PLC0415 - `status` reads only the summary
+    from spool.files.run_id import RunId  # noqa: PLC0415 - `status` reads only the summary
 
     job_id, _, start = text.partition("-")
     return RunId(int(job_id), int(start))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from spool.type_names import Protocol
+from slurm.type_names import Protocol
 
 _READ_BYTES = 1 << 20
 

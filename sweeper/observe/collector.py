@@ -17,7 +17,7 @@ from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time, has_accounting
 from slurm.errors import SlurmError
 from slurm.job import REQUEUED, Job
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import own_ends, runs_of_accounting
 from sweeper.diff import is_over

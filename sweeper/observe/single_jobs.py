@@ -9,7 +9,7 @@ from dataclasses import replace
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import RunStage, run_stage, same_start
 from sweeper.diff import DAY_SECONDS, is_over

@@ -14,7 +14,7 @@ from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
 from spool.escaping import escape
 from spool.files.layout import Layout
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from sweeper.values import FailureCause, GuardFinding, GuardKind
 
 Settings = Mapping[str, tuple[str, ...]]

@@ -16,7 +16,8 @@ from spool.files.archive import archive_lines
 from spool.files.durable_files import load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
-from spool.files.run import RunId, parse_run_name, run_name
+from spool.files.run import parse_run_name, run_name
+from spool.files.run_id import RunId
 from spool.resolve.slurm_runs import match_start, same_start
 from sweeper.values import SpoolEntry, SpoolStatus
 

@@ -9,7 +9,7 @@ from typing import Any
 from sweep_world import SweptWorld
 
 from slurm.errors import FailureReason, SlurmError
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 
 GONE = SlurmError("away", reason=FailureReason.UNREACHABLE)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ccbackend.replies import BackendRow
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
 from sweeper.guard import SizeCheckInput

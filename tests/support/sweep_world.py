@@ -19,7 +19,7 @@ from slurm.decode.scontrol_config import AS_OF
 from slurm.errors import SlurmError
 from slurm.job import Job
 from spool.files.layout import Layout
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from sweeper.apply import write_events
 from sweeper.observe.sources import SweepSources
