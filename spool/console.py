@@ -23,7 +23,8 @@ from spool.escaping import escape
 
 MAX_LINE_CHARACTERS = 20_000
 HIDDEN = "***"
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}", re.ASCII)
+_JWT_BEGIN = "eyJ"
+_JWT = _JWT_BEGIN + r"[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2}"
 _MIN_SECRET_CHARACTERS = 4  # hiding shorter texts would hide ordinary words
 _secrets: set[str] = set()
 
@@ -189,4 +190,5 @@ def without_secrets(text: str) -> str:
     """Return a text in which all known secrets are hidden."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return _JWT.sub(HIDDEN, text)
+    # few texts need the expression, which takes 0.2 ms to compile
+    return re.sub(_JWT, HIDDEN, text, flags=re.ASCII) if _JWT_BEGIN in text else text

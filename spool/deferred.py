@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import reload
 from types import ModuleType
 
 
@@ -18,6 +17,8 @@ class DeferredModule(ModuleType):
         self.next_steps: list[Callable[[], None]] = []
 
     def __getattr__(self, name: str) -> object:
+        from importlib import reload  # noqa: PLC0415 - it loads warnings
+
         self.__class__ = ModuleType  # type: ignore[assignment]
         reload(self)
         for step in vars(self).pop("next_steps"):

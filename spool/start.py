@@ -22,6 +22,7 @@ _RARELY_USED = (
     "fnmatch",  # by pathlib
     "ntpath",  # the same
     "ipaddress",  # by urllib.parse
+    "warnings",  # by importlib
 )
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from spool.errors import SpoolLockedError
 from spool.files.durable_files import NewFile, create_files
-from spool.files.event import EventKind, new_event
+from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
+from spool.files.new_events import new_event
 from spool.files.run import run_name
 from spool.files.run_id import RunId
 from spool.files.state_files import DRAIN_LOCK_FILE

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from slurm.errors import SlurmError
 from spool.files.durable_files import NewFile, create_files
-from spool.files.event import EventKind, new_event
+from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
+from spool.files.new_events import new_event
 from spool.resolve.slurm_runs import same_start
 from sweeper.apply import AGAIN, WrittenEvent
 from sweeper.diff import DAY_SECONDS, is_over

@@ -16,7 +16,7 @@ from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.archive import archive_lines
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.inventory import EventFile, read_dead, read_events
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
 from spool.files.run import Run

@@ -21,7 +21,8 @@ from stub_server import Model, StubServer
 
 from slurm.job import Job
 from spool.files import codec
-from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
+from spool.files.dead_letter_reason import DeadLetterReason
+from spool.files.dead_letters import move_file_to_dead
 from spool.files.layout import Directory, Layout
 
 HERE = Path(__file__).parent

@@ -12,14 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm.job import Job
-from spool.files.dead_letters import (
-    DeadLetterReason,
-    move_file_to_dead,
-    move_run_to_dead,
-    read_why,
-    safe_name,
-)
-from spool.files.durable_files import WriteBatch, load_run
+from spool.files.codec import load_run
+from spool.files.dead_letter_reason import DeadLetterReason, read_why
+from spool.files.dead_letters import move_file_to_dead, move_run_to_dead, safe_name
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 

@@ -12,7 +12,8 @@ from durable_batch import ENDED, NEW, TOLD, create_file, files
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
-from spool.files.durable_files import NewFile, WriteBatch, load_run
+from spool.files.codec import load_run
+from spool.files.durable_files import NewFile, WriteBatch
 from spool.files.durable_files import create_file as place_free
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, waiting_since

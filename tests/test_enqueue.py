@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from spool.errors import BadFileError, NewerFormatError
-from spool.files.event import EventKind, enqueue, put_event
+from spool.files.event import EventKind
 from spool.files.inventory import EventFile, read_events
 from spool.files.layout import Directory, Layout
+from spool.files.new_events import enqueue, put_event
 
 NAME = "1-start-5-100-0-77"
 

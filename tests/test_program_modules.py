@@ -69,9 +69,10 @@ def test_the_verbs_that_are_called_often_load_little(site: CommandSite, words: l
     of_runs = {"slurm.job", "spool.files.run", "spool.files.inventory", "spool.files.event"}
     unwanted = {"typing", "shutil", "bz2", "lzma", "difflib", "subprocess", "importlib.metadata"}
     unwanted |= {"inspect", "copy", "ipaddress", "textwrap", "locale", "base64", "tempfile"}
+    unwanted |= {"encodings.utf_8_sig", "math", "spool.files.durable_files"}
     unwanted |= {"spool.draft", "spool.deliver", "spool.drain", "spool.preflight", "slurm.errors"}
     if words[0] != "status":  # it warns of a site below /tmp
-        unwanted |= {"logging", "traceback", "threading", "string", "spool.log_output"}
+        unwanted |= {"logging", "warnings", "traceback", "threading", "string", "spool.log_output"}
 
     assert (of_runs if words[0] in {"list", "show"} else set()) == of_runs & modules
     assert set() == unwanted & modules

@@ -13,8 +13,8 @@ from letters import discard, retry
 
 from spool.errors import BadFileError
 from spool.files import codec
+from spool.files.codec import load_run
 from spool.files.dead_letters import DISCARDED
-from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
 

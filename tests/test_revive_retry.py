@@ -12,7 +12,7 @@ from letters import discard, retry
 
 from spool.errors import BadFileError
 from spool.files import codec, dead_letters
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.run import End, EndSource, Run
 

@@ -17,7 +17,7 @@ from spool.deliver.run_loader import (
     RunLoader,
 )
 from spool.files import codec
-from spool.files.dead_letters import read_why
+from spool.files.dead_letter_reason import read_why
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run
 from spool.files.state_files import CrashMarker

@@ -15,7 +15,7 @@ from spool.deliver.pending_run import pending_run
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
 from spool.files import codec
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 

@@ -12,7 +12,7 @@ from run_store_site import NOW, OVER, START, Disk, event, files, later, new_stor
 from spool.deliver.pending_changes import GROUP_SECONDS, GROUP_SIZE, MAX_STAGED_SECONDS
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import RunStore
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 

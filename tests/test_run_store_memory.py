@@ -13,7 +13,7 @@ from spool.deliver import run_store
 from spool.deliver.pending_run import RequestKind
 from spool.deliver.run_loader import RunLoader
 from spool.deliver.run_store import LOW_WATER, ROTATE_SECONDS, RunStore
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker
 

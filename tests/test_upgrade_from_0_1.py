@@ -22,7 +22,7 @@ from unpack import unpack
 from spool.config import load
 from spool.files import codec
 from spool.files.archive import archive_lines
-from spool.files.dead_letters import read_why
+from spool.files.dead_letter_reason import read_why
 from spool.files.drain_state import (
     DrainState,
     HealthReport,

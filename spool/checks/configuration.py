@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
 from ccbackend.token import Token
@@ -53,7 +52,7 @@ _RENEW_HINT = "create a new token on cc-backend and write it to the token file, 
 def check_token(token: Token, now: float) -> CheckResult:
     """Return the result for the token's remaining lifetime. `now` is Unix seconds."""
     at = token.expires_at
-    if at is None or not math.isfinite(at):
+    if at is None or not abs(at) < float("inf"):  # infinite, or not a number
         return passed("token", "has no expiry date")
     left = at - now
     figure = PerfData(

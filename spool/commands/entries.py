@@ -26,7 +26,7 @@ from spool.formatting import format_time
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
 REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
-_WORD = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_WORD = r"[A-Za-z0-9_.-]+"
 
 
 def matching_names(
@@ -122,7 +122,11 @@ def cause_of(run: Run, view: DrainView) -> WaitingCause | None:
     """Return the cause in the drain's state that names a host of this run, if any."""
     named = {*run.job.nodes, run.cluster, run.job.cluster} - {None, ""}
     return next(
-        (cause for cause in view.state.waiting if named.intersection(_WORD.findall(cause.cause))),
+        (
+            cause
+            for cause in view.state.waiting
+            if named.intersection(re.findall(_WORD, cause.cause))
+        ),
         None,
     )
 

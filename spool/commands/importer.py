@@ -15,12 +15,14 @@ from dataclasses import replace
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files import codec
+from spool.files.codec import load_run
 from spool.files.dead_letters import active_directory, reset_delivery
-from spool.files.durable_files import NewFile, create_file, load_run
-from spool.files.event import Event, put_event
+from spool.files.durable_files import NewFile, create_file
+from spool.files.event import Event
 from spool.files.import_items import ImportItem
 from spool.files.inventory import RunFile, read_file
 from spool.files.layout import RUN_DIRECTORIES, Directory, Layout
+from spool.files.new_events import put_event
 from spool.files.run import Run, waiting_since
 
 MAX_NEW_EVENTS = 1000

@@ -11,9 +11,10 @@ from spool.config import Config
 from spool.console import print_line
 from spool.escaping import escape
 from spool.files.dead_letters import plan_retry
-from spool.files.event import EventKind, enqueue
+from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
 from spool.files.lock import LockState, lock_state
+from spool.files.new_events import enqueue
 from spool.files.run import is_run_name
 from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize

@@ -117,7 +117,9 @@ def file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
     best: tuple[int, str | None] = (0, None)
     for line in lines:
         left, _, right = line.partition(" - ")
-        point = re.sub(_OCTAL, lambda found: chr(int(found[1], 8)), left.split()[4])
+        point = left.split()[4]
+        if "\\" in point:
+            point = re.sub(_OCTAL, lambda found: chr(int(found[1], 8)), point)
         if point in above and len(point) >= best[0]:
             best = (len(point), right.split()[0])  # a later mount hides an earlier one
     return best[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields
@@ -50,7 +51,9 @@ def read_document(path: Path) -> Document:
     try:
         raw, mode = _read_regular_file(path)
         values = json.loads(
-            raw.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_reject_constant
+            raw.removeprefix(BOM_UTF8).decode(),
+            object_pairs_hook=_object,
+            parse_constant=_reject_constant,
         )
     except OSError as error:
         problem, is_denied = f"cannot be read: {error.strerror}", isinstance(error, PermissionError)

@@ -29,7 +29,6 @@ _KINDS = {
     int: "a number",
     float: "a number",
 }
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class InvalidValueError(Exception):
@@ -52,7 +51,8 @@ class Location:
 
     def key(self, name: str) -> Location:
         """Return the location of a member of the object here: `a.b`, `a."^b$"`."""
-        shown = name if _PLAIN_KEY.fullmatch(name) else f'"{escape(name, MAX_SHOWN_CHARACTERS)}"'
+        is_plain = name.isascii() and name.replace("-", "a").replace("_", "a").isalnum()
+        shown = name if is_plain else f'"{escape(name, MAX_SHOWN_CHARACTERS)}"'
         return Location(f"{self.path}.{shown}" if self.path else shown, self.problems)
 
     def item(self, index: int) -> Location:

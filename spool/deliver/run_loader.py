@@ -12,8 +12,9 @@ from contextlib import suppress
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
-from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
+from spool.files.dead_letter_reason import DeadLetterReason
+from spool.files.dead_letters import move_file_to_dead
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, parse_run_name
 from spool.files.state_files import CrashMarker

@@ -20,7 +20,8 @@ from spool.deliver.run_index import RunIndex, job_id_of
 from spool.deliver.run_loader import NOT_A_RUN, RunLoader
 from spool.deliver.schedule import Schedule
 from spool.files.archive import DeliveredArchive
-from spool.files.durable_files import WriteBatch, load_run
+from spool.files.codec import load_run
+from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run
 from spool.moment import Moment
@@ -147,7 +148,7 @@ class RunStore:
         """Return an entry's run, from memory or disk.
 
         Raises:
-            BadFileError, NewerFormatError, OSError: as `durable_files.load_run`.
+            BadFileError, NewerFormatError, OSError: as `codec.load_run`.
         """
         run = entry.in_memory or load_run(self.layout, entry.stored or Directory.TODO, entry.name)
         entry.read = run if entry.in_flight else None  # its answer needs it again

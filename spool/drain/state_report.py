@@ -12,6 +12,7 @@ from spool.deliver.health_rules import Channel, Condition
 from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
 from spool.errors import BadFileError, NewerFormatError
+from spool.files.codec import load_run
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -19,7 +20,6 @@ from spool.files.drain_state import (
     UnreadableFile,
     WaitingCause,
 )
-from spool.files.durable_files import load_run
 from spool.files.layout import Directory, Layout
 from spool.moment import Moment
 from spool.resolve.event_scanner import MTIME_RESOLUTION_SECONDS

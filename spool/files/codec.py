@@ -19,6 +19,7 @@ from functools import cache
 from slurm.light_dataclass import getter, light_dataclass
 from slurm.type_names import Any
 from spool.errors import BadFileError, NewerFormatError
+from spool.files.layout import Directory, Layout
 from spool.files.run import Run, parse_run_name
 
 VERSION = 1
@@ -39,6 +40,22 @@ class _Shape:
     def plain_type(self) -> type | None:
         """The type of a value that needs no conversion; None: each value needs one."""
         return self.kind if self.kind in _PLAIN_TYPES and not self.is_list else None
+
+
+def load_run(layout: Layout, directory: Directory, name: str) -> Run:
+    """Read one run.
+
+    Raises:
+        FileNotFoundError: it vanished.
+        BadFileError: it is not a valid run.
+        NewerFormatError: a later version wrote it.
+        OSError: it cannot be read.
+    """
+    found = layout.read(directory, name, LIMIT_BYTES)
+    if found.contents is None:
+        reason = f"it has {found.size_bytes} bytes, more than the limit of {LIMIT_BYTES}"
+        raise BadFileError(name, reason)
+    return decode(name, found.contents)
 
 
 def encode(run: Run) -> bytes:

@@ -1,14 +1,11 @@
 """Dead letters: files that were rejected or cannot be understood, with a reason and a hint.
 
 A dead run is a run file whose `last_error` has cc-backend's message and the request. Any other file
-keeps its contents under a safe name and gets a file `NAME.why`:
-{"version": 1, "name": str, "from": "new" | "todo" | "open", "time": int, "reason": str,
-"hint": str}
+keeps its contents under a safe name and gets a file `NAME.why` (`dead_letter_reason`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -17,28 +14,16 @@ from dataclasses import replace
 
 from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError, NewerFormatError
-from spool.escaping import escape
 from spool.files import codec
-from spool.files.durable_files import NewFile, WriteBatch, create_files, load_run
+from spool.files.codec import load_run
+from spool.files.dead_letter_reason import DeadLetterReason, encode_why, read_why
+from spool.files.durable_files import NewFile, WriteBatch, create_files
 from spool.files.event import parse_event_name
 from spool.files.file_times import WHY_SUFFIX
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, is_run_name, waiting_since
 
-WHY_LIMIT_BYTES = 64 * 1024
-_PARSE_ERRORS = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", re.ASCII)
-
-
-@light_dataclass
-class DeadLetterReason:
-    """Why a file that is not a run is in `dead/`; `name` and `directory` are its origin."""
-
-    name: str
-    directory: Directory
-    time: int
-    reason: str
-    hint: str
 
 
 def move_run_to_dead(batch: WriteBatch, run: Run, error: LastError) -> Run:
@@ -57,16 +42,8 @@ def move_file_to_dead(layout: Layout, why: DeadLetterReason) -> str:
         OSError: it could not be moved (a directory of another user, a full disk).
     """
     name = safe_name(why.name)
-    document = {
-        "version": 1,
-        "name": why.name,
-        "from": why.directory,
-        "time": why.time,
-        "reason": escape(why.reason),
-        "hint": why.hint,
-    }
     batch = WriteBatch(layout)
-    batch.put(Directory.DEAD, name + WHY_SUFFIX, json.dumps(document).encode() + b"\n")
+    batch.put(Directory.DEAD, name + WHY_SUFFIX, encode_why(why))
     batch.commit()
     try:
         layout.rename(why.directory, why.name, Directory.DEAD, name)
@@ -84,22 +61,6 @@ def safe_name(name: str) -> str:
     import hashlib  # noqa: PLC0415 - loads OpenSSL, and such names are rare
 
     return "strange-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:20]
-
-
-def read_why(layout: Layout, name: str) -> DeadLetterReason | None:
-    """Return why a file is in `dead/`; None if there is no readable reason."""
-    try:
-        found = layout.read(Directory.DEAD, name + WHY_SUFFIX, WHY_LIMIT_BYTES)
-        document = json.loads(found.contents or b"")
-        return DeadLetterReason(
-            name=str(document["name"]),
-            directory=Directory(document["from"]),
-            time=int(document["time"]),
-            reason=str(document["reason"]),
-            hint=str(document["hint"]),
-        )
-    except (OSError, BadFileError, *_PARSE_ERRORS):
-        return None
 
 
 # Both change only `dead/` and need no lock: a run is put into `todo/` under a free name, and is

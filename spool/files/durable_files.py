@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from slurm.light_dataclass import light_dataclass
-from spool.errors import BadFileError
 from spool.files import codec
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, waiting_since
@@ -238,19 +237,3 @@ def _open_tmp(calls: SystemCalls, tmp: int, name: str) -> int:
 def _tmp_name(directory: Directory, name: str) -> str:
     """Return a name in `tmp/` with our pid: a replay may write the same run at the same time."""
     return f"{name}.{directory}.{os.getpid()}"
-
-
-def load_run(layout: Layout, directory: Directory, name: str) -> Run:
-    """Read one run.
-
-    Raises:
-        FileNotFoundError: it vanished.
-        BadFileError: it is not a valid run.
-        NewerFormatError: a later version wrote it.
-        OSError: it cannot be read.
-    """
-    found = layout.read(directory, name, codec.LIMIT_BYTES)
-    if found.contents is None:
-        reason = f"it has {found.size_bytes} bytes, more than the limit of {codec.LIMIT_BYTES}"
-        raise BadFileError(name, reason)
-    return codec.decode(name, found.contents)

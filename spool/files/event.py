@@ -8,7 +8,6 @@ and a last line `end`; without it they count as truncated and are ignored.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import field
@@ -16,22 +15,19 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from slurm.light_dataclass import slotted_dataclass
-from slurm.type_names import TYPE_CHECKING
 from spool.errors import BadFileError, NewerFormatError
-from spool.files.durable_files import NewFile, create_file
-from spool.files.layout import Directory, Layout
 
 FORMAT = 1
 EXTRAS_LIMIT_BYTES = 64 * 1024
 NO_EXTRAS: Mapping[str, str] = MappingProxyType({})
 """One for all events without: there may be hundreds of thousands."""
 SWEEP_EXTRAS = frozenset({"again", "not_before"})  # one of them is in every event of a sweep
-_VERSION = re.compile(r"([0-9]{1,9})-", re.ASCII)
+_VERSION = r"([0-9]{1,9})-"
 _NUMBER = r"(0|[1-9][0-9]{0,11})"
 _NAME = re.compile(
     rf"1-(start|stop|close|retry)-{_NUMBER}-{_NUMBER}-{_NUMBER}-([0-9]{{1,20}})", re.ASCII
 )
-_EXTRA = re.compile(rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)", re.ASCII)
+_EXTRA = rb"([a-z_]{1,40})=([A-Za-z0-9_.,:()\[\]@%+=/-]*)"
 
 
 class EventKind(StrEnum):
@@ -73,11 +69,11 @@ def parse_event_name(name: str, *, time: float, extras: Mapping[str, str] | None
         NewerFormatError: a later format version; the file must not be touched.
         BadFileError: the name is outside the grammar.
     """
-    version = _VERSION.match(name)
-    if version and int(version[1]) > FORMAT:
-        raise NewerFormatError(name, int(version[1]))
     match = _NAME.fullmatch(name)
     if match is None:
+        version = re.match(_VERSION, name)
+        if version and int(version[1]) > FORMAT:
+            raise NewerFormatError(name, int(version[1]))
         raise BadFileError(name, "not a valid name of an event file")
     kind, job_id, start, end = EventKind(match[1]), int(match[2]), int(match[3]), int(match[4])
     if kind is EventKind.RETRY and (start or end):
@@ -108,69 +104,5 @@ def parse_extras(contents: bytes) -> Mapping[str, str]:
     """Return the extras of an event; truncated or invalid contents give fewer or none."""
     if len(contents) > EXTRAS_LIMIT_BYTES or not contents.endswith(b"\nend\n"):
         return {}
-    pairs = (_EXTRA.fullmatch(line) for line in contents.splitlines())
+    pairs = (re.fullmatch(_EXTRA, line) for line in contents.splitlines())
     return {pair[1].decode(): pair[2].decode() for pair in pairs if pair and pair[2]}
-
-
-_KEY = r"[a-z_]{1,40}"
-_VALUE = r"[A-Za-z0-9_.,:()\[\]@%+=/-]+"  # as `event` reads it
-
-
-if TYPE_CHECKING:
-    from typing import TypedDict, Unpack
-
-    class EventFields(TypedDict, total=False):
-        """The optional facts of an event besides kind and job id; instants in Unix seconds.
-
-        `now` becomes the event's time, the present by default.
-        """
-
-        start: int | None
-        end: int | None
-        extras: Mapping[str, str]
-        now: float | None
-
-
-def new_event(kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> NewFile:
-    """Return the file of an event.
-
-    Raises:
-        BadFileError: these facts cannot be written as an event.
-    """
-    start, end = fields.get("start"), fields.get("end")
-    name = event_name(kind, job_id, start=start, end=end, pid=os.getpid())
-    return _event_file(name, fields.get("extras", NO_EXTRAS), fields.get("now"))
-
-
-def enqueue(layout: Layout, kind: EventKind, job_id: int, **fields: Unpack[EventFields]) -> str:
-    """Put an event into `new/`; return its name. Safe to repeat.
-
-    It appears there complete, so that a drain never reads it without its extras. A file of the same
-    name is the same event: then nothing is written. It is not durable: a power cut may lose it.
-
-    Raises:
-        BadFileError: these facts cannot be written as an event.
-        OSError: it cannot be written; nothing is left of it.
-    """
-    event = new_event(kind, job_id, **fields)
-    create_file(layout, Directory.NEW, event, durable=False)
-    return event.name
-
-
-def put_event(layout: Layout, name: str, extras: Mapping[str, str], time: float | None) -> bool:
-    """Put an event of this name into `new/`; return False if it waits there already.
-
-    Raises:
-        BadFileError: that is not an event.
-        OSError: it cannot be written; nothing is left of it.
-    """
-    return create_file(layout, Directory.NEW, _event_file(name, extras, time), durable=False)
-
-
-def _event_file(name: str, extras: Mapping[str, str], time: float | None) -> NewFile:
-    parse_event_name(name, time=0)
-    for key, value in extras.items():
-        if not (re.fullmatch(_KEY, key) and re.fullmatch(_VALUE, value)):
-            raise BadFileError(name, f"field {key!r} has characters that an event cannot contain")
-    lines = "".join(f"{key}={value}\n" for key, value in extras.items())
-    return NewFile(name=name, contents=lines.encode() + b"end\n", mtime=time)

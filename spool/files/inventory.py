@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from slurm.light_dataclass import light_dataclass
 from spool.errors import BadFileError, NewerFormatError
-from spool.files.dead_letters import DeadLetterReason, read_why
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
+from spool.files.dead_letter_reason import DeadLetterReason, read_why
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.file_times import list_names
 from spool.files.layout import Directory, Layout

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
-from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
+from spool.files.dead_letter_reason import DeadLetterReason
+from spool.files.dead_letters import move_file_to_dead
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.layout import Directory, Layout
 from spool.files.state_files import CrashMarker

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.archive import archive_lines
-from spool.files.durable_files import load_run
+from spool.files.codec import load_run
 from spool.files.event import parse_event_name
 from spool.files.layout import Directory, Layout
 from spool.files.run import parse_run_name, run_name

@@ -11,7 +11,8 @@ from command_line import Said, call
 
 from slurm.job import Job, NodeAllocation
 from spool.files import codec
-from spool.files.dead_letters import DeadLetterReason, move_file_to_dead
+from spool.files.dead_letter_reason import DeadLetterReason
+from spool.files.dead_letters import move_file_to_dead
 from spool.files.layout import Directory, Layout
 from spool.files.run import LastError, Run, waiting_since
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from spool.files.dead_letters import read_why
+from spool.files.dead_letter_reason import read_why
 from spool.files.layout import Directory, FileContents, Layout
 from spool.files.state_files import CrashMarker
 from spool.moment import Moment
