@@ -8,11 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-import requests
-
 from ccbackend.client import BackendClient
 from ccbackend.version import SharedServerInfo
-from ccbackend.wire.transport import ExchangeLimits, Transport
+from ccbackend.wire.transport import ExchangeLimits, Transport, new_session
 from slurm.client import Slurm
 from slurm.commands import TIMEOUT_SECONDS, CommandPaths
 from slurm.node_client import NodeClient
@@ -118,12 +116,9 @@ def _job_client_maker(
 def _transport(
     config: Config, token: Callable[[], str], limits: ExchangeLimits | None = None
 ) -> Transport:
-    session = requests.Session()
-    if config.cc_backend.proxy:
-        session.proxies = {"http": config.cc_backend.proxy, "https": config.cc_backend.proxy}
     ca_file = config.cc_backend.ca_file
     return Transport(
-        session,
+        new_session(config.cc_backend.proxy),
         config.cc_backend.host,
         token=token,
         ca_file=None if ca_file is None else str(ca_file),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from itertools import count
 from pathlib import Path
@@ -238,3 +240,17 @@ def test_retry_after_travels_with_the_answer() -> None:
     """A busy server says how long."""
     with transport(answer(503, "", "Retry-After: 12\r\n")) as (there, _):
         assert there.exchange("GET", "/").retry_after_seconds == 12.0
+
+
+def test_no_library_is_loaded_to_guess_encodings() -> None:
+    """Answers are UTF-8. Requests does without, and others can still import it."""
+    script = (
+        "import sys; import ccbackend.wire.transport; "
+        "guessers = {'chardet', 'charset_normalizer'}; "
+        "print(guessers & set(sys.modules)); import charset_normalizer"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert ("set()\n", "") == (done.stdout, done.stderr)

@@ -83,6 +83,14 @@ class HttpAnswer:
     retry_after_seconds: float | None = None
 
 
+def new_session(proxy: str | None = None) -> requests.Session:
+    """Return a session for a transport; `proxy` is the URL of a proxy for all its requests."""
+    session = requests.Session()
+    if proxy:
+        session.proxies = {"http": proxy, "https": proxy}
+    return session
+
+
 class Transport:
     """Exchanges with one server over one connection at a time; for one thread.
 
