@@ -129,6 +129,14 @@ def test_defaults_are_left_out() -> None:
     )
 
 
+def test_null_is_as_good_as_a_missing_key() -> None:
+    """Where there may be no value; a list or an object may be missing, too."""
+    document = {"version": 1, "job": {"job_id": 5, "user": None}, "start_time": 100, "end": None}
+    plain = Run(job=Job(job_id=5), start_time=100)
+
+    assert plain == codec.decode(plain.name, json.dumps(document).encode())
+
+
 def test_a_wide_run_stays_below_the_limit() -> None:
     """10 000 nodes with all of 256 cores would be a large machine."""
     cores = tuple(range(256))

@@ -65,7 +65,11 @@ def test_a_name_spells_job_id_and_start() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "5-100", "5-0.json", "0-5.json", "05-1.json", "5-1.json\n", "5-1000000000000.json"]
+    "name",
+    [
+        *("", ".json", "5-.json", "5-100", "5-1-1.json", "5-0.json", "0-5.json", "05-1.json"),
+        *("5-1.json\n", "5-1.json.json", "5-1000000000000.json", "5-٣.json", "5-².json"),
+    ],
 )
 def test_another_name_is_refused(name: str) -> None:
     """It says what a name must be."""

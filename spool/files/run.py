@@ -7,7 +7,6 @@ for the server are computed when a request is sent.
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 
 from slurm.job import Job
@@ -15,7 +14,8 @@ from slurm.light_dataclass import slotted_dataclass
 from spool.errors import BadFileError
 from spool.files.layout import Directory
 
-_NAME = re.compile(r"([1-9][0-9]{0,11})-([1-9][0-9]{0,11})\.json", re.ASCII)
+_SUFFIX = ".json"
+_MAX_DIGITS = 12
 
 
 class EndSource(StrEnum):
@@ -143,7 +143,8 @@ def run_name(job_id: int, start_time: int) -> str:
 
 def is_run_name(name: str) -> bool:
     """Return whether a file's name is one of a run file."""
-    return _NAME.fullmatch(name) is not None
+    job_id, _, start_time = name.removesuffix(_SUFFIX).partition("-")
+    return name.endswith(_SUFFIX) and _is_number(job_id) and _is_number(start_time)
 
 
 def parse_run_name(name: str) -> tuple[int, int]:
@@ -152,7 +153,13 @@ def parse_run_name(name: str) -> tuple[int, int]:
     Raises:
         BadFileError: the name is outside the grammar.
     """
-    match = _NAME.fullmatch(name)
-    if match is None:
+    if not is_run_name(name):
         raise BadFileError(name, "not a valid name of a run file (JOBID-START.json)")
-    return int(match[1]), int(match[2])
+    job_id, start_time = name.removesuffix(_SUFFIX).split("-")
+    return int(job_id), int(start_time)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a text is a positive number without leading zeros."""
+    is_digits = text.isascii() and text.isdigit()
+    return is_digits and text[0] != "0" and len(text) <= _MAX_DIGITS
