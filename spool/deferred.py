@@ -1,9 +1,15 @@
-"""Modules that are loaded when they are first used, for a process of one thread that ends soon."""
+"""Modules and regular expressions that are made ready when they are first used.
+
+For a process of one thread that ends soon.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from re import compile as _compile  # that of `re` may be replaced by `DeferredPattern`
 from types import ModuleType
+
+from slurm.type_names import Any
 
 
 class DeferredModule(ModuleType):
@@ -24,6 +30,16 @@ class DeferredModule(ModuleType):
         for step in vars(self).pop("next_steps"):
             step()
         return getattr(self, name)
+
+
+class DeferredPattern:
+    """A regular expression that is compiled when it is first used."""
+
+    def __init__(self, pattern: Any, flags: int = 0) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(_compile(*self._given), name)
 
 
 def when_loaded(module: ModuleType, step: Callable[[], None]) -> None:

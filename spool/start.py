@@ -10,8 +10,6 @@ import os
 import sys
 from types import ModuleType
 
-from spool.deferred import DeferredModule
-
 _QUICK = frozenset({"status", "list", "show", "check"})
 _SLOW = ("--full", "--log-file")
 _RARELY_USED = (
@@ -24,6 +22,7 @@ _RARELY_USED = (
     "ipaddress",  # by urllib.parse
     "warnings",  # by importlib
 )
+_WITH_PATTERNS = ("argparse", "dataclasses", "json", "urllib.parse")
 
 
 def main() -> int:
@@ -33,11 +32,7 @@ def main() -> int:
     if is_slow or not words or words[0] not in _QUICK:
         return _run()
     gc.disable()  # the process ends before a search for garbage would pay
-    for name in _RARELY_USED:
-        sys.modules.setdefault(name, DeferredModule(name))
-    # all that dataclasses uses of it, since Python 3.12
-    vars(sys.modules["inspect"]).setdefault("get_annotations", _own_annotations)
-    sys.modules.setdefault("gettext", _untranslated())
+    _defer()
     code = _run()
     os._exit(code)  # all output is written, so the interpreter need not free all objects (6 ms)
 
@@ -46,6 +41,23 @@ def _run() -> int:
     from spool.cli import main as run  # noqa: PLC0415 - loads what a quick command defers
 
     return run()
+
+
+def _defer() -> None:
+    """Let modules be loaded, and regular expressions of others be compiled, when they are used."""
+    import re  # noqa: PLC0415 - only now, when no garbage is collected
+
+    from spool.deferred import DeferredModule, DeferredPattern  # noqa: PLC0415 - the same
+
+    for name in _RARELY_USED:
+        sys.modules.setdefault(name, DeferredModule(name))
+    # all that dataclasses uses of it, since Python 3.12
+    vars(sys.modules["inspect"]).setdefault("get_annotations", _own_annotations)
+    sys.modules.setdefault("gettext", _untranslated())
+    vars(re)["compile"], compile_now = DeferredPattern, re.compile
+    for name in _WITH_PATTERNS:
+        __import__(name)
+    vars(re)["compile"] = compile_now
 
 
 def _own_annotations(kind: type) -> dict[str, object]:

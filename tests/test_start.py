@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from command_line import call
 
 from spool import cli, start
-from spool.deferred import DeferredModule, when_loaded
+from spool.deferred import DeferredModule, DeferredPattern, when_loaded
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,15 @@ def test_a_name_that_a_deferred_module_lacks(rare: DeferredModule) -> None:
         _ = rare.QUESTION
 
 
+def test_a_deferred_pattern_is_compiled_when_it_is_used() -> None:
+    """So a mistake in it is found only then."""
+    found = DeferredPattern("(a+)(b", re.IGNORECASE)
+    with pytest.raises(re.error):
+        _ = found.match
+
+    assert re.compile("(a+)b", re.IGNORECASE).sub == DeferredPattern("(a+)b", re.IGNORECASE).sub
+
+
 @pytest.mark.parametrize(
     ("words", "is_quick"),
     [
@@ -85,9 +95,11 @@ def test_only_quick_commands_collect_no_garbage(
     ended: list[int] = []
     monkeypatch.setattr(sys, "argv", ["cc-spool", *words])
     monkeypatch.setattr(os, "_exit", ended.append)
+    compile_now = re.compile
     code = call(program=lambda _: start.main()).code
 
     assert is_quick is not gc.isenabled()
+    assert re.compile is compile_now
     assert [0] * is_quick == ended
     assert is_quick or code == (0 if words else 2)
 
