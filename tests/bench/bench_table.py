@@ -14,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,9 @@ from table_row import Row
 from spool.files import codec
 
 BUILD = Path(__file__).parent.parent.parent / "build"
-LAUNCHER = "import sys; from spool.start import main; sys.exit(main())"  # as `make install` writes
+PLACES = [str(BUILD.parent), sysconfig.get_path("purelib")]
+# as `make install` writes
+LAUNCHER = f"import sys; sys.path += {PLACES}; from spool.start import main; sys.exit(main())"
 TURNS = 5
 RUNS = 400
 COMMANDS = (("status",), ("list",), ("show", "5"), ("check",))
@@ -108,7 +111,10 @@ def command_rows() -> Iterator[Row]:
         (Path(root) / "new" / "1-start-5-0-0-1").write_text("end\n")
         (run,) = runs(1)
         (Path(root) / "todo" / run.name).write_bytes(codec.encode(run))
-        start, nothing = ([sys.executable, "-I", "-c", code] for code in (LAUNCHER, "pass"))
+        start, nothing = (
+            [sys.executable, "-IS", "-c", LAUNCHER],
+            [sys.executable, "-I", "-c", "pass"],
+        )
         for words in COMMANDS:
             command = [*start, *words, "-c", str(config)]
             ratios = []
