@@ -29,8 +29,7 @@ from spool.resolve.run_match import TrackedRun
 
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
 LOW_WATER = 500  # with fewer sendable runs in memory, more are loaded
-ROTATE_SECONDS = 5.0
-ROTATED_RUNS = 5_000
+ROTATE_SECONDS, ROTATED_RUNS = 5.0, 5_000
 
 
 class RunStore:
