@@ -10,7 +10,7 @@ from sweep_values import keys
 from sweep_world import SweptWorld
 
 from slurm.errors import FailureReason, SlurmError
-from spool.files.run import RunId
+from spool.files.run_id import RunId
 from sweeper.values import SweepUsageError
 
 
