@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import requests
+import urllib3
 from scripted_server import ScriptedServer, drip
 from scripted_transport import OK, TOKEN, transport
 
 from ccbackend.errors import Fault
-from ccbackend.wire.transport import ExchangeLimits, Transport, tls_fault
+from ccbackend.wire.connection_errors import tls_fault
+from ccbackend.wire.transport import ExchangeLimits, Transport
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -171,11 +173,11 @@ def test_an_authority_file_that_may_not_be_read_is_a_fault_of_its_own() -> None:
     """The library wraps the refusal, and no byte is sent."""
     refused = PermissionError(13, "Permission denied")
 
-    assert Fault.CA_FILE is tls_fault([requests.exceptions.SSLError(refused), refused])
-    assert tls_fault([requests.exceptions.ConnectionError(refused), refused]) is None
+    assert Fault.CA_FILE is tls_fault([urllib3.exceptions.SSLError(refused), refused])
+    assert tls_fault([urllib3.exceptions.ProtocolError(refused), refused]) is None
 
 
 @pytest.mark.parametrize("error", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
 def test_a_handshake_that_is_cut_is_no_fault_of_tls(error: ssl.SSLError) -> None:
     """The server may be restarting."""
-    assert tls_fault([requests.exceptions.SSLError(error), error]) is None
+    assert tls_fault([urllib3.exceptions.SSLError(error), error]) is None

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 
 _MIN_WAIT_SECONDS = 0.001
@@ -43,8 +44,6 @@ class DeadlineGuard:
 
     def instrumented(self, kind: type[Any]) -> type[Any]:
         """Return the connection class, reporting to this guard when it connects and receives."""
-        if getattr(kind, "guard", None) is self:
-            return kind
         guard = self
 
         def connect(connection: Any) -> None:
@@ -58,7 +57,7 @@ class DeadlineGuard:
             made.fp = io.BufferedReader(_Receiver(made.fp.detach(), sock, guard))
             return made
 
-        members = {"connect": connect, "guard": self, "response_class": staticmethod(response)}
+        members = {"connect": connect, "response_class": staticmethod(response)}
         return type(kind.__name__, (kind,), members)
 
 
@@ -97,7 +96,7 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pool for a request; its connections report to the guard."""
+        """Return a new pool for requests; its connections report to the guard."""
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = self._guard.instrumented(pool.ConnectionCls)
         return pool
@@ -106,7 +105,14 @@ class DeadlineAdapter(HTTPAdapter):
         """Verify with the system's authorities, which urllib3 takes, unless a file is named.
 
         requests would take the list of certifi, which lacks a site's own authority.
+
+        Raises:
+            SSLError: of requests; the file is missing.
         """
-        if verify is not True:
+        if verify is True:
+            return
+        try:
             adapter: Any = super()
             adapter.cert_verify(conn, url, verify, cert)
+        except OSError as error:
+            raise requests.exceptions.SSLError(error) from error

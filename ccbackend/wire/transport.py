@@ -9,52 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from typing import Any
 
 import requests
+import urllib3
 
 from ccbackend.errors import Fault
+from ccbackend.wire.connection_errors import error_chain, tls_fault, was_dropped
 from ccbackend.wire.deadline_guard import DeadlineAdapter, DeadlineGuard
-
-# OpenSSL's words for a peer whose first bytes are no TLS record: plain HTTP, SSH, a wrong port.
-_NO_TLS_REASONS = frozenset(
-    {
-        *("WRONG_VERSION_NUMBER", "WRONG_SSL_VERSION", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"),
-        *("HTTPS_PROXY_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"),
-    }
-)
-_CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-
-
-def tls_fault(chain: Sequence[BaseException]) -> Fault | None:
-    """Return the fault of a connection that failed at TLS; None: it failed for another reason.
-
-    A handshake that is cut is an outage: the server may be restarting.
-
-    Args:
-        chain: the exception and all that are wrapped in it.
-    """
-    errors = [part for part in chain if isinstance(part, ssl.SSLError)]
-    if any(isinstance(part, _CUT) for part in errors):
-        return None
-    if any(isinstance(part, ssl.SSLCertVerificationError) for part in errors):
-        return Fault.CERTIFICATE
-    if any(part.library == "SSL" for part in errors):
-        is_plain = any(part.reason in _NO_TLS_REASONS for part in errors)
-        return Fault.NO_TLS if is_plain else Fault.TLS
-    # Certificates of ours that cannot be read or are none (X509, PEM) fail before a byte is sent.
-    failed = any(isinstance(part, requests.exceptions.SSLError) for part in chain)
-    return Fault.CA_FILE if errors or failed else None
-
 
 MAX_RETRY_AFTER_SECONDS = 900.0
 _MAX_STALE_SECONDS = 5.0  # a stale connection breaks at once; later the server was at work
 _CHUNK_BYTES = 65_536
+# of requests: the URL or `ca_file`; of urllib3: the connection; ValueError: a header
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError)
 _log = logging.getLogger(__name__)
 
 
@@ -94,10 +66,11 @@ def new_session(proxy: str | None = None) -> requests.Session:
 class Transport:
     """Exchanges with one server over one connection at a time; for one thread.
 
-    Of the session given only proxies and adapters are used; the latter are set here. Requests go
-    to an adapter directly: the session would merge environment (an administrator's `http_proxy`
-    must not receive the token), cookies and its own headers into each one, which takes longer than
-    all the rest.
+    Built on `requests`: it checks the URL, chooses the proxy and its password, sets the
+    certificates and makes the connection pool of urllib3. The pool then sends each request. The
+    session would merge environment (an administrator's `http_proxy` must not receive the token),
+    cookies and its own headers into each one, which takes longer than the exchange; so only its
+    proxies are used.
     """
 
     def __init__(
@@ -111,14 +84,16 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits or ExchangeLimits()
-        self._session = session
+        self._proxies = session.proxies
         self._base_url = base_url
         self._token = token
         self._verify = ca_file or True
         self._clock = clock
         self._guard = DeadlineGuard(clock)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, DeadlineAdapter(self._guard))
+        self._adapter = DeadlineAdapter(self._guard)
+        self._pool: Any = None
+        self._path_prefix = ""
+        """What a path begins with: the server's URL if a proxy forwards the request, else ""."""
 
     def __repr__(self) -> str:
         return f"Transport({self._base_url!r})"
@@ -134,7 +109,8 @@ class Transport:
 
     def close(self) -> None:
         """Close the connection; a later exchange opens a new one."""
-        self._session.close()
+        self._pool = None
+        self._adapter.close()
 
     def exchange(
         self,
@@ -173,42 +149,74 @@ class Transport:
             deadline_seconds=self.limits.deadline_seconds, read_seconds=self.limits.read_seconds
         )
         try:
-            request = _request(method, self._base_url + path, body, token)
-            # The adapter follows no redirect, which would send the token to another address and
-            # turn a POST into a GET.
-            response = self._session.get_adapter(self._base_url).send(
-                request,
-                stream=True,
-                timeout=(self.limits.connect_seconds, self.limits.read_seconds),
-                verify=self._verify,
-                proxies=self._session.proxies,
-            )
-        except OSError as error:  # what requests raises, and an unreadable ca_file
-            return self._failed_answer(error, token), self._guard.reused and _was_dropped(error)
+            response = self._send(method, path, body, token)
+        except _FAILURES as error:
+            return self._failed_answer(error, token), self._guard.reused and was_dropped(error)
         with contextlib.closing(response):
             return self._read_answer(response, token, limit_bytes), False
 
+    def _send(
+        self, method: str, path: str, body: bytes | None, token: str | None
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request; return the answer, whose text is still to be read.
+
+        Raises:
+            RequestException, HTTPError, ValueError, OSError: as in `_FAILURES`.
+        """
+        if self._pool is None:
+            self._pool = self._new_pool()
+        # Before each request: the next connection would not name the file that is missing.
+        self._adapter.cert_verify(self._pool, self._base_url, self._verify, None)
+        limits = self.limits
+        # No redirect is followed: it would send the token to another address and turn a POST into
+        # a GET. Nothing is repeated: only `exchange` knows when that is safe.
+        response: urllib3.BaseHTTPResponse = self._pool.urlopen(
+            method,
+            self._path_prefix + path,
+            body=body,
+            headers=_headers(body, token),
+            redirect=False,
+            retries=False,
+            assert_same_host=False,  # a proxy gets whole URLs
+            preload_content=False,
+            timeout=urllib3.Timeout(connect=limits.connect_seconds, read=limits.read_seconds),
+        )
+        return response
+
+    def _new_pool(self) -> Any:
+        """Return the pool for the server or its proxy; set what a path begins with.
+
+        Raises:
+            RequestException, HTTPError: the URL or the proxy is invalid.
+        """
+        server = requests.PreparedRequest()
+        server.prepare_url(self._base_url, None)
+        self._path_prefix = self._adapter.request_url(server, self._proxies).removesuffix("/")
+        return self._adapter.get_connection_with_tls_context(
+            server, self._verify, proxies=self._proxies
+        )
+
     def _read_answer(
-        self, response: requests.Response, token: str | None, limit_bytes: int
+        self, response: urllib3.BaseHTTPResponse, token: str | None, limit_bytes: int
     ) -> HttpAnswer:
         body = bytearray()
         try:
-            for part in response.iter_content(_CHUNK_BYTES):
+            for part in response.stream(_CHUNK_BYTES):
                 body += part
                 if len(body) > limit_bytes:
                     return HttpAnswer(fault=Fault.TOO_LARGE, text=f"over {limit_bytes} bytes")
-        except OSError as error:
+        except _FAILURES as error:
             return self._failed_answer(error, token)
         return HttpAnswer(
-            status=response.status_code,
+            status=response.status,
             text=_mask_token(token, body.decode("utf-8", "replace")),
             retry_after_seconds=retry_after(response.headers.get("Retry-After"), time.time()),
         )
 
-    def _failed_answer(self, error: OSError, token: str | None) -> HttpAnswer:
-        chain = list(_error_chain(error))
+    def _failed_answer(self, error: Exception, token: str | None) -> HttpAnswer:
+        chain = list(error_chain(error))
         text = _mask_token(token, f"{type(error).__name__}: {chain[-1]}")[:300]
-        if not isinstance(error, requests.RequestException):  # ca_file is missing
+        if isinstance(error, requests.exceptions.SSLError):  # urllib3 raises another class
             return HttpAnswer(fault=Fault.CA_FILE, text=text, sent=False)
         # Nothing was sent while connecting, so the request certainly has had no effect.
         if self._guard.connecting:
@@ -220,39 +228,26 @@ class Transport:
         return HttpAnswer(fault=Fault.BROKEN, text=text)
 
 
-def _request(
-    method: str, url: str, body: bytes | None, token: str | None
-) -> requests.PreparedRequest:
-    """Return a request with the headers set here and no others.
+def _headers(body: bytes | None, token: str | None) -> dict[str, str]:
+    """Return the headers of a request; urllib3 adds only `Host` and `Content-Length`.
 
     Raises:
-        RequestException: the URL or the token is invalid.
+        RequestException: the token cannot be a header.
     """
     # Not compressed: a small compressed answer could take the memory before its size is known.
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    headers |= {"User-Agent": "cc-slurm-sync", "Connection": "keep-alive"}
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "cc-slurm-sync",
+        "Connection": "keep-alive",
+    }
     if body is not None:
         headers["Content-Type"] = "application/json"
-    if body is not None or method != "GET":
-        headers["Content-Length"] = str(len(body or b""))
     if token is not None:
         headers["X-Auth-Token"] = token
-    request = requests.PreparedRequest()
-    request.method, request.url, request.body = method, _checked_url(url), body
-    request.prepare_headers(headers)
-    return request
-
-
-@lru_cache(maxsize=16)
-def _checked_url(url: str) -> str:
-    """Return a URL with a path, escaped.
-
-    Raises:
-        RequestException: it is invalid.
-    """
-    request = requests.PreparedRequest()
-    request.prepare_url(url, None)
-    return request.url or url
+        # http.client would send a token of two lines if the second one is indented
+        requests.utils.check_header_validity(("X-Auth-Token", token))
+    return headers
 
 
 def retry_after(value: str | None, now: float) -> float | None:
@@ -272,23 +267,3 @@ def _mask_token(token: str | None, text: str) -> str:
     if not token:
         return text
     return text.replace(token, "***").replace(repr(token)[1:-1], "***")
-
-
-def _error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that are wrapped in it, outermost first."""
-    seen: list[BaseException] = []
-    waiting: list[BaseException] = [error]
-    while waiting:
-        part = waiting.pop(0)
-        if part in seen:
-            continue
-        seen.append(part)
-        yield part
-        inner = (*part.args, getattr(part, "reason", None), part.__cause__, part.__context__)
-        waiting += [each for each in inner if isinstance(each, BaseException)]
-
-
-def _was_dropped(error: BaseException) -> bool:
-    """Return whether the peer closed the connection without a byte of answer."""
-    dropped = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
-    return any(isinstance(part, dropped) for part in _error_chain(error))
