@@ -79,7 +79,9 @@ class _Receiver(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """Receive what is there, waiting no longer than the deadline allows."""
-        self._sock.settimeout(self._guard.remaining_seconds())
+        seconds = self._guard.remaining_seconds()
+        if seconds != self._sock.gettimeout():  # each change is a system call
+            self._sock.settimeout(seconds)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
