@@ -163,6 +163,38 @@ def test_a_run_that_failed_since_it_was_queued_is_left_out_too() -> None:
     assert None is made.take_next(NOW, stops=False, with_failed=False)
 
 
+def test_runs_that_have_ended_are_not_started_when_asked_for() -> None:
+    """They let stops go first; a job that still runs does not wait for them."""
+    made = schedule(
+        entry(1, 100, end_time=200), entry(2, 300), entry(3, 50, started=1, end_time=200)
+    )
+
+    assert (2, 300) == keys(made.take_next(NOW, stops=False, with_ended=False))
+    assert None is made.take_next(NOW, stops=False, with_ended=False)
+    assert (3, 50) == keys(made.take_next(NOW, stops=True, with_ended=False))
+    assert [(1, 100)] == taken(made, stops=False)
+
+
+def test_a_run_that_has_ended_since_it_was_queued_is_not_started_either() -> None:
+    """Its place in the queue is that of a running job; those behind it go on."""
+    ended = entry(1, 100)
+    made = schedule(ended, entry(2, 200))
+    ended.end_time = 150
+
+    assert (2, 200) == keys(made.take_next(NOW, stops=False, with_ended=False))
+    assert None is made.take_next(NOW, stops=False, with_ended=False)
+
+
+def test_stops_that_are_due_or_in_flight_are_counted() -> None:
+    """One that is held or waits will take longer than its start is worth waiting for."""
+    over: dict[str, object] = {"started": 1, "end_time": 200}
+    due, flying = entry(1, 100, **over), entry(2, 100, **over, in_flight=RequestKind.STOP)
+    waiting, held = entry(3, 100, **over, retry_at=NOW + 1), entry(4, 100, **over, accepted_at=NOW)
+    made = schedule(hold=180.0)
+
+    assert 2 == made.due_stops([due, flying, waiting, held, entry(5, 100)], NOW)
+
+
 def test_a_run_may_be_released() -> None:
     """What it waited for has changed."""
     waiting = entry(1, 100, retry_at=NOW + 60, waits_for="host n1 is unknown")

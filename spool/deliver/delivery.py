@@ -71,8 +71,8 @@ class Delivery:
         if not state.server.is_up:
             times.append(state.server.retry_at)
         else:
-            conditions = [each.condition for each in state.channels.values()]
-            times += [condition.retry_at for condition in conditions if not condition.is_up]
+            channels = [each.condition for each in state.channels.values()]
+            times += [each.retry_at for each in channels if not each.is_up]
         later = (time for time in times if time is not None and time > now.steady)
         return min(later, default=None)
 
@@ -91,11 +91,12 @@ class Delivery:
         entry.failures, entry.accepted_before = 0, None
         # its wait for a time in the future is over as well: who retries a run has looked at it
         entry.retry_at, entry.waits_for, entry.clock_wait_until = 0.0, "", now.steady
-        if run is not None:
-            self.builder.names.try_now(entry, run, now)
-        if run is not None and run.not_before:
+        if run is None:
+            return
+        self.builder.names.try_now(entry, run, now)
+        if run.not_before:
             self._store.persist(entry, replace(run, not_before=0), now)
-        elif run is not None:
+        else:
             self._store.schedule.reschedule(entry.job_id, now.steady)
 
     # ---- sending
@@ -113,10 +114,11 @@ class Delivery:
         is_early = is_trial and now.steady < condition.retry_at
         if is_trial and (channel.is_waiting or (is_early and now.steady < channel.new_run_at)):
             return
+        with_ended = not (self.workers.stops.is_waiting and self._store.has_many_stops(now))
         while (worker := channel.free_worker()) is not None:
             with_failed = not is_early and channel.may_send_failed(self._is_in_flight)
             entry = self._store.schedule.take_next(
-                now.steady, stops=channel.stops, with_failed=with_failed
+                now.steady, stops=channel.stops, with_failed=with_failed, with_ended=with_ended
             )
             if entry is None:
                 return

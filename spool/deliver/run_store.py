@@ -28,6 +28,7 @@ from spool.moment import Moment
 from spool.resolve.run_match import TrackedRun
 
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
+MANY_STOPS = 8  # in the queue of a worker, and as many behind them
 LOW_WATER = 500  # with fewer sendable runs in memory, more are loaded
 ROTATE_SECONDS, ROTATED_RUNS = 5.0, 5_000
 
@@ -105,9 +106,8 @@ class RunStore:
 
     def waiting_job_ids(self) -> list[int]:
         """Return the job ids with runs in `todo/`, loaded or not."""
-        stored = self._index.job_ids(Directory.TODO, len(self._index))
         loaded = [entry.job_id for entry in self.schedule if entry.next_request is not None]
-        return [*stored, *loaded]
+        return [*self._index.job_ids(Directory.TODO, len(self._index)), *loaded]
 
     def unfinished(self) -> Iterator[tuple[int, int]]:
         """Yield job id and start time of the runs without a known end."""
@@ -122,12 +122,8 @@ class RunStore:
         # One that cannot be read counts as delivered: as an unknown run it would be reported twice.
         here += [TrackedRun(start_time=s, started=True) for s in self.unreadable_starts(job_id)]
         starts = {run.start_time for run in here}
-        past = [
-            TrackedRun(start_time=start, end=end, started=True)
-            for start, end in self._delivered.of_job(job_id)
-            if start not in starts
-        ]
-        return (*past, *here)
+        past = [each for each in self._delivered.of_job(job_id) if each[0] not in starts]
+        return (*(TrackedRun(start_time=s, end=end, started=True) for s, end in past), *here)
 
     def delete_obstacle(self, job_id: int) -> str:
         """Return why no row of a job may be deleted now; "" if one may.
@@ -225,6 +221,10 @@ class RunStore:
     def is_due(self, now: Moment) -> bool:
         """Return whether the waiting group is large or old enough to be written."""
         return self._changes.is_due(now)
+
+    def has_many_stops(self, now: Moment) -> bool:
+        """Return whether many runs wait to be written that their due stops would remove."""
+        return self.schedule.due_stops(self._changes.to_persist.values(), now.steady) >= MANY_STOPS
 
     def next_time(self) -> float | None:
         """Return when a group or a staged run becomes due, by the monotonic clock."""

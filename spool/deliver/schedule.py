@@ -9,7 +9,7 @@ seconds of the monotonic clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 
@@ -164,28 +164,33 @@ class Schedule:
         while self._waiting and self._waiting[0][0] <= now:
             self.reschedule(heappop(self._waiting)[-1], now)
 
-    def take_next(self, now: float, *, stops: bool, with_failed: bool = True) -> PendingRun | None:
+    def take_next(
+        self, now: float, *, stops: bool, with_failed: bool = True, with_ended: bool = True
+    ) -> PendingRun | None:
         """Return the next run to stop (or to start, delete, edit), marked as in flight.
 
-        `with_failed` False: skip runs whose last request failed.
+        `with_failed` False: skip runs whose last request failed. `with_ended` False: start none
+        that has ended. While other stops flow it waits for them, at most until the next group of
+        changes: a run whose stop follows its start at once is removed before it has to be written.
         """
         self.move_ready(now)
         ready = self._ready[stops]
         # A popped run is either returned or pushed again if it is still eligible, so that the hints
         # that are out of date leave the queue here.
         while ready:
-            failures, *_, entry = heappop(ready)
+            failures, over, *_, entry = heappop(ready)
             is_stop = entry.next_request is RequestKind.STOP
             if self._is_eligible(entry, now) and is_stop is stops:
                 # A run may have failed after it was queued: its old key has no failures. It is put
                 # into its place, and the next one is looked at.
                 # A failed run may be silent for a minute and occupy a connection so long.
-                if with_failed or not entry.has_failed:
+                is_wanted = stops or with_ended or entry.end_time is None
+                if is_wanted and (with_failed or not entry.has_failed):
                     entry.in_flight = entry.next_request
                     return entry
                 self._push(entry)
-                # failures come last in the queue, so all others are taken
-                if failures:
+                # ended runs come last in the queue, and after them failures: no other is left
+                if failures or (over and not is_wanted):
                     return None
             if self._ready_at(entry) > now:  # the hold has become longer since it was queued
                 self.reschedule(entry.job_id, now)
@@ -197,6 +202,11 @@ class Schedule:
         return any(
             self._is_eligible(item[-1], now) for heap in self._ready.values() for item in heap
         )
+
+    def due_stops(self, entries: Iterable[PendingRun], now: float) -> int:
+        """Return how many of these runs have a stop that may be sent now or is in flight."""
+        due = (each for each in entries if each.next_request is RequestKind.STOP)
+        return sum(self._ready_at(each) <= now for each in due)
 
     def ready_count(self) -> int:
         """Return about how many runs may be sent now (an upper bound)."""
