@@ -23,7 +23,7 @@ def test_ended_runs_are_started_only_as_fast_as_stops_flow(world: World) -> None
     for job_id in range(1, 31):
         world.begin(job_id)
         world.end(job_id)
-    first, *_ = world.parts.backend.stops.workers
+    first, *_ = world.parts.delivery.workers.stops.workers
     with held(first, world):
         while not calls(world, "start"):
             world.run(0.001)
