@@ -3,7 +3,8 @@
 From the start of PrologSlurmctld to the accepted start, from the start of EpilogSlurmctld to the
 accepted stop, by a stub of cc-backend 1.4.4, which holds no stop back. Figures of an empty POST
 loop of the same run stand beside: what a request costs on this machine at this time. Then the
-stages of a start, with a drain that logs them, and when Slurm itself says that the jobs run.
+stages of a start, with a drain that logs them, and when Slurm itself says that the jobs run: in the
+cheapest way, and with their cores.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from latency_stages import LoggedSite, observing, show, stages
+from latency_stages import LIGHT, WITH_CORES, LoggedSite, observing, show, stages
 from real_site import RealSite
 from slurm_lab import Lab, Settings, wait_until
 from slurm_lab.present import what_is_missing
@@ -143,6 +144,7 @@ def latency_rows() -> Iterator[Row]:
     ):
         stamps = stamp(lab)
         crowd = partial(all_at_once, number=CROWDS[0])
+        one_at_a_time(site, 1)  # a drain that has just started reads configuration and nodes first
         jobs = crowd(site)
         starts = latencies(site, stamps, jobs)["start"]
         site.stop_drain()
@@ -193,13 +195,12 @@ def show_observed(site: RealSite, stamps: Path) -> None:
     """Print when Slurm says that jobs run, without a drain."""
     site.stop_drain()
     for words, _, run in kinds():
-        with observing(site.lab) as seen:
-            jobs = run(site)
-        hooks = begun(stamps, "prolog-end")
-        tell(
-            f"{words}: hook's end to RUNNING",
-            [seen[job] - hooks[job] for job in jobs if job in seen],
-        )
+        for asked, what in ((LIGHT, "RUNNING"), (WITH_CORES, "RUNNING and its cores")):
+            with observing(site.lab, asked) as seen:
+                jobs = run(site)
+            hooks = begun(stamps, "prolog-end")
+            values = [seen[job] - hooks[job] for job in jobs if job in seen]
+            tell(f"{words}: hook's end to {what}", values)
 
 
 def main() -> int:

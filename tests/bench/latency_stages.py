@@ -75,19 +75,30 @@ def table(hooks: Seconds, found: dict[str, Seconds]) -> Iterator[tuple[str, list
         yield name, [at - hooks[job] for job, at in times.items() if job in hooks]
 
 
+LIGHT = ("-h", "-r", "-t", "running", "-o", "%A")
+WITH_CORES = ("--local", "-a", "-t", "all", "--json")
+"""Arguments of squeue: the cheapest answer, and the one with the cores that a start needs."""
+
+
+def running(answer: str) -> list[int]:
+    """Return the running jobs of an answer to either."""
+    if not answer.startswith("{"):
+        return [int(word) for word in answer.split()]
+    return [job["job_id"] for job in json.loads(answer)["jobs"] if "RUNNING" in job["job_state"]]
+
+
 @contextmanager
-def observing(lab: Lab) -> Iterator[Seconds]:
-    """Observe when squeue first lists each job as running."""
+def observing(lab: Lab, asked: tuple[str, ...] = LIGHT) -> Iterator[Seconds]:
+    """Observe when squeue first lists each job as running; the answers are read in the end."""
     seen: Seconds = {}
+    answers: list[tuple[float, str]] = []
     is_over = threading.Event()
-    argv = [str(lab.command("squeue")), "-h", "-r", "-t", "running", "-o", "%A"]
+    argv = [str(lab.command("squeue")), *asked]
 
     def look() -> None:
         while not is_over.is_set():
             said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-            now = time.time()
-            for word in said.split():
-                seen.setdefault(int(word), now)
+            answers.append((time.time(), said))
             is_over.wait(0.01)
 
     thread = threading.Thread(target=look)
@@ -97,6 +108,9 @@ def observing(lab: Lab) -> Iterator[Seconds]:
     finally:
         is_over.set()
         thread.join()
+        for at, answer in answers:
+            for job in running(answer):
+                seen.setdefault(job, at)
 
 
 def show(
