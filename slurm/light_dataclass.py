@@ -55,8 +55,8 @@ def _define(record: type[T], *, slots: bool) -> Any:
     made.__annotations__ = hints
     for each in fields(made):
         each.type = hints.get(each.name, each.type)
-    for method in (__repr__, __eq__, __hash__, __setattr__, __delattr__):
-        setattr(made, method.__name__, method)
+    for name in ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__"):
+        setattr(made, name, getattr(_Methods, name))
     return made
 
 
@@ -104,25 +104,24 @@ def _complete(
         raise TypeError(f"{type(value).__name__} is missing {missing}")
 
 
-def __repr__(self: Any) -> str:  # noqa: N807
-    shown = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
-    return f"{type(self).__qualname__}({', '.join(shown)})"
+class _Methods:
+    """The methods that all these classes share."""
 
+    def __repr__(self: Any) -> str:
+        shown = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
 
-def __eq__(self: Any, other: Any) -> bool:  # noqa: N807
-    kind: Any = type(self)
-    values = getter(kind)
-    return values(self) == values(other) if kind is type(other) else NotImplemented
+    def __eq__(self: Any, other: Any) -> bool:
+        kind: Any = type(self)
+        values = getter(kind)
+        return values(self) == values(other) if kind is type(other) else NotImplemented
 
+    def __hash__(self: Any) -> int:
+        kind: Any = type(self)
+        return hash(getter(kind)(self))
 
-def __hash__(self: Any) -> int:  # noqa: N807
-    kind: Any = type(self)
-    return hash(getter(kind)(self))
+    def __setattr__(self: Any, name: str, _value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
-
-def __setattr__(_self: Any, name: str, _value: object) -> None:  # noqa: N807
-    raise FrozenInstanceError(f"cannot assign to field {name!r}")
-
-
-def __delattr__(_self: Any, name: str) -> None:  # noqa: N807
-    raise FrozenInstanceError(f"cannot delete field {name!r}")
+    def __delattr__(self: Any, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
