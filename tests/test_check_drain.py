@@ -57,8 +57,8 @@ def test_healthy_drain_is_well() -> None:
     found = worker(HEALTHY)
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "process 7 has been running for 3d 00h" == found["drain"].text
-    assert "version 1.5.4, dialect shared" == found["cc-backend"].text
-    assert "340 in the last hour, the last one 12s ago" == found["deliveries"].text
+    assert "version 1.5.4 (field for node sharing: shared)" == found["cc-backend"].text
+    assert "340 in the last hour; the last delivery was 12s ago" == found["deliveries"].text
     assert "answers" == found["slurm"].text
     assert "answers (release 25.05.1)" == worker(healthy(slurm_release="25.05.1"))["slurm"].text
 
@@ -67,7 +67,7 @@ def test_healthy_drain_is_well() -> None:
     ("version", "dialect", "text"),
     [
         (None, None, "not queried yet"),
-        (None, "exclusive", "version unknown, dialect exclusive"),
+        (None, "exclusive", "version unknown (field for node sharing: exclusive)"),
     ],
 )
 def test_server_may_not_be_known(version: str | None, dialect: str | None, text: str) -> None:
@@ -187,7 +187,7 @@ def test_a_stuck_drain_says_when_it_last_delivered() -> None:
     once = worker(healthy(due_since=NOON - 300))["deliveries"].text
     assert never.startswith("nothing has been delivered for 5m 00s although runs are due")
     assert never.endswith("and cc-backend answers")
-    assert once.endswith("and cc-backend answers, the last one 12s ago")
+    assert once.endswith("and cc-backend answers; the last delivery was 12s ago")
 
 
 @pytest.mark.parametrize(
@@ -203,14 +203,14 @@ def test_parked_runs_warn(
     waiting: tuple[WaitingCause, ...], verdict: CheckStatus, figure: int
 ) -> None:
     """They wait for an administrator's hand; a moment's wait is none."""
-    found = worker(healthy(waiting=waiting))["parked runs"]
+    found = worker(healthy(waiting=waiting))["waiting runs"]
     assert (verdict, figure) == (found.status, found.perfdata[0].value)
 
 
 def test_parked_runs_name_three_causes() -> None:
     """And how many more there are."""
     waiting = tuple(replace(N1, cause=f"host n{n} is unknown") for n in range(5))
-    text = worker(healthy(waiting=waiting))["parked runs"].text
+    text = worker(healthy(waiting=waiting))["waiting runs"].text
     assert "host n2 is unknown: 2 runs since " in text
     assert text.endswith("; and 2 more causes")
 

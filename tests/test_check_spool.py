@@ -71,7 +71,7 @@ def test_old_events_and_runs_alarm(age: int, verdict: CheckStatus) -> None:
     waiting = Backlog(events=3, oldest_event=NOON - age, runs=1, oldest_run=NOON - age)
     found = backlog_results(waiting)
     assert (verdict, verdict) == (found["events"].status, found["runs"].status)
-    assert found["events"].text.startswith("3 waiting, the oldest for ")
+    assert found["events"].text.startswith("3 pending, the oldest for ")
     assert [3, age] == [figure.value for figure in found["events"].perfdata]
 
 

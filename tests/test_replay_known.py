@@ -84,12 +84,12 @@ def test_a_run_with_equal_facts_is_known(site: CommandSite, directory: str) -> N
         (
             "todo",
             codec.encode(run_of(5)),
-            "this spool already has this run in todo/, with other contents",
+            "this spool already has this run in todo/ with other contents, which are kept",
         ),
         (
             "open",
             codec.encode(run_of(5)),
-            "this spool already has this run in open/, with other contents",
+            "this spool already has this run in open/ with other contents, which are kept",
         ),
         ("todo", b"{", "this spool already has this run in todo/, where it cannot be read"),
         (

@@ -27,7 +27,7 @@ def test_a_question_with_an_error_of_our_own_is_answered(
     reply = ask(Scripted(error), topic)
 
     assert (own_failure(error).verdict, SERVER) == (reply.verdict, reply.server)
-    assert f"query of {topic}, internal error" in caplog.text
+    assert f"query of {topic} failed, internal error" in caplog.text
 
 
 def test_a_probe_shows_the_server() -> None:

@@ -144,5 +144,5 @@ def test_a_request_with_an_error_of_our_own_is_answered(
         == reply.verdict
     )
     assert not reply.sent
-    assert "job=7 start, internal error" in caplog.text
+    assert "job=7 request start failed, internal error" in caplog.text
     assert ReplyVerdict(Reason.CREATED) == send(backend, naps).verdict

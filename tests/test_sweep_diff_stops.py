@@ -68,7 +68,7 @@ def test_silence_is_no_proof() -> None:
         report.why for report in found(Differences(orphans=(row(7),), accounting_runs={})).reports
     ] == ["not in Slurm's queue, and accounting does not have it"]
     assert [report.why for report in found(Differences(orphans=(row(7),))).reports] == [
-        "not in Slurm's queue, and accounting does not answer"
+        "not in Slurm's queue, and accounting does not answer: check slurmdbd"
     ]
     running = Differences(orphans=(row(7),), accounting_runs={7: (run(7),)})
     assert found(running).reports == [
@@ -117,7 +117,9 @@ def test_a_stop_without_effect_is_repeated_two_sweeps_later(sweeps: int, stops: 
 
     assert stops == len(drift.stops)
     assert (1 - stops) == drift.skipped["confirming"]
-    assert all("although a sweep has reported its end" in change.why for change in drift.stops)
+    assert all(
+        "although a sweep has already reported its end" in change.why for change in drift.stops
+    )
 
 
 def test_the_older_run_of_an_id_is_stopped_and_the_newer_started() -> None:
