@@ -6,6 +6,7 @@ from functools import reduce
 
 import pytest
 
+from spool.backoff import spread_backoff
 from spool.deliver.health_rules import (
     HALT_PROBE_SECONDS,
     HALT_TRIAL_SECONDS,
@@ -20,7 +21,6 @@ from spool.deliver.health_rules import (
     ProbeAnswered,
     RunAnswered,
     Sign,
-    backoff,
     observe,
 )
 
@@ -222,4 +222,4 @@ def test_channels_fail_alone() -> None:
 )
 def test_delays_grow_and_are_spread(failures: int, random: float, expected: float) -> None:
     """Between half of 2ⁿ seconds and all of it, at most a minute."""
-    assert expected == backoff(failures, MAX_DELAY_SECONDS, random)
+    assert expected == spread_backoff(failures, MAX_DELAY_SECONDS, random)

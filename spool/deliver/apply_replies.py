@@ -12,10 +12,10 @@ from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.counters import ActivityCounters
-from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.health_rules import Channel, Sign, sign_of
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import Reaction, RequestContext, RunAction, react
+from spool.deliver.rejected_runs import move_rejected_to_dead
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest, SendResult

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from spool.backoff import spread_backoff
 
 # A probe takes a random part of d/2 to d, d doubling to a minute: an outage of ten minutes costs
 # about 19 probes for 5000 waiting runs, a timer in each run 30 000 requests or more (simulated).
@@ -163,18 +164,6 @@ class BackendState:
         return answer.sign is not Sign.WELL and before is not None and accepted > before
 
 
-def backoff(failures: int, longest: float, random: float) -> float:
-    """Return the seconds before the next try: random in (d/2, d), d = min(longest, 2ⁿ s).
-
-    `failures` is n, the number of failed tries before this one; `random` is in [0, 1).
-    """
-    # The exponent is limited before the power is computed: after a week of failures 2.0 ** n would
-    # overflow. Half of the delay is random, so that several drains do not return to a restarted
-    # server in the same second.
-    bound = min(longest, 2.0 ** min(failures, 6))
-    return bound * (1 + random) / 2
-
-
 def observe(
     state: BackendState, observation: Observation, now: float, *, random: float
 ) -> BackendState:
@@ -218,7 +207,7 @@ def _run_failed(
     if len(suspects) > 1 or not condition.is_up:
         longest = HALT_TRIAL_SECONDS if answer.sign is Sign.HALTED else MAX_CHANNEL_DELAY_SECONDS
         condition = _outage(condition, answer.sign, now)
-        delay = backoff(condition.failures, longest, random)
+        delay = spread_backoff(condition.failures, longest, random)
         condition = _failed(condition, now, answer, delay=delay)
     new = replace(old, condition=condition, suspects=suspects)
     # a third suspect needs no further probe, which would double the load during an outage
@@ -246,7 +235,7 @@ def _probed(state: BackendState, answer: ProbeAnswered, now: float, random: floa
     elif answer.sign is Sign.HALTED:
         delay = HALT_PROBE_SECONDS  # an administrator must act, so frequent probes are useless
     else:
-        delay = backoff(outage.failures, MAX_DELAY_SECONDS, random)
+        delay = spread_backoff(outage.failures, MAX_DELAY_SECONDS, random)
     # Retry-After may only lengthen the delay, and not without limit: a wrong header of a proxy
     # would otherwise stop deliveries for a day.
     wish = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from spool.backoff import backoff
 from spool.deliver.health_rules import Sign, sign_of
 from spool.deliver.pending_run import RequestKind
 from spool.escaping import escape
@@ -95,10 +96,10 @@ def _failed(run: Run, verdict: ReplyVerdict, context: RequestContext) -> Reactio
     # The server may be the cause: no attempt is counted and nothing is stored, so an outage of a
     # week leaves no trace in the runs, and none of them becomes a dead letter.
     if not context.is_to_blame:
-        wait = min(MAX_UNBLAMED_WAIT_SECONDS, 0.5 * 2.0 ** min(context.failures, 10))
+        wait = backoff(context.failures, first=0.5, longest=MAX_UNBLAMED_WAIT_SECONDS)
         return Reaction(run=run, action=RunAction.WAIT, wait_seconds=wait)
     noted = _with_error(run, verdict, context)
-    wait_seconds = min(FIRST_RETRY_SECONDS * 2 ** min(run.attempts, 12), HOUR_SECONDS)
+    wait_seconds = int(backoff(run.attempts, first=FIRST_RETRY_SECONDS, longest=HOUR_SECONDS))
     error = noted.last_error and replace(noted.last_error, hint=ALONE_HINT)
     noted = replace(noted, last_error=error)
     return count_attempt(noted, context, wait_seconds=wait_seconds, limit=MAX_ATTEMPTS)

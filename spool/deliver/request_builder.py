@@ -14,9 +14,9 @@ from typing import Any
 from ccbackend.version import ServerInfo
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.compose import PayloadComposer, UnsendableError
-from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_changes import GROUP_SECONDS
 from spool.deliver.pending_run import COMMENTS_CAUSE, PendingRun, RequestKind
+from spool.deliver.rejected_runs import move_unsendable_to_dead
 from spool.deliver.run_loader import AFTER_CRASHES, AFTER_CRASHES_SECONDS, READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore
 from spool.deliver.senders import SendRequest

@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from spool.deliver.pending_run import PendingRun, RequestKind
+from spool.deliver.stop_hold import ready_at
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Schedule:
                 kind = entry.next_request
                 is_start = kind is RequestKind.START and entry.is_published and not entry.is_listed
                 is_stop = kind is RequestKind.STOP and entry.retry_at <= now
-                if (is_start or is_stop) and now < self._ready_at(entry):
+                if (is_start or is_stop) and now < ready_at(entry, self._hold_seconds):
                     yield entry
 
     def release(self, entry: PendingRun, now: float) -> None:
@@ -127,7 +128,7 @@ class Schedule:
             if entry not in candidates:
                 self._due.pop(entry.key, None)  # another run of its lane comes first
         for entry in candidates:
-            at = self._ready_at(entry)
+            at = ready_at(entry, self._hold_seconds)
             if at > now:
                 # A known cause (an unknown host, for example) is shown as such by `check`. A
                 # failure of unknown cause leaves the run due, or nobody would notice that nothing
@@ -192,7 +193,9 @@ class Schedule:
                 # ended runs come last in the queue, and after them failures: no other is left
                 if failures or (over and not is_wanted):
                     return None
-            if self._ready_at(entry) > now:  # the hold has become longer since it was queued
+            if (
+                ready_at(entry, self._hold_seconds) > now
+            ):  # the hold has become longer since it was queued
                 self.reschedule(entry.job_id, now)
         return None
 
@@ -206,7 +209,7 @@ class Schedule:
     def due_stops(self, entries: Iterable[PendingRun], now: float) -> int:
         """Return how many of these runs have a stop that may be sent now or is in flight."""
         due = (each for each in entries if each.next_request is RequestKind.STOP)
-        return sum(self._ready_at(each) <= now for each in due)
+        return sum(ready_at(each, self._hold_seconds) <= now for each in due)
 
     def ready_count(self) -> int:
         """Return about how many runs may be sent now (an upper bound)."""
@@ -228,29 +231,15 @@ class Schedule:
 
     def _is_eligible(self, entry: PendingRun, now: float) -> bool:
         # the entry may have been dropped, replaced, or given a new wait since it was queued
-        if self.get(entry.job_id, entry.start_time) is not entry or self._ready_at(entry) > now:
+        if (
+            self.get(entry.job_id, entry.start_time) is not entry
+            or ready_at(entry, self._hold_seconds) > now
+        ):
             return False
         # the answer to a request in flight decides what may follow in its lane
         return not self._is_busy(entry.job_id) and any(
             other is entry for other in self._candidates(entry.job_id)
         )
-
-    def _ready_at(self, entry: PendingRun) -> float:
-        kind = entry.next_request
-        if kind is RequestKind.START:
-            # Only requests about a row that may still be in the job cache are held; a start makes a
-            # new row.
-            return max(entry.retry_at, entry.texts_until)
-        at = entry.retry_at
-        if kind is RequestKind.STOP:
-            at = max(at, entry.stop_texts_until, entry.final_text_until)
-        # The hold protects rows that may still be in the job cache. A delete concerns the row of an
-        # earlier run, and a listed run has left the cache.
-        # `edit_meta` is held as a stop is: for a row in the cache cc-backend answers 422 (>=
-        # 1.5.0).
-        if kind is RequestKind.DELETE or entry.is_listed:
-            return at
-        return max(at, entry.accepted_at + self._hold_seconds)
 
     def _is_busy(self, job_id: int) -> bool:
         """Return whether a request of a lane is in flight."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ccbackend.replies import ApiReply
-from spool.deliver.dead_letters import move_rejected_to_dead
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import (
     HOUR_SECONDS,
@@ -20,6 +19,7 @@ from spool.deliver.reaction import (
     RunAction,
     count_attempt,
 )
+from spool.deliver.rejected_runs import move_rejected_to_dead
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_store import RunStore
 from spool.files.run import Run

@@ -1,9 +1,7 @@
 """Release held stops early when a job list of cc-backend shows their runs.
 
-cc-backend >= 1.5 stores a new job in a cache first and commits the cache to its job table every two
-minutes or so. A stop that meets this commit can close another job (v1.5.4,
-internal/repository/jobCreate.go). So `Schedule` holds a stop until the hold time is over; this
-module ends the hold of the runs that are listed before.
+`stop_hold` says why stops are held and until when; this module ends the hold of the runs that are
+listed before.
 
 One commit takes all runs that were accepted before it. So a cheap query about the oldest held stops
 is repeated until it shows one of them; then all are asked about at once. A server that answers

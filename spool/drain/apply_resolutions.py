@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from spool.deliver.dead_letters import move_unsendable_to_dead
 from spool.deliver.pending_run import PendingRun
+from spool.deliver.rejected_runs import move_unsendable_to_dead
 from spool.deliver.request_builder import RequestBuilder
 from spool.deliver.run_loader import READ_AGAIN_SECONDS
 from spool.deliver.run_store import RunStore

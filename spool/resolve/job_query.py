@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from slurm.job import Job
+from spool.backoff import backoff
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
 from spool.resolve.run_match import EPILOG_DELAY_SECONDS, TrackedRun
@@ -127,7 +128,7 @@ class SourceSilence:
         self.failures += 1
         # Short, because slurmctld forgets ended jobs after MinJobAge, and what it forgets during an
         # outage of ours has no cores and GPUs any more.
-        delay = min(0.25 * 2.0 ** min(self.failures, 20), MAX_FAILURE_DELAY_SECONDS)
+        delay = backoff(self.failures, first=0.25, longest=MAX_FAILURE_DELAY_SECONDS)
         self.next_try = now.steady + delay
 
     def answered(self, now: Moment) -> None:

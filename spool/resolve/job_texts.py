@@ -19,6 +19,7 @@ from typing import Protocol
 from slurm.decode.fields.user_names import is_user_name
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from spool.backoff import backoff
 from spool.escaping import escape
 from spool.resolve.render_description import render_description
 from spool.resolve.script_files import Script, cut_script, read_script_file, script_owner
@@ -116,9 +117,9 @@ class _Source:
         if self.is_denied:
             self._aside_until = now + DENIED_SECONDS
         elif error.reason is not FailureReason.FAILED:
-            seconds = FIRST_ASIDE_SECONDS * 2.0 ** min(self._silences, 10)
+            seconds = backoff(self._silences, first=FIRST_ASIDE_SECONDS, longest=ASIDE_SECONDS)
             self._silences += 1
-            self._aside_until = now + min(seconds, ASIDE_SECONDS)
+            self._aside_until = now + seconds
 
     def succeed(self) -> None:
         self.is_denied = False

@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 
 from slurm.errors import SlurmError
 from slurm.job import Job
+from spool.backoff import backoff
 from spool.escaping import escape
 from spool.files.event import Event
 from spool.moment import Moment
@@ -263,8 +264,7 @@ class Resolver:
             crowd = len(self._jobs) * CROWD_SECONDS
             longest, first = max(MAX_RETRY_SECONDS, crowd), 0.5
         job.queries_sent += repeated
-        delay = min(first * 2.0 ** min(job.queries_sent - 1, 20), longest)
-        self._ask_at(job, now.steady + delay)
+        self._ask_at(job, now.steady + backoff(job.queries_sent - 1, first=first, longest=longest))
         return True
 
     def _pending(self, job_id: int, delay: float, now: Moment) -> PendingJob:
@@ -295,6 +295,6 @@ class Resolver:
         """Ask later about one job whose record cannot be read; others are not affected."""
         if job.queries_sent == 0:
             _log.warning("job=%d cannot be read from Slurm: %s", job.job_id, escape(str(error)))
-        delay = min(2.0 ** min(job.queries_sent, 20), MAX_POSTPONED_SECONDS)
+        delay = backoff(job.queries_sent, first=1.0, longest=MAX_POSTPONED_SECONDS)
         self._ask_at(job, now.steady + delay)
         job.queries_sent += 1

@@ -1,4 +1,4 @@
-"""Move undeliverable runs to `dead/` with the reason, the request and a hint.
+"""Make dead letters of runs that cannot be delivered: with reason, request and a hint.
 
 Which runs these are is decided in `reaction` (after an answer of cc-backend) and in `compose` (no
 valid request can be made from the run).
