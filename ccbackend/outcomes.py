@@ -102,7 +102,11 @@ class Reason(Enum):
     )
     SWALLOWED = (
         Outcome.LATER,
-        "rejected without a reason (unknown host or cluster, invalid value): see cc-backend's log",
+        (
+            "rejected, and cc-backend gave no reason; often it does not know the host or"
+            " cluster, or"
+            " a value is invalid: see cc-backend's log"
+        ),
     )
     # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
     # cause (`spool.deliver.backend_health`), until other runs are accepted meanwhile.

@@ -229,7 +229,10 @@ def rest_rows(text: str, items: int = PAGE_ITEMS) -> tuple[BackendRow, ...]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _list_error(error) from error
     if page != (items, 1):
-        raise JobListError(f"asked for page 1 with {items} jobs, got page {page[1]} with {page[0]}")
+        raise JobListError(
+            f"asked for page 1 with {items} jobs per page, cc-backend answered with page"
+            f" {page[1]} and {page[0]} jobs per page: check whether a proxy changes the query"
+        )
     # REST gives no total: only a page that is not full is known to be the last.
     if len(rows) >= items:
         raise JobListError(f"the list has the maximum of {items} jobs, so there may be more")

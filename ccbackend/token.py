@@ -117,7 +117,7 @@ def check_url(text: str) -> str:
         raise UrlError("the URL contains a user name", "remove it; cc-backend needs only the token")
     if parts.path or parts.query or parts.fragment or text.endswith(("?", "#")):
         plain = f"{parts.scheme}://{parts.netloc}"
-        raise UrlError("the URL has a path or a trailing slash", f"write {plain}")
+        raise UrlError("the URL has a path or ends with a slash", f"write {plain}")
     if port == 0:
         raise UrlError("port 0", "write https://HOST[:PORT]")
     return text

@@ -27,7 +27,7 @@ CC_SPOOL = Program(
             examples=(
                 ("cc-spool drain", "run until it is stopped, as the service does"),
                 ("cc-spool drain --once", "deliver what can be delivered now, then exit"),
-                ("cc-spool drain --once --debug", "also log each step of each job"),
+                ("cc-spool drain --once --debug", "debug log: also log what is done for each job"),
             ),
         ),
         Subcommand(
@@ -40,7 +40,10 @@ CC_SPOOL = Program(
             module="spool.commands.list",
             help="list the files in the spool and why each one waits, one per line",
             examples=(
-                ("cc-spool list todo --older 2h", "list runs that have been pending for two hours"),
+                (
+                    "cc-spool list todo --older 2h",
+                    "list runs that have waited two hours or longer for their delivery",
+                ),
                 ("cc-spool list dead --user ada", "list the dead letters of one user"),
                 ("cc-spool list --reason 'no host'", "list runs whose reason contains this text"),
             ),

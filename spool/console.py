@@ -172,7 +172,7 @@ def _log_failure(error: Exception) -> int:
     code = exit_codes.exit_code_of(error)
     if code == exit_codes.INTERNAL:
         _logger().critical(
-            "internal error (%s: %s); please report it with the log",
+            "internal error of cc-slurm-sync (%s: %s); please report it with the log",
             type(error).__name__,
             error,
             exc_info=error,

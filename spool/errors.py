@@ -53,7 +53,8 @@ class NewerFormatError(CcSyncError):
 
     def __init__(self, path: str, version: int) -> None:
         super().__init__(
-            f"{path}: written by a later version of this program (format {version}); install it"
+            f"{path}: written by a later version of this program (format {version}); install that"
+            " version"
         )
         self.path = path
         self.version = version
@@ -81,4 +82,6 @@ class SpoolLockedError(CcSyncError):
 
 def internal_error(error: Exception) -> str:
     """Return the text for an exception that no caller expects."""
-    return f"internal error ({type(error).__name__}); please report it with the log"
+    return (
+        f"internal error of cc-slurm-sync ({type(error).__name__}); please report it with the log"
+    )

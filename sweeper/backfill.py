@@ -32,7 +32,8 @@ CHECK_EVERY = 100
 _TOO_MANY_PENDING = GuardFinding(
     name="crowd",
     kind=GuardKind.SIZE,
-    text=f"{MAX_PENDING} events wait in new/ and the drain reads none: see `cc-spool status`",
+    text=f"{MAX_PENDING} events wait in new/ and the drain reads none; `cc-spool status` shows"
+    " why; then repeat the command",
     cause=FailureCause.BUSY,
 )
 

@@ -126,7 +126,8 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     if not sizes.has_mark:
         text = (
             "no sweep has been applied here yet: the first `cc-sweep apply` only stores its time,"
-            " the next one repairs; to repair now: `cc-sweep apply --force --stops N`"
+            " the next one repairs; to repair now: `cc-sweep apply --force --stops N`, N: the"
+            " most stops to allow"
         )
         yield GuardFinding(name=FIRST_SWEEP, kind=GuardKind.FIRST, text=text, is_transient=True)
         return  # it holds everything back already

@@ -67,7 +67,7 @@ def test_missing_nodes_are_taken_from_the_hook() -> None:
     ("job", "missing"),
     [
         (replace(JOB, user=None), "Slurm does not show whose job it is"),
-        (replace(JOB, nodes=()), "Slurm shows no node of the job"),
+        (replace(JOB, nodes=()), "Slurm lists no nodes of the job"),
         (replace(JOB, start_time=None), "Slurm shows no start time of the job"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_run_that_cannot_be_reported_says_what_is_missing(job: Job, missing: s
 
 def test_a_node_list_that_cannot_be_read_is_no_node_list() -> None:
     """Hostile extras do no harm."""
-    with pytest.raises(IncompleteRunError, match="shows no node"):
+    with pytest.raises(IncompleteRunError, match="lists no nodes"):
         admit(replace(JOB, nodes=()), **facts(event(nodes="n[5-1]")))
 
 

@@ -118,7 +118,7 @@ def test_a_full_rest_page_counts_as_cut() -> None:
 @pytest.mark.parametrize(("items", "page"), [(25, 1), (10, 0)])
 def test_another_page_than_asked_for_is_refused(items: int, page: int) -> None:
     """Page 0 is an empty list with status 200 on old servers."""
-    with pytest.raises(JobListError, match=f"got page {page} with {items}"):
+    with pytest.raises(JobListError, match=f"page {page} and {items} jobs per page"):
         rest_rows(rest([], items, page), 10)
 
 

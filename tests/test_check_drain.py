@@ -219,9 +219,10 @@ def test_full_disk_is_critical() -> None:
     """With what the system said."""
     found = [worker(healthy(disk_full=True, disk_reason=why))["disk"] for why in ("", "No space")]
     assert [CheckStatus.CRITICAL] * 2 == [result.status for result in found]
-    assert ["the spool cannot be written", "the spool cannot be written: No space"] == [
-        result.text for result in found
-    ]
+    assert [
+        "the drain cannot write to the spool",
+        "the drain cannot write to the spool: No space",
+    ] == [result.text for result in found]
 
 
 def test_unreadable_files_are_critical() -> None:

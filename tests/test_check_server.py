@@ -34,7 +34,7 @@ def test_server_that_takes_all_is_well() -> None:
     found = asked(Scripted(), token=Token("x", roles=("api",)))
     assert {CheckStatus.OK} == {result.status for result in found.values()}
     assert "cc-backend 1.5.4 (field for node sharing: shared)" == found["server"].text
-    assert "is accepted; the token has the roles api" == found["server token"].text
+    assert "is accepted; roles of the token: api" == found["server token"].text
     assert "cc-backend lists 0 running jobs of lab" == found["server listing"].text
     assert "cc-backend has the cluster lab" == found["server cluster"].text
 
@@ -48,7 +48,7 @@ def test_refused_token_is_the_only_news() -> None:
     assert (CheckStatus.CRITICAL, None) == (found.status, known)
     assert "cc-backend 1.5.4 (field for node sharing: shared): 400: its words" == found.text
     assert "must have the role api, and no other role" in found.hint
-    assert found.hint.endswith("the token has the roles none")
+    assert found.hint.endswith("roles of the token: none")
 
 
 def test_server_of_unknown_version_may_be_well() -> None:

@@ -128,7 +128,10 @@ NOTHING = "nothing; it is retried automatically"
         (
             {"health": HALT},
             run_of(5),
-            "remove the cause of the halt; a new token or configuration is used at once",
+            (
+                "remove the cause of the halt; the drain then resumes by itself within a minute,"
+                " after a change of token or configuration at once"
+            ),
         ),
         ({}, run_of(5), NOTHING),
         (

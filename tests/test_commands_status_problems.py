@@ -61,8 +61,11 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
     ({"slurm_silent_since": NOON}, f"Slurm has not answered since {format_time(NOON)}\n"),
     ({"slurm_silent_since": NOON, "slurm_reason": "no route"}, ": no route\n"),
     ({"accounting_silent_since": NOON}, "Slurm's accounting has not answered since"),
-    ({"disk_full": True}, "the spool cannot be written\n"),
-    ({"disk_full": True, "disk_reason": "No space"}, "the spool cannot be written: No space\n"),
+    ({"disk_full": True}, "the drain cannot write to the spool\n"),
+    (
+        {"disk_full": True, "disk_reason": "No space"},
+        "the drain cannot write to the spool: No space\n",
+    ),
     (
         {"waiting": (N1,)},
         f"waiting: host n1 is unknown to cc-backend: 3 runs since {format_time(NOON)}",

@@ -36,7 +36,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         "  clusternme: unknown key; did you mean clustername?",
         "  clustername: missing; add this key: it has no default",
         "  slurm.squeue: not an absolute path; write the path with a leading /",
-        "  cc-backend.host: the URL has a path or a trailing slash; write https://cc.example.org",
+        "  cc-backend.host: the URL has a path or ends with a slash; write https://cc.example.org",
         "  drain.stop_hold_seconds: out of range; write a number from 0 to 86400 seconds",
         f"  metadata.job_script: {wrong_type}",
     ] == str(caught.value).splitlines()
@@ -82,8 +82,16 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         ),
         ({"gpuPciAddrs": {"^a$": "x"}}, 'gpuPciAddrs."^a$"', "expected a list, got a string"),
         ({"gpuPciAddrs": {"a(": ["x"]}}, 'gpuPciAddrs."a("', "not a regular expression"),
-        ({"gpuPciAddrs": {"[[:alpha:]]": []}}, 'gpuPciAddrs."[[:alpha:]]"', "nested brackets"),
-        ({"ignoreHosts": "a{99999999999999999999}"}, "ignoreHosts", "too large numbers"),
+        (
+            {"gpuPciAddrs": {"[[:alpha:]]": []}},
+            'gpuPciAddrs."[[:alpha:]]"',
+            "nesting or repeat count is too large",
+        ),
+        (
+            {"ignoreHosts": "a{99999999999999999999}"},
+            "ignoreHosts",
+            "nesting or repeat count is too large",
+        ),
         ({"ignoreHosts": 5}, "ignoreHosts", "expected a string, got a number"),
         ({"host_map": {"(": "x"}}, 'host_map."("', "not a regular expression"),
         ({"host_map": {"a": "\\1"}}, "host_map.a", "uses a group"),

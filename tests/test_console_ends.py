@@ -49,9 +49,16 @@ from spool.errors import BadFileError, ConfigError, ConfigProblem, SpoolError, S
         (
             BadFileError("5-1.json", "odd"),
             1,
-            "internal error (BadFileError: 5-1.json: odd); please report it with the log",
+            (
+                "internal error of cc-slurm-sync (BadFileError: 5-1.json: odd); please report it"
+                " with the log"
+            ),
         ),
-        (KeyError("x"), 1, "internal error (KeyError: 'x'); please report it with the log"),
+        (
+            KeyError("x"),
+            1,
+            "internal error of cc-slurm-sync (KeyError: 'x'); please report it with the log",
+        ),
         (KeyboardInterrupt(), 75, "interrupted; no file is half-written"),
     ],
 )

@@ -78,8 +78,13 @@ def test_a_run_that_our_own_code_cannot_map_is_left_alone_for_an_hour(
         world.begin(2)
         world.run(20)
     assert {(2, NOON): "running"} == world.backend.rows
-    assert {NAME: "internal error (TypeError); please report it with the log"} == alarms(world)
-    assert f"no request can be made from {NAME}, internal error (TypeError" in caplog.text
+    assert {
+        NAME: ("internal error of cc-slurm-sync (TypeError); please report it with the log")
+    } == alarms(world)
+    assert (
+        f"no request can be made from {NAME}, internal error of cc-slurm-sync (TypeError"
+        in caplog.text
+    )
     world.now += HOUR
     world.run(6)
 
@@ -108,7 +113,7 @@ def test_a_failing_file_system_is_logged_once(
     said = [record.message for record in caplog.records]
 
     assert ("", {"open": [NAME]}) == (world.drain.disk_reason, world.files())
-    assert 1 == sum(line.startswith("the spool cannot be written") for line in said)
+    assert 1 == sum(line.startswith("the drain cannot write to the spool") for line in said)
     assert "the spool is writable again" in said
 
 

@@ -26,7 +26,7 @@ PROBLEM = ConfigProblem(
         (BadFileError("5-9.json", "not JSON"), "5-9.json: not JSON"),
         (
             NewerFormatError("2-x", 2),
-            "2-x: written by a later version of this program (format 2); install it",
+            "2-x: written by a later version of this program (format 2); install that version",
         ),
         (SpoolError("/s", "is missing", "create it"), "/s: is missing; create it"),
         (SpoolLockedError("/l", "pid 7"), "the lock /l is held by pid 7"),

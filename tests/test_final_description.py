@@ -119,7 +119,7 @@ def test_an_error_in_our_own_code_is_an_answer_without_texts(
 ) -> None:
     """It is logged."""
     assert {} == reader(Commands(problem=ZeroDivisionError())).ask((JOB,))
-    assert "internal error (ZeroDivisionError())" in caplog.text
+    assert "internal error of cc-slurm-sync (ZeroDivisionError())" in caplog.text
 
 
 # the text of the start

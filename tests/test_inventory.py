@@ -87,7 +87,10 @@ def test_what_is_no_file_in_new_is_reported(
         ("odd\nname", "not a valid name of an event file"),
         (
             "2-start-5-0-0-1",
-            "2-start-5-0-0-1: written by a later version of this program (format 2); install it",
+            (
+                "2-start-5-0-0-1: written by a later version of this program (format 2); install"
+                " that version"
+            ),
         ),
     ],
 )

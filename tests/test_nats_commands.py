@@ -150,7 +150,10 @@ def test_notifications_without_a_broker_are_warned_of(
     configure(site, server.url, servers=f"nats://127.0.0.1:{free_port()}", subject=SUBJECT)
     found = checked(site)["NATS broker"]
 
-    assert (CheckStatus.WARNING, True) == (found.status, "notifications are lost" in found.text)
+    assert (CheckStatus.WARNING, True) == (
+        found.status,
+        "notifications do not reach the NATS broker" in found.text,
+    )
 
 
 def test_a_site_without_nats_does_not_load_it(site: CommandSite) -> None:

@@ -116,7 +116,7 @@ def test_a_run_that_is_dropped_without_a_word_is_told(
     server.model.poison[2] = refusal(400, "no subcluster found")
     put_ended(drain, range(1, 4))
     with Subscriber(broker.url, server), drain:
-        until(lambda: "rejected without a reason" in drain.site.call("show", "2").out, 60)
+        until(lambda: "cc-backend gave no reason" in drain.site.call("show", "2").out, 60)
         until(lambda: [f"2-{BEGAN}.json"] == drain.site.names("todo"), 60)
         server.model.poison.clear()
         drain.site.call("retry", "2")

@@ -265,7 +265,7 @@ def test_an_error_of_our_own_ends_the_round_alone(site: Site) -> None:
     site.slurm.machines = None  # type: ignore[assignment]  # makes our code fail
     found = site.reporter.run(NodeRound())
 
-    assert ("internal error (TypeError); please report it with the log", True) == (
+    assert ("internal error of cc-slurm-sync (TypeError); please report it with the log", True) == (
         found.problem,
         found.is_refused,
     )

@@ -186,8 +186,8 @@ def test_the_rpm_can_be_installed_upgraded_and_removed(kit: Kit) -> None:
     assert "The hooks run as daemon (SlurmUser)" in said
     assert ("daemon:cc-slurm-sync 2770\n", "1\n") == (owner, compiled)
     assert [f"cc-spool {OLD}\n", f"cc-spool {NEW}\n"] == versions
-    assert "stays: /var/spool/cc-slurm-sync\n" in removed
-    assert "stays: /var/spool/cc-slurm-sync-test\n" in removed
+    assert "/var/spool/cc-slurm-sync was kept\n" in removed
+    assert "/var/spool/cc-slurm-sync-test was kept\n" in removed
     assert {
         "/etc/cc-slurm-sync/config.json",
         "/var/spool/cc-slurm-sync/todo/1-2.json",

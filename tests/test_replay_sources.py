@@ -74,21 +74,21 @@ def test_dead_letters_of_another_spool_keep_their_reasons_there(
         (
             "5-100.json",
             b'{"version": 2}',
-            "written by a later version of this program (format 2); install it",
+            "written by a later version of this program (format 2); install that version",
         ),
         ("5-100.json", b'{"version": 0}', "unknown version 0"),
         ("odd.json", codec.encode(TOLD), "not a valid name of a run file"),
         (
             "2-start-7-0-0-1",
             b"end\n",
-            "written by a later version of this program (format 2); install it",
+            "written by a later version of this program (format 2); install that version",
         ),
         ("odd", b"", "not a valid name of an event file"),
         ("a.jsonl", b"[]\n", "not a JSON object"),
         (
             "a.jsonl",
             b'{"version": 2}\n',
-            "written by a later version of this program (format 2); install it",
+            "written by a later version of this program (format 2); install that version",
         ),
     ],
 )

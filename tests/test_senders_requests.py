@@ -139,7 +139,8 @@ def test_a_request_with_an_error_of_our_own_is_answered(
 
     assert (
         ReplyVerdict(
-            Reason.UNEXPECTED, "internal error (RuntimeError); please report it with the log"
+            Reason.UNEXPECTED,
+            "internal error of cc-slurm-sync (RuntimeError); please report it with the log",
         )
         == reply.verdict
     )

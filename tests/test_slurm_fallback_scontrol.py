@@ -168,7 +168,7 @@ def test_a_job_that_squeue_leaves_out_is_found(
     }
 
     assert expected(recorded) == facts(recorded, recorded.slurm())
-    assert "scontrol is used for jobs that squeue does not list" in caplog.text
+    assert "not in squeue's list, read from scontrol" in caplog.text
 
 
 @pytest.mark.parametrize("series", SERIES)

@@ -137,7 +137,7 @@ def test_answer_that_carries_errors_is_unknown() -> None:
     other.answers["--json"] = CommandResult((), 0, document, b"")
     slurm = other.slurm()
     assert expected(other) == [described(job) for job in slurm.jobs(ids_of(other)).values()]
-    assert "Slurm's JSON contains errors" in slurm.warnings()[0]
+    assert "Slurm reports errors in its JSON output" in slurm.warnings()[0]
 
 
 def test_job_that_no_source_can_tell_is_an_error_of_its_own() -> None:

@@ -121,11 +121,14 @@ def test_an_error_of_our_own_ends_no_worker(caplog: pytest.LogCaptureFixture) ->
     """It is logged, and counts as no answer."""
     caplog.set_level(logging.ERROR)
     reader = SlurmReader(Slurm(failure=KeyError("odd")))
-    error = "internal error (KeyError); please report it with the log"
+    error = "internal error of cc-slurm-sync (KeyError); please report it with the log"
 
     assert RecordsReply(error=error) == reader.ask_controller(RECORDS)
     assert ListReply(error=error) == reader.ask_controller(ListQuery())
     assert RowsReply(error=error) == reader.ask_accounting(ROWS)
     assert [
-        "a query to Slurm failed, internal error (KeyError('odd')); please report it with the log"
+        (
+            "a query to Slurm failed, internal error of cc-slurm-sync (KeyError('odd')); please"
+            " report it with the log"
+        )
     ] * 3 == [record.message for record in caplog.records]

@@ -73,7 +73,7 @@ def test_the_command_tells_history_and_reports(tmp_path: Path) -> None:
         again = made.sweep("backfill", "--since", "2d", "--until", "now", "--json")
 
         assert made.server.rows() == {(run.job_id, run.start): "failed" for run in runs}
-    assert "3 would be reported, 0 pending" in dry.out
+    assert "3 would be reported, 0 not yet taken by the drain" in dry.out
     assert told.code == 0, told.err
     assert "3 runs ended between --since and --until: 0 already at cc-backend" in told.out
     assert (again.json["at_backend"], again.json["queued"], again.json["failed"]) == (3, 0, None)
@@ -111,7 +111,7 @@ def test_what_the_drain_has_not_told_waits(tmp_path: Path, monkeypatch: pytest.M
 
         assert len(list((made.spool / Directory.NEW).iterdir())) == 3
     assert said.code == 75
-    assert "3 pending" in said.out
+    assert "3 not yet taken by the drain" in said.out
 
 
 def test_the_command_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ class RecordStream:
         # 21.08 and 22.05 exit with 0 and list no job when slurmctld does not answer: only this
         # field says so (tested with 22.05.8).
         if self._fields["errors"]:
-            message = f"Slurm's JSON contains errors: {self._fields['errors']!r}"
+            message = f"Slurm reports errors in its JSON output: {self._fields['errors']!r}"
             raise SlurmError(message[:300], reason=FailureReason.ERRORS_IN_ANSWER)
         return self._fields
 

@@ -118,7 +118,9 @@ def _trusted_lines(stdout: str, job_id: int) -> _TrustedLines:
         raise UntrustedTextError("the job's name has several lines")
     end = next(place for place, line in enumerate(lines) if line.lstrip().startswith("JOB_GRES="))
     if not all(KEY.match(line) for line in lines[1 : end + 1]):
-        raise UntrustedTextError("scontrol's output has an unknown line before the nodes")
+        raise UntrustedTextError(
+            "scontrol's output has a line that is no KEY=VALUE before its node lines"
+        )
     nodes = tuple(line for line in lines if _ANY_NODES.match(line))
     # All lines that look like nodes must be here: one further down comes from a comment or a path.
     behind = lines[end + 1 : end + 1 + len(nodes)]
@@ -134,7 +136,9 @@ def _allocations(job: Job, record: _TrustedLines, node_of: NodeOf) -> Iterator[N
         # A list of CPUs of exactly this length may have been cut inside a number, which would still
         # parse.
         if found is None or len(found[2]) >= _TRUNCATED_LENGTH:
-            raise UntrustedTextError("a node line in scontrol's output is incomplete")
+            raise UntrustedTextError(
+                "a node line (Nodes=... CPU_IDs=...) in scontrol's output is incomplete"
+            )
         try:
             names, cpus = expand_hosts(found[1]), expand_indices(found[2])
         except HostlistError as error:

@@ -115,7 +115,7 @@ class JsonSource:
         try:
             return parse_job(record, node_of=self._tools.nodes.node)
         except ValueError as error:
-            message = f"squeue's record of job {job_id} cannot be read, {error}"
+            message = f"squeue's record of job {job_id} cannot be read: {error}"
             return SlurmError(message[:300], reason=FailureReason.MALFORMED)
 
 

@@ -209,7 +209,9 @@ def _disk(state: DrainState) -> CheckResult:
     if state.disk_full:
         why = f": {state.disk_reason}" if state.disk_reason else ""
         hint = "free space on the spool's file system; until then nothing can be stored"
-        return finding(CheckStatus.CRITICAL, "disk", f"the spool cannot be written{why}", hint)
+        return finding(
+            CheckStatus.CRITICAL, "disk", f"the drain cannot write to the spool{why}", hint
+        )
     return passed("disk", "writable")
 
 

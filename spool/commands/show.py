@@ -134,7 +134,10 @@ def next_step(entry: Entry, view: DrainView) -> str:
     if not view.is_running:
         return "start the drain: `systemctl start cc-spool`"
     if view.is_halted:
-        return "remove the cause of the halt; a new token or configuration is used at once"
+        return (
+            "remove the cause of the halt; the drain then resumes by itself within a minute,"
+            " after a change of token or configuration at once"
+        )
     return _pending_step(entry, view)
 
 

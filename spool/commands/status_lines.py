@@ -90,7 +90,7 @@ def _trouble_lines(view: DrainView, now: float) -> Iterator[str]:
             yield f"{what} has not answered since {format_time(since)}{why}"
     if state.disk_full:
         why = f": {escape(state.disk_reason)}" if state.disk_reason else ""
-        yield f"the spool cannot be written{why}"
+        yield f"the drain cannot write to the spool{why}"
     if state.unreadable_count:
         yield f"{pluralize(state.unreadable_count, 'file')} in the spool cannot be read:"
     for file in state.unreadable:

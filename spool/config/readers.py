@@ -210,7 +210,7 @@ def pattern(value: Any, _location: Location) -> re.Pattern[str]:
             problem = f"not a regular expression: {error.msg} at position {error.pos}"
             raise InvalidValueError(problem, hint) from None
         except (FutureWarning, OverflowError, RecursionError):
-            problem = "a regular expression with nested brackets or with too large numbers"
+            problem = "a regular expression whose nesting or repeat count is too large"
             raise InvalidValueError(problem, hint) from None
 
 

@@ -174,7 +174,7 @@ class ReplyApplier:
     ) -> None:
         """Put a run back after a failed request that the server may have caused."""
         entry.retry_at, entry.stays_due = now.steady + reaction.wait_seconds, True
-        entry.waits_for = f"its last request failed: {verdict.hint}"
+        entry.waits_for = f"the last request for it failed: {verdict.hint}"
         self._store.schedule.reschedule(entry.job_id, now.steady)
 
     def _texts_sent(self, entry: PendingRun, reaction: Reaction, now: Moment) -> None:

@@ -21,7 +21,7 @@ _BLAMING = frozenset({Outcome.RETRY, Outcome.HALT, Outcome.LATER})
 # The time may have been stored while the wall clock was wrong: then it lies years ahead.
 MAX_WAIT_SECONDS = 24 * 3600.0  # of a stored retry time: no run waits longer
 
-COMMENTS_CAUSE = "its comments are read again from Slurm, because of the opt-out flag"
+COMMENTS_CAUSE = "Slurm is asked again whether the job's comment contains the opt-out flag"
 SLIM_SECONDS = 10.0  # later, what refused the whole start may be repaired: it is tried first
 
 

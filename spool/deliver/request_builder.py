@@ -86,7 +86,11 @@ class RequestBuilder:
         except OSError as error:  # its name cannot be written down, so the state directory is full
             self._set_aside(entry, error.strerror or str(error), READ_AGAIN_SECONDS, now)
         except Exception as error:  # noqa: BLE001 - a border: one run in a pass; the others go on
-            _log.error("no request can be made from %s, internal error (%r)", entry.name, error)
+            _log.error(
+                "no request can be made from %s, internal error of cc-slurm-sync (%r)",
+                entry.name,
+                error,
+            )
             self._set_aside(entry, internal_error(error), AFTER_CRASHES_SECONDS, now)
         return None
 

@@ -133,7 +133,7 @@ class RunStore:
         """
         if self._changes.is_removing(job_id):
             return "the file of an earlier run is still being removed"
-        return "the file of an earlier run cannot be read" if self.unreadable_starts(job_id) else ""
+        return "a spool file of this job cannot be read" if self.unreadable_starts(job_id) else ""
 
     def unreadable_starts(self, job_id: int) -> list[int]:
         """Return the start times of a job's runs whose files cannot be loaded now."""

@@ -153,7 +153,7 @@ class BackendSender:
     def send(self, request: SendRequest) -> SendResult:
         """Send a request; retry within seconds if there is no answer, unless it is a trial."""
         run = (request.job_id, request.start_time, escape(request.cluster), request.kind)
-        _log.debug("job=%d start=%d cluster=%s call=%s is sent", *run)
+        _log.debug("sending job=%d start=%d cluster=%s call=%s", *run)
         try:
             # A trial is one request: changes before it could hang as well.
             if not request.is_trial:
@@ -161,7 +161,8 @@ class BackendSender:
             reply = self._call(request) if request.is_trial else self._retrying(self._call, request)
         except Exception as error:  # noqa: BLE001 - a border: one request; the worker goes on
             _log.error(
-                "job=%d request %s failed, internal error (%r); please report it with the log",
+                "job=%d request %s failed, internal error of cc-slurm-sync (%r); please report"
+                " it with the log",
                 request.job_id,
                 request.kind,
                 error,
@@ -178,7 +179,8 @@ class BackendSender:
             return self._ask(query)
         except Exception as error:  # noqa: BLE001 - a border: one query; the worker goes on
             _log.error(
-                "the query of %s failed, internal error (%r); please report it with the log",
+                "the query of %s failed, internal error of cc-slurm-sync (%r); please report it"
+                " with the log",
                 query.topic,
                 error,
             )
@@ -199,7 +201,7 @@ class BackendSender:
             )
         except Exception as error:  # noqa: BLE001 - a border: the stop must be sent
             _log.error(
-                "job=%d metadata cannot be changed at cc-backend, internal error (%r); please"
+                "job=%d request edit_meta failed, internal error of cc-slurm-sync (%r); please"
                 " report it with the log",
                 request.job_id,
                 error,

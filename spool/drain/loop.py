@@ -182,7 +182,7 @@ class Drain:
             self._full_until = now.steady + FULL_RETRY_SECONDS
             reason = error.strerror or str(error)
             if reason != self.disk_reason:
-                _log.error("the spool cannot be written: %s", error)
+                _log.error("the drain cannot write to the spool: %s", error)
             self.disk_reason = reason
             return
         if self.disk_reason:

@@ -208,7 +208,10 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
         reason = f"{error.reason}; repair the file, or type `cc-spool discard ID`"
         raise BadFileError(name, reason) from error
     except NewerFormatError as error:
-        reason = f"written by a later version of this program (format {error.version}); install it"
+        reason = (
+            f"written by a later version of this program (format {error.version}); install"
+            " that version"
+        )
         raise BadFileError(name, reason) from error
 
 

@@ -105,7 +105,10 @@ def _open_regular(file: Path) -> BinaryIO:
 
 def _unreadable(where: str, error: Exception) -> ImportItem:
     if isinstance(error, NewerFormatError):
-        reason = f"written by a later version of this program (format {error.version}); install it"
+        reason = (
+            f"written by a later version of this program (format {error.version}); install"
+            " that version"
+        )
     elif isinstance(error, BadFileError):
         reason = error.reason
     else:

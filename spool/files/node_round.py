@@ -53,7 +53,7 @@ REASONS = {
     LeftOut.WILDCARD: 'matched only by "*" in cluster.json, for which no states are stored',
     LeftOut.SAME_NAME: "mapped to the name of another node by host_map",
     LeftOut.TWICE: "twice in Slurm's answer",
-    LeftOut.UNREADABLE: "not readable in Slurm's answer",
+    LeftOut.UNREADABLE: "Slurm's record of the node cannot be parsed",
 }
 """Why nodes are left out, for people."""
 

@@ -239,7 +239,7 @@ def _sweep(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield gauge(
         "sweep_last_success_timestamp_seconds",
-        "End of the last sweep that was not refused.",
+        "When the last complete sweep ended (Unix time); one that refused to act does not count.",
         last.succeeded if last else None,
     )
     yield gauge(

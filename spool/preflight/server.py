@@ -63,7 +63,10 @@ def check_broker(verdict: ReplyVerdict) -> CheckResult:
     if verdict.reason not in NATS_FAILURES or verdict.reason is Reason.NO_SUBSCRIBER:
         nobody = "; no program subscribes to them" if verdict.reason in NATS_FAILURES else ""
         return passed("NATS broker", f"accepts notifications{nobody}")
-    text = f"notifications are lost: {verdict.message or verdict.hint}"
+    text = (
+        "notifications do not reach the NATS broker (jobs are still delivered by REST):"
+        f" {verdict.message or verdict.hint}"
+    )
     return finding(CheckStatus.WARNING, "NATS broker", text, verdict.hint)
 
 
@@ -131,7 +134,7 @@ def _server_text(probe: Probe) -> str:
 def _roles_text(token: Token | None) -> str:
     if token is None or token.roles is None:
         return ""
-    return f"; the token has the roles {', '.join(token.roles) or 'none'}"
+    return f"; roles of the token: {', '.join(token.roles) or 'none'}"
 
 
 def _reply_text(reply: ApiReply) -> str:

@@ -68,7 +68,10 @@ def check_min_job_age(config: SlurmSettings) -> CheckResult:
     if seconds is None or seconds == 0 or seconds >= SWEEP_PERIOD_SECONDS:
         return passed("slurm memory", text if seconds else "slurmctld never forgets ended jobs")
     if seconds < SHORT_MIN_JOB_AGE_SECONDS:
-        hint = "set MinJobAge to 300 or more, so that cores and scripts can be read after a restart"
+        hint = (
+            "set MinJobAge to 300 or more in slurm.conf: cores and scripts of jobs that end"
+            " while cc-spool is stopped can then still be read"
+        )
         return finding(CheckStatus.WARNING, "slurm memory", text, hint)
     if not has_accounting(config):
         hint = (

@@ -134,7 +134,7 @@ def _missing_fields(run: Run) -> str:
     """Return the facts that a run lacks to be reported, or ""."""
     lacks = {
         "Slurm does not show whose job it is": not run.job.user and run.job.uid is None,
-        "Slurm shows no node of the job": not run.job.nodes,
+        "Slurm lists no nodes of the job": not run.job.nodes,
         "Slurm shows no start time of the job": not run.start_time,
     }
     return "; ".join(what for what, is_missing in lacks.items() if is_missing)

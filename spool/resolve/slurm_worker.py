@@ -149,7 +149,9 @@ def _ids(job_ids: Iterable[int]) -> str:
 def _text(error: Exception) -> str:
     if not isinstance(error, SlurmError):
         _log.error(
-            "a query to Slurm failed, internal error (%r); please report it with the log", error
+            "a query to Slurm failed, internal error of cc-slurm-sync (%r); please report it"
+            " with the log",
+            error,
         )
         return internal_error(error)
     return escape(str(error))

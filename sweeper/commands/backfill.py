@@ -194,8 +194,11 @@ def _print_result(progress: BackfillProgress, *, left: int, args: argparse.Names
         queued = "would be reported" if args.dry_run else "queued"
         print_line(
             f"{pluralize(progress.seen, 'run')} ended between --since and --until:"
-            f" {progress.at_backend} already at cc-backend, {progress.in_spool} in the spool,"
-            f" {progress.excluded} excluded, {progress.queued} {queued}, {left} pending"
+            f" {progress.at_backend} already at cc-backend, {progress.in_spool} already in the"
+            ""
+            " spool,"
+            f" {progress.excluded} excluded, {progress.queued} {queued}, {left} not yet taken by"
+            " the drain"
         )
     if progress.failure is not None:
         _log.error("%s; repeat the same command to continue from here", progress.failure.text)
