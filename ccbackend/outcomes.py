@@ -164,7 +164,10 @@ class Reason(Enum):
     TOKEN_EARLY = Outcome.HALT, "the token is not valid yet: compare the clocks of both hosts"
     ADDRESS_REFUSED = (
         Outcome.HALT,
-        "cc-backend refuses this host's address: add it to cc-backend's list apiAllowedIPs",
+        (
+            "cc-backend refuses this host's address: add it to its list api-allowed-ips (up to"
+            " cc-backend 1.4: apiAllowedIPs)"
+        ),
     )
     ROLE_REFUSED = (
         Outcome.HALT,

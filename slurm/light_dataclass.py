@@ -32,7 +32,7 @@ def light_dataclass(record: type[T]) -> type[T]:
 def slotted_dataclass(record: type[T]) -> type[T]:
     """Make a class what `@dataclass(frozen=True, slots=True, kw_only=True)` would.
 
-    For values of which there may be many; module `copy` cannot copy them.
+    For values of which there may be many; neither `copy` nor `pickle` can copy them.
     """
     made = _define(record, slots=True)
     made.__init__ = _slots_initializer(made)

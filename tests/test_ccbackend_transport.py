@@ -229,6 +229,7 @@ def test_an_address_without_server_is_unreachable() -> None:
         ("soon", None),
         ("-5", None),
         ("", None),
+        ("Fri, 31 Dec 20240000000000000000 00:00:00 +0000", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date(value: str | None, seconds: float | None) -> None:

@@ -257,7 +257,7 @@ def retry_after(value: str | None, now: float) -> float | None:
     try:
         is_number = value.strip().isdigit()
         seconds = float(value) if is_number else parsedate_to_datetime(value).timestamp() - now
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
