@@ -181,6 +181,13 @@ def test_a_drain_that_delivers_nothing_is_critical(
     assert verdict is worker(healthy(**changes))["deliveries"].status
 
 
+def test_a_young_drain_counts_deliveries_since_its_start() -> None:
+    """Its count of an hour began with it."""
+    state = healthy(started=NOON - 180, deliveries_last_hour=0, last_delivery=NOON - 360)
+    expected = "0 since the drain was started 3m 00s ago; the last delivery was 6m 00s ago"
+    assert expected == worker(state)["deliveries"].text
+
+
 def test_a_stuck_drain_says_when_it_last_delivered() -> None:
     """Perhaps never."""
     never = worker(healthy(due_since=NOON - 300, last_delivery=None))["deliveries"].text
