@@ -109,7 +109,7 @@ class Reason(Enum):
         ),
     )
     # An empty 500 may also come from a proxy. So PANIC and UNEXPECTED count as failures of unknown
-    # cause (`spool.deliver.backend_health`), until other runs are accepted meanwhile.
+    # cause (`spool.deliver.health_rules`), until other runs are accepted meanwhile.
     PANIC = Outcome.LATER, "cc-backend crashed on this request: see cc-backend's log"
     ARCHIVE_UNREADABLE = (
         Outcome.LATER,
