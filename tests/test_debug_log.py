@@ -55,7 +55,7 @@ def test_the_start_of_a_job_can_be_followed(world: World, caplog: pytest.LogCapt
         f"concluded: new run {start}; 1 event settled",
         f"{start} call=start waits 5.0 s: its texts are read",
         f"{start} texts were read from Slurm, in characters: script {len(SCRIPT)}, description 7",
-        f"{start} cluster=alex call=start is sent",
+        f"{start} cluster=alex call=start: sending the request",
         f"{start} cluster=alex call=start outcome=delivered: status None, created",
         f"cluster=alex {start} call=start outcome=delivered",
         f"{start} is stored in open/",
@@ -80,7 +80,7 @@ def test_the_end_of_a_job_can_be_followed(world: World, caplog: pytest.LogCaptur
             f"concluded: run {start} ended COMPLETED at {format_time(ended)} (controller);"
             " 1 event settled"
         ),
-        f"{start} cluster=alex call=stop is sent",
+        f"{start} cluster=alex call=stop: sending the request",
         f"{start} cluster=alex call=stop outcome=delivered: status None, stopped",
         f"cluster=alex {start} call=stop outcome=delivered",
         f"{start} is done; its file is removed",

@@ -179,7 +179,7 @@ def test_a_failing_disk_loses_nothing(world: World, caplog: pytest.LogCaptureFix
 
     world.run(3)
 
-    assert "cannot be written: [Errno 5] Input/output error" in caplog.text
+    assert "cannot write to the spool: [Errno 5] Input/output error" in caplog.text
     assert ["1-start-1-0-0-1"] == world.files()["new"]
 
 

@@ -153,7 +153,7 @@ class BackendSender:
     def send(self, request: SendRequest) -> SendResult:
         """Send a request; retry within seconds if there is no answer, unless it is a trial."""
         run = (request.job_id, request.start_time, escape(request.cluster), request.kind)
-        _log.debug("sending job=%d start=%d cluster=%s call=%s", *run)
+        _log.debug("job=%d start=%d cluster=%s call=%s: sending the request", *run)
         try:
             # A trial is one request: changes before it could hang as well.
             if not request.is_trial:

@@ -32,7 +32,7 @@ STAGES = {
     "event seen": re.compile(r"job=(\d+) start event is in new/"),
     "Slurm asked": re.compile(r"slurmctld is asked about (.*)"),
     "Slurm has answered": re.compile(r"job=(\d+) slurmctld: "),
-    "request sent": re.compile(r"sending job=(\d+) start=\d+ cluster=\S+ call=start"),
+    "request sent": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start: sending"),
     "accepted": re.compile(r"job=(\d+) start=\d+ cluster=\S+ call=start outcome="),
 }
 
