@@ -32,7 +32,8 @@ CC_SWEEP = Program(
         Subcommand(
             name="apply",
             module="sweeper.commands.apply",
-            help="repair the differences: write events for the drain, and wait for it",
+            help="repair the differences: write events into the spool, wait until the drain has"
+            " delivered them",
             needs_delivery=True,
             examples=(("cc-sweep apply --limit 100", "report at most 100 starts and 100 stops"),),
         ),

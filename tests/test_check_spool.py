@@ -57,8 +57,8 @@ def test_look_at_an_empty_spool(tmp_path: Path) -> None:
 def test_held_ends_are_told() -> None:
     """They wait on purpose."""
     assert (
-        "0 started; stops waiting for cc-backend to store the start: 3"
-        == backlog_results(Backlog())["open runs"].text
+        "0 with a delivered start and no delivered stop; 3 stops held until cc-backend has"
+        " stored the start" == backlog_results(Backlog())["open runs"].text
     )
 
 

@@ -74,7 +74,8 @@ def check_backlog(
     yield _check_age("runs", backlog.runs, backlog.oldest_run, now=now, limits=limits)
     yield passed(
         "open runs",
-        f"{backlog.open} started; stops waiting for cc-backend to store the start: {held_stops}",
+        f"{backlog.open} with a delivered start and no delivered stop;"
+        f" {pluralize(held_stops, 'stop')} held until cc-backend has stored the start",
         PerfData(label="open", value=backlog.open),
         PerfData(label="held", value=held_stops),
     )

@@ -17,7 +17,10 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommand's arguments."""
     parser.add_argument(
-        "hosts", nargs="+", metavar="HOST", help="Slurm's names of the hosts with these GPUs"
+        "hosts",
+        nargs="+",
+        metavar="HOST",
+        help="NodeName in Slurm of each host with the GPUs that are read",
     )
     parser.add_argument(
         "-f",

@@ -20,7 +20,7 @@ from spool.files.layout import Directory, Layout
 from spool.formatting import format_age, format_table, format_time, parse_duration, pluralize
 
 DEFAULT_LIMIT = 1000
-_HEAD = ("in", "id", "job", "user", "start", "waits for", "why")
+_HEAD = ("in", "id", "job", "user", "start", "age", "why")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what cc-backend assumes about metrics of these jobs: 0: there are none, 1: there are"
         " some",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only count; change nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only count the runs that would be reported"
+    )
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
 
 
