@@ -166,7 +166,7 @@ def wrap_and_be_slow(story: Story) -> None:
     """Let ids begin again, and foreign hooks keep jobs CONFIGURING and COMPLETING."""
     lab = story.lab
     slow = lab.root / "slow"
-    slow.write_text("#!/bin/sh\nexec /bin/sleep 8\n")
+    slow.write_text("#!/bin/sh\nexec /bin/sleep 15\n")
     slow.chmod(0o755)
     lab.configure({"FirstJobId": str(FIRST_ID), "MaxJobId": str(max(story.ids()) + 1)})
     lab.set_hooks(slow, slow)
