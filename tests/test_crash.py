@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from crash_days import NOW, Day, Outcome, busy_day, discarded, replayed, retried
+from empty_spool import make_directories
 from stub_server import Model, StubServer
 
 from slurm.job import Job
@@ -86,8 +87,7 @@ class Lane:
         """Make a spool, a Slurm and a cc-backend as they are in the middle of a day."""
         self._count += 1
         root = self._root / str(self._count)
-        for directory in Directory:
-            (root / "spool" / directory).mkdir(parents=True)
+        make_directories(root / "spool")
         (root / "state").mkdir()
         for name, moment in day.events:
             path = root / "spool" / "new" / name

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hook_process import HOOKS, SHELLS, installed_shell
 
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_extras
 from spool.files.layout import Directory, Layout
@@ -20,8 +21,6 @@ from spool.files.state_files import CrashMarker
 from spool.moment import Moment
 from spool.resolve.event_scanner import EventScanner
 
-HOOKS = Path(__file__).resolve().parent.parent / "hooks"
-SHELLS = {"dash": ["dash"], "bash as sh": ["bash", "--posix"], "busybox sh": ["busybox", "sh"]}
 EXTRAS = {"nodes": "n[1-3]", "user": "ada"}
 KILLED = -9
 
@@ -31,10 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace i
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """Name one shell that `/bin/sh` may be."""
-    command = SHELLS[request.param]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return command
+    return installed_shell(request.param)
 
 
 def traced(command: list[str], spool: Path, *options: str) -> int:

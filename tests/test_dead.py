@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from empty_spool import empty_spool
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,9 +32,7 @@ REFUSED = LastError(
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from drain_process import NODE, TOKEN, DrainProcess, until
+from empty_spool import make_directories
 from picky_server import Picky, accepted
 from stub_server import StubServer
-
-from spool.files.layout import Directory
 
 CRITICAL = 2
 
@@ -33,8 +32,7 @@ def small_disk(drain: DrainProcess, options: str) -> Iterator[Path]:
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
-        for directory in Directory:
-            (spool / directory).mkdir()
+        make_directories(spool)
         with drain:
             yield spool
     finally:

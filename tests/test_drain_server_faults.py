@@ -13,6 +13,7 @@ import pytest
 import requests
 from command_site import run_of
 from drain_process import TOKEN
+from empty_spool import make_directories
 from picky_server import ODD, Picky, accepted
 from stub_backend.wire.faults import Fault, Kind
 from stub_server import Answer, Model, StubServer
@@ -54,8 +55,7 @@ class Backlog:
         self.root = root
         self.server = server
         self.now = float(BEGAN + HOUR)
-        for directory in Directory:
-            (root / directory).mkdir()
+        make_directories(root)
         (root / "state").mkdir()
         end = End(time=BEGAN + 60, state="COMPLETED", source=EndSource.CONTROLLER)
         for job_id in RUNS:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from durable_batch import Journal, busy, files, losses
+from empty_spool import empty_spool
 
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
@@ -15,9 +16,7 @@ from spool.files.layout import Directory, Layout
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from durable_batch import CHANGED, ENDED, NEW, POISON, REFUSED, TOLD, busy, files, run
+from empty_spool import empty_spool
 from real_calls import RealCalls
 
 from spool.files import codec
@@ -21,9 +22,7 @@ from spool.files.layout import Directory, Layout
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from durable_batch import KNOWN, NEW, Call, Files, Journal, busy, loss
+from empty_spool import empty_spool
 
 from spool.files import codec
 from spool.files.durable_files import WriteBatch
@@ -18,9 +19,7 @@ from spool.files.layout import Directory, Layout
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from durable_batch import ENDED, NEW, TOLD, create_file, files
+from empty_spool import empty_spool
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files import codec
@@ -22,9 +23,7 @@ from spool.files.run import Run, waiting_since
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

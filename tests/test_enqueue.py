@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_spool import empty_spool
 
 from spool.errors import BadFileError, NewerFormatError
 from spool.files.event import EventKind
@@ -20,9 +21,7 @@ NAME = "1-start-5-100-0-77"
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from event_reader import MOMENT, NAME, NOW, OTHER, Reader, Spool, at
+from event_reader import MOMENT, NAME, NOW, OTHER, Reader, at, reader_of
 
-from spool.files.layout import Directory, FileContents
-from spool.files.state_files import CrashMarker
-from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS, EventScanner
+from spool.files.layout import FileContents
+from spool.resolve.event_scanner import LARGE_BACKLOG, RESCAN_SECONDS
 
 EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 
@@ -19,12 +18,8 @@ EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     """Return an intake of an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    crash_marker = CrashMarker(tmp_path / "handling")
-    with Spool(tmp_path) as spool:
-        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
-    crash_marker.close()
+    with reader_of(tmp_path) as made:
+        yield made
 
 
 def test_an_event_is_handed_out_with_its_extras(reader: Reader) -> None:

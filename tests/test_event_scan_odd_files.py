@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from event_reader import MOMENT, NAME, NOW, OTHER, Reader, Spool
+from event_reader import MOMENT, NAME, NOW, OTHER, Reader, reader_of
 
 from spool.files.layout import Directory, FileContents
 from spool.files.state_files import CrashMarker
@@ -19,12 +19,8 @@ EMPTY = FileContents(contents=b"", size_bytes=0, time=NOW)
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     """Return an intake of an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    crash_marker = CrashMarker(tmp_path / "handling")
-    with Spool(tmp_path) as spool:
-        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
-    crash_marker.close()
+    with reader_of(tmp_path) as made:
+        yield made
 
 
 def _link(path: Path) -> None:

@@ -11,9 +11,10 @@ from queue import Empty, Queue
 from typing import Any
 
 import pytest
+from empty_spool import make_directories
 
 from spool.drain.event_watch import EventWatch, new_descriptor
-from spool.files.layout import Directory, Layout
+from spool.files.layout import Layout
 
 PATIENCE_SECONDS = 10.0
 
@@ -21,8 +22,7 @@ PATIENCE_SECONDS = 10.0
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an open spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
+    make_directories(tmp_path)
     with Layout(tmp_path) as layout:
         yield layout
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hook_process import HOOKS, SHELLS, events, run_hook, was_harmless
+from hook_process import HOOKS, SHELLS, events, installed_shell, run_hook, was_harmless
 
 TIMES = {"SLURM_JOB_START_TIME": "1767225600", "SLURM_JOB_END_TIME": "1767229200"}
 
@@ -21,10 +21,7 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """Name one shell that `/bin/sh` may be."""
-    command = SHELLS[request.param]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return command
+    return installed_shell(request.param)
 
 
 def test_prolog_creates_start_event(shell: list[str], spool: Path) -> None:

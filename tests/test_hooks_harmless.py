@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hook_process import ENVIRONMENT, HOOKS, SHELLS, events, run_hook, was_harmless
+from hook_process import ENVIRONMENT, HOOKS, SHELLS, events, installed_shell, run_hook, was_harmless
 
 
 @pytest.fixture
@@ -22,10 +22,7 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture(params=sorted(SHELLS))
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """Name one shell that `/bin/sh` may be."""
-    command = SHELLS[request.param]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    return command
+    return installed_shell(request.param)
 
 
 def test_signals_that_would_end_it_do_not(shell: list[str], spool: Path, tmp_path: Path) -> None:

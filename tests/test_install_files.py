@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import wheel_house
-from install_site import DEPLOY, ROOT, configure, hook, installed, status, tree
+from install_site import DEPLOY, ROOT, configure, copy_without_venv, hook, installed, status, tree
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +35,7 @@ def place(wheels: Path) -> Iterator[Path]:
 @pytest.fixture
 def fresh(place: Path, tmp_path: Path) -> Path:
     """Return a PREFIX with all of an installation but the virtual environment."""
-    prefix = tmp_path / "site"
-    shutil.copytree(place / "site", prefix, symlinks=True, ignore=shutil.ignore_patterns("venv"))
-    for path in (p for p in prefix.rglob("*") if p.is_file() and not p.is_symlink()):
-        path.write_text(path.read_text().replace(str(place / "site"), str(prefix)))
-    return prefix
+    return copy_without_venv(place / "site", tmp_path / "site")
 
 
 @pytest.mark.parametrize(("name", "verb"), [("cc-spool", "drain"), ("cc-sweep", "apply")])

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from empty_spool import empty_spool, make_directories
 from real_calls import RealCalls
 
 from spool.errors import SpoolError
@@ -19,9 +20,7 @@ from spool.files.layout import Directory, FileContents, Layout, NotRegularError
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 
@@ -220,8 +219,7 @@ def test_free_inodes_are_known_where_the_file_system_counts_them(
             """Return its figures."""
             return os.statvfs_result((4096, 4096, 9, 9, 9, counted, 7, 7, 0, 255))
 
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
+    make_directories(tmp_path)
     with Layout(tmp_path, FewInodes()) as layout:
         assert free == layout.free_inodes()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_spool import empty_spool
 
 from slurm.job import Job
 from spool.deliver.pending_run import PendingRun
@@ -28,9 +29,7 @@ BEGAN = 1_767_225_600
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_spool import make_directories
 
 from slurm.job import Job
 from spool.deliver.run_loader import (
@@ -31,8 +32,7 @@ NAME = RUN.name
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return a spool with one run in `todo/`."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
+    make_directories(tmp_path)
     (tmp_path / "todo" / NAME).write_bytes(codec.encode(RUN))
     with Layout(tmp_path) as made:
         yield made

@@ -7,7 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_store_site import NOW, OVER, REFUSED, START, Disk, event, files, new_store, noted, run
+from empty_spool import empty_spool
+from run_store_site import (
+    NOW,
+    OVER,
+    REFUSED,
+    START,
+    event,
+    files,
+    new_store,
+    noted,
+    run,
+    working_store,
+)
 
 from slurm.job import Job
 from spool.deliver.delivered_runs import MAX_REMEMBERED_JOBS
@@ -23,9 +35,7 @@ from spool.files.state_files import CrashMarker
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 
@@ -38,9 +48,8 @@ def loader(layout: Layout) -> RunLoader:
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
     """Return an empty store on a disk that works."""
-    Disk.put_error = None
-    yield new_store(layout, loader)
-    Disk.put_error = None
+    with working_store(layout, loader) as made:
+        yield made
 
 
 def test_a_delivered_run_leaves_the_spool_and_is_archived(

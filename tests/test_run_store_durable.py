@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_store_site import NOW, OVER, START, Disk, event, files, later, new_store, run
+from empty_spool import empty_spool
+from run_store_site import (
+    NOW,
+    OVER,
+    START,
+    Disk,
+    event,
+    files,
+    later,
+    run,
+    working_store,
+)
 
 from spool.deliver.pending_changes import GROUP_SECONDS, GROUP_SIZE, MAX_STAGED_SECONDS
 from spool.deliver.run_loader import RunLoader
@@ -20,9 +31,7 @@ from spool.files.state_files import CrashMarker
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 
@@ -35,9 +44,8 @@ def loader(layout: Layout) -> RunLoader:
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
     """Return an empty store on a disk that works."""
-    Disk.put_error = None
-    yield new_store(layout, loader)
-    Disk.put_error = None
+    with working_store(layout, loader) as made:
+        yield made
 
 
 def test_a_staged_run_lies_in_memory_and_its_event_stays(layout: Layout, store: RunStore) -> None:

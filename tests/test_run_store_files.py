@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_store_site import NOW, OVER, START, Disk, files, later, loaded, new_store, noted, put, run
+from empty_spool import empty_spool
+from run_store_site import (
+    NOW,
+    OVER,
+    START,
+    files,
+    later,
+    loaded,
+    noted,
+    put,
+    run,
+    working_store,
+)
 
 from spool.deliver.pending_run import RequestKind
 from spool.deliver.run_loader import READ_AGAIN_SECONDS, RunLoader
@@ -20,9 +32,7 @@ from spool.files.state_files import CrashMarker
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 
@@ -35,9 +45,8 @@ def loader(layout: Layout) -> RunLoader:
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
     """Return an empty store on a disk that works."""
-    Disk.put_error = None
-    yield new_store(layout, loader)
-    Disk.put_error = None
+    with working_store(layout, loader) as made:
+        yield made
 
 
 def test_a_stored_run_is_read_from_its_file(layout: Layout, store: RunStore) -> None:

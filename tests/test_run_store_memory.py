@@ -7,7 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from run_store_site import NOW, OVER, START, Disk, files, later, loaded, new_store, noted, run
+from empty_spool import empty_spool
+from run_store_site import (
+    NOW,
+    OVER,
+    START,
+    files,
+    later,
+    loaded,
+    noted,
+    run,
+    working_store,
+)
 
 from spool.deliver import run_store
 from spool.deliver.pending_run import RequestKind
@@ -21,9 +32,7 @@ from spool.files.state_files import CrashMarker
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
-    with Layout(tmp_path) as made:
+    with empty_spool(tmp_path) as made:
         yield made
 
 
@@ -36,9 +45,8 @@ def loader(layout: Layout) -> RunLoader:
 @pytest.fixture
 def store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
     """Return an empty store on a disk that works."""
-    Disk.put_error = None
-    yield new_store(layout, loader)
-    Disk.put_error = None
+    with working_store(layout, loader) as made:
+        yield made
 
 
 def test_a_persisted_run_without_facts_in_memory_is_not_written(

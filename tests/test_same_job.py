@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_spool import make_directories
 
 from slurm.job import Job
 from spool.deliver.pending_run import pending_run
@@ -34,8 +35,7 @@ def job(start: int, *, restarts: int | None = 0, user: str = "ada") -> Job:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RunStore]:
     """Return an empty store."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
+    make_directories(tmp_path)
     crash_marker = CrashMarker(tmp_path / "handling")
     with Layout(tmp_path) as layout:
         archive = DeliveredArchive(tmp_path / "delivered", keep_days=3)

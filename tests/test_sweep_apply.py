@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from empty_spool import make_directories
 from filelock import FileLock
 from real_calls import RealCalls
 from sweep_values import NOON, OLD, over, start, stop
@@ -29,8 +30,7 @@ CLOSE = Close(key=RunId(3, OLD), end_time=OLD + 60, why="unknown")
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     """An empty spool."""
-    for directory in Directory:
-        (tmp_path / "spool" / directory).mkdir(parents=True)
+    make_directories(tmp_path / "spool")
     return Layout(tmp_path / "spool")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command_site import run_of
+from empty_spool import make_directories
 from sweep_values import NOON, OLD
 
 from spool.files import codec
@@ -29,8 +30,7 @@ KEY = RunId(7, OLD)
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     """An empty spool."""
-    for directory in Directory:
-        (tmp_path / directory).mkdir()
+    make_directories(tmp_path)
     return Layout(tmp_path)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wheel_house
-from install_site import hook, installed, make, tree
+from install_site import copy_without_venv, hook, installed, make, tree
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +28,7 @@ def place(wheels: Path) -> Iterator[Path]:
 @pytest.fixture
 def fresh(place: Path, tmp_path: Path) -> Path:
     """Return a PREFIX with all of an installation but the virtual environment."""
-    prefix = tmp_path / "site"
-    shutil.copytree(place / "site", prefix, symlinks=True, ignore=shutil.ignore_patterns("venv"))
-    for path in (p for p in prefix.rglob("*") if p.is_file() and not p.is_symlink()):
-        path.write_text(path.read_text().replace(str(place / "site"), str(prefix)))
-    return prefix
+    return copy_without_venv(place / "site", tmp_path / "site")
 
 
 def test_uninstalling_leaves_stubs_that_slurm_conf_names(fresh: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from empty_spool import make_directories
 from stub_server import Answer, Model, Request, StubServer
 
 from ccbackend.client import BackendClient
@@ -35,7 +36,7 @@ from spool.deliver.pending_run import RequestKind
 from spool.drain.assembly import assemble
 from spool.drain.externals import DrainSettings, Externals
 from spool.files import codec
-from spool.files.layout import Directory, Layout
+from spool.files.layout import Layout
 from spool.files.run import End, EndSource, Run
 from spool.resolve.job_texts import TextsReply
 
@@ -171,8 +172,7 @@ def drain(todo: list[Run], *, is_paced: bool) -> Pace:
     """Drain a spool once."""
     with tempfile.TemporaryDirectory() as place, server(len(todo), is_paced=is_paced) as url:
         root = Path(place)
-        for directory in Directory:
-            (root / directory).mkdir()
+        make_directories(root)
         for run in todo:
             (root / "todo" / run.name).write_bytes(codec.encode(run))
         (root / "state").mkdir()

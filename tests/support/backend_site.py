@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 from backend_version import parse_version
+from empty_spool import make_directories
 from slurm_lab import wait_until
 from stub_server import Model, StubServer
 from sweep_values import run_sweep
@@ -33,7 +34,7 @@ from slurm.job import Job, NodeAllocation, Sharing
 from spool.deliver.compose import PayloadComposer
 from spool.drain.assembly import assemble
 from spool.drain.externals import DrainSettings, Externals
-from spool.files.layout import Directory, Layout
+from spool.files.layout import Layout
 from spool.files.sweep_state import SweepState
 from spool.resolve.job_texts import Texts, TextsQuery, TextsReply
 from sweeper.apply import write_events
@@ -141,8 +142,7 @@ class BackendSite:
         self.spool = root / "spool"
         self._state = root / "state"
         self._pid = 0
-        for directory in Directory:
-            (self.spool / directory).mkdir(parents=True)
+        make_directories(self.spool)
         self._state.mkdir()
         self._session = requests.Session()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import Said, call
+from empty_spool import make_directories
 
 from slurm.job import Job, NodeAllocation
 from spool.files import codec
@@ -36,8 +37,7 @@ class CommandSite:
         self.root, self.spool, self.state = root, root / "spool", root / "state"
         self.config, self.token = root / "config.json", root / "token"
         self.state.mkdir(parents=True)
-        for directory in Directory:
-            (self.spool / directory).mkdir(parents=True)
+        make_directories(self.spool)
         self.token.write_text(TOKEN + "\n")
         self.token.chmod(0o640)
         self.document: dict[str, Any] = {

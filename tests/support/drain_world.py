@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
+from empty_spool import make_directories
 from fake_backend import FakeBackend
 from fake_slurm import FakeSlurm
 
@@ -76,8 +77,7 @@ class World:
         self.new_watch: Callable[[Layout, Any], EventWatch | None] = lambda *_: None
         self.slurm_release: str | None = None
         self.tick = 0.0
-        for directory in Directory:
-            (root / directory).mkdir(exist_ok=True)
+        make_directories(root)
         self.pid = 0
         self.skew = 0.0
         self.state = root / "state"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from empty_spool import make_directories
 
 from spool.files.dead_letter_reason import read_why
 from spool.files.layout import Directory, FileContents, Layout
@@ -67,3 +71,13 @@ class Reader:
         path.write_text(extras)
         os.utime(path, (time, time))
         return path
+
+
+@contextmanager
+def reader_of(root: Path) -> Iterator[Reader]:
+    """Yield a scanner of an empty spool."""
+    make_directories(root)
+    crash_marker = CrashMarker(root / "handling")
+    with Spool(root) as spool:
+        yield Reader(spool, crash_marker, EventScanner(spool, crash_marker))
+    crash_marker.close()

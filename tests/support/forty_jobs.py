@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from empty_spool import make_directories
 from lying_slurm import COMMANDS, LyingSlurm
 from sweep_values import OLD, run_sweep
 
 from ccbackend.outcomes import ApiCall, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, BackendRow, JobList
 from slurm.client import Slurm
-from spool.files.layout import Directory, Layout
+from spool.files.layout import Layout
 from spool.files.sweep_state import SweepState
 from sweeper.commands.site_rules import sees_all_jobs
 from sweeper.observe.sources import SweepSources
@@ -46,8 +47,7 @@ class ListedThere:
 
 def site(root: Path, slurm: LyingSlurm, there: ListedThere) -> SweepContext:
     """A site whose Slurm or cc-backend may lie."""
-    for directory in Directory:
-        (root / directory).mkdir(exist_ok=True)
+    make_directories(root)
     sources = SweepSources(
         slurm=Slurm(COMMANDS, slurm),
         backend=there,

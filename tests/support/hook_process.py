@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 HOOKS = Path(__file__).resolve().parents[2] / "hooks"
 SHELLS = {"dash": ["dash"], "bash as sh": ["bash", "--posix"], "busybox sh": ["busybox", "sh"]}
@@ -15,6 +18,14 @@ ENVIRONMENT = {
     "SLURM_JOB_PARTITION": "cpu",
     "SLURM_CLUSTER_NAME": "lab",
 }
+
+
+def installed_shell(name: str) -> list[str]:
+    """Return the command of a shell; skip the test if it is not installed."""
+    command = SHELLS[name]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    return command
 
 
 def run_hook(

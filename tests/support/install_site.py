@@ -70,6 +70,14 @@ def installed(wheels: Path) -> Iterator[Path]:
         shutil.rmtree(base)
 
 
+def copy_without_venv(source: Path, prefix: Path) -> Path:
+    """Copy an installation to another PREFIX, without its virtual environment."""
+    shutil.copytree(source, prefix, symlinks=True, ignore=shutil.ignore_patterns("venv"))
+    for path in (p for p in prefix.rglob("*") if p.is_file() and not p.is_symlink()):
+        path.write_text(path.read_text().replace(str(source), str(prefix)))
+    return prefix
+
+
 def configure(prefix: Path, owner: str = "") -> Path:
     """Make a configuration and a token from what is installed; return the configuration."""
     settings = prefix / "etc/cc-slurm-sync"

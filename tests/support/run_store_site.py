@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,6 +44,14 @@ def new_store(layout: Layout, loader: RunLoader) -> RunStore:
     """Return a store as a drain's start makes it."""
     archive = DeliveredArchive(layout.root / "delivered", keep_days=3)
     return RunStore(layout, Schedule(), archive, loader=loader, new_batch=Disk)
+
+
+@contextmanager
+def working_store(layout: Layout, loader: RunLoader) -> Iterator[RunStore]:
+    """Yield an empty store on a disk that works, until a test lets it fail."""
+    Disk.put_error = None
+    yield new_store(layout, loader)
+    Disk.put_error = None
 
 
 def later(seconds: float) -> Moment:
