@@ -110,9 +110,10 @@ def accelerator_map(
     )
 
 
-def host_kind(host: str) -> str:
-    """Return what is equal for all hosts whose names differ only in numbers, for warnings."""
-    return re.sub(r"\d+", "N", host)
+def hosts_like(host: str) -> str:
+    """Name in a warning all hosts whose names differ only in numbers, so that it comes once."""
+    kind = re.sub(r"\d+", "N", host)
+    return f"hosts named {kind} (N: a number)"
 
 
 def normal_address(address: str) -> str:
@@ -155,9 +156,7 @@ def accelerators_of(
         return NodeAccelerators((), allocated, tuple(problems))
     table = site.table(node.name)
     if table is None:
-        problems.append(
-            f"gpuPciAddrs has no addresses for hosts named {host_kind(node.name)} (N: a number)"
-        )
+        problems.append(f"gpuPciAddrs has no addresses for {hosts_like(node.name)}")
         return NodeAccelerators((), allocated, tuple(problems))
     problems += [
         f"gpuPciAddrs has no address for device {index} of hosts {table.label}"
@@ -199,12 +198,9 @@ def map_problems(
 def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> list[str]:
     """Return the devices that only one side has; a job would have no metrics of them."""
     table = site.table(node)
-    kind = host_kind(node)
     known = {device_key(one): one for one in server_ids}
     if table is None:
-        return (
-            [f"gpuPciAddrs has no addresses for hosts named {kind} (N: a number)"] if known else []
-        )
+        return [f"gpuPciAddrs has no addresses for {hosts_like(node)}"] if known else []
     ours = {device_key(one): one for one in table.addresses.values()}
     return [
         *(
@@ -212,8 +208,7 @@ def _differences(site: AcceleratorMap, node: str, server_ids: Iterable[str]) -> 
             for one in sorted(ours.keys() - known)
         ),
         *(
-            f"accelerator {known[one]} of hosts named {kind} (N: a number) is only in"
-            " cc-backend's cluster.json"
+            f"accelerator {known[one]} of {hosts_like(node)} is only in cc-backend's cluster.json"
             for one in sorted(known.keys() - ours)
         ),
     ]

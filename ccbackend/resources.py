@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ccbackend.accelerators import NodeAccelerators, accelerators_of, host_kind
+from ccbackend.accelerators import NodeAccelerators, accelerators_of, hosts_like
 from ccbackend.facts import JobFacts, NodeFacts
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster, NodeTopology
@@ -116,8 +116,7 @@ def _threads(
         return {}  # absent means the whole node
     found = hwthreads(node, topology, assume_core_ids=mapping.assume_core_ids)
     if found.problem:
-        kind = host_kind(node.name)
-        warn(f"hardware threads are not sent for hosts named {kind} (N: a number): {found.problem}")
+        warn(f"hardware threads are not sent for {hosts_like(node.name)}: {found.problem}")
     return {"hwthreads": list(found.threads)} if found.threads else {}
 
 
