@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+
+from spool.resolve.run_match import TrackedRun
 
 MAX_REMEMBERED_JOBS = 10_000
 
@@ -22,6 +24,8 @@ class DeliveredRuns:
         while len(self._ends) > MAX_REMEMBERED_JOBS:
             self._ends.popitem(last=False)
 
-    def of_job(self, job_id: int) -> list[tuple[int, int]]:
-        """Return start and end of the runs of a job."""
-        return list(self._ends.get(job_id, {}).items())
+    def tracked(self, job_id: int, *, known_starts: Collection[int]) -> Iterator[TrackedRun]:
+        """Yield the runs of a job, except those whose starts are known already."""
+        for start, end in self._ends.get(job_id, {}).items():
+            if start not in known_starts:
+                yield TrackedRun(start_time=start, end=end, started=True)

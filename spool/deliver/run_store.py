@@ -30,7 +30,8 @@ from spool.resolve.run_match import TrackedRun
 MAX_LOADED_RUNS = 40_000  # some 600 bytes each
 MANY_STOPS = 8  # in the queue of a worker, and as many behind them
 LOW_WATER = 500  # with fewer sendable runs in memory, more are loaded
-ROTATE_SECONDS, ROTATED_RUNS = 5.0, 5_000
+ROTATE_SECONDS = 5.0
+ROTATED_RUNS = 5_000
 
 
 class RunStore:
@@ -122,8 +123,7 @@ class RunStore:
         # One that cannot be read counts as delivered: as an unknown run it would be reported twice.
         here += [TrackedRun(start_time=s, started=True) for s in self.unreadable_starts(job_id)]
         starts = {run.start_time for run in here}
-        past = [each for each in self._delivered.of_job(job_id) if each[0] not in starts]
-        return (*(TrackedRun(start_time=s, end=end, started=True) for s, end in past), *here)
+        return (*self._delivered.tracked(job_id, known_starts=starts), *here)
 
     def delete_obstacle(self, job_id: int) -> str:
         """Return why no row of a job may be deleted now; "" if one may.
