@@ -114,7 +114,10 @@ class Delivery:
         is_early = is_trial and now.steady < condition.retry_at
         if is_trial and (channel.is_waiting or (is_early and now.steady < channel.new_run_at)):
             return
-        with_ended = not (self.workers.stops.is_waiting and self._store.has_many_stops(now))
+        # Only starts wait for stops, so only for them the stops are counted.
+        with_ended = channel.stops or not (
+            self.workers.stops.is_waiting and self._store.has_many_stops(now)
+        )
         while (worker := channel.free_worker()) is not None:
             with_failed = not is_early and channel.may_send_failed(self._is_in_flight)
             entry = self._store.schedule.take_next(

@@ -108,7 +108,7 @@ class Schedule:
                 kind = entry.next_request
                 is_start = kind is RequestKind.START and entry.is_published and not entry.is_listed
                 is_stop = kind is RequestKind.STOP and entry.retry_at <= now
-                if (is_start or is_stop) and now < ready_at(entry, self._hold_seconds):
+                if (is_start or is_stop) and now < self._ready_at(entry):
                     yield entry
 
     def release(self, entry: PendingRun, now: float) -> None:
@@ -128,7 +128,7 @@ class Schedule:
             if entry not in candidates:
                 self._due.pop(entry.key, None)  # another run of its lane comes first
         for entry in candidates:
-            at = ready_at(entry, self._hold_seconds)
+            at = self._ready_at(entry)
             if at > now:
                 # A known cause (an unknown host, for example) is shown as such by `check`. A
                 # failure of unknown cause leaves the run due, or nobody would notice that nothing
@@ -193,9 +193,7 @@ class Schedule:
                 # ended runs come last in the queue, and after them failures: no other is left
                 if failures or (over and not is_wanted):
                     return None
-            if (
-                ready_at(entry, self._hold_seconds) > now
-            ):  # the hold has become longer since it was queued
+            if self._ready_at(entry) > now:  # the hold has become longer since it was queued
                 self.reschedule(entry.job_id, now)
         return None
 
@@ -209,7 +207,7 @@ class Schedule:
     def due_stops(self, entries: Iterable[PendingRun], now: float) -> int:
         """Return how many of these runs have a stop that may be sent now or is in flight."""
         due = (each for each in entries if each.next_request is RequestKind.STOP)
-        return sum(ready_at(each, self._hold_seconds) <= now for each in due)
+        return sum(self._ready_at(each) <= now for each in due)
 
     def ready_count(self) -> int:
         """Return about how many runs may be sent now (an upper bound)."""
@@ -231,15 +229,16 @@ class Schedule:
 
     def _is_eligible(self, entry: PendingRun, now: float) -> bool:
         # the entry may have been dropped, replaced, or given a new wait since it was queued
-        if (
-            self.get(entry.job_id, entry.start_time) is not entry
-            or ready_at(entry, self._hold_seconds) > now
-        ):
+        if self.get(entry.job_id, entry.start_time) is not entry or self._ready_at(entry) > now:
             return False
         # the answer to a request in flight decides what may follow in its lane
         return not self._is_busy(entry.job_id) and any(
             other is entry for other in self._candidates(entry.job_id)
         )
+
+    def _ready_at(self, entry: PendingRun) -> float:
+        """Return when the next request of a run may be sent, with the present hold."""
+        return ready_at(entry, self._hold_seconds)
 
     def _is_busy(self, job_id: int) -> bool:
         """Return whether a request of a lane is in flight."""
