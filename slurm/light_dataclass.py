@@ -65,7 +65,7 @@ def _dict_initializer(members: tuple[Any, ...]) -> Callable[..., None]:
     defaults = {each.name: each.default for each in members}
     others = [each for each in members if each.default is MISSING]
 
-    def __init__(self: Any, **values: Any) -> None:  # noqa: N807
+    def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - it becomes a method
         state = vars(self)
         state.update(defaults)
         state.update(values)
@@ -81,7 +81,7 @@ def _slots_initializer(made: Any) -> Callable[..., None]:
     others = [each for each in members if each.default is MISSING]
     setters = [getattr(made, each.name).__set__ for each in members]
 
-    def __init__(self: Any, **values: Any) -> None:  # noqa: N807
+    def __init__(self: Any, **values: Any) -> None:  # noqa: N807 - it becomes a method
         state = defaults | values  # in the order of the fields
         _complete(self, state, defaults, others)
         for put, value in zip(setters, state.values(), strict=True):
