@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from durable_batch import Journal, busy, files, losses
 from empty_spool import empty_spool
+from open_files import open_files
 
 from spool.files.durable_files import WriteBatch
 from spool.files.layout import Directory, Layout
@@ -51,14 +52,14 @@ def test_an_error_at_any_call_loses_nothing(layout: Layout, fails_at: int) -> No
 @pytest.mark.parametrize("fails_at", range(CALLS))
 def test_an_error_at_any_call_leaves_nothing_behind(layout: Layout, fails_at: int) -> None:
     """No file in `tmp/`, no descriptor, nothing that the batch would do again."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_files(layout.root)
     batch = WriteBatch(layout, Journal(layout, fails_at))
     busy(layout, batch)
     with pytest.raises(OSError, match="Input/output"):
         batch.commit()
 
     assert ([], 0) == (list(layout.names(Directory.TMP)), len(batch))
-    assert before == len(list(Path("/proc/self/fd").iterdir()))
+    assert before == open_files(layout.root)
 
 
 @pytest.mark.parametrize("fails_at", range(CALLS))

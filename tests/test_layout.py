@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from empty_spool import empty_spool, make_directories
+from open_files import open_files
 from real_calls import RealCalls
 
 from spool.errors import SpoolError
@@ -22,20 +23,6 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
     """Return an empty spool."""
     with empty_spool(tmp_path) as made:
         yield made
-
-
-def open_files(root: Path) -> int:
-    """Return how many files of a spool this process has open; other tests' files do not count."""
-    opened = (_target(entry) for entry in Path("/proc/self/fd").iterdir())
-    return sum(target.is_relative_to(root) for target in opened)
-
-
-def _target(entry: Path) -> Path:
-    """Return what a descriptor refers to; the one that lists them is closed by now."""
-    try:
-        return entry.readlink()
-    except FileNotFoundError:
-        return Path()
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
