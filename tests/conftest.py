@@ -1,4 +1,4 @@
-"""What no test may leave behind for the next one: umask, signal handlers, the root logger."""
+"""What no test may leave for the next one: umask, signal handlers, root logger, open spools."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from open_files import close_spools
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -27,6 +28,15 @@ def process_as_before() -> Iterator[None]:
     threading.excepthook = hook
     for each, handler in signals.items():
         signal.signal(each, handler)
+
+
+@pytest.fixture(autouse=True)
+def spools_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the spools of a test's drains: a drain that dies leaves that to the kernel."""
+    yield
+    root = getattr(request.node, "funcargs", {}).get("tmp_path")
+    if root is not None:
+        close_spools(root)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
