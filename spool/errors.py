@@ -5,6 +5,8 @@ from __future__ import annotations
 from slurm.light_dataclass import light_dataclass
 from spool.escaping import escape
 
+ACCESS_HINT = "run the command as root or as the service user"
+
 
 class CcSyncError(Exception):
     """The root of the errors that a command turns into one line and an exit code."""
@@ -39,8 +41,8 @@ class ConfigError(CcSyncError):
         self.is_denied = all(each.is_denied for each in problems)
 
 
-class BadFileError(CcSyncError):
-    """A file, or a file name, that is not valid: `path` and `reason`."""
+class UnusableFileError(CcSyncError):
+    """A file that cannot be used as it is: `path` and `reason`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -48,16 +50,16 @@ class BadFileError(CcSyncError):
         self.reason = reason
 
 
-class NewerFormatError(CcSyncError):
+class BadFileError(UnusableFileError):
+    """A file, or a file name, that is not valid."""
+
+
+class NewerFormatError(UnusableFileError):
     """A file written by a later version of this program; it is not touched."""
 
     def __init__(self, path: str, version: int) -> None:
-        super().__init__(
-            f"{path}: written by a later version of this program (format {version}); install that"
-            " version"
-        )
-        self.path = path
-        self.version = version
+        reason = f"written by a later version of this program (format {version}); install that"
+        super().__init__(path, f"{reason} version")
 
 
 class OutputError(CcSyncError):

@@ -20,7 +20,7 @@ CONFIG = 78
 
 MEANINGS: Mapping[int, str] = {
     OK: "success",
-    INTERNAL: "internal error; please report it with the log",
+    INTERNAL: "internal error of cc-slurm-sync; please report it with the log",
     USAGE: "wrong arguments, or an id that does not exist",
     DRIFT: "Slurm and cc-backend differ",
     REFUSED: "a safety check refused the action, or a file was not accepted",

@@ -145,5 +145,7 @@ def _log_thread_crash(details: threading.ExceptHookArgs) -> None:
     """Log the end of a thread, as Python would print it."""
     error = details.exc_value
     logging.getLogger(__name__).critical(
-        "internal error in a thread (%s); please report it with the log", error, exc_info=error
+        "internal error of cc-slurm-sync in a thread (%s); please report it with the log",
+        error,
+        exc_info=error,
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import UnusableFileError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.archive import archive_lines
@@ -189,7 +189,7 @@ def _spool_runs(layout: Layout, job_id: int) -> Iterator[SpoolRun]:
     for directory in RUN_DIRECTORIES:
         for name in sorted(layout.names(directory)):
             if name.startswith(f"{job_id}-"):
-                with suppress(OSError, BadFileError, NewerFormatError):  # moved, or damaged
+                with suppress(OSError, UnusableFileError):  # moved, or damaged
                     yield SpoolRun(directory, load_run(layout, directory, name))
 
 
@@ -197,5 +197,5 @@ def _delivered_runs(archive: Path, job_id: int) -> Iterator[Run]:
     mark = re.compile(rb'"job_id":%d\b' % job_id)
     for line in archive_lines(archive):
         if mark.search(line):
-            with suppress(BadFileError, NewerFormatError):
+            with suppress(UnusableFileError):
                 yield codec.decode_line("a delivered run", line)

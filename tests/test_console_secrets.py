@@ -67,7 +67,7 @@ def test_a_secret_in_a_dying_thread_is_hidden(secret: str) -> None:
 
     said = ended(work)
 
-    assert "internal error in a thread" in said.err
+    assert "internal error of cc-slurm-sync in a thread" in said.err
     assert "made-up" not in said.err
 
 

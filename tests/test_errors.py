@@ -67,6 +67,8 @@ def test_errors_carry_what_a_handler_needs() -> None:
     bad, newer, spool = BadFileError("n", "r"), NewerFormatError("o", 3), SpoolError("p", "q", "h")
     locked, config = SpoolLockedError("t", "u"), ConfigError("c", (PROBLEM,))
 
-    assert ("n", "r", "o", 3) == (bad.path, bad.reason, newer.path, newer.version)
+    later = "written by a later version of this program (format 3); install that version"
+    assert ("n", "r") == (bad.path, bad.reason)
+    assert ("o", later) == (newer.path, newer.reason)
     assert "p" == spool.path
     assert ("t", "c", (PROBLEM,)) == (locked.path, config.path, config.problems)

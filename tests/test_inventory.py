@@ -87,10 +87,7 @@ def test_what_is_no_file_in_new_is_reported(
         ("odd\nname", "not a valid name of an event file"),
         (
             "2-start-5-0-0-1",
-            (
-                "2-start-5-0-0-1: written by a later version of this program (format 2); install"
-                " that version"
-            ),
+            "written by a later version of this program (format 2); install that version",
         ),
     ],
 )
@@ -109,7 +106,7 @@ def test_strange_names_in_new_are_reported(
     ("name", "contents", "reason"),
     [
         ("5-100.json", "{", "not JSON"),
-        ("6-100.json", '{"version": 9}', "6-100.json: written by a later version"),
+        ("6-100.json", '{"version": 9}', "written by a later version"),
         ("odd", "", "not JSON"),
     ],
 )

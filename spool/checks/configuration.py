@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ccbackend.token import Token
 from spool.checks.result import CheckResult, CheckStatus, PerfData, finding, passed
-from spool.errors import ConfigProblem
+from spool.errors import ACCESS_HINT, ConfigProblem
 from spool.formatting import format_duration, pluralize
 
 _WARNING_HINT = "docs/configuration.md describes the key"
@@ -22,7 +22,7 @@ def check_config_problems(
     """
     for problem in problems:
         if problem.is_denied and not as_service:
-            status, hint = CheckStatus.UNKNOWN, "run the command as root or as the service user"
+            status, hint = CheckStatus.UNKNOWN, ACCESS_HINT
         else:
             status, hint = CheckStatus.CRITICAL, problem.hint
         yield finding(status, "configuration", f"{problem.path}: {problem.problem}", hint)

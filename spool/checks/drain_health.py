@@ -18,7 +18,7 @@ from spool.checks.result import (
     unreadable,
 )
 from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
-from spool.errors import BadFileError
+from spool.errors import ACCESS_HINT, BadFileError
 from spool.files.drain_state import (
     DrainState,
     HealthReport,
@@ -50,9 +50,8 @@ def check_drain_files(
         return None, [unreadable("drain", path, error)]
     held = lock_state(lock)
     if held is LockState.UNKNOWN:
-        hint = "run the command as root or as the service user"
         text = f"{lock} cannot be opened (permission denied)"
-        return state, [finding(CheckStatus.UNKNOWN, "drain", text, hint)]
+        return state, [finding(CheckStatus.UNKNOWN, "drain", text, ACCESS_HINT)]
     is_running = held is LockState.HELD
     found = check_drain(
         state, now, is_running=is_running, limits=limits, before_first_start=before_first_start
@@ -94,7 +93,7 @@ def _state_results(
     if state.updated is None or state.health.state is None:
         hint = f"`systemctl restart cc-spool`: the drain then writes {DRAIN_STATE_FILE} anew"
         text = f"the content of its state file {DRAIN_STATE_FILE} is not valid"
-        yield finding(CheckStatus.UNKNOWN, "drain", text, hint)
+        yield finding(CheckStatus.UNKNOWN, "drain", text, ACCESS_HINT)
         return
     yield life
     yield _cc_backend(state, now, limits)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import Any
+from spool.errors import ACCESS_HINT
 from spool.escaping import escape
 
 TEXT_CHARACTERS = 400
@@ -92,9 +93,7 @@ def finding(
 def unreadable(name: str, path: Path, error: Exception) -> CheckResult:
     """Return the result for state that cannot be read."""
     text = f"{path} cannot be read: {error}"
-    return finding(
-        CheckStatus.UNKNOWN, name, text, "run the command as root or as the service user"
-    )
+    return finding(CheckStatus.UNKNOWN, name, text, ACCESS_HINT)
 
 
 def worst_status(results: Iterable[CheckResult]) -> CheckStatus:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 
 from slurm.type_names import Any
 from spool.commands.drain_view import DrainView
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import UnusableFileError
 from spool.escaping import escape
 from spool.files.drain_state import WaitingCause
 from spool.files.event import EventKind, parse_event_name
@@ -25,7 +25,6 @@ from spool.formatting import format_time
 
 Entry = RunFile | EventFile | BadFile
 ALL = "ALL"
-REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
 _WORD = r"[A-Za-z0-9_.-]+"
 
 
@@ -61,7 +60,7 @@ def job_id_of(name: str) -> int | None:
         return parse_run_name(name)[0]
     try:
         return parse_event_name(name, time=0).job_id or None
-    except (BadFileError, NewerFormatError):
+    except UnusableFileError:
         return None
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import BadFileError, UnusableFileError
 from spool.escaping import escape
 from spool.files import codec
 from spool.files.codec import load_run
@@ -158,7 +158,7 @@ class Importer:
             here = load_run(self._layout, directory, kept.name)
         except FileNotFoundError:
             return  # it was delivered meanwhile
-        except (BadFileError, NewerFormatError) as error:
+        except UnusableFileError as error:
             reason = f"this spool already has this run in {directory}/, where it cannot be read"
             raise BadFileError(kept.name, reason) from error
         if slurm_record_of(here) != slurm_record_of(kept):

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from slurm.type_names import Any
 from spool.commands.drain_view import DrainView, read_drain_view
 from spool.commands.entries import (
-    REPAIR_HINT,
     Entry,
     cause_of,
     entry_document,
@@ -22,6 +21,7 @@ from spool.console import print_json, print_line
 from spool.escaping import escape
 from spool.exit_codes import OK, USAGE
 from spool.files import codec
+from spool.files.dead_letter_reason import REPAIR_HINT
 from spool.files.inventory import BadFile, EventFile, RunFile
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run

@@ -13,7 +13,7 @@ from contextlib import suppress
 from spool.errors import BadFileError, NewerFormatError
 from spool.escaping import escape
 from spool.files.codec import load_run
-from spool.files.dead_letter_reason import DeadLetterReason
+from spool.files.dead_letter_reason import REPAIR_HINT, DeadLetterReason
 from spool.files.dead_letters import move_file_to_dead
 from spool.files.layout import Directory, Layout
 from spool.files.run import Run, parse_run_name
@@ -24,7 +24,6 @@ READ_AGAIN_SECONDS = 60.0
 AFTER_CRASHES_SECONDS = 3600.0
 AFTER_CRASHES = "the drain crashed three times while processing this file"
 NOT_A_RUN = "not a valid name of a run file (JOBID-START.json)"
-REPAIR_HINT = "repair the file, then `cc-spool retry ID`; or `cc-spool discard ID`"
 _log = logging.getLogger(__name__)
 
 

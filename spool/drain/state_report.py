@@ -11,7 +11,7 @@ from spool import __version__
 from spool.deliver.health_rules import Channel, Condition
 from spool.deliver.pending_run import RequestKind
 from spool.drain.loop import Drain, DrainParts
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import UnusableFileError
 from spool.files.codec import load_run
 from spool.files.drain_state import (
     DrainState,
@@ -180,7 +180,7 @@ class UnreportedRuns:
         """Return whether a file is a run that is not reported; no, if it cannot be read."""
         try:
             return not load_run(self._layout, Directory.OPEN, name).reported
-        except (BadFileError, NewerFormatError, OSError):
+        except (UnusableFileError, OSError):
             return False
 
 

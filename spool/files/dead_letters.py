@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from slurm.light_dataclass import light_dataclass
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import BadFileError, NewerFormatError, UnusableFileError
 from spool.files import codec
 from spool.files.codec import load_run
 from spool.files.dead_letter_reason import DeadLetterReason, encode_why, read_why
@@ -118,7 +118,7 @@ def plan_discard(layout: Layout, name: str) -> LetterChange:
     """
     run = None
     if is_run_name(name):
-        with suppress(BadFileError, NewerFormatError):
+        with suppress(UnusableFileError):
             run = load_run(layout, Directory.DEAD, name)
     if run is not None and run.reported and run.end is None:
         mark = replace(reset_delivery(run), reported=False, reason=DISCARDED)
@@ -195,7 +195,7 @@ def _reason_from_name(name: str) -> DeadLetterReason:
     """Return the origin of a dead letter that has no reason, concluded from its name."""
     try:
         parse_event_name(name, time=0)
-    except (BadFileError, NewerFormatError) as error:
+    except UnusableFileError as error:
         reason = "its directory is not known (no .why file); type `cc-spool discard ID`"
         raise BadFileError(name, reason) from error
     return DeadLetterReason(name=name, directory=Directory.NEW, time=0, reason="", hint="")
@@ -208,11 +208,7 @@ def _load_dead_run(layout: Layout, name: str) -> Run:
         reason = f"{error.reason}; repair the file, or type `cc-spool discard ID`"
         raise BadFileError(name, reason) from error
     except NewerFormatError as error:
-        reason = (
-            f"written by a later version of this program (format {error.version}); install"
-            " that version"
-        )
-        raise BadFileError(name, reason) from error
+        raise BadFileError(name, error.reason) from error
 
 
 def _remove_letter(layout: Layout, name: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import BadFileError, UnusableFileError
 from spool.files import codec
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
 from spool.files.file_times import WHY_SUFFIX
@@ -66,7 +66,7 @@ def _read_file(file: Path, size_bytes: int) -> Iterator[ImportItem]:
                 yield from _read_archive(str(file), stream, size_bytes)
             else:
                 yield ImportItem(where=str(file), item=_parse_file(file, stream))
-    except (OSError, BadFileError, NewerFormatError) as error:
+    except (OSError, UnusableFileError) as error:
         yield _unreadable(str(file), error)
 
 
@@ -78,7 +78,7 @@ def _read_archive(where: str, stream: BinaryIO, size_bytes: int) -> Iterator[Imp
         at = f"{where}:{number}"
         try:
             yield ImportItem(where=at, item=codec.decode_line(at, line))
-        except (BadFileError, NewerFormatError) as error:
+        except UnusableFileError as error:
             yield _unreadable(at, error)
 
 
@@ -104,12 +104,7 @@ def _open_regular(file: Path) -> BinaryIO:
 
 
 def _unreadable(where: str, error: Exception) -> ImportItem:
-    if isinstance(error, NewerFormatError):
-        reason = (
-            f"written by a later version of this program (format {error.version}); install"
-            " that version"
-        )
-    elif isinstance(error, BadFileError):
+    if isinstance(error, UnusableFileError):
         reason = error.reason
     else:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)

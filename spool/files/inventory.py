@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slurm.light_dataclass import light_dataclass
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import UnusableFileError
 from spool.files.codec import load_run
 from spool.files.dead_letter_reason import DeadLetterReason, read_why
 from spool.files.event import EXTRAS_LIMIT_BYTES, Event, parse_event_name, parse_extras
@@ -111,7 +111,7 @@ def _read_run(
         run = load_run(layout, file.directory, file.name)
     except FileNotFoundError:
         return None
-    except (BadFileError, NewerFormatError, OSError) as error:
+    except (UnusableFileError, OSError) as error:
         return _bad_file(file, error, why)
     return RunFile(directory=file.directory, name=file.name, time=file.time, run=run)
 
@@ -127,7 +127,7 @@ def _read_event(
         )
     except FileNotFoundError:
         return None
-    except (BadFileError, NewerFormatError, OSError) as error:
+    except (UnusableFileError, OSError) as error:
         return _bad_file(file, error, why)
     return EventFile(
         directory=file.directory, name=file.name, time=found.time, event=event, why=why
@@ -141,7 +141,7 @@ def _bad_file(file: SpoolFile, error: Exception, why: DeadLetterReason | None) -
 
 
 def _reason_of(error: Exception) -> str:
-    if isinstance(error, BadFileError):
+    if isinstance(error, UnusableFileError):
         return error.reason
     return (error.strerror or "") if isinstance(error, OSError) else str(error)
 
@@ -150,6 +150,6 @@ def is_event_name(name: str) -> bool:
     """Return whether a name is the name of an event."""
     try:
         parse_event_name(name, time=0)
-    except (BadFileError, NewerFormatError):
+    except UnusableFileError:
         return False
     return True

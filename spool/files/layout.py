@@ -16,7 +16,7 @@ from pathlib import Path
 
 from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Self
-from spool.errors import BadFileError, SpoolError
+from spool.errors import ACCESS_HINT, BadFileError, SpoolError
 
 if TYPE_CHECKING:
     from spool.files.system_calls import SystemCalls
@@ -79,7 +79,7 @@ class Layout:
             self.close()
             hint = "create it as docs/install.md shows, or correct spool.directory"
             if isinstance(error, PermissionError):
-                hint = "run the command as root or as the service user"
+                hint = ACCESS_HINT
             raise SpoolError(str(error.filename), error.strerror or "cannot open", hint) from error
 
     def __enter__(self) -> Self:

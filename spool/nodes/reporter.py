@@ -114,8 +114,9 @@ class NodeReporter:
         except NodeStatesError as error:
             return self._failed(last, tried, error)
         except Exception as error:  # noqa: BLE001 - a border: one round; the worker goes on
-            _log.exception("node states: internal error, please report it with the log")
-            refusal = NodeStatesError(internal_error(error), is_refused=True)
+            text = internal_error(error)
+            _log.exception("node states: %s", text)
+            refusal = NodeStatesError(text, is_refused=True)
             return self._failed(last, tried, refusal)
         return NodeRound(
             tried=tried,

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from spool.errors import BadFileError, NewerFormatError
+from spool.errors import BadFileError, UnusableFileError
 from spool.files.archive import archive_lines
 from spool.files.codec import load_run
 from spool.files.event import parse_event_name
@@ -77,7 +77,7 @@ def _is_captured(layout: Layout, key: RunId, now: float) -> bool:
         return False
     try:
         run = load_run(layout, Directory.TODO, run_name(key.job_id, start))
-    except (OSError, BadFileError, NewerFormatError):
+    except (OSError, UnusableFileError):
         return False  # moved, or the drain will set it aside
     return run.not_before > now and run.started is None and run.last_error is None
 
@@ -114,7 +114,7 @@ def _starts_in_events(layout: Layout, ids: set[str]) -> dict[int, list[int | Non
         if ids.intersection(name.split("-", 3)[2:3]):  # version, kind, id, rest
             try:
                 event = parse_event_name(name, time=0)
-            except (BadFileError, NewerFormatError):
+            except UnusableFileError:
                 continue
             event_starts[event.job_id].append(event.start)
     return event_starts
@@ -137,7 +137,7 @@ def _starts_in_directory(
 def _open_entry(layout: Layout, name: str) -> SpoolEntry:
     try:
         run = load_run(layout, Directory.OPEN, name)
-    except (OSError, BadFileError, NewerFormatError):
+    except (OSError, UnusableFileError):
         return SpoolEntry(status=SpoolStatus.QUEUED)  # moved, or the drain will set it aside
     if not run.reported:
         return SpoolEntry(status=SpoolStatus.UNREPORTED)
