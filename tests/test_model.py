@@ -8,16 +8,15 @@ Oracle: no row is lost, unexpected or double, and no running job is ever stopped
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import letters
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from mortal_site import Lossy, Site
+from open_files import temporary_directory
 
 from ccbackend.outcomes import Reason
 from slurm.job import Job
@@ -35,8 +34,8 @@ class Everything(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._place = tempfile.TemporaryDirectory()
-        self.site = Site(Path(self._place.name))
+        self._stack = ExitStack()
+        self.site = Site(self._stack.enter_context(temporary_directory()))
         self.truth: dict[Key, str | None] = {}
         self.given_up: set[int] = set()
 
@@ -197,7 +196,7 @@ class Everything(RuleBasedStateMachine):
             if key[0] not in self.given_up
         }
         files = self.site.files()
-        self._place.cleanup()
+        self._stack.close()
         assert wanted == rows
         still = {f"{job_id}-{start}.json" for job_id, start in self.live().items()}
         assert {"tmp"} >= files.keys() - {"open"}  # a death leaves drafts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from open_files import temporary_directory
 from sweep_values import keys
 from sweep_world import SweptWorld
 
@@ -120,8 +120,8 @@ def is_clean(result: SweepResult) -> bool:
 @given(st.lists(SITUATION, min_size=1, max_size=12))
 def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
     """Starts that are missing, ends that are missing, whole runs that are missing."""
-    with tempfile.TemporaryDirectory() as directory:
-        world = SweptWorld(Path(directory) / "spool")
+    with temporary_directory() as directory:
+        world = SweptWorld(directory / "spool")
         expected = lay(world, drift)
         if not any(job.state != "COMPLETED" for job in world.slurm.records.values()):
             expected |= lay_one(world, 99, "live", "there")  # else an empty queue is suspicious
@@ -137,8 +137,8 @@ def test_one_sweep_repairs_and_the_next_plans_nothing(drift: Drifts) -> None:
 @given(st.integers(21, 120), st.integers(1, 30))
 def test_a_mass_of_ends_takes_three_sweeps_at_most(ended: int, live: int) -> None:
     """The first holds them, the second has proof, the third plans nothing."""
-    with tempfile.TemporaryDirectory() as directory:
-        world = SweptWorld(Path(directory) / "spool")
+    with temporary_directory() as directory:
+        world = SweptWorld(directory / "spool")
         drift = [("over", "running there")] * ended + [("live", "there")] * live
 
         expected = lay(world, drift)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def open_files(root: Path) -> dict[int, Path]:
@@ -17,6 +20,14 @@ def close_spools(root: Path) -> None:
     for fd, target in open_files(root).items():
         if target.is_dir() or target.name == "handling":
             os.close(fd)
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """Make a directory for one of many examples; its spools are closed at the end."""
+    with TemporaryDirectory() as directory:
+        yield Path(directory)
+        close_spools(Path(directory))
 
 
 def _target(entry: Path) -> Path:
