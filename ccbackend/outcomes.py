@@ -58,8 +58,14 @@ class Reason(Enum):
         Outcome.ALREADY_THERE,
         "cc-backend does not have this run, so there is nothing to delete",
     )
-    QUEUED = Outcome.CONFIRM, "queued by cc-backend 1.4; the drain waits until it lists the job"
-    PUBLISHED = Outcome.CONFIRM, "published by NATS; the drain waits until cc-backend lists the job"
+    QUEUED = (
+        Outcome.CONFIRM,
+        "accepted by cc-backend 1.4; the drain waits until its job list shows the job",
+    )
+    PUBLISHED = (
+        Outcome.CONFIRM,
+        "published by NATS; the drain waits until cc-backend's job list shows the job",
+    )
     WRONG_DIALECT = (
         Outcome.AMEND,
         "cc-backend has another field for node sharing; the start is sent again with that field",

@@ -20,9 +20,9 @@ _SKIP_REASONS = {
     SpoolStatus.UNREPORTED: "excluded",
     SpoolStatus.DEAD: "in dead/ (cc-spool list)",
     "young": "younger than sweep.grace_seconds",
-    "confirming": "whose end the last sweep has reported",
-    "moved": "whose start time Slurm has changed",
-    "requeued": "that another run of the same job has replaced",
+    "confirming": "reported as ended by the last sweep",
+    "moved": "whose start time was changed in Slurm",
+    "requeued": "replaced by a later run of the same job",
 }
 
 

@@ -20,7 +20,7 @@ from spool.files.state_files import DRAIN_LOCK_FILE
 from spool.formatting import pluralize
 
 _NOW = "{} delivered now: the drain is running"
-_LATER = "{} delivered as soon as a drain runs"
+_LATER = "{} delivered when the drain is started; it is not running"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -98,8 +98,11 @@ class UnknownNames:
         # One line for the name, not one for each of its runs.
         if name not in self._try_at:
             what = f"{self._kind} {escape(name)}"
-            text = "cc-backend does not have %s; add it to its cluster.json, or use host_map: %s"
-            _log.error(text, what, escape(message))
+            _log.error(
+                "cc-backend does not have %s; add it to its cluster.json, or map it (host_map): %s",
+                what,
+                escape(message),
+            )
         self._try_at[name] = now + TRY_SECONDS
         self._park(entry, name)
 

@@ -141,7 +141,7 @@ def _save_outcome(
 
 def _outcome(result: SweepResult) -> str:
     if not result.decision.may_apply:
-        return "first sweep, only its time was stored"
+        return "the first sweep changes nothing, the next one repairs"
     return "refused" if result.decision.plan.guards else "done"
 
 
