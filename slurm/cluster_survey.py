@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from slurm.commands import MAX_LISTING_BYTES, CommandPaths, SlurmCommands, command_failure
@@ -12,6 +11,7 @@ from slurm.decode.scontrol_config import parse_admin_level, parse_private_accoun
 from slurm.decode.scontrol_nodes import Node, is_reconfigured, parse_nodes, parse_slurmd_starts
 from slurm.error_lines import distinct_lines
 from slurm.errors import FailureReason, SlurmError
+from slurm.light_dataclass import light_dataclass
 from slurm.process import Runner
 from slurm.release import Release, features_of
 
@@ -113,7 +113,7 @@ class ClusterSurvey:
 _PRIVILEGED_LEVELS = frozenset({"Operator", "Administrator", "Admin"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Rights:
     """The rights of one account to see jobs.
 

@@ -12,13 +12,14 @@ import re
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from slurm.error_lines import ErrorLines, decisive_lines, error_lines, says_query_failed
 from slurm.errors import FailureReason, SlurmError, UnknownJob
+from slurm.light_dataclass import light_dataclass
 from slurm.process import CommandResult, Runner
 
 TIMEOUT_SECONDS = 60.0
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class CommandPaths:
     """Absolute paths of Slurm's commands, and of slurm.conf where it is not the built-in one."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from slurm.light_dataclass import light_dataclass
 
 
 class Moment(NamedTuple):
@@ -29,7 +30,7 @@ class Moment(NamedTuple):
         return self.steady - max(0.0, self.wall - wall)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Clocks:
     """The machine's two clocks; tests and the simulation pass their own."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
 from spool.errors import SpoolLockedError
 from spool.files.durable_files import NewFile, create_files
 from spool.files.event import EventKind
@@ -59,7 +60,7 @@ def write_events(layout: Layout, changes: Iterable[Change]) -> list[WrittenEvent
     return written
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainWait:
     """How to wait: `drain_once` drains here, where no drain is running."""
 

@@ -8,9 +8,10 @@ Repeating it is harmless: what cc-backend has is skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from slurm.errors import SlurmError
+from slurm.light_dataclass import light_dataclass
 from spool.files.durable_files import NewFile, create_files
 from spool.files.event import EventKind
 from spool.files.layout import Directory, Layout
@@ -38,7 +39,7 @@ _TOO_MANY_PENDING = GuardFinding(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackfillWindow:
     """Which runs to report: those that ended from `since` on and before `until`, Unix seconds.
 
@@ -50,7 +51,7 @@ class BackfillWindow:
     monitoring_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackfillProgress:
     """How it went, in numbers of runs.
 
@@ -68,7 +69,7 @@ class BackfillProgress:
     written: tuple[WrittenEvent, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackfillControl:
     """How fast: `make_room` waits until `new/` takes more events, False if it never will.
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ccbackend.replies import BackendRow
 from slurm.decode.fields.job_states import END_STATES
+from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory
 from spool.resolve.slurm_runs import match_start, same_start
@@ -38,7 +39,7 @@ SWEEPS_TO_CONFIRM = 2
 DAY_SECONDS = 86400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class _Judge:
     """What every judgement looks at; `drift` takes what it finds. `now` is the controller's."""
 

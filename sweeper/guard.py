@@ -8,8 +8,8 @@ numbers and the next step.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from slurm.light_dataclass import light_dataclass
 from sweeper.values import GuardFinding, GuardKind
 
 # octoDNS refuses plans above 30 %, directory synchronisation above 500 objects; a stop cannot be
@@ -26,7 +26,7 @@ MANY_STOPS = "stops"
 RUNNING_GUARDS = frozenset({"none", "fewer"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class AnswerCheckInput:
     """What is suspicious about who answered and how.
 
@@ -49,7 +49,7 @@ class AnswerCheckInput:
     foreign_cluster: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SizeCheckInput:
     """How much would be stopped, and against what.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from ccbackend.replies import BackendRow
 from slurm.errors import SlurmError
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.errors import UnusableFileError
 from spool.escaping import escape
 from spool.files import codec
@@ -35,7 +35,7 @@ class SpoolRun(NamedTuple):
     run: Run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class JobReport:
     """All that is known of a job id.
 

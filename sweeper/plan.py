@@ -8,8 +8,9 @@ Planning decides all; applying decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from slurm.light_dataclass import light_dataclass
 from spool.files.sweep_state import HeldBackStops
 from sweeper.guard import FIRST_SWEEP, MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
 from sweeper.values import (
@@ -29,7 +30,7 @@ from sweeper.values import (
 MAX_CHANGES = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepOptions:
     """What the operator asked for.
 
@@ -45,7 +46,7 @@ class SweepOptions:
     only_single_jobs: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Decision:
     """A plan, whether it may be applied at all, and what the next sweep must remember.
 
@@ -59,7 +60,7 @@ class Decision:
     running_baseline: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class PlanInput:
     """All that a decision looks at.
 

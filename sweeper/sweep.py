@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepMemory, SweepState
 from sweeper.diff import find_drift
@@ -20,7 +21,7 @@ from sweeper.plan import Decision, PlanInput, SweepOptions, decide
 from sweeper.values import Drift, GuardKind, Plan, Policy, SlurmRun, Start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepContext:
     """What a sweep needs of a site: whom to ask, its policy, why it excludes a run."""
 
@@ -29,7 +30,7 @@ class SweepContext:
     exclusion_reason: Callable[[SlurmRun], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepResult:
     """What a sweep has seen and decided; `state` is what it began with."""
 

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
 from ccbackend.replies import BackendRow
+from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 
 
@@ -133,7 +134,7 @@ class FailureCause(Enum):
     BUSY = auto()  # the spool is full of work
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class GuardFinding:
     """A safety check that has spoken: `text` names the numbers, the threshold and the next step.
 
@@ -147,7 +148,7 @@ class GuardFinding:
     is_transient: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Plan:
     """What a sweep would do. Its parts are in a fixed order: oldest run first.
 
@@ -201,7 +202,7 @@ class SpoolEntry:
     last_seen: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Policy:
     """What the configuration says; `close_after` is seconds, None for never."""
 
@@ -209,7 +210,7 @@ class Policy:
     close_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Differences:
     """Slurm, cc-backend and the spool, as far as they differ.
 

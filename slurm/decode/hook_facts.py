@@ -8,16 +8,16 @@ the controller's record lists only the remaining nodes; node sharing is there fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from slurm.decode.fields.hostlist import readable_hosts
 from slurm.decode.fields.scalars import digits, text
 from slurm.decode.fields.sharing import sharing_from_text
 from slurm.decode.fields.user_names import user_and_uid
 from slurm.job import Sharing
+from slurm.light_dataclass import light_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class HookFacts:
     """The facts of one run that a hook received; None or () where it received none."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from slurm.errors import FailureReason, SlurmError, shown
+from slurm.light_dataclass import light_dataclass
 
 MAX_BAD_SHARE = 0.01
 MAX_BAD_LINES = 2
@@ -61,7 +62,7 @@ class NodeRecord:
     partitions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NodeListing:
     """A complete answer: nodes in Slurm's order, names that occurred twice, lines not read."""
 

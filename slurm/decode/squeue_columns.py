@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from slurm.decode.fields.gres import parse_tres
 from slurm.decode.fields.hostlist import expand_hosts
@@ -27,12 +26,13 @@ from slurm.decode.fields.sharing import SHARING_WORDS, sharing_from_text
 from slurm.decode.fields.user_names import user_and_uid
 from slurm.errors import FailureReason, SlurmError, excerpt
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from slurm.release import ReleaseFeatures
 
 
 # Texts that people write (an administrator's comment of several lines, a `|` in an account) can
 # make the row of their own job unreadable, but never the row of another job.
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ParsedRows:
     """The jobs of a text listing.
 

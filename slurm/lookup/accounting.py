@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from slurm.commands import MAX_LISTING_BYTES, SlurmCommands
 from slurm.decode.fields.sharing import sharing_from_cpus
@@ -18,6 +18,7 @@ from slurm.decode.sacct_rows import (
 from slurm.decode.scontrol_nodes import Node
 from slurm.errors import SlurmError
 from slurm.job import NO_ERROR, REQUEUED, Job
+from slurm.light_dataclass import light_dataclass
 from slurm.lookup.cluster_facts import NodeGeometries
 from slurm.lookup.result import IDS_PER_CALL
 
@@ -27,7 +28,7 @@ STEP_DELAY_SECONDS = 5  # a batch step starts with its run, or soon after it
 _END_STATES = "CD,F,TO,CA,NF,PR,BF,DL,OOM,RQ"  # sacct(1), 21.08 ... 26.05; RESIZING is not an end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class AccountingLookup:
     """Accounting of one cluster; `has_sharing`: sacct of this release prints node sharing."""
 

@@ -15,10 +15,11 @@ halting answers. All times are seconds of the monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from slurm.light_dataclass import light_dataclass
 from spool.backoff import spread_backoff
 
 # A probe takes a random part of d/2 to d, d doubling to a minute: an outage of ten minutes costs
@@ -69,7 +70,7 @@ def sign_of(verdict: ReplyVerdict) -> Sign:
     return Sign.HALTED if verdict.outcome is Outcome.HALT else Sign.WELL
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Condition:
     """The health of the server or of a channel.
 
@@ -90,7 +91,7 @@ class Condition:
         return self.health is Health.UP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RunAnswered:
     """An answer to a request for a run.
 
@@ -108,7 +109,7 @@ class RunAnswered:
     is_blamed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ProbeAnswered:
     """An answer to the probe.
 
@@ -123,7 +124,7 @@ class ProbeAnswered:
     delay_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class CauseChanged:
     """A change of token or configuration, or a command: the cause may be repaired."""
 
@@ -131,7 +132,7 @@ class CauseChanged:
 Observation = RunAnswered | ProbeAnswered | CauseChanged
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ChannelState:
     """A channel's condition, its number of accepted requests, and the runs that failed since."""
 
@@ -140,7 +141,7 @@ class ChannelState:
     suspects: frozenset[Hashable] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackendState:
     """The health of the server and its channels. `probe_wanted`: a failed request needs a probe."""
 

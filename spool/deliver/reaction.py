@@ -5,11 +5,12 @@ Without disk and network, tests can combine every recorded answer with every kin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
 from ccbackend.outcomes import Outcome, Reason, ReplyVerdict
+from slurm.light_dataclass import light_dataclass
 from spool.backoff import backoff
 from spool.deliver.health_rules import Sign, sign_of
 from spool.deliver.pending_run import RequestKind
@@ -46,7 +47,7 @@ class RunAction(Enum):
     SETTLE = auto()  # other runs of its job id conflict: see `settlement`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Reaction:
     """The run after the answer, the action, and the wait (kept only in memory).
 
@@ -59,7 +60,7 @@ class Reaction:
     is_slim: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RequestContext:
     """A request and the time of its answer, Unix seconds.
 

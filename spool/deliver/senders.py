@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from ccbackend.outcomes import ApiCall, Outcome, Reason, ReplyVerdict
 from ccbackend.replies import ApiReply, ClusterList, JobList, Probe
 from ccbackend.topology import Cluster
 from ccbackend.version import ServerInfo
+from slurm.light_dataclass import light_dataclass
 from spool.deliver.pending_run import RequestKind
 from spool.errors import internal_error
 from spool.escaping import escape
@@ -33,7 +34,7 @@ _TRANSIENT = frozenset({Reason.UNREACHABLE, Reason.BROKEN, Reason.BUSY})
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SendRequest:
     """One request for a run.
 
@@ -54,7 +55,7 @@ class SendRequest:
     edits: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SendResult:
     """The result of a request: cc-backend's classified reply, and the server's version."""
 
@@ -70,7 +71,7 @@ class Topic(StrEnum):
     JOBS = "jobs"  # the runs of some job ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ServerQuery:
     """A query of the server; `cluster` and `job_ids` are for `Topic.JOBS`."""
 
@@ -79,7 +80,7 @@ class ServerQuery:
     job_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ServerReply:
     """The answer to a query; `listed` has job ids and start times, `clusters` None: not known."""
 

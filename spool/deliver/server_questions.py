@@ -5,9 +5,8 @@ The probe has a worker of its own, so that a job list or topology that hangs doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ccbackend.outcomes import Outcome
+from slurm.light_dataclass import light_dataclass
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.channel import SendChannel
 from spool.deliver.schedule import Schedule
@@ -26,7 +25,7 @@ TOPOLOGY_PAUSE_SECONDS = 1.0
 ServerWorker = Worker[ServerQuery, ServerReply]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class BackendWorkers:
     """The workers for cc-backend. `probe` and `queries` make queries of the server."""
 

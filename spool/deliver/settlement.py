@@ -7,9 +7,10 @@ answer comes, and no other job waits for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ccbackend.replies import ApiReply
+from slurm.light_dataclass import light_dataclass
 from spool.deliver.pending_run import PendingRun, RequestKind
 from spool.deliver.reaction import (
     HOUR_SECONDS,
@@ -38,7 +39,7 @@ UNPROVEN = (
 ProveSameJob = Callable[[Run, Iterable[int], Callable[[set[int] | None], None]], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DeliveryPolicy:
     """The site's settings for deliveries.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ccbackend.site_map import SiteMap
 from slurm.decode.scontrol_nodes import Node
+from slurm.light_dataclass import light_dataclass
 
 TO_FILL_IN = "TO BE FILLED IN"
 PLACEHOLDER = 1.0  # cc-backend draws with a logarithm of the rates: 0 would break the plot
@@ -28,7 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _MAKERS = ((r"mi\d|gfx|radeon", "AMD GPU"), (r"pvc|max|ponte|arc", "Intel GPU"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DraftedCluster:
     """A draft, and what an administrator must fill in or check."""
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ccbackend.accelerators import normal_address
+from slurm.light_dataclass import light_dataclass
 
 ORDER_NOTE = (
     "Slurm numbers the GPUs in the order of gres.conf or of its AutoDetect, which may differ from"
@@ -25,7 +25,7 @@ _LISTED = re.compile(r"GPU ([0-9]{1,4}): .*\(UUID: (GPU-[^)\s]+)\)")
 _MIG = re.compile(r"\s+MIG .*Device\s+([0-9]{1,4}): \(UUID: (MIG-[^)\s]+)\)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class GpuAddresses:
     """The accelerators of a host in the order of the tool, and what must be checked."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from queue import Queue
 from random import random
 from typing import Any, Protocol
 
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.deliver.senders import SenderBackend
 from spool.drain.event_watch import EventWatch
 from spool.files.durable_files import WriteBatch
@@ -24,7 +25,7 @@ from spool.resolve.slurm_worker import DrainSlurm
 from spool.worker import AnswerQueue, Worker
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainSettings:
     """The site's settings of the drain; durations in seconds except `keep_days`."""
 
@@ -51,7 +52,7 @@ class NewWorker(Protocol):
         """Return a worker that has not been started."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Externals:
     """The external parts of a drain: cc-backend, Slurm and the clocks.
 

@@ -7,9 +7,9 @@ script or the name service: workers do that, and put their answers into the queu
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from queue import Empty
 
+from slurm.light_dataclass import light_dataclass
 from spool.deliver.backend_health import BackendHealth
 from spool.deliver.counters import ActivityCounters
 from spool.deliver.delivery import Delivery
@@ -39,7 +39,7 @@ LARGE_TODO_CHECK_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DrainParts:
     """The parts of a drain; all are for the loop's thread."""
 

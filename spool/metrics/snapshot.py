@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from slurm.light_dataclass import light_dataclass
 from spool.checks.result import CheckStatus
 from spool.files.drain_state import DrainState
 from spool.files.layout import Directory
@@ -12,7 +13,7 @@ from spool.files.node_round import NodeRound
 from spool.files.sweep_state import SweepSummary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class DirectoryFigures:
     """The number of files in a directory of the spool, and since when the oldest one waits."""
 
@@ -20,7 +21,7 @@ class DirectoryFigures:
     oldest: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class MetricsSnapshot:
     """What the state files, the spool and the checks say at one time (Unix seconds).
 

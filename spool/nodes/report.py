@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ccbackend.job_filters import JobFilters
 from ccbackend.node_states import NodeCondition, NodeStatus, node_condition
 from ccbackend.site_map import SiteMap
 from ccbackend.topology import Cluster
 from slurm.decode.node_states import NodeListing, NodeRecord
+from slurm.light_dataclass import light_dataclass
 from spool.files.node_round import LeftOut
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NodeReport:
     """The nodes to report by cluster, and the names of those left out by reason.
 

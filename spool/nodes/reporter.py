@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ccbackend.job_filters import JobFilters
@@ -24,6 +24,7 @@ from ccbackend.version import FIRST_WITH_SHARED, ServerInfo
 from slurm.decode.node_states import NodeListing
 from slurm.decode.scontrol_config import active_elsewhere
 from slurm.errors import SlurmError
+from slurm.light_dataclass import light_dataclass
 from spool.errors import internal_error
 from spool.escaping import escape
 from spool.files.node_round import REASONS, LeftOut, NodeRound, left_out_texts
@@ -59,7 +60,7 @@ class NodeBackend(Protocol):
         """Report the nodes of a cluster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class NodeSite:
     """The site's part: names, filters, and what is known about jobs.
 

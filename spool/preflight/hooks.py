@@ -10,13 +10,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from slurm.decode.job_rows import SqueueRow
 from slurm.decode.release_text import parse_release_number
 from slurm.decode.scontrol_config import AS_OF, config_time
 from slurm.errors import SlurmError
+from slurm.light_dataclass import light_dataclass
 from slurm.release import Release
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config.sections import SpoolKeys
@@ -38,7 +38,7 @@ GRACE_SECONDS = 60.0
 _HOOK_EVENTS = ("1-start-", "1-stop-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SeenEvents:
     """The time of the last event (None: not known); no event since `watched_since` was missed."""
 
@@ -124,7 +124,7 @@ _COMMAND = re.compile(r"^[^#\n]*?(/[\w./+-]*/(?:prolog|epilog)_slurmctld)\b", re
 _SOURCED_NAME = "spool_event"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Hook:
     """One hook: its option in slurm.conf, the kind of its events, and the loss without it."""
 

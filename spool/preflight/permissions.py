@@ -10,9 +10,9 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from slurm.light_dataclass import light_dataclass
 from spool.checks.result import CheckResult, CheckStatus, finding, passed
 from spool.config import Config
 from spool.config.paths import file_system
@@ -21,7 +21,7 @@ from spool.files.layout import Directory
 READ, WRITE, EXECUTE = 4, 2, 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SystemUser:
     """A user with all groups."""
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.backoff import backoff
 from spool.files.event import Event, EventKind
 from spool.moment import Moment
 from spool.resolve.run_match import EPILOG_DELAY_SECONDS, TrackedRun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class JobQuery:
     """A job id with its waiting events (oldest first) and its known runs."""
 
@@ -41,7 +42,7 @@ class JobQuery:
         return stops and any(run.end is None for run in self.runs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SlurmAnswers:
     """Slurm's answers: `record` None is *unknown to the controller*, `rows` None *not asked*.
 

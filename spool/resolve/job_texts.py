@@ -19,6 +19,7 @@ from typing import Protocol
 from slurm.decode.fields.user_names import is_user_name
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.backoff import backoff
 from spool.escaping import escape
 from spool.resolve.render_description import render_description
@@ -56,7 +57,7 @@ class SlurmTexts(Protocol):
         """Return slurm.conf as the controller sees it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Texts:
     """The texts of a job besides its record.
 
@@ -70,7 +71,7 @@ class Texts:
     is_final: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class TextsQuery:
     """A query for the texts of some jobs and the names of some users."""
 
@@ -78,7 +79,7 @@ class TextsQuery:
     uids: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class TextsReply:
     """Texts by job id and start time, names by uid (None: not found by the name service now)."""
 
@@ -86,7 +87,7 @@ class TextsReply:
     users: Mapping[int, str | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class TextSettings:
     """The site's settings; `state_save_location` None: read it by `scontrol show config`."""
 

@@ -9,10 +9,11 @@ proves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from slurm.decode.fields.scalars import digits
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.files.event import Event, EventKind
 from spool.files.run import End, EndSource
 from spool.resolve.inferred_ends import (
@@ -42,7 +43,7 @@ HOOK_SECONDS = 60  # a hook writes its event this long after it was due, at the 
 EVENT_EXPIRY_SECONDS = 3600  # an event that Slurm's answers contradict is dropped after this
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Resolution:
     """The conclusions from Slurm's answers about one job id.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from slurm.errors import SlurmError
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.errors import internal_error
 from spool.escaping import escape
 from spool.resolve.job_log import log_records, log_rows
@@ -58,7 +59,7 @@ class DrainSlurm(Protocol):
         """Return all jobs the controller has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RecordsQuery:
     """A query for the controller's records of some jobs, for some without cores and GRES."""
 
@@ -66,12 +67,12 @@ class RecordsQuery:
     states_only: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ListQuery:
     """A query for the jobs that the controller shows as running."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RowsQuery:
     """A query for accounting's runs of some jobs between two instants, Unix seconds."""
 
@@ -80,7 +81,7 @@ class RowsQuery:
     until: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RecordsReply:
     """Records by job id, an error for a record that cannot be read; or why there is no answer."""
 
@@ -88,7 +89,7 @@ class RecordsReply:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class ListReply:
     """Start times of the running jobs, by job id; or why there is no answer."""
 
@@ -96,7 +97,7 @@ class ListReply:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class RowsReply:
     """Accounting's rows; or why there is no answer."""
 

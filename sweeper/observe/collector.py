@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from ccbackend.lookups import lookup_runs
@@ -17,6 +17,7 @@ from slurm.decode.job_rows import QueueSnapshot
 from slurm.decode.scontrol_config import AS_OF, config_time, has_accounting
 from slurm.errors import SlurmError
 from slurm.job import REQUEUED, Job
+from slurm.light_dataclass import light_dataclass
 from spool.files.run_id import RunId
 from spool.files.sweep_state import SweepState
 from spool.resolve.slurm_runs import own_ends, runs_of_accounting
@@ -34,7 +35,7 @@ WINDOW_SECONDS = 86400
 MAX_ENDED = 10_000  # runs that ended unseen: the rest waits for the next sweeps
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class Observation:
     """What was seen.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from ccbackend.lookups import RunLookup
@@ -12,6 +11,7 @@ from ccbackend.replies import ApiReply, JobList
 from slurm.decode.job_rows import QueueSnapshot
 from slurm.errors import FailureReason, SlurmError
 from slurm.job import Job
+from slurm.light_dataclass import light_dataclass
 from spool.escaping import escape
 from spool.files.layout import Layout
 from spool.files.run_id import RunId
@@ -53,7 +53,7 @@ class SweepBackend(RunLookup, Protocol):
         """List all running jobs of a cluster."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@light_dataclass
 class SweepSources:
     """Whom to ask.
 

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from installed import CC_SPOOL
 from slurm_lab.wait import wait_until
 from stub_server import StubServer
 
@@ -88,11 +89,7 @@ def idle_drain(seconds: float = SECONDS, *, is_down: bool = False) -> Idle:
     with tempfile.TemporaryDirectory() as root, StubServer() as server:
         url = "http://127.0.0.1:9" if is_down else server.url
         config = site(Path(root), url)
-        drain = subprocess.Popen(
-            [sys.executable, "-m", "spool.cli", "drain", "-c", str(config)],
-            stderr=subprocess.DEVNULL,
-            cwd=Path(__file__).parents[2],
-        )
+        drain = subprocess.Popen([*CC_SPOOL, "drain", "-c", str(config)], stderr=subprocess.DEVNULL)
         try:
             state = Path(root) / "state" / "drain.json"
             wait_until(lambda: bool(server.log) or (is_down and state.exists()), "the drain")

@@ -14,7 +14,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,14 +24,12 @@ from bench_latency import latency_rows
 from bench_nodes import nodes_cost
 from bench_replay import bare, drain, runs
 from bench_sweep import sweep
+from installed import CC_SPOOL
 from table_row import Row
 
 from spool.files import codec
 
 BUILD = Path(__file__).parent.parent.parent / "build"
-PLACES = [str(BUILD.parent), sysconfig.get_path("purelib")]
-# as `make install` writes
-LAUNCHER = f"import sys; sys.path += {PLACES}; from spool.start import main; sys.exit(main())"
 TURNS = 5
 RUNS = 400
 COMMANDS = (("status",), ("list",), ("show", "5"), ("check",))
@@ -111,12 +108,9 @@ def command_rows() -> Iterator[Row]:
         (Path(root) / "new" / "1-start-5-0-0-1").write_text("end\n")
         (run,) = runs(1)
         (Path(root) / "todo" / run.name).write_bytes(codec.encode(run))
-        start, nothing = (
-            [sys.executable, "-IS", "-c", LAUNCHER],
-            [sys.executable, "-I", "-c", "pass"],
-        )
+        nothing = [sys.executable, "-I", "-c", "pass"]
         for words in COMMANDS:
-            command = [*start, *words, "-c", str(config)]
+            command = [*CC_SPOOL, *words, "-c", str(config)]
             ratios = []
             for _ in range(TURNS):
                 turn = [(command_seconds(command), command_seconds(nothing)) for _ in range(5)]
