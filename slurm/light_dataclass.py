@@ -1,7 +1,8 @@
 """Frozen dataclasses that are quick to define, because their classes share the methods.
 
 `dataclasses` generates and compiles six methods for each class, which takes half a millisecond. A
-command that looks at the spool once defines forty classes, and that took a third of its time.
+command that looks at the spool once defines forty classes, and that took a third of its time. In a
+drain, the methods of a hundred classes took 1.1 MiB.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def slotted_dataclass(record: type[T]) -> type[T]:
 
 @cache
 def getter(record: Any) -> Callable[[Any], Any]:
-    """Return what reads all fields of a dataclass at once: as a tuple if there are several."""
-    return attrgetter(*(each.name for each in fields(record)))
+    """Return what reads all fields of a dataclass at once: as a tuple unless there is one field."""
+    names = [each.name for each in fields(record)]
+    return attrgetter(*names) if names else lambda _value: ()  # attrgetter wants a name
 
 
 def _define(record: type[T], *, slots: bool) -> Any:

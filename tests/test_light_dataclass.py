@@ -37,6 +37,11 @@ class Slotted:
     limits: dict[str, int] = field(default_factory=dict, repr=False)
 
 
+@light_dataclass
+class Bare:
+    """A value without fields, as a query that has no parameters."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Usual:
     """The same value, of the standard library."""
@@ -102,6 +107,14 @@ def test_values_with_slots_are_equal_by_their_fields_and_class() -> None:
     assert one == replace(Slotted(name="b", sizes=(1,)), name="a")
     assert one != light
     assert not hasattr(one, "__dict__")
+
+
+def test_values_without_fields_are_one() -> None:
+    """All are equal, and equal to no other class."""
+    light: Any = Light(name="a")
+
+    assert {Bare()} == {Bare(), Bare()}
+    assert Bare() != light
 
 
 @BOTH
