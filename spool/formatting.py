@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 _STEPS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -12,6 +12,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION = r"(?:[0-9]{1,9}[smhdw] *)+|[0-9]{1,12}"
 _PART = r"([0-9]+)([smhdw]?)"
 NO_TIME = "-"
+_DIFFERENCES = {
+    "start": "missing start",
+    "stop": "missing stop",
+    "close": "stale run",
+    "report": "other difference",
+}
 
 
 def format_time(seconds: float | None) -> str:
@@ -58,6 +64,16 @@ def format_table(rows: Iterable[Sequence[object]]) -> list[str]:
 def pluralize(number: int, what: str) -> str:
     """Return a number with its noun, for nouns with a regular plural: `1 run`, `2 runs`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def format_drift(drift: Mapping[str, int], *, is_refused: bool) -> str:
+    """Return how many differences of each kind a plan has.
+
+    `is_refused`: a safety check may have kept the sweep from looking for any.
+    """
+    found = [pluralize(n, _DIFFERENCES.get(kind, kind)) for kind, n in drift.items() if n]
+    none = "nothing to repair" if drift and not is_refused else "differences unknown"
+    return ", ".join(found) or none
 
 
 def _column(cells: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from slurm.job import Job
 from spool.escaping import escape
 from spool.files.inventory import EventFile
 from spool.files.run import Run
-from spool.formatting import format_table, format_time, pluralize
+from spool.formatting import format_drift, format_table, format_time, pluralize
 from sweeper.job_report import JobReport, SpoolRun
 from sweeper.values import Change, Close, Plan, Report, SpoolStatus, Start
 
@@ -39,14 +39,14 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def plan_summary(plan: Plan) -> str:
     """Return a plan in one line."""
-    parts = [", ".join(pluralize(number, word) for word, number in plan.drift.items())]
+    parts = [format_drift(plan.drift, is_refused=plan.is_refused)]
     if plan.held_back:
         parts.append(f"{len(plan.held_back)} of them held back until the next sweep")
     if plan.over_limit:
         parts.append(f"{plan.over_limit} left for the next sweep (--limit)")
     if plan.first_sightings:
         new_jobs = pluralize(len(plan.first_sightings), "new job")
-        parts.append(f"facts of {new_jobs} to be stored before Slurm forgets them")
+        parts.append(f"details of {new_jobs} to be stored while Slurm still knows them")
     if plan.skipped:
         skipped = (
             f"{pluralize(number, 'run')} {_SKIP_REASONS[word]}"
@@ -151,7 +151,7 @@ def job_report_lines(job_report: JobReport) -> Iterator[str]:
         f" {format_time(row.start_time)}"
         for row in job_report.backend_rows
     ]
-    yield from _labelled("cc-backend", rows, "has no row of this job")
+    yield from _labelled("cc-backend", rows, "does not have this job")
     for words in job_report.unanswered:
         yield _line("no answer", words)
 
@@ -210,7 +210,7 @@ def _record_text(job: Job) -> str:
 def _spool_run_text(each: SpoolRun) -> str:
     run = each.run
     words = [f"{each.directory}/{run.name}"]
-    words += [] if run.reported else [f"excluded: {escape(run.reason or 'by choice')}"]
+    words += [] if run.reported else [f"excluded: {escape(run.reason or 'no reason recorded')}"]
     words += [f"start delivered {format_time(run.started)}"] if run.started else []
     words += [f"ended {run.end.state} by {run.end.source}"] if run.end else []
     words += [pluralize(run.attempts, "attempt")] if run.attempts else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slurm.light_dataclass import light_dataclass
+from spool.files.sweep_state import FIRST_SWEEP
 from sweeper.values import GuardFinding, GuardKind
 
 # octoDNS refuses plans above 30 %, directory synchronisation above 500 objects; a stop cannot be
@@ -21,7 +22,6 @@ MANY_RUNNING = 10
 RUNNING_SHARE = 0.5
 BOOT_SECONDS = 120
 CLOCK_SECONDS = 60
-FIRST_SWEEP = "first"
 MANY_STOPS = "stops"
 RUNNING_GUARDS = frozenset({"none", "fewer"})
 
@@ -109,7 +109,7 @@ def _check_times(answers: AnswerCheckInput, *, has_stops: bool) -> Iterator[Guar
     if is_fresh(answers.boot_time, clock) and not answers.is_reconfigured and has_stops:
         text = (
             f"slurmctld has been up for {clock - (answers.boot_time or 0)} s and may still recover"
-            f" jobs; stops are sent {BOOT_SECONDS} s after its start"
+            f" jobs; no stops are sent until {BOOT_SECONDS} s after its start"
         )
         yield _answer_finding("boot", text, is_transient=True)
     # Ages and ends would be judged by a wrong clock.
@@ -148,7 +148,7 @@ def check_sizes(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
 
 def _check_running(sizes: SizeCheckInput) -> Iterator[GuardFinding]:
     before = sizes.running_before or 0
-    step = "; stops are held back: the next sweep sends those that it plans again"
+    step = "; stops are held back; the next sweep sends those that it still finds necessary"
     if sizes.running_in_slurm == 0:
         text = f"Slurm lists no running jobs, but cc-backend lists {sizes.running_at_backend}"
         yield GuardFinding(name="none", kind=GuardKind.SIZE, text=text + step)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 
 from slurm.light_dataclass import light_dataclass
-from spool.files.sweep_state import HeldBackStops
-from sweeper.guard import FIRST_SWEEP, MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
+from spool.files.sweep_state import FIRST_SWEEP, HeldBackStops
+from sweeper.guard import MANY_STOPS, RUNNING_GUARDS, SizeCheckInput, check_sizes
 from sweeper.values import (
     Change,
     Close,

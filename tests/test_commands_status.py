@@ -97,7 +97,7 @@ def test_status_begins_with_both_sides_and_the_last_delivery(drained: CommandSit
     status = drained.call("status", "--json").json
 
     assert (
-        f"cc-backend {status['server_url']}, version 1.5.4 (field for node sharing: shared)"
+        f"cc-backend {status['server_url']}, version 1.5.4 (API field for node sharing: 'shared')"
         == server
     )
     assert "cluster lab, Slurm 24.11.5" == cluster
@@ -182,7 +182,7 @@ def test_a_lock_that_cannot_be_looked_at_is_not_known(site: CommandSite) -> None
     (site.state / "drain.lock").symlink_to("elsewhere")
 
     assert (
-        "\nit is unknown whether a drain runs: its lock cannot be opened; run this as root"
+        "\nit is unknown whether a drain is running: its lock is unreadable; run the command as"
         in site.call("status").out
     )
     assert "unknown" == site.call("status", "--json").json["lock"]["state"]

@@ -35,7 +35,7 @@ def drained(site: CommandSite) -> Iterator[CommandSite]:
 
 @pytest.mark.parametrize(
     ("destination", "key", "words"),
-    [(HALTED, "halted", "HALTED since"), (DOWN, "down", "cc-backend does not answer since")],
+    [(HALTED, "halted", "HALTED since"), (DOWN, "down", "cc-backend has given no answer since")],
 )
 def test_status_tells_what_stands_in_the_way(
     drained: CommandSite, destination: dict[str, Any], key: str, words: str
@@ -88,7 +88,7 @@ TROUBLE: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"stops": HealthReport(state=HealthState.DOWN, since=NOON, reason="timed out")},
-        f"cc-backend does not answer to stops since {format_time(NOON)}: timed out\n",
+        f"cc-backend has given no answer to stops since {format_time(NOON)}: timed out\n",
     ),
 ]
 
@@ -154,14 +154,14 @@ def test_status_of_other_tokens(site: CommandSite, claims: str, words: str) -> N
     [
         (
             {"started": NOON, "finished": NOON, "drift": {"start": 2, "stop": 0}},
-            "ago; differences: start 2, stop 0",
+            "ago: 2 missing starts",
         ),
-        ({"started": NOON, "finished": None}, "last sweep did not finish; differences: unknown"),
+        ({"started": NOON, "finished": None}, "last sweep did not finish: differences unknown"),
         (
             {"started": NOON, "finished": NOON, "refused": True, "guards": ["too many stops"]},
-            "differences: unknown; REFUSED: too many stops",
+            "differences unknown; REFUSED: too many stops",
         ),
-        ({"started": NOON, "finished": NOON, "refused": True}, "differences: unknown; REFUSED"),
+        ({"started": NOON, "finished": NOON, "refused": True}, "differences unknown; REFUSED"),
         ({"started": NOON, "guards": 5}, "sweep.json is not valid"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from spool.formatting import (
     format_age,
+    format_drift,
     format_duration,
     format_table,
     format_time,
@@ -73,3 +74,24 @@ def test_a_table_aligns_numbers_to_the_right() -> None:
 def test_a_count_has_the_right_plural(number: int, words: str) -> None:
     """One is one."""
     assert words == pluralize(number, "run")
+
+
+@pytest.mark.parametrize(
+    ("drift", "is_refused", "words"),
+    [
+        (
+            {"start": 1, "stop": 0, "close": 2, "report": 3},
+            False,
+            "1 missing start, 2 stale runs, 3 other differences",
+        ),
+        ({"start": 0, "stop": 0}, False, "nothing to repair"),
+        ({"start": 0, "stop": 0}, True, "differences unknown"),
+        ({"stop": 1}, True, "1 missing stop"),
+        ({}, False, "differences unknown"),
+    ],
+)
+def test_differences_are_claimed_only_as_far_as_known(
+    drift: dict[str, int], words: str, *, is_refused: bool
+) -> None:
+    """A refused sweep that shows none may have looked for none."""
+    assert words == format_drift(drift, is_refused=is_refused)

@@ -29,9 +29,7 @@ def test_without_drift_there_is_nothing_to_say(tmp_path: Path) -> None:
         said = made.sweep()
 
     assert (said.code, said.err.removeprefix(RELEASE)) == (0, "")
-    assert said.out == (
-        "0 starts, 0 stops, 0 closes, 0 reports; running: 1 in Slurm, 1 at cc-backend\n"
-    )
+    assert said.out == ("nothing to repair; running: 1 in Slurm, 1 at cc-backend\n")
 
 
 def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
@@ -50,7 +48,7 @@ def test_a_plan_is_a_short_table_and_changes_nothing(tmp_path: Path) -> None:
     assert stop.split()[:3] == ["stop", "8", "ada"]
     assert stop.endswith("FAILED according to accounting, still running at cc-backend")
     assert start.split()[:3] == ["start", "9", "ada"]
-    assert summary.startswith("1 start, 1 stop, 0 closes, 0 reports; ")
+    assert summary.startswith("1 missing start, 1 missing stop; ")
 
 
 def test_a_plan_as_json_has_stable_keys(tmp_path: Path) -> None:

@@ -9,14 +9,22 @@ from slurm.type_names import Any
 from spool.checks.waiting import STUCK_SECONDS, recent_deliveries, server_text, waiting_line
 from spool.commands.drain_view import DrainView
 from spool.console import Colour
+from spool.errors import ACCESS_HINT
 from spool.escaping import escape
 from spool.files.drain_state import HealthState
 from spool.files.node_round import NodeRound, left_out_texts
-from spool.files.sweep_state import SweepSummary, read_sweep_summary
-from spool.formatting import format_age, format_duration, format_table, format_time, pluralize
+from spool.files.sweep_state import FIRST_SWEEP, SweepSummary, read_sweep_summary
+from spool.formatting import (
+    format_age,
+    format_drift,
+    format_duration,
+    format_table,
+    format_time,
+    pluralize,
+)
 
 HALTED, REFUSED = "HALTED", "REFUSED"
-NO_DRAIN, NO_SERVER = "no drain is running", "cc-backend does not answer"
+NO_DRAIN, NO_SERVER = "no drain is running", "cc-backend has given no answer"
 COLOURS = dict.fromkeys((HALTED, REFUSED, NO_DRAIN, NO_SERVER), Colour.RED)
 
 
@@ -59,7 +67,7 @@ def _drain_line(view: DrainView, now: float) -> str:
         sure = (
             NO_DRAIN
             if view.lock == "free"
-            else "it is unknown whether a drain runs: its lock cannot be opened; run this as root"
+            else f"it is unknown whether a drain is running: its lock is unreadable; {ACCESS_HINT}"
         )
         return sure + last
     who = f"process {view.pid}" if view.pid else "process id unknown"
@@ -119,7 +127,7 @@ def _health_lines(view: DrainView, now: float) -> Iterator[str]:
 
 def _age_table(document: dict[str, Any], now: float) -> Iterator[str]:
     *bounds, older = next(iter(document["ages"].values()))
-    head = ["minutes", "files", "oldest", *(f"<{minutes}" for minutes in bounds), older]
+    head = ["directory", "files", "oldest", *(f"<{minutes}m" for minutes in bounds), older]
     rows: list[list[object]] = [
         [name, document["counts"][name], format_age(oldest, now), *ages.values()]
         for (name, ages), oldest in zip(
@@ -160,10 +168,10 @@ def _summary_line(summary: SweepSummary, now: float) -> str:
         if summary.finished is None
         else f"ended {format_age(summary.finished, now)} ago"
     )
-    found = [f"{name} {count}" for name, count in summary.drift.items()]
+    found = format_drift(summary.drift, is_refused=bool({*summary.guards} - {FIRST_SWEEP}))
     why = f": {', '.join(summary.guards)}" if summary.guards else ""
     refused = f"; {REFUSED}{why}" if summary.refused else ""
-    return escape(f"last sweep {when}; differences: {', '.join(found) or 'unknown'}{refused}", 1000)
+    return escape(f"last sweep {when}: {found}{refused}", 1000)
 
 
 def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[str]:
@@ -179,7 +187,7 @@ def node_lines(last: NodeRound | None, now: float, interval: float) -> Iterator[
         when = f"{format_time(last.accepted)} ({format_age(last.accepted, now)} ago)"
         yield f"node states of {pluralize(last.nodes, 'node')} reported {when}: {escape(states)}"
         if last.left_out:
-            yield escape(f"node states not reported: {', '.join(left_out_texts(last.left_out))}")
+            yield escape(f"left out of the node states: {', '.join(left_out_texts(last.left_out))}")
     if last.problem and not last.unsupported:
         rounds = pluralize(last.failures, "failed report")
         yield escape(

@@ -24,6 +24,8 @@ from slurm.light_dataclass import light_dataclass
 from slurm.type_names import TYPE_CHECKING, Any
 from spool.files.state_files import SWEEP_STATE_FILE, read_json, write_json
 
+FIRST_SWEEP = "first"  # the safety check of a site without a sweep; it holds back what it found
+
 if TYPE_CHECKING:
     from spool.files.run_id import RunId
 
@@ -133,7 +135,7 @@ def read_sweep_state(directory: Path) -> SweepState:
         )
     except _PARSE_ERRORS as error:
         logging.getLogger(__name__).warning(
-            "%s cannot be read (%r); nothing is repaired yet, as at a first sweep",
+            "%s cannot be read (%r); it is ignored, as before a first sweep",
             directory / SWEEP_STATE_FILE,
             error,
         )
